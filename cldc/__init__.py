@@ -1,0 +1,3 @@
+"""From a folder of images to a scored CodaLab submission."""
+
+__version__ = "0.1.0"
