@@ -1,0 +1,364 @@
+"""A competition as data: its profile, read from TOML and refused where it says what nobody understands."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+import tomllib
+import types
+import typing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from cldc.errors import ConfigurationError
+from cldc.files import template
+
+T = TypeVar("T")
+DEFAULT = "data-centric-2021"
+_UUID = re.compile(r"0x[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A bundle or worksheet of the organisers: its name, and its uuid where they published one."""
+
+    name: str
+    uuid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRules:
+    """What a dataset must look like.
+
+    Attributes:
+        splits: Folders of the dataset, the training split first.
+        classes: Class folders of each split, in the order in which the script numbers them from 0.
+        extensions: Lower-case endings that the script takes, in any case.
+        max_images: The guide's limit on images of all splits together.
+        batch: Images a batch; each split is rounded up to whole batches before it is held against max_padded.
+        max_padded: The script's own limit on images after that rounding.
+        image_size: Height and width in pixels that the script scales each image to.
+    """
+
+    splits: tuple[str, ...]
+    classes: tuple[str, ...]
+    extensions: tuple[str, ...]
+    max_images: int
+    batch: int
+    max_padded: int
+    image_size: tuple[int, ...]
+
+    def padded(self, counts: typing.Iterable[int]) -> int:
+        """Images after rounding each split's count up to whole batches, as the script counts them."""
+        return sum(math.ceil(count / self.batch) for count in counts) * self.batch
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaRule:
+    """At most ``per_window`` submissions in any ``window_days`` x 24 hours, and ``total`` in all."""
+
+    window_days: float
+    per_window: int
+    total: int
+
+    @property
+    def window(self) -> timedelta:
+        """The rolling window."""
+        return timedelta(days=self.window_days)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionForm:
+    """How a submission is marked and described.
+
+    Attributes:
+        tag: The tag that makes a bundle a submission; setting it spends quota.
+        supersedes: Which of an account's tagged bundles the daemon scores: the newest of each ``name``, or
+            only the newest of the ``account``.
+        description: Form of the description, with {name}, {institution} and {link}.
+    """
+
+    tag: str
+    supersedes: Literal["name", "account"]
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundles:
+    """The organisers' bundles that a submission is made from."""
+
+    worksheet: Reference
+    script: Reference
+    label_book: Reference
+    starting_dataset: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunForm:
+    """The run bundle that trains, and the file of it that becomes the submission.
+
+    ``command`` has {dataset} and {label_book} where the dependencies' keys stand.
+    """
+
+    name: str
+    command: str
+    image: str
+    predictions: str
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFlowChoice:
+    """A TensorFlow to train with.
+
+    Attributes:
+        version: Its version.
+        python: The Python it wants, as major.minor.
+        faithful: Whether the organisers' script trains in it what it trained in the competition.
+        why: What using it means for the result.
+    """
+
+    version: str
+    python: str
+    faithful: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How the training is run locally.
+
+    ``builtin`` names our own implementation in templates/scripts, or a file beside the profile.
+    ``tensorflow`` goes from faithful to fallback. ``epochs`` is what the script trains.
+    """
+
+    builtin: str
+    epochs: int
+    tensorflow: tuple[TensorFlowChoice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePath:
+    """A score's name, and where the evaluation leaves it (``/FILE:KEY``)."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Organiser:
+    """The organisers' side: what the scoring daemon is configured with."""
+
+    log_worksheet: Reference
+    test_set: Reference
+    evaluate: Reference
+    evaluate_command: str
+    score: ScorePath
+    window_seconds: int
+    per_window: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Competition:
+    """Everything that cldc knows of one competition.
+
+    Attributes:
+        name: The profile's file name without ``.toml``.
+        folder: Where files that the profile names are looked for before templates/.
+        server: Address of its CodaLab, without a path.
+        closes: When it closes; None where it does not.
+        leaderboard: Address of the scoring daemon's JSON, if it is published.
+    """
+
+    name: str
+    folder: Path | None
+    title: str
+    server: str
+    dataset: DatasetRules
+    quota: QuotaRule
+    submission: SubmissionForm
+    bundles: Bundles
+    run: RunForm
+    training: Training
+    organiser: Organiser | None = None
+    closes: datetime | None = None
+    guide: str | None = None
+    form: str | None = None
+    leaderboard: str | None = None
+
+
+def builtin_profiles() -> tuple[str, ...]:
+    """Names of the profiles that come with cldc."""
+    return tuple(sorted(Path(p.name).stem for p in template("competitions").iterdir() if p.name.endswith(".toml")))
+
+
+def load(choice: str = DEFAULT) -> Competition:
+    """The competition named ``choice``, or described by the profile file at that path.
+
+    Raises:
+        ConfigurationError: No such profile, no TOML, an unknown or missing key, a value of the wrong type.
+    """
+    if choice in builtin_profiles():
+        text = template("competitions", f"{choice}.toml").read_text(encoding="utf-8")
+        return parse(text, name=choice)
+    path = Path(choice)
+    if path.suffix != ".toml" and not path.is_file():
+        close = difflib.get_close_matches(choice, builtin_profiles(), n=1, cutoff=0.4)
+        hint = f"perhaps you meant {close[0]!r}; " if close else ""
+        raise ConfigurationError(
+            f"There is no competition {choice!r}: {hint}known are {', '.join(builtin_profiles())}.",
+            action="Name one of these, or give the path of a profile (a .toml file) with --competition.",
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"The competition profile {path} can't be read: {error}.",
+            action="Check the path given with --competition.",
+        ) from error
+    return parse(text, name=path.stem, folder=path.resolve().parent)
+
+
+def parse(text: str, *, name: str, folder: Path | None = None) -> Competition:
+    """A profile's TOML as a Competition.
+
+    Raises:
+        ConfigurationError: As `load`.
+    """
+    table = read_toml(text, what=f"profile {name}")
+    if unknown := {"name", "folder"} & table.keys():
+        raise _refused(f"profile {name}", f"{sorted(unknown)[0]!r} is set by the file's name and place", "")
+    competition = read_table(
+        Competition, {**table, "name": name, "folder": folder}, what=f"profile {name}", hidden=("name", "folder")
+    )
+    _check(competition)
+    return competition
+
+
+def read_toml(text: str, *, what: str) -> dict[str, Any]:
+    """``text`` as TOML, its error told with the file's name."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"The {what} is no TOML: {error}.", action="Correct that line.") from error
+
+
+def read_table(cls: type[T], table: dict[str, Any], *, what: str, at: str = "", hidden: tuple[str, ...] = ()) -> T:
+    """A TOML table as the frozen dataclass ``cls``; ``at`` is the table's own dotted key.
+
+    Raises:
+        ConfigurationError: An unknown key (with the nearest known one), a missing key, a wrong type.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in table:
+        if key not in fields:
+            known = [name for name in fields if name not in hidden]
+            close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"; perhaps you meant {close[0]!r}" if close else f"; known are {', '.join(known)}"
+            raise _refused(what, f"unknown key {at + key!r}", hint)
+    values = {}
+    for name, spec in fields.items():
+        if name in table:
+            values[name] = _convert(hints[name], table[name], what=what, at=at + name)
+        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
+            raise _refused(what, f"the key {at + name!r} is missing", "")
+    return cls(**values)
+
+
+def _convert(hint: Any, value: Any, *, what: str, at: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in args:
+            return None
+        return _convert(next(a for a in args if a is not type(None)), value, what=what, at=at)
+    if origin is Literal:
+        if value not in args:
+            raise _refused(what, f"{at!r} is {value!r}", f"; it can be {' or '.join(map(repr, args))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise _refused(what, f"{at!r} is {value!r}", "; a list belongs there")
+        return tuple(_convert(args[0], v, what=what, at=f"{at}[{i}]") for i, v in enumerate(value))
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise _refused(what, f"{at!r} is {value!r}", "; a table belongs there")
+        return read_table(typing.cast(type, hint), value, what=what, at=f"{at}.")
+    accepted = (int, float) if hint is float else hint
+    if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
+        raise _refused(what, f"{at!r} is {value!r}", f"; {_NOUNS.get(hint, hint.__name__)} belongs there")
+    return value
+
+
+_NOUNS = {
+    str: "a string in quotes",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    datetime: "a date and time",
+}
+
+
+def _refused(what: str, problem: str, hint: str) -> ConfigurationError:
+    return ConfigurationError(f"The {what} can't be used: {problem}{hint}.", action="Correct it and run the command again.")
+
+
+def _check(competition: Competition) -> None:
+    """What types can't say: names that are unique, counts above zero, uuids and times that mean something."""
+    what, rules, quota = f"profile {competition.name}", competition.dataset, competition.quota
+    for at, names in (("dataset.splits", rules.splits), ("dataset.classes", rules.classes)):
+        if len(names) < 2 or len(set(names)) < len(names) or not all(n.strip() and n == Path(n).name for n in names):
+            raise _refused(what, f"{at!r} is {list(names)}", "; two or more different folder names belong there")
+    numbers = {
+        "dataset.max_images": rules.max_images,
+        "dataset.batch": rules.batch,
+        "dataset.max_padded": rules.max_padded,
+        "quota.window_days": quota.window_days,
+        "quota.per_window": quota.per_window,
+        "quota.total": quota.total,
+        "training.epochs": competition.training.epochs,
+    }
+    for at, number in numbers.items():
+        if number <= 0:
+            raise _refused(what, f"{at!r} is {number}", "; it must be above 0")
+    if len(rules.image_size) != 2 or min(rules.image_size) <= 0:
+        raise _refused(what, f"'dataset.image_size' is {list(rules.image_size)}", "; height and width belong there")
+    if competition.closes is not None and competition.closes.tzinfo is None:
+        raise _refused(what, "'closes' has no time zone", "; write it as 2021-09-04T23:59:59-07:00")
+    if not re.fullmatch(r"https?://[^/\s]+", competition.server):
+        raise _refused(what, f"'server' is {competition.server!r}", "; write it as https://host, without a path")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", competition.submission.tag):
+        raise _refused(what, f"'submission.tag' is {competition.submission.tag!r}", "; letters, digits, _ . - belong there")
+    if not competition.training.tensorflow:
+        raise _refused(what, "'training.tensorflow' is empty", "; name at least one version")
+    for at, reference in _references(competition):
+        if reference.uuid is not None and not _UUID.fullmatch(reference.uuid):
+            raise _refused(what, f"'{at}.uuid' is {reference.uuid!r}", "; it is 0x and 32 hex digits")
+    _check_placeholders(competition, what)
+
+
+def _references(competition: Competition) -> list[tuple[str, Reference]]:
+    """Every reference of the profile with its dotted key."""
+    tables = (("bundles", competition.bundles), ("organiser", competition.organiser))
+    return [
+        (f"{table}.{f.name}", value)
+        for table, owner in tables
+        if owner is not None
+        for f in dataclasses.fields(owner)
+        if isinstance(value := getattr(owner, f.name), Reference)
+    ]
+
+
+def _check_placeholders(competition: Competition, what: str) -> None:
+    forms = {
+        "run.command": (competition.run.command, {"dataset", "label_book"}),
+        "submission.description": (competition.submission.description, {"name", "institution", "link"}),
+    }
+    for at, (form, names) in forms.items():
+        found = set(re.findall(r"{(\w*)}", form))
+        if found != names:
+            raise _refused(what, f"{at!r} is {form!r}", f"; it must have {', '.join(f'{{{n}}}' for n in sorted(names))}")

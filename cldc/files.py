@@ -1,0 +1,223 @@
+"""Folders, atomic writes, locks and content hashes; every failure names the path and what to do.
+
+Nothing is written over in place: a reader sees the old file or the new one, never half of one, and so does
+the next run after a crash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import importlib.resources
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cldc.errors import StorageError
+from cldc.progress import SILENT, Observer
+
+HOME_VARIABLE = "CLDC_HOME"
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
+# Long enough to stay silent when the other process only writes a record.
+_SILENT_WAIT_SECONDS = 1.0
+
+
+class DiskFull(StorageError):
+    """No room left on the disk, or in the user's quota on it."""
+
+
+class LockTimeout(StorageError):
+    """Another process kept a lock for longer than we were told to wait."""
+
+
+def storage_error(error: OSError, path: Path | None = None) -> StorageError:
+    """Say what an operating system's error on ``path`` means and what to do about it."""
+    name = path or error.filename or "a file"
+    if error.errno in _NO_SPACE:
+        return DiskFull(
+            f"No space is left on the disk for {name}.",
+            action=f"Free some space, or point {HOME_VARIABLE} (and TMPDIR) to another disk, then run it again.",
+        )
+    if error.errno in _NO_PERMISSION:
+        return StorageError(
+            f"No permission to use {name}: {error.strerror}.",
+            action=f"Make it yours and writable, or point {HOME_VARIABLE} to a folder that is.",
+        )
+    return StorageError(
+        f"Can't use {name}: {error.strerror or error}.",
+        action="Check that the path exists and that its disk works, then run the command again.",
+    )
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path | None = None) -> Iterator[None]:
+    """Turn any `OSError` of the block into a `StorageError` about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def data_folder() -> Path:
+    """The one folder that cldc keeps its things in, made readable by its owner only.
+
+    Raises:
+        StorageError: It can't be made.
+    """
+    chosen = os.environ.get(HOME_VARIABLE)
+    if chosen:
+        folder = Path(chosen).expanduser().absolute()
+    else:
+        import platformdirs
+
+        folder = platformdirs.user_data_path("cldc", appauthor=False)
+    return private_folder(folder)
+
+
+def private_folder(path: Path) -> Path:
+    """Make ``path`` and its parents, the new ones readable by their owner only, and return it."""
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    return path
+
+
+def replace_atomically(path: Path, content: bytes | str, *, mode: int = PRIVATE_FILE) -> None:
+    """Put ``content`` (text as UTF-8) in place of ``path``, all of it or nothing, safe against a power cut.
+
+    Raises:
+        StorageError: It can't be written; what was there before is still there.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary: str | None = None
+    with storage_errors(path):
+        try:
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(mode)
+            Path(temporary).replace(path)
+            temporary = None
+            _sync_folder(path.parent)
+        finally:
+            if temporary is not None:
+                with contextlib.suppress(OSError):
+                    Path(temporary).unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without it a power cut can undo the rename. Windows can't open a folder, and keeps renames by itself.
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in lower-case hexadecimal.
+
+    Raises:
+        StorageError: It can't be read.
+    """
+    with storage_errors(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_bytes(content: bytes | str) -> str:
+    """The SHA-256 of bytes (or of a text's UTF-8), in lower-case hexadecimal."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+@contextlib.contextmanager
+def lock(
+    path: Path, *, purpose: str, observer: Observer = SILENT, timeout_seconds: float = 600
+) -> Iterator[None]:
+    """Hold ``path`` as a lock between processes; the operating system frees it when its holder dies.
+
+    Args:
+        path: A file beside what it guards; it is made, and stays.
+        purpose: What the other process may be doing, as in "making the environment".
+        observer: Told when there is a wait to speak of.
+        timeout_seconds: How long to wait for another holder.
+
+    Raises:
+        LockTimeout: Another process held it all that time.
+        StorageError: The file can't be made.
+    """
+    import filelock
+
+    private_folder(path.parent)
+    guard = filelock.FileLock(path, mode=PRIVATE_FILE)
+    with storage_errors(path):
+        try:
+            guard.acquire(timeout=min(_SILENT_WAIT_SECONDS, timeout_seconds))
+        except filelock.Timeout:
+            observer.note(f"Another cldc is {purpose}; waiting for it.")
+            try:
+                guard.acquire(timeout=max(0.0, timeout_seconds - _SILENT_WAIT_SECONDS))
+            except filelock.Timeout:
+                raise LockTimeout(
+                    f"Another cldc has been {purpose} for {timeout_seconds:.0f} s (lock {path}).",
+                    action="Wait until it is done, or stop that process, then run the command again.",
+                ) from None
+    try:
+        yield
+    finally:
+        guard.release()
+
+
+def template(*parts: str) -> Path:
+    """A file or folder that ships with cldc, by its path below ``templates/``."""
+    return Path(str(importlib.resources.files("cldc.templates").joinpath(*parts)))
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
+    """A private folder with a resolved path, removed with all that is in it when the block ends."""
+    with storage_errors(parent):
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(StorageError):
+            remove_tree(folder)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, read-only parts too; nothing there is no error.
+
+    Raises:
+        StorageError: Something can't be removed.
+    """
+    with storage_errors(path):
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        elif path.exists():
+            shutil.rmtree(path, onerror=_make_writable_and_retry)
+
+
+def _make_writable_and_retry(function: Any, name: str, error: Any) -> None:
+    # A read-only folder forbids removing what is in it; on Windows a read-only file forbids its own removal.
+    if isinstance(error[1], FileNotFoundError):
+        return
+    for target in (Path(name).parent, Path(name)):
+        with contextlib.suppress(OSError):
+            target.chmod(target.stat().st_mode | stat.S_IRWXU)
+    if function in (os.open, os.scandir, os.lstat):  # the folder couldn't be listed: list it again
+        shutil.rmtree(name)
+    else:
+        function(name)
