@@ -193,7 +193,9 @@ class Competition:
 
 def builtin_profiles() -> tuple[str, ...]:
     """Names of the profiles that come with cldc."""
-    return tuple(sorted(Path(p.name).stem for p in template("competitions").iterdir() if p.name.endswith(".toml")))
+    return tuple(
+        sorted(Path(p.name).stem for p in template("competitions").iterdir() if p.name.endswith(".toml"))
+    )
 
 
 def load(choice: str = DEFAULT) -> Competition:
@@ -233,7 +235,10 @@ def parse(text: str, *, name: str, folder: Path | None = None) -> Competition:
     if unknown := {"name", "folder"} & table.keys():
         raise _refused(f"profile {name}", f"{sorted(unknown)[0]!r} is set by the file's name and place", "")
     competition = read_table(
-        Competition, {**table, "name": name, "folder": folder}, what=f"profile {name}", hidden=("name", "folder")
+        Competition,
+        {**table, "name": name, "folder": folder},
+        what=f"profile {name}",
+        hidden=("name", "folder"),
     )
     _check(competition)
     return competition
@@ -247,7 +252,9 @@ def read_toml(text: str, *, what: str) -> dict[str, Any]:
         raise ConfigurationError(f"The {what} is no TOML: {error}.", action="Correct that line.") from error
 
 
-def read_table(cls: type[T], table: dict[str, Any], *, what: str, at: str = "", hidden: tuple[str, ...] = ()) -> T:
+def read_table(
+    cls: type[T], table: dict[str, Any], *, what: str, at: str = "", hidden: tuple[str, ...] = ()
+) -> T:
     """A TOML table as the frozen dataclass ``cls``; ``at`` is the table's own dotted key.
 
     Raises:
@@ -304,15 +311,23 @@ _NOUNS = {
 
 
 def _refused(what: str, problem: str, hint: str) -> ConfigurationError:
-    return ConfigurationError(f"The {what} can't be used: {problem}{hint}.", action="Correct it and run the command again.")
+    return ConfigurationError(
+        f"The {what} can't be used: {problem}{hint}.", action="Correct it and run the command again."
+    )
 
 
 def _check(competition: Competition) -> None:
     """What types can't say: names that are unique, counts above zero, uuids and times that mean something."""
     what, rules, quota = f"profile {competition.name}", competition.dataset, competition.quota
     for at, names in (("dataset.splits", rules.splits), ("dataset.classes", rules.classes)):
-        if len(names) < 2 or len(set(names)) < len(names) or not all(n.strip() and n == Path(n).name for n in names):
-            raise _refused(what, f"{at!r} is {list(names)}", "; two or more different folder names belong there")
+        if (
+            len(names) < 2
+            or len(set(names)) < len(names)
+            or not all(n.strip() and n == Path(n).name for n in names)
+        ):
+            raise _refused(
+                what, f"{at!r} is {list(names)}", "; two or more different folder names belong there"
+            )
     numbers = {
         "dataset.max_images": rules.max_images,
         "dataset.batch": rules.batch,
@@ -326,13 +341,21 @@ def _check(competition: Competition) -> None:
         if number <= 0:
             raise _refused(what, f"{at!r} is {number}", "; it must be above 0")
     if len(rules.image_size) != 2 or min(rules.image_size) <= 0:
-        raise _refused(what, f"'dataset.image_size' is {list(rules.image_size)}", "; height and width belong there")
+        raise _refused(
+            what, f"'dataset.image_size' is {list(rules.image_size)}", "; height and width belong there"
+        )
     if competition.closes is not None and competition.closes.tzinfo is None:
         raise _refused(what, "'closes' has no time zone", "; write it as 2021-09-04T23:59:59-07:00")
     if not re.fullmatch(r"https?://[^/\s]+", competition.server):
-        raise _refused(what, f"'server' is {competition.server!r}", "; write it as https://host, without a path")
+        raise _refused(
+            what, f"'server' is {competition.server!r}", "; write it as https://host, without a path"
+        )
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", competition.submission.tag):
-        raise _refused(what, f"'submission.tag' is {competition.submission.tag!r}", "; letters, digits, _ . - belong there")
+        raise _refused(
+            what,
+            f"'submission.tag' is {competition.submission.tag!r}",
+            "; letters, digits, _ . - belong there",
+        )
     if not competition.training.tensorflow:
         raise _refused(what, "'training.tensorflow' is empty", "; name at least one version")
     for at, reference in _references(competition):
@@ -361,4 +384,6 @@ def _check_placeholders(competition: Competition, what: str) -> None:
     for at, (form, names) in forms.items():
         found = set(re.findall(r"{(\w*)}", form))
         if found != names:
-            raise _refused(what, f"{at!r} is {form!r}", f"; it must have {', '.join(f'{{{n}}}' for n in sorted(names))}")
+            raise _refused(
+                what, f"{at!r} is {form!r}", f"; it must have {', '.join(f'{{{n}}}' for n in sorted(names))}"
+            )

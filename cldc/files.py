@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import importlib.resources
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from cldc.errors import StorageError
 from cldc.progress import SILENT, Observer
@@ -182,6 +180,8 @@ def lock(
 
 def template(*parts: str) -> Path:
     """A file or folder that ships with cldc, by its path below ``templates/``."""
+    import importlib.resources
+
     return Path(str(importlib.resources.files("cldc.templates").joinpath(*parts)))
 
 
@@ -207,17 +207,18 @@ def remove_tree(path: Path) -> None:
         if path.is_symlink() or path.is_file():
             path.unlink()
         elif path.exists():
-            shutil.rmtree(path, onerror=_make_writable_and_retry)
+            try:
+                shutil.rmtree(path)
+            except PermissionError:
+                _make_writable(path)
+                shutil.rmtree(path)
 
 
-def _make_writable_and_retry(function: Any, name: str, error: Any) -> None:
+def _make_writable(top: Path) -> None:
     # A read-only folder forbids removing what is in it; on Windows a read-only file forbids its own removal.
-    if isinstance(error[1], FileNotFoundError):
-        return
-    for target in (Path(name).parent, Path(name)):
-        with contextlib.suppress(OSError):
-            target.chmod(target.stat().st_mode | stat.S_IRWXU)
-    if function in (os.open, os.scandir, os.lstat):  # the folder couldn't be listed: list it again
-        shutil.rmtree(name)
-    else:
-        function(name)
+    top.chmod(top.stat().st_mode | stat.S_IRWXU)
+    for folder, folders, names in os.walk(top):
+        for name in folders + (names if os.name == "nt" else []):
+            entry = Path(folder, name)
+            if not entry.is_symlink():
+                entry.chmod(entry.stat().st_mode | stat.S_IRWXU)

@@ -1,0 +1,120 @@
+"""The description of a submission: how the leaderboard page reads it, and how to write one that it reads right.
+
+The page matches the trimmed description against the JavaScript pattern ``/(.*) ?\\((.*)\\)(.*)/``. One entry in
+seven was never shown in 2021 because of its description; what `compose` returns has been read back by `read`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from cldc.errors import SubmissionRefused
+
+# JavaScript's dot stops at more line ends than Python's, and its trim() knows other white space.
+_DOT = r"[^\n\r\u2028\u2029]"
+_BOARD = re.compile(rf"({_DOT}*) ?\(({_DOT}*)\)({_DOT}*)")
+_WHITE = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+# CodaLab's own rule for bundle names; the guide asks for no spaces or special characters either.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_LONGEST_NAME = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the board shows of a description; an empty ``name`` hides the entry."""
+
+    name: str
+    institution: str
+    link: str
+
+    @property
+    def shown(self) -> bool:
+        """Whether the board lists an entry so described, once it has a score."""
+        return bool(self.name)
+
+
+def read(description: str) -> Reading:
+    """A description as the leaderboard page reads it (source: the page's script, function for the table's rows)."""
+    text = description.strip(_WHITE)
+    if found := _BOARD.search(text):
+        name, institution, rest = (part.strip(_WHITE) for part in found.groups())
+        return Reading(name, institution, rest if "http" in rest else "")
+    name, opened, rest = text.rpartition("(")
+    institution = rest.partition(")")[0] if opened else ""
+    start = text.rfind("http")
+    return Reading(name.strip(_WHITE), institution.strip(_WHITE), text[start:] if start >= 0 else "")
+
+
+def compose(form: str, *, name: str, institution: str = "", link: str = "") -> str:
+    """The description after ``form``, sure to be read back as the same name, institution and link.
+
+    Raises:
+        SubmissionRefused: A part that the board would hide or garble, with the nearest proper form.
+    """
+    check_name(name)
+    _check_institution(institution)
+    _check_link(link)
+    description = form.format(name=name, institution=institution or " ", link=link).strip()
+    wanted = Reading(name, institution, link)
+    if read(description) != wanted:
+        got = read(description)
+        raise SubmissionRefused(
+            f"The board would read the description {description!r} as name {got.name!r}, institution "
+            f"{got.institution!r}, link {got.link!r}.",
+            action="Change the name, institution or link so that it reads them as meant.",
+        )
+    return description
+
+
+def check_name(name: str) -> None:
+    """Refuse a submission name that CodaLab or the board would not take.
+
+    Raises:
+        SubmissionRefused: With the nearest proper form.
+    """
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        raise SubmissionRefused(
+            f"The submission name {name!r} won't do: it starts with a letter or _ and has only letters, digits, _ . - "
+            f"(at most {_LONGEST_NAME}).",
+            action=f"Use --name {proper_name(name)}",
+        )
+
+
+def proper_name(text: str) -> str:
+    """The nearest name that CodaLab takes for a bundle and the board shows."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", _ascii(text)).strip("-.")[:_LONGEST_NAME]
+    return name if _NAME.fullmatch(name) else f"_{name}"
+
+
+def _ascii(text: str) -> str:
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+
+
+def _check_institution(institution: str) -> None:
+    # Non-ASCII comes back as "?" from CodaLab's database; parentheses move the pattern's groups.
+    proper = " ".join(re.sub(r"[()]|[^ -~]", " ", _ascii(institution)).split())
+    if institution != proper:
+        raise SubmissionRefused(
+            f"The board would garble the institution {institution!r}: plain ASCII without parentheses is kept as it is.",
+            action=f"Use --institution {proper!r}",
+        )
+
+
+def _check_link(link: str) -> None:
+    if not link:
+        return
+    proper = quote(link, safe="!#$%&'*+,/:;=?@[]~")
+    parts = urlsplit(proper)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise SubmissionRefused(
+            f"The link {link!r} is no web address, so the board would not show it.",
+            action=f"Use --link https://{link.removeprefix('//')}",
+        )
+    if link != proper:
+        raise SubmissionRefused(
+            f"The board would garble the link {link!r}: parentheses, spaces and non-ASCII need escaping.",
+            action=f"Use --link {proper}",
+        )

@@ -1,0 +1,91 @@
+"""How many submissions are left: a pure decision from what is known, the clock and the profile's rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from cldc.competition import QuotaRule
+from cldc.errors import QuotaExceeded
+
+Source = Literal["ledger", "server", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A place that was spent: a bundle that carries, or once carried, the competition's tag.
+
+    ``time`` is when it was tagged as far as known; the server only knows when the bundle was made.
+    """
+
+    uuid: str
+    name: str
+    time: datetime
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Where an account stands.
+
+    Attributes:
+        rule: The profile's rule.
+        spent: Every place spent, oldest first.
+        in_window: Those of the last window.
+        left: Places that can be used now.
+        next_free: When one more place frees; None while one is left, or when none ever will.
+    """
+
+    rule: QuotaRule
+    spent: tuple[Spent, ...]
+    in_window: tuple[Spent, ...]
+    left: int
+    next_free: datetime | None
+
+    def require(self) -> None:
+        """Refuse when no place is left.
+
+        Raises:
+            QuotaExceeded: With the time at which the next place frees.
+        """
+        if self.left > 0:
+            return
+        if len(self.spent) >= self.rule.total:
+            raise QuotaExceeded(
+                f"All {self.rule.total} submissions of this account are used.",
+                action="No further submission will be scored; `cldc leaderboard` shows what was.",
+            )
+        free = f"{self.next_free.astimezone():%A %Y-%m-%d %H:%M %Z}" if self.next_free else "later"
+        raise QuotaExceeded(
+            f"All {self.rule.per_window} submissions of the last {self.rule.window_days:g} days are used; "
+            f"the next place frees on {free}.",
+            action="Run the command again then: what was prepared is kept.",
+        )
+
+
+def merge(ledger: Iterable[Spent], server: Iterable[Spent]) -> tuple[Spent, ...]:
+    """Both records as one, by bundle; of two times for one bundle the later counts, oldest first."""
+    spent: dict[str, Spent] = {s.uuid: s for s in ledger}
+    for other in server:
+        known = spent.get(other.uuid)
+        spent[other.uuid] = (
+            other if known is None else Spent(other.uuid, other.name, max(known.time, other.time), "both")
+        )
+    return tuple(sorted(spent.values(), key=lambda s: (s.time, s.uuid)))
+
+
+def decide(rule: QuotaRule, spent: Iterable[Spent], now: datetime) -> Quota:
+    """How many places are left at ``now``: a place frees when its window has passed, to the second.
+
+    A place stamped after ``now`` (clocks differ) counts as spent this moment.
+    """
+    ordered = tuple(sorted(spent, key=lambda s: (s.time, s.uuid)))
+    in_window = tuple(s for s in ordered if s.time + rule.window > now)
+    left = max(0, min(rule.per_window - len(in_window), rule.total - len(ordered)))
+    next_free = None
+    if not left and len(ordered) < rule.total:
+        # The window holds too many until all but per_window - 1 of them have left it.
+        next_free = in_window[len(in_window) - rule.per_window].time + rule.window
+    return Quota(rule, ordered, in_window, left, next_free)
