@@ -43,7 +43,7 @@ def read(description: str) -> Reading:
         name, institution, rest = (part.strip(_WHITE) for part in found.groups())
         return Reading(name, institution, rest if "http" in rest else "")
     name, opened, rest = text.rpartition("(")
-    institution = rest.partition(")")[0] if opened else ""
+    institution = (rest.rpartition(")")[0] if ")" in rest else rest) if opened else ""
     start = text.rfind("http")
     return Reading(name.strip(_WHITE), institution.strip(_WHITE), text[start:] if start >= 0 else "")
 

@@ -135,7 +135,7 @@ class Ledger:
         """Every submission ever meant, oldest first."""
         with self._errors():
             rows = self._database.execute("SELECT * FROM submission ORDER BY created, id").fetchall()
-        return tuple(Record(*row[:-1], created=datetime.fromisoformat(row[-1])) for row in rows)
+        return tuple(Record(*row[:10], datetime.fromisoformat(row[10])) for row in rows)
 
     def begin(self, submission: str, step: str, *, now: datetime | None = None) -> None:
         """Write down that a step starts; what it left at an earlier try is forgotten."""

@@ -1,0 +1,70 @@
+"""The command line. Each command stands in a module of its own, imported only when it is run."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+
+import click
+
+from cldc import __version__
+
+# Order and help as `cldc --help` shows them; a test holds the help against the commands' own.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "validate": ("validate", "Check a dataset by the rules of the training script."),
+    "preflight": ("preflight", "Train on a dataset as the competition does, and show what comes out."),
+    "submit": ("submit", "Submit a dataset: from its folder to the tagged bundle, exactly once."),
+    "status": ("status", "Show how far your submissions are."),
+    "quota": ("quota", "Show how many submissions are left, and when the next place frees."),
+    "leaderboard": ("leaderboard", "Show the competition's leaderboard with your rows marked."),
+    "login": ("account", "Check an account against the server and remember it in the keyring."),
+    "logout": ("account", "Forget an account."),
+    "whoami": ("account", "Show server, account, and its disk and time quotas."),
+    "sample": ("sample", "Draw a dataset to try things with."),
+    "sandbox": ("sandbox", "A whole CodaLab on this machine, to rehearse on."),
+    "env": ("env", "List or remove the isolated environments."),
+    "doctor": ("doctor", "Check what cldc needs, and say what is wrong."),
+    "completion": ("completion", "Print the completion script of a shell."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports the one that is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, in the order in which one meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"cldc.cli.{COMMANDS[cmd_name][0]}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table above names commands
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As Click does, with the nearest command named where there is none of that name."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
+            hint = f" Perhaps you meant {close[0]!r}." if close else ""
+            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of commands, without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes, settings and a first walk through are in the README.",
+)
+@click.version_option(__version__, "-V", "--version", message="cldc %(version)s")
+def cli() -> None:
+    """From a folder of images to a scored CodaLab submission."""

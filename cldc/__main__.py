@@ -1,0 +1,92 @@
+"""The one entry and the one exit: a command's outcome becomes an exit code, and only here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from cldc.errors import CldcError
+
+INTERRUPTED = 130
+TERMINATED = 143
+BUG = 70
+
+
+class Terminated(BaseException):
+    """SIGTERM, raised where the program stands so that everything is cleaned up on the way out."""
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; every outcome, expected or not, comes back as an exit code."""
+    import click
+
+    from cldc.cli import cli
+    from cldc.cli.output import show_error, show_usage_error
+
+    try:
+        outcome = cli.main(list(arguments), prog_name="cldc", standalone_mode=False)
+        sys.stdout.flush()
+    except CldcError as error:
+        return show_error(error, arguments)
+    except click.ClickException as error:
+        return show_usage_error(error, arguments)
+    except (KeyboardInterrupt, click.Abort):
+        _say("Interrupted. What was done is kept; run the same command to go on.")
+        return INTERRUPTED
+    except Terminated:
+        _say("Stopped. What was done is kept; run the same command to go on.")
+        return TERMINATED
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted; Python would complain again when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # a bug: keep what explains it, show where it is
+        return _bug(error)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
+
+
+def _say(text: str) -> None:
+    print(f"\n{text}", file=sys.stderr)  # noqa: T201
+
+
+def _bug(error: Exception) -> int:
+    """Write the traceback, without values of variables, to a log and say where it is."""
+    import platform
+    from datetime import UTC, datetime
+
+    from cldc import __version__
+    from cldc.files import data_folder, private_folder, replace_atomically
+
+    # No command line: an argument may be private. No locals: one may hold a token.
+    text = "".join(
+        (
+            f"cldc {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n",
+            *traceback.format_exception(error),
+        )
+    )
+    try:
+        name = f"bug-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.log"
+        path = private_folder(data_folder() / "logs") / name
+        replace_atomically(path, text)
+        _say(f"This is a bug in cldc: {type(error).__name__}. Its log is {path}; please report it with that file.")
+    except CldcError:
+        _say(f"This is a bug in cldc, and its log can't be written:\n{text}")
+    return BUG
+
+
+if __name__ == "__main__":
+    main()

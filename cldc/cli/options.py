@@ -1,0 +1,72 @@
+"""Options that commands share, and the function that hands a command its `App`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.output import Output
+from cldc.settings import Options
+
+_SETTINGS = {f.name for f in fields(Options)}
+
+
+def _complete_competition(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from cldc.competition import builtin_profiles
+
+    return [name for name in builtin_profiles() if name.startswith(incomplete)]
+
+
+_COMPETITION = click.option(
+    "--competition",
+    metavar="NAME|FILE",
+    shell_complete=_complete_competition,
+    help="A competition by name, or its profile (a .toml file).",
+)
+_SERVER = click.option("--server", metavar="URL", help="Address of a CodaLab, or `sandbox` for the one on this machine.")
+_SHARED = (
+    click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to tell the result."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress, only the result and errors."),
+    click.option("-v", "--verbose", is_flag=True, help="Tell more."),
+    click.option("--no-input", is_flag=True, help="Never ask; fail where an answer is missing."),
+)
+
+
+def command(
+    *, server: bool = False, competition: bool = True, formats: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the shared options, and an `App` made of them as its first argument.
+
+    Args:
+        server: Whether it talks to a CodaLab.
+        competition: Whether it needs to know of a competition.
+        formats: Formats besides text and JSON.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*, form: str, quiet: bool, verbose: bool, no_input: bool, **given: Any) -> Any:
+            flags = {name: given.pop(name) for name in _SETTINGS & given.keys()}
+            output = Output(form=form, quiet=quiet, verbose=verbose)
+            click.get_current_context().call_on_close(output.close)
+            app = App(flags=Options(**flags), output=output, ask=not no_input)
+            return function(app, **given)
+
+        shared = list(_SHARED)
+        if formats:
+            choice = click.Choice(["text", "json", *formats])
+            shared[0] = click.option("--format", "form", type=choice, default="text", help="How to tell the result.")
+        if server:
+            shared.insert(0, _SERVER)
+        if competition:
+            shared.insert(0, _COMPETITION)
+        for option in reversed(shared):
+            wrapper = option(wrapper)
+        return wrapper
+
+    return decorate

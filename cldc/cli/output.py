@@ -1,0 +1,214 @@
+"""Standard output for results, standard error for progress, notes and errors."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cldc.errors import CldcError
+from cldc.progress import SILENT, Observer
+
+if TYPE_CHECKING:
+    import click
+    from rich.progress import Progress, TaskID
+
+    from cldc.render.blocks import Block
+
+# Lines of progress in a pipe or a log: often enough to see that it lives, seldom enough to read.
+_PLAIN_SECONDS = 15.0
+
+
+class PlainProgress:
+    """Progress as plain lines on standard error, for pipes, logs and screen readers."""
+
+    def __init__(self) -> None:
+        """Nothing has been told yet."""
+        self._task, self._total, self._unit, self._last = "", None, "", 0.0  # type: str, float | None, str, float
+
+    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
+        """One line a task."""
+        self._task, self._total, self._unit, self._last = task, total, unit, time.monotonic()
+        _tell(f"{task} ...")
+
+    def advance(self, done: float, detail: str = "") -> None:
+        """One line every few seconds."""
+        if time.monotonic() - self._last < _PLAIN_SECONDS:
+            return
+        self._last = time.monotonic()
+        of = f" {done:,.0f} of {self._total:,.0f} {self._unit}".rstrip() if self._total else ""
+        _tell("  ".join(part for part in (f"{self._task}:{of}", detail) if part))
+
+    def note(self, text: str) -> None:
+        """One line."""
+        _tell(text)
+
+
+class RichProgress:
+    """One moving line on standard error: what is done now, how far it is, how long it will take."""
+
+    def __init__(self) -> None:
+        """Start nothing before the first task."""
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
+        """Replace the line; the task before it stays as a finished one."""
+        progress = self._open()
+        self._finish()
+        self._task = progress.add_task(task, total=total, unit=unit, detail="")
+
+    def advance(self, done: float, detail: str = "") -> None:
+        """Move the line."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, detail=detail)
+
+    def note(self, text: str) -> None:
+        """A line above the moving one."""
+        self._open().console.print(text, markup=False, highlight=False)
+
+    def close(self) -> None:
+        """Leave the screen as it should be for what comes next."""
+        if self._progress is not None:
+            self._finish()
+            self._progress.stop()
+            self._progress = None
+
+    def _finish(self) -> None:
+        if self._progress is not None and self._task is not None:
+            task = next((t for t in self._progress.tasks if t.id == self._task), None)
+            if task is not None and not task.finished:
+                total = task.total if task.total is not None else 1
+                self._progress.update(self._task, total=total, completed=total)
+            self._task = None
+
+    def _open(self) -> Progress:
+        if self._progress is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.table import Column
+
+            self._progress = Progress(
+                SpinnerColumn(finished_text="✓"),
+                TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=2)),
+                BarColumn(bar_width=20),
+                TextColumn("{task.fields[detail]}", markup=False, table_column=Column(ratio=2)),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+            )
+            self._progress.start()
+        return self._progress
+
+
+class Output:
+    """Where a command's result goes, in the format that was asked for."""
+
+    def __init__(self, *, form: str = "text", quiet: bool = False, verbose: bool = False) -> None:
+        """Choose how progress is told: not at all, as a moving line on a terminal, or as plain lines."""
+        self.form = form
+        self.verbose = verbose
+        self.observer: Observer = SILENT
+        if not quiet:
+            self.observer = RichProgress() if _lively(sys.stderr) else PlainProgress()
+
+    def show(self, result: object, blocks: Iterable[Block]) -> None:
+        """Print a result: as JSON, or as the blocks that tell it."""
+        self.close()
+        if self.form == "json":
+            from cldc.render.data import to_json
+
+            _write(to_json(result))
+            return
+        self.tell(blocks)
+
+    def tell(self, blocks: Iterable[Block]) -> None:
+        """Print blocks to standard output."""
+        self.close()
+        if not _lively(sys.stdout):
+            from cldc.render.blocks import plain
+
+            _write(plain(blocks))
+            return
+        from rich.console import Console
+
+        from cldc.render.blocks import drawn
+
+        console = Console(highlight=False)
+        for block in blocks:
+            console.print(drawn(block))
+
+    def write(self, text: str) -> None:
+        """Print a finished text as it is."""
+        self.close()
+        _write(text)
+
+    def close(self) -> None:
+        """End any moving line."""
+        if isinstance(self.observer, RichProgress):
+            self.observer.close()
+
+
+def _lively(stream: Any) -> bool:
+    import os
+
+    return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def show_error(error: CldcError, arguments: Sequence[str]) -> int:
+    """Tell an expected error and what to do next; give back its exit code."""
+    _tell_error(error.message, error.action)
+    if _wants_json(arguments):
+        from cldc.render.data import to_json
+
+        _write(
+            to_json(
+                {
+                    "error": {
+                        "kind": error.kind,
+                        "code": error.code,
+                        "message": error.message,
+                        "action": error.action,
+                    }
+                }
+            )
+        )
+    return error.code
+
+
+def show_usage_error(error: click.ClickException, arguments: Sequence[str]) -> int:
+    """Tell an error in the command line as Click does, with the command's help named as the next action."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "cldc"
+    _tell_error(error.format_message(), f"`{command} --help` shows what it takes.")
+    if _wants_json(arguments):
+        from cldc.render.data import to_json
+
+        _write(
+            to_json({"error": {"kind": "usage", "code": error.exit_code, "message": error.format_message()}})
+        )
+    return error.exit_code
+
+
+def _tell_error(message: str, action: str) -> None:
+    import os
+
+    if _lively(sys.stderr) and not os.environ.get("NO_COLOR"):
+        _tell(f"\x1b[1;31mError:\x1b[0m {message}\n{action}")
+    else:
+        _tell(f"Error: {message}\n{action}")
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    return "--format=json" in arguments or ("--format", "json") in pairs

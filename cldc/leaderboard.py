@@ -1,0 +1,110 @@
+"""The board as the organisers' daemon writes it, read as its page reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cldc import description
+from cldc.competition import Competition
+from cldc.errors import CodaLabError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An entry of the board.
+
+    Attributes:
+        rank: From 1; entries with the same score share it. None where the board shows no such entry.
+        name: The submission's name, as the page reads the description; ``institution`` and ``link`` too.
+        account: Who submitted it; empty where the bundle is gone.
+        score: What it was scored with; None until it is evaluated, or where that failed.
+        state: State of the evaluation bundle.
+        submission: Uuid of the tagged bundle; empty where the daemon lost it.
+        created: When the tagged bundle was made.
+        mine: Whether it is of the account that asks.
+    """
+
+    rank: int | None
+    name: str
+    institution: str
+    link: str
+    account: str
+    score: float | None
+    state: str
+    submission: str
+    created: datetime
+    mine: bool
+
+    @property
+    def shown(self) -> bool:
+        """Whether the page lists it: it has a name and a score."""
+        return self.rank is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboard:
+    """The whole board, best first, entries that the page hides at its end."""
+
+    competition: str
+    score: str
+    updated: datetime
+    rows: tuple[Row, ...]
+
+
+def parse(text: str, competition: Competition, *, account: str | None = None) -> Leaderboard:
+    """The daemon's JSON as a board, with the rows of ``account`` marked.
+
+    Raises:
+        CodaLabError: It is not what the daemon writes.
+    """
+    try:
+        data = json.loads(text)
+        config = data["config"]["score_specs"][0]["name"]
+        rows = [_row(entry, config, account) for entry in data["leaderboard"]]
+        updated = datetime.fromtimestamp(data["updated"], UTC)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, OSError) as error:
+        raise CodaLabError(
+            f"The leaderboard of {competition.name} is not what the scoring daemon writes ({type(error).__name__}).",
+            action="Check the address `leaderboard` in the competition's profile, or try again later.",
+        ) from error
+    return Leaderboard(competition.name, str(config), updated, _ranked(rows))
+
+
+def _row(entry: Mapping[str, Any], score: str, account: str | None) -> Row:
+    submission, evaluation = entry["submission"], entry["bundle"]
+    reading = description.read(submission["description"] or "")
+    value = entry["scores"][score]
+    owner = submission["user_name"] or ""
+    return Row(
+        rank=None,
+        name=reading.name,
+        institution=reading.institution,
+        link=reading.link,
+        account=owner,
+        score=float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None,
+        state=str(evaluation["state"]),
+        submission=_tagged(evaluation["metadata"]["description"]),
+        created=datetime.fromtimestamp(submission["created"], UTC),
+        mine=account is not None and owner == account,
+    )
+
+
+def _tagged(note: str) -> str:
+    # The daemon keeps what it evaluated as JSON in the evaluation bundle's description.
+    try:
+        return str(json.loads(note)["submit_id"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _ranked(rows: list[Row]) -> tuple[Row, ...]:
+    from dataclasses import replace
+
+    shown = sorted((r for r in rows if r.name and r.score is not None), key=lambda r: (-(r.score or 0), r.created))
+    hidden = sorted((r for r in rows if not r.name or r.score is None), key=lambda r: r.created)
+    scores = [r.score for r in shown]
+    return tuple(replace(r, rank=scores.index(r.score) + 1) for r in shown) + tuple(hidden)

@@ -1,0 +1,61 @@
+"""Quota: never more than the rule allows, and the time at which the next place frees is true."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cldc.competition import QuotaRule
+from cldc.errors import QuotaExceeded
+from cldc.quota import Spent, decide, merge
+
+NOW = datetime(2021, 8, 1, 12, tzinfo=UTC)
+rules = st.builds(QuotaRule, window_days=st.integers(1, 9), per_window=st.integers(1, 6), total=st.integers(1, 20))
+hours = st.lists(st.integers(0, 24 * 20), max_size=25)
+
+
+def spent(ages: list[int]) -> list[Spent]:
+    return [Spent(f"0x{n:032x}", f"s{n}", NOW - timedelta(hours=age), "ledger") for n, age in enumerate(ages)]
+
+
+@given(rules, hours)
+def test_a_place_is_left_only_where_using_it_keeps_the_rule(rule: QuotaRule, ages: list[int]) -> None:
+    quota = decide(rule, spent(ages), NOW)
+    inside = sum(timedelta(hours=age) < rule.window for age in ages)
+    assert (quota.left > 0) == (inside < rule.per_window and len(ages) < rule.total)
+    assert inside + quota.left <= max(inside, rule.per_window)
+
+
+@given(rules, hours)
+def test_the_next_place_frees_then_and_not_before(rule: QuotaRule, ages: list[int]) -> None:
+    quota = decide(rule, spent(ages), NOW)
+    if quota.next_free is None:
+        assert quota.left or len(ages) >= rule.total
+        return
+    assert decide(rule, spent(ages), quota.next_free).left > 0
+    assert decide(rule, spent(ages), quota.next_free - timedelta(seconds=1)).left == 0
+
+
+@given(rules, hours, st.data())
+def test_it_makes_no_difference_who_knows_of_a_submission(rule: QuotaRule, ages: list[int], data: st.DataObject) -> None:
+    every = spent(ages)
+    ledger = [s for s in every if data.draw(st.booleans())]
+    server = [s for s in every if s not in ledger or data.draw(st.booleans())]
+    together = merge(ledger, server)
+    assert decide(rule, together, NOW).left == decide(rule, every, NOW).left
+    assert len(together) == len(every)
+
+
+def test_a_spent_quota_is_refused_with_its_time() -> None:
+    quota = decide(QuotaRule(7, 2, 9), spent([1, 30]), NOW)
+    with pytest.raises(QuotaExceeded, match="2021-08-07"):
+        quota.require()
+    with pytest.raises(QuotaExceeded, match="All 2 submissions of this account"):
+        decide(QuotaRule(7, 2, 2), spent([500, 600]), NOW).require()
+
+
+def test_a_stamp_from_a_clock_that_runs_ahead_counts() -> None:
+    assert decide(QuotaRule(7, 1, 9), spent([-5]), NOW).left == 0
