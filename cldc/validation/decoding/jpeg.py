@@ -1,0 +1,10 @@
+"""Not yet."""
+
+from __future__ import annotations
+
+from cldc.validation.decoding.verdict import Format, Readable, Verdict
+
+
+def judge_jpeg(content: bytes) -> Verdict:
+    """The verdict."""
+    return Verdict(Readable.UNSURE, Format.JPEG, reason="Only TensorFlow can tell.")

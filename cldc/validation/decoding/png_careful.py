@@ -1,0 +1,211 @@
+"""Follows libpng 1.6.37 chunk by chunk, in the order in which TensorFlow's `png_io.cc` calls it.
+
+Three stages: `png_read_info` up to the first IDAT, the rows, and `png_read_end`. Nearly all complaints about
+ancillary chunks, and about what follows the last row, are warnings in libpng ("benign errors"); what is listed here
+as a refusal is a `png_error`.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import NamedTuple
+
+from cldc.validation.decoding.png_header import (
+    DIMENSION_LIMIT,
+    KNOWN_ANCILLARY,
+    PIXEL_LIMIT,
+    SAMPLES,
+    SIGNATURE,
+    Header,
+)
+from cldc.validation.decoding.png_rows import InflatedRows, RefusedError, TooMuchWorkError
+from cldc.validation.decoding.verdict import Readable
+
+_UINT31_MAX = 2**31 - 1
+
+_LONGEST_CHUNK = 8_000_000
+"""`PNG_USER_CHUNK_MALLOC_MAX` of pnglibconf.h, for every chunk but IDAT."""
+
+_MOST_CHUNKS = 100_000
+_CHUNK = struct.Struct(">I4s")
+_IHDR = struct.Struct(">IIBBBBB")
+
+_NOT_INITIALISED = "TensorFlow: Invalid PNG. Failed to initialize decoder."
+
+
+class Careful(NamedTuple):
+    """The verdict, the header if there was a right one, the reason, where IEND ends, and where chunks lie."""
+
+    readable: Readable
+    header: Header | None
+    reason: str
+    end: int
+    chunks: dict[bytes, int]
+
+
+class _Chunk(NamedTuple):
+    kind: bytes
+    position: int
+    length: int
+
+
+class _Reader:
+    """A position in the file, and the two flags of `png_struct.mode` that matter."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.position = len(SIGNATURE)
+        self.header: Header | None = None
+        self.has_palette = False
+        self.chunks: dict[bytes, int] = {}
+        self._left = _MOST_CHUNKS
+
+    def next_chunk(self) -> _Chunk:
+        """`png_read_chunk_header`."""
+        self._left -= 1
+        if self._left < 0:
+            raise TooMuchWorkError(f"more than {_MOST_CHUNKS} chunks")
+        if self.position + 8 > len(self.content):
+            raise RefusedError("the file ends before IEND")
+        length, kind = _CHUNK.unpack_from(self.content, self.position)
+        if length > _UINT31_MAX:
+            raise RefusedError("a chunk's length is out of range")
+        if not (kind.isalpha() and kind.isascii()):
+            raise RefusedError(f"invalid chunk type {kind!r}")
+        limit = _LONGEST_CHUNK
+        if kind == b"IDAT" and self.header:
+            limit = max(limit, self.header.longest_idat)
+        if length > limit:
+            raise RefusedError(f"the {kind.decode()} chunk is too large")
+        self.chunks.setdefault(kind, self.position)
+        return _Chunk(kind, self.position, length)
+
+    def finish(self, chunk: _Chunk) -> bytes | memoryview:
+        """`png_crc_finish`: the body, once it is all there and, in a critical chunk, its checksum is right."""
+        start = chunk.position + 8
+        end = start + chunk.length
+        if end + 4 > len(self.content):
+            raise RefusedError(f"the file ends inside the {chunk.kind.decode()} chunk")
+        self.position = end + 4
+        body = memoryview(self.content)[start:end]
+        if chunk.kind[0] & 0x20:
+            return body
+        expected = int.from_bytes(self.content[end : end + 4], "big")
+        if zlib.crc32(body, zlib.crc32(chunk.kind)) != expected:
+            raise RefusedError(f"wrong checksum in the {chunk.kind.decode()} chunk")
+        return body
+
+    def next_idat(self) -> bytes | memoryview | None:
+        """The body of the next chunk if it is an IDAT; what comes instead is left unread."""
+        start = self.position
+        chunk = self.next_chunk()
+        if chunk.kind != b"IDAT":
+            self.position = start
+            return None
+        return self.finish(chunk)
+
+
+def judge_carefully(content: bytes) -> Careful:
+    """libpng's verdict; it never raises, and works in bounded memory."""
+    reader = _Reader(content)
+    message = _NOT_INITIALISED
+    try:
+        header = _read_info(reader)
+        message = f"TensorFlow: PNG size too large for int: {header.width} by {header.height}"
+        if header.width * header.height >= PIXEL_LIMIT:
+            raise RefusedError("too many pixels")
+        message = f"TensorFlow: Invalid PNG data, size {len(content)}"
+        InflatedRows(header, reader.next_idat).check()
+        _read_end(reader)
+    except RefusedError as refused:
+        return Careful(Readable.NO, reader.header, f"{message} ({refused})", 0, reader.chunks)
+    except TooMuchWorkError as work:
+        return Careful(Readable.UNSURE, reader.header, f"Only TensorFlow can tell: {work}.", 0, reader.chunks)
+    return Careful(Readable.YES, header, "", reader.position, reader.chunks)
+
+
+def _read_info(reader: _Reader) -> Header:
+    """`png_read_info`: up to the first IDAT, whose header is left unread."""
+    while True:
+        start = reader.position
+        chunk = reader.next_chunk()
+        if chunk.kind == b"IDAT":
+            reader.position = start
+            return _require_idat(reader)
+        if chunk.kind == b"IHDR":
+            reader.header = _read_ihdr(reader, chunk)
+        elif chunk.kind == b"PLTE":
+            _read_palette(reader, chunk)
+        elif chunk.kind == b"IEND":
+            raise RefusedError("IEND before IDAT")
+        else:
+            _pass_over(reader, chunk)
+
+
+def _require_idat(reader: _Reader) -> Header:
+    if reader.header is None:
+        raise RefusedError("IDAT before IHDR")
+    if reader.header.colour == 3 and not reader.has_palette:
+        raise RefusedError("a palette picture without PLTE")
+    return reader.header
+
+
+def _read_ihdr(reader: _Reader, chunk: _Chunk) -> Header:
+    """`png_handle_IHDR` and `png_check_IHDR`."""
+    if reader.header is not None:
+        raise RefusedError("two IHDR chunks")
+    if chunk.length != _IHDR.size:
+        raise RefusedError("IHDR has a wrong length")
+    width, height, depth, colour, method, filters, interlace = _IHDR.unpack(reader.finish(chunk))
+    if not 0 < width <= DIMENSION_LIMIT or not 0 < height <= DIMENSION_LIMIT:
+        raise RefusedError(f"{width} x {height} pixels; libpng takes 1 to {DIMENSION_LIMIT}")
+    if (colour, depth) not in SAMPLES:
+        raise RefusedError(f"no such PNG: colour type {colour} with {depth} bits")
+    if method or filters or interlace > 1:
+        raise RefusedError("unknown compression, filter or interlace method")
+    return Header(width, height, depth, colour, bool(interlace))
+
+
+def _read_palette(reader: _Reader, chunk: _Chunk) -> None:
+    """`png_handle_PLTE` before the first IDAT."""
+    if reader.header is None:
+        raise RefusedError("PLTE before IHDR")
+    if reader.has_palette:
+        raise RefusedError("two PLTE chunks")
+    reader.has_palette = True
+    reader.finish(chunk)
+    if not reader.header.colour & 2:
+        return  # ignored in grey pictures
+    if chunk.length > 768 or chunk.length % 3:
+        if reader.header.colour == 3:
+            raise RefusedError("PLTE has a wrong length")
+        return
+    if chunk.length == 0:
+        raise RefusedError("PLTE is empty")
+
+
+def _pass_over(reader: _Reader, chunk: _Chunk) -> None:
+    """An ancillary chunk, or a refusal: libpng's handlers only warn, but for two things."""
+    reader.finish(chunk)
+    if not chunk.kind[0] & 0x20:
+        raise RefusedError(f"unknown critical chunk {chunk.kind.decode()}")
+    if reader.header is None and chunk.kind in KNOWN_ANCILLARY:
+        raise RefusedError(f"{chunk.kind.decode()} before IHDR")
+
+
+def _read_end(reader: _Reader) -> None:
+    """`png_read_end`: further IDATs are passed over, the rest is as strict as before them."""
+    while True:
+        chunk = reader.next_chunk()
+        if chunk.kind == b"IHDR":
+            raise RefusedError("two IHDR chunks")
+        if chunk.kind == b"PLTE" and reader.has_palette:
+            raise RefusedError("two PLTE chunks")
+        if chunk.kind in {b"IDAT", b"PLTE"}:
+            reader.finish(chunk)
+        elif chunk.kind == b"IEND":
+            reader.finish(chunk)
+            return
+        else:
+            _pass_over(reader, chunk)

@@ -1,0 +1,83 @@
+"""What a decoder says about one file, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Readable(StrEnum):
+    """Whether TensorFlow reads the file."""
+
+    YES = "yes"
+    NO = "no"
+    UNSURE = "unsure"
+
+
+class Format(StrEnum):
+    """The four formats TensorFlow takes, told apart by the first bytes and never by the name."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    GIF = "gif"
+    BMP = "bmp"
+
+
+class Remark(StrEnum):
+    """TensorFlow reads the file, but not as people see it; the value is stable, for JSON and SARIF."""
+
+    ANIMATION = "animation"
+    ALPHA_DROPPED = "alpha-dropped"
+    SIXTEEN_BIT = "sixteen-bit"
+    RAW_PALETTE = "raw-palette"
+    COLOUR_PROFILE = "colour-profile"
+    CMYK = "cmyk"
+    ORIENTATION_IGNORED = "orientation-ignored"
+    TRANSPARENT_GIF = "transparent-gif"
+    PARTIAL_FRAME = "partial-frame"
+    TRAILING_BYTES = "trailing-bytes"
+    DAMAGED = "damaged"
+    SEVERAL_PICTURES = "several-pictures"
+
+    @property
+    def text(self) -> str:
+        """One sentence for people."""
+        return _REMARK_TEXTS[self]
+
+
+_REMARK_TEXTS = {
+    Remark.ANIMATION: "An animation: only its first frame is read.",
+    Remark.ALPHA_DROPPED: "Transparency is dropped: transparent pixels appear in whatever colour they hide.",
+    Remark.SIXTEEN_BIT: "16 bits a channel: only the upper 8 are kept.",
+    Remark.RAW_PALETTE: "An 8-bit BMP: palette indices are taken as grey values, the palette is ignored.",
+    Remark.COLOUR_PROFILE: "The embedded colour profile or gamma is ignored.",
+    Remark.CMYK: "A CMYK picture: it is converted without its colour profile.",
+    Remark.ORIENTATION_IGNORED: "The EXIF orientation is ignored: the picture is read as it lies in the file.",
+    Remark.TRANSPARENT_GIF: "Transparent pixels of the GIF are read as black.",
+    Remark.PARTIAL_FRAME: "The first frame is not as large as the GIF's canvas: only what lies inside is read.",
+    Remark.TRAILING_BYTES: "Bytes after the end of the picture are ignored.",
+    Remark.DAMAGED: "The file is damaged, and is read all the same: parts of the picture may be wrong.",
+    Remark.SEVERAL_PICTURES: "Several pictures in one file: only the first is read.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether `tf.io.decode_image(contents, channels=3, expand_animations=False)` reads a file.
+
+    Attributes:
+        readable: YES and NO are TensorFlow 2.4.1's own answer (2.5 to 2.10 give the same); UNSURE means
+            that only TensorFlow itself can tell.
+        format: What the first bytes say; None where TensorFlow knows no such format.
+        width: Pixels, where the header could be read.
+        height: Pixels, where the header could be read.
+        reason: Why it is not YES, with TensorFlow's own message; empty for YES.
+        remarks: What people see differently, in no particular order; only for YES and UNSURE.
+    """
+
+    readable: Readable
+    format: Format | None
+    width: int | None = None
+    height: int | None = None
+    reason: str = ""
+    remarks: tuple[Remark, ...] = ()
