@@ -1,0 +1,156 @@
+"""Atomic writes, locks, the data folder and what a failing disk is told as."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import stat
+import sys
+import time
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+
+from cldc import files
+from cldc.errors import StorageError
+
+
+class Notes:
+    """An observer that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
+        self.texts.append(task)
+
+    def advance(self, done: float, detail: str = "") -> None:
+        self.texts.append(detail)
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def test_the_data_folder_is_the_chosen_one_and_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLDC_HOME", str(tmp_path / "deep" / "home"))
+    folder = files.data_folder()
+    assert folder == tmp_path / "deep" / "home"
+    if os.name != "nt":
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_the_data_folder_is_absolute_from_a_relative_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLDC_HOME", "here")
+    assert files.data_folder() == tmp_path / "here"
+
+
+def test_a_file_in_the_place_of_the_data_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").write_text("")
+    monkeypatch.setenv("CLDC_HOME", str(tmp_path / "home"))
+    with pytest.raises(StorageError, match="home"):
+        files.data_folder()
+
+
+def test_replacing_sets_content_and_mode_and_leaves_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "state.json"
+    target.write_text("old")
+    files.replace_atomically(target, "né")
+    assert target.read_bytes() == "né".encode()
+    assert list(tmp_path.iterdir()) == [target]
+    if os.name != "nt":
+        assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_a_full_disk_keeps_the_old_content_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "state.json"
+    target.write_text("old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(files.DiskFull, match=r"state\.json") as raised:
+        files.replace_atomically(target, "new")
+    assert "Free some space" in raised.value.action
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_missing_folder_is_a_storage_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="gone"):
+        files.replace_atomically(tmp_path / "gone" / "x", b"")
+    with pytest.raises(StorageError, match="nothing"):
+        files.hash_file(tmp_path / "nothing")
+
+
+def test_hashes_are_sha256(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert files.hash_file(tmp_path / "abc") == files.hash_bytes("abc") == expected
+
+
+def _hold(path: Path, held: Event) -> None:
+    with files.lock(path, purpose="holding"):
+        held.set()
+        time.sleep(30)
+
+
+def test_a_lock_waits_with_a_word_times_out_by_name_and_is_free_after_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "guard.lock"
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    holder = context.Process(target=_hold, args=(path, held))
+    holder.start()
+    try:
+        assert held.wait(30)
+        notes = Notes()
+        with (
+            pytest.raises(files.LockTimeout, match=r"making it.*guard\.lock"),
+            files.lock(path, purpose="making it", observer=notes, timeout_seconds=1.2),
+        ):
+            pass
+        assert notes.texts == ["Another cldc is making it; waiting for it."]
+        holder.kill()
+        with files.lock(path, purpose="making it", timeout_seconds=10):
+            pass
+    finally:
+        holder.kill()
+        holder.join()
+
+
+def test_templates_are_found() -> None:
+    assert files.template("competitions", "data-centric-2021.toml").is_file()
+
+
+def test_a_temporary_folder_goes_even_when_read_only(tmp_path: Path) -> None:
+    with files.temporary_folder("x-", tmp_path) as folder:
+        (folder / "view").mkdir()
+        (folder / "view" / "image.png").write_bytes(b"")
+        (folder / "view").chmod(0o500)
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write anywhere")
+def test_no_permission_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageError, match="No permission"):
+        files.replace_atomically(tmp_path / "x", b"")
+
+
+def test_the_lock_does_not_outlive_its_block(tmp_path: Path) -> None:
+    for _ in range(2):
+        started = time.monotonic()
+        with files.lock(tmp_path / "l", purpose="testing"):
+            pass
+        assert time.monotonic() - started < 1
