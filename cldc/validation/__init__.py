@@ -1,0 +1,82 @@
+"""Check a dataset: every rule is asked, every finding is kept, nothing stops the check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cldc.competition import Competition
+from cldc.dataset import Dataset, assemble, survey
+from cldc.progress import SILENT, Observer
+from cldc.validation import images, names, structure
+from cldc.validation.inspection import Inspection, Settle, inspect, settle_unsure
+from cldc.validation.model import Finding, Rule, Severity, Subject, ValidationReport
+
+__all__ = [
+    "RULES",
+    "Finding",
+    "Inspection",
+    "Rule",
+    "Settle",
+    "Severity",
+    "Subject",
+    "ValidationReport",
+    "validate",
+]
+
+# Every rule there is, in the order in which findings of one severity are told.
+RULES: tuple[Rule, ...] = (*structure.RULES, *images.RULES, *names.RULES)
+_ORDER = tuple(Severity)
+
+
+def validate(
+    folder: Path,
+    competition: Competition,
+    observer: Observer = SILENT,
+    *,
+    name: str | None = None,
+    settle: Settle | None = None,
+) -> ValidationReport:
+    """Check ``folder`` against every rule.
+
+    Args:
+        folder: The dataset's folder, whose direct children are the splits.
+        competition: Whose rules apply.
+        observer: Told of images as they are read.
+        name: The dataset's name where it is not to be made from the folder's.
+        settle: Asks the real TensorFlow where `judge` is unsure; without it such images get a warning.
+
+    Raises:
+        InvalidDataset: ``folder`` is no folder. Whatever is wrong in a folder is a finding instead.
+        StorageError: ``folder`` can't be listed.
+    """
+    rules = competition.dataset
+    listing = survey(folder, splits=rules.splits, extensions=rules.extensions, name=name)
+    taken, inspections = inspect(listing, observer)
+    if settle is not None:
+        settle_unsure(listing.root, taken, inspections, settle, observer)
+    return report_on(Subject(assemble(listing, taken), competition, inspections))
+
+
+def report_on(subject: Subject) -> ValidationReport:
+    """Ask every rule about a dataset that has been read."""
+    found = [finding for rule in RULES for finding in rule.findings(subject)]
+    limits = subject.competition.dataset
+    counts = _counts(subject.dataset, subject.competition)
+    totals = [sum(classes.values()) for classes in counts.values()]
+    return ValidationReport(
+        dataset=subject.dataset,
+        competition=subject.competition.name,
+        findings=tuple(sorted(found, key=lambda finding: _ORDER.index(finding.severity))),
+        counts=counts,
+        total=sum(totals),
+        padded=limits.padded(totals),
+        max_images=limits.max_images,
+        max_padded=limits.max_padded,
+    )
+
+
+def _counts(dataset: Dataset, competition: Competition) -> dict[str, dict[str, int]]:
+    counts = {split: dict.fromkeys(competition.dataset.classes, 0) for split in competition.dataset.splits}
+    for image in dataset.images:
+        counts[image.split][image.label] = counts[image.split].get(image.label, 0) + 1
+    return counts

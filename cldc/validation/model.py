@@ -1,0 +1,161 @@
+"""What a rule says, and what a whole check comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from cldc.errors import InvalidDataset
+
+if TYPE_CHECKING:
+    from cldc.competition import Competition
+    from cldc.dataset import Dataset
+    from cldc.validation.inspection import Inspection
+
+
+class Severity(StrEnum):
+    """How bad a finding is: an error stops the script or the submission, a warning spoils the result."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found.
+
+    Attributes:
+        rule: The rule's stable id.
+        severity: How bad it is.
+        message: What was found, as a sentence.
+        consequence: What the training script, or the competition, would make of it.
+        remedy: What to do, as an imperative sentence.
+        paths: The files or folders it is about, relative to the dataset, with slashes.
+        fixable: Whether `cldc validate --fix` mends it.
+    """
+
+    rule: str
+    severity: Severity
+    message: str
+    consequence: str
+    remedy: str
+    paths: tuple[str, ...] = ()
+    fixable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What a rule's function yields; the rule adds its id and, unless given here, its severity."""
+
+    message: str
+    consequence: str
+    remedy: str
+    paths: tuple[str, ...] = ()
+    severity: Severity | None = None
+    fixable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What rules look at.
+
+    Attributes:
+        dataset: The dataset as it was read.
+        competition: Whose rules apply.
+        inspections: For each image's SHA-256, what its content shows; unreadable files have none.
+        label_book: For each SHA-256 in the label book, the paths there; empty where none was given.
+    """
+
+    dataset: Dataset
+    competition: Competition
+    inspections: Mapping[str, Inspection]
+    label_book: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+Check = Callable[[Subject], Iterable[Hit]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule: what it is called, what it looks for, why, and where that is known from."""
+
+    id: str
+    title: str
+    severity: Severity
+    why: str
+    source: str
+    check: Check
+
+    def findings(self, subject: Subject) -> Iterable[Finding]:
+        """Everything the rule finds."""
+        for hit in self.check(subject):
+            yield Finding(
+                rule=self.id,
+                severity=hit.severity or self.severity,
+                message=hit.message,
+                consequence=hit.consequence,
+                remedy=hit.remedy,
+                paths=hit.paths,
+                fixable=hit.fixable,
+            )
+
+
+def rule(id: str, *, title: str, severity: Severity, why: str, source: str) -> Callable[[Check], Rule]:
+    """Make a rule of the function that follows."""
+    return lambda check: Rule(id, title, severity, why, source, check)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationReport:
+    """Everything found in a dataset.
+
+    Attributes:
+        dataset: What was checked.
+        competition: Name of the competition whose rules were applied.
+        findings: Errors first, then warnings, then notes.
+        counts: Images of each class of each split, as the script labels them.
+        total: Images of all splits together.
+        padded: Images after rounding each split up to whole batches, as the script counts them.
+        max_images: The guide's limit on ``total``.
+        max_padded: The script's own limit on ``padded``.
+    """
+
+    dataset: Dataset
+    competition: str
+    findings: tuple[Finding, ...]
+    counts: Mapping[str, Mapping[str, int]]
+    total: int
+    padded: int
+    max_images: int
+    max_padded: int
+
+    def of(self, severity: Severity) -> tuple[Finding, ...]:
+        """The findings of one severity."""
+        return tuple(finding for finding in self.findings if finding.severity == severity)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the script would run and the submission count: there is no error."""
+        return not self.of(Severity.ERROR)
+
+    def exit_code(self, *, strict: bool = False) -> int:
+        """0, or `InvalidDataset.code` where there are errors or, if ``strict``, warnings."""
+        bad = not self.ok or (strict and self.of(Severity.WARNING))
+        return InvalidDataset.code if bad else 0
+
+    def require_valid(self) -> None:
+        """Raise where there are errors.
+
+        Raises:
+            InvalidDataset: With the first error, and how many there are.
+        """
+        errors = self.of(Severity.ERROR)
+        if errors:
+            more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
+            raise InvalidDataset(
+                f"{self.dataset.root} can't be used: {errors[0].message}{more}",
+                action=f"{errors[0].remedy} `cldc validate` shows everything that was found.",
+            )
