@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from cldc.validation.decoding import Format, Readable, Remark
+from cldc.validation.inspection import Inspection
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
 
 _DECODING = "tf.io.decode_image of TensorFlow 2.4.1, held against it by a differential test"
@@ -66,11 +67,15 @@ def image_undecodable(subject: Subject) -> Iterator[Hit]:
         found = subject.inspections.get(image.sha256)
         if found and found.verdict.readable == Readable.NO:
             yield Hit(
-                message=f"TensorFlow can't read {image.path}: {found.verdict.reason.rstrip('.')}.",
+                message=f"TensorFlow can't read {image.path}: {_reason(found)}.",
                 consequence=f"The script stops {when[image.split]}, with exit code 1 and without naming the file.",
                 remedy="Save the image again as an 8-bit PNG, or remove it.",
                 paths=(image.path,),
             )
+
+
+def _reason(found: Inspection) -> str:
+    return found.verdict.reason.removeprefix("TensorFlow: ").rstrip(".")
 
 
 def _failing_times(subject: Subject) -> dict[str, str]:

@@ -42,7 +42,10 @@ def _inspection(read: Read) -> Inspection:
     if read.content is None:
         reason = f"it is {read.image.size / 1e6:,.0f} MB large, too large to be checked without TensorFlow"
         return Inspection(Verdict(Readable.UNSURE, None, reason=reason))
-    return Inspection(judge(read.content))
+    try:
+        return Inspection(judge(read.content))
+    except Exception as error:  # whatever a file holds, it must not end the check of all others
+        return Inspection(Verdict(Readable.UNSURE, None, reason=f"checking it failed ({error!r})"))
 
 
 def settle_unsure(

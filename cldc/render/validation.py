@@ -1,0 +1,132 @@
+"""A validation report as text, and as JSON that other programs may rely on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from cldc.dataset import Reason
+from cldc.render.blocks import Block, Line, Style, Table
+from cldc.validation import Finding, Severity, ValidationReport
+
+if TYPE_CHECKING:
+    from cldc.validation import Rule
+
+# Raised when a field of the JSON changes its meaning or goes; a new field does not raise it.
+JSON_SCHEMA = 1
+_STYLES: dict[Severity, Style] = {
+    Severity.ERROR: "bad",
+    Severity.WARNING: "warning",
+    Severity.NOTE: "dim",
+}
+_SHOWN_FINDINGS = 10
+_SHOWN_PATHS = 5
+
+
+def blocks(report: ValidationReport, *, everything: bool = False) -> tuple[Block, ...]:
+    """The report for a person; long lists are cut short unless ``everything``."""
+    return (_counts(report), *_findings(report, everything), *_summary(report))
+
+
+def _counts(report: ValidationReport) -> Table:
+    splits = list(report.counts)
+    labels = list(dict.fromkeys(label for classes in report.counts.values() for label in classes))
+    rows = [[label, *(f"{report.counts[split].get(label, 0):,}" for split in splits)] for label in labels]
+    rows.append(["all", *(f"{sum(report.counts[split].values()):,}" for split in splits)])
+    return Table(
+        headers=("class", *splits),
+        rows=rows,
+        title=f"Images in {printable(report.dataset.name)}",
+        numbers=frozenset(splits),
+    )
+
+
+def _findings(report: ValidationReport, everything: bool) -> Iterator[Line]:
+    for (severity, rule), group in groupby(report.findings, key=lambda f: (f.severity, f.rule)):
+        found = list(group)
+        shown = found if everything else found[:_SHOWN_FINDINGS]
+        for (consequence, remedy), alike in groupby(shown, key=lambda f: (f.consequence, f.remedy)):
+            for finding in alike:
+                yield Line(f"{severity.value}: {printable(finding.message)} [{rule}]", _STYLES[severity])
+                yield from _paths(finding, everything)
+            yield Line(f"  {printable(consequence)}")
+            yield Line(f"  {printable(remedy)}")
+        if len(found) > len(shown):
+            yield Line(f"  and {len(found) - len(shown):,} more of [{rule}]", "dim")
+
+
+def _paths(finding: Finding, everything: bool) -> Iterator[Line]:
+    named = len(finding.paths) == 1 and finding.paths[0] in finding.message
+    paths = () if named else finding.paths
+    shown = paths if everything else paths[:_SHOWN_PATHS]
+    for path in shown:
+        yield Line(f"    {printable(path)}")
+    if len(paths) > len(shown):
+        yield Line(f"    and {len(paths) - len(shown):,} more", "dim")
+
+
+def _summary(report: ValidationReport) -> Iterator[Line]:
+    yield Line(
+        f"{report.total:,} images, {report.padded:,} as the script counts them "
+        f"(limits {report.max_images:,} and {report.max_padded:,})."
+    )
+    yield Line(f"Dataset {report.dataset.hash}")
+    tally = ", ".join(f"{len(report.of(s))} {s.value}{_s(len(report.of(s)))}" for s in Severity)
+    style: Style = "bad" if not report.ok else "warning" if report.of(Severity.WARNING) else "good"
+    yield Line(f"{'Valid' if report.ok else 'Not valid'} for {report.competition}: {tally}.", style)
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
+
+
+def printable(text: str) -> str:
+    """Text with what a terminal or a UTF-8 file can't hold, or would obey, written as escapes."""
+    safe = text.encode("utf-8", "backslashreplace").decode()
+    return safe if safe.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in safe)
+
+
+def data(report: ValidationReport) -> dict[str, Any]:
+    """The report as the JSON that docs/validation.md describes."""
+    dataset = report.dataset
+    return {
+        "schema": JSON_SCHEMA,
+        "dataset": {
+            "root": printable(str(dataset.root)),
+            "name": dataset.name,
+            "hash": dataset.hash,
+            "images": report.total,
+            "passed_over": sum(other.reason != Reason.BESIDE_SPLITS for other in dataset.others),
+        },
+        "competition": report.competition,
+        "ok": report.ok,
+        "counts": {split: dict(classes) for split, classes in report.counts.items()},
+        "padded": report.padded,
+        "limits": {"images": report.max_images, "padded": report.max_padded},
+        "findings": [_finding(finding) for finding in report.findings],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "severity": finding.severity.value,
+        "message": printable(finding.message),
+        "consequence": printable(finding.consequence),
+        "remedy": printable(finding.remedy),
+        "paths": [printable(path) for path in finding.paths],
+        "fixable": finding.fixable,
+    }
+
+
+def to_json(report: ValidationReport) -> str:
+    """The report as JSON text with a line end."""
+    return json.dumps(data(report), indent=2, ensure_ascii=False) + "\n"
+
+
+def rules_markdown(rules: tuple[Rule, ...]) -> str:
+    """The rules as a Markdown table, for the documentation."""
+    rows = [f"| `{rule.id}` | {rule.severity.value} | {rule.title} | {rule.why} |" for rule in rules]
+    return "\n".join(["| rule | severity | what is wanted | why |", "|---|---|---|---|", *rows]) + "\n"
