@@ -1,10 +1,231 @@
-"""Not yet."""
+"""GIF as giflib 5.2's `DGifSlurp` and TensorFlow's `gif_io.cc` read it.
+
+Every frame has to decode, though only the first is used; its colour map has to hold every index it shows.
+"""
 
 from __future__ import annotations
 
-from cldc.validation.decoding.verdict import Format, Readable, Verdict
+import struct
+from dataclasses import dataclass
+
+from cldc.validation.decoding.gif_lzw import DefectError, OddCodeError, decode_pixels, highest_index
+from cldc.validation.decoding.verdict import Format, Readable, Remark, Verdict
+
+_MOST_PIXELS = 1 << 28
+_MOST_ODD_PIXELS = 1 << 22
+_MOST_DATA = 1 << 22
+_MOST_BLOCKS = 500_000
+
+_READ_FAILED = "Failed to read from given file"
+_GRAPHIC_CONTROL = 0xF9
+
+
+class _OpenError(Exception):
+    """`DGifOpen` fails."""
+
+
+class _ColourError(Exception):
+    """The first frame shows an index its colour map does not have."""
+
+
+class _TooMuchWorkError(Exception):
+    """Only TensorFlow can tell."""
+
+
+_STAGES: dict[type[Exception], str] = {
+    _OpenError: "failed to open gif file: ",
+    DefectError: "failed to slurp gif file: ",
+    _ColourError: "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    left: int
+    top: int
+    width: int
+    height: int
+    interlaced: bool
+    colours: int
+    minimum: int
+    data: bytes
+    transparent: bool
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+class _Reader:
+    """A position in the file; running over its end is giflib's read failure."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.position = 6
+        self._blocks = _MOST_BLOCKS
+
+    def take(self, count: int) -> bytes:
+        end = self.position + count
+        if end > len(self.content):
+            raise DefectError(_READ_FAILED)
+        piece = self.content[self.position : end]
+        self.position = end
+        return piece
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def block(self) -> bytes:
+        """One sub-block; empty at their end."""
+        self._blocks -= 1
+        if self._blocks < 0:
+            raise _TooMuchWorkError(f"more than {_MOST_BLOCKS} blocks")
+        return self.take(self.byte())
+
+    def blocks(self) -> bytes:
+        """All sub-blocks up to the empty one, joined."""
+        pieces = []
+        while piece := self.block():
+            pieces.append(piece)
+        return b"".join(pieces)
 
 
 def judge_gif(content: bytes) -> Verdict:
-    """The verdict."""
-    return Verdict(Readable.UNSURE, Format.GIF, reason="Only TensorFlow can tell.")
+    """The verdict on content that begins with ``GIF8``."""
+    frames: list[_Frame] = []
+    reader = _Reader(content)
+    try:
+        global_colours, canvas = _open(reader)
+        _slurp(reader, frames, global_colours)
+        _check_colours(frames)
+    except _TooMuchWorkError as work:
+        width, height = _size(frames)
+        return Verdict(Readable.UNSURE, Format.GIF, width, height, f"Only TensorFlow can tell: {work}.")
+    except (_OpenError, DefectError, _ColourError) as error:
+        reason = f"TensorFlow: Invalid GIF data (size {len(content)}), {_STAGES[type(error)]}{error}"
+        return Verdict(Readable.NO, Format.GIF, reason=reason)
+    width, height = _size(frames)
+    return Verdict(Readable.YES, Format.GIF, width, height, remarks=_remarks(reader, frames, canvas))
+
+
+def _open(reader: _Reader) -> tuple[int, tuple[int, int]]:
+    """`DGifOpen` and `DGifGetScreenDesc`: the number of global colours, and the canvas."""
+    if len(reader.content) < 6:
+        raise _OpenError(_READ_FAILED)
+    try:
+        width, height, flags = struct.unpack("<HHBxx", reader.take(7))
+        colours = 2 << (flags & 7) if flags & 0x80 else 0
+        reader.take(3 * colours)
+    except DefectError:
+        raise _OpenError("No screen descriptor detected") from None
+    return colours, (width, height)
+
+
+def _slurp(reader: _Reader, frames: list[_Frame], global_colours: int) -> None:
+    """`DGifSlurp`: every record up to the trailer."""
+    transparent = False
+    data = pixels = 0
+    while (kind := reader.byte()) != 0x3B:
+        if kind == 0x21:
+            transparent |= _read_extension(reader)
+        elif kind == 0x2C:
+            frame = _read_frame(reader, global_colours, transparent=transparent)
+            transparent = False
+            data += len(frame.data)
+            pixels += frame.pixels
+            if data > _MOST_DATA:
+                raise _TooMuchWorkError(f"more than {_MOST_DATA} bytes of codes")
+            if pixels > _MOST_PIXELS:
+                raise _TooMuchWorkError(f"more than {_MOST_PIXELS} pixels")
+            _check_codes(frame)
+            frames.append(frame)
+        else:
+            raise DefectError("Wrong record type detected")
+    if not frames:
+        raise DefectError("No image descriptor detected")
+
+
+def _read_extension(reader: _Reader) -> bool:
+    """Passes over an extension; whether it makes a colour transparent."""
+    label = reader.byte()
+    first = reader.block()
+    reader.blocks()
+    return label == _GRAPHIC_CONTROL and len(first) == 4 and bool(first[0] & 1)
+
+
+def _read_frame(reader: _Reader, global_colours: int, *, transparent: bool) -> _Frame:
+    """`DGifGetImageDesc`, and the sub-blocks: where they are cut short, nothing can save the file."""
+    left, top, width, height, flags = struct.unpack("<HHHHB", reader.take(9))
+    colours = global_colours
+    if flags & 0x80:
+        colours = 2 << (flags & 7)
+        reader.take(3 * colours)
+    minimum = reader.byte()
+    if minimum > 8:
+        raise DefectError(_READ_FAILED)
+    if not width or not height:
+        raise DefectError("Unknown error")
+    data = reader.blocks()
+    return _Frame(left, top, width, height, bool(flags & 0x40), colours, minimum, data, transparent)
+
+
+def _check_codes(frame: _Frame) -> None:
+    try:
+        highest_index(frame.data, frame.minimum, frame.pixels)
+    except OddCodeError:
+        if frame.pixels > _MOST_ODD_PIXELS:
+            raise _TooMuchWorkError("a large frame with codes out of order") from None
+        decode_pixels(frame.data, frame.minimum, frame.pixels)
+
+
+def _check_colours(frames: list[_Frame]) -> None:
+    """What `gif_io.cc` asks of the first frame."""
+    frame = frames[0]
+    if not frame.colours:
+        raise _ColourError("missing color map for frame 0")
+    try:
+        if highest_index(frame.data, frame.minimum, frame.pixels) < frame.colours:
+            return
+    except OddCodeError:
+        pass
+    if frame.pixels > _MOST_ODD_PIXELS:
+        raise _TooMuchWorkError("a large frame with indices out of range")
+    shown = _shown_pixels(frame, *_size(frames))
+    if shown and max(shown) >= frame.colours:
+        raise _ColourError(f"found color index {max(shown)} outside of color map range {frame.colours}")
+
+
+def _shown_pixels(frame: _Frame, width: int, height: int) -> bytes:
+    """The indices of the frame that fall on the picture TensorFlow makes, which is as large as the largest frame."""
+    pixels = decode_pixels(frame.data, frame.minimum, frame.pixels)
+    rows = list(range(frame.height))
+    if frame.interlaced:
+        rows = [
+            row
+            for start, step in ((0, 8), (4, 8), (2, 4), (1, 2))
+            for row in range(start, frame.height, step)
+        ]
+    columns = max(0, min(frame.width, width - frame.left))
+    return b"".join(
+        pixels[number * frame.width : number * frame.width + columns]
+        for number, row in enumerate(rows)
+        if frame.top + row < height
+    )
+
+
+def _size(frames: list[_Frame]) -> tuple[int, int]:
+    return max((f.width for f in frames), default=0), max((f.height for f in frames), default=0)
+
+
+def _remarks(reader: _Reader, frames: list[_Frame], canvas: tuple[int, int]) -> tuple[Remark, ...]:
+    first = frames[0]
+    remarks = []
+    if len(frames) > 1:
+        remarks.append(Remark.ANIMATION)
+    if first.transparent:
+        remarks.append(Remark.TRANSPARENT_GIF)
+    if (first.left, first.top, first.width, first.height) != (0, 0, *canvas):
+        remarks.append(Remark.PARTIAL_FRAME)
+    if reader.position < len(reader.content):
+        remarks.append(Remark.TRAILING_BYTES)
+    return tuple(remarks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import cast
 
 from zlib_ng import zlib_ng
 
@@ -30,6 +31,8 @@ _CRC = struct.Struct(">I")
 _IHDR = b"\x00\x00\x00\x0dIHDR"
 _IEND = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _FILTERS = b"\x00\x01\x02\x03\x04"
+
+_INFLATE_ERROR = cast("type[Exception]", zlib_ng.error)  # its stub declares an instance
 
 _LARGEST_ROWS = 4_000_000
 """Inflated bytes up to which one piece of memory is taken; larger pictures are streamed by the careful path."""
@@ -142,7 +145,7 @@ def _rows_are_sound(compressed: bytes, stride: int, height: int) -> bool:
     inflater = zlib_ng.decompressobj(15)
     try:
         rows = inflater.decompress(compressed, size)
-    except zlib.error:  # zlib-ng raises the same class
+    except _INFLATE_ERROR:
         return False
     return inflater.eof and len(rows) == size and not rows[::stride].translate(None, _FILTERS)
 

@@ -1,0 +1,150 @@
+"""GIF's LZW as giflib 5.2's `DGifDecompressLine` decodes it, counting pixels instead of storing them.
+
+For every code only the length of its string, its first and its highest colour index are kept, so a picture of any
+size costs time in proportion to its codes. Streams with codes that can't be defined yet, which giflib decodes into
+junk and not always into an error, go through `decode_pixels`, which mirrors giflib's tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+_MAX_CODE = 4095
+_MAX_BITS = 12
+_NO_SUCH_CODE = 4098
+
+
+class DefectError(Exception):
+    """giflib gives up on the stream; the text is its message."""
+
+
+class OddCodeError(Exception):
+    """A code beyond the table: only `decode_pixels` follows what giflib makes of it."""
+
+
+class _Codes:
+    """`DGifDecompressInput`: the codes of a stream, of growing width."""
+
+    def __init__(self, data: bytes, minimum: int) -> None:
+        self.data = data
+        self.minimum = minimum
+        self.running = (1 << minimum) + 2
+        self.bits = minimum + 1
+
+    def reset(self) -> None:
+        """What a clear code does."""
+        self.running = (1 << self.minimum) + 2
+        self.bits = self.minimum + 1
+
+    def __iter__(self) -> Iterator[int]:
+        held = count = 0
+        for byte in self.data:
+            held |= byte << count
+            count += 8
+            while count >= self.bits:
+                bits = self.bits
+                code = held & ((1 << bits) - 1)
+                held >>= bits
+                count -= bits
+                if self.running < _MAX_CODE + 2:
+                    self.running += 1
+                    if self.running > 1 << bits and bits < _MAX_BITS:
+                        self.bits += 1
+                yield code
+        raise DefectError("Image is defective, decoding aborted")  # the data ends before the picture
+
+
+def highest_index(data: bytes, minimum: int, pixels: int) -> int:
+    """Follows the stream until there are `pixels`; the highest colour index that came by (or just after).
+
+    Raises DefectError where giflib stops, OddCodeError where this short cut can't follow it.
+    """
+    clear = 1 << minimum
+    lengths = [1] * clear + [0] * (_MAX_CODE + 2 - clear)
+    firsts = list(range(_MAX_CODE + 2))
+    tops = list(range(_MAX_CODE + 2))
+    codes = _Codes(data, minimum)
+    following = clear + 2
+    last = -1
+    highest = 0
+    for code in codes:
+        if code == clear:
+            codes.reset()
+            following = clear + 2
+            last = -1
+            continue
+        if code > following or code == clear + 1 or (code == following and last < 0):
+            if code == clear + 1:
+                raise DefectError("Image EOF detected before image complete")
+            raise OddCodeError
+        if last >= 0 and following <= _MAX_CODE:
+            first = firsts[code] if code < following else firsts[last]
+            lengths[following] = lengths[last] + 1
+            firsts[following] = firsts[last]
+            tops[following] = max(tops[last], first)
+            following += 1
+        elif code == following:  # the table is full
+            raise OddCodeError
+        highest = max(highest, tops[code])
+        pixels -= lengths[code]
+        if pixels <= 0:
+            return highest
+        last = code
+    raise AssertionError("unreachable: the codes end in an exception")
+
+
+def decode_pixels(data: bytes, minimum: int, pixels: int) -> bytearray:
+    """The colour indices, by giflib's own tables and with its junk; raises DefectError where it stops."""
+    clear = 1 << minimum
+    prefix = [_NO_SUCH_CODE] * (_MAX_CODE + 1)
+    suffix = bytearray(_MAX_CODE + 1)
+    codes = _Codes(data, minimum)
+    last = _NO_SUCH_CODE
+    line = bytearray()
+    for code in codes:
+        if code == clear + 1:
+            raise DefectError("Image EOF detected before image complete")
+        if code == clear:
+            prefix = [_NO_SUCH_CODE] * (_MAX_CODE + 1)
+            codes.reset()
+            last = _NO_SUCH_CODE
+            continue
+        slot = codes.running - 2
+        if code < clear:
+            line.append(code)
+        else:
+            current, junk = code, b""
+            if prefix[code] == _NO_SUCH_CODE:
+                suffix[slot] = _prefix_char(prefix, last if code == slot else code, clear) & 0xFF
+                current, junk = last, bytes((suffix[slot],))
+            line += _expand(prefix, suffix, current, clear, junk)
+        if last != _NO_SUCH_CODE and prefix[slot] == _NO_SUCH_CODE:
+            prefix[slot] = last
+            suffix[slot] = _prefix_char(prefix, last if code == slot else code, clear) & 0xFF
+        last = code
+        if len(line) >= pixels:
+            return line[:pixels]
+    raise AssertionError("unreachable: the codes end in an exception")
+
+
+def _expand(prefix: list[int], suffix: bytearray, code: int, clear: int, junk: bytes) -> bytes:
+    """The string of a code, by giflib's stack, with `junk` as its last index."""
+    stack = bytearray(junk)
+    while len(stack) < _MAX_CODE and clear < code <= _MAX_CODE:
+        stack.append(suffix[code])
+        code = prefix[code]
+    if len(stack) >= _MAX_CODE or code > _MAX_CODE:
+        raise DefectError("Image is defective, decoding aborted")
+    stack.append(code & 0xFF)
+    return bytes(reversed(stack))
+
+
+def _prefix_char(prefix: list[int], code: int, clear: int) -> int:
+    """`DGifGetPrefixChar`."""
+    for _ in range(_MAX_CODE + 1):
+        if code <= clear:
+            break
+        if code > _MAX_CODE:
+            return _NO_SUCH_CODE
+        code = prefix[code]
+    return code
