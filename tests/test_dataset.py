@@ -1,0 +1,211 @@
+"""The folder as the training script sees it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cldc.dataset.reading
+from cldc import dataset
+from cldc.dataset import Dataset, Entry, Reason, SplitState, default_name
+from cldc.errors import InvalidDataset
+from tests.folders import CLASSES, make_dataset, png, real_data
+
+SPLITS = ("train", "val")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".bmp")
+
+
+def load(folder: Path) -> Dataset:
+    return dataset.load(folder, splits=SPLITS, extensions=EXTENSIONS)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_dataset(tmp_path / "digits")
+
+
+# The table of facts: a name in train/i/, and whether the script takes it.
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("a.png", True),
+        ("a.PNG", True),
+        ("a.JpEg", True),
+        ("a.jpg", True),
+        ("a.gif", True),
+        ("a.bmp", True),
+        ("._a.png", True),
+        (".hidden.png", True),
+        (".png", True),
+        ("sub/a.png", True),
+        ("sub/deeper/a.png", True),
+        (".ipynb_checkpoints/a.png", True),
+        ("__MACOSX/._a.png", True),
+        ("ii/a.png", True),
+        ("line\nbreak.png", True),
+        ("a.jpe", False),
+        ("a.jfif", False),
+        ("a.tif", False),
+        ("a.tiff", False),
+        ("a.webp", False),
+        ("a.ppm", False),
+        ("a.txt", False),
+        ("a", False),
+        ("a.png~", False),
+        ("a.png.bak", False),
+        ("a.png ", False),
+        (".DS_Store", False),
+        ("Thumbs.db", False),
+    ],
+)
+def test_what_is_taken_and_as_which_class(folder: Path, name: str, taken: bool) -> None:
+    path = folder / "train" / "i" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png())
+    found = load(folder)
+    labels = [image.label for image in found.images if image.path == f"train/i/{name}"]
+    assert labels == (["i"] if taken else [])
+    passed = [other.reason for other in found.others if other.path == f"train/i/{name}"]
+    assert passed == ([] if taken else [Reason.ENDING])
+
+
+def test_links(folder: Path) -> None:
+    elsewhere = make_dataset(folder.parent / "elsewhere")
+    shutil.rmtree(folder / "train" / "x")
+    (folder / "train" / "x").symlink_to(elsewhere / "train" / "x", target_is_directory=True)
+    inside = folder / "train" / "i"
+    (inside / "file.png").symlink_to(elsewhere / "train" / "ii" / "0.png")
+    (inside / "nothing.png").symlink_to("nowhere")
+    (inside / "circle.png").symlink_to("circle.png")
+    (inside / "folder").symlink_to(elsewhere / "train" / "v", target_is_directory=True)
+    (inside / "folder.png").symlink_to(elsewhere / "train" / "v", target_is_directory=True)
+    found = load(folder)
+    by_path = {image.path: image for image in found.images}
+    assert found.count("train", "x") == 2
+    assert by_path["train/i/file.png"].link
+    assert not by_path["train/i/file.png"].trouble
+    assert by_path["train/i/nothing.png"].trouble == "it is a link to nothing"
+    assert by_path["train/i/circle.png"].trouble == "it is a link that goes in circles"
+    skipped = [other.path for other in found.others if other.reason == Reason.LINKED_FOLDER]
+    assert skipped == ["train/i/folder", "train/i/folder.png"]
+
+
+def test_what_is_no_file_is_found_and_never_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "train" / "i" / "pipe.png")
+    found = load(folder)
+    assert [image.trouble for image in found.images if image.name == "pipe.png"] == [
+        "it is a named pipe, not a file"
+    ]
+    # Swapped for a pipe after the walk.
+    swapped = dataset.read_entry(folder, Entry("train", "i", "train/i/pipe.png"))
+    assert swapped.image.trouble == "it is a named pipe, not a file"
+
+
+def test_a_file_that_goes_while_the_folder_is_read(folder: Path) -> None:
+    listing = dataset.survey(folder, splits=SPLITS, extensions=EXTENSIONS)
+    (folder / listing.entries[0].path).unlink()
+    read = dataset.read_entry(folder, listing.entries[0])
+    assert (read.image.trouble, read.image.sha256) == ("it vanished while it was read", "")
+
+
+def test_a_big_file_is_hashed_but_not_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load(folder)
+    monkeypatch.setattr(cldc.dataset.reading, "MAX_HELD_BYTES", 10)
+    entry = dataset.survey(folder, splits=SPLITS, extensions=EXTENSIONS).entries[0]
+    read = dataset.read_entry(folder, entry)
+    assert read.content is None
+    assert read.image == before.images[0]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses such names itself")
+def test_a_name_that_is_not_utf8(folder: Path) -> None:
+    (folder / "train" / "i" / os.fsdecode(b"caf\xe9.png")).write_bytes(png(200))
+    found = load(folder)
+    assert "train/i/caf\udce9.png" in [image.path for image in found.images]
+    assert len(found.hash) == 64
+
+
+def test_splits_that_are_not_folders(folder: Path) -> None:
+    shutil.rmtree(folder / "val")
+    (folder / "Val").mkdir()
+    assert [split.state for split in load(folder).splits] == [SplitState.FOLDER, SplitState.MISSING]
+    (folder / "val").write_text("")
+    assert load(folder).splits[1].state == SplitState.FILE
+
+
+def test_the_identity_is_of_what_the_script_reads(folder: Path) -> None:
+    first = load(folder)
+    assert first.hash == dataset.identity((image.path, image.sha256) for image in reversed(first.images))
+    copy = folder.parent / "another name"
+    shutil.copytree(folder, copy)
+    (copy / "README.txt").write_text("passed over")
+    (copy / "train" / "i" / "notes.txt").write_text("passed over")
+    (copy / "train" / "i" / "0.png").touch()
+    assert load(copy).hash == first.hash
+    (copy / "train" / "i" / "0.png").rename(copy / "train" / "i" / "00.png")
+    assert load(copy).hash != first.hash
+
+
+def test_the_identity_never_changes_between_versions() -> None:
+    # Ledgers, caches and descriptions hold it.
+    contents = [("val/x/b.png", "0" * 64), ("train/i/\u00e9.png", "f" * 64)]
+    assert dataset.identity(contents) == "765ee8b08af5d01decc27cfff9f0cdda4d530542126e90ab4d9bb15c5e8d7465"
+
+
+def test_what_is_no_folder_is_refused_with_what_to_do(folder: Path) -> None:
+    with pytest.raises(InvalidDataset, match="There is no folder"):
+        load(folder / "nowhere")
+    archive = folder / "data.zip"
+    archive.write_bytes(b"PK")
+    with pytest.raises(InvalidDataset, match="Unpack it"):
+        load(archive)
+
+
+def test_the_folder_that_was_perhaps_meant(folder: Path) -> None:
+    assert dataset.perhaps_meant(folder.parent, SPLITS) == folder
+    assert dataset.perhaps_meant(folder / "train", SPLITS) == folder
+    assert dataset.perhaps_meant(folder / "train" / "i", SPLITS) is None
+
+
+@pytest.mark.parametrize(
+    ("folder_name", "name"),
+    [
+        ("data", "data"),
+        ("1st", "_1st"),
+        ("my data", "my-data"),
+        ("donn\u00e9es", "donn-es"),
+        ("data.zip", "data"),
+        ("..", "dataset"),
+        ("\u65e5\u672c", "dataset"),
+        ("roman-numerals-with-augmentation-v2", "roman-numerals-w_augmentation-v2"),
+    ],
+)
+def test_default_name(folder_name: str, name: str) -> None:
+    assert default_name(folder_name) == name
+
+
+@given(st.text())
+def test_codalab_keeps_every_default_name(folder_name: str) -> None:
+    name = default_name(folder_name)
+    assert re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_.-]{0,31}", name)
+    assert default_name(name) == name
+    # What CodaLab does to a file's name: other characters become dashes, runs of dashes one, none at the ends.
+    assert re.sub(r"-+", "-", re.sub(r"[^a-zA-Z0-9_.-]", "-", name)).strip("-") == name
+
+
+def test_the_starting_dataset(tmp_path_factory: pytest.TempPathFactory) -> None:
+    found = load(real_data("data", tmp_path_factory.mktemp("real")))
+    counts = [[found.count(split, label) for label in CLASSES] for split in SPLITS]
+    assert counts == [
+        [261, 157, 186, 281, 196, 181, 193, 199, 234, 179],
+        [82, 81, 79, 84, 83, 82, 77, 83, 81, 81],
+    ]
+    assert found.hash == "0b7534db763a79c4fba105ea6b6d03928da5c1c5e93ce838ce988d980b6c5afb"
+    assert {other.path.rpartition("/")[2] for other in found.others} == {".DS_Store"}

@@ -1,0 +1,368 @@
+"""The rules, each held against a folder made for it, and the report as other programs see it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cldc import competition
+from cldc.competition import Competition
+from cldc.dataset import Dataset, Image
+from cldc.errors import InvalidDataset
+from cldc.render import validation as text
+from cldc.render import validation_ci as ci
+from cldc.render.blocks import plain
+from cldc.validation import (
+    RULES,
+    Finding,
+    Inspection,
+    Severity,
+    Subject,
+    ValidationReport,
+    report_on,
+    validate,
+)
+from cldc.validation.decoding import Readable, Verdict
+from tests.folders import CLASSES, make_dataset, png, real_data
+
+COMPETITION = competition.load()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_dataset(tmp_path / "digits")
+
+
+def found(folder: Path, rule: str) -> list[Finding]:
+    return [finding for finding in validate(folder, COMPETITION).findings if finding.rule == rule]
+
+
+def paths(findings: Iterable[Finding]) -> list[str]:
+    return sorted(path for finding in findings for path in finding.paths)
+
+
+def rename(folder: Path, old: str, new: str) -> None:
+    (folder / old).rename(folder / new)
+
+
+def write(folder: Path, name: str, content: bytes = b"no image") -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+
+
+def write_all(folder: Path, *names: str) -> None:
+    for shade, name in enumerate(names, 91):
+        write(folder, name, png(shade))
+
+
+def empty(folder: Path) -> None:
+    for path in folder.glob("*/*"):
+        path.unlink()
+
+
+def test_a_sound_dataset_has_no_error(folder: Path) -> None:
+    report = validate(folder, COMPETITION)
+    assert (report.ok, report.exit_code(), report.total, report.padded) == (True, 0, 30, 40)
+    assert report.of(Severity.ERROR) == ()
+    report.require_valid()
+
+
+# What is done to a sound dataset; the rule that must speak, for which paths, and how bad it is.
+Deed = Callable[[Path], object]
+CASES: list[tuple[str, str, Deed, list[str], Severity]] = [
+    ("no val", "split-missing", lambda f: shutil.rmtree(f / "val"), ["val"], Severity.ERROR),
+    ("Val", "split-missing", lambda f: rename(f, "val", "Val"), ["val"], Severity.ERROR),
+    ("no x", "class-missing", lambda f: shutil.rmtree(f / "val/x"), ["val/x"], Severity.ERROR),
+    ("X", "class-misnamed", lambda f: rename(f, "val/x", "val/X"), ["val/X"], Severity.ERROR),
+    ("x space", "class-misnamed", lambda f: rename(f, "val/x", "val/x "), ["val/x "], Severity.ERROR),
+    ("extra", "class-extra", lambda f: (f / "train/xi").mkdir(), ["train/xi"], Severity.ERROR),
+    ("hidden", "class-extra", lambda f: (f / "val/.git").mkdir(), ["val/.git"], Severity.ERROR),
+    (
+        "empty split",
+        "split-empty",
+        lambda f: empty(f / "val"),
+        ["val"],
+        Severity.ERROR,
+    ),
+    ("empty x", "class-empty", lambda f: (f / "val/x/0.png").unlink(), ["val/x"], Severity.WARNING),
+    (
+        "dangling",
+        "file-unreadable",
+        lambda f: (f / "val/x/l.png").symlink_to("-"),
+        ["val/x/l.png"],
+        Severity.ERROR,
+    ),
+    ("pipe", "file-unreadable", lambda f: os.mkfifo(f / "val/x/p.gif"), ["val/x/p.gif"], Severity.ERROR),
+    ("no image", "image-undecodable", lambda f: write(f, "val/x/a.png"), ["val/x/a.png"], Severity.ERROR),
+    (
+        "empty file",
+        "image-undecodable",
+        lambda f: write(f, "val/x/a.png", b""),
+        ["val/x/a.png"],
+        Severity.ERROR,
+    ),
+    ("ending", "extension-content", lambda f: write(f, "val/x/a.gif", png()), ["val/x/a.gif"], Severity.NOTE),
+    ("AppleDouble", "junk-file", lambda f: write(f, "val/x/._a.png"), ["val/x/._a.png"], Severity.WARNING),
+    ("DS_Store", "junk-file", lambda f: write(f, "val/.DS_Store"), ["val/.DS_Store"], Severity.NOTE),
+    (
+        "hidden file",
+        "hidden-file",
+        lambda f: write(f, "val/x/.a.png", png()),
+        ["val/x/.a.png"],
+        Severity.WARNING,
+    ),
+    (
+        "nested",
+        "nested-file",
+        lambda f: write(f, "val/x/i/a.png", png()),
+        ["val/x/i/a.png"],
+        Severity.WARNING,
+    ),
+    (
+        "link",
+        "linked-file",
+        lambda f: (f / "val/x/l.png").symlink_to("0.png"),
+        ["val/x/l.png"],
+        Severity.NOTE,
+    ),
+    ("webp", "passed-over", lambda f: write(f, "val/x/a.webp"), ["val/x/a.webp"], Severity.WARNING),
+    ("backup", "passed-over", lambda f: write(f, "val/x/a.png~"), ["val/x/a.png~"], Severity.WARNING),
+    ("beside", "passed-over", lambda f: write(f, "val/a.png"), ["val/a.png"], Severity.WARNING),
+    ("readme", "passed-over", lambda f: write(f, "README.md"), ["README.md"], Severity.NOTE),
+    (
+        "linked folder",
+        "passed-over",
+        lambda f: (f / "val/x/more").symlink_to(".."),
+        ["val/x/more"],
+        Severity.WARNING,
+    ),
+    (
+        "Windows",
+        "name-not-portable",
+        lambda f: write(f, "val/x/a|b.png", png()),
+        ["val/x/a|b.png"],
+        Severity.WARNING,
+    ),
+    (
+        "device",
+        "name-not-portable",
+        lambda f: write(f, "val/x/nul.png", png()),
+        ["val/x/nul.png"],
+        Severity.WARNING,
+    ),
+    (
+        "case",
+        "name-not-portable",
+        lambda f: write_all(f, "val/x/a.png", "val/x/A.png"),
+        ["val/x/A.png", "val/x/a.png"],
+        Severity.WARNING,
+    ),
+    (
+        "WSL",
+        "name-not-portable",
+        lambda f: write(f, "val/x/a\uf07cb.png", png()),
+        ["val/x/a\uf07cb.png"],
+        Severity.WARNING,
+    ),
+    ("PNG", "extension-case", lambda f: write(f, "val/x/a.PNG", png()), ["val/x/a.PNG"], Severity.NOTE),
+    (
+        "no UTF-8",
+        "name-not-utf8",
+        lambda f: write(f, os.fsdecode(b"val/x/\xe9.png"), png()),
+        ["val/x/\udce9.png"],
+        Severity.ERROR,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "deed", "where", "severity"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+def test_each_rule_finds_what_it_is_for(
+    folder: Path, rule: str, deed: Deed, where: list[str], severity: Severity
+) -> None:
+    assert found(folder, rule) == []
+    deed(folder)
+    findings = found(folder, rule)
+    assert paths(findings) == where
+    assert {finding.severity for finding in findings} == {severity}
+    assert all(finding.consequence and finding.remedy for finding in findings)
+
+
+def test_every_finding_is_told_not_only_the_first(folder: Path) -> None:
+    shutil.rmtree(folder / "val" / "x")
+    write(folder, "train/i/a.png")
+    write(folder, "train/ii/b.png")
+    write(folder, "val/more/c.txt")
+    rules = [finding.rule for finding in validate(folder, COMPETITION).of(Severity.ERROR)]
+    assert rules == ["class-missing", "class-extra", "image-undecodable", "image-undecodable"]
+
+
+def test_a_folder_too_high_is_answered_with_the_right_one(folder: Path) -> None:
+    remedies = {finding.remedy for finding in found(folder.parent, "split-missing")}
+    assert remedies == {f"Perhaps you meant {folder}, which holds the splits."}
+
+
+# The script's own rule, as observed: ceil(train / 8) + ceil(val / 8) <= 1250; the guide's: fewer than 10,000.
+@pytest.mark.parametrize(
+    ("train", "val", "script", "guide"),
+    [
+        (7992, 2001, True, True),
+        (9992, 8, True, False),
+        (8000, 2000, True, False),
+        (7999, 2000, True, True),
+        (7993, 2001, False, True),
+        (7999, 2001, False, False),
+        (9999, 1, False, False),
+        (8001, 2000, False, False),
+    ],
+)
+def test_limits_at_their_edges(train: int, val: int, script: bool, guide: bool) -> None:
+    rules = {finding.rule for finding in _counted(train, val, COMPETITION).findings}
+    assert ("too-many-images" not in rules, "guide-limit" not in rules) == (script, guide)
+
+
+@given(st.integers(1, 12_000), st.integers(1, 12_000))
+def test_up_to_9993_images_always_pass(train: int, val: int) -> None:
+    padded = COMPETITION.dataset.padded((train, val))
+    assert train + val <= padded <= train + val + 14
+    assert padded <= COMPETITION.dataset.max_padded or train + val > 9993
+
+
+def _counted(train: int, val: int, of: Competition) -> ValidationReport:
+    images = tuple(
+        Image(split, "i", f"{split}/i/{n}.png", 1, "a")
+        for split, count in (("train", train), ("val", val))
+        for n in range(count)
+    )
+    return report_on(
+        Subject(
+            Dataset(Path("/d"), "d", (), images, (), ""), of, {"a": Inspection(Verdict(Readable.YES, None))}
+        )
+    )
+
+
+def test_another_competition_has_other_classes_and_limits(tmp_path: Path) -> None:
+    rules = dataclasses.replace(COMPETITION.dataset, classes=("cat", "dog"), max_images=3, max_padded=8)
+    pets = dataclasses.replace(COMPETITION, dataset=rules)
+    report = validate(make_dataset(tmp_path / "pets", classes=("cat", "dog")), pets)
+    assert {finding.rule for finding in report.of(Severity.ERROR)} == {"too-many-images", "guide-limit"}
+    assert report.counts == {"train": {"cat": 2, "dog": 2}, "val": {"cat": 1, "dog": 1}}
+
+
+def test_a_dataset_named_as_the_label_book_is_refused(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / COMPETITION.bundles.label_book.name)
+    assert found(folder, "name-reserved")
+
+
+def test_unsure_images_are_settled_all_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unsure = Verdict(Readable.UNSURE, None, reason="Only TensorFlow can tell.")
+    monkeypatch.setattr("cldc.validation.inspection.judge", lambda content: unsure)
+    assert len(found(folder, "image-unsure")) == 30
+    asked = []
+
+    def settle(files: object) -> dict[str, Verdict]:
+        asked.append(files)
+        assert isinstance(files, dict)
+        assert all(path.is_file() for path in files.values())
+        return dict.fromkeys(files, Verdict(Readable.NO, None, reason="TensorFlow: no"))
+
+    report = validate(folder, COMPETITION, settle=settle)
+    assert len(asked) == 1
+    assert {finding.rule for finding in report.of(Severity.ERROR)} == {"image-undecodable"}
+
+
+def test_a_check_that_fails_is_a_finding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(content: bytes) -> Verdict:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("cldc.validation.inspection.judge", broken)
+    assert len(found(folder, "image-unsure")) == 30
+
+
+def test_an_invalid_dataset_can_not_be_used_further(folder: Path) -> None:
+    write(folder, "train/i/a.png")
+    report = validate(folder, COMPETITION)
+    assert report.exit_code() == InvalidDataset.code
+    with pytest.raises(InvalidDataset, match=r"train/i/a\.png") as refused:
+        report.require_valid()
+    assert "cldc validate" in refused.value.action
+
+
+def test_strict_counts_warnings(folder: Path) -> None:
+    write(folder, "val/x/a.webp")
+    report = validate(folder, COMPETITION)
+    assert (report.exit_code(), report.exit_code(strict=True)) == (0, InvalidDataset.code)
+
+
+def test_rules_are_documented_and_told_apart() -> None:
+    ids = [rule.id for rule in RULES]
+    assert len(set(ids)) == len(ids)
+    assert all(rule.title and rule.why and rule.source and rule.check.__doc__ for rule in RULES)
+    assert text.rules_markdown(RULES).count("\n") == len(RULES) + 2
+
+
+@pytest.fixture
+def odd_report(folder: Path) -> ValidationReport:
+    """Findings of every severity, about names that would harm a terminal or an encoding."""
+    write(folder, "val/x/a\x1b[31m\n.png")
+    write(folder, os.fsdecode(b"val/x/\xe9.png"), png())
+    write(folder, "val/x/a.webp")
+    write(folder, ".DS_Store")
+    return validate(folder, COMPETITION)
+
+
+def test_text_is_safe_for_terminals_and_pipes(odd_report: ValidationReport) -> None:
+    told = plain(text.blocks(odd_report))
+    assert "\x1b" not in told
+    assert r"val/x/a\x1b[31m\n.png" in told
+    told.encode()
+    assert told.splitlines()[-1].startswith("Not valid for data-centric-2021: ")
+
+
+def test_json_is_as_documented(odd_report: ValidationReport) -> None:
+    told = json.loads(text.to_json(odd_report))
+    assert (told["schema"], told["ok"], told["padded"]) == (1, False, odd_report.padded)
+    assert told["dataset"]["hash"] == odd_report.dataset.hash
+    assert [finding["rule"] for finding in told["findings"]] == [f.rule for f in odd_report.findings]
+    assert set(told["findings"][0]) == {
+        "rule",
+        "severity",
+        "message",
+        "consequence",
+        "remedy",
+        "paths",
+        "fixable",
+    }
+
+
+def test_github_annotations_are_one_line_each(odd_report: ValidationReport) -> None:
+    told = ci.to_github(odd_report, base=odd_report.dataset.root.parent).splitlines()
+    assert told[0].startswith("::error file=digits/val/x/")
+    assert all(line.startswith(("::error ", "::warning ", "::notice ")) for line in told[:-1])
+
+
+def test_sarif_names_its_rules(odd_report: ValidationReport) -> None:
+    told = json.loads(ci.to_sarif(odd_report, base=odd_report.dataset.root))
+    run = told["runs"][0]
+    known = {rule["id"] for rule in run["tool"]["driver"]["rules"]}
+    assert {result["ruleId"] for result in run["results"]} <= known
+    places = [
+        result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in run["results"]
+    ]
+    assert "val/x/%E9.png" in places
+
+
+def test_the_starting_dataset_is_valid(tmp_path_factory: pytest.TempPathFactory) -> None:
+    report = validate(real_data("data", tmp_path_factory.mktemp("real")), COMPETITION)
+    assert report.ok
+    assert (report.total, report.padded, report.counts["train"]["i"]) == (2880, 2888, 261)
+    assert list(report.counts["val"]) == list(CLASSES)
