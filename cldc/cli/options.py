@@ -28,9 +28,17 @@ _COMPETITION = click.option(
     shell_complete=_complete_competition,
     help="A competition by name, or its profile (a .toml file).",
 )
-_SERVER = click.option("--server", metavar="URL", help="Address of a CodaLab, or `sandbox` for the one on this machine.")
+_SERVER = click.option(
+    "--server", metavar="URL", help="Address of a CodaLab, or `sandbox` for the one on this machine."
+)
 _SHARED = (
-    click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to tell the result."),
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="How to tell the result.",
+    ),
     click.option("-q", "--quiet", is_flag=True, help="No progress, only the result and errors."),
     click.option("-v", "--verbose", is_flag=True, help="Tell more."),
     click.option("--no-input", is_flag=True, help="Never ask; fail where an answer is missing."),
@@ -60,7 +68,9 @@ def command(
         shared = list(_SHARED)
         if formats:
             choice = click.Choice(["text", "json", *formats])
-            shared[0] = click.option("--format", "form", type=choice, default="text", help="How to tell the result.")
+            shared[0] = click.option(
+                "--format", "form", type=choice, default="text", help="How to tell the result."
+            )
         if server:
             shared.insert(0, _SERVER)
         if competition:

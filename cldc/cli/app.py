@@ -1,0 +1,164 @@
+"""What a command works with: settings, server, credentials and environments, each settled when first asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cldc.errors import UsageError
+from cldc.settings import SANDBOX, Options
+
+if TYPE_CHECKING:
+    from cldc.cli.output import Output
+    from cldc.codalab import CodaLab, Rest
+    from cldc.competition import Competition
+    from cldc.credentials import Credentials
+    from cldc.environments import Environment
+    from cldc.progress import Observer
+    from cldc.settings import Settings
+
+USER_FILE = "cldc.toml"
+
+
+class App:
+    """One command's surroundings."""
+
+    def __init__(self, *, flags: Options, output: Output, ask: bool) -> None:
+        """``ask`` says whether questions are allowed at all; without a terminal none is ever asked."""
+        self._flags = flags
+        self._ask = ask
+        self.output = output
+
+    @property
+    def observer(self) -> Observer:
+        """Told of progress."""
+        return self.output.observer
+
+    @functools.cached_property
+    def interactive(self) -> bool:
+        """Whether a person can be asked."""
+        return self._ask and sys.stdin.isatty() and sys.stderr.isatty()
+
+    @functools.cached_property
+    def home(self) -> Path:
+        """The data folder."""
+        from cldc.files import data_folder
+
+        return data_folder()
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """Flag, environment, project file, user file, profile."""
+        from cldc.settings import resolve
+
+        return resolve(self._flags, folder=Path.cwd(), user_file=self.home / USER_FILE)
+
+    @property
+    def competition(self) -> Competition:
+        """The competition chosen."""
+        return self.settings.competition
+
+    @property
+    def on_sandbox(self) -> bool:
+        """Whether the server chosen is this machine's sandbox."""
+        return self.settings.server == SANDBOX
+
+    @functools.cached_property
+    def server(self) -> str:
+        """Address of the server chosen.
+
+        Raises:
+            SandboxError: It is the sandbox, which is not up.
+        """
+        if self.on_sandbox:
+            from cldc import sandbox
+
+            return sandbox.require_up(self.home).address
+        from cldc.codalab.address import check
+
+        return check(self.settings.server)
+
+    def dataset_folder(self, given: Path | None) -> Path:
+        """The folder named on the command line, else the project file's.
+
+        Raises:
+            UsageError: Neither names one.
+        """
+        chosen = str(given) if given is not None else self.settings["dataset"]
+        if chosen is None:
+            raise UsageError(
+                "No dataset folder is named.",
+                action="Give its path, or set `dataset` in the project's cldc.toml.",
+            )
+        return Path(chosen)
+
+    # Accounts and the server -----------------------------------------------------------------------------
+
+    @functools.cached_property
+    def credentials(self) -> Credentials:
+        """Who to sign in as.
+
+        Raises:
+            CredentialsError: Nobody is known and nobody can be asked.
+        """
+        from cldc import credentials
+
+        return credentials.find(
+            self.server,
+            fallback=self._sandbox_account if self.on_sandbox else None,
+            prompt=self.ask_for_account if self.interactive else None,
+            observer=self.observer,
+        )
+
+    def _sandbox_account(self, _server: str, username: str | None) -> Credentials | None:
+        from cldc import sandbox
+        from cldc.credentials import Credentials
+
+        accounts = {account.name: account for account in sandbox.accounts(self.home)}
+        account = accounts.get(username) if username else sandbox.contestant(self.home)
+        return Credentials(account.name, account.password, "sandbox") if account else None
+
+    def ask_for_account(self, server: str, suggested: str | None) -> tuple[str, str]:
+        """User name and password from the person at the terminal; what is typed as password is not shown."""
+        import click
+
+        self.output.close()
+        name = click.prompt(f"User name on {server}", default=suggested, err=True)
+        return name, click.prompt("Password", hide_input=True, err=True)
+
+    @functools.cached_property
+    def rest(self) -> Rest:
+        """Reads the server as the account."""
+        from cldc.codalab import Rest
+
+        return Rest(self.server, self.credentials)
+
+    @functools.cached_property
+    def anonymous(self) -> Rest:
+        """Reads the server as everyone."""
+        from cldc.codalab import Rest
+
+        return Rest(self.server)
+
+    @contextlib.contextmanager
+    def cl(self) -> Iterator[CodaLab]:
+        """Changes things on the server, through CodaLab's own command line."""
+        from cldc.codalab import CodaLab
+        from cldc.environments import ensure_codalab
+
+        environment = ensure_codalab(self.home, self.observer)
+        self.observer.start("Starting CodaLab's command line")
+        with CodaLab(self.server, self.credentials, environment.python) as cl:
+            yield cl
+
+    # Environments ----------------------------------------------------------------------------------------
+
+    def tensorflow(self) -> Environment:
+        """The competition's TensorFlow, made on first use."""
+        from cldc.environments import ensure_tensorflow
+
+        return ensure_tensorflow(self.competition.training.tensorflow, self.home, self.observer)

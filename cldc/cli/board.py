@@ -1,0 +1,53 @@
+"""Where the organisers' board is read from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+
+from cldc.cli.app import App
+from cldc.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cldc.leaderboard import Leaderboard
+
+
+@overload
+def fetch_board(app: App, *, account: str | None, required: Literal[True]) -> Leaderboard: ...
+@overload
+def fetch_board(app: App, *, account: str | None, required: bool) -> Leaderboard | None: ...
+def fetch_board(app: App, *, account: str | None, required: bool) -> Leaderboard | None:
+    """The board of the sandbox, or the one that the profile gives the address of.
+
+    Raises:
+        ConfigurationError: ``required``, and there is none.
+    """
+    from cldc.leaderboard import parse
+
+    text = _sandbox_board(app) if app.on_sandbox else _published_board(app)
+    if text is not None:
+        return parse(text, app.competition, account=account)
+    if not required:
+        return None
+    if app.on_sandbox:
+        raise ConfigurationError(
+            "Nothing was scored on the sandbox yet.", action="Run `cldc sandbox score` first."
+        )
+    raise ConfigurationError(
+        f"The profile {app.competition.name} gives no address of a leaderboard.",
+        action='Add `leaderboard = "https://..."`, the address of the scoring daemon\'s JSON, to the profile.',
+    )
+
+
+def _sandbox_board(app: App) -> str | None:
+    from cldc import sandbox
+
+    path = sandbox.leaderboard_file(app.home, app.competition)
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _published_board(app: App) -> str | None:
+    if app.competition.leaderboard is None:
+        return None
+    from cldc.codalab import fetch_text
+
+    return fetch_text(app.competition.leaderboard, observer=app.observer)

@@ -1,0 +1,33 @@
+"""`cldc sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.options import command
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--images", type=click.IntRange(min=1), default=400, show_default=True, help="How many images to draw."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed draws others.")
+@command()
+def sample(app: App, folder: Path, images: int, seed: int) -> None:
+    """Draw a dataset to try things with.
+
+    FOLDER must not be there yet. It gets the competition's splits and class folders with images that look
+    handwritten; the same seed draws the same images.
+    """
+    from cldc.render.blocks import Line
+    from cldc.sample import draw
+
+    draw(folder, app.competition, images=images, seed=seed, observer=app.observer)
+    app.output.show(
+        {"folder": folder, "images": images, "seed": seed},
+        [Line(f"Drew {images:,} images in {folder}.", "good"), Line(f"Next: cldc validate {folder}")],
+    )

@@ -1,0 +1,141 @@
+"""`cldc submit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.options import command
+
+if TYPE_CHECKING:
+    from cldc.cli.work import Material
+    from cldc.ledger import Ledger
+    from cldc.preflight import PreflightResult
+    from cldc.submission import Plan
+    from cldc.validation import ValidationReport
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--name", help="The submission's name on the board; the folder's name by default.")
+@click.option("--institution", help="What the board shows in parentheses.")
+@click.option("--link", help="A web address that the board links to.")
+@click.option(
+    "--script", type=click.Path(), help="A training script for the preflight in place of the organisers'."
+)
+@click.option(
+    "--label-book", type=click.Path(), help="A label book for the preflight in place of the organisers'."
+)
+@click.option("--no-preflight", is_flag=True, help="Submit without training here first.")
+@click.option("--again", is_flag=True, help="Spend another place on a dataset that was submitted before.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be done and what would be refused, and do nothing."
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before it becomes public and spends quota.")
+@command(server=True)
+def submit(app: App, folder: Path | None, no_preflight: bool, again: bool, dry_run: bool, yes: bool) -> int:
+    """Submit a dataset: from its folder to the tagged bundle, exactly once.
+
+    Validates, preflights (or finds the preflight of the same dataset), uploads, runs, makes the predictions bundle,
+    makes everything readable by everyone, writes the description and sets the tag, which alone spends quota. If
+    anything stops it, the same command goes on where it was.
+    """
+    from cldc.cli.work import material, validated
+    from cldc.ledger import Ledger
+    from cldc.render.submission import plan_blocks, submission_blocks
+    from cldc.submission import Work, carry_out
+
+    report = validated(app, folder)
+    with Ledger(app.home) as ledger:
+        needed = material(app)
+        # Everything that can be refused is refused before minutes of training.
+        first = _plan(app, report, needed, None, ledger, again)
+        if not dry_run:
+            first.require()
+        result = None if no_preflight else _preflight(app, report, needed, dry_run)
+        plan = _plan(app, report, needed, result, ledger, again)
+        if dry_run:
+            app.output.show(plan, plan_blocks(plan))
+            return _code(plan)
+        plan.require()
+        if plan.steps:
+            _agree(app, plan, yes)
+        with app.cl() as cl:
+            submission = carry_out(
+                Work(
+                    plan=plan,
+                    report=report,
+                    competition=app.competition,
+                    cl=cl,
+                    rest=app.rest,
+                    anonymous=app.anonymous,
+                    ledger=ledger,
+                    home=app.home,
+                    observer=app.observer,
+                )
+            )
+        app.output.show(submission, submission_blocks(submission))
+    return 0
+
+
+def _code(plan: Plan) -> int:
+    refused = next((check.error for check in plan.checks if check.error is not None), None)
+    return refused.code if refused else 0
+
+
+def _preflight(app: App, report: ValidationReport, needed: Material, dry_run: bool) -> PreflightResult | None:
+    from cldc.cli.work import preflighted
+    from cldc.preflight import find
+
+    if not dry_run:
+        return preflighted(app, report, needed)
+    return find(
+        app.home,
+        dataset=report.dataset.hash,
+        competition=app.competition,
+        script=needed.script.sha256,
+        label_book=needed.label_book.hash,
+    )
+
+
+def _plan(
+    app: App,
+    report: ValidationReport,
+    needed: Material,
+    result: PreflightResult | None,
+    ledger: Ledger,
+    again: bool,
+) -> Plan:
+    from cldc.submission import STEPS, plan
+
+    settings = app.settings
+    return plan(
+        report,
+        result,
+        competition=app.competition,
+        rest=app.rest,
+        ledger=ledger,
+        name=settings["name"] or report.dataset.name,
+        institution=settings["institution"] or "",
+        link=settings["link"] or "",
+        predictions=len(needed.label_book.images),
+        steps=tuple(step.name for step in STEPS),
+        again=again,
+    )
+
+
+def _agree(app: App, plan: Plan, yes: bool) -> None:
+    """Say what becomes public; ask where there is someone to ask."""
+    from cldc.render.blocks import Line
+    from cldc.render.submission import PUBLIC, plan_blocks
+
+    if yes or not app.interactive:
+        app.observer.note(PUBLIC)
+        return
+    if app.output.form != "json":
+        app.output.tell([*plan_blocks(plan), Line("")])
+    app.output.close()
+    click.confirm("Submit it?", abort=True, err=True)

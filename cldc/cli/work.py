@@ -1,0 +1,131 @@
+"""What several commands do: validate, get script and label book, preflight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cldc.cli.app import App
+from cldc.errors import CldcError, ConfigurationError, CredentialsError, SandboxError, Unreachable
+
+if TYPE_CHECKING:
+    from cldc.preflight import LabelBook, PreflightResult, Script
+    from cldc.validation import ValidationReport
+    from cldc.validation.decoding import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a dataset is trained and judged with."""
+
+    script: Script
+    label_book: LabelBook
+
+
+def validated(app: App, folder: Path | None) -> ValidationReport:
+    """The report on a dataset folder, images that can't be told asked of TensorFlow itself."""
+    from cldc.validation import validate
+
+    def settle(files: Mapping[str, Path]) -> Mapping[str, Verdict]:
+        from cldc.validation.settling import settle as ask
+
+        return ask(files, app.tensorflow(), app.home)
+
+    return validate(app.dataset_folder(folder), app.competition, app.observer, settle=settle)
+
+
+def material(app: App) -> Material:
+    """Script and label book: those named, else the organisers', else what is remembered or built in.
+
+    Raises:
+        ConfigurationError: There is no label book to be had.
+    """
+    settings = app.settings
+    script, label_book = settings["script"], settings["label_book"]
+    given = Path(script) if script else None
+    book = Path(label_book) if label_book else None
+    return Material(_script(app, given), _label_book(app, book))
+
+
+def _script(app: App, given: Path | None) -> Script:
+    from cldc.preflight import builtin_script, given_script, remember_script, remembered_script
+
+    if given is not None:
+        return given_script(given)
+    reference = app.competition.bundles.script
+    if reference.uuid is not None:
+        try:
+            content = app.anonymous.file(reference.uuid)
+        except (Unreachable, SandboxError) as error:
+            app.observer.note(f"The organisers' script can't be had: {error.message}")
+        else:
+            seen = remember_script(app.home, app.competition, content)
+            if seen.changed:
+                app.observer.note(
+                    f"The organisers changed {reference.name}: it was {(seen.previous or '')[:12]} before."
+                )
+            return seen.script
+    known = remembered_script(app.home, app.competition)
+    if known is not None:
+        app.observer.note(f"Using {reference.name} as it was last downloaded.")
+        return known
+    app.observer.note("Using the built-in training script.")
+    return builtin_script(app.competition)
+
+
+def _label_book(app: App, given: Path | None) -> LabelBook:
+    from cldc.files import temporary_folder
+    from cldc.preflight import read_label_book, remember_label_book, remembered_label_book
+
+    if given is not None:
+        return read_label_book(given, app.competition)
+    reference = app.competition.bundles.label_book
+    reason: CldcError | None = None
+    if reference.uuid is not None:
+        try:
+            with temporary_folder("cldc-label-book-") as folder:
+                fetched = app.anonymous.download(reference.uuid, "", folder / "bundle")
+                seen = remember_label_book(app.home, app.competition, fetched)
+        except (Unreachable, SandboxError) as error:
+            reason = error
+            app.observer.note(f"The organisers' label book can't be had: {error.message}")
+        else:
+            if seen.changed:
+                app.observer.note("The organisers changed the label book.")
+            return seen.label_book
+    known = remembered_label_book(app.home, app.competition)
+    if known is not None:
+        app.observer.note("Using the label book as it was last downloaded.")
+        return known
+    raise ConfigurationError(
+        f"There is no label book: {reason.message if reason else 'the profile gives no uuid for it'}",
+        action="Give its folder with --label-book.",
+    )
+
+
+def preflighted(
+    app: App, report: ValidationReport, material: Material, *, force: bool = False
+) -> PreflightResult:
+    """A finished preflight of a valid dataset: an earlier one of the same fingerprint, or one made now."""
+    from cldc.preflight import preflight
+
+    return preflight(
+        report,
+        script=material.script,
+        label_book=material.label_book,
+        environment=app.tensorflow(),
+        competition=app.competition,
+        home=app.home,
+        observer=app.observer,
+        force=force,
+    )
+
+
+def account_or_none(app: App) -> str | None:
+    """The account's name where credentials are at hand, for marking one's own rows."""
+    try:
+        return app.credentials.username
+    except (CredentialsError, SandboxError):
+        return None

@@ -1,0 +1,12 @@
+"""A submission, from a package on this machine to a tagged bundle, exactly once.
+
+`plan` settles what is meant and checks everything that can be checked before a byte is uploaded. `carry_out` does
+the steps in order. Everything up to the tag is private to the competition, repeatable and free; the tag is the
+commit point: it alone spends quota, and it is the last step.
+"""
+
+from cldc.submission.model import Check, Plan, Submission, submission_id
+from cldc.submission.planning import plan
+from cldc.submission.steps import STEPS, Work, carry_out
+
+__all__ = ["STEPS", "Check", "Plan", "Submission", "Work", "carry_out", "plan", "submission_id"]

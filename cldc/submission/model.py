@@ -1,0 +1,115 @@
+"""What is meant to be submitted, what stands against it, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cldc.errors import CldcError
+from cldc.files import hash_bytes
+from cldc.quota import Quota
+
+
+def submission_id(*, tag: str, server: str, account: str, name: str, dataset_hash: str) -> str:
+    """Sixteen hex digits made from what identifies a submission: the same intent has the same id everywhere."""
+    return hash_bytes(json.dumps([tag, server, account, name, dataset_hash]))[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at before anything is uploaded.
+
+    Attributes:
+        subject: What was looked at, in a word or two.
+        finding: What was found.
+        refusal: Why nothing can be submitted as it stands; empty where nothing stands against it.
+        warning: Whether the finding deserves attention without standing against it.
+    """
+
+    subject: str
+    finding: str
+    refusal: str = ""
+    warning: bool = False
+    error: CldcError | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be done, and every reason for which it would be refused.
+
+    Attributes:
+        id: See `submission_id`.
+        competition: The profile's name.
+        server: Address of the CodaLab.
+        account: User name there.
+        name: The submission's name: what the predictions bundle is called and the board shows.
+        description: What the board will read.
+        dataset: Name of the dataset's bundle and zip.
+        dataset_hash: Its identity.
+        images: How many images.
+        predictions: How many predictions the run must leave: the images of the label book.
+        preflight: Id of the preflight that it rests on, if any.
+        worksheet: Name of the worksheet of its own that everything is put on.
+        steps: Names of the steps still to do.
+        checks: What was looked at.
+        quota: Where the account stands before it.
+    """
+
+    id: str
+    competition: str
+    server: str
+    account: str
+    name: str
+    institution: str
+    link: str
+    description: str
+    dataset: str
+    dataset_hash: str
+    images: int
+    predictions: int
+    preflight: str | None
+    worksheet: str
+    steps: tuple[str, ...]
+    checks: tuple[Check, ...]
+    quota: Quota
+
+    def require(self) -> None:
+        """Raise the first refusal, if there is one.
+
+        Raises:
+            CldcError: Of the kind that the refusal is.
+        """
+        for check in self.checks:
+            if check.error is not None:
+                raise check.error
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A submission that carries the tag.
+
+    Attributes:
+        tagged: When the tag was set.
+        again: Whether it carried the tag before this call, so that nothing was done.
+        worksheet: Uuid of its worksheet; ``bundle`` that of the tagged bundle, ``dataset`` and ``run`` of the
+            bundles behind it.
+        links: Addresses of these on the server, by what they are.
+        quota: Where the account stands after it.
+        form: Address of the form to be filled out after a first submission, if there is one.
+    """
+
+    id: str
+    name: str
+    description: str
+    server: str
+    account: str
+    tagged: datetime
+    again: bool
+    worksheet: str
+    dataset: str
+    run: str
+    bundle: str
+    links: dict[str, str]
+    quota: Quota
+    form: str | None
