@@ -1,0 +1,47 @@
+"""The only user of `subprocess`: run, stream, converse, detach, stop.
+
+Every program that cldc starts, but for a detached one, ends with cldc, however cldc ends: on POSIX it runs under
+`cldc.process.guard`, in a session without a terminal, so that it can neither prompt nor be hit by the terminal's
+Ctrl-C before us. No shell is involved, and no secret belongs in an argument.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from cldc.process.daemon import Daemon, alive, detach, terminate
+from cldc.process.follow import Child, Stream, run, stream
+from cldc.process.outcome import CommandFailed, CommandNotFound, Completed, ProcessTimeout, describe_exit
+from cldc.process.running import Argument
+
+__all__ = [
+    "Argument",
+    "Child",
+    "CommandFailed",
+    "CommandNotFound",
+    "Completed",
+    "Daemon",
+    "ProcessTimeout",
+    "Stream",
+    "alive",
+    "clean_environment",
+    "describe_exit",
+    "detach",
+    "run",
+    "stream",
+    "terminate",
+]
+
+# Of the user's shell, meant for other programs than the children we start; a TF_ or OMP_ setting changes a
+# training's numbers or its speed, and CODALAB_ ones carry a password.
+_NOT_FOR_CHILDREN = (
+    "PYTHON", "VIRTUAL_ENV", "CONDA_", "__PYVENV", "TF_", "TENSORFLOW_", "KERAS_", "XLA_",
+    "OMP_", "KMP_", "MKL_", "OPENBLAS_", "GOMP_", "MALLOC_", "CODALAB_",
+)  # fmt: skip
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a child: ours without what is meant for other programs, with UTF-8, and ``extra``."""
+    kept = {k: v for k, v in os.environ.items() if not k.upper().startswith(_NOT_FOR_CHILDREN)}
+    return {**kept, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1", **(extra or {})}

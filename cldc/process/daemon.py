@@ -1,0 +1,103 @@
+"""Processes that outlive the command that started them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cldc.errors import ProcessFailed
+from cldc.files import PRIVATE_FILE, storage_errors
+from cldc.process.running import Argument, cannot_start, end_tree, first_report, start_guarded
+
+# psutil reckons a start from the time of boot, which moves by a moment when the clock is set.
+_SAME_START_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A detached process: a pid is given to another process some day, a pid and a start time (s) are not."""
+
+    pid: int
+    started: float
+
+
+def detach(
+    args: Sequence[Argument], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Daemon:
+    """Start a program in a session of its own that goes on without us; what it writes is added to ``log``.
+
+    Raises:
+        CommandNotFound: There is no such program.
+        ProcessFailed: It ended at once.
+        StorageError: The log can't be written.
+    """
+    command = [os.fspath(argument) for argument in args]
+    with storage_errors(log):
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE)
+    with os.fdopen(descriptor, "ab") as output:
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
+        if os.name == "nt":
+            pid = _detach_on_windows(command, env, cwd, pipes)
+        else:
+            # The guard leaves at once, so that the daemon is nobody's child: it can't become our zombie.
+            guard, link = start_guarded("detach", command, env=env, cwd=cwd, pipes=pipes)
+            with link:
+                try:
+                    pid = first_report(link, command)
+                finally:
+                    guard.wait()
+    started = _start_time(pid)
+    if started is None:
+        raise ProcessFailed(f"{command[0]} ended as soon as it was started.", action=f"Read its log, {log}.")
+    return Daemon(pid, started)
+
+
+def _detach_on_windows(
+    command: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None, pipes: Mapping[str, object]
+) -> int:
+    flags = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+    try:
+        process = subprocess.Popen(command, env=env, cwd=cwd, creationflags=flags, **pipes)  # type: ignore[call-overload]
+    except OSError as error:
+        raise cannot_start(command, error.strerror or str(error)) from error
+    pid: int = process.pid
+    return pid
+
+
+def _start_time(pid: int) -> float | None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
+def alive(daemon: Daemon) -> bool:
+    """Whether that very process still runs: another one that was given its pid does not count."""
+    started = _start_time(daemon.pid)
+    return started is not None and abs(started - daemon.started) < _SAME_START_SECONDS
+
+
+def terminate(daemon: Daemon, grace_seconds: float = 10) -> None:
+    """Ask a daemon to end, so that it can end its own children; after the grace, end all that is left of it."""
+    import psutil
+
+    if not alive(daemon):
+        return
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(daemon.pid)
+        children = process.children(recursive=True)
+        process.terminate()
+        deadline = time.monotonic() + grace_seconds
+        while alive(daemon) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for left in [process, *children]:
+            if left.is_running():  # compares start times as well
+                end_tree(left.pid, 1)

@@ -1,0 +1,238 @@
+"""A started program, the guard that ends it with us, and the link between the two."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Literal, Self
+
+from cldc.errors import ProcessFailed
+from cldc.process.outcome import CommandNotFound, ProcessTimeout
+
+Argument = str | os.PathLike[str]
+
+GRACE_SECONDS = 3.0
+_WINDOWS = os.name == "nt"
+_GUARD = str(Path(__file__).with_name("guard.py"))
+
+
+def start_guarded(
+    mode: Literal["run", "detach"],
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    pipes: Mapping[str, Any],
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start ``command`` under the guard (POSIX); give the guard, and our end of the link to it."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            guard = subprocess.Popen(
+                # -I and -S: neither the child's environment nor site-packages concern the guard.
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    _GUARD,
+                    mode,
+                    str(theirs.fileno()),
+                    str(GRACE_SECONDS),
+                    *command,
+                ],
+                env=env,
+                cwd=cwd,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                **pipes,
+            )
+        except BaseException:
+            ours.close()
+            raise
+    return guard, ours
+
+
+def first_report(link: socket.socket, command: Sequence[str]) -> int:
+    """The program's pid, from the guard.
+
+    Raises:
+        CommandNotFound: The program can't be started.
+    """
+    line = b""
+    while not line.endswith(b"\n") and (byte := link.recv(1)):
+        line += byte
+    word, _, number = line.decode().partition(" ")
+    if word == "pid":
+        return int(number)
+    raise cannot_start(command, os.strerror(int(number)) if word == "error" else "its guard ended")
+
+
+def cannot_start(command: Sequence[str], why: str) -> CommandNotFound:
+    """The error for a program that can't be started."""
+    return CommandNotFound(
+        f"Can't start {command[0]}: {why}.",
+        action=f"Install {Path(command[0]).name}, or put the folder that has it on PATH.",
+    )
+
+
+class Running:
+    """A started program, its guard and the link to it."""
+
+    def __init__(
+        self,
+        args: Sequence[Argument],
+        *,
+        env: Mapping[str, str] | None,
+        cwd: Path | None,
+        stdin: int,
+        stderr: int,
+    ) -> None:
+        self.command = [os.fspath(argument) for argument in args]
+        self.returncode = 0
+        self.peak_memory_bytes: int | None = None
+        self._pid: int | None = None
+        self._link: socket.socket | None = None
+        if cwd is not None and not cwd.is_dir():
+            raise ProcessFailed(f"The folder {cwd} is not there.", action="Give a folder that exists.")
+        pipes: dict[str, Any] = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": stderr}
+        if _WINDOWS:
+            self.popen = _start_on_windows(self.command, env=env, cwd=cwd, pipes=pipes)
+        else:
+            self.popen, self._link = start_guarded("run", self.command, env=env, cwd=cwd, pipes=pipes)
+            try:
+                self._pid = first_report(self._link, self.command)
+            except BaseException:
+                self.end()
+                self.close()
+                raise
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        """Its standard input, where that was asked for."""
+        return asked_for(self.popen.stdin)
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """Its standard output, where that was asked for."""
+        return asked_for(self.popen.stdout)
+
+    @property
+    def stderr(self) -> IO[bytes]:
+        """Its standard error, where that was asked for."""
+        return asked_for(self.popen.stderr)
+
+    def wait(self) -> None:
+        """Wait for its end and learn the exit code."""
+        code = self.popen.wait()
+        if self._link is None:
+            self.returncode = self.returncode or code
+            return
+        self.returncode = code
+        with contextlib.suppress(OSError), self._link as link:
+            for line in _read_all(link).splitlines():
+                if line.startswith("exit "):
+                    self.returncode, self.peak_memory_bytes = (int(word) for word in line.split()[1:])
+        self._link = None
+
+    def ask_to_end(self) -> None:
+        """Have it ended, without waiting."""
+        if self._link is not None:
+            with contextlib.suppress(OSError):
+                self._link.shutdown(socket.SHUT_WR)
+        elif _WINDOWS:
+            end_tree(self.popen.pid, grace_seconds=0)
+
+    def end(self) -> None:
+        """End it, its children included, and wait until they are gone."""
+        self.ask_to_end()
+        try:
+            self.popen.wait(GRACE_SECONDS * 2 + 2)
+        except subprocess.TimeoutExpired:
+            self._kill()
+        except BaseException:  # a second Ctrl-C
+            self._kill()
+            raise
+        finally:
+            self.wait()
+
+    def _kill(self) -> None:
+        self.popen.kill()
+        if self._pid is not None and not _WINDOWS:
+            with contextlib.suppress(OSError):
+                os.killpg(self._pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Close its pipes."""
+        for pipe in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # what was not sent can't be any more
+                    pipe.close()
+
+    def too_slow(self, timeout_seconds: float) -> ProcessTimeout:
+        """The error that says it took too long."""
+        return ProcessTimeout(
+            f"{shlex.join(self.command)} was not done after {timeout_seconds:.0f} s and has been ended.",
+            action="Run the command again; if it happens again, see what keeps this machine or its network busy.",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.end()
+        finally:
+            self.close()
+
+
+def asked_for(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:  # a mistake of ours, not of the user
+        raise RuntimeError("that stream was not asked for")
+    return pipe
+
+
+def _read_all(link: socket.socket) -> str:
+    parts = []
+    while part := link.recv(4096):
+        parts.append(part)
+    return b"".join(parts).decode()
+
+
+def _start_on_windows(
+    command: Sequence[str], *, env: Mapping[str, str] | None, cwd: Path | None, pipes: Mapping[str, Any]
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command,
+            env=env,
+            cwd=cwd,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            **pipes,
+        )
+    except OSError as error:
+        raise cannot_start(command, error.strerror or str(error)) from error
+
+
+def end_tree(pid: int, grace_seconds: float) -> None:
+    """Terminate a process and all that descends from it, then kill what is left after the grace."""
+    import psutil
+
+    try:
+        leader = psutil.Process(pid)
+        processes = [leader, *leader.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, left = psutil.wait_procs(processes, timeout=grace_seconds)
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
