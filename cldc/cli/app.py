@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cldc.errors import UsageError
 from cldc.settings import SANDBOX, Options
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cldc.settings import Settings
 
 USER_FILE = "cldc.toml"
+C = TypeVar("C", bound=contextlib.AbstractContextManager[Any])
 
 
 class App:
@@ -32,6 +33,7 @@ class App:
         self._flags = flags
         self._ask = ask
         self.output = output
+        self._resources = contextlib.ExitStack()
 
     @property
     def observer(self) -> Observer:
@@ -122,38 +124,57 @@ class App:
         account = accounts.get(username) if username else sandbox.contestant(self.home)
         return Credentials(account.name, account.password, "sandbox") if account else None
 
+    def ask_anew(self) -> None:
+        """Ask for user name and password now, whatever is remembered; the environment's still come first."""
+        from cldc import credentials
+
+        if not os.environ.get(credentials.PASSWORD_VARIABLE):
+            name, password = self.ask_for_account(self.server, credentials.default_account(self.server))
+            self.__dict__["credentials"] = credentials.Credentials(name, password, "prompt")
+
     def ask_for_account(self, server: str, suggested: str | None) -> tuple[str, str]:
         """User name and password from the person at the terminal; what is typed as password is not shown."""
         import click
 
         self.output.close()
-        name = click.prompt(f"User name on {server}", default=suggested, err=True)
+        name: str = click.prompt(f"User name on {server}", default=suggested, err=True)
         return name, click.prompt("Password", hide_input=True, err=True)
 
     @functools.cached_property
+    def codalab(self) -> CodaLab:
+        """The server as the account; CodaLab's own command line starts when the first thing is changed."""
+        from cldc.codalab import CodaLab
+
+        return self._keep(
+            CodaLab(self.server, self.credentials, python=self._codalab_python, observer=self.observer)
+        )
+
+    def _codalab_python(self) -> Path:
+        from cldc.environments import ensure_codalab
+
+        return ensure_codalab(self.home, self.observer).python
+
+    @property
     def rest(self) -> Rest:
         """Reads the server as the account."""
-        from cldc.codalab import Rest
-
-        return Rest(self.server, self.credentials)
+        return self.codalab.rest
 
     @functools.cached_property
     def anonymous(self) -> Rest:
         """Reads the server as everyone."""
         from cldc.codalab import Rest
 
-        return Rest(self.server)
+        return self._keep(Rest(self.server, observer=self.observer))
 
-    @contextlib.contextmanager
-    def cl(self) -> Iterator[CodaLab]:
-        """Changes things on the server, through CodaLab's own command line."""
-        from cldc.codalab import CodaLab
-        from cldc.environments import ensure_codalab
+    def _keep(self, resource: C) -> C:
+        """Close ``resource`` when the command ends."""
+        self._resources.enter_context(resource)
+        return resource
 
-        environment = ensure_codalab(self.home, self.observer)
-        self.observer.start("Starting CodaLab's command line")
-        with CodaLab(self.server, self.credentials, environment.python) as cl:
-            yield cl
+    def close(self) -> None:
+        """End connections and processes, and leave the screen tidy."""
+        self.output.close()
+        self._resources.close()
 
     # Environments ----------------------------------------------------------------------------------------
 

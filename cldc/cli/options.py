@@ -61,8 +61,8 @@ def command(
         def wrapper(*, form: str, quiet: bool, verbose: bool, no_input: bool, **given: Any) -> Any:
             flags = {name: given.pop(name) for name in _SETTINGS & given.keys()}
             output = Output(form=form, quiet=quiet, verbose=verbose)
-            click.get_current_context().call_on_close(output.close)
             app = App(flags=Options(**flags), output=output, ask=not no_input)
+            click.get_current_context().call_on_close(app.close)
             return function(app, **given)
 
         shared = list(_SHARED)

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before it becomes public and spends quota.")
 @command(server=True)
-def submit(app: App, folder: Path | None, no_preflight: bool, again: bool, dry_run: bool, yes: bool) -> int:
+def submit(
+    app: App, *, folder: Path | None, no_preflight: bool, again: bool, dry_run: bool, yes: bool
+) -> int:
     """Submit a dataset: from its folder to the tagged bundle, exactly once.
 
     Validates, preflights (or finds the preflight of the same dataset), uploads, runs, makes the predictions bundle,
@@ -52,31 +54,29 @@ def submit(app: App, folder: Path | None, no_preflight: bool, again: bool, dry_r
     with Ledger(app.home) as ledger:
         needed = material(app)
         # Everything that can be refused is refused before minutes of training.
-        first = _plan(app, report, needed, None, ledger, again)
+        first = _plan(app, report, needed, result=None, ledger=ledger, again=again)
         if not dry_run:
             first.require()
         result = None if no_preflight else _preflight(app, report, needed, dry_run)
-        plan = _plan(app, report, needed, result, ledger, again)
+        plan = _plan(app, report, needed, result=result, ledger=ledger, again=again)
         if dry_run:
             app.output.show(plan, plan_blocks(plan))
             return _code(plan)
         plan.require()
         if plan.steps:
             _agree(app, plan, yes)
-        with app.cl() as cl:
-            submission = carry_out(
-                Work(
-                    plan=plan,
-                    report=report,
-                    competition=app.competition,
-                    cl=cl,
-                    rest=app.rest,
-                    anonymous=app.anonymous,
-                    ledger=ledger,
-                    home=app.home,
-                    observer=app.observer,
-                )
+        submission = carry_out(
+            Work(
+                plan=plan,
+                report=report,
+                competition=app.competition,
+                codalab=app.codalab,
+                anonymous=app.anonymous,
+                ledger=ledger,
+                home=app.home,
+                observer=app.observer,
             )
+        )
         app.output.show(submission, submission_blocks(submission))
     return 0
 
@@ -105,6 +105,7 @@ def _plan(
     app: App,
     report: ValidationReport,
     needed: Material,
+    *,
     result: PreflightResult | None,
     ledger: Ledger,
     again: bool,

@@ -79,7 +79,18 @@ def plan(
         _check("quota", lambda: "its place is spent already" if TAG in done else _quota(quota)),
         _check("disk", lambda: _disk(rest, report)),
         _check("organisers' bundles", lambda: _organisers(competition, rest)),
-        _check("same dataset", lambda: _new(ledger, identity, account, competition, report, rest, again)),
+        _check(
+            "same dataset",
+            lambda: _new(
+                ledger,
+                identity=identity,
+                account=account,
+                competition=competition,
+                report=report,
+                rest=rest,
+                again=again,
+            ),
+        ),
         _closing(competition, now),
     )
     return Plan(
@@ -204,6 +215,7 @@ def organisers_uuid(reference: Reference) -> str:
 
 def _new(
     ledger: Ledger,
+    *,
     identity: str,
     account: str,
     competition: Competition,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cldc import description as descriptions
 from cldc import files
-from cldc.codalab import wait_for
+from cldc.codalab import Dependency, NotFinished, require_ready, wait_for
 from cldc.errors import CodaLabError, RunFailed, SubmissionRefused
 from cldc.ledger import Ledger, Record
 from cldc.package import pack
@@ -24,12 +24,11 @@ from cldc.submission.model import Plan, Submission
 from cldc.submission.planning import TAG, organisers_uuid, standing
 
 if TYPE_CHECKING:
-    from cldc.codalab import Bundle, CodaLab, Rest, Worksheet
+    from cldc.codalab import Bundle, Cl, CodaLab, Rest, Worksheet
     from cldc.competition import Competition
     from cldc.validation import ValidationReport
 
 Result = Mapping[str, str]
-_LOG_LINES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,7 @@ class Work:
     Attributes:
         plan: What is meant.
         report: The validated dataset.
-        cl: Changes things on the server.
-        rest: Reads the server as the account.
+        codalab: The server as the account: reads over REST, changes through `cl`.
         anonymous: Reads the server as everyone.
         home: The data folder.
         results: What the steps before gave, by step.
@@ -49,13 +47,22 @@ class Work:
     plan: Plan
     report: ValidationReport
     competition: Competition
-    cl: CodaLab
-    rest: Rest
+    codalab: CodaLab
     anonymous: Rest
     ledger: Ledger
     home: Path
     observer: Observer = SILENT
     results: dict[str, Result] = field(default_factory=dict)
+
+    @property
+    def rest(self) -> Rest:
+        """Reads the server as the account."""
+        return self.codalab.rest
+
+    @property
+    def cl(self) -> Cl:
+        """Changes things on the server."""
+        return self.codalab.cl
 
     def uuid(self, step: str) -> str:
         """Uuid of what a step before made or found."""
@@ -155,7 +162,6 @@ def _upload(work: Work) -> Result:
         work.cl.remove(bundle.uuid)
     folder = work.home / "packages" / work.plan.id
     package = pack(work.report, folder, work.observer)
-    work.observer.start("Uploading", total=package.size, unit="bytes")
     uuid = work.cl.upload(
         work.uuid("worksheet"),
         package.path,
@@ -163,7 +169,7 @@ def _upload(work: Work) -> Result:
         description=f"cldc dataset {package.dataset_hash}",
         observer=work.observer,
     )
-    _require_good(work, wait_for(work.rest, uuid, observer=work.observer), "the uploaded dataset")
+    require_ready(work.rest, wait_for(work.rest, uuid, observer=work.observer))
     files.remove_tree(folder)
     return {"uuid": uuid}
 
@@ -186,15 +192,15 @@ def _run(work: Work) -> Result:
     linked = work.results["link"]
     # The keys are set explicitly: on a worksheet the last bundle of a name wins, so names can't be trusted.
     dependencies = (
-        (bundles.script.name, linked["script"]),
-        (work.plan.dataset, work.uuid("upload")),
-        (bundles.label_book.name, linked["label_book"]),
+        Dependency(bundles.script.name, linked["script"], ""),
+        Dependency(work.plan.dataset, work.uuid("upload"), ""),
+        Dependency(bundles.label_book.name, linked["label_book"], ""),
     )
     command = form.command.format(dataset=work.plan.dataset, label_book=bundles.label_book.name)
     uuid = work.cl.run(
         work.uuid("worksheet"),
         command,
-        dependencies=dependencies,
+        dependencies,
         image=form.image,
         name=form.name,
         description=f"cldc submission {work.plan.id}",
@@ -205,19 +211,16 @@ def _run(work: Work) -> Result:
 def _train(work: Work) -> Result:
     """A failed run spends nothing: it is forgotten here, so that the next try makes a new one."""
     uuid = work.uuid("run")
-    bundle = wait_for(work.rest, uuid, observer=work.observer)
-    if not bundle.failure:
+    try:
         # `ready` with exit code 0 is no proof: the script ends so when it refuses a dataset for its size.
-        if work.rest.has(uuid, work.competition.run.predictions):
-            return {"uuid": uuid, "seconds": str(bundle.seconds)}
-        reason = f"it ended well but left no {work.competition.run.predictions}"
-    else:
-        reason = bundle.failure
-    work.ledger.forget(work.plan.id, ("run", "train"))
-    raise RunFailed(
-        f"The run {uuid} gave no predictions: {reason}.\n{_tail(work, uuid)}",
-        action="Correct what its log names, then run the same command again: no quota was spent.",
-    )
+        run = wait_for(work.rest, uuid, observer=work.observer)
+        require_ready(work.rest, run, (work.competition.run.predictions,))
+    except NotFinished:
+        raise
+    except RunFailed:
+        work.ledger.forget(work.plan.id, ("run", "train"))
+        raise
+    return {"uuid": uuid, "seconds": str(run.seconds)}
 
 
 def _predictions(work: Work) -> Result:
@@ -237,7 +240,7 @@ def _predictions(work: Work) -> Result:
             name=work.plan.name,
             description=f"cldc submission {work.plan.id}",
         )
-    _require_good(work, wait_for(work.rest, uuid, observer=work.observer), "the predictions bundle")
+    require_ready(work.rest, wait_for(work.rest, uuid, observer=work.observer))
     count = check_predictions(
         work.rest.file(uuid),
         expected=work.plan.predictions,
@@ -273,9 +276,7 @@ def _publish(work: Work) -> Result:
     """The scoring daemon is another account: it sees only what everyone sees."""
     sheet = work.uuid("worksheet")
     own = [work.uuid(step) for step in ("upload", "run", "predictions")]
-    work.cl.set_public(own, sheet)
-    # Until its owner has read the items once, they have no sort keys and others are refused.
-    work.rest.read_items_as_owner(sheet)
+    work.codalab.publish(own, sheet)
     for uuid in (*own, work.results["link"]["script"], work.results["link"]["label_book"]):
         if not work.anonymous.bundle(uuid).readable:
             raise CodaLabError(
@@ -307,7 +308,7 @@ def _tag(work: Work) -> Result:
         if tag in work.rest.bundle(uuid).tags:
             return {"uuid": uuid}
         standing(work.competition, work.rest, work.ledger, work.plan.account).require()
-        work.cl.tag(uuid, tag)
+        work.codalab.tag(uuid, tag)
         if tag not in work.anonymous.bundle(uuid).tags:
             raise CodaLabError(
                 f"The server took the tag {tag} for {uuid} but does not show it.",
@@ -341,22 +342,3 @@ def _own(work: Work, kind: str, name: str) -> list[Bundle]:
         if (bundle.type, bundle.name) == (kind, name) and bundle.owner in (None, work.plan.account)
     ]
     return sorted(found, key=lambda b: (b.state != "ready", b.failure is not None))
-
-
-def _require_good(work: Work, bundle: Bundle, what: str) -> None:
-    if bundle.failure:
-        raise CodaLabError(
-            f"On {work.plan.server}, {what} {bundle.uuid} ended {bundle.failure}.",
-            action="Run the same command again.",
-        )
-
-
-def _tail(work: Work, uuid: str) -> str:
-    """The end of a run's log, as far as the server gives it."""
-    try:
-        text = work.rest.file(uuid, "stderr", tail=_LOG_LINES) or work.rest.file(
-            uuid, "stdout", tail=_LOG_LINES
-        )
-    except CodaLabError:
-        return "It left no log."
-    return text.decode("utf-8", "replace").strip()
