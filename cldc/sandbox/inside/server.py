@@ -1,0 +1,266 @@
+"""A whole CodaLab in one process on loopback: REST, bundle manager, worker, websocket server, on SQLite.
+
+    python server.py HOME
+
+It writes ``HOME/sandbox.json`` when it is ready, logs to ``HOME/logs`` and stops, with all it started, on SIGTERM.
+A second server on the same HOME ends with exit code 75 at once.
+"""
+# mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return"
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import logging.handlers
+import os
+import platform
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import warnings
+from typing import Any, Dict, Optional
+
+if __name__ == "__main__" and not __package__:  # started by path: make this folder the package it is (PEP 366)
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    del sys.path[0]
+    __package__ = "inside"
+    __import__(__package__)
+
+from .home import LOOPBACK, Home, accounts, choose_ports, held, read_json, write_json
+
+logger = logging.getLogger("cldc.sandbox")
+ALREADY_UP = 75
+_TICK_SECONDS = 1.0
+_STOP_SECONDS = 2.5
+
+
+def main() -> int:
+    """Parse, take the lock, serve until told to stop."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("home", help="folder for everything the sandbox keeps")
+    home = Home(parser.parse_args().home)
+    os.umask(0o077)
+    home.make()
+    with held(home.lock) as ours:
+        if not ours:
+            print(f"a sandbox is already up in {home.root}", file=sys.stderr)
+            return ALREADY_UP
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(home.ready)
+        _send_output_to_logs(home)
+        sockets = tempfile.mkdtemp(prefix="cldc-")
+        try:
+            Sandbox(home, sockets).run()
+        except BaseException:
+            logger.critical("the sandbox can't go on:\n%s", traceback.format_exc())
+            raise
+        finally:
+            shutil.rmtree(sockets, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(home.ready)
+    return 0
+
+
+def _send_output_to_logs(home: Home) -> None:
+    """Everything CodaLab prints or logs goes to files of limited size."""
+    path = os.path.join(home.logs, "output.log")
+    size = os.path.getsize(path) if os.path.exists(path) else 0
+    output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if size > 10**7 else 0), 0o600)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    handler = logging.handlers.RotatingFileHandler(
+        os.path.join(home.logs, "server.log"), maxBytes=5 * 10**6, backupCount=2, encoding="utf-8"
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # They tell of every check-in of the worker.
+    for noisy in ("codalab.worker.worker", "codalab.bin.ws_server", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+
+
+class Sandbox:
+    """The parts, in the order in which they need one another."""
+
+    def __init__(self, home: Home, sockets: str) -> None:
+        self.home, self.sockets = home, sockets
+        self.changed, self.stopping = threading.Event(), threading.Event()
+        self._accounts_seen: Optional[float] = None
+        self.model: Any = None
+
+    def run(self) -> None:
+        """Start everything, say so, and wait for a signal."""
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(signum, lambda *_: self.stop())
+        started = time.time()
+        ports = choose_ports(self.home)
+        address = f"http://{LOOPBACK}:{ports['rest']}"
+        manager = self._codalab(ports)
+        self._bring_accounts()
+
+        from . import web
+        from codalab.server.rest_server import create_rest_app
+
+        server = web.serve(LOOPBACK, ports["rest"], create_rest_app(manager), on_change=self.changed.set)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True).start()
+        self._serve_websockets(ports["ws"])
+        worker, runtime = self._worker(manager, address, ports)
+        threading.Thread(target=self._manage_bundles, args=(manager,), name="bundle-manager", daemon=True).start()
+        self._say_ready(address, ports)
+        logger.info("ready at %s after %.1f s", address, time.time() - started)
+        while not self.stopping.wait(_TICK_SECONDS):
+            self._bring_accounts()
+        self._end(worker, runtime)
+
+    def stop(self) -> None:
+        """Asked to stop: come to an end, and come to it even if something hangs."""
+        self.stopping.set()
+        self.changed.set()
+
+    def _codalab(self, ports: Dict[str, int]) -> Any:
+        """CodaLab's manager, configured before anything of CodaLab is imported that would read the configuration."""
+        os.environ["CODALAB_HOME"] = self.home.codalab
+        os.environ.pop("CODALAB_CONFIG", None)
+        os.environ.pop("CODALAB_STATE", None)
+        for name in ("no_proxy", "NO_PROXY"):
+            os.environ[name] = ",".join(filter(None, [os.environ.get(name), LOOPBACK]))
+        path = os.path.join(self.home.codalab, "config.json")
+        old = read_json(path, {})
+        address = f"http://{LOOPBACK}:{ports['rest']}"
+        config = {
+            "cli": {"default_address": address, "verbose": 1},
+            "server": {
+                "rest_host": LOOPBACK,
+                "rest_port": ports["rest"],
+                "class": "SQLiteModel",
+                "auth": {"class": "RestOAuthHandler"},
+                "verbose": 0,
+                "secret_key": old.get("server", {}).get("secret_key") or secrets.token_urlsafe(36),
+                "root_user_name": accounts(self.home)["root"]["name"],
+            },
+            "ws-server": {"ws_port": ports["ws"]},
+            "aliases": {"main": address},
+            "workers": {"default_cpu_image": "codalab/default-cpu:latest", "default_gpu_image": "codalab/default-gpu:latest"},
+        }
+        if config != old:
+            write_json(path, config)
+        from . import compat
+
+        compat.prepare()
+        from . import tools
+        from .model import SandboxManager
+
+        tools.prepare()
+
+        manager = SandboxManager(self.home.database, self.sockets, f"ws://{LOOPBACK}:{ports['ws']}")
+        self.model = manager.model()
+        return manager
+
+    def _bring_accounts(self) -> None:
+        """Make the accounts of accounts.json be there with these passwords; looked at again whenever it changes."""
+        known = accounts(self.home)
+        changed = os.stat(self.home.accounts).st_mtime
+        if changed == self._accounts_seen:
+            return
+        from .people import bring
+
+        for role, account in known.items():
+            bring(self.model, account["name"], account["password"], root=role == "root")
+        self._accounts_seen = changed
+
+    def _serve_websockets(self, port: int) -> None:
+        """CodaLab's websocket server, which workers of other processes are pinged through."""
+        import websockets
+        from codalab.bin.ws_server import ws_handler
+
+        up = threading.Event()
+
+        async def serve() -> None:
+            async with websockets.serve(ws_handler, LOOPBACK, port):
+                up.set()
+                await asyncio.Event().wait()
+
+        threading.Thread(target=asyncio.run, args=(serve(),), name="websockets", daemon=True).start()
+        if not up.wait(10):
+            raise OSError("the websocket server does not start")
+
+    def _worker(self, manager: Any, address: str, ports: Dict[str, int]) -> Any:
+        """The worker at work, with the runs of the last start taken up again."""
+        from .runtime import LocalRuntime
+        from .worker import WORKER_ID, SandboxWorker, in_thread, recover
+
+        messages = manager.worker_model()
+
+        def wake() -> None:
+            for row in messages.get_workers():
+                if row["worker_id"] == WORKER_ID:
+                    messages.send_json_message(row["socket_id"], WORKER_ID, None, 1)
+
+        runtime = LocalRuntime(self.home, on_exit=wake)
+        worker = SandboxWorker(
+            self.home, address, f"ws://{LOOPBACK}:{ports['ws']}", accounts(self.home)["root"], runtime
+        )
+        messages.own_worker, messages.poll_seconds = WORKER_ID, worker.poll_seconds
+        for uuid in recover(worker, runtime, self.model):
+            logger.info("the run %s was lost at the last stop and starts again", uuid)
+        in_thread(worker)
+        return worker, runtime
+
+    def _manage_bundles(self, manager: Any) -> None:
+        """CodaLab's bundle manager, called when something has changed and else once a second."""
+        from codalab.server.bundle_manager import BundleManager
+
+        bundles = BundleManager(manager)
+        while not self.stopping.is_set():
+            self.changed.clear()
+            try:
+                bundles._run_iteration()
+            except Exception:
+                logger.error("the bundle manager stumbled and goes on:\n%s", traceback.format_exc())
+            self.changed.wait(_TICK_SECONDS)
+            time.sleep(0.02)  # what belongs together often comes together
+
+    def _say_ready(self, address: str, ports: Dict[str, int]) -> None:
+        import psutil
+        from codalab.common import CODALAB_VERSION
+
+        write_json(
+            self.home.ready,
+            {
+                "address": address,
+                "rest_port": ports["rest"],
+                "ws_port": ports["ws"],
+                "pid": os.getpid(),
+                "process_started": psutil.Process().create_time(),
+                "started": time.time(),
+                "codalab": CODALAB_VERSION,
+                "python": platform.python_version(),
+            },
+        )
+
+    def _end(self, worker: Any, runtime: Any) -> None:
+        """End the runs, then the process; a thread that hangs is not waited for."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.home.ready)
+        force = threading.Timer(_STOP_SECONDS, os._exit, args=(0,))
+        force.daemon = True
+        force.start()
+        worker.terminate = True
+        runtime.end_all()
+        shutil.rmtree(self.sockets, ignore_errors=True)
+        logger.info("stopped")
+        logging.shutdown()
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""Stand-ins for the two programs that CodaLab's server calls and that many machines lack: rsync and unzip."""
+# mypy: disable-error-code="import-not-found,import-untyped,no-any-return"
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from typing import IO, Any, Optional
+
+
+def prepare() -> None:
+    """Put them in place where the real program is missing; to be called before CodaLab's server works."""
+    from codalab.lib import path_util, zip_util
+    from codalab.worker import file_util
+
+    if shutil.which("rsync") is None:
+        path_util.copy = _copy
+    if shutil.which("unzip") is None:
+        file_util.unzip_directory = zip_util.unzip_directory = _unzip
+
+
+def _copy(source_path: str, dest_path: str, follow_symlinks: Optional[bool] = False) -> None:
+    """As `rsync -prl` (or `-prL`) does it for codalab.lib.path_util.copy: links stay links, modes stay."""
+    from codalab.lib.path_util import path_error
+
+    if os.path.exists(dest_path):
+        raise path_error("already exists", dest_path)
+    if not follow_symlinks and os.path.islink(source_path):
+        raise path_error("not following symlinks", source_path)
+    if not os.path.exists(source_path):
+        raise path_error("does not exist", source_path)
+    try:
+        if os.path.isdir(source_path):
+            shutil.copytree(source_path, dest_path, symlinks=not follow_symlinks, copy_function=shutil.copy)
+        else:
+            shutil.copy(source_path, dest_path)
+    except (OSError, shutil.Error) as error:
+        raise path_error("Unable to copy %s to" % source_path, dest_path) from error
+
+
+def _unzip(fileobj: "IO[bytes]", directory_path: str, force: bool = False) -> None:
+    """As `unzip -q` without anyone to answer its questions: two entries of one name are an error."""
+    from codalab.common import UsageError
+    from codalab.worker.file_util import remove_path
+
+    directory_path = os.path.realpath(directory_path)
+    if force:
+        remove_path(directory_path)
+    os.mkdir(directory_path)
+    with tempfile.TemporaryFile() as file:
+        shutil.copyfileobj(fileobj, file)
+        try:
+            _extract(file, directory_path)
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+            raise UsageError("Invalid archive upload: failed to unzip .zip file.") from error
+
+
+def _extract(file: Any, folder: str) -> None:
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        if len(set(names)) < len(names) or not names:
+            raise ValueError("entries of one name, or none at all")
+        archive.extractall(folder)
