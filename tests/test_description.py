@@ -45,7 +45,9 @@ words = st.text(alphabet=string.ascii_letters + string.digits + "_.-", min_size=
 
 
 @given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=40))
-def test_what_is_composed_is_read_back_or_refused_with_a_form_that_works(name: str, inst: str, link: str) -> None:
+def test_what_is_composed_is_read_back_or_refused_with_a_form_that_works(
+    name: str, inst: str, link: str
+) -> None:
     try:
         text = description.compose(FORM, name=name, institution=inst, link=link)
     except SubmissionRefused as refused:
@@ -77,7 +79,9 @@ def test_ordinary_parts_are_taken(name: str, institution: str, path: str) -> Non
         ("link", "example.org", "--link https://example.org"),
     ],
 )
-def test_a_part_that_would_be_garbled_is_refused_with_the_nearest_form(part: str, value: str, proper: str) -> None:
+def test_a_part_that_would_be_garbled_is_refused_with_the_nearest_form(
+    part: str, value: str, proper: str
+) -> None:
     with pytest.raises(SubmissionRefused) as refused:
         description.compose(FORM, **{"name": "fine", part: value})
     assert proper in refused.value.action
@@ -98,7 +102,9 @@ const read = text => {
 let input = ''; process.stdin.on('data', d => input += d);
 process.stdin.on('end', () => console.log(JSON.stringify(JSON.parse(input).map(read))));
 """
-_pieces = st.sampled_from(["a", "(", ")", " ", "http", "://x", "\n", "\r", "\u2028", "\ufeff", "\x85", "\x1c", "é", "\u00a0"])
+_pieces = st.sampled_from(
+    ["a", "(", ")", " ", "http", "://x", "\n", "\r", "\u2028", "\ufeff", "\x85", "\x1c", "é", "\u00a0"]
+)
 
 
 @settings(deadline=None, max_examples=1)
@@ -107,6 +113,6 @@ def test_it_reads_as_javascript_does(texts: list[str]) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("no node here to hold the reading against")
-    done = process.run([node, "-e", _PAGE], input=json.dumps(texts))
+    done = process.run([node, "-e", _PAGE], text=json.dumps(texts), timeout_seconds=60)
     ours = [[r.name, r.institution, r.link] for r in map(description.read, texts)]
     assert ours == json.loads(done.stdout)

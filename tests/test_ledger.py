@@ -12,8 +12,21 @@ import pytest
 from cldc import process
 from cldc.errors import StorageError
 from cldc.ledger import Ledger, Record
+from tests.conftest import ROOT
 
-RECORD = Record("id1", "c", "http://127.0.0.1:1", "alice", "n", "", "", "d", "0" * 64, None, datetime(2021, 7, 1, tzinfo=UTC))
+RECORD = Record(
+    "id1",
+    "c",
+    "http://127.0.0.1:1",
+    "alice",
+    "n",
+    "",
+    "",
+    "d",
+    "0" * 64,
+    None,
+    datetime(2021, 7, 1, tzinfo=UTC),
+)
 
 
 def test_a_step_is_known_from_its_intent_on(tmp_path: Path) -> None:
@@ -55,10 +68,11 @@ for n in range(100000):
 def test_what_it_said_is_done_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
     for after in (1, 7, 23, 40):
         told = -1
-        for line in process.stream([sys.executable, "-c", _WRITER, str(tmp_path)], cwd=Path(__file__).parents[1]):
-            told = int(line)
-            if told >= after:
-                break  # leaving the loop kills the writer
+        with process.stream([sys.executable, "-c", _WRITER, tmp_path], cwd=ROOT) as lines:
+            for line in lines:
+                told = int(line)
+                if told >= after:
+                    break  # closing it kills the writer
         with Ledger(tmp_path) as ledger:
             steps = ledger.steps("id1")
             assert all(steps[f"s{n}"].result == {"n": str(n)} for n in range(told + 1))

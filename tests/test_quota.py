@@ -13,7 +13,9 @@ from cldc.errors import QuotaExceeded
 from cldc.quota import Spent, decide, merge
 
 NOW = datetime(2021, 8, 1, 12, tzinfo=UTC)
-rules = st.builds(QuotaRule, window_days=st.integers(1, 9), per_window=st.integers(1, 6), total=st.integers(1, 20))
+rules = st.builds(
+    QuotaRule, window_days=st.integers(1, 9), per_window=st.integers(1, 6), total=st.integers(1, 20)
+)
 hours = st.lists(st.integers(0, 24 * 20), max_size=25)
 
 
@@ -40,7 +42,9 @@ def test_the_next_place_frees_then_and_not_before(rule: QuotaRule, ages: list[in
 
 
 @given(rules, hours, st.data())
-def test_it_makes_no_difference_who_knows_of_a_submission(rule: QuotaRule, ages: list[int], data: st.DataObject) -> None:
+def test_it_makes_no_difference_who_knows_of_a_submission(
+    rule: QuotaRule, ages: list[int], data: st.DataObject
+) -> None:
     every = spent(ages)
     ledger = [s for s in every if data.draw(st.booleans())]
     server = [s for s in every if s not in ledger or data.draw(st.booleans())]

@@ -1,0 +1,129 @@
+"""Fixtures that make accidents impossible, and the real parts that tests share.
+
+No test writes to the home folder, opens a socket beyond this machine, reads the user's keyring or sees the user's
+credentials. Environments are made once a machine, in ``.cache/test-home`` (or CLDC_TEST_HOME).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cldc import process
+
+ROOT = Path(__file__).parents[1]
+_KEPT = ("CLDC_TEST_", "CLDC_DIFFERENTIAL_", "CLDC_CODALAB_PYTHON")
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith(("CLDC_", "CODALAB_")) and not name.startswith(_KEPT):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("CLDC_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(autouse=True)
+def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in (
+            "127.0.0.1",
+            "::1",
+            "localhost",
+        ):
+            raise AssertionError(f"a test opened a connection to {address[0]}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def environments_home() -> Path:
+    """A data folder that stays from run to run, for the isolated environments."""
+    home = Path(os.environ.get("CLDC_TEST_HOME", ROOT / ".cache" / "test-home")).absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+@pytest.fixture(scope="session")
+def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The competition's own dataset (``data``) and label book (``label_book``), unpacked."""
+    source = Path(os.environ.get("CLDC_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not (source / "data.tar.gz").is_file():
+        pytest.skip(f"the competition's data is not at {source} (set CLDC_TEST_DATA)")
+    folder = tmp_path_factory.mktemp("real")
+    for name in ("data.tar.gz", "label_book.tar.gz"):
+        with tarfile.open(source / name) as archive:
+            archive.extractall(folder, filter="data")
+    return folder
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True, slots=True)
+class Cldc:
+    """Runs ``cldc`` as a user does: a process of its own, with a data folder of its own."""
+
+    home: Path
+    extra: Mapping[str, str]
+
+    def __call__(
+        self, *args: str | Path, cwd: Path | None = None, code: int | None = 0, **env: str
+    ) -> Outcome:
+        """Run one command; ``code`` is the exit code that it must have, None for any."""
+        done = process.run(
+            [sys.executable, "-m", "cldc", *map(str, args)],
+            env={**os.environ, "CLDC_HOME": str(self.home), "PYTHONPATH": str(ROOT), **self.extra, **env},
+            cwd=cwd or self.home,
+            timeout_seconds=1200,
+            check=False,
+        )
+        outcome = Outcome(done.returncode, done.stdout, done.stderr)
+        assert "Traceback (most recent call last)" not in outcome.err + outcome.out, outcome
+        assert code is None or outcome.code == code, outcome
+        return outcome
+
+
+def cldc_in(home: Path, environments_home: Path, **extra: str) -> Cldc:
+    """A ``cldc`` with a fresh data folder that shares only the environments."""
+    home.mkdir(parents=True, exist_ok=True)
+    shared = environments_home / "environments"
+    shared.mkdir(exist_ok=True)
+    if not (home / "environments").exists():
+        (home / "environments").symlink_to(shared, target_is_directory=True)
+    return Cldc(home, extra)
+
+
+@pytest.fixture
+def cldc(tmp_path: Path, environments_home: Path) -> Iterator[Cldc]:
+    """``cldc`` with a data folder of this test alone; a sandbox left up in it is taken down."""
+    command = cldc_in(tmp_path / "home", environments_home)
+    yield command
+    if (command.home / "sandbox").exists():
+        command("sandbox", "down", code=None)

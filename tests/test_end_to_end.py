@@ -1,0 +1,117 @@
+"""The whole way, through the command line, against a real CodaLab, a real TensorFlow and the real daemon."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, Cldc, cldc_in
+
+pytestmark = pytest.mark.real
+
+SHAPES = ROOT / "tests" / "data" / "shapes" / "shapes.toml"
+
+
+@pytest.mark.parametrize(
+    ("competition", "images", "places"),
+    [pytest.param("demo", 240, 5, id="demo"), pytest.param(str(SHAPES), 80, 2, id="shapes")],
+)
+def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
+    cldc: Cldc, tmp_path: Path, competition: str, images: int, places: int
+) -> None:
+    cldc = Cldc(cldc.home, {"CLDC_COMPETITION": competition, "CLDC_SERVER": "sandbox"})
+    up = cldc("sandbox", "up", "--format", "json").data
+    assert up["running"]
+    assert up["address"].startswith("http://127.0.0.1:")
+    assert cldc("sandbox", "up", "--format", "json").data["pid"] == up["pid"]
+    assert "Signed in" in cldc("login").out
+    assert cldc("whoami", "--format", "json").data["server"] == up["address"]
+
+    folder = tmp_path / "mine"
+    cldc("sample", folder, "--images", str(images))
+    assert cldc("validate", folder, "--format", "json").data["ok"]
+    trained = cldc("preflight", folder, "--format", "json").data
+    assert 0 <= trained["validation"]["accuracy"] <= 1
+    again = cldc("preflight", folder, "--format", "json").data
+    assert again["recorded"]
+    assert again["fingerprint"] == trained["fingerprint"]
+
+    plan = cldc("submit", folder, "--institution", "Some Lab", "--dry-run", "--format", "json").data
+    assert not any(check["refusal"] for check in plan["checks"])
+    first = submit(cldc, folder, "--institution", "Some Lab", "--link", "https://example.org/x")
+    assert first["description"] == "mine (Some Lab) https://example.org/x"
+    assert not first["again"]
+    repeated = submit(cldc, folder, "--institution", "Some Lab", "--link", "https://example.org/x")
+    assert repeated["again"]
+    assert repeated["bundle"] == first["bundle"]
+    assert repeated["quota"]["left"] == places - 1
+
+    cldc("sandbox", "score")
+    board = cldc("leaderboard", "--format", "json").data
+    (row,) = board["rows"]
+    assert (row["rank"], row["name"], row["institution"]) == (1, "mine", "Some Lab")
+    assert row["link"] == "https://example.org/x"
+    assert row["mine"]
+    assert row["submission"] == first["bundle"]
+    assert 0 <= row["score"] <= 1
+    (standing,) = cldc("status", "--format", "json").data["submissions"]
+    assert (standing["stage"], standing["score"]) == ("scored", row["score"])
+
+    refused = cldc("submit", folder, "--name", "other", "--no-preflight", "--format", "json", code=12)
+    assert refused.data["error"]["message"].startswith("This very dataset was submitted as 'mine'")
+    for number in range(2, places + 1):
+        submit(cldc, changed(folder, number), "--name", f"try-{number}", "--no-preflight")
+    spent = cldc("quota", "--format", "json").data
+    assert (spent["left"], len(spent["spent"])) == (0, places)
+    assert {place["source"] for place in spent["spent"]} == {"both"}
+    late = cldc("submit", changed(folder, 99), "--name", "late", "--no-preflight", code=8)
+    assert "next place frees on" in late.err
+
+    # What the ledger forgets the server still knows.
+    (cldc.home / "ledger.sqlite3").unlink()
+    assert cldc("quota", "--format", "json").data["left"] == 0
+
+    cldc("sandbox", "down")
+    assert not cldc("sandbox", "status", "--format", "json").data["running"]
+    assert "not up" in cldc("quota", code=13).err
+
+
+def submit(cldc: Cldc, folder: Path, *options: str) -> Any:
+    return cldc("submit", folder, "--yes", "--format", "json", *options).data
+
+
+def changed(folder: Path, number: int) -> Path:
+    """The same dataset but for one image that moves to the other split."""
+    target = folder.with_name(f"{folder.name}-{number}")
+    shutil.copytree(folder, target)
+    train, val = sorted(target.iterdir())[:2]
+    label = sorted(p.name for p in train.iterdir())[0]
+    image = sorted((train / label).iterdir())[number % 3]
+    image.rename(val / label / f"moved-{image.name}")
+    return target
+
+
+def test_real_images_reach_the_board(tmp_path: Path, environments_home: Path, real_data: Path) -> None:
+    """The competition's own profile, unshortened: its label book, a part of its images, all 100 epochs."""
+    cldc = cldc_in(tmp_path / "home", environments_home, CLDC_SERVER="sandbox")
+    folder = tmp_path / "starting"
+    for split, each in (("train", 5), ("val", 3)):
+        for label in sorted((real_data / "data" / split).iterdir()):
+            if label.is_dir():
+                (folder / split / label.name).mkdir(parents=True)
+                for image in sorted(label.glob("*.png"))[:each]:
+                    shutil.copy(image, folder / split / label.name)
+    try:
+        cldc("sandbox", "up", "--label-book", real_data / "label_book")
+        submission = submit(cldc, folder, "--institution", "DeepLearning.AI")
+        cldc("sandbox", "score")
+        (row,) = cldc("leaderboard", "--format", "json").data["rows"]
+        assert row["submission"] == submission["bundle"]
+        assert row["score"] > 0
+        (standing,) = cldc("status", "--format", "json").data["submissions"]
+        assert standing["stage"] == "scored"
+    finally:
+        cldc("sandbox", "down", code=None)
