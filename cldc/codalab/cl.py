@@ -1,0 +1,285 @@
+"""What changes something on CodaLab: `cl` commands as typed functions.
+
+Everything is named by uuid, since a name means the last bundle of that name on a worksheet. Values are joined to
+their options with ``=`` so that none can be taken for an option, and none is empty, which would open an editor.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Self
+
+from cldc.codalab.failures import Interrupted, UploadFailed
+from cldc.codalab.records import NAME, UUID, Dependency, check_uuid
+from cldc.codalab.warm import WarmCl
+from cldc.credentials import Credentials
+from cldc.errors import CodaLabError, StorageError, UsageError
+from cldc.progress import SILENT, Observer
+
+# CodaLab cuts these off a bundle's name, and unpacks files that end so, in lower case only.
+ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".zip", ".gz", ".bz2")
+_KEY = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*(/[A-Za-z0-9_.\-]+)*")
+_TAG = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*")
+# All bytes are sent: the server unpacks them before it answers.
+_UPLOAD_SILENCE_SECONDS = 900.0
+
+
+class Cl:
+    """CodaLab's commands as one account; raises as `WarmCl` does, and UsageError for what CodaLab would garble."""
+
+    def __init__(self, python: Callable[[], Path], server: str, credentials: Credentials) -> None:
+        """As `WarmCl`; nothing is started yet."""
+        self.warm = WarmCl(python, server, credentials)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.warm.close()
+
+    @property
+    def username(self) -> str:
+        """The account's name."""
+        return self.warm.username
+
+    def start(self) -> None:
+        """Start the client in the background, to hide its imports behind other work."""
+        self.warm.start()
+
+    def new_worksheet(self, name: str, title: str = "") -> str:
+        """Make a public-read worksheet and return its uuid.
+
+        Raises:
+            AlreadyExists: Someone on this server has one of that name.
+        """
+        uuid = self._uuid(self.warm("new", _name(name)))
+        if title:
+            self.warm("wedit", uuid, f"--title={_ascii('title', title)}")
+        return uuid
+
+    def upload(
+        self,
+        worksheet: str,
+        path: Path,
+        *,
+        name: str,
+        description: str = "",
+        unpack: bool = True,
+        observer: Observer = SILENT,
+    ) -> str:
+        """Upload a file, an archive or a folder as a bundle and return its uuid, ready to be used.
+
+        Args:
+            worksheet: Its uuid.
+            path: A .zip keeps its top folder when unpacked.
+            name: The bundle's name.
+            description: Put on the bundle before the first byte is sent, so that a marker in it can be found again.
+            unpack: Whether an archive is unpacked on the server.
+            observer: Told of the bytes.
+
+        Raises:
+            UploadFailed: The server refused the contents; the bundle it had made is named in it.
+            Interrupted: It broke off; the bundle is named in it, if there was one by then.
+        """
+        _check_source(path)
+        options = [f"--name={_bundle_name(name)}", f"--worksheet-spec={check_uuid(worksheet)}"]
+        if description:
+            options.append(f"--description={_ascii('description', description)}")
+        if not unpack:
+            options.append("--pack")
+        size = path.stat().st_size if path.is_file() else None
+        observer.start(f"Uploading {name}", size, "bytes")
+
+        def progress(done: int, total: int | None) -> None:
+            observer.advance(done, "unpacking" if done == total else "")
+
+        try:
+            # The path is absolute, so it begins with no dash.
+            answer = self.warm(
+                "upload",
+                str(path.resolve()),
+                *options,
+                progress=progress,
+                timeout_seconds=_UPLOAD_SILENCE_SECONDS,
+            )
+        except Interrupted:
+            raise
+        except CodaLabError as error:
+            made = next(iter(self.warm.created), None)
+            if made is None:
+                raise
+            raise UploadFailed(error.message, action=error.action, created=made) from error
+        return self._uuid(answer)
+
+    def add_bundle(self, worksheet: str, *bundles: str) -> None:
+        """Put bundles of anyone's at the end of a worksheet; twice puts them there twice."""
+        self.warm("add", "bundle", *map(check_uuid, bundles), f"--dest-worksheet={check_uuid(worksheet)}")
+
+    def run(
+        self,
+        worksheet: str,
+        command: str,
+        dependencies: Iterable[Dependency],
+        *,
+        name: str,
+        image: str | None = None,
+        description: str = "",
+        tags: Iterable[str] = (),
+    ) -> str:
+        """Start a run bundle and return its uuid, at once.
+
+        Args:
+            worksheet: Its uuid.
+            command: For the shell of the run's container, with the dependencies at their keys.
+            dependencies: Key, parent's uuid, and path in the parent (empty for all of it).
+            name: The bundle's name.
+            image: The container image asked for.
+            description: The bundle's description.
+            tags: The bundle's tags.
+        """
+        _check_command(command)
+        targets = [_target(dependency) for dependency in dependencies]
+        options = self._options(worksheet, name, description)
+        if image:
+            options.append(f"--request-docker-image={_ascii('image', image)}")
+        marked = _tag_options(tags)
+        # An option that takes one value stands between the tags, which take all that follows, and the targets.
+        return self._uuid(self.warm("run", *marked, *options, *targets, command))
+
+    def make(self, worksheet: str, parent: str, path: str, *, name: str, description: str = "") -> str:
+        """Make a bundle from a file or folder of another and return its uuid, at once.
+
+        CodaLab reports success whatever happens: wait for the bundle and look at it. A parent that is still going is
+        waited for by the server.
+        """
+        target = _target(Dependency("", parent, path))
+        return self._uuid(self.warm("make", *self._options(worksheet, name, description), target))
+
+    def _options(self, worksheet: str, name: str, description: str) -> list[str]:
+        options = [f"--worksheet-spec={check_uuid(worksheet)}", f"--name={_bundle_name(name)}"]
+        if description:
+            options.append(f"--description={_ascii('description', description)}")
+        return options
+
+    def set_public(self, bundles: Iterable[str], worksheet: str | None = None) -> None:
+        """Let everyone read the bundles, and the worksheet where one is named."""
+        self._permit(bundles, worksheet, "read")
+
+    def set_private(self, bundles: Iterable[str], worksheet: str | None = None) -> None:
+        """Let nobody but their owner read the bundles, and the worksheet where one is named."""
+        self._permit(bundles, worksheet, "none")
+
+    def _permit(self, bundles: Iterable[str], worksheet: str | None, permission: str) -> None:
+        # The worksheet first: what is added to it from now on takes its permission.
+        if worksheet is not None:
+            self.warm("wperm", check_uuid(worksheet), "public", permission)
+        if uuids := [check_uuid(uuid) for uuid in bundles]:
+            self.warm("perm", *uuids, "public", permission)
+
+    def describe(self, bundle: str, text: str) -> None:
+        """Set a bundle's description; empty is allowed."""
+        if text:
+            self.warm("edit", check_uuid(bundle), f"--description={_ascii('description', text)}")
+        else:
+            self.warm("edit", check_uuid(bundle), "--field", "description", "")
+
+    def rename(self, bundle: str, name: str) -> None:
+        """Give a bundle another name."""
+        self.warm("edit", check_uuid(bundle), f"--name={_bundle_name(name)}")
+
+    def set_tags(self, bundle: str, tags: Iterable[str]) -> None:
+        """Replace all of a bundle's tags. None at all is what `cl` can't do: see `Rest.clear_tags`."""
+        options = _tag_options(tags)
+        if not options:
+            raise UsageError("cl can't take all tags off.", action="Use Rest.clear_tags.")
+        self.warm("edit", check_uuid(bundle), *options)
+
+    def remove(self, *bundles: str, force: bool = False) -> None:
+        """Remove bundles for ever; ``force`` also such as others depend on or that are on several worksheets."""
+        if bundles:
+            self.warm("rm", *(["--force"] if force else []), *map(check_uuid, bundles))
+
+    def remove_worksheet(self, worksheet: str, *, force: bool = False) -> None:
+        """Remove a worksheet; ``force`` also with what is on it, which leaves the bundles themselves."""
+        self.warm("wrm", *(["--force"] if force else []), check_uuid(worksheet))
+
+    def kill(self, *bundles: str) -> None:
+        """Ask for runs to be ended; it takes the worker some seconds."""
+        if bundles:
+            self.warm("kill", *map(check_uuid, bundles))
+
+    def _uuid(self, printed: str) -> str:
+        last = printed.strip().splitlines()[-1] if printed.strip() else ""
+        if not UUID.fullmatch(last):
+            raise CodaLabError(
+                f"CodaLab's client printed {last[:80]!r} in place of a uuid.",
+                action="Look at the worksheet in the browser before you try again.",
+            )
+        return last
+
+
+def _ascii(what: str, text: str) -> str:
+    if not text.isascii() or not text.replace("\n", "").isprintable():
+        raise UsageError(
+            f"The {what} {text!r} has characters that CodaLab would garble.",
+            action="Use plain ASCII characters.",
+        )
+    return text
+
+
+def _name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"CodaLab takes no name {name!r}.",
+            action="Begin it with a letter or underscore; then letters, digits, underscores, periods and dashes.",
+        )
+    return name
+
+
+def _bundle_name(name: str) -> str:
+    if name.endswith(ARCHIVES):
+        raise UsageError(
+            f"CodaLab would cut the ending off the name {name!r}.", action="Leave the ending out."
+        )
+    return _name(name)
+
+
+def _tag_options(tags: Iterable[str]) -> list[str]:
+    wanted = list(dict.fromkeys(tags))
+    for tag in wanted:
+        if not _TAG.fullmatch(tag):
+            raise UsageError(
+                f"CodaLab takes no tag {tag!r}.", action="Use letters, digits, underscores, periods, dashes."
+            )
+    return ["--tags", *wanted] if wanted else []
+
+
+def _target(dependency: Dependency) -> str:
+    """``key:uuid/path``; the key stands there also when it is empty, since the path may hold a colon."""
+    key, path = dependency.key, dependency.parent_path.strip("/")
+    if key and not _KEY.fullmatch(key):
+        raise UsageError(f"{key!r} can't be a dependency's key.", action="Use letters, digits, _ . - and /.")
+    if "%" in path or ":" in path or "//" in path:
+        raise UsageError(f"CodaLab would misread the path {path!r}.", action="Rename it without %, : and //.")
+    return f"{key}:{check_uuid(dependency.parent)}" + (f"/{_ascii('path', path)}" if path else "")
+
+
+def _check_command(command: str) -> None:
+    _ascii("command", command)
+    if not command.strip() or command.startswith("-") or command.count("%") > 1:
+        raise UsageError(
+            f"CodaLab would misread the command {command!r}.",
+            action="Begin it with a word, and use no two % in it: cl takes what is between them for a bundle.",
+        )
+
+
+def _check_source(path: Path) -> None:
+    if not path.exists():
+        raise StorageError(f"{path} is not there.", action="Check the path of what is to be uploaded.")
+    if path.name.endswith(ARCHIVES) != path.name.lower().endswith(ARCHIVES):
+        raise UsageError(
+            f"CodaLab would not unpack {path.name}: its ending is not in lower case.",
+            action="Rename the file.",
+        )

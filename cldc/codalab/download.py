@@ -1,0 +1,98 @@
+"""Bundle contents onto this machine's disk: whole or not at all, and never outside the chosen place."""
+
+from __future__ import annotations
+
+import contextlib
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cldc import files
+from cldc.errors import CodaLabError, StorageError
+
+if TYPE_CHECKING:
+    import requests
+
+LIMIT_BYTES = 8 * 2**30
+CHUNK_BYTES = 256 * 1024
+
+
+def too_large(limit_bytes: int) -> CodaLabError:
+    """The error for contents beyond what was to be fetched."""
+    return CodaLabError(
+        f"What CodaLab sends is larger than {limit_bytes / 2**20:.0f} MiB.",
+        action="Fetch it in the browser if it is really meant to be that large.",
+    )
+
+
+def save(answer: requests.Response, target: Path, *, limit_bytes: int = LIMIT_BYTES) -> Path:
+    """Write a ``contents/blob`` answer to ``target``: a file, or a folder where it is a packed one.
+
+    Raises:
+        CodaLabError: It is too large, no archive where one is due, or reaches outside of its folder.
+        StorageError: It can't be written, or ``target`` is there already.
+    """
+    if target.exists():
+        raise StorageError(f"{target} is there already.", action="Remove it, or choose another place.")
+    with files.storage_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    is_folder = answer.headers.get("Target-Type") == "directory"
+    with files.temporary_folder(".cldc-", target.parent) as work:
+        blob = work / "blob"
+        _write(answer, blob, limit_bytes)
+        ready = _unpack(blob, work / "folder", limit_bytes) if is_folder else blob
+        with files.storage_errors(target):
+            ready.replace(target)
+    return target
+
+
+def _write(answer: requests.Response, path: Path, limit_bytes: int) -> None:
+    done = 0
+    with _opened(path) as file:
+        for chunk in answer.iter_content(CHUNK_BYTES):
+            done += len(chunk)
+            if done > limit_bytes:
+                raise too_large(limit_bytes)
+            with files.storage_errors(path):
+                file.write(chunk)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tempfile._TemporaryFileWrapper[bytes]]:
+    # Only the disk's own errors are storage errors; the network's, raised in the block, are not.
+    with files.storage_errors(path):
+        file = path.open("wb")
+    try:
+        yield file  # type: ignore[misc]
+    finally:
+        with files.storage_errors(path):
+            file.close()
+
+
+def _unpack(archive: Path, folder: Path, limit_bytes: int) -> Path:
+    """Unpack a .tar.gz; links and names that lead outside, devices and the like are refused."""
+    if not hasattr(tarfile, "data_filter"):
+        raise CodaLabError(
+            "This Python can't unpack an archive safely.", action="Use Python 3.11.4 or newer."
+        )
+    with files.storage_errors(folder):
+        folder.mkdir()
+    total = 0
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for member in tar:
+                total += member.size
+                if total > limit_bytes:
+                    raise too_large(limit_bytes)
+                tar.extract(member, folder, filter="data")
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        raise CodaLabError(
+            f"The folder that CodaLab sends can't be unpacked: {error}.",
+            action="Try again; look at it in the browser.",
+        ) from error
+    except OSError as error:
+        raise files.storage_error(error, folder) from error
+    return folder

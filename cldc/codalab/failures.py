@@ -1,0 +1,125 @@
+"""What CodaLab's refusals mean, for `cl` and REST alike.
+
+The texts are CodaLab 1.7.5's own. Where a status code says it all, it is believed; where CodaLab gives 400 for
+everything, the text decides.
+"""
+
+from __future__ import annotations
+
+import re
+
+from cldc.errors import CldcError, CodaLabError, CredentialsError, QuotaExceeded, Unreachable
+
+_MOST_CHARACTERS = 400
+
+
+class NotFound(CodaLabError):
+    """No such bundle, worksheet, user or file, or none that this account may see."""
+
+
+class PermissionDenied(CodaLabError):
+    """The account may not do this to that bundle or worksheet."""
+
+
+class AlreadyExists(CodaLabError):
+    """The name is taken; worksheet names are one for a whole server."""
+
+
+class Interrupted(Unreachable):
+    """The connection or the client ended in the middle of a command: it may or may not have been carried out.
+
+    Attributes:
+        created: What the server had made by then, if it said so.
+    """
+
+    def __init__(self, message: str, *, action: str, created: str | None = None) -> None:
+        super().__init__(message, action=action)
+        self.created = created
+
+
+class UploadFailed(CodaLabError):
+    """The upload ended without a usable bundle.
+
+    Attributes:
+        created: The bundle that stays behind on the server, failed or still "uploading"; it is there to be removed.
+    """
+
+    def __init__(self, message: str, *, action: str, created: str | None = None) -> None:
+        super().__init__(message, action=action)
+        self.created = created
+
+
+def tidy(text: str) -> str:
+    """A server's text on one line, of a length to read; HTML by its title only."""
+    if re.match(r"\s*<(!doctype|html)", text, re.IGNORECASE):
+        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+        text = f"a web page, {title[1].strip()!r}" if title else "a web page"
+    line = " ".join(text.split())
+    return line if len(line) <= _MOST_CHARACTERS else line[:_MOST_CHARACTERS] + " ..."
+
+
+def refusal(what: str, message: str, *, status: int | None, server: str) -> CldcError:
+    """The designed error for ``message``, given in answer to ``what`` (as in "cl run") with an HTTP ``status``.
+
+    Args:
+        what: What was asked for.
+        message: CodaLab's own text.
+        status: The HTTP status behind it, where there is one.
+        server: The server's address.
+    """
+    text = tidy(message)
+    for pattern, kind, action in _BY_TEXT:
+        if re.search(pattern, text, re.IGNORECASE):
+            return kind(f"{server} refused {what}: {text}", action=action)
+    if status in _BY_STATUS:
+        kind, action = _BY_STATUS[status]
+        return kind(f"{server} refused {what}: {text}", action=action)
+    if status is not None and status >= 500:
+        return CodaLabError(
+            f"{server} failed at {what} (status {status}): {text}",
+            action="Try again later; ask its operators if it stays.",
+        )
+    return CodaLabError(
+        f"{server} refused {what}: {text}", action="Correct what it names and run the command again."
+    )
+
+
+def unreachable(server: str, reason: str) -> Unreachable:
+    """The error for a server that can't be reached."""
+    if re.search("certificate|SSL", reason, re.IGNORECASE):
+        action = "If your network has certificates of its own, name their file in REQUESTS_CA_BUNDLE."
+    else:
+        action = "Check the address, the network and any proxy (HTTPS_PROXY), then run the command again."
+    return Unreachable(f"{server} can't be reached: {tidy(reason)}.", action=action)
+
+
+def not_codalab(server: str, reason: str) -> Unreachable:
+    """The error for an answer that no CodaLab gives."""
+    return Unreachable(
+        f"{server} answers as no CodaLab does: {tidy(reason)}.",
+        action="Check the address, and whether a proxy or a login page of your network stands in between.",
+    )
+
+
+_LOGIN = "Run `cldc login`, or correct CODALAB_USERNAME and CODALAB_PASSWORD."
+_BY_TEXT: tuple[tuple[str, type[CldcError], str], ...] = (
+    (r"out of disk quota|disk quota exceeded", QuotaExceeded, "Remove bundles that you no longer need, or ask for more disk."),
+    (r"out of time quota", QuotaExceeded, "Ask the server's operators for more computing time."),
+    (r"invalid username or password|not authenticated|must be logged in", CredentialsError, _LOGIN),
+    (r"is not verified", CredentialsError, "Follow the link in the e-mail that the server sent, then try again."),
+    (r"not been given access", CredentialsError, "Ask the server's operators to give the account access."),
+    (r"sufficient permissions", PermissionDenied, "Sign in as its owner, or ask the owner to give you permission."),
+    (r"already exists", AlreadyExists, "Choose another name."),
+    (r"depend on them|appears in multiple worksheets|is frozen|because it is not empty", CodaLabError,
+     "Remove what is named first."),
+)  # fmt: skip
+_BY_STATUS: dict[int | None, tuple[type[CldcError], str]] = {
+    401: (CredentialsError, _LOGIN),
+    403: (PermissionDenied, "Sign in as an account that may do this."),
+    404: (NotFound, "Check the name or uuid; it may have been removed, or be private to someone else."),
+    413: (CodaLabError, "Make it smaller: the server, or a proxy before it, does not take that much."),
+    429: (Unreachable, "The server asks to go slower; wait a few minutes."),
+    502: (Unreachable, "The server, or a proxy before it, is down; try again later."),
+    503: (Unreachable, "The server, or a proxy before it, is down; try again later."),
+    504: (Unreachable, "The server, or a proxy before it, is down; try again later."),
+}

@@ -1,0 +1,312 @@
+"""CodaLab's own command line, imported once and fed one command after another.
+
+Runs in the codalab environment (Python 3.9 to 3.12). One `cl` process spends seconds on imports and
+milliseconds on its request; this one pays for the imports once.
+
+Protocol, JSON lines over the original standard input and output:
+
+    here:   {"ready": "1.7.5", "python": "3.9.18"}
+    there:  {"id": 1, "argv": ["new", "name"]}
+    here:   {"id": 1, "event": "created", "kind": "bundles", "uuid": "0x..."}       as soon as the server has made one
+    here:   {"id": 1, "event": "progress", "done": 65536, "total": 1048576}         while it uploads, in bytes
+    here:   {"id": 1, "code": 0, "stdout": "...", "stderr": "...", "error": null}
+
+The name of the server and the credentials come by environment (CODALAB_SERVER, CODALAB_USERNAME,
+CODALAB_PASSWORD). Nothing is written: tokens stay in memory. Standard input and output of everything that runs
+here are /dev/null and captured, so nothing can prompt; an editor can't open. The end of the protocol's input, which
+the parent's death brings too, ends the process at once, in the middle of a command as well.
+"""
+
+# mypy: disable-error-code="import-not-found"
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import queue
+import socket
+import ssl
+import sys
+import threading
+import time
+import types
+from typing import Any, Callable, Dict
+
+Json = Dict[str, Any]
+PROGRESS_SECONDS = 0.1
+# No worksheet has it: it stands for "the current worksheet", which costs `cl` one request a command to look up.
+NO_WORKSHEET = "0x" + 32 * "0"
+# Nothing has reached the server when a connection is refused or a name is unknown, so anything may be tried again.
+CONNECT_PAUSES_SECONDS = (0.5, 1.0, 2.0)
+UNTOUCHED_ERRORS = (ConnectionRefusedError, socket.gaierror)
+NETWORK_ERRORS = (ConnectionError, socket.timeout, socket.gaierror, ssl.SSLError)
+GATEWAY_ERRORS = (502, 503, 504)
+
+
+class Channel:
+    """The protocol's two ends, moved away from descriptors 0 and 1 before anything else can touch them."""
+
+    def __init__(self) -> None:
+        self._input = os.fdopen(os.dup(0), "r", encoding="utf-8")
+        self._output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self._lock = threading.Lock()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(2, 1)
+        self.requests: queue.Queue[Json] = queue.Queue()
+
+    def send(self, message: Json) -> None:
+        """Send one message; a parent that is gone ends the process."""
+        line = json.dumps(message)
+        try:
+            with self._lock:
+                self._output.write(line + "\n")
+                self._output.flush()
+        except OSError:
+            os._exit(0)
+
+    def listen(self) -> None:
+        """Queue what comes in. Runs in a thread of its own so that the end of input is seen during a command."""
+        for line in self._input:
+            self.requests.put(json.loads(line))
+        os._exit(0)
+
+
+class Reporter:
+    """Takes the place of CodaLab's own `FileTransferProgress`."""
+
+    def __init__(self, tell: Callable[[Json], None], total: int | None) -> None:
+        self._tell, self._total = tell, total
+        self._next = 0.0
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def update(self, done: int) -> bool:
+        """Tell how many bytes have gone, not oftener than a screen needs; True lets the upload go on."""
+        now = time.monotonic()
+        if now >= self._next or done == self._total:
+            self._next = now + PROGRESS_SECONDS
+            self._tell({"event": "progress", "done": done, "total": self._total})
+        return True
+
+
+class Session:
+    """The one BundleCLI, made harmless, and what is running in it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._id = 0
+        self._created = False
+        self._address = os.environ["CODALAB_SERVER"]
+        from codalab.lib.bundle_cli import BundleCLI
+        from codalab.lib.codalab_manager import CodaLabManager
+
+        # A temporary manager keeps its state, tokens included, in memory only.
+        config = {
+            "cli": {
+                "default_address": self._address,
+                "default_worksheet_uuid": NO_WORKSHEET,
+                "verbose": 2,  # from 2 on `cl` lets its exceptions through instead of printing them
+            },
+            "server": {},
+            "aliases": {"main": self._address},
+            "workers": {},
+        }
+        self._manager = CodaLabManager(temporary=True, config=config, clients={})
+        self._cli = BundleCLI(self._manager)
+        self._patch()
+
+    def _tell(self, event: Json) -> None:
+        self._channel.send(dict(event, id=self._id))
+
+    def _reporter(self, _prefix: str, total: int | None = None, f: object = None) -> Reporter:
+        return Reporter(self._tell, total)
+
+    def _patch(self) -> None:
+        import getpass
+
+        from codalab.client.json_api_client import JsonApiClient
+        from codalab.common import UsageError
+        from codalab.lib import editor_util, upload_manager
+        from codalab.server import auth
+        from codalab.worker import rest_client, upload_util
+
+        def refuse(*_: object, **__: object) -> None:
+            raise UsageError("The command would have waited for an editor or a password.")
+
+        editor_util.open_and_edit = refuse
+        getpass.getpass = refuse  # type: ignore[assignment]
+        upload_manager.FileTransferProgress = self._reporter
+        rest_client.urlopen_with_retry = auth.urlopen_with_retry = open_url
+        upload_util.http = proxied_http()
+        original = JsonApiClient.create
+
+        def create(client: Any, resource_type: str, data: Any, params: Any = None) -> Any:
+            result = original(client, resource_type, data, params)
+            if resource_type in ("bundles", "worksheets") and isinstance(result, dict):
+                self._created = True
+                self._tell({"event": "created", "kind": resource_type, "uuid": result.get("id")})
+            return result
+
+        JsonApiClient.create = create
+
+    def answer(self, request: Json) -> Json:
+        """Run one command and tell how it ended."""
+        self._id, self._created = request["id"], False
+        reply = self._run(request["argv"])
+        # A token that the server has forgotten is never renewed by `cl` itself. Nothing was made yet: do it again.
+        error = reply["error"]
+        if error and error["type"] == "codalab.common.AuthorizationError":
+            self._manager.logout(self._address)
+            if not self._created:
+                reply = self._run(request["argv"])
+        return dict(reply, id=self._id)
+
+    def _run(self, argv: list[str]) -> Json:
+        stdout, stderr = io.StringIO(), io.StringIO()
+        code, error = 0, None
+        sys.argv = ["cl", *argv]
+        self._cli.stdout, self._cli.stderr = stdout, stderr
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            try:
+                self._cli.do_command(argv)
+            except SystemExit as stop:
+                code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+            except BaseException as raised:
+                code, error = 1, describe(raised)
+        return {"code": code, "stdout": stdout.getvalue(), "stderr": stderr.getvalue(), "error": error}
+
+
+def describe(raised: BaseException) -> Json:
+    """An exception as its class, its text, the HTTP status behind it, and whether the network was at fault.
+
+    ``untouched`` says that the request can't have reached the server.
+    """
+    import http.client
+    import urllib.error
+
+    status, network, untouched = None, False, False
+    cause: BaseException | None = raised
+    seen: list[int] = []
+    while cause is not None and id(cause) not in seen:
+        seen.append(id(cause))
+        if isinstance(cause, urllib.error.HTTPError):
+            status = status or cause.code
+        elif isinstance(cause, (*NETWORK_ERRORS, urllib.error.URLError, http.client.HTTPException)):
+            network = True
+            untouched = untouched or isinstance(getattr(cause, "reason", cause), UNTOUCHED_ERRORS)
+        cause = cause.__cause__ or cause.__context__
+    kind = type(raised)
+    return {
+        "type": f"{kind.__module__}.{kind.__qualname__}",
+        "message": str(raised),
+        "status": status,
+        "network": network and status is None,
+        "untouched": untouched,
+    }
+
+
+def open_url(request: Any, timeout: float = 60) -> Any:
+    """Open a request, again only where that can't do anything twice.
+
+    CodaLab's own `urlopen_with_retry` repeats every failed request, a POST that the server has carried out
+    included, and each refusal a second later.
+    """
+    import urllib.error
+    import urllib.request
+
+    reads = not isinstance(request, str) and request.get_method() in ("GET", "HEAD")
+    for pause in (*CONNECT_PAUSES_SECONDS, None):
+        try:
+            return urllib.request.urlopen(request, timeout=timeout)  # noqa: S310 - CodaLab's own addresses
+        except urllib.error.HTTPError as error:
+            if pause is None or not reads or error.code not in GATEWAY_ERRORS:
+                raise
+        except urllib.error.URLError as error:
+            untouched = isinstance(error.reason, UNTOUCHED_ERRORS)
+            if pause is None or not (reads or untouched):
+                raise
+        except (ConnectionError, socket.timeout):
+            if pause is None or not reads:
+                raise
+        time.sleep(pause)
+    raise AssertionError("the last pause is None")
+
+
+def proxied_http() -> types.SimpleNamespace:
+    """What `upload_util` uses of `http`, with the environment's proxies, which its bare connections pass by."""
+    import base64
+    import http.client
+    import urllib.parse
+    import urllib.request
+
+    def proxy(netloc: str, scheme: str) -> Any:
+        chosen = urllib.request.getproxies().get(scheme)
+        if not chosen or urllib.request.proxy_bypass(netloc):
+            return None, {}
+        parts = urllib.parse.urlsplit(chosen if "//" in chosen else "//" + chosen)
+        headers = {}
+        if parts.username:
+            secret = urllib.parse.unquote(parts.username) + ":" + urllib.parse.unquote(parts.password or "")
+            headers["Proxy-Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
+        return f"{parts.hostname}:{parts.port or 80}", headers
+
+    class Plain(http.client.HTTPConnection):
+        def __init__(self, netloc: str, timeout: float = 60) -> None:
+            via, self._proxy_headers = proxy(netloc, "http")
+            super().__init__(via or netloc, timeout=timeout)
+
+        def endheaders(self, *args: Any, **kwargs: Any) -> None:
+            for name, value in self._proxy_headers.items():
+                self.putheader(name, value)
+            super().endheaders(*args, **kwargs)
+
+    def tls(netloc: str, timeout: float = 60) -> http.client.HTTPSConnection:
+        via, headers = proxy(netloc, "https")
+        connection = http.client.HTTPSConnection(via or netloc, timeout=timeout)
+        if via:
+            connection.set_tunnel(netloc, headers=headers)
+        return connection
+
+    client = types.SimpleNamespace(HTTPConnection=Plain, HTTPSConnection=tls)
+    return types.SimpleNamespace(client=client)
+
+
+def trust_certificates() -> None:
+    """Point OpenSSL at the certificates that `requests` would use, unless the system has its own."""
+    chosen = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    if not chosen:
+        defaults = ssl.get_default_verify_paths()
+        if defaults.cafile or defaults.capath:
+            return
+        import certifi
+
+        chosen = certifi.where()
+    os.environ.setdefault("SSL_CERT_DIR" if os.path.isdir(chosen) else "SSL_CERT_FILE", chosen)
+
+
+def main() -> None:
+    """Serve commands until the input ends."""
+    os.umask(0o077)
+    channel = Channel()
+    threading.Thread(target=channel.listen, daemon=True).start()
+    trust_certificates()
+    try:
+        session = Session(channel)
+        from codalab.common import CODALAB_VERSION
+    except Exception as error:
+        channel.send({"failed": f"{type(error).__name__}: {error}"})
+        return
+    channel.send({"ready": CODALAB_VERSION, "python": sys.version.split()[0]})
+    while True:
+        channel.send(session.answer(channel.requests.get()))
+
+
+if __name__ == "__main__":
+    main()

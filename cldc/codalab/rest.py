@@ -1,0 +1,329 @@
+"""Reading from CodaLab over REST. What changes something goes through `cl`, but for tags taken off altogether."""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import time
+import urllib.parse
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cldc.codalab import download, jsonapi, records
+from cldc.codalab.failures import NotFound, PermissionDenied
+from cldc.codalab.http import PAUSES_SECONDS, READ_SECONDS, Connection, Params
+from cldc.codalab.records import Bundle, Entry, User, Worksheet, check_uuid
+from cldc.credentials import Credentials
+from cldc.errors import CodaLabError, UsageError
+from cldc.progress import SILENT, Observer
+
+if TYPE_CHECKING:
+    import requests
+
+PAGE = 100
+_INCLUDE = "owner,group_permissions"
+# 40 uuids make an address of some 2,000 characters, which every proxy lets through.
+_UUIDS_A_REQUEST = 40
+FILE_LIMIT_BYTES = 64 * 2**20
+# CodaLab cuts lines of head and tail at 128 characters unless told otherwise.
+_LINE_CHARACTERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A server that answered.
+
+    Attributes:
+        version: CodaLab's version, where it says so.
+        seconds: How long the answer took.
+        clock_ahead_seconds: How far the server's clock is ahead of ours, by its Date header (whole seconds).
+    """
+
+    version: str | None
+    seconds: float
+    clock_ahead_seconds: float | None
+
+
+class Rest:
+    """One server as one account sees it, or as everyone does where ``credentials`` is None.
+
+    Every method raises as `failures` says: Unreachable, CredentialsError, NotFound, PermissionDenied, CodaLabError.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        credentials: Credentials | None = None,
+        *,
+        observer: Observer = SILENT,
+        pauses_seconds: Sequence[float] = PAUSES_SECONDS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self._options = {"observer": observer, "pauses_seconds": pauses_seconds, "read_seconds": read_seconds}
+        self._http = Connection(
+            server, credentials, observer=observer, pauses_seconds=pauses_seconds, read_seconds=read_seconds
+        )
+
+    @property
+    def server(self) -> str:
+        """The server's address."""
+        return self._http.server
+
+    @property
+    def username(self) -> str | None:
+        """The account's name; None for everyone."""
+        return self._http.credentials.username if self._http.credentials else None
+
+    def __enter__(self) -> Rest:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def anonymous(self) -> Rest:
+        """The same server as everyone sees it."""
+        return Rest(self.server, None, **self._options)  # type: ignore[arg-type]
+
+    def url(self, kind: str, uuid: str) -> str:
+        """The page of a bundle or worksheet (``kind`` is "bundles" or "worksheets") for the browser."""
+        return f"{self.server}/{kind}/{uuid}/"
+
+    # --- the account and the server
+
+    def user(self) -> User:
+        """The signed-in account with its disk and time."""
+        return records.user(self._document("/user").resource)
+
+    def health(self) -> Health:
+        """Reach the server as everyone may; for `doctor`."""
+        started = time.monotonic()
+
+        def read(answer: requests.Response) -> Health:
+            document = jsonapi.parse(self._http.decode(answer))
+            date = _date(answer.headers.get("Date"))
+            ahead = date.timestamp() - time.time() if date else None
+            return Health(document.meta.optional_text("version"), time.monotonic() - started, ahead)
+
+        return self._http.use("GET", "/worksheets", read, params=[("keywords", ".limit=1")])
+
+    # --- bundles
+
+    def bundle(self, uuid: str, *, worksheets: bool = False) -> Bundle:
+        """One bundle; with ``worksheets`` also the worksheets it is on."""
+        include = _INCLUDE + (",host_worksheets" if worksheets else "")
+        return records.bundle(self._document(f"/bundles/{check_uuid(uuid)}", [("include", include)]).resource)
+
+    def bundles(self, uuids: Iterable[str]) -> tuple[Bundle, ...]:
+        """Several bundles in the order given; NotFound if one is missing."""
+        wanted = [check_uuid(uuid) for uuid in uuids]
+        found: list[Bundle] = []
+        for start in range(0, len(wanted), _UUIDS_A_REQUEST):
+            specs: list[tuple[str, str | int]] = [
+                ("specs", u) for u in wanted[start : start + _UUIDS_A_REQUEST]
+            ]
+            document = self._document("/bundles", [*specs, ("include", _INCLUDE)])
+            found += [records.bundle(resource) for resource in document.resources]
+        return tuple(found)
+
+    def exists(self, uuid: str) -> bool:
+        """Whether the server has the bundle, readable or not."""
+        try:
+            self.bundle(uuid)
+        except NotFound:
+            return False
+        return True
+
+    def search(
+        self,
+        *,
+        tag: str | None = None,
+        owner: str | None = None,
+        name: str | None = None,
+        worksheet: str | None = None,
+        dependency: str | None = None,
+        most: int = 10_000,
+    ) -> tuple[Bundle, ...]:
+        """Bundles that fit everything given, the newest first, page after page up to ``most``.
+
+        CodaLab's search hides private bundles from everyone but root, their owner included: read what must not be
+        missed through its worksheet. On MariaDB tags are compared without regard to case.
+        """
+        given = {
+            "tags": tag,
+            "owner": owner,
+            "name": name,
+            "host_worksheet": worksheet,
+            "dependency": dependency,
+        }
+        keywords = [f"{key}={_literal(value)}" for key, value in given.items() if value is not None]
+        found: dict[str, Bundle] = {}
+        for offset in range(0, most, PAGE):
+            page = self._search_page(
+                "/bundles", [*keywords, "created=.sort-"], offset, min(PAGE, most - offset)
+            )
+            # A bundle made between two pages shifts one over the edge; it must not count twice.
+            found.update((bundle.uuid, bundle) for bundle in map(records.bundle, page))
+            if len(page) < PAGE:
+                break
+        return tuple(found.values())
+
+    def _search_page(
+        self, path: str, keywords: Iterable[str], offset: int, limit: int
+    ) -> tuple[jsonapi.Resource, ...]:
+        every = [*keywords, f".offset={offset}", f".limit={limit}"]
+        params: list[tuple[str, str | int]] = [("keywords", keyword) for keyword in every]
+        return self._document(path, [*params, ("include", _INCLUDE)]).resources
+
+    # --- worksheets
+
+    def worksheet(self, spec: str, *, items: bool = False, bundles: bool = False) -> Worksheet:
+        """A worksheet by uuid or name, with its items and the bundles on it where asked for.
+
+        Items that have just been added have no place yet until someone with full rights has read them; until then
+        everyone else is refused with PermissionDenied. See `read_items_as_owner`.
+        """
+        uuid = spec if records.UUID.fullmatch(spec) else self._worksheet_named(spec)
+        include = _INCLUDE + (",items" if items or bundles else "")
+        include += ",items.bundle,items.bundle.owner" if bundles else ""
+        return records.worksheet(self._document(f"/worksheets/{uuid}", [("include", include)]).resource)
+
+    def _worksheet_named(self, name: str) -> str:
+        # A search, since asking by name makes the worksheet if it is called "dashboard" or "/".
+        page = self._search_page("/worksheets", [f"name={_literal(name)}"], 0, PAGE)
+        found = [records.worksheet(resource) for resource in page]
+        if not found:
+            raise NotFound(
+                f"{self.server} has no worksheet {name!r} that may be read here.",
+                action="Check its name; a private one is seen by its owner only.",
+            )
+        # MariaDB ignores case.
+        return next((sheet for sheet in found if sheet.name == name), found[0]).uuid
+
+    def own_worksheets(self, name: str | None = None) -> tuple[Worksheet, ...]:
+        """The account's worksheets, or the one of them that has this name; without items."""
+        keywords = [".mine", *([f"name={_literal(name)}"] if name is not None else [])]
+        found: dict[str, Worksheet] = {}
+        offset = 0
+        while True:
+            page = self._search_page("/worksheets", keywords, offset, PAGE)
+            found.update((sheet.uuid, sheet) for sheet in map(records.worksheet, page))
+            offset += PAGE
+            if len(page) < PAGE:
+                return tuple(sheet for sheet in found.values() if name in (None, sheet.name))
+
+    def read_items_as_owner(self, uuid: str) -> Worksheet:
+        """Read a worksheet's items with full rights, which gives new ones their place for all other readers.
+
+        Raises:
+            PermissionDenied: The account has no full rights, so that nothing was given a place.
+        """
+        sheet = self.worksheet(check_uuid(uuid), items=True)
+        if sheet.permission != records.ALL:
+            raise PermissionDenied(
+                f"The items of worksheet {sheet.name} were read, but not as its owner.",
+                action="Sign in as the account that made the worksheet.",
+            )
+        return sheet
+
+    # --- contents
+
+    def info(self, uuid: str, path: str = "", *, depth: int = 0) -> Entry:
+        """What is at ``path`` inside a bundle, with folders' contents ``depth`` levels down."""
+        answer = self._http.json(
+            "GET", f"/bundles/{check_uuid(uuid)}/contents/info/{_quoted(path)}", [("depth", depth)]
+        )
+        return records.entry(jsonapi.Fields.of("the answer", answer).object("data"))
+
+    def has(self, uuid: str, path: str) -> bool:
+        """Whether a bundle has something at ``path``."""
+        try:
+            self.info(uuid, path)
+        except NotFound:
+            return False
+        return True
+
+    def file(
+        self,
+        uuid: str,
+        path: str = "",
+        *,
+        head: int | None = None,
+        tail: int | None = None,
+        span: tuple[int, int] | None = None,
+        limit_bytes: int = FILE_LIMIT_BYTES,
+    ) -> bytes:
+        """A file inside a bundle, also while its run is going.
+
+        Args:
+            uuid: The bundle.
+            path: The file in it; empty where the bundle is the file.
+            head: Only so many lines from its beginning.
+            tail: Only so many lines from its end.
+            span: Only the bytes from the first to the second offset, that one excluded.
+            limit_bytes: Refused beyond that.
+        """
+        params: list[tuple[str, str | int]] = [
+            (key, value) for key, value in (("head", head), ("tail", tail)) if value is not None
+        ]
+        if params:
+            params.append(("max_line_length", _LINE_CHARACTERS))
+        headers = {} if span is None else {"Range": f"bytes={span[0]}-{span[1] - 1}"}
+        return self._http.use(
+            "GET",
+            f"/bundles/{check_uuid(uuid)}/contents/blob/{_quoted(path)}",
+            lambda answer: _content(answer, limit_bytes),
+            params=params,
+            headers=headers,
+        )
+
+    def download(self, uuid: str, path: str, target: Path) -> Path:
+        """Save a file or folder of a bundle (all of it where ``path`` is empty) as ``target``, which must not exist."""
+        return self._http.use(
+            "GET",
+            f"/bundles/{check_uuid(uuid)}/contents/blob/{_quoted(path)}",
+            lambda answer: download.save(answer, target),
+        )
+
+    # --- the one change that `cl` can't make
+
+    def clear_tags(self, uuid: str) -> None:
+        """Take every tag off a bundle."""
+        change = {"type": "bundles", "id": check_uuid(uuid), "attributes": {"metadata": {"tags": []}}}
+        self._http.json("PATCH", "/bundles", body={"data": [change]})
+
+    def _document(self, path: str, params: Params = ()) -> jsonapi.Document:
+        return jsonapi.parse(self._http.json("GET", path, params))
+
+
+def _literal(value: str) -> str:
+    """``value`` for a search, which must mean itself: CodaLab reads ``%``, ``.*`` and ``,`` as patterns."""
+    if not re.fullmatch(r"[A-Za-z0-9_.\-]+", value) or value in (".sort", ".sort-", ".sum"):
+        raise UsageError(
+            f"{value!r} can't be searched for.", action="Use letters, digits, dots, dashes and underscores."
+        )
+    return value
+
+
+def _quoted(path: str) -> str:
+    return urllib.parse.quote(path.strip("/"))
+
+
+def _content(answer: requests.Response, limit_bytes: int) -> bytes:
+    if answer.headers.get("Target-Type") == "directory":
+        raise CodaLabError("It is a folder, not a file.", action="Name a file in it.")
+    content = bytearray()
+    for chunk in answer.iter_content(download.CHUNK_BYTES):
+        content += chunk
+        if len(content) > limit_bytes:
+            raise download.too_large(limit_bytes)
+    return bytes(content)
+
+
+def _date(value: str | None) -> datetime | None:
+    try:
+        return email.utils.parsedate_to_datetime(value) if value else None
+    except ValueError:
+        return None

@@ -1,0 +1,77 @@
+"""One CodaLab server as one account: reads over REST, changes through `cl`, and the few things that need both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Self
+
+from cldc.codalab.cl import Cl
+from cldc.codalab.records import Bundle, Worksheet
+from cldc.codalab.rest import Rest
+from cldc.credentials import Credentials
+from cldc.progress import SILENT, Observer
+
+
+class CodaLab:
+    """The two ways to a server under one roof.
+
+    Attributes:
+        rest: Reads.
+        cl: Changes; its process starts when the first change is made.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        credentials: Credentials,
+        *,
+        python: Callable[[], Path],
+        observer: Observer = SILENT,
+    ) -> None:
+        """Nothing is asked of the server yet.
+
+        Args:
+            server: Its address.
+            credentials: The account.
+            python: Gives the interpreter of the codalab environment, called when `cl` is first needed.
+            observer: Told when the server has to be asked again.
+        """
+        self.rest = Rest(server, credentials, observer=observer)
+        self.cl = Cl(python, server, credentials)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cl.__exit__()
+        self.rest.__exit__()
+
+    @property
+    def username(self) -> str:
+        """The account's name."""
+        return self.cl.username
+
+    def tag(self, uuid: str, tag: str) -> Bundle:
+        """Add a tag to those a bundle has, and return the bundle as it is then; harmless when it is there."""
+        bundle = self.rest.bundle(uuid)
+        if tag in bundle.tags:
+            return bundle
+        self.cl.set_tags(uuid, (*bundle.tags, tag))
+        return self.rest.bundle(uuid)
+
+    def untag(self, uuid: str, tag: str) -> Bundle:
+        """Take one tag off a bundle, and return the bundle as it is then; harmless when it is not there."""
+        bundle = self.rest.bundle(uuid)
+        if tag not in bundle.tags:
+            return bundle
+        if rest := tuple(other for other in bundle.tags if other != tag):
+            self.cl.set_tags(uuid, rest)
+        else:
+            self.rest.clear_tags(uuid)
+        return self.rest.bundle(uuid)
+
+    def publish(self, bundles: Iterable[str], worksheet: str) -> Worksheet:
+        """Let everyone read the bundles and the worksheet, and give new items their place (`read_items_as_owner`)."""
+        self.cl.set_public(bundles, worksheet)
+        return self.rest.read_items_as_owner(worksheet)

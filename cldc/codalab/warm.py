@@ -1,0 +1,228 @@
+"""A warm `cl`: CodaLab's own command line in its environment, started once and asked again and again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from cldc import files, process
+from cldc.codalab import address, failures
+from cldc.codalab.jsonapi import Fields
+from cldc.credentials import PASSWORD_VARIABLE, USERNAME_VARIABLE, Credentials
+from cldc.errors import CldcError, CodaLabError, EnvironmentFailed, ProcessFailed
+
+START_SECONDS = 180.0
+# A command's requests each give up after a minute; this is for one that hangs all the same.
+COMMAND_SECONDS = 300.0
+_REQUEST_SECONDS = "60"
+_SESSION = Path(__file__).with_name("inside") / "session.py"
+# How the client's exceptions translate into the statuses that they were made from.
+_STATUS_BY_TYPE = {
+    "codalab.common.AuthorizationError": 401,
+    "codalab.common.LoginPermissionError": 401,
+    "codalab.common.PermissionError": 403,
+    "codalab.common.NotFoundError": 404,
+    "codalab.common.UsageError": 400,
+}
+# What the client trips over when a proxy or another program answers in the server's place.
+_MISREAD = frozenset({"TypeError", "KeyError", "AttributeError", "IndexError", "JSONDecodeError"})
+
+Progress = Callable[[int, int | None], None]
+"""Told how many bytes have gone, and how many there are where that is known."""
+
+
+def _no_progress(_done: int, _total: int | None) -> None:
+    return
+
+
+class WarmCl:
+    """One `cl` process as one account of one server.
+
+    It starts at the first command, or at `start`, which returns at once and hides seconds of imports behind other
+    work. A process that has died is started anew at the next command.
+
+    Attributes:
+        created: Uuids of the bundles and worksheets that the last command made, also if it failed after that.
+    """
+
+    def __init__(self, python: Callable[[], Path], server: str, credentials: Credentials) -> None:
+        """Nothing is started yet.
+
+        Args:
+            python: Gives the interpreter of the codalab environment, making that first where it must.
+            server: The server's address.
+            credentials: The account; handed on by environment only.
+        """
+        self.server = address.check(server)
+        self.created: tuple[str, ...] = ()
+        self._python = python
+        self._credentials = credentials
+        self._resources = contextlib.ExitStack()
+        self._child: process.Child | None = None
+        self._ready = False
+        self._number = 0
+        self._lock = threading.Lock()
+
+    @property
+    def username(self) -> str:
+        """The account's name."""
+        return self._credentials.username
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process; the next command starts another."""
+        self._child = None
+        self._resources.close()
+
+    def start(self) -> None:
+        """Start the process, without waiting for it.
+
+        Raises:
+            EnvironmentFailed: The environment's Python can't be started, or the environment can't be made.
+        """
+        if self._child is not None and self._child.alive:
+            return
+        self.close()
+        python = self._python()
+        home = self._resources.enter_context(files.temporary_folder("cldc-cl-"))
+        try:
+            # -I: neither the user's packages nor the current folder; SyntaxWarnings of CodaLab's are not ours.
+            child = process.Child(
+                [python, "-I", "-W", "ignore", _SESSION], env=self._environment(home), cwd=home
+            )
+        except ProcessFailed as error:
+            raise _broken(error.message) from error
+        self._child = self._resources.enter_context(child)
+        self._ready = False
+
+    def _environment(self, home: Path) -> dict[str, str]:
+        nothing = os.devnull
+        extra = {
+            "CODALAB_SERVER": self.server,
+            USERNAME_VARIABLE: self._credentials.username,
+            PASSWORD_VARIABLE: self._credentials.password,
+            "CODALAB_HOME": str(home),
+            "CODALAB_SESSION": "cldc",
+            "CODALAB_URLOPEN_TIMEOUT_SECONDS": _REQUEST_SECONDS,
+            "EDITOR": nothing,
+            "VISUAL": nothing,
+        }
+        if address.is_loopback(urlsplit(self.server).hostname or ""):
+            extra.update({"NO_PROXY": "*", "no_proxy": "*"})
+        environment = process.clean_environment(extra)
+        environment.pop("_ARGCOMPLETE", None)
+        return environment
+
+    def __call__(
+        self, *argv: str, progress: Progress = _no_progress, timeout_seconds: float = COMMAND_SECONDS
+    ) -> str:
+        """Run ``cl ARGV`` and return what it prints, without the end of line.
+
+        Args:
+            argv: Command and arguments. No secrets; no empty values but after ``--field``, since they open editors.
+            progress: Told of bytes uploaded.
+            timeout_seconds: How long it may be silent; every piece of progress starts the time anew.
+
+        Raises:
+            CredentialsError, PermissionDenied, NotFound, AlreadyExists, QuotaExceeded, CodaLabError: It refused.
+            Unreachable: The server was not reached.
+            Interrupted: It broke off; what it was to do may have been done.
+            EnvironmentFailed: The client itself does not start.
+        """
+        with self._lock:
+            self.created = ()
+            self._wait_until_ready()
+            self._number += 1
+            reply = self._converse(
+                json.dumps({"id": self._number, "argv": argv}), argv[0], progress, timeout_seconds
+            )
+        return self._judged(reply, f"cl {argv[0]}")
+
+    def _wait_until_ready(self) -> None:
+        self.start()
+        if self._ready or self._child is None:
+            return
+        try:
+            hello = Fields.of("the client's first word", json.loads(self._child.receive(START_SECONDS)))
+        except (ProcessFailed, ValueError, CodaLabError) as error:
+            errors = self._child.errors
+            self.close()
+            raise _broken(errors.strip().splitlines()[-1] if errors.strip() else str(error)) from error
+        if "ready" not in hello.values:
+            self.close()
+            raise _broken(hello.text("failed", "it said nothing"))
+        self._ready = True
+
+    def _converse(self, line: str, name: str, progress: Progress, timeout_seconds: float) -> Fields:
+        """Send one command and follow it to its answer."""
+        child = self._child
+        if child is None:
+            raise RuntimeError("not started")
+        try:
+            child.send(line)
+            while True:
+                message = Fields.of("the client's message", json.loads(child.receive(timeout_seconds)))
+                if message.whole("id", 0) != self._number:
+                    continue  # the end of a command that an exception of ours left behind
+                event = message.text("event", "")
+                if not event:
+                    return message
+                if event == "created":
+                    self.created += (message.text("uuid"),)
+                elif event == "progress":
+                    progress(message.whole("done"), message.optional_whole("total"))
+        except (ProcessFailed, ValueError) as error:
+            self.close()
+            slow = isinstance(error, process.ProcessTimeout)
+            reason = f"nothing came for {timeout_seconds:.0f} s" if slow else "CodaLab's client ended"
+            raise self._interrupted(name, reason) from error
+        except BaseException:
+            # Ctrl-C, or progress told to something that raises: what the client does is stopped with it.
+            self.close()
+            raise
+
+    def _interrupted(self, name: str, reason: str) -> failures.Interrupted:
+        return failures.Interrupted(
+            f"`{name.removeprefix('cl ')}` on {self.server} broke off: {failures.tidy(reason)}.",
+            action="Run the command again; it looks for what was done already.",
+            created=next(iter(self.created), None),
+        )
+
+    def _judged(self, reply: Fields, what: str) -> str:
+        """Its output, or the error it means."""
+        code, error = reply.whole("code"), reply.values.get("error")
+        if code == 0 and error is None:
+            return reply.text("stdout", "").rstrip("\n")
+        if error is None:
+            said = reply.text("stderr", "").strip() or reply.text("stdout", "").strip() or f"exit code {code}"
+            raise failures.refusal(what, said.splitlines()[-1], status=None, server=self.server)
+        raise self._failure(Fields.of("the client's error", error), what)
+
+    def _failure(self, error: Fields, what: str) -> CldcError:
+        kind, message = error.text("type"), error.text("message", "")
+        status = _STATUS_BY_TYPE.get(kind) or error.optional_whole("status")
+        if error.flag("untouched") and not self.created:
+            return failures.unreachable(self.server, message.rpartition("urlopen error ")[2].strip("<>"))
+        if error.flag("network") or status in (502, 503, 504):
+            return self._interrupted(what, message)
+        if kind.rpartition(".")[2] in _MISREAD and status is None:
+            return failures.not_codalab(self.server, f"CodaLab's client could not read its answer to {what}")
+        return failures.refusal(what, message or kind, status=status, server=self.server)
+
+
+def _broken(reason: str) -> EnvironmentFailed:
+    return EnvironmentFailed(
+        f"CodaLab's client does not start: {failures.tidy(reason)}.",
+        action="Run `cldc env remove codalab`; it is made anew by the next command that needs it.",
+    )

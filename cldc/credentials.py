@@ -1,0 +1,210 @@
+"""Who signs in where: environment, keyring, another source handed in, a prompt, in that order.
+
+The only user of `keyring`. Passwords live in the environment, in the keyring and in memory, nowhere else; a plain
+file in the data folder remembers only which accounts there are, since keyrings can't be asked that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cldc import files
+from cldc.errors import CredentialsError
+from cldc.progress import SILENT, Observer
+
+USERNAME_VARIABLE = "CODALAB_USERNAME"
+PASSWORD_VARIABLE = "CODALAB_PASSWORD"  # noqa: S105 - a variable's name
+_FILE = "accounts.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An account and its password, which no repr shows.
+
+    Attributes:
+        source: Where they came from, as in "environment" or "keyring".
+    """
+
+    username: str
+    password: str
+    source: str
+
+    def __repr__(self) -> str:
+        return f"Credentials(username={self.username!r}, password=<hidden>, source={self.source!r})"
+
+
+Prompt = Callable[[str, str | None], tuple[str, str]]
+"""Asks a person for (username, password) of a server; the username, where known, is suggested."""
+
+Source = Callable[[str, str | None], Credentials | None]
+"""Another place to look: the credentials of a server, of one username where one is named, or None."""
+
+
+def find(
+    server: str,
+    *,
+    username: str | None = None,
+    fallback: Source | None = None,
+    prompt: Prompt | None = None,
+    observer: Observer = SILENT,
+) -> Credentials:
+    """The credentials for ``server``.
+
+    Args:
+        server: Its address, as settings give it.
+        username: The account wanted; by default the environment's, else the one last signed in with.
+        fallback: Looked at after the keyring.
+        prompt: Asks the person at the terminal; None where there is none.
+        observer: Told why a place that should have had them was passed by.
+
+    Raises:
+        CredentialsError: Found nowhere.
+    """
+    found = _from_environment(username, observer)
+    if found is not None:
+        return found
+    wanted = username or os.environ.get(USERNAME_VARIABLE) or default_account(server)
+    found = _from_keyring(server, wanted, observer) if wanted else None
+    if found is None and fallback is not None:
+        found = fallback(server, username or os.environ.get(USERNAME_VARIABLE))
+    if found is not None:
+        return found
+    if prompt is not None:
+        name, password = prompt(server, wanted)
+        if name and password:
+            return Credentials(name, password, "prompt")
+    who = f" for {wanted}" if wanted else ""
+    raise CredentialsError(
+        f"There are no credentials{who} on {server}.",
+        action=f"Run `cldc login`, or set {USERNAME_VARIABLE} and {PASSWORD_VARIABLE}.",
+    )
+
+
+def _from_environment(username: str | None, observer: Observer) -> Credentials | None:
+    name, password = os.environ.get(USERNAME_VARIABLE), os.environ.get(PASSWORD_VARIABLE)
+    if name and password:
+        if username in (None, name):
+            return Credentials(name, password, "environment")
+        observer.note(f"{USERNAME_VARIABLE} is {name}, not {username}: passed by.")
+    elif password:
+        observer.note(f"{PASSWORD_VARIABLE} is set without {USERNAME_VARIABLE}: passed by.")
+    return None
+
+
+def _service(server: str) -> str:
+    return f"cldc {server}"
+
+
+def _from_keyring(server: str, username: str, observer: Observer) -> Credentials | None:
+    try:
+        import keyring
+
+        password = keyring.get_password(_service(server), username)
+    except Exception as error:  # backends raise what they like
+        observer.note(f"The keyring can't be read ({_reason(error)}): passed by.")
+        return None
+    return Credentials(username, password, "keyring") if password else None
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
+
+
+def store(server: str, credentials: Credentials) -> None:
+    """Keep the credentials in the keyring and make them the server's default account.
+
+    Raises:
+        CredentialsError: There is no keyring, or it does not keep what it is given.
+        StorageError: The list of accounts can't be written.
+    """
+    try:
+        import keyring
+
+        keyring.set_password(_service(server), credentials.username, credentials.password)
+        kept = keyring.get_password(_service(server), credentials.username) == credentials.password
+        reason = "" if kept else "it does not keep what it is given"
+    except Exception as error:
+        kept, reason = False, _reason(error)
+    if not kept:
+        raise CredentialsError(
+            f"The password can't be stored: there is no working keyring ({reason}).",
+            action=f"Set {USERNAME_VARIABLE} and {PASSWORD_VARIABLE} in the environment instead.",
+        )
+    with _accounts_lock():
+        accounts = _read_accounts()
+        others = [name for name in accounts.get(server, []) if name != credentials.username]
+        _write_accounts({**accounts, server: [credentials.username, *others]})
+
+
+def forget(server: str, username: str | None = None) -> tuple[str, ...]:
+    """Remove one account of the server, or all of them, from the keyring; returns the names removed.
+
+    Raises:
+        CredentialsError: The keyring refuses to give one up.
+        StorageError: The list of accounts can't be written.
+    """
+    gone = tuple(name for name in known(server) if username in (None, name))
+    for name in gone:
+        _remove_password(server, name)
+    with _accounts_lock():
+        accounts = _read_accounts()
+        accounts[server] = [name for name in accounts.get(server, []) if name not in gone]
+        _write_accounts({address: names for address, names in accounts.items() if names})
+    return gone
+
+
+def _remove_password(server: str, username: str) -> None:
+    try:
+        import keyring
+
+        # Asking first tells an entry that is already gone from one that can't be removed.
+        if keyring.get_password(_service(server), username) is not None:
+            keyring.delete_password(_service(server), username)
+    except Exception as error:
+        raise CredentialsError(
+            f"The keyring does not give up the password of {username} on {server} ({_reason(error)}).",
+            action=f"Remove the entry {_service(server)!r} with your keyring's own program.",
+        ) from error
+
+
+def known(server: str) -> tuple[str, ...]:
+    """The accounts that were stored for the server, the default one first."""
+    return tuple(_read_accounts().get(server, []))
+
+
+def default_account(server: str) -> str | None:
+    """The account last stored for the server."""
+    return next(iter(known(server)), None)
+
+
+def _path() -> Path:
+    return files.data_folder() / _FILE
+
+
+def _accounts_lock() -> Any:
+    return files.lock(_path().with_suffix(".lock"), purpose="signing in or out", timeout_seconds=30)
+
+
+def _read_accounts() -> dict[str, list[str]]:
+    """Account names by server. A file that is missing or spoilt costs nothing but a name to type again."""
+    try:
+        table = json.loads(_path().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(table, dict):
+        return {}
+    return {
+        server: [name for name in names if isinstance(name, str)]
+        for server, names in table.items()
+        if isinstance(names, list)
+    }
+
+
+def _write_accounts(accounts: dict[str, list[str]]) -> None:
+    files.replace_atomically(_path(), json.dumps(accounts, indent=2) + "\n")
