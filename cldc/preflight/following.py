@@ -1,0 +1,148 @@
+"""Runs the training script in its environment and tells an observer how far it is."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cldc.competition import Competition
+from cldc.files import storage_errors
+from cldc.preflight.output import Output, done_epochs, seconds_left
+from cldc.preflight.workspace import Workspace
+from cldc.process import clean_environment, stream
+from cldc.progress import Observer
+
+# As often as an eye follows.
+_TELL_SECONDS = 0.2
+# On the starting dataset of 2021 the best epoch of a run stood unbeaten for up to a third of it.
+_PATIENCE_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How the script ended.
+
+    Attributes:
+        output: What it printed, understood.
+        returncode: Its exit code, or minus the signal that ended it.
+        seconds: How long it ran.
+        peak_memory: Bytes; 0 where unknown.
+        stopped: Whether we stopped it after the first epoch.
+    """
+
+    output: Output
+    returncode: int
+    seconds: float
+    peak_memory: int
+    stopped: bool
+
+
+def command(competition: Competition, workspace: Workspace, python: Path) -> list[str]:
+    """The profile's run command with the environment's Python and the names in the workspace."""
+    names = {"dataset": workspace.dataset, "label_book": workspace.label_book}
+    words = [word.format_map(names) for word in shlex.split(competition.run.command)]
+    return [str(python) if words[0] in ("python", "python3") else words[0], *words[1:]]
+
+
+def environment_of(workspace: Workspace, python: Path) -> dict[str, str]:
+    """What the script sees of the environment: nothing that changes its numbers, or that it could leave behind.
+
+    `clean_environment` drops the variables that do; a ``keras.json`` in the user's home could change the order of
+    an image's axes or the type of floats, so Keras gets a home of its own.
+    """
+    aside = str(workspace.aside)
+    path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
+    return clean_environment(
+        {"PATH": path, "KERAS_HOME": aside, "TMPDIR": aside, "TEMP": aside, "TMP": aside}
+    )
+
+
+def follow(
+    words: list[str],
+    *,
+    workspace: Workspace,
+    env: Mapping[str, str],
+    epochs: int,
+    log: Path,
+    observer: Observer,
+    only_first_epoch: bool = False,
+) -> Run:
+    """Run ``words`` in the workspace to its end (or the first epoch's), its output kept in ``log``.
+
+    Raises:
+        ProcessFailed: It can't be started.
+        StorageError: The log can't be written.
+    """
+    output, teller, started, stopped = Output(), _Teller(observer, epochs), time.monotonic(), False
+    observer.start("Training", epochs, "epochs")
+    with storage_errors(log), log.open("w", encoding="utf-8") as file:
+        with stream(words, env=env, cwd=workspace.root) as child:
+            for line in child:
+                now = time.monotonic()
+                for standing in output.feed(line + "\n", now=now):
+                    file.write(standing + "\n")
+                teller.tell(output, now)
+                stopped = only_first_epoch and bool(output.history)
+                if stopped:
+                    break
+        for standing in output.close(now=time.monotonic()):
+            file.write(standing + "\n")
+    seconds = time.monotonic() - started
+    return Run(output, child.returncode, seconds, child.peak_memory_bytes or 0, stopped)
+
+
+class _Teller:
+    """Puts what is known into an observer's words, not too often."""
+
+    def __init__(self, observer: Observer, epochs: int) -> None:
+        self._observer = observer
+        self._epochs = epochs
+        self._told = 0.0
+        self._began: float | None = None
+        self._hinted_at = 0
+
+    def tell(self, output: Output, now: float) -> None:
+        if output.epoch and self._began is None:
+            self._began = now
+        if output.epochs and output.epochs != self._epochs:
+            self._epochs = output.epochs
+            self._observer.start("Training", output.epochs, "epochs")
+        if now - self._told >= _TELL_SECONDS:
+            self._told = now
+            self._observer.advance(done_epochs(output), describe(output, now=now, began=self._began))
+        self._hint(output)
+
+    def _hint(self, output: Output) -> None:
+        best, last = output.best, len(output.history)
+        if (
+            best
+            and last - best.number >= max(5, _PATIENCE_SHARE * self._epochs)
+            and best.number > self._hinted_at
+        ):
+            self._hinted_at = best.number
+            self._observer.note(
+                f"The best epoch is still {best.number} ({best.val_accuracy:.1%}), {last - best.number} epochs ago; "
+                "it may stay the best. The training goes on, as the competition's does."
+            )
+
+
+def describe(output: Output, *, now: float, began: float | None) -> str:
+    """How the training stands, in a few words."""
+    words = []
+    if output.history:
+        words.append(f"val {output.history[-1].val_accuracy:.1%}")
+    if best := output.best:
+        words.append(f"best {best.val_accuracy:.1%} in epoch {best.number}")
+    if began is not None and (left := seconds_left(output, now=now, started=began)) is not None:
+        words.append(f"{_duration(left)} left")
+    return ", ".join(words) or ("starting TensorFlow" if not output.epoch else "")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"

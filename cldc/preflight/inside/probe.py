@@ -1,0 +1,58 @@
+"""Read every image once as the training will, and say what TensorFlow this is.
+
+    python probe.py FOLDER
+
+Runs in the environment that trains; standard output is one JSON object a line: first what TensorFlow is, then a
+line with "path" and "error" for each image that it can't read, then {"read": N}. The paths to read, relative to
+FOLDER, come on standard input, apart by NUL bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+
+def say(**line: object) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def main() -> None:
+    folder = os.fsencode(sys.argv[1])
+    paths = [path for path in sys.stdin.buffer.read().split(b"\0") if path]
+
+    import tensorflow as tf  # its noise goes to standard error
+
+    devices = []
+    for device in tf.config.list_physical_devices():
+        details = {}
+        if device.device_type == "GPU":
+            details = tf.config.experimental.get_device_details(device)
+        name = details.get("device_name")
+        devices.append(device.device_type + (": " + name if name else ""))
+    say(
+        version=tf.__version__,
+        build=f"{tf.version.GIT_VERSION} {tf.version.COMPILER_VERSION}",
+        devices=devices,
+    )
+
+    def trouble(path: bytes) -> str:
+        # The very calls of Keras' loader: image_dataset_from_directory reads and decodes like this.
+        try:
+            content = tf.io.read_file(os.path.join(folder, path))
+            tf.io.decode_image(content, channels=3, expand_animations=False)
+        except Exception as error:  # whatever it is, the training would meet it too
+            return str(error).splitlines()[0] or type(error).__name__
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        for path, error in zip(paths, pool.map(trouble, paths)):
+            if error:
+                say(path=os.fsdecode(path), error=error)
+    say(read=len(paths))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Whether a finished run has a result that can be trusted, and what to say if it has none."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from cldc.competition import Competition
+from cldc.errors import PreflightFailed
+from cldc.preflight.following import Run
+from cldc.preflight.model import LabelBook
+from cldc.process import describe_exit
+
+_KILLED = (-9, 137)
+_SHOWN_LINES = 8
+
+
+def judge(
+    run: Run, *, competition: Competition, label_book: LabelBook, folder: Path, log: Path
+) -> tuple[int, ...]:
+    """The predictions of a run that ended well.
+
+    Args:
+        run: How the script ended.
+        competition: Whose classes and file names count.
+        label_book: What was predicted.
+        folder: Where the script left its files.
+        log: Where its output will be found, for the messages.
+
+    Raises:
+        PreflightFailed: The run has no usable result.
+    """
+    output = run.output
+    if output.refusal:
+        raise PreflightFailed(
+            f"The training script refused the dataset: {output.refusal}. It counts whole batches of "
+            f"{competition.dataset.batch}, and ends with exit code {run.returncode} all the same.",
+            action="Remove images, then run the preflight again; `cldc validate` shows how they are counted.",
+        )
+    if run.returncode:
+        raise _ended(run, log)
+    predictions = read_predictions(folder / competition.run.predictions, competition, label_book, log)
+    if output.validation is None or output.label_book is None:
+        raise PreflightFailed(
+            "The training script ended well but did not print its final accuracy on validation split and label book.",
+            action=f"Read its output in {log}; is it the competition's script?",
+        )
+    if not math.isfinite(output.validation.loss):
+        raise PreflightFailed(
+            f"The training diverged: the loss on the validation split is {output.validation.loss} in the end.",
+            action=f"Look for images that are all of one colour or labelled at random; the epochs are in {log}.",
+        )
+    return predictions
+
+
+def read_predictions(
+    path: Path, competition: Competition, label_book: LabelBook, log: Path
+) -> tuple[int, ...]:
+    """The class index of each image of the label book, in the script's order.
+
+    Raises:
+        PreflightFailed: The file is not there, or holds something else.
+    """
+    action = f"Read the script's output in {log}; a submission made from this run would be lost."
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PreflightFailed(
+            f"The training script ended with exit code 0 but left no {path.name}.", action=action
+        ) from None
+    except (OSError, ValueError) as error:
+        raise PreflightFailed(f"{path.name} can't be read: {error}.", action=action) from error
+    expected, classes = len(label_book.images), len(competition.dataset.classes)
+    if not isinstance(found, list) or not all(type(item) is int for item in found):
+        raise PreflightFailed(f"{path.name} is no list of whole numbers.", action=action)
+    if len(found) != expected:
+        raise PreflightFailed(
+            f"{path.name} has {len(found)} predictions, the label book {expected} images.", action=action
+        )
+    if wrong := [item for item in found if not 0 <= item < classes]:
+        raise PreflightFailed(
+            f"{path.name} has the prediction {wrong[0]}; the {classes} classes are 0 to {classes - 1}.",
+            action=action,
+        )
+    return tuple(found)
+
+
+def _ended(run: Run, log: Path) -> PreflightFailed:
+    lines = list(run.output.tail)
+    if any("No space left on device" in line for line in lines):
+        return PreflightFailed(
+            "The disk was full while the training script wrote its files.",
+            action="Free some space, or point TMPDIR to another disk, then run it again.",
+        )
+    if run.returncode in _KILLED:
+        return PreflightFailed(
+            f"The training script was killed (signal SIGKILL) after {run.seconds:.0f} s, most probably because memory "
+            f"ran out; it held {run.peak_memory / 1e6:,.0f} MB.",
+            action=f"Free some memory, then run it again; its output is in {log}.",
+        )
+    shown = "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])
+    return PreflightFailed(
+        f"The training script ended with {describe_exit(run.returncode)}. Its last lines:\n{shown}",
+        action=f"Mend what they say, then run it again; the whole output is in {log}.",
+    )
+
+
+def warnings_of(run: Run, predictions: tuple[int, ...], competition: Competition) -> tuple[str, ...]:
+    """What a reader of the result ought to know."""
+    said = []
+    never = [name for index, name in enumerate(competition.dataset.classes) if index not in predictions]
+    if predictions and never:
+        noun = "class" if len(never) == 1 else "classes"
+        said.append(f"The model never predicts the {noun} {', '.join(never)} on the label book.")
+    history, epochs = run.output.history, competition.training.epochs
+    if diverged := [epoch.number for epoch in history if not math.isfinite(epoch.loss + epoch.val_loss)]:
+        said.append(f"The loss was no number from epoch {diverged[0]} on; the best epoch before it was kept.")
+    if history and predictions and len(history) != epochs:
+        said.append(f"The script trained {len(history)} epochs; the competition's trains {epochs}.")
+    return tuple(said)

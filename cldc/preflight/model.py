@@ -1,0 +1,203 @@
+"""What a preflight is about and what came of it, and both as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cldc.files import hash_bytes
+from cldc.preflight.output import Epoch
+
+Origin = Literal["competition", "built-in", "file"]
+# Raised when records change so that an older cldc's can't be read.
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A training script: where it is, its SHA-256, and where it came from."""
+
+    path: Path
+    sha256: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class LabelBook:
+    """A label book: class folders with images.
+
+    Attributes:
+        root: The folder that holds the class folders.
+        images: Each image's path relative to ``root``, with slashes, and its SHA-256; sorted.
+        folders: The class folders, those without images too.
+        hash: As a dataset's, over these paths and hashes.
+    """
+
+    root: Path
+    images: tuple[tuple[str, str], ...]
+    folders: tuple[str, ...]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """All that decides a preflight's numbers; the same fingerprint is not trained twice.
+
+    Attributes:
+        dataset_hash: The dataset's identity.
+        label_book_hash: The label book's, made in the same way.
+        script_hash: The script's SHA-256.
+        command: The command that ran it, with the names of dataset and label book left open.
+        competition: The profile's name.
+        epochs: How many epochs the profile expects.
+        tensorflow: TensorFlow's version.
+        environment: What identifies the environment: its packages' versions and hashes.
+        python: The Python that ran it.
+        platform: Operating system and processor architecture.
+        device: ``cpu``, or ``gpu`` where one can be seen.
+        threads: Processors that the process may use; TensorFlow makes as many threads, and they change the numbers.
+        seed: The seed as the script sets it, where one can be read in it.
+    """
+
+    dataset_hash: str
+    label_book_hash: str
+    script_hash: str
+    command: str
+    competition: str
+    epochs: int
+    tensorflow: str
+    environment: str
+    python: str
+    platform: str
+    device: Literal["cpu", "gpu"]
+    threads: int
+    seed: int | None = None
+
+    @property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits that stand for it."""
+        return hash_bytes(json.dumps(dataclasses.asdict(self), sort_keys=True))[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What TensorFlow itself said of the machine before training.
+
+    Attributes:
+        build: Its git version and compiler.
+        devices: Every device it found, as ``CPU`` or ``GPU: NVIDIA A100``.
+        seconds: How long loading TensorFlow and reading every image once took.
+    """
+
+    build: str
+    devices: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightResult:
+    """A finished preflight.
+
+    Attributes:
+        fingerprint: What was trained, on what, with what.
+        dataset_name: The dataset's name at the time; its hash says what was in it.
+        dataset_root: Where it was.
+        images: Images of each split, and of the label book under its own name.
+        classes: The classes that indices in ``predictions`` stand for.
+        origin: Where the script came from.
+        faithful: Whether the environment trains what the competition trained.
+        quick: Whether it was stopped after the first epoch: it can't be submitted.
+        started: When, in UTC, as ISO 8601.
+        seconds: How long the script ran.
+        peak_memory: The most bytes that the script's processes held; 0 where it could not be measured.
+        val_loss, val_accuracy: On the validation split, with the best epoch's weights; accuracy from 0 to 1.
+        label_book_loss, label_book_accuracy: On the label book, with the same weights; NaN where ``quick``.
+        predictions: A class index for each image of the label book, as the script left them.
+        history: The epochs.
+        best_epoch: The epoch whose weights were kept, from 1; 0 where the script prints none.
+        probe: What TensorFlow said of the machine.
+        warnings: What is worth knowing before the result is trusted, as sentences.
+        log: The script's whole output.
+        recorded: Whether this is an earlier result, not trained again now.
+    """
+
+    fingerprint: Fingerprint
+    dataset_name: str
+    dataset_root: str
+    images: Mapping[str, int]
+    classes: tuple[str, ...]
+    origin: Origin
+    faithful: bool
+    quick: bool
+    started: str
+    seconds: float
+    peak_memory: int
+    val_loss: float
+    val_accuracy: float
+    label_book_loss: float
+    label_book_accuracy: float
+    predictions: tuple[int, ...]
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    probe: Probe
+    warnings: tuple[str, ...]
+    log: str
+    recorded: bool = False
+
+    @property
+    def id(self) -> str:
+        """The fingerprint's, with a mark where it is only a quick one."""
+        return self.fingerprint.id + ("-quick" if self.quick else "")
+
+    @property
+    def complete(self) -> bool:
+        """Whether it trained as long as the profile says, so that `submit` may rest on it."""
+        told = bool(self.history)  # a script that prints no epochs is taken at its word
+        return not self.quick and (not told or len(self.history) >= self.fingerprint.epochs)
+
+
+def to_json(result: PreflightResult) -> str:
+    """The result as it is kept on the disk; what is no number is null there."""
+    return (
+        json.dumps({"format": FORMAT, **_plain(dataclasses.asdict(result))}, indent=1, allow_nan=False) + "\n"
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def from_json(text: str) -> PreflightResult:
+    """The result kept as ``text``, marked as recorded.
+
+    Raises:
+        ValueError: It is no such record, or another version's.
+    """
+    try:
+        table: dict[str, Any] = json.loads(text)
+        if table.pop("format") != FORMAT:
+            raise ValueError("a record of another version")
+        for name in ("label_book_loss", "label_book_accuracy"):
+            table[name] = math.nan if table[name] is None else table[name]
+        table["fingerprint"] = Fingerprint(**table["fingerprint"])
+        table["probe"] = Probe(**{**table["probe"], "devices": tuple(table["probe"]["devices"])})
+        table["history"] = tuple(_epoch(epoch) for epoch in table["history"])
+        for name in ("classes", "predictions", "warnings"):
+            table[name] = tuple(table[name])
+        return PreflightResult(**{**table, "recorded": True})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no preflight record: {error}") from error
+
+
+def _epoch(table: dict[str, Any]) -> Epoch:
+    numbers: dict[str, Any] = {key: math.nan if value is None else value for key, value in table.items()}
+    return Epoch(**numbers)

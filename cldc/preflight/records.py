@@ -1,0 +1,69 @@
+"""Finished preflights, kept under the data folder: ``preflights/<id>.json`` and its ``.log``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cldc.competition import Competition
+from cldc.files import private_folder, replace_atomically
+from cldc.preflight.model import PreflightResult, from_json, to_json
+
+
+def folder(home: Path) -> Path:
+    """Where records are kept."""
+    return private_folder(home / "preflights")
+
+
+def save(home: Path, result: PreflightResult) -> Path:
+    """Keep a result, in place of an earlier one of the same fingerprint.
+
+    Raises:
+        StorageError: It can't be written.
+    """
+    path = folder(home) / f"{result.id}.json"
+    replace_atomically(path, to_json(result))
+    return path
+
+
+def read(home: Path, identity: str) -> PreflightResult | None:
+    """The record of that id; None where there is none, or none that this version understands."""
+    try:
+        return from_json((home / "preflights" / f"{identity}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def everything(home: Path) -> tuple[PreflightResult, ...]:
+    """Every record that can be read, the oldest first."""
+    found = (read(home, path.stem) for path in (home / "preflights").glob("*.json"))
+    return tuple(sorted((result for result in found if result), key=lambda result: result.started))
+
+
+def find(
+    home: Path,
+    *,
+    dataset: str,
+    competition: Competition,
+    script: str | None = None,
+    label_book: str | None = None,
+) -> PreflightResult | None:
+    """The newest full preflight of the dataset with that hash, under the competition's command and epochs.
+
+    Args:
+        home: The data folder.
+        dataset: The dataset's hash.
+        competition: Whose training it must have been.
+        script: The SHA-256 that its script must have; None takes any.
+        label_book: The hash that its label book must have; None takes any.
+    """
+    for result in reversed(everything(home)):
+        mark = result.fingerprint
+        if (
+            result.complete
+            and (mark.dataset_hash, mark.competition, mark.command, mark.epochs)
+            == (dataset, competition.name, competition.run.command, competition.training.epochs)
+            and script in (None, mark.script_hash)
+            and label_book in (None, mark.label_book_hash)
+        ):
+            return result
+    return None

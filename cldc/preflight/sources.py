@@ -1,0 +1,195 @@
+"""Training script and label book: where they come from, and what was seen of them before.
+
+The organisers can change theirs at any time, so what was downloaded is remembered by hash and a change is told.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from cldc.competition import Competition
+from cldc.dataset import identity, load
+from cldc.errors import ConfigurationError, InvalidDataset
+from cldc.files import (
+    hash_bytes,
+    private_folder,
+    remove_tree,
+    replace_atomically,
+    storage_errors,
+    template,
+    temporary_folder,
+)
+from cldc.preflight.model import LabelBook, Script
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedScript:
+    """The competition's script as it was just downloaded; ``previous`` is the SHA-256 it had before, if any."""
+
+    script: Script
+    previous: str | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the organisers have changed it since it was last seen."""
+        return self.previous not in (None, self.script.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedLabelBook:
+    """The competition's label book as it was just downloaded; ``previous`` is the hash it had before, if any."""
+
+    label_book: LabelBook
+    previous: str | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the organisers have changed it since it was last seen."""
+        return self.previous not in (None, self.label_book.hash)
+
+
+def given_script(path: Path) -> Script:
+    """The script that the user named.
+
+    Raises:
+        ConfigurationError: It is no file that can be read.
+    """
+    return Script(path.absolute(), hash_bytes(_read(path, "Check the path given with --script.")), "file")
+
+
+def builtin_script(competition: Competition) -> Script:
+    """Our own implementation of the fixed training, or the one beside the profile.
+
+    Raises:
+        ConfigurationError: The profile names a file that is not there.
+    """
+    beside = competition.folder / competition.training.builtin if competition.folder else None
+    path = beside if beside and beside.is_file() else template("scripts", competition.training.builtin)
+    content = _read(path, f"Correct training.builtin in the profile {competition.name}.")
+    return Script(path, hash_bytes(content), "built-in")
+
+
+def _read(path: Path, action: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The training script {path} can't be read: {error.strerror or error}.", action=action
+        ) from error
+
+
+def remember_script(home: Path, competition: Competition, content: bytes) -> RememberedScript:
+    """Keep the competition's script, just downloaded from its bundle, under ``scripts/``.
+
+    Raises:
+        StorageError: It can't be written.
+    """
+    kept = private_folder(home / "scripts" / competition.name)
+    sha256 = hash_bytes(content)
+    path = kept / f"{sha256}.py"
+    if not path.is_file():
+        replace_atomically(path, content)
+    previous = _point(kept, sha256)
+    return RememberedScript(Script(path, sha256, "competition"), previous)
+
+
+def remembered_script(home: Path, competition: Competition) -> Script | None:
+    """The competition's script as it was last downloaded; None where it never was."""
+    kept = home / "scripts" / competition.name
+    sha256 = _pointed(kept)
+    path = kept / f"{sha256}.py"
+    try:
+        # Trusted only as long as it is what was downloaded.
+        return (
+            Script(path, sha256, "competition")
+            if sha256 and hash_bytes(path.read_bytes()) == sha256
+            else None
+        )
+    except OSError:
+        return None
+
+
+def remember_label_book(home: Path, competition: Competition, fetched: Path) -> RememberedLabelBook:
+    """Keep the competition's label book, just downloaded into the folder ``fetched``, under ``label_books/``.
+
+    Raises:
+        InvalidDataset: ``fetched`` is no label book.
+        StorageError: It can't be written.
+    """
+    book = read_label_book(fetched, competition)
+    kept = private_folder(home / "label_books" / competition.name)
+    place = kept / book.hash
+    if not place.is_dir():
+        with temporary_folder(".new-", kept) as draft, storage_errors(kept):
+            for label in book.folders:
+                (draft / label).mkdir()
+            for path, _ in book.images:
+                (draft / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(book.root / path, draft / path)
+            draft.rename(place)
+    previous = _point(kept, book.hash)
+    return RememberedLabelBook(read_label_book(place, competition), previous)
+
+
+def remembered_label_book(home: Path, competition: Competition) -> LabelBook | None:
+    """The competition's label book as it was last downloaded; None where it never was."""
+    kept = home / "label_books" / competition.name
+    pointed = _pointed(kept)
+    if not pointed:
+        return None
+    try:
+        book = read_label_book(kept / pointed, competition)
+    except InvalidDataset:
+        return None
+    if book.hash == pointed:
+        return book
+    remove_tree(kept / pointed)  # damaged: the next download puts it back
+    return None
+
+
+def read_label_book(folder: Path, competition: Competition) -> LabelBook:
+    """A label book's images; ``folder`` holds the class folders, or one folder that does.
+
+    Raises:
+        InvalidDataset: It is no such folder, a class is missing, or a file can't be read.
+    """
+    classes = set(competition.dataset.classes)
+    root = next(
+        (f for f in (folder, folder / competition.bundles.label_book.name) if _has_all(f, classes)), None
+    )
+    if root is None:
+        raise InvalidDataset(
+            f"{folder} is no label book: it does not hold the class folders {', '.join(sorted(classes))}.",
+            action="Give the folder whose folders are the classes.",
+        )
+    root = root.absolute()
+    # A label book is read by the script as a split is.
+    dataset = load(root.parent, splits=(root.name,), extensions=competition.dataset.extensions)
+    if broken := next((image for image in dataset.images if image.trouble), None):
+        raise InvalidDataset(
+            f"{root.parent / broken.path} of the label book can't be used: {broken.trouble}.",
+            action="Download the label book again.",
+        )
+    images = tuple((image.path.partition("/")[2], image.sha256) for image in dataset.images)
+    return LabelBook(root, images, dataset.splits[0].folders, identity(images))
+
+
+def _has_all(folder: Path, classes: set[str]) -> bool:
+    return all((folder / name).is_dir() for name in classes)
+
+
+def _pointed(kept: Path) -> str:
+    try:
+        return (kept / "current").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _point(kept: Path, to: str) -> str | None:
+    """Make ``to`` the current one and return what was current before."""
+    before = _pointed(kept) or None
+    if before != to:
+        replace_atomically(kept / "current", to + "\n")
+    return before

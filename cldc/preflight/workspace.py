@@ -1,0 +1,134 @@
+"""The folder that the training script runs in: the layout it expects, filled with a snapshot of the dataset.
+
+A copy and no links: what is trained on is what was hashed, even if the dataset is worked on meanwhile, and a script
+that writes into its dataset spoils nothing of the user's.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from cldc.competition import Competition
+from cldc.dataset import Dataset
+from cldc.errors import InvalidDataset
+from cldc.files import hash_bytes, storage_errors
+from cldc.preflight.model import LabelBook, Script
+from cldc.progress import Observer
+
+_READ_ONLY_FILE = 0o444
+_READ_ONLY_FOLDER = 0o555
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """A file to be copied: where to, relative to the workspace; where from; and its SHA-256."""
+
+    target: str
+    source: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A filled folder.
+
+    Attributes:
+        root: The working directory for the script.
+        dataset: Name of the dataset's folder in it; the dataset is a folder of that name inside.
+        label_book: The same of the label book.
+        script: The script's file name.
+        images: Every image, relative to ``root``, with slashes.
+    """
+
+    root: Path
+    dataset: str
+    label_book: str
+    script: str
+    images: tuple[str, ...]
+
+    @property
+    def aside(self) -> Path:
+        """A folder for what programs leave elsewhere: temporary files, Keras' settings."""
+        return self.root / ".aside"
+
+
+def fill(
+    root: Path,
+    *,
+    dataset: Dataset,
+    label_book: LabelBook,
+    script: Script,
+    competition: Competition,
+    observer: Observer,
+) -> Workspace:
+    """Copy what the script would read of dataset and label book, and the script, into the empty folder ``root``.
+
+    Raises:
+        InvalidDataset: An image is not any more what was validated.
+        StorageError: No room.
+    """
+    book = competition.bundles.label_book.name
+    folders = [
+        f"{dataset.name}/{dataset.name}/{s.name}/{label}" for s in dataset.splits for label in s.folders
+    ]
+    folders += [f"{book}/{book}/{label}" for label in label_book.folders]
+    contents = [
+        _Content(f"{dataset.name}/{dataset.name}/{image.path}", dataset.locate(image), image.sha256)
+        for image in dataset.images
+    ]
+    contents += [
+        _Content(f"{book}/{book}/{path}", label_book.root / path, sha256)
+        for path, sha256 in label_book.images
+    ]
+    workspace = Workspace(
+        root,
+        dataset.name,
+        book,
+        competition.bundles.script.name,
+        tuple(content.target for content in contents),
+    )
+    with storage_errors(root):
+        workspace.aside.mkdir()
+        shutil.copyfile(script.path, root / workspace.script)
+        for folder in folders:
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        _copy(root, contents, observer)
+        for name in {dataset.name, book}:
+            _forbid_writing(root / name)
+    return workspace
+
+
+def _copy(root: Path, contents: list[_Content], observer: Observer) -> None:
+    observer.start("Copying images", len(contents), "images")
+    for done, content in enumerate(contents, 1):
+        target = root / content.target
+        data = _unchanged(content.source, content.sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)  # nested folders count as their class
+        target.write_bytes(data)
+        target.chmod(_READ_ONLY_FILE)
+        if done % 256 == 0:
+            observer.advance(done)
+
+
+def _forbid_writing(top: Path) -> None:
+    for folder, _, _ in os.walk(top, topdown=False):
+        Path(folder).chmod(_READ_ONLY_FOLDER)
+
+
+def _unchanged(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidDataset(
+            f"{path} can't be read any more: {error.strerror or error}.",
+            action="Mend it and run the command again.",
+        ) from error
+    if hash_bytes(content) != sha256:
+        raise InvalidDataset(
+            f"{path} was changed after it was validated.",
+            action="Let its writer finish, then run the command again.",
+        )
+    return content
