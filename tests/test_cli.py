@@ -1,0 +1,175 @@
+"""The command line itself: help, errors, exit codes, what is imported, and that documents say what is true."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from cldc import __main__ as entry
+from cldc import errors, process
+from cldc.cli import COMMANDS, cli
+from tests.conftest import ROOT, Cldc
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def every_command() -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        found.append((name, command))
+        if isinstance(command, click.Group):
+            found += [(f"{name} {sub}", inner) for sub, inner in command.commands.items()]
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), every_command(), ids=lambda v: v if isinstance(v, str) else "")
+def test_every_command_explains_itself_and_stands_in_the_readme(name: str, command: click.Command) -> None:
+    assert command.help
+    if name in COMMANDS:
+        assert COMMANDS[name][1] == command.get_short_help_str(limit=200)
+    assert f"`cldc {name}" in README
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, (name, parameter.name)
+
+
+def test_the_readme_names_every_exit_code() -> None:
+    classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.CldcError)]
+    codes = {c.code for c in classes} | {entry.INTERRUPTED, entry.TERMINATED, entry.BUG}
+    assert len({c.code for c in classes}) == len(classes), "two kinds of failure share an exit code"
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    assert documented == codes | {0}
+
+
+def test_a_mistyped_command_or_option_gets_a_suggestion(cldc: Cldc) -> None:
+    assert "Perhaps you meant 'submit'" in cldc("sumbit", code=2).err
+    assert "--competition" in cldc("validate", "--competiton", "x", code=2).err
+
+
+def test_an_expected_error_is_one_message_and_the_next_action(cldc: Cldc) -> None:
+    outcome = cldc("validate", "nowhere", code=3)
+    assert outcome.out == ""
+    assert "nowhere" in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 2
+    told = cldc("validate", "nowhere", "--format", "json", code=3).data["error"]
+    assert (told["kind"], told["code"]) == ("dataset", 3)
+    assert told["action"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (
+            ["--help"],
+            {"rich", "requests", "PIL", "keyring", "sqlite3", "psutil", "filelock", "cldc.competition"},
+        ),
+        (
+            ["--version"],
+            {"rich", "requests", "PIL", "keyring", "sqlite3", "psutil", "filelock", "cldc.competition"},
+        ),
+        (["submit", "--help"], {"rich", "requests", "PIL", "keyring", "sqlite3", "psutil", "tensorflow"}),
+        (
+            ["validate", "nowhere"],
+            {"requests", "keyring", "sqlite3", "cldc.codalab", "cldc.preflight", "tensorflow"},
+        ),
+    ],
+)
+def test_no_command_imports_what_it_does_not_use(
+    arguments: list[str], absent: set[str], tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from cldc.__main__ import run; run(sys.argv[1:]);"
+        "print('modules', *sorted(sys.modules), file=sys.stderr)"
+    )
+    done = process.run(
+        [sys.executable, "-c", code, *arguments], cwd=tmp_path, timeout_seconds=60, check=False
+    )
+    loaded = set(done.stderr.partition("modules ")[2].split())
+    assert loaded
+    assert not loaded & absent
+
+
+def test_a_bug_leaves_a_log_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(cli, "main", broken)
+    assert entry.run(["validate"]) == entry.BUG
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    log = re.search(r"Its log is (\S+);", told)
+    assert log is not None
+    assert "ZeroDivisionError: a bug" in Path(log[1]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_ends_it_at_once_and_says_so(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "cldc", "sample", tmp_path / "big", "--images", "9000"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    assert running.stderr.readline()
+    time.sleep(0.2)
+    running.send_signal(number)
+    _, told = running.communicate(timeout=10)
+    assert running.returncode == code, told
+    assert "Traceback" not in told
+    assert not (tmp_path / "big").exists()
+    assert not list(tmp_path.glob(".*big*"))
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    done = process.run(
+        ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m cldc --help | head -1"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout_seconds=60,
+    )
+    assert done.stderr == ""
+
+
+def test_completion_knows_commands(cldc: Cldc) -> None:
+    assert "_CLDC_COMPLETE" in cldc("completion", "bash").out
+    shown = cldc(_CLDC_COMPLETE="bash_complete", COMP_WORDS="cldc sub", COMP_CWORD="1").out
+    assert "submit" in shown
+
+
+def test_templates_ship_in_the_wheel(tmp_path: Path) -> None:
+    """Built and installed as a user would, away from the checkout."""
+    uv = Path(sys.executable).with_name("uv")
+    process.run(
+        [uv, "build", "--wheel", "--no-build-isolation", "-p", sys.executable, "-o", tmp_path, ROOT],
+        timeout_seconds=300,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    target = tmp_path / "site"
+    process.run([uv, "pip", "install", "-q", "--no-deps", "--target", target, wheel], timeout_seconds=120)
+    code = (
+        "from cldc.competition import builtin_profiles, load; from cldc.files import template;"
+        "print(*builtin_profiles()); assert load().title; assert template('scripts', 'train.py').is_file();"
+        "assert list(template('requirements').glob('*.txt')); import cldc; print(cldc.__file__)"
+    )
+    done = process.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(target)},
+        cwd=tmp_path,
+        timeout_seconds=60,
+    )
+    assert str(target) in done.stdout
