@@ -1,5 +1,33 @@
 """The only room that knows CodaLab.
 
-`server.CodaLab` is the way in: `rest` reads, `cl` changes. `records` has what they tell of, `failures` what can go wrong
-beyond `cldc.errors`, `wait` the waiting. `inside/session.py` runs in the codalab environment.
+`CodaLab` is the way in: its `rest` reads, its `cl` changes. What can go wrong beyond `cldc.errors` is in `failures`;
+`inside/session.py` runs in the codalab environment.
 """
+
+from __future__ import annotations
+
+from cldc.codalab.cl import Cl
+from cldc.codalab.http import fetch_text
+from cldc.codalab.records import Bundle, Dependency, Entry, Item, User, Worksheet
+from cldc.codalab.rest import Health, Rest
+from cldc.codalab.server import CodaLab
+from cldc.codalab.wait import NotFinished, log_tail, progress_of, require_ready, wait_for
+
+__all__ = [
+    "Bundle",
+    "Cl",
+    "CodaLab",
+    "Dependency",
+    "Entry",
+    "Health",
+    "Item",
+    "NotFinished",
+    "Rest",
+    "User",
+    "Worksheet",
+    "fetch_text",
+    "log_tail",
+    "progress_of",
+    "require_ready",
+    "wait_for",
+]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldc import files
+from cldc.codalab import failures
 from cldc.errors import CodaLabError, StorageError
 
 if TYPE_CHECKING:
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
 
 LIMIT_BYTES = 8 * 2**30
 CHUNK_BYTES = 256 * 1024
-
-
-def too_large(limit_bytes: int) -> CodaLabError:
-    """The error for contents beyond what was to be fetched."""
-    return CodaLabError(
-        f"What CodaLab sends is larger than {limit_bytes / 2**20:.0f} MiB.",
-        action="Fetch it in the browser if it is really meant to be that large.",
-    )
 
 
 def save(answer: requests.Response, target: Path, *, limit_bytes: int = LIMIT_BYTES) -> Path:
@@ -55,7 +48,7 @@ def _write(answer: requests.Response, path: Path, limit_bytes: int) -> None:
         for chunk in answer.iter_content(CHUNK_BYTES):
             done += len(chunk)
             if done > limit_bytes:
-                raise too_large(limit_bytes)
+                raise failures.too_large(limit_bytes)
             with files.storage_errors(path):
                 file.write(chunk)
 
@@ -86,7 +79,7 @@ def _unpack(archive: Path, folder: Path, limit_bytes: int) -> Path:
             for member in tar:
                 total += member.size
                 if total > limit_bytes:
-                    raise too_large(limit_bytes)
+                    raise failures.too_large(limit_bytes)
                 tar.extract(member, folder, filter="data")
     except (tarfile.TarError, zlib.error, EOFError) as error:
         raise CodaLabError(

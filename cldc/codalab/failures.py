@@ -101,6 +101,14 @@ def not_codalab(server: str, reason: str) -> Unreachable:
     )
 
 
+def too_large(limit_bytes: int) -> CodaLabError:
+    """The error for contents beyond what was to be fetched."""
+    return CodaLabError(
+        f"What CodaLab sends is larger than {limit_bytes / 2**20:.0f} MiB.",
+        action="Fetch it in the browser if it is really meant to be that large.",
+    )
+
+
 _LOGIN = "Run `cldc login`, or correct CODALAB_USERNAME and CODALAB_PASSWORD."
 _BY_TEXT: tuple[tuple[str, type[CldcError], str], ...] = (
     (r"out of disk quota|disk quota exceeded", QuotaExceeded, "Remove bundles that you no longer need, or ask for more disk."),

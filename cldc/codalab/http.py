@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import os
 import re
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cldc.codalab import address, failures, jsonapi
+from cldc.codalab.patience import PAUSES_SECONDS, TRANSIENT, Again, patiently, retry_after
 from cldc.credentials import Credentials
 from cldc.errors import CldcError, CredentialsError
 from cldc.progress import SILENT, Observer
@@ -23,29 +23,9 @@ Params = Sequence[tuple[str, str | int]]
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
-PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
-# However long a server asks to be left alone, a person waits at this end.
-LONGEST_PAUSE_SECONDS = 60.0
-_TRANSIENT = frozenset({429, 502, 503, 504})
-# One silent minute may be bad luck; two are a server that will not answer (a run whose worker died blocks so).
-_MOST_READ_TIMEOUTS = 2
 # A token is renewed this long before it ends, so that none ends between being taken and being looked at.
 _RENEW_SECONDS = 300.0
 _CLIENT = ("codalab_cli_client", "")
-
-
-class _Again(Exception):
-    """The attempt failed in a way that may pass.
-
-    Attributes:
-        failure: What to raise if it does not.
-        pause_seconds: How long the server asked to wait, if it did.
-    """
-
-    def __init__(self, failure: CldcError, pause_seconds: float | None = None) -> None:
-        super().__init__(str(failure))
-        self.failure = failure
-        self.pause_seconds = pause_seconds
 
 
 class _Stale(Exception):
@@ -116,49 +96,23 @@ class Connection:
             with self._send(
                 method, path, params=params, body=body, headers=headers, auth=_bearer(token)
             ) as answer:
-                self._check(answer, f"{method} {path}")
+                self.check(answer, f"{method} {path}")
                 return reader(answer)
 
         try:
-            return self._patiently(attempt)
+            return patiently(attempt, self.server, observer=self._observer, pauses_seconds=self._pauses)
         except _Stale:
             if self.credentials is None:
                 raise self._unauthorized("it wants a signed-in account") from None
         # The server forgot the token (restarted, its clock moved): a new one, once.
         self._token = None
         try:
-            return self._patiently(attempt)
+            return patiently(attempt, self.server, observer=self._observer, pauses_seconds=self._pauses)
         except _Stale as stale:
             raise self._unauthorized(str(stale)) from None
 
     def _unauthorized(self, reason: str) -> CldcError:
         return failures.refusal("the request", reason, status=401, server=self.server)
-
-    def _patiently(self, attempt: Callable[[], T]) -> T:
-        """Call ``attempt`` until it succeeds, fails for good, or the pauses are used up."""
-        import requests
-        import urllib3.exceptions
-
-        timeouts = 0
-        for pause in (*self._pauses, None):
-            try:
-                return attempt()
-            except _Again as again:
-                failure, asked = again.failure, again.pause_seconds
-            except requests.exceptions.SSLError as error:
-                raise failures.unreachable(self.server, _cause(error)) from error
-            except (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError) as error:
-                timeouts += 1
-                failure, asked = failures.unreachable(self.server, "no answer in time"), None
-                if timeouts >= _MOST_READ_TIMEOUTS:
-                    raise failure from error
-            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                failure, asked = failures.unreachable(self.server, _cause(error)), None
-            if pause is None:
-                raise failure
-            self._observer.note(f"{failure.message} Trying again.")
-            time.sleep(min(max(pause, asked or 0.0), LONGEST_PAUSE_SECONDS) if self._pauses else 0.0)
-        raise AssertionError("the last pause is None")
 
     def _send(
         self,
@@ -171,7 +125,7 @@ class Connection:
         auth: Any,
     ) -> requests.Response:
         url = f"{self.server}/rest{path}"
-        return self._open_session().request(
+        return self.open_session().request(
             method,
             url,
             params=list(params),
@@ -183,7 +137,8 @@ class Connection:
             timeout=(CONNECT_SECONDS, self._read_seconds),
         )
 
-    def _open_session(self) -> requests.Session:
+    def open_session(self) -> requests.Session:
+        """The session that all requests go through."""
         if self._session is None:
             import requests
 
@@ -199,7 +154,7 @@ class Connection:
             self._session = session
         return self._session
 
-    def _check(self, answer: requests.Response, what: str) -> None:
+    def check(self, answer: requests.Response, what: str) -> None:
         """Raise for whatever is no success."""
         status = answer.status_code
         if status == 200:
@@ -219,8 +174,8 @@ class Connection:
         failure = failures.refusal(
             what, text or (answer.reason or "no reason given"), status=status, server=self.server
         )
-        if status in _TRANSIENT:
-            raise _Again(failure, _retry_after(answer.headers.get("Retry-After")))
+        if status in TRANSIENT:
+            raise Again(failure, retry_after(answer.headers.get("Retry-After")))
         raise failure
 
     def decode(self, answer: requests.Response) -> Any:
@@ -235,7 +190,7 @@ class Connection:
             shown = content[:300].decode("utf-8", "replace")
             failure = failures.not_codalab(self.server, f"{shown or 'nothing'} in place of JSON")
             if "json" in kind:
-                raise _Again(failure) from error  # cut off on its way
+                raise Again(failure) from error  # cut off on its way
             raise failure from error
 
     def _access(self) -> str | None:
@@ -261,7 +216,7 @@ class Connection:
 
     def _grant(self, form: dict[str, str]) -> _Token:
         def attempt() -> _Token:
-            with self._open_session().post(
+            with self.open_session().post(
                 f"{self.server}/rest/oauth2/token",
                 data=form,
                 auth=_CLIENT,
@@ -276,10 +231,43 @@ class Connection:
                     )
                 if answer.status_code == 404:
                     raise failures.not_codalab(self.server, "it has no place to sign in")
-                self._check(answer, "to sign in")
+                self.check(answer, "to sign in")
                 return _Token(jsonapi.Fields.of("the token", self.decode(answer)))
 
-        return self._patiently(attempt)
+        return patiently(attempt, self.server, observer=self._observer, pauses_seconds=self._pauses)
+
+
+def fetch_text(url: str, *, observer: Observer = SILENT, limit_bytes: int = 64 * 2**20) -> str:
+    """What anyone may read at ``url``, a file that an organiser publishes; redirections are followed.
+
+    Raises:
+        ConfigurationError: It is no address, or has no TLS beyond this machine.
+        Unreachable: Nothing usable is there.
+        CodaLabError: It is refused, or larger than ``limit_bytes``.
+    """
+    parts = urllib.parse.urlsplit(url)
+    connection = Connection(f"{parts.scheme}://{parts.netloc}", None, observer=observer)
+
+    def attempt() -> str:
+        with connection.open_session().get(
+            url, auth=_bearer(None), stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)
+        ) as answer:
+            connection.check(answer, "the file")
+            content = bytearray()
+            for chunk in answer.iter_content(256 * 1024):
+                content += chunk
+                if len(content) > limit_bytes:
+                    raise failures.too_large(limit_bytes)
+            return content.decode("utf-8", "replace")
+
+    try:
+        return patiently(attempt, connection.server, observer=observer)
+    except _Stale:
+        raise failures.refusal(
+            "the file", "it wants a sign-in", status=401, server=connection.server
+        ) from None
+    finally:
+        connection.close()
 
 
 def _bearer(token: str | None) -> Callable[[Any], Any]:
@@ -291,33 +279,3 @@ def _bearer(token: str | None) -> Callable[[Any], Any]:
         return request
 
     return sign
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason, which is the readable one in what `requests` wraps."""
-    while True:
-        inner = getattr(error, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((a for a in error.args if isinstance(a, BaseException)), None)
-        if inner is None:
-            break
-        error = inner
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    # urllib3 puts the connection's own name before the reason.
-    text = re.sub(r"^.*?HTTPS?Connection[^:]*: (Failed to establish a new connection: )?", "", str(error))
-    return text or type(error).__name__
-
-
-def _retry_after(value: str | None) -> float | None:
-    """The header's seconds, given as such or as a date."""
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None

@@ -12,9 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cldc.codalab import download, jsonapi, records
+from cldc.codalab import download, failures, jsonapi, records
 from cldc.codalab.failures import NotFound, PermissionDenied
-from cldc.codalab.http import PAUSES_SECONDS, READ_SECONDS, Connection, Params
+from cldc.codalab.http import READ_SECONDS, Connection, Params
+from cldc.codalab.patience import PAUSES_SECONDS
 from cldc.codalab.records import Bundle, Entry, User, Worksheet, check_uuid
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, UsageError
@@ -318,7 +319,7 @@ def _content(answer: requests.Response, limit_bytes: int) -> bytes:
     for chunk in answer.iter_content(download.CHUNK_BYTES):
         content += chunk
         if len(content) > limit_bytes:
-            raise download.too_large(limit_bytes)
+            raise failures.too_large(limit_bytes)
     return bytes(content)
 
 
