@@ -1,0 +1,139 @@
+"""`cldc sandbox up`, `down`, `status` and `score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.options import command
+
+if TYPE_CHECKING:
+    from cldc.sandbox import Seed, Status
+
+_HIDDEN_IMAGES = 200
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.group()
+def sandbox() -> None:
+    """A whole CodaLab on this machine, to rehearse on.
+
+    It is CodaLab itself, from its own package: server, bundle manager, worker and scoring daemon, listening on
+    127.0.0.1 only. `--server sandbox` (or CLDC_SERVER=sandbox) makes the other commands use it, as an ordinary
+    account that needs no login.
+    """
+
+
+@sandbox.command()
+@click.option("--script", type=click.Path(), help="The training script to seed it with; our own by default.")
+@click.option("--label-book", type=_FOLDER, help="The label book to seed it with; drawn by default.")
+@click.option("--test-set", type=_FOLDER, help="The hidden test set to score on; drawn by default.")
+@click.option("--starting-dataset", type=_FOLDER, help="A dataset for contestants to start from.")
+@command()
+def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
+    """Start it, seeded as the organisers would; harmless when it is up."""
+    from cldc import sandbox as room
+    from cldc.environments import ensure_codalab
+
+    seed = _seed(app, test_set, starting_dataset)
+    codalab = ensure_codalab(app.home, app.observer)
+    tensorflow = app.tensorflow()
+    status = room.up(
+        app.home,
+        app.competition,
+        seed,
+        codalab_python=codalab.python,
+        tensorflow_bin=tensorflow.bin,
+        observer=app.observer,
+    )
+    _show(app, status)
+
+
+def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> Seed:
+    from cldc.preflight import builtin_script
+    from cldc.sample import draw_label_book
+    from cldc.sandbox import Seed
+
+    def drawn(name: str, **how: int) -> Path:
+        folder = app.home / "drawn" / app.competition.name / name
+        if not folder.exists():
+            draw_label_book(folder, app.competition, observer=app.observer, **how)
+        return folder
+
+    script, label_book = app.settings["script"], app.settings["label_book"]
+    return Seed(
+        script=Path(script) if script else builtin_script(app.competition).path,
+        label_book=Path(label_book) if label_book else drawn("label_book"),
+        test_set=test_set or drawn("test_set", images=_HIDDEN_IMAGES, seed=2),
+        starting_dataset=starting_dataset,
+    )
+
+
+@sandbox.command()
+@command(competition=False)
+def down(app: App) -> None:
+    """Stop it; its state is kept for the next time."""
+    from cldc import sandbox as room
+    from cldc.render.blocks import Line
+
+    was_up = room.down(app.home, observer=app.observer)
+    app.output.show(
+        {"was_up": was_up}, [Line("The sandbox is down." if was_up else "The sandbox was not up.", "good")]
+    )
+
+
+@sandbox.command()
+@command(competition=False)
+def status(app: App) -> None:
+    """Show whether it is up, and where."""
+    from cldc import sandbox as room
+
+    _show(app, room.status(app.home))
+
+
+def _show(app: App, status: Status | None) -> None:
+    from dataclasses import asdict
+
+    from cldc.render.blocks import Line, Table
+    from cldc.render.submission import moment
+
+    if status is None:
+        app.output.show({"running": False}, [Line("The sandbox is not up."), Line("Next: cldc sandbox up")])
+        return
+    rows = [
+        ("address", status.address),
+        ("competitions", ", ".join(status.competitions)),
+        ("CodaLab", f"{status.codalab} on Python {status.python}"),
+        ("up since", moment(status.started)),
+        ("folder", str(status.folder)),
+    ]
+    app.output.show(
+        {"running": True, **asdict(status)},
+        [
+            Line("The sandbox is up.", "good"),
+            Table(("", ""), rows),
+            Line("Next: cldc submit DIR --server sandbox, then cldc sandbox score"),
+        ],
+    )
+
+
+@sandbox.command()
+@command()
+def score(app: App) -> None:
+    """Let CodaLab's own scoring daemon score what was submitted, and show the board."""
+    from cldc import sandbox as room
+    from cldc.environments import ensure_codalab
+    from cldc.leaderboard import parse
+    from cldc.render.board import board_blocks
+
+    room.require_up(app.home)
+    codalab = ensure_codalab(app.home, app.observer)
+    path = room.score(app.home, app.competition, codalab_python=codalab.python, observer=app.observer)
+    contestant = room.contestant(app.home)
+    board = parse(
+        path.read_text(encoding="utf-8"), app.competition, account=contestant.name if contestant else None
+    )
+    app.output.show(board, board_blocks(board))
