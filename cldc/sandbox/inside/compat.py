@@ -12,7 +12,9 @@ def prepare() -> None:
     import bottle
     import sentry_sdk.profiler
 
-    if not hasattr(sentry_sdk.profiler, "start_profiling"):  # renamed in later 1.x; reached only with Sentry on
+    if not hasattr(
+        sentry_sdk.profiler, "start_profiling"
+    ):  # renamed in later 1.x; reached only with Sentry on
         sentry_sdk.profiler.start_profiling = lambda *_args, **_kwargs: contextlib.nullcontext()
     # CodaLab's plug-ins set request.user anew; bottle 0.13 refuses to set an attribute twice, 0.12 did not.
     bottle.BaseRequest.__setattr__ = _set_attribute

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import tempfile
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Iterator
 
 LOOPBACK = "127.0.0.1"
 ROLES = {"root": "codalab", "organiser": "organiser", "contestant": "contestant"}
@@ -24,8 +24,10 @@ class Home:
         self.runs = os.path.join(self.root, "runs")
         self.database = os.path.join(self.root, "codalab.sqlite")
         self.accounts = os.path.join(self.root, "accounts.json")
+        self.accounts_seen = os.path.join(self.root, "accounts.seen")
         self.images = os.path.join(self.root, "images.json")
         self.ports = os.path.join(self.root, "ports.json")
+        self.process = os.path.join(self.root, "server.json")
         self.ready = os.path.join(self.root, "sandbox.json")
         self.lock = os.path.join(self.root, "server.lock")
         self.worker_state = os.path.join(self.root, "worker-state.json")
@@ -62,20 +64,22 @@ def write_json(path: str, data: Any) -> None:
         raise
 
 
-def accounts(home: Home) -> Dict[str, Dict[str, str]]:
+def accounts(home: Home) -> dict[str, dict[str, str]]:
     """Name and password of each account by its role; made up at the first start."""
-    known = read_json(home.accounts, {})
+    known: dict[str, dict[str, str]] = read_json(home.accounts, {})
     missing = {role: name for role, name in ROLES.items() if role not in known}
     if missing:
-        known.update({r: {"name": name, "password": secrets.token_urlsafe(18)} for r, name in missing.items()})
+        known.update(
+            {r: {"name": name, "password": secrets.token_urlsafe(18)} for r, name in missing.items()}
+        )
         write_json(home.accounts, known)
     return known
 
 
-def choose_ports(home: Home) -> Dict[str, int]:
+def choose_ports(home: Home) -> dict[str, int]:
     """Free ports, those of the last start where they still are: links to bundles then stay good."""
     last = read_json(home.ports, {})
-    ports: Dict[str, int] = {}
+    ports: dict[str, int] = {}
     for name in ("rest", "ws"):
         ports[name] = _free_port(last.get(name), taken=set(ports.values()))
     if ports != last:
@@ -83,7 +87,7 @@ def choose_ports(home: Home) -> Dict[str, int]:
     return ports
 
 
-def _free_port(wanted: Optional[int], taken: "set[int]") -> int:
+def _free_port(wanted: int | None, taken: set[int]) -> int:
     for port in (wanted, 0):
         if port is None or port in taken:
             continue

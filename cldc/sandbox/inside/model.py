@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 import websockets
 from bottle import request
@@ -22,7 +22,7 @@ _BUSY_SECONDS = 30
 _CHECKIN_SECONDS = 5.0  # codalab.rest.workers.checkin waits this long for a message
 
 
-def substring_index(text: Optional[str], separator: str, count: int) -> Optional[str]:
+def substring_index(text: str | None, separator: str, count: int) -> str | None:
     """MySQL's SUBSTRING_INDEX, which CodaLab calls and SQLite lacks."""
     if text is None:
         return None
@@ -30,7 +30,7 @@ def substring_index(text: Optional[str], separator: str, count: int) -> Optional
     return separator.join(parts[:count] if count >= 0 else parts[count:])
 
 
-def _wanted_uuid() -> Optional[str]:
+def _wanted_uuid() -> str | None:
     """The uuid that the current request gives the one worksheet it creates."""
     try:
         (resource,) = request.json["data"]

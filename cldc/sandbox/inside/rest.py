@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import IO, Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import IO, Any, Dict, Sequence, Tuple, Union
 
 _TIMEOUT_SECONDS = 120.0
 _TOKEN_SLACK_SECONDS = 300.0
@@ -27,6 +27,8 @@ class Rest:
     """CodaLab as one account sees it."""
 
     def __init__(self, address: str, username: str, password: str) -> None:
+        if not address.startswith(("http://", "https://")):
+            raise ValueError("no address of a CodaLab: " + address)
         self.address, self.username = address.rstrip("/"), username
         self._password = password
         self._token, self._token_ends = "", 0.0
@@ -34,24 +36,39 @@ class Rest:
     def get(self, path: str, query: Query = ()) -> Any:
         return self._call("GET", path, query)
 
-    def post(self, path: str, kind: str, attributes: Dict[str, Any], query: Query = (), **links: "Tuple[str, str]") -> Any:
+    def post(
+        self,
+        path: str,
+        kind: str,
+        attributes: dict[str, Any],
+        query: Query = (),
+        *,
+        links: dict[str, tuple[str, str]] | None = None,
+    ) -> dict[str, Any]:
         """Create one resource; ``links`` are its relationships as (kind, id). Returns the resource."""
-        resource: Dict[str, Any] = {"type": kind, "attributes": attributes}
+        resource: dict[str, Any] = {"type": kind, "attributes": attributes}
         if links:
             resource["relationships"] = {
                 name: {"data": {"type": target, "id": uuid}} for name, (target, uuid) in links.items()
             }
         answer = self._call("POST", path, query, json.dumps({"data": [resource]}).encode())
-        return answer["data"][0]
+        created: dict[str, Any] = answer["data"][0]
+        return created
 
-    def delete(self, kind: str, uuids: "List[str]", query: Query = ()) -> None:
+    def delete(self, kind: str, uuids: list[str], query: Query = ()) -> None:
         """Remove resources for good."""
         body = {"data": [{"type": kind, "id": uuid} for uuid in uuids]}
         self._call("DELETE", "/" + kind, query, json.dumps(body).encode())
 
-    def put_file(self, path: str, query: Query, file: "IO[bytes]", size: int) -> None:
+    def put_file(self, path: str, query: Query, file: IO[bytes], size: int) -> None:
         """Send ``size`` bytes of ``file``."""
-        self._call("PUT", path, query, file, {"Content-Type": "application/octet-stream", "Content-Length": str(size)})
+        self._call(
+            "PUT",
+            path,
+            query,
+            file,
+            {"Content-Type": "application/octet-stream", "Content-Length": str(size)},
+        )
 
     def text(self, path: str, query: Query = ()) -> str:
         """What a bundle's file says."""
@@ -62,10 +79,17 @@ class Rest:
         return json.loads(answer) if answer.strip()[:1] in (b"{", b"[") else None
 
     def _raw(
-        self, method: str, path: str, query: Query = (), data: Any = None, headers: Optional[Dict[str, str]] = None
+        self,
+        method: str,
+        path: str,
+        query: Query = (),
+        data: Any = None,
+        headers: dict[str, str] | None = None,
     ) -> bytes:
-        url = self.address + "/rest" + path + ("?" + urllib.parse.urlencode(query, doseq=True) if query else "")
-        request = urllib.request.Request(url, data=data, method=method)
+        url = (
+            self.address + "/rest" + path + ("?" + urllib.parse.urlencode(query, doseq=True) if query else "")
+        )
+        request = urllib.request.Request(url, data=data, method=method)  # noqa: S310 - checked above
         for name, value in {
             "Authorization": "Bearer " + self._current_token(),
             "X-Requested-With": "XMLHttpRequest",  # else a 303 to a page instead of a 401
@@ -79,7 +103,7 @@ class Rest:
     def _current_token(self) -> str:
         if time.time() > self._token_ends - _TOKEN_SLACK_SECONDS:
             form = {"grant_type": "password", "username": self.username, "password": self._password}
-            request = urllib.request.Request(
+            request = urllib.request.Request(  # noqa: S310 - as above
                 self.address + "/rest/oauth2/token",
                 data=urllib.parse.urlencode(form).encode(),
                 headers={
@@ -94,7 +118,7 @@ class Rest:
     @staticmethod
     def _send(request: urllib.request.Request) -> bytes:
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
                 content: bytes = answer.read()
                 return content
         except urllib.error.HTTPError as error:

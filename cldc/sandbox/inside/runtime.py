@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import uuid as uuids
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable
 
 import psutil
 from codalab.worker.docker_utils import DockerUserErrorException
@@ -38,7 +38,7 @@ exit $code
 """
 
 
-def processes(record: Dict[str, Any]) -> "List[psutil.Process]":
+def processes(record: dict[str, Any]) -> list[psutil.Process]:
     """What still lives of the session that ``record`` tells of; nothing if its id now belongs to someone else."""
     leader = record["pid"]
     with contextlib.suppress(psutil.Error):
@@ -79,8 +79,8 @@ class LocalRuntime(Runtime):
 
     def __init__(self, home: Home, on_exit: Callable[[], None]) -> None:
         self._home, self._on_exit = home, on_exit
-        self._children: Dict[str, "subprocess.Popen[bytes]"] = {}
-        self._usage: Dict[str, Tuple[float, Dict[str, float]]] = {}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._usage: dict[str, tuple[float, dict[str, float]]] = {}
 
     # What the worker asks
 
@@ -88,13 +88,13 @@ class LocalRuntime(Runtime):
         self,
         bundle_path: str,
         uuid: str,
-        dependencies: "List[Tuple[str, str]]",
+        dependencies: list[tuple[str, str]],
         command: str,
         docker_image: str,
         **_resources: Any,
     ) -> str:
         folder = self._bin_folder(docker_image)
-        self._link(bundle_path, uuid, dependencies)
+        self._link(bundle_path, dependencies)
         container = uuid + "-" + uuids.uuid4().hex[:8]
         record = self._folder(container)
         os.mkdir(record, mode=0o700)
@@ -118,10 +118,10 @@ class LocalRuntime(Runtime):
         threading.Thread(target=self._wait, args=(child,), daemon=True).start()
         return container
 
-    def container_exists(self, container_id: Optional[str]) -> bool:
+    def container_exists(self, container_id: str | None) -> bool:
         return container_id is not None and os.path.isdir(self._folder(container_id))
 
-    def check_finished(self, container_id: str) -> "Tuple[bool, Optional[int], Optional[str]]":
+    def check_finished(self, container_id: str) -> tuple[bool, int | None, str | None]:
         if not self.container_exists(container_id):
             return True, None, "The process of this run is gone."
         child = self._children.get(container_id)
@@ -144,7 +144,7 @@ class LocalRuntime(Runtime):
             return os.stat(os.path.join(self._folder(container_id), "exit")).st_mtime - record["started"]
         return time.time() - record["started"]
 
-    def get_container_stats(self, container_id: str) -> "Dict[str, float]":
+    def get_container_stats(self, container_id: str) -> dict[str, float]:
         """Resident bytes and CPU seconds, at most once a second: asking costs more than CodaLab expects."""
         taken, usage = self._usage.get(container_id, (0.0, {}))
         if time.monotonic() - taken < 1.0:
@@ -161,7 +161,7 @@ class LocalRuntime(Runtime):
         self._usage[container_id] = (time.monotonic(), usage)
         return usage
 
-    def get_container_stats_with_docker_stats(self, container_id: str) -> "Tuple[float, float]":
+    def get_container_stats_with_docker_stats(self, container_id: str) -> tuple[float, float]:
         memory = self.get_container_stats(container_id).get("memory", 0)
         return 0.0, memory / psutil.virtual_memory().total
 
@@ -174,7 +174,7 @@ class LocalRuntime(Runtime):
         self._children.pop(container_id, None)
         self._usage.pop(container_id, None)
 
-    def get_nvidia_devices(self, use_docker: bool = True) -> "Dict[str, str]":
+    def get_nvidia_devices(self, use_docker: bool = True) -> dict[str, str]:
         return {}
 
     def get_container_ip(self, network_name: str, container_id: str) -> str:
@@ -182,7 +182,7 @@ class LocalRuntime(Runtime):
 
     # What the server asks
 
-    def exit_code(self, container_id: str) -> Optional[int]:
+    def exit_code(self, container_id: str) -> int | None:
         """The command's exit code, None while it has none (or never will, having been killed)."""
         try:
             with open(os.path.join(self._folder(container_id), "exit"), encoding="ascii") as file:
@@ -190,21 +190,22 @@ class LocalRuntime(Runtime):
         except (FileNotFoundError, ValueError):
             return None
 
-    def _log(self, container_id: str) -> Optional[str]:
+    def _log(self, container_id: str) -> str | None:
         """What bash said outside of the command's own output: a syntax error, as a rule."""
-        with contextlib.suppress(FileNotFoundError):
+        try:
             with open(os.path.join(self._folder(container_id), "log"), "rb") as file:
                 return file.read(4000).decode("ascii", errors="ignore").strip() or None
-        return None
+        except FileNotFoundError:
+            return None
 
-    def lost(self, container_id: Optional[str]) -> bool:
+    def lost(self, container_id: str | None) -> bool:
         """Whether nobody will ever tell how this run ended."""
         if not self.container_exists(container_id):
             return True
         finished, code, _ = self.check_finished(str(container_id))
         return finished and code is None
 
-    def end_all(self, except_for: "Tuple[str, ...]" = ()) -> None:
+    def end_all(self, except_for: tuple[str, ...] = ()) -> None:
         """Kill every run of this home."""
         for container in os.listdir(self._home.runs):
             if container not in except_for:
@@ -217,7 +218,7 @@ class LocalRuntime(Runtime):
 
     def _bin_folder(self, image: str) -> str:
         table = read_json(self._home.images, {})
-        known: Dict[str, str] = table.get("images", {})
+        known: dict[str, str] = table.get("images", {})
         plain = image[: -len(":latest")] if image.endswith(":latest") else image
         folder = known.get(plain) or known.get(image) or table.get("default")
         if not folder or not os.path.isdir(folder):
@@ -229,7 +230,7 @@ class LocalRuntime(Runtime):
         return folder
 
     @staticmethod
-    def _link(bundle_path: str, uuid: str, dependencies: "List[Tuple[str, str]]") -> None:
+    def _link(bundle_path: str, dependencies: list[tuple[str, str]]) -> None:
         """Put a link to each dependency where a container would have it mounted.
 
         ``dependencies`` are (path in the bundle store, path in the container); the latter is /UUID/KEY, or
@@ -239,13 +240,15 @@ class LocalRuntime(Runtime):
             key = mounted[1:].split("/", 1)[1]
             link = os.path.normpath(os.path.join(bundle_path, key))
             if not link.startswith(os.path.normpath(bundle_path) + os.sep):
-                raise DockerUserErrorException("the dependency {} lies outside of the bundle".format(shlex.quote(key)))
+                raise DockerUserErrorException(
+                    f"the dependency {shlex.quote(key)} lies outside of the bundle"
+                )
             os.makedirs(os.path.dirname(link), exist_ok=True)
             if os.path.lexists(link):
                 os.unlink(link)
             os.symlink(original, link)
 
-    def _wait(self, child: "subprocess.Popen[bytes]") -> None:
+    def _wait(self, child: subprocess.Popen[bytes]) -> None:
         child.wait()
         try:
             self._on_exit()

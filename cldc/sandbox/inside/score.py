@@ -6,7 +6,7 @@ CONFIG is the daemon's configuration file, without credentials; LEADERBOARD is t
 one line of JSON on standard output for each change. Exit code 0: everything is scored or has failed for good; 3: the
 time was up before.
 """
-# mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return"
+# mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined"
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ import os
 import sys
 import time
 import traceback
-from typing import Any, Dict, List
+from typing import Any
 
-if __name__ == "__main__" and not __package__:  # started by path: make this folder the package it is (PEP 366)
+if (
+    __name__ == "__main__" and not __package__
+):  # started by path: make this folder the package it is (PEP 366)
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     del sys.path[0]
     __package__ = "inside"
@@ -35,7 +37,9 @@ _OUT_OF_TIME = 3
 
 def main() -> int:
     """Run the program."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("config")
     parser.add_argument("leaderboard")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds to wait for evaluations")
@@ -78,7 +82,7 @@ def _pass(competition: Any, leaderboard: str) -> None:
     os.replace(competition.output_path, leaderboard)
 
 
-def _rows(leaderboard: str) -> List[Dict[str, Any]]:
+def _rows(leaderboard: str) -> list[dict[str, Any]]:
     """Each evaluation on the board: its uuid, name, and whether it has ended and been read."""
     with open(leaderboard, encoding="utf-8") as file:
         board = json.load(file)["leaderboard"]
@@ -93,10 +97,10 @@ def _rows(leaderboard: str) -> List[Dict[str, Any]]:
     ]
 
 
-def _wait(rest: Rest, rows: List[Dict[str, Any]], end: float) -> bool:
+def _wait(rest: Rest, rows: list[dict[str, Any]], end: float) -> bool:
     """Until one more evaluation has ended; False if the time is up before. Tells what each is at meanwhile."""
     waiting = [row for row in rows if not row["final"]]
-    told: Dict[str, Any] = {}
+    told: dict[str, Any] = {}
     while time.monotonic() < end:
         for row in waiting:
             now = _at(rest, row)
@@ -109,7 +113,7 @@ def _wait(rest: Rest, rows: List[Dict[str, Any]], end: float) -> bool:
     return False
 
 
-def _at(rest: Rest, row: Dict[str, Any]) -> Dict[str, str]:
+def _at(rest: Rest, row: dict[str, Any]) -> dict[str, str]:
     """What an evaluation is at: training (with the last line of its output), predicting, evaluating, evaluated."""
     evaluation = rest.get("/bundles/" + row["uuid"])["data"]["attributes"]
     if evaluation["state"] in _FINAL:
@@ -129,7 +133,9 @@ def _last_line(rest: Rest, uuid: str) -> str:
     """The last line that a run has printed so far, as far as it is known."""
     with contextlib.suppress(RestError):
         text = rest.text(f"/bundles/{uuid}/contents/blob/stdout", {"tail": 3, "max_line_length": 400})
-        lines = [line.strip() for line in text.replace("\r", "\n").replace("\b", "").splitlines() if line.strip()]
+        lines = [
+            line.strip() for line in text.replace("\r", "\n").replace("\b", "").splitlines() if line.strip()
+        ]
         return lines[-1][-200:] if lines else ""
     return ""
 

@@ -15,16 +15,18 @@ import os
 import sys
 import tempfile
 import zipfile
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterator
 
-if __name__ == "__main__" and not __package__:  # started by path: make this folder the package it is (PEP 366)
+if (
+    __name__ == "__main__" and not __package__
+):  # started by path: make this folder the package it is (PEP 366)
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     del sys.path[0]
     __package__ = "inside"
     __import__(__package__)
 
 from .home import write_json
-from .rest import Rest, RestError
+from .rest import Query, Rest, RestError
 
 Say = Callable[[str], None]
 _NO_ACCESS, _READ = 0, 1
@@ -36,7 +38,9 @@ class Refused(Exception):
 
 def main() -> int:
     """Run the program; progress is one line of JSON for each step on standard output."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("address")
     parser.add_argument("plan")
     parser.add_argument("result")
@@ -53,7 +57,7 @@ def main() -> int:
     return 0
 
 
-def seed(rest: Rest, plan: Dict[str, Any], say: Say = lambda _text: None) -> Dict[str, Any]:
+def seed(rest: Rest, plan: dict[str, Any], say: Say = lambda _text: None) -> dict[str, Any]:
     """Make the server hold what the plan says.
 
     The plan:
@@ -69,156 +73,147 @@ def seed(rest: Rest, plan: Dict[str, Any], say: Say = lambda _text: None) -> Dic
         Refused: A bundle of that uuid or name has other contents, or another owner.
         RestError: The server refused.
     """
-    me = rest.get("/user")["data"]
-    public = rest.get("/groups/public")["data"]["id"]
-    created: List[str] = []
-    worksheets: Dict[str, str] = {}
+    organiser = _Organiser(rest, replace=bool(plan.get("replace")))
+    worksheets: dict[str, str] = {}
     for wanted in plan["worksheets"]:
         say("worksheet " + wanted["name"])
-        worksheets[wanted["key"]] = _worksheet(rest, wanted, me["id"], public, created)
-    bundles: Dict[str, str] = {}
+        worksheets[wanted["key"]] = organiser.worksheet(wanted)
+    bundles: dict[str, str] = {}
     for wanted in plan["bundles"]:
         say(wanted["name"])
-        place = worksheets[wanted["worksheet"]]
-        bundles[wanted["key"]] = _bundle(rest, wanted, place, me["id"], public, bool(plan.get("replace")), created)
+        bundles[wanted["key"]] = organiser.bundle(wanted, worksheets[wanted["worksheet"]])
     for uuid in worksheets.values():
-        # New items have no sort key until someone with full rights has read them once, and nobody else can until then.
+        # New items have no sort key until someone with full rights has read them once; nobody else can until then.
         rest.get(f"/worksheets/{uuid}", {"include": "items,items.bundle"})
     daemon = _fill(plan["daemon"], {**worksheets, **bundles})
-    return {"worksheets": worksheets, "bundles": bundles, "created": created, "daemon": daemon}
+    return {"worksheets": worksheets, "bundles": bundles, "created": organiser.created, "daemon": daemon}
 
 
-def _worksheet(rest: Rest, wanted: Dict[str, Any], me: str, public: str, created: List[str]) -> str:
-    """The worksheet's uuid, made if it is not there."""
-    found = _find_worksheet(rest, wanted)
-    if found is None:
-        attributes = {"name": wanted["name"]}
+class _Organiser:
+    """An account at work, and what it has made so far."""
+
+    def __init__(self, rest: Rest, *, replace: bool) -> None:
+        self._rest, self._replace = rest, replace
+        self._me = rest.get("/user")["data"]["id"]
+        self._public = rest.get("/groups/public")["data"]["id"]
+        self.created: list[str] = []
+
+    def worksheet(self, wanted: dict[str, Any]) -> str:
+        """The worksheet's uuid, made if it is not there."""
+        found = self._get("/worksheets/" + wanted["uuid"]) if wanted.get("uuid") else None
+        found = found or self._get("/worksheets", {"specs": wanted["name"]})
+        if found is None:
+            attributes = {key: wanted[key] for key in ("name", "uuid") if wanted.get(key)}
+            found = self._rest.post("/worksheets", "worksheets", attributes)
+            self.created.append(wanted["key"])
+        else:
+            self._check_mine(found, wanted)
+        self._share("worksheet", found["id"], wanted["public"])
+        return str(found["id"])
+
+    def bundle(self, wanted: dict[str, Any], worksheet: str) -> str:
+        """The bundle's uuid, uploaded if it is not there or not right."""
+        digest = contents_digest(wanted["path"], wanted.get("top"))
         if wanted.get("uuid"):
-            attributes["uuid"] = wanted["uuid"]
-        found = rest.post("/worksheets", "worksheets", attributes)["id"]
-        created.append(wanted["key"])
-    else:
-        owner = rest.get(f"/worksheets/{found}")["data"]["relationships"]["owner"]["data"]["id"]
-        if owner != me:
-            raise Refused(f"the worksheet {wanted['name']} belongs to someone else")
-    permission = _READ if wanted["public"] else _NO_ACCESS
-    rest.post(
-        "/worksheet-permissions",
-        "worksheet-permissions",
-        {"permission": permission},
-        group=("groups", public),
-        worksheet=("worksheets", found),
-    )
-    return str(found)
+            found = self._get("/bundles/" + wanted["uuid"])
+        else:
+            found = self._alike(wanted["name"], digest, worksheet)
+        if found is not None and not self._is_right(found, wanted, digest):
+            self._rest.delete("bundles", [found["id"]], {"force": 1})
+            found = None
+        if found is None:
+            found = {"id": self._upload(wanted, worksheet, digest)}
+            self.created.append(wanted["key"])
+        self._share("bundle", found["id"], wanted["public"])
+        return str(found["id"])
 
-
-def _find_worksheet(rest: Rest, wanted: Dict[str, Any]) -> Optional[str]:
-    """The worksheet of that uuid, else of that name."""
-    ways: List[Tuple[str, Dict[str, Any]]] = [("/worksheets", {"specs": wanted["name"]})]
-    if wanted.get("uuid"):
-        ways.insert(0, ("/worksheets/" + wanted["uuid"], {}))
-    for path, query in ways:
+    def _get(self, path: str, query: Query = ()) -> dict[str, Any] | None:
+        """The resource, or the first of a list; None where there is none."""
         try:
-            data = rest.get(path, query)["data"]
+            data = self._rest.get(path, query)["data"]
         except RestError as error:
             if error.status == 404:
-                continue
+                return None
             raise
-        return str(data["id"] if isinstance(data, dict) else data[0]["id"])
-    return None
+        first: dict[str, Any] = data if isinstance(data, dict) else data[0]
+        return first
 
+    def _alike(self, name: str, digest: str, worksheet: str) -> dict[str, Any] | None:
+        """A bundle of mine on the worksheet with that name and these contents."""
+        answer = self._rest.get("/worksheets/" + worksheet, {"include": "items,items.bundle"})
+        for one in answer.get("included", []):
+            if (
+                one["type"] == "bundles"
+                and one["attributes"]["metadata"]["name"] == name
+                and one["attributes"]["state"] == "ready"
+                and digest in one["attributes"]["metadata"].get("description", "")
+                and _owner(one) == self._me
+            ):
+                found: dict[str, Any] = one
+                return found
+        return None
 
-def _bundle(
-    rest: Rest, wanted: Dict[str, Any], worksheet: str, me: str, public: str, replace: bool, created: List[str]
-) -> str:
-    """The bundle's uuid, uploaded if it is not there or not right."""
-    digest = contents_digest(wanted["path"], wanted.get("top"))
-    found = _find(rest, wanted, worksheet)
-    if found is not None:
-        uuid, owner, right = found["id"], found["relationships"]["owner"]["data"]["id"], _is_right(found, digest)
-        if owner != me:
-            raise Refused(f"the bundle {wanted['name']} ({uuid}) belongs to someone else")
-        if right:
-            _share(rest, uuid, wanted["public"], public)
-            return str(uuid)
-        if found["attributes"]["state"] == "ready" and not replace:
-            raise Refused(f"the bundle {wanted['name']} ({uuid}) is on the server with other contents")
-        rest.delete("bundles", [uuid], {"force": 1})
-    uuid = _upload(rest, wanted, worksheet, digest)
-    created.append(wanted["key"])
-    _share(rest, uuid, wanted["public"], public)
-    return uuid
+    def _is_right(self, found: dict[str, Any], wanted: dict[str, Any], digest: str) -> bool:
+        """Whether the bundle holds what is wanted; what was never finished may be removed, else see ``replace``."""
+        self._check_mine(found, wanted)
+        ready = found["attributes"]["state"] == "ready"
+        if ready and digest in found["attributes"]["metadata"].get("description", ""):
+            return True
+        if ready and not self._replace:
+            raise Refused(f"{wanted['name']} ({found['id']}) is on the server with other contents")
+        return False
 
+    def _check_mine(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+        if _owner(found) != self._me:
+            raise Refused(f"{wanted['name']} ({found['id']}) belongs to someone else")
 
-def _find(rest: Rest, wanted: Dict[str, Any], worksheet: str) -> Optional[Dict[str, Any]]:
-    """The bundle of that uuid, else the last of that name on the worksheet."""
-    where: Tuple[str, Dict[str, Any]] = ("/bundles", {"worksheet": worksheet, "specs": wanted["name"]})
-    if wanted.get("uuid"):
-        where = ("/bundles/" + wanted["uuid"], {})
-    try:
-        data = rest.get(where[0], {**where[1], "include": "owner"})["data"]
-    except RestError as error:
-        if error.status == 404:
-            return None
-        raise
-    bundle: Dict[str, Any] = data if isinstance(data, dict) else data[0]
-    return bundle
-
-
-def _is_right(bundle: Dict[str, Any], digest: str) -> bool:
-    return bundle["attributes"]["state"] == "ready" and digest in bundle["attributes"]["metadata"]["description"]
-
-
-def _upload(rest: Rest, wanted: Dict[str, Any], worksheet: str, digest: str) -> str:
-    attributes = {
-        "bundle_type": "dataset",
-        "metadata": {
+    def _upload(self, wanted: dict[str, Any], worksheet: str, digest: str) -> str:
+        metadata = {
             "name": wanted["name"],
             "description": f"{wanted['description']} ({digest})",
             "tags": [],
             "license": "",
             "source_url": "",
-        },
-    }
-    if wanted.get("uuid"):
-        attributes["uuid"] = wanted["uuid"]
-    query = {"worksheet": worksheet, "wait_for_upload": 1}
-    uuid = str(rest.post("/bundles", "bundles", attributes, query)["id"])
-    folder = os.path.isdir(wanted["path"])
-    with tempfile.TemporaryFile() as packed:
-        if folder:
-            _pack(wanted["path"], wanted["top"], packed)
-        else:
-            with open(wanted["path"], "rb") as file:
-                packed.write(file.read())
-        size = packed.tell()
-        packed.seek(0)
-        rest.put_file(
-            f"/bundles/{uuid}/contents/blob/",
-            {
-                "filename": "contents.zip" if folder else wanted["name"],
-                "unpack": int(folder),
-                "state_on_success": "ready",
-                "finalize_on_success": 1,
-                "finalize_on_failure": 1,
-            },
-            packed,
-            size,
+        }
+        attributes = {"bundle_type": "dataset", "metadata": metadata}
+        if wanted.get("uuid"):
+            attributes["uuid"] = wanted["uuid"]
+        query = {"worksheet": worksheet, "wait_for_upload": 1}
+        uuid = str(self._rest.post("/bundles", "bundles", attributes, query)["id"])
+        folder = os.path.isdir(wanted["path"])
+        how = {
+            "filename": "contents.zip" if folder else wanted["name"],
+            "unpack": int(folder),
+            "state_on_success": "ready",
+            "finalize_on_success": 1,
+            "finalize_on_failure": 1,
+        }
+        with tempfile.TemporaryFile() as packed:
+            if folder:
+                _pack(wanted["path"], wanted["top"], packed)
+            else:
+                with open(wanted["path"], "rb") as file:
+                    packed.write(file.read())
+            size = packed.tell()
+            packed.seek(0)
+            self._rest.put_file(f"/bundles/{uuid}/contents/blob/", how, packed, size)
+        return uuid
+
+    def _share(self, kind: str, uuid: str, wanted: bool) -> None:
+        """Let everybody read it, or nobody else."""
+        self._rest.post(
+            f"/{kind}-permissions",
+            f"{kind}-permissions",
+            {"permission": _READ if wanted else _NO_ACCESS},
+            links={"group": ("groups", self._public), kind: (kind + "s", uuid)},
         )
-    return uuid
 
 
-def _share(rest: Rest, uuid: str, wanted: bool, public: str) -> None:
-    rest.post(
-        "/bundle-permissions",
-        "bundle-permissions",
-        {"permission": _READ if wanted else _NO_ACCESS},
-        group=("groups", public),
-        bundle=("bundles", uuid),
-    )
+def _owner(resource: dict[str, Any]) -> str:
+    return str(resource["relationships"]["owner"]["data"]["id"])
 
 
-def _files(folder: str) -> "Iterator[Tuple[str, str]]":
+def _files(folder: str) -> Iterator[tuple[str, str]]:
     """Each file below as (name with slashes, path), in a fixed order."""
     for current, folders, names in os.walk(folder):
         folders.sort()
@@ -227,7 +222,7 @@ def _files(folder: str) -> "Iterator[Tuple[str, str]]":
             yield os.path.relpath(path, folder).replace(os.sep, "/"), path
 
 
-def contents_digest(path: str, top: Optional[str]) -> str:
+def contents_digest(path: str, top: str | None) -> str:
     """What says whether a bundle holds these contents: ``sha256:`` over names and bytes."""
     total = hashlib.sha256((top or "").encode())
     for name, file in _files(path) if os.path.isdir(path) else [("", path)]:
@@ -246,7 +241,7 @@ def _pack(folder: str, top: str, target: Any) -> None:
                 archive.writestr(entry, content.read())
 
 
-def _fill(value: Any, uuids: Dict[str, str]) -> Any:
+def _fill(value: Any, uuids: dict[str, str]) -> Any:
     """``value`` with each ``"@KEY"`` replaced by that uuid."""
     if isinstance(value, dict):
         return {key: _fill(part, uuids) for key, part in value.items()}

@@ -25,9 +25,11 @@ import threading
 import time
 import traceback
 import warnings
-from typing import Any, Dict, Optional
+from typing import Any
 
-if __name__ == "__main__" and not __package__:  # started by path: make this folder the package it is (PEP 366)
+if (
+    __name__ == "__main__" and not __package__
+):  # started by path: make this folder the package it is (PEP 366)
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     del sys.path[0]
     __package__ = "inside"
@@ -43,7 +45,9 @@ _STOP_SECONDS = 2.5
 
 def main() -> int:
     """Parse, take the lock, serve until told to stop."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("home", help="folder for everything the sandbox keeps")
     home = Home(parser.parse_args().home)
     os.umask(0o077)
@@ -52,9 +56,9 @@ def main() -> int:
         if not ours:
             print(f"a sandbox is already up in {home.root}", file=sys.stderr)
             return ALREADY_UP
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(home.ready)
+        _forget(home)
         _send_output_to_logs(home)
+        write_json(home.process, _me())
         sockets = tempfile.mkdtemp(prefix="cldc-")
         try:
             Sandbox(home, sockets).run()
@@ -63,16 +67,31 @@ def main() -> int:
             raise
         finally:
             shutil.rmtree(sockets, ignore_errors=True)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(home.ready)
+            _forget(home)
     return 0
+
+
+def _me() -> dict[str, Any]:
+    """This process so that it can't be taken for another one with its number."""
+    import psutil
+
+    return {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
+
+
+def _forget(home: Home) -> None:
+    """Say no more that a server is there."""
+    for path in (home.ready, home.process):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def _send_output_to_logs(home: Home) -> None:
     """Everything CodaLab prints or logs goes to files of limited size."""
     path = os.path.join(home.logs, "output.log")
     size = os.path.getsize(path) if os.path.exists(path) else 0
-    output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if size > 10**7 else 0), 0o600)
+    output = os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if size > 10**7 else 0), 0o600
+    )
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.dup2(output, 1)
@@ -94,7 +113,7 @@ class Sandbox:
     def __init__(self, home: Home, sockets: str) -> None:
         self.home, self.sockets = home, sockets
         self.changed, self.stopping = threading.Event(), threading.Event()
-        self._accounts_seen: Optional[float] = None
+        self._accounts_seen: int | None = None
         self.model: Any = None
 
     def run(self) -> None:
@@ -107,14 +126,17 @@ class Sandbox:
         manager = self._codalab(ports)
         self._bring_accounts()
 
-        from . import web
         from codalab.server.rest_server import create_rest_app
+
+        from . import web
 
         server = web.serve(LOOPBACK, ports["rest"], create_rest_app(manager), on_change=self.changed.set)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True).start()
         self._serve_websockets(ports["ws"])
         worker, runtime = self._worker(manager, address, ports)
-        threading.Thread(target=self._manage_bundles, args=(manager,), name="bundle-manager", daemon=True).start()
+        threading.Thread(
+            target=self._manage_bundles, args=(manager,), name="bundle-manager", daemon=True
+        ).start()
         self._say_ready(address, ports)
         logger.info("ready at %s after %.1f s", address, time.time() - started)
         while not self.stopping.wait(_TICK_SECONDS):
@@ -126,7 +148,7 @@ class Sandbox:
         self.stopping.set()
         self.changed.set()
 
-    def _codalab(self, ports: Dict[str, int]) -> Any:
+    def _codalab(self, ports: dict[str, int]) -> Any:
         """CodaLab's manager, configured before anything of CodaLab is imported that would read the configuration."""
         os.environ["CODALAB_HOME"] = self.home.codalab
         os.environ.pop("CODALAB_CONFIG", None)
@@ -149,7 +171,10 @@ class Sandbox:
             },
             "ws-server": {"ws_port": ports["ws"]},
             "aliases": {"main": address},
-            "workers": {"default_cpu_image": "codalab/default-cpu:latest", "default_gpu_image": "codalab/default-gpu:latest"},
+            "workers": {
+                "default_cpu_image": "codalab/default-cpu:latest",
+                "default_gpu_image": "codalab/default-gpu:latest",
+            },
         }
         if config != old:
             write_json(path, config)
@@ -168,7 +193,7 @@ class Sandbox:
     def _bring_accounts(self) -> None:
         """Make the accounts of accounts.json be there with these passwords; looked at again whenever it changes."""
         known = accounts(self.home)
-        changed = os.stat(self.home.accounts).st_mtime
+        changed = os.stat(self.home.accounts).st_mtime_ns
         if changed == self._accounts_seen:
             return
         from .people import bring
@@ -176,6 +201,7 @@ class Sandbox:
         for role, account in known.items():
             bring(self.model, account["name"], account["password"], root=role == "root")
         self._accounts_seen = changed
+        write_json(self.home.accounts_seen, changed)
 
     def _serve_websockets(self, port: int) -> None:
         """CodaLab's websocket server, which workers of other processes are pinged through."""
@@ -193,7 +219,7 @@ class Sandbox:
         if not up.wait(10):
             raise OSError("the websocket server does not start")
 
-    def _worker(self, manager: Any, address: str, ports: Dict[str, int]) -> Any:
+    def _worker(self, manager: Any, address: str, ports: dict[str, int]) -> Any:
         """The worker at work, with the runs of the last start taken up again."""
         from .runtime import LocalRuntime
         from .worker import WORKER_ID, SandboxWorker, in_thread, recover
@@ -225,12 +251,11 @@ class Sandbox:
             try:
                 bundles._run_iteration()
             except Exception:
-                logger.error("the bundle manager stumbled and goes on:\n%s", traceback.format_exc())
+                logger.exception("the bundle manager stumbled and goes on")
             self.changed.wait(_TICK_SECONDS)
             time.sleep(0.02)  # what belongs together often comes together
 
-    def _say_ready(self, address: str, ports: Dict[str, int]) -> None:
-        import psutil
+    def _say_ready(self, address: str, ports: dict[str, int]) -> None:
         from codalab.common import CODALAB_VERSION
 
         write_json(
@@ -239,8 +264,7 @@ class Sandbox:
                 "address": address,
                 "rest_port": ports["rest"],
                 "ws_port": ports["ws"],
-                "pid": os.getpid(),
-                "process_started": psutil.Process().create_time(),
+                **_me(),
                 "started": time.time(),
                 "codalab": CODALAB_VERSION,
                 "python": platform.python_version(),
@@ -249,14 +273,13 @@ class Sandbox:
 
     def _end(self, worker: Any, runtime: Any) -> None:
         """End the runs, then the process; a thread that hangs is not waited for."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.home.ready)
         force = threading.Timer(_STOP_SECONDS, os._exit, args=(0,))
         force.daemon = True
         force.start()
         worker.terminate = True
         runtime.end_all()
         shutil.rmtree(self.sockets, ignore_errors=True)
+        _forget(self.home)
         logger.info("stopped")
         logging.shutdown()
         os._exit(0)

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from typing import IO, Any, Optional
+from typing import IO, Any
 
 
 def prepare() -> None:
@@ -22,7 +22,7 @@ def prepare() -> None:
         file_util.unzip_directory = zip_util.unzip_directory = _unzip
 
 
-def _copy(source_path: str, dest_path: str, follow_symlinks: Optional[bool] = False) -> None:
+def _copy(source_path: str, dest_path: str, follow_symlinks: bool | None = False) -> None:
     """As `rsync -prl` (or `-prL`) does it for codalab.lib.path_util.copy: links stay links, modes stay."""
     from codalab.lib.path_util import path_error
 
@@ -38,10 +38,10 @@ def _copy(source_path: str, dest_path: str, follow_symlinks: Optional[bool] = Fa
         else:
             shutil.copy(source_path, dest_path)
     except (OSError, shutil.Error) as error:
-        raise path_error("Unable to copy %s to" % source_path, dest_path) from error
+        raise path_error(f"Unable to copy {source_path} to", dest_path) from error
 
 
-def _unzip(fileobj: "IO[bytes]", directory_path: str, force: bool = False) -> None:
+def _unzip(fileobj: IO[bytes], directory_path: str, force: bool = False) -> None:
     """As `unzip -q` without anyone to answer its questions: two entries of one name are an error."""
     from codalab.common import UsageError
     from codalab.worker.file_util import remove_path
@@ -54,7 +54,14 @@ def _unzip(fileobj: "IO[bytes]", directory_path: str, force: bool = False) -> No
         shutil.copyfileobj(fileobj, file)
         try:
             _extract(file, directory_path)
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            RuntimeError,
+            NotImplementedError,
+            EOFError,
+            ValueError,
+        ) as error:
             raise UsageError("Invalid archive upload: failed to unzip .zip file.") from error
 
 

@@ -7,7 +7,7 @@ import logging
 import socket
 import socketserver
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 from urllib.parse import urlsplit
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
@@ -74,7 +74,8 @@ class Handler(WSGIRequestHandler):
         if not self.raw_requestline or len(self.raw_requestline) > 65536 or not self.parse_request():
             return
         body = self._body()
-        handler = ServerHandler(body, self.wfile, self.get_stderr(), self.get_environ(), multithread=True)
+        output: Any = self.wfile
+        handler = ServerHandler(body, output, self.get_stderr(), self.get_environ(), multithread=True)
         handler.request_handler = self  # type: ignore[attr-defined]
         handler.run(self.server.get_app())  # type: ignore[attr-defined]
         self._drain(body)
@@ -134,7 +135,9 @@ class Server(socketserver.ThreadingMixIn, WSGIServer):
         logger.info("connection of %s broke", client_address, exc_info=True)
 
 
-def serve(address: str, port: int, app: Callable[..., Any], on_change: Optional[Callable[[], None]] = None) -> Server:
+def serve(
+    address: str, port: int, app: Callable[..., Any], on_change: Callable[[], None] | None = None
+) -> Server:
     """A server for ``app``, bound but not yet answering; ``on_change`` is called after each request that is no GET."""
 
     def watched(environ: Any, start_response: Any) -> Any:

@@ -7,9 +7,8 @@ import logging
 import os
 import threading
 import time
-import traceback
 from types import SimpleNamespace
-from typing import Any, Dict, List
+from typing import Any
 
 import docker
 from codalab.worker import pyjson
@@ -42,7 +41,9 @@ class _AtomicCommitter(JsonStateCommitter):
 class SandboxWorker(Worker):
     """A Worker on the server's own file system, so that neither dependencies nor results are copied."""
 
-    def __init__(self, home: Home, address: str, ws_address: str, account: Dict[str, str], runtime: LocalRuntime):
+    def __init__(
+        self, home: Home, address: str, ws_address: str, account: dict[str, str], runtime: LocalRuntime
+    ) -> None:
         # CodaLab's worker makes a Docker client that it then needs only for containers; later dockers connect at once.
         docker.from_env = lambda **_options: None
         super().__init__(
@@ -100,11 +101,11 @@ class SandboxWorker(Worker):
                 self.process_runs()
                 self.save_state()
             except Exception:
-                logger.error("the worker stumbled and goes on:\n%s", traceback.format_exc())
+                logger.exception("the worker stumbled and goes on")
                 time.sleep(1.0)
 
 
-def recover(worker: SandboxWorker, runtime: LocalRuntime, model: Any) -> List[str]:
+def recover(worker: SandboxWorker, runtime: LocalRuntime, model: Any) -> list[str]:
     """After a restart: keep the runs that go on or have ended, put back into the queue what was lost.
 
     Returns the uuids that will run again. To be called before server, bundle manager and worker work.

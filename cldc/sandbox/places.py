@@ -1,0 +1,113 @@
+"""What the sandbox's functions hand each other, and where its files are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cldc.files import storage_errors
+
+if TYPE_CHECKING:
+    from cldc.competition import Competition
+
+INSIDE = Path(__file__).with_name("inside")
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What an organiser puts on CodaLab.
+
+    Attributes:
+        script: The training script, a file.
+        label_book: A folder with one folder for each class.
+        test_set: The hidden test set, a folder like the label book.
+        evaluate: The evaluation script, a file; None takes ours, with the profile's classes.
+        starting_dataset: A folder with the splits, for contestants to start from; None leaves it out.
+    """
+
+    script: Path
+    label_book: Path
+    test_set: Path
+    evaluate: Path | None = None
+    starting_dataset: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of the sandbox. Its password never shows in a repr."""
+
+    role: str
+    name: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A sandbox that is up.
+
+    Attributes:
+        address: Where CodaLab answers, as ``http://127.0.0.1:PORT``.
+        pid: The server's process.
+        started: When it was ready.
+        codalab: CodaLab's version.
+        python: Version of the Python it runs in.
+        folder: Where it keeps everything.
+        competitions: Names of the competitions it was seeded with.
+    """
+
+    address: str
+    pid: int
+    started: datetime
+    codalab: str
+    python: str
+    folder: Path
+    competitions: tuple[str, ...]
+
+
+class Places:
+    """Files of the sandbox below one data folder; the names are those of `inside/home.py`."""
+
+    def __init__(self, data: Path) -> None:
+        self.home = data / "sandbox"
+        self.lock = data / "sandbox.lock"
+        self.accounts = self.home / "accounts.json"
+        self.accounts_seen = self.home / "accounts.seen"
+        self.images = self.home / "images.json"
+        self.process = self.home / "server.json"
+        self.ready = self.home / "sandbox.json"
+        self.runs = self.home / "runs"
+        self.logs = self.home / "logs"
+        self.competitions = self.home / "competitions"
+
+    def competition(self, competition: Competition) -> Path:
+        """The folder of what belongs to one competition."""
+        return self.competitions / competition.name
+
+    def leaderboard(self, competition: Competition) -> Path:
+        """The scoring daemon's JSON."""
+        return self.competition(competition) / "leaderboard.json"
+
+    def daemon(self, competition: Competition) -> Path:
+        """The scoring daemon's configuration, without credentials."""
+        return self.competition(competition) / "competition.json"
+
+
+def leaderboard_file(data: Path, competition: Competition) -> Path:
+    """Where `score` leaves the board; there is no file before the first time."""
+    return Places(data).leaderboard(competition)
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in ``path``, None where there is no such file or only a part of one.
+
+    Raises:
+        StorageError: It can't be read.
+    """
+    with storage_errors(path):
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
