@@ -1,0 +1,65 @@
+"""A preflight's result as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from cldc.render.blocks import Block, Line, Table
+from cldc.render.validation import printable
+
+if TYPE_CHECKING:
+    from cldc.preflight import PreflightResult
+
+
+def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
+    """Accuracies, what was predicted, and what the numbers rest on."""
+    yield Line(f"Preflight of {printable(result.dataset_name)}", "title")
+    yield Table(
+        ("", "accuracy", "loss", "images"),
+        list(_scores(result)),
+        numbers=frozenset({"accuracy", "loss", "images"}),
+    )
+    yield _predicted(result)
+    yield Table(("", ""), list(_grounds(result)))
+    for warning in result.warnings:
+        yield Line(f"warning: {printable(warning)}", "warning")
+    if result.recorded:
+        yield Line("The same was trained before; this is its record (--force trains again).", "dim")
+    yield Line("Next: cldc submit DIR")
+
+
+def _scores(result: PreflightResult) -> Iterator[tuple[str, str, str, str]]:
+    sets = list(result.images.items())
+    if result.untrained is not None:
+        yield ("untrained", f"{result.untrained.accuracy:.2%}", f"{result.untrained.loss:.4f}", "")
+    yield (
+        "validation",
+        f"{result.validation.accuracy:.2%}",
+        f"{result.validation.loss:.4f}",
+        f"{sets[-2][1]:,}",
+    )
+    if result.label_book is not None:
+        yield (
+            "label book",
+            f"{result.label_book.accuracy:.2%}",
+            f"{result.label_book.loss:.4f}",
+            f"{sets[-1][1]:,}",
+        )
+
+
+def _predicted(result: PreflightResult) -> Table:
+    counts = [result.predictions.count(index) for index in range(len(result.classes))]
+    return Table(result.classes, [[str(count) for count in counts]], title="Label book images predicted as")
+
+
+def _grounds(result: PreflightResult) -> Iterator[tuple[str, str]]:
+    mark = result.fingerprint
+    yield "best epoch", f"{result.best_epoch} of {mark.epochs}"
+    yield "time", f"{result.seconds:,.0f} s"
+    if result.peak_memory:
+        yield "memory", f"{result.peak_memory / 2**20:,.0f} MB at most"
+    yield "script", f"{mark.script[:12]} ({result.origin})"
+    yield "TensorFlow", f"{mark.tensorflow} on Python {mark.python}, {mark.device}, {mark.threads} threads"
+    yield "dataset", mark.dataset[:12]
+    yield "preflight", result.id
