@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cldc.files import hash_bytes
-from cldc.preflight.output import Epoch
+from cldc.preflight.output import Epoch, Score
 
 Origin = Literal["competition", "built-in", "file"]
 # Raised when records change so that an older cldc's can't be read.
@@ -49,9 +49,9 @@ class Fingerprint:
     """All that decides a preflight's numbers; the same fingerprint is not trained twice.
 
     Attributes:
-        dataset_hash: The dataset's identity.
-        label_book_hash: The label book's, made in the same way.
-        script_hash: The script's SHA-256.
+        dataset: The dataset's identity.
+        label_book: The label book's, made in the same way.
+        script: The script's SHA-256.
         command: The command that ran it, with the names of dataset and label book left open.
         competition: The profile's name.
         epochs: How many epochs the profile expects.
@@ -64,9 +64,9 @@ class Fingerprint:
         seed: The seed as the script sets it, where one can be read in it.
     """
 
-    dataset_hash: str
-    label_book_hash: str
-    script_hash: str
+    dataset: str
+    label_book: str
+    script: str
     command: str
     competition: str
     epochs: int
@@ -115,8 +115,9 @@ class PreflightResult:
         started: When, in UTC, as ISO 8601.
         seconds: How long the script ran.
         peak_memory: The most bytes that the script's processes held; 0 where it could not be measured.
-        val_loss, val_accuracy: On the validation split, with the best epoch's weights; accuracy from 0 to 1.
-        label_book_loss, label_book_accuracy: On the label book, with the same weights; NaN where ``quick``.
+        validation: On the validation split, with the best epoch's weights.
+        label_book: On the label book, with the same weights; None where ``quick``.
+        untrained: On the validation split before training, where the script says it.
         predictions: A class index for each image of the label book, as the script left them.
         history: The epochs.
         best_epoch: The epoch whose weights were kept, from 1; 0 where the script prints none.
@@ -137,10 +138,9 @@ class PreflightResult:
     started: str
     seconds: float
     peak_memory: int
-    val_loss: float
-    val_accuracy: float
-    label_book_loss: float
-    label_book_accuracy: float
+    validation: Score
+    label_book: Score | None
+    untrained: Score | None
     predictions: tuple[int, ...]
     history: tuple[Epoch, ...]
     best_epoch: int
@@ -186,11 +186,11 @@ def from_json(text: str) -> PreflightResult:
         table: dict[str, Any] = json.loads(text)
         if table.pop("format") != FORMAT:
             raise ValueError("a record of another version")
-        for name in ("label_book_loss", "label_book_accuracy"):
-            table[name] = math.nan if table[name] is None else table[name]
+        for name in ("validation", "label_book", "untrained"):
+            table[name] = Score(**_numbers(table[name])) if table[name] else None
         table["fingerprint"] = Fingerprint(**table["fingerprint"])
         table["probe"] = Probe(**{**table["probe"], "devices": tuple(table["probe"]["devices"])})
-        table["history"] = tuple(_epoch(epoch) for epoch in table["history"])
+        table["history"] = tuple(Epoch(**_numbers(epoch)) for epoch in table["history"])
         for name in ("classes", "predictions", "warnings"):
             table[name] = tuple(table[name])
         return PreflightResult(**{**table, "recorded": True})
@@ -198,6 +198,5 @@ def from_json(text: str) -> PreflightResult:
         raise ValueError(f"no preflight record: {error}") from error
 
 
-def _epoch(table: dict[str, Any]) -> Epoch:
-    numbers: dict[str, Any] = {key: math.nan if value is None else value for key, value in table.items()}
-    return Epoch(**numbers)
+def _numbers(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: math.nan if value is None else value for key, value in table.items()}

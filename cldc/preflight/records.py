@@ -60,10 +60,10 @@ def find(
         mark = result.fingerprint
         if (
             result.complete
-            and (mark.dataset_hash, mark.competition, mark.command, mark.epochs)
+            and (mark.dataset, mark.competition, mark.command, mark.epochs)
             == (dataset, competition.name, competition.run.command, competition.training.epochs)
-            and script in (None, mark.script_hash)
-            and label_book in (None, mark.label_book_hash)
+            and script in (None, mark.script)
+            and label_book in (None, mark.label_book)
         ):
             return result
     return None

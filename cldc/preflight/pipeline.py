@@ -1,0 +1,237 @@
+"""A preflight from a valid dataset to its kept result."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import re
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from cldc.competition import Competition
+from cldc.environments import Environment
+from cldc.errors import PreflightFailed
+from cldc.files import lock, private_folder, storage_errors, temporary_folder
+from cldc.preflight import records
+from cldc.preflight.following import Run, command, environment_of, follow
+from cldc.preflight.judging import judge, warnings_of
+from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe, Script
+from cldc.preflight.output import Score
+from cldc.preflight.probing import probe
+from cldc.preflight.sources import builtin_script
+from cldc.preflight.workspace import Workspace, fill
+from cldc.progress import SILENT, Observer
+from cldc.validation import ValidationReport
+
+_SEED = re.compile(rb"seed\s*[(=]\s*(\d{1,9})", re.IGNORECASE)
+# Another preflight of the same may train for hours; its result is worth the wait.
+_WAIT_SECONDS = 24 * 3600
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Job:
+    """All that one preflight is made from."""
+
+    report: ValidationReport
+    script: Script
+    label_book: LabelBook
+    environment: Environment
+    competition: Competition
+    home: Path
+    fingerprint: Fingerprint
+    quick: bool
+
+
+def preflight(
+    report: ValidationReport,
+    *,
+    script: Script,
+    label_book: LabelBook,
+    environment: Environment,
+    competition: Competition,
+    home: Path,
+    observer: Observer = SILENT,
+    force: bool = False,
+    quick: bool = False,
+) -> PreflightResult:
+    """Train on a valid dataset as the competition does, or answer from the record of the same training.
+
+    Args:
+        report: The dataset's validation, without errors.
+        script: The training script.
+        label_book: What it predicts.
+        environment: The TensorFlow to train in.
+        competition: Whose rules, command and names count.
+        home: The data folder, where the result and the script's output are kept.
+        observer: Told of epochs, accuracy and the time left.
+        force: Train even if the same was trained before.
+        quick: Stop after the first epoch; such a result can't be submitted.
+
+    Raises:
+        InvalidDataset: The dataset has errors, or is not any more what was validated.
+        PreflightFailed: The environment does not fit the script, or the run has no usable result.
+        StorageError: No room or no permission.
+    """
+    report.require_valid()
+    _require_faithful(script, environment, competition)
+    mark = fingerprint(report, script, label_book, environment, competition)
+    job = _Job(report, script, label_book, environment, competition, home, mark, quick)
+    if not force and (known := _recorded(job)):
+        return known
+    guard = private_folder(home / "preflights") / f".{mark.id}.lock"
+    with lock(
+        guard, purpose="training on the same dataset", observer=observer, timeout_seconds=_WAIT_SECONDS
+    ):
+        if not force and (known := _recorded(job)):
+            return known
+        result = _train(job, observer)
+        records.save(home, result)
+        return result
+
+
+def _recorded(job: _Job) -> PreflightResult | None:
+    full = records.read(job.home, job.fingerprint.id)
+    if full is not None or not job.quick:
+        return full
+    return records.read(job.home, f"{job.fingerprint.id}-quick")
+
+
+def fingerprint(
+    report: ValidationReport,
+    script: Script,
+    label_book: LabelBook,
+    environment: Environment,
+    competition: Competition,
+) -> Fingerprint:
+    """What decides the numbers of this training on this machine."""
+    with storage_errors(script.path):
+        seed = _SEED.search(script.path.read_bytes())
+    return Fingerprint(
+        dataset=report.dataset.hash,
+        label_book=label_book.hash,
+        script=script.sha256,
+        command=competition.run.command,
+        competition=competition.name,
+        epochs=competition.training.epochs,
+        tensorflow=environment.version,
+        environment=environment.id,
+        python=environment.python_version,
+        platform=f"{platform.system()} {platform.machine()}",
+        device=device(),
+        threads=threads(),
+        seed=int(seed[1]) if seed else None,
+    )
+
+
+def threads() -> int:
+    """Processors that this process may use; TensorFlow takes as many threads, and other sums come out of others."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def device() -> Literal["cpu", "gpu"]:
+    """Whether a GPU can be seen; what TensorFlow found in the end stands in the result."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return "gpu" if not hidden and any(Path("/dev").glob("nvidia[0-9]*")) else "cpu"
+
+
+def _require_faithful(script: Script, environment: Environment, competition: Competition) -> None:
+    """The organisers' script would run in a later TensorFlow, and quietly train something else."""
+    if environment.faithful or script.sha256 == builtin_script(competition).sha256:
+        return
+    raise PreflightFailed(
+        f"TensorFlow {environment.version} would not train what the competition trains: {environment.why}.",
+        action="Install one of the Pythons that `cldc doctor` names for a faithful version, or use the built-in "
+        f"script: --script {builtin_script(competition).path}",
+    )
+
+
+def _train(job: _Job, observer: Observer) -> PreflightResult:
+    python, started = job.environment.python, datetime.now(UTC).isoformat(timespec="seconds")
+    with temporary_folder("cldc-preflight-") as root:
+        workspace = fill(
+            root,
+            dataset=job.report.dataset,
+            label_book=job.label_book,
+            script=job.script,
+            competition=job.competition,
+            observer=observer,
+        )
+        env = environment_of(workspace, python)
+        seen = probe(workspace, python=python, env=env, observer=observer)
+        log = workspace.aside / "output.log"
+        run = follow(
+            command(job.competition, workspace, python),
+            workspace=workspace,
+            env=env,
+            epochs=job.competition.training.epochs,
+            log=log,
+            observer=observer,
+            only_first_epoch=job.quick,
+        )
+        kept = _keep_log(job, log)
+        predictions, validation = _outcome(job, run, workspace, kept)
+    return _result(job, run, seen, predictions, validation, started=started, log=kept)
+
+
+def _keep_log(job: _Job, log: Path) -> Path:
+    """Keep the output whatever comes of the run, so that every message can name it."""
+    kept = records.folder(job.home) / f"{job.fingerprint.id}{'-quick' * job.quick}.log"
+    with storage_errors(kept):
+        shutil.copyfile(log, kept)
+    return kept
+
+
+def _outcome(job: _Job, run: Run, workspace: Workspace, log: Path) -> tuple[tuple[int, ...], Score]:
+    """Predictions and validation score, of the first epoch where the run was stopped there."""
+    if run.stopped:
+        first = run.output.history[0]
+        return (), Score(first.val_loss, first.val_accuracy)
+    predictions = judge(
+        run, competition=job.competition, label_book=job.label_book, folder=workspace.root, log=log
+    )
+    assert run.output.validation is not None  # noqa: S101 - judge has refused what has none
+    return predictions, run.output.validation
+
+
+def _result(
+    job: _Job,
+    run: Run,
+    seen: Probe,
+    predictions: tuple[int, ...],
+    validation: Score,
+    *,
+    started: str,
+    log: Path,
+) -> PreflightResult:
+    dataset, competition, best = job.report.dataset, job.competition, run.output.best
+    counts = {split: dataset.count(split) for split in competition.dataset.splits}
+    warnings = warnings_of(run, predictions, competition)
+    if not job.environment.faithful:
+        warnings += (f"Trained with TensorFlow {job.environment.version}: {job.environment.why}.",)
+    return PreflightResult(
+        fingerprint=job.fingerprint,
+        dataset_name=dataset.name,
+        dataset_root=str(dataset.root),
+        images={**counts, competition.bundles.label_book.name: len(job.label_book.images)},
+        classes=competition.dataset.classes,
+        origin=job.script.origin,
+        faithful=job.environment.faithful,
+        quick=run.stopped,
+        started=started,
+        seconds=run.seconds,
+        peak_memory=run.peak_memory,
+        validation=validation,
+        label_book=run.output.label_book,
+        untrained=run.output.untrained,
+        predictions=predictions,
+        history=tuple(run.output.history),
+        best_epoch=best.number if best else 0,
+        probe=seen,
+        warnings=warnings,
+        log=str(log),
+    )

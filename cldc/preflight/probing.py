@@ -1,0 +1,95 @@
+"""Every image read once by TensorFlow before it trains, since the script meets a bad one late and names none."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cldc.errors import PreflightFailed
+from cldc.preflight.model import Probe
+from cldc.preflight.workspace import Workspace
+from cldc.process import CommandFailed, run
+from cldc.progress import Observer
+
+_PROBE = Path(__file__).with_name("inside") / "probe.py"
+# Ten thousand images take seconds; a machine that is busy beyond all measure still gets its answer.
+_TIMEOUT_SECONDS = 1800
+_SHOWN = 5
+
+
+@dataclass(slots=True)
+class _Answers:
+    """What the probe said."""
+
+    about: dict[str, Any] = field(default_factory=dict)
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    read: int = -1
+
+
+def probe(workspace: Workspace, *, python: Path, env: Mapping[str, str], observer: Observer) -> Probe:
+    """Have TensorFlow read every image of dataset and label book.
+
+    Raises:
+        PreflightFailed: It can't read one, or can't be loaded.
+        ProcessTimeout: It takes half an hour.
+    """
+    observer.start("Reading every image with TensorFlow", None, "images")
+    began = time.monotonic()
+    try:
+        done = run(
+            [python, _PROBE, workspace.root],
+            text="\0".join(workspace.images),
+            env={**env, "TF_CPP_MIN_LOG_LEVEL": "2"},
+            timeout_seconds=_TIMEOUT_SECONDS,
+        )
+    except CommandFailed as error:
+        raise PreflightFailed(
+            f"TensorFlow does not get as far as reading the images:\n{error.message}",
+            action="Run `cldc doctor`; `cldc env remove tensorflow` has its environment made anew.",
+        ) from error
+    answers = _understood(done.stdout)
+    if answers.broken:
+        raise _unreadable(answers.broken)
+    if answers.read != len(workspace.images):
+        raise PreflightFailed(
+            f"TensorFlow read {answers.read} of {len(workspace.images)} images and ended.",
+            action="Run it again; `cldc doctor` says whether its environment is well.",
+        )
+    return Probe(
+        build=str(answers.about.get("build", "")),
+        devices=tuple(answers.about.get("devices", ())),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _understood(text: str) -> _Answers:
+    answers = _Answers()
+    for line in text.splitlines():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue  # a library's own print
+        if not isinstance(told, dict):
+            continue
+        if "build" in told:
+            answers.about = told
+        elif "error" in told:
+            answers.broken.append((told["path"], told["error"]))
+        elif "read" in told:
+            answers.read = told["read"]
+    return answers
+
+
+def _unreadable(broken: list[tuple[str, str]]) -> PreflightFailed:
+    # In the workspace a folder lies in another of its name; the user knows it once.
+    shown = "\n".join(f"  {path.partition('/')[2]}: {error}" for path, error in broken[:_SHOWN])
+    more = f"\n  and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
+    noun = "an image" if len(broken) == 1 else f"{len(broken)} images"
+    return PreflightFailed(
+        f"TensorFlow can't read {noun}; the training would stop there without naming it:\n{shown}{more}",
+        action="Replace or remove what is named, then run it again.",
+    )
