@@ -40,6 +40,8 @@ _LARGEST_ROWS = 4_000_000
 _LARGEST_CHUNK = 8_000_000
 _MOST_CHUNKS = 1000
 
+_BYTE_ORDERS = (b"II", b"MM")
+
 _NOTED = frozenset({b"tRNS", b"gAMA", b"iCCP", b"eXIf", b"acTL"})
 """Chunks that make TensorFlow's picture differ from what people see."""
 
@@ -109,7 +111,11 @@ def _walk_strictly(  # noqa: PLR0911 - one way out for each doubt
             if length > _LARGEST_CHUNK:
                 return None
             if kind in KNOWN_ANCILLARY:
-                # libpng's complaints about these, checksums included, are warnings.
+                # libpng's complaints about these, checksums included, are warnings; two it may misread.
+                if (kind == b"hIST" and length & 1) or (
+                    kind == b"eXIf" and content[position + 8 : position + 10] not in _BYTE_ORDERS
+                ):
+                    return None
                 after = bool(idats)
                 if kind in _NOTED:
                     noted.setdefault(kind, position)

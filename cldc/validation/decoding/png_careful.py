@@ -27,7 +27,7 @@ _UINT31_MAX = 2**31 - 1
 _LONGEST_CHUNK = 8_000_000
 """`PNG_USER_CHUNK_MALLOC_MAX` of pnglibconf.h, for every chunk but IDAT."""
 
-_MOST_CHUNKS = 100_000
+_MOST_CHUNKS = 1_000_000
 _CHUNK = struct.Struct(">I4s")
 _IHDR = struct.Struct(">IIBBBBB")
 
@@ -58,6 +58,8 @@ class _Reader:
         self.position = len(SIGNATURE)
         self.header: Header | None = None
         self.has_palette = False
+        self.palette_size = 0
+        self._valid: set[bytes] = set()
         self.chunks: dict[bytes, int] = {}
         self._left = _MOST_CHUNKS
 
@@ -84,17 +86,46 @@ class _Reader:
     def finish(self, chunk: _Chunk) -> bytes | memoryview:
         """`png_crc_finish`: the body, once it is all there and, in a critical chunk, its checksum is right."""
         start = chunk.position + 8
-        end = start + chunk.length
+        if start + chunk.length + 4 > len(self.content):
+            raise RefusedError(f"the file ends inside the {chunk.kind.decode()} chunk")
+        end = start + chunk.length + self._misread(chunk)
         if end + 4 > len(self.content):
             raise RefusedError(f"the file ends inside the {chunk.kind.decode()} chunk")
         self.position = end + 4
         body = memoryview(self.content)[start:end]
-        if chunk.kind[0] & 0x20:
-            return body
         expected = int.from_bytes(self.content[end : end + 4], "big")
+        if chunk.kind[0] & 0x20:
+            if self._is_kept(chunk) and zlib.crc32(body, zlib.crc32(chunk.kind)) == expected:
+                self._valid.add(chunk.kind)
+            return body
         if zlib.crc32(body, zlib.crc32(chunk.kind)) != expected:
             raise RefusedError(f"wrong checksum in the {chunk.kind.decode()} chunk")
         return body
+
+    def _misread(self, chunk: _Chunk) -> int:
+        """How many bytes too far libpng 1.6.37 reads, for which everything after it is out of step.
+
+        `png_handle_eXIf` skips the two bytes it has read once more when they are no byte order;
+        `png_handle_hIST` leaves the last byte of an odd length. Both do so only until one such chunk was right.
+        """
+        if self.header is None or chunk.kind in self._valid:
+            return 0
+        if chunk.kind == b"eXIf" and chunk.length >= 2:
+            return 0 if self._has_byte_order(chunk) else 2
+        return -1 if chunk.length % 2 and self._fits_the_palette(chunk) else 0
+
+    def _is_kept(self, chunk: _Chunk) -> bool:
+        if chunk.kind == b"eXIf":
+            return chunk.length >= 2 and self._has_byte_order(chunk)
+        return self._fits_the_palette(chunk) and self.palette_size > 0
+
+    def _has_byte_order(self, chunk: _Chunk) -> bool:
+        first, second = self.content[chunk.position + 8 : chunk.position + 10]
+        return second in b"IM" or first == second
+
+    def _fits_the_palette(self, chunk: _Chunk) -> bool:
+        in_place = chunk.kind == b"hIST" and self.has_palette and b"IDAT" not in self.chunks
+        return in_place and chunk.length // 2 == self.palette_size
 
     def next_idat(self) -> bytes | memoryview | None:
         """The body of the next chunk if it is an IDAT; what comes instead is left unread."""
@@ -183,6 +214,8 @@ def _read_palette(reader: _Reader, chunk: _Chunk) -> None:
         return
     if chunk.length == 0:
         raise RefusedError("PLTE is empty")
+    most = 1 << reader.header.depth if reader.header.colour == 3 else 256
+    reader.palette_size = min(chunk.length // 3, most)
 
 
 def _pass_over(reader: _Reader, chunk: _Chunk) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any, Dict
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 
-def decode(tf: Any, content: bytes) -> Dict[str, Any]:
+def decode(tf: Any, content: bytes) -> dict[str, Any]:
     """TensorFlow's verdict on one file's content."""
     try:
         image = tf.io.decode_image(content, channels=3, expand_animations=False)

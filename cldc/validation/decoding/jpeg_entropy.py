@@ -1,0 +1,148 @@
+"""Whether libjpeg-turbo gets through Huffman-coded data that no marker ends.
+
+libjpeg never fails on bad codes, and a marker behind the data always lets it finish. Only where the data run into the
+end of the file does it matter how far the decoder reads ahead: up to 57 bits, byte by byte, in its careful loop, and six
+bytes at a time while much input is left (jdhuff.c and jdhuff.h of libjpeg-turbo 2.0 on 64-bit machines).
+"""
+
+from __future__ import annotations
+
+from cldc.validation.decoding.jpeg_markers import HuffmanTable
+
+_FAST_ROOM = 512
+"""`BUFSIZE`: input bytes a block that must be left for the fast loop."""
+
+_FULL = 57
+"""`MIN_GET_BITS`."""
+
+
+class _RunOutError(Exception):
+    pass
+
+
+class _Code:
+    """A Huffman table, by length: the first code and the index of its symbol."""
+
+    def __init__(self, table: HuffmanTable) -> None:
+        self.symbols = table.symbols.ljust(256, b"\0")
+        self.largest = [-1] * 17
+        self.offset = [0] * 17
+        code = index = 0
+        for length in range(1, 17):
+            count = table.counts[length - 1]
+            if count:
+                self.offset[length] = index - code
+                index += count
+                code += count
+                self.largest[length] = code - 1
+            code <<= 1
+
+
+class _Bits:
+    """The bit buffer: what is consumed is exact, what is read ahead follows libjpeg."""
+
+    def __init__(self, segment: bytes) -> None:
+        self.data = segment.replace(b"\xff\x00", b"\xff")
+        self.loaded = 0
+        self.used = 0
+        self._counted = 0
+        self._stuffed = 0
+
+    def fill(self, room: int) -> None:
+        """`jpeg_fill_bit_buffer`: at least to `room` bits, and further as long as it can."""
+        if self.loaded * 8 - self.used >= room:
+            return
+        wanted = -(-(_FULL - (self.loaded * 8 - self.used)) // 8)
+        if self.loaded + wanted > len(self.data):
+            raise _RunOutError
+        self.loaded += wanted
+
+    def fill_fast(self) -> None:
+        """`FILL_BIT_BUFFER_FAST`."""
+        if self.loaded * 8 - self.used <= 16:
+            self.loaded += 6
+
+    def window(self, start: int, count: int) -> int:
+        """Bits of the stream by position; zeros behind its end."""
+        first = start >> 3
+        last = (start + count + 7) >> 3
+        value = int.from_bytes(self.data[first:last].ljust(last - first, b"\0"), "big")
+        return value >> (last * 8 - start - count) & ((1 << count) - 1)
+
+    def raw_offset(self) -> int:
+        """How many bytes of the segment are loaded, stuffed zeros included."""
+        self._stuffed += self.data.count(b"\xff", self._counted, self.loaded)
+        self._counted = self.loaded
+        return self.loaded + self._stuffed
+
+
+def reaches_the_end(
+    segment: bytes, blocks: list[tuple[HuffmanTable, HuffmanTable]], units: int, *, may_be_fast: bool
+) -> bool:
+    """Whether `units` MCUs decode without asking for a byte behind the segment.
+
+    `segment` ends before the trailing 0xFF bytes of the file; `blocks` are the DC and AC tables of the blocks of one MCU.
+    """
+    bits = _Bits(segment)
+    coders = [(_Code(dc), _Code(ac)) for dc, ac in blocks]
+    fast = may_be_fast
+    try:
+        for _ in range(units):
+            # One more byte, the trailing 0xFF, is in libjpeg's buffer.
+            fast = fast and len(segment) + 1 - bits.raw_offset() >= _FAST_ROOM * len(blocks)
+            for dc, ac in coders:
+                _block(bits, dc, ac, fast=fast)
+    except _RunOutError:
+        return False
+    return True
+
+
+def _block(bits: _Bits, dc: _Code, ac: _Code, *, fast: bool) -> None:
+    size = _symbol(bits, dc, fast=fast)
+    if size:
+        _extra(bits, size, fast=fast)
+    position = 1
+    while position < 64:
+        symbol = _symbol(bits, ac, fast=fast)
+        run, size = symbol >> 4, symbol & 15
+        if size:
+            position += run
+            _extra(bits, size, fast=fast)
+        elif run == 15:
+            position += 15
+        else:
+            break
+        position += 1
+
+
+def _extra(bits: _Bits, size: int, *, fast: bool) -> None:
+    if fast:
+        bits.fill_fast()
+    else:
+        bits.fill(size)
+    bits.used += size
+
+
+def _symbol(bits: _Bits, code: _Code, *, fast: bool) -> int:
+    """`HUFF_DECODE` and `jpeg_huff_decode`: eight bits are wanted first, longer codes ask bit by bit."""
+    if fast:
+        bits.fill_fast()
+    else:
+        bits.fill(8)
+    ahead = bits.window(bits.used, 17)
+    for length in range(1, 17):
+        if ahead >> (17 - length) <= code.largest[length]:
+            break
+    else:
+        length = 17
+    if fast or length <= 8:
+        bits.used += length
+    else:
+        bits.fill(9)
+        bits.used += 9
+        for _ in range(length - 9):
+            bits.fill(1)
+            bits.used += 1
+    if length > 16:
+        return 0
+    return code.symbols[(ahead >> (17 - length)) + code.offset[length] & 0xFF]

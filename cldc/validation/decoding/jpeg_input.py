@@ -1,0 +1,78 @@
+"""libjpeg's view of its input, with TensorFlow's source manager (`jpeg_handle.cc`) behind it.
+
+Where the input ends, that manager raises a fatal error if libjpeg had declared everything before it as consumed, and
+asks for a suspension otherwise. Suspensions are not always noticed by TensorFlow, so the two must be told apart.
+"""
+
+from __future__ import annotations
+
+import re
+
+_MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
+
+
+class RefusedError(Exception):
+    """libjpeg raises a fatal error; the text says which."""
+
+
+class SuspendedError(Exception):
+    """The input ends inside something libjpeg would read again from its start."""
+
+
+class Input:
+    """A position in the file and the point up to which everything is consumed."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.position = 0
+        self._consumed = 0
+
+    def byte(self) -> int:
+        """`INPUT_BYTE`."""
+        if self.position >= len(self.content):
+            self._run_out()
+        value = self.content[self.position]
+        self.position += 1
+        return value
+
+    def word(self) -> int:
+        """`INPUT_2BYTES`."""
+        high = self.byte()
+        return high << 8 | self.byte()
+
+    def bytes(self, count: int) -> bytes:
+        """`count` times `INPUT_BYTE`."""
+        end = self.position + count
+        if end > len(self.content):
+            self.position = len(self.content)
+            self._run_out()
+        piece = self.content[self.position : end]
+        self.position = end
+        return piece
+
+    def sync(self) -> None:
+        """`INPUT_SYNC`: everything so far is consumed."""
+        self._consumed = self.position
+
+    def skip(self, count: int) -> None:
+        """`skip_input_data`."""
+        if count > len(self.content) - self.position:
+            raise RefusedError("the file ends inside a segment")
+        self.position += max(0, count)
+        self.sync()
+
+    def next_marker(self) -> int:
+        """The code of the next marker, with the input behind it; the same whether the decoder or a scan finds it."""
+        found = _MARKER.search(self.content, self.position)
+        if found is None:
+            if self.content.endswith(b"\xff") and self.position < len(self.content):
+                raise SuspendedError
+            raise RefusedError("the file ends before its end marker")
+        self.position = found.end()
+        self.sync()
+        return self.content[found.end() - 1]
+
+    def _run_out(self) -> None:
+        if self._consumed >= len(self.content):
+            raise RefusedError("the file ends before its end marker")
+        raise SuspendedError

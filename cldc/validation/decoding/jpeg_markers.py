@@ -1,0 +1,234 @@
+"""JPEG's marker segments as libjpeg-turbo 2.0's jdmarker.c reads them, errors in the same places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cldc.validation.decoding.jpeg_input import Input, RefusedError
+
+EOI = 0xD9
+SOS = 0xDA
+RST0 = 0xD0
+
+_SUPPORTED_FRAMES = {
+    0xC0: (False, False),
+    0xC1: (False, False),
+    0xC2: (True, False),
+    0xC9: (False, True),
+    0xCA: (True, True),
+}
+_UNSUPPORTED_FRAMES = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xC8, 0xCB, 0xCD, 0xCE, 0xCF})
+_NO_PARAMETERS = frozenset({0x01, *range(RST0, RST0 + 8)})
+
+_MOST_SCAN_COMPONENTS = 4
+_MOST_TABLES = 4
+
+
+@dataclass(slots=True)
+class Component:
+    """One entry of the frame header, with the tables its last scan names."""
+
+    number: int
+    horizontal: int
+    vertical: int
+    quantisation: int
+    latched: bool = False
+    dc_table: int = 0
+    ac_table: int = 0
+
+
+@dataclass(slots=True)
+class Frame:
+    """What SOF says."""
+
+    progressive: bool
+    arithmetic: bool
+    precision: int
+    height: int
+    width: int
+    components: list[Component]
+
+
+@dataclass(slots=True)
+class HuffmanTable:
+    """Counts of codes by length 1 to 16, and their symbols."""
+
+    counts: bytes
+    symbols: bytes
+
+
+@dataclass(slots=True)
+class Scan:
+    """What SOS says."""
+
+    components: list[Component]
+    start: int
+    end: int
+    high: int
+    low: int
+
+
+@dataclass(slots=True)
+class Tables:
+    """Everything the segments so far have defined."""
+
+    frame: Frame | None = None
+    scan: Scan | None = None
+    dc: dict[int, HuffmanTable] = field(default_factory=dict)
+    ac: dict[int, HuffmanTable] = field(default_factory=dict)
+    quantisation: set[int] = field(default_factory=set)
+    restart_interval: int = 0
+    jfif: bool = False
+    adobe_transform: int | None = None
+    app_segments: list[tuple[int, int]] = field(default_factory=list)
+    """Marker codes of APP1 and APP2 with the offsets of their bodies, for the remarks."""
+
+
+class MarkerReader:
+    """`read_markers`: up to the next SOS or EOI."""
+
+    def __init__(self, source: Input) -> None:
+        self.source = source
+        self.tables = Tables()
+        self.unread = 0
+        self._handlers: dict[int, Callable[[], None]] = {
+            0xC4: self._huffman_tables,
+            0xCC: self._arithmetic_conditioning,
+            0xDB: self._quantisation_tables,
+            0xDC: self._skip,
+            0xDD: self._restart_interval,
+            0xE0: self._app0_or_14,
+            0xEE: self._app0_or_14,
+            0xFE: self._skip,
+        }
+
+    def first_marker(self) -> None:
+        """SOI, and nothing before it."""
+        self.source.bytes(2)
+        self.source.sync()
+
+    def read(self) -> int:
+        """SOS or EOI, whichever comes first; all segments before it are taken in."""
+        while True:
+            marker = self.unread = self.unread or self.source.next_marker()
+            if marker in _NO_PARAMETERS:
+                pass
+            elif marker in _SUPPORTED_FRAMES:
+                self._frame(*_SUPPORTED_FRAMES[marker])
+            elif marker == SOS:
+                self._scan()
+            elif marker in self._handlers:
+                self._handlers[marker]()
+            elif 0xE0 <= marker <= 0xEF:
+                self._skip()
+            elif marker != EOI:
+                kind = "unsupported JPEG process" if marker in _UNSUPPORTED_FRAMES else "unexpected marker"
+                raise RefusedError(f"{kind} 0x{marker:02X}")
+            self.unread = 0
+            if marker in {SOS, EOI}:
+                return marker
+
+    def _frame(self, progressive: bool, arithmetic: bool) -> None:
+        source = self.source
+        length = source.word()
+        precision, height, width, count = source.byte(), source.word(), source.word(), source.byte()
+        if self.tables.frame is not None:
+            raise RefusedError("two frame headers")
+        if not height or not width or not count:
+            raise RefusedError("the picture is empty")
+        if length - 8 != 3 * count:
+            raise RefusedError("the frame header has a wrong length")
+        components = []
+        for _ in range(count):
+            number, factors, quantisation = source.bytes(3)
+            components.append(Component(number, factors >> 4, factors & 15, quantisation))
+        self.tables.frame = Frame(progressive, arithmetic, precision, height, width, components)
+        source.sync()
+
+    def _scan(self) -> None:
+        if self.tables.frame is None:
+            raise RefusedError("a scan before the frame header")
+        length, count = self.source.word(), self.source.byte()
+        if length != count * 2 + 6 or not 1 <= count <= _MOST_SCAN_COMPONENTS:
+            raise RefusedError("the scan header has a wrong length")
+        chosen: list[Component] = []
+        known = self.tables.frame.components[:_MOST_SCAN_COMPONENTS]
+        for _ in range(count):
+            number, tables = self.source.bytes(2)
+            # libjpeg-turbo passes over entries whose index is below the number of those already chosen.
+            found = next((c for i, c in enumerate(known) if c.number == number and i >= len(chosen)), None)
+            if found is None or any(found is other for other in chosen):
+                raise RefusedError(f"the scan names component {number}")
+            found.dc_table, found.ac_table = tables >> 4, tables & 15
+            chosen.append(found)
+        start, end, approximation = self.source.bytes(3)
+        self.tables.scan = Scan(chosen, start, end, approximation >> 4, approximation & 15)
+        self.source.sync()
+
+    def _huffman_tables(self) -> None:
+        length = self.source.word() - 2
+        while length > 16:
+            index = self.source.byte()
+            counts = self.source.bytes(16)
+            total = sum(counts)
+            length -= 17
+            if total > 256 or total > length:
+                raise RefusedError("a bad Huffman table")
+            symbols = self.source.bytes(total)
+            length -= total
+            tables = self.tables.ac if index & 0x10 else self.tables.dc
+            if index & ~0x10 >= _MOST_TABLES:
+                raise RefusedError("a Huffman table out of range")
+            tables[index & ~0x10] = HuffmanTable(counts, symbols)
+        self._end_segment(length)
+
+    def _arithmetic_conditioning(self) -> None:
+        length = self.source.word() - 2
+        while length > 0:
+            index, value = self.source.bytes(2)
+            length -= 2
+            if index >= 32 or (index < 16 and value & 15 > value >> 4):
+                raise RefusedError("bad arithmetic conditioning")
+        self._end_segment(length)
+
+    def _quantisation_tables(self) -> None:
+        length = self.source.word() - 2
+        while length > 0:
+            header = self.source.byte()
+            if header & 15 >= _MOST_TABLES:
+                raise RefusedError("a quantisation table out of range")
+            self.tables.quantisation.add(header & 15)
+            size = 128 if header >> 4 else 64
+            self.source.bytes(size)
+            length -= size + 1
+        self._end_segment(length)
+
+    def _restart_interval(self) -> None:
+        if self.source.word() != 4:
+            raise RefusedError("the restart interval has a wrong length")
+        self.tables.restart_interval = self.source.word()
+        self.source.sync()
+
+    def _app0_or_14(self) -> None:
+        marker = self.unread
+        length = self.source.word() - 2
+        start = self.source.bytes(max(0, min(length, 14)))
+        if marker == 0xE0 and len(start) >= 14 and start.startswith(b"JFIF\0"):
+            self.tables.jfif = True
+        if marker == 0xEE and len(start) >= 12 and start.startswith(b"Adobe"):
+            self.tables.adobe_transform = start[11]
+        self.source.sync()
+        self.source.skip(length - len(start))
+
+    def _skip(self) -> None:
+        length = self.source.word() - 2
+        if self.unread in {0xE1, 0xE2} and len(self.tables.app_segments) < 64:
+            self.tables.app_segments.append((self.unread, self.source.position))
+        self.source.sync()
+        self.source.skip(length)
+
+    def _end_segment(self, length: int) -> None:
+        if length:
+            raise RefusedError("a segment has a wrong length")
+        self.source.sync()
