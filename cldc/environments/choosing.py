@@ -1,0 +1,130 @@
+"""Which environment: the first of the wanted ones that this machine can have, in the order of preference."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cldc.competition import TensorFlowChoice
+from cldc.environments import making, pythons
+from cldc.environments.model import Environment, Recipe, codalab_recipe, tensorflow_recipe
+from cldc.errors import EnvironmentFailed
+from cldc.progress import SILENT, Observer
+
+CODALAB_PYTHON_VARIABLE = "CLDC_CODALAB_PYTHON"
+# 3.9 is what CodaLab was written for. The others have it with its pins loosened.
+_CODALAB_PYTHONS = ("3.9", "3.12", "3.11", "3.13")
+
+
+def ensure_codalab(home: Path, observer: Observer = SILENT) -> Environment:
+    """CodaLab's environment in the data folder ``home``, made where it is not there.
+
+    ``CLDC_CODALAB_PYTHON`` (as 3.12) forces its Python.
+
+    Raises:
+        ConfigurationError: CodaLab can't be had on the forced Python.
+        EnvironmentFailed: It can't be made, or does not work here.
+        StorageError: No space or no permission.
+    """
+    return _ensure(codalab_recipes(), home, observer)
+
+
+def ensure_tensorflow(
+    choices: Sequence[TensorFlowChoice], home: Path, observer: Observer = SILENT, *, faithful: bool = False
+) -> Environment:
+    """The first TensorFlow of ``choices`` that this machine can have, made where it is not there.
+
+    Args:
+        choices: From the most faithful to the last fallback.
+        home: The data folder.
+        observer: Told what is downloaded, and why a choice is passed by.
+        faithful: Take none in which the competition's own script would train something else.
+
+    Raises:
+        ConfigurationError: A choice has no locked requirements.
+        EnvironmentFailed: None can be made, or it does not work here.
+        StorageError: No space or no permission.
+    """
+    recipes = tensorflow_recipes([choice for choice in choices if choice.faithful or not faithful])
+    if not recipes:
+        raise EnvironmentFailed(
+            "The profile names no TensorFlow that trains what the competition trained.",
+            action="Add one to its training.tensorflow, or use the built-in script.",
+        )
+    return _ensure(recipes, home, observer)
+
+
+def codalab_recipes() -> list[Recipe]:
+    """CodaLab's recipes in the order of preference on this machine."""
+    forced = os.environ.get(CODALAB_PYTHON_VARIABLE)
+    order = (forced,) if forced else _CODALAB_PYTHONS
+    if not forced and not _is_x86():
+        order = (*order[1:], order[0])  # its pins of 2020 have no wheels for Arm
+    return [codalab_recipe(python) for python in order]
+
+
+def tensorflow_recipes(choices: Sequence[TensorFlowChoice]) -> list[Recipe]:
+    """The recipes of a profile's choices, in their order."""
+    return [
+        tensorflow_recipe(choice.version, choice.python, faithful=choice.faithful, why=choice.why)
+        for choice in choices
+    ]
+
+
+def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Environment:
+    passed_by: list[str] = []
+    can_fetch = recipes[0].kind == "tensorflow"
+    for recipe in recipes:
+        if environment := making.ready(recipe, home):
+            return _told(environment, passed_by, observer)
+        if reason := unsupported(recipe):
+            passed_by.append(reason)
+            continue
+        interpreter = pythons.find(recipe.python, home)
+        if interpreter is None and can_fetch:
+            try:
+                interpreter = pythons.fetch(recipe.python, home, observer)
+            except EnvironmentFailed as error:
+                passed_by.append(error.message)
+                can_fetch = False  # the next one would wait for the same network
+        elif interpreter is None:
+            passed_by.append(f"There is no Python {recipe.python} on this machine.")
+        if interpreter is not None:
+            return _told(making.make(recipe, interpreter, home, observer), passed_by, observer)
+    if recipes[0].kind == "codalab":  # any Python will do for it, so none is fetched where one is found
+        return making.make(recipes[0], pythons.fetch(recipes[0].python, home, observer), home, observer)
+    raise EnvironmentFailed(
+        f"No {recipes[0].kind} environment can be made on this machine.\n" + "\n".join(passed_by),
+        action=f"Install Python {recipes[0].python} (pyenv, uv, conda or your system's packages all do), then run "
+        "`cldc doctor`.",
+    )
+
+
+def _told(environment: Environment, passed_by: Sequence[str], observer: Observer) -> Environment:
+    if passed_by:
+        because = f" ({environment.why})" if environment.why else ""
+        observer.note(f"{passed_by[0].splitlines()[0]} Using {environment.name}{because}.")
+    return environment
+
+
+def unsupported(recipe: Recipe) -> str | None:
+    """Why a recipe can't work on this kind of machine, or None.
+
+    TensorFlow has wheels for Linux on Arm from 2.10, for Apple silicon from 2.13, for macOS on Intel up to 2.16.
+    """
+    if recipe.kind == "codalab":
+        return None
+    major, minor = (int(part) for part in recipe.version.split(".")[:2])
+    machine = f"{platform.system()} on {platform.machine()}"
+    if sys.platform == "darwin":
+        there = (major, minor) <= (2, 16) if _is_x86() else (major, minor) >= (2, 13)
+    else:
+        there = _is_x86() or (major, minor) >= (2, 10)
+    return None if there else f"TensorFlow {recipe.version} has no build for {machine}."
+
+
+def _is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")

@@ -1,0 +1,1 @@
+"""What runs inside the isolated environments; started by path, imports nothing of cldc."""

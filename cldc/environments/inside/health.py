@@ -1,0 +1,39 @@
+"""Uses an environment as it will be used, and prints its version; any trouble ends it with another code than 0.
+
+Usage: health.py codalab|tensorflow
+"""
+# mypy: disable-error-code="import-not-found,import-untyped"
+
+from __future__ import annotations
+
+import sys
+
+
+def codalab() -> str:
+    """Import what the client's and the server's side need. Give CodaLab's version."""
+    import sqlite3  # noqa: F401 - the sandbox keeps its bundles in it
+
+    import codalab.lib.bundle_cli  # noqa: F401
+    from codalab.common import CODALAB_VERSION
+
+    return str(CODALAB_VERSION)
+
+
+def tensorflow() -> str:
+    """Decode an image and train one step of a convolution: what a processor too old for the build fails at."""
+    import numpy as np
+    import tensorflow as tf
+
+    image = tf.io.decode_image(tf.io.encode_png(np.zeros((32, 32, 3), np.uint8)), channels=3)
+    batch = tf.cast(tf.reshape(image, (1, 32, 32, 3)), tf.float32)
+    layer = tf.keras.layers.Conv2D(4, 3)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(layer(batch) - 1.0))
+    gradients = tape.gradient(loss, layer.trainable_variables)
+    if not all(np.isfinite(gradient.numpy()).all() for gradient in gradients):
+        raise SystemExit("a training step gave numbers that are not finite")
+    return str(tf.__version__)
+
+
+if __name__ == "__main__":
+    print({"codalab": codalab, "tensorflow": tensorflow}[sys.argv[1]]())

@@ -1,0 +1,133 @@
+"""What environments there are, what would be made, and what is wrong; makes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cldc.competition import TensorFlowChoice
+from cldc.environments import making, pythons
+from cldc.environments.choosing import codalab_recipes, tensorflow_recipes, unsupported
+from cldc.environments.model import MARKER, Environment, Recipe, environments_folder, read_marker
+from cldc.errors import CldcError, EnvironmentFailed, UsageError
+from cldc.files import lock, remove_tree, storage_errors
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """How a wanted environment stands.
+
+    Attributes:
+        kind: codalab or tensorflow.
+        name: As in ``tensorflow-2.4.1-py38``.
+        version: The wanted version of CodaLab or TensorFlow.
+        python: The wanted Python, as major.minor.
+        used: Whether this is the one that cldc uses on this machine; at most one of each kind is.
+        faithful: Whether the competition's own script trains in it what it trained in the competition.
+        why: What using it means for the result.
+        environment: The ready environment, where there is one.
+        interpreter: The Python that it was, or would be, made with.
+        problem: Why it can't be made or does not work; None where all is well.
+    """
+
+    kind: str
+    name: str
+    version: str
+    python: str
+    used: bool
+    faithful: bool
+    why: str
+    environment: Environment | None
+    interpreter: Path | None
+    problem: str | None
+
+
+def diagnose(home: Path, choices: Sequence[TensorFlowChoice], *, thorough: bool = False) -> list[Diagnosis]:
+    """How CodaLab's environment and each choice of TensorFlow stand.
+
+    ``thorough`` has each ready environment used as well, which takes seconds.
+    """
+    return [
+        *_diagnose(codalab_recipes(), home, thorough=thorough),
+        *_diagnose(tensorflow_recipes(choices), home, thorough=thorough),
+    ]
+
+
+def _diagnose(recipes: Sequence[Recipe], home: Path, *, thorough: bool) -> list[Diagnosis]:
+    found: list[Diagnosis] = []
+    for recipe in recipes:
+        environment = making.ready(recipe, home)
+        interpreter = environment.interpreter if environment else _interpreter(recipe, home)
+        problem = unsupported(recipe)
+        if environment and thorough:
+            problem = _trouble(environment, recipe)
+        elif problem is None and interpreter is None:
+            problem = f"There is no Python {recipe.python} on this machine; uv would try to download one."
+        found.append(
+            Diagnosis(
+                kind=recipe.kind,
+                name=recipe.name,
+                version=recipe.version,
+                python=recipe.python,
+                used=interpreter is not None and not any(other.used for other in found),
+                faithful=recipe.faithful,
+                why=recipe.why,
+                environment=environment,
+                interpreter=interpreter,
+                problem=problem,
+            )
+        )
+    return found
+
+
+def _interpreter(recipe: Recipe, home: Path) -> Path | None:
+    found = None if unsupported(recipe) else pythons.find(recipe.python, home)
+    return found.path if found else None
+
+
+def _trouble(environment: Environment, recipe: Recipe) -> str | None:
+    try:
+        making.check(environment, recipe.kind)
+    except CldcError as error:
+        return error.message
+    return None
+
+
+def list_environments(home: Path) -> list[Environment]:
+    """The ready environments of the data folder ``home``, by name; older ones that no recipe wants any more too."""
+    folder = environments_folder(home)
+    if not folder.is_dir():
+        return []
+    with storage_errors(folder):
+        found = [read_marker(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+    return [environment for environment in found if environment]
+
+
+def remove_environment(home: Path, name: str) -> list[Path]:
+    """Remove every environment whose id, name or kind is ``name``, half-made ones too; give their folders.
+
+    Raises:
+        UsageError: There is none of that name.
+        EnvironmentFailed: One is in use; nothing is removed then.
+        StorageError: One can't be removed, or is being made.
+    """
+    folder = environments_folder(home)
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    wanted = [id_ for id_ in names if name in (id_, id_.rpartition("-")[0], id_.partition("-")[0])]
+    if not wanted:
+        there = ", ".join(dict.fromkeys(id_.rpartition("-")[0] for id_ in names)) or "there are none"
+        raise UsageError(
+            f"There is no environment {name}.", action=f"Name one of those that are there: {there}."
+        )
+    for id_ in wanted:
+        if pids := making.in_use(folder / id_):
+            raise EnvironmentFailed(
+                f"The environment {id_} is in use (process {', '.join(map(str, pids))}).",
+                action="Stop what uses it (`cldc sandbox down` stops a sandbox), then run the command again.",
+            )
+    for id_ in wanted:
+        with lock(folder / f"{id_}.lock", purpose=f"making the environment {id_}", timeout_seconds=10):
+            remove_tree(folder / id_ / MARKER)  # first, so that a half-removed one is not taken for ready
+            remove_tree(folder / id_)
+    return [folder / id_ for id_ in wanted]

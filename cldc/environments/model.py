@@ -1,0 +1,175 @@
+"""What an environment is made from, and what is known of one that is ready."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cldc.errors import ConfigurationError
+from cldc.files import hash_bytes, template
+
+Kind = Literal["codalab", "tensorflow"]
+
+MARKER = "ready.json"
+# Counted up when environments made by an older cldc can't be used any more.
+_FORM = 1
+_CODALAB_VERSION = "1.7.5"
+_CODALAB_REQUIREMENTS = {
+    "3.9": "codalab-py39",
+    "3.11": "codalab-py311",
+    "3.12": "codalab-py311",
+    "3.13": "codalab-py311",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What an environment is made from.
+
+    Attributes:
+        kind: What it is for.
+        version: Version of CodaLab or TensorFlow.
+        python: Its Python, as major.minor.
+        requirements: The locked requirements.
+        faithful: Whether the competition's own script trains in it what it trained in the competition.
+        why: What using it means for the result.
+    """
+
+    kind: Kind
+    version: str
+    python: str
+    requirements: Path
+    faithful: bool = True
+    why: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people see, as in ``tensorflow-2.4.1-py38``."""
+        return f"{self.kind}-{self.version}-py{self.python.replace('.', '')}"
+
+    @property
+    def id(self) -> str:
+        """The name and a hash of all that the environment is made from."""
+        made_from = (str(_FORM), self.python, self.requirements.read_text(), build_requirements().read_text())
+        return f"{self.name}-{hash_bytes(chr(0).join(made_from))[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A ready environment.
+
+    Attributes:
+        name: What people see, as in ``tensorflow-2.4.1-py38``.
+        id: The name and a hash of the locked requirements that it was made from: the same id, the same packages.
+        path: Its folder.
+        version: Version of CodaLab or TensorFlow.
+        python_version: Its Python's full version.
+        interpreter: The Python that it is based on.
+        made: When, as ISO 8601 with a zone.
+        faithful: Whether the competition's own script trains in it what it trained in the competition.
+        why: What using it means for the result.
+    """
+
+    name: str
+    id: str
+    path: Path
+    version: str
+    python_version: str
+    interpreter: Path
+    made: str
+    faithful: bool = True
+    why: str = ""
+
+    @property
+    def bin(self) -> Path:
+        """The folder of its programs."""
+        return self.path / ("Scripts" if os.name == "nt" else "bin")
+
+    @property
+    def python(self) -> Path:
+        """Its Python."""
+        return self.bin / ("python.exe" if os.name == "nt" else "python")
+
+
+def environments_folder(home: Path) -> Path:
+    """Where the environments of the data folder ``home`` are."""
+    return home / "environments"
+
+
+def build_requirements() -> Path:
+    """What builds the packages that have no wheel."""
+    return template("requirements", "build.txt")
+
+
+def codalab_recipe(python: str) -> Recipe:
+    """CodaLab on a Python.
+
+    Raises:
+        ConfigurationError: It can't be had on that Python.
+    """
+    if python not in _CODALAB_REQUIREMENTS:
+        raise ConfigurationError(
+            f"CodaLab {_CODALAB_VERSION} can't be installed on Python {python}.",
+            action=f"Choose one of {', '.join(_CODALAB_REQUIREMENTS)}.",
+        )
+    requirements = template("requirements", f"{_CODALAB_REQUIREMENTS[python]}.txt")
+    return Recipe("codalab", _CODALAB_VERSION, python, requirements)
+
+
+def tensorflow_recipe(version: str, python: str, *, faithful: bool, why: str) -> Recipe:
+    """A TensorFlow that a competition's profile names.
+
+    Raises:
+        ConfigurationError: cldc has no locked requirements for it.
+    """
+    requirements = template("requirements", f"tensorflow-{version}.txt")
+    if not requirements.is_file():
+        known = sorted(
+            path.stem.removeprefix("tensorflow-") for path in requirements.parent.glob("tensorflow-*.txt")
+        )
+        raise ConfigurationError(
+            f"cldc has no locked requirements for TensorFlow {version}.",
+            action=f"Name another in the profile's training.tensorflow: {', '.join(known)}.",
+        )
+    return Recipe("tensorflow", version, python, requirements, faithful, why)
+
+
+def write_marker(environment: Environment) -> str:
+    """What the marker of a ready environment says."""
+    return json.dumps(
+        {
+            "id": environment.id,
+            "path": str(environment.path),
+            "version": environment.version,
+            "python_version": environment.python_version,
+            "interpreter": str(environment.interpreter),
+            "made": environment.made,
+        },
+        indent=2,
+    )
+
+
+def read_marker(folder: Path, recipe: Recipe | None = None) -> Environment | None:
+    """The environment in a folder, or None where it is not ready, or its Python is gone, or the folder was moved."""
+    try:
+        marker = json.loads((folder / MARKER).read_text())
+        environment = Environment(
+            name=folder.name.rpartition("-")[0],
+            id=marker["id"],
+            path=folder,
+            version=marker["version"],
+            python_version=marker["python_version"],
+            interpreter=Path(marker["interpreter"]),
+            made=marker["made"],
+            faithful=recipe.faithful if recipe else True,
+            why=recipe.why if recipe else "",
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    # Scripts and configuration in an environment hold its absolute path, so it works in its own place only.
+    if marker["path"] != str(folder) or environment.id != folder.name or not environment.python.exists():
+        return None
+    return environment
