@@ -142,7 +142,7 @@ def _slurp(reader: _Reader, frames: list[_Frame], global_colours: int) -> None:
         else:
             raise DefectError("Wrong record type detected")
     if not frames:
-        raise DefectError("No image descriptor detected")
+        raise DefectError("No Image Descriptor detected")
 
 
 def _read_extension(reader: _Reader) -> bool:
@@ -190,9 +190,9 @@ def _check_colours(frames: list[_Frame]) -> None:
         pass
     if frame.pixels > _MOST_ODD_PIXELS:
         raise _TooMuchWorkError("a large frame with indices out of range")
-    shown = _shown_pixels(frame, *_size(frames))
-    if shown and max(shown) >= frame.colours:
-        raise _ColourError(f"found color index {max(shown)} outside of color map range {frame.colours}")
+    wrong = _shown_pixels(frame, *_size(frames)).translate(None, bytes(range(min(frame.colours, 256))))
+    if wrong:
+        raise _ColourError(f"found color index {wrong[0]} outside of color map range {frame.colours}")
 
 
 def _shown_pixels(frame: _Frame, width: int, height: int) -> bytes:
@@ -200,17 +200,13 @@ def _shown_pixels(frame: _Frame, width: int, height: int) -> bytes:
     pixels = decode_pixels(frame.data, frame.minimum, frame.pixels)
     rows = list(range(frame.height))
     if frame.interlaced:
-        rows = [
-            row
-            for start, step in ((0, 8), (4, 8), (2, 4), (1, 2))
-            for row in range(start, frame.height, step)
-        ]
+        passes = ((0, 8), (4, 8), (2, 4), (1, 2))
+        rows = [row for start, step in passes for row in range(start, frame.height, step)]
     columns = max(0, min(frame.width, width - frame.left))
-    return b"".join(
-        pixels[number * frame.width : number * frame.width + columns]
-        for number, row in enumerate(rows)
-        if frame.top + row < height
+    starts = sorted(
+        (row, number * frame.width) for number, row in enumerate(rows) if frame.top + row < height
     )
+    return b"".join(pixels[start : start + columns] for _, start in starts)
 
 
 def _size(frames: list[_Frame]) -> tuple[int, int]:

@@ -96,7 +96,7 @@ def _judge_strictly(content: bytes) -> Verdict | None:
     return Verdict(Readable.YES, Format.PNG, width, height, "", remarks)
 
 
-def _walk_strictly(  # noqa: PLR0911 - one way out for each doubt
+def _walk_strictly(  # noqa: PLR0911, PLR0912 - one way out for each doubt
     content: bytes, colour: int
 ) -> tuple[bytes, dict[bytes, int], int] | None:
     """The joined IDATs, where each noted chunk lies, and the end; None for anything that is not plainly right."""

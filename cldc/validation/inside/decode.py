@@ -1,12 +1,14 @@
 """Runs inside the TensorFlow environment: decodes files as the training script does, and tells how it went.
 
-Paths come NUL-separated on standard input; for each, one line of JSON goes to standard output as soon as it is known:
-``{"readable": true, "height": 20, "width": 26, "error": ""}``. The first line of all names the version of TensorFlow.
-If the process dies, the file whose answer is missing killed it; whoever started it can go on behind that file.
+A path comes in as one line of JSON, a string; for each, one line goes out as soon as it is known:
+``{"readable": true, "height": 20, "width": 26, "error": "", "sha256": "..."}``; readable is null where the file itself
+can't be read. The first line out names the version of TensorFlow. If this process dies, the file whose answer is
+missing killed it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -27,27 +29,27 @@ def decode(tf: Any, content: bytes) -> dict[str, Any]:
     return {"readable": True, "height": int(height), "width": int(width), "error": ""}
 
 
+def answer(tf: Any, path: str) -> dict[str, Any]:
+    """The verdict on a file, with the hash of what was read."""
+    try:
+        with open(os.fsencode(path), "rb") as file:
+            content = file.read()
+    except OSError as error:
+        return {"readable": None, "height": None, "width": None, "error": str(error), "sha256": ""}
+    return dict(decode(tf, content), sha256=hashlib.sha256(content).hexdigest())
+
+
 def main() -> None:
     """Answers until standard input ends."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(
         sys.stderr.fileno(), sys.stdout.fileno()
     )  # whatever TensorFlow prints must not mix with the answers
-    paths = sys.stdin.buffer.read().split(b"\0")
-    import tensorflow as tf
+    import tensorflow as tf  # type: ignore[import-untyped,unused-ignore]
 
     print(json.dumps({"tensorflow": tf.__version__}), file=answers, flush=True)
-    for path in paths:
-        if not path:
-            continue
-        try:
-            with open(path, "rb") as file:
-                content = file.read()
-        except OSError as error:
-            answer = {"readable": None, "height": None, "width": None, "error": str(error)}
-        else:
-            answer = decode(tf, content)
-        print(json.dumps(answer), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(answer(tf, json.loads(line))), file=answers, flush=True)
 
 
 if __name__ == "__main__":
