@@ -95,8 +95,8 @@ class Environment:
 
 
 def environments_folder(home: Path) -> Path:
-    """Where the environments of the data folder ``home`` are."""
-    return home / "environments"
+    """Where the environments of the data folder ``home`` are, links followed: an environment knows its own place."""
+    return (home / "environments").resolve()
 
 
 def build_requirements() -> Path:

@@ -144,6 +144,8 @@ def _collections(python: str, home: Path) -> Iterator[tuple[Path, str]]:
         yield root, f"cpython-{python}.*"
     yield chosen("MISE_DATA_DIR", ".local", "share", "mise") / "installs" / "python", f"{python}.*"
     yield chosen("ASDF_DATA_DIR", ".asdf") / "installs" / "python", f"{python}.*"
+    if runners := os.environ.get("RUNNER_TOOL_CACHE"):  # GitHub's; actions/setup-python puts them there
+        yield Path(runners, "Python"), f"{python}.*/*"
     conda = os.environ.get("CONDA_EXE")
     roots = [Path(conda).parent.parent] if conda else []
     for root in (
