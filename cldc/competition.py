@@ -80,11 +80,13 @@ class SubmissionForm:
         supersedes: Which of an account's tagged bundles the daemon scores: the newest of each ``name``, or
             only the newest of the ``account``.
         description: Form of the description, with {name}, {institution} and {link}.
+        usual_wait: How long the organisers usually take from tag to score, in words; None where nobody knows.
     """
 
     tag: str
     supersedes: Literal["name", "account"]
     description: str
+    usual_wait: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,8 +49,10 @@ def plain(blocks: Iterable[Block]) -> str:
 def _plain_lines(block: Block) -> list[str]:
     if isinstance(block, Line):
         return [block.text]
-    rows = [list(block.headers), *(list(row) for row in block.rows)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(block.headers))]
+    rows = [list(row) for row in block.rows]
+    if any(block.headers):
+        rows.insert(0, list(block.headers))
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(len(block.headers))]
     aligned = [
         "  ".join(
             cell.rjust(width) if header in block.numbers else cell.ljust(width)
@@ -75,9 +77,12 @@ def drawn(block: Block) -> RenderableType:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         header_style="bold",
+        show_header=any(block.headers),
     )
     for header in block.headers:
-        table.add_column(Text(header), justify="right" if header in block.numbers else "left", overflow="fold")
+        table.add_column(
+            Text(header), justify="right" if header in block.numbers else "left", overflow="fold"
+        )
     for row in block.rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -96,6 +96,7 @@ class Submission:
             bundles behind it.
         links: Addresses of these on the server, by what they are.
         quota: Where the account stands after it.
+        usual_wait: How long the organisers usually take to score it, if that is known.
         form: Address of the form to be filled out after a first submission, if there is one.
     """
 
@@ -112,4 +113,5 @@ class Submission:
     bundle: str
     links: dict[str, str]
     quota: Quota
+    usual_wait: str | None
     form: str | None

@@ -141,6 +141,7 @@ def _submission(work: Work, again: bool) -> Submission:
         bundle=made["predictions"],
         links=links,
         quota=standing(work.competition, work.rest, work.ledger, plan.account),
+        usual_wait=work.competition.submission.usual_wait,
         form=work.competition.form,
     )
 
