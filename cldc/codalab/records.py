@@ -14,6 +14,7 @@ NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.\-]*")
 FINAL_STATES = frozenset({"ready", "failed", "killed"})
 READ, ALL = 1, 2
 _PUBLIC = "public"
+_DEEPEST = 100
 
 
 def check_uuid(uuid: str) -> str:
@@ -288,15 +289,17 @@ def user(resource: Resource) -> User:
     )
 
 
-def entry(fields: Fields) -> Entry:
-    """A file or folder from ``contents/info``.
+def entry(fields: Fields, depth: int = 0) -> Entry:
+    """A file or folder from ``contents/info``; ``depth`` is how far down it is.
 
     Raises:
         CodaLabError: As `bundle`.
     """
+    if depth > _DEEPEST:
+        raise unusable("folders in it are nested too deep")
     return Entry(
         name=fields.text("name", ""),
         type=fields.text("type"),
         size=fields.whole("size", 0),
-        contents=tuple(entry(inner) for inner in fields.objects("contents")),
+        contents=tuple(entry(inner, depth + 1) for inner in fields.objects("contents")),
     )

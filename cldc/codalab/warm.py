@@ -41,6 +41,10 @@ def _no_progress(_done: int, _total: int | None) -> None:
     return
 
 
+class _NeverStarted(Exception):
+    """The process was gone before it took the command up."""
+
+
 class WarmCl:
     """One `cl` process as one account of one server.
 
@@ -141,13 +145,23 @@ class WarmCl:
             EnvironmentFailed: The client itself does not start.
         """
         with self._lock:
-            self.created = ()
-            self._wait_until_ready()
-            self._number += 1
-            reply = self._converse(
-                json.dumps({"id": self._number, "argv": argv}), argv[0], progress, timeout_seconds
-            )
+            try:
+                reply = self._ask(argv, progress, timeout_seconds)
+            except _NeverStarted:
+                # It died while it was idle, which no command has to suffer from.
+                try:
+                    reply = self._ask(argv, progress, timeout_seconds)
+                except _NeverStarted as error:
+                    raise _broken("it ends as soon as it is asked something") from error
         return self._judged(reply, f"cl {argv[0]}")
+
+    def _ask(self, argv: tuple[str, ...], progress: Progress, timeout_seconds: float) -> Fields:
+        self.created = ()
+        self._wait_until_ready()
+        self._number += 1
+        return self._converse(
+            json.dumps({"id": self._number, "argv": argv}), argv[0], progress, timeout_seconds
+        )
 
     def _wait_until_ready(self) -> None:
         self.start()
@@ -169,6 +183,7 @@ class WarmCl:
         child = self._child
         if child is None:
             raise RuntimeError("not started")
+        taken_up = False
         try:
             child.send(line)
             while True:
@@ -178,6 +193,7 @@ class WarmCl:
                 event = message.text("event", "")
                 if not event:
                     return message
+                taken_up = True
                 if event == "created":
                     self.created += (message.text("uuid"),)
                 elif event == "progress":
@@ -185,6 +201,8 @@ class WarmCl:
         except (ProcessFailed, ValueError) as error:
             self.close()
             slow = isinstance(error, process.ProcessTimeout)
+            if not taken_up and not slow:
+                raise _NeverStarted from error
             reason = f"nothing came for {timeout_seconds:.0f} s" if slow else "CodaLab's client ended"
             raise self._interrupted(name, reason) from error
         except BaseException:

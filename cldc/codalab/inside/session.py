@@ -7,6 +7,7 @@ Protocol, JSON lines over the original standard input and output:
 
     here:   {"ready": "1.7.5", "python": "3.9.18"}
     there:  {"id": 1, "argv": ["new", "name"]}
+    here:   {"id": 1, "event": "started"}                                           until here nothing can have been done
     here:   {"id": 1, "event": "created", "kind": "bundles", "uuid": "0x..."}       as soon as the server has made one
     here:   {"id": 1, "event": "progress", "done": 65536, "total": 1048576}         while it uploads, in bytes
     here:   {"id": 1, "code": 0, "stdout": "...", "stderr": "...", "error": null}
@@ -159,6 +160,7 @@ class Session:
     def answer(self, request: Json) -> Json:
         """Run one command and tell how it ended."""
         self._id, self._created = request["id"], False
+        self._tell({"event": "started"})
         reply = self._run(request["argv"])
         # A token that the server has forgotten is never renewed by `cl` itself. Nothing was made yet: do it again.
         error = reply["error"]

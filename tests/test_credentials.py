@@ -1,0 +1,203 @@
+"""Where credentials come from, and that passwords go nowhere else."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import keyring
+import keyring.backend
+import keyring.errors
+import pytest
+from keyring.backends import fail
+
+from cldc import credentials
+from cldc.credentials import Credentials
+from cldc.errors import CredentialsError
+
+SERVER = "https://codalab.example"
+CANARY = "password-canary"
+
+
+class Memory(keyring.backend.KeyringBackend):
+    """A keyring that forgets when it ends."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.kept[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        if (service, username) not in self.kept:
+            raise keyring.errors.PasswordDeleteError("not there")
+        del self.kept[service, username]
+
+
+class Broken(Memory):
+    """A keyring whose service is gone."""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        raise OSError("no D-Bus here")
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise OSError("no D-Bus here")
+
+
+class Forgetful(Memory):
+    """A keyring that takes everything and keeps nothing."""
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        return
+
+
+class Notes:
+    """An observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
+        return
+
+    def advance(self, done: float, detail: str = "") -> None:
+        return
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, backend: keyring.backend.KeyringBackend) -> None:
+    monkeypatch.setattr(keyring.core, "_keyring_backend", backend)
+
+
+@pytest.fixture(autouse=True)
+def memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Memory:
+    monkeypatch.setenv("CLDC_HOME", str(tmp_path))
+    for name in ("CODALAB_USERNAME", "CODALAB_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    backend = Memory()
+    use(monkeypatch, backend)
+    return backend
+
+
+def environment(monkeypatch: pytest.MonkeyPatch, username: str | None, password: str | None) -> None:
+    for name, value in (("CODALAB_USERNAME", username), ("CODALAB_PASSWORD", password)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+
+
+def test_the_environment_comes_before_the_keyring_before_the_fallback_before_the_prompt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fallback(_server: str, username: str | None) -> Credentials | None:
+        return None if username else Credentials("s", "p", "sandbox")
+
+    def prompt(_server: str, suggested: str | None) -> tuple[str, str]:
+        return suggested or "typed", "p"
+
+    assert credentials.find(SERVER, prompt=prompt) == Credentials("typed", "p", "prompt")
+    assert credentials.find(SERVER, prompt=prompt, fallback=fallback).source == "sandbox"
+    assert credentials.find(SERVER, username="carol", prompt=prompt, fallback=fallback).username == "carol"
+    credentials.store(SERVER, Credentials("bob", CANARY, "prompt"))
+    found = credentials.find(SERVER, prompt=prompt, fallback=fallback)
+    assert found == Credentials("bob", CANARY, "keyring")
+    environment(monkeypatch, "alice", "p")
+    assert credentials.find(SERVER, prompt=prompt, fallback=fallback) == Credentials(
+        "alice", "p", "environment"
+    )
+    assert credentials.find(SERVER, username="bob").source == "keyring"
+    with pytest.raises(CredentialsError, match="no credentials for dave"):
+        credentials.find(SERVER, username="dave")
+
+
+def test_without_a_terminal_it_says_what_to_do() -> None:
+    with pytest.raises(CredentialsError, match=r"codalab\.example") as raised:
+        credentials.find(SERVER)
+    assert "CODALAB_PASSWORD" in raised.value.action
+
+
+def test_a_name_alone_in_the_environment_picks_the_account(
+    monkeypatch: pytest.MonkeyPatch, memory: Memory
+) -> None:
+    credentials.store(SERVER, Credentials("alice", "a", "prompt"))
+    credentials.store(SERVER, Credentials("bob", "b", "prompt"))
+    assert credentials.find(SERVER).username == "bob"
+    environment(monkeypatch, "alice", None)
+    assert credentials.find(SERVER) == Credentials("alice", "a", "keyring")
+
+
+def test_a_password_without_a_name_is_passed_by_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment(monkeypatch, None, CANARY)
+    notes = Notes()
+    with pytest.raises(CredentialsError):
+        credentials.find(SERVER, observer=notes)
+    assert len(notes.texts) == 1
+    assert CANARY not in notes.texts[0]
+
+
+def test_accounts_are_remembered_by_server_and_forgotten(memory: Memory) -> None:
+    credentials.store(SERVER, Credentials("alice", "a", "prompt"))
+    credentials.store(SERVER, Credentials("bob", "b", "prompt"))
+    credentials.store("http://127.0.0.1:1", Credentials("carol", "c", "prompt"))
+    assert credentials.known(SERVER) == ("bob", "alice")
+    assert credentials.default_account(SERVER) == "bob"
+    del memory.kept[f"cldc {SERVER}", "alice"]  # with the keyring's own program
+    assert credentials.forget(SERVER) == ("bob", "alice")
+    assert credentials.known(SERVER) == ()
+    assert list(memory.kept.values()) == ["c"]
+    assert credentials.forget(SERVER, "bob") == ()
+
+
+def test_a_keyring_that_is_broken_is_passed_by_for_reading_and_told_for_storing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
+    use(monkeypatch, Broken())
+    notes = Notes()
+    found = credentials.find(SERVER, prompt=lambda _server, name: (name or "", "p"), observer=notes)
+    assert found == Credentials("alice", "p", "prompt")
+    assert "no D-Bus" in notes.texts[0]
+    with pytest.raises(CredentialsError, match="no D-Bus") as raised:
+        credentials.store(SERVER, found)
+    assert "CODALAB_USERNAME" in raised.value.action
+    with pytest.raises(CredentialsError, match="does not give up"):
+        credentials.forget(SERVER)
+
+
+def test_a_keyring_that_keeps_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Forgetful())
+    with pytest.raises(CredentialsError, match="does not keep"):
+        credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
+    assert credentials.known(SERVER) == ()
+
+
+def test_no_keyring_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, fail.Keyring())  # type: ignore[no-untyped-call]
+    with pytest.raises(CredentialsError, match="no working keyring"):
+        credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
+
+
+def test_passwords_stay_out_of_reprs_and_files(tmp_path: Path) -> None:
+    account = Credentials("alice", CANARY, "prompt")
+    assert CANARY not in f"{account} {account!r} {[account]}"
+    credentials.store(SERVER, account)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert all(CANARY not in path.read_text() for path in files)
+    if os.name != "nt":
+        assert {stat.S_IMODE((tmp_path / "accounts.json").stat().st_mode)} == {0o600}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"https://codalab.example": 3}', "\ud800"])
+def test_a_spoilt_list_of_accounts_costs_no_more_than_a_name(tmp_path: Path, content: str) -> None:
+    (tmp_path / "accounts.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    assert credentials.known(SERVER) == ()
+    credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
+    assert credentials.known(SERVER) == ("alice",)
