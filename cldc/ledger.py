@@ -134,8 +134,10 @@ class Ledger:
     def records(self) -> tuple[Record, ...]:
         """Every submission ever meant, oldest first."""
         with self._errors():
-            rows = self._database.execute("SELECT * FROM submission ORDER BY created, id").fetchall()
-        return tuple(Record(*row[:10], datetime.fromisoformat(row[10])) for row in rows)
+            cursor = self._database.execute("SELECT * FROM submission ORDER BY created, id")
+            names = [column[0] for column in cursor.description]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor]
+        return tuple(Record(**{**row, "created": datetime.fromisoformat(row["created"])}) for row in rows)
 
     def begin(self, submission: str, step: str, *, now: datetime | None = None) -> None:
         """Write down that a step starts; what it left at an earlier try is forgotten."""

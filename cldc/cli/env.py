@@ -1,0 +1,52 @@
+"""`cldc env list` and `cldc env remove`."""
+
+from __future__ import annotations
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.options import command
+
+
+@click.group()
+def env() -> None:
+    """List or remove the isolated environments.
+
+    CodaLab and TensorFlow each live in an environment of their own, made on first use in the data folder.
+    """
+
+
+@env.command("list")
+@command()
+def list_(app: App) -> None:
+    """List the environments that are there."""
+    from cldc.environments import list_environments
+    from cldc.render.blocks import Line, Table
+
+    found = list_environments(app.home)
+    rows = [(e.name, e.version, e.python_version, e.made[:16].replace("T", " "), str(e.path)) for e in found]
+    blocks = (
+        [Table(("name", "version", "Python", "made", "folder"), rows)]
+        if rows
+        else [Line("There are none yet.")]
+    )
+    app.output.show({"environments": found}, blocks)
+
+
+def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from cldc.environments import list_environments
+    from cldc.files import data_folder
+
+    return [e.name for e in list_environments(data_folder()) if e.name.startswith(incomplete)]
+
+
+@env.command()
+@click.argument("name", shell_complete=_complete)
+@command(competition=False)
+def remove(app: App, name: str) -> None:
+    """Remove an environment by name or kind; it is made again when it is needed."""
+    from cldc.environments import remove_environment
+    from cldc.render.blocks import Line
+
+    gone = remove_environment(app.home, name)
+    app.output.show({"removed": gone}, [Line(f"Removed {path}.", "good") for path in gone])
