@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import Dataset, assemble, survey
+from cldc.dataset import Dataset, assemble, read_entry, survey
 from cldc.progress import SILENT, Observer
-from cldc.validation import images, names, structure
+from cldc.validation import content, images, names, structure
+from cldc.validation.alike import same_drawings
 from cldc.validation.inspection import Inspection, Settle, inspect, settle_unsure
 from cldc.validation.model import Finding, Rule, Severity, Subject, ValidationReport
 
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 # Every rule there is, in the order in which findings of one severity are told.
-RULES: tuple[Rule, ...] = (*structure.RULES, *images.RULES, *names.RULES)
+RULES: tuple[Rule, ...] = (*structure.RULES, *images.RULES, *content.RULES, *names.RULES)
 _ORDER = tuple(Severity)
 
 
@@ -35,6 +36,7 @@ def validate(
     *,
     name: str | None = None,
     settle: Settle | None = None,
+    label_book: Path | None = None,
 ) -> ValidationReport:
     """Check ``folder`` against every rule.
 
@@ -44,6 +46,7 @@ def validate(
         observer: Told of images as they are read.
         name: The dataset's name where it is not to be made from the folder's.
         settle: Asks the real TensorFlow where `judge` is unsure; without it such images get a warning.
+        label_book: The label book's folder, with one folder a class, where it is at hand.
 
     Raises:
         InvalidDataset: ``folder`` is no folder. Whatever is wrong in a folder is a finding instead.
@@ -54,7 +57,27 @@ def validate(
     taken, inspections = inspect(listing, observer)
     if settle is not None:
         settle_unsure(listing.root, taken, inspections, settle, observer)
-    return report_on(Subject(assemble(listing, taken), competition, inspections))
+    features = {sha: found.features for sha, found in inspections.items() if found.features}
+    return report_on(
+        Subject(
+            dataset=assemble(listing, taken),
+            competition=competition,
+            inspections=inspections,
+            label_book=_label_book(label_book, competition) if label_book else {},
+            pairs=same_drawings(features),
+        )
+    )
+
+
+def _label_book(folder: Path, competition: Competition) -> dict[str, tuple[str, ...]]:
+    """Paths in the label book by their contents' SHA-256."""
+    listing = survey(folder.parent, splits=(folder.name,), extensions=competition.dataset.extensions)
+    known: dict[str, tuple[str, ...]] = {}
+    for entry in listing.entries:
+        image = read_entry(listing.root, entry, keep=False).image
+        if image.sha256:
+            known[image.sha256] = (*known.get(image.sha256, ()), image.path)
+    return known
 
 
 def report_on(subject: Subject) -> ValidationReport:

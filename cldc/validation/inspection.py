@@ -9,6 +9,7 @@ from pathlib import Path
 from cldc.dataset import Image, Listing, Read, read_entry
 from cldc.progress import Observer
 from cldc.validation.decoding import Readable, Verdict, judge
+from cldc.validation.features import Features, features_of
 
 # Asks the real TensorFlow about contents; for each SHA-256 the path of a file with it.
 Settle = Callable[[Mapping[str, Path]], Mapping[str, Verdict]]
@@ -17,9 +18,10 @@ _TOLD_EVERY = 200
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a content shows, whatever files have it."""
+    """What a content shows, whatever files have it; ``features`` are None where no picture can be had of it."""
 
     verdict: Verdict
+    features: Features | None = None
 
 
 def inspect(listing: Listing, observer: Observer) -> tuple[tuple[Image, ...], dict[str, Inspection]]:
@@ -43,7 +45,13 @@ def _inspection(read: Read) -> Inspection:
         reason = f"it is {read.image.size / 1e6:,.0f} MB large, too large to be checked without TensorFlow"
         return Inspection(Verdict(Readable.UNSURE, None, reason=reason))
     try:
-        return Inspection(judge(read.content))
+        verdict = judge(read.content)
+        seen = (
+            features_of(read.content, verdict.width, verdict.height)
+            if verdict.readable != Readable.NO
+            else None
+        )
+        return Inspection(verdict, seen)
     except Exception as error:  # whatever a file holds, it must not end the check of all others
         return Inspection(Verdict(Readable.UNSURE, None, reason=f"checking it failed ({error!r})"))
 
@@ -62,4 +70,4 @@ def settle_unsure(
     observer.start(f"Asking TensorFlow about {len(unsure)} of the images")
     files = {image.sha256: root / image.path for image in images if image.sha256 in unsure}
     for sha, verdict in settle(files).items():
-        inspections[sha] = Inspection(verdict)
+        inspections[sha] = Inspection(verdict, inspections[sha].features)

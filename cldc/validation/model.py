@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cldc.errors import InvalidDataset
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
-    from cldc.dataset import Dataset
+    from cldc.dataset import Dataset, Image
+    from cldc.validation.alike import Pair
     from cldc.validation.inspection import Inspection
 
 
@@ -58,7 +61,7 @@ class Hit:
     fixable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subject:
     """What rules look at.
 
@@ -67,12 +70,28 @@ class Subject:
         competition: Whose rules apply.
         inspections: For each image's SHA-256, what its content shows; unreadable files have none.
         label_book: For each SHA-256 in the label book, the paths there; empty where none was given.
+        pairs: Contents that show the same drawing.
     """
 
     dataset: Dataset
     competition: Competition
     inspections: Mapping[str, Inspection]
     label_book: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pairs: tuple[Pair, ...] = ()
+
+    @cached_property
+    def by_content(self) -> dict[str, list[Image]]:
+        """For each SHA-256, the images that have it."""
+        images: dict[str, list[Image]] = defaultdict(list)
+        for image in self.dataset.images:
+            if image.sha256:
+                images[image.sha256].append(image)
+        return images
+
+    @cached_property
+    def tally(self) -> Counter[tuple[str, str]]:
+        """How many images each split and class has."""
+        return Counter((image.split, image.label) for image in self.dataset.images)
 
 
 Check = Callable[[Subject], Iterable[Hit]]

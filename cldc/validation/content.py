@@ -1,0 +1,341 @@
+"""Rules about what the images show: duplicates, conflicts, blank and outsized ones, balance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+
+from cldc.dataset import Image
+from cldc.validation.alike import PRECISION, Evidence, Pair, joined
+from cldc.validation.features import MAX_PIXELS
+from cldc.validation.model import Hit, Rule, Severity, Subject, rule
+from cldc.validation.words import number
+
+_DATA = "good practice; measured on the 2021 competition's starting dataset"
+_BLANK_SHARE = 0.001
+_OUTSIZED = 4
+_UNBALANCED = 3
+_SMALL_SPLIT = 0.05
+
+
+@rule(
+    "identical-two-labels",
+    title="No image is there under two labels",
+    severity=Severity.WARNING,
+    why="One of the labels is wrong, and the model is taught both.",
+    source=_DATA,
+)
+def identical_two_labels(subject: Subject) -> Iterator[Hit]:
+    """Files of one content in folders of different classes."""
+    for images in _identical(subject):
+        labels = _labels(images)
+        if len(labels) > 1:
+            yield Hit(
+                message=f"The same file is labelled {' and '.join(labels)}.",
+                consequence="The script trains on, or checks against, a wrong label.",
+                remedy="Keep the one with the right label.",
+                paths=_paths(images),
+            )
+
+
+@rule(
+    "identical-across-splits",
+    title="No image is in two splits",
+    severity=Severity.WARNING,
+    why="The best weights are chosen by the validation accuracy; images that were trained on make it look better.",
+    source=_DATA,
+)
+def identical_across_splits(subject: Subject) -> Iterator[Hit]:
+    """Files of one content and label in more than one split."""
+    for images in _identical(subject):
+        splits = sorted({image.split for image in images})
+        if len(splits) > 1 and len(_labels(images)) == 1:
+            yield Hit(
+                message=f"The same file is in {' and '.join(splits)}.",
+                consequence="The script checks the model on an image that it was trained on.",
+                remedy="Keep it in one split only.",
+                paths=_paths(images),
+            )
+
+
+@rule(
+    "identical-in-class",
+    title="No image is there twice",
+    severity=Severity.NOTE,
+    why="A copy weighs an image double and takes a place under the limit.",
+    source=_DATA,
+)
+def identical_in_class(subject: Subject) -> Iterator[Hit]:
+    """Files of one content, split and label."""
+    for images in _identical(subject):
+        if len({(image.split, image.label) for image in images}) == 1:
+            yield Hit(
+                message=f"The same file is there {len(images)} times.",
+                consequence=f"The script counts it {len(images)} times.",
+                remedy="Keep one, unless it is to weigh more.",
+                paths=_paths(images),
+            )
+
+
+@rule(
+    "in-label-book",
+    title="No image is in the label book",
+    severity=Severity.WARNING,
+    why="The label book is the sample test set; an image trained on says nothing as a test.",
+    source=_DATA,
+)
+def in_label_book(subject: Subject) -> Iterator[Hit]:
+    """Files whose content is in the label book."""
+    for image in subject.dataset.images:
+        if image.sha256 and image.sha256 in subject.label_book:
+            known = subject.label_book[image.sha256]
+            yield Hit(
+                message=f"{image.path} is in the label book, as {known[0]}.",
+                consequence="The accuracy on the label book comes out better than it is.",
+                remedy="Remove it from the dataset.",
+                paths=(image.path,),
+            )
+
+
+@rule(
+    "drawing-two-labels",
+    title="No drawing is there under two labels",
+    severity=Severity.WARNING,
+    why="The same drawing, cut, padded or saved differently, is a duplicate that other checks do not see. Under "
+    "two labels one of them is wrong.",
+    source=_DATA,
+)
+def drawing_two_labels(subject: Subject) -> Iterator[Hit]:
+    """Different files that show the same drawing in folders of different classes."""
+    for images, links in _drawings(subject):
+        labels = _labels(images)
+        if len(labels) > 1:
+            yield Hit(
+                message=f"The same drawing is labelled {' and '.join(labels)}: {_because(links)}.",
+                consequence="The script trains on, or checks against, a wrong label.",
+                remedy="Look at them and keep the right label.",
+                paths=_paths(images),
+            )
+
+
+@rule(
+    "drawing-across-splits",
+    title="No drawing is in two splits",
+    severity=Severity.WARNING,
+    why="A drawing that was trained on says little in validation, though it was cut or padded differently.",
+    source=_DATA,
+)
+def drawing_across_splits(subject: Subject) -> Iterator[Hit]:
+    """Different files that show the same drawing in more than one split."""
+    for images, links in _drawings(subject):
+        splits = sorted({image.split for image in images})
+        if len(splits) > 1 and len(_labels(images)) == 1:
+            yield Hit(
+                message=f"The same drawing is in {' and '.join(splits)}: {_because(links)}.",
+                consequence="The script checks the model on a drawing that it was trained on.",
+                remedy="Keep it in one split only.",
+                paths=_paths(images),
+            )
+
+
+@rule(
+    "drawing-in-class",
+    title="Drawings that are there several times",
+    severity=Severity.NOTE,
+    why="Variants of a drawing may be wanted; here they are told, so that none is there by mistake.",
+    source=_DATA,
+)
+def drawing_in_class(subject: Subject) -> Iterator[Hit]:
+    """Different files that show the same drawing in one class of one split."""
+    for images, links in _drawings(subject):
+        if len({(image.split, image.label) for image in images}) == 1:
+            yield Hit(
+                message=f"{len(images)} files show the same drawing: {_because(links)}.",
+                consequence="The script takes them as different images.",
+                remedy="Nothing needs to be done if these variants are meant.",
+                paths=_paths(images),
+            )
+
+
+@rule(
+    "blank-image",
+    title="No image is blank",
+    severity=Severity.WARNING,
+    why="An image without ink teaches that nothing looks like its class.",
+    source=_DATA,
+)
+def blank_image(subject: Subject) -> Iterator[Hit]:
+    """Images of one shade, or nearly."""
+    for image in subject.dataset.images:
+        found = subject.inspections.get(image.sha256)
+        seen = found.features if found else None
+        if seen and seen.ink_pixels < max(_BLANK_SHARE * seen.width * seen.height, 4):
+            how = (
+                "blank" if not seen.ink_pixels else f"nearly blank: {number(seen.ink_pixels, 'pixel')} of ink"
+            )
+            yield Hit(
+                message=f"{image.path} is {how}.",
+                consequence=f"The script trains on it as {image.label!r}.",
+                remedy="Remove it, or put the right image there.",
+                paths=(image.path,),
+            )
+
+
+@rule(
+    "outsized-image",
+    title="Images are of like size",
+    severity=Severity.WARNING,
+    why="The script scales every image to the same few pixels; on a sheet of many drawings nothing of them is left.",
+    source=_DATA,
+)
+def outsized_image(subject: Subject) -> Iterator[Hit]:
+    """Images much larger than most of the dataset."""
+    sizes = _sizes(subject)
+    if not sizes:
+        return
+    usual = median(max(size) for _, size in sizes)
+    height, width = subject.competition.dataset.image_size
+    for image, size in sizes:
+        if max(size) > _OUTSIZED * usual or size[0] * size[1] > MAX_PIXELS:
+            yield Hit(
+                message=f"{image.path} is {size[0]:,} x {size[1]:,} pixels; most are about {usual:,.0f}.",
+                consequence=f"The script scales it to {width} x {height} pixels, as it does all others.",
+                remedy="Cut it to the one drawing that it should show.",
+                paths=(image.path,),
+            )
+
+
+@rule(
+    "small-image",
+    title="Images are no smaller than what the script makes of them",
+    severity=Severity.NOTE,
+    why="A smaller image is scaled up, and can't hold more than its own pixels.",
+    source=_DATA,
+)
+def small_image(subject: Subject) -> Iterator[Hit]:
+    """Images smaller than the script's own size."""
+    height, width = subject.competition.dataset.image_size
+    paths = tuple(image.path for image, size in _sizes(subject) if size[0] < width or size[1] < height)
+    if paths:
+        yield Hit(
+            message=f"Images smaller than {width} x {height} pixels.",
+            consequence="The script scales them up.",
+            remedy="Nothing needs to be done if they are meant to be so small.",
+            paths=paths,
+        )
+
+
+@rule(
+    "class-balance",
+    title="Classes are of like size",
+    severity=Severity.WARNING,
+    why="A model prefers the classes that it saw most.",
+    source=_DATA,
+)
+def class_balance(subject: Subject) -> Iterator[Hit]:
+    """A split in which one class has several times the images of another."""
+    for split in subject.competition.dataset.splits:
+        counts = {
+            label: subject.tally.get((split, label), 0) for label in subject.competition.dataset.classes
+        }
+        most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+        if counts[least] and counts[most] > _UNBALANCED * counts[least]:
+            yield Hit(
+                message=f"In {split}, class {most} has {counts[most]:,} images and class {least} "
+                f"{counts[least]:,}.",
+                consequence="The script does not weigh classes: rare ones are learnt, or count, less.",
+                remedy=f"Add images of class {least}, or take away some of class {most}.",
+                paths=(f"{split}/{least}", f"{split}/{most}"),
+            )
+
+
+@rule(
+    "split-ratio",
+    title="Splits are of sensible size",
+    severity=Severity.WARNING,
+    why="Too few validation images choose the best weights by chance; those in validation are not learnt from.",
+    source=_DATA,
+)
+def split_ratio(subject: Subject) -> Iterator[Hit]:
+    """A later split that is tiny, or larger than the training split."""
+    first, *rest = subject.competition.dataset.splits
+    sizes = {
+        split: sum(count for (of, _), count in subject.tally.items() if of == split)
+        for split in (first, *rest)
+    }
+    for split in rest:
+        if not sizes[first] or not sizes[split]:
+            continue
+        share = sizes[split] / (sizes[first] + sizes[split])
+        if share < _SMALL_SPLIT or share > 0.5:
+            yield Hit(
+                message=f"{split} has {sizes[split]:,} images and {first} {sizes[first]:,}: {share:.0%} in {split}.",
+                consequence="The script learns from one and chooses the best weights by the other.",
+                remedy="Move images between them until a tenth to a third validates.",
+                paths=(first, split),
+            )
+
+
+def _identical(subject: Subject) -> Iterator[list[Image]]:
+    """Images that share their content with others."""
+    for images in subject.by_content.values():
+        if len(images) > 1:
+            yield images
+
+
+def _drawings(subject: Subject) -> Iterator[tuple[list[Image], list[Pair]]]:
+    """Images of different content that show one drawing, in the order of their paths."""
+    groups = []
+    for contents, links in joined(subject.pairs):
+        images = [image for sha in contents for image in subject.by_content.get(sha, ())]
+        groups.append((sorted(images, key=lambda image: image.path), links))
+    yield from sorted(groups, key=lambda group: group[0][0].path)
+
+
+def _because(links: list[Pair]) -> str:
+    """The evidence of a group, as good as its weakest link, and how often it was right where that was measured."""
+    weakest = max(links, key=lambda link: (list(Evidence).index(link.evidence), -link.measure))
+    share = min(link.measure for link in links if link.evidence == weakest.evidence)
+    most = max(link.measure for link in links if link.evidence == weakest.evidence)
+    right, measured = PRECISION[weakest.evidence]
+    text = {
+        Evidence.INK: "cut to its ink, it is the same pixel for pixel",
+        Evidence.ROWS: f"they share {share:.0%} of the rows of ink that were compared",
+        Evidence.SHAPE: f"cut to the ink, their blocks differ by {most:.0%} on average",
+    }[weakest.evidence]
+    return f"{text} (right in {right} of {measured} pairs where this was measured)"
+
+
+def _sizes(subject: Subject) -> list[tuple[Image, tuple[int, int]]]:
+    found = []
+    for image in subject.dataset.images:
+        inspection = subject.inspections.get(image.sha256)
+        if inspection and inspection.verdict.width and inspection.verdict.height:
+            found.append((image, (inspection.verdict.width, inspection.verdict.height)))
+    return found
+
+
+def _labels(images: list[Image]) -> list[str]:
+    return sorted({image.label for image in images})
+
+
+def _paths(images: list[Image]) -> tuple[str, ...]:
+    return tuple(image.path for image in images)
+
+
+# Rules whose findings are about what images show, for which a reader wants to see them.
+RULES: tuple[Rule, ...] = (
+    drawing_two_labels,
+    identical_two_labels,
+    in_label_book,
+    identical_across_splits,
+    drawing_across_splits,
+    blank_image,
+    outsized_image,
+    class_balance,
+    split_ratio,
+    identical_in_class,
+    drawing_in_class,
+    small_image,
+)
+__all__ = ["RULES"]

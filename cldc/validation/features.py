@@ -1,0 +1,159 @@
+"""What a picture shows, in a few numbers by which the same drawing is known again.
+
+A drawing that was cut or padded differently has other bytes, other pixels and, since its place and scale in
+the frame changed, other perceptual hashes. What stays is the ink: so the picture is cut to its ink first, and
+rows of ink are compared as they are.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain, repeat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Larger pictures are not turned into pixels: a bomb would cost memory, and no drawing is that large.
+MAX_PIXELS = 4_000_000
+_SHAPE = (16, 16)
+# What is nearer to the background than this share of the blackest ink is no ink.
+_INK_SHARE = 0.4
+# Any picture with haze has some of these shades; looking for all would cost more than it tells.
+_FAINT = tuple(bytes((shade,)) for shade in (2, 5, 9, 14, 20, 28))
+# One row in four is remembered.
+_UNSAMPLED = 3
+_MAX_ROWS = 64
+_MIN_ROW_PIXELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """A picture's features; the last six are empty or 0 where there is no ink.
+
+    Attributes:
+        width: Pixels.
+        height: Pixels.
+        ink_pixels: How much ink there is, in pixels of full contrast.
+        ink_box: Width and height in pixels of the part that holds all ink.
+        ink: Hash of that part: equal for the same drawing with other margins.
+        blocks: That part scaled to 16 x 16 pixels, a byte each, 0 for no ink.
+        shape: Which of these 256 are inkier than their mean, as bits.
+        rows: Sampled hashes of four rows of ink on end: shared by pictures that show a part of the same
+            drawing, pixel for pixel.
+    """
+
+    width: int
+    height: int
+    ink_pixels: int
+    ink_box: tuple[int, int] = (0, 0)
+    ink: str = ""
+    blocks: bytes = b""
+    shape: int = 0
+    rows: tuple[int, ...] = ()
+
+
+def features_of(content: bytes, width: int | None, height: int | None) -> Features | None:
+    """Features of an image file; None where Pillow can't load it or it is larger than `MAX_PIXELS`."""
+    if not width or not height or width * height > MAX_PIXELS:
+        return None
+    image = _load(content)
+    return None if image is None else _features(image)
+
+
+def _load(content: bytes) -> Image | None:
+    """The picture as grey values, without its transparency, as TensorFlow would take it."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image: Image.Image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "GIF", "BMP"))
+            if image.size[0] * image.size[1] > MAX_PIXELS:
+                return None
+            image.load()
+            return _grey(image)
+    except Exception:  # Pillow raises all sorts of things on odd files; then there are no features
+        return None
+
+
+def _grey(image: Image) -> Image:
+    from PIL import Image
+
+    if image.mode == "L":
+        return image
+    if image.mode.startswith("I;16"):
+        upper = image.tobytes()[1 - image.mode.endswith("B") :: 2]
+        return Image.frombytes("L", image.size, upper)
+    return (image if image.mode in ("1", "RGB") else image.convert("RGB")).convert("L")
+
+
+def _features(image: Image) -> Features:
+    from PIL.Image import Resampling
+
+    ink = _ink(image)
+    box = ink.getbbox()
+    if box is None:
+        return Features(*image.size, ink_pixels=0)
+    cut, pixels = _without_haze(ink.crop(box))
+    blocks = cut.resize(_SHAPE, Resampling.BOX).tobytes()
+    mean = sum(blocks) / len(blocks)
+    digest = sha256(blocks + repr((cut.size, zlib.crc32(pixels))).encode()).hexdigest()
+    above = 256 - int(mean) - 1
+    return Features(
+        *image.size,
+        ink_pixels=max(round(mean / 255 * len(pixels)), 1),
+        ink_box=cut.size,
+        ink=digest[:32],
+        blocks=blocks,
+        shape=int(blocks.translate(b"0" * (256 - above) + b"1" * above), 2),
+        rows=_rows(pixels, cut.width),
+    )
+
+
+def _without_haze(cut: Image) -> tuple[Image, bytes]:
+    """Ink and its bytes without the faint pixels that noise, blur and JPEG put around it."""
+    pixels = cut.tobytes()
+    if not any(faint in pixels for faint in _FAINT):
+        return cut, pixels
+    least = _INK_SHARE * cut.getextrema()[1]  # type: ignore[operator]
+    clear = cut.point([v if v >= least else 0 for v in range(256)])
+    clear = clear.crop(clear.getbbox() or (0, 0, *clear.size))
+    return clear, clear.tobytes()
+
+
+def _ink(image: Image) -> Image:
+    """The picture with its background 0. A flat background is known by its corners."""
+    from PIL import ImageChops
+
+    right, low = image.width - 1, image.height - 1
+    corners = {image.getpixel(xy) for xy in ((0, 0), (right, 0), (0, low), (right, low))}
+    if corners == {255}:
+        return ImageChops.invert(image)
+    if corners == {0}:
+        return image
+    counts = image.histogram()
+    background = counts.index(max(counts))
+    shades = [shade for shade, count in enumerate(counts) if count]
+    least = _INK_SHARE * max(abs(shade - background) for shade in shades)
+    return image.point(
+        [abs(v - background) if abs(v - background) >= max(least, 1) else 0 for v in range(256)]
+    )
+
+
+def _rows(pixels: bytes, width: int) -> tuple[int, ...]:
+    whole = chain.from_iterable(struct.iter_unpack(f"{width}s", pixels))
+    rows = list(map(bytes.strip, whole, repeat(b"\0")))
+    hashes = list(map(zlib.crc32, rows))
+    # Sampled by content, so that the same rows are taken of two pictures wherever they lie in them.
+    found = {
+        (a * 3 + b * 5 + c * 7 + d * 11) & 0xFFFFFFFF
+        for row, a, b, c, d in zip(rows, hashes, hashes[1:], hashes[2:], hashes[3:], strict=False)
+        if not a & _UNSAMPLED and len(row) >= _MIN_ROW_PIXELS
+    }
+    return tuple(sorted(found)[:_MAX_ROWS])
