@@ -116,6 +116,6 @@ def warnings_of(run: Run, predictions: tuple[int, ...], competition: Competition
     history, epochs = run.output.history, competition.training.epochs
     if diverged := [epoch.number for epoch in history if not math.isfinite(epoch.loss + epoch.val_loss)]:
         said.append(f"The loss was no number from epoch {diverged[0]} on; the best epoch before it was kept.")
-    if history and predictions and len(history) != epochs:
-        said.append(f"The script trained {len(history)} epochs; the competition's trains {epochs}.")
+    if history and predictions and run.output.epoch != epochs:
+        said.append(f"The script trained {run.output.epoch} epochs; the competition's trains {epochs}.")
     return tuple(said)

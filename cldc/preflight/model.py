@@ -157,8 +157,8 @@ class PreflightResult:
     @property
     def complete(self) -> bool:
         """Whether it trained as long as the profile says, so that `submit` may rest on it."""
-        told = bool(self.history)  # a script that prints no epochs is taken at its word
-        return not self.quick and (not told or len(self.history) >= self.fingerprint.epochs)
+        # A script that prints no epochs is taken at its word.
+        return not self.quick and (not self.history or self.history[-1].number >= self.fingerprint.epochs)
 
 
 def to_json(result: PreflightResult) -> str:

@@ -120,7 +120,7 @@ def fingerprint(
         environment=environment.id,
         python=environment.python_version,
         platform=f"{platform.system()} {platform.machine()}",
-        device=device(),
+        device=device(environment),
         threads=threads(),
         seed=int(seed[1]) if seed else None,
     )
@@ -133,10 +133,14 @@ def threads() -> int:
     return os.cpu_count() or 1
 
 
-def device() -> Literal["cpu", "gpu"]:
-    """Whether a GPU can be seen; what TensorFlow found in the end stands in the result."""
+def device(environment: Environment) -> Literal["cpu", "gpu"]:
+    """Whether the training will find a GPU, as far as can be told without loading TensorFlow.
+
+    What TensorFlow did find stands in the result's probe.
+    """
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return "gpu" if not hidden and any(Path("/dev").glob("nvidia[0-9]*")) else "cpu"
+    blind = any(environment.path.glob("lib/python*/site-packages/tensorflow_cpu-*.dist-info"))
+    return "gpu" if not hidden and not blind and any(Path("/dev").glob("nvidia[0-9]*")) else "cpu"
 
 
 def _require_faithful(script: Script, environment: Environment, competition: Competition) -> None:

@@ -89,8 +89,7 @@ def remember_script(home: Path, competition: Competition, content: bytes) -> Rem
     kept = private_folder(home / "scripts" / competition.name)
     sha256 = hash_bytes(content)
     path = kept / f"{sha256}.py"
-    if not path.is_file():
-        replace_atomically(path, content)
+    replace_atomically(path, content)  # again even if it is there: someone may have touched it
     previous = _point(kept, sha256)
     return RememberedScript(Script(path, sha256, "competition"), previous)
 
@@ -121,7 +120,8 @@ def remember_label_book(home: Path, competition: Competition, fetched: Path) -> 
     book = read_label_book(fetched, competition)
     kept = private_folder(home / "label_books" / competition.name)
     place = kept / book.hash
-    if not place.is_dir():
+    if not _is(place, book.hash, competition):
+        remove_tree(place)
         with temporary_folder(".new-", kept) as draft, storage_errors(kept):
             for label in book.folders:
                 (draft / label).mkdir()
@@ -139,14 +139,15 @@ def remembered_label_book(home: Path, competition: Competition) -> LabelBook | N
     pointed = _pointed(kept)
     if not pointed:
         return None
+    # Trusted only as long as it is what was downloaded.
+    return read_label_book(kept / pointed, competition) if _is(kept / pointed, pointed, competition) else None
+
+
+def _is(place: Path, expected: str, competition: Competition) -> bool:
     try:
-        book = read_label_book(kept / pointed, competition)
+        return read_label_book(place, competition).hash == expected
     except InvalidDataset:
-        return None
-    if book.hash == pointed:
-        return book
-    remove_tree(kept / pointed)  # damaged: the next download puts it back
-    return None
+        return False
 
 
 def read_label_book(folder: Path, competition: Competition) -> LabelBook:
