@@ -20,7 +20,7 @@ def cases(seed: int, count: int, seeds: tuple[bytes, ...] = ()) -> Iterator[tupl
     for number in range(count):
         name = f"{seed}-{number}"
         rng = random.Random(name)
-        if seeds and rng.random() < 0.1:
+        if rng.random() < 0.1 and seeds:
             kind, content = "seed", rng.choice(seeds)
         else:
             kind = rng.choices(kinds, _WEIGHTS)[0]
@@ -28,7 +28,7 @@ def cases(seed: int, count: int, seeds: tuple[bytes, ...] = ()) -> Iterator[tupl
         yield f"{kind}-{name}", _blur(rng, content, kind)
 
 
-def _blur(rng: random.Random, content: bytes, kind: str) -> bytes:
+def _blur(rng: random.Random, content: bytes, kind: str) -> bytes:  # noqa: PLR0911 - one way out for each fault
     """What happens to files of any kind: cuts, flipped bits, garbage behind, two in one."""
     chance = rng.random() * (0.5 if kind == "seed" else 1)
     if chance < 0.05:

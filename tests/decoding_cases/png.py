@@ -76,8 +76,10 @@ def draw_png(rng: random.Random) -> bytes:
 def _draw_image(rng: random.Random) -> _Image:
     colour = rng.choice((0, 0, 2, 3, 4, 6))
     large = rng.random() < 0.04
-    side = (lambda: rng.randrange(60, 200)) if large else (lambda: rng.choice((1, 2, 3, 4, 5, 8, 9, 17, 33)))
-    return _Image(side(), side(), rng.choice(_DEPTHS[colour]), colour, rng.random() < 0.3)
+    width, height = (
+        rng.randrange(60, 200) if large else rng.choice((1, 2, 3, 4, 5, 8, 9, 17, 33)) for _ in range(2)
+    )
+    return _Image(width, height, rng.choice(_DEPTHS[colour]), colour, rng.random() < 0.3)
 
 
 def _ihdr(image: _Image) -> bytes:
@@ -128,7 +130,9 @@ def _spoil_rows(rng: random.Random, rows: list[bytearray]) -> bytes:
     return raw if fault == 0 else raw[rng.randrange(len(raw) or 1) :]
 
 
-def _spoil_stream(rng: random.Random, stream: bytes, raw: bytes) -> bytes:
+def _spoil_stream(  # noqa: PLR0911 - one way out for each fault
+    rng: random.Random, stream: bytes, raw: bytes
+) -> bytes:
     fault = rng.randrange(12)
     if fault == 0:
         return stream[:-4] + rng.randbytes(4)

@@ -6,14 +6,16 @@ Every frame has to decode, though only the first is used; its colour map has to 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cldc.validation.decoding.gif_lzw import DefectError, OddCodeError, decode_pixels, highest_index
 from cldc.validation.decoding.verdict import Format, Readable, Remark, Verdict
 
 _MOST_PIXELS = 1 << 28
 _MOST_ODD_PIXELS = 1 << 22
-_MOST_DATA = 1 << 22
+_MOST_CODES = 12_000_000
+"""As many of the shortest codes as the data could hold; each takes about 0.3 microseconds."""
+
 _MOST_BLOCKS = 500_000
 
 _READ_FAILED = "Failed to read from given file"
@@ -50,6 +52,8 @@ class _Frame:
     minimum: int
     data: bytes
     transparent: bool
+    highest: int | None = None
+    """The highest colour index; None where only `decode_pixels` can tell."""
 
     @property
     def pixels(self) -> int:
@@ -124,21 +128,20 @@ def _open(reader: _Reader) -> tuple[int, tuple[int, int]]:
 def _slurp(reader: _Reader, frames: list[_Frame], global_colours: int) -> None:
     """`DGifSlurp`: every record up to the trailer."""
     transparent = False
-    data = pixels = 0
+    codes = pixels = 0
     while (kind := reader.byte()) != 0x3B:
         if kind == 0x21:
             transparent |= _read_extension(reader)
         elif kind == 0x2C:
             frame = _read_frame(reader, global_colours, transparent=transparent)
             transparent = False
-            data += len(frame.data)
+            codes += len(frame.data) * 8 // (frame.minimum + 1)
+            if codes > _MOST_CODES:
+                raise _TooMuchWorkError(f"more than {_MOST_CODES} codes")
+            frames.append(_check_codes(frame))
             pixels += frame.pixels
-            if data > _MOST_DATA:
-                raise _TooMuchWorkError(f"more than {_MOST_DATA} bytes of codes")
             if pixels > _MOST_PIXELS:
                 raise _TooMuchWorkError(f"more than {_MOST_PIXELS} pixels")
-            _check_codes(frame)
-            frames.append(frame)
         else:
             raise DefectError("Wrong record type detected")
     if not frames:
@@ -169,13 +172,15 @@ def _read_frame(reader: _Reader, global_colours: int, *, transparent: bool) -> _
     return _Frame(left, top, width, height, bool(flags & 0x40), colours, minimum, data, transparent)
 
 
-def _check_codes(frame: _Frame) -> None:
+def _check_codes(frame: _Frame) -> _Frame:
+    """The frame with its highest index; raises DefectError where giflib can't decode it."""
     try:
-        highest_index(frame.data, frame.minimum, frame.pixels)
+        return replace(frame, highest=highest_index(frame.data, frame.minimum, frame.pixels))
     except OddCodeError:
         if frame.pixels > _MOST_ODD_PIXELS:
             raise _TooMuchWorkError("a large frame with codes out of order") from None
         decode_pixels(frame.data, frame.minimum, frame.pixels)
+        return frame
 
 
 def _check_colours(frames: list[_Frame]) -> None:
@@ -183,11 +188,8 @@ def _check_colours(frames: list[_Frame]) -> None:
     frame = frames[0]
     if not frame.colours:
         raise _ColourError("missing color map for frame 0")
-    try:
-        if highest_index(frame.data, frame.minimum, frame.pixels) < frame.colours:
-            return
-    except OddCodeError:
-        pass
+    if frame.highest is not None and frame.highest < frame.colours:
+        return
     if frame.pixels > _MOST_ODD_PIXELS:
         raise _TooMuchWorkError("a large frame with indices out of range")
     wrong = _shown_pixels(frame, *_size(frames)).translate(None, bytes(range(min(frame.colours, 256))))

@@ -60,31 +60,28 @@ def highest_index(data: bytes, minimum: int, pixels: int) -> int:
     Raises DefectError where giflib stops, OddCodeError where this short cut can't follow it.
     """
     clear = 1 << minimum
-    lengths = [1] * clear + [0] * (_MAX_CODE + 2 - clear)
-    firsts = list(range(_MAX_CODE + 2))
-    tops = list(range(_MAX_CODE + 2))
+    lengths = [1] * clear + [0, 0]
+    firsts = list(range(clear + 2))
+    tops = list(range(clear + 2))
     codes = _Codes(data, minimum)
-    following = clear + 2
     last = -1
     highest = 0
     for code in codes:
+        following = len(lengths)
         if code == clear:
             codes.reset()
-            following = clear + 2
+            for table in (lengths, firsts, tops):
+                del table[clear + 2 :]
             last = -1
             continue
-        if code > following or code == clear + 1 or (code == following and last < 0):
-            if code == clear + 1:
-                raise DefectError("Image EOF detected before image complete")
+        if code == clear + 1:
+            raise DefectError("Image EOF detected before image complete")
+        if code > following or (code == following and (last < 0 or following > _MAX_CODE)):
             raise OddCodeError
         if last >= 0 and following <= _MAX_CODE:
-            first = firsts[code] if code < following else firsts[last]
-            lengths[following] = lengths[last] + 1
-            firsts[following] = firsts[last]
-            tops[following] = max(tops[last], first)
-            following += 1
-        elif code == following:  # the table is full
-            raise OddCodeError
+            lengths.append(lengths[last] + 1)
+            firsts.append(firsts[last])
+            tops.append(max(tops[last], firsts[code]))
         highest = max(highest, tops[code])
         pixels -= lengths[code]
         if pixels <= 0:

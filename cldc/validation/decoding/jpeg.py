@@ -7,9 +7,9 @@ decide. TensorFlow notices a premature end while a scan is read, but not while i
 from __future__ import annotations
 
 from cldc.validation.decoding.exif import is_turned
-from cldc.validation.decoding.jpeg_input import Input, RefusedError, SuspendedError
+from cldc.validation.decoding.jpeg_input import Input, RefusedError, SuspendedError, TooMuchWorkError
 from cldc.validation.decoding.jpeg_markers import EOI, Frame, HuffmanTable, MarkerReader, Scan, Tables
-from cldc.validation.decoding.jpeg_scan import TooMuchWorkError, skip_scan
+from cldc.validation.decoding.jpeg_scan import skip_scan
 from cldc.validation.decoding.jpeg_standard import STANDARD_AC, STANDARD_DC
 from cldc.validation.decoding.verdict import Format, Readable, Remark, Verdict
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 _MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
+_MOST_MARKERS = 1_000_000
 
 
 class RefusedError(Exception):
@@ -19,6 +20,10 @@ class SuspendedError(Exception):
     """The input ends inside something libjpeg would read again from its start."""
 
 
+class TooMuchWorkError(Exception):
+    """Only TensorFlow can tell; the text says why."""
+
+
 class Input:
     """A position in the file and the point up to which everything is consumed."""
 
@@ -26,6 +31,7 @@ class Input:
         self.content = content
         self.position = 0
         self._consumed = 0
+        self._markers = 0
 
     def byte(self) -> int:
         """`INPUT_BYTE`."""
@@ -68,6 +74,9 @@ class Input:
             if self.content.endswith(b"\xff") and self.position < len(self.content):
                 raise SuspendedError
             raise RefusedError("the file ends before its end marker")
+        self._markers += 1
+        if self._markers > _MOST_MARKERS:
+            raise TooMuchWorkError(f"more than {_MOST_MARKERS} markers")
         self.position = found.end()
         self.sync()
         return self.content[found.end() - 1]

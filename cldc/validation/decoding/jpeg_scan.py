@@ -7,14 +7,10 @@ restart markers decide which marker ends a scan; `skip_scan` counts them off as 
 from __future__ import annotations
 
 from cldc.validation.decoding.jpeg_entropy import reaches_the_end
-from cldc.validation.decoding.jpeg_input import SuspendedError
+from cldc.validation.decoding.jpeg_input import SuspendedError, TooMuchWorkError
 from cldc.validation.decoding.jpeg_markers import RST0, Frame, HuffmanTable, MarkerReader, Scan
 
 _LONGEST_SEGMENT = 1 << 19
-
-
-class TooMuchWorkError(Exception):
-    """Only TensorFlow can tell; the text says why."""
 
 
 def count_units(frame: Frame, scan: Scan) -> int:

@@ -1,0 +1,146 @@
+"""Verdicts on images without TensorFlow at hand: known answers, hostile input, and what is remarked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import struct
+import time
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cldc.validation.decoding import Format, Readable, Remark, judge
+from tests.decoding_cases import cases
+from tests.decoding_cases.png import SIGNATURE
+from tests.folders import png
+
+_MAGICS = (SIGNATURE, b"\xff\xd8\xff", b"GIF89a", b"BM", b"")
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """A PNG chunk with the right checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def ihdr(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
+    """Signature and IHDR."""
+    return SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+
+
+def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
+    """What Pillow writes."""
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def test_known_verdicts() -> None:
+    folder = (
+        Path(os.environ.get("CLDC_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")) / "odd-images"
+    )
+    if not folder.is_dir():
+        pytest.skip(f"no {folder} (set CLDC_TEST_DATA)")
+    with (folder / "verdicts.tsv").open(newline="") as table:
+        for row in csv.DictReader(table, delimiter="\t"):
+            verdict = judge((folder / row["file"]).read_bytes())
+            if row["tensorflow"] == "ok":
+                expected = (Readable.YES, int(row["width"]), int(row["height"]), "")
+                assert (verdict.readable, verdict.width, verdict.height, verdict.reason) == expected, row
+            else:
+                assert verdict.readable is Readable.NO, row
+                assert row["error"] in verdict.reason, row
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(_MAGICS), st.binary(max_size=2000))
+def test_never_raises_on_noise(magic: bytes, noise: bytes) -> None:
+    judge(magic + noise)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32), st.binary(max_size=8), st.integers(0, 4000), st.integers(0, 4000))
+def test_never_raises_on_what_was_an_image(seed: int, noise: bytes, start: int, end: int) -> None:
+    ((_, content),) = cases(seed, 1)
+    judge(content[:start] + noise + content[min(start, end) :])
+
+
+_BOMB = zlib.compress(bytes(1 << 26), 9)
+_HOSTILE = {
+    "rows without end": ihdr(4, 4) + chunk(b"IDAT", _BOMB * 1) + chunk(b"IEND", b""),
+    "a large picture of few bytes": ihdr(20_000, 20_000) + chunk(b"IDAT", _BOMB) + chunk(b"IEND", b""),
+    "as many rows as can be": ihdr(1, 1_000_000) + chunk(b"IDAT", zlib.compress(bytes(2_000_000)))
+    + chunk(b"IEND", b""),
+    "chunks without end": ihdr(4, 4) + chunk(b"abCd", b"") * 300_000,
+    "text that explodes": ihdr(4, 4) + chunk(b"zTXt", b"a\0\0" + _BOMB) + png()[33:],
+    "a frame of 65,535 pixels square": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0) + bytes(6)
+    + struct.pack("<cHHHHBB", b",", 0, 0, 65535, 65535, 0, 2) + (b"\xff" + b"\x44" * 255) * 400 + b"\0;",
+    "frames without end": b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6)
+    + (struct.pack("<cHHHHBB", b",", 0, 0, 1, 1, 0, 2) + b"\x02\x44\x01\0") * 30_000,
+    "fill bytes without end": b"\xff\xd8" + b"\xff" * 10_000_000,
+    "fill bytes and zeros": b"\xff\xd8" + b"\xff\0" * 5_000_000,
+    "markers without end": b"\xff\xd8" + b"\xff\xd0" * 1_000_000,
+    "a BMP of two lines": b"BM" + bytes(8) + struct.pack("<IIiiHH", 54, 40, 2**31 - 1, -(2**31), 1, 24) + bytes(24),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", _HOSTILE.values(), ids=_HOSTILE.keys())
+def test_hostile_input_costs_little(content: bytes) -> None:
+    began = time.process_time()
+    judge(content)
+    assert time.process_time() - began < 10
+    if content.count(b"abCd") + content.count(b",") + content.count(b"\xd0") > 20_000:
+        return  # tracing every small object takes minutes
+    tracemalloc.start()
+    try:
+        judge(content)
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_quick_and_careful_path_agree_on_sound_files() -> None:
+    content = png(3, width=30, height=20)
+    verdict = judge(content)
+    assert (verdict.readable, verdict.format, verdict.width, verdict.height) == (
+        Readable.YES,
+        Format.PNG,
+        30,
+        20,
+    )
+    assert not verdict.remarks
+    unknown = content[:33] + chunk(b"abCd", b"not known to the quick path") + content[33:]
+    assert judge(unknown) == verdict
+
+
+@pytest.mark.parametrize(
+    ("content", "remark"),
+    [
+        (saved(Image.new("RGBA", (4, 4)), "PNG"), Remark.ALPHA_DROPPED),
+        (saved(Image.new("I;16", (4, 4)), "PNG"), Remark.SIXTEEN_BIT),
+        (saved(Image.new("P", (4, 4)), "PNG", transparency=0), Remark.ALPHA_DROPPED),
+        (saved(Image.new("L", (4, 4)), "PNG", icc_profile=b"x" * 200), Remark.COLOUR_PROFILE),
+        (saved(Image.new("L", (4, 4)), "PNG") + b"more", Remark.TRAILING_BYTES),
+        (saved(Image.new("L", (4, 4)), "BMP"), None),
+        (saved(Image.new("P", (4, 4)), "BMP"), Remark.RAW_PALETTE),
+        (saved(Image.new("CMYK", (4, 4)), "JPEG"), Remark.CMYK),
+        (saved(Image.new("L", (4, 4)), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0"),
+         Remark.ORIENTATION_IGNORED),
+        (saved(Image.new("L", (4, 4)), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\1\0\0"), None),
+        (saved(Image.new("L", (4, 4)), "JPEG") + b"more", Remark.TRAILING_BYTES),
+        (saved(Image.new("L", (4, 4)), "GIF", save_all=True, append_images=[Image.new("L", (4, 4), 9)]),
+         Remark.ANIMATION),
+        (saved(Image.new("P", (4, 4)), "GIF", transparency=0), Remark.TRANSPARENT_GIF),
+    ],
+)  # fmt: skip
+def test_remarks(content: bytes, remark: Remark | None) -> None:
+    verdict = judge(content)
+    assert verdict.readable is Readable.YES
+    assert verdict.remarks == ((remark,) if remark else ())
+    assert remark is None or remark.text.endswith(".")
