@@ -82,7 +82,9 @@ def _bug(error: Exception) -> int:
         name = f"bug-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.log"
         path = private_folder(data_folder() / "logs") / name
         replace_atomically(path, text)
-        _say(f"This is a bug in cldc: {type(error).__name__}. Its log is {path}; please report it with that file.")
+        _say(
+            f"This is a bug in cldc: {type(error).__name__}. Its log is {path}; please report it with that file."
+        )
     except CldcError:
         _say(f"This is a bug in cldc, and its log can't be written:\n{text}")
     return BUG

@@ -104,7 +104,9 @@ def _tagged(note: str) -> str:
 def _ranked(rows: list[Row]) -> tuple[Row, ...]:
     from dataclasses import replace
 
-    shown = sorted((r for r in rows if r.name and r.score is not None), key=lambda r: (-(r.score or 0), r.created))
+    shown = sorted(
+        (r for r in rows if r.name and r.score is not None), key=lambda r: (-(r.score or 0), r.created)
+    )
     hidden = sorted((r for r in rows if not r.name or r.score is None), key=lambda r: r.created)
     scores = [r.score for r in shown]
     return tuple(replace(r, rank=scores.index(r.score) + 1) for r in shown) + tuple(hidden)
