@@ -173,6 +173,17 @@ def _remove_password(server: str, username: str) -> None:
         ) from error
 
 
+def keyring_name() -> str | None:
+    """The keyring that keeps passwords on this machine, or None where there is none."""
+    import keyring
+    from keyring.backends import fail
+
+    backend = keyring.get_keyring()
+    return (
+        None if isinstance(backend, fail.Keyring) else f"{type(backend).__module__}.{type(backend).__name__}"
+    )
+
+
 def known(server: str) -> tuple[str, ...]:
     """The accounts that were stored for the server, the default one first."""
     return tuple(_read_accounts().get(server, []))

@@ -145,18 +145,17 @@ def _environments(app: App, thorough: bool) -> Iterator[Ailment]:
 
 
 def _keyring() -> Ailment:
-    import keyring
-    from keyring.backends import fail
+    from cldc.credentials import keyring_name
 
-    backend = keyring.get_keyring()
-    if isinstance(backend, fail.Keyring):
+    name = keyring_name()
+    if name is None:
         return Ailment(
             "keyring",
             "note",
             "there is none",
             "Set CODALAB_USERNAME and CODALAB_PASSWORD where `cldc login` can't keep them.",
         )
-    return Ailment("keyring", "ok", f"{type(backend).__module__}.{type(backend).__name__}")
+    return Ailment("keyring", "ok", name)
 
 
 def _server(app: App) -> Iterator[Ailment]:

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldc.errors import ProcessFailed
-from cldc.files import PRIVATE_FILE, storage_errors
+from cldc.errors import ProcessFailed, StorageError
 from cldc.process.running import Argument, cannot_start, end_tree, first_report, start_guarded
 
 # psutil reckons a start from the time of boot, which moves by a moment when the clock is set.
@@ -37,8 +36,13 @@ def detach(
         StorageError: The log can't be written.
     """
     command = [os.fspath(argument) for argument in args]
-    with storage_errors(log):
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE)
+    try:
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise StorageError(
+            f"Can't write the log {log}: {error.strerror}.",
+            action="Make its folder writable, and its disk not full.",
+        ) from error
     with os.fdopen(descriptor, "ab") as output:
         pipes = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
         if os.name == "nt":
