@@ -1,0 +1,54 @@
+# Two commands do all the set-up on a machine with Python 3.11 or later:
+#   make demo   the whole way, on a CodaLab of this machine's own
+#   make test   lint, types, import contracts and all tests
+
+# The first Python that is new enough; PYTHON=... names another. (A pyenv shim of a version that is not active is there,
+# and fails, so each is run.)
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test venv lock lint unit
+
+help:
+	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
+
+demo: $(READY)
+	@$(BIN)/python scripts/demo.py
+
+test: lint
+	@$(BIN)/pytest
+
+# What takes seconds: everything that needs no real CodaLab and no real TensorFlow.
+unit: lint
+	@$(BIN)/pytest -m "not real"
+
+lint: $(READY)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+
+venv: $(READY)
+
+# Requirements are locked with hashes; the project itself is installed in place, from what is then there.
+$(READY): requirements/dev.txt pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "cldc needs Python 3.11 or later, and python3 is not: install one, or run 'make PYTHON=/path/to/python3.12 ...'." >&2; \
+		exit 1; \
+	fi
+	@rm -f $(READY)
+	@echo "Making .venv with $$("$(PYTHON)" --version) (once)"
+	@$(BIN)/python -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv --clear .venv || { \
+		echo "That Python has no venv module that works: on Debian and Ubuntu, 'apt install python3-venv'." >&2; \
+		exit 1; \
+	}
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+# All lock files anew, keeping the versions that still fit; UPGRADE=1 takes the newest.
+lock: $(READY)
+	@UPGRADE="$(UPGRADE)" scripts/lock
