@@ -6,11 +6,11 @@ decide. TensorFlow notices a premature end while a scan is read, but not while i
 
 from __future__ import annotations
 
-from cldc.validation.decoding.exif import is_turned
 from cldc.validation.decoding.jpeg_input import Input, RefusedError, SuspendedError, TooMuchWorkError
 from cldc.validation.decoding.jpeg_markers import EOI, Frame, HuffmanTable, MarkerReader, Scan, Tables
 from cldc.validation.decoding.jpeg_scan import skip_scan
 from cldc.validation.decoding.jpeg_standard import STANDARD_AC, STANDARD_DC
+from cldc.validation.decoding.metadata import is_srgb, is_turned
 from cldc.validation.decoding.verdict import Format, Readable, Remark, Verdict
 
 _LARGEST_DIMENSION = 65500
@@ -165,7 +165,7 @@ def _remarks(content: bytes, reader: MarkerReader, *, clean: bool) -> tuple[Rema
         body = content[start : start + max(0, length)]
         if marker == 0xE1 and body.startswith(b"Exif\0\0") and is_turned(body[6:]):
             remarks.append(Remark.ORIENTATION_IGNORED)
-        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0") and b"sRGB" not in body:
+        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0") and not is_srgb(body):
             remarks.append(Remark.COLOUR_PROFILE)
         elif marker == 0xE2 and body.startswith(b"MPF\0"):
             remarks.append(Remark.SEVERAL_PICTURES)

@@ -12,7 +12,7 @@ from typing import cast
 
 from zlib_ng import zlib_ng
 
-from cldc.validation.decoding.exif import is_turned
+from cldc.validation.decoding.metadata import is_srgb, is_turned
 from cldc.validation.decoding.png_careful import judge_carefully
 from cldc.validation.decoding.png_header import (
     DIMENSION_LIMIT,
@@ -44,6 +44,8 @@ _BYTE_ORDERS = (b"II", b"MM")
 
 _NOTED = frozenset({b"tRNS", b"gAMA", b"iCCP", b"eXIf", b"acTL"})
 """Chunks that make TensorFlow's picture differ from what people see."""
+
+_PROFILE_START = 8192
 
 _USUAL_GAMMA = range(45_000, 46_000)
 """1/2.2 in units of 1/100000, with the rounding found in the wild."""
@@ -166,7 +168,11 @@ def _remarks(
         remarks.append(Remark.ALPHA_DROPPED)
     if b"acTL" in noted:
         remarks.append(Remark.ANIMATION)
-    if b"iCCP" in noted or (b"gAMA" in noted and _gamma(content, noted[b"gAMA"]) not in _USUAL_GAMMA):
+    if b"iCCP" in noted:
+        odd_colours = not is_srgb(_profile(_body(content, noted[b"iCCP"])))
+    else:
+        odd_colours = b"gAMA" in noted and _gamma(content, noted[b"gAMA"]) not in _USUAL_GAMMA
+    if odd_colours:
         remarks.append(Remark.COLOUR_PROFILE)
     if b"eXIf" in noted and is_turned(_body(content, noted[b"eXIf"])):
         remarks.append(Remark.ORIENTATION_IGNORED)
@@ -182,3 +188,12 @@ def _body(content: bytes, position: int) -> bytes:
 
 def _gamma(content: bytes, position: int) -> int:
     return int.from_bytes(_body(content, position)[:4], "big")
+
+
+def _profile(body: bytes) -> bytes:
+    """The name and the start of the profile in an iCCP chunk."""
+    name, _, packed = body.partition(b"\0")
+    try:
+        return name + zlib.decompressobj().decompress(packed[1:], _PROFILE_START)
+    except zlib.error:
+        return name

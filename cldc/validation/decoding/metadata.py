@@ -1,4 +1,4 @@
-"""The one EXIF field that matters: whether the picture is meant to be turned when shown."""
+"""What TensorFlow ignores and people see: the EXIF orientation and colour profiles."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def is_turned(tiff: bytes) -> bool:
     except struct.error:  # cut short
         return False
     return False
+
+
+def is_srgb(profile: bytes) -> bool:
+    """Whether an ICC profile, or the start of one, describes sRGB, the colours that TensorFlow's users assume."""
+    return b"sRGB" in profile or b"s\0R\0G\0B" in profile

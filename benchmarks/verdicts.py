@@ -1,0 +1,169 @@
+"""Time of the verdict on every image against the time of decoding the same files with Pillow.
+
+    python benchmarks/verdicts.py [FOLDER] [--images 9992] [--rounds 5] [--result FILE]
+
+Without FOLDER, `cldc sample` draws the images. With it, its PNGs are copied until there are enough, each copy made
+different by a text chunk. All ways are measured in interleaved rounds in fresh processes, so that whatever else the machine
+does hits them alike; the median of each is compared with the median of Pillow on the same number of cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import statistics
+import struct
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from PIL import Image
+
+from cldc import competition
+from cldc.sample import draw
+from cldc.validation.decoding import Readable, judge
+
+WORKERS = (1, 2)
+
+
+def read(paths: Iterable[str]) -> None:
+    """Reads every byte."""
+    for path in paths:
+        Path(path).read_bytes()
+
+
+def pillow(paths: Iterable[str]) -> None:
+    """Decodes as Pillow does."""
+    for path in paths:
+        with Image.open(path) as image:
+            image.load()
+
+
+def verdicts(paths: Iterable[str]) -> None:
+    """Reads and judges."""
+    for path in paths:
+        verdict = judge(Path(path).read_bytes())
+        if verdict.readable is not Readable.YES:
+            raise SystemExit(f"{path}: {verdict}")
+
+
+def verdicts_and_hashes(paths: Iterable[str]) -> None:
+    """Reads, judges and hashes, as a validation does."""
+    for path in paths:
+        content = Path(path).read_bytes()
+        judge(content)
+        hashlib.sha256(content).hexdigest()
+
+
+WAYS: dict[str, Callable[[Iterable[str]], None]] = {
+    "Pillow: open and load": pillow,
+    "read only": read,
+    "read and judge": verdicts,
+    "read, judge, SHA-256": verdicts_and_hashes,
+}
+
+
+def timed(way: str, paths: list[str]) -> tuple[float, float]:
+    """Seconds by the clock and of the processor; imports are not counted."""
+    clock, processor = time.perf_counter(), time.process_time()
+    WAYS[way](paths)
+    return time.perf_counter() - clock, time.process_time() - processor
+
+
+def measure(way: str, paths: list[str], workers: int) -> tuple[float, float]:
+    """Seconds by the clock of the slowest of `workers` processes, and of the processor for all of them."""
+    shares = [paths[number::workers] for number in range(workers)]
+    with ProcessPoolExecutor(workers) as pool:
+        list(pool.map(timed, [way] * workers, [share[:20] for share in shares]))  # start-up and imports
+        spent = list(pool.map(timed, [way] * workers, shares))
+    return max(clock for clock, _ in spent), sum(processor for _, processor in spent)
+
+
+def sources(folder: Path | None, images: int, target: Path) -> list[str]:
+    """Files to measure, different from each other."""
+    if folder is None:
+        draw(target / "sample", competition.load(), images=images)
+        return sorted(str(path) for path in (target / "sample").rglob("*.png"))
+    found = sorted(path for path in folder.rglob("*.png") if not path.name.startswith("."))
+    paths = []
+    for number in range(images):
+        content = found[number % len(found)].read_bytes()
+        text = b"tEXtCopy\0" + str(number).encode()
+        extra = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+        path = target / f"{number}.png"
+        path.write_bytes(content[:33] + extra + content[33:])
+        paths.append(str(path))
+    return paths
+
+
+def machine() -> str:
+    """What it ran on."""
+    names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
+    name = names[0] if names else platform.processor()
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("pillow", "zlib-ng"))
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {libraries}"
+
+
+def _cpuinfo() -> list[str]:
+    try:
+        return Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+
+
+def table(times: dict[tuple[str, int], list[tuple[float, float]]]) -> list[str]:
+    """Markdown, one line a way."""
+    lines = [
+        "| way | cores | median s | ratio to Pillow | processor s | ratio to Pillow | lowest to highest ratio of a round |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (way, workers), spent in times.items():
+        base = times["Pillow: open and load", workers]
+        columns = []
+        for own, other in zip(zip(*spent, strict=True), zip(*base, strict=True), strict=True):
+            middle = statistics.median(own)
+            columns.append(f"{middle:.3f} | {middle / statistics.median(other):.3f}")
+        ratios = sorted(own[1] / other[1] for own, other in zip(spent, base, strict=True))
+        lines.append(f"| {way} | {workers} | {' | '.join(columns)} | {ratios[0]:.3f} to {ratios[-1]:.3f} |")
+    return lines
+
+
+def main() -> None:
+    """Measures, prints, and writes the result down."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--images", type=int, default=9992)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--result", type=Path, help="where the Markdown goes besides standard output")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as target:
+        paths = sources(asked.folder, asked.images, Path(target))
+        times: dict[tuple[str, int], list[tuple[float, float]]] = {(w, n): [] for n in WORKERS for w in WAYS}
+        for _ in range(asked.rounds):
+            for (way, workers), spent in times.items():
+                spent.append(measure(way, paths, workers))
+        size = sum(Path(path).stat().st_size for path in paths)
+    what = f"copies of the PNGs of {asked.folder.name}" if asked.folder else "images of `cldc sample`"
+    lines = [
+        "# The verdict on every image, against decoding it",
+        "",
+        f"{len(paths):,} {what}, {size / 1e6:.1f} MB, warm cache, {asked.rounds} interleaved rounds, "
+        f"{datetime.now(UTC):%Y-%m-%d}.",
+        f"{machine()}.",
+        "",
+        *table(times),
+    ]
+    print("\n".join(lines))
+    if asked.result:
+        asked.result.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
