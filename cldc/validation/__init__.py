@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import Dataset, assemble, read_entry, survey
+from cldc.dataset import Dataset, Image, Listing, assemble, read_entry, survey
 from cldc.progress import SILENT, Observer
 from cldc.validation import content, images, names, structure
 from cldc.validation.alike import same_drawings
-from cldc.validation.inspection import Inspection, Settle, inspect, settle_unsure
+from cldc.validation.decoding import Readable
+from cldc.validation.inspection import Inspection, Settle
 from cldc.validation.model import Finding, Rule, Severity, Subject, ValidationReport
+from cldc.validation.words import number
+from cldc.validation.workers import inspect_all
 
 __all__ = [
     "RULES",
@@ -54,9 +58,9 @@ def validate(
     """
     rules = competition.dataset
     listing = survey(folder, splits=rules.splits, extensions=rules.extensions, name=name)
-    taken, inspections = inspect(listing, observer)
+    taken, inspections = _inspect(listing, observer)
     if settle is not None:
-        settle_unsure(listing.root, taken, inspections, settle, observer)
+        _settle(listing.root, taken, inspections, settle, observer)
     features = {sha: found.features for sha, found in inspections.items() if found.features}
     return report_on(
         Subject(
@@ -67,6 +71,27 @@ def validate(
             pairs=same_drawings(features),
         )
     )
+
+
+def _inspect(listing: Listing, observer: Observer) -> tuple[list[Image], dict[str, Inspection]]:
+    """Images in the order of the listing, and for each content's SHA-256 what it shows."""
+    observer.start("Checking images", total=len(listing.entries), unit="images")
+    found = sorted(inspect_all(str(listing.root), listing.entries, observer), key=itemgetter(0))
+    inspections = {image.sha256: seen for _, (image, seen) in found if seen is not None}
+    return [image for _, (image, _) in found], inspections
+
+
+def _settle(
+    root: Path, images: list[Image], inspections: dict[str, Inspection], settle: Settle, observer: Observer
+) -> None:
+    """Replace unsure verdicts by TensorFlow's own, asked for all of them at once."""
+    unsure = {sha for sha, found in inspections.items() if found.verdict.readable == Readable.UNSURE}
+    if not unsure:
+        return
+    observer.start(f"Asking TensorFlow about {number(len(unsure), 'image')}")
+    files = {image.sha256: root / image.path for image in images if image.sha256 in unsure}
+    for sha, verdict in settle(files).items():
+        inspections[sha] = Inspection(verdict, inspections[sha].features)
 
 
 def _label_book(folder: Path, competition: Competition) -> dict[str, tuple[str, ...]]:

@@ -11,6 +11,7 @@ import io
 import struct
 import warnings
 import zlib
+from array import array
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain, repeat
@@ -26,8 +27,8 @@ _SHAPE = (16, 16)
 _INK_SHARE = 0.4
 # Any picture with haze has some of these shades; looking for all would cost more than it tells.
 _FAINT = tuple(bytes((shade,)) for shade in (2, 5, 9, 14, 20, 28))
-# One row in four is remembered.
-_UNSAMPLED = 3
+# One row in eight is remembered.
+_UNSAMPLED = 7
 _MAX_ROWS = 64
 _MIN_ROW_PIXELS = 8
 
@@ -44,8 +45,8 @@ class Features:
         ink: Hash of that part: equal for the same drawing with other margins.
         blocks: That part scaled to 16 x 16 pixels, a byte each, 0 for no ink.
         shape: Which of these 256 are inkier than their mean, as bits.
-        rows: Sampled hashes of four rows of ink on end: shared by pictures that show a part of the same
-            drawing, pixel for pixel.
+        rows: Sampled hashes of four rows of ink on end, four bytes each: shared by pictures that show a part
+            of the same drawing, pixel for pixel.
     """
 
     width: int
@@ -55,7 +56,12 @@ class Features:
     ink: str = ""
     blocks: bytes = b""
     shape: int = 0
-    rows: tuple[int, ...] = ()
+    rows: bytes = b""
+
+    @property
+    def row_hashes(self) -> memoryview[int]:
+        """`rows` as numbers."""
+        return memoryview(self.rows).cast("I")
 
 
 def features_of(content: bytes, width: int | None, height: int | None) -> Features | None:
@@ -146,7 +152,7 @@ def _ink(image: Image) -> Image:
     )
 
 
-def _rows(pixels: bytes, width: int) -> tuple[int, ...]:
+def _rows(pixels: bytes, width: int) -> bytes:
     whole = chain.from_iterable(struct.iter_unpack(f"{width}s", pixels))
     rows = list(map(bytes.strip, whole, repeat(b"\0")))
     hashes = list(map(zlib.crc32, rows))
@@ -156,4 +162,4 @@ def _rows(pixels: bytes, width: int) -> tuple[int, ...]:
         for row, a, b, c, d in zip(rows, hashes, hashes[1:], hashes[2:], hashes[3:], strict=False)
         if not a & _UNSAMPLED and len(row) >= _MIN_ROW_PIXELS
     }
-    return tuple(sorted(found)[:_MAX_ROWS])
+    return array("I", sorted(found)[:_MAX_ROWS]).tobytes()

@@ -1,19 +1,18 @@
-"""Read every file once: its hash, and what its content shows."""
+"""What one file's content shows, as a value that can be sent to another process or remembered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from cldc.dataset import Image, Listing, Read, read_entry
-from cldc.progress import Observer
-from cldc.validation.decoding import Readable, Verdict, judge
+from cldc.dataset import Entry, Image, read_entry
+from cldc.validation.decoding import Format, Readable, Remark, Verdict, judge
 from cldc.validation.features import Features, features_of
 
 # Asks the real TensorFlow about contents; for each SHA-256 the path of a file with it.
 Settle = Callable[[Mapping[str, Path]], Mapping[str, Verdict]]
-_TOLD_EVERY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,50 +23,64 @@ class Inspection:
     features: Features | None = None
 
 
-def inspect(listing: Listing, observer: Observer) -> tuple[tuple[Image, ...], dict[str, Inspection]]:
-    """Images of a walked folder in its order, and for each content's SHA-256 what it shows."""
-    images = []
-    inspections: dict[str, Inspection] = {}
-    observer.start("Checking images", total=len(listing.entries), unit="images")
-    for done, entry in enumerate(listing.entries, 1):
-        read = read_entry(listing.root, entry)
-        images.append(read.image)
-        if not read.image.trouble and read.image.sha256 not in inspections:
-            inspections[read.image.sha256] = _inspection(read)
-        if done % _TOLD_EVERY == 0:
-            observer.advance(done)
-    observer.advance(len(images))
-    return tuple(images), inspections
-
-
-def _inspection(read: Read) -> Inspection:
+def inspect_entry(root: str, entry: Entry) -> tuple[Image, Inspection | None]:
+    """Read a file once: its hash, TensorFlow's verdict and the picture's features; None where it can't be read."""
+    read = read_entry(root, entry)
+    if read.image.trouble:
+        return read.image, None
     if read.content is None:
         reason = f"it is {read.image.size / 1e6:,.0f} MB large, too large to be checked without TensorFlow"
-        return Inspection(Verdict(Readable.UNSURE, None, reason=reason))
+        return read.image, Inspection(Verdict(Readable.UNSURE, None, reason=reason))
+    return read.image, inspect_content(read.content)
+
+
+def inspect_content(content: bytes) -> Inspection:
+    """The verdict and features of a file's content; raises nothing."""
     try:
-        verdict = judge(read.content)
-        seen = (
-            features_of(read.content, verdict.width, verdict.height)
-            if verdict.readable != Readable.NO
-            else None
-        )
-        return Inspection(verdict, seen)
+        verdict = judge(content)
     except Exception as error:  # whatever a file holds, it must not end the check of all others
         return Inspection(Verdict(Readable.UNSURE, None, reason=f"checking it failed ({error!r})"))
+    if verdict.readable == Readable.NO:
+        return Inspection(verdict)
+    return Inspection(verdict, features_of(content, verdict.width, verdict.height))
 
 
-def settle_unsure(
-    root: Path,
-    images: tuple[Image, ...],
-    inspections: dict[str, Inspection],
-    settle: Settle,
-    observer: Observer,
-) -> None:
-    """Replace unsure verdicts by TensorFlow's own, asked for all of them at once."""
-    unsure = {sha for sha, found in inspections.items() if found.verdict.readable == Readable.UNSURE}
-    if not unsure:
-        return
-    observer.start(f"Asking TensorFlow about {len(unsure)} of the images")
-    files = {image.sha256: root / image.path for image in images if image.sha256 in unsure}
-    for sha, verdict in settle(files).items():
-        inspections[sha] = Inspection(verdict, inspections[sha].features)
+def pack(inspection: Inspection) -> tuple[Any, ...]:
+    """An inspection as a tuple of plain values."""
+    verdict = inspection.verdict
+    plain = (
+        verdict.readable.value,
+        verdict.format.value if verdict.format else None,
+        verdict.width,
+        verdict.height,
+        verdict.reason,
+        tuple(remark.value for remark in verdict.remarks),
+    )
+    seen = inspection.features
+    if seen is None:
+        return plain, None
+    # By hand, since dataclasses.astuple copies everything and takes longer than the inspection itself.
+    return plain, (
+        seen.width,
+        seen.height,
+        seen.ink_pixels,
+        seen.ink_box,
+        seen.ink,
+        seen.blocks,
+        seen.shape,
+        seen.rows,
+    )
+
+
+def unpack(packed: tuple[Any, ...]) -> Inspection:
+    """What `pack` made of an inspection, as it was."""
+    (readable, kind, width, height, reason, remarks), features = packed
+    verdict = Verdict(
+        Readable(readable),
+        kind and Format(kind),
+        width,
+        height,
+        reason,
+        tuple(Remark(remark) for remark in remarks),
+    )
+    return Inspection(verdict, features and Features(*features))
