@@ -205,6 +205,23 @@ def test_an_image_changed_since_it_was_validated_is_not_trained_on(
         )
 
 
+def test_a_dataset_called_as_the_label_book_would_mix_with_it(
+    tmp_path: Path, shapes: Competition, book: LabelBook
+) -> None:
+    dataset = validate(sample.draw(tmp_path / "Examples", shapes, images=8), shapes).dataset
+    root = tmp_path / "work"
+    root.mkdir()
+    with pytest.raises(InvalidDataset, match="can't be called Examples"):
+        fill(
+            root,
+            dataset=dataset,
+            label_book=book,
+            script=builtin_script(shapes),
+            competition=shapes,
+            observer=SILENT,
+        )
+
+
 # -------------------------------------------------------------------------------------- script and label book
 
 

@@ -67,10 +67,11 @@ def fill(
     """Copy what the script would read of dataset and label book, and the script, into the empty folder ``root``.
 
     Raises:
-        InvalidDataset: An image is not any more what was validated.
+        InvalidDataset: An image is not any more what was validated, or the dataset's name is taken in the run.
         StorageError: No room.
     """
     book = competition.bundles.label_book.name
+    _require_own_name(dataset.name, taken=(book, competition.bundles.script.name))
     folders = [
         f"{dataset.name}/{dataset.name}/{s.name}/{label}" for s in dataset.splits for label in s.folders
     ]
@@ -99,6 +100,15 @@ def fill(
         for name in {dataset.name, book}:
             _forbid_writing(root / name)
     return workspace
+
+
+def _require_own_name(name: str, *, taken: tuple[str, ...]) -> None:
+    """In the run, dataset, label book and script stand beside each other, here and on CodaLab."""
+    if name.casefold() in {other.casefold() for other in taken}:
+        raise InvalidDataset(
+            f"The dataset can't be called {name}: the run has another {name} beside it.",
+            action="Give its folder another name.",
+        )
 
 
 def _copy(root: Path, contents: list[_Content], observer: Observer) -> None:
