@@ -25,6 +25,7 @@ class Home:
         self.database = os.path.join(self.root, "codalab.sqlite")
         self.accounts = os.path.join(self.root, "accounts.json")
         self.accounts_seen = os.path.join(self.root, "accounts.seen")
+        self.sockets = os.path.join(self.root, "sockets.json")
         self.images = os.path.join(self.root, "images.json")
         self.ports = os.path.join(self.root, "ports.json")
         self.process = os.path.join(self.root, "server.json")

@@ -1,10 +1,12 @@
-"""CodaLab's model on a file of SQLite, and its messages to workers without waiting for the next poll."""
+"""CodaLab's model on a file of SQLite, and its messages to workers without sockets where there is but one process."""
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return"
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import queue
+import threading
 from typing import Any, Callable
 
 import websockets
@@ -14,12 +16,12 @@ from codalab.lib.codalab_manager import CodaLabManager
 from codalab.model.bundle_model import BundleModel
 from codalab.model.tables import user as user_table
 from codalab.model.worker_model import WorkerModel
+from codalab.worker.bundle_state import State
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import NullPool
 
 logger = logging.getLogger("cldc.sandbox.model")
 _BUSY_SECONDS = 30
-_CHECKIN_SECONDS = 5.0  # codalab.rest.workers.checkin waits this long for a message
 
 
 def substring_index(text: str | None, separator: str, count: int) -> str | None:
@@ -51,6 +53,7 @@ class SandboxModel(BundleModel):
             connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
         )
         event.listen(engine, "connect", self._prepare)
+        self._ending = threading.Lock()
         super().__init__(engine, default_user_info, root_user_id, system_user_id)
 
     @staticmethod
@@ -88,24 +91,84 @@ class SandboxModel(BundleModel):
             worksheet.uuid = wanted
         super().new_worksheet(worksheet)
 
+    def bundle_checkin(self, bundle: Any, worker_run: Any, user_id: str, worker_id: str) -> bool:
+        # A check-in under way while the run is finished would set it back to finalizing, which no worker then ends.
+        with self._ending:
+            if self.get_bundle_state(bundle.uuid) in State.FINAL_STATES:
+                return False
+            return super().bundle_checkin(bundle, worker_run, user_id, worker_id)
+
     def transition_bundle_finished(self, bundle: Any, bundle_location: str) -> None:
         # The worker writes straight into the bundle store, so nobody else measures what a run left there.
         try:
             self.update_disk_metadata(bundle, bundle_location)
         except OSError:
             logger.warning("the size of %s can't be taken", bundle.uuid, exc_info=True)
-        super().transition_bundle_finished(bundle, bundle_location)
+        with self._ending:
+            super().transition_bundle_finished(bundle, bundle_location)
+
+
+class _Mailbox:
+    """Messages to the worker of this process. CodaLab's Unix socket loses what comes between two check-ins."""
+
+    def __init__(self) -> None:
+        self.messages: queue.Queue[Any] = queue.Queue()
+
+    def close(self) -> None:
+        """It stays open; CodaLab closes its socket after each check-in."""
 
 
 class SandboxWorkerModel(WorkerModel):
-    """Messages reach the worker of this process at once; other workers are pinged as CodaLab does."""
+    """Hands messages to the worker of this process directly; other workers get theirs as CodaLab has it.
 
-    own_worker = ""
-    poll_seconds: Callable[[], float] = staticmethod(lambda: _CHECKIN_SECONDS)
+    Attributes:
+        own_worker: The id of that worker.
+        poll_seconds: How long its check-in may wait for a message now.
+        on_checkin: Called when a check-in has been taken down, before it waits for a message.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.own_worker = ""
+        self.poll_seconds: Callable[[], float] = lambda: 0.0
+        self.on_checkin: Callable[[], None] = lambda: None
+        self._own_socket: int | None = None
+        self._mailbox = _Mailbox()
+
+    def wake(self) -> None:
+        """Let the worker's check-in return now."""
+        if self._mailbox.messages.empty():
+            self._mailbox.messages.put(None)
+
+    def worker_checkin(self, user_id: str, worker_id: str, *arguments: Any) -> int:
+        socket_id: int = super().worker_checkin(user_id, worker_id, *arguments)
+        if worker_id == self.own_worker:
+            self._own_socket = socket_id
+        return socket_id
+
+    def start_listening(self, socket_id: int) -> Any:
+        return self._mailbox if socket_id == self._own_socket else super().start_listening(socket_id)
+
+    def get_json_message(self, sock: Any, timeout_secs: float) -> Any:
+        if not isinstance(sock, _Mailbox):
+            return super().get_json_message(sock, timeout_secs)
+        self.on_checkin()
+        try:
+            return sock.messages.get(timeout=self.poll_seconds())
+        except queue.Empty:
+            return None
+
+    def send_json_message(
+        self, socket_id: int, worker_id: str, message: Any, timeout_secs: float, autoretry: bool = True
+    ) -> bool:
+        if socket_id == self._own_socket:
+            self._mailbox.messages.put(message)
+            return True
+        return super().send_json_message(socket_id, worker_id, message, timeout_secs, autoretry)
 
     def _ping_worker_ws(self, worker_id: str) -> None:
         if worker_id == self.own_worker:
-            return  # it is listening nearly always, and its next check-in is at most a moment away
+            return
 
         async def ping() -> None:
             async with websockets.connect(f"{self._ws_server}/main") as connection:
@@ -115,11 +178,6 @@ class SandboxWorkerModel(WorkerModel):
             asyncio.run(ping())
         except (OSError, websockets.exceptions.WebSocketException):
             logger.warning("worker %s can't be pinged; it will check in by itself", worker_id)
-
-    def get_json_message(self, sock: Any, timeout_secs: float) -> Any:
-        if timeout_secs == _CHECKIN_SECONDS:
-            timeout_secs = self.poll_seconds()
-        return super().get_json_message(sock, timeout_secs)
 
 
 class SandboxManager(CodaLabManager):

@@ -79,6 +79,7 @@ class LocalRuntime(Runtime):
 
     def __init__(self, home: Home, on_exit: Callable[[], None]) -> None:
         self._home, self._on_exit = home, on_exit
+        self.stopping = False  # set by the server: what it kills then has not failed, it will be run again
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._usage: dict[str, tuple[float, dict[str, float]]] = {}
 
@@ -93,6 +94,8 @@ class LocalRuntime(Runtime):
         docker_image: str,
         **_resources: Any,
     ) -> str:
+        if self.stopping:
+            raise RuntimeError("the sandbox is stopping")
         folder = self._bin_folder(docker_image)
         self._link(bundle_path, dependencies)
         container = uuid + "-" + uuids.uuid4().hex[:8]
@@ -122,17 +125,16 @@ class LocalRuntime(Runtime):
         return container_id is not None and os.path.isdir(self._folder(container_id))
 
     def check_finished(self, container_id: str) -> tuple[bool, int | None, str | None]:
-        if not self.container_exists(container_id):
-            return True, None, "The process of this run is gone."
         child = self._children.get(container_id)
-        if child is not None and child.poll() is None:
+        if self.stopping or (child is not None and child.poll() is None):
             return False, None, None
         code = self.exit_code(container_id)
         if code is not None:
             return True, code, self._log(container_id)
         if child is not None:
             return True, child.returncode if child.returncode >= 0 else 128 - child.returncode, None
-        if processes(read_json(os.path.join(self._folder(container_id), "process.json"))):
+        record = read_json(os.path.join(self._folder(container_id), "process.json"))
+        if record and processes(record):
             return False, None, None  # started by a server that was killed, and still at work
         return True, None, "The process of this run is gone."
 

@@ -59,7 +59,7 @@ def main() -> int:
         _forget(home)
         _send_output_to_logs(home)
         write_json(home.process, _me())
-        sockets = tempfile.mkdtemp(prefix="cldc-")
+        sockets = _socket_folder(home)
         try:
             Sandbox(home, sockets).run()
         except BaseException:
@@ -69,6 +69,16 @@ def main() -> int:
             shutil.rmtree(sockets, ignore_errors=True)
             _forget(home)
     return 0
+
+
+def _socket_folder(home: Home) -> str:
+    """A folder for Unix sockets, whose paths must be short; that of a server that was killed goes."""
+    last = read_json(home.sockets)
+    if last:
+        shutil.rmtree(last, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix="cldc-sandbox-")
+    write_json(home.sockets, folder)
+    return folder
 
 
 def _me() -> dict[str, Any]:
@@ -226,16 +236,12 @@ class Sandbox:
 
         messages = manager.worker_model()
 
-        def wake() -> None:
-            for row in messages.get_workers():
-                if row["worker_id"] == WORKER_ID:
-                    messages.send_json_message(row["socket_id"], WORKER_ID, None, 1)
-
-        runtime = LocalRuntime(self.home, on_exit=wake)
+        runtime = LocalRuntime(self.home, on_exit=messages.wake)
         worker = SandboxWorker(
             self.home, address, f"ws://{LOOPBACK}:{ports['ws']}", accounts(self.home)["root"], runtime
         )
         messages.own_worker, messages.poll_seconds = WORKER_ID, worker.poll_seconds
+        messages.on_checkin = self.changed.set
         for uuid in recover(worker, runtime, self.model):
             logger.info("the run %s was lost at the last stop and starts again", uuid)
         in_thread(worker)
@@ -276,7 +282,7 @@ class Sandbox:
         force = threading.Timer(_STOP_SECONDS, os._exit, args=(0,))
         force.daemon = True
         force.start()
-        worker.terminate = True
+        worker.terminate = runtime.stopping = True
         runtime.end_all()
         shutil.rmtree(self.sockets, ignore_errors=True)
         _forget(self.home)

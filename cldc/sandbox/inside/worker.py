@@ -18,6 +18,7 @@ from codalab.worker.noop_image_manager import NoOpImageManager
 from codalab.worker.state_committer import JsonStateCommitter
 from codalab.worker.worker import Worker
 from codalab.worker.worker_run_state import RunStage
+from codalab.worker.worker_thread import ThreadDict
 
 from .home import Home
 from .runtime import LocalRuntime
@@ -36,6 +37,21 @@ class _AtomicCommitter(JsonStateCommitter):
         with open(self.path + ".new", "w", encoding="utf-8") as file:
             file.write(pyjson.dumps(state))
         os.replace(self.path + ".new", self.path)
+
+
+class _Unjoined(ThreadDict):
+    """Lets go of the threads that measure a run's folder: waiting for their naps costs every run a second."""
+
+    def __init__(self, fields: Any) -> None:
+        super().__init__(fields)
+        self._let_go: dict[str, Any] = {}
+
+    def remove(self, key: str) -> None:
+        if key in self:
+            self._let_go[key] = self.pop(key)
+
+    def __missing__(self, key: str) -> Any:
+        return self._let_go[key]  # such a thread looks here once more, whether it is to go on
 
 
 class SandboxWorker(Worker):
@@ -69,6 +85,9 @@ class SandboxWorker(Worker):
             bundle_runtime=runtime,
         )
         self.state_committer = _AtomicCommitter(home.worker_state)
+        self.run_state_manager.disk_utilization = _Unjoined(
+            fields=self.run_state_manager.disk_utilization._initial_fields
+        )
         self.monitoring = SimpleNamespace(notify_stage_transition=lambda *_run: None)  # Sentry's
         self._saved: Any = None
 
@@ -77,7 +96,11 @@ class SandboxWorker(Worker):
         stages = {run.stage for run in list(self.runs.values())}
         if not stages:
             return _IDLE_POLL_SECONDS
-        return _SETTLED_POLL_SECONDS if stages == {RunStage.RUNNING} else _BUSY_POLL_SECONDS
+        waiting = stages <= {
+            RunStage.RUNNING,
+            RunStage.FINALIZING,
+        }  # for the command's end, for the server's word
+        return _SETTLED_POLL_SECONDS if waiting else _BUSY_POLL_SECONDS
 
     def load_state(self) -> None:
         # CodaLab's asks Docker for the containers here.
