@@ -137,6 +137,7 @@ def test_quick_and_careful_path_agree_on_sound_files() -> None:
          Remark.ORIENTATION_IGNORED),
         (saved(Image.new("L", (4, 4)), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\1\0\0"), None),
         (saved(Image.new("L", (4, 4)), "JPEG") + b"more", Remark.TRAILING_BYTES),
+        (saved(Image.new("RGB", (40, 40)), "JPEG", progressive=True), None),
         (saved(Image.new("L", (4, 4)), "GIF", save_all=True, append_images=[Image.new("L", (4, 4), 9)]),
          Remark.ANIMATION),
         (saved(Image.new("P", (4, 4)), "GIF", transparency=0), Remark.TRANSPARENT_GIF),
@@ -147,3 +148,10 @@ def test_remarks(content: bytes, remark: Remark | None) -> None:
     assert verdict.readable is Readable.YES
     assert verdict.remarks == ((remark,) if remark else ())
     assert remark is None or remark.text.endswith(".")
+
+
+def test_a_progressive_jpeg_without_its_last_scan_is_remarked_as_damaged() -> None:
+    content = saved(Image.new("RGB", (40, 40)), "JPEG", progressive=True)
+    shorter = content[: content.rindex(b"\xff\xda")] + content[-2:]
+    verdict = judge(shorter)
+    assert (verdict.readable, verdict.remarks) == (Readable.YES, (Remark.DAMAGED,))

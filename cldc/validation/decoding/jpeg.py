@@ -76,14 +76,20 @@ def _read_many_scans(reader: MarkerReader, frame: Frame) -> bool:
     """`jpeg_start_decompress` takes in all scans, up to EOI, before the first row."""
     clean = True
     marker = 0
+    missing = {id(component): set(range(64)) for component in frame.components}
     while marker != EOI:
         scan = reader.tables.scan
         if scan is None:
             raise RefusedError("no picture")
         _start_scan(reader.tables, frame, scan)
+        if not frame.progressive or scan.low == 0:
+            for component in scan.components:
+                missing[id(component)] -= set(
+                    range(scan.start, scan.end + 1) if frame.progressive else range(64)
+                )
         clean &= skip_scan(reader, frame, scan)
         marker = reader.read()
-    return clean
+    return clean and not any(missing.values())
 
 
 def _check_frame(frame: Frame) -> None:

@@ -66,8 +66,8 @@ class Verdict:
     """Whether `tf.io.decode_image(contents, channels=3, expand_animations=False)` reads a file.
 
     Attributes:
-        readable: YES and NO are TensorFlow 2.4.1's own answer (2.5 to 2.10 give the same); UNSURE means
-            that only TensorFlow itself can tell.
+        readable: YES and NO are TensorFlow 2.4.1's own answer, and 2.5's. TensorFlow 2.9 refuses, besides, some small
+            progressive JPEGs with missing scans (remarked as damaged here). UNSURE means that only TensorFlow can tell.
         format: What the first bytes say; None where TensorFlow knows no such format.
         width: Pixels, where the header could be read.
         height: Pixels, where the header could be read.
