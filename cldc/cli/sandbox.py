@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from cldc.cli.app import App
 from cldc.cli.options import command
 
 if TYPE_CHECKING:
+    from cldc.competition import Competition
     from cldc.sandbox import Seed, Status
 
 _HIDDEN_IMAGES = 200
@@ -53,23 +55,54 @@ def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
 
 
 def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> Seed:
+    """What to seed with: what is named now, else what was named at the last `up`, else our own and drawn images."""
     from cldc.preflight import builtin_script
     from cldc.sample import draw_label_book
     from cldc.sandbox import Seed
 
-    def drawn(name: str, **how: int) -> Path:
-        folder = app.home / "drawn" / app.competition.name / name
-        if not folder.exists():
-            draw_label_book(folder, app.competition, observer=app.observer, **how)
-        return folder
+    competition, settings = app.competition, app.settings
+    folder = app.home / "seeds" / competition.name
+    given = {
+        "script": settings["script"],
+        "label_book": settings["label_book"],
+        "test_set": test_set,
+        "starting_dataset": starting_dataset,
+    }
+    chosen = _remembered(folder / "given.json", given)
 
-    script, label_book = app.settings["script"], app.settings["label_book"]
+    def drawn(name: str, **how: int) -> Path:
+        if not (folder / name).exists():
+            draw_label_book(folder / name, competition, observer=app.observer, **how)
+        return folder / name
+
     return Seed(
-        script=Path(script) if script else builtin_script(app.competition).path,
-        label_book=Path(label_book) if label_book else drawn("label_book"),
-        test_set=test_set or drawn("test_set", images=_HIDDEN_IMAGES, seed=2),
-        starting_dataset=starting_dataset,
+        script=chosen.get("script") or builtin_script(competition).path,
+        label_book=chosen.get("label_book") or drawn("label_book"),
+        test_set=chosen.get("test_set") or drawn("test_set", images=_HIDDEN_IMAGES, seed=2),
+        evaluate=_evaluate_beside_profile(competition),
+        starting_dataset=chosen.get("starting_dataset"),
     )
+
+
+def _remembered(record: Path, given: Mapping[str, str | Path | None]) -> dict[str, Path]:
+    """What is given now over what was given before; a folder that is gone since is forgotten."""
+    import json
+
+    from cldc.files import private_folder, replace_atomically
+
+    before = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    now = {name: str(Path(value).absolute()) for name, value in given.items() if value is not None}
+    chosen = {name: value for name, value in {**before, **now}.items() if Path(value).exists()}
+    private_folder(record.parent)
+    replace_atomically(record, json.dumps(chosen))
+    return {name: Path(value) for name, value in chosen.items()}
+
+
+def _evaluate_beside_profile(competition: Competition) -> Path | None:
+    if competition.folder is None or competition.organiser is None:
+        return None
+    path = competition.folder / competition.organiser.evaluate.name
+    return path if path.is_file() else None
 
 
 @sandbox.command()
