@@ -366,3 +366,25 @@ def test_the_starting_dataset_is_valid(tmp_path_factory: pytest.TempPathFactory)
     assert report.ok
     assert (report.total, report.padded, report.counts["train"]["i"]) == (2880, 2888, 261)
     assert list(report.counts["val"]) == list(CLASSES)
+
+
+def test_what_is_known_of_the_starting_dataset_is_found(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("real")
+    book = real_data("label_book", folder)
+    findings = validate(real_data("data", folder), COMPETITION, label_book=book).findings
+    by_rule: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_rule.setdefault(finding.rule, []).append(finding)
+    assert {rule: len(group) for rule, group in by_rule.items()} == {
+        "identical-across-splits": 49,
+        "in-label-book": 3,
+        "drawing-two-labels": 10,
+        "blank-image": 1,
+        "outsized-image": 1,
+        "junk-file": 1,
+    }
+    conflicts = by_rule["drawing-two-labels"]
+    assert {tuple(path.split("/")[1] for path in conflict.paths) for conflict in conflicts} == {
+        ("ix", "viii")
+    }
+    assert paths(by_rule["blank-image"])[0].startswith("train/vi/aac26b40")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import hashlib
 import os
@@ -47,7 +46,8 @@ def read_entry(root: Path | str, entry: Entry, *, keep: bool = True) -> Read:
         return Read(_image(entry, "", trouble_of(error, link=entry.link)))
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return Read(_image(entry, "", "it changed while it was read"))
-    return Read(_image(dataclasses.replace(entry, size=after.st_size), sha256), content)
+    image = Image(entry.split, entry.label, entry.path, after.st_size, sha256, entry.link)
+    return Read(image, content)
 
 
 def _image(entry: Entry, sha256: str, trouble: str = "") -> Image:

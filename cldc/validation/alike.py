@@ -41,7 +41,7 @@ class Evidence(StrEnum):
 
 # How often each evidence was right, of how many pairs of the starting dataset and 1,650 edits of its images (noise,
 # padding, cropping, scaling, blur, rotation, JPEG and others): benchmarks/alike.py.
-PRECISION = {Evidence.INK: (415, 415), Evidence.ROWS: (348, 348), Evidence.SHAPE: (579, 579)}
+PRECISION = {Evidence.INK: (415, 415), Evidence.ROWS: (369, 369), Evidence.SHAPE: (578, 578)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +129,16 @@ def _by_ink(features: Mapping[str, Features]) -> Iterator[Pair]:
 
 
 def _by_rows(features: Mapping[str, Features]) -> Iterator[Pair]:
+    # Nearly all rows are in one picture only; sets sort those out faster than a table of all holders.
+    once: set[int] = set()
+    twice: set[int] = set()
+    for seen in features.values():
+        rows = set(seen.row_hashes)
+        twice |= rows & once
+        once |= rows
     holders: dict[int, list[str]] = defaultdict(list)
     for sha, seen in features.items():
-        for row in seen.row_hashes:
+        for row in twice.intersection(seen.row_hashes):
             holders[row].append(sha)
     shared: Counter[tuple[str, str]] = Counter()
     for group in holders.values():

@@ -14,7 +14,6 @@ import zlib
 from array import array
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,8 +26,8 @@ _SHAPE = (16, 16)
 _INK_SHARE = 0.4
 # Any picture with haze has some of these shades; looking for all would cost more than it tells.
 _FAINT = tuple(bytes((shade,)) for shade in (2, 5, 9, 14, 20, 28))
-# One row in eight is remembered.
-_UNSAMPLED = 7
+# One row in four is remembered.
+_UNSAMPLED = 3
 _MAX_ROWS = 64
 _MIN_ROW_PIXELS = 8
 
@@ -137,8 +136,9 @@ def _ink(image: Image) -> Image:
     """The picture with its background 0. A flat background is known by its corners."""
     from PIL import ImageChops
 
+    at = image.load()
     right, low = image.width - 1, image.height - 1
-    corners = {image.getpixel(xy) for xy in ((0, 0), (right, 0), (0, low), (right, low))}
+    corners = {at[0, 0], at[right, 0], at[0, low], at[right, low]} if at else set()
     if corners == {255}:
         return ImageChops.invert(image)
     if corners == {0}:
@@ -153,13 +153,12 @@ def _ink(image: Image) -> Image:
 
 
 def _rows(pixels: bytes, width: int) -> bytes:
-    whole = chain.from_iterable(struct.iter_unpack(f"{width}s", pixels))
-    rows = list(map(bytes.strip, whole, repeat(b"\0")))
-    hashes = list(map(zlib.crc32, rows))
-    # Sampled by content, so that the same rows are taken of two pictures wherever they lie in them.
-    found = {
-        (a * 3 + b * 5 + c * 7 + d * 11) & 0xFFFFFFFF
-        for row, a, b, c, d in zip(rows, hashes, hashes[1:], hashes[2:], hashes[3:], strict=False)
-        if not a & _UNSAMPLED and len(row) >= _MIN_ROW_PIXELS
-    }
+    rows = [row for (row,) in struct.iter_unpack(f"{width}s", pixels)]
+    found = set()
+    # Sampled by how much ink is in them, so that the same rows are taken wherever they lie in two pictures.
+    for at, empty in enumerate([row.count(0) for row in rows[:-3]]):
+        if not (width - empty) & _UNSAMPLED and empty < width:
+            first, *others = [row.strip(b"\0") for row in rows[at : at + 4]]
+            if len(first) >= _MIN_ROW_PIXELS:
+                found.add(zlib.crc32(b"|".join((first, *others))))
     return array("I", sorted(found)[:_MAX_ROWS]).tobytes()
