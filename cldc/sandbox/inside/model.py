@@ -18,7 +18,7 @@ from codalab.model.tables import user as user_table
 from codalab.model.worker_model import WorkerModel
 from codalab.worker.bundle_state import State
 from sqlalchemy import create_engine, event
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import QueuePool
 
 logger = logging.getLogger("cldc.sandbox.model")
 _BUSY_SECONDS = 30
@@ -43,13 +43,15 @@ def _wanted_uuid() -> str | None:
 
 
 class SandboxModel(BundleModel):
-    """A BundleModel on a file, one connection a thread, as MySQLModel is on a server."""
+    """A BundleModel on a file, one connection a thread at a time, as MySQLModel is on a server."""
 
     def __init__(self, path: str, default_user_info: Any, root_user_id: str, system_user_id: str) -> None:
         engine = create_engine(
             "sqlite:///" + path,
             strategy="threadlocal",
-            poolclass=NullPool,
+            poolclass=QueuePool,
+            pool_size=20,
+            max_overflow=100,
             connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
         )
         event.listen(engine, "connect", self._prepare)

@@ -40,6 +40,7 @@ from .home import LOOPBACK, Home, accounts, choose_ports, held, read_json, write
 logger = logging.getLogger("cldc.sandbox")
 ALREADY_UP = 75
 _TICK_SECONDS = 1.0
+_IDLE_SECONDS = 5.0
 _STOP_SECONDS = 2.5
 
 
@@ -248,17 +249,24 @@ class Sandbox:
         return worker, runtime
 
     def _manage_bundles(self, manager: Any) -> None:
-        """CodaLab's bundle manager, called when something has changed and else once a second."""
+        """CodaLab's bundle manager, called when something has changed and else now and then."""
         from codalab.server.bundle_manager import BundleManager
 
-        bundles = BundleManager(manager)
+        changed = self.changed
+
+        class Manager(BundleManager):
+            def _make_bundle(self, bundle: Any) -> None:
+                super()._make_bundle(bundle)
+                changed.set()  # what was waiting for it can go on
+
+        bundles = Manager(manager)
         while not self.stopping.is_set():
             self.changed.clear()
             try:
                 bundles._run_iteration()
             except Exception:
                 logger.exception("the bundle manager stumbled and goes on")
-            self.changed.wait(_TICK_SECONDS)
+            self.changed.wait(_IDLE_SECONDS)
             time.sleep(0.02)  # what belongs together often comes together
 
     def _say_ready(self, address: str, ports: dict[str, int]) -> None:
