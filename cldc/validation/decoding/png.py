@@ -82,7 +82,7 @@ def _judge_strictly(content: bytes) -> Verdict | None:
         or not 0 < width <= DIMENSION_LIMIT
         or not 0 < height <= DIMENSION_LIMIT
         or width * height >= PIXEL_LIMIT
-        or crc != zlib.crc32(content[12:29])
+        or crc != zlib_ng.crc32(content[12:29])
     ):
         return None
     stride = ((width * depth * samples + 7) >> 3) + 1
@@ -127,7 +127,7 @@ def _walk_strictly(  # noqa: PLR0911, PLR0912 - one way out for each doubt
                     return (idats[0] if len(idats) == 1 else b"".join(idats)), noted, position + 12
                 return None
             else:
-                if _CRC.unpack_from(content, end)[0] != zlib.crc32(content[position + 4 : end]):
+                if _CRC.unpack_from(content, end)[0] != zlib_ng.crc32(content[position + 4 : end]):
                     return None
                 if kind == b"IDAT" and not after and (palette or colour != 3):
                     idats.append(content[position + 8 : end])
