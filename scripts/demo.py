@@ -19,7 +19,7 @@ CACHE = ROOT / ".cache"
 HOME = CACHE / "demo"
 ENVIRONMENTS = CACHE / "test-home" / "environments"
 # A class in each split of the submission, and in the hidden test set.
-TRAIN, VAL, HIDDEN = 24, 8, 8
+TRAIN, VAL, HIDDEN = 42, 18, 18
 SHOWN = {**os.environ, "CLDC_HOME": str(HOME), "CLDC_COMPETITION": "demo", "CLDC_SERVER": "sandbox"}
 
 
@@ -32,7 +32,7 @@ def main() -> int:
     try:
         if not seed:
             cldc(
-                "sample", folder, "--images", "320", says="Draw a dataset (the competition's own is not here)"
+                "sample", folder, "--images", "600", says="Draw a dataset (the competition's own is not here)"
             )
         cldc(
             "sandbox",
