@@ -424,6 +424,9 @@ def test_runs_and_makes_that_fail_are_told(mine: CodaLab) -> None:
     with pytest.raises(RunFailed, match="Invalid dependency"):
         require_ready(rest, wait_for(rest, missing))
     long = cl.run(sheet, "sleep 100", [], name="long")
+    # CodaLab loses what it asks of a run that its worker has not taken up yet.
+    while rest.bundle(long).state != "running":
+        time.sleep(0.1)
     cl.kill(long)
     with pytest.raises(RunFailed, match="killed"):
         require_ready(rest, wait_for(rest, long))
