@@ -297,6 +297,35 @@ def test_where_there_is_no_python_the_download_is_tried_and_told(
     assert "Install Python 3.8" in raised.value.action
 
 
+def test_the_fallback_is_used_with_a_word_and_a_download_is_not_tried_again_and_again(
+    small: Recipe, here: pythons.Interpreter, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+
+    def fetch(python: str, *_: object) -> pythons.Interpreter:
+        fetched.append(python)
+        raise EnvironmentFailed(f"There is no Python {python} here.", action="Get it.")
+
+    def recipe(version: str, python: str, *, faithful: bool, why: str) -> Recipe:
+        return Recipe("tensorflow", version, python, small.requirements, faithful, why)
+
+    monkeypatch.setattr(pythons, "fetch", fetch)
+    monkeypatch.setattr(pythons, "find", lambda python, _: here if python == HERE else None)
+    monkeypatch.setattr("cldc.environments.choosing.tensorflow_recipe", recipe)
+    monkeypatch.setattr("cldc.environments.choosing.unsupported", lambda _: None)
+    choices = [
+        TensorFlowChoice("2.4.1", "3.8", faithful=True, why=""),
+        TensorFlowChoice("2.5.0", "3.9", faithful=True, why=""),
+        TensorFlowChoice("2.21.0", HERE, faithful=False, why="another rate"),
+    ]
+    notes = Notes()
+    environment = ensure_tensorflow(choices, home, notes)
+    assert (environment.version, environment.faithful) == ("2.21.0", False)
+    assert notes.notes == [f"There is no Python 3.8 here. Using {environment.name} (another rate)."]
+    assert ensure_tensorflow(choices, home, notes) == environment
+    assert fetched == ["3.8"]
+
+
 @pytest.mark.parametrize(
     ("system", "machine", "version", "there"),
     [

@@ -76,7 +76,9 @@ def tensorflow_recipes(choices: Sequence[TensorFlowChoice]) -> list[Recipe]:
 
 def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Environment:
     passed_by: list[str] = []
-    can_fetch = recipes[0].kind == "tensorflow"
+    # Any Python will do for CodaLab, so none is fetched where one is found. Nor is one where a fallback is ready: it
+    # was made because fetching failed before.
+    can_fetch = recipes[0].kind == "tensorflow" and not any(making.ready(recipe, home) for recipe in recipes)
     for recipe in recipes:
         if environment := making.ready(recipe, home):
             return _told(environment, passed_by, observer)
@@ -94,7 +96,7 @@ def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Enviro
             passed_by.append(f"There is no Python {recipe.python} on this machine.")
         if interpreter is not None:
             return _told(making.make(recipe, interpreter, home, observer), passed_by, observer)
-    if recipes[0].kind == "codalab":  # any Python will do for it, so none is fetched where one is found
+    if recipes[0].kind == "codalab":
         return making.make(recipes[0], pythons.fetch(recipes[0].python, home, observer), home, observer)
     raise EnvironmentFailed(
         f"No {recipes[0].kind} environment can be made on this machine.\n" + "\n".join(passed_by),
