@@ -24,7 +24,8 @@ class Seed:
         script: The training script, a file.
         label_book: A folder with one folder for each class.
         test_set: The hidden test set, a folder like the label book.
-        evaluate: The evaluation script, a file; None takes ours, with the profile's classes.
+        evaluate: The evaluation script, a file; None takes the one beside the profile, else ours with the profile's
+            classes.
         starting_dataset: A folder with the splits, for contestants to start from; None leaves it out.
     """
 

@@ -93,7 +93,7 @@ def make_plan(
             action="Add one; the profile data-centric-2021 shows what belongs in it.",
         )
     book = competition.bundles.label_book.name
-    evaluate = materials.evaluate or _evaluate_script(competition, folder)
+    evaluate = materials.evaluate or _evaluate_script(competition, side.evaluate.name, folder)
     bundles = [
         _bundle("script", "utils", competition.bundles.script, materials.script, "Training script"),
         _bundle(
@@ -181,8 +181,10 @@ def _daemon(address: str, organiser: Account, competition: Competition, side: Or
     }
 
 
-def _evaluate_script(competition: Competition, folder: Path) -> Path:
-    """Our evaluation script with the profile's classes in place of its own."""
+def _evaluate_script(competition: Competition, name: str, folder: Path) -> Path:
+    """The script beside the profile, else ours with the profile's classes in place of its own."""
+    if competition.folder is not None and (competition.folder / name).is_file():
+        return competition.folder / name
     source = template("scripts", "evaluate.py")
     with storage_errors(source):
         lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
