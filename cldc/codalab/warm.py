@@ -212,7 +212,7 @@ class WarmCl:
 
     def _interrupted(self, name: str, reason: str) -> failures.Interrupted:
         return failures.Interrupted(
-            f"`{name.removeprefix('cl ')}` on {self.server} broke off: {failures.tidy(reason)}.",
+            f"`cl {name.removeprefix('cl ')}` on {self.server} broke off: {failures.tidy(reason)}.",
             action="Run the command again; it looks for what was done already.",
             created=next(iter(self.created), None),
         )
