@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, Listing, assemble, read_entry, survey
 from cldc.progress import SILENT, Observer
 from cldc.validation import content, images, names, structure
-from cldc.validation.alike import same_drawings
-from cldc.validation.decoding import Readable
+from cldc.validation.check import Check
 from cldc.validation.inspection import Inspection, Settle
+from cldc.validation.memory import Memory
 from cldc.validation.model import Finding, Rule, Severity, Subject, ValidationReport
-from cldc.validation.words import number
-from cldc.validation.workers import inspect_all
 
 __all__ = [
     "RULES",
@@ -41,6 +39,7 @@ def validate(
     name: str | None = None,
     settle: Settle | None = None,
     label_book: Path | None = None,
+    cache: Path | None = None,
 ) -> ValidationReport:
     """Check ``folder`` against every rule.
 
@@ -51,6 +50,7 @@ def validate(
         name: The dataset's name where it is not to be made from the folder's.
         settle: Asks the real TensorFlow where `judge` is unsure; without it such images get a warning.
         label_book: The label book's folder, with one folder a class, where it is at hand.
+        cache: A folder in which checks are remembered, so that only what changed is read again.
 
     Raises:
         InvalidDataset: ``folder`` is no folder. Whatever is wrong in a folder is a finding instead.
@@ -58,45 +58,31 @@ def validate(
     """
     rules = competition.dataset
     listing = survey(folder, splits=rules.splits, extensions=rules.extensions, name=name)
-    taken, inspections = _inspect(listing, observer)
-    if settle is not None:
-        _settle(listing.root, taken, inspections, settle, observer)
-    features = {sha: found.features for sha, found in inspections.items() if found.features}
-    return report_on(
-        Subject(
-            dataset=assemble(listing, taken),
+    book = _label_book(label_book, competition) if label_book else {}
+    key = repr((competition, listing.name, sorted(book.items()), settle is not None))
+    with Memory(cache) as memory:
+        remembered = memory.report(listing, key)
+        if remembered is not None:
+            return report_again(listing, competition, remembered)
+        check = Check(listing, memory, observer)
+        if settle is not None:
+            check.settle(settle)
+        subject = Subject(
+            dataset=assemble(listing, check.images),
             competition=competition,
-            inspections=inspections,
-            label_book=_label_book(label_book, competition) if label_book else {},
-            pairs=same_drawings(features),
+            inspections=check.inspections,
+            label_book=book,
+            pairs=check.pairs(),
         )
-    )
-
-
-def _inspect(listing: Listing, observer: Observer) -> tuple[list[Image], dict[str, Inspection]]:
-    """Images in the order of the listing, and for each content's SHA-256 what it shows."""
-    observer.start("Checking images", total=len(listing.entries), unit="images")
-    found = sorted(inspect_all(str(listing.root), listing.entries, observer), key=itemgetter(0))
-    inspections = {image.sha256: seen for _, (image, seen) in found if seen is not None}
-    return [image for _, (image, _) in found], inspections
-
-
-def _settle(
-    root: Path, images: list[Image], inspections: dict[str, Inspection], settle: Settle, observer: Observer
-) -> None:
-    """Replace unsure verdicts by TensorFlow's own, asked for all of them at once."""
-    unsure = {sha for sha, found in inspections.items() if found.verdict.readable == Readable.UNSURE}
-    if not unsure:
-        return
-    observer.start(f"Asking TensorFlow about {number(len(unsure), 'image')}")
-    files = {image.sha256: root / image.path for image in images if image.sha256 in unsure}
-    for sha, verdict in settle(files).items():
-        inspections[sha] = Inspection(verdict, inspections[sha].features)
+        report = report_on(subject)
+        check.keep(key, plain_report(report))
+    return report
 
 
 def _label_book(folder: Path, competition: Competition) -> dict[str, tuple[str, ...]]:
     """Paths in the label book by their contents' SHA-256."""
-    listing = survey(folder.parent, splits=(folder.name,), extensions=competition.dataset.extensions)
+    root = folder.absolute()
+    listing = survey(root.parent, splits=(root.name,), extensions=competition.dataset.extensions)
     known: dict[str, tuple[str, ...]] = {}
     for entry in listing.entries:
         image = read_entry(listing.root, entry, keep=False).image
@@ -108,13 +94,20 @@ def _label_book(folder: Path, competition: Competition) -> dict[str, tuple[str, 
 def report_on(subject: Subject) -> ValidationReport:
     """Ask every rule about a dataset that has been read."""
     found = [finding for rule in RULES for finding in rule.findings(subject)]
-    limits = subject.competition.dataset
-    counts = _counts(subject.dataset, subject.competition)
+    found.sort(key=lambda finding: _ORDER.index(finding.severity))
+    return _report(subject.dataset, subject.competition, tuple(found))
+
+
+def _report(dataset: Dataset, competition: Competition, findings: tuple[Finding, ...]) -> ValidationReport:
+    limits = competition.dataset
+    counts = {split: dict.fromkeys(limits.classes, 0) for split in limits.splits}
+    for image in dataset.images:
+        counts[image.split][image.label] = counts[image.split].get(image.label, 0) + 1
     totals = [sum(classes.values()) for classes in counts.values()]
     return ValidationReport(
-        dataset=subject.dataset,
-        competition=subject.competition.name,
-        findings=tuple(sorted(found, key=lambda finding: _ORDER.index(finding.severity))),
+        dataset=dataset,
+        competition=competition.name,
+        findings=findings,
         counts=counts,
         total=sum(totals),
         padded=limits.padded(totals),
@@ -123,8 +116,23 @@ def report_on(subject: Subject) -> ValidationReport:
     )
 
 
-def _counts(dataset: Dataset, competition: Competition) -> dict[str, dict[str, int]]:
-    counts = {split: dict.fromkeys(competition.dataset.classes, 0) for split in competition.dataset.splits}
-    for image in dataset.images:
-        counts[image.split][image.label] = counts[image.split].get(image.label, 0) + 1
-    return counts
+def plain_report(report: ValidationReport) -> tuple[Any, ...]:
+    """A report as plain values, without what a walk of the folder tells."""
+    findings = [
+        (f.rule, f.severity.value, f.message, f.consequence, f.remedy, f.paths, f.fixable)
+        for f in report.findings
+    ]
+    images = [(image.size, image.sha256, image.trouble) for image in report.dataset.images]
+    return report.dataset.hash, images, findings
+
+
+def report_again(listing: Listing, competition: Competition, plain: tuple[Any, ...]) -> ValidationReport:
+    """The report that `plain_report` was made of; ``listing`` is what it was made from."""
+    identity, images, findings = plain
+    taken = tuple(
+        Image(entry.split, entry.label, entry.path, size, sha256, entry.link, trouble)
+        for entry, (size, sha256, trouble) in zip(listing.entries, images, strict=True)
+    )
+    dataset = Dataset(listing.root, listing.name, listing.splits, taken, listing.others, identity)
+    told = (Finding(rule, Severity(severity), *rest) for rule, severity, *rest in findings)
+    return _report(dataset, competition, tuple(told))

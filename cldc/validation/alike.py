@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Evidence(StrEnum):
 
 # How often each evidence was right, of how many pairs of the starting dataset and 1,650 edits of its images (noise,
 # padding, cropping, scaling, blur, rotation, JPEG and others): benchmarks/alike.py.
-PRECISION = {Evidence.INK: (415, 415), Evidence.ROWS: (369, 369), Evidence.SHAPE: (578, 578)}
+PRECISION = {Evidence.INK: (415, 415), Evidence.ROWS: (375, 375), Evidence.SHAPE: (578, 578)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,32 +91,19 @@ def _of_one(sha: str, features: Mapping[str, Features]) -> Iterator[Pair]:
     mine = features[sha]
     if mine.ink_pixels < _MIN_INK:
         return
-    shared = _shared_rows(sha, features)
+    rows = set(mine.row_hashes)
     for other, seen in features.items():
         pair: Pair | None = None
         if other == sha or seen.ink_pixels < _MIN_INK:
             continue
         if seen.ink == mine.ink:
             pair = _pair(sha, other, Evidence.INK)
-        elif other in shared:
-            pair = _rows_pair(sha, other, features, shared[other])
+        elif not rows.isdisjoint(seen.row_hashes):
+            pair = _rows_pair(sha, other, features)
         if pair is None and (seen.shape ^ mine.shape).bit_count() <= _MAX_DISTANCE:
             pair = _shape_pair(sha, other, features)
         if pair:
             yield pair
-
-
-def _shared_rows(sha: str, features: Mapping[str, Features]) -> Counter[str]:
-    """How many rows that are not common each other picture shares with this one."""
-    rows = set(features[sha].row_hashes)
-    common = {
-        other: rows.intersection(seen.row_hashes)
-        for other, seen in features.items()
-        if not rows.isdisjoint(seen.row_hashes)
-    }
-    holders = Counter(chain.from_iterable(common.values()))
-    rare = {row for row, count in holders.items() if count <= _COMMON_ROW}
-    return Counter({other: len(held & rare) for other, held in common.items() if other != sha})
 
 
 def _by_ink(features: Mapping[str, Features]) -> Iterator[Pair]:
@@ -129,28 +117,32 @@ def _by_ink(features: Mapping[str, Features]) -> Iterator[Pair]:
 
 
 def _by_rows(features: Mapping[str, Features]) -> Iterator[Pair]:
-    # Nearly all rows are in one picture only; sets sort those out faster than a table of all holders.
+    # Nearly all rows are in one picture only; sets sort those out faster than a table of all holders. Half of the
+    # rows are enough to find who may share more.
+    halves = {sha: seen.row_hashes[: bisect_left(seen.row_hashes, 1 << 31)] for sha, seen in features.items()}
     once: set[int] = set()
     twice: set[int] = set()
-    for seen in features.values():
-        rows = set(seen.row_hashes)
+    for half in halves.values():
+        rows = set(half)
         twice |= rows & once
         once |= rows
     holders: dict[int, list[str]] = defaultdict(list)
-    for sha, seen in features.items():
-        for row in twice.intersection(seen.row_hashes):
+    for sha, half in halves.items():
+        for row in twice.intersection(half):
             holders[row].append(sha)
     shared: Counter[tuple[str, str]] = Counter()
     for group in holders.values():
         if 1 < len(group) <= _COMMON_ROW:
             shared.update(combinations(group, 2))
     for (one, other), count in shared.items():
-        if count >= _MIN_ROWS and (pair := _rows_pair(one, other, features, count)):
+        if count >= 2 and (pair := _rows_pair(one, other, features)):
             yield pair
 
 
-def _rows_pair(one: str, other: str, features: Mapping[str, Features], shared: int) -> Pair | None:
-    share = shared / min(len(features[one].row_hashes), len(features[other].row_hashes))
+def _rows_pair(one: str, other: str, features: Mapping[str, Features]) -> Pair | None:
+    mine, theirs = features[one].row_hashes, features[other].row_hashes
+    shared = len({*mine}.intersection(theirs))
+    share = shared / min(len(mine), len(theirs))
     if shared < _MIN_ROWS or share < _MIN_ROWS_SHARE:
         return None
     return _pair(one, other, Evidence.ROWS, round(share, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -30,6 +31,10 @@ _PICTURES = (
 _WINDOWS_CHARACTERS = frozenset('<>:"|?*\\')
 _WINDOWS_DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
+)
+# ASCII paths without these have no problem, which is soon told of nearly all.
+_SUSPECT = re.compile(
+    r'[\x00-\x1f\x7f<>:"|?*\\]|[ .](?:/|$)|/(?:con|prn|aux|nul|com[1-9]|lpt[1-9])\s*(?:\.|/|$)', re.IGNORECASE
 )
 
 
@@ -86,6 +91,8 @@ def junk_images(subject: Subject) -> list[Image]:
     """Images that are surely none: AppleDouble files that can't be decoded, and what lies in programs' folders."""
     found = []
     for image in subject.dataset.images:
+        if not (image.nested or image.name.startswith("._")):
+            continue
         inspection = subject.inspections.get(image.sha256)
         reads = inspection is not None and inspection.verdict.format is not None
         in_junk = any(part in JUNK_FOLDERS for part in image.path.split("/")[2:-1])
@@ -233,10 +240,15 @@ def name_not_portable(subject: Subject) -> Iterator[Hit]:
     groups: dict[str, list[str]] = defaultdict(list)
     folded: dict[str, list[str]] = defaultdict(list)
     for image in subject.dataset.images:
-        below = image.path.split("/")[2:]
-        for problem in sorted({problem for part in below for problem in _name_problems(part)}):
-            groups[problem].append(image.path)
-        folded[unicodedata.normalize("NFC", image.path).casefold()].append(image.path)
+        path = image.path
+        if path.isascii():
+            folded[path.lower()].append(path)
+            if not _SUSPECT.search(path):
+                continue
+        else:
+            folded[unicodedata.normalize("NFC", path).casefold()].append(path)
+        for problem in sorted({problem for part in path.split("/")[2:] for problem in _name_problems(part)}):
+            groups[problem].append(path)
     for problem, paths in sorted(groups.items()):
         yield _portability(problem, paths)
     for paths in folded.values():

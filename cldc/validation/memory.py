@@ -1,0 +1,204 @@
+"""What earlier checks found, so that a second one reads only what changed.
+
+A file is taken for unchanged where size, both times and inode are what they were, as git's index does; what a
+content shows is remembered by its SHA-256, for all datasets. All of it can be lost without harm: whatever
+goes wrong here makes a check slower and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import marshal
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cldc import __version__
+from cldc.dataset import Entry, Listing
+
+if TYPE_CHECKING:
+    import sqlite3
+
+# A file that changed this shortly before it was read may change again within one tick of its clock.
+_RACY_NS = 2_000_000_000
+_KEPT_SECONDS = 90 * 86_400
+_BATCH = 500
+_TABLES = """
+create table if not exists contents(sha text primary key, packed blob) without rowid;
+create table if not exists checks(root blob primary key, used real, listing text, files blob, report blob, pairs blob)
+    without rowid;
+"""
+
+
+class Memory:
+    """What is remembered in one file; use it as a context."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._base: sqlite3.Connection | None = None
+        self._began = time.time_ns()
+
+    def __enter__(self) -> Memory:
+        if self._folder is not None:
+            import sqlite3
+
+            # Another program, Python or version of the rules gets another file.
+            path = self._folder / f"checks-{_stamp()}.sqlite"
+            with contextlib.suppress(sqlite3.Error, OSError):
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._base = self._opened(path)
+        return self
+
+    def _opened(self, path: Path) -> sqlite3.Connection:
+        import sqlite3
+
+        try:
+            return self._connect(path)
+        except sqlite3.DatabaseError:
+            path.unlink(missing_ok=True)
+            return self._connect(path)
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        import sqlite3
+
+        base = sqlite3.connect(path, timeout=2, isolation_level=None)
+        base.execute("pragma journal_mode=wal")
+        # After a power cut the file may be broken; then it is made anew.
+        base.execute("pragma synchronous=off")
+        base.executescript(_TABLES)
+        return base
+
+    def __exit__(self, *_: object) -> None:
+        if self._base is not None:
+            self._base.close()
+
+    def report(self, listing: Listing, key: str) -> Any:
+        """What `keep` was given for the very same listing and key; None where there is none."""
+        row = self._row(
+            "select report from checks where root = ? and listing = ?", _root(listing), _print(listing, key)
+        )
+        return _loaded(row[0]) if row else None
+
+    def known_files(self, listing: Listing) -> dict[str, str]:
+        """For each path that is unchanged since it was last read, its content's SHA-256."""
+        row = self._row("select files from checks where root = ?", _root(listing))
+        known: dict[bytes, tuple[Any, ...]] = (row and _loaded(row[0])) or {}
+        found = {}
+        for entry in listing.entries:
+            seen = known.get(os.fsencode(entry.path))
+            if seen and seen[:-1] == _status(entry):
+                found[entry.path] = seen[-1]
+        return found
+
+    def pairs(self, listing: Listing) -> Any:
+        """What `keep` was last given as pairs for this folder; None where there is nothing."""
+        row = self._row("select pairs from checks where root = ?", _root(listing))
+        return _loaded(row[0]) if row else None
+
+    def contents(self, wanted: Iterable[str]) -> Iterator[tuple[str, Any]]:
+        """What is remembered of these contents."""
+        import sqlite3
+
+        if self._base is None:
+            return
+        shas = list(wanted)
+        with contextlib.suppress(sqlite3.Error):
+            for at in range(0, len(shas), _BATCH):
+                part = shas[at : at + _BATCH]
+                marks = ",".join("?" * len(part))
+                query = f"select sha, packed from contents where sha in ({marks})"  # noqa: S608 - only marks
+                for sha, packed in self._base.execute(query, part):
+                    if (found := _loaded(packed)) is not None:
+                        yield sha, found
+
+    def keep(
+        self,
+        listing: Listing,
+        *,
+        key: str,
+        shas: Mapping[str, str],
+        contents: Iterable[tuple[str, Any]],
+        report: Any,
+        pairs: Any,
+    ) -> None:
+        """Remember a check.
+
+        Args:
+            listing: The folder as it was walked.
+            key: What else the report depends on.
+            shas: For each path that could be read, its content's SHA-256.
+            contents: What contents show that was not known before, by SHA-256.
+            report: Plain values that the report can be made of again.
+            pairs: Plain values likewise.
+        """
+        import sqlite3
+
+        if self._base is None:
+            return
+        calm = [entry for entry in listing.entries if self._calm(entry)]
+        files = {
+            os.fsencode(entry.path): (*_status(entry), shas[entry.path])
+            for entry in calm
+            if entry.path in shas
+        }
+        whole = _print(listing, key) if len(calm) == len(listing.entries) else ""
+        rows = ((sha, marshal.dumps(packed)) for sha, packed in contents)
+        check = (_root(listing), time.time(), whole, *map(marshal.dumps, (files, report, pairs)))
+        with contextlib.suppress(sqlite3.Error):
+            self._base.execute("begin immediate")
+            self._base.execute("delete from checks where used < ?", (time.time() - _KEPT_SECONDS,))
+            self._base.executemany("insert or replace into contents values (?, ?)", rows)
+            self._base.execute("insert or replace into checks values (?, ?, ?, ?, ?, ?)", check)
+            self._base.execute("commit")
+
+    def _calm(self, entry: Entry) -> bool:
+        return max(entry.mtime_ns, entry.ctime_ns) < self._began - _RACY_NS
+
+    def _row(self, query: str, *values: Any) -> Any:
+        import sqlite3
+
+        if self._base is None:
+            return None
+        try:
+            return self._base.execute(query, values).fetchone()
+        except sqlite3.Error:
+            return None
+
+
+def _loaded(packed: bytes) -> Any:
+    try:
+        return marshal.loads(packed)  # noqa: S302 - a file that only this user can write
+    except (EOFError, ValueError, TypeError):
+        return None
+
+
+def _root(listing: Listing) -> bytes:
+    return os.fsencode(listing.root)
+
+
+def _status(entry: Entry) -> tuple[Any, ...]:
+    return entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode
+
+
+def _print(listing: Listing, key: str) -> str:
+    """A hash of everything that the walk saw, and of ``key``."""
+    plain = (
+        key,
+        [(split.name, split.state.value, split.folders) for split in listing.splits],
+        [(entry.path, entry.link, entry.trouble, *_status(entry)) for entry in listing.entries],
+        [(other.path, other.reason.value) for other in listing.others],
+    )
+    return sha256(repr(plain).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@functools.cache
+def _stamp() -> str:
+    """Changes with cldc, with Python's own format of values, and with any change to the rules' source."""
+    newest = max(path.stat().st_mtime_ns for path in Path(__file__).parent.rglob("*.py"))
+    parts = (__version__, sys.version_info[:2], marshal.version, newest)
+    return sha256(repr(parts).encode()).hexdigest()[:16]
