@@ -84,9 +84,7 @@ class Cl:
             Interrupted: It broke off; the bundle is named in it, if there was one by then.
         """
         _check_source(path)
-        options = [f"--name={_bundle_name(name)}", f"--worksheet-spec={check_uuid(worksheet)}"]
-        if description:
-            options.append(f"--description={_ascii('description', description)}")
+        options = self._options(worksheet, name, description)
         if not unpack:
             options.append("--pack")
         size = path.stat().st_size if path.is_file() else None
