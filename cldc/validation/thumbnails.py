@@ -1,0 +1,65 @@
+"""Small pictures of the images that findings are about."""
+
+from __future__ import annotations
+
+import base64
+import io
+import warnings
+from collections.abc import Iterator
+
+from cldc.dataset import Entry, Image, read_entry
+from cldc.validation.content import RULES
+from cldc.validation.features import MAX_PIXELS
+from cldc.validation.images import image_seen_differently, image_undecodable
+from cldc.validation.model import ValidationReport
+
+_SIDE = 168
+# What a page can hold and a reader can look at.
+_MOST = 600
+_MOST_PER_FINDING = 8
+_MOST_PER_RULE = 120
+_RULES = frozenset({rule.id for rule in (*RULES, image_seen_differently, image_undecodable)})
+
+
+def thumbnails(report: ValidationReport) -> dict[str, str]:
+    """For the paths that findings are best shown with, a picture as a ``data:`` address.
+
+    Paths whose image can't be loaded, is huge, or comes after the first few hundred have none.
+    """
+    images = {image.path: image for image in report.dataset.images}
+    made: dict[str, str] = {}
+    for path in _wanted(report):
+        if len(made) >= _MOST:
+            break
+        if path in images and path not in made and (picture := _picture(report, images[path])):
+            made[path] = picture
+    return made
+
+
+def _wanted(report: ValidationReport) -> Iterator[str]:
+    told: dict[str, int] = {}
+    for finding in report.findings:
+        if finding.rule in _RULES and told.get(finding.rule, 0) < _MOST_PER_RULE:
+            told[finding.rule] = told.get(finding.rule, 0) + 1
+            yield from finding.paths[:_MOST_PER_FINDING]
+
+
+def _picture(report: ValidationReport, image: Image) -> str:
+    from PIL import Image as Pillow
+
+    read = read_entry(report.dataset.root, Entry(image.split, image.label, image.path))
+    if read.content is None:
+        return ""
+    out = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture: Pillow.Image = Pillow.open(io.BytesIO(read.content))
+            if picture.width * picture.height > MAX_PIXELS:
+                return ""
+            picture = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+            picture.thumbnail((_SIDE, _SIDE))
+            picture.save(out, "PNG", optimize=True)
+    except Exception:  # Pillow raises all sorts of things on odd files; they go without a picture
+        return ""
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
