@@ -40,16 +40,13 @@ def run(arguments: Sequence[str]) -> int:
         return show_error(error, arguments)
     except click.ClickException as error:
         return show_usage_error(error, arguments)
-    except (KeyboardInterrupt, click.Abort):
-        _say("Interrupted. What was done is kept; run the same command to go on.")
-        return INTERRUPTED
-    except Terminated:
+    except (KeyboardInterrupt, click.Abort, Terminated) as ended:
         _say("Stopped. What was done is kept; run the same command to go on.")
-        return TERMINATED
+        return TERMINATED if isinstance(ended, Terminated) else INTERRUPTED
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted; Python would complain again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        outcome = 0
     except Exception as error:  # a bug: keep what explains it, show where it is
         return _bug(error)
     return outcome if isinstance(outcome, int) else 0

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 from cldc import process
+from cldc.competition import load
+from cldc.environments import ensure_codalab, ensure_tensorflow
 
 ROOT = Path(__file__).parents[1]
 _KEPT = ("CLDC_TEST_", "CLDC_DIFFERENTIAL_", "CLDC_CODALAB_PYTHON")
@@ -53,9 +55,14 @@ def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def environments_home() -> Path:
-    """A data folder that stays from run to run, for the isolated environments."""
+    """A data folder that stays from run to run, with the environments of CodaLab and TensorFlow in it.
+
+    They are made here, where the user's own Pythons and uv's cache are in sight, and not in a test.
+    """
     home = Path(os.environ.get("CLDC_TEST_HOME", ROOT / ".cache" / "test-home")).absolute()
     home.mkdir(parents=True, exist_ok=True)
+    ensure_codalab(home)
+    ensure_tensorflow(load().training.tensorflow, home)
     return home
 
 
@@ -118,6 +125,14 @@ def cldc_in(home: Path, environments_home: Path, **extra: str) -> Cldc:
     if not (home / "environments").exists():
         (home / "environments").symlink_to(shared, target_is_directory=True)
     return Cldc(home, extra)
+
+
+@pytest.fixture
+def bare_cldc(tmp_path: Path) -> Cldc:
+    """``cldc`` with a data folder of this test alone and no environments."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return Cldc(home, {})
 
 
 @pytest.fixture

@@ -52,17 +52,17 @@ def test_the_readme_names_every_exit_code() -> None:
     assert documented == codes | {0}
 
 
-def test_a_mistyped_command_or_option_gets_a_suggestion(cldc: Cldc) -> None:
-    assert "Perhaps you meant 'submit'" in cldc("sumbit", code=2).err
-    assert "--competition" in cldc("validate", "--competiton", "x", code=2).err
+def test_a_mistyped_command_or_option_gets_a_suggestion(bare_cldc: Cldc) -> None:
+    assert "Perhaps you meant 'submit'" in bare_cldc("sumbit", code=2).err
+    assert "--competition" in bare_cldc("validate", "--competiton", "x", code=2).err
 
 
-def test_an_expected_error_is_one_message_and_the_next_action(cldc: Cldc) -> None:
-    outcome = cldc("validate", "nowhere", code=3)
+def test_an_expected_error_is_one_message_and_the_next_action(bare_cldc: Cldc) -> None:
+    outcome = bare_cldc("validate", "nowhere", code=3)
     assert outcome.out == ""
     assert "nowhere" in outcome.err
     assert len(outcome.err.strip().splitlines()) == 2
-    told = cldc("validate", "nowhere", "--format", "json", code=3).data["error"]
+    told = bare_cldc("validate", "nowhere", "--format", "json", code=3).data["error"]
     assert (told["kind"], told["code"]) == ("dataset", 3)
     assert told["action"]
 
@@ -145,9 +145,9 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def test_completion_knows_commands(cldc: Cldc) -> None:
-    assert "_CLDC_COMPLETE" in cldc("completion", "bash").out
-    shown = cldc(_CLDC_COMPLETE="bash_complete", COMP_WORDS="cldc sub", COMP_CWORD="1").out
+def test_completion_knows_commands(bare_cldc: Cldc) -> None:
+    assert "_CLDC_COMPLETE" in bare_cldc("completion", "bash").out
+    shown = bare_cldc(_CLDC_COMPLETE="bash_complete", COMP_WORDS="cldc sub", COMP_CWORD="1").out
     assert "submit" in shown
 
 
