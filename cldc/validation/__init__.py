@@ -23,6 +23,8 @@ __all__ = [
     "Severity",
     "Subject",
     "ValidationReport",
+    "examine",
+    "report_on",
     "validate",
 ]
 
@@ -65,18 +67,39 @@ def validate(
         if remembered is not None:
             return report_again(listing, competition, remembered)
         check = Check(listing, memory, observer)
-        if settle is not None:
-            check.settle(settle)
-        subject = Subject(
-            dataset=assemble(listing, check.images),
-            competition=competition,
-            inspections=check.inspections,
-            label_book=book,
-            pairs=check.pairs(),
-        )
+        subject = _subject(check, competition, settle, book)
         report = report_on(subject)
         check.keep(key, plain_report(report))
     return report
+
+
+def examine(
+    folder: Path,
+    competition: Competition,
+    observer: Observer = SILENT,
+    *,
+    settle: Settle | None = None,
+    cache: Path | None = None,
+) -> Subject:
+    """What `validate` looks at, for those who go on from it; arguments and errors are the same."""
+    rules = competition.dataset
+    listing = survey(folder, splits=rules.splits, extensions=rules.extensions)
+    with Memory(cache) as memory:
+        return _subject(Check(listing, memory, observer), competition, settle, {})
+
+
+def _subject(
+    check: Check, competition: Competition, settle: Settle | None, book: dict[str, tuple[str, ...]]
+) -> Subject:
+    if settle is not None:
+        check.settle(settle)
+    return Subject(
+        dataset=assemble(check.listing, check.images),
+        competition=competition,
+        inspections=check.inspections,
+        label_book=book,
+        pairs=check.pairs(),
+    )
 
 
 def _label_book(folder: Path, competition: Competition) -> dict[str, tuple[str, ...]]:

@@ -21,12 +21,13 @@ class Check:
     """What is found out about a folder.
 
     Attributes:
+        listing: The folder as it was walked.
         images: In the order of the listing.
         inspections: For each content's SHA-256 what it shows; contents that can't be read have none.
     """
 
     def __init__(self, listing: Listing, memory: Memory, observer: Observer) -> None:
-        self._listing = listing
+        self.listing = listing
         self._memory = memory
         self._observer = observer
         self._fresh: set[str] = set()
@@ -35,7 +36,7 @@ class Check:
         self.images = self._read(known)
 
     def _read(self, known: dict[str, str]) -> list[Image]:
-        entries = self._listing.entries
+        entries = self.listing.entries
         images: dict[int, Image] = {}
         for place, entry in enumerate(entries):
             sha = known.get(entry.path, "")
@@ -47,7 +48,7 @@ class Check:
             from cldc.validation.workers import inspect_all
 
             self._observer.start("Checking images", total=len(left), unit="images")
-            for at, (image, seen) in inspect_all(str(self._listing.root), left, self._observer):
+            for at, (image, seen) in inspect_all(str(self.listing.root), left, self._observer):
                 images[places[at]] = image
                 if seen is not None and image.sha256 not in self.inspections:
                     self._fresh.add(image.sha256)
@@ -61,7 +62,7 @@ class Check:
             return
         self._observer.start(f"Asking TensorFlow about {number(len(unsure), 'image')}")
         files: dict[str, Path] = {
-            image.sha256: self._listing.root / image.path for image in self.images if image.sha256 in unsure
+            image.sha256: self.listing.root / image.path for image in self.images if image.sha256 in unsure
         }
         for sha, verdict in settle(files).items():
             self._fresh.add(sha)
@@ -71,7 +72,7 @@ class Check:
         """Contents that show the same drawing; only new ones are compared where the others were before."""
         features = {sha: found.features for sha, found in self.inspections.items() if found.features}
         self._compared = sorted(features)
-        before = self._memory.pairs(self._listing)
+        before = self._memory.pairs(self.listing)
         if before is not None:
             compared, plain = before
             pairs = [Pair(first, second, Evidence(why), measure) for first, second, why, measure in plain]
@@ -91,7 +92,7 @@ class Check:
     def keep(self, key: str, report: tuple[Any, ...]) -> None:
         """Remember the check and the report on it, which ``key`` and the folder as it was determine."""
         self._memory.keep(
-            self._listing,
+            self.listing,
             key=key,
             shas={image.path: image.sha256 for image in self.images if image.sha256},
             contents=((sha, pack(self.inspections[sha])) for sha in self._fresh),

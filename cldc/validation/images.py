@@ -153,9 +153,9 @@ def extension_content(subject: Subject) -> Iterator[Hit]:
         )
 
 
-def right_ending(kind: Format) -> str:
-    """The ending for a content of this format."""
-    return _ENDINGS[kind][0]
+def right_endings(kind: Format) -> tuple[str, ...]:
+    """Endings for a content of this format, the usual one first."""
+    return _ENDINGS[kind]
 
 
 RULES: tuple[Rule, ...] = (

@@ -1,0 +1,192 @@
+"""Checks that are remembered, shared between processes, watched; they must say what a plain check says."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cldc import competition
+from cldc.dataset import Entry, survey
+from cldc.progress import SILENT
+from cldc.validation import ValidationReport, memory, validate, watching, workers
+from cldc.validation.inspection import inspect_entry
+from tests.folders import make_dataset, png
+
+COMPETITION = competition.load()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_dataset(tmp_path / "digits")
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Paths of the files that were read; clocks are taken to be fine enough."""
+    seen: list[str] = []
+
+    def counted(root: str, entry: Entry) -> object:
+        seen.append(entry.path)
+        return inspect_entry(root, entry)
+
+    monkeypatch.setattr(workers, "inspect_entry", counted)
+    monkeypatch.setattr(memory, "_RACY_NS", 0)
+    return seen
+
+
+def check(folder: Path) -> ValidationReport:
+    return validate(folder, COMPETITION, cache=folder.parent / "cache")
+
+
+def test_a_second_check_reads_nothing_and_says_the_same(folder: Path, reads: list[str]) -> None:
+    (folder / "train" / "i" / "bad.png").write_bytes(b"no image")
+    (folder / "val" / "i" / "copy.png").write_bytes((folder / "train" / "i" / "0.png").read_bytes())
+    plain = validate(folder, COMPETITION)
+    assert check(folder) == plain
+    reads.clear()
+    assert check(folder) == plain
+    assert reads == []
+
+
+def test_only_what_changed_is_read_and_compared_with_the_rest(folder: Path, reads: list[str]) -> None:
+    check(folder)
+    reads.clear()
+    (folder / "train" / "i" / "0.png").write_bytes(png(201))
+    (folder / "val" / "x" / "new.png").write_bytes(png(201))
+    (folder / "val" / "x" / "0.png").unlink()
+    report = check(folder)
+    assert sorted(reads) == ["train/i/0.png", "val/x/new.png"]
+    assert report == validate(folder, COMPETITION)
+    assert "identical-two-labels" in {finding.rule for finding in report.findings}
+
+
+def test_pairs_found_one_by_one_are_those_found_at_once(folder: Path, reads: list[str]) -> None:
+    drawing = drawn()
+    (folder / "train" / "i" / "a.png").write_bytes(padded(drawing, 3))
+    check(folder)
+    (folder / "train" / "ii" / "b.png").write_bytes(padded(drawing, 9))
+    report = check(folder)
+    assert report == validate(folder, COMPETITION)
+    assert [f.paths for f in report.findings if f.rule == "drawing-two-labels"] == [
+        ("train/i/a.png", "train/ii/b.png")
+    ]
+
+
+def drawn() -> list[bytes]:
+    """Rows of a drawing, no two of them alike."""
+    return [bytes(0 if (x * y + x // 3) % 7 < 2 else 255 for x in range(30)) for y in range(5, 40)]
+
+
+def padded(rows: list[bytes], margin: int) -> bytes:
+    picture = Image.new("L", (30 + 2 * margin, len(rows) + 2 * margin), 255)
+    picture.paste(Image.frombytes("L", (30, len(rows)), b"".join(rows)), (margin, margin))
+    out = BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
+
+
+def test_a_file_that_only_just_changed_is_not_trusted(
+    folder: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_RACY_NS", 3_600_000_000_000)
+    check(folder)
+    reads.clear()
+    check(folder)
+    assert len(reads) == 30
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database at all" * 100])
+def test_a_broken_memory_is_made_anew(folder: Path, reads: list[str], content: bytes) -> None:
+    check(folder)
+    for path in (folder.parent / "cache").glob("*.sqlite"):
+        path.write_bytes(content)
+        for more in ("-wal", "-shm"):
+            path.with_name(path.name + more).unlink(missing_ok=True)
+    assert check(folder).total == 30
+    reads.clear()
+    check(folder)
+    assert reads == []
+
+
+def test_without_a_place_for_memory_a_check_works(folder: Path) -> None:
+    (folder.parent / "cache").write_text("in the way")
+    assert check(folder).total == 30
+
+
+def test_another_profile_asks_the_rules_again(folder: Path, reads: list[str]) -> None:
+    check(folder)
+    rules = dataclasses.replace(COMPETITION.dataset, max_images=10)
+    strict = dataclasses.replace(COMPETITION, dataset=rules)
+    report = validate(folder, strict, cache=folder.parent / "cache")
+    assert "guide-limit" in {finding.rule for finding in report.findings}
+    assert len(reads) == 30
+
+
+def test_two_processes_say_what_one_says(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "train" / "i" / os.fsdecode(b"\xe9.png")).write_bytes(png())
+    (folder / "train" / "i" / "bad.png").write_bytes(b"no image")
+    (folder / "train" / "i" / "link.png").symlink_to("nowhere")
+    alone = validate(folder, COMPETITION)
+    monkeypatch.setattr(workers, "_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(workers, "_CHUNK", 4)
+    monkeypatch.setattr(workers, "_processors", lambda: 2)
+    assert validate(folder, COMPETITION) == alone
+
+
+def test_a_helper_that_dies_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(workers, "_CHUNK", 4)
+    monkeypatch.setattr(workers, "_processors", lambda: 2)
+    rules = COMPETITION.dataset
+    listing = survey(folder, splits=rules.splits, extensions=rules.extensions)
+    started: list[workers._Helper] = []
+
+    class Doomed(workers._Helper):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            started.append(self)
+            assert self._process.pid
+            os.kill(self._process.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(workers, "_Helper", Doomed)
+    places = [place for place, _ in workers.inspect_all(str(folder), listing.entries, SILENT)]
+    assert sorted(places) == list(range(30))
+    assert started
+
+
+def test_watching_tells_a_change_once_when_it_is_over(folder: Path) -> None:
+    deeds: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: (folder / "train" / "i" / "a.png").write_bytes(png(1)),
+        lambda: (folder / "train" / "i" / "b.png").write_bytes(png(2)),
+        lambda: None,
+        lambda: shutil.move(folder, folder.parent / "gone"),
+        lambda: None,
+        lambda: shutil.move(folder.parent / "gone", folder),
+        lambda: None,
+    ]
+    slept: list[int] = []
+
+    def sleep(_: float) -> None:
+        if len(slept) == len(deeds):
+            raise KeyboardInterrupt
+        deeds[len(slept)]()
+        slept.append(1)
+
+    told: list[int] = []
+
+    def watch() -> None:
+        for _ in watching.changes(folder, COMPETITION, sleep=sleep):
+            told.append(len(slept))
+
+    with pytest.raises(KeyboardInterrupt):
+        watch()
+    assert told == [0, 4, 6, 8]
