@@ -11,7 +11,7 @@ from cldc.errors import SandboxError
 from cldc.files import lock, replace_atomically
 from cldc.progress import SILENT, Observer
 from cldc.sandbox.people import by_role
-from cldc.sandbox.places import INSIDE, Places, read_json
+from cldc.sandbox.places import INSIDE, Account, Places, read_json
 from cldc.sandbox.server import require_up
 
 if TYPE_CHECKING:
@@ -55,17 +55,9 @@ def score(
             places.daemon(competition),
             board,
         ]
-        env = process.clean_environment(
-            {
-                "CODALAB_USERNAME": organiser.name,
-                "CODALAB_PASSWORD": organiser.password,
-                "CODALAB_HOME": str(places.home / "codalab"),
-                "no_proxy": "127.0.0.1",
-                "NO_PROXY": "127.0.0.1",
-            }
-        )
-        observer.start("Scoring")
         arguments = [*program, "--timeout", str(timeout_seconds)]
+        env = _environment(places, organiser)
+        observer.start("Scoring")
         with process.stream(arguments, env=env, timeout_seconds=timeout_seconds + _SLACK_SECONDS) as child:
             for line in child:
                 if line.startswith('{"event"'):
@@ -79,6 +71,19 @@ def score(
         tail = "\n".join(child.tail.strip().splitlines()[-10:])
         raise SandboxError(f"CodaLab's scoring daemon failed.\n{tail}", action="Mend that and score again.")
     return board
+
+
+def _environment(places: Places, organiser: Account) -> dict[str, str]:
+    """The daemon's: the organiser's credentials, and no proxy on the way to this machine."""
+    return process.clean_environment(
+        {
+            "CODALAB_USERNAME": organiser.name,
+            "CODALAB_PASSWORD": organiser.password,
+            "CODALAB_HOME": str(places.home / "codalab"),
+            "no_proxy": "127.0.0.1",
+            "NO_PROXY": "127.0.0.1",
+        }
+    )
 
 
 def _tell(event: dict[str, Any], observer: Observer) -> None:
