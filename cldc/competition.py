@@ -134,12 +134,16 @@ class Training:
     """How the training is run locally.
 
     ``builtin`` names our own implementation in templates/scripts, or a file beside the profile.
-    ``tensorflow`` goes from faithful to fallback. ``epochs`` is what the script trains.
+    ``tensorflow`` goes from faithful to fallback. ``epochs`` is what the script trains. ``checkpoint`` names the
+    weights that the script leaves; they fit the model that ``build_model()`` of ``builtin`` gives. ``seed_option``
+    is what ``builtin`` takes before another seed than the competition's. Without them nothing is told of either.
     """
 
     builtin: str
     epochs: int
     tensorflow: tuple[TensorFlowChoice, ...]
+    checkpoint: str | None = None
+    seed_option: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

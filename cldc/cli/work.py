@@ -106,7 +106,7 @@ def _label_book(app: App, given: Path | None) -> LabelBook:
 
 
 def preflighted(
-    app: App, report: ValidationReport, material: Material, *, force: bool = False
+    app: App, report: ValidationReport, material: Material, *, force: bool = False, quick: bool = False
 ) -> PreflightResult:
     """A finished preflight of a valid dataset: an earlier one of the same fingerprint, or one made now."""
     from cldc.preflight import preflight
@@ -120,6 +120,7 @@ def preflighted(
         home=app.home,
         observer=app.observer,
         force=force,
+        quick=quick,
     )
 
 

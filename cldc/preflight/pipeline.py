@@ -15,11 +15,13 @@ from cldc.competition import Competition
 from cldc.environments import Environment
 from cldc.errors import PreflightFailed
 from cldc.files import lock, private_folder, storage_errors, temporary_folder
-from cldc.preflight import records
+from cldc.preflight import learned, records
 from cldc.preflight.following import Run, command, environment_of, follow
 from cldc.preflight.judging import judge, warnings_of
+from cldc.preflight.learned import Learned
 from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe, Script
 from cldc.preflight.output import Score
+from cldc.preflight.predicting import images_of, learn
 from cldc.preflight.probing import probe
 from cldc.preflight.sources import builtin_script
 from cldc.preflight.workspace import Workspace, fill
@@ -87,7 +89,8 @@ def preflight(
     ):
         if not force and (known := _recorded(job)):
             return known
-        result = _train(job, observer)
+        result, seen = _train(job, observer)
+        learned.save(home, result.id, seen)
         records.save(home, result)
         return result
 
@@ -154,7 +157,7 @@ def _require_faithful(script: Script, environment: Environment, competition: Com
     )
 
 
-def _train(job: _Job, observer: Observer) -> PreflightResult:
+def _train(job: _Job, observer: Observer) -> tuple[PreflightResult, Learned]:
     python, started = job.environment.python, datetime.now(UTC).isoformat(timespec="seconds")
     with temporary_folder("cldc-preflight-") as root:
         workspace = fill(
@@ -166,7 +169,7 @@ def _train(job: _Job, observer: Observer) -> PreflightResult:
             observer=observer,
         )
         env = environment_of(workspace, python)
-        seen = probe(workspace, python=python, env=env, observer=observer)
+        machine = probe(workspace, python=python, env=env, observer=observer)
         log = workspace.aside / "output.log"
         run = follow(
             command(job.competition, workspace, python),
@@ -179,7 +182,18 @@ def _train(job: _Job, observer: Observer) -> PreflightResult:
         )
         kept = _keep_log(job, log)
         predictions, validation = _outcome(job, run, workspace, kept)
-    return _result(job, run, seen, predictions, validation, started=started, log=kept)
+        images = images_of(job.report.dataset, job.label_book, job.competition)
+        if not run.stopped:
+            images = learn(
+                images,
+                run.output,
+                competition=job.competition,
+                workspace=workspace,
+                python=python,
+                env=env,
+                observer=observer,
+            )
+    return _result(job, run, machine, predictions, validation, started=started, log=kept), images
 
 
 def _keep_log(job: _Job, log: Path) -> Path:
@@ -205,7 +219,7 @@ def _outcome(job: _Job, run: Run, workspace: Workspace, log: Path) -> tuple[tupl
 def _result(
     job: _Job,
     run: Run,
-    seen: Probe,
+    machine: Probe,
     predictions: tuple[int, ...],
     validation: Score,
     *,
@@ -235,7 +249,7 @@ def _result(
         predictions=predictions,
         history=tuple(run.output.history),
         best_epoch=best.number if best else 0,
-        probe=seen,
+        probe=machine,
         warnings=warnings,
         log=str(log),
     )

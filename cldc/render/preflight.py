@@ -14,19 +14,29 @@ if TYPE_CHECKING:
 
 def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
     """Accuracies, what was predicted, and what the numbers rest on."""
-    yield Line(f"Preflight of {printable(result.dataset_name)}", "title")
+    kind = "Quick preflight" if result.quick else "Preflight"
+    yield Line(f"{kind} of {printable(result.dataset_name)}", "title")
     yield Table(
         ("", "accuracy", "loss", "images"),
         list(_scores(result)),
         numbers=frozenset({"accuracy", "loss", "images"}),
     )
-    yield _predicted(result)
+    if result.predictions:
+        yield _predicted(result)
     yield Table(("", ""), list(_grounds(result)))
     for warning in result.warnings:
         yield Line(f"warning: {printable(warning)}", "warning")
     if result.recorded:
         yield Line("The same was trained before; this is its record (--force trains again).", "dim")
-    yield Line("Next: cldc submit DIR")
+    if result.quick:
+        yield Line(
+            "Every image was read and one epoch trained: nothing is in the way of a whole training. The accuracy is "
+            "the first epoch's, and a submission can't rest on it.",
+            "warning",
+        )
+        yield Line("Next: cldc preflight DIR")
+    else:
+        yield Line("Next: cldc submit DIR")
 
 
 def _scores(result: PreflightResult) -> Iterator[tuple[str, str, str, str]]:
@@ -55,7 +65,8 @@ def _predicted(result: PreflightResult) -> Table:
 
 def _grounds(result: PreflightResult) -> Iterator[tuple[str, str]]:
     mark = result.fingerprint
-    yield "best epoch", f"{result.best_epoch} of {mark.epochs}"
+    if not result.quick:
+        yield "best epoch", f"{result.best_epoch} of {mark.epochs}"
     yield "time", f"{result.seconds:,.0f} s"
     if result.peak_memory:
         yield "memory", f"{result.peak_memory / 2**20:,.0f} MB at most"

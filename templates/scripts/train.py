@@ -1,6 +1,6 @@
 """The fixed training of the Data-Centric AI Competition 2021, written anew from a description of it.
 
-    python train.py SUBMISSION LABEL_BOOK [--epochs N]
+    python train.py SUBMISSION LABEL_BOOK [--epochs N] [--seed N]
 
 SUBMISSION and LABEL_BOOK are folders of the working directory, each holding one folder: SUBMISSION/SUBMISSION
 with train/ and val/, LABEL_BOOK/label_book. Model and training are fixed; what varies is the dataset.
@@ -28,7 +28,7 @@ MOST_EXAMPLES = 10000
 VERSION = tuple(int(part) for part in tf.__version__.split(".")[:2])
 
 
-def images(folder, shuffle):
+def images(folder, shuffle, seed):
     """Batches of (images, one-hot labels) of a folder with one folder for each class."""
     return tf.keras.preprocessing.image_dataset_from_directory(
         folder,
@@ -38,7 +38,7 @@ def images(folder, shuffle):
         batch_size=BATCH,
         image_size=(SIDE, SIDE),
         shuffle=shuffle,
-        seed=SEED if shuffle else None,
+        seed=seed if shuffle else None,
     )
 
 
@@ -59,12 +59,12 @@ def build_model():
     return model
 
 
-def seed():
-    """Makes the first weights the same in every run."""
+def start_from(seed):
+    """Makes the first weights the same in every run with that seed."""
     if VERSION >= (2, 10):
-        tf.keras.utils.set_random_seed(SEED)  # tf.random.set_seed no longer reaches the weights
+        tf.keras.utils.set_random_seed(seed)  # tf.random.set_seed no longer reaches the weights
     else:
-        tf.random.set_seed(SEED)
+        tf.random.set_seed(seed)
 
 
 def checkpoint_name():
@@ -77,18 +77,19 @@ def main():
     parser.add_argument("submission")
     parser.add_argument("label_book")
     parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=SEED, help="another than the competition's, to see the spread")
     chosen = parser.parse_args()
 
-    seed()
+    start_from(chosen.seed)
     dataset = os.path.join(chosen.submission, chosen.submission)
-    train = images(os.path.join(dataset, "train"), shuffle=True)
-    val = images(os.path.join(dataset, "val"), shuffle=True)
+    train = images(os.path.join(dataset, "train"), True, chosen.seed)
+    val = images(os.path.join(dataset, "val"), True, chosen.seed)
     # Counted in whole batches, as the competition did.
     examples = int(train.cardinality() + val.cardinality()) * BATCH
     if examples > MOST_EXAMPLES:
         print("Dataset size larger than {:,}. Got {} examples".format(MOST_EXAMPLES, examples))
         sys.exit(0)
-    book = images(os.path.join(chosen.label_book, "label_book"), shuffle=False)
+    book = images(os.path.join(chosen.label_book, "label_book"), False, None)
 
     model = build_model()
     model.summary()

@@ -1,0 +1,121 @@
+"""What a preflight's images were and what its model makes of each, kept beside the record."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cldc.files import replace_atomically
+
+# Raised when the file changes so that an older one can't be read.
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An image of a preflight.
+
+    Attributes:
+        split: Its split, or the label book's name.
+        path: Relative to the dataset, or to the label book, with slashes.
+        sha256: Of its content.
+        label: Index of the class that it is labelled as.
+        probabilities: How probable the model finds each class; empty where that is not known.
+    """
+
+    split: str
+    path: str
+    sha256: str
+    label: int
+    probabilities: tuple[float, ...] = ()
+
+    @property
+    def believed(self) -> int:
+        """Index of the class that the model finds most probable, the first of them where several are.
+
+        Raises:
+            ValueError: It is not known.
+        """
+        return self.probabilities.index(max(self.probabilities))
+
+    @property
+    def mistaken(self) -> bool:
+        """Whether the model believes another class than the label."""
+        return bool(self.probabilities) and self.believed != self.label
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The images of a preflight, each split's together, and what its model makes of them.
+
+    Attributes:
+        classes: The classes that indices stand for.
+        images: Every image of the dataset and of the label book.
+        why_not: Why no probabilities are known; empty where they are.
+    """
+
+    classes: tuple[str, ...]
+    images: tuple[Seen, ...]
+    why_not: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether there are probabilities."""
+        return not self.why_not
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits in their order, the label book last."""
+        return tuple(dict.fromkeys(image.split for image in self.images))
+
+    def of(self, split: str) -> tuple[Seen, ...]:
+        """The images of one split."""
+        return tuple(image for image in self.images if image.split == split)
+
+    def with_probabilities(self, rows: Sequence[Sequence[float]]) -> Learned:
+        """The same with a row of probabilities for each image, in their order."""
+        pairs = zip(self.images, rows, strict=True)
+        images = tuple(replace(image, probabilities=tuple(row)) for image, row in pairs)
+        return replace(self, images=images, why_not="")
+
+
+def place(home: Path, identity: str) -> Path:
+    """Where what the preflight of that id learned is kept."""
+    return home / "preflights" / f"{identity}.learned.json.gz"
+
+
+def save(home: Path, identity: str, learned: Learned) -> None:
+    """Keep it, in place of an earlier one of the same id.
+
+    Raises:
+        StorageError: It can't be written.
+    """
+    table = {
+        "format": _FORMAT,
+        "classes": learned.classes,
+        "why_not": learned.why_not,
+        "images": [[i.split, i.path, i.sha256, i.label, i.probabilities] for i in learned.images],
+    }
+    # No time stamp in it: the same content, the same bytes.
+    replace_atomically(
+        place(home, identity), gzip.compress(json.dumps(table, separators=(",", ":")).encode(), mtime=0)
+    )
+
+
+def read(home: Path, identity: str) -> Learned | None:
+    """What the preflight of that id learned; None where nothing was kept that this version understands."""
+    try:
+        table: dict[str, Any] = json.loads(gzip.decompress(place(home, identity).read_bytes()))
+        if table["format"] != _FORMAT:
+            return None
+        images = tuple(
+            Seen(split, path, sha256, label, tuple(probabilities))
+            for split, path, sha256, label, probabilities in table["images"]
+        )
+        return Learned(tuple(table["classes"]), images, table["why_not"])
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
+        return None

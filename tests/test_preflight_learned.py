@@ -1,0 +1,116 @@
+"""What a preflight's model makes of every image: asked for real, doubted where it says other than the script did."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from cldc import competition, sample
+from cldc.competition import Competition
+from cldc.environments import ensure_tensorflow
+from cldc.preflight import LabelBook, Script, builtin_script, given_script, preflight, read_label_book
+from cldc.preflight.learned import Learned, Seen, place, read, save
+from cldc.validation import ValidationReport, validate
+from tests.conftest import Cldc
+
+SHAPES = Path(__file__).parent / "data" / "shapes" / "shapes.toml"
+
+
+@pytest.fixture
+def short() -> Competition:
+    """The real model, two epochs."""
+    demo = competition.load("demo")
+    run = dataclasses.replace(demo.run, command="python train.py {dataset} {label_book} --epochs 2")
+    return dataclasses.replace(demo, run=run, training=dataclasses.replace(demo.training, epochs=2))
+
+
+def test_what_was_learned_is_kept_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "preflights").mkdir()
+    images = (Seen("val", "val/a/1.png", "ab", 0, (0.25, 0.75)), Seen("val", "val/b/2.png", "cd", 1))
+    learned = Learned(("a", "b"), images, "a reason")
+    save(tmp_path, "x", learned)
+    assert read(tmp_path, "x") == learned
+    first = place(tmp_path, "x").read_bytes()
+    save(tmp_path, "x", learned)
+    assert place(tmp_path, "x").read_bytes() == first
+    place(tmp_path, "x").write_bytes(first[:-20])
+    assert read(tmp_path, "x") is None
+    assert read(tmp_path, "y") is None
+
+
+def test_a_mistake_is_another_class_more_probable_than_the_label() -> None:
+    assert Seen("val", "p", "", 0, (0.2, 0.8)).mistaken
+    assert not Seen("val", "p", "", 1, (0.2, 0.8)).mistaken
+    assert not Seen("val", "p", "", 1).mistaken
+
+
+def _trained(
+    tmp_path: Path, profile: Competition, script: Script, environments_home: Path
+) -> tuple[ValidationReport, LabelBook, Learned, tuple[int, ...]]:
+    report = validate(sample.draw(tmp_path / "mine", profile, images=80), profile)
+    book = read_label_book(sample.draw_label_book(tmp_path / "book", profile, images=20), profile)
+    result = preflight(
+        report,
+        script=script,
+        label_book=book,
+        environment=ensure_tensorflow(profile.training.tensorflow, environments_home),
+        competition=profile,
+        home=tmp_path / "kept",
+    )
+    learned = read(tmp_path / "kept", result.id)
+    assert learned is not None
+    return report, book, learned, result.predictions
+
+
+@pytest.mark.real
+def test_the_best_weights_say_of_every_image_what_they_said_in_the_training(
+    tmp_path: Path, short: Competition, environments_home: Path
+) -> None:
+    report, book, learned, predictions = _trained(tmp_path, short, builtin_script(short), environments_home)
+    assert learned.known, learned.why_not
+    assert [(i.path, i.sha256) for i in learned.images] == [
+        *((i.path, i.sha256) for i in report.dataset.images),
+        *book.images,
+    ]
+    assert all(sum(i.probabilities) == pytest.approx(1, abs=1e-4) for i in learned.images)
+    assert sorted(i.believed for i in learned.of("label_book")) == sorted(predictions)
+
+
+@pytest.mark.real
+def test_a_script_that_judged_another_model_than_it_left_is_not_believed(
+    tmp_path: Path, short: Competition, environments_home: Path
+) -> None:
+    source = builtin_script(short).path.read_text()
+    lying = tmp_path / "lying.py"
+    honest = 'print("final loss {}, final acc {}".format(loss, accuracy))'
+    assert honest in source
+    lying.write_text(source.replace(honest, honest.replace("(loss, accuracy)", "(loss, 0.99)")))
+    _, _, learned, _ = _trained(tmp_path, short, given_script(lying), environments_home)
+    assert not learned.known
+    assert "where the script printed 99." in learned.why_not
+    assert not any(i.probabilities for i in learned.images)
+
+
+@pytest.mark.real
+def test_without_a_checkpoint_there_is_a_reason(tmp_path: Path, environments_home: Path) -> None:
+    shapes = competition.load(str(SHAPES))
+    _, _, learned, _ = _trained(tmp_path, shapes, builtin_script(shapes), environments_home)
+    assert learned.why_not == "the profile shapes names no checkpoint that its script leaves"
+    assert len(learned.images) == 100
+
+
+@pytest.mark.real
+def test_a_quick_one_is_marked_and_no_submission_rests_on_it(cldc: Cldc, tmp_path: Path) -> None:
+    cldc = Cldc(cldc.home, {"CLDC_COMPETITION": str(SHAPES)})
+    cldc("sample", tmp_path / "mine", "--images", "80")
+    shapes = competition.load(str(SHAPES))
+    book = sample.draw_label_book(tmp_path / "book", shapes, images=20)
+    options = (tmp_path / "mine", "--label-book", book, "--script", builtin_script(shapes).path)
+    quick = cldc("preflight", *options, "--quick").out
+    assert quick.startswith("Quick preflight of mine")
+    assert "a submission can't rest on it" in quick
+    assert cldc("preflight", *options, "--quick", "--format", "json").data["recorded"]
+    whole = cldc("preflight", *options, "--format", "json").data
+    assert (whole["quick"], whole["recorded"]) == (False, False)
