@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-import tarfile
 import zlib
 from pathlib import Path
 from random import Random
-
-import pytest
 
 CLASSES = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x")
 
@@ -102,14 +99,3 @@ def fill_oddly(folder: Path, random: Random, *, depth: int) -> None:
         for name in random.sample(_FOLDER_NAMES, random.choice((0, 0, 1, 2))):
             (folder / name).mkdir()
             fill_oddly(folder / name, random, depth=depth - 1)
-
-
-def real_data(name: str, target: Path) -> Path:
-    """Unpack ``data`` or ``label_book`` of the competition's own data below ``target``; skip without it."""
-    default = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
-    archive = Path(os.environ.get("CLDC_TEST_DATA") or default) / f"{name}.tar.gz"
-    if not archive.is_file():
-        pytest.skip(f"the competition's data is not here ({archive}); name its folder with CLDC_TEST_DATA")
-    with tarfile.open(archive) as packed:
-        packed.extractall(target, filter="data")
-    return target / name

@@ -16,7 +16,7 @@ import cldc.dataset.reading
 from cldc import dataset
 from cldc.dataset import Dataset, Entry, Reason, SplitState, default_name
 from cldc.errors import InvalidDataset
-from tests.folders import CLASSES, make_dataset, png, real_data
+from tests.folders import CLASSES, make_dataset, png
 
 SPLITS = ("train", "val")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".bmp")
@@ -200,8 +200,8 @@ def test_codalab_keeps_every_default_name(folder_name: str) -> None:
     assert re.sub(r"-+", "-", re.sub(r"[^a-zA-Z0-9_.-]", "-", name)).strip("-") == name
 
 
-def test_the_starting_dataset(tmp_path_factory: pytest.TempPathFactory) -> None:
-    found = load(real_data("data", tmp_path_factory.mktemp("real")))
+def test_the_starting_dataset(real_data: Path) -> None:
+    found = load(real_data / "data")
     counts = [[found.count(split, label) for label in CLASSES] for split in SPLITS]
     assert counts == [
         [261, 157, 186, 281, 196, 181, 193, 199, 234, 179],

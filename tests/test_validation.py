@@ -31,7 +31,7 @@ from cldc.validation import (
     validate,
 )
 from cldc.validation.decoding import Readable, Verdict
-from tests.folders import CLASSES, make_dataset, png, real_data
+from tests.folders import CLASSES, make_dataset, png
 
 COMPETITION = competition.load()
 
@@ -361,17 +361,15 @@ def test_sarif_names_its_rules(odd_report: ValidationReport) -> None:
     assert "val/x/%E9.png" in places
 
 
-def test_the_starting_dataset_is_valid(tmp_path_factory: pytest.TempPathFactory) -> None:
-    report = validate(real_data("data", tmp_path_factory.mktemp("real")), COMPETITION)
+def test_the_starting_dataset_is_valid(real_data: Path) -> None:
+    report = validate(real_data / "data", COMPETITION)
     assert report.ok
     assert (report.total, report.padded, report.counts["train"]["i"]) == (2880, 2888, 261)
     assert list(report.counts["val"]) == list(CLASSES)
 
 
-def test_what_is_known_of_the_starting_dataset_is_found(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("real")
-    book = real_data("label_book", folder)
-    findings = validate(real_data("data", folder), COMPETITION, label_book=book).findings
+def test_what_is_known_of_the_starting_dataset_is_found(real_data: Path) -> None:
+    findings = validate(real_data / "data", COMPETITION, label_book=real_data / "label_book").findings
     by_rule: dict[str, list[Finding]] = {}
     for finding in findings:
         by_rule.setdefault(finding.rule, []).append(finding)
