@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
@@ -16,13 +17,20 @@ TERMINATED = 143
 BUG = 70
 
 
+# Signals that asked this process to stop. What is raised after one is a consequence and no bug: an exception that
+# comes out of nowhere can leave a library's lock in a state which that library then complains of.
+_asked_to_stop: list[int] = []
+
+
 class Terminated(BaseException):
     """SIGTERM, raised where the program stands so that everything is cleaned up on the way out."""
 
 
 def main() -> NoReturn:
     """Run the command line of this process and leave with its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    threading.excepthook = _thread_failed
     sys.exit(run(sys.argv[1:]))
 
 
@@ -40,20 +48,32 @@ def run(arguments: Sequence[str]) -> int:
         return show_error(error, arguments)
     except click.ClickException as error:
         return show_usage_error(error, arguments)
-    except (KeyboardInterrupt, click.Abort, Terminated) as ended:
-        _say("Stopped. What was done is kept; run the same command to go on.")
-        return TERMINATED if isinstance(ended, Terminated) else INTERRUPTED
+    except (KeyboardInterrupt, click.Abort, Terminated):
+        return _stopped()
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted; Python would complain again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         outcome = 0
     except Exception as error:  # a bug: keep what explains it, show where it is
-        return _bug(error)
+        return _stopped() if _asked_to_stop else _bug(error)
     return outcome if isinstance(outcome, int) else 0
 
 
-def _terminate(*_: object) -> None:
-    raise Terminated
+def _stop(number: int, _: object) -> None:
+    _asked_to_stop.append(number)
+    if number == signal.SIGTERM:
+        raise Terminated
+    raise KeyboardInterrupt
+
+
+def _stopped() -> int:
+    _say("Stopped. What was done is kept; run the same command to go on.")
+    return TERMINATED if signal.SIGTERM in _asked_to_stop else INTERRUPTED
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    if not _asked_to_stop:
+        threading.__excepthook__(failure)
 
 
 def _say(text: str) -> None:

@@ -32,6 +32,8 @@ Stroke = list[Point]
 
 TRAIN_SHARE = 0.7
 LABEL_BOOK_IMAGES = 52
+# Images that a thread draws in one go: few enough to follow and to stop.
+_PART = 25
 _PAPER = 255
 # The two shades of ink of the 2021 images: scanned black, and the grey of a tablet's pen.
 _INKS = (0, 64)
@@ -140,14 +142,22 @@ def _draw_all(folder: Path, plan: list[_Sheet], observer: Observer) -> Path:
 
 def _write_all(draft: Path, plan: list[_Sheet], observer: Observer) -> None:
     # Pillow gives up the interpreter's lock while it compresses, which is half of the work.
+    parts = [plan[start : start + _PART] for start in range(0, len(plan), _PART)]
+    done = 0
     with ThreadPoolExecutor(2) as pool:
         try:
-            for done, _ in enumerate(pool.map(functools.partial(_write, draft), plan), 1):
-                if done % 50 == 0 or done == len(plan):
-                    observer.advance(done)
+            for count in pool.map(functools.partial(_write_part, draft), parts):
+                done += count
+                observer.advance(done)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _write_part(draft: Path, sheets: list[_Sheet]) -> int:
+    for sheet in sheets:
+        _write(draft, sheet)
+    return len(sheets)
 
 
 def _write(draft: Path, sheet: _Sheet) -> None:
