@@ -1,0 +1,173 @@
+"""How many edits of known drawings are found again, and how many of the pairs found are right.
+
+    python benchmarks/alike.py FOLDER [--edits 150] [--result FILE]
+
+FOLDER is a dataset of drawings, such as the 2021 starting dataset; of each kind of edit some are made of images drawn by
+lot. A pair is right if both are of one image, or of two that share their ink pixel for pixel or most rows of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+from cldc.validation.alike import Evidence, joined, same_drawings
+from cldc.validation.features import Features, features_of
+
+Edit = Callable[[Image.Image, Random], Image.Image]
+
+
+def _noise(image: Image.Image, _: Random) -> Image.Image:
+    return ImageChops.add(image, Image.effect_noise(image.size, 16), 1, -128)
+
+
+def _pad(image: Image.Image, random: Random) -> Image.Image:
+    left, top, right, low = (random.randint(3, 40) for _ in range(4))
+    padded = Image.new("L", (image.width + left + right, image.height + top + low), 255)
+    padded.paste(image, (left, top))
+    return padded
+
+
+def _crop(image: Image.Image, random: Random) -> Image.Image:
+    def cut(side: int) -> int:
+        return random.randint(0, int(side * 0.08))
+
+    box = (
+        cut(image.width),
+        cut(image.height),
+        image.width - cut(image.width),
+        image.height - cut(image.height),
+    )
+    return image.crop(box)
+
+
+def _cut_ink(image: Image.Image, random: Random) -> Image.Image:
+    left, top, right, low = ImageChops.invert(image).getbbox() or (0, 0, *image.size)
+    across, down = (right - left) // 10, (low - top) // 10
+    boxes = (
+        (left + across, top, right, low),
+        (left, top + down, right, low),
+        (left, top, right - across, low),
+        (left, top, right, low - down),
+    )
+    return image.crop(random.choice(boxes))
+
+
+def _scale(image: Image.Image, random: Random) -> Image.Image:
+    by = random.uniform(0.6, 1.5)
+    size = (max(1, int(image.width * by)), max(1, int(image.height * by)))
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def _rotate(image: Image.Image, random: Random) -> Image.Image:
+    return image.rotate(random.choice((-4, 4)), fillcolor=255, resample=Image.Resampling.BILINEAR)
+
+
+def _jpeg(image: Image.Image, _: Random) -> Image.Image:
+    held = io.BytesIO()
+    image.save(held, "JPEG", quality=70)
+    return Image.open(held).convert("L")
+
+
+def _speck(image: Image.Image, _: Random) -> Image.Image:
+    marked = image.copy()
+    ImageDraw.Draw(marked).rectangle((1, 1, 3, 3), fill=0)
+    return marked
+
+
+EDITS: dict[str, Edit] = {
+    "noise": _noise,
+    "padding": _pad,
+    "cropping of up to 8 % a side": _crop,
+    "a tenth of the ink cut off": _cut_ink,
+    "scaling by 0.6 to 1.5": _scale,
+    "scaling to 32 x 32": lambda image, _: image.resize((32, 32), Image.Resampling.BILINEAR),
+    "blur": lambda image, _: image.filter(ImageFilter.GaussianBlur(1.2)),
+    "rotation by 4 degrees": _rotate,
+    "JPEG of quality 70": _jpeg,
+    "inversion": lambda image, _: ImageChops.invert(image),
+    "a speck": _speck,
+}
+
+
+def main() -> None:
+    """Measure, print and keep."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--edits", type=int, default=150)
+    parser.add_argument("--result", type=Path)
+    options = parser.parse_args()
+    report = _report(sorted(options.folder.rglob("*.png")), options.edits)
+    print(report)
+    if options.result:
+        options.result.write_text(report)
+
+
+def _report(files: list[Path], edits: int) -> str:
+    random = Random(5)
+    features: dict[str, Features] = {}
+    source: dict[str, str] = {}
+    for path in files:
+        _add(features, source, path.read_bytes(), "")
+    originals = dict(features)
+    made: dict[str, list[str]] = {}
+    for name, edit in EDITS.items():
+        made[name] = []
+        for path in random.sample(files, edits):
+            content = path.read_bytes()
+            picture = Image.open(io.BytesIO(content)).convert("L")
+            if ImageChops.invert(picture).getbbox():
+                held = io.BytesIO()
+                edit(picture, random).save(held, "PNG")
+                made[name].append(
+                    _add(features, source, held.getvalue(), hashlib.sha256(content).hexdigest())
+                )
+    return _told(features, originals, source, made)
+
+
+def _add(features: dict[str, Features], source: dict[str, str], content: bytes, of: str) -> str:
+    sha = hashlib.sha256(content + of.encode()).hexdigest()
+    seen = features_of(content, 1, 1)
+    if seen:
+        features[sha] = seen
+        source[sha] = of or sha
+    return sha
+
+
+def _told(
+    features: dict[str, Features],
+    originals: dict[str, Features],
+    source: dict[str, str],
+    made: dict[str, list[str]],
+) -> str:
+    known = [pair for pair in same_drawings(originals) if pair.evidence != Evidence.SHAPE]
+    one = {sha: members[0] for members, _ in joined(known) for sha in members}
+    pairs = same_drawings(features)
+    right: Counter[tuple[Evidence, bool]] = Counter()
+    for pair in pairs:
+        first, second = source[pair.first], source[pair.second]
+        right[pair.evidence, one.get(first, first) == one.get(second, second)] += 1
+    group = {sha: place for place, (members, _) in enumerate(joined(pairs)) for sha in members}
+    lines = [
+        f"# The same drawing found again, {len(originals):,} drawings",
+        "",
+        "| evidence | right | wrong |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {why} | {right[why, True]} | {right[why, False]} |" for why in Evidence]
+    lines += ["", "| edit | found, % |", "|---|---|"]
+    for name, shas in made.items():
+        found = sum(sha in group and group[sha] == group.get(source[sha]) for sha in shas)
+        lines.append(f"| {name} | {100 * found / max(len(shas), 1):.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
