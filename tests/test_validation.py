@@ -386,3 +386,8 @@ def test_what_is_known_of_the_starting_dataset_is_found(real_data: Path) -> None
         ("ix", "viii")
     }
     assert paths(by_rule["blank-image"])[0].startswith("train/vi/aac26b40")
+
+
+def test_the_documentation_tells_every_rule_as_it_is() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "validation.md").read_text()
+    assert text.rules_markdown(RULES) in page
