@@ -124,6 +124,13 @@ def test_a_big_file_is_hashed_but_not_held(folder: Path, monkeypatch: pytest.Mon
     assert read.image == before.images[0]
 
 
+def test_a_file_larger_than_tensorflow_reads_is_not_even_hashed(folder: Path) -> None:
+    with (folder / "train" / "i" / "huge.png").open("wb") as file:
+        file.truncate(2**40)
+    troubles = [image.trouble for image in load(folder).images if image.trouble]
+    assert troubles == ["it is larger than 2 GiB, more than TensorFlow reads"]
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses such names itself")
 def test_a_name_that_is_not_utf8(folder: Path) -> None:
     (folder / "train" / "i" / os.fsdecode(b"caf\xe9.png")).write_bytes(png(200))

@@ -15,6 +15,8 @@ from cldc.dataset.model import Entry, Image
 
 # Files above this many bytes are hashed in pieces and never held in memory.
 MAX_HELD_BYTES = 16 * 1024 * 1024
+# TensorFlow counts an image's bytes in 32 bits; to hash what it can't read could take hours.
+_MAX_READABLE_BYTES = 2**31 - 1
 _PIECE = 1024 * 1024
 
 
@@ -39,6 +41,8 @@ def read_entry(root: Path | str, entry: Entry, *, keep: bool = True) -> Read:
             before = os.fstat(descriptor)
             if trouble := special(before.st_mode):
                 return Read(_image(entry, "", trouble))
+            if before.st_size > _MAX_READABLE_BYTES:
+                return Read(_image(entry, "", "it is larger than 2 GiB, more than TensorFlow reads"))
             content = _content(descriptor, before.st_size) if keep else None
             sha256 = _hash_pieces(descriptor) if content is None else hashlib.sha256(content).hexdigest()
             after = os.fstat(descriptor)

@@ -169,7 +169,7 @@ def blank_image(subject: Subject) -> Iterator[Hit]:
     for image in subject.dataset.images:
         found = subject.inspections.get(image.sha256)
         seen = found.features if found else None
-        if seen and seen.ink_pixels < max(_BLANK_SHARE * seen.width * seen.height, 4):
+        if seen and seen.ink_pixels < max(_BLANK_SHARE * seen.width * seen.height, 1):
             how = (
                 "blank" if not seen.ink_pixels else f"nearly blank: {number(seen.ink_pixels, 'pixel')} of ink"
             )
