@@ -13,8 +13,8 @@ from typing import Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import tensorflow as tf  # type: ignore[import-untyped]
-from tensorflow.python.keras.preprocessing import dataset_utils  # type: ignore[import-untyped]
+import tensorflow as tf
+from tensorflow.python.keras.preprocessing import dataset_utils
 
 _index = dataset_utils.index_directory
 _seen: dict = {}  # type: ignore[type-arg]
