@@ -189,6 +189,11 @@ def known(server: str) -> tuple[str, ...]:
     return tuple(_read_accounts().get(server, []))
 
 
+def everywhere() -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Each server and the accounts that were stored for it, the default one first."""
+    return tuple((server, tuple(names)) for server, names in sorted(_read_accounts().items()))
+
+
 def default_account(server: str) -> str | None:
     """The account last stored for the server."""
     return next(iter(known(server)), None)

@@ -22,6 +22,7 @@ class Options:
     Attributes:
         competition: Name of a profile, or the path of one.
         server: Address of a CodaLab, or ``sandbox``.
+        account: User name there; None takes the one last signed in with.
         dataset: The dataset folder.
         name: The submission's name, as the board shows it.
         institution: What the board shows in parentheses.
@@ -32,6 +33,7 @@ class Options:
 
     competition: str | None = None
     server: str | None = None
+    account: str | None = None
     dataset: str | None = None
     name: str | None = None
     institution: str | None = None

@@ -11,6 +11,10 @@ from cldc import __version__
 
 # Order and help as `cldc --help` shows them; a test holds the help against the commands' own.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "init": (
+        "init",
+        "Start a project in this folder: write cldc.toml, a .gitignore and, if asked, the workflow.",
+    ),
     "validate": ("validate", "Check a dataset by the rules of the training script."),
     "preflight": ("preflight", "Train on a dataset as the competition does, and show what comes out."),
     "submit": ("submit", "Submit a dataset: from its folder to the tagged bundle, exactly once."),
@@ -62,9 +66,23 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes, settings and a first walk through are in the README.",
 )
 @click.version_option(__version__, "-V", "--version", message="cldc %(version)s")
-def cli() -> None:
-    """From a folder of images to a scored CodaLab submission."""
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """From a folder of images to a scored CodaLab submission.
+
+    Without a command: where the project stands, and the next sensible command.
+    """
+    if context.invoked_subcommand is None:
+        from cldc.cli.app import App
+        from cldc.cli.output import Output
+        from cldc.cli.overview import show
+        from cldc.settings import Options
+
+        app = App(flags=Options(), output=Output(), ask=False)
+        context.call_on_close(app.close)
+        show(app)

@@ -52,6 +52,7 @@ def login(app: App) -> None:
 
     if app.interactive and not app.on_sandbox:
         app.ask_anew()
+    # Asking the server who this is comes first: what it refuses is never stored.
     account = _account(app)
     if app.credentials.source in ("environment", "sandbox"):
         stored = Line(f"The credentials stay where they are: {app.credentials.source}.", "dim")
@@ -62,13 +63,16 @@ def login(app: App) -> None:
 
 
 @click.command()
-@click.option("--account", metavar="NAME", help="Only this account; without it, all of the server.")
 @command(server=True)
-def logout(app: App, account: str | None) -> None:
-    """Forget an account."""
+def logout(app: App) -> None:
+    """Forget an account.
+
+    With --account only that one, without it all of the server.
+    """
     from cldc import credentials
     from cldc.render.blocks import Line
 
+    account = click.get_current_context().params["account"]
     gone = credentials.forget(app.server, account)
     if account and not gone:
         raise CredentialsError(
@@ -84,11 +88,21 @@ def logout(app: App, account: str | None) -> None:
 
 
 @click.command()
+@click.option(
+    "--all", "every", is_flag=True, help="List every account remembered on any server, and ask none."
+)
 @command(server=True)
-def whoami(app: App) -> None:
-    """Show server, account, and its disk and time quotas."""
+def whoami(app: App, every: bool) -> None:
+    """Show server, account, and its disk and time quotas.
+
+    Several accounts, on one server or on several, can be remembered: --server and --account (or `server` and
+    `account` in cldc.toml) say which one is meant, else it is the one last signed in with.
+    """
     from cldc.render.blocks import Table
 
+    if every:
+        _show_every(app)
+        return
     account = _account(app)
     rows = [
         ("server", account.server),
@@ -98,3 +112,17 @@ def whoami(app: App) -> None:
         ("runs at once", str(account.parallel_run_quota)),
     ]
     app.output.show(account, [Table(("", ""), rows)])
+
+
+def _show_every(app: App) -> None:
+    from cldc.credentials import everywhere
+    from cldc.render.blocks import Block, Line, Table
+
+    found = [
+        {"server": server, "account": name, "default": number == 0}
+        for server, names in everywhere()
+        for number, name in enumerate(names)
+    ]
+    rows = [(str(a["server"]), str(a["account"]), "yes" if a["default"] else "") for a in found]
+    blocks: list[Block] = [Table(("server", "account", "default"), rows)] if rows else []
+    app.output.show({"accounts": found}, blocks or [Line("None is remembered. Next: cldc login")])

@@ -111,6 +111,7 @@ class App:
 
         return credentials.find(
             self.server,
+            username=self.settings["account"],
             fallback=self._sandbox_account if self.on_sandbox else None,
             prompt=self.ask_for_account if self.interactive else None,
             observer=self.observer,
@@ -129,7 +130,11 @@ class App:
         from cldc import credentials
 
         if not os.environ.get(credentials.PASSWORD_VARIABLE):
-            name, password = self.ask_for_account(self.server, credentials.default_account(self.server))
+            wanted = self.settings["account"]
+            if wanted:
+                name, password = wanted, self.ask_for_password(wanted)
+            else:
+                name, password = self.ask_for_account(self.server, credentials.default_account(self.server))
             self.__dict__["credentials"] = credentials.Credentials(name, password, "prompt")
 
     def ask_for_account(self, server: str, suggested: str | None) -> tuple[str, str]:
@@ -137,8 +142,17 @@ class App:
         import click
 
         self.output.close()
-        name: str = click.prompt(f"User name on {server}", default=suggested, err=True)
-        return name, click.prompt("Password", hide_input=True, err=True)
+        wanted = self.settings["account"]
+        name: str = wanted or click.prompt(f"User name on {server}", default=suggested, err=True)
+        return name, self.ask_for_password(name)
+
+    def ask_for_password(self, name: str) -> str:
+        """What is typed is not shown."""
+        import click
+
+        self.output.close()
+        password: str = click.prompt(f"Password of {name}", hide_input=True, err=True)
+        return password
 
     @functools.cached_property
     def codalab(self) -> CodaLab:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from cldc.cli import completing
 from cldc.cli.app import App
 from cldc.cli.output import Output
 from cldc.settings import Options
@@ -16,28 +17,32 @@ from cldc.settings import Options
 _SETTINGS = {f.name for f in fields(Options)}
 
 
-def _complete_competition(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    from cldc.competition import builtin_profiles
-
-    return [name for name in builtin_profiles() if name.startswith(incomplete)]
-
-
 _COMPETITION = click.option(
     "--competition",
     metavar="NAME|FILE",
-    shell_complete=_complete_competition,
+    shell_complete=completing.competitions,
     help="A competition by name, or its profile (a .toml file).",
 )
 _SERVER = click.option(
-    "--server", metavar="URL", help="Address of a CodaLab, or `sandbox` for the one on this machine."
+    "--server",
+    metavar="URL",
+    shell_complete=completing.servers,
+    help="Address of a CodaLab, or `sandbox` for the one on this machine.",
 )
+_ACCOUNT = click.option(
+    "--account",
+    metavar="NAME",
+    shell_complete=completing.accounts,
+    help="User name there; by default the one last signed in with.",
+)
+_FORM_HELP = "How to tell the result; `github` also adds to a job's summary and outputs."
 _SHARED = (
     click.option(
         "--format",
         "form",
-        type=click.Choice(["text", "json"]),
+        type=click.Choice(["text", "json", "github"]),
         default="text",
-        help="How to tell the result.",
+        help=_FORM_HELP,
     ),
     click.option("-q", "--quiet", is_flag=True, help="No progress, only the result and errors."),
     click.option("-v", "--verbose", is_flag=True, help="Tell more."),
@@ -53,7 +58,7 @@ def command(
     Args:
         server: Whether it talks to a CodaLab.
         competition: Whether it needs to know of a competition.
-        formats: Formats besides text and JSON.
+        formats: Formats besides text, JSON and GitHub's.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,12 +72,10 @@ def command(
 
         shared = list(_SHARED)
         if formats:
-            choice = click.Choice(["text", "json", *formats])
-            shared[0] = click.option(
-                "--format", "form", type=choice, default="text", help="How to tell the result."
-            )
+            choice = click.Choice(list(dict.fromkeys(("text", "json", "github", *formats))))
+            shared[0] = click.option("--format", "form", type=choice, default="text", help=_FORM_HELP)
         if server:
-            shared.insert(0, _SERVER)
+            shared[:0] = (_SERVER, _ACCOUNT)
         if competition:
             shared.insert(0, _COMPETITION)
         for option in reversed(shared):

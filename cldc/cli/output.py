@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cldc.errors import CldcError
+from cldc.files import storage_errors
 from cldc.progress import SILENT, Observer
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 # Lines of progress in a pipe or a log: often enough to see that it lives, seldom enough to read.
 _PLAIN_SECONDS = 15.0
+# Below this many columns the moving line has no room for a bar.
+_NARROW = 64
 
 
 class PlainProgress:
@@ -86,17 +90,24 @@ class RichProgress:
     def _open(self) -> Progress:
         if self._progress is None:
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import (
+                BarColumn,
+                Progress,
+                ProgressColumn,
+                SpinnerColumn,
+                TextColumn,
+                TimeElapsedColumn,
+            )
             from rich.table import Column
 
-            self._progress = Progress(
-                SpinnerColumn(finished_text="✓"),
-                TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=2)),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[detail]}", markup=False, table_column=Column(ratio=2)),
-                TimeElapsedColumn(),
-                console=Console(stderr=True),
-            )
+            console = Console(stderr=True)
+            what = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=2))
+            detail = TextColumn("{task.fields[detail]}", markup=False, table_column=Column(ratio=2))
+            spinner, elapsed = SpinnerColumn(finished_text="✓"), TimeElapsedColumn()
+            columns: tuple[ProgressColumn, ...] = (spinner, what, BarColumn(bar_width=20), detail, elapsed)
+            if console.width < _NARROW:
+                columns = (spinner, what, elapsed)
+            self._progress = Progress(*columns, console=console)
             self._progress.start()
         return self._progress
 
@@ -120,7 +131,24 @@ class Output:
 
             _write(to_json(result))
             return
-        self.tell(blocks)
+        told = list(blocks)
+        self.tell(told)
+        if self.form == "github":
+            self.add_to_job(result, told)
+
+    def add_to_job(self, result: object, blocks: Iterable[Block]) -> None:
+        """Add a result to the summary and the outputs of a GitHub Actions step, where one runs this."""
+        import os
+
+        from cldc.render.markdown import to_markdown, to_outputs
+
+        for variable, text in (
+            ("GITHUB_STEP_SUMMARY", to_markdown(blocks)),
+            ("GITHUB_OUTPUT", to_outputs(result)),
+        ):
+            if path := os.environ.get(variable):
+                with storage_errors(Path(path)), Path(path).open("a", encoding="utf-8") as file:
+                    file.write(text)
 
     def tell(self, blocks: Iterable[Block]) -> None:
         """Print blocks to standard output."""
@@ -136,7 +164,7 @@ class Output:
 
         console = Console(highlight=False)
         for block in blocks:
-            console.print(drawn(block))
+            console.print(drawn(block, width=console.width))
 
     def write(self, text: str) -> None:
         """Print a finished text as it is."""
@@ -150,9 +178,10 @@ class Output:
 
 
 def _lively(stream: Any) -> bool:
+    """Whether a terminal is there that may be drawn on; CLDC_PLAIN asks for plain lines, as for a screen reader."""
     import os
 
-    return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
+    return bool(stream.isatty()) and os.environ.get("TERM") != "dumb" and not os.environ.get("CLDC_PLAIN")
 
 
 def _write(text: str) -> None:
@@ -168,7 +197,9 @@ def _tell(text: str) -> None:
 def show_error(error: CldcError, arguments: Sequence[str]) -> int:
     """Tell an expected error and what to do next; give back its exit code."""
     _tell_error(error.message, error.action)
-    if _wants_json(arguments):
+    if _wants("github", arguments):
+        _annotate(error)
+    if _wants("json", arguments):
         from cldc.render.data import to_json
 
         _write(
@@ -191,7 +222,7 @@ def show_usage_error(error: click.ClickException, arguments: Sequence[str]) -> i
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "cldc"
     _tell_error(error.format_message(), f"`{command} --help` shows what it takes.")
-    if _wants_json(arguments):
+    if _wants("json", arguments):
         from cldc.render.data import to_json
 
         _write(
@@ -209,6 +240,17 @@ def _tell_error(message: str, action: str) -> None:
         _tell(f"Error: {message}\n{action}")
 
 
-def _wants_json(arguments: Sequence[str]) -> bool:
+def _wants(form: str, arguments: Sequence[str]) -> bool:
     pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    return "--format=json" in arguments or ("--format", "json") in pairs
+    return f"--format={form}" in arguments or ("--format", form) in pairs
+
+
+def _annotate(error: CldcError) -> None:
+    """Tell an error where a job's reader looks first: as an annotation and in the summary."""
+    from cldc.render.blocks import Line
+    from cldc.render.markdown import annotation
+
+    _write(annotation(error.kind, f"{error.message} {error.action}"))
+    Output(form="github", quiet=True).add_to_job(
+        {"exit-code": error.code}, [Line(f"Failed: {error.message}", "bad"), Line(error.action)]
+    )

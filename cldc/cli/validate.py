@@ -31,6 +31,8 @@ def validate(app: App, folder: Path | None, strict: bool) -> int:
     }
     if app.output.form in forms:
         app.output.write(forms[app.output.form](report))
+        if app.output.form == "github":
+            app.output.add_to_job(validation.data(report), validation.blocks(report))
     else:
         app.output.tell(validation.blocks(report, everything=app.output.verbose))
     return report.exit_code(strict=strict)

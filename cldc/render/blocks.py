@@ -19,6 +19,9 @@ _COLOURS: dict[Style, str] = {
     "dim": "dim",
 }
 
+# A cell narrower than this is hard to read when its text goes over several lines.
+_READABLE = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -63,14 +66,35 @@ def _plain_lines(block: Block) -> list[str]:
     return [block.title, *aligned] if block.title else aligned
 
 
-def drawn(block: Block) -> RenderableType:
-    """A block for a terminal; text is taken literally, never as markup."""
+def _least_width(table: Table) -> int:
+    """Columns that a table needs before its cells break into shreds."""
+    cells = [[*column] for column in zip(table.headers, *table.rows, strict=True)]
+    widths = (min(max(map(len, column)), _READABLE) for column in cells)
+    return sum(widths) + 2 * (len(table.headers) - 1)
+
+
+def _stacked(table: Table) -> list[str]:
+    """A table as one short line a cell, for terminals too narrow for columns."""
+    lines = [table.title] if table.title else []
+    for row in table.rows:
+        named = [(header, cell) for header, cell in zip(table.headers, row, strict=True) if cell]
+        if not any(table.headers):
+            lines.append(": ".join(cell for _, cell in named))
+            continue
+        lines += ["", *(f"{header}: {cell}" if header else cell for header, cell in named)]
+    return lines
+
+
+def drawn(block: Block, *, width: int | None = None) -> RenderableType:
+    """A block for a terminal of that many columns; text is taken literally, never as markup."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
     if isinstance(block, Line):
         return Text(block.text, style=_COLOURS[block.style])
+    if width is not None and _least_width(block) > width:
+        return Text("\n".join(_stacked(block)))
     table = RichTable(
         title=Text(block.title, style="bold") if block.title else None,
         title_justify="left",

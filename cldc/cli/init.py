@@ -1,0 +1,248 @@
+"""`cldc init`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.options import command
+from cldc.errors import CldcError, ConfigurationError
+from cldc.settings import PROJECT_FILE
+
+if TYPE_CHECKING:
+    from cldc.competition import Competition
+    from cldc.render.blocks import Block
+
+_DATASET = "my-images"
+# What never belongs into a dataset repository: packed uploads, and what systems and notebooks leave in folders.
+_IGNORED = ("*.zip", ".DS_Store", "Thumbs.db", ".ipynb_checkpoints/", "__MACOSX/", "__pycache__/")
+_HEADER = "# What cldc works with in this project; a setting left out comes from the competition's profile.\n"
+_COMMENTS = {
+    "competition": "a profile that comes with cldc, or the path of one",
+    "server": "address of a CodaLab, or sandbox",
+    "account": "user name there",
+    "dataset": "the folder with the splits",
+    "name": "on the board; a tag submission-NAME or --name says another",
+    "institution": "what the board shows in parentheses",
+    "link": "what the board links to",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the project file is made of; empty where nothing is to be said."""
+
+    competition: str
+    dataset: str
+    name: str
+    institution: str
+    link: str
+    server: str = ""
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A project as `cldc init` left it: each file, and whether it was written, added to or kept."""
+
+    folder: Path
+    files: dict[str, str]
+    settings: Answers | None
+    next: tuple[str, ...]
+
+
+@click.command()
+@click.option("--dataset", metavar="DIR", help="The dataset folder; asked for otherwise.")
+@click.option("--name", help="The submission's name on the board.")
+@click.option("--institution", help="What the board shows in parentheses.")
+@click.option("--link", help="A web address that the board links to.")
+@click.option(
+    "--ci", type=click.Choice(["github", "gitlab"]), help="Also write the workflow that submits on a tag."
+)
+@click.option(
+    "--action",
+    metavar="OWNER/REPO@COMMIT",
+    help="Where the workflow's action is taken from; by default where cldc itself was installed from.",
+)
+@click.option("--force", is_flag=True, help="Write files anew that are there already.")
+@command(server=True)
+def init(app: App, ci: Literal["github", "gitlab"] | None, action: str | None, force: bool) -> None:
+    """Start a project in this folder: write cldc.toml, a .gitignore and, if asked, the workflow.
+
+    Asks five questions, each with a default; what is given as an option is not asked. Without a terminal, or with
+    --no-input, the defaults are taken. A cldc.toml that is there is kept, unless --force is said.
+    """
+    from cldc.cli.workflows import workflow
+
+    folder = Path.cwd()
+    wanted = {ci: workflow(ci, action)} if ci else {}
+    files: dict[str, str] = {}
+    answers = None
+    if _kept(folder / PROJECT_FILE, force):
+        files[PROJECT_FILE] = "kept"
+    else:
+        answers = _answers(app, folder)
+        files[PROJECT_FILE] = _write(folder / PROJECT_FILE, _project_file(answers))
+    files[".gitignore"] = _ignore(folder / ".gitignore")
+    for path, text in wanted.values():
+        files[path] = "kept" if (folder / path).exists() and not force else _write(folder / path, text)
+    start = Start(folder, files, answers, tuple(_next(folder, answers, ci)))
+    app.output.show(start, _blocks(start))
+
+
+def _kept(path: Path, force: bool) -> bool:
+    """Whether the project file stays as it is.
+
+    Raises:
+        ConfigurationError: It is there, and options say something else for it.
+    """
+    if not path.exists() or force:
+        return False
+    given = click.get_current_context().params
+    said = [name for name in Answers.__dataclass_fields__ if given.get(name) is not None]
+    if said:
+        raise ConfigurationError(
+            f"{path} is there already, and --{said[0]} would change it.",
+            action="Change the file itself, or say --force to write it anew.",
+        )
+    return True
+
+
+def _answers(app: App, folder: Path) -> Answers:
+    """Every setting from its option, else from the person at the terminal, else its default."""
+    from cldc import description
+
+    settings = app.settings
+    given = click.get_current_context().params
+    competition = _asked(app, given.get("competition"), "Competition", _chosen(app), _check_competition)
+    dataset = _asked(
+        app, given.get("dataset"), "Dataset folder", _guess(folder, app.competition), _check_dataset
+    )
+    default = settings["name"] or description.proper_name(Path(dataset).resolve().name)
+    name = _asked(app, settings["name"], "Name on the board", default, _check_part("name"))
+    institution = _asked(
+        app, settings["institution"], "Institution (may be empty)", "", _check_part("institution")
+    )
+    link = _asked(app, settings["link"], "Web address to link to (may be empty)", "", _check_part("link"))
+    return Answers(
+        competition, dataset, name, institution, link, given.get("server") or "", given.get("account") or ""
+    )
+
+
+def _chosen(app: App) -> str:
+    return app.settings.values["competition"].value or app.competition.name
+
+
+def _asked(app: App, given: str | None, text: str, default: str, check: Callable[[str], None]) -> str:
+    """An answer that holds: what was given is checked and not asked for; a wrong answer is asked for again."""
+    if given is not None or not app.interactive:
+        answer = given if given is not None else default
+        check(answer)
+        return answer
+    while True:
+        answer = click.prompt(text, default=default, err=True, show_default=bool(default))
+        try:
+            check(answer)
+        except CldcError as error:
+            click.echo(f"{error.message}", err=True)
+        else:
+            return answer
+
+
+def _check_competition(answer: str) -> None:
+    from cldc.competition import load
+
+    load(answer)
+
+
+def _check_dataset(answer: str) -> None:
+    if not answer.strip() or (Path(answer).exists() and not Path(answer).is_dir()):
+        raise ConfigurationError(
+            f"{answer!r} is no folder.", action="Give the path of a folder with --dataset."
+        )
+
+
+def _check_part(part: str) -> Callable[[str], None]:
+    """Refuses what the board would hide or garble."""
+    from cldc import description
+
+    def check(answer: str) -> None:
+        parts = {"name": "name", "institution": "", "link": "", part: answer}
+        description.compose("{name} ({institution}) {link}", **parts)
+
+    return check
+
+
+def _guess(folder: Path, competition: Competition) -> str:
+    """The first folder here that has one of the competition's splits, else a name to be made."""
+    splits = competition.dataset.splits
+    for candidate in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        if any((candidate / split).is_dir() for split in splits):
+            return candidate.name
+    return _DATASET
+
+
+def _project_file(answers: Answers) -> str:
+    import tomli_w
+
+    said = {name: value for name, value in asdict(answers).items() if value}
+    lines = [(tomli_w.dumps({name: value}).strip(), _COMMENTS[name]) for name, value in said.items()]
+    width = max(len(line) for line, _ in lines)
+    return _HEADER + "\n" + "".join(f"{line.ljust(width)}  # {why}\n" for line, why in lines)
+
+
+def _ignore(path: Path) -> str:
+    """Add to the .gitignore what it lacks."""
+    from cldc.files import storage_errors
+
+    with storage_errors(path):
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+    lacking = [line for line in _IGNORED if line not in before.splitlines()]
+    if not lacking:
+        return "kept"
+    gap = "\n" if before and not before.endswith("\n") else ""
+    _write(path, before + gap + "".join(f"{line}\n" for line in lacking))
+    return "added to" if before else "written"
+
+
+def _write(path: Path, text: str) -> str:
+    from cldc.files import replace_atomically, storage_errors
+
+    with storage_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    replace_atomically(path, text, mode=0o644)
+    return "written"
+
+
+def _next(folder: Path, answers: Answers | None, ci: str | None) -> Iterator[str]:
+    dataset = answers.dataset if answers else None
+    if dataset and not (folder / dataset).exists():
+        yield f"put your images into {dataset}, or draw some to try with: cldc sample {dataset}"
+    yield "check the images: cldc validate"
+    yield "train on them here: cldc preflight"
+    yield "sign in: cldc login"
+    yield "submit: cldc submit"
+    if ci == "github":
+        yield "in the repository's settings, make an environment `codalab` with the secrets CODALAB_USERNAME and CODALAB_PASSWORD"
+    if ci == "gitlab":
+        yield "in the project's CI/CD settings, add the protected, masked variables CODALAB_USERNAME and CODALAB_PASSWORD"
+    if ci:
+        yield "commit, then submit by a tag: git tag submission-NAME && git push origin submission-NAME"
+
+
+def _blocks(start: Start) -> list[Block]:
+    from cldc.render.blocks import Line
+
+    return [
+        *(
+            Line(f"{how.capitalize()}: {path}", "dim" if how == "kept" else "good")
+            for path, how in start.files.items()
+        ),
+        Line("What comes next (`cldc` alone tells it at any time):"),
+        *(Line(f"  {number}. {text}") for number, text in enumerate(start.next, 1)),
+    ]

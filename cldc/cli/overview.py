@@ -1,0 +1,176 @@
+"""`cldc` alone: where the project stands, and the next sensible command. Nothing is asked of a server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cldc.cli.app import App
+from cldc.errors import CldcError
+
+if TYPE_CHECKING:
+    from cldc.ledger import Record
+    from cldc.preflight import PreflightResult
+    from cldc.render.blocks import Block
+    from cldc.validation import ValidationReport
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What is known on this machine.
+
+    Attributes:
+        facts: What was looked at, and how it is.
+        next: The command to give next, and why.
+    """
+
+    facts: tuple[tuple[str, str], ...]
+    next: tuple[str, str]
+
+
+def show(app: App) -> None:
+    """Print the overview."""
+    from cldc.render.blocks import Line, Table
+
+    seen = look(app)
+    blocks: list[Block] = [
+        Line(app.competition.title, "title"),
+        Table(("", ""), seen.facts),
+        Line(f"Next: {seen.next[0]}", "good"),
+        Line(f"  {seen.next[1]}"),
+        Line("`cldc --help` lists all commands.", "dim"),
+    ]
+    app.output.show(seen, blocks)
+
+
+def look(app: App) -> Overview:
+    """Go the way from the folder to the board up to what is missing."""
+    from cldc.settings import find_project_file
+
+    project = find_project_file(Path.cwd())
+    facts = [("project", str(project) if project else "no cldc.toml here or above")]
+    folder = app.settings["dataset"]
+    if folder is None:
+        way = ("cldc init", "It asks five questions and writes the project's cldc.toml.")
+        return Overview((*facts, _account_fact(app)), way)
+    facts.append(_account_fact(app))
+    if not Path(folder).is_dir():
+        facts.append(("dataset", f"{folder} is not there"))
+        way = (f"cldc sample {_short(folder)}", "It draws images to try with; or put your own images there.")
+        return Overview(tuple(facts), way)
+    report = _report(app, Path(folder))
+    facts.append(("dataset", _dataset_fact(report)))
+    if not report.ok:
+        way = (f"cldc validate {_short(folder)}", "It tells what is wrong with each image, and what to do.")
+        return Overview(tuple(facts), way)
+    result = _preflight(app, report)
+    submissions = tuple(_submissions(app))
+    facts.append(("preflight", _preflight_fact(result)))
+    facts.append(("submissions", _submissions_fact(submissions)))
+    return Overview(tuple(facts), _next(app, report, result, submissions))
+
+
+def _short(folder: str) -> str:
+    """As one would type it from here."""
+    try:
+        return Path(folder).absolute().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return folder
+
+
+def _report(app: App, folder: Path) -> ValidationReport:
+    """Only what changed since the last check is read; TensorFlow is not asked here."""
+    from cldc.validation import validate
+
+    return validate(folder, app.competition, app.observer, cache=app.home / "checks")
+
+
+def _dataset_fact(report: ValidationReport) -> str:
+    from cldc.render.validation import printable
+
+    errors = sum(finding.severity.value == "error" for finding in report.findings)
+    verdict = "valid" if report.ok else f"{errors} error{'' if errors == 1 else 's'}"
+    return f"{printable(report.dataset.name)}, {report.total:,} images, {verdict}"
+
+
+def _account_fact(app: App) -> tuple[str, str]:
+    return ("account", _account(app) or f"none signed in, on {app.settings.server}")
+
+
+def _account(app: App) -> str | None:
+    from cldc import credentials
+
+    if app.on_sandbox:
+        return "the sandbox's contestant"
+    name = app.settings["account"] or os.environ.get(credentials.USERNAME_VARIABLE)
+    name = name or credentials.default_account(app.settings.server)
+    return f"{name} on {app.settings.server}" if name else None
+
+
+def _preflight(app: App, report: ValidationReport) -> PreflightResult | None:
+    from cldc.preflight import find
+
+    return find(app.home, dataset=report.dataset.hash, competition=app.competition)
+
+
+def _preflight_fact(result: PreflightResult | None) -> str:
+    if result is None or result.label_book is None:
+        return "none of this dataset as it is"
+    return f"validation {result.validation.accuracy:.1%}, label book {result.label_book.accuracy:.1%}"
+
+
+def _submissions(app: App) -> Iterator[tuple[Record, bool]]:
+    """This competition's submissions, and whether each carries the tag."""
+    from cldc.ledger import FILE, Ledger
+    from cldc.submission.places import TAG
+
+    if not (app.home / FILE).exists():
+        return
+    with Ledger(app.home) as ledger:
+        for record in ledger.records():
+            if record.competition == app.competition.name:
+                step = ledger.steps(record.id).get(TAG)
+                yield record, step is not None and step.finished is not None
+
+
+def _submissions_fact(submissions: tuple[tuple[Record, bool], ...]) -> str:
+    if not submissions:
+        return "none from this machine"
+    tagged = sum(done for _, done in submissions)
+    record, done = submissions[-1]
+    return f"{tagged} submitted; the last is {record.name}" + ("" if done else ", which is not finished")
+
+
+def _next(
+    app: App,
+    report: ValidationReport,
+    result: PreflightResult | None,
+    submissions: tuple[tuple[Record, bool], ...],
+) -> tuple[str, str]:
+    of_this = [done for record, done in submissions if record.dataset_hash == report.dataset.hash]
+    if True in of_this:
+        return ("cldc status", "This very dataset is submitted; status shows how far it is.")
+    if False in of_this:
+        return ("cldc submit", "It was begun and goes on where it stopped.")
+    if result is None:
+        return ("cldc preflight", "It trains as the competition does, here, and costs no quota.")
+    if app.on_sandbox and not _sandbox_up(app):
+        return ("cldc sandbox up", "It starts the CodaLab of this machine, to rehearse on.")
+    if _account(app) is None:
+        return ("cldc login", "It checks your account against the server and keeps it in the keyring.")
+    return (
+        "cldc submit --dry-run",
+        "It shows the plan and what would be refused; without --dry-run it submits.",
+    )
+
+
+def _sandbox_up(app: App) -> bool:
+    from cldc import sandbox
+
+    try:
+        return sandbox.status(app.home) is not None
+    except CldcError:
+        return False

@@ -1,0 +1,58 @@
+"""The workflows that `cldc init --ci` writes, and where their action is taken from."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Literal
+
+from cldc.errors import ConfigurationError
+
+# What the templates name in place of the action's and the package's real home.
+_UNKNOWN = "0" * 40
+_PLACEHOLDER = f"cldc/cldc/.github/actions/submit@{_UNKNOWN}"
+_SOURCE = f"git+https://github.com/cldc/cldc@{_UNKNOWN}"
+_PLACES = {"github": Path(".github/workflows/submit.yml"), "gitlab": Path(".gitlab-ci.yml")}
+_ORIGIN = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
+
+
+def workflow(ci: Literal["github", "gitlab"], action: str | None) -> tuple[str, str]:
+    """Path (with slashes) and text of a workflow whose action is pinned to a commit.
+
+    Args:
+        ci: The code host.
+        action: ``OWNER/REPO@COMMIT`` of cldc; None takes where this cldc was installed from.
+
+    Raises:
+        ConfigurationError: That is not known, or no such reference.
+    """
+    from cldc.files import template
+
+    text = template(ci, _PLACES[ci].name.lstrip(".") if ci == "github" else "submit.gitlab-ci.yml").read_text(
+        encoding="utf-8"
+    )
+    origin = action or _installed_from()
+    found = _ORIGIN.fullmatch(origin or "")
+    if found is None:
+        problem = f"{action!r} is no such place" if action else "it is not known where this cldc came from"
+        raise ConfigurationError(
+            f"The workflow takes cldc from a commit of its repository, and {problem}.",
+            action="Say it with --action OWNER/REPO@COMMIT, with all 40 digits of the commit.",
+        )
+    repository, commit = found.groups()
+    text = text.replace(_PLACEHOLDER, f"{repository}/.github/actions/submit@{commit}")
+    return _PLACES[ci].as_posix(), text.replace(_SOURCE, f"git+https://github.com/{repository}@{commit}")
+
+
+def _installed_from() -> str | None:
+    """``OWNER/REPO@COMMIT`` where pip or uv installed cldc from a commit on GitHub (PEP 610)."""
+    import importlib.metadata
+
+    try:
+        record = importlib.metadata.distribution("cldc").read_text("direct_url.json")
+        table = json.loads(record or "{}")
+        place = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$", table["url"])
+        return f"{place[1]}@{table['vcs_info']['commit_id']}" if place else None
+    except (importlib.metadata.PackageNotFoundError, ValueError, KeyError, TypeError):
+        return None

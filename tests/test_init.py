@@ -1,0 +1,206 @@
+"""`cldc init`, `cldc` alone, completion, narrow and plain terminals: through the command line, on a terminal of our own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Cldc
+from tests.folders import make_dataset
+
+COMMIT = "a" * 40
+
+
+class Terminal:
+    """A command on a pseudo-terminal of so many columns."""
+
+    def __init__(self, *args: str, cwd: Path, columns: int = 80, **env: str) -> None:
+        self.main, inner = pty.openpty()
+        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        shown = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **env}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cldc", *args], cwd=cwd, env=shown, stdin=inner, stdout=inner, stderr=inner
+        )
+        os.close(inner)
+        self.text, self.seen = "", 0
+
+    def until(self, wanted: str, seconds: float = 60) -> None:
+        """Read on until ``wanted`` is on the screen."""
+        ends = time.monotonic() + seconds
+        while wanted not in self.text[self.seen :]:
+            assert time.monotonic() < ends, self.text
+            if not self._read():
+                raise AssertionError(self.text)
+        self.seen = self.text.index(wanted, self.seen) + len(wanted)
+
+    def answer(self, question: str, text: str) -> None:
+        """Type a line after a question."""
+        self.until(question)
+        os.write(self.main, f"{text}\n".encode())
+
+    def _read(self) -> bool:
+        if not select.select([self.main], [], [], 1)[0]:
+            return True
+        try:
+            piece = os.read(self.main, 65536)
+        except OSError:
+            return False
+        self.text += piece.decode(errors="replace")
+        return bool(piece)
+
+    def end(self) -> tuple[int, str]:
+        """Exit code, and all that was shown."""
+        while self._read():
+            pass
+        os.close(self.main)
+        return self.process.wait(timeout=60), self.text
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+def read(project: Path) -> dict[str, str]:
+    return tomllib.loads((project / "cldc.toml").read_text(encoding="utf-8"))
+
+
+def test_init_asks_five_questions_and_asks_again_where_an_answer_would_be_lost(project: Path) -> None:
+    make_dataset(project / "numerals")
+    terminal = Terminal("init", cwd=project)
+    terminal.answer("Competition [data-centric-2021]", "demo")
+    terminal.answer("Dataset folder [numerals]", "")
+    terminal.answer("Name on the board [numerals]", "my try")
+    terminal.until("won't do")
+    terminal.answer("Name on the board", "my-try")
+    terminal.answer("Institution", "Some (Lab)")
+    terminal.answer("Institution", "Some Lab")
+    terminal.answer("link to", "https://example.org/x")
+    code, told = terminal.end()
+    assert code == 0, told
+    assert read(project) == {
+        "competition": "demo",
+        "dataset": "numerals",
+        "name": "my-try",
+        "institution": "Some Lab",
+        "link": "https://example.org/x",
+    }
+    assert ".ipynb_checkpoints/" in (project / ".gitignore").read_text(encoding="utf-8")
+
+
+def test_init_takes_flags_keeps_what_is_there_and_is_used_by_every_command(cldc: Cldc, project: Path) -> None:
+    make_dataset(project / "numerals")
+    (project / ".gitignore").write_text("secret.txt", encoding="utf-8")
+    made = cldc("init", "--institution", "Some Lab", "--format", "json", cwd=project).data
+    assert made["files"] == {"cldc.toml": "written", ".gitignore": "added to"}
+    assert read(project)["institution"] == "Some Lab"
+    assert (project / ".gitignore").read_text(encoding="utf-8").startswith("secret.txt\n*.zip\n")
+    assert cldc("init", "--format", "json", cwd=project).data["files"]["cldc.toml"] == "kept"
+    assert "--force" in cldc("init", "--name", "other", cwd=project, code=4).err
+    assert cldc("init", "--name", "other", "--force", cwd=project).code == 0
+    assert read(project)["name"] == "other"
+    assert cldc("validate", cwd=project).code == 0
+    assert "garble" in cldc("init", "--institution", "Caf\u00e9", "--force", cwd=project, code=12).err
+
+
+@pytest.mark.parametrize(
+    ("host", "path"), [("github", ".github/workflows/submit.yml"), ("gitlab", ".gitlab-ci.yml")]
+)
+def test_init_writes_a_workflow_pinned_to_a_commit(cldc: Cldc, project: Path, host: str, path: str) -> None:
+    assert (
+        "OWNER/REPO@COMMIT" in cldc("init", "--ci", host, "--action", "me/cldc@main", cwd=project, code=4).err
+    )
+    cldc("init", "--ci", host, "--action", f"me/cldc@{COMMIT}", cwd=project)
+    text = (project / path).read_text(encoding="utf-8")
+    assert re.search(rf"me/cldc(/\.github/actions/submit)?@{COMMIT}", text)
+    assert "0" * 40 not in text
+
+
+def test_cldc_alone_leads_from_nothing_to_the_submission(cldc: Cldc, project: Path) -> None:
+    def following() -> str:
+        found = re.search(r"^Next: (.*)$", cldc(cwd=project).out, re.MULTILINE)
+        assert found
+        return found[1]
+
+    assert following() == "cldc init"
+    cldc("init", "--dataset", "mine", cwd=project)
+    assert following() == "cldc sample mine"
+    make_dataset(project / "mine")
+    (project / "mine" / "train" / "i" / "0.png").write_bytes(b"no image")
+    assert following() == "cldc validate mine"
+    (project / "mine" / "train" / "i" / "0.png").unlink()
+    assert following() == "cldc preflight"
+    told = cldc(cwd=project)
+    assert "29 images, valid" in told.out
+    assert "none signed in" in told.out
+
+
+def test_forty_columns_are_enough(project: Path) -> None:
+    make_dataset(project / "mine")
+    for arguments in (["validate", "mine"], ["env", "list"], ["doctor", "--server", "sandbox"], []):
+        _, told = Terminal(*arguments, cwd=project, columns=40).end()
+        shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told)
+        lines = [line.rstrip() for line in re.split(r"[\r\n]+", shown)]
+        assert max(map(len, lines)) <= 40, arguments
+        # No word is broken into single letters one below the other.
+        assert not re.search(r"(?m)^\s*\w\n\s*\w\n\s*\w\n\s*\w$", shown.replace("\r", "")), shown
+
+
+def test_a_screen_reader_gets_plain_lines_and_no_color_means_none(project: Path) -> None:
+    make_dataset(project / "mine")
+    _, plain = Terminal("validate", "mine", cwd=project, CLDC_PLAIN="1").end()
+    assert "\x1b" not in plain
+    assert not re.search("[\u2500-\u257f\u2800-\u28ff]", plain)
+    _, colourless = Terminal("validate", "mine", cwd=project, NO_COLOR="1").end()
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", colourless)
+
+
+def test_quiet_tells_only_the_result(cldc: Cldc, project: Path) -> None:
+    make_dataset(project / "mine")
+    assert cldc("validate", "mine", "--quiet", cwd=project).err == ""
+    assert cldc("validate", "mine", cwd=project).err.startswith("Checking")
+
+
+@pytest.mark.parametrize(
+    ("shell", "variable"), [("bash", "COMP_CWORD"), ("zsh", "COMP_CWORD"), ("fish", "COMP_CWORD")]
+)
+def test_completion_offers_real_values(cldc: Cldc, shell: str, variable: str) -> None:
+    (cldc.home / "accounts.json").write_text('{"https://codalab.example": ["ann", "bob"]}', encoding="utf-8")
+
+    def offered(*words: str) -> str:
+        last = words[-1] if shell == "fish" else str(len(words) - 1)
+        return cldc(_CLDC_COMPLETE=f"{shell}_complete", COMP_WORDS=" ".join(words), **{variable: last}).out
+
+    assert "data-centric-2021" in offered("cldc", "validate", "--competition", "da")
+    assert "codalab.example" in offered("cldc", "whoami", "--server", "https:")
+    assert "bob" in offered("cldc", "whoami", "--account", "b")
+    assert (
+        f"_{shell.upper()}" in cldc("completion", shell).out.upper()
+        or "complete" in cldc("completion", shell).out
+    )
+
+
+def test_results_reach_a_jobs_summary_and_outputs(cldc: Cldc, project: Path) -> None:
+    summary, outputs = project / "summary.md", project / "outputs"
+    job = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(outputs)}
+    cldc("init", "--format", "github", cwd=project, **job)
+    assert "Written: cldc.toml" in summary.read_text(encoding="utf-8")
+    assert "settings-competition=data-centric-2021\n" in outputs.read_text(encoding="utf-8")
+    failed = cldc("init", "--name", "x", "--format", "github", cwd=project, code=4, **job)
+    assert failed.out.startswith("::error title=cldc configuration::")
+    assert "exit-code=4\n" in outputs.read_text(encoding="utf-8")
+    assert "❌ Failed:" in summary.read_text(encoding="utf-8")
