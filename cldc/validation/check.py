@@ -95,7 +95,7 @@ class Check:
             self.listing,
             key=key,
             shas={image.path: image.sha256 for image in self.images if image.sha256},
-            contents=((sha, pack(self.inspections[sha])) for sha in self._fresh),
+            contents=((sha, pack(self.inspections[sha])) for sha in sorted(self._fresh)),
             report=report,
             pairs=(self._compared, self._pairs),
         )
