@@ -6,6 +6,8 @@ import dataclasses
 import os
 import shutil
 import signal
+import sqlite3
+import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -114,6 +116,29 @@ def test_a_broken_memory_is_made_anew(folder: Path, reads: list[str], content: b
     reads.clear()
     check(folder)
     assert reads == []
+
+
+def test_a_memory_that_another_process_writes_is_left_alone(folder: Path, reads: list[str]) -> None:
+    check(folder)
+    (path,) = (folder.parent / "cache").glob("*.sqlite")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("begin exclusive")
+    (folder / "val" / "x" / "new.png").write_bytes(png(201))
+    assert check(folder).total == 31
+    other.execute("rollback")
+    other.close()
+    assert path.exists()
+
+
+def test_what_older_versions_remembered_is_removed(folder: Path, reads: list[str]) -> None:
+    cache = folder.parent / "cache"
+    cache.mkdir()
+    for name, age in (("checks-old.sqlite", 200_000), ("checks-new.sqlite", 0)):
+        (cache / name).touch()
+        os.utime(cache / name, (time.time() - age,) * 2)
+    check(folder)
+    assert not (cache / "checks-old.sqlite").exists()
+    assert (cache / "checks-new.sqlite").exists()
 
 
 def test_without_a_place_for_memory_a_check_works(folder: Path) -> None:

@@ -14,11 +14,13 @@ from cldc.validation import RULES, Finding, Rule, Severity, ValidationReport
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
+# GitHub shows ten of a kind and drops the rest.
+_MOST_PATHS = 10
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def to_github(report: ValidationReport, *, base: Path | None = None) -> str:
-    """Workflow commands for GitHub Actions, one a finding and file, with a last line that sums up.
+    """Workflow commands for GitHub Actions, one a finding and file (ten files at most), and a last line that sums up.
 
     Args:
         report: What to tell.
@@ -33,7 +35,10 @@ def to_github(report: ValidationReport, *, base: Path | None = None) -> str:
 def _annotations(report: ValidationReport, finding: Finding, base: Path | None) -> Iterator[str]:
     text = _escaped(f"{finding.message} {finding.consequence} {finding.remedy}")
     command = _COMMANDS[finding.severity]
-    for path in finding.paths or ("",):
+    more = len(finding.paths) - _MOST_PATHS
+    if more > 0:
+        text += f" (and {more:,} more files)"
+    for path in finding.paths[:_MOST_PATHS] or ("",):
         place = _property(_from_base(report, path, base))
         yield f"::{command} file={place},title={_property(finding.rule)}::{text}"
 

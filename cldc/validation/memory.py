@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # A file that changed this shortly before it was read may change again within one tick of its clock.
 _RACY_NS = 2_000_000_000
 _KEPT_SECONDS = 90 * 86_400
+_OTHERS_KEPT_SECONDS = 86_400
 _BATCH = 500
 _TABLES = """
 create table if not exists contents(sha text primary key, packed blob) without rowid;
@@ -57,8 +58,13 @@ class Memory:
     def _opened(self, path: Path) -> sqlite3.Connection:
         import sqlite3
 
+        if not path.exists():
+            _forget_others(path)
         try:
             return self._connect(path)
+        except sqlite3.OperationalError:
+            # Another process has it; it must not be taken away from under that.
+            raise
         except sqlite3.DatabaseError:
             path.unlink(missing_ok=True)
             return self._connect(path)
@@ -168,6 +174,14 @@ class Memory:
             return self._base.execute(query, values).fetchone()
         except sqlite3.Error:
             return None
+
+
+def _forget_others(path: Path) -> None:
+    """Remove what other versions remembered, unless it was used within a day."""
+    for other in path.parent.glob("checks-*"):
+        with contextlib.suppress(OSError):
+            if other.stat().st_mtime < time.time() - _OTHERS_KEPT_SECONDS:
+                other.unlink()
 
 
 def _loaded(packed: bytes) -> Any:
