@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import string
 from collections.abc import Iterator, Mapping
 from html import escape
 from itertools import groupby
 
 from cldc import __version__
-from cldc.files import template
 from cldc.render.validation import printable
 from cldc.validation import RULES, Finding, Severity, ValidationReport
 
@@ -19,8 +19,8 @@ _MOST_FINDINGS = 300
 
 def to_html(report: ValidationReport, thumbnails: Mapping[str, str]) -> str:
     """The page; ``thumbnails`` are ``data:`` addresses by path, as `cldc.validation.thumbnails` makes them."""
-    page = string.Template(template("pages", "validation.html").read_text(encoding="utf-8"))
-    return page.substitute(
+    page = importlib.resources.files("cldc.templates").joinpath("pages", "validation.html")
+    return string.Template(page.read_text(encoding="utf-8")).substitute(
         title=_text(f"Dataset {report.dataset.name}"),
         summary="\n".join(_summary(report)),
         balance="\n".join(_balance(report)),
