@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 from cldc import competition, sandbox
 from cldc.environments import ensure_codalab
 from cldc.errors import ConfigurationError, SandboxError, UsageError
+from cldc.organise.inside.rest import Rest, RestError
+from cldc.organise.inside.seed import contents_digest
+from cldc.organise.seeding import make_plan
 from cldc.sandbox import Account, Seed
-from cldc.sandbox.inside.rest import Rest, RestError
-from cldc.sandbox.inside.seed import contents_digest
 from cldc.sandbox.inside.web import Chunked
-from cldc.sandbox.seeding import make_plan
 from tests.conftest import ROOT
 
 PROFILE = competition.load()
@@ -99,17 +99,15 @@ def test_what_a_killed_sandbox_left_behind_is_no_sandbox(tmp_path: Path) -> None
 def test_the_plan_says_what_the_profile_says(tmp_path: Path) -> None:
     shapes = competition.load(str(ROOT / "tests" / "data" / "shapes" / "shapes.toml"))
     seed = materials(tmp_path, shapes.dataset.classes)
-    organiser = Account("organiser", "olga", "hush")
-    plan = make_plan("http://host", organiser, shapes, seed, folder=tmp_path / "plan", replace=False)
+    plan = make_plan("http://host", "olga", shapes, seed, folder=tmp_path / "plan", replace=False)
     text = json.dumps(plan)
-    assert "hush" not in text
     assert not any(word in text for word in ("mnist", "accuracy", "viii"))
     assert plan["daemon"]["allow_multiple_models"] is False
     assert plan["daemon"]["quota_period_seconds"] == 3600
     assert [bundle["public"] for bundle in plan["bundles"]] == [True, True, False, False]
     assert {bundle["top"] for bundle in plan["bundles"]} == {None, "examples"}
     with pytest.raises(ConfigurationError, match="organiser"):
-        make_plan("", organiser, replace(shapes, organiser=None), seed, folder=tmp_path, replace=False)
+        make_plan("", "olga", replace(shapes, organiser=None), seed, folder=tmp_path, replace=False)
 
 
 def test_names_that_codalab_would_refuse_are_refused(tmp_path: Path) -> None:

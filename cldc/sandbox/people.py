@@ -8,9 +8,11 @@ import secrets
 import time
 from pathlib import Path
 
-from cldc.errors import UsageError
+from cldc.credentials import Credentials
+from cldc.errors import SandboxError, UsageError
 from cldc.files import lock, replace_atomically
-from cldc.sandbox.places import Account, Places, read_json
+from cldc.organise import read_json
+from cldc.sandbox.places import Account, Places
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _NOTICED_SECONDS = 10.0
@@ -25,6 +27,18 @@ def accounts(data: Path) -> tuple[Account, ...]:
 def contestant(data: Path) -> Account | None:
     """The account that contestants rehearse with; None before the first start."""
     return by_role(data, "contestant")
+
+
+def organiser(data: Path) -> Credentials:
+    """The account that sets up competitions and scores them.
+
+    Raises:
+        SandboxError: The sandbox was never up.
+    """
+    account = by_role(data, "organiser")
+    if account is None:
+        raise SandboxError("The sandbox was never up.", action="Start it with `cldc sandbox up`.")
+    return Credentials(account.name, account.password, "sandbox")
 
 
 def by_role(data: Path, role: str) -> Account | None:

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cldc.files import storage_errors
+from cldc.organise import board_file
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
 
 INSIDE = Path(__file__).with_name("inside")
-
-
-@dataclass(frozen=True, slots=True)
-class Seed:
-    """What an organiser puts on CodaLab.
-
-    Attributes:
-        script: The training script, a file.
-        label_book: A folder with one folder for each class.
-        test_set: The hidden test set, a folder like the label book.
-        evaluate: The evaluation script, a file; None takes the one beside the profile, else ours with the profile's
-            classes.
-        starting_dataset: A folder with the splits, for contestants to start from; None leaves it out.
-    """
-
-    script: Path
-    label_book: Path
-    test_set: Path
-    evaluate: Path | None = None
-    starting_dataset: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,28 +66,12 @@ class Places:
         """The folder of what belongs to one competition."""
         return self.competitions / competition.name
 
-    def leaderboard(self, competition: Competition) -> Path:
-        """The scoring daemon's JSON."""
-        return self.competition(competition) / "leaderboard.json"
 
-    def daemon(self, competition: Competition) -> Path:
-        """The scoring daemon's configuration, without credentials."""
-        return self.competition(competition) / "competition.json"
+def folder_of(data: Path, competition: Competition) -> Path:
+    """Where everything of one competition is kept: its daemon's configuration, its board."""
+    return Places(data).competition(competition)
 
 
 def leaderboard_file(data: Path, competition: Competition) -> Path:
     """Where `score` leaves the board; there is no file before the first time."""
-    return Places(data).leaderboard(competition)
-
-
-def read_json(path: Path) -> Any:
-    """The JSON in ``path``, None where there is no such file or only a part of one.
-
-    Raises:
-        StorageError: It can't be read.
-    """
-    with storage_errors(path):
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
+    return board_file(folder_of(data, competition))

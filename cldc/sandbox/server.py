@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from cldc import process
 from cldc.errors import SandboxError
 from cldc.files import lock, private_folder, remove_tree, replace_atomically
+from cldc.organise import Seed, read_json
+from cldc.organise import seed as seed_with
 from cldc.progress import SILENT, Observer
-from cldc.sandbox.people import by_role
-from cldc.sandbox.places import INSIDE, Places, Seed, Status, read_json
-from cldc.sandbox.seeding import seed as seed_with
+from cldc.sandbox.people import organiser
+from cldc.sandbox.places import INSIDE, Places, Status, folder_of
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
@@ -45,9 +46,41 @@ def up(
         tensorflow_bin: The folder with the ``python`` that stands for the image which the competition's runs ask for.
 
     Raises:
-        SandboxError: It does not start, or can't be seeded.
+        SandboxError: It does not start.
+        CodaLabError: It can't be seeded.
         ConfigurationError: The profile has no organiser's side.
     """
+    with _started(data, competition.run.image, codalab_python, tensorflow_bin, observer) as found:
+        seed_with(
+            found.address,
+            organiser(data),
+            competition,
+            seed,
+            folder=folder_of(data, competition),
+            python=codalab_python,
+            replace=True,
+            observer=observer,
+        )
+    return require_up(data)
+
+
+def start(
+    data: Path, image: str, *, codalab_python: Path, tensorflow_bin: Path, observer: Observer = SILENT
+) -> Status:
+    """As `up`, but without any competition: for `organise` to set one up as on any other CodaLab.
+
+    Raises:
+        SandboxError: It does not start.
+    """
+    with _started(data, image, codalab_python, tensorflow_bin, observer) as found:
+        return found
+
+
+@contextlib.contextmanager
+def _started(
+    data: Path, image: str, codalab_python: Path, tensorflow_bin: Path, observer: Observer
+) -> Iterator[Status]:
+    """The server up, and nobody else changing it for the time of the block."""
     if os.name == "nt":
         raise SandboxError(
             "The sandbox runs on Linux and macOS only.",
@@ -57,22 +90,11 @@ def up(
     with lock(places.lock, purpose=_PURPOSE, observer=observer):
         if status(data) is None:
             _start(places, codalab_python, observer)
-        _map_image(places, competition.run.image, tensorflow_bin)
-        organiser = by_role(data, "organiser")
+        _map_image(places, image, tensorflow_bin)
         found = status(data)
-        if organiser is None or found is None:
+        if found is None:
             raise _did_not_start(places)
-        seed_with(
-            found.address,
-            organiser,
-            competition,
-            seed,
-            folder=places.competition(competition),
-            python=codalab_python,
-            replace=True,
-            observer=observer,
-        )
-    return require_up(data)
+        yield found
 
 
 def status(data: Path) -> Status | None:

@@ -1,10 +1,11 @@
-"""Runs CodaLab's own scoring daemon, `cl-competitiond`, pass after pass until every evaluation has come to an end.
+"""Runs CodaLab's own scoring daemon, `cl-competitiond`.
 
-    CODALAB_USERNAME=... CODALAB_PASSWORD=... python score.py CONFIG LEADERBOARD [--timeout SECONDS] [--once]
+    CODALAB_USERNAME=... CODALAB_PASSWORD=... python score.py CONFIG LEADERBOARD [--mode finish|once|watch]
 
 CONFIG is the daemon's configuration file, without credentials; LEADERBOARD is the JSON file it writes. Progress is
-one line of JSON on standard output for each change. Exit code 0: everything is scored or has failed for good; 3: the
-time was up before.
+one line of JSON on standard output for each change. By default it makes pass after pass until every evaluation has
+come to an end; ``once`` makes one pass, ``watch`` goes on until it is stopped, whatever happens in a pass. Exit code
+0: everything is scored or has failed for good; 3: the time was up before.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined"
 
@@ -28,6 +29,7 @@ if (
     __package__ = "inside"
     __import__(__package__)
 
+from .daemon import start
 from .rest import Rest, RestError
 
 _POLL_SECONDS = 1.0
@@ -42,44 +44,65 @@ def main() -> int:
     )
     parser.add_argument("config")
     parser.add_argument("leaderboard")
+    parser.add_argument("--mode", choices=["finish", "once", "watch"], default="finish")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds to wait for evaluations")
-    parser.add_argument("--once", action="store_true", help="one pass only, as the daemon makes each minute")
+    parser.add_argument("--every", type=float, default=60.0, help="seconds between two passes of watch")
+    parser.add_argument("--strict-quota", action="store_true", help="let the quota count within a pass, too")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     username, password = os.environ["CODALAB_USERNAME"], os.environ["CODALAB_PASSWORD"]
     with open(options.config, encoding="utf-8") as file:
         config = json.load(file)
-    rest = Rest(config["host"], username, password)
     with contextlib.redirect_stdout(sys.stderr):  # the daemon prints
-        competition = _daemon(options.config, options.leaderboard, username, password)
-    end = time.monotonic() + options.timeout
-    for number in range(1, 1000):
-        _pass(competition, options.leaderboard)
-        rows = _rows(options.leaderboard)
-        _tell(event="pass", number=number, rows=len(rows), waiting=sum(not row["final"] for row in rows))
-        if options.once or all(row["final"] for row in rows):
-            return 0
-        if not _wait(rest, rows, end):
-            return _OUT_OF_TIME
-    return _OUT_OF_TIME
+        daemon = start(options.config, options.leaderboard + ".new", username, password)
+    daemon.strict_quota = options.strict_quota
+    work = _Work(daemon, Rest(config["host"], username, password), options.leaderboard)
+    if options.mode == "watch":
+        work.watch(options.every)
+    return work.finish(options.timeout, once=options.mode == "once")
 
 
-def _daemon(config: str, leaderboard: str, username: str, password: str) -> Any:
-    """The daemon's Competition. It asks for what its configuration lacks; the answers are given here."""
-    from scripts import competitiond
+class _Work:
+    """Pass after pass, told on standard output."""
 
-    competitiond.input = lambda _prompt: username
-    competitiond.getpass.getpass = lambda _prompt: password
-    competition = competitiond.Competition(config, leaderboard + ".new", False)
-    competition.ensure_log_worksheet_private()
-    return competition
+    def __init__(self, daemon: Any, rest: Rest, leaderboard: str) -> None:
+        self._daemon, self._rest, self._leaderboard = daemon, rest, leaderboard
+        self._told: set[tuple[str, str]] = set()
 
+    def finish(self, timeout: float, *, once: bool) -> int:
+        """Until every evaluation has ended, or the time is up."""
+        end = time.monotonic() + timeout
+        while True:
+            rows = self._pass()
+            if once or all(row["final"] for row in rows):
+                return 0
+            if not _wait(self._rest, rows, end):
+                return _OUT_OF_TIME
 
-def _pass(competition: Any, leaderboard: str) -> None:
-    """One pass. The daemon writes over its file in place; readers of ours see the old one or the new one."""
-    with contextlib.redirect_stdout(sys.stderr):
-        competition.run_once()
-    os.replace(competition.output_path, leaderboard)
+    def watch(self, every: float) -> None:
+        """Until somebody stops it. What goes wrong in a pass is told, and the next one tries again."""
+        while True:
+            try:
+                self._pass()
+            except Exception as error:
+                traceback.print_exc()
+                _tell(event="stumbled", detail=f"{type(error).__name__}: {error}"[:400])
+            time.sleep(every)
+
+    def _pass(self) -> list[dict[str, Any]]:
+        """One pass. The daemon writes over its file in place; readers of ours see the old one or the new one."""
+        with contextlib.redirect_stdout(sys.stderr):
+            self._daemon.run_once()
+        os.replace(self._daemon.output_path, self._leaderboard)
+        rows = _rows(self._leaderboard)
+        left_out = list(self._daemon.left_out.values())
+        for entry in left_out:
+            if (entry["submission"], entry["reason"]) not in self._told:
+                self._told.add((entry["submission"], entry["reason"]))
+                _tell(event="left out", **entry)
+        waiting = sum(not row["final"] for row in rows)
+        _tell(event="pass", rows=len(rows), waiting=waiting, left_out=left_out)
+        return rows
 
 
 def _rows(leaderboard: str) -> list[dict[str, Any]]:

@@ -8,21 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cldc import process
-from cldc.errors import ConfigurationError, SandboxError
+from cldc.errors import CodaLabError, StorageError
 from cldc.files import private_folder, replace_atomically, storage_errors, template
+from cldc.organise.daemon import configuration, environment, organiser_of
+from cldc.organise.model import INSIDE, Seed, daemon_file, read_json
 from cldc.progress import SILENT, Observer
-from cldc.sandbox.places import INSIDE, Account, Seed, read_json
 
 if TYPE_CHECKING:
-    from cldc.competition import Competition, Organiser, Reference
+    from cldc.competition import Competition, Reference
+    from cldc.credentials import Credentials
 
-TEST_KEY = "test"  # what the evaluation command calls the hidden test set
-_SEED_SECONDS = 900
+_SEED_SECONDS = 3600
+# The server's uuids, which `inside/seed.py` knows once everything is there.
+_FILLED_IN = {key: f"@{key}" for key in ("log", "label_book", "test_set", "evaluate")}
 
 
 def seed(
     address: str,
-    organiser: Account,
+    organiser: Credentials,
     competition: Competition,
     materials: Seed,
     *,
@@ -36,16 +39,17 @@ def seed(
     Args:
         folder: Keeps the plan, what came of it (``seed.json``) and the daemon's configuration (``competition.json``).
         python: Any Python from 3.8 on; it needs no library.
-        replace: Whether a bundle whose contents differ is removed and made anew. Only for a sandbox.
+        replace: Whether a bundle whose contents differ is removed and made anew, and with it what was made from it.
 
     Returns:
         ``worksheets`` and ``bundles``, each from its key to its uuid; ``created``, the keys of what was not there.
 
     Raises:
         ConfigurationError: The profile has no organiser's side.
-        SandboxError: The server refused, or holds something else under these names.
+        StorageError: There is no such file or folder.
+        CodaLabError: The server refused, or holds something else under these names.
     """
-    plan = make_plan(address, organiser, competition, materials, folder=folder, replace=replace)
+    plan = make_plan(address, organiser.username, competition, materials, folder=folder, replace=replace)
     private_folder(folder)
     replace_atomically(folder / "plan.json", json.dumps(plan, indent=2))
     command: list[process.Argument] = [
@@ -55,26 +59,26 @@ def seed(
         folder / "plan.json",
         folder / "seed.json",
     ]
-    credentials = {"CODALAB_USERNAME": organiser.name, "CODALAB_PASSWORD": organiser.password}
     observer.start(f"Putting {competition.name} on CodaLab", len(plan["worksheets"]) + len(plan["bundles"]))
-    env = process.clean_environment({**credentials, **_direct(address)})
+    env = environment(address, organiser)
     with process.stream(command, env=env, timeout_seconds=_SEED_SECONDS) as child:
         for number, line in enumerate(child):
             if line.startswith("{"):
                 observer.advance(number, json.loads(line)["step"])
     if child.returncode:
-        raise SandboxError(
-            f"The competition {competition.name} can't be put on {address}: {child.tail.strip() or 'no reason given'}",
+        said = child.tail.strip().splitlines()
+        raise CodaLabError(
+            f"The competition {competition.name} can't be put on {address}: {said[-1] if said else 'no reason given'}",
             action="Mend that and run the command again; what is there already is kept.",
         )
     result: dict[str, Any] = read_json(folder / "seed.json")
-    replace_atomically(folder / "competition.json", json.dumps(result["daemon"], indent=2))
+    replace_atomically(daemon_file(folder), json.dumps(result["daemon"], indent=2))
     return result
 
 
 def make_plan(
     address: str,
-    organiser: Account,
+    username: str,
     competition: Competition,
     materials: Seed,
     *,
@@ -86,12 +90,7 @@ def make_plan(
     Raises:
         ConfigurationError: The profile has no organiser's side.
     """
-    side = competition.organiser
-    if side is None:
-        raise ConfigurationError(
-            f"The profile {competition.name} has no [organiser] table, so that nothing could be scored.",
-            action="Add one; the profile data-centric-2021 shows what belongs in it.",
-        )
+    side = organiser_of(competition)
     book = competition.bundles.label_book.name
     evaluate = materials.evaluate or _evaluate_script(competition, side.evaluate.name, folder)
     bundles = [
@@ -120,7 +119,7 @@ def make_plan(
             {"key": "log", **_named(side.log_worksheet), "public": False},
         ],
         "bundles": bundles,
-        "daemon": _daemon(address, organiser, competition, side),
+        "daemon": configuration(address, username, competition, _FILLED_IN),
     }
 
 
@@ -133,7 +132,7 @@ def _bundle(
 ) -> dict[str, Any]:
     found = path.is_dir() if top else path.is_file()
     if not found:
-        raise SandboxError(
+        raise StorageError(
             f"There is no {'folder' if top else 'file'} {path} for the bundle {reference.name}.",
             action="Check the path.",
         )
@@ -145,39 +144,6 @@ def _bundle(
         "top": top,
         "public": worksheet == "utils",
         "description": description,
-    }
-
-
-def _daemon(address: str, organiser: Account, competition: Competition, side: Organiser) -> dict[str, Any]:
-    """Configuration of CodaLab's `cl-competitiond`; "@KEY" stands for a uuid, "{predict}" is the daemon's own.
-
-    Evaluations ask for the image that trains: the order of the predictions is that of its TensorFlow.
-    """
-    tag, image = competition.submission.tag, competition.run.image
-    parents = {
-        side.evaluate.name: "@evaluate",
-        competition.run.predictions: "{predict}",
-        TEST_KEY: "@test_set",
-    }
-    return {
-        "host": address,
-        "username": organiser.name,
-        "submission_tag": tag,
-        "log_worksheet_uuid": "@log",
-        "max_submissions_per_period": side.per_window,
-        "max_submissions_total": side.total,
-        "quota_period_seconds": side.window_seconds,
-        "allow_multiple_models": competition.submission.supersedes == "name",
-        "make_predictions_public": False,
-        "predict": {"tag": f"predict-{tag}", "mimic": [{"old": "@label_book", "new": "@test_set"}]},
-        "evaluate": {
-            "tag": f"eval-{tag}",
-            "command": side.evaluate_command.format(predictions=competition.run.predictions),
-            "dependencies": [{"child_path": key, "parent_uuid": parent} for key, parent in parents.items()],
-            "metadata": {"request_docker_image": image},
-        },
-        "score_specs": [{"name": side.score.name, "key": side.score.path}],
-        "metadata": {"name": competition.title},
     }
 
 
@@ -193,8 +159,3 @@ def _evaluate_script(competition: Competition, name: str, folder: Path) -> Path:
     path = private_folder(folder) / "evaluate.py"
     replace_atomically(path, text)
     return path
-
-
-def _direct(address: str) -> dict[str, str]:
-    """No proxy on the way to this machine."""
-    return {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"} if "//127.0.0.1" in address else {}

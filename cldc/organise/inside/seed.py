@@ -25,7 +25,6 @@ if (
     __package__ = "inside"
     __import__(__package__)
 
-from .home import write_json
 from .rest import Query, Rest, RestError
 
 Say = Callable[[str], None]
@@ -53,7 +52,9 @@ def main() -> int:
     except (Refused, RestError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    write_json(options.result, result)
+    with open(options.result + ".new", "w", encoding="utf-8") as file:
+        json.dump(result, file, indent=2)
+    os.replace(options.result + ".new", options.result)
     return 0
 
 
@@ -160,7 +161,9 @@ class _Organiser:
         if ready and digest in found["attributes"]["metadata"].get("description", ""):
             return True
         if ready and not self._replace:
-            raise Refused(f"{wanted['name']} ({found['id']}) is on the server with other contents")
+            raise Refused(
+                f"{wanted['name']} ({found['id']}) is on the server with other contents; --replace makes a new one"
+            )
         return False
 
     def _check_mine(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -1,0 +1,105 @@
+"""How CodaLab's scoring daemon is configured, and what a program that works as the organiser is started with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cldc import process
+from cldc.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cldc.competition import Competition, Organiser, Reference
+    from cldc.credentials import Credentials
+
+TEST_KEY = "test"  # what the evaluation command calls the hidden test set
+
+
+def organiser_of(competition: Competition) -> Organiser:
+    """The profile's organiser's side.
+
+    Raises:
+        ConfigurationError: It has none.
+    """
+    if competition.organiser is None:
+        raise ConfigurationError(
+            f"The profile {competition.name} has no [organiser] table, so that nothing could be scored.",
+            action="Add one; the profile data-centric-2021 shows what belongs in it.",
+        )
+    return competition.organiser
+
+
+def configuration(
+    address: str, username: str, competition: Competition, uuids: Mapping[str, str]
+) -> dict[str, Any]:
+    """Configuration of CodaLab's `cl-competitiond`, without a password; "{predict}" in it is the daemon's own.
+
+    Evaluations ask for the image that trains: the order of the predictions is that of its TensorFlow.
+
+    Args:
+        uuids: Of ``log`` (the worksheet), ``label_book``, ``test_set`` and ``evaluate``.
+
+    Raises:
+        ConfigurationError: The profile has no organiser's side.
+    """
+    side = organiser_of(competition)
+    tag, image = competition.submission.tag, competition.run.image
+    parents = {
+        side.evaluate.name: uuids["evaluate"],
+        competition.run.predictions: "{predict}",
+        TEST_KEY: uuids["test_set"],
+    }
+    return {
+        "host": address,
+        "username": username,
+        "submission_tag": tag,
+        "log_worksheet_uuid": uuids["log"],
+        "max_submissions_per_period": side.per_window,
+        "max_submissions_total": side.total,
+        "quota_period_seconds": side.window_seconds,
+        "allow_multiple_models": competition.submission.supersedes == "name",
+        "make_predictions_public": False,
+        "predict": {
+            "tag": f"predict-{tag}",
+            "mimic": [{"old": uuids["label_book"], "new": uuids["test_set"]}],
+        },
+        "evaluate": {
+            "tag": f"eval-{tag}",
+            "command": side.evaluate_command.format(predictions=competition.run.predictions),
+            "dependencies": [{"child_path": key, "parent_uuid": parent} for key, parent in parents.items()],
+            "metadata": {"request_docker_image": image},
+        },
+        "score_specs": [{"name": side.score.name, "key": side.score.path}],
+        "metadata": {"name": competition.title},
+    }
+
+
+def uuids_of(competition: Competition) -> dict[str, str]:
+    """What `configuration` needs, as the profile says it.
+
+    Raises:
+        ConfigurationError: The profile does not say it.
+    """
+    side = organiser_of(competition)
+    references: dict[str, Reference] = {
+        "log": side.log_worksheet,
+        "label_book": competition.bundles.label_book,
+        "test_set": side.test_set,
+        "evaluate": side.evaluate,
+    }
+    found = {key: reference.uuid for key, reference in references.items() if reference.uuid is not None}
+    if lacking := [reference.name for key, reference in references.items() if key not in found]:
+        raise ConfigurationError(
+            f"The profile {competition.name} gives no uuid of {', '.join(lacking)}.",
+            action="Use the profile that `cldc organise init` wrote.",
+        )
+    return found
+
+
+def environment(
+    address: str, organiser: Credentials, extra: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """For a program that works as the organiser: the credentials, and no proxy on the way to this machine."""
+    direct = {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"} if "//127.0.0.1" in address else {}
+    credentials = {"CODALAB_USERNAME": organiser.username, "CODALAB_PASSWORD": organiser.password}
+    return process.clean_environment({**credentials, **direct, **(extra or {})})

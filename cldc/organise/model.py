@@ -1,0 +1,102 @@
+"""What an organiser puts on a CodaLab, and what came of what others submitted there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cldc.files import storage_errors
+
+INSIDE = Path(__file__).with_name("inside")
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What an organiser puts on CodaLab.
+
+    Attributes:
+        script: The training script, a file.
+        label_book: A folder with one folder for each class.
+        test_set: The hidden test set, a folder like the label book.
+        evaluate: The evaluation script, a file; None takes the one beside the profile, else ours with the profile's
+            classes.
+        starting_dataset: A folder with the splits, for contestants to start from; None leaves it out.
+    """
+
+    script: Path
+    label_book: Path
+    test_set: Path
+    evaluate: Path | None = None
+    starting_dataset: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A tagged submission that the scoring daemon sees and does not evaluate.
+
+    Attributes:
+        submission: Uuid of the tagged bundle.
+        name: The bundle's name.
+        account: Who tagged it.
+        reason: Why, as a sentence.
+        waiting: Whether it will be evaluated later without anyone doing anything.
+    """
+
+    submission: str
+    name: str
+    account: str
+    reason: str
+    waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a pass of the scoring daemon left.
+
+    Attributes:
+        board: The leaderboard's JSON, as the daemon writes it.
+        rows: Evaluations on it.
+        waiting: Those of them that have not ended yet.
+        left_out: What it saw and does not evaluate.
+    """
+
+    board: Path
+    rows: int
+    waiting: int
+    left_out: tuple[LeftOut, ...]
+
+
+def board_file(folder: Path) -> Path:
+    """The leaderboard's JSON in the folder of one competition; there is no file before the first pass."""
+    return folder / "leaderboard.json"
+
+
+def daemon_file(folder: Path) -> Path:
+    """The scoring daemon's configuration in that folder, without credentials."""
+    return folder / "competition.json"
+
+
+def left_out_file(folder: Path) -> Path:
+    """What the last pass left out."""
+    return folder / "left-out.json"
+
+
+def read_left_out(folder: Path) -> tuple[LeftOut, ...]:
+    """What the daemon's last pass left out; empty where there was none."""
+    known = read_json(left_out_file(folder)) or []
+    return tuple(LeftOut(**entry) for entry in known)
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in ``path``, None where there is no such file or only a part of one.
+
+    Raises:
+        StorageError: It can't be read.
+    """
+    with storage_errors(path):
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
