@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, overload
 
 from cldc.cli.app import App
-from cldc.errors import ConfigurationError
+from cldc.errors import CodaLabError, ConfigurationError, Unreachable
 
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard
@@ -36,6 +36,15 @@ def fetch_board(app: App, *, account: str | None, required: bool) -> Leaderboard
         f"The profile {app.competition.name} gives no address of a leaderboard.",
         action='Add `leaderboard = "https://..."`, the address of the scoring daemon\'s JSON, to the profile.',
     )
+
+
+def board_if_any(app: App) -> Leaderboard | None:
+    """The board as it stands, with the account's rows marked; None where there is none, or it can't be read now."""
+    try:
+        return fetch_board(app, account=app.credentials.username, required=False)
+    except (Unreachable, CodaLabError) as error:
+        app.observer.note(f"The leaderboard can't be read, so scores are not known: {error.message}")
+        return None
 
 
 def _sandbox_board(app: App) -> str | None:

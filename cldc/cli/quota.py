@@ -18,7 +18,7 @@ def quota(app: App) -> None:
     """
     from cldc.ledger import Ledger
     from cldc.render.submission import quota_blocks
-    from cldc.submission.planning import standing
+    from cldc.submission import standing
 
     with Ledger(app.home) as ledger:
         found = standing(app.competition, app.rest, ledger, app.rest.user().name)

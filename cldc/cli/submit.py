@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,12 +33,22 @@ if TYPE_CHECKING:
 @click.option("--no-preflight", is_flag=True, help="Submit without training here first.")
 @click.option("--again", is_flag=True, help="Spend another place on a dataset that was submitted before.")
 @click.option(
+    "--supersede", is_flag=True, help="Replace a submission that carries the tag and is not scored yet."
+)
+@click.option(
     "--dry-run", is_flag=True, help="Show what would be done and what would be refused, and do nothing."
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before it becomes public and spends quota.")
 @command(server=True)
 def submit(
-    app: App, *, folder: Path | None, no_preflight: bool, again: bool, dry_run: bool, yes: bool
+    app: App,
+    *,
+    folder: Path | None,
+    no_preflight: bool,
+    again: bool,
+    supersede: bool,
+    dry_run: bool,
+    yes: bool,
 ) -> int:
     """Submit a dataset: from its folder to the tagged bundle, exactly once.
 
@@ -48,17 +59,21 @@ def submit(
     from cldc.cli.work import material, validated
     from cldc.ledger import Ledger
     from cldc.render.submission import plan_blocks, submission_blocks
-    from cldc.submission import Work, carry_out
+    from cldc.submission import Clock, Work, carry_out
 
     report = validated(app, folder)
     with Ledger(app.home) as ledger:
         needed = material(app)
         # Everything that can be refused is refused before minutes of training.
-        first = _plan(app, report, needed, result=None, ledger=ledger, again=again)
+        planned = _planner(app, report, needed, ledger, again)
+        first = planned(None, supersede)
         if not dry_run:
+            supersede = supersede or _may_replace(app, first)
+            if supersede and first.supersedes:
+                first = planned(None, supersede)
             first.require()
         result = None if no_preflight else _preflight(app, report, needed, dry_run)
-        plan = _plan(app, report, needed, result=result, ledger=ledger, again=again)
+        plan = planned(result, supersede)
         if dry_run:
             app.output.show(plan, plan_blocks(plan))
             return _code(plan)
@@ -74,6 +89,7 @@ def submit(
                 anonymous=app.anonymous,
                 ledger=ledger,
                 home=app.home,
+                clock=Clock(app.rest),
                 observer=app.observer,
             )
         )
@@ -101,31 +117,45 @@ def _preflight(app: App, report: ValidationReport, needed: Material, dry_run: bo
     )
 
 
-def _plan(
-    app: App,
-    report: ValidationReport,
-    needed: Material,
-    *,
-    result: PreflightResult | None,
-    ledger: Ledger,
-    again: bool,
-) -> Plan:
+def _planner(
+    app: App, report: ValidationReport, needed: Material, ledger: Ledger, again: bool
+) -> Callable[[PreflightResult | None, bool], Plan]:
+    """A plan for a preflight, or for none, and for whether a waiting submission may be replaced."""
+    from cldc.cli.board import board_if_any
     from cldc.submission import STEPS, plan
 
-    settings = app.settings
-    return plan(
-        report,
-        result,
-        competition=app.competition,
-        rest=app.rest,
-        ledger=ledger,
-        name=settings["name"] or report.dataset.name,
-        institution=settings["institution"] or "",
-        link=settings["link"] or "",
-        predictions=len(needed.label_book.images),
-        steps=tuple(step.name for step in STEPS),
-        again=again,
-    )
+    settings, board = app.settings, board_if_any(app)
+
+    def planned(result: PreflightResult | None, supersede: bool) -> Plan:
+        return plan(
+            report,
+            result,
+            competition=app.competition,
+            rest=app.rest,
+            ledger=ledger,
+            name=settings["name"] or report.dataset.name,
+            institution=settings["institution"] or "",
+            link=settings["link"] or "",
+            predictions=len(needed.label_book.images),
+            steps=tuple(step.name for step in STEPS),
+            again=again,
+            supersede=supersede,
+            board=board,
+        )
+
+    return planned
+
+
+def _may_replace(app: App, plan: Plan) -> bool:
+    """Ask whether a submission that waits for its score may be replaced; nobody there is no."""
+    from cldc.submission import Supersedes
+
+    refusal = next((check.error for check in plan.checks if isinstance(check.error, Supersedes)), None)
+    if refusal is None or not app.interactive:
+        return False
+    app.output.close()
+    click.echo(refusal.message, err=True)
+    return click.confirm("Replace it?", abort=True, err=True)
 
 
 def _agree(app: App, plan: Plan, yes: bool) -> None:

@@ -37,6 +37,10 @@ class Interrupted(Unreachable):
         self.created = created
 
 
+class ServerFailed(CodaLabError):
+    """The server failed at it (a status from 500 on): it may or may not have been done, and may work the next time."""
+
+
 class UploadFailed(CodaLabError):
     """The upload ended without a usable bundle.
 
@@ -75,7 +79,7 @@ def refusal(what: str, message: str, *, status: int | None, server: str) -> Cldc
         kind, action = _BY_STATUS[status]
         return kind(f"{server} refused {what}: {text}", action=action)
     if status is not None and status >= 500:
-        return CodaLabError(
+        return ServerFailed(
             f"{server} failed at {what} (status {status}): {text}",
             action="Try again later; ask its operators if it stays.",
         )

@@ -6,7 +6,21 @@ commit point: it alone spends quota, and it is the last step.
 """
 
 from cldc.submission.model import Check, Plan, Submission, submission_id
-from cldc.submission.planning import plan
-from cldc.submission.steps import STEPS, Work, carry_out
+from cldc.submission.places import Clock, standing
+from cldc.submission.planning import Supersedes, plan
+from cldc.submission.steps import STEPS, carry_out
+from cldc.submission.work import Work
 
-__all__ = ["STEPS", "Check", "Plan", "Submission", "Work", "carry_out", "plan", "submission_id"]
+__all__ = [
+    "STEPS",
+    "Check",
+    "Clock",
+    "Plan",
+    "Submission",
+    "Supersedes",
+    "Work",
+    "carry_out",
+    "plan",
+    "standing",
+    "submission_id",
+]

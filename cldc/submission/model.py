@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from cldc.description import proper_name
 from cldc.errors import CldcError
 from cldc.files import hash_bytes
 from cldc.quota import Quota
@@ -14,6 +15,11 @@ from cldc.quota import Quota
 def submission_id(*, tag: str, server: str, account: str, name: str, dataset_hash: str) -> str:
     """Sixteen hex digits made from what identifies a submission: the same intent has the same id everywhere."""
     return hash_bytes(json.dumps([tag, server, account, name, dataset_hash]))[:16]
+
+
+def worksheet_name(account: str, name: str, identity: str) -> str:
+    """What a submission's own worksheet is called; names of worksheets are one for a whole server."""
+    return f"cldc-{proper_name(account)}-{proper_name(name)}-{identity[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class Plan:
         steps: Names of the steps still to do.
         checks: What was looked at.
         quota: Where the account stands before it.
+        supersedes: Uuids of tagged bundles that nobody has scored yet and that this one would replace.
+        scored: Uuids of tagged bundles that would be replaced and are scored already, which loses nothing.
     """
 
     id: str
@@ -73,6 +81,8 @@ class Plan:
     steps: tuple[str, ...]
     checks: tuple[Check, ...]
     quota: Quota
+    supersedes: tuple[str, ...] = ()
+    scored: tuple[str, ...] = ()
 
     def require(self) -> None:
         """Raise the first refusal, if there is one.
@@ -95,6 +105,7 @@ class Submission:
         worksheet: Uuid of its worksheet; ``bundle`` that of the tagged bundle, ``dataset`` and ``run`` of the
             bundles behind it.
         links: Addresses of these on the server, by what they are.
+        proof: What was looked at before the tag was set, as everyone sees it; empty where that was done before.
         quota: Where the account stands after it.
         usual_wait: How long the organisers usually take to score it, if that is known.
         form: Address of the form to be filled out after a first submission, if there is one.
@@ -112,6 +123,7 @@ class Submission:
     run: str
     bundle: str
     links: dict[str, str]
+    proof: tuple[Check, ...]
     quota: Quota
     usual_wait: str | None
     form: str | None

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cldc import description as descriptions
-from cldc import quota as quotas
 from cldc.errors import CldcError, QuotaExceeded, SubmissionRefused
 from cldc.ledger import Ledger, Record
-from cldc.submission.model import Check, Plan, submission_id
+from cldc.submission.model import Check, Plan, submission_id, worksheet_name
+from cldc.submission.places import TAG, WITHDRAW, Clock, standing, tagged
+from cldc.submission.recovery import learn
 
 if TYPE_CHECKING:
-    from cldc.codalab import Rest
+    from cldc.codalab import Bundle, Rest
     from cldc.competition import Competition, Reference
+    from cldc.leaderboard import Leaderboard
     from cldc.preflight import PreflightResult
-    from cldc.quota import Quota, Spent
+    from cldc.quota import Quota
     from cldc.validation import ValidationReport
-
-TAG = "tag"
 
 
 def plan(
@@ -35,6 +35,8 @@ def plan(
     predictions: int,
     steps: tuple[str, ...],
     again: bool = False,
+    supersede: bool = False,
+    board: Leaderboard | None = None,
     now: datetime | None = None,
 ) -> Plan:
     """What submitting the validated dataset would do, with every reason for which it would be refused.
@@ -48,7 +50,9 @@ def plan(
         predictions: Images in the label book.
         steps: Names of all steps, in order.
         again: Whether the same dataset may be submitted under another name.
-        now: The time to decide at.
+        supersede: Whether a submission that nobody has scored yet may be replaced.
+        board: What was scored, as far as it can be read.
+        now: The time to decide at; the server's by default.
 
     Raises:
         Unreachable, CredentialsError: The server can't be asked, so nothing can be said.
@@ -61,8 +65,13 @@ def plan(
         name=name,
         dataset_hash=report.dataset.hash,
     )
+    now = now or Clock(rest)()
+    learn(ledger, competition, rest, account)
     done = {step for step, record in ledger.steps(identity).items() if record.finished}
+    if WITHDRAW in done:
+        done -= {TAG, WITHDRAW}
     quota = standing(competition, rest, ledger, account, now=now)
+    scored, waiting = _replaced(competition, rest, account, name, board)
     text = ""
 
     def describe() -> str:
@@ -91,6 +100,9 @@ def plan(
                 again=again,
             ),
         ),
+        _check(
+            "replaces", lambda: _supersedes(() if TAG in done else waiting, scored, competition, supersede)
+        ),
         _closing(competition, now),
     )
     return Plan(
@@ -107,38 +119,13 @@ def plan(
         images=report.total,
         predictions=predictions,
         preflight=preflight.fingerprint.id if preflight else None,
-        worksheet=f"cldc-{descriptions.proper_name(account)}-{descriptions.proper_name(name)}-{identity[:8]}",
+        worksheet=worksheet_name(account, name, identity),
         steps=tuple(step for step in steps if step not in done),
         checks=checks,
         quota=quota,
+        supersedes=tuple(bundle.uuid for bundle in waiting),
+        scored=tuple(bundle.uuid for bundle in scored),
     )
-
-
-def standing(
-    competition: Competition, rest: Rest, ledger: Ledger, account: str, *, now: datetime | None = None
-) -> Quota:
-    """The account's quota from the ledger and the server, whichever knows of more."""
-    spent = quotas.merge(
-        spent_by_ledger(ledger, competition, rest.server, account),
-        spent_on_server(competition, rest, account),
-    )
-    return quotas.decide(competition.quota, spent, now or datetime.now(UTC))
-
-
-def spent_by_ledger(ledger: Ledger, competition: Competition, server: str, account: str) -> Iterable[Spent]:
-    """Places that the ledger knows to be spent: tags that were seen on their bundles."""
-    for record in ledger.records():
-        if (record.competition, record.server, record.account) == (competition.name, server, account):
-            step = ledger.steps(record.id).get(TAG)
-            if step is not None and step.finished is not None:
-                yield quotas.Spent(step.result["uuid"], record.name, step.finished, "ledger")
-
-
-def spent_on_server(competition: Competition, rest: Rest, account: str) -> Iterable[Spent]:
-    """Places that the server shows as spent: the account's public bundles with the tag, by the time they were made."""
-    for bundle in rest.search(tag=competition.submission.tag, owner=account):
-        if bundle.created is not None:
-            yield quotas.Spent(bundle.uuid, bundle.name, bundle.created, "server")
 
 
 def _check(subject: str, look: Callable[[], str]) -> Check:
@@ -246,8 +233,41 @@ def _same_content(
     return mine == (competition.name, server, account, dataset_hash)
 
 
-def _closing(competition: Competition, now: datetime | None) -> Check:
-    closes, now = competition.closes, now or datetime.now(UTC)
+def _replaced(
+    competition: Competition, rest: Rest, account: str, name: str, board: Leaderboard | None
+) -> tuple[list[Bundle], list[Bundle]]:
+    """Tagged bundles that the daemon would pass over for this one: those scored already, and those still waiting."""
+    scores = {row.submission for row in board.rows if row.score is not None} if board else set()
+    found = [
+        bundle
+        for bundle in tagged(competition, rest, account)
+        if competition.submission.supersedes == "account" or bundle.name == name
+    ]
+    return [b for b in found if b.uuid in scores], [b for b in found if b.uuid not in scores]
+
+
+def _supersedes(
+    waiting: Sequence[Bundle], scored: Sequence[Bundle], competition: Competition, agreed: bool
+) -> str:
+    """The daemon scores an account's newest tagged bundle, or the newest of each name, and passes over the others."""
+    by = f"of one {competition.submission.supersedes}, only the newest counts"
+    if waiting:
+        names = ", ".join(f"{bundle.name} ({bundle.uuid})" for bundle in waiting)
+        if not agreed:
+            raise Supersedes(
+                f"It would replace {names}, which carries the tag and has no score yet that is known here; {by}.",
+                action="Wait for its score, or say --supersede to give it up.",
+            )
+        return f"{names}, not scored yet, as agreed; {by}"
+    return f"{len(scored)} that are scored already; {by}" if scored else f"nothing; {by}"
+
+
+class Supersedes(SubmissionRefused):
+    """Another submission would be replaced before it is scored; a person may agree to that."""
+
+
+def _closing(competition: Competition, now: datetime) -> Check:
+    closes = competition.closes
     if closes is None:
         return Check("closing date", "none")
     if closes < now:

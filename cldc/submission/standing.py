@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cldc.errors import CodaLabError
-from cldc.submission.planning import TAG
+from cldc.submission.places import TAG
 from cldc.submission.steps import STEPS
 
 if TYPE_CHECKING:

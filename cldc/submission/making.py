@@ -1,0 +1,200 @@
+"""The steps that make things: worksheet, upload, link, run, train, predictions. Each looks first for what is there."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from cldc import files
+from cldc.codalab import Dependency, NotFinished, require_ready, wait_for
+from cldc.errors import RunFailed
+from cldc.package import pack
+from cldc.submission.planning import organisers_uuid
+from cldc.submission.work import Result, Work, age, machine, own, rivals, sheet
+
+if TYPE_CHECKING:
+    from cldc.codalab import Bundle
+
+# What another machine is sending has that long to arrive.
+_ABANDONED = timedelta(hours=1)
+# What arrived in full before we were cut off is unpacked by then.
+_SETTLE_SECONDS = 10.0
+# The server knows a submission's time only by when its bundle was made, so that must be about when it is tagged.
+_FRESH = timedelta(hours=1)
+
+
+def make_worksheet(work: Work) -> Result:
+    """The submission's own worksheet."""
+    for found in work.rest.own_worksheets(work.plan.worksheet):
+        return {"uuid": found.uuid}
+    return {"uuid": work.cl.new_worksheet(work.plan.worksheet, title=f"Submission {work.plan.name}")}
+
+
+def upload(work: Work) -> Result:
+    """The dataset as a bundle that is ready. The client makes it before it sends the bytes, so it may be half there."""
+    marker = dataset_marker(work.plan.dataset_hash)
+    for bundle in own(work, "dataset", work.plan.dataset):
+        if bundle.description.startswith(marker) and _arrived(work, bundle):
+            return {"uuid": bundle.uuid}
+    folder = work.home / "packages" / work.plan.id
+    package = pack(work.report, folder, work.observer)
+    uuid = work.cl.upload(
+        work.uuid("worksheet"),
+        package.path,
+        name=work.plan.dataset,
+        description=f"{marker} {machine(work.home)}",
+        observer=work.observer,
+    )
+    require_ready(work.rest, wait_for(work.rest, uuid, observer=work.observer))
+    files.remove_tree(folder)
+    return {"uuid": uuid}
+
+
+def dataset_marker(dataset_hash: str) -> str:
+    """What an uploaded dataset's description begins with; the machine that sends it follows."""
+    return f"cldc dataset {dataset_hash}"
+
+
+def _arrived(work: Work, bundle: Bundle) -> bool:
+    """Whether an earlier upload is good. What is not, and that nobody is still sending, is removed.
+
+    A lock keeps two processes of this machine from one submission, so what this machine left is abandoned. What
+    another machine began may still be on its way; both then have an upload each, and use the older one.
+    """
+    if not bundle.final and bundle.description.endswith(machine(work.home)):
+        try:
+            bundle = wait_for(work.rest, bundle.uuid, timeout_seconds=_SETTLE_SECONDS, observer=work.observer)
+        except NotFinished:
+            work.cl.remove(bundle.uuid)
+            return False
+    if bundle.final and bundle.failure is None:
+        return True
+    if bundle.final or (bundle.created is not None and work.clock() - bundle.created > _ABANDONED):
+        work.cl.remove(bundle.uuid)
+    return False
+
+
+def link(work: Work) -> Result:
+    """The organisers' own script and label book, on the worksheet."""
+    there = sheet(work).bundle_uuids
+    references = (work.competition.bundles.script, work.competition.bundles.label_book)
+    uuids = [organisers_uuid(reference) for reference in references]
+    for uuid in uuids:
+        if uuid not in there:
+            work.cl.add_bundle(work.uuid("worksheet"), uuid)
+    return {"script": uuids[0], "label_book": uuids[1]}
+
+
+def run(work: Work) -> Result:
+    """The training on the server, started or found; one that failed is left for its log."""
+    form, bundles = work.competition.run, work.competition.bundles
+    linked = work.results["link"]
+    # The keys are set explicitly: on a worksheet the last bundle of a name wins, so names can't be trusted.
+    dependencies = (
+        Dependency(bundles.script.name, linked["script"], ""),
+        Dependency(work.plan.dataset, work.uuid("upload"), ""),
+        Dependency(bundles.label_book.name, linked["label_book"], ""),
+    )
+    wanted = {(d.key, d.parent) for d in dependencies}
+    for bundle in own(work, "run", form.name):
+        usable = not bundle.final or bundle.failure is None
+        if usable and {(d.key, d.parent) for d in bundle.dependencies} == wanted:
+            return {"uuid": bundle.uuid}
+    command = form.command.format(dataset=work.plan.dataset, label_book=bundles.label_book.name)
+    uuid = work.cl.run(
+        work.uuid("worksheet"),
+        command,
+        dependencies,
+        image=form.image,
+        name=form.name,
+        description=f"cldc submission {work.plan.id}",
+    )
+    return {"uuid": uuid}
+
+
+def train(work: Work) -> Result:
+    """A failed run spends nothing: it is forgotten here, so that the next try makes a new one."""
+    uuid = work.uuid("run")
+    try:
+        # `ready` with exit code 0 is no proof: the script ends so when it refuses a dataset for its size.
+        bundle = wait_for(work.rest, uuid, observer=work.observer)
+        require_ready(work.rest, bundle, (work.competition.run.predictions,))
+    except NotFinished:
+        raise
+    except RunFailed:
+        work.ledger.forget(work.plan.id, ("run", "train"))
+        raise
+    return {"uuid": uuid, "seconds": str(bundle.seconds)}
+
+
+def predictions(work: Work) -> Result:
+    """`make` gives a uuid whatever happens, and its contents can be read before it is ready: wait, then look."""
+    run_uuid, file = work.uuid("run"), work.competition.run.predictions
+    uuid = _made(work, run_uuid, file) or work.cl.make(
+        work.uuid("worksheet"),
+        run_uuid,
+        file,
+        name=work.plan.name,
+        description=f"cldc submission {work.plan.id}",
+    )
+    require_ready(work.rest, wait_for(work.rest, uuid, observer=work.observer))
+    count = check_predictions(
+        work.rest.file(uuid),
+        expected=work.plan.predictions,
+        classes=len(work.competition.dataset.classes),
+        what=f"The predictions {uuid}",
+    )
+    return {"uuid": uuid, "count": str(count)}
+
+
+def _made(work: Work, run_uuid: str, file: str) -> str | None:
+    """The predictions bundle of an earlier try, if the daemon would take it; a useless one is removed."""
+    tag = work.competition.submission.tag
+    for bundle in own(work, "make", work.plan.name):
+        if bundle.final and bundle.failure is not None:
+            work.cl.remove(bundle.uuid)
+        elif {(d.parent, d.parent_path) for d in bundle.dependencies} == {(run_uuid, file)}:
+            if tag in bundle.tags or stale(work, bundle) is None:
+                return bundle.uuid
+            work.cl.remove(bundle.uuid)
+    return None
+
+
+def stale(work: Work, bundle: Bundle) -> str | None:
+    """Why the daemon or the count of places would be misled by when ``bundle`` was made; None where it is fine.
+
+    Of an account's tagged bundles, or of those of one name, the daemon takes the one *made* last, whenever it was
+    tagged; of two made in the same second, the first.
+    """
+    newest = max((r for r in rivals(work) if r.uuid != bundle.uuid), key=age, default=None)
+    if newest is not None and age(bundle)[0] <= age(newest)[0]:
+        while work.clock().timestamp() < age(newest)[0] + 1:
+            time.sleep(0.2)  # so that the next one is made in a later second
+        return f"{newest.name} was made after it and tagged before it"
+    if bundle.created is not None and work.clock() - bundle.created > _FRESH:
+        return "it was made too long ago"
+    return None
+
+
+def check_predictions(content: bytes, *, expected: int, classes: int, what: str) -> int:
+    """How many predictions ``content`` holds: one class index for each of ``expected`` label-book images.
+
+    Raises:
+        RunFailed: It is no list of that length, or a value is no class index from 0 to ``classes`` - 1.
+    """
+    action = "Run `cldc preflight` with the same dataset to see what the training does; no quota was spent."
+    try:
+        values = json.loads(content)
+    except ValueError as error:
+        raise RunFailed(f"{what} are no JSON ({error}).", action=action) from error
+    if not isinstance(values, list) or len(values) != expected:
+        count = len(values) if isinstance(values, list) else "no list"
+        raise RunFailed(
+            f"{what} are {count}, not one for each of {expected} label-book images.", action=action
+        )
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < classes:
+            raise RunFailed(f"{what} hold {value!r}, which is no class index below {classes}.", action=action)
+    return len(values)

@@ -1,0 +1,72 @@
+"""Places of the quota: what the server shows, what the ledger knows, and the time by which they are counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cldc import quota as quotas
+from cldc.ledger import Ledger
+
+if TYPE_CHECKING:
+    from cldc.codalab import Bundle, Rest
+    from cldc.competition import Competition
+    from cldc.quota import Quota, Spent
+
+TAG = "tag"
+WITHDRAW = "withdraw"
+
+
+class Clock:
+    """The server's time: bundles are stamped by it, and a clock of ours that is wrong or jumps would free places."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+        self._base: tuple[float, float] | None = None
+
+    def __call__(self) -> datetime:
+        """Now, by the server's clock, read once and carried on by one that can't jump; ours where it tells none."""
+        if self._base is None:
+            ahead = self._rest.health().clock_ahead_seconds
+            # Ours is no further off than the Date header's whole second: then it is the better one.
+            skew = ahead if ahead is not None and abs(ahead) > 2 else 0.0
+            self._base = (time.time() + skew, time.monotonic())
+        base, started = self._base
+        return datetime.fromtimestamp(base, UTC) + timedelta(seconds=time.monotonic() - started)
+
+
+def standing(
+    competition: Competition, rest: Rest, ledger: Ledger, account: str, *, now: datetime | None = None
+) -> Quota:
+    """The account's quota from the ledger and the server, whichever knows of more."""
+    spent = quotas.merge(
+        spent_by_ledger(ledger, competition, rest.server, account),
+        spent_on_server(competition, rest, account),
+    )
+    return quotas.decide(competition.quota, spent, now or Clock(rest)())
+
+
+def spent_by_ledger(ledger: Ledger, competition: Competition, server: str, account: str) -> Iterable[Spent]:
+    """Places that the ledger knows to be spent: tags that were seen on their bundles, and not taken off in time."""
+    for record in ledger.records():
+        if (record.competition, record.server, record.account) == (competition.name, server, account):
+            steps = ledger.steps(record.id)
+            tag, withdrawn = steps.get(TAG), steps.get(WITHDRAW)
+            free = withdrawn is not None and withdrawn.result.get("spent") == "no"
+            if tag is not None and tag.finished is not None and not free:
+                yield quotas.Spent(tag.result["uuid"], record.name, tag.finished, "ledger")
+
+
+def spent_on_server(competition: Competition, rest: Rest, account: str) -> Iterable[Spent]:
+    """Places that the server shows as spent: the account's public bundles with the tag, by the time they were made."""
+    for bundle in tagged(competition, rest, account):
+        if bundle.created is not None:
+            yield quotas.Spent(bundle.uuid, bundle.name, bundle.created, "server")
+
+
+def tagged(competition: Competition, rest: Rest, account: str) -> tuple[Bundle, ...]:
+    """The account's bundles that carry the tag, as far as everyone sees them; CodaLab's databases ignore case."""
+    tag = competition.submission.tag
+    return tuple(bundle for bundle in rest.search(tag=tag, owner=account) if tag in bundle.tags)
