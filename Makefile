@@ -10,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test venv lock lint unit
+.PHONY: help demo test venv lock lint unit docs pictures
 
 help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
@@ -30,6 +30,22 @@ lint: $(READY)
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+
+# The documentation site into .cache/site, warnings as errors, in an environment of its own.
+DOCS := .cache/docs-venv
+docs: $(DOCS)/.ready
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --quiet --strict
+	@echo ".cache/site/index.html"
+
+$(DOCS)/.ready: requirements/docs.txt $(READY)
+	@rm -rf $(DOCS)
+	@$(BIN)/python -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
+# The documentation's pictures, of real commands on a sandbox; takes some minutes.
+pictures: $(READY)
+	@$(BIN)/python scripts/pictures.py
 
 venv: $(READY)
 

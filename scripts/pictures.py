@@ -1,0 +1,238 @@
+"""The documentation's pictures: real commands on a terminal of our own, drawn as SVG; pages as a browser shows them.
+
+`make pictures` runs it. What a picture shows is what the commands printed, on a sandbox that is started for it in
+.cache/pictures. It needs what `requirements/docs.txt` has; pictures of pages also need a Chromium, and are left as
+they are without one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import pty
+import select
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import termios
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyte
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+HOME = ROOT / ".cache" / "pictures"
+ENVIRONMENTS = ROOT / ".cache" / "test-home" / "environments"
+COLUMNS, LINES = 96, 300
+PROMPT = Style(color="#8be9fd", bold=True)
+# Rich's own format fetches a font from elsewhere; a page must not, and every machine has a monospaced one.
+FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
+<style>
+.{unique_id}-matrix {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width; }}
+.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: system-ui, sans-serif; }}
+{styles}
+</style>
+<defs>
+<clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
+</clipPath>
+{lines}
+</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+COLOURS = {"brown": "yellow", "brightbrown": "bright_yellow"}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture's name, its title, and the commands whose output it shows."""
+
+    name: str
+    title: str
+    commands: tuple[Sequence[str], ...]
+    columns: int = COLUMNS
+
+
+def scenes(images: str) -> tuple[Scene, ...]:
+    """All pictures of a terminal, in the order in which they must be taken."""
+    submit = ("submit", images, "--institution", "Demo Lab", "--yes")
+    return (
+        Scene(
+            "validate", "What is wrong with a dataset, before anything is uploaded", (("validate", "faulty"),)
+        ),
+        Scene("preflight", "The fixed training script, on this machine", (("preflight", images),)),
+        Scene(
+            "run",
+            "A submission, from the folder to the board",
+            (submit, ("sandbox", "score", "--quiet")),
+        ),
+        Scene("status", "How far it is", (("status",), ("quota",))),
+        Scene("alone", "Where the project stands", ((),)),
+        Scene("doctor", "What cldc needs", (("doctor",),)),
+    )
+
+
+def main() -> int:
+    """Take the pictures named on the command line, or all."""
+    wanted = set(sys.argv[1:])
+    prepare()
+    cldc("sandbox", "up", *seed())
+    try:
+        for scene in scenes("my-roman-numerals"):
+            shown = [(command, list(screen(command, scene.columns))) for command in scene.commands]
+            if not wanted or scene.name in wanted:
+                draw(scene, shown)
+                print(f"docs/{scene.name}.svg", flush=True)
+    finally:
+        cldc("sandbox", "down")
+    return 0
+
+
+def environment() -> dict[str, str]:
+    """A terminal that takes colour, on the demo profile and the sandbox."""
+    hidden = {"NO_COLOR", "CLDC_PLAIN", "COLUMNS", "LINES"}
+    return {
+        **{name: value for name, value in os.environ.items() if name not in hidden},
+        "CLDC_HOME": str(HOME / "home"),
+        "CLDC_COMPETITION": "demo",
+        "CLDC_SERVER": "sandbox",
+        "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT)),
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+    }
+
+
+def cldc(*arguments: str) -> None:
+    """A command that no picture shows."""
+    subprocess.run([sys.executable, "-m", "cldc", *arguments], env=environment(), cwd=HOME, check=True)
+
+
+def prepare() -> None:
+    """An empty folder with a dataset, and with one that has faults."""
+    if (HOME / "home" / "sandbox").exists():
+        cldc("sandbox", "down")
+    shutil.rmtree(HOME, ignore_errors=True)
+    (HOME / "home").mkdir(parents=True)
+    (HOME / "home" / "environments").symlink_to(ENVIRONMENTS, target_is_directory=True)
+    if not real_images(HOME / "my-roman-numerals"):
+        cldc("sample", "my-roman-numerals", "--images", "600")
+    faulty = HOME / "faulty"
+    shutil.copytree(HOME / "my-roman-numerals", faulty)
+    train, val = faulty / "train" / "iv", faulty / "val" / "iv"
+    images = sorted(train.iterdir())
+    images[0].write_bytes(images[0].read_bytes()[:120])
+    images[1].rename(images[1].with_suffix(".webp"))
+    shutil.copy(images[2], val / "copied.png")
+    (faulty / "val" / "Extra").mkdir()
+    (HOME / "cldc.toml").write_text('dataset = "my-roman-numerals"\n', encoding="utf-8")
+
+
+def real_images(folder: Path, *, train: int = 42, val: int = 18) -> bool:
+    """Lay out a part of the competition's own images, where they are at hand."""
+    source = Path(os.environ.get("CLDC_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not (source / "data.tar.gz").is_file():
+        return False
+    for name in ("data.tar.gz", "label_book.tar.gz"):
+        with tarfile.open(source / name) as archive:
+            archive.extractall(HOME / "competition", filter="data")
+    for split, count in (("train", train), ("val", val)):
+        for label in sorted(p for p in (HOME / "competition" / "data" / split).iterdir() if p.is_dir()):
+            images = sorted(label.glob("*.png"))
+            place(images[:count], folder / split / label.name)
+            if split == "val":
+                place(images[count : 2 * count], HOME / "hidden" / label.name)
+    return True
+
+
+def place(images: list[Path], folder: Path) -> None:
+    """Copy images into a folder made for them."""
+    folder.mkdir(parents=True)
+    for image in images:
+        shutil.copy(image, folder)
+
+
+def seed() -> list[str]:
+    """What the sandbox is seeded with beside what it draws itself."""
+    book = HOME / "competition" / "label_book"
+    return ["--label-book", str(book), "--test-set", str(HOME / "hidden")] if book.exists() else []
+
+
+def screen(command: Sequence[str], columns: int) -> Iterator[Text]:
+    """What stands on the screen when the command has ended, line by line."""
+    display = pyte.Screen(columns, LINES)
+    stream = pyte.ByteStream(display)
+    outer, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-m", "cldc", *command],
+        env=environment(), cwd=HOME, stdin=inner, stdout=inner, stderr=inner,
+    ) as running:  # fmt: skip
+        os.close(inner)
+        while running.poll() is None or select.select([outer], [], [], 0)[0]:
+            if select.select([outer], [], [], 0.2)[0]:
+                try:
+                    stream.feed(os.read(outer, 65536))
+                except OSError:
+                    break
+    os.close(outer)
+    last = max((number for number, line in enumerate(display.display) if line.strip()), default=-1)
+    for number in range(last + 1):
+        row = display.buffer[number]
+        text = Text()
+        for column in range(columns):
+            cell = row[column]
+            text.append(cell.data, style(cell))
+        text.rstrip()
+        yield text
+
+
+def style(cell: pyte.screens.Char) -> Style:
+    """A cell's look in rich's words."""
+    colour = COLOURS.get(cell.fg, cell.fg)
+    if len(colour) == 6 and all(c in "0123456789abcdef" for c in colour):
+        colour = f"#{colour}"
+    return Style(
+        color=None if colour == "default" else colour.replace("bright", "bright_").replace("__", "_"),
+        bold=cell.bold,
+    )
+
+
+def draw(scene: Scene, shown: list[tuple[Sequence[str], list[Text]]]) -> None:
+    """Write docs/NAME.svg."""
+    console = Console(
+        record=True,
+        width=scene.columns,
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+    )
+    for number, (command, lines) in enumerate(shown):
+        if number:
+            console.print()
+        words = " ".join(w if " " not in w else f"'{w}'" for w in command)
+        console.print(Text.assemble(("$ ", PROMPT), (f"cldc {words}".strip(), Style(bold=True))))
+        for line in lines:
+            console.print(line, no_wrap=True, crop=True)
+    svg = console.export_svg(title=scene.title, code_format=FORMAT, unique_id=f"cldc-{scene.name}")
+    DOCS.mkdir(exist_ok=True)
+    (DOCS / f"{scene.name}.svg").write_text(svg, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""Pages of the documentation that are made from the program itself; MkDocs calls `on_files` (see mkdocs.yml)."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+# MkDocs loads this file by its path; the program is the one beside it.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from cldc import __main__ as entry
+from cldc import competition, errors, settings
+from cldc.cli import COMMANDS, cli
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the pages that are made here to those that are written."""
+    from mkdocs.structure.files import File  # noqa: PLC0415 - a test makes the pages without MkDocs
+
+    for name, page in PAGES.items():
+        files.append(File.generated(config, f"reference/{name}.md", content=page()))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Links to files of the repository, which are no pages, as the files' names."""
+    return re.sub(
+        r"\[([^]]+)\]\((?:\.\./)+((?:benchmarks|templates|tests|cldc)/[^)]*)\)", r"\1 (`\2`)", markdown
+    )
+
+
+def commands() -> str:
+    """Every command with its arguments and options, as `--help` tells them."""
+    parts = ["# Commands\n\nMade from the program; `cldc COMMAND --help` shows the same.\n"]
+    parts.append("Without a command, `cldc` shows where the project stands and the next sensible command.\n")
+    context = click.Context(cli, info_name="cldc")
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        if command is not None:
+            parts += _command(command, context, name, level=2)
+    return "\n".join(parts)
+
+
+def _command(command: click.Command, parent: click.Context, name: str, level: int) -> Iterator[str]:
+    context = click.Context(command, info_name=name, parent=parent)
+    usage = command.get_usage(context).removeprefix("Usage: ")
+    yield f"{'#' * level} {context.command_path}\n"
+    yield f"```console\n$ {' '.join(usage.split())}\n```\n"
+    yield _text(command.help or "") + "\n"
+    rows = [record for p in command.params if (record := p.get_help_record(context))]
+    if rows:
+        yield "| option | what it does |\n|---|---|"
+        yield from (f"| `{_cell(option)}` | {_cell(text)} |" for option, text in rows)
+        yield ""
+    if isinstance(command, click.Group):
+        for inner in command.commands:
+            yield from _command(command.commands[inner], context, inner, level + 1)
+
+
+def _text(text: str) -> str:
+    """Help text as Markdown: what `\\b` keeps as it stands becomes a code block."""
+    parts = []
+    for paragraph in inspect.cleandoc(text).split("\n\n"):
+        kept = paragraph.startswith("\b")
+        body = paragraph.removeprefix("\b").strip("\n")
+        parts.append(f"```text\n{body}\n```" if kept else body)
+    return "\n\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def setting_names() -> str:
+    """Every setting, where it can be said, and what it is."""
+    meanings = _attributes(settings.Options)
+    rows = [f"| `{name}` | `CLDC_{name.upper()}` | {meanings[name]} |" for name in settings.NAMES]
+    return "\n".join(
+        [
+            "# Settings\n",
+            "Each comes from the first of: option, environment variable, the nearest `cldc.toml` from the working folder",
+            "upwards, the user's `cldc.toml` in the data folder, the competition's profile. Unknown keys are refused.\n",
+            "| `cldc.toml` | environment | what it is |",
+            "|---|---|---|",
+            *rows,
+            "",
+            "`CODALAB_USERNAME` and `CODALAB_PASSWORD` hold the account where there is no keyring. `CLDC_HOME` moves the data",
+            "folder. `NO_COLOR` turns colours off, `CLDC_PLAIN=1` everything that is drawn: screen readers get plain lines.",
+            "",
+        ]
+    )
+
+
+def profile() -> str:
+    """Every key of a competition's profile."""
+    parts = [
+        "# Profiles\n",
+        "A profile says everything about a competition. `templates/competitions/` has those that come with cldc; copy one,",
+        "change it, and name it with `--competition`. Unknown keys are refused, with the nearest known one.\n",
+    ]
+    parts += _table(competition.Competition, "")
+    return "\n".join(parts) + "\n"
+
+
+def _table(cls: type, at: str) -> Iterator[str]:
+    hints = typing.get_type_hints(cls)
+    meanings = _attributes(cls)
+    head = inspect.cleandoc(cls.__doc__ or "").split("\n\nAttributes:")[0]
+    yield f"\n## `{at or 'top level'}`\n\n{_code(head)}\n"
+    yield "| key | type | what it is |\n|---|---|---|"
+    inner: list[tuple[type, str]] = []
+    for field in dataclasses.fields(cls):
+        if (cls, field.name) in ((competition.Competition, "name"), (competition.Competition, "folder")):
+            continue
+        hint = hints[field.name]
+        nested = next((h for h in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(h)), None)
+        needed = field.default is dataclasses.MISSING
+        kind = "table" if nested else _type(hint)
+        yield f"| `{field.name}`{'' if needed else ' (optional)'} | {kind} | {_cell(meanings.get(field.name, ''))} |"
+        if nested is not None and nested is not competition.Reference:
+            inner.append((typing.cast(type, nested), f"{at}.{field.name}" if at else field.name))
+    for nested_cls, place in inner:
+        yield from _table(nested_cls, place)
+
+
+def _type(hint: Any) -> str:
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+    args = [a for a in typing.get_args(hint) if a is not type(None)]
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(f'`"{a}"`' for a in args)
+    if typing.get_origin(hint) is tuple:
+        return f"list of {names.get(args[0], 'tables')}"
+    return names.get(args[0] if args else hint, "date and time")
+
+
+def _attributes(cls: type) -> dict[str, str]:
+    """What a docstring says of each attribute."""
+    text = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2]
+    found = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", text, re.MULTILINE)
+    return {name: _code(" ".join(words.split())) for name, words in found}
+
+
+def _code(text: str) -> str:
+    return text.replace("``", "`")
+
+
+def exit_codes() -> str:
+    """Every exit code."""
+    kinds = {
+        c.code: inspect.cleandoc(c.__doc__ or "")
+        for c in vars(errors).values()
+        if isinstance(c, type) and issubclass(c, errors.CldcError)
+    }
+    kinds |= {
+        0: "Done.",
+        1: "An error that fits none of these; `cldc doctor` uses it where something is wrong.",
+        entry.BUG: "A bug in cldc; a log file says more, and the message says where it is.",
+        entry.INTERRUPTED: "Interrupted (Ctrl-C).",
+        entry.TERMINATED: "Stopped (SIGTERM).",
+    }
+    rows = [f"| {code} | {_cell(text)} | {_more(code)} |" for code, text in sorted(kinds.items())]
+    return "\n".join(["# Exit codes\n", "| code | meaning | more |", "|---|---|---|", *rows, ""])
+
+
+def _more(code: int) -> str:
+    return f"[what to do](../troubleshooting.md#exit-code-{code})" if code else ""
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "settings": setting_names,
+    "profile": profile,
+    "exit-codes": exit_codes,
+}

@@ -1,0 +1,62 @@
+"""The documentation says what is true: pages made from the program, messages that the program really has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cldc import __main__ as entry
+from cldc import errors
+from cldc.cli import COMMANDS
+from cldc.settings import NAMES
+from scripts import reference
+from tests.conftest import ROOT
+
+DOCS = ROOT / "docs"
+TROUBLE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+PAGES = sorted(DOCS.rglob("*.md"))
+
+
+def test_every_exit_code_says_what_to_do() -> None:
+    classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.CldcError)]
+    codes = {c.code for c in classes} | {2, entry.INTERRUPTED, entry.TERMINATED, entry.BUG}
+    assert {int(code) for code in re.findall(r"^## Exit code (\d+)$", TROUBLE, re.MULTILINE)} == codes
+
+
+@pytest.mark.parametrize("message", re.findall(r"^### `(.+)`$", TROUBLE, re.MULTILINE))
+def test_the_program_has_the_message(message: str) -> None:
+    pattern = re.compile(r"\s+".join(map(re.escape, message.split())))
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "cldc").rglob("*.py"))
+    # A message may go over two literals.
+    assert any(pattern.search(re.sub(r'"\s*\n\s*f?"', "", text)) for text in sources)
+
+
+def test_the_reference_has_every_command_setting_and_key() -> None:
+    commands = reference.commands()
+    for name in COMMANDS:
+        assert f"\n## cldc {name}\n" in commands
+    settings = reference.setting_names()
+    assert all(f"| `{name}` | `CLDC_{name.upper()}` | " in settings for name in NAMES)
+    profile = reference.profile()
+    assert "| `max_images` | whole number | The guide's limit" in profile
+    assert "## `organiser.score`" in profile
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
+def test_commands_and_options_on_a_page_are_real(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for name in re.findall(r"^\$ cldc ([a-z]+)", text, re.MULTILINE):
+        assert name in COMMANDS, name
+    options = set(re.findall(r"`cldc [^`]*?(--[a-z-]+)", text))
+    known = set(re.findall(r"--[a-z-]+", reference.commands())) | {"--help"}
+    assert options <= known
+
+
+def test_pages_and_pictures_fetch_nothing() -> None:
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert "font: false" in config
+    for picture in DOCS.rglob("*.svg"):
+        text = picture.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"url\((?!#)|href=|@import", text), picture
