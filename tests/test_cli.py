@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import click
@@ -149,6 +150,15 @@ def test_completion_knows_commands(bare_cldc: Cldc) -> None:
     assert "_CLDC_COMPLETE" in bare_cldc("completion", "bash").out
     shown = bare_cldc(_CLDC_COMPLETE="bash_complete", COMP_WORDS="cldc sub", COMP_CWORD="1").out
     assert "submit" in shown
+
+
+def test_every_room_ships() -> None:
+    """The list in pyproject.toml is written by hand; a room that it lacks is missing only where cldc is installed."""
+    listed = set(
+        tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    )
+    rooms = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "cldc").rglob("__init__.py")}
+    assert listed == rooms | {"cldc.templates"}
 
 
 def test_templates_ship_in_the_wheel(tmp_path: Path) -> None:
