@@ -1,0 +1,190 @@
+"""The release job, executed: the template's own steps, from a git repository with a tag, against a real CodaLab."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cldc import process
+from cldc import sandbox as room
+from tests.conftest import ROOT, Cldc, cldc_in
+from tests.runner import Job, Runner, evaluate
+
+SHAPES = ROOT / "tests" / "data" / "shapes"
+TEMPLATE: dict[Any, Any] = yaml.safe_load(
+    (ROOT / "templates" / "github" / "submit.yml").read_text(encoding="utf-8")
+)
+JOBS: dict[str, Any] = TEMPLATE["jobs"]
+WORKFLOWS = [
+    ROOT / "templates" / "github" / "submit.yml",
+    *sorted((ROOT / ".github" / "workflows").glob("*.yml")),
+    ROOT / ".github" / "actions" / "submit" / "action.yml",
+]
+
+
+def git(repository: Path, *arguments: str) -> None:
+    who = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"]
+    process.run(["git", *who, "-C", repository, *arguments], timeout_seconds=60)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory, environments_home: Path) -> Iterator[Cldc]:
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    command = cldc_in(
+        tmp_path_factory.mktemp("sandbox"),
+        environments_home,
+        CLDC_COMPETITION=str(SHAPES / "shapes.toml"),
+        CLDC_SERVER="sandbox",
+    )
+    command("sandbox", "up")
+    yield command
+    command("sandbox", "down", code=None)
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def repository(sandbox: Cldc, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset repository as `cldc init` starts it, for the class's own competition."""
+    folder = tmp_path_factory.mktemp("repository")
+    shutil.copytree(SHAPES, folder / "profile")
+    address = sandbox("sandbox", "status", "--format", "json").data["address"]
+    commit = "a" * 40
+    sandbox(
+        *("init", "--dataset", "drawn", "--competition", "profile/shapes.toml", "--server", address),
+        *("--institution", "Some Lab", "--ci", "github", "--action", f"me/cldc@{commit}"),
+        cwd=folder,
+    )
+    sandbox("sample", "drawn", "--images", "80", cwd=folder)
+    git(folder, "init", "-q")
+    return folder
+
+
+Run = Callable[..., Job]
+
+
+@pytest.fixture
+def run(sandbox: Cldc, repository: Path, tmp_path: Path, environments_home: Path) -> Run:
+    """Commits what the repository holds under a tag, and runs the job of the event on a fresh runner."""
+    person = room.contestant(sandbox.home)
+    assert person is not None
+    runs = 0
+
+    def start(tag: str, *, event: str = "push", again: bool = False, known: bool = True) -> Job:
+        nonlocal runs
+        runs += 1
+        if not again:
+            git(repository, "add", "-A")
+            git(repository, "commit", "-q", "--allow-empty", "-m", tag)
+            git(repository, "tag", tag)
+        workflow = yaml.safe_load(
+            (repository / ".github" / "workflows" / "submit.yml").read_text(encoding="utf-8")
+        )
+        runner = Runner(
+            folder=tmp_path / f"runner-{runs}",
+            repository=repository,
+            event={"event_name": event, "ref": f"refs/tags/{tag}", "ref_name": tag, "ref_type": "tag"},
+            secrets={"CODALAB_USERNAME": person.name, "CODALAB_PASSWORD": person.password} if known else {},
+            environments=environments_home / "environments",
+        )
+        (job,) = (job for job in workflow["jobs"].values() if runner.wanted(job))
+        done = runner.run(job)
+        assert person.password not in done.log + done.summary + str(done.outputs)
+        return done
+
+    return start
+
+
+@pytest.mark.real
+def test_a_tag_submits_once_however_often_its_job_runs(run: Run, repository: Path, sandbox: Cldc) -> None:
+    pull_request = run("proposal", event="pull_request", known=False)
+    assert pull_request.ok, pull_request.log
+    assert "the plan is not shown" in pull_request.log
+
+    first = run("submission-first")
+    assert first.ok, first.log
+    told = first.outputs["submit"]
+    assert told["submission"] == "first"
+    assert told["quota-left"] == "1"
+    assert 0 <= float(told["validation-accuracy"]) <= 1
+    assert 0 <= float(told["label-book-accuracy"]) <= 1
+    assert len(told["dataset-hash"]) == 64
+    assert "first \\(Some Lab\\)" in first.summary or "first (Some Lab)" in first.summary
+    assert told["bundle"] in first.summary
+    report = json.loads((first.artifacts / "cldc-reports" / "validation.json").read_text(encoding="utf-8"))
+    assert report["dataset"]["hash"] == told["dataset-hash"]
+
+    # Another machine that knows nothing of the first; the tag alone says what was meant.
+    again = run("submission-first", again=True)
+    assert again.ok, again.log
+    assert again.outputs["submit"]["bundle"] == told["bundle"]
+    assert again.outputs["submit"]["quota-left"] == "1"
+    assert sandbox("quota", "--format", "json").data["left"] == 1
+
+    broken = next((repository / "drawn").rglob("*.png"))
+    content = broken.read_bytes()
+    broken.write_bytes(b"no image")
+    failed = run("submission-broken")
+    assert not failed.ok
+    assert "::error file=drawn/" in failed.log
+    assert failed.outcomes == ["success", "failure", "success"]
+    assert (failed.artifacts / "cldc-reports" / "validation.json").is_file()
+    assert sandbox("quota", "--format", "json").data["left"] == 1
+
+    broken.unlink()
+    second = run("submission-second", event="release")
+    assert second.ok, second.log
+    assert second.outputs["submit"]["quota-left"] == "0"
+    broken.with_name("new.png").write_bytes(content)
+    next(p for p in (repository / "drawn").rglob("*.png") if p.name != "new.png").unlink()
+    spent = run("submission-third")
+    assert not spent.ok
+    assert "::error title=cldc quota::" in spent.log
+    assert "next place frees" in spent.summary
+
+
+def test_the_workflow_is_bounded_and_reads_only() -> None:
+    assert TEMPLATE["permissions"] == {}
+    for job in JOBS.values():
+        assert job["permissions"] == {"contents": "read"}
+        assert job["timeout-minutes"] <= 360
+    assert JOBS["submit"]["environment"] == "codalab"
+    assert JOBS["submit"]["concurrency"] == {"group": "cldc-submit", "cancel-in-progress": False}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_actions_are_pinned_by_commit(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    used = [line.split("uses:")[1].split("#")[0].strip() for line in text.splitlines() if "uses:" in line]
+    assert used
+    for name in used:
+        assert len(name.partition("@")[2]) == 40, name
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_zizmor_finds_nothing(path: Path, tmp_path: Path) -> None:
+    zizmor = Path(sys.executable).with_name("zizmor")
+    done = process.run(
+        [zizmor, "--offline", "--no-progress", "--quiet", path],
+        cwd=tmp_path,
+        timeout_seconds=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_runner_reads_expressions_as_github_does() -> None:
+    contexts = {"github": {"event_name": "push"}, "steps": {"a": {"outputs": {"quota-left": "2"}}}}
+    assert evaluate(
+        "github.event_name != 'pull_request' && steps.a.outputs.quota-left == '2'", contexts, ok=True
+    )
+    assert evaluate("always()", {}, ok=False)
+    assert not evaluate("success() && (github.ref == 'x')", contexts, ok=True)
+    assert evaluate("${{ github.none }}", contexts, ok=True) == ""
