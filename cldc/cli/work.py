@@ -24,8 +24,14 @@ class Material:
     label_book: LabelBook
 
 
-def validated(app: App, folder: Path | None) -> ValidationReport:
-    """The report on a dataset folder, images that can't be told asked of TensorFlow itself."""
+def validated(app: App, folder: Path | None, *, remember: bool = True) -> ValidationReport:
+    """The report on a dataset folder, images that can't be told asked of TensorFlow itself.
+
+    Args:
+        app: The command's surroundings.
+        folder: The folder; None takes the project's.
+        remember: Whether files that did not change since an earlier check are not read again.
+    """
     from cldc.validation import validate
 
     def settle(files: Mapping[str, Path]) -> Mapping[str, Verdict]:
@@ -33,7 +39,24 @@ def validated(app: App, folder: Path | None) -> ValidationReport:
 
         return ask(files, app.tensorflow(), app.home)
 
-    return validate(app.dataset_folder(folder), app.competition, app.observer, settle=settle)
+    return validate(
+        app.dataset_folder(folder),
+        app.competition,
+        app.observer,
+        settle=settle,
+        label_book=_known_label_book(app),
+        cache=app.home if remember else None,
+    )
+
+
+def _known_label_book(app: App) -> Path | None:
+    """The label book that is named or was downloaded before; validation does not wait for a network."""
+    if given := app.settings["label_book"]:
+        return Path(given)
+    from cldc.preflight.sources import remembered_label_book
+
+    known = remembered_label_book(app.home, app.competition)
+    return known.root if known else None
 
 
 def material(app: App) -> Material:
