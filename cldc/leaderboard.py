@@ -26,6 +26,8 @@ class Row:
         submission: Uuid of the tagged bundle; empty where the daemon lost it.
         created: When the tagged bundle was made.
         mine: Whether it is of the account that asks.
+        hidden: Why the board does not show it, as words after "because"; empty where it does.
+        evaluation: Name of the evaluation's bundle, which says whose it is where nothing else does any more.
     """
 
     rank: int | None
@@ -38,6 +40,8 @@ class Row:
     submission: str
     created: datetime
     mine: bool
+    hidden: str = ""
+    evaluation: str = ""
 
     @property
     def shown(self) -> bool:
@@ -79,18 +83,33 @@ def _row(entry: Mapping[str, Any], score: str, account: str | None) -> Row:
     reading = description.read(submission["description"] or "")
     value = entry["scores"][score]
     owner = submission["user_name"] or ""
+    number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
     return Row(
         rank=None,
         name=reading.name,
         institution=reading.institution,
         link=reading.link,
         account=owner,
-        score=float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None,
+        score=number,
         state=str(evaluation["state"]),
         submission=_tagged(evaluation["metadata"]["description"]),
         created=datetime.fromtimestamp(submission["created"], UTC),
         mine=account is not None and owner == account,
+        hidden=_why_hidden(entry, reading.name, number),
+        evaluation=str(evaluation["metadata"].get("name") or ""),
     )
+
+
+def _why_hidden(entry: Mapping[str, Any], name: str, score: float | None) -> str:
+    # The daemon knows nothing of a submission that it can't read any more, not even whether it is public.
+    if entry["submission"].get("public", True) is None:
+        return "its bundle was made private or removed after the evaluation"
+    if score is None:
+        state = str(entry["bundle"]["state"])
+        return "its evaluation left no score" if state == "ready" else f"evaluation {state}"
+    if not name:
+        return "its description gives the board no name"
+    return ""
 
 
 def _tagged(note: str) -> str:

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "whoami": ("account", "Show server, account, and its disk and time quotas."),
     "sample": ("sample", "Draw a dataset to try things with."),
     "sandbox": ("sandbox", "A whole CodaLab on this machine, to rehearse on."),
+    "organise": ("organise", "Run the same competition for a class, on a CodaLab of one's own."),
     "env": ("env", "List or remove the isolated environments."),
     "doctor": ("doctor", "Check what cldc needs, and say what is wrong."),
     "completion": ("completion", "Print the completion script of a shell."),

@@ -68,7 +68,7 @@ def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> See
         "test_set": test_set,
         "starting_dataset": starting_dataset,
     }
-    chosen = _remembered(folder / "given.json", given)
+    chosen = remembered(folder / "given.json", given)
 
     def drawn(name: str, **how: int) -> Path:
         if not (folder / name).exists():
@@ -79,12 +79,12 @@ def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> See
         script=chosen.get("script") or builtin_script(competition).path,
         label_book=chosen.get("label_book") or drawn("label_book"),
         test_set=chosen.get("test_set") or drawn("test_set", images=_HIDDEN_IMAGES, seed=2),
-        evaluate=_evaluate_beside_profile(competition),
+        evaluate=evaluate_beside_profile(competition),
         starting_dataset=chosen.get("starting_dataset"),
     )
 
 
-def _remembered(record: Path, given: Mapping[str, str | Path | None]) -> dict[str, Path]:
+def remembered(record: Path, given: Mapping[str, str | Path | None]) -> dict[str, Path]:
     """What is given now over what was given before; a folder that is gone since is forgotten."""
     import json
 
@@ -98,7 +98,8 @@ def _remembered(record: Path, given: Mapping[str, str | Path | None]) -> dict[st
     return {name: Path(value) for name, value in chosen.items()}
 
 
-def _evaluate_beside_profile(competition: Competition) -> Path | None:
+def evaluate_beside_profile(competition: Competition) -> Path | None:
+    """The evaluation script that lies beside a profile, if one does."""
     if competition.folder is None or competition.organiser is None:
         return None
     path = competition.folder / competition.organiser.evaluate.name

@@ -6,6 +6,8 @@ sandbox is seeded and scored with the same functions as a class's own CodaLab.
 
 from cldc.organise.daemon import configuration, uuids_of
 from cldc.organise.model import LeftOut, Scored, Seed, board_file, daemon_file, read_json, read_left_out
+from cldc.organise.profile import Wishes, begin, draft, with_script, with_uuids, without_uuids
+from cldc.organise.profile import write as write_profile
 from cldc.organise.scoring import PASS_SECONDS, score
 from cldc.organise.seeding import seed
 
@@ -14,12 +16,19 @@ __all__ = [
     "LeftOut",
     "Scored",
     "Seed",
+    "Wishes",
+    "begin",
     "board_file",
     "configuration",
     "daemon_file",
+    "draft",
     "read_json",
     "read_left_out",
     "score",
     "seed",
     "uuids_of",
+    "with_script",
+    "with_uuids",
+    "without_uuids",
+    "write_profile",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
@@ -11,6 +11,7 @@ from cldc.render.validation import printable
 
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard, Row
+    from cldc.organise import LeftOut
 
 
 def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Block]:
@@ -23,11 +24,23 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
         yield Line(f"and {len(shown) - len(kept):,} more; --all shows them", "dim")
     for row in board.rows:
         if row.mine and not row.shown:
-            why = (
-                f"evaluation {row.state}" if row.score is None else "its description gives the board no name"
-            )
-            yield Line(f"Not shown: {row.submission or row.name} ({why})", "warning")
+            yield Line(f"Not shown: {row.submission or row.name} ({row.hidden})", "warning")
     yield Line(f"{len(shown):,} entries, updated {moment(board.updated)}.")
+
+
+def left_out_blocks(board: Leaderboard, left_out: Sequence[LeftOut]) -> Iterator[Block]:
+    """For the organiser: what was tagged and does not show, whoever tagged it, and why."""
+    rows = [
+        (printable(row.account or "?"), printable(row.evaluation), row.submission, printable(row.hidden))
+        for row in board.rows
+        if not row.shown
+    ]
+    rows += [
+        (printable(entry.account), printable(entry.name), entry.submission, printable(entry.reason))
+        for entry in left_out
+    ]
+    if rows:
+        yield Table(("account", "bundle", "submission", "why"), rows, title="Not on the board")
 
 
 def _cells(row: Row) -> tuple[str, ...]:

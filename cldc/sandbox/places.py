@@ -62,16 +62,12 @@ class Places:
         self.logs = self.home / "logs"
         self.competitions = self.home / "competitions"
 
-    def competition(self, competition: Competition) -> Path:
-        """The folder of what belongs to one competition."""
-        return self.competitions / competition.name
 
-
-def folder_of(data: Path, competition: Competition) -> Path:
-    """Where everything of one competition is kept: its daemon's configuration, its board."""
-    return Places(data).competition(competition)
+def folder_of(data: Path, competition: str) -> Path:
+    """Where everything of the competition of that name is kept: its daemon's configuration, its board."""
+    return Places(data).competitions / competition
 
 
 def leaderboard_file(data: Path, competition: Competition) -> Path:
     """Where `score` leaves the board; there is no file before the first time."""
-    return board_file(folder_of(data, competition))
+    return board_file(folder_of(data, competition.name))

@@ -34,7 +34,7 @@ def score(
         CodaLabError: The daemon failed or took too long.
     """
     address = require_up(data).address
-    folder = folder_of(data, competition)
+    folder = folder_of(data, competition.name)
     config = read_json(daemon_file(folder))
     if config is None:
         raise SandboxError(

@@ -56,7 +56,7 @@ def up(
             organiser(data),
             competition,
             seed,
-            folder=folder_of(data, competition),
+            folder=folder_of(data, competition.name),
             python=codalab_python,
             replace=True,
             observer=observer,

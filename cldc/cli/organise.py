@@ -1,0 +1,178 @@
+"""`cldc organise init`, `score` and `publish`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.options import command
+from cldc.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from cldc.cli.organising import Place
+    from cldc.competition import Competition
+    from cldc.leaderboard import Leaderboard
+    from cldc.organise import LeftOut
+    from cldc.render.blocks import Block
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_NEW = click.Path(file_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The board for its organiser: with what it leaves out, its JSON, and its page where that was published."""
+
+    leaderboard: Leaderboard
+    left_out: tuple[LeftOut, ...]
+    data: Path
+    page: Path | None = None
+
+
+@click.group()
+def organise() -> None:
+    """Run the same competition for a class, on a CodaLab of one's own.
+
+    `init` sets it up and writes the class's profile, `score` runs CodaLab's own scoring daemon, `publish` makes the
+    leaderboard's page. All three work with the organiser's own account; on the sandbox that is the sandbox's.
+    """
+
+
+@organise.command()
+@click.option("--profile", type=_FILE, help="The class's profile to write, as class.toml; kept up to date.")
+@click.option("--script", type=click.Path(), help="The training script; our own by default.")
+@click.option("--label-book", type=_FOLDER, help="The label book, which everyone may read.")
+@click.option("--test-set", type=_FOLDER, help="The hidden test set, which nobody may read but you.")
+@click.option("--starting-dataset", type=_FOLDER, help="A dataset for contestants to start from.")
+@click.option("--evaluate", type=_FILE, help="The evaluation script; our own by default.")
+@click.option("--title", help="The competition's name.")
+@click.option("--tag", help="The tag that makes a bundle a submission; by default the profile's name.")
+@click.option(
+    "--classes", metavar="A,B,...", help="Class folders, in the order in which the script numbers them."
+)
+@click.option("--splits", metavar="TRAIN,VAL", help="Folders of a dataset, the training split first.")
+@click.option("--window-days", type=float, help="Length of the quota's window.")
+@click.option("--per-window", type=int, help="Submissions an account may make in a window.")
+@click.option("--total", type=int, help="Submissions an account may make in all.")
+@click.option("--closes", metavar="TIME", help="When it closes, as 2027-02-01T23:59:00+01:00.")
+@click.option("--image", help="The container image that the runs ask for.")
+@click.option("--run-command", help="The run's command, with {dataset} and {label_book}.")
+@click.option("--leaderboard", metavar="URL", help="Where leaderboard.json will be published.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Make new bundles of what has changed; what was made from the old stays theirs.",
+)
+@command(server=True)
+def init(app: App, **given: object) -> None:
+    """Set a competition up on a CodaLab, and write the class's profile.
+
+    Takes the rules of --competition and puts script, label book and hidden test set of your own under them. Safe to
+    run again: what is there and right is kept, and files named once need not be named again.
+    """
+    from cldc.cli.organising import set_up
+
+    done = set_up(app, given)
+    app.output.show(done, done.blocks())
+
+
+@organise.command()
+@click.option("--watch", is_flag=True, help="On and on, until it is interrupted.")
+@click.option("--once", is_flag=True, help="One pass only, without waiting for evaluations; for a timer.")
+@click.option("--every", type=click.FloatRange(min=1), help="Seconds between two passes of --watch (60).")
+@click.option("--publish", "target", type=_NEW, metavar="DIR", help="Publish there after each pass.")
+@click.option(
+    "--daemon-quota", is_flag=True, help="Count the quota between passes only, as CodaLab's daemon does."
+)
+@command(server=True)
+def score(
+    app: App, *, watch: bool, once: bool, every: float | None, target: Path | None, daemon_quota: bool
+) -> None:
+    """Run CodaLab's own scoring daemon on what was submitted, and show the board.
+
+    Waits until everything that is within the quota has been evaluated. What is tagged and not evaluated is listed with
+    the reason.
+    """
+    from cldc import organise as room
+    from cldc.cli.organising import place
+    from cldc.environments import ensure_codalab
+
+    if watch and once:
+        raise UsageError("--watch and --once exclude each other.", action="Say one of them.")
+    competition = app.competition
+    where = place(app)
+    config = room.configuration(
+        where.address, where.credentials.username, competition, room.uuids_of(competition)
+    )
+
+    def passed(_: room.Scored) -> None:
+        if target is not None:
+            _published(_read(app, where), competition, target)
+
+    room.score(
+        config,
+        where.folder,
+        where.credentials,
+        python=ensure_codalab(app.home, app.observer).python,
+        mode="watch" if watch else "once" if once else "finish",
+        every_seconds=every or room.PASS_SECONDS,
+        strict_quota=not daemon_quota,
+        on_pass=passed,
+        observer=app.observer,
+    )
+    board = _read(app, where)
+    if target is not None:
+        board = _published(board, competition, target)
+    app.output.show(board, _blocks(board))
+
+
+@organise.command()
+@click.argument("folder", metavar="DIR", type=_NEW)
+@command(server=True)
+def publish(app: App, folder: Path) -> None:
+    """Write the leaderboard's page and JSON for a web server, and list what the board hides."""
+    from cldc.cli.organising import place
+
+    board = _published(_read(app, place(app, sign_in=False)), app.competition, folder)
+    app.output.show(board, _blocks(board))
+
+
+def _published(board: Board, competition: Competition, folder: Path) -> Board:
+    from cldc.cli.organising import publish_files
+
+    page, data = publish_files(board.leaderboard, board.data, competition, folder)
+    return replace(board, page=page, data=data)
+
+
+def _read(app: App, where: Place) -> Board:
+    """The board that the last pass of the daemon left.
+
+    Raises:
+        ConfigurationError: There was none yet.
+    """
+    from cldc.leaderboard import parse
+    from cldc.organise import board_file, read_left_out
+
+    path = board_file(where.folder)
+    if not path.is_file():
+        raise ConfigurationError(
+            f"Nothing of {app.competition.name} was scored on this machine yet.",
+            action="Run `cldc organise score` first.",
+        )
+    board = parse(path.read_text(encoding="utf-8"), app.competition)
+    return Board(board, read_left_out(where.folder), path)
+
+
+def _blocks(board: Board) -> list[Block]:
+    from cldc.render.blocks import Line
+    from cldc.render.board import board_blocks, left_out_blocks
+
+    blocks = [*board_blocks(board.leaderboard), *left_out_blocks(board.leaderboard, board.left_out)]
+    if board.page is not None:
+        blocks += [Line(f"Published: {board.page}", "good"), Line(f"Published: {board.data}", "good")]
+    return blocks

@@ -1,0 +1,360 @@
+"""What `cldc organise` does: who the organiser is and where, setting up, publishing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.sandbox import evaluate_beside_profile, remembered
+from cldc.errors import CodaLabError, InvalidDataset, UsageError
+from cldc.settings import SANDBOX
+
+if TYPE_CHECKING:
+    from cldc.competition import Competition
+    from cldc.credentials import Credentials
+    from cldc.organise import Seed, Wishes
+    from cldc.render.blocks import Block
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A CodaLab with its organiser, and the folder of what this machine keeps of the competition."""
+
+    address: str
+    credentials: Credentials
+    folder: Path
+    sandbox: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """A competition that is set up.
+
+    Attributes:
+        written: Whether the profile's file had to be written.
+        created: Keys of the worksheets and bundles that were not there before.
+        both: Images that are in the hidden test set and in the label book, which everyone may read.
+    """
+
+    profile: Path
+    written: bool
+    title: str
+    tag: str
+    server: str
+    account: str
+    worksheet: str
+    uuids: Mapping[str, str]
+    created: tuple[str, ...]
+    label_book_images: int
+    test_set_images: int
+    both: int
+    sandbox: bool
+
+    def blocks(self) -> list[Block]:
+        """For a person."""
+        from cldc.render.blocks import Line, Table
+
+        rows = [
+            ("server", f"{self.server} as {self.account}"),
+            ("tag", self.tag),
+            ("worksheet", self.worksheet),
+            ("label book", f"{self.label_book_images:,} images, readable by everyone"),
+            ("hidden test set", f"{self.test_set_images:,} images, readable by {self.account} only"),
+            ("new on the server", ", ".join(self.created) or "nothing"),
+            ("profile", f"{self.profile} ({'written' if self.written else 'as it was'})"),
+        ]
+        where = " --server sandbox" if self.sandbox else ""
+        blocks: list[Block] = [Line(f"{self.title} is set up.", "good"), Table(("", ""), rows)]
+        if self.both:
+            told = f"{self.both:,} images of the hidden test set are in the label book, too, which everyone may read."
+            blocks.append(Line(told, "warning"))
+        return [
+            *blocks,
+            Line(f"Contestants: cldc submit DIR --competition {self.profile}{where}"),
+            Line(f"You: cldc organise score --watch --publish board --competition {self.profile}{where}"),
+        ]
+
+
+# Where, and as whom ---------------------------------------------------------------------------------------------
+
+
+def place(app: App, *, sign_in: bool = True) -> Place:
+    """The server of the competition's profile, or the one chosen, as its organiser.
+
+    Args:
+        sign_in: Whether the account's password will be needed.
+    """
+    return place_at(app, app.settings.server, app.competition.name, sign_in=sign_in)
+
+
+def place_at(app: App, server: str, name: str, *, sign_in: bool = True) -> Place:
+    """As `place`, for any server and a competition of that name.
+
+    On the sandbox it is the sandbox's organiser, however its address was said, else who is signed in.
+    """
+    from cldc import credentials, sandbox
+    from cldc.codalab.address import check
+
+    folder, up = app.home / "organise" / name, sandbox.status(app.home)
+    if server == SANDBOX or (up is not None and server == up.address):
+        address = sandbox.require_up(app.home).address
+        return Place(address, sandbox.organiser(app.home), sandbox.folder_of(app.home, name), sandbox=True)
+    address = check(server)
+    if not sign_in:
+        return Place(address, credentials.Credentials("", "", "nobody"), folder, sandbox=False)
+    account = credentials.find(
+        address,
+        username=app.settings["account"],
+        prompt=app.ask_for_account if app.interactive else None,
+        observer=app.observer,
+    )
+    return Place(address, account, folder, sandbox=False)
+
+
+# Setting up -----------------------------------------------------------------------------------------------------
+
+
+def set_up(app: App, given: Mapping[str, Any]) -> SetUp:
+    """Put the competition on the server and write its profile; what is there and right is kept.
+
+    Raises:
+        UsageError: Something is not named, and nobody can be asked.
+        CldcError: As the rooms used here say.
+    """
+    from cldc import organise as room
+    from cldc.competition import load
+
+    path = Path(_answer(app, given["profile"], "Profile to write", "--profile", "class.toml"))
+    previous = load(str(path)) if path.is_file() else None
+    start = previous or room.begin(app.competition, path)
+    where = _where(app, previous, start)
+    seed = _seed(
+        app, given, app.home / "organise" / start.name, app.competition if previous is None else start
+    )
+    wishes = _wishes(app, given, previous, start, seed)
+    drafted = room.with_script(room.draft(start, wishes, server=where.address), seed, path)
+    seed, both, counts = _checked(drafted, seed)
+    seeded = room.seed(
+        where.address,
+        where.credentials,
+        room.without_uuids(drafted) if given["replace"] else drafted,
+        seed,
+        folder=where.folder,
+        python=Path(sys.executable),
+        observer=app.observer,
+    )
+    competition = room.with_uuids(drafted, seeded)
+    _check_readable(app, where.address, competition)
+    return SetUp(
+        profile=path,
+        written=room.write_profile(competition, path),
+        title=competition.title,
+        tag=competition.submission.tag,
+        server=where.address,
+        account=where.credentials.username,
+        worksheet=f"{where.address}/worksheets/{seeded['worksheets']['utils']}",
+        uuids={**seeded["worksheets"], **seeded["bundles"]},
+        created=tuple(seeded["created"]),
+        label_book_images=counts[0],
+        test_set_images=counts[1],
+        both=both,
+        sandbox=where.sandbox,
+    )
+
+
+def _where(app: App, previous: Competition | None, start: Competition) -> Place:
+    """The server named now, else the one of the profile that is there; the sandbox is started if it is that."""
+    from cldc import sandbox
+    from cldc.environments import ensure_codalab
+
+    known = app.settings.values["server"].value or (previous.server if previous else None)
+    server = _answer(app, known, "Address of your CodaLab, or sandbox", "--server", None)
+    if server == SANDBOX:
+        sandbox.start(
+            app.home,
+            start.run.image,
+            codalab_python=ensure_codalab(app.home, app.observer).python,
+            tensorflow_bin=app.tensorflow().bin,
+            observer=app.observer,
+        )
+    return place_at(app, server, start.name)
+
+
+def _seed(app: App, given: Mapping[str, Any], folder: Path, base: Competition) -> Seed:
+    """The organiser's files: those named now, else those named the last time, else asked for or our own."""
+    from cldc.organise import Seed
+    from cldc.preflight import builtin_script
+
+    settings = app.settings
+    now = {"script": settings["script"], "label_book": settings["label_book"]}
+    named = {**now, **{key: given[key] for key in ("test_set", "starting_dataset", "evaluate")}}
+    chosen: dict[str, Path] = remembered(folder / "given.json", named)
+    for key, text in (("label_book", "Label book"), ("test_set", "Hidden test set")):
+        if key not in chosen:
+            answer = _answer(app, None, f"{text} (a folder)", f"--{key.replace('_', '-')}", None)
+            chosen |= remembered(folder / "given.json", {key: answer})
+        if key not in chosen:
+            raise UsageError(f"There is no folder {answer}.", action="Check the path.")
+    return Seed(
+        script=chosen.get("script") or builtin_script(base).path,
+        label_book=chosen["label_book"],
+        test_set=chosen["test_set"],
+        evaluate=chosen.get("evaluate") or evaluate_beside_profile(base),
+        starting_dataset=chosen.get("starting_dataset"),
+    )
+
+
+def _wishes(
+    app: App, given: Mapping[str, Any], previous: Competition | None, start: Competition, seed: Seed
+) -> Wishes:
+    """What is said, asked for or seen in the folders; nothing is asked about a profile that is there."""
+    from cldc.organise import Wishes
+
+    title, tag = given["title"], given["tag"]
+    if previous is None and app.interactive:
+        title = title or _answer(app, None, "Title", "--title", start.title)
+        tag = tag or _answer(app, None, "Tag of a submission", "--tag", start.submission.tag)
+    classes = _words(given["classes"])
+    if previous is None and classes is None:
+        classes = _classes_in(app, seed.label_book, start)
+    return Wishes(
+        title=title,
+        tag=tag,
+        classes=classes,
+        splits=_words(given["splits"]),
+        window_days=given["window_days"],
+        per_window=given["per_window"],
+        total=given["total"],
+        closes=_moment(given["closes"]) if given["closes"] else None,
+        image=given["image"],
+        command=given["run_command"],
+        leaderboard=given["leaderboard"],
+    )
+
+
+def _classes_in(app: App, label_book: Path, start: Competition) -> tuple[str, ...] | None:
+    """The label book's own folders where they are not the classes of the profile that was started from."""
+    found = sorted(p.name for p in label_book.iterdir() if p.is_dir() and not p.name.startswith("."))
+    inside = label_book / start.bundles.label_book.name
+    if found == [inside.name]:
+        found = sorted(p.name for p in inside.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if len(found) < 2 or set(found) == set(start.dataset.classes):
+        return None
+    app.observer.note(
+        f"The classes are the label book's folders, numbered as {', '.join(found)}; --classes says another order."
+    )
+    return tuple(found)
+
+
+def _checked(competition: Competition, seed: Seed) -> tuple[Seed, int, tuple[int, int]]:
+    """The seed with the very folders that hold the classes; images that both sets have; images of each.
+
+    Raises:
+        InvalidDataset: A class is missing or has no image, or a file can't be read.
+    """
+    from cldc.preflight import read_label_book
+
+    books = [read_label_book(folder, competition) for folder in (seed.label_book, seed.test_set)]
+    for book in books:
+        filled = {path.partition("/")[0] for path, _ in book.images}
+        if empty := [name for name in competition.dataset.classes if name not in filled]:
+            raise InvalidDataset(
+                f"{book.root} has no image of {', '.join(empty)}.",
+                action=f"Put images ({' '.join(competition.dataset.extensions)}) into each class folder.",
+            )
+    start = seed.starting_dataset
+    if start is not None and (lacking := [s for s in competition.dataset.splits if not (start / s).is_dir()]):
+        raise InvalidDataset(
+            f"The starting dataset {start} has no folder {' and no folder '.join(lacking)}.",
+            action="Name a dataset's splits with --splits.",
+        )
+    hashes = [{sha256 for _, sha256 in book.images} for book in books]
+    roots = replace(seed, label_book=books[0].root, test_set=books[1].root)
+    return roots, len(hashes[0] & hashes[1]), (len(books[0].images), len(books[1].images))
+
+
+def _check_readable(app: App, address: str, competition: Competition) -> None:
+    """What everyone must be able to read they can, and what nobody may they can't.
+
+    Raises:
+        CodaLabError: It is not so.
+    """
+    from cldc.codalab import Rest
+
+    bundles, side = competition.bundles, competition.organiser
+    assert side is not None  # noqa: S101 - the draft has one
+    wanted = [
+        (bundles.script, True),
+        (bundles.label_book, True),
+        (side.test_set, False),
+        (side.evaluate, False),
+    ]
+    with Rest(address, observer=app.observer) as everyone:
+        for reference, readable in wanted:
+            assert reference.uuid is not None  # noqa: S101 - it has just been set up
+            if everyone.bundle(reference.uuid).readable != readable:
+                state = "can't be read by everyone" if readable else "can be read by everyone"
+                raise CodaLabError(
+                    f"The bundle {reference.name} ({reference.uuid}) {state}.",
+                    action="Set its permissions on its page, then run the command again.",
+                )
+
+
+# Publishing -----------------------------------------------------------------------------------------------------
+
+
+def publish_files(board: Any, source: Path, competition: Competition, folder: Path) -> tuple[Path, Path]:
+    """Write the page and the daemon's JSON into ``folder``, for everyone to read; returns both paths.
+
+    Raises:
+        StorageError: They can't be written.
+    """
+    from cldc.files import replace_atomically, storage_errors, template
+    from cldc.render.board_html import to_html
+
+    page, data = folder / "index.html", folder / "leaderboard.json"
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        html = template("pages", "leaderboard.html").read_text(encoding="utf-8")
+        replace_atomically(data, source.read_bytes(), mode=0o644)
+    replace_atomically(page, to_html(board, title=competition.title, page=html), mode=0o644)
+    return page, data
+
+
+# Answers --------------------------------------------------------------------------------------------------------
+
+
+def _answer(app: App, given: object, text: str, option: str, default: str | None) -> str:
+    """What was given, else what the person at the terminal says.
+
+    Raises:
+        UsageError: Neither is there.
+    """
+    if given is not None:
+        return str(given)
+    if not app.interactive:
+        raise UsageError(f"{text}: not named.", action=f"Name it with {option}.")
+    app.output.close()
+    answer: str = click.prompt(text, default=default, err=True)
+    return answer
+
+
+def _moment(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise UsageError(f"{text!r} is no time with a zone.", action="Write it as 2027-02-01T23:59:00+01:00.")
+    return time
+
+
+def _words(text: str | None) -> tuple[str, ...] | None:
+    return tuple(word.strip() for word in text.split(",")) if text else None
