@@ -25,7 +25,9 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
     for row in board.rows:
         if row.mine and not row.shown:
             yield Line(f"Not shown: {row.submission or row.name} ({row.hidden})", "warning")
-    yield Line(f"{len(shown):,} entries, updated {moment(board.updated)}.")
+    yield Line(
+        f"{len(shown):,} {'entry' if len(shown) == 1 else 'entries'}, updated {moment(board.updated)}."
+    )
 
 
 def left_out_blocks(board: Leaderboard, left_out: Sequence[LeftOut]) -> Iterator[Block]:

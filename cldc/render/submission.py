@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
+from cldc.render.validation import printable
 
 if TYPE_CHECKING:
     from cldc.quota import Quota
     from cldc.submission import Plan, Submission
+    from cldc.submission.removal import Leftover, Withdrawn
     from cldc.submission.standing import Standing
 
 PUBLIC = (
@@ -56,10 +58,13 @@ def submission_blocks(submission: Submission) -> Iterator[Block]:
     yield Line(f"{submission.name} {how} {moment(submission.tagged)}, as {submission.account}.", "good")
     rows = [("description", submission.description), *submission.links.items()]
     yield Table(("", ""), rows)
+    if submission.proof:
+        yield Table(
+            ("checked as everyone", "found"), [(check.subject, check.finding) for check in submission.proof]
+        )
     yield Line(left(submission.quota))
-    yield Line(
-        "The organisers' daemon scores it when it next runs; in 2021 that took half a day, at times two weeks."
-    )
+    usual = f"; usually: {submission.usual_wait}" if submission.usual_wait else ""
+    yield Line(f"The organisers' daemon scores it when it next runs{usual}.")
     if submission.form:
         yield Line(f"After a first submission, fill out the contact form: {submission.form}")
     yield Line("Next: cldc status, then cldc leaderboard")
@@ -75,19 +80,35 @@ def left(quota: Quota) -> str:
     return f"{text} The next place frees at {moment(quota.next_free)}." if quota.next_free else text
 
 
-def quota_blocks(quota: Quota) -> Iterator[Block]:
-    """The quota and each place that was spent."""
-    yield Line(left(quota), "good" if quota.left else "warning")
-    if quota.spent:
+def quota_blocks(facts: Mapping[str, Quota]) -> Iterator[Block]:
+    """The rule, what each source says by it, and each place that was spent."""
+    together = facts["together"]
+    rule = together.rule
+    yield Line(left(together), "good" if together.left else "warning")
+    headers = ("", f"in {rule.window_days:g} days", "in all", "left", "next place frees")
+    allowed = ("the guide allows", str(rule.per_window), str(rule.total), "", "")
+    named = {"server": "the server shows", "ledger": "this machine's ledger knows", "together": "together"}
+    told = [
+        (
+            named[who],
+            str(len(quota.in_window)),
+            str(len(quota.spent)),
+            str(quota.left),
+            moment(quota.next_free) if quota.next_free else "now" if quota.left else "never",
+        )
+        for who, quota in facts.items()
+    ]
+    yield Table(headers, [allowed, *told], numbers=frozenset(headers[1:4]))
+    if together.spent:
         rows = [
-            (spent.name, moment(spent.time), moment(spent.time + quota.rule.window), spent.source, spent.uuid)
-            for spent in quota.spent
+            (spent.name, moment(spent.time), moment(spent.time + rule.window), spent.source, spent.uuid)
+            for spent in together.spent
         ]
         yield Table(("submission", "spent", "frees", "known from", "bundle"), rows)
 
 
-def standing_blocks(standings: tuple[Standing, ...]) -> Iterator[Block]:
-    """Every submission and how far it is."""
+def standing_blocks(standings: Sequence[Standing]) -> Iterator[Block]:
+    """Every submission and how far it is, with the end of the log of a run that goes or failed."""
     if not standings:
         yield Line("Nothing was submitted from this machine with this account yet.")
         yield Line("Next: cldc submit DIR")
@@ -97,3 +118,34 @@ def standing_blocks(standings: tuple[Standing, ...]) -> Iterator[Block]:
         for s in standings
     ]
     yield Table(("submission", "stage", "score", "since", "detail"), rows, numbers=frozenset({"score"}))
+    for s in standings:
+        if s.log:
+            yield Line(f"The end of the log of {s.name}'s run:", "title")
+            yield from (Line(f"  {printable(line)}") for line in s.log.splitlines())
+        if s.action:
+            yield Line(f"{s.name}: {s.action}", "warning")
+
+
+def change_line(standing: Standing, now: datetime) -> str:
+    """One line for a submission that has come to another stage."""
+    score = f" with {standing.score:.4f}" if standing.score is not None else ""
+    detail = f" ({standing.detail})" if standing.detail else ""
+    return f"{moment(now)}  {standing.name}: {standing.stage}{score}{detail}"
+
+
+def withdrawn_blocks(withdrawn: Withdrawn) -> Iterator[Block]:
+    """A submission without its tag, and what that does to the quota."""
+    yield Line(f"{withdrawn.name} ({withdrawn.bundle}) no longer carries the tag.", "good")
+    yield Line(
+        f"Its place of the quota {'stays spent' if withdrawn.spent else 'is free again'}: {withdrawn.why}."
+    )
+    yield Line(left(withdrawn.quota))
+
+
+def leftover_blocks(leftovers: Sequence[Leftover]) -> Iterator[Block]:
+    """What may be removed, and why."""
+    if not leftovers:
+        yield Line("There is nothing to remove.", "good")
+        return
+    rows = [(found.kind, found.name, found.why, found.uuid) for found in leftovers]
+    yield Table(("", "name", "why", "uuid"), rows)

@@ -96,7 +96,7 @@ def _findings(report: ValidationReport, thumbnails: Mapping[str, str]) -> Iterat
     for (severity, rule), group in _grouped(report):
         found = list(group)
         yield f'<section class="rule" id="{rule}">'
-        yield f'<h2 class="{severity}">{_text(_title(rule))}</h2>'
+        yield f'<h2 class="{severity}">Wanted: {_text(_title(rule))}</h2>'
         yield f'<p class="soft">{severity} <code>{rule}</code>. {_text(_TITLES[rule].why if rule in _TITLES else "")}</p>'
         for finding in found[:_MOST_FINDINGS]:
             yield from _article(finding, thumbnails)
