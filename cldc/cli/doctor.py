@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -16,7 +18,11 @@ if TYPE_CHECKING:
     from cldc.codalab import Health
 
 _LEAST_FREE_BYTES = 3 * 10**9
+_LEAST_TEMPORARY = 10**9
 _MOST_SKEW_SECONDS = 60
+_PATIENCE_SECONDS = 10.0
+_SOON_DAYS = 14
+_TESTED_CODALAB = "1.7.5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +41,12 @@ class Ailment:
 def doctor(app: App, thorough: bool) -> int:
     """Check what cldc needs, and say what is wrong.
 
-    The report holds no secrets and can be pasted into an issue. The exit code is 1 where something is wrong.
+    The report holds no secrets and can be pasted into an issue. The exit code is 1 where something is wrong, 0 where
+    nothing is or there are only notes.
     """
     from cldc.render.blocks import Line, Table
 
-    found = list(_examine(app, thorough))
+    found = [_without_home(ailment) for ailment in _examine(app, thorough)]
     blocks: list[Line | Table] = [
         Table(("looked at", "", "found"), [(a.subject, a.verdict, a.finding) for a in found])
     ]
@@ -61,11 +68,32 @@ def doctor(app: App, thorough: bool) -> int:
 
 def _examine(app: App, thorough: bool) -> Iterator[Ailment]:
     yield _about_cldc()
-    yield _try("data folder", lambda: _data_folder(app))
-    yield _try("competition", lambda: _competition(app))
-    yield from _environments(app, thorough)
+    yield _try("data folder", lambda: _disk("data folder", app.home, _LEAST_FREE_BYTES, "CLDC_HOME"))
+    yield _try(
+        "temporary", lambda: _disk("temporary", Path(tempfile.gettempdir()), _LEAST_TEMPORARY, "TMPDIR")
+    )
+    settings = _try("project", lambda: _project(app))
+    yield settings
     yield _try("keyring", _keyring)
+    if settings.verdict == "wrong":
+        return
+    yield _competition(app)
+    yield from _environments(app, thorough)
+    yield _proxy()
     yield from _server(app)
+
+
+def _without_home(ailment: Ailment) -> Ailment:
+    """The report is pasted in public: no home folder, whose name is a person's."""
+    home = str(Path.home())
+    if len(home) <= 1:
+        return ailment
+    return Ailment(
+        ailment.subject,
+        ailment.verdict,
+        ailment.finding.replace(home, "~"),
+        ailment.action.replace(home, "~"),
+    )
 
 
 def _try(subject: str, look: Callable[[], Ailment]) -> Ailment:
@@ -85,16 +113,50 @@ def _about_cldc() -> Ailment:
     )
 
 
-def _data_folder(app: App) -> Ailment:
+def _disk(subject: str, folder: Path, least: int, variable: str) -> Ailment:
+    """Whether a folder can be written to, and has room."""
     import shutil
 
-    free = shutil.disk_usage(app.home).free
-    text = f"{app.home}, {free / 1e9:,.1f} GB free"
-    if free < _LEAST_FREE_BYTES:
-        return Ailment(
-            "data folder", "note", text, "The environments take about 2 GB; free some space or set CLDC_HOME."
-        )
-    return Ailment("data folder", "ok", text)
+    from cldc.files import storage_errors, temporary_folder
+
+    with storage_errors(folder), temporary_folder("cldc-doctor-", folder):
+        free = shutil.disk_usage(folder).free
+    text = f"{folder}, {free / 1e9:,.1f} GB free"
+    if free < least:
+        action = f"About {least / 1e9:g} GB are wanted there; free some space, or set {variable}."
+        return Ailment(subject, "note", text, action)
+    return Ailment(subject, "ok", text)
+
+
+def _project(app: App) -> Ailment:
+    """The project file and all that is set; whoever reads the report sees which layer won."""
+    from cldc.settings import find_project_file
+
+    file = find_project_file(Path.cwd())
+    said = [
+        f"{name} ({Path(value.source).name})"
+        for name, value in app.settings.values.items()
+        if value.value is not None
+    ]
+    where = str(file) if file else "no cldc.toml here or above"
+    return Ailment("project", "ok", f"{where}; set: {', '.join(said) or 'nothing'}")
+
+
+def _proxy() -> Ailment:
+    """Variables only: what they hold may have a password in it."""
+    import os
+
+    names = (
+        "HTTPS_PROXY",
+        "https_proxy",
+        "NO_PROXY",
+        "no_proxy",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_FILE",
+        "UV_INDEX_URL",
+    )
+    named = [name for name in names if os.environ.get(name)]
+    return Ailment("network", "ok", f"set: {', '.join(named)}" if named else "no proxy, usual certificates")
 
 
 def _competition(app: App) -> Ailment:
@@ -159,15 +221,21 @@ def _keyring() -> Ailment:
 
 
 def _server(app: App) -> Iterator[Ailment]:
+    from cldc.codalab import Rest
+
     try:
-        health = app.anonymous.health()
+        # One try: a doctor is asked when the network is bad, and has to say so at once.
+        with Rest(app.server, pauses_seconds=(), read_seconds=_PATIENCE_SECONDS) as rest:
+            health = rest.health()
     except CldcError as error:
         yield Ailment("server", "wrong", error.message, error.action)
         return
+    yield _try("TLS", lambda: _tls(app.server))
     yield Ailment(
         "server",
         "ok",
-        f"{app.server}, CodaLab {health.version or '?'}, answers in {health.seconds * 1000:.0f} ms",
+        f"{app.server}, CodaLab {health.version or '?'}{_tested(health.version)}, "
+        f"answers in {health.seconds * 1000:.0f} ms",
     )
     yield _clock(health)
     try:
@@ -179,6 +247,28 @@ def _server(app: App) -> Iterator[Ailment]:
     yield Ailment(
         "account", "ok", f"{user.name} (from {app.credentials.source}), {free:,.0f} MB of disk left"
     )
+
+
+def _tested(version: str | None) -> str:
+    return "" if version in (_TESTED_CODALAB, None) else f" (cldc is tested with {_TESTED_CODALAB})"
+
+
+def _tls(server: str) -> Ailment:
+    from datetime import UTC, datetime
+
+    from cldc.codalab.tls import certificate
+
+    found = certificate(server)
+    if found is None:
+        loopback = server.startswith("http:")
+        return Ailment(
+            "TLS", "ok", "none; the server is this machine" if loopback else "verified through the proxy"
+        )
+    days = (found.expires - datetime.now(UTC)).days
+    text = f"{found.protocol}, certificate of {found.issuer}, good for {days} days"
+    if days < _SOON_DAYS:
+        return Ailment("TLS", "note", text, "Tell the server's operators that its certificate ends soon.")
+    return Ailment("TLS", "ok", text)
 
 
 def _clock(health: Health) -> Ailment:
