@@ -13,10 +13,12 @@ import sys
 import termios
 import time
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from cldc.ledger import Ledger, Record
 from tests.conftest import ROOT, Cldc
 from tests.folders import make_dataset
 
@@ -175,32 +177,31 @@ def test_quiet_tells_only_the_result(cldc: Cldc, project: Path) -> None:
     assert cldc("validate", "mine", cwd=project).err.startswith("Checking")
 
 
-@pytest.mark.parametrize(
-    ("shell", "variable"), [("bash", "COMP_CWORD"), ("zsh", "COMP_CWORD"), ("fish", "COMP_CWORD")]
-)
-def test_completion_offers_real_values(cldc: Cldc, shell: str, variable: str) -> None:
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_offers_real_values(cldc: Cldc, shell: str) -> None:
     (cldc.home / "accounts.json").write_text('{"https://codalab.example": ["ann", "bob"]}', encoding="utf-8")
+    with Ledger(cldc.home) as ledger:
+        known = Record("id", "demo", "", "ann", "my-first-try", "", "", "d", "0", None, datetime.now(UTC))
+        ledger.add(known)
 
     def offered(*words: str) -> str:
         last = words[-1] if shell == "fish" else str(len(words) - 1)
-        return cldc(_CLDC_COMPLETE=f"{shell}_complete", COMP_WORDS=" ".join(words), **{variable: last}).out
+        return cldc(_CLDC_COMPLETE=f"{shell}_complete", COMP_WORDS=" ".join(words), COMP_CWORD=last).out
 
     assert "data-centric-2021" in offered("cldc", "validate", "--competition", "da")
     assert "codalab.example" in offered("cldc", "whoami", "--server", "https:")
     assert "bob" in offered("cldc", "whoami", "--account", "b")
-    assert (
-        f"_{shell.upper()}" in cldc("completion", shell).out.upper()
-        or "complete" in cldc("completion", shell).out
-    )
+    assert "my-first-try" in offered("cldc", "submit", "--name", "my")
+    assert f"{shell}_complete" in cldc("completion", shell).out
 
 
 def test_results_reach_a_jobs_summary_and_outputs(cldc: Cldc, project: Path) -> None:
     summary, outputs = project / "summary.md", project / "outputs"
-    job = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(outputs)}
-    cldc("init", "--format", "github", cwd=project, **job)
+    cldc = Cldc(cldc.home, {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(outputs)})
+    cldc("init", "--format", "github", cwd=project)
     assert "Written: cldc.toml" in summary.read_text(encoding="utf-8")
     assert "settings-competition=data-centric-2021\n" in outputs.read_text(encoding="utf-8")
-    failed = cldc("init", "--name", "x", "--format", "github", cwd=project, code=4, **job)
+    failed = cldc("init", "--name", "x", "--format", "github", cwd=project, code=4)
     assert failed.out.startswith("::error title=cldc configuration::")
     assert "exit-code=4\n" in outputs.read_text(encoding="utf-8")
     assert "❌ Failed:" in summary.read_text(encoding="utf-8")

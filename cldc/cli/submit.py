@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cldc.cli import completing
 from cldc.cli.app import App
 from cldc.cli.options import command
 
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
-@click.option("--name", help="The submission's name on the board; the folder's name by default.")
+@click.option(
+    "--name",
+    shell_complete=completing.submissions,
+    help="The submission's name on the board; the folder's name by default.",
+)
 @click.option("--institution", help="What the board shows in parentheses.")
 @click.option("--link", help="A web address that the board links to.")
 @click.option(

@@ -1,0 +1,1 @@
+"""Run by hand or by make; `reference` also by a test."""
