@@ -89,7 +89,7 @@ def changed(folder: Path, number: int) -> Path:
     shutil.copytree(folder, target)
     train, val = sorted(target.iterdir())[:2]
     label = sorted(p.name for p in train.iterdir())[0]
-    image = sorted((train / label).iterdir())[number % 3]
+    image = sorted((train / label).iterdir())[number % 7]
     image.rename(val / label / f"moved-{image.name}")
     return target
 
