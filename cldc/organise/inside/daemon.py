@@ -45,8 +45,8 @@ def _kept_going(base: Any) -> Any:
 
         def _fetch_owned(self, kind: str, *arguments: Any, **more: Any) -> Any:
             """As the client's; where owners are asked for, without bundles that nobody is told the owner of."""
+            params = dict(more.get("params") or {})  # the client changes what it is given
             answer = self._fetch(kind, *arguments, **more)
-            params = more.get("params") or {}
             if kind == "bundles" and isinstance(answer, list) and "owner" in params.get("include", ()):
                 answer = [bundle for bundle in answer if _owner(bundle)]
                 if "keywords" in params:
