@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cldc.errors import StorageError
 from cldc.files import PRIVATE_FILE, private_folder
@@ -180,6 +181,16 @@ class Ledger:
                 json.loads(result) if result else {},
             )
             for name, started, finished, result in rows
+        }
+
+    def export(self) -> dict[str, Any]:
+        """Every submission with its steps, as plain data; what results hold are uuids, texts and counts."""
+        return {
+            "ledger": 1,
+            "submissions": [
+                {"submission": record, "steps": tuple(self.steps(record.id).values())}
+                for record in self.records()
+            ],
         }
 
     def _write(self, statement: str, *values: str) -> None:

@@ -14,13 +14,16 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cldc import process
 from cldc.competition import load
 from cldc.environments import ensure_codalab, ensure_tensorflow
+
+if TYPE_CHECKING:
+    from tests.rehearsal import Stage
 
 ROOT = Path(__file__).parents[1]
 _KEPT = ("CLDC_TEST_", "CLDC_DIFFERENTIAL_", "CLDC_CODALAB_PYTHON")
@@ -133,6 +136,16 @@ def bare_cldc(tmp_path: Path) -> Cldc:
     home = tmp_path / "home"
     home.mkdir()
     return Cldc(home, {})
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory, environments_home: Path) -> Iterator[Stage]:
+    """A sandbox that all tests of submitting share; each takes an account of its own there."""
+    from tests.rehearsal import lower_stage, raise_stage  # noqa: PLC0415 - it imports this module
+
+    raised = raise_stage(tmp_path_factory.mktemp("stage"), environments_home)
+    yield raised
+    lower_stage(raised)
 
 
 @pytest.fixture

@@ -19,8 +19,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "preflight": ("preflight", "Train on a dataset as the competition does, and show what comes out."),
     "submit": ("submit", "Submit a dataset: from its folder to the tagged bundle, exactly once."),
     "status": ("status", "Show how far your submissions are."),
+    "watch": ("watch", "Follow your submissions until they are scored."),
     "quota": ("quota", "Show how many submissions are left, and when the next place frees."),
     "leaderboard": ("leaderboard", "Show the competition's leaderboard with your rows marked."),
+    "withdraw": ("withdraw", "Take the tag off a submission, and say what that does to the quota."),
+    "clean": ("clean", "Remove from the server what no submission of yours needs."),
+    "open": ("open", "Open a submission, its worksheet, the contact form or the guide in the browser."),
+    "ledger": ("ledger", "The record of your submissions on this machine."),
     "login": ("account", "Check an account against the server and remember it in the keyring."),
     "logout": ("account", "Forget an account."),
     "whoami": ("account", "Show server, account, and its disk and time quotas."),
@@ -45,7 +50,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"cldc.cli.{COMMANDS[cmd_name][0]}")
-        command = getattr(module, cmd_name)
+        command = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
         assert isinstance(command, click.Command)  # noqa: S101 - the table above names commands
         return command
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import click
 
 from cldc.cli.app import App
@@ -13,13 +15,16 @@ from cldc.cli.options import command
 def quota(app: App) -> None:
     """Show how many submissions are left, and when the next place frees.
 
-    Counted from the ledger on this machine and from the account's tagged bundles on the server, whichever knows of
-    more.
+    Counted by the competition's rule from two sources side by side: the account's tagged bundles that the server shows,
+    and the ledger on this machine. Whichever knows of more decides.
     """
     from cldc.ledger import Ledger
     from cldc.render.submission import quota_blocks
-    from cldc.submission import standing
+    from cldc.submission import facts
 
     with Ledger(app.home) as ledger:
-        found = standing(app.competition, app.rest, ledger, app.rest.user().name)
-    app.output.show(found, quota_blocks(found))
+        found = facts(app.competition, app.rest, ledger, app.rest.user().name)
+    together = found["together"]
+    # What was asked for stands on top; the two sources are beside it.
+    result = {f.name: getattr(together, f.name) for f in fields(together)}
+    app.output.show({**result, "server": found["server"], "ledger": found["ledger"]}, quota_blocks(found))

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cldc.cli.app import App
 from cldc.cli.options import command
 
+if TYPE_CHECKING:
+    from cldc.ledger import Ledger
+    from cldc.submission.standing import Standing
+
 
 @click.command()
 @command(server=True)
 def status(app: App) -> None:
-    """Show how far your submissions are."""
-    from cldc.cli.board import fetch_board
+    """Show how far your submissions are.
+
+    Of a run that goes or failed, the end of its log is shown; of one that nothing happens to, why.
+    """
     from cldc.ledger import Ledger
     from cldc.render.submission import standing_blocks
-    from cldc.submission.standing import standings
 
     with Ledger(app.home) as ledger:
-        found = standings(
-            ledger,
-            app.rest,
-            fetch_board(app, account=app.credentials.username, required=False),
-            competition=app.competition.name,
-            account=app.rest.user().name,
-        )
+        found = look(app, ledger)
     app.output.show({"submissions": found}, standing_blocks(found))
+
+
+def look(app: App, ledger: Ledger) -> tuple[Standing, ...]:
+    """Where every submission of the account is now."""
+    from cldc.cli.board import board_if_any
+    from cldc.submission import Clock
+    from cldc.submission.standing import standings
+
+    return standings(
+        ledger,
+        app.rest,
+        board_if_any(app),
+        competition=app.competition,
+        account=app.rest.user().name,
+        now=Clock(app.rest)(),
+    )

@@ -6,7 +6,7 @@ commit point: it alone spends quota, and it is the last step.
 """
 
 from cldc.submission.model import Check, Plan, Submission, submission_id
-from cldc.submission.places import Clock, standing
+from cldc.submission.places import Clock, facts, standing
 from cldc.submission.planning import Supersedes, plan
 from cldc.submission.steps import STEPS, carry_out
 from cldc.submission.work import Work
@@ -20,6 +20,7 @@ __all__ = [
     "Supersedes",
     "Work",
     "carry_out",
+    "facts",
     "plan",
     "standing",
     "submission_id",

@@ -11,6 +11,7 @@ from cldc import files
 from cldc.codalab import Dependency, NotFinished, require_ready, wait_for
 from cldc.errors import RunFailed
 from cldc.package import pack
+from cldc.submission.places import FAILED
 from cldc.submission.planning import organisers_uuid
 from cldc.submission.work import Result, Work, age, machine, own, rivals, sheet
 
@@ -123,9 +124,13 @@ def train(work: Work) -> Result:
         require_ready(work.rest, bundle, (work.competition.run.predictions,))
     except NotFinished:
         raise
-    except RunFailed:
+    except RunFailed as error:
+        now, reason = work.clock(), error.message.splitlines()[0]
+        work.ledger.begin(work.plan.id, FAILED, now=now)
+        work.ledger.finish(work.plan.id, FAILED, {"uuid": uuid, "reason": reason}, now=now)
         work.ledger.forget(work.plan.id, ("run", "train"))
         raise
+    work.ledger.forget(work.plan.id, (FAILED,))
     return {"uuid": uuid, "seconds": str(bundle.seconds)}
 
 

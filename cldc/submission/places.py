@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TAG = "tag"
 WITHDRAW = "withdraw"
+FAILED = "failed"
 
 
 class Clock:
@@ -37,15 +38,22 @@ class Clock:
         return datetime.fromtimestamp(base, UTC) + timedelta(seconds=time.monotonic() - started)
 
 
+def facts(
+    competition: Competition, rest: Rest, ledger: Ledger, account: str, *, now: datetime | None = None
+) -> dict[str, Quota]:
+    """The guide's rule applied to what the server shows, to what the ledger knows, and to both together."""
+    now = now or Clock(rest)()
+    shown = tuple(spent_on_server(competition, rest, account))
+    known = tuple(spent_by_ledger(ledger, competition, rest.server, account))
+    every = {"server": shown, "ledger": known, "together": quotas.merge(known, shown)}
+    return {who: quotas.decide(competition.quota, spent, now) for who, spent in every.items()}
+
+
 def standing(
     competition: Competition, rest: Rest, ledger: Ledger, account: str, *, now: datetime | None = None
 ) -> Quota:
     """The account's quota from the ledger and the server, whichever knows of more."""
-    spent = quotas.merge(
-        spent_by_ledger(ledger, competition, rest.server, account),
-        spent_on_server(competition, rest, account),
-    )
-    return quotas.decide(competition.quota, spent, now or Clock(rest)())
+    return facts(competition, rest, ledger, account, now=now)["together"]
 
 
 def spent_by_ledger(ledger: Ledger, competition: Competition, server: str, account: str) -> Iterable[Spent]:

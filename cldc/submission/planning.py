@@ -67,10 +67,14 @@ def plan(
     )
     now = now or Clock(rest)()
     learn(ledger, competition, rest, account)
-    done = {step for step, record in ledger.steps(identity).items() if record.finished}
+    known = ledger.steps(identity)
+    done = {step for step, record in known.items() if record.finished}
     if WITHDRAW in done:
         done -= {TAG, WITHDRAW}
     quota = standing(competition, rest, ledger, account, now=now)
+    # Killed between the tag and its record, it has its place already, and replaces nobody.
+    own = known["predictions"].result["uuid"] if "predictions" in done else ""
+    spent = TAG in done or any(bundle.uuid == own for bundle in tagged(competition, rest, account))
     scored, waiting = _replaced(competition, rest, account, name, board)
     text = ""
 
@@ -85,7 +89,7 @@ def plan(
         _check("dataset", lambda: _dataset(report)),
         _check("preflight", lambda: _preflight(report, preflight)),
         _check("description", describe),
-        _check("quota", lambda: "its place is spent already" if TAG in done else _quota(quota)),
+        _check("quota", lambda: "its place is spent already" if spent else _quota(quota)),
         _check("disk", lambda: _disk(rest, report)),
         _check("organisers' bundles", lambda: _organisers(competition, rest)),
         _check(
@@ -100,9 +104,7 @@ def plan(
                 again=again,
             ),
         ),
-        _check(
-            "replaces", lambda: _supersedes(() if TAG in done else waiting, scored, competition, supersede)
-        ),
+        _check("replaces", lambda: _supersedes(() if spent else waiting, scored, competition, supersede)),
         _closing(competition, now),
     )
     return Plan(

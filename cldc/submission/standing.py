@@ -6,14 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from cldc.codalab import log_tail, progress_of
 from cldc.errors import CodaLabError
-from cldc.submission.places import TAG
+from cldc.submission.places import FAILED, TAG, WITHDRAW
 from cldc.submission.steps import STEPS
 
 if TYPE_CHECKING:
-    from cldc.codalab import Rest
+    from cldc.codalab import Bundle, Rest
+    from cldc.competition import Competition
     from cldc.leaderboard import Leaderboard
     from cldc.ledger import Ledger, Record, StepRecord
+
+_GO_ON = "run `cldc submit` again to go on"
+# What a worker that is free takes up within seconds.
+_STUCK_SECONDS = 120.0
+_WAITING_STATES = frozenset({"created", "staged", "starting"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +29,14 @@ class Standing:
 
     Attributes:
         stage: The step it is at, ``tagged`` when it waits for the organisers, ``evaluated`` when their daemon has
-            taken it and no score is there yet, or ``scored``.
+            taken it and no score is there yet, ``scored``, or ``withdrawn``.
         since: When it came there, as far as known.
-        detail: What is known besides: a run's state, a score's place.
+        detail: What is known besides: a run's state, a score's place, how long such a wait usually is.
         bundle: Uuid of the tagged bundle, or empty before there is one.
         score: The organisers' score.
         dataset_hash: What was submitted.
+        log: The end of the log of a run that goes, or that failed.
+        action: What can be done about it, if anything has to be.
     """
 
     id: str
@@ -38,50 +47,95 @@ class Standing:
     bundle: str
     score: float | None
     dataset_hash: str
+    log: str = ""
+    action: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing will change any more by itself."""
+        return self.stage in ("scored", "withdrawn") or bool(self.action)
 
 
 def standings(
-    ledger: Ledger, rest: Rest, board: Leaderboard | None, *, competition: str, account: str
+    ledger: Ledger,
+    rest: Rest,
+    board: Leaderboard | None,
+    *,
+    competition: Competition,
+    account: str,
+    now: datetime,
 ) -> tuple[Standing, ...]:
     """Every submission of the account that the ledger knows, oldest first."""
     return tuple(
-        _standing(record, ledger.steps(record.id), rest, board)
+        _standing(record, ledger.steps(record.id), rest, board, competition=competition, now=now)
         for record in ledger.records()
-        if (record.competition, record.server, record.account) == (competition, rest.server, account)
+        if (record.competition, record.server, record.account) == (competition.name, rest.server, account)
     )
 
 
 def _standing(
-    record: Record, steps: dict[str, StepRecord], rest: Rest, board: Leaderboard | None
+    record: Record,
+    steps: dict[str, StepRecord],
+    rest: Rest,
+    board: Leaderboard | None,
+    *,
+    competition: Competition,
+    now: datetime,
 ) -> Standing:
-    tag = steps.get(TAG)
+    tag, withdrawn = steps.get(TAG), steps.get(WITHDRAW)
     if tag is None or tag.finished is None:
-        return _unfinished(record, steps, rest)
+        return _unfinished(record, steps, rest, now)
     bundle = tag.result["uuid"]
     row = next((r for r in board.rows if r.submission == bundle), None) if board else None
-    if row is None:
-        stage, detail, score = "tagged", "waits for the organisers' daemon", None
-    elif row.score is None:
-        stage, detail, score = "evaluated", f"evaluation {row.state}", None
+    since, score = tag.finished, row.score if row else None
+    if withdrawn is not None and withdrawn.finished is not None:
+        stage, detail, since = "withdrawn", "it no longer carries the tag", withdrawn.finished
+    elif row is None:
+        stage, detail = "tagged", "waits for the organisers' daemon"
+        if competition.submission.usual_wait:
+            detail += f"; usually {competition.submission.usual_wait}"
+    elif score is None:
+        stage, detail = "evaluated", f"evaluation {row.state}"
     else:
-        stage, detail, score = (
-            "scored",
-            f"place {row.rank}" if row.rank else "not shown on the board",
-            row.score,
-        )
-    return Standing(record.id, record.name, stage, tag.finished, detail, bundle, score, record.dataset_hash)
+        stage, detail = "scored", f"place {row.rank}" if row.rank else "not shown on the board"
+    return Standing(record.id, record.name, stage, since, detail, bundle, score, record.dataset_hash)
 
 
-def _unfinished(record: Record, steps: dict[str, StepRecord], rest: Rest) -> Standing:
+def _unfinished(record: Record, steps: dict[str, StepRecord], rest: Rest, now: datetime) -> Standing:
     """The first step that is not done; of a run, what the server says of it."""
     step = next(step for step in STEPS if step.name not in steps or steps[step.name].finished is None)
     begun = steps.get(step.name)
-    detail = "run `cldc submit` again to go on"
+    detail, log, action = _GO_ON, "", ""
+    failed = steps.get(FAILED)
     if step.name == "train":
-        try:
-            run = rest.bundle(steps["run"].result["uuid"])
-            detail = f"run {run.state}" + (f" ({run.run_status})" if run.run_status and not run.final else "")
-        except CodaLabError as error:
-            detail = error.message
+        detail, log, action = _run(rest, steps["run"].result["uuid"], now)
+    elif step.name == "run" and failed is not None and failed.finished is not None:
+        detail = f"the run failed: {failed.result['reason']}"
+        log = log_tail(rest, failed.result["uuid"])
+        action = "no quota was spent; `cldc submit` again repeats the run with what was uploaded."
     since = begun.started if begun else record.created
-    return Standing(record.id, record.name, step.name, since, detail, "", None, record.dataset_hash)
+    return Standing(
+        record.id, record.name, step.name, since, detail, "", None, record.dataset_hash, log, action
+    )
+
+
+def _run(rest: Rest, uuid: str, now: datetime) -> tuple[str, str, str]:
+    """A run's state, the end of its log, and what to do if it is stuck."""
+    try:
+        run = rest.bundle(uuid)
+    except CodaLabError as error:
+        return error.message, "", "`cldc submit` again goes on from what is there."
+    detail = f"run {progress_of(run)}"
+    if run.final:
+        return f"{detail}; {_GO_ON}", log_tail(rest, uuid) if run.failure else "", ""
+    waits = run.state in _WAITING_STATES and run.created is not None
+    if waits and run.created is not None and (now - run.created).total_seconds() > _STUCK_SECONDS:
+        return f"{detail}; {_why_stuck(run)}", "", ""
+    return detail, "" if waits else log_tail(rest, uuid), ""
+
+
+def _why_stuck(run: Bundle) -> str:
+    """CodaLab's own explanation, and what a worker must offer to take the run."""
+    asked = f"it asks for the image {run.requested_image}" if run.requested_image else "it asks for no image"
+    said = f" ({run.state_details.strip()})" if run.state_details else ""
+    return f"no worker has taken it yet{said}; {asked}: the server's operators see which workers are free"

@@ -1,0 +1,49 @@
+"""`cldc clean`."""
+
+from __future__ import annotations
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.options import command
+
+
+@click.command()
+@click.option("--unfinished", is_flag=True, help="Also submissions that were begun and never tagged.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@command(server=True)
+def clean(app: App, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
+    """Remove from the server what no submission of yours needs.
+
+    Looks at the worksheets that `cldc submit` made: failed bundles, uploads that broke off, and what a finished
+    submission was made without. What a tagged bundle is made from is never touched.
+    """
+    from cldc.errors import UsageError
+    from cldc.render.blocks import Line
+    from cldc.render.submission import leftover_blocks
+    from cldc.submission import Clock
+    from cldc.submission.removal import leftovers, remove
+
+    found = leftovers(
+        app.competition,
+        app.rest,
+        app.rest.user().name,
+        home=app.home,
+        now=Clock(app.rest)(),
+        unfinished=unfinished,
+    )
+    gone = False
+    if found and not dry_run:
+        if not yes:
+            if not app.interactive:
+                raise UsageError(
+                    f"Removing {len(found)} things has to be agreed to.",
+                    action="See them with --dry-run, then say --yes where nobody can be asked.",
+                )
+            app.output.tell(leftover_blocks(found))
+            click.confirm("Remove all of it for ever?", abort=True, err=True)
+        remove(app.codalab, found)
+        gone = True
+    blocks = [*leftover_blocks(found), *([Line(f"Removed {len(found)}.", "good")] if gone else [])]
+    app.output.show({"leftovers": found, "removed": gone}, blocks)

@@ -1,0 +1,68 @@
+"""`cldc open`."""
+
+from __future__ import annotations
+
+import click
+
+from cldc.cli import completing
+from cldc.cli.app import App
+from cldc.cli.options import command
+from cldc.errors import ConfigurationError, UsageError
+
+
+@click.command("open")
+@click.argument("what", metavar="NAME|worksheet|form|guide", shell_complete=completing.submissions)
+@click.option("--print", "only_print", is_flag=True, help="Print the address and open nothing.")
+@command(server=True)
+def open_(app: App, *, what: str, only_print: bool) -> None:
+    """Open a submission, its worksheet, the contact form or the guide in the browser.
+
+    NAME is a submission's name: its tagged bundle is opened, or what there is of it. `worksheet` is that of the
+    submission begun last.
+    """
+    import webbrowser
+
+    from cldc.render.blocks import Line
+
+    address = _page(app, what)
+    if not only_print and not webbrowser.open(address):
+        app.observer.note("There is no browser here to open it in.")
+    app.output.show({"address": address}, [Line(address)])
+
+
+def _page(app: App, what: str) -> str:
+    if what in ("form", "guide"):
+        address = app.competition.form if what == "form" else app.competition.guide
+        if address is None:
+            raise ConfigurationError(
+                f"The profile {app.competition.name} gives no address of a {what}.",
+                action=f"Add `{what}` to it.",
+            )
+        return address
+    return _submission(app, what)
+
+
+def _submission(app: App, what: str) -> str:
+    """The page of what has come of a submission, as far as the ledger knows."""
+    from cldc.ledger import Ledger
+
+    with Ledger(app.home) as ledger:
+        mine = [
+            (
+                record,
+                {step: r.result for step, r in ledger.steps(record.id).items() if r.finished is not None},
+            )
+            for record in ledger.records()
+            if (record.competition, record.server) == (app.competition.name, app.server)
+        ]
+    for record, done in reversed(mine):
+        kinds = (
+            ("worksheet",) if what == "worksheet" else ("tag", "predictions", "run", "upload", "worksheet")
+        )
+        made = next((kind for kind in kinds if kind in done), None)
+        if made is not None and what in ("worksheet", record.name):
+            return f"{app.server}/{'worksheets' if made == 'worksheet' else 'bundles'}/{done[made]['uuid']}/"
+    raise UsageError(
+        f"Nothing of {what!r} is known on {app.server}.",
+        action="`cldc status` shows the submissions there are.",
+    )

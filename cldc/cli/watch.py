@@ -1,0 +1,83 @@
+"""`cldc watch`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from cldc.cli import completing
+from cldc.cli.app import App
+from cldc.cli.options import command
+
+if TYPE_CHECKING:
+    from cldc.submission.standing import Standing
+
+_EVERY_SECONDS = 30.0
+
+
+@click.command()
+@click.argument("submission", metavar="[NAME]", required=False, shell_complete=completing.submissions)
+@click.option(
+    "--every",
+    type=click.FloatRange(min=1),
+    default=_EVERY_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Stop looking after that long, with exit code 11.",
+)
+@command(server=True)
+def watch(app: App, *, submission: str | None, every: float, timeout: float | None) -> None:
+    """Follow your submissions until they are scored.
+
+    Prints a line whenever one of them (or only NAME) comes further, and ends when all are scored, withdrawn, or wait for
+    you. It changes nothing and can be stopped and started at will.
+    """
+    from cldc.cli.status import look
+    from cldc.codalab import NotFinished
+    from cldc.errors import Unreachable, UsageError
+    from cldc.ledger import Ledger
+    from cldc.render.submission import standing_blocks
+
+    started, known = time.monotonic(), dict[str, str]()
+    with Ledger(app.home) as ledger:
+        while True:
+            try:
+                found = tuple(s for s in look(app, ledger) if submission in (None, s.name, s.bundle))
+            except Unreachable as error:
+                app.observer.note(f"{error.message} Looking again.")
+            else:
+                if submission is not None and not found:
+                    raise UsageError(
+                        f"There is no submission {submission!r}.",
+                        action="`cldc status` shows those there are.",
+                    )
+                _tell(app, found, known)
+                if all(s.settled for s in found):
+                    break
+            if timeout is not None and time.monotonic() - started + every > timeout:
+                raise NotFinished(
+                    "They are not scored yet.", action="Run `cldc watch` again to go on looking."
+                )
+            time.sleep(every)
+    app.output.show({"submissions": found}, standing_blocks(found))
+
+
+def _tell(app: App, found: tuple[Standing, ...], known: dict[str, str]) -> None:
+    """A line for each that has changed since the last look."""
+    from datetime import UTC, datetime
+
+    from cldc.render.submission import change_line
+
+    for standing in found:
+        state = f"{standing.stage} {standing.detail}"
+        if known.get(standing.id) != state:
+            known[standing.id] = state
+            app.observer.note(change_line(standing, datetime.now(UTC)))

@@ -1,0 +1,52 @@
+"""`cldc withdraw`."""
+
+from __future__ import annotations
+
+import click
+
+from cldc.cli import completing
+from cldc.cli.app import App
+from cldc.cli.options import command
+
+
+@click.command()
+@click.argument("submission", metavar="NAME", shell_complete=completing.submissions)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@command(server=True)
+def withdraw(app: App, *, submission: str, yes: bool) -> None:
+    """Take the tag off a submission, and say what that does to the quota.
+
+    NAME is the submission's name or the uuid of its tagged bundle. What was uploaded stays; `cldc submit` sets the tag
+    again.
+    """
+    from cldc.cli.board import board_if_any
+    from cldc.errors import UsageError
+    from cldc.ledger import Ledger
+    from cldc.render.submission import withdrawn_blocks
+    from cldc.submission import Clock
+    from cldc.submission.recovery import learn
+    from cldc.submission.removal import tagged_record
+    from cldc.submission.removal import withdraw as take_back
+
+    account, competition = app.rest.user().name, app.competition
+    with Ledger(app.home) as ledger:
+        learn(ledger, competition, app.rest, account)
+        record = tagged_record(ledger, competition, app.rest.server, account, submission)
+        if not yes:
+            if not app.interactive:
+                raise UsageError(
+                    f"Taking the tag off {record.name} has to be agreed to.",
+                    action="Say --yes where nobody can be asked.",
+                )
+            app.output.close()
+            click.confirm(f"Take the tag off {record.name}, so that it is not scored?", abort=True, err=True)
+        result = take_back(
+            record,
+            competition=competition,
+            codalab=app.codalab,
+            anonymous=app.anonymous,
+            ledger=ledger,
+            board=board_if_any(app),
+            now=Clock(app.rest)(),
+        )
+    app.output.show(result, withdrawn_blocks(result))

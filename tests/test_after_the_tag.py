@@ -1,0 +1,186 @@
+"""What comes besides submitting: a run that fails, the quota side by side, withdrawing, cleaning, the ledger's way back."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cldc import process
+from tests.conftest import ROOT
+from tests.rehearsal import Stage, assert_exactly_once, environment, python
+
+pytestmark = pytest.mark.real
+
+
+def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    stage.switch.touch()
+    try:
+        failed = cldc("submit", folder, "--yes", "--no-preflight", code=11)
+    finally:
+        stage.switch.unlink()
+    assert "no patience with mine" in failed.err
+    (standing,) = cldc("status", "--format", "json").data["submissions"]
+    assert standing["stage"] == "run"
+    assert "no patience with mine" in standing["log"]
+    assert "no quota was spent" in cldc("status").out
+    assert cldc("quota", "--format", "json").data["spent"] == []
+    assert "run" in cldc("open", "mine", "--print").out or "bundles" in cldc("open", "mine", "--print").out
+
+    cldc("submit", folder, "--yes", "--no-preflight")
+    assert len(stage.made(account)["dataset"]) == 1
+    assert cldc("clean", code=2).err.startswith("Error: Removing 1 things")
+    (left,) = cldc("clean", "--dry-run", "--format", "json").data["leftovers"]
+    assert (left["type"], left["why"]) == ("run", "it is failed")
+    assert cldc("clean", "--yes", "--format", "json").data["removed"]
+    assert_exactly_once(stage, account)
+    assert cldc("clean", "--yes", "--format", "json").data["leftovers"] == []
+
+
+def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    first = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data
+    assert {check["subject"] for check in first["proof"]} == {
+        "lineage",
+        "readable by everyone",
+        "run",
+        "predictions",
+        "description",
+    }
+    facts = cldc("quota", "--format", "json").data
+    assert (len(facts["server"]["spent"]), len(facts["ledger"]["spent"]), len(facts["spent"])) == (1, 1, 1)
+    assert "the server shows" in cldc("quota").out
+    assert first["bundle"] in cldc("open", "mine", "--print").out
+    assert first["worksheet"] in cldc("open", "worksheet", "--print").out
+    assert cldc("watch", "mine", "--timeout", "0", code=11).err.count("mine: tagged") == 1
+
+    cldc("withdraw", "mine", code=2)
+    gone = cldc("withdraw", "mine", "--yes", "--format", "json").data
+    # No board can be read here, so that nobody knows whether it was evaluated: better one place too few.
+    assert (gone["spent"], gone["quota"]["left"]) == (True, facts["left"])
+    assert stage.made(account)["tagged"] == []
+    (standing,) = cldc("watch", "--format", "json").data["submissions"]
+    assert standing["stage"] == "withdrawn"
+    assert "no submission" in cldc("withdraw", "mine", "--yes", code=2).err.lower()
+
+    again = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data
+    assert (again["bundle"], again["again"]) == (first["bundle"], False)
+    assert_exactly_once(stage, account)
+
+
+def test_the_server_gives_a_lost_ledger_back(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    cldc("submit", folder, "--yes", "--no-preflight", "--institution", "Some Lab")
+    stage.switch.touch()
+    try:
+        cldc("submit", stage.folder(tmp_path / "other", 1), "--yes", "--no-preflight", code=11)
+    finally:
+        stage.switch.unlink()
+    kept = tmp_path / "kept.json"
+    cldc("ledger", "export", kept)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    before = json.loads(kept.read_text())["submissions"]
+
+    elsewhere = stage.person(tmp_path / "elsewhere", account)
+    assert len(elsewhere("ledger", "rebuild", "--format", "json").data["found"]) == 2
+    after = json.loads(elsewhere("ledger", "export").out)["submissions"]
+    for name in ("id", "name", "dataset", "dataset_hash", "server", "account"):
+        assert {s["submission"][name] for s in after} == {s["submission"][name] for s in before}
+    refused = elsewhere("submit", folder, "--name", "new", "--yes", "--no-preflight", code=12)
+    assert "This very dataset was submitted as 'mine'" in refused.err
+    assert elsewhere("submit", folder, "--yes", "--no-preflight", "--format", "json").data["again"]
+
+
+def test_what_waits_for_its_score_is_not_replaced_without_a_word(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    profile = stage.variant("by-account", supersedes='"account"')
+    cldc = stage.person(tmp_path / "data", account, profile=profile)
+    first = stage.folder(tmp_path / "first")
+    second = stage.folder(tmp_path / "second", 1)
+    cldc("submit", first, "--yes", "--no-preflight")
+    refused = cldc("submit", second, "--yes", "--no-preflight", code=12)
+    assert "replace first (0x" in refused.err
+    assert "--supersede" in refused.err
+    newer = cldc("submit", second, "--yes", "--no-preflight", "--supersede", "--format", "json").data
+    made = {bundle.uuid: bundle for bundle in stage.made(account)["tagged"]}
+    assert max(made.values(), key=lambda b: str(b.created)).uuid == newer["bundle"]
+
+
+def test_machines_that_submit_at_once_keep_to_the_quota(stage: Stage, tmp_path: Path) -> None:
+    """Five submissions of one account from five machines, two places: two get them, and nobody waits for ever."""
+    account, places, machines = stage.account(), 2, 5
+    profile = stage.variant("few", per_window=str(places), total="3")
+    people = [stage.person(tmp_path / f"home-{n}", account, profile=profile) for n in range(machines)]
+    folders = [stage.folder(tmp_path / f"mine-{n}", n) for n in range(machines)]
+    with ThreadPoolExecutor(machines) as pool:
+        done = list(
+            pool.map(
+                lambda n: people[n]("submit", folders[n], "--yes", "--no-preflight", code=None),
+                range(machines),
+            )
+        )
+    codes = sorted(outcome.code for outcome in done)
+    tagged = stage.made(account)["tagged"]
+    assert len(tagged) <= places, codes
+    assert codes == [0] * len(tagged) + [8] * (machines - len(tagged)), done
+    # Whoever gave way may try again, and what was prepared is used.
+    for n in range(machines):
+        if done[n].code and len(stage.made(account)["tagged"]) < places:
+            people[n]("submit", folders[n], "--yes", "--no-preflight")
+    assert len(stage.made(account)["tagged"]) == places
+
+
+@pytest.mark.parametrize("machines", [1, 2], ids=["two terminals", "two machines"])
+def test_the_same_submission_made_twice_at_once_is_made_once(
+    stage: Stage, tmp_path: Path, machines: int
+) -> None:
+    account = stage.account()
+    people = [stage.person(tmp_path / f"home-{n % machines}", account) for n in range(2)]
+    folder = stage.folder(tmp_path / "mine")
+    with ThreadPoolExecutor(2) as pool:
+        done = list(
+            pool.map(
+                lambda who: who("submit", folder, "--yes", "--no-preflight", "--format", "json", code=None),
+                people,
+            )
+        )
+    assert {outcome.code for outcome in done} <= {0, 10, 14}, done
+    people[0]("submit", folder, "--yes", "--no-preflight")
+    assert len(stage.made(account)["tagged"]) == 1
+    people[0]("clean", "--yes")
+    assert_exactly_once(stage, account)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such limit there")
+def test_a_full_disk_is_told_and_leaves_everything_to_go_on_from(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    limited = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); {_IGNORE}"
+    done = process.run(
+        [python(), "-c", limited, "submit", folder, "--yes", "--no-preflight"],
+        env=environment(cldc.home, stage.settings(account)),
+        cwd=ROOT,
+        timeout_seconds=300,
+        check=False,
+    )
+    assert done.returncode == 14, done
+    assert "Traceback" not in done.stderr
+    assert "No space is left" in done.stderr or "disk" in done.stderr
+    cldc("submit", folder, "--yes", "--no-preflight")
+    assert_exactly_once(stage, account)
+
+
+# Without the signal a write beyond the limit fails as it does on a full disk.
+_IGNORE = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from cldc.__main__ import run; sys.exit(run(sys.argv[1:]))"
