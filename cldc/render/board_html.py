@@ -63,13 +63,13 @@ def _table(board: Leaderboard, shown: Sequence[Row], owners: Sequence[str]) -> I
     yield f"<caption>Sorted by {_text(board.score)}, the best first. Equal scores share a rank.</caption>"
     yield '<thead><tr><th scope="col" class="number rank">Rank</th><th scope="col">Submission</th>'
     yield '<th scope="col">Contestant</th>'
-    yield f'<th scope="col" class="number" aria-sort="descending">{_text(board.score)}</th>'
+    yield f'<th scope="col" class="number score" aria-sort="descending">{_text(board.score)}</th>'
     yield '<th scope="col" class="when">Made</th></tr></thead><tbody>'
     for row in shown:
         institution = f'<span class="of">{_text(row.institution)}</span>' if row.institution else ""
         yield f'<tr><td class="number rank">{row.rank}</td><th scope="row">{_named(row)}{institution}</th>'
         yield f'<td><a href="#{_anchor(owners, row.account)}">{_text(row.account)}</a></td>'
-        yield f'<td class="number score">{_bar(row.score or 0.0)}<span>{_score(row.score)}</span></td>'
+        yield f'<td class="number score"><span>{_score(row.score)}</span>{_bar(row.score or 0.0)}</td>'
         yield f'<td class="when">{_time(row.created)}</td></tr>'
     yield "</tbody></table>"
 
@@ -94,7 +94,11 @@ def _bar(score: float) -> str:
     """A bar from 0 to 1, for scores that are shares."""
     if not 0 <= score <= 1:
         return ""
-    return f'<svg aria-hidden="true"><rect x="0" y="0" width="{100 * score:.1f}%" height="100%"/></svg>'
+    bars = "".join(
+        f'<rect class="{kind}" width="{share:.1f}%" height="100%"/>'
+        for kind, share in (("all", 100.0), ("bar", 100 * score))
+    )
+    return f'<svg aria-hidden="true">{bars}</svg>'
 
 
 def _score(score: float | None) -> str:
@@ -118,13 +122,13 @@ def _history(board: Leaderboard, shown: Sequence[Row], owners: Sequence[str], ow
     if len(own) > 1:
         yield _curve([row.score or 0.0 for row in own])
     yield f"<table><caption>What {_text(owner)} submitted, the oldest first.</caption><thead><tr>"
-    yield '<th scope="col">Submission</th>'
-    yield f'<th scope="col" class="number">{_text(board.score)}</th><th scope="col" class="number">Rank</th>'
-    yield '<th scope="col">Made</th></tr></thead><tbody>'
+    yield '<th scope="col">Submission</th><th scope="col" class="number rank">Rank</th>'
+    yield f'<th scope="col" class="number score">{_text(board.score)}</th></tr></thead><tbody>'
     for row in own:
         mark = ' <span class="mark">best</span>' if row is best else ""
-        yield f'<tr><th scope="row">{_named(row)}{mark}</th><td class="number">{_score(row.score)}</td>'
-        yield f'<td class="number">{row.rank}</td><td class="when">{_time(row.created)}</td></tr>'
+        yield f'<tr><th scope="row">{_named(row)}{mark}<span class="of">{_time(row.created)}</span></th>'
+        yield f'<td class="number rank">{row.rank}</td>'
+        yield f'<td class="number score"><span>{_score(row.score)}</span></td></tr>'
     yield "</tbody></table></div></details>"
 
 
