@@ -145,7 +145,6 @@ def test_a_tag_submits_once_however_often_its_job_runs(
     repository: Path,
     sandbox: Cldc,
     tmp_path: Path,
-    environments_home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pull_request = run("proposal", event="pull_request", known=False)
@@ -175,7 +174,7 @@ def test_a_tag_submits_once_however_often_its_job_runs(
 
     # The same tag from another code host is the same submission.
     monkeypatch.setenv("SANDBOX_HOME", str(sandbox.home))
-    shared = environments_home / "environments"
+    shared = (sandbox.home / "environments").resolve()
     run_gitlab("check", "submission-first", repository, tmp_path / "check", shared)
     reports = run_gitlab("submit", "submission-first", repository, tmp_path / "submit", shared)
     elsewhere = json.loads((reports / "submission.json").read_text(encoding="utf-8"))

@@ -1,0 +1,61 @@
+"""A command on a pseudo-terminal, for tests of what a person sees and types."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+
+class Terminal:
+    """A command on a pseudo-terminal of so many columns."""
+
+    def __init__(self, *args: str, cwd: Path, columns: int = 80, **env: str) -> None:
+        self.main, inner = pty.openpty()
+        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        shown = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **env}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cldc", *args], cwd=cwd, env=shown, stdin=inner, stdout=inner, stderr=inner
+        )
+        os.close(inner)
+        self.text, self.seen = "", 0
+
+    def until(self, wanted: str, seconds: float = 60) -> None:
+        """Read on until ``wanted`` is on the screen."""
+        ends = time.monotonic() + seconds
+        while wanted not in self.text[self.seen :]:
+            assert time.monotonic() < ends, self.text
+            if not self._read():
+                raise AssertionError(self.text)
+        self.seen = self.text.index(wanted, self.seen) + len(wanted)
+
+    def answer(self, question: str, text: str) -> None:
+        """Type a line after a question."""
+        self.until(question)
+        os.write(self.main, f"{text}\n".encode())
+
+    def _read(self) -> bool:
+        if not select.select([self.main], [], [], 1)[0]:
+            return True
+        try:
+            piece = os.read(self.main, 65536)
+        except OSError:
+            return False
+        self.text += piece.decode(errors="replace")
+        return bool(piece)
+
+    def end(self) -> tuple[int, str]:
+        """Exit code, and all that was shown."""
+        while self._read():
+            pass
+        os.close(self.main)
+        return self.process.wait(timeout=60), self.text
