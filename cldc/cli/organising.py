@@ -139,7 +139,7 @@ def set_up(app: App, given: Mapping[str, Any]) -> SetUp:
         app, given, app.home / "organise" / start.name, app.competition if previous is None else start
     )
     wishes = _wishes(app, given, previous, start, seed)
-    drafted = room.with_script(room.draft(start, wishes, server=where.address), seed, path)
+    drafted = room.draft(start, wishes, server=where.address)
     seed, both, counts = _checked(drafted, seed)
     seeded = room.seed(
         where.address,
@@ -150,7 +150,7 @@ def set_up(app: App, given: Mapping[str, Any]) -> SetUp:
         python=Path(sys.executable),
         observer=app.observer,
     )
-    competition = room.with_uuids(drafted, seeded)
+    competition = room.with_script(room.with_uuids(drafted, seeded), seed, path)
     _check_readable(app, where.address, competition)
     return SetUp(
         profile=path,
@@ -340,7 +340,10 @@ def _answer(app: App, given: object, text: str, option: str, default: str | None
     if given is not None:
         return str(given)
     if not app.interactive:
-        raise UsageError(f"{text}: not named.", action=f"Name it with {option}.")
+        raise UsageError(
+            f"{option} is missing ({text[0].lower()}{text[1:]}).",
+            action="Give it, or run the command on a terminal to be asked.",
+        )
     app.output.close()
     answer: str = click.prompt(text, default=default, err=True)
     return answer

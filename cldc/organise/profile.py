@@ -176,6 +176,7 @@ def with_script(competition: Competition, seed: Seed, path: Path) -> Competition
         beside = seed.script if seed.script.absolute().parent == path.absolute().parent else None
         if beside is None:
             beside = path.with_suffix(seed.script.suffix)
+            beside.parent.mkdir(parents=True, exist_ok=True)
             replace_atomically(beside, seed.script.read_bytes(), mode=0o644)
     if competition.training.builtin == beside.name:
         return competition

@@ -99,7 +99,8 @@ def _tell(event: dict[str, Any], observer: Observer) -> None:
     if event["event"] == "pass":
         if event["waiting"]:
             observer.start("Scoring", event["rows"], "submissions")
-        observer.advance(event["rows"] - event["waiting"])
+        done = event["rows"] - event["waiting"]
+        observer.advance(done, f"{done:,} evaluated, {event['waiting']:,} under way")
     elif event["event"] == "left out":
         observer.note(f"{event['name']} of {event['account']}: {event['reason']}")
     elif event["event"] == "stumbled":
