@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cldc import competition, sandbox
 from cldc.codalab import CodaLab, Dependency, Rest, require_ready, wait_for
@@ -18,8 +22,14 @@ from cldc.codalab.failures import PermissionDenied
 from cldc.competition import Competition
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
+from cldc.errors import ConfigurationError
+from cldc.files import template
+from cldc.leaderboard import Leaderboard, Row
+from cldc.organise import Wishes, begin, draft, uuids_of, with_uuids, write_profile
+from cldc.organise.profile import to_toml
+from cldc.render.board_html import to_html
 from cldc.sample import draw_label_book
-from tests.conftest import Cldc
+from tests.conftest import Cldc, cldc_in
 
 # Plain Python: how many predictions come out right is what the dataset's only file says.
 TRAIN = """
@@ -117,9 +127,66 @@ def submit_all(
     return [submission for submission, _ in made]
 
 
+# The profile and the page, without a server
+
+
+def test_a_profile_keeps_the_rules_and_nothing_of_the_organisers(tmp_path: Path) -> None:
+    base = competition.load()
+    path = tmp_path / "winter.toml"
+    wishes = Wishes(title="Winter", per_window=3, window_days=1.5)
+    made = draft(begin(base, path), wishes, server="https://codalab.example.org")
+    assert (made.dataset, made.run, made.training) == (base.dataset, base.run, base.training)
+    assert (made.closes, made.form, made.guide, made.submission.usual_wait) == (None, None, None, None)
+    assert not re.search(r"0x[0-9a-f]{32}|mnist|codalab\.org", to_toml(made))
+    side = made.organiser
+    assert side is not None
+    assert (side.per_window, side.window_seconds, side.total) == (3, 129_600, base.quota.total)
+    with pytest.raises(ConfigurationError, match="no uuid"):
+        uuids_of(made)
+
+    keys = ("script", "label_book", "test_set", "evaluate", "data")
+    seeded = {
+        "worksheets": {"utils": "0x" + "a" * 32, "log": "0x" + "b" * 32},
+        "bundles": {key: "0x" + f"{number:032x}" for number, key in enumerate(keys)},
+    }
+    known = with_uuids(made, seeded)
+    assert write_profile(known, path)
+    assert not write_profile(known, path)
+    assert competition.load(str(path)) == known
+    assert set(uuids_of(known).values()) <= {*seeded["worksheets"].values(), *seeded["bundles"].values()}
+    moved = draft(known, Wishes(tag="other"), server="https://elsewhere.example.org")
+    assert moved == replace(made, server=moved.server, submission=moved.submission)
+    with pytest.raises(ConfigurationError, match="worksheets are named after it"):
+        begin(base, tmp_path / "my class.toml")
+
+
+@given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=60))
+def test_no_description_becomes_more_than_text_on_the_page(name: str, institution: str, link: str) -> None:
+    hostile, harmless = (page_of(*parts) for parts in ((name, institution, link), ("x", "y", "")))
+    assert set(re.findall(r"<([a-z0-9]+)", hostile)) == set(re.findall(r"<([a-z0-9]+)", harmless))
+    addresses = re.findall(r'href="([^"]*)"', hostile)
+    assert all(address.startswith(("http://", "https://", "#", "leaderboard.json")) for address in addresses)
+
+
+def page_of(name: str, institution: str, link: str) -> str:
+    """The body of a page with these on it, as themselves and where the board's own pattern leaves them."""
+    rows = (row(1, "a", name or "x", institution, link), row(2, "a", "y", institution or "z", f"http{link}"))
+    board = Leaderboard("winter", "accuracy", datetime.now(UTC), rows)
+    html = to_html(board, title=name, page=template("pages", "leaderboard.html").read_text())
+    return html.partition("</head>")[2]
+
+
+def row(rank: int, account: str, name: str, institution: str, link: str) -> Row:
+    now = datetime.now(UTC)
+    return Row(rank, name, institution, link, account, 0.5, "ready", "0x" + "1" * 32, now, mine=False)
+
+
+# A class of thirty submissions
+
+
 @pytest.mark.real
 def test_a_class_of_five_comes_to_a_finished_board(cldc: Cldc, tmp_path: Path) -> None:
-    given: list[str | Path] = [word for name, path in files(tmp_path).items() for word in (f"--{name}", path)]
+    named: list[str | Path] = [word for name, path in files(tmp_path).items() for word in (f"--{name}", path)]
     profile = tmp_path / "winter.toml"
     setting_up: list[str | Path] = [
         "organise",
@@ -132,7 +199,7 @@ def test_a_class_of_five_comes_to_a_finished_board(cldc: Cldc, tmp_path: Path) -
         "json",
     ]
     done = cldc(
-        *setting_up, *given, "--title", "Winter term", "--per-window", str(QUOTA), "--total", "20"
+        *setting_up, *named, "--title", "Winter term", "--per-window", str(QUOTA), "--total", "20"
     ).data
     assert set(done["created"]) == {"utils", "log", "script", "label_book", "test_set", "evaluate"}
     assert (done["test_set_images"], done["label_book_images"], done["both"]) == (IMAGES, 20, 0)
@@ -169,6 +236,43 @@ def test_a_class_of_five_comes_to_a_finished_board(cldc: Cldc, tmp_path: Path) -
     assert "it is evaluated later" in told
     seen = cldc("leaderboard", "--all", *organise).data
     assert len(seen["rows"]) == 28
+
+
+@pytest.mark.real
+def test_a_teacher_needs_no_more_than_an_account(cldc: Cldc, environments_home: Path, tmp_path: Path) -> None:
+    """Another machine than the server's, an ordinary account, its password in the environment."""
+    server = sandbox.start(
+        cldc.home, "any", codalab_python=python_of(cldc), tensorflow_bin=Path(sys.executable).parent
+    ).address
+    teacher = account_of(cldc, "teacher")
+    own = cldc_in(
+        tmp_path / "teacher", environments_home, CODALAB_USERNAME="teacher", CODALAB_PASSWORD=teacher.password
+    )
+    material = files(tmp_path)
+    profile = tmp_path / "class" / "spring.toml"
+    setting_up: list[str | Path] = ["organise", "init", "--profile", profile, "--format", "json"]
+    named: list[str | Path] = [word for name, path in material.items() for word in (f"--{name}", path)]
+    assert "--server is missing" in own(*setting_up, *named, "--no-input", code=2).err
+    first = own(*setting_up, *named, "--server", server).data
+    assert (first["account"], first["sandbox"], len(first["created"])) == ("teacher", False, 6)
+    assert (tmp_path / "class" / "spring.py").read_text() == material["script"].read_text()
+    assert own(*setting_up).data["created"] == []
+
+    with material["script"].open("a") as file:
+        file.write("# better\n")
+    refused = own(*setting_up, code=10).data["error"]["message"]
+    assert "train.py" in refused
+    assert "--replace" in refused
+    assert own(*setting_up, "--replace").data["created"] == ["script"]
+    again = own(*setting_up, "--closes", "2027-02-01T12:00:00+01:00").data
+    assert (again["created"], again["written"]) == ([], True)
+    assert again["uuids"] != first["uuids"]
+
+    board = own("organise", "score", "--once", "--competition", profile, "--format", "json").data
+    assert (board["leaderboard"]["rows"], board["left_out"]) == ([], [])
+    assert teacher.password not in "".join(
+        path.read_text(errors="replace") for path in own.home.glob("organise/**/*") if path.is_file()
+    )
 
 
 def account_of(cldc: Cldc, name: str) -> Credentials:

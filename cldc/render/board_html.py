@@ -78,7 +78,8 @@ def _named(row: Row) -> str:
     """The submission's name, with its link where that is a web address."""
     parts = row.link.split()
     try:
-        safe = len(parts) == 1 and urlsplit(parts[0]).scheme in ("http", "https")
+        address = urlsplit(parts[0] if len(parts) == 1 else "")
+        safe = address.scheme in ("http", "https") and bool(address.netloc)
     except ValueError:
         safe = False
     if not safe:
