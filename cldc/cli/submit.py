@@ -77,8 +77,9 @@ def submit(
             if supersede and first.supersedes:
                 first = planned(None, supersede)
             first.require()
+        # A training takes minutes, in which things change; without one nothing has.
         result = None if no_preflight else _preflight(app, report, needed, dry_run)
-        plan = planned(result, supersede)
+        plan = first if no_preflight else planned(result, supersede)
         if dry_run:
             app.output.show(plan, plan_blocks(plan))
             return _code(plan)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cldc import files
 from cldc.codalab import Dependency, NotFinished, require_ready, wait_for
 from cldc.errors import RunFailed
-from cldc.package import pack
+from cldc.package import Package, pack
+from cldc.progress import SILENT, Observer
 from cldc.submission.places import FAILED
 from cldc.submission.planning import organisers_uuid
 from cldc.submission.work import Result, Work, age, machine, own, rivals, sheet
@@ -39,8 +41,7 @@ def upload(work: Work) -> Result:
     for bundle in own(work, "dataset", work.plan.dataset):
         if bundle.description.startswith(marker) and _arrived(work, bundle):
             return {"uuid": bundle.uuid}
-    folder = work.home / "packages" / work.plan.id
-    package = pack(work.report, folder, work.observer)
+    package = work.packing.pop().result() if work.packing else _packed(work, work.observer)
     uuid = work.cl.upload(
         work.uuid("worksheet"),
         package.path,
@@ -49,8 +50,19 @@ def upload(work: Work) -> Result:
         observer=work.observer,
     )
     require_ready(work.rest, wait_for(work.rest, uuid, observer=work.observer))
-    files.remove_tree(folder)
+    files.remove_tree(package.path.parent)
     return {"uuid": uuid}
+
+
+def begin_packing(work: Work) -> None:
+    """Make the zip in a thread: the seconds that CodaLab's client takes to start are enough for it."""
+    pool = ThreadPoolExecutor(1)
+    work.packing.append(pool.submit(_packed, work, SILENT))
+    pool.shutdown(wait=False)
+
+
+def _packed(work: Work, observer: Observer) -> Package:
+    return pack(work.report, work.home / "packages" / work.plan.id, observer)
 
 
 def dataset_marker(dataset_hash: str) -> str:

@@ -48,6 +48,9 @@ def carry_out(work: Work) -> Submission:
         again = TAG in steps and steps[TAG].finished is not None
         if not again:
             plan.require()
+            work.cl.start()  # its imports take seconds, in which the dataset is packed
+            if "worksheet" not in steps:
+                making.begin_packing(work)
         for _ in range(_MOST_REMAKES):
             try:
                 _do(work)

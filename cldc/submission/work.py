@@ -21,8 +21,11 @@ from cldc.submission.model import Check, Plan
 from cldc.submission.places import Clock, tagged
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from cldc.codalab import Bundle, Cl, CodaLab, Rest, Worksheet
     from cldc.competition import Competition
+    from cldc.package import Package
     from cldc.validation import ValidationReport
 
 Result = Mapping[str, str]
@@ -46,6 +49,7 @@ class Work:
         results: What the steps before gave, by step.
         begun: Steps that an earlier call began and did not finish.
         proof: What was looked at right before the tag.
+        packing: The zip, being made while CodaLab's client starts; empty where nobody has begun it.
     """
 
     plan: Plan
@@ -60,6 +64,7 @@ class Work:
     results: dict[str, Result] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     proof: list[Check] = field(default_factory=list)
+    packing: list[Future[Package]] = field(default_factory=list)
 
     @property
     def rest(self) -> Rest:

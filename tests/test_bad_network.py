@@ -1,0 +1,76 @@
+"""`cldc submit` over a network that fails in seeded ways: it ends with one submission, and nothing is lost or doubled.
+
+CLDC_FAULT_CASES says how many cases, CLDC_FAULT_SEED the first one's seed, CLDC_FAULT_REPORT where to tell what happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cldc import process
+from tests.bad_network import KINDS, BadNetwork, Fault, draw
+from tests.conftest import ROOT
+from tests.rehearsal import Stage, assert_exactly_once, environment, python
+
+pytestmark = pytest.mark.real
+
+CASES = int(os.environ.get("CLDC_FAULT_CASES", str(len(KINDS) + 4)))
+SEED = int(os.environ.get("CLDC_FAULT_SEED", "0"))
+REPORT = Path(os.environ.get("CLDC_FAULT_REPORT", os.devnull))
+_AT_ONCE = 3
+# Runs of the same command that a person would make.
+_TRIES = 4
+
+
+def submit(stage: Stage, folder: Path, faults: list[Fault]) -> tuple[int, BadNetwork]:
+    """Submit through a network with these faults, as often as it takes; how often, and what befell it."""
+    account = stage.account()
+    network = BadNetwork(stage.address, faults)
+    with contextlib.closing(network):
+        home = stage.person(folder.with_name(f"home-{folder.name}"), account).home
+        told = []
+        for number in range(1, _TRIES + 1):
+            done = process.run(
+                [python(), "-m", "tests.bad_network", "submit", folder, "--yes", "--no-preflight", "-q"],
+                env=environment(home, stage.settings(account, server=network.address)),
+                cwd=ROOT,
+                timeout_seconds=300,
+                check=False,
+            )
+            told.append((done.returncode, done.stderr))
+            assert "Traceback" not in done.stderr, (network.happened, told)
+            assert done.returncode in (0, 7, 9, 10, 11), (network.happened, told)
+            if done.returncode == 0:
+                assert_exactly_once(stage, account, context=(faults, network.happened, told))
+                return number, network
+    raise AssertionError(f"never came through: {network.happened} {told}")
+
+
+def test_nothing_is_lost_or_doubled_whatever_the_network_does(
+    stage: Stage, tmp_path: Path, record_testsuite_property: Callable[[str, object], None]
+) -> None:
+    _, quiet = submit(stage, stage.folder(tmp_path / "mine-quiet"), [])
+    tries: Counter[int] = Counter()
+    befallen: Counter[str] = Counter()
+
+    def one(seed: int) -> None:
+        faults = draw(seed, quiet.requests, quiet.changes)
+        number, network = submit(stage, stage.folder(tmp_path / f"mine-{seed}"), faults)
+        tries[number] += 1
+        befallen.update(happened.partition(" at ")[0] for happened in network.happened)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for _ in pool.map(one, range(SEED, SEED + CASES)):
+            pass
+    told = f"{CASES} cases, {befallen.total()} faults of {len(befallen)} kinds, none lost; runs needed: {dict(tries)}"
+    record_testsuite_property("bad network", told)
+    with REPORT.open("a", encoding="utf-8") as report:
+        report.write(f"{told}\n{dict(befallen)}\n")
+    assert befallen.total() >= CASES * 0.8, befallen
