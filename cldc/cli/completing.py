@@ -62,7 +62,14 @@ def _submissions() -> Iterable[tuple[str, str]]:
     return [(name, f"{record.created:%Y-%m-%d}") for name, record in newest.items()]
 
 
+def _pages() -> Iterable[tuple[str, str]]:
+    """What `cldc open` opens."""
+    kinds = [("worksheet", "the guide's worksheet"), ("form", "the contact form"), ("guide", "the guide")]
+    return [*_submissions(), *kinds]
+
+
 competitions = _offer(_competitions, files=True)
 servers = _offer(_servers)
 accounts = _offer(_accounts)
 submissions = _offer(_submissions)
+pages = _offer(_pages)

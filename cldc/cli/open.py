@@ -11,7 +11,7 @@ from cldc.errors import ConfigurationError, UsageError
 
 
 @click.command("open")
-@click.argument("what", metavar="NAME|worksheet|form|guide", shell_complete=completing.submissions)
+@click.argument("what", metavar="NAME|worksheet|form|guide", shell_complete=completing.pages)
 @click.option("--print", "only_print", is_flag=True, help="Print the address and open nothing.")
 @command(server=True)
 def open_(app: App, *, what: str, only_print: bool) -> None:
