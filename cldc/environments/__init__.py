@@ -9,7 +9,7 @@ An environment is ready only when the marker in it says so, which is put there a
 
 from __future__ import annotations
 
-from cldc.environments.choosing import ensure_codalab, ensure_tensorflow
+from cldc.environments.choosing import ensure_analysis, ensure_codalab, ensure_tensorflow
 from cldc.environments.inventory import Diagnosis, diagnose, list_environments, remove_environment
 from cldc.environments.model import Environment
 
@@ -17,6 +17,7 @@ __all__ = [
     "Diagnosis",
     "Environment",
     "diagnose",
+    "ensure_analysis",
     "ensure_codalab",
     "ensure_tensorflow",
     "list_environments",

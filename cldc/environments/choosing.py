@@ -10,11 +10,18 @@ from pathlib import Path
 
 from cldc.competition import TensorFlowChoice
 from cldc.environments import making, pythons
-from cldc.environments.model import Environment, Recipe, codalab_recipe, tensorflow_recipe
+from cldc.environments.model import (
+    Environment,
+    Recipe,
+    analysis_recipe,
+    codalab_recipe,
+    tensorflow_recipe,
+)
 from cldc.errors import EnvironmentFailed
 from cldc.progress import SILENT, Observer
 
 CODALAB_PYTHON_VARIABLE = "CLDC_CODALAB_PYTHON"
+_ANALYSIS_PYTHONS = ("3.12", "3.11", "3.13")
 # 3.9 is what CodaLab was written for. The others have it with its pins loosened.
 _CODALAB_PYTHONS = ("3.9", "3.12", "3.11", "3.13")
 
@@ -57,6 +64,18 @@ def ensure_tensorflow(
     return _ensure(recipes, home, observer)
 
 
+def ensure_analysis(home: Path, observer: Observer = SILENT) -> Environment:
+    """The environment that finds labels that look wrong, in the data folder ``home``, made where it is not there.
+
+    Raises:
+        EnvironmentFailed: It can't be made, or does not work here.
+        StorageError: No space or no permission.
+    """
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    order = dict.fromkeys((own, *_ANALYSIS_PYTHONS) if own in _ANALYSIS_PYTHONS else _ANALYSIS_PYTHONS)
+    return _ensure([analysis_recipe(python) for python in order], home, observer)
+
+
 def codalab_recipes() -> list[Recipe]:
     """CodaLab's recipes in the order of preference on this machine."""
     forced = os.environ.get(CODALAB_PYTHON_VARIABLE)
@@ -96,7 +115,7 @@ def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Enviro
             passed_by.append(f"There is no Python {recipe.python} on this machine.")
         if interpreter is not None:
             return _told(making.make(recipe, interpreter, home, observer), passed_by, observer)
-    if recipes[0].kind == "codalab":
+    if recipes[0].kind != "tensorflow":
         return making.make(recipes[0], pythons.fetch(recipes[0].python, home, observer), home, observer)
     raise EnvironmentFailed(
         f"No {recipes[0].kind} environment can be made on this machine.\n" + "\n".join(passed_by),
@@ -117,7 +136,7 @@ def unsupported(recipe: Recipe) -> str | None:
 
     TensorFlow has wheels for Linux on Arm from 2.10, for Apple silicon from 2.13, for macOS on Intel up to 2.16.
     """
-    if recipe.kind == "codalab":
+    if recipe.kind != "tensorflow":
         return None
     major, minor = (int(part) for part in recipe.version.split(".")[:2])
     machine = f"{platform.system()} on {platform.machine()}"

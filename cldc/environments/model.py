@@ -11,12 +11,13 @@ from typing import Literal
 from cldc.errors import ConfigurationError
 from cldc.files import hash_bytes, template
 
-Kind = Literal["codalab", "tensorflow"]
+Kind = Literal["codalab", "tensorflow", "analysis"]
 
 MARKER = "ready.json"
 # Counted up when environments made by an older cldc can't be used any more.
 _FORM = 1
 _CODALAB_VERSION = "1.7.5"
+_ANALYSIS_VERSION = "2.9"
 _CODALAB_REQUIREMENTS = {
     "3.9": "codalab-py39",
     "3.11": "codalab-py311",
@@ -117,6 +118,11 @@ def codalab_recipe(python: str) -> Recipe:
         )
     requirements = template("requirements", f"{_CODALAB_REQUIREMENTS[python]}.txt")
     return Recipe("codalab", _CODALAB_VERSION, python, requirements)
+
+
+def analysis_recipe(python: str) -> Recipe:
+    """What finds labels that look wrong (its version is that of the library cleanlab), on a Python from 3.11 on."""
+    return Recipe("analysis", _ANALYSIS_VERSION, python, template("requirements", "analysis.txt"))
 
 
 def tensorflow_recipe(version: str, python: str, *, faithful: bool, why: str) -> Recipe:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.resources
-import string
 from collections.abc import Iterator, Mapping
-from html import escape
 from itertools import groupby
 
-from cldc import __version__
-from cldc.render.validation import printable
+from cldc.render.pages import fill_page
+from cldc.render.pages import text as _text
 from cldc.validation import RULES, Finding, Severity, ValidationReport
 
 _TITLES = {rule.id: rule for rule in RULES}
@@ -19,18 +16,13 @@ _MOST_FINDINGS = 300
 
 def to_html(report: ValidationReport, thumbnails: Mapping[str, str]) -> str:
     """The page; ``thumbnails`` are ``data:`` addresses by path, as `cldc.validation.thumbnails` makes them."""
-    page = importlib.resources.files("cldc.templates").joinpath("pages", "validation.html")
-    return string.Template(page.read_text(encoding="utf-8")).substitute(
+    return fill_page(
+        "validation.html",
         title=_text(f"Dataset {report.dataset.name}"),
         summary="\n".join(_summary(report)),
         balance="\n".join(_balance(report)),
         findings="\n".join(_findings(report, thumbnails)),
-        version=_text(__version__),
     )
-
-
-def _text(text: str) -> str:
-    return escape(printable(text))
 
 
 def _summary(report: ValidationReport) -> Iterator[str]:

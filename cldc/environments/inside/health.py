@@ -1,6 +1,6 @@
 """Uses an environment as it will be used, and prints its version; any trouble ends it with another code than 0.
 
-Usage: health.py codalab|tensorflow
+Usage: health.py codalab|tensorflow|analysis
 """
 # mypy: disable-error-code="import-not-found,import-untyped"
 
@@ -35,5 +35,15 @@ def tensorflow() -> str:
     return str(tf.__version__)
 
 
+def analysis() -> str:
+    """Import what ranks labels. Give cleanlab's version."""
+    import cleanlab
+    import cleanlab.filter
+    import PIL.Image  # noqa: F401
+    import sklearn.svm  # noqa: F401
+
+    return str(cleanlab.__version__)
+
+
 if __name__ == "__main__":
-    print({"codalab": codalab, "tensorflow": tensorflow}[sys.argv[1]]())
+    print({"codalab": codalab, "tensorflow": tensorflow, "analysis": analysis}[sys.argv[1]]())

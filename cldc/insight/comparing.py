@@ -1,0 +1,191 @@
+"""What changed from one preflight to another: images by content, accuracy by class, mistakes by image."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cldc.preflight import PreflightResult
+from cldc.preflight.learned import Learned, Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """An image whose place or label is another in the second dataset: its path and label in both; empty where none."""
+
+    before: str
+    after: str
+    label_before: str
+    label_after: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassChange:
+    """The accuracy on a class of a split in both, from 0 to 1; None where there is no image or no probability."""
+
+    split: str
+    label: str
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What changed between two preflights.
+
+    Attributes:
+        before: The first; ``after`` the second.
+        added: Images whose content is only in the second dataset.
+        removed: Images whose content is only in the first.
+        relabelled: Images of the same content under another class.
+        moved: Images of the same content and class in another split.
+        renamed: How many are of the same content, class and split under another name.
+        same: How many are in both under the same class and split, renamed ones too.
+        classes: Accuracy of each class on the splits that judge (not the first, which is trained on).
+        mended: Images in both that the first model mistook and the second does not.
+        made: Images in both that the second model mistakes and the first did not.
+        note: Why mistakes can't be told; empty where they can.
+    """
+
+    before: PreflightResult
+    after: PreflightResult
+    added: tuple[Moved, ...]
+    removed: tuple[Moved, ...]
+    relabelled: tuple[Moved, ...]
+    moved: tuple[Moved, ...]
+    renamed: int
+    same: int
+    classes: tuple[ClassChange, ...]
+    mended: tuple[Moved, ...]
+    made: tuple[Moved, ...]
+    note: str = ""
+
+
+@dataclass(slots=True)
+class _Sorted:
+    added: list[Moved]
+    removed: list[Moved]
+    relabelled: list[Moved]
+    moved: list[Moved]
+    renamed: int = 0
+    same: int = 0
+
+
+def compare(
+    before: PreflightResult, first: Learned | None, after: PreflightResult, second: Learned | None
+) -> Comparison:
+    """Compare two preflights, with what each learned."""
+    nothing = Learned(before.classes, (), "an older cldc kept nothing of the images")
+    first, second = first or nothing, second or nothing
+    changes = _images(first, second, book=list(after.images)[-1])
+    mended, made = _mistakes(first, second)
+    return Comparison(
+        before=before,
+        after=after,
+        added=tuple(changes.added),
+        removed=tuple(changes.removed),
+        relabelled=tuple(changes.relabelled),
+        moved=tuple(changes.moved),
+        renamed=changes.renamed,
+        same=changes.same,
+        classes=_classes(first, second),
+        mended=mended,
+        made=made,
+        note=first.why_not or second.why_not,
+    )
+
+
+def _images(first: Learned, second: Learned, *, book: str) -> _Sorted:
+    """Pair images of the same content: those that stayed first, so that a copy more is an image added."""
+    old, new = (_by_content(learned, book) for learned in (first, second))
+    found = _Sorted([], [], [], [])
+
+    def name(learned: Learned, image: Seen) -> str:
+        return learned.classes[image.label]
+
+    for sha256 in sorted(old.keys() | new.keys(), key=lambda s: (old.get(s) or new[s])[0].path):
+        left, right = list(old.get(sha256, ())), list(new.get(sha256, ()))
+        for stays in (_same_path, _same_place, _same_label, _any):
+            for image in list(left):
+                twin = next((other for other in right if stays(first, image, second, other)), None)
+                if twin is None:
+                    continue
+                left.remove(image)
+                right.remove(twin)
+                pair = Moved(image.path, twin.path, name(first, image), name(second, twin))
+                if pair.label_before != pair.label_after:
+                    found.relabelled.append(pair)
+                elif image.split != twin.split:
+                    found.moved.append(pair)
+                else:
+                    found.same += 1
+                    found.renamed += image.path != twin.path
+        found.removed += [Moved(image.path, "", name(first, image), "") for image in left]
+        found.added += [Moved("", image.path, "", name(second, image)) for image in right]
+    return found
+
+
+_Rule = Callable[[Learned, Seen, Learned, Seen], bool]
+
+
+def _same_path(_first: Learned, a: Seen, _second: Learned, b: Seen) -> bool:
+    return a.path == b.path
+
+
+def _same_place(first: Learned, a: Seen, second: Learned, b: Seen) -> bool:
+    return a.split == b.split and _same_label(first, a, second, b)
+
+
+def _same_label(first: Learned, a: Seen, second: Learned, b: Seen) -> bool:
+    return first.classes[a.label] == second.classes[b.label]
+
+
+def _any(_first: Learned, _a: Seen, _second: Learned, _b: Seen) -> bool:
+    return True
+
+
+def _by_content(learned: Learned, book: str) -> dict[str, list[Seen]]:
+    images: dict[str, list[Seen]] = defaultdict(list)
+    for image in learned.images:
+        if image.split != book:
+            images[image.sha256].append(image)
+    return images
+
+
+def _classes(first: Learned, second: Learned) -> tuple[ClassChange, ...]:
+    splits = (second.splits or first.splits)[1:]
+    old, new = _accuracies(first), _accuracies(second)
+    return tuple(
+        ClassChange(split, label, old.get((split, label)), new.get((split, label)))
+        for split in splits
+        for label in second.classes
+    )
+
+
+def _accuracies(learned: Learned) -> dict[tuple[str, str], float]:
+    right: Counter[tuple[str, str]] = Counter()
+    total: Counter[tuple[str, str]] = Counter()
+    for image in learned.images:
+        if image.probabilities:
+            at = (image.split, learned.classes[image.label])
+            total[at] += 1
+            right[at] += not image.mistaken
+    return {at: right[at] / total[at] for at in total}
+
+
+def _mistakes(first: Learned, second: Learned) -> tuple[tuple[Moved, ...], tuple[Moved, ...]]:
+    """Of images that judge in both: mended and made, each told with what the models believed."""
+    judging = (second.splits or first.splits)[1:]
+    old = {(i.split, i.sha256): i for i in first.images if i.split in judging and i.probabilities}
+    mended: list[Moved] = []
+    made: list[Moved] = []
+    for image in second.images:
+        earlier = old.get((image.split, image.sha256))
+        if earlier is None or not image.probabilities or earlier.mistaken == image.mistaken:
+            continue
+        told = Moved(
+            earlier.path, image.path, first.classes[earlier.believed], second.classes[image.believed]
+        )
+        (mended if earlier.mistaken else made).append(told)
+    return tuple(mended), tuple(made)

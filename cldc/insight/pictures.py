@@ -1,0 +1,61 @@
+"""Pictures for a page: the image, and the few pixels that the model saw of it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+# Drawn as it is up to this size; larger ones are made smaller for the page.
+_MOST_BYTES = 16_384
+_SIDE = 160
+
+
+def pictures(places: Iterable[tuple[str, Path]], *, size: Sequence[int]) -> Mapping[str, tuple[str, str]]:
+    """For each name, its picture and what the model saw, as ``data:`` addresses; what can't be drawn is left out.
+
+    Args:
+        places: Names and files.
+        size: Height and width in pixels that the training script scales an image to.
+    """
+    found = {}
+    for name, path in places:
+        try:
+            found[name] = _both(path, size[0], size[1])
+        except (OSError, ValueError, SyntaxError):  # Pillow knows fewer odd files than TensorFlow
+            continue
+    return found
+
+
+def _both(path: Path, height: int, width: int) -> tuple[str, str]:
+    from PIL import Image
+
+    content = path.read_bytes()
+    with Image.open(io.BytesIO(content)) as opened:
+        kind, image = opened.format, opened.convert("RGB")
+    if len(content) <= _MOST_BYTES and kind in ("PNG", "JPEG", "GIF"):
+        whole = _address(content, f"image/{kind.lower()}")
+    else:
+        small = image.copy()
+        small.thumbnail((_SIDE, _SIDE))
+        whole = _png(small)
+    # As tf.image.resize: between the four nearest pixels, without smoothing over the ones left out.
+    matrix = (image.width / width, 0, 0, 0, image.height / height, 0)
+    seen = image.transform(
+        (width, height), Image.Transform.AFFINE, matrix, resample=Image.Resampling.BILINEAR
+    )
+    return whole, _png(seen)
+
+
+def _png(image: object) -> str:
+    from PIL import Image
+
+    assert isinstance(image, Image.Image)  # noqa: S101 - named so that Pillow stays unloaded until here
+    held = io.BytesIO()
+    image.save(held, "PNG")
+    return _address(held.getvalue(), "image/png")
+
+
+def _address(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

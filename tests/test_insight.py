@@ -1,0 +1,133 @@
+"""What a preflight teaches: comparisons by content, the page, and wrong labels found for real."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import pytest
+
+from cldc import competition, sample
+from cldc.environments import ensure_analysis
+from cldc.insight import Insight, Suggestion, compare, confusion, pictures, suggest, worst_mistakes
+from cldc.preflight import Epoch, Fingerprint, PreflightResult, Probe, Score
+from cldc.preflight.learned import Learned, Seen
+from cldc.render.preflight_html import to_html
+from cldc.validation import validate
+
+CLASSES = ("a", "b")
+MARK = Fingerprint("d", "l", "s", "c", "demo", 2, "2.4.1", "e", "3.8.18", "Linux x86_64", "cpu", 2, 123)
+RESULT = PreflightResult(
+    fingerprint=MARK,
+    dataset_name="mine",
+    dataset_root="/x",
+    images={"train": 2, "val": 2, "book": 1},
+    classes=CLASSES,
+    origin="built-in",
+    faithful=True,
+    quick=False,
+    started="2026-01-01T00:00:00+00:00",
+    seconds=1.0,
+    peak_memory=0,
+    validation=Score(1.0, 0.5),
+    label_book=Score(1.0, 1.0),
+    untrained=None,
+    predictions=(0,),
+    history=(Epoch(1, 2.0, 0.3, float("nan"), 0.2, 1.0), Epoch(2, 1.0, 0.5, 1.5, 0.5, 1.0)),
+    best_epoch=2,
+    probe=Probe("", (), 1.0),
+    warnings=("a <warning>",),
+    log="",
+)
+
+
+def images(*rows: tuple[str, str, int, float]) -> Learned:
+    """Path, content, label, and the probability of the second class."""
+    return Learned(
+        CLASSES,
+        tuple(Seen(path.split("/")[0], path, sha, label, (1 - p, p)) for path, sha, label, p in rows),
+    )
+
+
+def test_a_comparison_goes_by_content_and_not_by_name() -> None:
+    before = images(
+        ("train/a/1.png", "s1", 0, 0.1),
+        ("train/a/2.png", "s2", 0, 0.1),
+        ("train/a/3.png", "s3", 0, 0.1),
+        ("val/a/4.png", "s4", 0, 0.9),
+        ("val/a/5.png", "s5", 0, 0.1),
+        ("book/a/9.png", "s9", 0, 0.1),
+    )
+    after = images(
+        ("train/a/other-name.png", "s1", 0, 0.1),
+        ("train/b/2.png", "s2", 1, 0.9),
+        ("val/a/3.png", "s3", 0, 0.2),
+        ("val/a/4.png", "s4", 0, 0.2),
+        ("val/a/4-again.png", "s4", 0, 0.2),
+        ("val/a/5.png", "s5", 0, 0.8),
+        ("train/b/6.png", "s6", 1, 0.8),
+        ("book/a/9.png", "s9", 0, 0.1),
+    )
+    found = compare(RESULT, before, RESULT, after)
+    assert {move.after for move in found.added} == {"val/a/4-again.png", "train/b/6.png"}
+    assert not found.removed
+    assert [(m.before, m.label_before, m.label_after) for m in found.relabelled] == [
+        ("train/a/2.png", "a", "b")
+    ]
+    assert [(m.before, m.after) for m in found.moved] == [("train/a/3.png", "val/a/3.png")]
+    assert (found.same, found.renamed) == (3, 1)
+    assert {m.before for m in found.mended} == {"val/a/4.png"}
+    assert {m.before for m in found.made} == {"val/a/5.png"}
+    change = next(c for c in found.classes if (c.split, c.label) == ("val", "a"))
+    assert (change.before, change.after) == (0.5, 0.75)
+    assert compare(RESULT, before, RESULT, before).same == 5
+    assert compare(RESULT, None, RESULT, after).note == "an older cldc kept nothing of the images"
+
+
+def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
+    learned = images(
+        ("train/a/1.png", "s1", 0, 0.9), ("val/a/<b>.png", "s2", 0, 0.8), ("book/b/3.png", "s3", 1, 0.9)
+    )
+    assert confusion(learned, "val") == ((0, 1), (0, 0))
+    assert [image.path for image in worst_mistakes(learned, "val", 9)] == ["val/a/<b>.png"]
+    suggestion = Suggestion("train/a/1.png", "a", "b", 0.9, 0.01, "b")
+    page = to_html(Insight(RESULT, learned, (suggestion,), "", {}))
+    assert "<b>.png" not in page.replace("</b>", "")
+    assert "a &lt;warning&gt;" in page
+    assert "looks like <b>b</b> (90%)" in page
+    assert "nan" not in page
+    assert "http" not in page.replace("http-equiv", "")
+    for learned_or_none in (None, Learned(CLASSES, (), "it was <so>")):
+        assert "can't be told" in to_html(Insight(RESULT, learned_or_none, (), "no reason"))
+    quick = dataclasses.replace(RESULT, quick=True, label_book=None, history=())
+    assert "One epoch only" in to_html(Insight(quick, learned))
+
+
+def test_a_picture_that_can_not_be_drawn_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    assert pictures([("no", tmp_path / "no.png"), ("none", tmp_path / "none.png")], size=(32, 32)) == {}
+
+
+@pytest.mark.real
+def test_wrong_labels_come_first(tmp_path: Path, environments_home: Path) -> None:
+    profile = competition.load("demo")
+    root = sample.draw(tmp_path / "mine", profile, images=400)
+    rng = random.Random(5)
+    flipped = set()
+    for path in rng.sample(sorted((root / "train").rglob("*.png")), 15):
+        to = rng.choice([c for c in profile.dataset.classes if c != path.parent.name])
+        moved = root / "train" / to / f"flipped-{path.parent.name}-{path.name}"
+        path.rename(moved)
+        flipped.add(moved.relative_to(root).as_posix())
+    dataset = validate(root, profile).dataset
+    index = {label: number for number, label in enumerate(profile.dataset.classes)}
+    learned = Learned(
+        profile.dataset.classes,
+        tuple(Seen(i.split, i.path, i.sha256, index[i.label]) for i in dataset.images),
+    )
+    found, why = suggest(dataset, learned, lambda: ensure_analysis(environments_home), limit=20)
+    assert not why
+    assert sum(suggestion.path in flipped for suggestion in found) >= 8
+    few = dataclasses.replace(dataset, images=dataset.images[:20])
+    assert suggest(few, learned, lambda: ensure_analysis(environments_home))[1]
