@@ -58,7 +58,7 @@ def _command(command: click.Command, parent: click.Context, name: str, level: in
     rows = [record for p in command.params if (record := p.get_help_record(context))]
     if rows:
         yield "| option | what it does |\n|---|---|"
-        yield from (f"| `{_cell(option)}` | {_cell(text)} |" for option, text in rows)
+        yield from (f"| <code>{_cell(option)}</code> | {_cell(text)} |" for option, text in rows)
         yield ""
     if isinstance(command, click.Group):
         for inner in command.commands:
@@ -76,7 +76,7 @@ def _text(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    return text.replace("<", "&lt;").replace("|", "&#124;")
 
 
 def setting_names() -> str:

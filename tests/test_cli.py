@@ -82,7 +82,7 @@ def test_an_expected_error_is_one_message_and_the_next_action(bare_cldc: Cldc) -
         (["submit", "--help"], {"rich", "requests", "PIL", "keyring", "sqlite3", "psutil", "tensorflow"}),
         (
             ["validate", "nowhere"],
-            {"requests", "keyring", "sqlite3", "cldc.codalab", "cldc.preflight", "tensorflow"},
+            {"requests", "keyring", "sqlite3", "cldc.codalab", "tensorflow"},
         ),
     ],
 )
