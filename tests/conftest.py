@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from tests.rehearsal import Stage
 
 ROOT = Path(__file__).parents[1]
+# Where uv keeps what it downloaded and pyenv its Pythons, found before the home folder is put out of sight.
+_PLACES = {
+    "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv")),
+    "PYENV_ROOT": os.environ.get("PYENV_ROOT", str(Path.home() / ".pyenv")),
+}
 _KEPT = ("CLDC_TEST_", "CLDC_DIFFERENTIAL_", "CLDC_CODALAB_PYTHON")
 
 
@@ -38,6 +43,8 @@ def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLDC_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     monkeypatch.setenv("NO_COLOR", "1")
+    for name, place in _PLACES.items():
+        monkeypatch.setenv(name, place)
 
 
 @pytest.fixture(autouse=True)

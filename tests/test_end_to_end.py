@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cldc.environments import pythons
 from tests.conftest import ROOT, Cldc, cldc_in
 
 pytestmark = pytest.mark.real
@@ -16,13 +17,24 @@ SHAPES = ROOT / "tests" / "data" / "shapes" / "shapes.toml"
 
 
 @pytest.mark.parametrize(
-    ("competition", "images", "places"),
-    [pytest.param("demo", 240, 5, id="demo"), pytest.param(str(SHAPES), 80, 2, id="shapes")],
+    ("competition", "images", "places", "codalab_python"),
+    [
+        pytest.param("demo", 240, 5, "3.9", id="demo"),
+        pytest.param(str(SHAPES), 80, 2, "3.9", id="shapes"),
+        pytest.param(str(SHAPES), 80, 2, "3.12", id="shapes, CodaLab on 3.12"),
+    ],
 )
 def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
-    cldc: Cldc, tmp_path: Path, competition: str, images: int, places: int
+    cldc: Cldc, tmp_path: Path, *, competition: str, images: int, places: int, codalab_python: str
 ) -> None:
-    cldc = Cldc(cldc.home, {"CLDC_COMPETITION": competition, "CLDC_SERVER": "sandbox"})
+    if pythons.find(codalab_python, cldc.home) is None:
+        pytest.skip(f"there is no Python {codalab_python} on this machine for CodaLab")
+    surroundings = {
+        "CLDC_COMPETITION": competition,
+        "CLDC_SERVER": "sandbox",
+        "CLDC_CODALAB_PYTHON": codalab_python,
+    }
+    cldc = Cldc(cldc.home, surroundings)
     up = cldc("sandbox", "up", "--format", "json").data
     assert up["running"]
     assert up["address"].startswith("http://127.0.0.1:")
@@ -57,7 +69,10 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     assert row["mine"]
     assert row["submission"] == first["bundle"]
     assert 0 <= row["score"] <= 1
-    (standing,) = cldc("status", "--format", "json").data["submissions"]
+    (place,) = board["history"]
+    assert (place["bundle"], place["rank"], place["score"]) == (first["bundle"], 1, row["score"])
+    assert "1 of 1" in cldc("leaderboard", "--history").out
+    (standing,) = cldc("watch", "--format", "json").data["submissions"]
     assert (standing["stage"], standing["score"]) == ("scored", row["score"])
 
     refused = cldc("submit", folder, "--name", "other", "--no-preflight", "--format", "json", code=12)

@@ -6,7 +6,6 @@ import errno
 import multiprocessing
 import os
 import stat
-import sys
 import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -141,11 +140,22 @@ def test_a_temporary_folder_goes_even_when_read_only(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write anywhere")
-def test_no_permission_is_told(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(StorageError, match="No permission"):
-        files.replace_atomically(tmp_path / "x", b"")
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(errno.EACCES, "No permission"), (errno.EROFS, "No permission"), (errno.ENOSPC, "No space")],
+)
+def test_a_disk_that_refuses_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, told: str
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "x").write_bytes(b"before")
+    monkeypatch.setattr(os, "fsync", refuse)  # root may write anywhere, so the refusal has to be made up
+    with pytest.raises(StorageError, match=told):
+        files.replace_atomically(tmp_path / "x", b"after")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x").read_bytes() == b"before"
 
 
 def test_the_lock_does_not_outlive_its_block(tmp_path: Path) -> None:
