@@ -91,13 +91,13 @@ class Runner:
 
     def _python(self) -> None:
         """A `python` whose virtual environments see what the tests' own has, so that nothing is downloaded."""
-        site = next(p for p in sys.path if p.endswith("site-packages"))
+        sites = "\\n".join(p for p in sys.path if p.endswith("site-packages"))
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         script = self.folder / "bin" / "python"
         script.write_text(
             f'#!/bin/bash\nset -e\n"{sys.executable}" "$@"\n'
             f'if [ "$1 $2" = "-m venv" ]; then cd "$3/lib/{version}/site-packages"; rm -rf setuptools*; '
-            f'echo "{site}" >tests.pth; fi\n',
+            f'printf "{sites}\\n" >tests.pth; fi\n',
             encoding="utf-8",
         )
         script.chmod(0o755)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import re
 import tomllib
 from datetime import UTC, datetime
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from cldc.cli.workflows import workflow
+from cldc.errors import ConfigurationError
 from cldc.ledger import Ledger, Record
 from tests.conftest import Cldc
 from tests.folders import make_dataset
@@ -152,3 +156,30 @@ def test_results_reach_a_jobs_summary_and_outputs(cldc: Cldc, project: Path) -> 
     assert failed.out.startswith("::error title=cldc configuration::")
     assert "exit-code=4\n" in outputs.read_text(encoding="utf-8")
     assert "❌ Failed:" in summary.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://github.com/me/cldc.git", "me/cldc"),
+        ("ssh://git@github.com/me/cldc", "me/cldc"),
+        ("https://gitlab.com/me/cldc", None),
+        ("file:///home/me/cldc", None),
+    ],
+)
+def test_the_action_is_taken_from_where_cldc_was_installed(
+    monkeypatch: pytest.MonkeyPatch, url: str, origin: str | None
+) -> None:
+    class Installed:
+        def read_text(self, name: str) -> str:
+            assert name == "direct_url.json"
+            return json.dumps({"url": url, "vcs_info": {"vcs": "git", "commit_id": COMMIT}})
+
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: Installed())
+    if origin is None:
+        with pytest.raises(ConfigurationError, match="it is not known where this cldc came from"):
+            workflow("github", None)
+    else:
+        path, text = workflow("github", None)
+        assert path == ".github/workflows/submit.yml"
+        assert f"uses: {origin}/.github/actions/submit@{COMMIT}\n" in text
