@@ -38,8 +38,9 @@ _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
 # What the form without its 64-bit extension can tell; a competition's limit is far below.
 _MOST_ENTRIES, _MOST_BYTES = 0xFFFF, 0xFFFFFFFF
-# Images that are read and compressed ahead of the one being written, in bunches worth handing to a thread.
-_BUNCH = 64
+# Images are read and compressed ahead of the one being written, in bunches worth handing to a thread. So memory holds
+# _AHEAD bunches, each larger than _BUNCH_BYTES by one image at most, however large the dataset.
+_BUNCH, _BUNCH_BYTES = 64, 1 << 20
 _AHEAD = 8
 
 
@@ -104,8 +105,7 @@ def _entries(dataset: Dataset) -> Iterator[_Entry]:
             if not dataset.count(split.name, label):
                 name = f"{dataset.name}/{split.name}/{label}/".encode()
                 yield _Entry(name, _FOLDER_ATTRIBUTES, _STORED, 0, 0, b"")
-    images = iter(dataset.images)
-    bunches = iter(lambda: list(islice(images, _BUNCH)), [])
+    bunches = _bunches(dataset)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         waiting = [pool.submit(_pack_all, dataset, bunch) for bunch in islice(bunches, _AHEAD)]
         try:
@@ -114,6 +114,19 @@ def _entries(dataset: Dataset) -> Iterator[_Entry]:
                 waiting += [pool.submit(_pack_all, dataset, bunch) for bunch in islice(bunches, 1)]
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _bunches(dataset: Dataset) -> Iterator[list[Image]]:
+    bunch: list[Image] = []
+    size = 0
+    for image in dataset.images:
+        bunch.append(image)
+        size += image.size
+        if len(bunch) == _BUNCH or size >= _BUNCH_BYTES:
+            yield bunch
+            bunch, size = [], 0
+    if bunch:
+        yield bunch
 
 
 def _pack_all(dataset: Dataset, images: list[Image]) -> list[_Entry]:

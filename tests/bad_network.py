@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -69,8 +69,12 @@ def draw(seed: int, requests: int, changes: int) -> list[Fault]:
 class BadNetwork:
     """A proxy in front of ``target``; counts what comes by, and lets faults befall it."""
 
-    def __init__(self, target: str, faults: list[Fault]) -> None:
+    def __init__(
+        self, target: str, faults: list[Fault], *, at_change: int = 0, then: Callable[[], None] = lambda: None
+    ) -> None:
+        """``then`` is called, before it goes on, at the ``at_change``-th request that changes something."""
         self.target = target
+        self._at_change, self._then = at_change, then
         self.faults = list(faults)
         self.happened: list[str] = []
         self.tokens: set[str] = set()
@@ -127,6 +131,8 @@ class BadNetwork:
             }
             self.requests += 1
             self.changes += change
+            if change and self.changes == self._at_change:
+                self._then()
             for fault in self.faults:
                 at = self.changes if fault.changes else self.requests
                 if fault.number == at and (change or not fault.changes):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ import pytest
 
 from cldc import process
 from tests.bad_network import KINDS, BadNetwork, Fault, draw
-from tests.conftest import ROOT
+from tests.conftest import ROOT, cldc_in
 from tests.rehearsal import Stage, assert_exactly_once, environment, python
 
 pytestmark = pytest.mark.real
@@ -74,3 +75,24 @@ def test_nothing_is_lost_or_doubled_whatever_the_network_does(
     with REPORT.open("a", encoding="utf-8") as report:
         report.write(f"{told}\n{dict(befallen)}\n")
     assert befallen.total() >= CASES * 0.8, befallen
+
+
+@pytest.mark.parametrize("at_change", [2, 5, 9])
+def test_a_server_that_is_killed_and_started_again_is_gone_on_with(
+    stage: Stage, tmp_path: Path, at_change: int
+) -> None:
+    account, folder = stage.account(), stage.folder(tmp_path / "mine")
+    sandbox = cldc_in(stage.home, stage.environments_home, CLDC_COMPETITION=str(stage.profile))
+
+    def restart() -> None:
+        os.kill(sandbox("sandbox", "status", "--format", "json").data["pid"], signal.SIGKILL)
+        stage.address = network.target = sandbox("sandbox", "up", "--format", "json").data["address"]
+
+    network = BadNetwork(stage.address, [], at_change=at_change, then=restart)
+    with contextlib.closing(network):
+        cldc = stage.person(tmp_path / "home", account, server=network.address)
+        for _ in range(_TRIES):
+            if cldc("submit", folder, "--yes", "--no-preflight", code=None).code == 0:
+                break
+        cldc("submit", folder, "--yes", "--no-preflight")
+        assert_exactly_once(stage, account)

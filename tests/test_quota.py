@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cldc.codalab import Health, Rest
 from cldc.competition import QuotaRule
 from cldc.errors import QuotaExceeded
 from cldc.quota import Spent, decide, merge
+from cldc.submission import Clock
 
 NOW = datetime(2021, 8, 1, 12, tzinfo=UTC)
 rules = st.builds(
@@ -63,3 +67,28 @@ def test_a_spent_quota_is_refused_with_its_time() -> None:
 
 def test_a_stamp_from_a_clock_that_runs_ahead_counts() -> None:
     assert decide(QuotaRule(7, 1, 9), spent([-5]), NOW).left == 0
+
+
+class _Server:
+    """A server whose clock is ahead of ours."""
+
+    def __init__(self, ahead_seconds: float | None) -> None:
+        self.ahead, self.asked = ahead_seconds, 0
+
+    def health(self) -> Health:
+        self.asked += 1
+        return Health("1.7.5", 0.0, self.ahead)
+
+
+@pytest.mark.parametrize("ahead_seconds", [-8 * 86400.0, 0.0, 1.0, 8 * 86400.0, None])
+def test_the_servers_clock_counts_and_a_jump_of_ours_frees_no_place(
+    monkeypatch: pytest.MonkeyPatch, ahead_seconds: float | None
+) -> None:
+    server = _Server(ahead_seconds)
+    clock = Clock(cast(Rest, server))
+    start = clock()
+    expected = datetime.now(UTC) + timedelta(seconds=ahead_seconds or 0)
+    assert abs(start - expected) < timedelta(seconds=3)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert timedelta(0) <= clock() - start < timedelta(seconds=5)
+    assert server.asked == 1
