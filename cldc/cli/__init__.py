@@ -17,6 +17,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "validate": ("validate", "Check a dataset by the rules of the training script."),
     "preflight": ("preflight", "Train on a dataset as the competition does, and show what comes out."),
+    "history": (
+        "history",
+        "List every preflight and submission: dataset, accuracy, and the score when it is known.",
+    ),
+    "compare": (
+        "compare",
+        "Show what changed between two preflights: images, accuracy per class, mistakes.",
+    ),
     "submit": ("submit", "Submit a dataset: from its folder to the tagged bundle, exactly once."),
     "status": ("status", "Show how far your submissions are."),
     "watch": ("watch", "Follow your submissions until they are scored."),

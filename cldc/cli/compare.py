@@ -1,0 +1,76 @@
+"""`cldc compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.options import command
+from cldc.errors import UsageError
+
+if TYPE_CHECKING:
+    from cldc.insight import Comparison
+    from cldc.preflight import PreflightResult
+
+_MOST_PICTURES = 1200
+
+
+@click.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with pictures (HTML) to this file.",
+)
+@command()
+def compare(app: App, a: str, b: str, page: Path | None) -> None:
+    """Show what changed between two preflights: images, accuracy per class, mistakes.
+
+    A and B are ids as `cldc history` shows them (their first digits will do), or names of datasets, of which the
+    newest preflight is taken. Images are told by their content, whatever they are called.
+    """
+    from cldc import insight
+    from cldc.preflight import everything
+    from cldc.preflight.learned import read
+    from cldc.render.comparison import comparison_blocks
+
+    results = [r for r in everything(app.home) if r.fingerprint.competition == app.competition.name]
+    before, after = (_chosen(results, word) for word in (a, b))
+    found = insight.compare(before, read(app.home, before.id), after, read(app.home, after.id))
+    if page is not None:
+        _write_page(app, found, page)
+    app.output.show(found, comparison_blocks(found, everything=app.output.verbose))
+
+
+def _chosen(results: list[PreflightResult], word: str) -> PreflightResult:
+    named = [result for result in results if result.dataset_name == word]
+    if named:
+        return named[-1]
+    matching = [result for result in results if result.id.startswith(word)]
+    whole = [result for result in matching if result.id == word or not result.quick]
+    if len(whole or matching) == 1:
+        return (whole or matching)[0]
+    raise UsageError(
+        f"{word} stands for {len(matching)} preflights." if matching else f"There is no preflight {word}.",
+        action="Give the id of one, or the name of a dataset, as `cldc history` shows them.",
+    )
+
+
+def _write_page(app: App, found: Comparison, page: Path) -> None:
+    from cldc.files import replace_atomically
+    from cldc.insight import pictures
+    from cldc.render.comparison import comparison_page
+
+    old, new = Path(found.before.dataset_root), Path(found.after.dataset_root)
+    lists = (found.added, found.removed, found.relabelled, found.moved, found.mended, found.made)
+    moves = [move for moved in lists for move in moved][:_MOST_PICTURES]
+    # Where the folder was changed since, the picture is left out or is today's.
+    places = {m.after or m.before: (new / m.after if m.after else old / m.before) for m in moves}
+    drawn = pictures(places.items(), size=app.competition.dataset.image_size)
+    replace_atomically(page, comparison_page(found, drawn), mode=0o644)
+    app.observer.note(f"The page with pictures is {page}.")

@@ -1,0 +1,48 @@
+"""`cldc history`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.options import command
+from cldc.errors import CldcError
+
+if TYPE_CHECKING:
+    from cldc.leaderboard import Leaderboard
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Of every competition, not only of the one chosen.")
+@command(server=True, formats=("csv",))
+def history(app: App, everything: bool) -> None:
+    """List every preflight and submission: dataset, accuracy, and the score when it is known."""
+    from cldc import history as histories
+    from cldc.ledger import Ledger
+    from cldc.preflight import everything as results
+    from cldc.render.history import history_blocks, history_csv
+
+    with Ledger(app.home) as ledger:
+        entries = histories.history(
+            results(app.home),
+            ledger,
+            _board(app),
+            competition=None if everything else app.competition.name,
+        )
+    if app.output.form == "csv":
+        app.output.write(history_csv(entries))
+    else:
+        app.output.show({"entries": entries}, history_blocks(entries))
+
+
+def _board(app: App) -> Leaderboard | None:
+    """The board where it can be had; a list of what is known here is worth having without a server."""
+    from cldc.cli.board import fetch_board
+
+    try:
+        return fetch_board(app, account=None, required=False)
+    except CldcError as error:
+        app.observer.note(f"The leaderboard can't be read, so scores are not known: {error.message}")
+        return None

@@ -1,0 +1,119 @@
+"""What changed between two preflights, as text and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cldc.render.blocks import Block, Line, Table
+from cldc.render.pages import fill_page, text
+from cldc.render.validation import printable
+
+if TYPE_CHECKING:
+    from cldc.insight import Comparison, Moved
+    from cldc.preflight import Score
+
+_SHOWN = 10
+_MOST = 200
+
+
+def comparison_blocks(comparison: Comparison, *, everything: bool = False) -> Iterator[Block]:
+    """Accuracies, images, classes, mistakes."""
+    before, after = comparison.before, comparison.after
+    yield Line(
+        f"{printable(before.dataset_name)} {before.id} and {printable(after.dataset_name)} {after.id}",
+        "title",
+    )
+    numbers = frozenset({"before", "after", "change"})
+    yield Table(("", "before", "after", "change"), list(_scores(comparison)), numbers=numbers)
+    yield Line(f"{comparison.same:,} images are in both ({comparison.renamed:,} under another name).")
+    for name, moves in _lists(comparison):
+        yield Line(f"{name}: {len(moves):,}")
+        shown = moves if everything else moves[:_SHOWN]
+        yield from (Line(f"  {printable(_told(name, move))}", "dim") for move in shown)
+        if len(shown) < len(moves):
+            yield Line(f"  and {len(moves) - len(shown):,} more (--verbose, or --report FILE)", "dim")
+    if comparison.note:
+        yield Line(f"What the models believe can't be compared: {printable(comparison.note)}.", "warning")
+    elif rows := list(_classes(comparison)):
+        headers = ("split", "class", "before", "after", "change")
+        yield Table(headers, rows, title="Accuracy of each class", numbers=numbers)
+
+
+def _scores(comparison: Comparison) -> Iterator[tuple[str, str, str, str]]:
+    before, after = comparison.before, comparison.after
+    pairs: tuple[tuple[str, Score | None, Score | None], ...] = (
+        ("validation", before.validation, after.validation),
+        ("label book", before.label_book, after.label_book),
+    )
+    for name, old, new in pairs:
+        yield (name, *_three(old.accuracy if old else None, new.accuracy if new else None))
+
+
+def _three(old: float | None, new: float | None) -> tuple[str, str, str]:
+    change = f"{100 * (new - old):+.2f}" if old is not None and new is not None else ""
+    return ("" if old is None else f"{old:.2%}", "" if new is None else f"{new:.2%}", change)
+
+
+def _lists(comparison: Comparison) -> tuple[tuple[str, Sequence[Moved]], ...]:
+    return (
+        ("images added", comparison.added),
+        ("images removed", comparison.removed),
+        ("images relabelled", comparison.relabelled),
+        ("images moved to another split", comparison.moved),
+        ("mistakes mended", comparison.mended),
+        ("mistakes made", comparison.made),
+    )
+
+
+def _told(name: str, move: Moved) -> str:
+    if not (move.before and move.after):
+        return move.before or move.after
+    if name.startswith("mistakes"):
+        return f"{move.after}: taken for {move.label_before} before, for {move.label_after} now"
+    if move.before == move.after:
+        return move.after
+    return f"{move.before} -> {move.after}"
+
+
+def _classes(comparison: Comparison) -> Iterator[tuple[str, str, str, str, str]]:
+    for change in comparison.classes:
+        yield (change.split, change.label, *_three(change.before, change.after))
+
+
+def comparison_page(comparison: Comparison, pictures: Mapping[str, tuple[str, str]]) -> str:
+    """The page; ``pictures`` are by path, as `cldc.insight.pictures` makes them."""
+    before, after = comparison.before, comparison.after
+    return fill_page(
+        "preflight.html",
+        title=text(f"From {before.dataset_name} to {after.dataset_name}"),
+        summary=_table(("", "before", "after", "change"), list(_scores(comparison)))
+        + f'<p class="soft">Preflights {text(before.id)} and {text(after.id)}; '
+        f"{comparison.same:,} images are in both ({comparison.renamed:,} under another name).</p>",
+        content="\n".join(_content(comparison, pictures)),
+    )
+
+
+def _content(comparison: Comparison, pictures: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    if comparison.note:
+        yield f'<p class="warning">What the models believe can\'t be compared: {text(comparison.note)}.</p>'
+    for name, moves in _lists(comparison):
+        yield f"<h2>{name.capitalize()}: {len(moves):,}</h2>"
+        yield '<ul class="cases">'
+        for move in moves[:_MOST]:
+            whole, seen = pictures.get(move.after or move.before, ("", ""))
+            drawn = f'<img src="{whole}" alt=""><img class="seen" src="{seen}" alt="">' if whole else ""
+            pair = f'<div class="pair">{drawn}</div>' if drawn else ""
+            yield f'<li>{pair}<span class="path">{text(_told(name, move))}</span></li>'
+        yield "</ul>"
+        if len(moves) > _MOST:
+            yield f"<p>and {len(moves) - _MOST:,} more</p>"
+    if not comparison.note:
+        yield "<h2>Accuracy of each class</h2>"
+        yield _table(("split", "class", "before", "after", "change"), list(_classes(comparison)))
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{text(header)}</th>' for header in headers)
+    body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
