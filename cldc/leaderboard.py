@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cldc import description
+from cldc import description, ledger
 from cldc.competition import Competition
 from cldc.errors import CodaLabError
+
+# What the ledger keeps of a row, for those who show it and know no ledger.
+Place = ledger.Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,11 @@ CREATE TABLE IF NOT EXISTS step (
     started TEXT NOT NULL, finished TEXT, result TEXT,
     PRIMARY KEY (submission, name)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS place (
+    competition TEXT NOT NULL, bundle TEXT NOT NULL, name TEXT NOT NULL,
+    updated TEXT NOT NULL, rank INTEGER, entries INTEGER NOT NULL, score REAL,
+    PRIMARY KEY (competition, bundle, updated)
+) STRICT;
 """
 
 
@@ -69,6 +74,26 @@ class StepRecord:
     started: datetime
     finished: datetime | None
     result: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a submission stood on the board.
+
+    Attributes:
+        bundle: Uuid of the tagged bundle.
+        updated: Of which time the board was.
+        rank: From 1; None where the board did not show it.
+        entries: How many the board showed.
+        score: What it was scored with; None where it was not.
+    """
+
+    bundle: str
+    name: str
+    updated: datetime
+    rank: int | None
+    entries: int
+    score: float | None
 
 
 class Ledger:
@@ -183,6 +208,31 @@ class Ledger:
             for name, started, finished, result in rows
         }
 
+    def remember(self, competition: str, place: Place) -> None:
+        """Keep a place on the board, unless the one known last is the same."""
+        before = next((p for p in reversed(self.places(competition)) if p.bundle == place.bundle), None)
+        if before is None or (before.rank, before.score) != (place.rank, place.score):
+            self._write(
+                "INSERT OR IGNORE INTO place VALUES (?,?,?,?,?,?,?)",
+                competition,
+                place.bundle,
+                place.name,
+                _stamp(place.updated),
+                place.rank,
+                place.entries,
+                place.score,
+            )
+
+    def places(self, competition: str) -> tuple[Place, ...]:
+        """Every place on the board that was seen, oldest first."""
+        with self._errors():
+            rows = self._database.execute(
+                "SELECT bundle, name, updated, rank, entries, score FROM place WHERE competition = ? "
+                "ORDER BY updated, bundle",
+                (competition,),
+            ).fetchall()
+        return tuple(Place(b, n, datetime.fromisoformat(u), r, e, s) for b, n, u, r, e, s in rows)
+
     def export(self) -> dict[str, Any]:
         """Every submission with its steps, as plain data; what results hold are uuids, texts and counts."""
         return {
@@ -193,7 +243,7 @@ class Ledger:
             ],
         }
 
-    def _write(self, statement: str, *values: str) -> None:
+    def _write(self, statement: str, *values: str | float | None) -> None:
         with self._errors():
             self._database.execute(statement, values)
 

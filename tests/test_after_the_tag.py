@@ -6,18 +6,23 @@ import json
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from cldc import process
+from cldc.submission.standing import _run
 from tests.conftest import ROOT
 from tests.rehearsal import Stage, assert_exactly_once, environment, python
 
 pytestmark = pytest.mark.real
 
 
-def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(stage: Stage, tmp_path: Path) -> None:
+def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     account = stage.account()
     cldc = stage.person(tmp_path / "data", account)
     folder = stage.folder(tmp_path / "mine")
@@ -42,6 +47,17 @@ def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(stage: Stage, 
     assert cldc("clean", "--yes", "--format", "json").data["removed"]
     assert_exactly_once(stage, account)
     assert cldc("clean", "--yes", "--format", "json").data["leftovers"] == []
+
+    # Nobody takes this one up: what it asks for and what CodaLab says of it are told.
+    (run,) = stage.made(account)["run"]
+    assert run.created is not None
+    stuck = replace(run, state="staged", state_details="Bundle is waiting for a worker", run_status=None)
+    with stage.rest(account) as rest:
+        monkeypatch.setattr(rest, "bundle", lambda _: stuck)
+        detail, log, action = _run(rest, run.uuid, run.created + timedelta(hours=1))
+    assert "no worker has taken it yet (Bundle is waiting for a worker)" in detail
+    assert "image python:3.8" in detail
+    assert (log, action) == ("", "")
 
 
 def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:

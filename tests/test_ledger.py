@@ -11,7 +11,7 @@ import pytest
 
 from cldc import process
 from cldc.errors import StorageError
-from cldc.ledger import Ledger, Record
+from cldc.ledger import Ledger, Place, Record
 from tests.conftest import ROOT
 
 RECORD = Record(
@@ -82,3 +82,15 @@ def test_a_file_that_is_no_ledger_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite3").write_bytes(b"not a database" * 100)
     with pytest.raises(StorageError, match="ledger"):
         Ledger(tmp_path)
+
+
+def test_places_on_the_board_are_kept_when_they_change(tmp_path: Path) -> None:
+    def place(day: int, rank: int | None, score: float | None) -> Place:
+        return Place("0x1", "n", datetime(2021, 8, day, tzinfo=UTC), rank, 50, score)
+
+    seen = [place(1, None, None), place(2, None, None), place(3, 4, 0.8), place(4, 4, 0.8), place(5, 6, 0.8)]
+    with Ledger(tmp_path) as ledger:
+        for one in seen:
+            ledger.remember("c", one)
+        assert ledger.places("c") == (seen[0], seen[2], seen[4])
+        assert ledger.places("other") == ()

@@ -25,7 +25,9 @@ def fetch_board(app: App, *, account: str | None, required: bool) -> Leaderboard
 
     text = _sandbox_board(app) if app.on_sandbox else _published_board(app)
     if text is not None:
-        return parse(text, app.competition, account=account)
+        board = parse(text, app.competition, account=account)
+        _remember(app, board)
+        return board
     if not required:
         return None
     if app.on_sandbox:
@@ -36,6 +38,20 @@ def fetch_board(app: App, *, account: str | None, required: bool) -> Leaderboard
         f"The profile {app.competition.name} gives no address of a leaderboard.",
         action='Add `leaderboard = "https://..."`, the address of the scoring daemon\'s JSON, to the profile.',
     )
+
+
+def _remember(app: App, board: Leaderboard) -> None:
+    """Keep one's own places: the board itself has no history."""
+    from cldc.ledger import Ledger, Place
+
+    own = [row for row in board.rows if row.mine and row.submission]
+    if not own:
+        return
+    entries = sum(row.shown for row in board.rows)
+    with Ledger(app.home) as ledger:
+        for row in own:
+            place = Place(row.submission, row.name, board.updated, row.rank, entries, row.score)
+            ledger.remember(board.competition, place)
 
 
 def board_if_any(app: App) -> Leaderboard | None:

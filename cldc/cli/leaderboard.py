@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import click
 
 from cldc.cli.app import App
@@ -12,12 +14,25 @@ _TOP = 20
 
 @click.command()
 @click.option("--all", "everything", is_flag=True, help=f"Every entry, not only the first {_TOP} and yours.")
+@click.option(
+    "--history", is_flag=True, help="How your places have changed, as far as they were seen from here."
+)
 @command(server=True)
-def leaderboard(app: App, everything: bool) -> None:
-    """Show the competition's leaderboard with your rows marked."""
+def leaderboard(app: App, *, everything: bool, history: bool) -> None:
+    """Show the competition's leaderboard with your rows marked.
+
+    Your places are remembered each time that a command reads the board, as the board itself has no history.
+    """
     from cldc.cli.board import fetch_board
     from cldc.cli.work import account_or_none
-    from cldc.render.board import board_blocks
+    from cldc.ledger import Ledger
+    from cldc.render.board import board_blocks, history_blocks
 
     board = fetch_board(app, account=account_or_none(app), required=True)
-    app.output.show(board, board_blocks(board, limit=None if everything else _TOP))
+    with Ledger(app.home) as ledger:
+        places = ledger.places(app.competition.name)
+    blocks = [
+        *board_blocks(board, limit=None if everything else _TOP),
+        *(history_blocks(places) if history else ()),
+    ]
+    app.output.show({**{f.name: getattr(board, f.name) for f in fields(board)}, "history": places}, blocks)

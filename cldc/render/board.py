@@ -10,7 +10,7 @@ from cldc.render.submission import moment
 from cldc.render.validation import printable
 
 if TYPE_CHECKING:
-    from cldc.leaderboard import Leaderboard, Row
+    from cldc.leaderboard import Leaderboard, Place, Row
     from cldc.organise import LeftOut
 
 
@@ -28,6 +28,22 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
     yield Line(
         f"{len(shown):,} {'entry' if len(shown) == 1 else 'entries'}, updated {moment(board.updated)}."
     )
+
+
+def history_blocks(places: Sequence[Place]) -> Iterator[Block]:
+    """One's own places over time, as boards were read."""
+    rows = [
+        (
+            printable(place.name),
+            moment(place.updated),
+            f"{place.rank} of {place.entries}" if place.rank is not None else "not shown",
+            f"{place.score:.4f}" if place.score is not None else "-",
+        )
+        for place in places
+    ]
+    if rows:
+        headers = ("submission", "board of", "place", "score")
+        yield Table(headers, rows, title="Your places over time", numbers=frozenset({"score"}))
 
 
 def left_out_blocks(board: Leaderboard, left_out: Sequence[LeftOut]) -> Iterator[Block]:

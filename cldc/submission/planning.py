@@ -90,7 +90,7 @@ def plan(
         _check("preflight", lambda: _preflight(report, preflight)),
         _check("description", describe),
         _check("quota", lambda: "its place is spent already" if spent else _quota(quota)),
-        _check("disk", lambda: _disk(rest, report)),
+        _check("disk", lambda: "uploaded already" if "upload" in done else _disk(rest, report)),
         _check("organisers' bundles", lambda: _organisers(competition, rest)),
         _check(
             "same dataset",

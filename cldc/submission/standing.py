@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cldc.codalab import log_tail, progress_of
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard
     from cldc.ledger import Ledger, Record, StepRecord
 
-_GO_ON = "run `cldc submit` again to go on"
+_GO_ON = "`cldc submit` again goes on from there."
+# A step but the training takes seconds; one that was begun that long ago was broken off.
+_BROKEN_OFF = timedelta(minutes=10)
 # What a worker that is free takes up within seconds.
 _STUCK_SECONDS = 120.0
 _WAITING_STATES = frozenset({"created", "staged", "starting"})
@@ -105,7 +107,8 @@ def _unfinished(record: Record, steps: dict[str, StepRecord], rest: Rest, now: d
     """The first step that is not done; of a run, what the server says of it."""
     step = next(step for step in STEPS if step.name not in steps or steps[step.name].finished is None)
     begun = steps.get(step.name)
-    detail, log, action = _GO_ON, "", ""
+    since = begun.started if begun else record.created
+    detail, log, action = "", "", _GO_ON if now - since > _BROKEN_OFF else ""
     failed = steps.get(FAILED)
     if step.name == "train":
         detail, log, action = _run(rest, steps["run"].result["uuid"], now)
@@ -113,7 +116,6 @@ def _unfinished(record: Record, steps: dict[str, StepRecord], rest: Rest, now: d
         detail = f"the run failed: {failed.result['reason']}"
         log = log_tail(rest, failed.result["uuid"])
         action = "no quota was spent; `cldc submit` again repeats the run with what was uploaded."
-    since = begun.started if begun else record.created
     return Standing(
         record.id, record.name, step.name, since, detail, "", None, record.dataset_hash, log, action
     )
@@ -124,10 +126,10 @@ def _run(rest: Rest, uuid: str, now: datetime) -> tuple[str, str, str]:
     try:
         run = rest.bundle(uuid)
     except CodaLabError as error:
-        return error.message, "", "`cldc submit` again goes on from what is there."
+        return error.message, "", _GO_ON
     detail = f"run {progress_of(run)}"
     if run.final:
-        return f"{detail}; {_GO_ON}", log_tail(rest, uuid) if run.failure else "", ""
+        return detail, log_tail(rest, uuid) if run.failure else "", _GO_ON
     waits = run.state in _WAITING_STATES and run.created is not None
     if waits and run.created is not None and (now - run.created).total_seconds() > _STUCK_SECONDS:
         return f"{detail}; {_why_stuck(run)}", "", ""
