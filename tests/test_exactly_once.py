@@ -1,0 +1,80 @@
+"""`cldc submit` killed anywhere and run again: one tagged bundle, one upload, nothing left over."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from cldc import process
+from cldc.sandbox import Account
+from tests.conftest import ROOT, Cldc
+from tests.rehearsal import Stage, assert_exactly_once, environment, python
+
+pytestmark = pytest.mark.real
+
+
+def killed(stage: Stage, account: Account, cldc: Cldc, past: Path, folder: Path, **extra: str) -> bool:
+    """Submit until the next moment that is not in ``past``; whether it was killed there."""
+    done = process.run(
+        [python(), "-m", "tests.killing", past, "submit", folder, "--yes", "--no-preflight", "-q"],
+        env=environment(cldc.home, {**stage.settings(account), **extra}),
+        cwd=ROOT,
+        timeout_seconds=300,
+        check=False,
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done
+    return done.returncode != 0
+
+
+def lose_ledger(cldc: Cldc) -> None:
+    for file in cldc.home.glob("ledger.sqlite3*"):
+        file.unlink()
+
+
+@pytest.mark.parametrize("ledger", ["kept", "lost"])
+def test_killed_at_one_moment_after_the_other_it_ends_with_one_submission(
+    stage: Stage, tmp_path: Path, ledger: str
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder, past = stage.folder(tmp_path / "mine"), tmp_path / "moments"
+    # Without the ledger it makes no difference whether a step's end was written down.
+    skipped = {} if ledger == "kept" else {"CLDC_TEST_SKIPPED": "before"}
+    kills = 0
+    while killed(stage, account, cldc, past, folder, **skipped):
+        kills += 1
+        if ledger == "lost":
+            lose_ledger(cldc)
+    moments = past.read_text(encoding="utf-8").splitlines()
+    assert kills == len(moments) >= (50 if ledger == "kept" else 25), moments
+    assert {"created worksheets", "created bundles", "progress", "after begin tag"} <= set(moments)
+    assert_exactly_once(stage, account)
+    assert cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data["again"]
+    assert cldc("quota", "--format", "json").data["left"] == stage.competition.quota.total - 1
+
+
+@pytest.mark.skipif(
+    "CLDC_KILL_CASES" not in os.environ, reason="minutes of it: set CLDC_KILL_CASES=all to kill each alone"
+)
+@pytest.mark.parametrize("ledger", ["kept", "lost"])
+def test_killed_once_at_any_moment_it_ends_with_one_submission(
+    stage: Stage, tmp_path: Path, ledger: str
+) -> None:
+    traced = tmp_path / "traced"
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    first = stage.folder(tmp_path / "mine")
+    assert not killed(stage, account, cldc, traced, first, CLDC_TEST_MOMENT="never")
+    for number, moment in enumerate(traced.read_text(encoding="utf-8").splitlines()):
+        account = stage.account()
+        cldc = stage.person(tmp_path / str(number), account)
+        folder = stage.folder(tmp_path / f"mine-{number}")
+        past = tmp_path / f"past-{number}"
+        assert killed(stage, account, cldc, past, folder, CLDC_TEST_MOMENT=moment), moment
+        if ledger == "lost":
+            lose_ledger(cldc)
+        cldc("submit", folder, "--yes", "--no-preflight")
+        assert_exactly_once(stage, account, context=moment)
