@@ -10,6 +10,7 @@ import pytest
 from cldc import competition, sample
 from cldc.competition import Competition
 from cldc.environments import ensure_tensorflow
+from cldc.files import template
 from cldc.preflight import LabelBook, Script, builtin_script, given_script, preflight, read_label_book
 from cldc.preflight.learned import Learned, Seen, place, read, save
 from cldc.validation import ValidationReport, validate
@@ -114,3 +115,32 @@ def test_a_quick_one_is_marked_and_no_submission_rests_on_it(cldc: Cldc, tmp_pat
     assert cldc("preflight", *options, "--quick", "--format", "json").data["recorded"]
     whole = cldc("preflight", *options, "--format", "json").data
     assert (whole["quick"], whole["recorded"]) == (False, False)
+
+
+@pytest.mark.real
+def test_repeated_from_other_seeds_it_shows_the_spread(
+    cldc: Cldc, tmp_path: Path, short: Competition
+) -> None:
+    profile = tmp_path / "short.toml"
+    text = template("competitions", "demo.toml").read_text().replace("--epochs 12", "--epochs 1")
+    profile.write_text(text.replace("epochs = 12", "epochs = 1"))
+    cldc = Cldc(cldc.home, {"CLDC_COMPETITION": str(profile)})
+    folder = sample.draw(tmp_path / "mine", short, images=80)
+    book = sample.draw_label_book(tmp_path / "book", short, images=20)
+    options = (folder, "--label-book", book, "--script", builtin_script(short).path)
+    told = cldc("preflight", *options, "--repeat", "2", "--format", "json").data
+    first, second = told["runs"]
+    assert [run["fingerprint"]["seed"] for run in told["runs"]] == [123, 124]
+    assert first["fingerprint"]["dataset"] == second["fingerprint"]["dataset"]
+    assert first["validation"]["loss"] != second["validation"]["loss"]
+    assert told["validation"]["lowest"] <= told["validation"]["mean"] <= told["validation"]["highest"]
+    shown = cldc("preflight", *options, "--repeat", "2").out
+    assert "2 runs" in shown
+    assert "on average" in shown
+
+
+def test_what_can_not_be_repeated_is_refused_before_anything_is_trained(cldc: Cldc, tmp_path: Path) -> None:
+    both = cldc("preflight", tmp_path, "--quick", "--repeat", "2", code=2)
+    assert "do not go together" in both.err
+    refused = cldc("preflight", tmp_path, "--repeat", "2", "--competition", SHAPES, code=4)
+    assert "does not say how its built-in script is told another seed" in refused.err

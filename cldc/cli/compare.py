@@ -40,17 +40,18 @@ def compare(app: App, a: str, b: str, page: Path | None) -> None:
     from cldc.render.comparison import comparison_blocks
 
     results = [r for r in everything(app.home) if r.fingerprint.competition == app.competition.name]
-    before, after = (_chosen(results, word) for word in (a, b))
+    before, after = (_chosen(results, word, app.competition.run.command) for word in (a, b))
     found = insight.compare(before, read(app.home, before.id), after, read(app.home, after.id))
     if page is not None:
         _write_page(app, found, page)
     app.output.show(found, comparison_blocks(found, everything=app.output.verbose))
 
 
-def _chosen(results: list[PreflightResult], word: str) -> PreflightResult:
+def _chosen(results: list[PreflightResult], word: str, command: str) -> PreflightResult:
     named = [result for result in results if result.dataset_name == word]
     if named:
-        return named[-1]
+        # The newest whole one trained as the competition trains, before one of another seed.
+        return max(named, key=lambda r: (not r.quick, r.fingerprint.command == command, r.started))
     matching = [result for result in results if result.id.startswith(word)]
     whole = [result for result in matching if result.id == word or not result.quick]
     if len(whole or matching) == 1:

@@ -9,11 +9,12 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.errors import UsageError
 
 if TYPE_CHECKING:
     from cldc.cli.work import Material
     from cldc.insight import Suggestion
-    from cldc.preflight import PreflightResult
+    from cldc.preflight import PreflightResult, Repeated
     from cldc.validation import ValidationReport
 
 
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Only what can go wrong: read every image, train one epoch. Can't be submitted.",
 )
+@click.option(
+    "--repeat",
+    type=click.IntRange(2, 50),
+    metavar="N",
+    help="Train N times, all but the first with the built-in script and other seeds, and show the spread.",
+)
 @click.option("--force", is_flag=True, help="Train again even where the same was trained before.")
 @click.option(
     "--report",
@@ -34,7 +41,9 @@ if TYPE_CHECKING:
     help="Write a page with curves, mistakes and labels that look wrong (HTML) to this file.",
 )
 @command(server=True)
-def preflight(app: App, folder: Path | None, quick: bool, force: bool, page: Path | None) -> int:
+def preflight(
+    app: App, *, folder: Path | None, quick: bool, repeat: int | None, force: bool, page: Path | None
+) -> int:
     """Train on a dataset as the competition does, and show what comes out.
 
     The organisers' own script runs in a TensorFlow of its time, on a read-only copy of the dataset, and says what
@@ -42,9 +51,14 @@ def preflight(app: App, folder: Path | None, quick: bool, force: bool, page: Pat
     it can't be reached, from what was downloaded before, and the script from cldc itself.
     """
     from cldc.cli.work import material, preflighted, validated
-    from cldc.render.preflight import preflight_blocks
+    from cldc.preflight import require_seeds
+    from cldc.render.preflight import preflight_blocks, spread_blocks
     from cldc.render.validation import blocks
 
+    if quick and repeat:
+        raise UsageError("--quick and --repeat do not go together.", action="Leave one of them out.")
+    if repeat:
+        require_seeds(app.competition)
     report = validated(app, folder)
     if not report.ok:
         if app.output.form != "json":
@@ -54,8 +68,36 @@ def preflight(app: App, folder: Path | None, quick: bool, force: bool, page: Pat
     result = preflighted(app, report, needed, force=force, quick=quick)
     if page is not None:
         _write_page(app, report, needed, result, page)
-    app.output.show(result, preflight_blocks(result))
+    if repeat:
+        told = _repeat(app, report, needed, result, times=repeat, force=force)
+        app.output.show(told, [*preflight_blocks(result), *spread_blocks(told)])
+    else:
+        app.output.show(result, preflight_blocks(result))
     return 0
+
+
+def _repeat(
+    app: App, report: ValidationReport, needed: Material, first: PreflightResult, *, times: int, force: bool
+) -> Repeated:
+    """The first run and others of other seeds, each kept as a preflight is."""
+    from cldc.preflight import builtin_script, other_seeds, preflight, repeated
+
+    script, runs = builtin_script(app.competition), [first]
+    for number, competition in enumerate(other_seeds(app.competition, first, times - 1), 2):
+        app.observer.note(f"Run {number} of {times}: the built-in script with another seed")
+        runs.append(
+            preflight(
+                report,
+                script=script,
+                label_book=needed.label_book,
+                environment=app.tensorflow(),
+                competition=competition,
+                home=app.home,
+                observer=app.observer,
+                force=force,
+            )
+        )
+    return repeated(runs)
 
 
 def _write_page(

@@ -12,6 +12,7 @@ from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe,
 from cldc.preflight.output import Epoch, Score
 from cldc.preflight.pipeline import fingerprint, preflight
 from cldc.preflight.records import everything, find
+from cldc.preflight.repeating import Repeated, Spread, other_seeds, repeated, require_seeds
 from cldc.preflight.sources import (
     RememberedLabelBook,
     RememberedScript,
@@ -32,17 +33,22 @@ __all__ = [
     "Probe",
     "RememberedLabelBook",
     "RememberedScript",
+    "Repeated",
     "Score",
     "Script",
+    "Spread",
     "builtin_script",
     "everything",
     "find",
     "fingerprint",
     "given_script",
+    "other_seeds",
     "preflight",
     "read_label_book",
     "remember_label_book",
     "remember_script",
     "remembered_label_book",
     "remembered_script",
+    "repeated",
+    "require_seeds",
 ]

@@ -110,8 +110,6 @@ def fingerprint(
     competition: Competition,
 ) -> Fingerprint:
     """What decides the numbers of this training on this machine."""
-    with storage_errors(script.path):
-        seed = _SEED.search(script.path.read_bytes())
     return Fingerprint(
         dataset=report.dataset.hash,
         label_book=label_book.hash,
@@ -125,8 +123,18 @@ def fingerprint(
         platform=f"{platform.system()} {platform.machine()}",
         device=device(environment),
         threads=threads(),
-        seed=int(seed[1]) if seed else None,
+        seed=_seed(script, competition),
     )
+
+
+def _seed(script: Script, competition: Competition) -> int | None:
+    """The seed: the command's where it gives one, else as the script sets it, where that can be read in it."""
+    option, words = competition.training.seed_option, competition.run.command.split()
+    if option in words[:-1]:
+        return int(words[words.index(option) + 1])
+    with storage_errors(script.path):
+        found = _SEED.search(script.path.read_bytes())
+    return int(found[1]) if found else None
 
 
 def threads() -> int:

@@ -9,7 +9,7 @@ from cldc.render.blocks import Block, Line, Table
 from cldc.render.validation import printable
 
 if TYPE_CHECKING:
-    from cldc.preflight import PreflightResult
+    from cldc.preflight import PreflightResult, Repeated, Spread
 
 
 def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
@@ -37,6 +37,30 @@ def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
         yield Line("Next: cldc preflight DIR")
     else:
         yield Line("Next: cldc submit DIR")
+
+
+def spread_blocks(repeated: Repeated) -> Iterator[Block]:
+    """Each run's accuracies, and how far they lie apart."""
+    rows = [
+        (
+            str(run.fingerprint.seed),
+            f"{run.validation.accuracy:.2%}",
+            f"{run.label_book.accuracy:.2%}" if run.label_book else "",
+            str(run.best_epoch),
+            run.origin,
+        )
+        for run in repeated.runs
+    ]
+    numbers = frozenset({"seed", "validation", "label book", "best epoch"})
+    headers = ("seed", "validation", "label book", "best epoch", "script")
+    yield Table(headers, rows, title=f"{len(rows)} runs", numbers=numbers)
+    for name, spread in (("validation", repeated.validation), ("label book", repeated.label_book)):
+        if spread is not None:
+            yield Line(f"{name}: {_told(spread)}")
+
+
+def _told(spread: Spread) -> str:
+    return f"{spread.lowest:.2%} to {spread.highest:.2%}, {spread.mean:.2%} on average"
 
 
 def _scores(result: PreflightResult) -> Iterator[tuple[str, str, str, str]]:
