@@ -10,6 +10,7 @@ from cldc.dataset import Dataset, Image, Listing, assemble, read_entry, survey
 from cldc.progress import SILENT, Observer
 from cldc.validation import content, images, names, structure
 from cldc.validation.check import Check
+from cldc.validation.collecting import rare_collections
 from cldc.validation.inspection import Inspection, Settle
 from cldc.validation.memory import Memory
 from cldc.validation.model import Finding, Rule, Severity, Subject, ValidationReport
@@ -62,7 +63,7 @@ def validate(
     listing = survey(folder, splits=rules.splits, extensions=rules.extensions, name=name)
     book = _label_book(label_book, competition) if label_book else {}
     key = repr((competition, listing.name, sorted(book.items()), settle is not None))
-    with Memory(cache) as memory:
+    with rare_collections(), Memory(cache) as memory:
         remembered = memory.report(listing, key)
         if remembered is not None:
             return report_again(listing, competition, remembered)
@@ -84,7 +85,7 @@ def examine(
     """What `validate` looks at, for those who go on from it; arguments and errors are the same."""
     rules = competition.dataset
     listing = survey(folder, splits=rules.splits, extensions=rules.extensions)
-    with Memory(cache) as memory:
+    with rare_collections(), Memory(cache) as memory:
         return _subject(Check(listing, memory, observer), competition, settle, {})
 
 

@@ -32,7 +32,8 @@ class Check:
         self._observer = observer
         self._fresh: set[str] = set()
         known = memory.known_files(listing)
-        self.inspections = {sha: unpack(packed) for sha, packed in memory.contents(set(known.values()))}
+        packed = memory.contents(listing) if known else {}
+        self.inspections = {sha: unpack(packed[sha]) for sha in set(known.values()) if sha in packed}
         self.images = self._read(known)
 
     def _read(self, known: dict[str, str]) -> list[Image]:
@@ -70,8 +71,9 @@ class Check:
 
     def pairs(self) -> tuple[Pair, ...]:
         """Contents that show the same drawing; only new ones are compared where the others were before."""
-        features = {sha: found.features for sha, found in self.inspections.items() if found.features}
-        self._compared = sorted(features)
+        inspections = self.inspections
+        features = {sha: seen for sha in sorted(inspections) if (seen := inspections[sha].features)}
+        self._compared = list(features)
         before = self._memory.pairs(self.listing)
         if before is not None:
             compared, plain = before
@@ -91,11 +93,12 @@ class Check:
 
     def keep(self, key: str, report: tuple[Any, ...]) -> None:
         """Remember the check and the report on it, which ``key`` and the folder as it was determine."""
+        new = self.inspections if self._memory.scattered else self._fresh
         self._memory.keep(
             self.listing,
             key=key,
             shas={image.path: image.sha256 for image in self.images if image.sha256},
-            contents=((sha, pack(self.inspections[sha])) for sha in sorted(self._fresh)),
+            contents={sha: pack(self.inspections[sha]) for sha in new},
             report=report,
             pairs=(self._compared, self._pairs),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from statistics import median
 
 from cldc.dataset import Image
 from cldc.validation.alike import PRECISION, Evidence, Pair, joined
@@ -193,7 +192,7 @@ def outsized_image(subject: Subject) -> Iterator[Hit]:
     sizes = _sizes(subject)
     if not sizes:
         return
-    usual = median(max(size) for _, size in sizes)
+    usual = sorted(max(size) for _, size in sizes)[len(sizes) // 2]
     height, width = subject.competition.dataset.image_size
     for image, size in sizes:
         if max(size) > _OUTSIZED * usual or size[0] * size[1] > MAX_PIXELS:

@@ -10,15 +10,20 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-import zlib
 from array import array
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
+
+from zlib_ng import zlib_ng
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Bit depth 8, colour type 0 and no interlacing, as IHDR says it.
+_PLAIN_GREY = b"\x08\0\0\0\0"
 # Larger pictures are not turned into pixels: a bomb would cost memory, and no drawing is that large.
 MAX_PIXELS = 4_000_000
 _SHAPE = (16, 16)
@@ -44,8 +49,8 @@ class Features:
         ink: Hash of that part: equal for the same drawing with other margins.
         blocks: That part scaled to 16 x 16 pixels, a byte each, 0 for no ink.
         shape: Which of these 256 are inkier than their mean, as bits.
-        rows: Sampled hashes of four rows of ink on end, four bytes each: shared by pictures that show a part
-            of the same drawing, pixel for pixel.
+        rows: Sampled hashes of four rows of ink on end, four bytes each, the first through more than one stroke:
+            shared by pictures that show a part of the same drawing, pixel for pixel.
     """
 
     width: int
@@ -64,11 +69,43 @@ class Features:
 
 
 def features_of(content: bytes, width: int | None, height: int | None) -> Features | None:
-    """Features of an image file; None where Pillow can't load it or it is larger than `MAX_PIXELS`."""
+    """Features of an image file; None where Pillow can't load it or it is larger than `MAX_PIXELS`.
+
+    Args:
+        content: The file, which is known to be read by TensorFlow.
+        width: Pixels, as the file's header says.
+        height: Likewise.
+    """
     if not width or not height or width * height > MAX_PIXELS:
         return None
-    image = _load(content)
+    image = _plain_png(content) or _load(content)
     return None if image is None else _features(image)
+
+
+def _plain_png(content: bytes) -> Image | None:
+    """The grey values of the commonest kind of PNG, 8 bits a pixel; None for any other, and for any doubt.
+
+    Pillow's decoder alone takes two thirds of the time that it takes behind `Image.open`.
+    """
+    if not content.startswith(_SIGNATURE) or content[24:29] != _PLAIN_GREY:
+        return None
+    from PIL import Image
+
+    width, height = struct.unpack_from(">II", content, 16)
+    if width * height > MAX_PIXELS:
+        return None
+    rows, place = [], 33
+    while len(head := content[place : place + 8]) == 8:
+        end = place + 8 + int.from_bytes(head[:4], "big")
+        if head[4:] == b"IDAT":
+            rows.append(content[place + 8 : end])
+        elif rows:
+            break
+        place = end + 4
+    try:
+        return Image.frombytes("L", (width, height), b"".join(rows), "zip", "L", 0)
+    except (ValueError, OSError):  # fewer rows than there should be, or a broken stream
+        return None
 
 
 def _load(content: bytes) -> Image | None:
@@ -108,7 +145,7 @@ def _features(image: Image) -> Features:
     cut, pixels = _without_haze(ink.crop(box))
     blocks = cut.resize(_SHAPE, Resampling.BOX).tobytes()
     mean = sum(blocks) / len(blocks)
-    digest = sha256(blocks + repr((cut.size, zlib.crc32(pixels))).encode()).hexdigest()
+    digest = sha256(blocks + repr((cut.size, zlib_ng.crc32(pixels))).encode()).hexdigest()
     above = 256 - int(mean) - 1
     return Features(
         *image.size,
@@ -153,12 +190,14 @@ def _ink(image: Image) -> Image:
 
 
 def _rows(pixels: bytes, width: int) -> bytes:
-    rows = [row for (row,) in struct.iter_unpack(f"{width}s", pixels)]
-    found = set()
-    # Sampled by how much ink is in them, so that the same rows are taken wherever they lie in two pictures.
-    for at, empty in enumerate([row.count(0) for row in rows[:-3]]):
-        if not (width - empty) & _UNSAMPLED and empty < width:
-            first, *others = [row.strip(b"\0") for row in rows[at : at + 4]]
-            if len(first) >= _MIN_ROW_PIXELS:
-                found.add(zlib.crc32(b"|".join((first, *others))))
+    rows = [*chain.from_iterable(struct.iter_unpack(f"{width}s", pixels))]
+    ink = [*map(bytes.strip, rows, repeat(b"\0"))]
+    lengths = [*map(len, ink)][:-3]
+    # Sampled by how wide their ink is, so that the same rows are taken wherever they lie in two pictures. Rows
+    # through a single stroke are alike in too many drawings: every bar has some of another's widths.
+    found = {
+        zlib_ng.crc32(b"|".join(ink[at : at + 4]))
+        for at, length in enumerate(lengths)
+        if not length & _UNSAMPLED and length >= _MIN_ROW_PIXELS and b"\0" in ink[at]
+    }
     return array("I", sorted(found)[:_MAX_ROWS]).tobytes()

@@ -1,8 +1,11 @@
 """What earlier checks found, so that a second one reads only what changed.
 
 A file is taken for unchanged where size, both times and inode are what they were, as git's index does; what a
-content shows is remembered by its SHA-256, for all datasets. All of it can be lost without harm: whatever
-goes wrong here makes a check slower and nothing else.
+content shows is remembered by its SHA-256. All of it can be lost without harm: whatever goes wrong here makes
+a check slower and nothing else.
+
+Contents lie in packs, the first of which holds all that the first check read: one row for each content would take
+ten times as long to write and to read. A later check adds a small pack of what is new.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import marshal
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +31,9 @@ if TYPE_CHECKING:
 _RACY_NS = 2_000_000_000
 _KEPT_SECONDS = 90 * 86_400
 _OTHERS_KEPT_SECONDS = 86_400
-_BATCH = 500
+_MOST_PACKS = 24
 _TABLES = """
-create table if not exists contents(sha text primary key, packed blob) without rowid;
+create table if not exists packs(root blob, number integer, packed blob, primary key(root, number)) without rowid;
 create table if not exists checks(root blob primary key, used real, listing text, files blob, report blob, pairs blob)
     without rowid;
 """
@@ -43,6 +46,7 @@ class Memory:
         self._folder = folder
         self._base: sqlite3.Connection | None = None
         self._began = time.time_ns()
+        self._packs = 0
 
     def __enter__(self) -> Memory:
         if self._folder is not None:
@@ -106,21 +110,24 @@ class Memory:
         row = self._row("select pairs from checks where root = ?", _root(listing))
         return _loaded(row[0]) if row else None
 
-    def contents(self, wanted: Iterable[str]) -> Iterator[tuple[str, Any]]:
-        """What is remembered of these contents."""
+    def contents(self, listing: Listing) -> dict[str, Any]:
+        """What is remembered of this folder's contents, by SHA-256."""
         import sqlite3
 
+        found: dict[str, Any] = {}
         if self._base is None:
-            return
-        shas = list(wanted)
+            return found
         with contextlib.suppress(sqlite3.Error):
-            for at in range(0, len(shas), _BATCH):
-                part = shas[at : at + _BATCH]
-                marks = ",".join("?" * len(part))
-                query = f"select sha, packed from contents where sha in ({marks})"  # noqa: S608 - only marks
-                for sha, packed in self._base.execute(query, part):
-                    if (found := _loaded(packed)) is not None:
-                        yield sha, found
+            query = "select packed from packs where root = ? order by number"
+            for (packed,) in self._base.execute(query, (_root(listing),)):
+                found.update(_loaded(packed) or {})
+                self._packs += 1
+        return found
+
+    @property
+    def scattered(self) -> bool:
+        """Whether the contents lie in so many packs that they should all be kept anew, in one."""
+        return not 0 < self._packs < _MOST_PACKS
 
     def keep(
         self,
@@ -128,7 +135,7 @@ class Memory:
         *,
         key: str,
         shas: Mapping[str, str],
-        contents: Iterable[tuple[str, Any]],
+        contents: Mapping[str, Any],
         report: Any,
         pairs: Any,
     ) -> None:
@@ -138,7 +145,7 @@ class Memory:
             listing: The folder as it was walked.
             key: What else the report depends on.
             shas: For each path that could be read, its content's SHA-256.
-            contents: What contents show that was not known before, by SHA-256.
+            contents: What contents show, by SHA-256: of all if they were `scattered`, else of the new ones.
             report: Plain values that the report can be made of again.
             pairs: Plain values likewise.
         """
@@ -153,12 +160,19 @@ class Memory:
             if entry.path in shas
         }
         whole = _print(listing, key) if len(calm) == len(listing.entries) else ""
-        rows = ((sha, marshal.dumps(packed)) for sha, packed in contents)
         check = (_root(listing), time.time(), whole, *map(marshal.dumps, (files, report, pairs)))
         with contextlib.suppress(sqlite3.Error):
             self._base.execute("begin immediate")
             self._base.execute("delete from checks where used < ?", (time.time() - _KEPT_SECONDS,))
-            self._base.executemany("insert or replace into contents values (?, ?)", rows)
+            self._base.execute(
+                "delete from packs where root not in (select root from checks) or (? and root = ?)",
+                (self.scattered, _root(listing)),
+            )
+            if contents:
+                self._base.execute(
+                    "insert into packs select ?1, ifnull(max(number), 0) + 1, ?2 from packs where root = ?1",
+                    (_root(listing), marshal.dumps(dict(contents))),
+                )
             self._base.execute("insert or replace into checks values (?, ?, ?, ?, ?, ?)", check)
             self._base.execute("commit")
 

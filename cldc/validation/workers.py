@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import multiprocessing
 import os
@@ -11,6 +12,7 @@ from typing import Any
 
 from cldc.dataset import Entry, Image
 from cldc.progress import Observer
+from cldc.validation.collecting import rare_collections
 from cldc.validation.inspection import Inspection, inspect_entry, pack, unpack
 
 # A second process costs a fifth of a second and 40 MB; a third would not fit into what we promise to use.
@@ -119,7 +121,7 @@ def _plain(entry: Entry) -> tuple[Any, ...]:
 
 def _work(pipe: Connection, root: str) -> None:
     """Runs in the other process until the pipe is closed."""
-    try:
+    with rare_collections(), contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             results = []
             for split, label, path, link, trouble in marshal.loads(pipe.recv_bytes()):  # noqa: S302
@@ -128,5 +130,3 @@ def _work(pipe: Connection, root: str) -> None:
                 image, found = inspect_entry(root, entry)
                 results.append((image.size, image.sha256, image.trouble, found and pack(found)))
             pipe.send_bytes(marshal.dumps(results))
-    except (EOFError, OSError, KeyboardInterrupt):
-        return
