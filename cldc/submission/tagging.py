@@ -102,10 +102,12 @@ def _twin(work: Work) -> Bundle | None:
 
 def _one_of_twins(work: Work, name: str) -> str:
     """Of this submission's tagged bundles the oldest keeps its tag: everyone who looks chooses the same."""
-    first, *others = sorted((b for b in own(work, "make", work.plan.name) if name in b.tags), key=age)
-    for other in others:
+    found = sorted((b for b in own(work, "make", work.plan.name) if name in b.tags), key=age)
+    if not found:
+        raise _unheard(f"was told the tag {name} and does not show it")
+    for other in found[1:]:
         work.codalab.untag(other.uuid, name)
-    return first.uuid
+    return found[0].uuid
 
 
 def _still_allowed(work: Work, bundle: Bundle) -> None:
