@@ -33,6 +33,7 @@ from .daemon import start
 from .rest import Rest, RestError
 
 _POLL_SECONDS = 1.0
+_GATHER_SECONDS = 10.0  # a pass reads everything; what ends together is read together
 _FINAL = ("ready", "failed", "killed")
 _OUT_OF_TIME = 3
 
@@ -121,17 +122,23 @@ def _rows(leaderboard: str) -> list[dict[str, Any]]:
 
 
 def _wait(rest: Rest, rows: list[dict[str, Any]], end: float) -> bool:
-    """Until one more evaluation has ended; False if the time is up before. Tells what each is at meanwhile."""
+    """Until evaluations have ended, all of them or what has by ten seconds; False if the time is up before.
+
+    Tells what each is at meanwhile.
+    """
     waiting = [row for row in rows if not row["final"]]
+    most, enough = len(waiting), time.monotonic() + _GATHER_SECONDS
     told: dict[str, Any] = {}
     while time.monotonic() < end:
-        for row in waiting:
+        for row in list(waiting):
             now = _at(rest, row)
             if told.get(row["uuid"]) != now:
                 told[row["uuid"]] = now
                 _tell(event="at", name=row["name"], **now)
             if now["stage"] == "evaluated":
-                return True
+                waiting.remove(row)
+        if not waiting or (len(waiting) < most and time.monotonic() > enough):
+            return True
         time.sleep(_POLL_SECONDS)
     return False
 
