@@ -10,7 +10,7 @@ import pytest
 
 from cldc.files import hash_bytes
 from cldc.validation.decoding import Format, Readable
-from cldc.validation.settling import settle
+from cldc.validation.settling import settle, settled
 from tests.folders import png
 
 _STAND_IN = """
@@ -90,7 +90,11 @@ def test_a_crash_is_a_no_and_the_rest_goes_on(tmp_path: Path, tensorflow: StandI
 
 def test_answers_are_remembered(tmp_path: Path, tensorflow: StandIn) -> None:
     asked = files(tmp_path, png(), b"crash", b"no image")
-    first = settle(asked, tensorflow, tmp_path / "home")
+    home = tmp_path / "home"
+    assert settled(asked, tensorflow.version, home) is None
+    first = settle(asked, tensorflow, home)
+    assert settled(asked, tensorflow.version, home) == first
+    assert settled(asked, "0.1", home) is None
     assert settle(asked, tensorflow, tmp_path / "home") == first
     assert len(tensorflow.asked) == 3
     assert (tmp_path / "home" / "tensorflow-verdicts.sqlite3").stat().st_mode & 0o077 == 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image as Picture
 
 from cldc import competition
 from cldc.competition import Competition
@@ -27,10 +28,11 @@ from cldc.validation import (
     Severity,
     Subject,
     ValidationReport,
+    examine,
     report_on,
     validate,
 )
-from cldc.validation.decoding import Readable, Verdict
+from cldc.validation.decoding import Readable, Remark, Verdict
 from tests.folders import CLASSES, make_dataset, png
 
 COMPETITION = competition.load()
@@ -264,7 +266,8 @@ def test_a_dataset_named_as_the_label_book_is_refused(tmp_path: Path) -> None:
 
 
 def test_unsure_images_are_settled_all_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    unsure = Verdict(Readable.UNSURE, None, reason="Only TensorFlow can tell.")
+    remarks = (Remark.TRAILING_BYTES,)
+    unsure = Verdict(Readable.UNSURE, None, reason="Only TensorFlow can tell.", remarks=remarks)
     monkeypatch.setattr("cldc.validation.inspection.judge", lambda content: unsure)
     assert len(found(folder, "image-unsure")) == 30
     asked = []
@@ -278,6 +281,27 @@ def test_unsure_images_are_settled_all_at_once(folder: Path, monkeypatch: pytest
     report = validate(folder, COMPETITION, settle=settle)
     assert len(asked) == 1
     assert {finding.rule for finding in report.of(Severity.ERROR)} == {"image-undecodable"}
+    subject = examine(folder, COMPETITION, settle=settle)
+    assert {found.verdict.remarks for found in subject.inspections.values()} == {remarks}
+
+
+@pytest.mark.parametrize(
+    ("mode", "ink", "more", "dropped"),
+    [
+        ("RGBA", (1, 2, 3, 255), {}, False),
+        ("RGBA", (1, 2, 3, 254), {}, True),
+        ("LA", (1, 0), {}, True),
+        ("P", 0, {"transparency": 0}, True),
+        ("P", 0, {"transparency": 3}, False),
+        ("L", 5, {"transparency": 5}, True),
+        ("L", 5, {"transparency": 6}, False),
+    ],
+)
+def test_transparency_is_told_only_where_something_is_transparent(
+    folder: Path, mode: str, ink: object, more: dict[str, int], dropped: bool
+) -> None:
+    Picture.new(mode, (40, 40), ink).save(folder / "val" / "x" / "0.png", **more)  # type: ignore[arg-type]
+    assert bool(found(folder, "image-seen-differently")) == dropped
 
 
 def test_a_check_that_fails_is_a_finding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,10 @@ class Check:
         }
         for sha, verdict in settle(files).items():
             self._fresh.add(sha)
-            self.inspections[sha] = Inspection(verdict, self.inspections[sha].features)
+            before = self.inspections[sha]
+            # TensorFlow tells nothing of how the picture differs from what people see.
+            told = replace(verdict, remarks=before.verdict.remarks or verdict.remarks)
+            self.inspections[sha] = Inspection(told, before.features)
 
     def pairs(self) -> tuple[Pair, ...]:
         """Contents that show the same drawing; only new ones are compared where the others were before."""

@@ -76,10 +76,34 @@ def features_of(content: bytes, width: int | None, height: int | None) -> Featur
         width: Pixels, as the file's header says.
         height: Likewise.
     """
+    picture = picture_of(content, width, height)
+    return None if picture is None else features_of_picture(picture)
+
+
+def picture_of(content: bytes, width: int | None, height: int | None) -> Image | None:
+    """The loaded picture that `features_of` looks at; arguments and None as there."""
     if not width or not height or width * height > MAX_PIXELS:
         return None
-    image = _plain_png(content) or _load(content)
-    return None if image is None else _features(image)
+    return _plain_png(content) or _load(content)
+
+
+def features_of_picture(picture: Image) -> Features | None:
+    """Features of a loaded picture; None where Pillow can't turn it into greys."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _features(_grey(picture))
+    except Exception:  # as in _load
+        return None
+
+
+def is_opaque(picture: Image) -> bool:
+    """Whether no pixel of it lets anything through."""
+    if picture.mode not in ("RGBA", "LA"):
+        if "transparency" not in picture.info:
+            return True
+        picture = picture.convert("RGBA")
+    return picture.getchannel("A").getextrema() == (255, 255)
 
 
 def _plain_png(content: bytes) -> Image | None:
@@ -101,6 +125,8 @@ def _plain_png(content: bytes) -> Image | None:
             rows.append(content[place + 8 : end])
         elif rows:
             break
+        elif head[4:] == b"tRNS":
+            return None
         place = end + 4
     try:
         return Image.frombytes("L", (width, height), b"".join(rows), "zip", "L", 0)
@@ -109,7 +135,6 @@ def _plain_png(content: bytes) -> Image | None:
 
 
 def _load(content: bytes) -> Image | None:
-    """The picture as grey values, without its transparency, as TensorFlow would take it."""
     from PIL import Image
 
     try:
@@ -119,12 +144,13 @@ def _load(content: bytes) -> Image | None:
             if image.size[0] * image.size[1] > MAX_PIXELS:
                 return None
             image.load()
-            return _grey(image)
+            return image
     except Exception:  # Pillow raises all sorts of things on odd files; then there are no features
         return None
 
 
 def _grey(image: Image) -> Image:
+    """The picture as grey values, without its transparency, as TensorFlow would take it."""
     from PIL import Image
 
     if image.mode == "L":

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cldc.dataset import Entry, Image, read_entry
 from cldc.validation.decoding import Format, Readable, Remark, Verdict, judge
-from cldc.validation.features import Features, features_of
+from cldc.validation.features import Features, features_of_picture, is_opaque, picture_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 # Asks the real TensorFlow about contents; for each SHA-256 the path of a file with it.
 Settle = Callable[[Mapping[str, Path]], Mapping[str, Verdict]]
@@ -47,7 +50,17 @@ def inspect_content(content: bytes) -> Inspection:
         return Inspection(Verdict(Readable.UNSURE, None, reason=f"checking it failed ({error!r})"))
     if verdict.readable == Readable.NO:
         return Inspection(verdict)
-    return Inspection(verdict, features_of(content, verdict.width, verdict.height))
+    picture = picture_of(content, verdict.width, verdict.height)
+    if picture is None:
+        return Inspection(verdict)
+    return Inspection(_seen(verdict, picture), features_of_picture(picture))
+
+
+def _seen(verdict: Verdict, picture: Picture) -> Verdict:
+    """The verdict without the remark on transparency where the file could have some and has none."""
+    if Remark.ALPHA_DROPPED not in verdict.remarks or not is_opaque(picture):
+        return verdict
+    return replace(verdict, remarks=tuple(r for r in verdict.remarks if r != Remark.ALPHA_DROPPED))
 
 
 def pack(inspection: Inspection) -> tuple[Any, ...]:

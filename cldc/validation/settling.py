@@ -58,6 +58,24 @@ def settle(files: Mapping[str, Path], tensorflow: TensorFlow, home: Path) -> dic
     return verdicts
 
 
+def settled(files: Mapping[str, Path], version: str, home: Path) -> dict[str, Verdict] | None:
+    """What `settle` would say, where that TensorFlow has told all of it before; None where one must be asked.
+
+    Raises:
+        StorageError: The answers in `home` can't be read.
+    """
+    if not (home / FILE).is_file():
+        return None
+    verdicts = {}
+    with _memory(home) as memory:
+        for sha256, path in files.items():
+            answer = _recall(memory, sha256, version)
+            if answer is None:
+                return None
+            verdicts[sha256] = _verdict(answer, sha256, path)
+    return verdicts
+
+
 def _verdict(answer: Answer, sha256: str, path: Path) -> Verdict:
     if answer.readable is None or answer.sha256 not in {sha256, ""}:
         reason = answer.error or "the file has changed while it was being checked"
