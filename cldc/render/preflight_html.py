@@ -200,7 +200,7 @@ def _suggestions(insight: Insight) -> Iterator[str]:
         return
     yield (
         '<p class="soft">The worst first, found with confident learning: images of the same shape mostly have another '
-        "label. Look at each; about one in three is right as it is.</p>"
+        "label. Look at each: where one label in twenty was wrong, a third of a hundred suggestions were right as they were.</p>"
     )
     yield from _cases(
         (
