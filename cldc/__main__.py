@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -44,14 +43,17 @@ def run(arguments: Sequence[str]) -> int:
     import click
 
     from cldc.cli import cli
-    from cldc.cli.output import show_error, show_usage_error
 
     try:
         outcome = cli.main(list(arguments), prog_name="cldc", standalone_mode=False)
         sys.stdout.flush()
     except CldcError as error:
+        from cldc.cli.output import show_error
+
         return show_error(error, arguments)
     except click.ClickException as error:
+        from cldc.cli.output import show_usage_error
+
         return show_usage_error(error, arguments)
     except (KeyboardInterrupt, click.Abort, Terminated):
         return _stopped()
@@ -88,6 +90,7 @@ def _say(text: str) -> None:
 def _bug(error: Exception) -> int:
     """Write the traceback, without values of variables, to a log and say where it is."""
     import platform
+    import traceback
     from datetime import UTC, datetime
 
     from cldc import __version__
