@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import io
+import itertools
 import os
 import pty
 import select
@@ -227,13 +228,18 @@ def screen(command: Sequence[str], columns: int) -> Iterator[Text]:
     os.close(outer)
     last = max((number for number, line in enumerate(display.display) if line.strip()), default=-1)
     for number in range(last + 1):
-        row = display.buffer[number]
+        row = [display.buffer[number][column] for column in range(columns)]
         text = Text()
-        for column in range(columns):
-            cell = row[column]
-            text.append(cell.data, style(cell))
+        for look, cells in itertools.groupby(row, key=style):
+            text.append("".join(cell.data for cell in cells), look)
         text.rstrip()
-        yield text
+        yield without_home(text)
+
+
+def without_home(text: Text) -> Text:
+    """The folder of the pictures is nobody's business."""
+    start = text.plain.find(str(HOME))
+    return text if start < 0 else text[:start] + Text("~") + text[start + len(str(HOME)) :]
 
 
 def style(cell: pyte.screens.Char) -> Style:
