@@ -82,6 +82,25 @@ def test_pairs_found_one_by_one_are_those_found_at_once(folder: Path, reads: lis
     ]
 
 
+def test_a_drawing_of_the_label_book_is_known_however_it_was_cut(folder: Path, reads: list[str]) -> None:
+    book = folder.parent / "book"
+    for name, margin in (("a", 3), ("b", 5)):
+        (book / "i").mkdir(parents=True, exist_ok=True)
+        (book / "i" / f"{name}.png").write_bytes(padded(drawn(), margin))
+    (folder / "train" / "i" / "a.png").write_bytes(padded(drawn(), 9))
+    for _ in range(2):
+        report = validate(folder, COMPETITION, label_book=book, cache=folder.parent / "cache")
+        assert [f.paths for f in report.findings if f.rule == "in-label-book"] == [("train/i/a.png",)]
+    (folder / "train" / "ii" / "b.png").write_bytes(padded(drawn(), 11))
+    report = validate(folder, COMPETITION, label_book=book, cache=folder.parent / "cache")
+    assert report == validate(folder, COMPETITION, label_book=book)
+    assert [f.paths[0] for f in report.findings if f.rule == "in-label-book"] == [
+        "train/i/a.png",
+        "train/ii/b.png",
+    ]
+    assert "drawing-two-labels" in {finding.rule for finding in report.findings}
+
+
 def drawn() -> list[bytes]:
     """Rows of a drawing, no two of them alike."""
     return [bytes(0 if (x * y + x // 3) % 7 < 2 else 255 for x in range(30)) for y in range(5, 40)]

@@ -9,7 +9,8 @@ from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, Listing, assemble, read_entry, survey
 from cldc.progress import SILENT, Observer
 from cldc.validation import content, images, names, structure
-from cldc.validation.check import Check
+from cldc.validation.alike import joined
+from cldc.validation.check import Book, Check
 from cldc.validation.collecting import rare_collections
 from cldc.validation.inspection import Inspection, Settle
 from cldc.validation.memory import Memory
@@ -62,7 +63,8 @@ def validate(
     rules = competition.dataset
     listing = survey(folder, splits=rules.splits, extensions=rules.extensions, name=name)
     book = _label_book(label_book, competition) if label_book else {}
-    key = repr((competition, listing.name, sorted(book.items()), settle is not None))
+    paths = {sha: tuple(entry.path for _, entry in found) for sha, found in book.items()}
+    key = repr((competition, listing.name, sorted(paths.items()), settle is not None))
     with rare_collections(), Memory(cache) as memory:
         remembered = memory.report(listing, key)
         if remembered is not None:
@@ -89,29 +91,32 @@ def examine(
         return _subject(Check(listing, memory, observer), competition, settle, {})
 
 
-def _subject(
-    check: Check, competition: Competition, settle: Settle | None, book: dict[str, tuple[str, ...]]
-) -> Subject:
+def _subject(check: Check, competition: Competition, settle: Settle | None, book: Book) -> Subject:
     if settle is not None:
         check.settle(settle)
+    check.look_at(book)
+    pairs, known = check.pairs(), check.inspections
     return Subject(
         dataset=assemble(check.listing, check.images),
         competition=competition,
-        inspections=check.inspections,
-        label_book=book,
-        pairs=check.pairs(),
+        inspections=known,
+        label_book={sha: tuple(entry.path for _, entry in found) for sha, found in book.items()},
+        pairs=tuple(pair for pair in pairs if pair.first in known and pair.second in known),
+        book_groups=tuple(group for group in joined(pairs) if not book.keys().isdisjoint(group[0]))
+        if book
+        else (),
     )
 
 
-def _label_book(folder: Path, competition: Competition) -> dict[str, tuple[str, ...]]:
-    """Paths in the label book by their contents' SHA-256."""
+def _label_book(folder: Path, competition: Competition) -> Book:
+    """The label book's files by their contents' SHA-256."""
     root = folder.absolute()
     listing = survey(root.parent, splits=(root.name,), extensions=competition.dataset.extensions)
-    known: dict[str, tuple[str, ...]] = {}
+    known: Book = {}
     for entry in listing.entries:
         image = read_entry(listing.root, entry, keep=False).image
         if image.sha256:
-            known[image.sha256] = (*known.get(image.sha256, ()), image.path)
+            known.setdefault(image.sha256, []).append((listing.root, entry))
     return known
 
 

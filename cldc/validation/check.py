@@ -6,14 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cldc.dataset import Image, Listing
+from cldc.dataset import Entry, Image, Listing
 from cldc.progress import Observer
 from cldc.validation.alike import Evidence, Pair, same_drawings, same_drawings_as
 from cldc.validation.decoding import Readable
-from cldc.validation.inspection import Inspection, Settle, pack, unpack
+from cldc.validation.inspection import Inspection, Settle, inspect_entry, pack, unpack
 from cldc.validation.memory import Memory
 from cldc.validation.words import number
 
+# A label book: for each content's SHA-256 the root and the entries of files that have it.
+Book = dict[str, list[tuple[Path, Entry]]]
 # So many new contents are compared one by one with all others sooner than all with each other.
 _FEW = 12
 
@@ -33,8 +35,11 @@ class Check:
         self._observer = observer
         self._fresh: set[str] = set()
         known = memory.known_files(listing)
-        packed = memory.contents(listing) if known else {}
-        self.inspections = {sha: unpack(packed[sha]) for sha in set(known.values()) if sha in packed}
+        self._known = memory.contents(listing) if known else {}
+        self._book: dict[str, Inspection] = {}
+        self.inspections = {
+            sha: unpack(self._known[sha]) for sha in set(known.values()) if sha in self._known
+        }
         self.images = self._read(known)
 
     def _read(self, known: dict[str, str]) -> list[Image]:
@@ -73,10 +78,27 @@ class Check:
             told = replace(verdict, remarks=before.verdict.remarks or verdict.remarks)
             self.inspections[sha] = Inspection(told, before.features)
 
+    def look_at(self, book: Book) -> None:
+        """Take the drawings of a label book into the comparison."""
+        for sha, ((root, entry), *_) in book.items():
+            if sha in self.inspections:
+                continue
+            if sha in self._known:
+                self._book[sha] = unpack(self._known[sha])
+                continue
+            image, seen = inspect_entry(str(root), entry)
+            if seen is not None and image.sha256 == sha:
+                self._fresh.add(sha)
+                self._book[sha] = seen
+
     def pairs(self) -> tuple[Pair, ...]:
-        """Contents that show the same drawing; only new ones are compared where the others were before."""
-        inspections = self.inspections
-        features = {sha: seen for sha in sorted(inspections) if (seen := inspections[sha].features)}
+        """Contents, the label book's too, that show the same drawing; only new ones are compared where the others were before."""
+        features = {
+            sha: seen
+            for contents in (self.inspections, self._book)
+            for sha in sorted(contents)
+            if (seen := contents[sha].features)
+        }
         self._compared = list(features)
         before = self._memory.pairs(self.listing)
         if before is not None:
@@ -97,12 +119,13 @@ class Check:
 
     def keep(self, key: str, report: tuple[Any, ...]) -> None:
         """Remember the check and the report on it, which ``key`` and the folder as it was determine."""
-        new = self.inspections if self._memory.scattered else self._fresh
+        every = {**self._book, **self.inspections}
+        new = every if self._memory.scattered else self._fresh
         self._memory.keep(
             self.listing,
             key=key,
             shas={image.path: image.sha256 for image in self.images if image.sha256},
-            contents={sha: pack(self.inspections[sha]) for sha in new},
+            contents={sha: pack(every[sha]) for sha in new},
             report=report,
             pairs=(self._compared, self._pairs),
         )

@@ -84,7 +84,12 @@ def identical_in_class(subject: Subject) -> Iterator[Hit]:
     source=_DATA,
 )
 def in_label_book(subject: Subject) -> Iterator[Hit]:
-    """Files whose content is in the label book."""
+    """Files whose content, or whose drawing, is in the label book."""
+    drawn = {
+        sha: (next(subject.label_book[other][0] for other in contents if other in subject.label_book), links)
+        for contents, links in subject.book_groups
+        for sha in contents
+    }
     for image in subject.dataset.images:
         if image.sha256 and image.sha256 in subject.label_book:
             known = subject.label_book[image.sha256]
@@ -92,6 +97,14 @@ def in_label_book(subject: Subject) -> Iterator[Hit]:
                 message=f"{image.path} is in the label book, as {known[0]}.",
                 consequence="The accuracy on the label book comes out better than it is.",
                 remedy="Remove it from the dataset.",
+                paths=(image.path,),
+            )
+        elif image.sha256 in drawn:
+            path, links = drawn[image.sha256]
+            yield Hit(
+                message=f"{image.path} shows the same drawing as {path} in the label book: {_because(links)}.",
+                consequence="The accuracy on the label book comes out better than it is.",
+                remedy="Look at them, and remove it from the dataset.",
                 paths=(image.path,),
             )
 

@@ -71,6 +71,7 @@ class Subject:
         inspections: For each image's SHA-256, what its content shows; unreadable files have none.
         label_book: For each SHA-256 in the label book, the paths there; empty where none was given.
         pairs: Contents that show the same drawing.
+        book_groups: Contents that show the same drawing as one of the label book's, with the pairs that join them.
     """
 
     dataset: Dataset
@@ -78,6 +79,7 @@ class Subject:
     inspections: Mapping[str, Inspection]
     label_book: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pairs: tuple[Pair, ...] = ()
+    book_groups: tuple[tuple[list[str], list[Pair]], ...] = ()
 
     @cached_property
     def by_content(self) -> dict[str, list[Image]]:
