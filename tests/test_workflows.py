@@ -158,12 +158,14 @@ def test_a_tag_submits_once_however_often_its_job_runs(
     assert told["quota-left"] == "1"
     assert 0 <= float(told["validation-accuracy"]) <= 1
     assert 0 <= float(told["label-book-accuracy"]) <= 1
+    assert int(told["label-suggestions"]) >= 0
     assert len(told["dataset-hash"]) == 64
     assert "first \\(Some Lab\\)" in first.summary or "first (Some Lab)" in first.summary
     assert told["bundle"] in first.summary
     report = json.loads((first.artifacts / "cldc-reports" / "validation.json").read_text(encoding="utf-8"))
     assert report["dataset"]["hash"] == told["dataset-hash"]
-    assert (first.artifacts / "cldc-reports" / "validation.html").is_file()
+    for page in ("validation.html", "preflight.html"):
+        assert (first.artifacts / "cldc-reports" / page).is_file()
 
     # Another machine that knows nothing of the first; the tag alone says what was meant.
     again = run("submission-first", again=True)

@@ -128,3 +128,8 @@ def _write_page(
     text = to_html(Insight(result, learned, found, why, drawn))
     replace_atomically(page, text, mode=0o644)
     app.observer.note(f"The page with pictures is {page}.")
+    if app.output.form == "github":
+        from cldc.render.blocks import Line
+
+        line = Line(f"{len(found)} labels look wrong; the report on the preflight shows them.")
+        app.output.add_to_job({"label-suggestions": len(found)}, [line])
