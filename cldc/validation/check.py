@@ -125,7 +125,7 @@ class Check:
             self.listing,
             key=key,
             shas={image.path: image.sha256 for image in self.images if image.sha256},
-            contents={sha: pack(every[sha]) for sha in new},
+            contents=((sha, pack(every[sha])) for sha in new),
             report=report,
             pairs=(self._compared, self._pairs),
         )

@@ -4,8 +4,8 @@ A file is taken for unchanged where size, both times and inode are what they wer
 content shows is remembered by its SHA-256. All of it can be lost without harm: whatever goes wrong here makes
 a check slower and nothing else.
 
-Contents lie in packs, the first of which holds all that the first check read: one row for each content would take
-ten times as long to write and to read. A later check adds a small pack of what is new.
+Contents lie in packs of a thousand: one row for each would take ten times as long to write and to read. A later
+check adds a small pack of what is new.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import marshal
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 _RACY_NS = 2_000_000_000
 _KEPT_SECONDS = 90 * 86_400
 _OTHERS_KEPT_SECONDS = 86_400
-_MOST_PACKS = 24
+_MOST_PACKS = 40
+_PACK = 1_000
 _TABLES = """
 create table if not exists packs(root blob, number integer, packed blob, primary key(root, number)) without rowid;
 create table if not exists checks(root blob primary key, used real, listing text, files blob, report blob, pairs blob)
@@ -47,6 +49,7 @@ class Memory:
         self._base: sqlite3.Connection | None = None
         self._began = time.time_ns()
         self._packs = 0
+        self._last = 0
 
     def __enter__(self) -> Memory:
         if self._folder is not None:
@@ -118,10 +121,11 @@ class Memory:
         if self._base is None:
             return found
         with contextlib.suppress(sqlite3.Error):
-            query = "select packed from packs where root = ? order by number"
-            for (packed,) in self._base.execute(query, (_root(listing),)):
+            query = "select number, packed from packs where root = ? order by number"
+            for number, packed in self._base.execute(query, (_root(listing),)):
                 found.update(_loaded(packed) or {})
                 self._packs += 1
+                self._last = number
         return found
 
     @property
@@ -135,7 +139,7 @@ class Memory:
         *,
         key: str,
         shas: Mapping[str, str],
-        contents: Mapping[str, Any],
+        contents: Iterable[tuple[str, Any]],
         report: Any,
         pairs: Any,
     ) -> None:
@@ -168,10 +172,9 @@ class Memory:
                 "delete from packs where root not in (select root from checks) or (? and root = ?)",
                 (self.scattered, _root(listing)),
             )
-            if contents:
+            for number, pack in enumerate(_packs(contents), 0 if self.scattered else self._last + 1):
                 self._base.execute(
-                    "insert into packs select ?1, ifnull(max(number), 0) + 1, ?2 from packs where root = ?1",
-                    (_root(listing), marshal.dumps(dict(contents))),
+                    "insert into packs values (?, ?, ?)", (_root(listing), number, marshal.dumps(pack))
                 )
             self._base.execute("insert or replace into checks values (?, ?, ?, ?, ?, ?)", check)
             self._base.execute("commit")
@@ -196,6 +199,13 @@ def _forget_others(path: Path) -> None:
         with contextlib.suppress(OSError):
             if other.stat().st_mtime < time.time() - _OTHERS_KEPT_SECONDS:
                 other.unlink()
+
+
+def _packs(contents: Iterable[tuple[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The contents in parts, each a fraction of the memory that all would take."""
+    waiting = iter(contents)
+    while pack := dict(islice(waiting, _PACK)):
+        yield pack
 
 
 def _loaded(packed: bytes) -> Any:
