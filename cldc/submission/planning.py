@@ -72,9 +72,8 @@ def plan(
     if WITHDRAW in done:
         done -= {TAG, WITHDRAW}
     quota = standing(competition, rest, ledger, account, now=now)
-    # Killed between the tag and its record, it has its place already, and replaces nobody.
-    own = known["predictions"].result["uuid"] if "predictions" in done else ""
-    spent = TAG in done or any(bundle.uuid == own for bundle in tagged(competition, rest, account))
+    # Killed between the tag and its record, or tagged from another machine, it has its place and replaces nobody.
+    spent = TAG in done or _carries_tag(competition, rest, account, name, identity)
     scored, waiting = _replaced(competition, rest, account, name, board)
     text = ""
 
@@ -128,6 +127,15 @@ def plan(
         supersedes=tuple(bundle.uuid for bundle in waiting),
         scored=tuple(bundle.uuid for bundle in scored),
     )
+
+
+def _carries_tag(competition: Competition, rest: Rest, account: str, name: str, identity: str) -> bool:
+    """Whether a bundle on this very submission's worksheet carries the tag, whichever machine set it."""
+    named = [bundle.uuid for bundle in tagged(competition, rest, account) if bundle.name == name]
+    if not named:
+        return False
+    sheets = {sheet.uuid for sheet in rest.own_worksheets(worksheet_name(account, name, identity))}
+    return any(sheets.intersection(rest.bundle(uuid, worksheets=True).worksheets) for uuid in named)
 
 
 def _check(subject: str, look: Callable[[], str]) -> Check:
