@@ -58,6 +58,10 @@ def test_a_mistyped_command_or_option_gets_a_suggestion(bare_cldc: Cldc) -> None
     assert "--competition" in bare_cldc("validate", "--competiton", "x", code=2).err
 
 
+def test_what_is_not_there_can_not_be_removed(bare_cldc: Cldc) -> None:
+    assert "There is no environment nothing" in bare_cldc("env", "remove", "nothing", code=2).err
+
+
 def test_an_expected_error_is_one_message_and_the_next_action(bare_cldc: Cldc) -> None:
     outcome = bare_cldc("validate", "nowhere", code=3)
     assert outcome.out == ""

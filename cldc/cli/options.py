@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -62,9 +63,12 @@ def command(
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        # What the command itself takes is its own, also where a setting has the same name.
+        settings = _SETTINGS - inspect.signature(function).parameters.keys()
+
         @functools.wraps(function)
         def wrapper(*, form: str, quiet: bool, verbose: bool, no_input: bool, **given: Any) -> Any:
-            flags = {name: given.pop(name) for name in _SETTINGS & given.keys()}
+            flags = {name: given.pop(name) for name in settings & given.keys()}
             output = Output(form=form, quiet=quiet, verbose=verbose)
             app = App(flags=Options(**flags), output=output, ask=not no_input)
             click.get_current_context().call_on_close(app.close)

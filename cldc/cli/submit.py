@@ -67,6 +67,7 @@ def submit(
     from cldc.submission import Clock, Work, carry_out
 
     report = validated(app, folder)
+    app.rest.user()  # without an account, or a server, there is nothing to prepare for
     with Ledger(app.home) as ledger:
         needed = material(app)
         # Everything that can be refused is refused before minutes of training.

@@ -74,19 +74,23 @@ def material(app: App) -> Material:
     script, label_book = settings["script"], settings["label_book"]
     given = Path(script) if script else None
     book = Path(label_book) if label_book else None
-    return Material(_script(app, given), _label_book(app, book))
+    found, unreachable = _script(app, given)
+    return Material(found, _label_book(app, book, unreachable))
 
 
-def _script(app: App, given: Path | None) -> Script:
+def _script(app: App, given: Path | None) -> tuple[Script, CldcError | None]:
+    """The script, and why the server can't be reached where that was found out."""
     from cldc.preflight import builtin_script, given_script, remember_script, remembered_script
 
     if given is not None:
-        return given_script(given)
+        return given_script(given), None
+    unreachable: CldcError | None = None
     reference = app.competition.bundles.script
     if reference.uuid is not None:
         try:
             content = app.anonymous.file(reference.uuid)
         except (Unreachable, SandboxError) as error:
+            unreachable = error
             app.observer.note(f"The organisers' script can't be had: {error.message}")
         else:
             seen = remember_script(app.home, app.competition, content)
@@ -94,24 +98,24 @@ def _script(app: App, given: Path | None) -> Script:
                 app.observer.note(
                     f"The organisers changed {reference.name}: it was {(seen.previous or '')[:12]} before."
                 )
-            return seen.script
+            return seen.script, None
     known = remembered_script(app.home, app.competition)
     if known is not None:
         app.observer.note(f"Using {reference.name} as it was last downloaded.")
-        return known
+        return known, unreachable
     app.observer.note("Using the built-in training script.")
-    return builtin_script(app.competition)
+    return builtin_script(app.competition), unreachable
 
 
-def _label_book(app: App, given: Path | None) -> LabelBook:
+def _label_book(app: App, given: Path | None, unreachable: CldcError | None) -> LabelBook:
     from cldc.files import temporary_folder
     from cldc.preflight import read_label_book, remember_label_book, remembered_label_book
 
     if given is not None:
         return read_label_book(given, app.competition)
     reference = app.competition.bundles.label_book
-    reason: CldcError | None = None
-    if reference.uuid is not None:
+    reason = unreachable
+    if reference.uuid is not None and unreachable is None:
         try:
             with temporary_folder("cldc-label-book-") as folder:
                 fetched = app.anonymous.download(reference.uuid, "", folder / "bundle")
