@@ -82,7 +82,9 @@ def run(sandbox: Cldc, repository: Path, tmp_path: Path, environments_home: Path
     assert person is not None
     runs = 0
 
-    def start(tag: str, *, event: str = "push", again: bool = False, known: bool = True) -> Job:
+    def start(
+        tag: str, *, event: str = "push", again: bool = False, known: bool = True, wait: int = 0
+    ) -> Job:
         nonlocal runs
         runs += 1
         if not again:
@@ -100,6 +102,9 @@ def run(sandbox: Cldc, repository: Path, tmp_path: Path, environments_home: Path
             environments=environments_home / "environments",
         )
         (job,) = (job for job in workflow["jobs"].values() if runner.wanted(job))
+        for step in job["steps"]:
+            if wait and "cldc" in step.get("uses", ""):
+                step.setdefault("with", {})["wait"] = str(wait)
         done = runner.run(job)
         assert person.password not in done.log + done.summary + str(done.outputs)
         return done
@@ -168,8 +173,9 @@ def test_a_tag_submits_once_however_often_its_job_runs(
         assert (first.artifacts / "cldc-reports" / page).is_file()
 
     # Another machine that knows nothing of the first; the tag alone says what was meant.
-    again = run("submission-first", again=True)
+    again = run("submission-first", again=True, wait=1)
     assert again.ok, again.log
+    assert "There is no score yet" in again.log
     assert again.outputs["submit"]["bundle"] == told["bundle"]
     assert again.outputs["submit"]["quota-left"] == "1"
     assert sandbox("quota", "--format", "json").data["left"] == 1
