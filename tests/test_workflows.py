@@ -155,6 +155,10 @@ def test_a_tag_submits_once_however_often_its_job_runs(
     pull_request = run("proposal", event="pull_request", known=False)
     assert pull_request.ok, pull_request.log
     assert "the plan is not shown" in pull_request.log
+    trusted = run("trusted-proposal", event="pull_request")
+    assert trusted.ok, trusted.log
+    assert "Nothing stands against it." in trusted.log
+    assert sandbox("quota", "--format", "json").data["left"] == 2
 
     first = run("submission-first")
     assert first.ok, first.log
