@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cldc.codalab import Rest, address, failures, fetch_text, jsonapi, records, require_ready, wait_for
-from cldc.codalab.failures import NotFound, PermissionDenied
+from cldc.codalab.failures import NotFound, PermissionDenied, ServerFailed
 from cldc.credentials import Credentials
 from cldc.errors import (
     CldcError,
@@ -102,7 +102,7 @@ def test_a_fault_that_passes_is_passed_over(server: FaultServer, fault: Answer) 
             "Hotel WLAN",
         ),
         (Answer(302, b"", {"Location": "https://elsewhere.example/"}), Unreachable, "elsewhere"),
-        (text(500, "Unexpected Internal Error (boom)."), CodaLabError, "boom"),
+        (text(500, "Unexpected Internal Error (boom)."), ServerFailed, "boom"),
         (text(404, "Bundle not found"), NotFound, "not found"),
         (text(403, "User a does not have sufficient permissions on b"), PermissionDenied, "permissions"),
         (text(400, "Out of disk quota: 553k / 100k (553.1%)"), QuotaExceeded, "553k"),
