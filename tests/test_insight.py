@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cldc import competition, sample
-from cldc.environments import ensure_analysis
+from cldc.environments import Environment, ensure_analysis
+from cldc.errors import EnvironmentFailed
 from cldc.insight import Insight, Suggestion, compare, confusion, pictures, suggest, worst_mistakes
 from cldc.preflight import Epoch, Fingerprint, PreflightResult, Probe, Score
 from cldc.preflight.learned import Learned, Seen
@@ -126,8 +127,21 @@ def test_wrong_labels_come_first(tmp_path: Path, environments_home: Path) -> Non
         profile.dataset.classes,
         tuple(Seen(i.split, i.path, i.sha256, index[i.label]) for i in dataset.images),
     )
-    found, why = suggest(dataset, learned, lambda: ensure_analysis(environments_home), limit=20)
+    found, why = suggest(dataset, learned, lambda: ensure_analysis(environments_home), home=tmp_path)
     assert not why
-    assert sum(suggestion.path in flipped for suggestion in found) >= 8
+    assert sum(suggestion.path in flipped for suggestion in found[:20]) >= 8
+    # Kept: the next preflight of the same dataset needs no environment, and no time.
+    assert suggest(dataset, learned, lambda: "not to be had", home=tmp_path) == (found, "")
+
+
+def test_labels_that_can_not_be_looked_at_do_not_spoil_the_rest(tmp_path: Path) -> None:
+    def failing() -> Environment:
+        raise EnvironmentFailed("It can't be made:\nno network", action="Connect.")
+
+    profile = competition.load("demo")
+    dataset = validate(sample.draw(tmp_path / "mine", profile, images=60), profile).dataset
+    learned = Learned(profile.dataset.classes, ())
+    assert suggest(dataset, learned, failing, home=tmp_path) == ((), "It can't be made")
+    assert suggest(dataset, learned, lambda: "no time", home=tmp_path) == ((), "no time")
     few = dataclasses.replace(dataset, images=dataset.images[:20])
-    assert suggest(few, learned, lambda: ensure_analysis(environments_home))[1]
+    assert suggest(few, learned, failing, home=tmp_path) == ((), "the dataset has fewer than 50 images")

@@ -9,7 +9,7 @@ import pytest
 
 from cldc import competition, sample
 from cldc.competition import Competition
-from cldc.environments import ensure_tensorflow
+from cldc.environments import ensure_analysis, ensure_tensorflow
 from cldc.files import template
 from cldc.preflight import LabelBook, Script, builtin_script, given_script, preflight, read_label_book
 from cldc.preflight.learned import Learned, Seen, place, read, save
@@ -103,18 +103,28 @@ def test_without_a_checkpoint_there_is_a_reason(tmp_path: Path, environments_hom
 
 
 @pytest.mark.real
-def test_a_quick_one_is_marked_and_no_submission_rests_on_it(cldc: Cldc, tmp_path: Path) -> None:
+def test_a_quick_one_is_marked_and_a_whole_one_tells_labels_that_look_wrong(
+    cldc: Cldc, tmp_path: Path, environments_home: Path
+) -> None:
+    ensure_analysis(environments_home)
     cldc = Cldc(cldc.home, {"CLDC_COMPETITION": str(SHAPES)})
-    cldc("sample", tmp_path / "mine", "--images", "80")
+    cldc("sample", tmp_path / "mine", "--images", "120")
+    moved = next((tmp_path / "mine" / "learn" / "o").iterdir())
+    moved.rename(tmp_path / "mine" / "learn" / "x" / moved.name)
     shapes = competition.load(str(SHAPES))
     book = sample.draw_label_book(tmp_path / "book", shapes, images=20)
     options = (tmp_path / "mine", "--label-book", book, "--script", builtin_script(shapes).path)
     quick = cldc("preflight", *options, "--quick").out
     assert quick.startswith("Quick preflight of mine")
     assert "a submission can't rest on it" in quick
+    assert "Labels that look wrong: not looked for yet" in quick
     assert cldc("preflight", *options, "--quick", "--format", "json").data["recorded"]
     whole = cldc("preflight", *options, "--format", "json").data
-    assert (whole["quick"], whole["recorded"]) == (False, False)
+    assert (whole["quick"], whole["recorded"], whole["no_suggestions"]) == (False, False, None)
+    worst = whole["suggestions"][0]
+    assert (worst["path"], worst["label"]) == (f"learn/x/{moved.name}", "x")
+    # The record knows them too.
+    assert f"learn/x/{moved.name}  x" in cldc("preflight", *options).out
 
 
 @pytest.mark.real

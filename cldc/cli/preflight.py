@@ -13,7 +13,6 @@ from cldc.errors import UsageError
 
 if TYPE_CHECKING:
     from cldc.cli.work import Material
-    from cldc.insight import Suggestion
     from cldc.preflight import PreflightResult, Repeated
     from cldc.validation import ValidationReport
 
@@ -50,9 +49,9 @@ def preflight(
     accuracy it reaches on the validation split and on the label book. Script and label book come from CodaLab; when
     it can't be reached, from what was downloaded before, and the script from cldc itself.
     """
+    from cldc.cli.learning import show
     from cldc.cli.work import material, preflighted, validated
     from cldc.preflight import require_seeds
-    from cldc.render.preflight import preflight_blocks, spread_blocks
     from cldc.render.validation import blocks
 
     if quick and repeat:
@@ -66,13 +65,8 @@ def preflight(
         report.require_valid()
     needed = material(app)
     result = preflighted(app, report, needed, force=force, quick=quick)
-    if page is not None:
-        _write_page(app, report, needed, result, page)
-    if repeat:
-        told = _repeat(app, report, needed, result, times=repeat, force=force)
-        app.output.show(told, [*preflight_blocks(result), *spread_blocks(told)])
-    else:
-        app.output.show(result, preflight_blocks(result))
+    runs = _repeat(app, report, needed, result, times=repeat, force=force) if repeat else None
+    show(app, report, needed, result, repeated=runs, page=page)
     return 0
 
 
@@ -98,38 +92,3 @@ def _repeat(
             )
         )
     return repeated(runs)
-
-
-def _write_page(
-    app: App, report: ValidationReport, needed: Material, result: PreflightResult, page: Path
-) -> None:
-    from cldc.environments import ensure_analysis
-    from cldc.files import replace_atomically
-    from cldc.insight import Insight, pictures, suggest, worst_mistakes
-    from cldc.preflight.learned import read
-    from cldc.render.preflight_html import MOST_MISTAKES, to_html
-
-    learned = read(app.home, result.id)
-    found: tuple[Suggestion, ...] = ()
-    why = "nothing was kept of its images"
-    if learned is not None:
-        found, why = suggest(
-            report.dataset, learned, lambda: ensure_analysis(app.home, app.observer), observer=app.observer
-        )
-    shown = {suggestion.path for suggestion in found}
-    if learned is not None and learned.known:
-        for split in learned.splits[1:]:
-            shown |= {image.path for image in worst_mistakes(learned, split, MOST_MISTAKES)}
-    # A path of the label book begins with its class, one of the dataset with its split.
-    book = {path for path, _ in needed.label_book.images}
-    root, outside = report.dataset.root, needed.label_book.root
-    places = [(path, (outside if path in book else root) / path) for path in sorted(shown)]
-    drawn = pictures(places, size=app.competition.dataset.image_size)
-    text = to_html(Insight(result, learned, found, why, drawn))
-    replace_atomically(page, text, mode=0o644)
-    app.observer.note(f"The page with pictures is {page}.")
-    if app.output.form == "github":
-        from cldc.render.blocks import Line
-
-        line = Line(f"{len(found)} labels look wrong; the report on the preflight shows them.")
-        app.output.add_to_job({"label-suggestions": len(found)}, [line])

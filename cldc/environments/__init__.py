@@ -1,4 +1,4 @@
-"""The isolated environments of `codalab` and of `tensorflow`: made on first use with uv, verified, used again.
+"""The isolated environments of `codalab`, `tensorflow` and `analysis`: made on first use with uv, verified, used again.
 
     recipe (what is wanted) -> interpreter (found on this machine, else fetched) -> environment (made, checked, marked)
 
@@ -9,7 +9,7 @@ An environment is ready only when the marker in it says so, which is put there a
 
 from __future__ import annotations
 
-from cldc.environments.choosing import ensure_analysis, ensure_codalab, ensure_tensorflow
+from cldc.environments.choosing import ensure_analysis, ensure_codalab, ensure_tensorflow, ready_analysis
 from cldc.environments.inventory import Diagnosis, diagnose, list_environments, remove_environment
 from cldc.environments.model import Environment
 
@@ -21,5 +21,6 @@ __all__ = [
     "ensure_codalab",
     "ensure_tensorflow",
     "list_environments",
+    "ready_analysis",
     "remove_environment",
 ]

@@ -71,9 +71,20 @@ def ensure_analysis(home: Path, observer: Observer = SILENT) -> Environment:
         EnvironmentFailed: It can't be made, or does not work here.
         StorageError: No space or no permission.
     """
+    return _ensure(analysis_recipes(), home, observer)
+
+
+def ready_analysis(home: Path) -> Environment | None:
+    """The environment that finds labels that look wrong where it is there already; makes nothing."""
+    found = (making.ready(recipe, home) for recipe in analysis_recipes())
+    return next((environment for environment in found if environment), None)
+
+
+def analysis_recipes() -> list[Recipe]:
+    """The recipes of what finds labels that look wrong: on cldc's own Python where it can be, else on another."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     order = dict.fromkeys((own, *_ANALYSIS_PYTHONS) if own in _ANALYSIS_PYTHONS else _ANALYSIS_PYTHONS)
-    return _ensure([analysis_recipe(python) for python in order], home, observer)
+    return [analysis_recipe(python) for python in order]
 
 
 def codalab_recipes() -> list[Recipe]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cldc.competition import TensorFlowChoice
 from cldc.environments import making, pythons
-from cldc.environments.choosing import codalab_recipes, tensorflow_recipes, unsupported
+from cldc.environments.choosing import analysis_recipes, codalab_recipes, tensorflow_recipes, unsupported
 from cldc.environments.model import MARKER, Environment, Recipe, environments_folder, read_marker
 from cldc.errors import CldcError, EnvironmentFailed, UsageError
 from cldc.files import lock, remove_tree, storage_errors
@@ -19,9 +19,9 @@ class Diagnosis:
     """How a wanted environment stands.
 
     Attributes:
-        kind: codalab or tensorflow.
+        kind: codalab, tensorflow or analysis.
         name: As in ``tensorflow-2.4.1-py38``.
-        version: The wanted version of CodaLab or TensorFlow.
+        version: The wanted version of CodaLab, TensorFlow or cleanlab.
         python: The wanted Python, as major.minor.
         used: Whether this is the one that cldc uses on this machine; at most one of each kind is.
         faithful: Whether the competition's own script trains in it what it trained in the competition.
@@ -44,13 +44,14 @@ class Diagnosis:
 
 
 def diagnose(home: Path, choices: Sequence[TensorFlowChoice], *, thorough: bool = False) -> list[Diagnosis]:
-    """How CodaLab's environment and each choice of TensorFlow stand.
+    """How CodaLab's environment, each choice of TensorFlow, and what finds labels that look wrong stand.
 
     ``thorough`` has each ready environment used as well, which takes seconds.
     """
     return [
         *_diagnose(codalab_recipes(), home, thorough=thorough),
         *_diagnose(tensorflow_recipes(choices), home, thorough=thorough),
+        *_diagnose(analysis_recipes(), home, thorough=thorough),
     ]
 
 

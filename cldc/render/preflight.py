@@ -9,7 +9,11 @@ from cldc.render.blocks import Block, Line, Table
 from cldc.render.validation import printable
 
 if TYPE_CHECKING:
+    from cldc.insight import Insight
     from cldc.preflight import PreflightResult, Repeated, Spread
+
+# As many as one looks at before the next thing; the others are told elsewhere.
+_SUGGESTIONS = 5
 
 
 def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
@@ -28,6 +32,30 @@ def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
         yield Line(f"warning: {printable(warning)}", "warning")
     if result.recorded:
         yield Line("The same was trained before; this is its record (--force trains again).", "dim")
+
+
+def suggestion_blocks(insight: Insight) -> Iterator[Block]:
+    """The labels that look most wrong, and where the others are told; or why they are not known."""
+    found = insight.suggestions
+    if insight.no_suggestions:
+        yield Line(f"Labels that look wrong: {printable(insight.no_suggestions)}.", "dim")
+    elif not found:
+        yield Line("No label looks wrong.", "good")
+    else:
+        rows = [
+            (printable(each.path), each.label, f"{each.believed} ({each.probability:.0%})", each.model)
+            for each in found[:_SUGGESTIONS]
+        ]
+        headers = ("image", "labelled", "looks like", "the model says")
+        yield Table(headers, rows, title=f"Labels that look wrong, the worst of {len(found)}")
+        if len(found) > len(rows):
+            yield Line(
+                f"{len(found) - len(rows)} more: all with --format json, with their pictures with --report FILE."
+            )
+
+
+def next_blocks(result: PreflightResult) -> Iterator[Block]:
+    """What to do next."""
     if result.quick:
         yield Line(
             "Every image was read and one epoch trained: nothing is in the way of a whole training. The accuracy is "
