@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from cldc.cli.work import Material
     from cldc.ledger import Ledger
     from cldc.preflight import PreflightResult
-    from cldc.submission import Plan
+    from cldc.submission import Intent, Plan, Work
     from cldc.validation import ValidationReport
 
 
@@ -64,44 +65,86 @@ def submit(
     from cldc.cli.work import material, validated
     from cldc.ledger import Ledger
     from cldc.render.submission import plan_blocks, submission_blocks
-    from cldc.submission import Clock, Work, carry_out
+    from cldc.submission import carry_out
 
     report = validated(app, folder)
     app.rest.user()  # without an account, or a server, there is nothing to prepare for
     with Ledger(app.home) as ledger:
         needed = material(app)
-        # Everything that can be refused is refused before minutes of training.
-        planned = _planner(app, report, needed, ledger, again)
-        first = planned(None, supersede)
-        if not dry_run:
-            supersede = supersede or _may_replace(app, first)
-            if supersede and first.supersedes:
-                first = planned(None, supersede)
-            first.require()
-        # A training takes minutes, in which things change; without one nothing has.
-        result = None if no_preflight else _preflight(app, report, needed, dry_run)
-        plan = first if no_preflight else planned(result, supersede)
+        intent = _intent(app, report, needed, again=again, supersede=supersede)
+        plan = _settle(app, intent, needed, ledger, train=not no_preflight, dry_run=dry_run)
         if dry_run:
             app.output.show(plan, plan_blocks(plan))
             return _code(plan)
         plan.require()
         if plan.steps:
             _agree(app, plan, yes)
-        submission = carry_out(
-            Work(
-                plan=plan,
-                report=report,
-                competition=app.competition,
-                codalab=app.codalab,
-                anonymous=app.anonymous,
-                ledger=ledger,
-                home=app.home,
-                clock=Clock(app.rest),
-                observer=app.observer,
-            )
-        )
+        submission = carry_out(_work(app, plan, report, ledger))
         app.output.show(submission, submission_blocks(submission))
     return 0
+
+
+def _intent(app: App, report: ValidationReport, needed: Material, *, again: bool, supersede: bool) -> Intent:
+    from cldc.submission import Intent
+
+    settings = app.settings
+    return Intent(
+        report=report,
+        name=settings["name"] or report.dataset.name,
+        institution=settings["institution"] or "",
+        link=settings["link"] or "",
+        predictions=len(needed.label_book.images),
+        again=again,
+        supersede=supersede,
+    )
+
+
+def _settle(
+    app: App, intent: Intent, needed: Material, ledger: Ledger, *, train: bool, dry_run: bool
+) -> Plan:
+    """The plan; everything that can be refused is refused before minutes of training."""
+    planned = _planner(app, ledger)
+    plan = planned(intent)
+    if not dry_run:
+        if _may_replace(app, plan):
+            intent = replace(intent, supersede=True)
+            plan = planned(intent)
+        plan.require()
+    if not train:
+        return plan
+    # A training takes minutes, in which things change.
+    return planned(replace(intent, preflight=_preflight(app, intent.report, needed, dry_run)))
+
+
+def _planner(app: App, ledger: Ledger) -> Callable[[Intent], Plan]:
+    """Makes plans by the board as it is now."""
+    from cldc.cli.board import board_if_any
+    from cldc.submission import STEPS, plan
+
+    board, steps = board_if_any(app), tuple(step.name for step in STEPS)
+
+    def planned(intent: Intent) -> Plan:
+        return plan(
+            intent, competition=app.competition, rest=app.rest, ledger=ledger, steps=steps, board=board
+        )
+
+    return planned
+
+
+def _work(app: App, plan: Plan, report: ValidationReport, ledger: Ledger) -> Work:
+    from cldc.submission import Clock, Work
+
+    return Work(
+        plan=plan,
+        report=report,
+        competition=app.competition,
+        codalab=app.codalab,
+        anonymous=app.anonymous,
+        ledger=ledger,
+        home=app.home,
+        clock=Clock(app.rest),
+        observer=app.observer,
+    )
 
 
 def _code(plan: Plan) -> int:
@@ -122,35 +165,6 @@ def _preflight(app: App, report: ValidationReport, needed: Material, dry_run: bo
         script=needed.script.sha256,
         label_book=needed.label_book.hash,
     )
-
-
-def _planner(
-    app: App, report: ValidationReport, needed: Material, ledger: Ledger, again: bool
-) -> Callable[[PreflightResult | None, bool], Plan]:
-    """A plan for a preflight, or for none, and for whether a waiting submission may be replaced."""
-    from cldc.cli.board import board_if_any
-    from cldc.submission import STEPS, plan
-
-    settings, board = app.settings, board_if_any(app)
-
-    def planned(result: PreflightResult | None, supersede: bool) -> Plan:
-        return plan(
-            report,
-            result,
-            competition=app.competition,
-            rest=app.rest,
-            ledger=ledger,
-            name=settings["name"] or report.dataset.name,
-            institution=settings["institution"] or "",
-            link=settings["link"] or "",
-            predictions=len(needed.label_book.images),
-            steps=tuple(step.name for step in STEPS),
-            again=again,
-            supersede=supersede,
-            board=board,
-        )
-
-    return planned
 
 
 def _may_replace(app: App, plan: Plan) -> bool:

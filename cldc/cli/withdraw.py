@@ -24,13 +24,14 @@ def withdraw(app: App, *, submission: str, yes: bool) -> None:
     from cldc.ledger import Ledger
     from cldc.render.submission import withdrawn_blocks
     from cldc.submission import Clock
+    from cldc.submission.places import tagged
     from cldc.submission.recovery import learn
     from cldc.submission.removal import tagged_record
     from cldc.submission.removal import withdraw as take_back
 
     account, competition = app.rest.user().name, app.competition
     with Ledger(app.home) as ledger:
-        learn(ledger, competition, app.rest, account)
+        learn(ledger, competition, app.rest, account, tagged(competition, app.rest, account))
         record = tagged_record(ledger, competition, app.rest.server, account, submission)
         if not yes:
             if not app.interactive:

@@ -89,19 +89,17 @@ class Cl:
             options.append("--pack")
         size = path.stat().st_size if path.is_file() else None
         observer.start(f"Uploading {name}", size, "bytes")
+        # The path is absolute, so it begins with no dash.
+        return self._sent(["upload", str(path.resolve()), *options], observer)
+
+    def _sent(self, argv: list[str], observer: Observer) -> str:
+        """The uuid of what was sent; a refusal names the bundle that was made for it."""
 
         def progress(done: int, total: int | None) -> None:
             observer.advance(done, "unpacking" if done == total else "")
 
         try:
-            # The path is absolute, so it begins with no dash.
-            answer = self.warm(
-                "upload",
-                str(path.resolve()),
-                *options,
-                progress=progress,
-                timeout_seconds=_UPLOAD_SILENCE_SECONDS,
-            )
+            answer = self.warm(*argv, progress=progress, timeout_seconds=_UPLOAD_SILENCE_SECONDS)
         except Interrupted:
             raise
         except CodaLabError as error:

@@ -52,6 +52,21 @@ def seed(
     plan = make_plan(address, organiser.username, competition, materials, folder=folder, replace=replace)
     private_folder(folder)
     replace_atomically(folder / "plan.json", json.dumps(plan, indent=2))
+    observer.start(f"Putting {competition.name} on CodaLab", len(plan["worksheets"]) + len(plan["bundles"]))
+    if failed := _carried_out(address, organiser, folder, python, observer):
+        raise CodaLabError(
+            f"The competition {competition.name} can't be put on {address}: {failed}",
+            action="Mend that and run the command again; what is there already is kept.",
+        )
+    result: dict[str, Any] = read_json(folder / "seed.json")
+    replace_atomically(daemon_file(folder), json.dumps(result["daemon"], indent=2))
+    return result
+
+
+def _carried_out(
+    address: str, organiser: Credentials, folder: Path, python: Path, observer: Observer
+) -> str | None:
+    """Run the organiser's program on the plan in ``folder``; why it failed, or None."""
     command: list[process.Argument] = [
         python,
         INSIDE / "seed.py",
@@ -59,21 +74,15 @@ def seed(
         folder / "plan.json",
         folder / "seed.json",
     ]
-    observer.start(f"Putting {competition.name} on CodaLab", len(plan["worksheets"]) + len(plan["bundles"]))
     env = environment(address, organiser)
     with process.stream(command, env=env, timeout_seconds=_SEED_SECONDS) as child:
         for number, line in enumerate(child):
             if line.startswith("{"):
                 observer.advance(number, json.loads(line)["step"])
-    if child.returncode:
-        said = child.tail.strip().splitlines()
-        raise CodaLabError(
-            f"The competition {competition.name} can't be put on {address}: {said[-1] if said else 'no reason given'}",
-            action="Mend that and run the command again; what is there already is kept.",
-        )
-    result: dict[str, Any] = read_json(folder / "seed.json")
-    replace_atomically(daemon_file(folder), json.dumps(result["daemon"], indent=2))
-    return result
+    if not child.returncode:
+        return None
+    said = child.tail.strip().splitlines()
+    return said[-1] if said else "no reason given"
 
 
 def make_plan(

@@ -5,9 +5,10 @@ the steps in order. Everything up to the tag is private to the competition, repe
 commit point: it alone spends quota, and it is the last step.
 """
 
-from cldc.submission.model import Check, Plan, Submission, submission_id
+from cldc.submission.checking import Supersedes
+from cldc.submission.model import Check, Intent, Plan, Submission, submission_id
 from cldc.submission.places import Clock, facts, standing
-from cldc.submission.planning import Supersedes, plan
+from cldc.submission.planning import plan
 from cldc.submission.steps import STEPS, carry_out
 from cldc.submission.work import Work
 
@@ -15,6 +16,7 @@ __all__ = [
     "STEPS",
     "Check",
     "Clock",
+    "Intent",
     "Plan",
     "Submission",
     "Supersedes",

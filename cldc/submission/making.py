@@ -13,8 +13,8 @@ from cldc.codalab import Dependency, NotFinished, require_ready, wait_for
 from cldc.errors import RunFailed
 from cldc.package import Package, pack
 from cldc.progress import SILENT, Observer
+from cldc.submission.checking import organisers_uuid
 from cldc.submission.places import FAILED
-from cldc.submission.planning import organisers_uuid
 from cldc.submission.work import Result, Work, age, machine, own, rivals, sheet
 
 if TYPE_CHECKING:

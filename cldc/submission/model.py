@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from cldc.description import proper_name
 from cldc.errors import CldcError
 from cldc.files import hash_bytes
 from cldc.quota import Quota
+
+if TYPE_CHECKING:
+    from cldc.preflight import PreflightResult
+    from cldc.validation import ValidationReport
 
 
 def submission_id(*, tag: str, server: str, account: str, name: str, dataset_hash: str) -> str:
@@ -20,6 +25,29 @@ def submission_id(*, tag: str, server: str, account: str, name: str, dataset_has
 def worksheet_name(account: str, name: str, identity: str) -> str:
     """What a submission's own worksheet is called; names of worksheets are one for a whole server."""
     return f"cldc-{proper_name(account)}-{proper_name(name)}-{identity[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a contestant wants to submit, and what they agreed to.
+
+    Attributes:
+        report: The dataset, valid or not.
+        name: The submission's name; ``institution`` and ``link`` go with it into the description.
+        predictions: Images in the label book.
+        preflight: The dataset's finished preflight; None where none is wanted.
+        again: Whether the same dataset may be submitted under another name.
+        supersede: Whether a submission that nobody has scored yet may be replaced.
+    """
+
+    report: ValidationReport
+    name: str
+    institution: str
+    link: str
+    predictions: int
+    preflight: PreflightResult | None = None
+    again: bool = False
+    supersede: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,21 +39,38 @@ class Clock:
 
 
 def facts(
-    competition: Competition, rest: Rest, ledger: Ledger, account: str, *, now: datetime | None = None
+    competition: Competition,
+    rest: Rest,
+    ledger: Ledger,
+    account: str,
+    *,
+    now: datetime | None = None,
+    carrying: Iterable[Bundle] | None = None,
 ) -> dict[str, Quota]:
-    """The guide's rule applied to what the server shows, to what the ledger knows, and to both together."""
+    """The guide's rule applied to what the server shows, to what the ledger knows, and to both together.
+
+    Args:
+        now: The time to count at; the server's by default.
+        carrying: The account's `tagged` bundles, where somebody has just looked at them.
+    """
     now = now or Clock(rest)()
-    shown = tuple(spent_on_server(competition, rest, account))
+    shown = tuple(spent_on_server(tagged(competition, rest, account) if carrying is None else carrying))
     known = tuple(spent_by_ledger(ledger, competition, rest.server, account))
     every = {"server": shown, "ledger": known, "together": quotas.merge(known, shown)}
     return {who: quotas.decide(competition.quota, spent, now) for who, spent in every.items()}
 
 
 def standing(
-    competition: Competition, rest: Rest, ledger: Ledger, account: str, *, now: datetime | None = None
+    competition: Competition,
+    rest: Rest,
+    ledger: Ledger,
+    account: str,
+    *,
+    now: datetime | None = None,
+    carrying: Iterable[Bundle] | None = None,
 ) -> Quota:
-    """The account's quota from the ledger and the server, whichever knows of more."""
-    return facts(competition, rest, ledger, account, now=now)["together"]
+    """The account's quota from the ledger and the server, whichever knows of more; arguments as of `facts`."""
+    return facts(competition, rest, ledger, account, now=now, carrying=carrying)["together"]
 
 
 def spent_by_ledger(ledger: Ledger, competition: Competition, server: str, account: str) -> Iterable[Spent]:
@@ -67,9 +84,9 @@ def spent_by_ledger(ledger: Ledger, competition: Competition, server: str, accou
                 yield quotas.Spent(tag.result["uuid"], record.name, tag.finished, "ledger")
 
 
-def spent_on_server(competition: Competition, rest: Rest, account: str) -> Iterable[Spent]:
+def spent_on_server(carrying: Iterable[Bundle]) -> Iterable[Spent]:
     """Places that the server shows as spent: the account's public bundles with the tag, by the time they were made."""
-    for bundle in tagged(competition, rest, account):
+    for bundle in carrying:
         if bundle.created is not None:
             yield quotas.Spent(bundle.uuid, bundle.name, bundle.created, "server")
 

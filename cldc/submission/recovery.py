@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,14 @@ DATASET = "cldc dataset "
 _TITLE = "Submission "
 
 
-def learn(ledger: Ledger, competition: Competition, rest: Rest, account: str) -> tuple[Record, ...]:
-    """Submissions of the account that carry the tag and that the ledger had not heard of; it has now."""
+def learn(
+    ledger: Ledger, competition: Competition, rest: Rest, account: str, carrying: Iterable[Bundle]
+) -> tuple[Record, ...]:
+    """Of the account's `tagged` bundles the submissions that the ledger had not heard of; it has now."""
     known = {record.id for record in ledger.records()}
     uuids = {s.result.get("uuid") for id_ in known for s in ledger.steps(id_).values()}
     found = []
-    for bundle in tagged(competition, rest, account):
+    for bundle in carrying:
         if bundle.uuid not in uuids and (made := _made_from(bundle, competition, rest, account)):
             record, results = made
             if record.id not in known:
@@ -38,7 +41,7 @@ def learn(ledger: Ledger, competition: Competition, rest: Rest, account: str) ->
 
 def rebuild(ledger: Ledger, competition: Competition, rest: Rest, account: str) -> tuple[Record, ...]:
     """As `learn`, and besides the submissions that were begun: `cldc submit` finds on the server how far they are."""
-    found = list(learn(ledger, competition, rest, account))
+    found = list(learn(ledger, competition, rest, account, tagged(competition, rest, account)))
     known = {record.id for record in ledger.records()}
     prefix = worksheet_name(account, "x", "")[:-2]
     for sheet in rest.own_worksheets():

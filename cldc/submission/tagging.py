@@ -12,7 +12,7 @@ from cldc import quota as quotas
 from cldc.codalab.failures import ServerFailed
 from cldc.errors import QuotaExceeded, SubmissionRefused
 from cldc.submission.making import stale
-from cldc.submission.places import TAG, spent_by_ledger, spent_on_server, standing
+from cldc.submission.places import TAG, spent_by_ledger, spent_on_server, standing, tagged
 from cldc.submission.proving import check_description
 from cldc.submission.work import Remake, Result, Work, age, own, rivals
 
@@ -139,6 +139,6 @@ def _within_quota(work: Work) -> bool:
     now, rule, plan = work.clock(), work.competition.quota, work.plan
     mine = quotas.Spent(work.uuid("predictions"), plan.name, now, "ledger")
     known = [*spent_by_ledger(work.ledger, work.competition, plan.server, plan.account), mine]
-    spent = quotas.merge(known, spent_on_server(work.competition, work.rest, plan.account))
+    spent = quotas.merge(known, spent_on_server(tagged(work.competition, work.rest, plan.account)))
     after = quotas.decide(rule, spent, now)
     return len(after.in_window) <= rule.per_window and len(after.spent) <= rule.total
