@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,6 +125,20 @@ class Cldc:
         assert "Traceback (most recent call last)" not in outcome.err + outcome.out, outcome
         assert code is None or outcome.code == code, outcome
         return outcome
+
+
+@pytest.fixture
+def tell(
+    capsys: pytest.CaptureFixture[str], record_testsuite_property: Callable[[str, object], None]
+) -> Callable[[str, str], None]:
+    """Tells on the screen, and in the report, what a test that draws many cases went through."""
+
+    def told(subject: str, text: str) -> None:
+        record_testsuite_property(subject, text)
+        with capsys.disabled():
+            sys.stdout.write(f"\n{subject}: {text}\n")
+
+    return told
 
 
 def cldc_in(home: Path, environments_home: Path, **extra: str) -> Cldc:

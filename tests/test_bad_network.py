@@ -1,12 +1,13 @@
 """`cldc submit` over a network that fails in seeded ways: it ends with one submission, and nothing is lost or doubled.
 
-CLDC_FAULT_CASES says how many cases, CLDC_FAULT_SEED the first one's seed, CLDC_FAULT_REPORT where to tell what happened.
+CLDC_FAULT_CASES says how many cases, CLDC_FAULT_SEED the first one's seed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from cldc import process
+from cldc.errors import CldcError
 from tests.bad_network import KINDS, BadNetwork, Fault, draw
 from tests.conftest import ROOT, cldc_in
 from tests.rehearsal import Stage, assert_exactly_once, environment, python
@@ -24,7 +26,6 @@ pytestmark = pytest.mark.real
 
 CASES = int(os.environ.get("CLDC_FAULT_CASES", str(len(KINDS) + 4)))
 SEED = int(os.environ.get("CLDC_FAULT_SEED", "0"))
-REPORT = Path(os.environ.get("CLDC_FAULT_REPORT", os.devnull))
 _AT_ONCE = 3
 # Runs of the same command that a person would make.
 _TRIES = 4
@@ -55,25 +56,33 @@ def submit(stage: Stage, folder: Path, faults: list[Fault]) -> tuple[int, BadNet
 
 
 def test_nothing_is_lost_or_doubled_whatever_the_network_does(
-    stage: Stage, tmp_path: Path, record_testsuite_property: Callable[[str, object], None]
+    stage: Stage, tmp_path: Path, tell: Callable[[str, str], None]
 ) -> None:
     _, quiet = submit(stage, stage.folder(tmp_path / "mine-quiet"), [])
     tries: Counter[int] = Counter()
     befallen: Counter[str] = Counter()
 
-    def one(seed: int) -> None:
+    def one(seed: int) -> str:
         faults = draw(seed, quiet.requests, quiet.changes)
-        number, network = submit(stage, stage.folder(tmp_path / f"mine-{seed}"), faults)
+        folder = stage.folder(tmp_path / f"mine-{seed}")
+        try:
+            number, network = submit(stage, folder, faults)
+        except (AssertionError, CldcError) as error:
+            return f"seed {seed}: {error}"
+        finally:
+            shutil.rmtree(folder)
         tries[number] += 1
         befallen.update(happened.partition(" at ")[0] for happened in network.happened)
+        return ""
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for _ in pool.map(one, range(SEED, SEED + CASES)):
-            pass
-    told = f"{CASES} cases, {befallen.total()} faults of {len(befallen)} kinds, none lost; runs needed: {dict(tries)}"
-    record_testsuite_property("bad network", told)
-    with REPORT.open("a", encoding="utf-8") as report:
-        report.write(f"{told}\n{dict(befallen)}\n")
+        lost = [told for told in pool.map(one, range(SEED, SEED + CASES)) if told]
+    tell(
+        "bad network",
+        f"{CASES} cases from seed {SEED}, {befallen.total()} faults of {len(befallen)} kinds, {len(lost) or 'none'} lost; "
+        f"runs needed: {dict(sorted(tries.items()))}",
+    )
+    assert not lost, "\n\n".join(lost)
     assert befallen.total() >= CASES * 0.8, befallen
 
 

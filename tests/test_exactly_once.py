@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from cldc import process
+from cldc.errors import CldcError
 from cldc.sandbox import Account
 from tests.conftest import ROOT, Cldc
 from tests.rehearsal import Stage, assert_exactly_once, environment, python
 
 pytestmark = pytest.mark.real
+_AT_ONCE = 3
 
 
 def killed(stage: Stage, account: Account, cldc: Cldc, past: Path, folder: Path, **extra: str) -> bool:
@@ -61,20 +65,31 @@ def test_killed_at_one_moment_after_the_other_it_ends_with_one_submission(
 )
 @pytest.mark.parametrize("ledger", ["kept", "lost"])
 def test_killed_once_at_any_moment_it_ends_with_one_submission(
-    stage: Stage, tmp_path: Path, ledger: str
+    stage: Stage, tmp_path: Path, ledger: str, tell: Callable[[str, str], None]
 ) -> None:
     traced = tmp_path / "traced"
     account = stage.account()
     cldc = stage.person(tmp_path / "data", account)
     first = stage.folder(tmp_path / "mine")
     assert not killed(stage, account, cldc, traced, first, CLDC_TEST_MOMENT="never")
-    for number, moment in enumerate(traced.read_text(encoding="utf-8").splitlines()):
-        account = stage.account()
+    moments = traced.read_text(encoding="utf-8").splitlines()
+
+    def one(number: int) -> str:
+        moment, account = moments[number], stage.account()
         cldc = stage.person(tmp_path / str(number), account)
         folder = stage.folder(tmp_path / f"mine-{number}")
         past = tmp_path / f"past-{number}"
-        assert killed(stage, account, cldc, past, folder, CLDC_TEST_MOMENT=moment), moment
-        if ledger == "lost":
-            lose_ledger(cldc)
-        cldc("submit", folder, "--yes", "--no-preflight")
-        assert_exactly_once(stage, account, context=moment)
+        try:
+            assert killed(stage, account, cldc, past, folder, CLDC_TEST_MOMENT=moment)
+            if ledger == "lost":
+                lose_ledger(cldc)
+            cldc("submit", folder, "--yes", "--no-preflight")
+            assert_exactly_once(stage, account)
+        except (AssertionError, CldcError) as error:
+            return f"{moment}: {error}"
+        return ""
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        lost = [told for told in pool.map(one, range(len(moments))) if told]
+    tell(f"killed, ledger {ledger}", f"{len(moments)} moments, {len(lost) or 'none'} lost")
+    assert not lost, "\n\n".join(lost)
