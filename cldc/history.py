@@ -74,9 +74,15 @@ def _preflight(result: PreflightResult) -> Entry:
         validation=result.validation.accuracy,
         label_book=result.label_book.accuracy if result.label_book else None,
         score=None,
-        detail=f"{origin}TensorFlow {mark.tensorflow}, {mark.threads} threads"
-        + ("" if mark.seed is None else f", seed {mark.seed}"),
+        detail=f"{origin}{_where(result)}" + ("" if mark.seed is None else f", seed {mark.seed}"),
     )
+
+
+def _where(result: PreflightResult) -> str:
+    mark = result.fingerprint
+    if mark.server:
+        return f"on {mark.server}, image {mark.environment}"
+    return f"TensorFlow {mark.tensorflow}, {mark.threads} threads"
 
 
 def _count(result: PreflightResult) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.argument("folders", metavar="[DIR]...", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--script", type=click.Path(), help="A training script in place of the organisers'.")
 @click.option("--label-book", type=click.Path(), help="A label book folder in place of the organisers'.")
 @click.option(
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     metavar="N",
     help="Train N times, all but the first with the built-in script and other seeds, and show the spread.",
 )
+@click.option(
+    "--remote",
+    is_flag=True,
+    help="Train on CodaLab's workers, several datasets at once: private runs that spend no quota.",
+)
+@click.option("--keep", is_flag=True, help="With --remote: leave what was made for it on the server.")
 @click.option("--force", is_flag=True, help="Train again even where the same was trained before.")
 @click.option(
     "--report",
@@ -41,19 +47,43 @@ if TYPE_CHECKING:
 )
 @command(server=True)
 def preflight(
-    app: App, *, folder: Path | None, quick: bool, repeat: int | None, force: bool, page: Path | None
+    app: App,
+    *,
+    folders: tuple[Path, ...],
+    quick: bool,
+    repeat: int | None,
+    remote: bool,
+    keep: bool,
+    force: bool,
+    page: Path | None,
 ) -> int:
     """Train on a dataset as the competition does, and show what comes out.
 
     The organisers' own script runs in a TensorFlow of its time, on a read-only copy of the dataset, and says what
     accuracy it reaches on the validation split and on the label book. Script and label book come from CodaLab; when
     it can't be reached, from what was downloaded before, and the script from cldc itself.
+
+    With --remote the same runs on CodaLab, as a submission's training would; what it made there is removed afterwards.
     """
     from cldc.cli.learning import show
+    from cldc.cli.remote import preflight_remotely
     from cldc.cli.work import material, preflighted, validated
     from cldc.preflight import require_seeds
     from cldc.render.validation import blocks
 
+    if remote:
+        if quick or repeat:
+            raise UsageError(
+                f"--remote and {'--quick' if quick else '--repeat'} do not go together.",
+                action="Leave one of them out.",
+            )
+        return preflight_remotely(app, folders, keep=keep, force=force, page=page)
+    if keep or len(folders) > 1:
+        raise UsageError(
+            f"{'--keep is' if keep else 'Several datasets at once are'} for preflights on CodaLab only.",
+            action="Say --remote as well, or train on one dataset here.",
+        )
+    folder = next(iter(folders), None)
     if quick and repeat:
         raise UsageError("--quick and --repeat do not go together.", action="Leave one of them out.")
     if repeat:

@@ -8,10 +8,12 @@ prints, judges what it leaves and keeps the result. Where script and label book 
 
 from __future__ import annotations
 
+from cldc.preflight.elsewhere import ABOUT, Ran, command_on, conclude, fingerprint_on
 from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe, Script
 from cldc.preflight.output import Epoch, Score
 from cldc.preflight.pipeline import fingerprint, preflight
 from cldc.preflight.records import everything, find
+from cldc.preflight.records import read as recorded
 from cldc.preflight.repeating import Repeated, Spread, other_seeds, repeated, require_seeds
 from cldc.preflight.sources import (
     RememberedLabelBook,
@@ -24,27 +26,35 @@ from cldc.preflight.sources import (
     remembered_label_book,
     remembered_script,
 )
+from cldc.preflight.summing import Subject
 
 __all__ = [
+    "ABOUT",
     "Epoch",
     "Fingerprint",
     "LabelBook",
     "PreflightResult",
     "Probe",
+    "Ran",
     "RememberedLabelBook",
     "RememberedScript",
     "Repeated",
     "Score",
     "Script",
     "Spread",
+    "Subject",
     "builtin_script",
+    "command_on",
+    "conclude",
     "everything",
     "find",
     "fingerprint",
+    "fingerprint_on",
     "given_script",
     "other_seeds",
     "preflight",
     "read_label_book",
+    "recorded",
     "remember_label_book",
     "remember_script",
     "remembered_label_book",

@@ -94,9 +94,10 @@ def _ended(run: Run, log: Path) -> PreflightFailed:
             action="Free some space, or point TMPDIR to another disk, then run it again.",
         )
     if run.returncode in _KILLED:
+        held = f"; it held {run.peak_memory / 1e6:,.0f} MB" if run.peak_memory else ""
         return PreflightFailed(
             f"The training script was killed (signal SIGKILL) after {run.seconds:.0f} s, most probably because memory "
-            f"ran out; it held {run.peak_memory / 1e6:,.0f} MB.",
+            f"ran out{held}.",
             action=f"Free some memory, then run it again; its output is in {log}.",
         )
     shown = "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])

@@ -55,13 +55,15 @@ class Fingerprint:
         command: The command that ran it, with the names of dataset and label book left open.
         competition: The profile's name.
         epochs: How many epochs the profile expects.
-        tensorflow: TensorFlow's version.
-        environment: What identifies the environment: its packages' versions and hashes.
-        python: The Python that ran it.
-        platform: Operating system and processor architecture.
+        tensorflow: TensorFlow's version; empty where only the run itself will tell.
+        environment: What identifies the environment: its packages' versions and hashes, or the image's name.
+        python: The Python that ran it; empty as ``tensorflow``.
+        platform: Operating system and processor architecture; empty as ``tensorflow``.
         device: ``cpu``, or ``gpu`` where one can be seen.
         threads: Processors that the process may use; TensorFlow makes as many threads, and they change the numbers.
+            0 as ``tensorflow``.
         seed: The seed as the script sets it, where one can be read in it.
+        server: Address of the CodaLab whose worker ran it; empty where this machine did.
     """
 
     dataset: str
@@ -74,14 +76,18 @@ class Fingerprint:
     environment: str
     python: str
     platform: str
-    device: Literal["cpu", "gpu"]
+    device: Literal["cpu", "gpu", "unknown"]
     threads: int
     seed: int | None = None
+    server: str = ""
 
     @property
     def id(self) -> str:
         """Sixteen hexadecimal digits that stand for it."""
-        return hash_bytes(json.dumps(dataclasses.asdict(self), sort_keys=True))[:16]
+        told = dataclasses.asdict(self)
+        if not self.server:
+            del told["server"]  # so that it stays what it was before there were runs elsewhere
+        return hash_bytes(json.dumps(told, sort_keys=True))[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,7 @@ class PreflightResult:
         warnings: What is worth knowing before the result is trusted, as sentences.
         log: The script's whole output.
         recorded: Whether this is an earlier result, not trained again now.
+        run: Uuid of the run on the fingerprint's server, which may have been removed since; empty for this machine's.
     """
 
     fingerprint: Fingerprint
@@ -148,11 +155,20 @@ class PreflightResult:
     warnings: tuple[str, ...]
     log: str
     recorded: bool = False
+    run: str = ""
 
     @property
     def id(self) -> str:
         """The fingerprint's, with a mark where it is only a quick one."""
         return self.fingerprint.id + ("-quick" if self.quick else "")
+
+    @property
+    def surroundings(self) -> str:
+        """What it was trained with, in a line."""
+        mark = self.fingerprint
+        if mark.server:
+            return f"{self.probe.build} on {mark.server}"
+        return f"TensorFlow {mark.tensorflow} on Python {mark.python}, {mark.device}, {mark.threads} threads"
 
     @property
     def complete(self) -> bool:

@@ -42,7 +42,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One finished epoch: losses, accuracies from 0 to 1, and how long it took."""
+    """One finished epoch: losses, accuracies from 0 to 1, and how long it took (0 where nobody watched it)."""
 
     number: int
     loss: float

@@ -17,13 +17,14 @@ from cldc.errors import PreflightFailed
 from cldc.files import lock, private_folder, storage_errors, temporary_folder
 from cldc.preflight import learned, records
 from cldc.preflight.following import Run, command, environment_of, follow
-from cldc.preflight.judging import judge, warnings_of
+from cldc.preflight.judging import judge
 from cldc.preflight.learned import Learned
 from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe, Script
 from cldc.preflight.output import Score
 from cldc.preflight.predicting import images_of, learn
 from cldc.preflight.probing import probe
 from cldc.preflight.sources import builtin_script
+from cldc.preflight.summing import Subject, Surroundings, sum_up
 from cldc.preflight.workspace import Workspace, fill
 from cldc.progress import SILENT, Observer
 from cldc.validation import ValidationReport
@@ -123,11 +124,11 @@ def fingerprint(
         platform=f"{platform.system()} {platform.machine()}",
         device=device(environment),
         threads=threads(),
-        seed=_seed(script, competition),
+        seed=seed(script, competition),
     )
 
 
-def _seed(script: Script, competition: Competition) -> int | None:
+def seed(script: Script, competition: Competition) -> int | None:
     """The seed: the command's where it gives one, else as the script sets it, where that can be read in it."""
     option, words = competition.training.seed_option, competition.run.command.split()
     if option in words[:-1]:
@@ -234,30 +235,8 @@ def _result(
     started: str,
     log: Path,
 ) -> PreflightResult:
-    dataset, competition, best = job.report.dataset, job.competition, run.output.best
-    counts = {split: dataset.count(split) for split in competition.dataset.splits}
-    warnings = warnings_of(run, predictions, competition)
-    if not job.environment.faithful:
-        warnings += (f"Trained with TensorFlow {job.environment.version}: {job.environment.why}.",)
-    return PreflightResult(
-        fingerprint=job.fingerprint,
-        dataset_name=dataset.name,
-        dataset_root=str(dataset.root),
-        images={**counts, competition.bundles.label_book.name: len(job.label_book.images)},
-        classes=competition.dataset.classes,
-        origin=job.script.origin,
-        faithful=job.environment.faithful,
-        quick=run.stopped,
-        started=started,
-        seconds=run.seconds,
-        peak_memory=run.peak_memory,
-        validation=validation,
-        label_book=run.output.label_book,
-        untrained=run.output.untrained,
-        predictions=predictions,
-        history=tuple(run.output.history),
-        best_epoch=best.number if best else 0,
-        probe=machine,
-        warnings=warnings,
-        log=str(log),
-    )
+    used = job.environment
+    caveats = () if used.faithful else (f"Trained with TensorFlow {used.version}: {used.why}.",)
+    subject = Subject(job.report, job.script, job.label_book, job.competition, job.fingerprint)
+    where = Surroundings(machine, used.faithful, caveats, started, log)
+    return sum_up(subject, run, predictions, validation, where)

@@ -46,6 +46,8 @@ def find(
     competition: Competition,
     script: str | None = None,
     label_book: str | None = None,
+    server: str | None = None,
+    elsewhere: bool = False,
 ) -> PreflightResult | None:
     """The newest full preflight of the dataset with that hash, under the competition's command and epochs.
 
@@ -55,7 +57,10 @@ def find(
         competition: Whose training it must have been.
         script: The SHA-256 that its script must have; None takes any.
         label_book: The hash that its label book must have; None takes any.
+        server: The CodaLab whose runs count beside this machine's own; another one's would prove nothing of it.
+        elsewhere: Whether only that server's count.
     """
+    places = (server,) if elsewhere else ("", server)
     for result in reversed(everything(home)):
         mark = result.fingerprint
         if (
@@ -64,6 +69,7 @@ def find(
             == (dataset, competition.name, competition.run.command, competition.training.epochs)
             and script in (None, mark.script)
             and label_book in (None, mark.label_book)
+            and mark.server in places
         ):
             return result
     return None

@@ -71,7 +71,7 @@ def fill(
         StorageError: No room.
     """
     book = competition.bundles.label_book.name
-    _require_own_name(dataset.name, taken=(book, competition.bundles.script.name))
+    require_own_name(dataset.name, competition)
     folders = [
         f"{dataset.name}/{dataset.name}/{s.name}/{label}" for s in dataset.splits for label in s.folders
     ]
@@ -102,8 +102,13 @@ def fill(
     return workspace
 
 
-def _require_own_name(name: str, *, taken: tuple[str, ...]) -> None:
-    """In the run, dataset, label book and script stand beside each other, here and on CodaLab."""
+def require_own_name(name: str, competition: Competition) -> None:
+    """In the run, dataset, label book and script stand beside each other, here and on CodaLab.
+
+    Raises:
+        InvalidDataset: One of the others has the name of the dataset.
+    """
+    taken = (competition.bundles.label_book.name, competition.bundles.script.name)
     if name.casefold() in {other.casefold() for other in taken}:
         raise InvalidDataset(
             f"The dataset can't be called {name}: the run has another {name} beside it.",

@@ -123,6 +123,6 @@ def _grounds(result: PreflightResult) -> Iterator[tuple[str, str]]:
     if result.peak_memory:
         yield "memory", f"{result.peak_memory / 2**20:,.0f} MB at most"
     yield "script", f"{mark.script[:12]} ({result.origin})"
-    yield "TensorFlow", f"{mark.tensorflow} on Python {mark.python}, {mark.device}, {mark.threads} threads"
+    yield "trained with", result.surroundings
     yield "dataset", mark.dataset[:12]
     yield "preflight", result.id

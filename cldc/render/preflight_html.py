@@ -58,10 +58,7 @@ def _summary(result: PreflightResult) -> Iterator[str]:
         ("Images", counts),
         ("Best epoch", f"{result.best_epoch} of {mark.epochs}"),
         ("Trained", f"{result.started[:16].replace('T', ' ')} UTC, {result.seconds:,.0f} s"),
-        (
-            "With",
-            f"TensorFlow {mark.tensorflow} on Python {mark.python}, {mark.device}, {mark.threads} threads",
-        ),
+        ("With", result.surroundings),
         ("Script", f"{mark.script[:12]} ({result.origin})"),
         ("Dataset", mark.dataset),
         ("Preflight", result.id),

@@ -1,0 +1,173 @@
+"""Following runs on the server: what each prints as it goes, and what becomes of one whose worker is gone."""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cldc.codalab import progress_of
+from cldc.codalab.failures import NotFound
+from cldc.codalab.wait import PATIENCE_SECONDS
+from cldc.errors import CldcError, Unreachable
+from cldc.preflight.following import describe
+from cldc.preflight.output import Output, done_epochs
+from cldc.remote.model import Job, Remote
+
+if TYPE_CHECKING:
+    from cldc.codalab import Bundle, Rest
+
+# CodaLab has waited a minute before it calls a worker offline; one that restarts is back within another.
+OFFLINE_SECONDS = 60.0
+_SHORTEST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.5, 5.0, 1.3
+_CHUNK_BYTES = 256 * 1024
+# Reading from a run whose worker has died hangs.
+_READ_SECONDS, _READ_AGAIN_SECONDS = 10.0, 60.0
+# What has room on one line of a terminal.
+_MOST_TOLD, _LONGEST_NAME = 3, 12
+
+
+@dataclass(slots=True)
+class Follower:
+    """What is known of one run while it goes.
+
+    Attributes:
+        bundle: As it was last seen; None where it was removed.
+        output: What it printed so far, understood.
+        began: When its first epoch was seen, by a steady clock.
+        offline_since: When its worker was first seen to be gone; None while there is one.
+    """
+
+    job: Job
+    bundle: Bundle | None = None
+    output: Output = field(default_factory=Output)
+    began: float | None = None
+    offline_since: float | None = None
+    _read: int = 0
+    _not_before: float = 0.0
+    _decoder: codecs.IncrementalDecoder = field(default_factory=codecs.getincrementaldecoder("utf-8"))
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes of it: its state is final, its worker stays away, or it was removed."""
+        return self.bundle is None or self.bundle.final or self.lost
+
+    @property
+    def lost(self) -> bool:
+        """Whether its worker has been gone for so long that it won't come back, or the run itself is gone."""
+        gone = self.offline_since is not None and time.monotonic() - self.offline_since >= OFFLINE_SECONDS
+        return self.bundle is None or gone
+
+    def take(self, bundle: Bundle, remote: Remote) -> None:
+        """See where the server says it is."""
+        self.bundle = bundle
+        if bundle.state == "worker_offline" and self.offline_since is None:
+            self.offline_since = time.monotonic()
+            remote.observer.note(
+                f"The worker that trained {self.job.name} does not answer any more; it has {OFFLINE_SECONDS:.0f} s to come back."
+            )
+        elif bundle.state != "worker_offline" and self.offline_since is not None:
+            self.offline_since = None
+            remote.observer.note(f"The worker of {self.job.name} is back.")
+        if bundle.state in ("created", "staged", "starting") and self._read:
+            # The server gave it to another worker, where it starts anew.
+            self.output, self.began, self._read = Output(), None, 0
+            self._decoder.reset()
+
+    def read(self, rest: Rest) -> None:
+        """Read on in what it prints, as far as the server can tell now."""
+        now = time.monotonic()
+        if self.bundle is None or self.bundle.state != "running" or now < self._not_before:
+            return
+        try:
+            data = rest.file(self.job.run, "stdout", span=(self._read, self._read + _CHUNK_BYTES))
+        except NotFound:
+            return  # it has not begun to print
+        except CldcError:
+            self._not_before = time.monotonic() + _READ_AGAIN_SECONDS
+            return
+        self._read += len(data)
+        self.output.feed(self._decoder.decode(data), now=now)
+        if self.output.epoch and self.began is None:
+            self.began = now
+
+
+def follow(remote: Remote, followers: Sequence[Follower], rest: Rest, *, waiting: int, done: int) -> None:
+    """Look at the runs until one of them has ended; the observer is told how far all are, in epochs.
+
+    Args:
+        remote: Where they are.
+        followers: The runs.
+        rest: Reads what they print, and gives up soon.
+        waiting: How many datasets have no run yet; ``done`` how many have theirs behind them.
+
+    Raises:
+        Unreachable: The server was gone for ten minutes.
+    """
+    epochs = remote.competition.training.epochs
+    last_seen, pause = time.monotonic(), _SHORTEST_SECONDS
+    while True:
+        try:
+            _look(remote, followers)
+            last_seen = time.monotonic()
+        except Unreachable:
+            if time.monotonic() - last_seen > PATIENCE_SECONDS:
+                raise
+            remote.observer.note(f"{remote.rest.server} does not answer; still waiting for it.")
+        for follower in followers:
+            follower.read(rest)
+        at = epochs * done + sum(done_epochs(follower.output) for follower in followers)
+        remote.observer.advance(at, standing(followers, waiting))
+        if any(follower.ended for follower in followers):
+            return
+        time.sleep(pause)
+        pause = min(pause * _GROWTH, _LONGEST_SECONDS)
+
+
+def _look(remote: Remote, followers: Iterable[Follower]) -> None:
+    every = list(followers)
+    try:
+        for follower, bundle in zip(every, remote.rest.bundles(f.job.run for f in every), strict=True):
+            follower.take(bundle, remote)
+    except NotFound:
+        for follower in every:
+            if not remote.rest.exists(follower.job.run):
+                follower.bundle = None
+
+
+def standing(followers: Sequence[Follower], waiting: int) -> str:
+    """How the runs stand, in a few words: one in full, several in short."""
+    if len(followers) == 1 and not waiting:
+        return _one(followers[0])
+    told = [f"{_shortened(follower.job.name)} {_short(follower)}" for follower in followers[:_MOST_TOLD]]
+    if more := len(followers) - len(told) + waiting:
+        told.append(f"{more} more")
+    return ", ".join(told)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def _one(follower: Follower) -> str:
+    if follower.output.epoch:
+        return describe(follower.output, now=time.monotonic(), began=follower.began)
+    return _state(follower)
+
+
+def _short(follower: Follower) -> str:
+    output = follower.output
+    if output.epoch and follower.offline_since is None:
+        best = f" {output.best.val_accuracy:.0%}" if output.best else ""
+        return f"{len(output.history)}/{output.epochs}{best}"
+    return follower.bundle.state if follower.bundle is not None else "gone"
+
+
+def _state(follower: Follower) -> str:
+    if follower.bundle is None:
+        return "gone"
+    if follower.bundle.state == "staged":
+        return "waits for a worker"
+    return progress_of(follower.bundle)

@@ -1,0 +1,177 @@
+"""What a preflight needs on the server, each looked for before it is made: worksheet, dataset, run.
+
+Each preflight has a private worksheet of its own, named after its fingerprint; its run is known there by its command
+and by what it was made from.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from cldc import files
+from cldc.codalab import Dependency, NotFinished, require_ready, wait_for
+from cldc.errors import CodaLabError
+from cldc.package import pack
+from cldc.preflight import command_on
+from cldc.remote.model import Job, Remote
+from cldc.submission.checking import organisers_uuid
+from cldc.submission.making import dataset_marker
+from cldc.submission.model import worksheet_name
+from cldc.submission.recovery import DATASET
+from cldc.submission.work import age, machine
+
+if TYPE_CHECKING:
+    from cldc.codalab import Bundle
+
+# As in `submission.making`: what another machine is sending has the first, what arrived in full the second.
+_ABANDONED = timedelta(hours=1)
+_SETTLE_SECONDS = 10.0
+
+
+def begin(remote: Remote, job: Job) -> None:
+    """Have the job's run on the server, made now or by an earlier call.
+
+    Raises:
+        CldcError: It can't be had; what was made is found by the next call.
+    """
+    job.sheet = _own_sheet(remote, job) or _new_sheet(remote, job)
+    _close(remote, job.sheet)
+    bundles = _own(remote, job)
+    data = _dataset(remote, job, bundles)
+    job.run = _run(remote, job, bundles, data)
+    job.tries += 1
+
+
+def _own_sheet(remote: Remote, job: Job) -> str | None:
+    name = worksheet_name(remote.account, "preflight", job.id)
+    return next((sheet.uuid for sheet in remote.rest.own_worksheets(name)), None)
+
+
+def _new_sheet(remote: Remote, job: Job) -> str:
+    name = worksheet_name(remote.account, "preflight", job.id)
+    return remote.cl.new_worksheet(name, title=f"Preflight {job.name}")
+
+
+def _close(remote: Remote, sheet: str) -> None:
+    """New worksheets are everyone's to read, and what is put on one takes its permission."""
+    if remote.rest.worksheet(sheet).public_permission:
+        remote.cl.set_private((), sheet)
+
+
+def _own(remote: Remote, job: Job) -> list[Bundle]:
+    """The account's bundles on the job's worksheet, the oldest first."""
+    sheet = remote.rest.worksheet(job.sheet, bundles=True)
+    return sorted((b for b in sheet.bundles if b.owner in (None, remote.account)), key=age)
+
+
+def _dataset(remote: Remote, job: Job, bundles: list[Bundle]) -> Bundle:
+    """The dataset as a ready bundle: one of the same content that a preflight or a submission uploaded, or a new one."""
+    dataset = job.subject.report.dataset
+    marker = dataset_marker(dataset.hash)
+    for bundle in bundles:
+        if bundle.type == "dataset" and bundle.description.startswith(marker) and _arrived(remote, bundle):
+            return remote.rest.bundle(bundle.uuid)
+    if known := remote.uploads.get(dataset.hash):
+        remote.observer.note(f"{job.name} is on the server already, as {known.name}.")
+        return known
+    folder = remote.home / "packages" / f"preflight-{job.id}"
+    package = pack(job.subject.report, folder, remote.observer)
+    uuid = remote.cl.upload(
+        job.sheet,
+        package.path,
+        name=dataset.name,
+        description=f"{marker} {machine(remote.home)}",
+        observer=remote.observer,
+    )
+    bundle = require_ready(remote.rest, wait_for(remote.rest, uuid, observer=remote.observer))
+    files.remove_tree(folder)
+    return bundle
+
+
+def find_uploads(remote: Remote) -> None:
+    """Learn which whole datasets are on worksheets that cldc made for this account; a search shows no private ones."""
+    remote.observer.start("Looking for what is on the server already")
+    prefix = worksheet_name(remote.account, "x", "")[:-2]
+    for sheet in remote.rest.own_worksheets():
+        if sheet.name.startswith(prefix):
+            for bundle in remote.rest.worksheet(sheet.uuid, bundles=True).bundles:
+                if _whole(remote, bundle):
+                    identity = bundle.description.removeprefix(DATASET).split(" ")[0]
+                    remote.uploads.setdefault(identity, bundle)
+
+
+def _whole(remote: Remote, bundle: Bundle) -> bool:
+    mine = bundle.type == "dataset" and bundle.owner in (None, remote.account)
+    return mine and bundle.description.startswith(DATASET) and bundle.final and bundle.failure is None
+
+
+def _arrived(remote: Remote, bundle: Bundle) -> bool:
+    """Whether an earlier upload is good; what is not, and that nobody is still sending, is removed."""
+    if not bundle.final and bundle.description.endswith(machine(remote.home)):
+        try:
+            bundle = wait_for(
+                remote.rest, bundle.uuid, timeout_seconds=_SETTLE_SECONDS, observer=remote.observer
+            )
+        except NotFinished:
+            remote.cl.remove(bundle.uuid)
+            return False
+    if bundle.final and bundle.failure is None:
+        return True
+    if bundle.final or (bundle.created is not None and remote.clock() - bundle.created > _ABANDONED):
+        remote.cl.remove(bundle.uuid)
+    return False
+
+
+def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle) -> str:
+    """The run, started or found; one that failed was told of and is not taken up again."""
+    form, organisers = remote.competition.run, remote.competition.bundles
+    # The folder in the upload has the upload's name, whatever the folder here is called.
+    dependencies = (
+        Dependency(organisers.script.name, organisers_uuid(organisers.script), ""),
+        Dependency(data.name, data.uuid, ""),
+        Dependency(organisers.label_book.name, organisers_uuid(organisers.label_book), ""),
+    )
+    command = command_on(remote.competition, dataset=data.name)
+    wanted = {(d.key, d.parent) for d in dependencies}
+    for bundle in bundles:
+        same = (bundle.type, bundle.command) == ("run", command)
+        if not same or {(d.key, d.parent) for d in bundle.dependencies} != wanted or bundle.uuid == job.known:
+            continue
+        if not bundle.final or bundle.failure is None:
+            remote.observer.note(f"{job.name} was begun before; going on with that run.")
+            return bundle.uuid
+        if not remote.keep:
+            remote.cl.remove(bundle.uuid)
+    return remote.cl.run(
+        job.sheet,
+        command,
+        dependencies,
+        image=form.image,
+        name=form.name,
+        description=f"cldc preflight {job.id}",
+    )
+
+
+def forget_run(remote: Remote, job: Job) -> bool:
+    """Remove a run that lost its worker; False where the server says that it is at work after all."""
+    try:
+        remote.cl.remove(job.run, force=True)
+    except CodaLabError:
+        return not remote.rest.exists(job.run)
+    return True
+
+
+def tidy(remote: Remote, job: Job) -> None:
+    """Remove what the preflight has on the server; what something else was made from meanwhile stays, and is told."""
+    sheet = job.sheet or _own_sheet(remote, job)
+    if remote.keep or not sheet:
+        return
+    job.sheet = sheet
+    bundles = _own(remote, job)
+    try:
+        for kind in ("run", "dataset"):
+            remote.cl.remove(*(bundle.uuid for bundle in bundles if bundle.type == kind))
+        remote.cl.remove_worksheet(sheet, force=True)
+    except CodaLabError as error:
+        remote.observer.note(f"What the preflight of {job.name} made stays on the server: {error.message}")
