@@ -19,7 +19,8 @@ from random import Random
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from cldc.validation.alike import Evidence, joined, same_drawings
-from cldc.validation.features import Features, features_of
+from cldc.validation.features import Features
+from cldc.validation.inspection import inspect_content
 
 Edit = Callable[[Image.Image, Random], Image.Image]
 
@@ -134,7 +135,7 @@ def _report(files: list[Path], edits: int) -> str:
 
 def _add(features: dict[str, Features], source: dict[str, str], content: bytes, of: str) -> str:
     sha = hashlib.sha256(content + of.encode()).hexdigest()
-    seen = features_of(content, 1, 1)
+    seen = inspect_content(content).features
     if seen:
         features[sha] = seen
         source[sha] = of or sha

@@ -268,7 +268,7 @@ def test_a_dataset_named_as_the_label_book_is_refused(tmp_path: Path) -> None:
 def test_unsure_images_are_settled_all_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remarks = (Remark.TRAILING_BYTES,)
     unsure = Verdict(Readable.UNSURE, None, reason="Only TensorFlow can tell.", remarks=remarks)
-    monkeypatch.setattr("cldc.validation.inspection.judge", lambda content: unsure)
+    monkeypatch.setattr("cldc.validation.inspection.judge_and_inflate", lambda content: (unsure, b""))
     assert len(found(folder, "image-unsure")) == 30
     asked = []
 
@@ -308,7 +308,7 @@ def test_a_check_that_fails_is_a_finding(folder: Path, monkeypatch: pytest.Monke
     def broken(content: bytes) -> Verdict:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("cldc.validation.inspection.judge", broken)
+    monkeypatch.setattr("cldc.validation.inspection.judge_and_inflate", broken)
     assert len(found(folder, "image-unsure")) == 30
 
 

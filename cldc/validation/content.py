@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from cldc.dataset import Image
 from cldc.validation.alike import PRECISION, Evidence, Pair, joined
-from cldc.validation.features import MAX_PIXELS
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
+from cldc.validation.pictures import MAX_PIXELS
 from cldc.validation.words import number
 
 _DATA = "good practice; measured on the 2021 competition's starting dataset"

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cldc.dataset import Entry, Image, read_entry
-from cldc.validation.decoding import Format, Readable, Remark, Verdict, judge
-from cldc.validation.features import Features, features_of_picture, is_opaque, picture_of
-
-if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
+from cldc.validation.decoding import Format, Readable, Remark, Verdict, judge_and_inflate
+from cldc.validation.features import Features, features_of_picture
+from cldc.validation.pictures import Picture, is_opaque, picture_of
 
 # Asks the real TensorFlow about contents; for each SHA-256 the path of a file with it.
 Settle = Callable[[Mapping[str, Path]], Mapping[str, Verdict]]
@@ -45,12 +43,12 @@ def inspect_entry(root: str, entry: Entry) -> tuple[Image, Inspection | None]:
 def inspect_content(content: bytes) -> Inspection:
     """The verdict and features of a file's content; raises nothing."""
     try:
-        verdict = judge(content)
+        verdict, rows = judge_and_inflate(content)
     except Exception as error:  # whatever a file holds, it must not end the check of all others
         return Inspection(Verdict(Readable.UNSURE, None, reason=f"checking it failed ({error!r})"))
     if verdict.readable == Readable.NO:
         return Inspection(verdict)
-    picture = picture_of(content, verdict.width, verdict.height)
+    picture = picture_of(content, verdict, rows)
     if picture is None:
         return Inspection(verdict)
     return Inspection(_seen(verdict, picture), features_of_picture(picture))
@@ -58,7 +56,7 @@ def inspect_content(content: bytes) -> Inspection:
 
 def _seen(verdict: Verdict, picture: Picture) -> Verdict:
     """The verdict without the remark on transparency where the file could have some and has none."""
-    if Remark.ALPHA_DROPPED not in verdict.remarks or not is_opaque(picture):
+    if Remark.ALPHA_DROPPED not in verdict.remarks or not is_opaque(picture.loaded):
         return verdict
     return replace(verdict, remarks=tuple(r for r in verdict.remarks if r != Remark.ALPHA_DROPPED))
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from cldc.dataset import Entry, Image, read_entry
 from cldc.validation.content import RULES
-from cldc.validation.features import MAX_PIXELS
 from cldc.validation.images import image_seen_differently, image_undecodable
 from cldc.validation.model import ValidationReport
+from cldc.validation.pictures import MAX_PIXELS
 
 _SIDE = 168
 # What a page can hold and a reader can look at.

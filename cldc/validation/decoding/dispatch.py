@@ -23,21 +23,27 @@ def judge(content: bytes) -> Verdict:
     Time grows with the length of the content and, up to a limit, with the size of the picture it claims; beyond
     that the verdict is UNSURE. Memory on top of the content stays below some megabytes.
     """
+    return judge_and_inflate(content)[0]
+
+
+def judge_and_inflate(content: bytes) -> tuple[Verdict, bytes]:
+    """`judge`, and what it had to inflate: the filtered rows of a PNG that is plainly sound, else nothing."""
     if not content:
-        return _no("Input is empty.")
+        return _no("Input is empty."), b""
     if len(content) > _LONGEST_INPUT:
-        return _no(f"Input contents are too large for int: {len(content)}")
+        return _no(f"Input contents are too large for int: {len(content)}"), b""
     for magic, kind in _FORMATS:
         if content.startswith(magic):
-            return _judge_of(kind)(content)
-    return _no("Unknown image file format. One of JPEG, PNG, GIF, BMP required.")
+            found = _judge_of(kind)(content)
+            return found if isinstance(found, tuple) else (found, b"")
+    return _no("Unknown image file format. One of JPEG, PNG, GIF, BMP required."), b""
 
 
 @functools.cache
-def _judge_of(kind: Format) -> Callable[[bytes], Verdict]:
+def _judge_of(kind: Format) -> Callable[[bytes], Verdict | tuple[Verdict, bytes]]:
     """The format's own judge. Most datasets have one format; a check that reads no file needs none."""
     module = importlib.import_module(f"cldc.validation.decoding.{kind.value}")
-    judge_format: Callable[[bytes], Verdict] = getattr(module, f"judge_{kind.value}")
+    judge_format: Callable[[bytes], Verdict | tuple[Verdict, bytes]] = getattr(module, f"judge_{kind.value}")
     return judge_format
 
 

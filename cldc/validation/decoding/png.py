@@ -51,11 +51,11 @@ _USUAL_GAMMA = range(45_000, 46_000)
 """1/2.2 in units of 1/100000, with the rounding found in the wild."""
 
 
-def judge_png(content: bytes) -> Verdict:
-    """The verdict on content that begins with PNG's signature."""
-    verdict = _judge_strictly(content)
-    if verdict is not None:
-        return verdict
+def judge_png(content: bytes) -> Verdict | tuple[Verdict, bytes]:
+    """The verdict on content that begins with PNG's signature, and its rows where all of it is plainly right."""
+    judged = _judge_strictly(content)
+    if judged is not None:
+        return judged
     readable, header, reason, end, noted = judge_carefully(content)
     width, height = (header.width, header.height) if header else (None, None)
     if readable is Readable.NO or header is None:
@@ -64,8 +64,8 @@ def judge_png(content: bytes) -> Verdict:
     return Verdict(readable, Format.PNG, width, height, reason, remarks)
 
 
-def _judge_strictly(content: bytes) -> Verdict | None:
-    """YES, or None where the file needs a closer look."""
+def _judge_strictly(content: bytes) -> tuple[Verdict, bytes] | None:
+    """YES and the filtered rows, or None where the file needs a closer look."""
     if len(content) < 57:  # signature, IHDR, an empty IDAT, IEND
         return None
     signature, start, width, height, depth, colour, method, filters, interlaced, crc = _START.unpack_from(
@@ -92,10 +92,11 @@ def _judge_strictly(content: bytes) -> Verdict | None:
     if walked is None:
         return None
     compressed, noted, end = walked
-    if not _rows_are_sound(compressed, stride, height):
+    rows = _sound_rows(compressed, stride, height)
+    if rows is None:
         return None
     remarks = _remarks(content, depth, colour, noted, trailing=end < len(content))
-    return Verdict(Readable.YES, Format.PNG, width, height, "", remarks)
+    return Verdict(Readable.YES, Format.PNG, width, height, "", remarks), rows
 
 
 def _walk_strictly(  # noqa: PLR0911, PLR0912 - one way out for each doubt
@@ -141,21 +142,22 @@ def _walk_strictly(  # noqa: PLR0911, PLR0912 - one way out for each doubt
     return None
 
 
-def _rows_are_sound(compressed: bytes, stride: int, height: int) -> bool:
-    """Whether the stream inflates to exactly the rows, ends there, and every filter is known.
+def _sound_rows(compressed: bytes, stride: int, height: int) -> bytes | None:
+    """What the stream inflates to; None unless that is exactly the rows, it ends there and every filter is known.
 
     A window smaller than the rows is left to the careful path: whether a distance is too far back then
     depends on how libpng cuts its calls to zlib.
     """
     size = stride * height
     if not compressed or (compressed[0] >> 4 != 7 and size > 256 << (compressed[0] >> 4)):
-        return False
+        return None
     inflater = zlib_ng.decompressobj(15)
     try:
         rows = inflater.decompress(compressed, size)
     except _INFLATE_ERROR:
-        return False
-    return inflater.eof and len(rows) == size and not rows[::stride].translate(None, _FILTERS)
+        return None
+    sound = inflater.eof and len(rows) == size and not rows[::stride].translate(None, _FILTERS)
+    return rows if sound else None
 
 
 def _remarks(

@@ -1,0 +1,135 @@
+"""A file's picture, for what compares drawings; whether TensorFlow reads the file is judged without one.
+
+Unfiltering a PNG's rows is what takes longest in a check, and most drawings have wide margins. So for the
+commonest kind of PNG the margins above and below are taken off before that, and the judge's rows are used
+again. Pillow's decoder still does the work.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from zlib_ng import zlib_ng
+
+from cldc.validation.decoding import Remark, Verdict
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Bit depth 8, colour type 0 and no interlacing, as IHDR says it.
+_PLAIN_GREY = b"\x08\0\0\0\0"
+# Larger pictures are not turned into pixels: a bomb would cost memory, and no drawing is that large.
+MAX_PIXELS = 4_000_000
+# Deflate's longest stored block, and what stands before one: whether it is the last, its length, and that inverted.
+_STORED = 0xFFFF
+_BLOCK = struct.Struct("<BHH")
+_NONE, _SUB, _UP, _PAETH = b"\0", b"\1", b"\2", b"\4"
+# So many rows are compared in one go, then single ones.
+_AT_ONCE = 16
+_WHITE, _BLACK = b"\xff", b"\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A loaded picture.
+
+    Attributes:
+        size: Width and height in pixels, as the file has them.
+        loaded: The pixels; of a margin above or below, all of one row that is white or black, one row is left.
+    """
+
+    size: tuple[int, int]
+    loaded: Image
+
+
+def picture_of(content: bytes, verdict: Verdict, rows: bytes) -> Picture | None:
+    """The picture of a file that TensorFlow reads; None where Pillow can't load it or it is larger than `MAX_PIXELS`.
+
+    Args:
+        content: The file.
+        verdict: What the judge says of it.
+        rows: What the judge inflated.
+    """
+    if not verdict.width or not verdict.height or verdict.width * verdict.height > MAX_PIXELS:
+        return None
+    size = verdict.width, verdict.height
+    if rows and content[24:29] == _PLAIN_GREY and Remark.ALPHA_DROPPED not in verdict.remarks:
+        return Picture(size, _without_margins(rows, *size) or _unfiltered(rows, *size))
+    loaded = _load(content)
+    return Picture(size, loaded) if loaded else None
+
+
+def is_opaque(picture: Image) -> bool:
+    """Whether no pixel of it lets anything through."""
+    if picture.mode not in ("RGBA", "LA"):
+        if "transparency" not in picture.info:
+            return True
+        picture = picture.convert("RGBA")
+    return picture.getchannel("A").getextrema() == (255, 255)
+
+
+def _without_margins(rows: bytes, width: int, height: int) -> Image | None:
+    """The picture without margins above and below; None unless it has some, and all corners are of their shade."""
+    shade, stride = rows[1:2], width + 1
+    if shade not in (_WHITE, _BLACK):
+        return None
+    plain = _SUB + shade + bytes(width - 1)
+    # A row of zeros repeats the one above it.
+    flat = (plain, _UP + bytes(width), _NONE + shade * width, _PAETH + bytes(width))
+    top, end = 0, len(rows)
+    first_is_flat = rows.startswith((plain, flat[2]))
+    for several in (_AT_ONCE, 1):
+        step, repeated = several * stride, tuple(row * several for row in flat)
+        while first_is_flat and rows.startswith(repeated, top):
+            top += step
+        while end - step >= top and rows.startswith(repeated, end - step):
+            end -= step
+    # One row of each margin stays.
+    kept = rows[top : end + stride]
+    if top:
+        kept = plain + kept
+    count = len(kept) // stride
+    if count == height:
+        return None
+    picture = _unfiltered(kept, width, count)
+    at, right, low = picture.load(), width - 1, count - 1
+    if not at or {at[0, 0], at[right, 0], at[0, low], at[right, low]} != {*shade}:
+        return None
+    if end < len(rows) and not rows.startswith((plain, flat[2]), end):
+        # The rows below repeat this one, which need not be of a margin.
+        return None if picture.crop((0, low, width, count)).tobytes().strip(shade) else picture
+    return picture
+
+
+def _unfiltered(rows: bytes, width: int, height: int) -> Image:
+    from PIL import Image
+
+    return Image.frombytes("L", (width, height), _stored(rows), "zip", "L", 0)
+
+
+def _stored(rows: bytes) -> bytes:
+    """A zlib stream that only stores: Pillow's wheels for Linux inflate with the system's zlib, four times as slow."""
+    pieces = [b"\x78\x01"]
+    for at in range(0, len(rows), _STORED):
+        piece = rows[at : at + _STORED]
+        pieces += (_BLOCK.pack(at + _STORED >= len(rows), len(piece), len(piece) ^ 0xFFFF), piece)
+    return b"".join((*pieces, zlib_ng.adler32(rows).to_bytes(4, "big")))
+
+
+def _load(content: bytes) -> Image | None:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image: Image.Image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "GIF", "BMP"))
+            if image.size[0] * image.size[1] > MAX_PIXELS:
+                return None
+            image.load()
+            return image
+    except Exception:  # Pillow raises all sorts of things on odd files; then there is no picture
+        return None

@@ -1,0 +1,75 @@
+"""A drawing's features do not depend on how its file was filtered, nor on the margins that are taken off first."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from cldc.validation.decoding import Readable
+from cldc.validation.decoding.dispatch import judge_and_inflate
+from cldc.validation.features import features_of_picture
+from cldc.validation.pictures import Picture, picture_of
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _filtered(kind: int, row: bytes, above: bytes) -> bytes:
+    """A row as PNG's filters 0 to 4 write it (PNG specification, 9.2)."""
+    told = bytearray([kind])
+    for at, value in enumerate(row):
+        left, up, corner = (row[at - 1], above[at], above[at - 1]) if at else (0, above[at], 0)
+        near = min((left, up, corner), key=lambda one: abs(left + up - corner - one))
+        told.append((value - (0, left, up, (left + up) // 2, near)[kind]) % 256)
+    return bytes(told)
+
+
+def _png(picture: Image.Image, filters: list[int]) -> bytes:
+    width, height = picture.size
+    pixels, above, rows = picture.tobytes(), bytes(width), b""
+    for at in range(height):
+        row = pixels[at * width : (at + 1) * width]
+        rows += _filtered(filters[at % len(filters)], row, above)
+        above = row
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(rows)), _chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@given(
+    paper=st.sampled_from((255, 255, 0, 128)),
+    margins=st.tuples(st.integers(0, 40), st.integers(0, 3), st.integers(0, 40), st.integers(0, 3)),
+    ink=st.tuples(st.integers(0, 20), st.integers(0, 20)),
+    stripes=st.booleans(),
+    filters=st.lists(st.integers(0, 4), min_size=1, max_size=7),
+    seed=st.integers(0, 1000),
+)
+def test_features_are_those_of_the_whole_picture(
+    *,
+    paper: int,
+    margins: tuple[int, int, int, int],
+    ink: tuple[int, int],
+    stripes: bool,
+    filters: list[int],
+    seed: int,
+) -> None:
+    top, right, low, left = margins
+    size = max(1, left + ink[0] + right), max(1, top + ink[1] + low)
+    whole = Image.new("L", size, paper)
+    chance = Random(seed)
+    for x in range(ink[0]):
+        for y in range(ink[1]):
+            if not stripes or not x % 4:  # upright stripes make rows that repeat without being margins
+                whole.putpixel((left + x, top + y), 0 if stripes else chance.choice((0, 64, 128, 255)))
+    content = _png(whole, filters)
+    verdict, rows = judge_and_inflate(content)
+    assert verdict.readable is Readable.YES
+    seen = picture_of(content, verdict, rows)
+    assert seen is not None
+    assert features_of_picture(seen) == features_of_picture(Picture(size, whole))
