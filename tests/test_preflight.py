@@ -10,8 +10,10 @@ import stat
 import sys
 import tempfile
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cldc import competition, sample
@@ -36,9 +38,11 @@ from cldc.preflight import (
 from cldc.preflight.following import Run, environment_of, follow
 from cldc.preflight.judging import judge, warnings_of
 from cldc.preflight.model import from_json, to_json
+from cldc.preflight.pipeline import threads
 from cldc.preflight.workspace import Workspace, fill
 from cldc.progress import SILENT
 from cldc.validation import ValidationReport, validate
+from tests.conftest import Cldc
 
 SHAPES = Path(__file__).parent / "data" / "shapes" / "shapes.toml"
 FINAL = 'print("final loss 1.0, final acc 0.5"); print("test loss 1.0, test acc 0.25")'
@@ -390,6 +394,33 @@ def test_an_interruption_leaves_nothing_behind(  # noqa: PLR0917 - fixtures
         )
     assert not list((tmp_path / "temporary").iterdir())
     assert not list((tmp_path / "home" / "preflights").glob("*.json"))
+    here = str(tmp_path / "temporary")
+    assert not [
+        child.pid
+        for child in psutil.Process().children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE and child.cwd().startswith(here)
+    ]
+
+
+@pytest.mark.real
+def test_two_at_once_train_what_each_trains_alone(cldc: Cldc, tmp_path: Path, book: LabelBook) -> None:
+    """They share the processors as the system divides them: fewer threads for each would be other numbers."""
+    cldc = Cldc(cldc.home, {"CLDC_COMPETITION": str(SHAPES), "CLDC_LABEL_BOOK": str(book.root)})
+    script = ("--script", SHAPES.with_name("learn.py"), "--format", "json")
+    for name, seed in (("one", "1"), ("two", "2")):
+        cldc("sample", tmp_path / name, "--images", "80", "--seed", seed)
+    alone = cldc("preflight", tmp_path / "one", *script).data
+    with ThreadPoolExecutor(2) as pool:
+        both = [
+            running.result().data
+            for running in [
+                pool.submit(cldc, "preflight", tmp_path / name, "--force", *script) for name in ("one", "two")
+            ]
+        ]
+    told = ("fingerprint", "validation", "label_book", "predictions")
+    assert [both[0][key] for key in told] == [alone[key] for key in told]
+    assert {run["fingerprint"]["threads"] for run in both} == {threads()}
+    assert both[0]["fingerprint"]["dataset"] != both[1]["fingerprint"]["dataset"]
 
 
 @pytest.mark.real
