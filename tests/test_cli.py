@@ -18,6 +18,7 @@ from cldc import __main__ as entry
 from cldc import errors, process
 from cldc.cli import COMMANDS, cli
 from tests.conftest import ROOT, Cldc
+from tests.folders import make_dataset
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -93,16 +94,32 @@ def test_an_expected_error_is_one_message_and_the_next_action(bare_cldc: Cldc) -
 def test_no_command_imports_what_it_does_not_use(
     arguments: list[str], absent: set[str], tmp_path: Path
 ) -> None:
+    assert not modules_of(arguments, tmp_path) & absent
+
+
+def test_a_check_that_finds_nothing_changed_imports_no_rule(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "digits")
+    time.sleep(max(0.0, max(path.stat().st_ctime for path in folder.rglob("*")) + 2.1 - time.time()))
+    first, second = (modules_of(["validate", str(folder)], tmp_path) for _ in range(2))
+    assert "cldc.validation.rules" in first
+    assert not second & {
+        "PIL",
+        "cldc.validation.rules",
+        "cldc.validation.features",
+        "cldc.preflight.pipeline",
+    }
+
+
+def modules_of(arguments: list[str], folder: Path) -> set[str]:
+    """Everything that a command imports."""
     code = (
         "import sys; from cldc.__main__ import run; run(sys.argv[1:]);"
         "print('modules', *sorted(sys.modules), file=sys.stderr)"
     )
-    done = process.run(
-        [sys.executable, "-c", code, *arguments], cwd=tmp_path, timeout_seconds=60, check=False
-    )
+    done = process.run([sys.executable, "-c", code, *arguments], cwd=folder, timeout_seconds=60, check=False)
     loaded = set(done.stderr.partition("modules ")[2].split())
     assert loaded
-    assert not loaded & absent
+    return loaded
 
 
 def test_a_bug_leaves_a_log_and_no_traceback(

@@ -21,18 +21,10 @@ from cldc.errors import InvalidDataset
 from cldc.render import validation as text
 from cldc.render import validation_ci as ci
 from cldc.render.blocks import plain
-from cldc.validation import (
-    RULES,
-    Finding,
-    Inspection,
-    Severity,
-    Subject,
-    ValidationReport,
-    examine,
-    report_on,
-    validate,
-)
+from cldc.validation import Finding, Severity, Subject, ValidationReport, examine, validate
 from cldc.validation.decoding import Readable, Remark, Verdict
+from cldc.validation.inspection import Inspection
+from cldc.validation.rules import RULES, report_on
 from tests.folders import CLASSES, make_dataset, png
 
 COMPETITION = competition.load()

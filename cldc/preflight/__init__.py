@@ -8,25 +8,28 @@ prints, judges what it leaves and keeps the result. Where script and label book 
 
 from __future__ import annotations
 
-from cldc.preflight.elsewhere import ABOUT, Ran, command_on, conclude, fingerprint_on
-from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe, Script
-from cldc.preflight.output import Epoch, Score
-from cldc.preflight.pipeline import fingerprint, preflight
-from cldc.preflight.records import everything, find
-from cldc.preflight.records import read as recorded
-from cldc.preflight.repeating import Repeated, Spread, other_seeds, repeated, require_seeds
-from cldc.preflight.sources import (
-    RememberedLabelBook,
-    RememberedScript,
-    builtin_script,
-    given_script,
-    read_label_book,
-    remember_label_book,
-    remember_script,
-    remembered_label_book,
-    remembered_script,
-)
-from cldc.preflight.summing import Subject
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cldc.preflight.elsewhere import ABOUT, Ran, command_on, conclude, fingerprint_on
+    from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe, Script
+    from cldc.preflight.output import Epoch, Score
+    from cldc.preflight.pipeline import fingerprint, preflight
+    from cldc.preflight.records import everything, find
+    from cldc.preflight.repeating import Repeated, Spread, other_seeds, repeated, require_seeds
+    from cldc.preflight.sources import (
+        RememberedLabelBook,
+        RememberedScript,
+        builtin_script,
+        given_script,
+        read_label_book,
+        remember_label_book,
+        remember_script,
+        remembered_label_book,
+        remembered_script,
+    )
+    from cldc.preflight.summing import Subject
 
 __all__ = [
     "ABOUT",
@@ -54,7 +57,6 @@ __all__ = [
     "other_seeds",
     "preflight",
     "read_label_book",
-    "recorded",
     "remember_label_book",
     "remember_script",
     "remembered_label_book",
@@ -62,3 +64,57 @@ __all__ = [
     "repeated",
     "require_seeds",
 ]
+
+# By PEP 562 a name's module is imported when it is first asked for: validation only wants the label book that is
+# remembered, and what trains would take as long to import as a second check takes.
+_MODULES = {
+    "elsewhere": (
+        "ABOUT",
+        "Ran",
+        "command_on",
+        "conclude",
+        "fingerprint_on",
+    ),
+    "model": (
+        "Fingerprint",
+        "LabelBook",
+        "PreflightResult",
+        "Probe",
+        "Script",
+    ),
+    "output": (
+        "Epoch",
+        "Score",
+    ),
+    "pipeline": (
+        "fingerprint",
+        "preflight",
+    ),
+    "records": ("everything", "find"),
+    "repeating": (
+        "Repeated",
+        "Spread",
+        "other_seeds",
+        "repeated",
+        "require_seeds",
+    ),
+    "sources": (
+        "RememberedLabelBook",
+        "RememberedScript",
+        "builtin_script",
+        "given_script",
+        "read_label_book",
+        "remember_label_book",
+        "remember_script",
+        "remembered_label_book",
+        "remembered_script",
+    ),
+    "summing": ("Subject",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from cldc import __version__
 from cldc.render.validation import printable
-from cldc.validation import RULES, Finding, Rule, Severity, ValidationReport
+from cldc.validation import Finding, Rule, Severity, ValidationReport
+from cldc.validation.rules import RULES
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}

@@ -7,7 +7,8 @@ from itertools import groupby
 
 from cldc.render.pages import fill_page
 from cldc.render.pages import text as _text
-from cldc.validation import RULES, Finding, Severity, ValidationReport
+from cldc.validation import Finding, Severity, ValidationReport
+from cldc.validation.rules import RULES
 
 _TITLES = {rule.id: rule for rule in RULES}
 _MOST_PATHS = 40

@@ -6,9 +6,9 @@ from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, combinations, pairwise
+from typing import NamedTuple
 
 from cldc.validation.features import Features
 
@@ -46,8 +46,7 @@ class Evidence(StrEnum):
 PRECISION = {Evidence.INK: (415, 415), Evidence.ROWS: (350, 350), Evidence.SHAPE: (579, 579)}
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """Two contents, by SHA-256 and in order, that show the same drawing.
 
     ``measure`` is, for ROWS, the share of the rows of ink they have in common, and for SHAPE, how far their

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from cldc.dataset import Entry, Image, Listing
+from cldc.competition import Competition
+from cldc.dataset import Entry, Image, Listing, assemble, read_entry
 from cldc.progress import Observer
-from cldc.validation.alike import Evidence, Pair, same_drawings, same_drawings_as
+from cldc.validation.alike import Pair, joined, same_drawings, same_drawings_as
 from cldc.validation.decoding import Readable
 from cldc.validation.inspection import Inspection, Settle, inspect_entry, pack, unpack
-from cldc.validation.memory import Memory
+from cldc.validation.memory import Memory, Recalled
+from cldc.validation.model import Subject, ValidationReport
 from cldc.validation.words import number
 
-# A label book: for each content's SHA-256 the root and the entries of files that have it.
-Book = dict[str, list[tuple[Path, Entry]]]
 # So many new contents are compared one by one with all others sooner than all with each other.
 _FEW = 12
 
@@ -29,40 +27,64 @@ class Check:
         inspections: For each content's SHA-256 what it shows; contents that can't be read have none.
     """
 
-    def __init__(self, listing: Listing, memory: Memory, observer: Observer) -> None:
+    def __init__(self, listing: Listing, memory: Memory, recalled: Recalled, observer: Observer) -> None:
         self.listing = listing
         self._memory = memory
+        self._recalled = recalled
         self._observer = observer
         self._fresh: set[str] = set()
-        known = memory.known_files(listing)
-        self._known = memory.contents(listing) if known else {}
+        images = recalled.images()
+        self._known = memory.contents(listing) if any(images) else {}
         self._book: dict[str, Inspection] = {}
+        self._book_entries: tuple[Entry, ...] = ()
         self.inspections = {
-            sha: unpack(self._known[sha]) for sha in set(known.values()) if sha in self._known
+            image.sha256: unpack(self._known[image.sha256])
+            for image in images
+            if image and image.sha256 in self._known
         }
-        self.images = self._read(known)
+        self.images = self._read(images)
 
-    def _read(self, known: dict[str, str]) -> list[Image]:
-        entries = self.listing.entries
-        images: dict[int, Image] = {}
-        for place, entry in enumerate(entries):
-            sha = known.get(entry.path, "")
-            if sha in self.inspections:
-                images[place] = Image(entry.split, entry.label, entry.path, entry.size, sha, entry.link)
-        places = [place for place in range(len(entries)) if place not in images]
-        left = [entries[place] for place in places]
-        if left:
+    def _read(self, images: list[Image | None]) -> list[Image]:
+        found = [image if image and image.sha256 in self.inspections else None for image in images]
+        places = [place for place, image in enumerate(found) if image is None]
+        if places:
             from cldc.validation.workers import inspect_all
 
+            left = [self.listing.entries[place] for place in places]
             self._observer.start("Checking images", total=len(left), unit="images")
             for at, (image, seen) in inspect_all(str(self.listing.root), left, self._observer):
-                images[places[at]] = image
+                found[places[at]] = image
                 if seen is not None and image.sha256 not in self.inspections:
                     self._fresh.add(image.sha256)
                     self.inspections[image.sha256] = seen
-        return [images[place] for place in range(len(entries))]
+        return [image for image in found if image]
 
-    def settle(self, settle: Settle) -> None:
+    def subject(self, competition: Competition, settle: Settle | None, book: Listing | None) -> Subject:
+        """What the rules are asked about.
+
+        Args:
+            competition: Whose rules apply.
+            settle: Asks TensorFlow where the verdict is unsure.
+            book: The label book as it was walked, where it is at hand.
+        """
+        if settle is not None:
+            self._settle(settle)
+        drawn = self._look_at(book) if book else {}
+        pairs, known = self._pairs(), self.inspections
+        return Subject(
+            dataset=assemble(self.listing, self.images),
+            competition=competition,
+            inspections=known,
+            label_book=drawn,
+            pairs=tuple(pair for pair in pairs if pair.first in known and pair.second in known)
+            if self._book
+            else pairs,
+            book_groups=tuple(group for group in joined(pairs) if not drawn.keys().isdisjoint(group[0]))
+            if drawn
+            else (),
+        )
+
+    def _settle(self, settle: Settle) -> None:
         """Replace unsure verdicts by TensorFlow's own, asked for all of them at once."""
         unsure = {sha for sha, found in self.inspections.items() if found.verdict.readable == Readable.UNSURE}
         if not unsure:
@@ -75,23 +97,30 @@ class Check:
             self._fresh.add(sha)
             before = self.inspections[sha]
             # TensorFlow tells nothing of how the picture differs from what people see.
-            told = replace(verdict, remarks=before.verdict.remarks or verdict.remarks)
+            told = verdict._replace(remarks=before.verdict.remarks or verdict.remarks)
             self.inspections[sha] = Inspection(told, before.features)
 
-    def look_at(self, book: Book) -> None:
-        """Take the drawings of a label book into the comparison."""
-        for sha, ((root, entry), *_) in book.items():
+    def _look_at(self, book: Listing) -> dict[str, tuple[str, ...]]:
+        """Take a label book's drawings into the comparison; for each SHA-256 the paths that have it there."""
+        self._book_entries = book.entries
+        paths: dict[str, tuple[str, ...]] = {}
+        for entry in book.entries:
+            sha = read_entry(book.root, entry, keep=False).image.sha256
+            if not sha:
+                continue
+            paths[sha] = (*paths.get(sha, ()), entry.path)
             if sha in self.inspections:
                 continue
             if sha in self._known:
                 self._book[sha] = unpack(self._known[sha])
                 continue
-            image, seen = inspect_entry(str(root), entry)
+            image, seen = inspect_entry(str(book.root), entry)
             if seen is not None and image.sha256 == sha:
                 self._fresh.add(sha)
                 self._book[sha] = seen
+        return paths
 
-    def pairs(self) -> tuple[Pair, ...]:
+    def _pairs(self) -> tuple[Pair, ...]:
         """Contents, the label book's too, that show the same drawing; only new ones are compared where the others were before."""
         features = {
             sha: seen
@@ -100,32 +129,30 @@ class Check:
             if (seen := contents[sha].features)
         }
         self._compared = list(features)
-        before = self._memory.pairs(self.listing)
+        before = self._recalled.pairs()
         if before is not None:
-            compared, plain = before
-            pairs = [Pair(first, second, Evidence(why), measure) for first, second, why, measure in plain]
-            new = features.keys() - set(compared)
+            compared, pairs = before
+            new = features.keys() - compared
             # A pair that lost a member may have held others together.
             whole = all(pair.first in features and pair.second in features for pair in pairs)
             if whole and len(new) <= _FEW:
-                return self._remember((*pairs, *same_drawings_as(new, features)))
+                self._found = tuple(sorted((*pairs, *same_drawings_as(new, features))))
+                return self._found
         if len(features) > len(self._fresh) > 0:
             self._observer.start("Comparing drawings")
-        return self._remember(same_drawings(features))
+        self._found = same_drawings(features)
+        return self._found
 
-    def _remember(self, pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
-        self._pairs = [(pair.first, pair.second, pair.evidence.value, pair.measure) for pair in pairs]
-        return pairs
-
-    def keep(self, key: str, report: tuple[Any, ...]) -> None:
+    def keep(self, key: str, report: ValidationReport) -> None:
         """Remember the check and the report on it, which ``key`` and the folder as it was determine."""
         every = {**self._book, **self.inspections}
         new = every if self._memory.scattered else self._fresh
+        calm = all(map(self._memory.calm, self._book_entries))
         self._memory.keep(
-            self.listing,
-            key=key,
-            shas={image.path: image.sha256 for image in self.images if image.sha256},
+            report,
+            key=key if calm else "",
+            listing=self.listing,
             contents=((sha, pack(every[sha])) for sha in new),
-            report=report,
-            pairs=(self._compared, self._pairs),
+            compared=self._compared,
+            pairs=self._found,
         )

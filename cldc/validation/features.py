@@ -10,10 +10,9 @@ from __future__ import annotations
 import struct
 import warnings
 from array import array
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from zlib_ng import zlib_ng
 
@@ -33,8 +32,7 @@ _MAX_ROWS = 64
 _MIN_ROW_PIXELS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(NamedTuple):
     """A picture's features; the last six are empty or 0 where there is no ink.
 
     Attributes:

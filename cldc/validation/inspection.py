@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cldc.dataset import Entry, Image, read_entry
 from cldc.validation.decoding import Format, Readable, Remark, Verdict, judge_and_inflate
@@ -21,8 +20,7 @@ _READABLE = {readable.value: readable for readable in Readable}
 _FORMATS: dict[str | None, Format | None] = {None: None, **{kind.value: kind for kind in Format}}
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(NamedTuple):
     """What a content shows, whatever files have it; ``features`` are None where no picture can be had of it."""
 
     verdict: Verdict
@@ -58,7 +56,7 @@ def _seen(verdict: Verdict, picture: Picture) -> Verdict:
     """The verdict without the remark on transparency where the file could have some and has none."""
     if Remark.ALPHA_DROPPED not in verdict.remarks or not is_opaque(picture.loaded):
         return verdict
-    return replace(verdict, remarks=tuple(r for r in verdict.remarks if r != Remark.ALPHA_DROPPED))
+    return verdict._replace(remarks=tuple(r for r in verdict.remarks if r != Remark.ALPHA_DROPPED))
 
 
 def pack(inspection: Inspection) -> tuple[Any, ...]:
@@ -72,20 +70,7 @@ def pack(inspection: Inspection) -> tuple[Any, ...]:
         verdict.reason,
         tuple(remark.value for remark in verdict.remarks),
     )
-    seen = inspection.features
-    if seen is None:
-        return plain, None
-    # By hand, since dataclasses.astuple copies everything and takes longer than the inspection itself.
-    return plain, (
-        seen.width,
-        seen.height,
-        seen.ink_pixels,
-        seen.ink_box,
-        seen.ink,
-        seen.blocks,
-        seen.shape,
-        seen.rows,
-    )
+    return plain, inspection.features and tuple(inspection.features)
 
 
 def unpack(packed: tuple[Any, ...]) -> Inspection:

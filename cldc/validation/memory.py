@@ -16,17 +16,21 @@ import marshal
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cldc import __version__
-from cldc.dataset import Entry, Listing
+from cldc.dataset import Dataset, Entry, Image, Listing
+from cldc.validation.model import Finding, Severity, ValidationReport
 
 if TYPE_CHECKING:
     import sqlite3
+
+    from cldc.validation.alike import Pair
 
 # A file that changed this shortly before it was read may change again within one tick of its clock.
 _RACY_NS = 2_000_000_000
@@ -36,9 +40,67 @@ _MOST_PACKS = 40
 _PACK = 1_000
 _TABLES = """
 create table if not exists packs(root blob, number integer, packed blob, primary key(root, number)) without rowid;
-create table if not exists checks(root blob primary key, used real, listing text, files blob, report blob, pairs blob)
+create table if not exists checks(root blob primary key, used real, key text, walk blob, report blob, pairs blob)
     without rowid;
 """
+# What a walk tells of an entry, and what reading the file told: its size, SHA-256 and trouble.
+Walked = tuple[Any, ...]
+Told = tuple[int, str, str]
+
+
+class Recalled:
+    """What is remembered of a folder that has been walked again.
+
+    Attributes:
+        key: What else the remembered report depends on; empty where nothing is remembered.
+    """
+
+    def __init__(self, listing: Listing, row: tuple[Any, ...] | None) -> None:
+        key, walk, self._report, self._pairs = row or ("", b"", b"", b"")
+        self._listing = listing
+        self._around: Any
+        self._walked: list[Walked]
+        self._told: list[Told]
+        self._around, self._walked, self._told = _loaded(walk) or ([], [], [])
+        self.key: str = key if self._walked else ""
+
+    def dataset(self) -> Dataset | None:
+        """The dataset that the remembered report is on; None where the folder is another now."""
+        here = self._listing
+        if self._around != _around(here) or self._walked != _walked(here) or self._report_on is None:
+            return None
+        images = tuple(_image(entry, told) for entry, told in zip(here.entries, self._told, strict=True))
+        return Dataset(here.root, here.name, here.splits, images, here.others, self._report_on[0])
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The remembered report's findings."""
+        _, findings = self._report_on or ("", [])
+        return tuple(Finding(rule, Severity(severity), *rest) for rule, severity, *rest in findings)
+
+    @cached_property
+    def _report_on(self) -> Any:
+        return _loaded(self._report)
+
+    def images(self) -> list[Image | None]:
+        """For each entry the image, where its file is unchanged since it was last read."""
+        known: dict[Walked, Told] = dict(zip(self._walked, self._told, strict=True))
+        entries = self._listing.entries
+        found = [known.get(walked) for walked in _walked(self._listing)]
+        return [
+            _image(entry, told) if told and told[1] else None
+            for entry, told in zip(entries, found, strict=True)
+        ]
+
+    def pairs(self) -> tuple[set[str], list[Pair]] | None:
+        """The contents that were compared, and the pairs found among them; None where nothing is remembered."""
+        from cldc.validation.alike import Evidence, Pair
+
+        loaded = _loaded(self._pairs)
+        if loaded is None:
+            return None
+        compared, pairs = loaded
+        return set(compared), [Pair(one, other, Evidence(why), far) for one, other, why, far in pairs]
 
 
 class Memory:
@@ -90,28 +152,10 @@ class Memory:
         if self._base is not None:
             self._base.close()
 
-    def report(self, listing: Listing, key: str) -> Any:
-        """What `keep` was given for the very same listing and key; None where there is none."""
-        row = self._row(
-            "select report from checks where root = ? and listing = ?", _root(listing), _print(listing, key)
-        )
-        return _loaded(row[0]) if row else None
-
-    def known_files(self, listing: Listing) -> dict[str, str]:
-        """For each path that is unchanged since it was last read, its content's SHA-256."""
-        row = self._row("select files from checks where root = ?", _root(listing))
-        known: dict[bytes, tuple[Any, ...]] = (row and _loaded(row[0])) or {}
-        found = {}
-        for entry in listing.entries:
-            seen = known.get(os.fsencode(entry.path))
-            if seen and seen[:-1] == _status(entry):
-                found[entry.path] = seen[-1]
-        return found
-
-    def pairs(self, listing: Listing) -> Any:
-        """What `keep` was last given as pairs for this folder; None where there is nothing."""
-        row = self._row("select pairs from checks where root = ?", _root(listing))
-        return _loaded(row[0]) if row else None
+    def recall(self, listing: Listing) -> Recalled:
+        """What is remembered of the folder; it may be nothing."""
+        query = "select key, walk, report, pairs from checks where root = ?"
+        return Recalled(listing, self._row(query, _root(listing)))
 
     def contents(self, listing: Listing) -> dict[str, Any]:
         """What is remembered of this folder's contents, by SHA-256."""
@@ -135,36 +179,39 @@ class Memory:
 
     def keep(
         self,
-        listing: Listing,
+        report: ValidationReport,
         *,
         key: str,
-        shas: Mapping[str, str],
+        listing: Listing,
         contents: Iterable[tuple[str, Any]],
-        report: Any,
-        pairs: Any,
+        compared: Iterable[str],
+        pairs: Iterable[Pair],
     ) -> None:
         """Remember a check.
 
         Args:
-            listing: The folder as it was walked.
+            report: What it came to.
             key: What else the report depends on.
-            shas: For each path that could be read, its content's SHA-256.
+            listing: The folder as it was walked.
             contents: What contents show, by SHA-256: of all if they were `scattered`, else of the new ones.
-            report: Plain values that the report can be made of again.
-            pairs: Plain values likewise.
+            compared: The contents whose drawings were compared.
+            pairs: Those that show the same drawing.
         """
         import sqlite3
 
         if self._base is None:
             return
-        calm = [entry for entry in listing.entries if self._calm(entry)]
-        files = {
-            os.fsencode(entry.path): (*_status(entry), shas[entry.path])
-            for entry in calm
-            if entry.path in shas
-        }
-        whole = _print(listing, key) if len(calm) == len(listing.entries) else ""
-        check = (_root(listing), time.time(), whole, *map(marshal.dumps, (files, report, pairs)))
+        walked = [
+            row if self.calm(entry) else ()
+            for entry, row in zip(listing.entries, _walked(listing), strict=True)
+        ]
+        told = [(image.size, image.sha256, image.trouble) for image in report.dataset.images]
+        values = (
+            (_around(listing), walked, told),
+            (report.dataset.hash, [_plain(finding) for finding in report.findings]),
+            (list(compared), [(one, other, why.value, far) for one, other, why, far in pairs]),
+        )
+        check = (_root(listing), time.time(), key, *map(marshal.dumps, values))
         with contextlib.suppress(sqlite3.Error):
             self._base.execute("begin immediate")
             self._base.execute("delete from checks where used < ?", (time.time() - _KEPT_SECONDS,))
@@ -179,7 +226,8 @@ class Memory:
             self._base.execute("insert or replace into checks values (?, ?, ?, ?, ?, ?)", check)
             self._base.execute("commit")
 
-    def _calm(self, entry: Entry) -> bool:
+    def calm(self, entry: Entry) -> bool:
+        """Whether a file had not just changed when the check began."""
         return max(entry.mtime_ns, entry.ctime_ns) < self._began - _RACY_NS
 
     def _row(self, query: str, *values: Any) -> Any:
@@ -219,19 +267,25 @@ def _root(listing: Listing) -> bytes:
     return os.fsencode(listing.root)
 
 
-def _status(entry: Entry) -> tuple[Any, ...]:
-    return entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode
+def _around(listing: Listing) -> Any:
+    """What a walk tells besides its entries."""
+    splits = [(split.name, split.state.value, split.folders) for split in listing.splits]
+    return splits, [(other.path, other.reason.value) for other in listing.others]
 
 
-def _print(listing: Listing, key: str) -> str:
-    """A hash of everything that the walk saw, and of ``key``."""
-    plain = (
-        key,
-        [(split.name, split.state.value, split.folders) for split in listing.splits],
-        [(entry.path, entry.link, entry.trouble, *_status(entry)) for entry in listing.entries],
-        [(other.path, other.reason.value) for other in listing.others],
-    )
-    return sha256(repr(plain).encode("utf-8", "surrogateescape")).hexdigest()
+def _walked(listing: Listing) -> list[Walked]:
+    """What the walk tells of each entry: its path, size, times, inode, whether it is a link, its trouble."""
+    return [entry[2:] for entry in listing.entries]
+
+
+def _image(entry: Entry, told: Told) -> Image:
+    size, sha256, trouble = told
+    return Image(entry.split, entry.label, entry.path, size, sha256, entry.link, trouble)
+
+
+def _plain(finding: Finding) -> tuple[Any, ...]:
+    f = finding
+    return f.rule, f.severity.value, f.message, f.consequence, f.remedy, f.paths, f.fixable
 
 
 @functools.cache

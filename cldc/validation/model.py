@@ -153,6 +153,27 @@ class ValidationReport:
     max_images: int
     max_padded: int
 
+    @classmethod
+    def make(
+        cls, dataset: Dataset, competition: Competition, findings: tuple[Finding, ...]
+    ) -> ValidationReport:
+        """The report on a dataset whose findings are known."""
+        limits = competition.dataset
+        counts = {split: dict.fromkeys(limits.classes, 0) for split in limits.splits}
+        for (split, label), count in Counter((image.split, image.label) for image in dataset.images).items():
+            counts[split][label] = count
+        totals = [sum(classes.values()) for classes in counts.values()]
+        return cls(
+            dataset=dataset,
+            competition=competition.name,
+            findings=findings,
+            counts=counts,
+            total=sum(totals),
+            padded=limits.padded(totals),
+            max_images=limits.max_images,
+            max_padded=limits.max_padded,
+        )
+
     def of(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of one severity."""
         return tuple(finding for finding in self.findings if finding.severity == severity)

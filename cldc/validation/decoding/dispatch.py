@@ -34,17 +34,25 @@ def judge_and_inflate(content: bytes) -> tuple[Verdict, bytes]:
         return _no(f"Input contents are too large for int: {len(content)}"), b""
     for magic, kind in _FORMATS:
         if content.startswith(magic):
-            found = _judge_of(kind)(content)
-            return found if isinstance(found, tuple) else (found, b"")
+            if kind is Format.PNG:
+                return _judge_png()(content)
+            return _judge_of(kind)(content), b""
     return _no("Unknown image file format. One of JPEG, PNG, GIF, BMP required."), b""
 
 
+# Most datasets have one format, and a check that reads no file needs no judge.
 @functools.cache
-def _judge_of(kind: Format) -> Callable[[bytes], Verdict | tuple[Verdict, bytes]]:
-    """The format's own judge. Most datasets have one format; a check that reads no file needs none."""
+def _judge_of(kind: Format) -> Callable[[bytes], Verdict]:
     module = importlib.import_module(f"cldc.validation.decoding.{kind.value}")
-    judge_format: Callable[[bytes], Verdict | tuple[Verdict, bytes]] = getattr(module, f"judge_{kind.value}")
+    judge_format: Callable[[bytes], Verdict] = getattr(module, f"judge_{kind.value}")
     return judge_format
+
+
+@functools.cache
+def _judge_png() -> Callable[[bytes], tuple[Verdict, bytes]]:
+    from cldc.validation.decoding.png import judge_png
+
+    return judge_png
 
 
 def format_of(content: bytes) -> Format | None:

@@ -51,7 +51,7 @@ _USUAL_GAMMA = range(45_000, 46_000)
 """1/2.2 in units of 1/100000, with the rounding found in the wild."""
 
 
-def judge_png(content: bytes) -> Verdict | tuple[Verdict, bytes]:
+def judge_png(content: bytes) -> tuple[Verdict, bytes]:
     """The verdict on content that begins with PNG's signature, and its rows where all of it is plainly right."""
     judged = _judge_strictly(content)
     if judged is not None:
@@ -59,9 +59,9 @@ def judge_png(content: bytes) -> Verdict | tuple[Verdict, bytes]:
     readable, header, reason, end, noted = judge_carefully(content)
     width, height = (header.width, header.height) if header else (None, None)
     if readable is Readable.NO or header is None:
-        return Verdict(Readable.NO, Format.PNG, width, height, reason)
+        return Verdict(Readable.NO, Format.PNG, width, height, reason), b""
     remarks = _remarks(content, header.depth, header.colour, noted, trailing=0 < end < len(content))
-    return Verdict(readable, Format.PNG, width, height, reason, remarks)
+    return Verdict(readable, Format.PNG, width, height, reason, remarks), b""
 
 
 def _judge_strictly(content: bytes) -> tuple[Verdict, bytes] | None:

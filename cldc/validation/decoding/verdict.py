@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Readable(StrEnum):
@@ -61,8 +61,7 @@ _REMARK_TEXTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether `tf.io.decode_image(contents, channels=3, expand_animations=False)` reads a file.
 
     Attributes:
