@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -70,11 +70,16 @@ class BadNetwork:
     """A proxy in front of ``target``; counts what comes by, and lets faults befall it."""
 
     def __init__(
-        self, target: str, faults: list[Fault], *, at_change: int = 0, then: Callable[[], None] = lambda: None
+        self,
+        target: str,
+        faults: list[Fault],
+        *,
+        at_changes: Container[int] = (),
+        then: Callable[[], None] = lambda: None,
     ) -> None:
-        """``then`` is called, before it goes on, at the ``at_change``-th request that changes something."""
+        """``then`` is called, before it goes on, at these of the requests that change something, counted from 1."""
         self.target = target
-        self._at_change, self._then = at_change, then
+        self._at_changes, self._then = at_changes, then
         self.faults = list(faults)
         self.happened: list[str] = []
         self.tokens: set[str] = set()
@@ -131,7 +136,7 @@ class BadNetwork:
             }
             self.requests += 1
             self.changes += change
-            if change and self.changes == self._at_change:
+            if change and self.changes in self._at_changes:
                 self._then()
             for fault in self.faults:
                 at = self.changes if fault.changes else self.requests

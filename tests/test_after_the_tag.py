@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,11 +12,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cldc import process
 from cldc.submission.standing import _run
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Cldc
 from tests.rehearsal import Stage, assert_exactly_once, environment, python
+from tests.terminal import Terminal
 
 pytestmark = pytest.mark.real
 
@@ -128,16 +131,36 @@ def test_what_waits_for_its_score_is_not_replaced_without_a_word(stage: Stage, t
     refused = cldc("submit", second, "--yes", "--no-preflight", code=12)
     assert "replace first (0x" in refused.err
     assert "--supersede" in refused.err
+
+    # At a terminal it is asked; --yes agrees to what becomes public, and to nothing else.
+    def at_a_terminal(*options: str) -> Terminal:
+        env = {**stage.settings(account, profile=profile), "CLDC_HOME": str(cldc.home)}
+        return Terminal("submit", str(second), "--no-preflight", *options, cwd=tmp_path, columns=200, **env)
+
+    assert at_a_terminal("--yes", "--no-input").end()[0] == 12
+    for answer in ("n", ""):
+        declined = at_a_terminal("--yes")
+        declined.answer("Replace it? [y/N]", answer)
+        assert declined.end()[0] == 130
+    made = stage.made(account)
+    assert [len(bundles) for bundles in made.values()] == [1, 1, 1, 1]
+    (older,) = made["tagged"]
+    agreed = at_a_terminal()
+    agreed.answer("Replace it? [y/N]", "y")
+    agreed.answer("Submit it? [y/N]", "y")
+    assert agreed.end()[0] == 0, agreed.text
     newer = cldc("submit", second, "--yes", "--no-preflight", "--supersede", "--format", "json").data
-    made = {bundle.uuid: bundle for bundle in stage.made(account)["tagged"]}
-    assert max(made.values(), key=lambda b: str(b.created)).uuid == newer["bundle"]
+    assert newer["again"]
+    tagged = {bundle.uuid: bundle for bundle in stage.made(account)["tagged"]}
+    assert tagged.keys() == {older.uuid, newer["bundle"]}
+    assert max(tagged.values(), key=lambda b: str(b.created)).uuid == newer["bundle"]
 
 
 def test_machines_that_submit_at_once_keep_to_the_quota(stage: Stage, tmp_path: Path) -> None:
-    """Five submissions of one account from five machines, two places: two get them, and nobody waits for ever."""
+    """Five submissions of one account from four machines, two places: two get them, and nobody waits for ever."""
     account, places, machines = stage.account(), 2, 5
     profile = stage.variant("few", per_window=str(places), total="3")
-    people = [stage.person(tmp_path / f"home-{n}", account, profile=profile) for n in range(machines)]
+    people = [stage.person(tmp_path / f"home-{n % 4}", account, profile=profile) for n in range(machines)]
     folders = [stage.folder(tmp_path / f"mine-{n}", n) for n in range(machines)]
     with ThreadPoolExecutor(machines) as pool:
         done = list(
@@ -155,6 +178,11 @@ def test_machines_that_submit_at_once_keep_to_the_quota(stage: Stage, tmp_path: 
         if done[n].code and len(stage.made(account)["tagged"]) < places:
             people[n]("submit", folders[n], "--yes", "--no-preflight")
     assert len(stage.made(account)["tagged"]) == places
+    # A clock of ours that runs ahead, or jumps, frees none.
+    jumps = "import itertools, time; now, days = time.time, itertools.count(1)"
+    jumps += "; time.time = lambda: now() + next(days) * 86400"
+    late = odd(people[0], jumps, "submit", stage.folder(tmp_path / "late", 9), "--yes", "--no-preflight")
+    assert late.returncode == 8, late
 
 
 @pytest.mark.parametrize("machines", [1, 2], ids=["two terminals", "two machines"])
@@ -183,20 +211,31 @@ def test_a_full_disk_is_told_and_leaves_everything_to_go_on_from(stage: Stage, t
     account = stage.account()
     cldc = stage.person(tmp_path / "data", account)
     folder = stage.folder(tmp_path / "mine")
-    limited = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); {_IGNORE}"
-    done = process.run(
-        [python(), "-c", limited, "submit", folder, "--yes", "--no-preflight"],
-        env=environment(cldc.home, stage.settings(account)),
-        cwd=ROOT,
-        timeout_seconds=300,
-        check=False,
-    )
-    assert done.returncode == 14, done
-    assert "Traceback" not in done.stderr
-    assert "No space is left" in done.stderr or "disk" in done.stderr
+    noise = Image.frombytes("L", (500, 500), random.Random(0).randbytes(250_000))
+    noise.save(next(p for p in folder.rglob("*") if p.suffix == ".png").with_name("noise.png"))
+    # First there is no room for the ledger, then none for the zip.
+    for limit, full in ((60_000, "ledger.sqlite3"), (200_000, "mine.zip")):
+        limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))"
+        done = odd(cldc, f"{limited}; {_IGNORE}", "submit", folder, "--yes", "--no-preflight")
+        assert done.returncode == 14, done
+        assert "Traceback" not in done.stderr
+        assert full in done.stderr
+        assert not list((cldc.home / "packages").rglob("*.zip"))
     cldc("submit", folder, "--yes", "--no-preflight")
     assert_exactly_once(stage, account)
 
 
 # Without the signal a write beyond the limit fails as it does on a full disk.
-_IGNORE = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from cldc.__main__ import run; sys.exit(run(sys.argv[1:]))"
+_IGNORE = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
+
+
+def odd(cldc: Cldc, oddity: str, *arguments: str | Path) -> process.Completed:
+    """Run a command in a process in which ``oddity``, a line of Python, came first."""
+    code = f"{oddity}; import sys; from cldc.__main__ import run; sys.exit(run(sys.argv[1:]))"
+    return process.run(
+        [python(), "-c", code, *arguments],
+        env=environment(cldc.home, cldc.extra),
+        cwd=ROOT,
+        timeout_seconds=300,
+        check=False,
+    )

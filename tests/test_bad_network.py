@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ SEED = int(os.environ.get("CLDC_FAULT_SEED", "0"))
 _AT_ONCE = 3
 # Runs of the same command that a person would make.
 _TRIES = 4
+_FORGET = "delete from oauth2_token where user_id = (select user_id from user where user_name = ?)"
 
 
 def submit(stage: Stage, folder: Path, faults: list[Fault]) -> tuple[int, BadNetwork]:
@@ -97,7 +99,7 @@ def test_a_server_that_is_killed_and_started_again_is_gone_on_with(
         os.kill(sandbox("sandbox", "status", "--format", "json").data["pid"], signal.SIGKILL)
         stage.address = network.target = sandbox("sandbox", "up", "--format", "json").data["address"]
 
-    network = BadNetwork(stage.address, [], at_change=at_change, then=restart)
+    network = BadNetwork(stage.address, [], at_changes=[at_change], then=restart)
     with contextlib.closing(network):
         cldc = stage.person(tmp_path / "home", account, server=network.address)
         for _ in range(_TRIES):
@@ -105,3 +107,22 @@ def test_a_server_that_is_killed_and_started_again_is_gone_on_with(
                 break
         cldc("submit", folder, "--yes", "--no-preflight")
         assert_exactly_once(stage, account)
+
+
+def test_tokens_that_end_in_the_middle_are_replaced(stage: Stage, tmp_path: Path) -> None:
+    """The server forgets all of the account's tokens again and again; it then answers reads as if nobody had asked."""
+    account, folder = stage.account(), stage.folder(tmp_path / "mine")
+    forgotten = []
+
+    def forget() -> None:
+        base = sqlite3.connect(stage.home / "sandbox" / "codalab.sqlite", timeout=60)
+        with contextlib.closing(base), base:
+            forgotten.append(base.execute(_FORGET, (account.name,)).rowcount)
+
+    network = BadNetwork(stage.address, [], at_changes=[1, 6, 13, 16, 18, 20], then=forget)
+    with contextlib.closing(network):
+        cldc = stage.person(tmp_path / "home", account, server=network.address)
+        done = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data
+    assert_exactly_once(stage, account)
+    assert not done["again"]
+    assert sum(number > 0 for number in forgotten) >= 4, forgotten

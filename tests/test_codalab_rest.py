@@ -166,6 +166,35 @@ def test_a_forgotten_token_is_replaced_once(server: FaultServer) -> None:
         assert server.count(TOKEN_PATH) == 3
 
 
+@pytest.mark.parametrize(
+    "as_everyone",
+    [as_json({"data": []}), text(403, "No permissions"), text(404, "Not found")],
+    ids=["none", "403", "404"],
+)
+def test_what_everyone_is_answered_is_asked_again_where_the_token_was_forgotten(
+    server: FaultServer, as_everyone: Answer
+) -> None:
+    sheet = {
+        "id": UUID,
+        "type": "worksheets",
+        "attributes": {"name": "mine", "uuid": UUID},
+        "relationships": {},
+    }
+    server.script("/rest/worksheets", as_everyone, as_json({"data": [sheet]}))
+    server.script(USER_PATH, text(401, "User is not authenticated."), as_json(USER))
+    with rest(server) as client:
+        assert [found.name for found in client.own_worksheets("mine")] == ["mine"]
+        assert server.count(TOKEN_PATH) == 2
+        # The account itself, with a token that is good, has none.
+        server.script("/rest/worksheets", as_everyone)
+        if as_everyone.status == 200:
+            assert client.own_worksheets("mine") == ()
+        else:
+            with pytest.raises(CodaLabError):
+                client.own_worksheets("mine")
+        assert server.count(TOKEN_PATH) == 2
+
+
 def test_the_login_page_counts_as_a_forgotten_token(server: FaultServer) -> None:
     login = Answer(303, b"", {"Location": f"{server.address}/account/login?next=x"})
     server.script(USER_PATH, login, as_json(USER))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import shutil
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,7 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     assert "1 of 1" in cldc("leaderboard", "--history").out
     (standing,) = cldc("watch", "--format", "json").data["submissions"]
     assert (standing["stage"], standing["score"]) == ("scored", row["score"])
+    told_in_history(cldc, trained, row["score"])
 
     refused = cldc("submit", folder, "--name", "other", "--no-preflight", "--format", "json", code=12)
     assert refused.data["error"]["message"].startswith("This very dataset was submitted as 'mine'")
@@ -89,9 +92,34 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     (cldc.home / "ledger.sqlite3").unlink()
     assert cldc("quota", "--format", "json").data["left"] == 0
 
+    # The daemon counts what it has evaluated, whether it still carries the tag or not, and nothing else.
+    last = cldc("withdraw", f"try-{places}", "--yes", "--format", "json").data
+    assert (last["spent"], last["why"], last["quota"]["left"]) == (False, "the board does not have it", 1)
+    scored = cldc("withdraw", "mine", "--yes", "--format", "json").data
+    assert (scored["spent"], scored["quota"]["left"]) == (True, 1)
+    assert "evaluated" in scored["why"]
+    cldc("sandbox", "score")
+    board = cldc("leaderboard", "--format", "json").data
+    assert {row["submission"] for row in board["rows"]} >= {first["bundle"]}
+    assert last["bundle"] not in {row["submission"] for row in board["rows"]}
+    submit(cldc, folder.with_name("mine-99"), "--name", "late", "--no-preflight")
+    assert cldc("quota", "--format", "json").data["left"] == 0
+
     cldc("sandbox", "down")
     assert not cldc("sandbox", "status", "--format", "json").data["running"]
     assert "not up" in cldc("quota", code=13).err
+
+
+def told_in_history(cldc: Cldc, trained: Any, score: float) -> None:
+    """The preflight and the scored submission that rests on it, in each format."""
+    preflighted, submitted = cldc("history", "--format", "json").data["entries"]
+    assert (preflighted["kind"], preflighted["score"]) == ("preflight", None)
+    assert (submitted["kind"], submitted["score"], submitted["detail"]) == ("submission", score, "place 1")
+    assert submitted["validation"] == preflighted["validation"] == trained["validation"]["accuracy"]
+    assert submitted["dataset"] == preflighted["dataset"]
+    rows = list(csv.DictReader(io.StringIO(cldc("history", "--format", "csv").out)))
+    assert [float(row["score"]) for row in rows if row["kind"] == "submission"] == [score]
+    assert f"{score:.2%}" in cldc("history").out
 
 
 def submit(cldc: Cldc, folder: Path, *options: str) -> Any:

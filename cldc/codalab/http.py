@@ -26,6 +26,7 @@ READ_SECONDS = 60.0
 # A token is renewed this long before it ends, so that none ends between being taken and being looked at.
 _RENEW_SECONDS = 300.0
 _CLIENT = ("codalab_cli_client", "")
+_ACCOUNT = "/user"
 
 
 class _Stale(Exception):
@@ -104,12 +105,26 @@ class Connection:
         except _Stale:
             if self.credentials is None:
                 raise self._unauthorized("it wants a signed-in account") from None
-        # The server forgot the token (restarted, its clock moved): a new one, once.
-        self._token = None
+            # The server forgot the token (restarted, its clock moved): a new one, once.
+            self._token = None
+        except (failures.NotFound, failures.PermissionDenied):
+            if path == _ACCOUNT or not self.was_nobody():
+                raise
         try:
             return patiently(attempt, self.server, observer=self._observer, pauses_seconds=self._pauses)
         except _Stale as stale:
             raise self._unauthorized(str(stale)) from None
+
+    def was_nobody(self) -> bool:
+        """Whether the server had forgotten the account's token; there is a new one now.
+
+        It then answers reads as it answers everyone, without a word: with less, or that nothing is there.
+        """
+        before = self._token
+        if before is None:
+            return False
+        self.json("GET", _ACCOUNT)
+        return self._token is not before
 
     def _unauthorized(self, reason: str) -> CldcError:
         return failures.refusal("the request", reason, status=401, server=self.server)

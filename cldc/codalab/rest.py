@@ -40,11 +40,13 @@ class Health:
     Attributes:
         version: CodaLab's version, where it says so.
         seconds: How long the answer took.
-        clock_ahead_seconds: How far the server's clock is ahead of ours, by its Date header (whole seconds).
+        date: The server's time when it answered, by its Date header (whole seconds).
+        clock_ahead_seconds: How far that was ahead of ours.
     """
 
     version: str | None
     seconds: float
+    date: datetime | None
     clock_ahead_seconds: float | None
 
 
@@ -111,7 +113,7 @@ class Rest:
             document = jsonapi.parse(self._http.decode(answer))
             date = _date(answer.headers.get("Date"))
             ahead = date.timestamp() - time.time() if date else None
-            return Health(document.meta.optional_text("version"), time.monotonic() - started, ahead)
+            return Health(document.meta.optional_text("version"), time.monotonic() - started, date, ahead)
 
         return self._http.use("GET", "/worksheets", read, params=[("keywords", ".limit=1")])
 

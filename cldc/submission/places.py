@@ -30,10 +30,15 @@ class Clock:
     def __call__(self) -> datetime:
         """Now, by the server's clock, read once and carried on by one that can't jump; ours where it tells none."""
         if self._base is None:
-            ahead = self._rest.health().clock_ahead_seconds
-            # Ours is no further off than the Date header's whole second: then it is the better one.
-            skew = ahead if ahead is not None and abs(ahead) > 2 else 0.0
-            self._base = (time.time() + skew, time.monotonic())
+            health, started = self._rest.health(), time.monotonic()
+            if health.date is None or health.clock_ahead_seconds is None:
+                now = time.time()
+            else:
+                # Ours is no further off than the Date header's whole second: then it is the better one. What it was
+                # when that header came, since it may have jumped in between.
+                skew = health.clock_ahead_seconds
+                now = health.date.timestamp() - (skew if abs(skew) <= 2 else 0.0)
+            self._base = (now, started)
         base, started = self._base
         return datetime.fromtimestamp(base, UTC) + timedelta(seconds=time.monotonic() - started)
 
