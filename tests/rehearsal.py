@@ -20,14 +20,21 @@ from cldc.sandbox import Account
 from tests.conftest import ROOT, Cldc, cldc_in
 
 SHAPES = ROOT / "tests" / "data" / "shapes"
-# Says "o" to everything, without any library; fails while there is a file SWITCH.
+# Says "o" to everything, without any library, and talks like Keras; fails while there is a file SWITCH, and waits after
+# its first epoch while there is a file HOLD.
 SCRIPT = """
-import json, os, sys
+import json, os, sys, time
 dataset, book = sys.argv[1:]
 print("learning from", sorted(os.listdir(os.path.join(dataset, dataset))))
 if os.path.exists("SWITCH"):
     sys.exit("no patience with " + dataset)
 images = [f for _, _, files in os.walk(os.path.join(book, book)) for f in files if f.lower().endswith(".png")]
+for number in range(1, 5):
+    print("Epoch {}/4".format(number))
+    print("9/9 [===] - 0s 1ms/step - loss: 1.4 - accuracy: 0.25 - val_loss: 1.4 - val_accuracy: 0.25", flush=True)
+    while os.path.exists("HOLD"):
+        time.sleep(0.1)
+print("final loss 1.4, final acc 0.25\\ntest loss 1.4, test acc 0.25")
 with open("predicted.json", "w") as file:
     json.dump([0] * len(images), file)
 """
@@ -54,6 +61,11 @@ class Stage:
     def switch(self) -> Path:
         """While this file is there, every run fails."""
         return self.home / "fail"
+
+    @property
+    def hold(self) -> Path:
+        """While this file is there, every run waits after its first epoch."""
+        return self.home / "hold"
 
     @property
     def competition(self) -> Competition:
@@ -138,7 +150,8 @@ def raise_stage(home: Path, environments_home: Path, *, images: int = 80) -> Sta
     """Start the sandbox; `lower_stage` stops it."""
     folder = home / "profile"
     shutil.copytree(SHAPES, folder)
-    (folder / "learn.py").write_text(SCRIPT.replace("SWITCH", str(home / "fail")), encoding="utf-8")
+    script = SCRIPT.replace("SWITCH", str(home / "fail")).replace("HOLD", str(home / "hold"))
+    (folder / "learn.py").write_text(script, encoding="utf-8")
     profile = folder / "shapes.toml"
     text = profile.read_text(encoding="utf-8")
     text = text.replace("per_window = 2\ntotal = 3", "per_window = 500\ntotal = 500")

@@ -153,18 +153,20 @@ def _code(plan: Plan) -> int:
 
 
 def _preflight(app: App, report: ValidationReport, needed: Material, dry_run: bool) -> PreflightResult | None:
+    """A whole preflight: one that ran on this very server proves as much as one of this machine."""
     from cldc.cli.work import preflighted
     from cldc.preflight import find
 
-    if not dry_run:
-        return preflighted(app, report, needed)
-    return find(
+    known = find(
         app.home,
         dataset=report.dataset.hash,
         competition=app.competition,
         script=needed.script.sha256,
         label_book=needed.label_book.hash,
+        server=app.rest.server,
+        elsewhere=not dry_run,
     )
+    return known or (None if dry_run else preflighted(app, report, needed))
 
 
 def _may_replace(app: App, plan: Plan) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ _SHORTEST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.5, 5.0, 1.3
 _CHUNK_BYTES = 256 * 1024
 # Reading from a run whose worker has died hangs.
 _READ_SECONDS, _READ_AGAIN_SECONDS = 10.0, 60.0
+# After so long a person wonders why no worker takes it.
+_PATIENT_SECONDS = 120.0
 # What has room on one line of a terminal.
 _MOST_TOLD, _LONGEST_NAME = 3, 12
 
@@ -46,6 +49,7 @@ class Follower:
     began: float | None = None
     offline_since: float | None = None
     _read: int = 0
+    _waits_since: float | None = None
     _not_before: float = 0.0
     _decoder: codecs.IncrementalDecoder = field(default_factory=codecs.getincrementaldecoder("utf-8"))
 
@@ -71,10 +75,22 @@ class Follower:
         elif bundle.state != "worker_offline" and self.offline_since is not None:
             self.offline_since = None
             remote.observer.note(f"The worker of {self.job.name} is back.")
+        self._explain_waiting(bundle, remote)
         if bundle.state in ("created", "staged", "starting") and self._read:
             # The server gave it to another worker, where it starts anew.
             self.output, self.began, self._read = Output(), None, 0
             self._decoder.reset()
+
+    def _explain_waiting(self, bundle: Bundle, remote: Remote) -> None:
+        """Say once what CodaLab says of a run that no worker takes."""
+        if bundle.state != "staged":
+            self._waits_since = None
+        elif self._waits_since is None:
+            self._waits_since = time.monotonic()
+        elif time.monotonic() - self._waits_since > _PATIENT_SECONDS:
+            self._waits_since = math.inf
+            said = f": {bundle.state_details}" if bundle.state_details else "."
+            remote.observer.note(f"{self.job.name} still waits for a worker{said}")
 
     def read(self, rest: Rest) -> None:
         """Read on in what it prints, as far as the server can tell now."""

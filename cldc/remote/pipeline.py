@@ -31,8 +31,8 @@ from cldc.preflight import (
     Subject,
     conclude,
     fingerprint_on,
-    recorded,
 )
+from cldc.preflight.records import read
 from cldc.remote.following import Follower, follow
 from cldc.remote.making import begin, find_uploads, forget_run, tidy
 from cldc.remote.model import Failed, Job, Remote, RemotePreflights
@@ -82,7 +82,7 @@ def preflight_there(
             )
         outcomes: dict[str, PreflightResult | Failed] = {}
         for job in jobs:
-            if known := recorded(remote.home, job.id):
+            if known := read(remote.home, job.id):
                 if remote.force:
                     job.known = known.run
                 else:

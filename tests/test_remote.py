@@ -1,0 +1,230 @@
+"""Preflights on CodaLab's workers: several at once, interrupted, and with a worker that is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cldc.codalab import Bundle, Rest
+from cldc.environments import ensure_codalab
+from cldc.sandbox import Account
+from tests.conftest import ROOT
+from tests.rehearsal import Stage, environment, python
+
+pytestmark = pytest.mark.real
+
+
+def test_interrupted_and_run_again_it_makes_nothing_twice_and_leaves_nothing(
+    stage: Stage, tmp_path: Path
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "home", account)
+    first, second = stage.folder(tmp_path / "first", 1), stage.folder(tmp_path / "second", 2)
+    twin = shutil.copytree(first, tmp_path / "twin")
+    with held(stage):
+        training = start(stage, account, cldc.home, "preflight", "--remote", first, second)
+        runs = until(lambda: running(stage, account, 2), training)
+        assert_private(stage, account)
+        training.send_signal(signal.SIGINT)
+        _, said = training.communicate(timeout=60)
+        assert training.returncode == 130, said
+        assert "2 runs go on, on " in said
+    done = cldc("preflight", "--remote", first, second, twin, "--keep", "--format", "json")
+    assert "twin holds the same as" in done.err
+    results = {result["dataset_name"]: result for result in done.data["results"]}
+    assert {result["run"] for result in results.values()} == {run.uuid for run in runs}
+    assert not done.data["failed"]
+    for result in results.values():
+        assert (result["validation"]["accuracy"], result["label_book"]["accuracy"]) == (0.25, 0.25)
+        assert len(result["history"]) == 4
+        assert result["fingerprint"]["server"] == stage.address
+        assert result["fingerprint"]["environment"] == "python:3.8"
+        assert set(result["predictions"]) == {0}
+    made = stage.made(account)
+    assert {kind: len(bundles) for kind, bundles in made.items()} == {
+        "dataset": 2,
+        "run": 2,
+        "make": 0,
+        "tagged": 0,
+    }
+    assert_private(stage, account)
+
+    plan = cldc("submit", first, "--dry-run", "--format", "json").data
+    assert plan["preflight"] in {entry["id"] for entry in cldc("history", "--format", "json").data["entries"]}
+    again = cldc("preflight", "--remote", first, second, "--format", "json").data
+    assert all(result["recorded"] for result in again["results"])
+    assert_nothing_left(stage, account)
+
+
+def test_what_a_submission_uploaded_is_not_uploaded_again_and_a_failing_script_is_told(
+    stage: Stage, tmp_path: Path
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "home", account)
+    folder, other = stage.folder(tmp_path / "mine", 3), stage.folder(tmp_path / "other", 4)
+    cldc("submit", folder, "--yes", "--no-preflight")
+    renamed = folder.rename(tmp_path / "renamed")
+    stage.switch.touch()
+    try:
+        failed = cldc("preflight", "--remote", renamed, other, "--format", "json", code=6)
+    finally:
+        stage.switch.unlink()
+    # The folder in the run is called as it was when it was uploaded.
+    reasons = [failure["message"] for failure in failed.data["failed"]]
+    assert ["no patience with mine" in reasons[0], "no patience with other" in reasons[1]] == [True, True]
+    assert not failed.data["results"]
+    made = stage.made(account)
+    assert {kind: [bundle.name for bundle in bundles] for kind, bundles in made.items()} == {
+        "dataset": ["mine"],
+        "run": ["run-learn"],
+        "make": ["mine"],
+        "tagged": ["mine"],
+    }
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    refused = cldc("preflight", "--remote", other, broken, tmp_path / "nowhere", code=3)
+    assert "2 of 3 datasets can't be used, so nothing was trained" in refused.err
+
+
+def test_a_worker_that_is_killed_costs_a_try_and_no_result(
+    stage: Stage, tmp_path: Path, environments_home: Path
+) -> None:
+    account = stage.account()
+    home = stage.person(tmp_path / "home", account).home
+    folder = stage.folder(tmp_path / "mine", 5)
+    codalab = ensure_codalab(environments_home).python
+    # Without a share of the server's own workers a run goes to the account's, which can be killed alone.
+    change(stage, "UPDATE user SET parallel_run_quota = 0 WHERE user_name = ?", account.name)
+    own = tmp_path / "worker"
+    with (
+        held(stage),
+        killed_in_the_end(
+            [codalab, ROOT / "tests" / "inside" / "worker.py", stage.home / "sandbox", own, account.name]
+        ) as worker,
+    ):
+        training = start(
+            stage,
+            account,
+            home,
+            "preflight",
+            "--remote",
+            folder,
+            "--format",
+            "json",
+            module="tests.impatient",
+        )
+        (lost,) = until(lambda: running(stage, account, 1), training)
+        worker.kill()
+        end_runs(own)
+        change(stage, "UPDATE user SET parallel_run_quota = 3 WHERE user_name = ?", account.name)
+        # An hour ago for the server, which else waits a minute.
+        change(
+            stage, "UPDATE worker SET checkin_time = datetime('now', '-1 hour') WHERE worker_id = ?", "own"
+        )
+        until(lambda: running(stage, account, 1, other_than=lost.uuid), training)
+    told, said = training.communicate(timeout=120)
+    assert training.returncode == 0, said
+    assert "The worker that trained mine does not answer any more" in said
+    assert "The run of mine lost its worker; training it again (try 2 of 3)." in said
+    assert json.loads(told)["run"] != lost.uuid
+    assert_nothing_left(stage, account)
+
+
+def start(
+    stage: Stage, account: Account, home: Path, *args: str | Path, module: str = "cldc"
+) -> subprocess.Popen[str]:
+    """``cldc`` at work in the background."""
+    return subprocess.Popen(
+        [python(), "-m", module, *map(str, args)],
+        cwd=ROOT,
+        env=environment(home, stage.settings(account)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextlib.contextmanager
+def held(stage: Stage) -> Iterator[None]:
+    """Runs wait after their first epoch until the end of the block."""
+    stage.hold.touch()
+    try:
+        yield
+    finally:
+        stage.hold.unlink()
+
+
+@contextlib.contextmanager
+def killed_in_the_end(command: list[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(
+    look: Callable[[], list[Bundle]], training: subprocess.Popen[str], seconds: float = 120
+) -> list[Bundle]:
+    """What ``look`` finds, as soon as it finds something."""
+    ends = time.monotonic() + seconds
+    while not (found := look()):
+        if training.poll() is not None or time.monotonic() > ends:
+            training.kill()
+            pytest.fail("".join(training.communicate()))
+        time.sleep(0.5)
+    return found
+
+
+def running(stage: Stage, account: Account, count: int, *, other_than: str = "") -> list[Bundle]:
+    """The account's running runs, once there are so many."""
+    found = [b for b in stage.made(account)["run"] if b.state == "running" and b.uuid != other_than]
+    return found if len(found) == count else []
+
+
+def end_runs(own: Path) -> None:
+    """A machine that dies takes the runs of its worker with it."""
+    for record in (own / "runs").glob("*/process.json"):
+        with contextlib.suppress(psutil.Error):
+            os.killpg(json.loads(record.read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
+
+
+def change(stage: Stage, statement: str, value: str) -> None:
+    """Change something in the sandbox's database."""
+    database = sqlite3.connect(stage.home / "sandbox" / "codalab.sqlite", timeout=30)
+    with contextlib.closing(database), database:
+        assert database.execute(statement, (value,)).rowcount == 1
+
+
+def assert_private(stage: Stage, account: Account) -> None:
+    """Nobody but the account sees its bundles and worksheets."""
+    made = stage.made(account)
+    with Rest(stage.address) as everyone:
+        for bundle in (*made["dataset"], *made["run"]):
+            assert not bundle.tags
+            assert not everyone.bundle(bundle.uuid).readable
+    with stage.rest(account) as rest:
+        assert all(
+            rest.worksheet(sheet.uuid).public_permission == 0
+            for sheet in rest.own_worksheets()
+            if "preflight" in sheet.name
+        )
+
+
+def assert_nothing_left(stage: Stage, account: Account) -> None:
+    """Neither bundle nor worksheet nor tag."""
+    assert not any(stage.made(account).values())
+    with stage.rest(account) as rest:
+        assert [sheet for sheet in rest.own_worksheets() if sheet.name.startswith("cldc-")] == []
