@@ -97,6 +97,7 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
     assert "<b>.png" not in page.replace("</b>", "")
     assert "a &lt;warning&gt;" in page
     assert "looks like <b>b</b> (90%)" in page
+    assert '<a href="#labels">Labels that look wrong</a>: 1<' in page
     assert "nan" not in page
     assert "http" not in page.replace("http-equiv", "")
     for learned_or_none in (None, Learned(CLASSES, (), "it was <so>")):

@@ -25,7 +25,7 @@ def to_html(insight: Insight) -> str:
     return fill_page(
         "preflight.html",
         title=text(f"{kind} of {result.dataset_name}"),
-        summary="\n".join(_summary(result)),
+        summary="\n".join([*_summary(result), *_contents(insight)]),
         content="\n".join(_content(insight)),
     )
 
@@ -39,8 +39,9 @@ def _content(insight: Insight) -> Iterator[str]:
         yield f'<h2>What the model learned</h2><p class="note">It can\'t be told: {text(why)}.</p>'
     else:
         yield from _by_class(learned)
-        for split in learned.splits[1:]:
-            yield from _matrix(learned, split)
+        yield '<h2 id="confusion">What is taken for what</h2>'
+        yield '<p class="soft">A row is a class as labelled, a column what the model believes.</p>'
+        yield f'<div class="charts">{"".join(_matrix(learned, split) for split in learned.splits[1:])}</div>'
         for split in learned.splits[1:]:
             yield from _mistakes(insight, learned, split)
     yield from _suggestions(insight)
@@ -66,6 +67,20 @@ def _summary(result: PreflightResult) -> Iterator[str]:
     yield "<dl>" + "".join(f"<dt>{name}</dt><dd>{text(value)}</dd>" for name, value in rows) + "</dl>"
 
 
+def _contents(insight: Insight) -> Iterator[str]:
+    """Links to what there is to look at, most of all to what can be mended."""
+    learned, found = insight.learned, len(insight.suggestions)
+    yield "<nav><ul>"
+    yield f'<li><a href="#labels">Labels that look wrong</a>{"" if insight.no_suggestions else f": {found}"}</li>'
+    if learned is not None and learned.known:
+        for split in learned.splits[1:]:
+            wrong = sum(image.mistaken for image in learned.of(split))
+            yield f'<li><a href="#mistakes-{text(split)}">Mistakes on {text(split)}</a>: {wrong:,}</li>'
+        yield '<li><a href="#classes">Accuracy of each class</a></li>'
+        yield '<li><a href="#confusion">What is taken for what</a></li>'
+    yield "</ul></nav>"
+
+
 def _warnings(result: PreflightResult) -> Iterator[str]:
     yield from (f'<p class="warning">{text(warning)}</p>' for warning in result.warnings)
 
@@ -82,10 +97,10 @@ def _curves(result: PreflightResult) -> Iterator[str]:
     accuracy: _Curves = (lambda e: e.accuracy, lambda e: e.val_accuracy)
     yield _chart("Accuracy", result, accuracy, top=1.0, label=lambda v: f"{v:.0%}")
     loss: _Curves = (lambda e: e.loss, lambda e: e.val_loss)
-    # Two early peaks would flatten everything else.
+    # Two early peaks would flatten everything else. Steps of a tenth: the axis' labels show one digit.
     values = sorted(v for e in result.history for v in (e.loss, e.val_loss) if math.isfinite(v))
-    top = max(values[int(len(values) * 0.97)] if values else 1.0, 1e-6)
-    yield _chart("Loss", result, loss, top=top * 1.05, label=lambda v: f"{v:.1f}")
+    top = math.ceil(max(values[int(len(values) * 0.97)] if values else 1.0, 0.1) * 1.05 / 0.4) * 0.4
+    yield _chart("Loss", result, loss, top=top, label=lambda v: f"{v:.1f}")
     yield "</div>"
 
 
@@ -124,12 +139,12 @@ def _chart(
     if best is not None and math.isfinite(curves[-1](best)):
         parts.append(f'<circle class="best" cx="{x(best.number):.1f}" cy="{y(curves[-1](best)):.1f}" r="4"/>')
     parts.append("</svg>")
-    return f'<figure style="margin:0"><figcaption>{name}</figcaption>{"".join(parts)}</figure>'
+    return f"<figure><figcaption>{name}</figcaption>{''.join(parts)}</figure>"
 
 
 def _by_class(learned: Learned) -> Iterator[str]:
     judging = learned.splits[1:]
-    yield "<h2>Accuracy of each class</h2>"
+    yield '<h2 id="classes">Accuracy of each class</h2>'
     heads = "".join(
         f'<th scope="col">{text(split)} <span class="key k{place % 2}"></span></th>'
         for place, split in enumerate(judging)
@@ -156,25 +171,24 @@ def _bars(shares: Sequence[float | None]) -> str:
     return f'<svg aria-hidden="true">{bars}</svg>'
 
 
-def _matrix(learned: Learned, split: str) -> Iterator[str]:
+def _matrix(learned: Learned, split: str) -> str:
     counts = confusion(learned, split)
-    yield f"<h2>What is taken for what: {text(split)}</h2>"
-    yield '<p class="soft">A row is a class as labelled, a column what the model believes.</p>'
     heads = "".join(f'<th scope="col">{text(label)}</th>' for label in learned.classes)
-    yield f'<div class="wide"><table class="matrix"><thead><tr><th></th>{heads}</tr></thead><tbody>'
+    parts = [f'<table class="matrix"><thead><tr><th></th>{heads}</tr></thead><tbody>']
     for row, label in enumerate(learned.classes):
         total = max(sum(counts[row]), 1)
         cells = "".join(
             f'<td class="{"right" if row == column else "wrong"}" style="--part:{70 * count / total:.0f}%">{count or ""}</td>'
             for column, count in enumerate(counts[row])
         )
-        yield f'<tr><th scope="row">{text(label)}</th>{cells}</tr>'
-    yield "</tbody></table></div>"
+        parts.append(f'<tr><th scope="row">{text(label)}</th>{cells}</tr>')
+    parts.append("</tbody></table>")
+    return f'<figure><figcaption>{text(split)}</figcaption><div class="wide">{"".join(parts)}</div></figure>'
 
 
 def _mistakes(insight: Insight, learned: Learned, split: str) -> Iterator[str]:
     wrong = sum(image.mistaken for image in learned.of(split))
-    yield f"<h2>Worst mistakes: {text(split)}</h2>"
+    yield f'<h2 id="mistakes-{text(split)}">Worst mistakes: {text(split)}</h2>'
     if not wrong:
         yield "<p>The model makes none.</p>"
         return
@@ -194,6 +208,9 @@ def _suggestions(insight: Insight) -> Iterator[str]:
     yield '<h2 id="labels">Labels that look wrong</h2>'
     if insight.no_suggestions:
         yield f'<p class="note">They can\'t be told: {text(insight.no_suggestions)}.</p>'
+        return
+    if not insight.suggestions:
+        yield "<p>None does.</p>"
         return
     yield (
         '<p class="soft">The worst first, found with confident learning: images of the same shape mostly have another '
