@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import signal
 import sqlite3
 import time
 from collections.abc import Callable
@@ -197,8 +196,7 @@ def test_a_helper_that_dies_loses_nothing(folder: Path, monkeypatch: pytest.Monk
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments)  # type: ignore[arg-type]
             started.append(self)
-            assert self._process.pid
-            os.kill(self._process.pid, signal.SIGKILL)
+            self._child.stop()
 
     monkeypatch.setattr(workers, "_Helper", Doomed)
     places = [place for place, _ in workers.inspect_all(str(folder), listing.entries, SILENT)]

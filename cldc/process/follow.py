@@ -211,6 +211,11 @@ class Child:
             raise self._ended()
         return line
 
+    @property
+    def ready(self) -> bool:
+        """Whether `receive` would come back at once."""
+        return not self._lines.empty()
+
     def ask(self, line: str, timeout_seconds: float) -> str:
         """`send` a line and `receive` the answer."""
         self.send(line)

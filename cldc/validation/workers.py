@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import marshal
-import multiprocessing
 import os
+import sys
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Sequence
-from multiprocessing.connection import Connection
 from typing import Any
 
 from cldc.dataset import Entry, Image
+from cldc.errors import ProcessFailed
+from cldc.process import Child
 from cldc.progress import Observer
 from cldc.validation.collecting import rare_collections
 from cldc.validation.inspection import Inspection, inspect_entry, pack, unpack
@@ -18,6 +19,7 @@ from cldc.validation.inspection import Inspection, inspect_entry, pack, unpack
 # A second process costs a fifth of a second and 40 MB; a third would not fit into what we promise to use.
 _WORTH_A_PROCESS = 600
 _CHUNK = 48
+_PATIENCE_SECONDS = 600.0
 
 Inspected = tuple[Image, Inspection | None]
 
@@ -32,7 +34,7 @@ def inspect_all(root: str, entries: Sequence[Entry], observer: Observer) -> Iter
     try:
         while chunks or (helper and helper.busy):
             found: list[tuple[int, Inspected]] = []
-            if helper and helper.ready(wait=not chunks):
+            if helper and (helper.ready or (helper.busy and not chunks)):
                 found += helper.take()
             if chunks:
                 found += [(place, inspect_entry(root, entries[place])) for place in chunks.pop()]
@@ -54,15 +56,11 @@ class _Helper:
     """Another process that takes chunk after chunk of the common list. If it dies, it gives back what it had."""
 
     def __init__(self, root: str, entries: Sequence[Entry], chunks: list[range]) -> None:
-        # A new interpreter, since a fork of a program with threads (a progress bar has one) may hang.
-        context = multiprocessing.get_context("spawn")
         self._entries = entries
         self._chunks = chunks
         self._given: list[range] = []
-        self._here, there = context.Pipe()
-        self._process = context.Process(target=_work, args=(there, root), daemon=True)
-        self._process.start()
-        there.close()
+        # Not by multiprocessing: its resource tracker would be one more process, of 13 MB.
+        self._child = Child([sys.executable, "-m", "cldc.validation.workers", root])
         # Two, so that it has the next in hand while we look at what it sent.
         self._give()
         self._give()
@@ -72,15 +70,16 @@ class _Helper:
         """Whether something is still to come from it."""
         return bool(self._given)
 
-    def ready(self, *, wait: bool) -> bool:
-        """Whether `take` would give something now."""
-        return self.busy and self._here.poll(None if wait else 0)
+    @property
+    def ready(self) -> bool:
+        """Whether `take` would come back at once."""
+        return self.busy and self._child.ready
 
     def take(self) -> list[tuple[int, Inspected]]:
         """What came back; the next chunk goes out in its place."""
         try:
-            results = marshal.loads(self._here.recv_bytes())  # noqa: S302 - from our own process
-        except (OSError, EOFError):
+            results = _decoded(self._child.receive(_PATIENCE_SECONDS).encode())
+        except ProcessFailed:
             self._lose()
             return []
         part = self._given.pop(0)
@@ -96,8 +95,8 @@ class _Helper:
         part = self._chunks.pop()
         self._given.append(part)
         try:
-            self._here.send_bytes(marshal.dumps([_plain(self._entries[place]) for place in part]))
-        except OSError:
+            self._child.send(_encoded([_plain(self._entries[place]) for place in part]).decode())
+        except ProcessFailed:
             self._lose()
 
     def _lose(self) -> None:
@@ -106,9 +105,16 @@ class _Helper:
 
     def close(self) -> None:
         """End the process, whatever it does."""
-        self._here.close()
-        self._process.terminate()
-        self._process.join()
+        self._child.__exit__()
+
+
+def _encoded(values: list[Any]) -> bytes:
+    """Plain values as a line without its end."""
+    return b2a_base64(marshal.dumps(values), newline=False)
+
+
+def _decoded(line: bytes) -> Any:
+    return marshal.loads(a2b_base64(line))  # noqa: S302 - from our own process
 
 
 def _image(entry: Entry, size: int, sha256: str, trouble: str) -> Image:
@@ -116,17 +122,20 @@ def _image(entry: Entry, size: int, sha256: str, trouble: str) -> Image:
 
 
 def _plain(entry: Entry) -> tuple[Any, ...]:
-    return entry.split, entry.label, entry.path.encode("utf-8", "surrogateescape"), entry.link, entry.trouble
+    return entry.split, entry.label, entry.path, entry.link, entry.trouble
 
 
-def _work(pipe: Connection, root: str) -> None:
-    """Runs in the other process until the pipe is closed."""
-    with rare_collections(), contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
-        while True:
+def _work(root: str) -> None:
+    """Runs in the other process until its input is closed."""
+    with rare_collections():
+        for line in sys.stdin.buffer:
             results = []
-            for split, label, path, link, trouble in marshal.loads(pipe.recv_bytes()):  # noqa: S302
-                name = path.decode("utf-8", "surrogateescape")
-                entry = Entry(split, label, name, link=link, trouble=trouble)
-                image, found = inspect_entry(root, entry)
+            for split, label, path, link, trouble in _decoded(line):
+                image, found = inspect_entry(root, Entry(split, label, path, link=link, trouble=trouble))
                 results.append((image.size, image.sha256, image.trouble, found and pack(found)))
-            pipe.send_bytes(marshal.dumps(results))
+            sys.stdout.buffer.write(_encoded(results) + b"\n")
+            sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    _work(sys.argv[1])
