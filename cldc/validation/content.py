@@ -178,9 +178,8 @@ def drawing_in_class(subject: Subject) -> Iterator[Hit]:
 )
 def blank_image(subject: Subject) -> Iterator[Hit]:
     """Images of one shade, or nearly."""
-    for image in subject.dataset.images:
-        found = subject.inspections.get(image.sha256)
-        seen = found.features if found else None
+    for image, found in subject.seen:
+        seen = found.features
         if seen and seen.ink_pixels < max(_BLANK_SHARE * seen.width * seen.height, 1):
             how = (
                 "blank" if not seen.ink_pixels else f"nearly blank: {number(seen.ink_pixels, 'pixel')} of ink"
@@ -205,12 +204,12 @@ def outsized_image(subject: Subject) -> Iterator[Hit]:
     sizes = _sizes(subject)
     if not sizes:
         return
-    usual = sorted(max(size) for _, size in sizes)[len(sizes) // 2]
+    usual = sorted(max(wide, high) for wide, high, _ in sizes)[len(sizes) // 2]
     height, width = subject.competition.dataset.image_size
-    for image, size in sizes:
-        if max(size) > _OUTSIZED * usual or size[0] * size[1] > MAX_PIXELS:
+    for wide, high, image in sizes:
+        if wide > _OUTSIZED * usual or high > _OUTSIZED * usual or wide * high > MAX_PIXELS:
             yield Hit(
-                message=f"{image.path} is {size[0]:,} x {size[1]:,} pixels; most are about {usual:,.0f}.",
+                message=f"{image.path} is {wide:,} x {high:,} pixels; most are about {usual:,.0f}.",
                 consequence=f"The script scales it to {width} x {height} pixels, as it does all others.",
                 remedy="Cut it to the one drawing that it should show.",
                 paths=(image.path,),
@@ -227,7 +226,7 @@ def outsized_image(subject: Subject) -> Iterator[Hit]:
 def small_image(subject: Subject) -> Iterator[Hit]:
     """Images smaller than the script's own size."""
     height, width = subject.competition.dataset.image_size
-    paths = tuple(image.path for image, size in _sizes(subject) if size[0] < width or size[1] < height)
+    paths = tuple(image.path for wide, high, image in _sizes(subject) if wide < width or high < height)
     if paths:
         yield Hit(
             message=f"Images smaller than {width} x {height} pixels.",
@@ -318,13 +317,13 @@ def _because(links: list[Pair]) -> str:
     return f"{text} (right in {right} of {measured} pairs where this was measured)"
 
 
-def _sizes(subject: Subject) -> list[tuple[Image, tuple[int, int]]]:
-    found = []
-    for image in subject.dataset.images:
-        inspection = subject.inspections.get(image.sha256)
-        if inspection and inspection.verdict.width and inspection.verdict.height:
-            found.append((image, (inspection.verdict.width, inspection.verdict.height)))
-    return found
+def _sizes(subject: Subject) -> list[tuple[int, int, Image]]:
+    """Width and height in pixels of the images whose headers tell them."""
+    return [
+        (verdict.width, verdict.height, image)
+        for image, (verdict, _) in subject.seen
+        if verdict.width and verdict.height
+    ]
 
 
 def _labels(images: list[Image]) -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from cldc.validation.decoding import Format, Readable, Remark
-from cldc.validation.inspection import Inspection
+from cldc.validation.decoding import Format, Readable, Remark, Verdict
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
 
 _DECODING = "tf.io.decode_image of TensorFlow 2.4.1, held against it by a differential test"
@@ -63,19 +62,18 @@ def file_unreadable(subject: Subject) -> Iterator[Hit]:
 def image_undecodable(subject: Subject) -> Iterator[Hit]:
     """An image that TensorFlow refuses."""
     when = _failing_times(subject)
-    for image in subject.dataset.images:
-        found = subject.inspections.get(image.sha256)
-        if found and found.verdict.readable == Readable.NO:
+    for image, verdict in subject.remarkable:
+        if verdict.readable is Readable.NO:
             yield Hit(
-                message=f"TensorFlow can't read {image.path}: {_reason(found)}.",
+                message=f"TensorFlow can't read {image.path}: {_reason(verdict)}.",
                 consequence=f"The script stops {when[image.split]}, with exit code 1 and without naming the file.",
                 remedy="Save the image again as an 8-bit PNG, or remove it.",
                 paths=(image.path,),
             )
 
 
-def _reason(found: Inspection) -> str:
-    return found.verdict.reason.removeprefix("TensorFlow: ").rstrip(".")
+def _reason(verdict: Verdict) -> str:
+    return verdict.reason.removeprefix("TensorFlow: ").rstrip(".")
 
 
 def _failing_times(subject: Subject) -> dict[str, str]:
@@ -93,11 +91,10 @@ def _failing_times(subject: Subject) -> dict[str, str]:
 )
 def image_unsure(subject: Subject) -> Iterator[Hit]:
     """An image without a verdict."""
-    for image in subject.dataset.images:
-        found = subject.inspections.get(image.sha256)
-        if found and found.verdict.readable == Readable.UNSURE:
+    for image, verdict in subject.remarkable:
+        if verdict.readable is Readable.UNSURE:
             yield Hit(
-                message=f"Whether TensorFlow reads {image.path} is unsure: {found.verdict.reason.rstrip('.')}.",
+                message=f"Whether TensorFlow reads {image.path} is unsure: {verdict.reason.rstrip('.')}.",
                 consequence="The script may stop when it comes to it.",
                 remedy="Run `cldc preflight`, or save the image again as an 8-bit PNG.",
                 paths=(image.path,),
@@ -114,10 +111,9 @@ def image_unsure(subject: Subject) -> Iterator[Hit]:
 def image_seen_differently(subject: Subject) -> Iterator[Hit]:
     """Images that are read, but not as they look."""
     groups: dict[Remark, list[str]] = defaultdict(list)
-    for image in subject.dataset.images:
-        found = subject.inspections.get(image.sha256)
-        if found and found.verdict.readable != Readable.NO:
-            for remark in found.verdict.remarks:
+    for image, verdict in subject.remarkable:
+        if verdict.readable is not Readable.NO:
+            for remark in verdict.remarks:
                 groups[remark].append(image.path)
     for remark in sorted(groups):
         yield Hit(
@@ -139,10 +135,14 @@ def image_seen_differently(subject: Subject) -> Iterator[Hit]:
 def extension_content(subject: Subject) -> Iterator[Hit]:
     """Files whose ending names another format than their content."""
     groups: dict[Format, list[str]] = defaultdict(list)
-    for image in subject.dataset.images:
-        found = subject.inspections.get(image.sha256)
-        if found and found.verdict.format and not image.path.lower().endswith(_ENDINGS[found.verdict.format]):
-            groups[found.verdict.format].append(image.path)
+    for image, found in subject.seen:
+        kind = found.verdict.format
+        if (
+            kind
+            and not image.path.endswith(_ENDINGS[kind])
+            and not image.path.lower().endswith(_ENDINGS[kind])
+        ):
+            groups[kind].append(image.path)
     for kind, paths in sorted(groups.items()):
         yield Hit(
             message=f"Files that are {kind.upper()} by content have another ending.",

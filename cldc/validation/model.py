@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cldc.errors import InvalidDataset
+from cldc.validation.decoding.verdict import Readable, Verdict
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
@@ -89,6 +90,21 @@ class Subject:
             if image.sha256:
                 images[image.sha256].append(image)
         return images
+
+    @cached_property
+    def seen(self) -> list[tuple[Image, Inspection]]:
+        """The images that could be read, with what their contents show."""
+        known = self.inspections
+        return [(image, known[image.sha256]) for image in self.dataset.images if image.sha256 in known]
+
+    @cached_property
+    def remarkable(self) -> list[tuple[Image, Verdict]]:
+        """Those of the images that TensorFlow may not read, or not as people see them."""
+        return [
+            (image, found.verdict)
+            for image, found in self.seen
+            if found.verdict.remarks or found.verdict.readable is not Readable.YES
+        ]
 
     @cached_property
     def tally(self) -> Counter[tuple[str, str]]:

@@ -91,7 +91,7 @@ def junk_images(subject: Subject) -> list[Image]:
     """Images that are surely none: AppleDouble files that can't be decoded, and what lies in programs' folders."""
     found = []
     for image in subject.dataset.images:
-        if not (image.nested or image.name.startswith("._")):
+        if "/._" not in image.path and not image.nested:
             continue
         inspection = subject.inspections.get(image.sha256)
         reads = inspection is not None and inspection.verdict.format is not None
@@ -126,7 +126,8 @@ def _is_junk(other: Other) -> bool:
 def hidden_file(subject: Subject) -> Iterator[Hit]:
     """Images whose own name begins with a dot."""
     junk = {image.path for image in junk_images(subject)}
-    paths = tuple(i.path for i in subject.dataset.images if i.name.startswith(".") and i.path not in junk)
+    hidden = [image for image in subject.dataset.images if "/." in image.path and image.name.startswith(".")]
+    paths = tuple(image.path for image in hidden if image.path not in junk)
     if paths:
         yield Hit(
             message="Hidden files are taken for images.",
@@ -238,20 +239,23 @@ def _passed_remedy(subject: Subject, reason: Reason) -> str:
 def name_not_portable(subject: Subject) -> Iterator[Hit]:
     """Image names that Windows refuses, that differ only in case or accents' form, or that are no plain text."""
     groups: dict[str, list[str]] = defaultdict(list)
-    folded: dict[str, list[str]] = defaultdict(list)
-    for image in subject.dataset.images:
-        path = image.path
-        if path.isascii():
-            folded[path.lower()].append(path)
-            if not _SUSPECT.search(path):
-                continue
-        else:
-            folded[unicodedata.normalize("NFC", path).casefold()].append(path)
+    every = [image.path for image in subject.dataset.images]
+    for path in every:
+        if path.isascii() and not _SUSPECT.search(path):
+            continue
         for problem in sorted({problem for part in path.split("/")[2:] for problem in _name_problems(part)}):
             groups[problem].append(path)
     for problem, paths in sorted(groups.items()):
         yield _portability(problem, paths)
-    for paths in folded.values():
+    folded = [
+        path.lower() if path.isascii() else unicodedata.normalize("NFC", path).casefold() for path in every
+    ]
+    if len(set(folded)) == len(every):
+        return
+    alike: dict[str, list[str]] = defaultdict(list)
+    for same, path in zip(folded, every, strict=True):
+        alike[same].append(path)
+    for paths in alike.values():
         if len(paths) > 1:
             yield _portability("differ only in upper and lower case, or in how accents are written", paths)
 
