@@ -20,7 +20,7 @@ from cldc.codalab import Bundle, Rest
 from cldc.environments import ensure_codalab
 from cldc.sandbox import Account
 from tests.conftest import ROOT
-from tests.rehearsal import Stage, environment, python
+from tests.rehearsal import Stage, assert_exactly_once, environment, python
 
 pytestmark = pytest.mark.real
 
@@ -62,9 +62,16 @@ def test_interrupted_and_run_again_it_makes_nothing_twice_and_leaves_nothing(
 
     plan = cldc("submit", first, "--dry-run", "--format", "json").data
     assert plan["preflight"] in {entry["id"] for entry in cldc("history", "--format", "json").data["entries"]}
+    uploaded = next(bundle.uuid for bundle in made["dataset"] if bundle.name == "first")
+    assert cldc("submit", first, "--yes", "--format", "json").data["dataset"] == uploaded
+    left = cldc("clean", "--unfinished", "--dry-run", "--format", "json").data["leftovers"]
+    assert {item["uuid"] for item in left if item["kind"] == "bundle"} == {
+        bundle.uuid for bundle in (*made["dataset"], *made["run"]) if bundle.uuid != uploaded
+    }
     again = cldc("preflight", "--remote", first, second, "--format", "json").data
     assert all(result["recorded"] for result in again["results"])
-    assert_nothing_left(stage, account)
+    assert_exactly_once(stage, account)
+    assert_no_preflights(stage, account)
 
 
 def test_what_a_submission_uploaded_is_not_uploaded_again_and_a_failing_script_is_told(
@@ -138,7 +145,8 @@ def test_a_worker_that_is_killed_costs_a_try_and_no_result(
     assert "The worker that trained mine does not answer any more" in said
     assert "The run of mine lost its worker; training it again (try 2 of 3)." in said
     assert json.loads(told)["run"] != lost.uuid
-    assert_nothing_left(stage, account)
+    assert not any(stage.made(account).values())
+    assert_no_preflights(stage, account)
 
 
 def start(
@@ -223,8 +231,7 @@ def assert_private(stage: Stage, account: Account) -> None:
         )
 
 
-def assert_nothing_left(stage: Stage, account: Account) -> None:
-    """Neither bundle nor worksheet nor tag."""
-    assert not any(stage.made(account).values())
+def assert_no_preflights(stage: Stage, account: Account) -> None:
+    """No worksheet of a preflight is left."""
     with stage.rest(account) as rest:
-        assert [sheet for sheet in rest.own_worksheets() if sheet.name.startswith("cldc-")] == []
+        assert not [sheet.name for sheet in rest.own_worksheets() if "preflight" in sheet.name]

@@ -6,27 +6,20 @@ and by what it was made from.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from cldc import files
-from cldc.codalab import Dependency, NotFinished, require_ready, wait_for
+from cldc.codalab import Dependency
 from cldc.errors import CodaLabError
 from cldc.package import pack
 from cldc.preflight import command_on
 from cldc.remote.model import Job, Remote
 from cldc.submission.checking import organisers_uuid
-from cldc.submission.making import dataset_marker
-from cldc.submission.model import worksheet_name
-from cldc.submission.recovery import DATASET
-from cldc.submission.work import age, machine
+from cldc.submission.model import own_sheets, worksheet_name
+from cldc.submission.uploading import arrived, identity_of, send, whole_uploads
+from cldc.submission.work import age
 
 if TYPE_CHECKING:
     from cldc.codalab import Bundle
-
-# As in `submission.making`: what another machine is sending has the first, what arrived in full the second.
-_ABANDONED = timedelta(hours=1)
-_SETTLE_SECONDS = 10.0
 
 
 def begin(remote: Remote, job: Job) -> None:
@@ -68,59 +61,21 @@ def _own(remote: Remote, job: Job) -> list[Bundle]:
 def _dataset(remote: Remote, job: Job, bundles: list[Bundle]) -> Bundle:
     """The dataset as a ready bundle: one of the same content that a preflight or a submission uploaded, or a new one."""
     dataset = job.subject.report.dataset
-    marker = dataset_marker(dataset.hash)
     for bundle in bundles:
-        if bundle.type == "dataset" and bundle.description.startswith(marker) and _arrived(remote, bundle):
+        if identity_of(bundle) == dataset.hash and arrived(remote, bundle):
             return remote.rest.bundle(bundle.uuid)
     if known := remote.uploads.get(dataset.hash):
         remote.observer.note(f"{job.name} is on the server already, as {known.name}.")
         return known
     folder = remote.home / "packages" / f"preflight-{job.id}"
-    package = pack(job.subject.report, folder, remote.observer)
-    uuid = remote.cl.upload(
-        job.sheet,
-        package.path,
-        name=dataset.name,
-        description=f"{marker} {machine(remote.home)}",
-        observer=remote.observer,
-    )
-    bundle = require_ready(remote.rest, wait_for(remote.rest, uuid, observer=remote.observer))
-    files.remove_tree(folder)
-    return bundle
+    return send(remote, job.sheet, pack(job.subject.report, folder, remote.observer))
 
 
 def find_uploads(remote: Remote) -> None:
-    """Learn which whole datasets are on worksheets that cldc made for this account; a search shows no private ones."""
+    """Learn which datasets are on the server already, whatever they were uploaded for."""
     remote.observer.start("Looking for what is on the server already")
-    prefix = worksheet_name(remote.account, "x", "")[:-2]
-    for sheet in remote.rest.own_worksheets():
-        if sheet.name.startswith(prefix):
-            for bundle in remote.rest.worksheet(sheet.uuid, bundles=True).bundles:
-                if _whole(remote, bundle):
-                    identity = bundle.description.removeprefix(DATASET).split(" ")[0]
-                    remote.uploads.setdefault(identity, bundle)
-
-
-def _whole(remote: Remote, bundle: Bundle) -> bool:
-    mine = bundle.type == "dataset" and bundle.owner in (None, remote.account)
-    return mine and bundle.description.startswith(DATASET) and bundle.final and bundle.failure is None
-
-
-def _arrived(remote: Remote, bundle: Bundle) -> bool:
-    """Whether an earlier upload is good; what is not, and that nobody is still sending, is removed."""
-    if not bundle.final and bundle.description.endswith(machine(remote.home)):
-        try:
-            bundle = wait_for(
-                remote.rest, bundle.uuid, timeout_seconds=_SETTLE_SECONDS, observer=remote.observer
-            )
-        except NotFinished:
-            remote.cl.remove(bundle.uuid)
-            return False
-    if bundle.final and bundle.failure is None:
-        return True
-    if bundle.final or (bundle.created is not None and remote.clock() - bundle.created > _ABANDONED):
-        remote.cl.remove(bundle.uuid)
-    return False
+    for identity, bundle in whole_uploads(remote.rest, remote.account, own_sheets(remote.account)):
+        remote.uploads.setdefault(identity, bundle)
 
 
 def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle) -> str:
@@ -170,8 +125,15 @@ def tidy(remote: Remote, job: Job) -> None:
     job.sheet = sheet
     bundles = _own(remote, job)
     try:
-        for kind in ("run", "dataset"):
-            remote.cl.remove(*(bundle.uuid for bundle in bundles if bundle.type == kind))
+        remote.cl.remove(*(bundle.uuid for bundle in bundles if bundle.type == "run"))
+        for bundle in bundles:
+            if bundle.type == "dataset" and not _submitted(remote, bundle):
+                remote.cl.remove(bundle.uuid)
         remote.cl.remove_worksheet(sheet, force=True)
     except CodaLabError as error:
         remote.observer.note(f"What the preflight of {job.name} made stays on the server: {error.message}")
+
+
+def _submitted(remote: Remote, bundle: Bundle) -> bool:
+    """Whether a submission took it over: it is on that one's worksheet too, and stays there."""
+    return len(remote.rest.bundle(bundle.uuid, worksheets=True).worksheets) > 1

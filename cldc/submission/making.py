@@ -14,16 +14,14 @@ from cldc.errors import RunFailed
 from cldc.package import Package, pack
 from cldc.progress import SILENT, Observer
 from cldc.submission.checking import organisers_uuid
+from cldc.submission.model import preflight_sheets
 from cldc.submission.places import FAILED
-from cldc.submission.work import Result, Work, age, machine, own, rivals, sheet
+from cldc.submission.uploading import arrived, identity_of, send, whole_uploads
+from cldc.submission.work import Result, Work, age, own, rivals, sheet
 
 if TYPE_CHECKING:
     from cldc.codalab import Bundle
 
-# What another machine is sending has that long to arrive.
-_ABANDONED = timedelta(hours=1)
-# What arrived in full before we were cut off is unpacked by then.
-_SETTLE_SECONDS = 10.0
 # The server knows a submission's time only by when its bundle was made, so that must be about when it is tagged.
 _FRESH = timedelta(hours=1)
 
@@ -37,21 +35,15 @@ def make_worksheet(work: Work) -> Result:
 
 def upload(work: Work) -> Result:
     """The dataset as a bundle that is ready. The client makes it before it sends the bytes, so it may be half there."""
-    marker = dataset_marker(work.plan.dataset_hash)
     for bundle in own(work, "dataset", work.plan.dataset):
-        if bundle.description.startswith(marker) and _arrived(work, bundle):
+        if identity_of(bundle) == work.plan.dataset_hash and arrived(work, bundle):
             return {"uuid": bundle.uuid}
     package = work.packing.pop().result() if work.packing else _packed(work, work.observer)
-    uuid = work.cl.upload(
-        work.uuid("worksheet"),
-        package.path,
-        name=work.plan.dataset,
-        description=f"{marker} {machine(work.home)}",
-        observer=work.observer,
-    )
-    require_ready(work.rest, wait_for(work.rest, uuid, observer=work.observer))
-    files.remove_tree(package.path.parent)
-    return {"uuid": uuid}
+    if kept := _kept(work):
+        work.cl.add_bundle(work.uuid("worksheet"), kept.uuid)
+        files.remove_tree(package.path.parent)
+        return {"uuid": kept.uuid}
+    return {"uuid": send(work, work.uuid("worksheet"), package).uuid}
 
 
 def begin_packing(work: Work) -> None:
@@ -65,28 +57,13 @@ def _packed(work: Work, observer: Observer) -> Package:
     return pack(work.report, work.home / "packages" / work.plan.id, observer)
 
 
-def dataset_marker(dataset_hash: str) -> str:
-    """What an uploaded dataset's description begins with; the machine that sends it follows."""
-    return f"cldc dataset {dataset_hash}"
-
-
-def _arrived(work: Work, bundle: Bundle) -> bool:
-    """Whether an earlier upload is good. What is not, and that nobody is still sending, is removed.
-
-    A lock keeps two processes of this machine from one submission, so what this machine left is abandoned. What
-    another machine began may still be on its way; both then have an upload each, and use the older one.
-    """
-    if not bundle.final and bundle.description.endswith(machine(work.home)):
-        try:
-            bundle = wait_for(work.rest, bundle.uuid, timeout_seconds=_SETTLE_SECONDS, observer=work.observer)
-        except NotFinished:
-            work.cl.remove(bundle.uuid)
-            return False
-    if bundle.final and bundle.failure is None:
-        return True
-    if bundle.final or (bundle.created is not None and work.clock() - bundle.created > _ABANDONED):
-        work.cl.remove(bundle.uuid)
-    return False
+def _kept(work: Work) -> Bundle | None:
+    """The same dataset as a preflight on this server left it: under the same name, since its folder is called so."""
+    plan = work.plan
+    for identity, bundle in whole_uploads(work.rest, plan.account, preflight_sheets(plan.account)):
+        if (identity, bundle.name) == (plan.dataset_hash, plan.dataset):
+            return bundle
+    return None
 
 
 def link(work: Work) -> Result:

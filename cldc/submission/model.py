@@ -24,7 +24,17 @@ def submission_id(*, tag: str, server: str, account: str, name: str, dataset_has
 
 def worksheet_name(account: str, name: str, identity: str) -> str:
     """What a submission's own worksheet is called; names of worksheets are one for a whole server."""
-    return f"cldc-{proper_name(account)}-{proper_name(name)}-{identity[:8]}"
+    return f"{own_sheets(account)}{proper_name(name)}-{identity[:8]}"
+
+
+def own_sheets(account: str) -> str:
+    """What the names of all worksheets begin with that cldc makes for an account."""
+    return f"cldc-{proper_name(account)}-"
+
+
+def preflight_sheets(account: str) -> str:
+    """What the names of those begin with that are for preflights on the server."""
+    return worksheet_name(account, "preflight", "")
 
 
 @dataclass(frozen=True, slots=True)

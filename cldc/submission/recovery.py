@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from cldc import description as descriptions
 from cldc.errors import CodaLabError
 from cldc.ledger import Ledger, Record
-from cldc.submission.model import submission_id, worksheet_name
+from cldc.submission.model import own_sheets, submission_id, worksheet_name
 from cldc.submission.places import TAG, tagged
+from cldc.submission.uploading import identity_of
 
 if TYPE_CHECKING:
     from cldc.codalab import Bundle, Rest
     from cldc.competition import Competition
 
-DATASET = "cldc dataset "
 _TITLE = "Submission "
 
 
@@ -43,13 +43,13 @@ def rebuild(ledger: Ledger, competition: Competition, rest: Rest, account: str) 
     """As `learn`, and besides the submissions that were begun: `cldc submit` finds on the server how far they are."""
     found = list(learn(ledger, competition, rest, account, tagged(competition, rest, account)))
     known = {record.id for record in ledger.records()}
-    prefix = worksheet_name(account, "x", "")[:-2]
+    prefix = own_sheets(account)
     for sheet in rest.own_worksheets():
         if not sheet.name.startswith(prefix) or not (sheet.title or "").startswith(_TITLE):
             continue
         name = (sheet.title or "").removeprefix(_TITLE)
         for bundle in rest.worksheet(sheet.uuid, bundles=True).bundles:
-            if bundle.type == "dataset" and bundle.description.startswith(DATASET):
+            if identity_of(bundle):
                 record = _record(
                     competition,
                     rest,
@@ -72,7 +72,7 @@ def _made_from(
         (made,) = bundle.dependencies
         run = rest.bundle(made.parent)
         parents = rest.bundles(d.parent for d in run.dependencies)
-        data = next(b for b in parents if b.type == "dataset" and b.description.startswith(DATASET))
+        data = next(b for b in parents if identity_of(b))
         (sheet,) = (rest.worksheet(uuid) for uuid in rest.bundle(bundle.uuid, worksheets=True).worksheets)
     except (CodaLabError, ValueError, StopIteration):
         return None
@@ -113,7 +113,7 @@ def _record(
     reading: descriptions.Reading,
     tagged_bundle: Bundle | None = None,
 ) -> Record:
-    dataset_hash = data.description.removeprefix(DATASET).split(" ")[0]
+    dataset_hash = identity_of(data) or ""
     identity = submission_id(
         tag=competition.submission.tag,
         server=rest.server,

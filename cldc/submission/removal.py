@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from cldc.codalab import wait_for
 from cldc.errors import CodaLabError, UsageError
 from cldc.ledger import Ledger, Record
-from cldc.submission.model import worksheet_name
+from cldc.submission.model import own_sheets, preflight_sheets
 from cldc.submission.places import TAG, WITHDRAW, standing, tagged
 from cldc.submission.work import machine
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _ABANDONED = timedelta(hours=1)
 # Bundles of one worksheet are removed in this order, those that are made from others first.
 _ORDER = ("make", "run", "dataset")
+_AT_WORK = frozenset({"starting", "preparing", "running", "finalizing"})
+_END_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,39 +121,51 @@ def leftovers(
     now: datetime,
     unfinished: bool = False,
 ) -> tuple[Leftover, ...]:
-    """What is on the account's submission worksheets and serves no submission.
+    """What is on the account's own worksheets that cldc made and serves no submission.
 
     Args:
-        unfinished: Also all of the submissions that never got the tag.
+        unfinished: Also all of the submissions that never got the tag, and of preflights on the server.
     """
     needed = {bundle.uuid for bundle in tagged(competition, rest, account)}
-    prefix = worksheet_name(account, "x", "")[:-2]
-    found: list[Leftover] = []
-    for sheet in rest.own_worksheets():
-        if sheet.name.startswith(prefix):
-            found += _on_worksheet(
-                rest.worksheet(sheet.uuid, bundles=True),
-                needed,
-                account,
-                machine=machine(home),
-                now=now,
-                unfinished=unfinished,
-            )
-    return tuple(found)
+    prefix = own_sheets(account)
+    sheets = [
+        rest.worksheet(sheet.uuid, bundles=True)
+        for sheet in rest.own_worksheets()
+        if sheet.name.startswith(prefix)
+    ]
+    # A submission may be made from what a preflight uploaded, on another worksheet.
+    kept = _ancestors([bundle for sheet in sheets for bundle in sheet.bundles], needed)
+    return tuple(
+        leftover
+        for sheet in sheets
+        for leftover in _on_worksheet(
+            sheet, needed, kept, account, machine=machine(home), now=now, unfinished=unfinished
+        )
+    )
 
 
 def _on_worksheet(
-    sheet: Worksheet, tagged_uuids: set[str], account: str, *, machine: str, now: datetime, unfinished: bool
+    sheet: Worksheet,
+    tagged_uuids: set[str],
+    kept: set[str],
+    account: str,
+    *,
+    machine: str,
+    now: datetime,
+    unfinished: bool,
 ) -> Iterator[Leftover]:
     own = [bundle for bundle in sheet.bundles if bundle.owner == account]
-    kept = _ancestors(own, tagged_uuids)
+    submitted = any(bundle.uuid in tagged_uuids for bundle in own)
+    for_preflight = sheet.name.startswith(preflight_sheets(account))
     for bundle in sorted(own, key=lambda b: _ORDER.index(b.type) if b.type in _ORDER else 0):
-        why = "" if bundle.uuid in kept else _useless(bundle, bool(kept), machine=machine, now=now)
-        if not why and not kept and unfinished:
-            why = "its submission was never tagged"
+        if bundle.uuid in kept:
+            continue
+        why = _useless(bundle, submitted, machine=machine, now=now)
+        if not why and not submitted and unfinished:
+            why = "a preflight was made with it" if for_preflight else "its submission was never tagged"
         if why:
             yield Leftover("bundle", bundle.uuid, bundle.name, why, bundle.type)
-    if not kept and (unfinished or not own):
+    if not submitted and (unfinished or not own):
         yield Leftover(
             "worksheet",
             sheet.uuid,
@@ -186,8 +201,17 @@ def _useless(bundle: Bundle, submitted: bool, *, machine: str, now: datetime) ->
 
 def remove(codalab: CodaLab, found: Sequence[Leftover]) -> None:
     """Remove it for ever, what is made from others first."""
+    _end(codalab, [item.uuid for item in found if item.type == "run"])
     for kind in _ORDER:
         codalab.cl.remove(*(item.uuid for item in found if item.kind == "bundle" and item.type == kind))
     for item in found:
         if item.kind == "worksheet":
             codalab.cl.remove_worksheet(item.uuid, force=True)
+
+
+def _end(codalab: CodaLab, runs: Sequence[str]) -> None:
+    """CodaLab removes no run that a worker is at."""
+    at_work = [bundle.uuid for bundle in codalab.rest.bundles(runs) if bundle.state in _AT_WORK]
+    codalab.cl.kill(*at_work)
+    for uuid in at_work:
+        wait_for(codalab.rest, uuid, timeout_seconds=_END_SECONDS)
