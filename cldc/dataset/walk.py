@@ -32,8 +32,8 @@ def survey(
         root=root,
         name=name or default_name(root.name),
         splits=states,
-        entries=tuple(sorted(walk.entries, key=lambda entry: os.fsencode(entry.path))),
-        others=tuple(sorted(walk.others, key=lambda other: os.fsencode(other.path))),
+        entries=tuple(sorted(walk.entries, key=_bytes_of)),
+        others=tuple(sorted(walk.others, key=_bytes_of)),
     )
 
 
@@ -89,21 +89,22 @@ class _Walk:
             try:
                 with os.scandir(self._root / inside) as found:
                     for item in found:
-                        waiting += self._item(item, split, label, f"{inside}/{item.name}")
+                        path = f"{inside}/{item.name}"
+                        if _is_folder(item):
+                            if item.is_symlink():
+                                self.others.append(Other(path, Reason.LINKED_FOLDER))
+                            else:
+                                waiting.append(path)
+                        elif path.lower().endswith(self._extensions):
+                            self.entries.append(_entry(item, split, label, path))
+                        else:
+                            self.others.append(Other(path, Reason.ENDING))
             except OSError:
                 self.others.append(Other(inside, Reason.UNLISTED))
 
-    def _item(self, item: os.DirEntry[str], split: str, label: str, path: str) -> tuple[str, ...]:
-        """Record one thing in a class folder; the answer is the folder to go down into, if it is one."""
-        if _is_folder(item):
-            if not item.is_symlink():
-                return (path,)
-            self.others.append(Other(path, Reason.LINKED_FOLDER))
-        elif item.name.lower().endswith(self._extensions):
-            self.entries.append(_entry(item, split, label, path))
-        else:
-            self.others.append(Other(path, Reason.ENDING))
-        return ()
+
+def _bytes_of(found: Entry | Other) -> bytes:
+    return os.fsencode(found.path)
 
 
 def _is_folder(item: os.DirEntry[str]) -> bool:
@@ -122,13 +123,13 @@ def _entry(item: os.DirEntry[str], split: str, label: str, path: str) -> Entry:
     except OSError as error:
         return Entry(split, label, path, link=link, trouble=trouble_of(error, link=link))
     return Entry(
-        split=split,
-        label=label,
-        path=path,
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        ctime_ns=status.st_ctime_ns,
-        inode=status.st_ino,
-        link=link,
-        trouble=special(status.st_mode),
+        split,
+        label,
+        path,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+        link,
+        special(status.st_mode),
     )

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldc.competition import Competition
-from cldc.dataset import survey
+from cldc.dataset import Listing, survey
 from cldc.progress import SILENT, Observer
-from cldc.validation.collecting import rare_collections
+from cldc.validation.collecting import no_collections
 from cldc.validation.memory import Memory
 from cldc.validation.model import Finding, Rule, Severity, Subject, ValidationReport
 
@@ -43,23 +43,26 @@ def validate(
         InvalidDataset: ``folder`` is no folder. Whatever is wrong in a folder is a finding instead.
         StorageError: ``folder`` can't be listed.
     """
-    rules = competition.dataset
-    listing = survey(folder, splits=rules.splits, extensions=rules.extensions, name=name)
-    book = label_book and survey(
-        label_book.absolute().parent, splits=(label_book.absolute().name,), extensions=rules.extensions
-    )
-    with rare_collections(), Memory(cache) as memory:
-        recalled = memory.recall(listing)
-        key = repr((competition, listing.name, book and book.root, book and book.entries, settle is not None))
-        if recalled.key == key and (dataset := recalled.dataset()):
-            return ValidationReport.make(dataset, competition, recalled.findings)
-        # Imported here, since a check that finds nothing changed needs no rule.
-        from cldc.validation.check import Check
-        from cldc.validation.rules import report_on
+    with no_collections():
+        listing = _walk(folder, competition, name)
+        book = label_book and survey(
+            label_book.absolute().parent,
+            splits=(label_book.absolute().name,),
+            extensions=competition.dataset.extensions,
+        )
+        with Memory(cache) as memory:
+            recalled = memory.recall(listing)
+            known = book and (book.root, book.entries)
+            key = repr((competition, listing.name, known, settle is not None))
+            if recalled.key == key and (dataset := recalled.dataset()):
+                return ValidationReport.make(dataset, competition, recalled.findings)
+            # Imported here, since a check that finds nothing changed needs no rule.
+            from cldc.validation.check import Check
+            from cldc.validation.rules import report_on
 
-        check = Check(listing, memory, recalled, observer)
-        report = report_on(check.subject(competition, settle, book or None))
-        check.keep(key, report)
+            check = Check(listing, memory, recalled, observer)
+            report = report_on(check.subject(competition, settle, book or None))
+            check.keep(key, report)
     return report
 
 
@@ -74,7 +77,12 @@ def examine(
     """What `validate` looks at, for those who go on from it; arguments and errors are the same."""
     from cldc.validation.check import Check
 
+    with no_collections():
+        listing = _walk(folder, competition)
+        with Memory(cache) as memory:
+            return Check(listing, memory, memory.recall(listing), observer).subject(competition, settle, None)
+
+
+def _walk(folder: Path, competition: Competition, name: str | None = None) -> Listing:
     rules = competition.dataset
-    listing = survey(folder, splits=rules.splits, extensions=rules.extensions)
-    with rare_collections(), Memory(cache) as memory:
-        return Check(listing, memory, memory.recall(listing), observer).subject(competition, settle, None)
+    return survey(folder, splits=rules.splits, extensions=rules.extensions, name=name)

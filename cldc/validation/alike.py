@@ -93,15 +93,16 @@ def _of_one(sha: str, features: Mapping[str, Features]) -> Iterator[Pair]:
         return
     rows = set(mine.row_hashes)
     for other, seen in features.items():
-        pair: Pair | None = None
-        if other == sha or seen.ink_pixels < _MIN_INK:
+        same = seen.ink == mine.ink
+        shares = not rows.isdisjoint(memoryview(seen.rows).cast("I"))
+        near = (seen.shape ^ mine.shape).bit_count() <= _MAX_DISTANCE
+        if not (same or shares or near) or other == sha or seen.ink_pixels < _MIN_INK:
             continue
-        if seen.ink == mine.ink:
-            pair = _pair(sha, other, Evidence.INK)
-        elif not rows.isdisjoint(seen.row_hashes):
-            pair = _rows_pair(sha, other, features)
-        if pair is None and (seen.shape ^ mine.shape).bit_count() <= _MAX_DISTANCE:
-            pair = _shape_pair(sha, other, features)
+        pair = _pair(sha, other, Evidence.INK) if same else None
+        if shares:
+            pair = pair or _rows_pair(sha, other, features)
+        if near:
+            pair = pair or _shape_pair(sha, other, features)
         if pair:
             yield pair
 

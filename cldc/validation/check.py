@@ -128,7 +128,6 @@ class Check:
             for sha in sorted(contents)
             if (seen := contents[sha].features)
         }
-        self._compared = list(features)
         before = self._recalled.pairs()
         if before is not None:
             compared, pairs = before
@@ -153,6 +152,6 @@ class Check:
             key=key if calm else "",
             listing=self.listing,
             contents=((sha, pack(every[sha])) for sha in new),
-            compared=self._compared,
+            book=self._book,
             pairs=self._found,
         )

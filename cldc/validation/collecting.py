@@ -6,16 +6,17 @@ import contextlib
 import gc
 from collections.abc import Iterator
 
-# Often enough that pictures held by a library's own cycles do not pile up: some hundred files each time.
-_THRESHOLDS = (5_000, 20, 1_000)
-
 
 @contextlib.contextmanager
-def rare_collections() -> Iterator[None]:
-    """Collect seldom, since a check keeps nearly everything that it makes: a fifth of its time otherwise."""
-    before = gc.get_threshold()
-    gc.set_threshold(*_THRESHOLDS)
+def no_collections() -> Iterator[None]:
+    """Collect nothing of its own accord: a check keeps nearly everything it makes, and would spend a fifth of its time.
+
+    Whoever reads many files meanwhile calls `gc.collect(0)` now and then, for what libraries leave behind.
+    """
+    were_on = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        if were_on:
+            gc.enable()

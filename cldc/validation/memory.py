@@ -93,14 +93,16 @@ class Recalled:
         ]
 
     def pairs(self) -> tuple[set[str], list[Pair]] | None:
-        """The contents that were compared, and the pairs found among them; None where nothing is remembered."""
+        """The contents whose drawings were compared, and those that are the same; None where nothing is remembered."""
         from cldc.validation.alike import Evidence, Pair
 
         loaded = _loaded(self._pairs)
         if loaded is None:
             return None
-        compared, pairs = loaded
-        return set(compared), [Pair(one, other, Evidence(why), far) for one, other, why, far in pairs]
+        book, pairs = loaded
+        return {*book, *(sha for _, sha, _ in self._told)}, [
+            Pair(one, other, Evidence(why), far) for one, other, why, far in pairs
+        ]
 
 
 class Memory:
@@ -184,7 +186,7 @@ class Memory:
         key: str,
         listing: Listing,
         contents: Iterable[tuple[str, Any]],
-        compared: Iterable[str],
+        book: Iterable[str],
         pairs: Iterable[Pair],
     ) -> None:
         """Remember a check.
@@ -194,8 +196,8 @@ class Memory:
             key: What else the report depends on.
             listing: The folder as it was walked.
             contents: What contents show, by SHA-256: of all if they were `scattered`, else of the new ones.
-            compared: The contents whose drawings were compared.
-            pairs: Those that show the same drawing.
+            book: The contents of a label book that were compared with the dataset's.
+            pairs: Those of both that show the same drawing.
         """
         import sqlite3
 
@@ -209,7 +211,7 @@ class Memory:
         values = (
             (_around(listing), walked, told),
             (report.dataset.hash, [_plain(finding) for finding in report.findings]),
-            (list(compared), [(one, other, why.value, far) for one, other, why, far in pairs]),
+            (list(book), [(one, other, why.value, far) for one, other, why, far in pairs]),
         )
         check = (_root(listing), time.time(), key, *map(marshal.dumps, values))
         with contextlib.suppress(sqlite3.Error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import marshal
 import os
 import sys
@@ -11,9 +12,8 @@ from typing import Any
 
 from cldc.dataset import Entry, Image
 from cldc.errors import ProcessFailed
-from cldc.process import Child
 from cldc.progress import Observer
-from cldc.validation.collecting import rare_collections
+from cldc.validation.collecting import no_collections
 from cldc.validation.inspection import Inspection, inspect_entry, pack, unpack
 
 # A second process costs a fifth of a second and 40 MB; a third would not fit into what we promise to use.
@@ -41,6 +41,7 @@ def inspect_all(root: str, entries: Sequence[Entry], observer: Observer) -> Iter
             yield from found
             done += len(found)
             observer.advance(done)
+            gc.collect(0)
     finally:
         if helper:
             helper.close()
@@ -59,6 +60,8 @@ class _Helper:
         self._entries = entries
         self._chunks = chunks
         self._given: list[range] = []
+        from cldc.process import Child
+
         # Not by multiprocessing: its resource tracker would be one more process, of 13 MB.
         self._child = Child([sys.executable, "-m", "cldc.validation.workers", root])
         # Two, so that it has the next in hand while we look at what it sent.
@@ -127,7 +130,7 @@ def _plain(entry: Entry) -> tuple[Any, ...]:
 
 def _work(root: str) -> None:
     """Runs in the other process until its input is closed."""
-    with rare_collections():
+    with no_collections():
         for line in sys.stdin.buffer:
             results = []
             for split, label, path, link, trouble in _decoded(line):
@@ -135,6 +138,7 @@ def _work(root: str) -> None:
                 results.append((image.size, image.sha256, image.trouble, found and pack(found)))
             sys.stdout.buffer.write(_encoded(results) + b"\n")
             sys.stdout.buffer.flush()
+            gc.collect(0)
 
 
 if __name__ == "__main__":
