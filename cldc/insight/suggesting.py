@@ -21,6 +21,8 @@ from cldc.process import clean_environment, run
 from cldc.progress import SILENT, Observer
 
 _TIMEOUT_SECONDS = 3600
+# Each of its processes keeps to itself; more threads than processors only get into each other's way.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 # Fewer say nothing of what is usual in a class.
 _LEAST_IMAGES = 50
 # More than anyone looks through between two trainings.
@@ -75,7 +77,7 @@ def _found(
     done = run(
         [python, "-I", kept.LABELS],
         text=json.dumps({"classes": len(classes), "images": images}),
-        env=clean_environment(),
+        env=clean_environment(_ONE_THREAD),
         timeout_seconds=_TIMEOUT_SECONDS,
     )
     rows = json.loads(done.stdout)["images"]

@@ -14,8 +14,11 @@ learned its wrong labels by heart (docs/preflight.md has the measurement).
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 SIDE, CELL, BINS = 32, 4, 8
 FOLDS = 5
@@ -55,26 +58,45 @@ def directions(square):  # noqa: ANN001, ANN201
     return np.concatenate([block / np.sqrt((block**2).sum() + 0.01) for block in blocks])
 
 
-def probabilities(features, labels, classes):  # noqa: ANN001, ANN201
-    """For each image what two unlike learners believe that never saw its label: neighbours, and a margin."""
+def part(features, labels, classes, split):  # noqa: ANN001, ANN201
+    """What two unlike learners, neighbours and a margin, believe of one part after learning from the others."""
     import numpy as np
     from sklearn.decomposition import PCA
-    from sklearn.model_selection import StratifiedKFold
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.svm import SVC
 
-    found = np.zeros((len(labels), classes))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    for learned, asked in folds.split(features, labels):
-        few = PCA(min(250, len(learned) - 1), svd_solver="randomized", random_state=0).fit(features[learned])
-        near, far = few.transform(features[learned]), few.transform(features[asked])
-        for learner in (
-            KNeighborsClassifier(min(15, len(learned)), weights="distance"),
-            SVC(C=10, gamma="scale", probability=True, random_state=0),
-        ):
-            learner.fit(near, labels[learned])
-            found[np.ix_(asked, learner.classes_)] += learner.predict_proba(far) / 2
+    learned, asked = split
+    found = np.zeros((len(asked), classes))
+    few = PCA(min(250, len(learned) - 1), svd_solver="randomized", random_state=0).fit(features[learned])
+    near, far = few.transform(features[learned]), few.transform(features[asked])
+    for learner in (
+        KNeighborsClassifier(min(15, len(learned)), weights="distance"),
+        SVC(C=10, gamma="scale", probability=True, random_state=0),
+    ):
+        learner.fit(near, labels[learned])
+        found[:, learner.classes_] += learner.predict_proba(far) / 2
     return found
+
+
+def probabilities(features, labels, classes, pool):  # noqa: ANN001, ANN201
+    """For each image what is believed by those that never saw its label; the parts are learned side by side."""
+    import numpy as np
+    from sklearn.model_selection import StratifiedKFold
+
+    folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(features, labels))
+    found = np.zeros((len(labels), classes))
+    told = pool.map(partial(part, features, labels, classes), folds)
+    for (_, asked), believed in zip(folds, told):
+        found[asked] = believed
+    return found
+
+
+def described(path):  # noqa: ANN001, ANN201
+    """An image as numbers: the directions of its strokes, and its proportions."""
+    import numpy as np
+
+    square, proportions = ink(path)
+    return np.append(directions(square), proportions)
 
 
 def main() -> None:
@@ -85,9 +107,10 @@ def main() -> None:
     from cleanlab.rank import get_label_quality_scores
 
     labels = np.array([label for _, label in job["images"]])
-    pairs = [ink(path) for path, _ in job["images"]]
-    features = np.array([[*directions(square), proportions] for square, proportions in pairs])
-    believed = probabilities(features, labels, job["classes"])
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    with ProcessPoolExecutor(min(FOLDS, len(usable))) as pool:
+        features = np.stack(list(pool.map(described, [path for path, _ in job["images"]], chunksize=100)))
+        believed = probabilities(features, labels, job["classes"], pool)
     believed = np.clip(believed, 1e-6, None)
     believed /= believed.sum(1, keepdims=True)
     quality = get_label_quality_scores(labels, believed, method="self_confidence")
