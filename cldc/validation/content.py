@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cldc.dataset import Image
 from cldc.validation.alike import PRECISION, Evidence, Pair, joined
@@ -26,15 +26,13 @@ _SMALL_SPLIT = 0.05
 )
 def identical_two_labels(subject: Subject) -> Iterator[Hit]:
     """Files of one content in folders of different classes."""
-    for images in _identical(subject):
-        labels = _labels(images)
-        if len(labels) > 1:
-            yield Hit(
-                message=f"The same file is labelled {' and '.join(labels)}.",
-                consequence="The script trains on, or checks against, a wrong label.",
-                remedy="Keep the one with the right label.",
-                paths=_paths(images),
-            )
+    return _copies(
+        _identical(subject),
+        "label",
+        message="The same file is labelled {where}.",
+        consequence="The script trains on, or checks against, a wrong label.",
+        remedy="Keep the one with the right label.",
+    )
 
 
 @rule(
@@ -46,15 +44,13 @@ def identical_two_labels(subject: Subject) -> Iterator[Hit]:
 )
 def identical_across_splits(subject: Subject) -> Iterator[Hit]:
     """Files of one content and label in more than one split."""
-    for images in _identical(subject):
-        splits = sorted({image.split for image in images})
-        if len(splits) > 1 and len(_labels(images)) == 1:
-            yield Hit(
-                message=f"The same file is in {' and '.join(splits)}.",
-                consequence="The script checks the model on an image that it was trained on.",
-                remedy="Keep it in one split only.",
-                paths=_paths(images),
-            )
+    return _copies(
+        _identical(subject),
+        "split",
+        message="The same file is in {where}.",
+        consequence="The script checks the model on an image that it was trained on.",
+        remedy="Keep it in one split only.",
+    )
 
 
 @rule(
@@ -66,14 +62,13 @@ def identical_across_splits(subject: Subject) -> Iterator[Hit]:
 )
 def identical_in_class(subject: Subject) -> Iterator[Hit]:
     """Files of one content, split and label."""
-    for images in _identical(subject):
-        if len({(image.split, image.label) for image in images}) == 1:
-            yield Hit(
-                message=f"The same file is there {len(images)} times.",
-                consequence=f"The script counts it {len(images)} times.",
-                remedy="Keep one, unless it is to weigh more.",
-                paths=_paths(images),
-            )
+    return _copies(
+        _identical(subject),
+        "",
+        message="The same file is there {count} times.",
+        consequence="The script counts it {count} times.",
+        remedy="Keep one, unless it is to weigh more.",
+    )
 
 
 @rule(
@@ -119,15 +114,13 @@ def in_label_book(subject: Subject) -> Iterator[Hit]:
 )
 def drawing_two_labels(subject: Subject) -> Iterator[Hit]:
     """Different files that show the same drawing in folders of different classes."""
-    for images, links in _drawings(subject):
-        labels = _labels(images)
-        if len(labels) > 1:
-            yield Hit(
-                message=f"The same drawing is labelled {' and '.join(labels)}: {_because(links)}.",
-                consequence="The script trains on, or checks against, a wrong label.",
-                remedy="Look at them and keep the right label.",
-                paths=_paths(images),
-            )
+    return _copies(
+        _drawings(subject),
+        "label",
+        message="The same drawing is labelled {where}: {because}.",
+        consequence="The script trains on, or checks against, a wrong label.",
+        remedy="Look at them and keep the right label.",
+    )
 
 
 @rule(
@@ -139,15 +132,13 @@ def drawing_two_labels(subject: Subject) -> Iterator[Hit]:
 )
 def drawing_across_splits(subject: Subject) -> Iterator[Hit]:
     """Different files that show the same drawing in more than one split."""
-    for images, links in _drawings(subject):
-        splits = sorted({image.split for image in images})
-        if len(splits) > 1 and len(_labels(images)) == 1:
-            yield Hit(
-                message=f"The same drawing is in {' and '.join(splits)}: {_because(links)}.",
-                consequence="The script checks the model on a drawing that it was trained on.",
-                remedy="Keep it in one split only.",
-                paths=_paths(images),
-            )
+    return _copies(
+        _drawings(subject),
+        "split",
+        message="The same drawing is in {where}: {because}.",
+        consequence="The script checks the model on a drawing that it was trained on.",
+        remedy="Keep it in one split only.",
+    )
 
 
 @rule(
@@ -159,14 +150,13 @@ def drawing_across_splits(subject: Subject) -> Iterator[Hit]:
 )
 def drawing_in_class(subject: Subject) -> Iterator[Hit]:
     """Different files that show the same drawing in one class of one split."""
-    for images, links in _drawings(subject):
-        if len({(image.split, image.label) for image in images}) == 1:
-            yield Hit(
-                message=f"{len(images)} files show the same drawing: {_because(links)}.",
-                consequence="The script takes them as different images.",
-                remedy="Nothing needs to be done if these variants are meant.",
-                paths=_paths(images),
-            )
+    return _copies(
+        _drawings(subject),
+        "",
+        message="{count} files show the same drawing: {because}.",
+        consequence="The script takes them as different images.",
+        remedy="Nothing needs to be done if these variants are meant.",
+    )
 
 
 @rule(
@@ -287,19 +277,40 @@ def split_ratio(subject: Subject) -> Iterator[Hit]:
             )
 
 
-def _identical(subject: Subject) -> Iterator[list[Image]]:
+def _copies(
+    groups: Iterable[tuple[list[Image], str]], apart: str, *, message: str, consequence: str, remedy: str
+) -> Iterator[Hit]:
+    """A hit for each group of copies that ``apart`` tells apart: their "label", else their "split", else nothing.
+
+    Texts may name what the copies lie in, ``{where}``, their ``{count}``, and ``{because}``.
+    """
+    for images, because in groups:
+        labels, splits = ({image.label for image in images}, {image.split for image in images})
+        if apart != ("label" if len(labels) > 1 else "split" if len(splits) > 1 else ""):
+            continue
+        where = " and ".join(sorted(labels if apart == "label" else splits))
+        told = {"where": where, "count": len(images), "because": because}
+        yield Hit(
+            message=message.format(**told),
+            consequence=consequence.format(**told),
+            remedy=remedy,
+            paths=tuple(image.path for image in images),
+        )
+
+
+def _identical(subject: Subject) -> Iterator[tuple[list[Image], str]]:
     """Images that share their content with others."""
     for images in subject.by_content.values():
         if len(images) > 1:
-            yield images
+            yield images, ""
 
 
-def _drawings(subject: Subject) -> Iterator[tuple[list[Image], list[Pair]]]:
-    """Images of different content that show one drawing, in the order of their paths."""
+def _drawings(subject: Subject) -> Iterator[tuple[list[Image], str]]:
+    """Images of different content that show one drawing, in the order of their paths, and how that is known."""
     groups = []
     for contents, links in joined(subject.pairs):
         images = [image for sha in contents for image in subject.by_content.get(sha, ())]
-        groups.append((sorted(images, key=lambda image: image.path), links))
+        groups.append((sorted(images, key=lambda image: image.path), _because(links)))
     yield from sorted(groups, key=lambda group: group[0][0].path)
 
 
@@ -324,14 +335,6 @@ def _sizes(subject: Subject) -> list[tuple[int, int, Image]]:
         for image, (verdict, _) in subject.seen
         if verdict.width and verdict.height
     ]
-
-
-def _labels(images: list[Image]) -> list[str]:
-    return sorted({image.label for image in images})
-
-
-def _paths(images: list[Image]) -> tuple[str, ...]:
-    return tuple(image.path for image in images)
 
 
 # Rules whose findings are about what images show, for which a reader wants to see them.
