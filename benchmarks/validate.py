@@ -2,8 +2,9 @@
 
     python benchmarks/validate.py [FOLDER] [--images 9992] [--rounds 3] [--result FILE]
 
-Without FOLDER, `cldc sample` draws the images. Ways are measured in interleaved rounds, each in a fresh process, so that
-whatever else the machine does hits them alike; ratios are of medians, to one process that only decodes every file.
+Without FOLDER, `cldc sample` draws the images; a FOLDER is copied first. Ways are measured in interleaved rounds, each in
+a fresh process and with its start, so that whatever else the machine does hits them alike; ratios are of medians, to one
+process that only decodes every file.
 Processor time is that of a process and its children; memory is the peak of all processes together.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shutil
 import statistics
 import sys
 import tempfile
@@ -25,38 +27,54 @@ from pathlib import Path
 import psutil
 
 from cldc import competition
+from cldc.environments import ensure_tensorflow
+from cldc.files import data_folder
 from cldc.process import run
 from cldc.sample import draw
 
-WAYS = {
-    "decode with Pillow": "from PIL import Image\nfor p in glob.glob(folder + '/*/*/*'): Image.open(p).load()",
-    "first check": "check()",
-    "second check, nothing changed": "check(cache)",
-    "second check, one file changed": "check(cache)",
-}
-SCRIPT = """
+DECODE = """
 import glob, sys
-folder, cache = sys.argv[1:]
-def check(cache=None):
-    from pathlib import Path
-    from cldc import competition
-    from cldc.validation import validate
-    assert validate(Path(folder), competition.load(), cache=cache and Path(cache)).ok
-if __name__ == '__main__':
-    {code}
+from PIL import Image
+for path in glob.glob(sys.argv[1] + "/*/*/*"):
+    Image.open(path).load()
 """
+LOAD = """
+import os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import tensorflow as tf
+for split in sys.argv[2:]:
+    found = tf.keras.preprocessing.image_dataset_from_directory(sys.argv[1] + "/" + split, image_size=(32, 32))
+    for _ in found:
+        pass
+"""
+CHECK = ("-m", "cldc", "validate", "--quiet", "--no-input")
+Way = tuple[str | Path, ...]
 
 
-def measure(folder: Path, cache: Path, scripts: Path, way: str) -> tuple[float, float, float]:
+def ways(folder: Path) -> dict[str, Way]:
+    """What is measured: programs with their arguments."""
+    rules = competition.load()
+    tensorflow = ensure_tensorflow(rules.training.tensorflow, data_folder()).python
+    return {
+        "decode with Pillow": (sys.executable, "-c", DECODE, folder),
+        "one pass of TensorFlow's loader": (tensorflow, "-c", LOAD, folder, *rules.dataset.splits),
+        "first check": (sys.executable, *CHECK, "--no-cache", folder),
+        NOTHING: (sys.executable, *CHECK, folder),
+        ONE: (sys.executable, *CHECK, folder),
+    }
+
+
+NOTHING, ONE = "second check, nothing changed", "second check, one file changed"
+
+
+def measure(folder: Path, home: Path, name: str, way: Way) -> tuple[float, float, float]:
     """Seconds by the clock and of all processors, and peak memory in MB, of one way in a fresh process."""
-    script = scripts / "way.py"
-    script.write_text(SCRIPT.replace("{code}", WAYS[way].replace("\n", "\n    ")))
-    if "one file" in way:
-        path = next(folder.glob("*/*/*"))
+    if name == ONE:
+        path = next(folder.glob("*/*/*.png"))
         path.write_bytes(path.read_bytes() + b"\0")
     with Peak() as peak:
         began, before = time.perf_counter(), os.times()
-        run([sys.executable, script, folder, cache], timeout_seconds=900)
+        run(way, timeout_seconds=900, env={**os.environ, "CLDC_HOME": str(home)})
         clock, after = time.perf_counter() - began, os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     return clock, spent, peak.megabytes
@@ -98,25 +116,29 @@ def main() -> None:
     parser.add_argument("--result", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = options.folder or draw(Path(temporary, "dataset"), competition.load(), images=options.images)
-        report = _report(folder, Path(temporary), options.rounds)
+        folder = Path(temporary, "dataset")
+        if options.folder:
+            shutil.copytree(options.folder, folder)
+        else:
+            draw(folder, competition.load(), images=options.images)
+        report = _report(folder, Path(temporary, "home"), options.rounds)
     print(report)
     if options.result:
         options.result.write_text(report)
 
 
-def _report(folder: Path, temporary: Path, rounds: int) -> str:
-    cache = temporary / "cache"
+def _report(folder: Path, home: Path, rounds: int) -> str:
+    found = ways(folder)
     # Files that only just changed are not remembered.
     time.sleep(2.5)
-    measure(folder, cache, temporary, "second check, nothing changed")
-    results: dict[str, list[tuple[float, float, float]]] = {way: [] for way in WAYS}
+    measure(folder, home, NOTHING, found[NOTHING])
+    results: dict[str, list[tuple[float, float, float]]] = {name: [] for name in found}
     for _ in range(rounds):
-        for way in WAYS:
-            results[way].append(measure(folder, cache, temporary, way))
-            if "one file" in way:
+        for name, way in found.items():
+            results[name].append(measure(folder, home, name, way))
+            if name == ONE:
                 time.sleep(2.5)
-                measure(folder, cache, temporary, "second check, nothing changed")
+                measure(folder, home, NOTHING, found[NOTHING])
     middle: Callable[[str, int], float] = lambda way, at: statistics.median(r[at] for r in results[way])  # noqa: E731
     base, spent = (middle("decode with Pillow", at) for at in (0, 1))
     count = sum(1 for _ in folder.glob("*/*/*"))
@@ -132,7 +154,7 @@ def _report(folder: Path, temporary: Path, rounds: int) -> str:
         *(
             f"| {way} | {middle(way, 0):.2f} | {middle(way, 0) / base:.2f} | {middle(way, 1):.2f} | "
             f"{middle(way, 1) / spent:.2f} | {middle(way, 2):.0f} |"
-            for way in WAYS
+            for way in found
         ),
     ]
     return "\n".join(lines) + "\n"
