@@ -118,14 +118,21 @@ def require_own_name(name: str, competition: Competition) -> None:
 
 def _copy(root: Path, contents: list[_Content], observer: Observer) -> None:
     observer.start("Copying images", len(contents), "images")
+    made: set[str] = set()
     for done, content in enumerate(contents, 1):
-        target = root / content.target
+        folder = content.target.rpartition("/")[0]
+        if folder not in made:  # nested folders count as their class
+            made.add(folder)
+            (root / folder).mkdir(parents=True, exist_ok=True)
         data = _unchanged(content.source, content.sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)  # nested folders count as their class
-        target.write_bytes(data)
-        target.chmod(_READ_ONLY_FILE)
+        with open(f"{root}/{content.target}", "xb", opener=_read_only) as file:
+            file.write(data)
         if done % 256 == 0:
             observer.advance(done)
+
+
+def _read_only(path: str, flags: int) -> int:
+    return os.open(path, flags, _READ_ONLY_FILE)
 
 
 def _forbid_writing(top: Path) -> None:
