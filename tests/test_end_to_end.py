@@ -78,6 +78,12 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     assert (standing["stage"], standing["score"]) == ("scored", row["score"])
     told_in_history(cldc, trained, row["score"])
 
+    if competition != "demo" and codalab_python == "3.9":
+        there = cldc("preflight", folder, "--remote", "--format", "json").data
+        for same in ("validation", "label_book", "predictions", "best_epoch", "images"):
+            assert there[same] == trained[same]
+        assert there["probe"]["build"].startswith(f"TensorFlow {trained['fingerprint']['tensorflow']} (")
+
     refused = cldc("submit", folder, "--name", "other", "--no-preflight", "--format", "json", code=12)
     assert refused.data["error"]["message"].startswith("This very dataset was submitted as 'mine'")
     for number in range(2, places + 1):

@@ -9,14 +9,14 @@ from cldc.cli.options import command
 
 
 @click.command()
-@click.option("--unfinished", is_flag=True, help="Also submissions that were begun and never tagged.")
+@click.option("--unfinished", is_flag=True, help="Also what was begun and never tagged, and runs of preflights.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @command(server=True)
 def clean(app: App, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
     """Remove from the server what no submission of yours needs.
 
-    Looks at the worksheets that `cldc submit` made: failed bundles, uploads that broke off, and what a finished
+    Looks at the worksheets that cldc made: failed bundles, uploads that broke off, and what a finished
     submission was made without. What a tagged bundle is made from is never touched.
     """
     from cldc.errors import UsageError

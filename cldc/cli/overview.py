@@ -113,7 +113,11 @@ def _account(app: App) -> str | None:
 def _preflight(app: App, report: ValidationReport) -> PreflightResult | None:
     from cldc.preflight import find
 
-    return find(app.home, dataset=report.dataset.hash, competition=app.competition)
+    try:
+        server = app.server
+    except CldcError:  # the sandbox is not up, or the address is none
+        server = None
+    return find(app.home, dataset=report.dataset.hash, competition=app.competition, server=server)
 
 
 def _preflight_fact(result: PreflightResult | None) -> str:
