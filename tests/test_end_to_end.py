@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cldc.environments import pythons
+from cldc.preflight.learned import read
 from tests.conftest import ROOT, Cldc, cldc_in
 
 pytestmark = pytest.mark.real
@@ -78,10 +79,16 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     assert (standing["stage"], standing["score"]) == ("scored", row["score"])
     told_in_history(cldc, trained, row["score"])
 
-    if competition != "demo" and codalab_python == "3.9":
+    if codalab_python == "3.9":
         there = cldc("preflight", folder, "--remote", "--format", "json").data
         for same in ("validation", "label_book", "predictions", "best_epoch", "images"):
             assert there[same] == trained[same]
+        newest = [e for e in cldc("history", "--format", "json").data["entries"] if e["kind"] == "preflight"][
+            -1
+        ]
+        learned = read(cldc.home, newest["id"])
+        assert learned is not None
+        assert learned.known == (competition == "demo")  # whose profile names the weights
         assert there["probe"]["build"].startswith(f"TensorFlow {trained['fingerprint']['tensorflow']} (")
 
     refused = cldc("submit", folder, "--name", "other", "--no-preflight", "--format", "json", code=12)

@@ -78,6 +78,7 @@ def _trained(
     app: App, reports: Sequence[ValidationReport], *, keep: bool, force: bool
 ) -> tuple[Material, RemotePreflights]:
     from cldc.cli.work import material
+    from cldc.environments import ready_tensorflow
     from cldc.remote import Remote, preflight_there
     from cldc.submission import Clock
 
@@ -92,5 +93,6 @@ def _trained(
         observer=app.observer,
         keep=keep,
         force=force,
+        environment=ready_tensorflow(app.competition.training.tensorflow, app.home),
     )
     return needed, preflight_there(remote, reports, script=needed.script, label_book=needed.label_book)

@@ -9,7 +9,13 @@ An environment is ready only when the marker in it says so, which is put there a
 
 from __future__ import annotations
 
-from cldc.environments.choosing import ensure_analysis, ensure_codalab, ensure_tensorflow, ready_analysis
+from cldc.environments.choosing import (
+    ensure_analysis,
+    ensure_codalab,
+    ensure_tensorflow,
+    ready_analysis,
+    ready_tensorflow,
+)
 from cldc.environments.inventory import Diagnosis, diagnose, list_environments, remove_environment
 from cldc.environments.model import Environment
 
@@ -22,5 +28,6 @@ __all__ = [
     "ensure_tensorflow",
     "list_environments",
     "ready_analysis",
+    "ready_tensorflow",
     "remove_environment",
 ]

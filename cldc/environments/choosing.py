@@ -74,6 +74,16 @@ def ensure_analysis(home: Path, observer: Observer = SILENT) -> Environment:
     return _ensure(analysis_recipes(), home, observer)
 
 
+def ready_tensorflow(choices: Sequence[TensorFlowChoice], home: Path) -> Environment | None:
+    """The first TensorFlow of ``choices`` that is there already; makes nothing.
+
+    Raises:
+        ConfigurationError: A choice has no locked requirements.
+    """
+    found = (making.ready(recipe, home) for recipe in tensorflow_recipes(choices))
+    return next((environment for environment in found if environment), None)
+
+
 def ready_analysis(home: Path) -> Environment | None:
     """The environment that finds labels that look wrong where it is there already; makes nothing."""
     found = (making.ready(recipe, home) for recipe in analysis_recipes())

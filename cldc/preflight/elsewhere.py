@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cldc.competition import Competition
-from cldc.files import replace_atomically
+from cldc.environments import Environment
+from cldc.errors import InvalidDataset
+from cldc.files import replace_atomically, temporary_folder
 from cldc.preflight import learned, records
-from cldc.preflight.following import Run
+from cldc.preflight.following import Run, environment_of
 from cldc.preflight.judging import judge
+from cldc.preflight.learned import Learned
 from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe, Script
 from cldc.preflight.output import Output
 from cldc.preflight.pipeline import seed
-from cldc.preflight.predicting import images_of
+from cldc.preflight.predicting import images_of, learn
 from cldc.preflight.summing import Subject, Surroundings, sum_up
+from cldc.preflight.workspace import fill
+from cldc.progress import Observer
 from cldc.validation import ValidationReport
 
 # Where the run leaves what its image says of itself.
@@ -28,7 +34,9 @@ _ASK = (
     "print(json.dumps(dict(version=t.__version__, build=t.version.GIT_VERSION, python=platform.python_version(), "
     "threads=len(os.sched_getaffinity(0)), devices=[d.device_type for d in t.config.list_physical_devices()])))"
 )
-_NOT_ASKED = "it was trained on CodaLab, and only a model that was trained here is asked about every image"
+_NOT_ASKED = (
+    "it was trained on CodaLab, and no TensorFlow is here to ask its model; a preflight here makes one"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,7 @@ class Ran:
         stdout: What the script printed.
         stderr: What it and its libraries complained of.
         about: What `ABOUT` holds; empty where there is none.
-        folder: Where the predictions are, if it left any.
+        folder: Where the predictions and the weights are, if it left any.
     """
 
     run: str
@@ -89,8 +97,17 @@ def command_on(competition: Competition, *, dataset: str) -> str:
     return f"{train}; code=$?; {python} -c {shlex.quote(_ASK)} >{ABOUT} 2>/dev/null; exit $code"
 
 
-def conclude(subject: Subject, ran: Ran, home: Path) -> PreflightResult:
-    """Judge a run as one of this machine, keep the result, its log and its images.
+def conclude(
+    subject: Subject, ran: Ran, home: Path, *, environment: Environment | None, observer: Observer
+) -> PreflightResult:
+    """Judge a run as one of this machine, keep the result, its log and what its model makes of the images.
+
+    Args:
+        subject: What was trained.
+        ran: What the run left.
+        home: The data folder.
+        environment: A TensorFlow of this machine, which asks the model; None where there is none.
+        observer: Told of that.
 
     Raises:
         PreflightFailed: It has no usable result; its output is kept all the same.
@@ -112,10 +129,56 @@ def conclude(subject: Subject, ran: Ran, home: Path) -> PreflightResult:
     caveats = _caveats(about, competition)
     where = Surroundings(_probe(about, ran.image), not caveats, caveats, ran.started, log, ran.run)
     result = sum_up(subject, run, predictions, output.validation, where)
-    images = images_of(subject.report.dataset, subject.label_book, competition)
-    learned.save(home, result.id, learned.Learned(images.classes, images.images, _NOT_ASKED))
+    learned.save(home, result.id, _learned(subject, ran, output, environment, observer))
     records.save(home, result)
     return result
+
+
+def _learned(
+    subject: Subject, ran: Ran, output: Output, environment: Environment | None, observer: Observer
+) -> Learned:
+    """What the weights that the run left make of every image, asked here."""
+    competition = subject.competition
+    images = images_of(subject.report.dataset, subject.label_book, competition)
+    if environment is None:
+        return replace(images, why_not=_NOT_ASKED)
+    try:
+        with temporary_folder("cldc-remote-") as root:
+            return _asked(images, subject, ran, output, environment=environment, root=root, observer=observer)
+    except InvalidDataset as error:  # the folder was worked on meanwhile, which takes nothing from the result
+        return replace(images, why_not=error.message.rstrip("."))
+
+
+def _asked(
+    images: Learned,
+    subject: Subject,
+    ran: Ran,
+    output: Output,
+    *,
+    environment: Environment,
+    root: Path,
+    observer: Observer,
+) -> Learned:
+    competition, python = subject.competition, environment.python
+    workspace = fill(
+        root,
+        dataset=subject.report.dataset,
+        label_book=subject.label_book,
+        script=subject.script,
+        competition=competition,
+        observer=observer,
+    )
+    for weights in ran.folder.glob(f"{competition.training.checkpoint}*"):
+        shutil.copyfile(weights, root / weights.name)
+    return learn(
+        images,
+        output,
+        competition=competition,
+        workspace=workspace,
+        python=python,
+        env=environment_of(workspace, python),
+        observer=observer,
+    )
 
 
 def _about(text: str) -> dict[str, Any]:

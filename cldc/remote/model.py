@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldc.competition import Competition
+from cldc.environments import Environment
 from cldc.errors import CldcError
 from cldc.preflight import PreflightResult, Subject
 from cldc.progress import SILENT, Observer
@@ -28,6 +29,7 @@ class Remote:
         clock: The server's time.
         keep: Whether the bundles stay on the server.
         force: Whether what was trained there before is trained again.
+        environment: A TensorFlow of this machine that asks the trained models; None where there is none yet.
         uploads: Datasets that the account has on the server, by identity; empty before anyone looked.
     """
 
@@ -39,6 +41,7 @@ class Remote:
     observer: Observer = SILENT
     keep: bool = False
     force: bool = False
+    environment: Environment | None = None
     uploads: dict[str, Bundle] = field(default_factory=dict)
 
     @property

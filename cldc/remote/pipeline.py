@@ -211,7 +211,10 @@ def _settled(remote: Remote, follower: Follower) -> PreflightResult | Failed:
     try:
         _require_ended(remote, job, bundle)
         with temporary_folder("cldc-remote-") as folder:
-            outcome = result = conclude(job.subject, _fetched(remote, bundle, folder), remote.home)
+            ran = _fetched(remote, bundle, folder)
+            outcome = result = conclude(
+                job.subject, ran, remote.home, environment=remote.environment, observer=remote.observer
+            )
     except _OF_ONE as error:
         outcome = _failed(job, error)
         remote.observer.note(f"{job.name}: {error.message.splitlines()[0]}")
@@ -248,11 +251,10 @@ def _fetched(remote: Remote, bundle: Bundle, folder: Path) -> Ran:
         except NotFound:
             return ""
 
-    predictions = remote.competition.run.predictions
-    with contextlib.suppress(NotFound):
-        content = rest.file(bundle.uuid, predictions)
-        (folder / predictions).parent.mkdir(parents=True, exist_ok=True)
-        (folder / predictions).write_bytes(content)
+    for path in _left(remote, bundle):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(NotFound):
+            rest.download(bundle.uuid, path, folder / path)
     return Ran(
         run=bundle.uuid,
         started=(bundle.created or datetime.now(UTC)).isoformat(timespec="seconds"),
@@ -264,6 +266,20 @@ def _fetched(remote: Remote, bundle: Bundle, folder: Path) -> Ran:
         about=text(ABOUT),
         folder=folder,
     )
+
+
+def _left(remote: Remote, bundle: Bundle) -> list[str]:
+    """The run's predictions, and the weights where they can be asked."""
+    competition = remote.competition
+    found = [competition.run.predictions]
+    if remote.environment is not None and competition.training.checkpoint is not None:
+        entries = remote.rest.info(bundle.uuid, depth=1).contents
+        found += [
+            entry.name
+            for entry in entries
+            if entry.type == "file" and entry.name.startswith(competition.training.checkpoint)
+        ]
+    return found
 
 
 def _failed(job: Job, error: CldcError) -> Failed:
