@@ -9,7 +9,9 @@ from cldc.cli.options import command
 
 
 @click.command()
-@click.option("--unfinished", is_flag=True, help="Also what was begun and never tagged, and runs of preflights.")
+@click.option(
+    "--unfinished", is_flag=True, help="Also what was begun and never tagged, and runs of preflights."
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @command(server=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,24 +72,17 @@ def preflight(
     from cldc.preflight import require_seeds
     from cldc.render.validation import blocks
 
+    _require_sense({"--quick": quick, "--repeat": repeat, "--remote": remote})
     if remote:
-        if quick or repeat:
-            raise UsageError(
-                f"--remote and {'--quick' if quick else '--repeat'} do not go together.",
-                action="Leave one of them out.",
-            )
         return preflight_remotely(app, folders, keep=keep, force=force, page=page)
     if keep or len(folders) > 1:
         raise UsageError(
             f"{'--keep is' if keep else 'Several datasets at once are'} for preflights on CodaLab only.",
             action="Say --remote as well, or train on one dataset here.",
         )
-    folder = next(iter(folders), None)
-    if quick and repeat:
-        raise UsageError("--quick and --repeat do not go together.", action="Leave one of them out.")
     if repeat:
         require_seeds(app.competition)
-    report = validated(app, folder)
+    report = validated(app, next(iter(folders), None))
     if not report.ok:
         if app.output.form != "json":
             app.output.tell(blocks(report))
@@ -98,6 +92,13 @@ def preflight(
     runs = _repeat(app, report, needed, result, times=repeat, force=force) if repeat else None
     show(app, report, needed, result, repeated=runs, page=page)
     return 0
+
+
+def _require_sense(ways: Mapping[str, object]) -> None:
+    """There is one way to train."""
+    given = [way for way, value in ways.items() if value]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} do not go together.", action="Leave one of them out.")
 
 
 def _repeat(
