@@ -128,11 +128,14 @@ class Output:
             self._score(line)
 
     def _step(self, line: str, step: int, steps: int, now: float) -> None:
+        metrics = {name: float(value) for name, value in _METRIC.findall(line)}
+        finished = metrics.keys() >= {"loss", "accuracy", "val_loss", "val_accuracy"}
+        if finished and not self.epoch:
+            self.epoch = self.epochs = 1  # Keras 2 heads no epoch where it is the only one
         if not self.epoch or (self.history and self.history[-1].number >= self.epoch):
             return  # evaluation before the first epoch or after the last
         self.part = min(1.0, step / steps) if steps else 0.0
-        metrics = {name: float(value) for name, value in _METRIC.findall(line)}
-        if metrics.keys() >= {"loss", "accuracy", "val_loss", "val_accuracy"}:
+        if finished:
             self.part = 1.0
             self.history.append(
                 Epoch(
