@@ -69,6 +69,9 @@ def add_account(data: Path, name: str) -> Account:
         replace_atomically(places.accounts, json.dumps(known, indent=2))
         changed = places.accounts.stat().st_mtime_ns
     end = time.monotonic() + _NOTICED_SECONDS
-    while places.ready.is_file() and read_json(places.accounts_seen) != changed and time.monotonic() < end:
+    # Not equal: another account may have been added meanwhile.
+    while (
+        places.ready.is_file() and (read_json(places.accounts_seen) or 0) < changed and time.monotonic() < end
+    ):
         time.sleep(0.1)
     return added

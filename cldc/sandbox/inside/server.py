@@ -125,6 +125,7 @@ class Sandbox:
         self.home, self.sockets = home, sockets
         self.changed, self.stopping = threading.Event(), threading.Event()
         self._accounts_seen: int | None = None
+        self._brought: dict[str, Any] = {}
         self.model: Any = None
 
     def run(self) -> None:
@@ -203,14 +204,16 @@ class Sandbox:
 
     def _bring_accounts(self) -> None:
         """Make the accounts of accounts.json be there with these passwords; looked at again whenever it changes."""
-        known = accounts(self.home)
+        # Before it is read: what is written after that is seen at the next look.
         changed = os.stat(self.home.accounts).st_mtime_ns
         if changed == self._accounts_seen:
             return
         from .people import bring
 
-        for role, account in known.items():
-            bring(self.model, account["name"], account["password"], root=role == "root")
+        for role, account in accounts(self.home).items():
+            if account != self._brought.get(role):  # to check a password is slow on purpose
+                bring(self.model, account["name"], account["password"], root=role == "root")
+                self._brought[role] = account
         self._accounts_seen = changed
         write_json(self.home.accounts_seen, changed)
 
