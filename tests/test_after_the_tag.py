@@ -15,6 +15,9 @@ import pytest
 from PIL import Image
 
 from cldc import process
+from cldc.codalab import CodaLab
+from cldc.credentials import Credentials
+from cldc.environments import ensure_codalab
 from cldc.submission.standing import _run
 from tests.conftest import ROOT, Cldc
 from tests.rehearsal import Stage, assert_exactly_once, environment, python
@@ -93,6 +96,19 @@ def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
 
     again = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data
     assert (again["bundle"], again["again"]) == (first["bundle"], False)
+    assert_exactly_once(stage, account)
+
+    # Removed behind its back it is not waited for, and can be had again.
+    server, secret = stage.address, Credentials(account.name, account.password, "environment")
+    python = ensure_codalab(stage.environments_home).python
+    with CodaLab(server, secret, python=lambda: python) as codalab:
+        codalab.cl.remove(first["bundle"], force=True)
+    (standing,) = cldc("watch", "--format", "json").data["submissions"]
+    assert "no longer on the server" in standing["detail"]
+    refused = cldc("submit", folder, "--yes", "--no-preflight", code=12)
+    assert "`cldc withdraw mine`" in refused.err
+    cldc("withdraw", "mine", "--yes")
+    cldc("submit", folder, "--yes", "--no-preflight")
     assert_exactly_once(stage, account)
 
 

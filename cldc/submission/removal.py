@@ -96,9 +96,10 @@ def withdraw(
         CodaLabError: The server still shows the tag.
     """
     tag, uuid = competition.submission.tag, ledger.steps(record.id)[TAG].result["uuid"]
-    codalab.untag(uuid, tag)
-    if tag in anonymous.bundle(uuid).tags:
-        raise CodaLabError(f"The server still shows the tag on {uuid}.", action="Run the command again.")
+    if codalab.rest.exists(uuid):  # else it went with its tag
+        codalab.untag(uuid, tag)
+        if tag in anonymous.bundle(uuid).tags:
+            raise CodaLabError(f"The server still shows the tag on {uuid}.", action="Run the command again.")
     if board is None:
         spent, why = True, "the board can't be read here, so it may have been evaluated"
     elif any(row.submission == uuid for row in board.rows):

@@ -89,9 +89,12 @@ def _standing(
         return _unfinished(record, steps, rest, now)
     bundle = tag.result["uuid"]
     row = next((r for r in board.rows if r.submission == bundle), None) if board else None
-    since, score = tag.finished, row.score if row else None
+    since, score, action = tag.finished, row.score if row else None, ""
     if withdrawn is not None and withdrawn.finished is not None:
         stage, detail, since = "withdrawn", "it no longer carries the tag", withdrawn.finished
+    elif row is None and not rest.exists(bundle):
+        stage, detail = "tagged", "its bundle is no longer on the server, so it can't be scored"
+        action = f"`cldc withdraw {record.name}` and `cldc submit` make it anew."
     elif row is None:
         stage, detail = "tagged", "waits for the organisers' daemon"
         if competition.submission.usual_wait:
@@ -100,7 +103,9 @@ def _standing(
         stage, detail = "evaluated", f"evaluation {row.state}"
     else:
         stage, detail = "scored", f"place {row.rank}" if row.rank else "not shown on the board"
-    return Standing(record.id, record.name, stage, since, detail, bundle, score, record.dataset_hash)
+    return Standing(
+        record.id, record.name, stage, since, detail, bundle, score, record.dataset_hash, action=action
+    )
 
 
 def _unfinished(record: Record, steps: dict[str, StepRecord], rest: Rest, now: datetime) -> Standing:

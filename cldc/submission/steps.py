@@ -46,7 +46,9 @@ def carry_out(work: Work) -> Submission:
         _forget_what_is_gone(work)
         steps = work.ledger.steps(plan.id)
         again = TAG in steps and steps[TAG].finished is not None
-        if not again:
+        if again:
+            _require_there(work, steps[TAG].result["uuid"])
+        else:
             plan.require()
             work.cl.start()  # its imports take seconds, in which the dataset is packed
             if "worksheet" not in steps:
@@ -104,7 +106,7 @@ def _forget_what_is_gone(work: Work) -> None:
     names = [step.name for step in STEPS]
     if WITHDRAW in steps and steps[WITHDRAW].finished is not None:
         work.ledger.forget(identity, (*names[names.index("prove") :], WITHDRAW))
-        return
+        steps = work.ledger.steps(identity)
     done = {name: steps[name].result for name in names if name in steps and steps[name].finished is not None}
     if TAG in done or "worksheet" not in done:
         return
@@ -119,6 +121,15 @@ def _forget_what_is_gone(work: Work) -> None:
             work.observer.note(f"What the step {name} made is no longer on the server; going on from there.")
             work.ledger.forget(identity, tuple(names[names.index(name) :]))
             return
+
+
+def _require_there(work: Work, uuid: str) -> None:
+    """What was tagged may have been removed since; whether that spent its place is for `withdraw` to say."""
+    if not work.rest.exists(uuid):
+        raise SubmissionRefused(
+            f"{work.plan.name} was submitted, and its tagged bundle {uuid} is no longer on the server.",
+            action=f"Run `cldc withdraw {work.plan.name}`, then submit it again.",
+        )
 
 
 def _record(plan: Plan) -> Record:
