@@ -385,3 +385,9 @@ def test_a_second_competition_and_another_contestant_come_while_it_is_up(site: S
     rest = Rest(status.address, bob.name, bob.password)
     assert rest.get("/user")["data"]["attributes"]["user_name"] == "bob"
     assert rest.get(f"/bundles/{shapes.bundles.label_book.uuid}")["data"]["attributes"]["state"] == "ready"
+    # At once each is there when it is told, though the file changes under the server's hands.
+    with ThreadPoolExecutor(8) as pool:
+        crowd = list(pool.map(lambda n: sandbox.add_account(site.data, f"guest-{n}"), range(24)))
+        for person in crowd:
+            guest = Rest(status.address, person.name, person.password)
+            assert guest.get("/user")["data"]["attributes"]["user_name"] == person.name
