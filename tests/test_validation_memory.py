@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
 from io import BytesIO
@@ -181,6 +182,16 @@ def test_two_processes_say_what_one_says(folder: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(workers, "_WORTH_A_PROCESS", 1)
     monkeypatch.setattr(workers, "_CHUNK", 4)
     monkeypatch.setattr(workers, "_processors", lambda: 2)
+    assert validate(folder, COMPETITION) == alone
+
+
+def test_where_no_other_process_can_start_one_says_it_all(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = validate(folder, COMPETITION)
+    monkeypatch.setattr(workers, "_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(workers, "_processors", lambda: 2)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     assert validate(folder, COMPETITION) == alone
 
 

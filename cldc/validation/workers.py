@@ -27,9 +27,7 @@ Inspected = tuple[Image, Inspection | None]
 def inspect_all(root: str, entries: Sequence[Entry], observer: Observer) -> Iterator[tuple[int, Inspected]]:
     """Inspect ``entries`` in any order; what comes has the entry's place in front."""
     chunks = [range(at, min(at + _CHUNK, len(entries))) for at in range(0, len(entries), _CHUNK)]
-    helper = (
-        _Helper(root, entries, chunks) if len(entries) >= _WORTH_A_PROCESS and _processors() > 1 else None
-    )
+    helper = _helper(root, entries, chunks)
     done = 0
     try:
         while chunks or (helper and helper.busy):
@@ -45,6 +43,15 @@ def inspect_all(root: str, entries: Sequence[Entry], observer: Observer) -> Iter
     finally:
         if helper:
             helper.close()
+
+
+def _helper(root: str, entries: Sequence[Entry], chunks: list[range]) -> _Helper | None:
+    if len(entries) < _WORTH_A_PROCESS or _processors() < 2:
+        return None
+    try:
+        return _Helper(root, entries, chunks)
+    except (ProcessFailed, OSError):  # no more processes are allowed; then it takes longer
+        return None
 
 
 def _processors() -> int:
