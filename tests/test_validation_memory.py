@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import marshal
 import os
 import shutil
 import sqlite3
@@ -137,6 +138,37 @@ def test_a_broken_memory_is_made_anew(folder: Path, reads: list[str], content: b
     assert reads == []
 
 
+def test_what_is_damaged_in_memory_is_found_out_again(folder: Path, reads: list[str]) -> None:
+    plain = check(folder)
+    (path,) = (folder.parent / "cache").glob("*.sqlite")
+    for select, update in (
+        ("select walk from checks", "update checks set walk = ?"),
+        ("select report from checks", "update checks set report = ?"),
+        ("select pairs from checks", "update checks set pairs = ?"),
+        ("select packed from packs", "update packs set packed = ?"),
+    ):
+        base = sqlite3.connect(path)
+        (kept,) = base.execute(select).fetchone()
+        # Foreign values that marshal reads, and one byte of the last value changed.
+        for damaged in (marshal.dumps(5), marshal.dumps([("a", "b", "c")] * 3), kept[:-1] + b"~", "text"):
+            base.execute(update, (damaged,))
+            base.commit()
+            assert check(folder) == plain
+        base.close()
+
+
+def test_a_file_that_could_not_be_read_once_is_read_again(
+    folder: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(root: str, entry: Entry) -> object:
+        return inspect_entry(root, entry._replace(trouble="Input/output error"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "inspect_entry", broken)
+        assert not check(folder).ok
+    assert check(folder) == validate(folder, COMPETITION)
+
+
 def test_a_memory_that_another_process_writes_is_left_alone(folder: Path, reads: list[str]) -> None:
     check(folder)
     (path,) = (folder.parent / "cache").glob("*.sqlite")
@@ -213,6 +245,18 @@ def test_a_helper_that_dies_loses_nothing(folder: Path, monkeypatch: pytest.Monk
     places = [place for place, _ in workers.inspect_all(str(folder), listing.entries, SILENT)]
     assert sorted(places) == list(range(30))
     assert started
+
+
+def test_a_helper_that_says_something_else_loses_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = validate(folder, COMPETITION)
+    monkeypatch.setattr(workers, "_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(workers, "_CHUNK", 4)
+    monkeypatch.setattr(workers, "_processors", lambda: 2)
+    (tmp_path / "sitecustomize.py").write_text("print('hello')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert validate(folder, COMPETITION) == alone
 
 
 def test_watching_tells_a_change_once_when_it_is_over(folder: Path) -> None:

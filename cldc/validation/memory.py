@@ -16,6 +16,7 @@ import marshal
 import os
 import sys
 import time
+from binascii import crc32
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from hashlib import sha256
@@ -38,6 +39,7 @@ _KEPT_SECONDS = 90 * 86_400
 _OTHERS_KEPT_SECONDS = 86_400
 _MOST_PACKS = 40
 _PACK = 1_000
+_CRC = 4
 _TABLES = """
 create table if not exists packs(root blob, number integer, packed blob, primary key(root, number)) without rowid;
 create table if not exists checks(root blob primary key, used real, key text, walk blob, report blob, pairs blob)
@@ -204,8 +206,11 @@ class Memory:
         if self._base is None:
             return
         walked = [
-            row if self.calm(entry) else ()
-            for entry, row in zip(listing.entries, _walked(listing), strict=True)
+            # Trouble that only reading told of may pass without a trace in what a walk tells.
+            row if self.calm(entry) and image.trouble == entry.trouble else ()
+            for entry, row, image in zip(
+                listing.entries, _walked(listing), report.dataset.images, strict=True
+            )
         ]
         told = [(image.size, image.sha256, image.trouble) for image in report.dataset.images]
         values = (
@@ -213,7 +218,7 @@ class Memory:
             (report.dataset.hash, [_plain(finding) for finding in report.findings]),
             (list(book), [(one, other, why.value, far) for one, other, why, far in pairs]),
         )
-        check = (_root(listing), time.time(), key, *map(marshal.dumps, values))
+        check = (_root(listing), time.time(), key, *map(_packed, values))
         with contextlib.suppress(sqlite3.Error):
             self._base.execute("begin immediate")
             self._base.execute("delete from checks where used < ?", (time.time() - _KEPT_SECONDS,))
@@ -223,7 +228,7 @@ class Memory:
             )
             for number, pack in enumerate(_packs(contents), 0 if self.scattered else self._last + 1):
                 self._base.execute(
-                    "insert into packs values (?, ?, ?)", (_root(listing), number, marshal.dumps(pack))
+                    "insert into packs values (?, ?, ?)", (_root(listing), number, _packed(pack))
                 )
             self._base.execute("insert or replace into checks values (?, ?, ?, ?, ?, ?)", check)
             self._base.execute("commit")
@@ -258,9 +263,18 @@ def _packs(contents: Iterable[tuple[str, Any]]) -> Iterator[dict[str, Any]]:
         yield pack
 
 
+def _packed(value: Any) -> bytes:
+    told = marshal.dumps(value)
+    return crc32(told).to_bytes(_CRC, "big") + told
+
+
 def _loaded(packed: bytes) -> Any:
+    """What `_packed` was given; None where it is damaged, which marshal itself mostly does not notice."""
     try:
-        return marshal.loads(packed)  # noqa: S302 - a file that only this user can write
+        told = memoryview(packed)[_CRC:]
+        if crc32(told) != int.from_bytes(packed[:_CRC], "big"):
+            return None
+        return marshal.loads(told)  # noqa: S302 - a file that only this user can write
     except (EOFError, ValueError, TypeError):
         return None
 

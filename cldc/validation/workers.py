@@ -69,8 +69,9 @@ class _Helper:
         self._given: list[range] = []
         from cldc.process import Child
 
-        # Not by multiprocessing: its resource tracker would be one more process, of 13 MB.
-        self._child = Child([sys.executable, "-m", "cldc.validation.workers", root])
+        # Not by multiprocessing: its resource tracker would be one more process, of 13 MB. Without -P it would import
+        # whatever lies in the current folder under the name of a module.
+        self._child = Child([sys.executable, "-P", "-m", "cldc.validation.workers", root])
         # Two, so that it has the next in hand while we look at what it sent.
         self._give()
         self._give()
@@ -89,15 +90,17 @@ class _Helper:
         """What came back; the next chunk goes out in its place."""
         try:
             results = _decoded(self._child.receive(_PATIENCE_SECONDS).encode())
-        except ProcessFailed:
+            found = [
+                (place, (_image(self._entries[place], *result), packed and unpack(packed)))
+                for place, (*result, packed) in zip(self._given[0], results, strict=True)
+            ]
+        except (ProcessFailed, EOFError, TypeError, ValueError):
+            # It is gone, or something else in it, such as a sitecustomize, wrote to its output.
             self._lose()
             return []
-        part = self._given.pop(0)
+        self._given.pop(0)
         self._give()
-        return [
-            (place, (_image(self._entries[place], *result), packed and unpack(packed)))
-            for place, (*result, packed) in zip(part, results, strict=True)
-        ]
+        return found
 
     def _give(self) -> None:
         if not self._chunks:
