@@ -74,6 +74,22 @@ def test_interrupted_and_run_again_it_makes_nothing_twice_and_leaves_nothing(
     assert_no_preflights(stage, account)
 
 
+def test_what_a_preflight_and_a_submission_share_is_removed_when_neither_is_wanted(
+    stage: Stage, tmp_path: Path
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "home", account)
+    folder = stage.folder(tmp_path / "mine", 6)
+    cldc("preflight", "--remote", folder, "--keep")
+    cldc("submit", folder, "--yes")
+    cldc("withdraw", "mine", "--yes")
+    left = cldc("clean", "--unfinished", "--yes", "--format", "json").data["leftovers"]
+    kinds = sorted(item["type"] or item["kind"] for item in left)
+    assert kinds == ["dataset", "make", "run", "run", "worksheet", "worksheet"]
+    assert not any(stage.made(account).values())
+    assert_no_preflights(stage, account)
+
+
 def test_what_a_submission_uploaded_is_not_uploaded_again_and_a_failing_script_is_told(
     stage: Stage, tmp_path: Path
 ) -> None:

@@ -113,6 +113,10 @@ class Cl:
         """Put bundles of anyone's at the end of a worksheet; twice puts them there twice."""
         self.warm("add", "bundle", *map(check_uuid, bundles), f"--dest-worksheet={check_uuid(worksheet)}")
 
+    def detach(self, worksheet: str, *bundles: str) -> None:
+        """Take bundles off a worksheet; they stay."""
+        self.warm("detach", *map(check_uuid, bundles), f"--worksheet-spec={check_uuid(worksheet)}")
+
     def run(
         self,
         worksheet: str,

@@ -136,13 +136,14 @@ def leftovers(
     ]
     # A submission may be made from what a preflight uploaded, on another worksheet.
     kept = _ancestors([bundle for sheet in sheets for bundle in sheet.bundles], needed)
-    return tuple(
+    found = (
         leftover
         for sheet in sheets
         for leftover in _on_worksheet(
             sheet, needed, kept, account, machine=machine(home), now=now, unfinished=unfinished
         )
     )
+    return tuple({leftover.uuid: leftover for leftover in found}.values())
 
 
 def _on_worksheet(
@@ -203,11 +204,22 @@ def _useless(bundle: Bundle, submitted: bool, *, machine: str, now: datetime) ->
 def remove(codalab: CodaLab, found: Sequence[Leftover]) -> None:
     """Remove it for ever, what is made from others first."""
     _end(codalab, [item.uuid for item in found if item.type == "run"])
+    _leave_one_place(codalab, found)
     for kind in _ORDER:
         codalab.cl.remove(*(item.uuid for item in found if item.kind == "bundle" and item.type == kind))
     for item in found:
         if item.kind == "worksheet":
             codalab.cl.remove_worksheet(item.uuid, force=True)
+
+
+def _leave_one_place(codalab: CodaLab, found: Sequence[Leftover]) -> None:
+    """CodaLab removes no bundle that is on two worksheets, as one that a submission took over from a preflight is."""
+    abandoned = {item.uuid for item in found if item.kind == "worksheet"}
+    for item in found:
+        if item.type == "dataset":
+            places = codalab.rest.bundle(item.uuid, worksheets=True).worksheets
+            for sheet in sorted(abandoned.intersection(places))[1:]:
+                codalab.cl.detach(sheet, item.uuid)
 
 
 def _end(codalab: CodaLab, runs: Sequence[str]) -> None:
