@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -114,6 +115,10 @@ def submit_all(
             shown = f"{name} (Lab of {account.username}) https://example.org/{number}"
             malformed = (account.username, number) == MALFORMED
             text = "no parentheses at all" if malformed else shown
+            if (account.username, number) == OVER_QUOTA:
+                time.sleep(
+                    1.1
+                )  # CodaLab tells bundles' ages in whole seconds, and this one is to be the youngest
             bundle = cl.make(sheet, run, rules.run.predictions, name=name, description=text)
             made.append((Submitted(account.username, number, bundle, right), [uploaded, run, bundle]))
         for submission, _ in made:
