@@ -108,8 +108,11 @@ def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
     refused = cldc("submit", folder, "--yes", "--no-preflight", code=12)
     assert "`cldc withdraw mine`" in refused.err
     cldc("withdraw", "mine", "--yes")
-    cldc("submit", folder, "--yes", "--no-preflight")
+    made = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data["bundle"]
     assert_exactly_once(stage, account)
+    # It may have been evaluated before it was removed.
+    facts = cldc("quota", "--format", "json").data
+    assert {place["uuid"] for place in facts["spent"]} == {first["bundle"], made}
 
 
 def test_the_server_gives_a_lost_ledger_back(stage: Stage, tmp_path: Path) -> None:

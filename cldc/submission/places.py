@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TAG = "tag"
 WITHDRAW = "withdraw"
 FAILED = "failed"
+# What a step's name begins with that only says of an earlier tagged bundle, taken back since, that its place is spent.
+SPENT = "spent "
 
 
 class Clock:
@@ -85,8 +87,12 @@ def spent_by_ledger(ledger: Ledger, competition: Competition, server: str, accou
             steps = ledger.steps(record.id)
             tag, withdrawn = steps.get(TAG), steps.get(WITHDRAW)
             free = withdrawn is not None and withdrawn.result.get("spent") == "no"
-            if tag is not None and tag.finished is not None and not free:
-                yield quotas.Spent(tag.result["uuid"], record.name, tag.finished, "ledger")
+            current = tag.result["uuid"] if tag is not None and tag.finished is not None else ""
+            for name, step in steps.items():
+                # Of the bundle that is tagged now, or was last, its own tag tells.
+                earlier = name.startswith(SPENT) and step.result.get("uuid") != current
+                if step.finished is not None and (earlier or (name == TAG and not free)):
+                    yield quotas.Spent(step.result["uuid"], record.name, step.finished, "ledger")
 
 
 def spent_on_server(carrying: Iterable[Bundle]) -> Iterable[Spent]:

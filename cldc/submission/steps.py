@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from cldc import files
 from cldc.codalab.failures import NotFound, ServerFailed, UploadFailed
 from cldc.errors import CldcError, CredentialsError, SubmissionRefused, Unreachable
-from cldc.ledger import Record
+from cldc.ledger import Record, StepRecord
 from cldc.submission import making, proving, tagging
 from cldc.submission.model import Plan, Submission
-from cldc.submission.places import TAG, WITHDRAW, standing
+from cldc.submission.places import SPENT, TAG, WITHDRAW, standing
 from cldc.submission.work import Remake, Result, Step, Work
 
 # A step that broke off looks for what it left and goes on from there, so it may be tried again by itself.
@@ -105,6 +105,7 @@ def _forget_what_is_gone(work: Work) -> None:
     identity, steps = work.plan.id, work.ledger.steps(work.plan.id)
     names = [step.name for step in STEPS]
     if WITHDRAW in steps and steps[WITHDRAW].finished is not None:
+        _remember_place(work, steps)
         work.ledger.forget(identity, (*names[names.index("prove") :], WITHDRAW))
         steps = work.ledger.steps(identity)
     done = {name: steps[name].result for name in names if name in steps and steps[name].finished is not None}
@@ -121,6 +122,14 @@ def _forget_what_is_gone(work: Work) -> None:
             work.observer.note(f"What the step {name} made is no longer on the server; going on from there.")
             work.ledger.forget(identity, tuple(names[names.index(name) :]))
             return
+
+
+def _remember_place(work: Work, steps: dict[str, StepRecord]) -> None:
+    """What was taken back after it was evaluated keeps its place, also where another bundle is tagged in its stead."""
+    if TAG in steps and steps[WITHDRAW].result.get("spent") != "no":
+        tag, name = steps[TAG], f"{SPENT}{steps[TAG].result['uuid']}"
+        work.ledger.begin(work.plan.id, name, now=tag.started)
+        work.ledger.finish(work.plan.id, name, {"uuid": tag.result["uuid"]}, now=tag.finished)
 
 
 def _require_there(work: Work, uuid: str) -> None:
