@@ -18,5 +18,6 @@ def no_collections() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # what was made is not looked at by the next collection, nor by the one at the program's end
         if were_on:
             gc.enable()
