@@ -49,6 +49,7 @@ def with_cldc(stage: Stage, times: Times, work: Path, number: int) -> None:
     account = stage.account()
     cldc = stage.person(work / "home", account)
     folder = stage.folder(work / "mine", number)
+    time.sleep(2.5)  # files that only just changed are not remembered
     for what in ("cldc submit, dataset never seen", "cldc submit, images checked before"):
         started = time.perf_counter()
         made = cldc(

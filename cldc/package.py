@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _TIME, _DATE = 0, (1 << 5) | 1
 _FILE_ATTRIBUTES = 0o100644 << 16
 _FOLDER_ATTRIBUTES = (0o040755 << 16) | 0x10
-_LEVEL = 6
-_WORTH_MORE = 0.75
+# Of small PNGs zlib-ng makes at 9 what zlib makes at 6, in the same time, and at 6 a good deal more.
+_LEVEL = 9
 _STORED, _DEFLATED = 0, 8
 _UTF8 = 0x800
 _UNIX = 3 << 8
@@ -156,13 +156,8 @@ def _pack(dataset: Dataset, image: Image) -> _Entry:
 
 
 def _squeezed(content: bytes) -> bytes:
-    """Deflated fast; and thoroughly where that pays, which it does for bitmaps and not for what is compressed already."""
-    for level in (1, _LEVEL):
-        squeeze = zlib_ng.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
-        packed = squeeze.compress(content) + squeeze.flush()
-        if len(packed) > _WORTH_MORE * len(content):
-            break
-    return packed
+    squeeze = zlib_ng.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return squeeze.compress(content) + squeeze.flush()
 
 
 def _write(file: IO[bytes], entries: Iterator[_Entry], observer: Observer) -> None:
