@@ -163,6 +163,13 @@ class App:
             CodaLab(self.server, self.credentials, python=self._codalab_python, observer=self.observer)
         )
 
+    def hasten(self) -> None:
+        """Start CodaLab's command line behind other work, for its imports take seconds; unless it must be made first."""
+        from cldc.environments import ready_codalab
+
+        if ready_codalab(self.home):
+            self.codalab.cl.start()
+
     def _codalab_python(self) -> Path:
         from cldc.environments import ensure_codalab
 

@@ -69,6 +69,8 @@ def submit(
 
     report = validated(app, folder)
     app.rest.user()  # without an account, or a server, there is nothing to prepare for
+    if no_preflight and not dry_run:
+        app.hasten()
     with Ledger(app.home) as ledger:
         needed = material(app)
         intent = _intent(app, report, needed, again=again, supersede=supersede)
@@ -166,7 +168,12 @@ def _preflight(app: App, report: ValidationReport, needed: Material, dry_run: bo
         server=app.rest.server,
         elsewhere=not dry_run,
     )
-    return known or (None if dry_run else preflighted(app, report, needed))
+    if dry_run:
+        return known
+    if known is None:
+        known = preflighted(app, report, needed)
+    app.hasten()
+    return known
 
 
 def _may_replace(app: App, plan: Plan) -> bool:

@@ -14,6 +14,7 @@ from cldc.environments.choosing import (
     ensure_codalab,
     ensure_tensorflow,
     ready_analysis,
+    ready_codalab,
     ready_tensorflow,
 )
 from cldc.environments.inventory import Diagnosis, diagnose, list_environments, remove_environment
@@ -28,6 +29,7 @@ __all__ = [
     "ensure_tensorflow",
     "list_environments",
     "ready_analysis",
+    "ready_codalab",
     "ready_tensorflow",
     "remove_environment",
 ]

@@ -84,6 +84,16 @@ def ready_tensorflow(choices: Sequence[TensorFlowChoice], home: Path) -> Environ
     return next((environment for environment in found if environment), None)
 
 
+def ready_codalab(home: Path) -> Environment | None:
+    """CodaLab's environment where it is there already; makes nothing.
+
+    Raises:
+        ConfigurationError: CodaLab can't be had on the forced Python.
+    """
+    found = (making.ready(recipe, home) for recipe in codalab_recipes())
+    return next((environment for environment in found if environment), None)
+
+
 def ready_analysis(home: Path) -> Environment | None:
     """The environment that finds labels that look wrong where it is there already; makes nothing."""
     found = (making.ready(recipe, home) for recipe in analysis_recipes())
