@@ -19,7 +19,7 @@ from cldc.preflight.judging import judge
 from cldc.preflight.learned import Learned
 from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe, Script
 from cldc.preflight.output import Output
-from cldc.preflight.pipeline import seed
+from cldc.preflight.pipeline import fingerprint_in
 from cldc.preflight.predicting import images_of, learn
 from cldc.preflight.summing import Subject, Surroundings, sum_up
 from cldc.preflight.workspace import fill
@@ -70,22 +70,8 @@ def fingerprint_on(
     server: str, report: ValidationReport, script: Script, label_book: LabelBook, competition: Competition
 ) -> Fingerprint:
     """What decides the numbers of a training on that CodaLab, as far as it is known before: the image by name."""
-    return Fingerprint(
-        dataset=report.dataset.hash,
-        label_book=label_book.hash,
-        script=script.sha256,
-        command=competition.run.command,
-        competition=competition.name,
-        epochs=competition.training.epochs,
-        tensorflow="",
-        environment=competition.run.image,
-        python="",
-        platform="",
-        device="unknown",
-        threads=0,
-        seed=seed(script, competition),
-        server=server,
-    )
+    known = fingerprint_in(competition.run.image, report, script, label_book, competition)
+    return replace(known, server=server)
 
 
 def command_on(competition: Competition, *, dataset: str) -> str:

@@ -111,6 +111,24 @@ def fingerprint(
     competition: Competition,
 ) -> Fingerprint:
     """What decides the numbers of this training on this machine."""
+    return dataclasses.replace(
+        fingerprint_in(environment.id, report, script, label_book, competition),
+        tensorflow=environment.version,
+        python=environment.python_version,
+        platform=f"{platform.system()} {platform.machine()}",
+        device=device(environment),
+        threads=threads(),
+    )
+
+
+def fingerprint_in(
+    environment: str,
+    report: ValidationReport,
+    script: Script,
+    label_book: LabelBook,
+    competition: Competition,
+) -> Fingerprint:
+    """As much of a fingerprint as is known before it is asked what is in the environment of that id."""
     return Fingerprint(
         dataset=report.dataset.hash,
         label_book=label_book.hash,
@@ -118,12 +136,12 @@ def fingerprint(
         command=competition.run.command,
         competition=competition.name,
         epochs=competition.training.epochs,
-        tensorflow=environment.version,
-        environment=environment.id,
-        python=environment.python_version,
-        platform=f"{platform.system()} {platform.machine()}",
-        device=device(environment),
-        threads=threads(),
+        tensorflow="",
+        environment=environment,
+        python="",
+        platform="",
+        device="unknown",
+        threads=0,
         seed=seed(script, competition),
     )
 

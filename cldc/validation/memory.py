@@ -220,18 +220,22 @@ class Memory:
         )
         check = (_root(listing), time.time(), key, *map(_packed, values))
         with contextlib.suppress(sqlite3.Error):
-            self._base.execute("begin immediate")
-            self._base.execute("delete from checks where used < ?", (time.time() - _KEPT_SECONDS,))
-            self._base.execute(
-                "delete from packs where root not in (select root from checks) or (? and root = ?)",
-                (self.scattered, _root(listing)),
-            )
-            for number, pack in enumerate(_packs(contents), 0 if self.scattered else self._last + 1):
-                self._base.execute(
-                    "insert into packs values (?, ?, ?)", (_root(listing), number, _packed(pack))
-                )
-            self._base.execute("insert or replace into checks values (?, ?, ?, ?, ?, ?)", check)
-            self._base.execute("commit")
+            self._write(self._base, check, contents)
+
+    def _write(
+        self, base: sqlite3.Connection, check: tuple[Any, ...], contents: Iterable[tuple[str, Any]]
+    ) -> None:
+        root, now, *_ = check
+        base.execute("begin immediate")
+        base.execute("delete from checks where used < ?", (now - _KEPT_SECONDS,))
+        base.execute(
+            "delete from packs where root not in (select root from checks) or (? and root = ?)",
+            (self.scattered, root),
+        )
+        for number, pack in enumerate(_packs(contents), 0 if self.scattered else self._last + 1):
+            base.execute("insert into packs values (?, ?, ?)", (root, number, _packed(pack)))
+        base.execute("insert or replace into checks values (?, ?, ?, ?, ?, ?)", check)
+        base.execute("commit")
 
     def calm(self, entry: Entry) -> bool:
         """Whether a file had not just changed when the check began."""
