@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
 import tomllib
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -215,8 +215,8 @@ def load(choice: str = DEFAULT) -> Competition:
         return parse(text, name=choice)
     path = Path(choice)
     if path.suffix != ".toml" and not path.is_file():
-        close = difflib.get_close_matches(choice, builtin_profiles(), n=1, cutoff=0.4)
-        hint = f"perhaps you meant {close[0]!r}; " if close else ""
+        close = _nearest(choice, builtin_profiles(), least=0.4)
+        hint = f"perhaps you meant {close!r}; " if close else ""
         raise ConfigurationError(
             f"There is no competition {choice!r}: {hint}known are {', '.join(builtin_profiles())}.",
             action="Name one of these, or give the path of a profile (a .toml file) with --competition.",
@@ -271,8 +271,8 @@ def read_table(
     for key in table:
         if key not in fields:
             known = [name for name in fields if name not in hidden]
-            close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"; perhaps you meant {close[0]!r}" if close else f"; known are {', '.join(known)}"
+            close = _nearest(key, known, least=0.5)
+            hint = f"; perhaps you meant {close!r}" if close else f"; known are {', '.join(known)}"
             raise _refused(what, f"unknown key {at + key!r}", hint)
     values = {}
     for name, spec in fields.items():
@@ -281,6 +281,13 @@ def read_table(
         elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
             raise _refused(what, f"the key {at + name!r} is missing", "")
     return cls(**values)
+
+
+def _nearest(word: str, known: Sequence[str], *, least: float) -> str:
+    """The known word that is most like ``word``; empty where none is."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=least)), "")
 
 
 def _convert(hint: Any, value: Any, *, what: str, at: str) -> Any:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import importlib
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +94,8 @@ def replace_atomically(path: Path, content: bytes | str, *, mode: int = PRIVATE_
     Raises:
         StorageError: It can't be written; what was there before is still there.
     """
+    import tempfile
+
     data = content.encode() if isinstance(content, str) else content
     temporary: str | None = None
     with storage_errors(path):
@@ -180,14 +181,15 @@ def lock(
 
 def template(*parts: str) -> Path:
     """A file or folder that ships with cldc, by its path below ``templates/``."""
-    import importlib.resources
-
-    return Path(str(importlib.resources.files("cldc.templates").joinpath(*parts)))
+    # Not by importlib.resources, which takes longer to import than most of what asks for a template.
+    return Path(importlib.import_module("cldc.templates").__path__[0], *parts)
 
 
 @contextlib.contextmanager
 def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     """A private folder with a resolved path, removed with all that is in it when the block ends."""
+    import tempfile
+
     with storage_errors(parent):
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
     try:
@@ -207,6 +209,8 @@ def remove_tree(path: Path) -> None:
         if path.is_symlink() or path.is_file():
             path.unlink()
         elif path.exists():
+            import shutil
+
             try:
                 shutil.rmtree(path)
             except PermissionError:

@@ -58,10 +58,9 @@ def _known_label_book(app: App) -> Path | None:
     """The label book that is named or was downloaded before; validation does not wait for a network."""
     if given := app.settings["label_book"]:
         return Path(given)
-    from cldc.preflight.sources import remembered_label_book
+    from cldc.preflight.downloaded import current_label_book
 
-    known = remembered_label_book(app.home, app.competition)
-    return known.root if known else None
+    return current_label_book(app.home, app.competition)
 
 
 def material(app: App) -> Material:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,6 +138,10 @@ class Dataset:
     def locate(self, image: Image) -> Path:
         """Where the image's file is."""
         return self.root / image.path
+
+    def tally(self) -> Counter[tuple[str, str]]:
+        """How many files the script takes in each split and class; none where it takes none."""
+        return Counter(map(itemgetter(0, 1), self.images))
 
     def count(self, split: str, label: str | None = None) -> int:
         """Files that the script takes in ``split``, or in that split's class ``label``."""

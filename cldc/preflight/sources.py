@@ -21,6 +21,7 @@ from cldc.files import (
     template,
     temporary_folder,
 )
+from cldc.preflight.downloaded import current_label_book, label_books, point, pointed
 from cldc.preflight.model import LabelBook, Script
 
 
@@ -90,14 +91,14 @@ def remember_script(home: Path, competition: Competition, content: bytes) -> Rem
     sha256 = hash_bytes(content)
     path = kept / f"{sha256}.py"
     replace_atomically(path, content)  # again even if it is there: someone may have touched it
-    previous = _point(kept, sha256)
+    previous = point(kept, sha256)
     return RememberedScript(Script(path, sha256, "competition"), previous)
 
 
 def remembered_script(home: Path, competition: Competition) -> Script | None:
     """The competition's script as it was last downloaded; None where it never was."""
     kept = home / "scripts" / competition.name
-    sha256 = _pointed(kept)
+    sha256 = pointed(kept)
     path = kept / f"{sha256}.py"
     try:
         # Trusted only as long as it is what was downloaded.
@@ -118,7 +119,7 @@ def remember_label_book(home: Path, competition: Competition, fetched: Path) -> 
         StorageError: It can't be written.
     """
     book = read_label_book(fetched, competition)
-    kept = private_folder(home / "label_books" / competition.name)
+    kept = private_folder(label_books(home, competition))
     place = kept / book.hash
     if not _is(place, book.hash, competition):
         remove_tree(place)
@@ -129,18 +130,15 @@ def remember_label_book(home: Path, competition: Competition, fetched: Path) -> 
                 (draft / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(book.root / path, draft / path)
             draft.rename(place)
-    previous = _point(kept, book.hash)
+    previous = point(kept, book.hash)
     return RememberedLabelBook(read_label_book(place, competition), previous)
 
 
 def remembered_label_book(home: Path, competition: Competition) -> LabelBook | None:
     """The competition's label book as it was last downloaded; None where it never was."""
-    kept = home / "label_books" / competition.name
-    pointed = _pointed(kept)
-    if not pointed:
-        return None
+    place = current_label_book(home, competition)
     # Trusted only as long as it is what was downloaded.
-    return read_label_book(kept / pointed, competition) if _is(kept / pointed, pointed, competition) else None
+    return read_label_book(place, competition) if place and _is(place, place.name, competition) else None
 
 
 def _is(place: Path, expected: str, competition: Competition) -> bool:
@@ -179,18 +177,3 @@ def read_label_book(folder: Path, competition: Competition) -> LabelBook:
 
 def _has_all(folder: Path, classes: set[str]) -> bool:
     return all((folder / name).is_dir() for name in classes)
-
-
-def _pointed(kept: Path) -> str:
-    try:
-        return (kept / "current").read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
-def _point(kept: Path, to: str) -> str | None:
-    """Make ``to`` the current one and return what was current before."""
-    before = _pointed(kept) or None
-    if before != to:
-        replace_atomically(kept / "current", to + "\n")
-    return before

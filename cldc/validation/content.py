@@ -80,6 +80,8 @@ def identical_in_class(subject: Subject) -> Iterator[Hit]:
 )
 def in_label_book(subject: Subject) -> Iterator[Hit]:
     """Files whose content, or whose drawing, is in the label book."""
+    if not subject.label_book:
+        return
     drawn = {
         sha: (next(subject.label_book[other][0] for other in contents if other in subject.label_book), links)
         for contents, links in subject.book_groups
@@ -170,7 +172,7 @@ def blank_image(subject: Subject) -> Iterator[Hit]:
     """Images of one shade, or nearly."""
     for image, found in subject.seen:
         seen = found.features
-        if seen and seen.ink_pixels < max(_BLANK_SHARE * seen.width * seen.height, 1):
+        if seen and (seen.ink_pixels < 1 or seen.ink_pixels < _BLANK_SHARE * seen.width * seen.height):
             how = (
                 "blank" if not seen.ink_pixels else f"nearly blank: {number(seen.ink_pixels, 'pixel')} of ink"
             )
@@ -191,12 +193,12 @@ def blank_image(subject: Subject) -> Iterator[Hit]:
 )
 def outsized_image(subject: Subject) -> Iterator[Hit]:
     """Images much larger than most of the dataset."""
-    sizes = _sizes(subject)
-    if not sizes:
-        return
-    usual = sorted(max(wide, high) for wide, high, _ in sizes)[len(sizes) // 2]
     height, width = subject.competition.dataset.image_size
-    for wide, high, image in sizes:
+    longest = sorted(map(max, subject.sizes))
+    usual = longest[len(longest) // 2] if longest else 0
+    if not longest or (longest[-1] <= _OUTSIZED * usual and longest[-1] ** 2 <= MAX_PIXELS):
+        return
+    for wide, high, image in _sized(subject):
         if wide > _OUTSIZED * usual or high > _OUTSIZED * usual or wide * high > MAX_PIXELS:
             yield Hit(
                 message=f"{image.path} is {wide:,} x {high:,} pixels; most are about {usual:,.0f}.",
@@ -216,7 +218,9 @@ def outsized_image(subject: Subject) -> Iterator[Hit]:
 def small_image(subject: Subject) -> Iterator[Hit]:
     """Images smaller than the script's own size."""
     height, width = subject.competition.dataset.image_size
-    paths = tuple(image.path for wide, high, image in _sizes(subject) if wide < width or high < height)
+    if min(map(min, subject.sizes), default=width + height) >= max(width, height):
+        return
+    paths = tuple(image.path for wide, high, image in _sized(subject) if wide < width or high < height)
     if paths:
         yield Hit(
             message=f"Images smaller than {width} x {height} pixels.",
@@ -328,7 +332,7 @@ def _because(links: list[Pair]) -> str:
     return f"{text} (right in {right} of {measured} pairs where this was measured)"
 
 
-def _sizes(subject: Subject) -> list[tuple[int, int, Image]]:
+def _sized(subject: Subject) -> list[tuple[int, int, Image]]:
     """Width and height in pixels of the images whose headers tell them."""
     return [
         (verdict.width, verdict.height, image)

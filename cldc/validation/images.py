@@ -137,11 +137,9 @@ def extension_content(subject: Subject) -> Iterator[Hit]:
     groups: dict[Format, list[str]] = defaultdict(list)
     for image, found in subject.seen:
         kind = found.verdict.format
-        if (
-            kind
-            and not image.path.endswith(_ENDINGS[kind])
-            and not image.path.lower().endswith(_ENDINGS[kind])
-        ):
+        if kind is Format.PNG and image.path.endswith(".png"):
+            continue  # nearly all are
+        if kind and not image.path.lower().endswith(_ENDINGS[kind]):
             groups[kind].append(image.path)
     for kind, paths in sorted(groups.items()):
         yield Hit(

@@ -107,9 +107,20 @@ class Subject:
         ]
 
     @cached_property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Width and height in pixels of those images whose headers tell them."""
+        verdicts = [found.verdict for _, found in self.seen]
+        return [(v.width, v.height) for v in verdicts if v.width and v.height]
+
+    @cached_property
     def tally(self) -> Counter[tuple[str, str]]:
         """How many images each split and class has."""
-        return Counter((image.split, image.label) for image in self.dataset.images)
+        return self.dataset.tally()
+
+    @cached_property
+    def paths(self) -> str:
+        """The images' paths, a line each: what stands in none of them is told of all at once."""
+        return "\n".join([image.path for image in self.dataset.images])
 
 
 Check = Callable[[Subject], Iterable[Hit]]
@@ -176,7 +187,7 @@ class ValidationReport:
         """The report on a dataset whose findings are known."""
         limits = competition.dataset
         counts = {split: dict.fromkeys(limits.classes, 0) for split in limits.splits}
-        for (split, label), count in Counter((image.split, image.label) for image in dataset.images).items():
+        for (split, label), count in dataset.tally().items():
             counts[split][label] = count
         totals = [sum(classes.values()) for classes in counts.values()]
         return cls(

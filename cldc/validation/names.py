@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from cldc.dataset import Image, Other, Reason
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
@@ -32,10 +31,9 @@ _WINDOWS_CHARACTERS = frozenset('<>:"|?*\\')
 _WINDOWS_DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
 )
-# ASCII paths without these have no problem, which is soon told of nearly all.
-_SUSPECT = re.compile(
-    r'[\x00-\x1f\x7f<>:"|?*\\]|[ .](?:/|$)|/(?:con|prn|aux|nul|com[1-9]|lpt[1-9])\s*(?:\.|/|$)', re.IGNORECASE
-)
+# Paths of these characters only have no problem unless one of the others stands in them.
+_ORDINARY = bytes({*range(32, 127)} - {*b'<>:"|?*\\'}) + b"\n"
+_SUSPECTS = ("./", " /", *sorted({f"/{device[:3]}" for device in _WINDOWS_DEVICES}))
 
 
 @rule(
@@ -47,6 +45,8 @@ _SUSPECT = re.compile(
 )
 def name_not_utf8(subject: Subject) -> Iterator[Hit]:
     """A path of an image with bytes that are no UTF-8."""
+    if _is_utf8(subject.paths):
+        return
     for image in subject.dataset.images:
         if not _is_utf8(image.path):
             yield Hit(
@@ -90,7 +90,7 @@ def junk_file(subject: Subject) -> Iterator[Hit]:
 def junk_images(subject: Subject) -> list[Image]:
     """Images that are surely none: AppleDouble files that can't be decoded, and what lies in programs' folders."""
     found = []
-    for image in subject.dataset.images:
+    for image in subject.dataset.images if "/._" in subject.paths else _nested(subject):
         if "/._" not in image.path and not image.nested:
             continue
         inspection = subject.inspections.get(image.sha256)
@@ -99,6 +99,14 @@ def junk_images(subject: Subject) -> list[Image]:
         if in_junk or (image.name.startswith("._") and not reads):
             found.append(image)
     return found
+
+
+def _nested(subject: Subject) -> Sequence[Image]:
+    """Images in a folder inside their class folder."""
+    images = subject.dataset.images
+    if subject.paths.count("/") == 2 * len(images):
+        return ()
+    return [image for image in images if image.nested]
 
 
 def junk_others(subject: Subject) -> list[Other]:
@@ -125,6 +133,8 @@ def _is_junk(other: Other) -> bool:
 )
 def hidden_file(subject: Subject) -> Iterator[Hit]:
     """Images whose own name begins with a dot."""
+    if "/." not in subject.paths:
+        return
     junk = {image.path for image in junk_images(subject)}
     hidden = [image for image in subject.dataset.images if "/." in image.path and image.name.startswith(".")]
     paths = tuple(image.path for image in hidden if image.path not in junk)
@@ -148,9 +158,8 @@ def nested_file(subject: Subject) -> Iterator[Hit]:
     """Images below a folder inside a class folder, told folder by folder."""
     classes = subject.competition.dataset.classes
     groups: dict[str, list[Image]] = defaultdict(list)
-    for image in subject.dataset.images:
-        if image.nested:
-            groups["/".join(image.path.split("/")[:3])].append(image)
+    for image in _nested(subject):
+        groups["/".join(image.path.split("/")[:3])].append(image)
     for folder, images in sorted(groups.items()):
         label, inner = images[0].label, folder.rpartition("/")[2]
         other = f", not as {inner!r}" if inner in classes and inner != label else ""
@@ -238,15 +247,15 @@ def _passed_remedy(subject: Subject, reason: Reason) -> str:
 )
 def name_not_portable(subject: Subject) -> Iterator[Hit]:
     """Image names that Windows refuses, that differ only in case or accents' form, or that are no plain text."""
-    groups: dict[str, list[str]] = defaultdict(list)
     every = [image.path for image in subject.dataset.images]
-    for path in every:
-        if path.isascii() and not _SUSPECT.search(path):
-            continue
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in filter(_is_suspect, every) if _is_suspect(subject.paths) else ():
         for problem in sorted({problem for part in path.split("/")[2:] for problem in _name_problems(part)}):
             groups[problem].append(path)
     for problem, paths in sorted(groups.items()):
         yield _portability(problem, paths)
+    if subject.paths.isascii() and subject.paths.islower():
+        return
     folded = [
         path.lower() if path.isascii() else unicodedata.normalize("NFC", path).casefold() for path in every
     ]
@@ -258,6 +267,14 @@ def name_not_portable(subject: Subject) -> Iterator[Hit]:
     for paths in alike.values():
         if len(paths) > 1:
             yield _portability("differ only in upper and lower case, or in how accents are written", paths)
+
+
+def _is_suspect(paths: str) -> bool:
+    """Whether a path, or one of several lines of them, may be a problem somewhere; soon told of nearly all datasets."""
+    if not paths.isascii() or paths.encode().translate(None, _ORDINARY):
+        return True
+    lower = paths.lower()
+    return any(suspect in lower for suspect in _SUSPECTS)
 
 
 def _portability(problem: str, paths: Iterable[str]) -> Hit:

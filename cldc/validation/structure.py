@@ -125,7 +125,7 @@ def class_extra(subject: Subject) -> Iterator[Hit]:
 )
 def split_empty(subject: Subject) -> Iterator[Hit]:
     """A split without a file that the script takes."""
-    filled = {image.split for image in subject.dataset.images}
+    filled = {split for split, _ in subject.tally}
     for split in subject.dataset.splits:
         if split.state == SplitState.FOLDER and split.name not in filled:
             yield Hit(
@@ -146,7 +146,7 @@ def split_empty(subject: Subject) -> Iterator[Hit]:
 )
 def class_empty(subject: Subject) -> Iterator[Hit]:
     """A class folder without images, in a split that has some."""
-    filled = {(image.split, image.label) for image in subject.dataset.images}
+    filled = subject.tally.keys()
     classes = subject.competition.dataset.classes
     for split in subject.dataset.splits:
         if not any(name == split.name for name, _ in filled):
@@ -244,8 +244,8 @@ def _folded(name: str) -> str:
 
 def _split_counts(subject: Subject) -> dict[str, int]:
     counts = dict.fromkeys(subject.competition.dataset.splits, 0)
-    for image in subject.dataset.images:
-        counts[image.split] += 1
+    for (split, _), count in subject.tally.items():
+        counts[split] += count
     return counts
 
 
