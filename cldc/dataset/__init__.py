@@ -88,7 +88,6 @@ def assemble(listing: Listing, images: Iterable[Image]) -> Dataset:
 
 def identity(contents: Iterable[tuple[str, str]]) -> str:
     """A dataset's identity from relative paths and SHA-256s; `Dataset` defines the format."""
-    digest = hashlib.sha256(_HASH_HEADER)
-    rows = sorted((os.fsencode(path), sha256.encode()) for path, sha256 in contents)
-    digest.update(b"".join(b"%s\0%s\n" % row for row in rows))
-    return digest.hexdigest()
+    # No path holds a NUL, so that these lines are in the order of their paths' bytes.
+    rows = sorted([os.fsencode(f"{path}\0{sha256}\n") for path, sha256 in contents])
+    return hashlib.sha256(b"".join((_HASH_HEADER, *rows))).hexdigest()

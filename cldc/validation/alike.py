@@ -70,7 +70,9 @@ def same_drawings(features: Mapping[str, Features]) -> tuple[Pair, ...]:
 
 def same_drawings_as(fresh: Collection[str], features: Mapping[str, Features]) -> tuple[Pair, ...]:
     """Those of the pairs that have one of ``fresh``, found without comparing the others with each other."""
-    return _surest(pair for sha in fresh for pair in _of_one(sha, features))
+    # That nobody shares a row with them is soonest told of all rows at once.
+    rows = memoryview(b"".join([seen.rows for sha, seen in features.items() if sha not in fresh])).cast("I")
+    return _surest(pair for sha in fresh for pair in _of_one(sha, fresh, rows, features))
 
 
 def _surest(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
@@ -87,21 +89,28 @@ def _pair(one: str, other: str, evidence: Evidence, measure: float = 0.0) -> Pai
     return Pair(min(one, other), max(one, other), evidence, measure)
 
 
-def _of_one(sha: str, features: Mapping[str, Features]) -> Iterator[Pair]:
+def _of_one(
+    sha: str, fresh: Collection[str], known: memoryview[int], features: Mapping[str, Features]
+) -> Iterator[Pair]:
+    """Pairs that ``sha`` is in; ``known`` are the rows of all contents that are not fresh."""
     mine = features[sha]
     if mine.ink_pixels < _MIN_INK:
         return
-    rows = set(mine.row_hashes)
-    for other, seen in features.items():
-        same = seen.ink == mine.ink
-        shares = not rows.isdisjoint(memoryview(seen.rows).cast("I"))
-        near = (seen.shape ^ mine.shape).bit_count() <= _MAX_DISTANCE
-        if not (same or shares or near) or other == sha or seen.ink_pixels < _MIN_INK:
+    rows, ink, shape = set(mine.row_hashes), mine.ink, mine.shape
+    perhaps = fresh if rows.isdisjoint(known) else features
+    shares = {other for other in perhaps if not rows.isdisjoint(features[other].row_hashes)}
+    near = {
+        other
+        for other, seen in features.items()
+        if (seen.shape ^ shape).bit_count() <= _MAX_DISTANCE or seen.ink == ink
+    }
+    for other in (shares | near) - {sha}:
+        if features[other].ink_pixels < _MIN_INK:
             continue
-        pair = _pair(sha, other, Evidence.INK) if same else None
-        if shares:
+        pair = _pair(sha, other, Evidence.INK) if features[other].ink == ink else None
+        if other in shares:
             pair = pair or _rows_pair(sha, other, features)
-        if near:
+        if other in near:
             pair = pair or _shape_pair(sha, other, features)
         if pair:
             yield pair

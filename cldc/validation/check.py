@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import Entry, Image, Listing, assemble, read_entry
+from cldc.dataset import Entry, Listing, assemble, read_entry
 from cldc.progress import Observer
 from cldc.validation.alike import Pair, joined, same_drawings, same_drawings_as
 from cldc.validation.decoding import Readable
-from cldc.validation.inspection import Inspection, Settle, inspect_entry, pack, unpack
+from cldc.validation.inspection import Inspection, Settle, inspect_entry
 from cldc.validation.memory import Memory, Recalled
 from cldc.validation.model import Subject, ValidationReport
 from cldc.validation.words import number
@@ -33,31 +34,28 @@ class Check:
         self._recalled = recalled
         self._observer = observer
         self._fresh: set[str] = set()
-        images = recalled.images()
-        self._known = memory.contents(listing) if any(images) else {}
+        self.images = recalled.images()
+        here = {image.sha256 for image in self.images}
+        self._known = memory.contents(listing) if any(here) else {}
         self._book: dict[str, Inspection] = {}
         self._book_entries: tuple[Entry, ...] = ()
-        self.inspections = {
-            image.sha256: unpack(self._known[image.sha256])
-            for image in images
-            if image and image.sha256 in self._known
-        }
-        self.images = self._read(images)
+        self.inspections = {sha: seen for sha, seen in self._known.items() if sha in here}
+        self._read()
 
-    def _read(self, images: list[Image | None]) -> list[Image]:
-        found = [image if image and image.sha256 in self.inspections else None for image in images]
-        places = [place for place, image in enumerate(found) if image is None]
-        if places:
-            from cldc.validation.workers import inspect_all
+    def _read(self) -> None:
+        known = self.inspections
+        places = [place for place, image in enumerate(self.images) if image.sha256 not in known]
+        if not places:
+            return
+        from cldc.validation.workers import inspect_all
 
-            left = [self.listing.entries[place] for place in places]
-            self._observer.start("Checking images", total=len(left), unit="images")
-            for at, (image, seen) in inspect_all(str(self.listing.root), left, self._observer):
-                found[places[at]] = image
-                if seen is not None and image.sha256 not in self.inspections:
-                    self._fresh.add(image.sha256)
-                    self.inspections[image.sha256] = seen
-        return [image for image in found if image]
+        left = [self.listing.entries[place] for place in places]
+        self._observer.start("Checking images", total=len(left), unit="images")
+        for at, (image, seen) in inspect_all(str(self.listing.root), left, self._observer):
+            self.images[places[at]] = image
+            if seen is not None and image.sha256 not in known:
+                self._fresh.add(image.sha256)
+                known[image.sha256] = seen
 
     def subject(self, competition: Competition, settle: Settle | None, book: Listing | None) -> Subject:
         """What the rules are asked about.
@@ -112,7 +110,7 @@ class Check:
             if sha in self.inspections:
                 continue
             if sha in self._known:
-                self._book[sha] = unpack(self._known[sha])
+                self._book[sha] = self._known[sha]
                 continue
             image, seen = inspect_entry(str(book.root), entry)
             if seen is not None and image.sha256 == sha:
@@ -122,12 +120,8 @@ class Check:
 
     def _pairs(self) -> tuple[Pair, ...]:
         """Contents, the label book's too, that show the same drawing; only new ones are compared where the others were before."""
-        features = {
-            sha: seen
-            for contents in (self.inspections, self._book)
-            for sha in sorted(contents)
-            if (seen := contents[sha].features)
-        }
+        every = chain(self.inspections.items(), self._book.items())
+        features = {sha: seen.features for sha, seen in every if seen.features}
         before = self._recalled.pairs()
         if before is not None:
             compared, pairs = before
@@ -139,7 +133,7 @@ class Check:
                 return self._found
         if len(features) > len(self._fresh) > 0:
             self._observer.start("Comparing drawings")
-        self._found = same_drawings(features)
+        self._found = same_drawings(dict(sorted(features.items())))
         return self._found
 
     def keep(self, key: str, report: ValidationReport) -> None:
@@ -151,7 +145,7 @@ class Check:
             report,
             key=key if calm else "",
             listing=self.listing,
-            contents=((sha, pack(every[sha])) for sha in new),
+            contents=((sha, every[sha]) for sha in new),
             book=self._book,
             pairs=self._found,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cldc.dataset import Entry, Image, read_entry
+from cldc.validation.columns import to_columns, to_rows
 from cldc.validation.decoding import Format, Readable, Remark, Verdict, judge_and_inflate
 from cldc.validation.features import Features, features_of_picture
 from cldc.validation.pictures import Picture, is_opaque, picture_of
@@ -59,29 +60,41 @@ def _seen(verdict: Verdict, picture: Picture) -> Verdict:
     return verdict._replace(remarks=tuple(r for r in verdict.remarks if r != Remark.ALPHA_DROPPED))
 
 
-def pack(inspection: Inspection) -> tuple[Any, ...]:
-    """An inspection as a tuple of plain values."""
-    verdict = inspection.verdict
-    plain = (
-        verdict.readable.value,
-        verdict.format.value if verdict.format else None,
-        verdict.width,
-        verdict.height,
-        verdict.reason,
-        tuple(remark.value for remark in verdict.remarks),
+def pack(contents: Mapping[str, Inspection]) -> tuple[Any, ...]:
+    """What contents show, by SHA-256, as plain values."""
+    verdicts = [
+        (
+            found.readable.value,
+            found.format.value if found.format else None,
+            found.width,
+            found.height,
+            found.reason,
+            tuple(remark.value for remark in found.remarks),
+        )
+        for found, _ in contents.values()
+    ]
+    drawn = {sha: features for sha, (_, features) in contents.items() if features}
+    return (
+        tuple(contents),
+        to_columns(verdicts, len(Verdict._fields)),
+        tuple(drawn),
+        to_columns(drawn.values(), len(Features._fields)),
     )
-    return plain, inspection.features and tuple(inspection.features)
 
 
-def unpack(packed: tuple[Any, ...]) -> Inspection:
-    """What `pack` made of an inspection, as it was."""
-    (readable, kind, width, height, reason, remarks), features = packed
-    verdict = Verdict(
-        _READABLE[readable],
-        _FORMATS[kind],
-        width,
-        height,
-        reason,
-        tuple(map(Remark, remarks)) if remarks else (),
+def unpack(packed: tuple[Any, ...]) -> dict[str, Inspection]:
+    """What `pack` was given."""
+    contents, (readable, kind, width, height, reason, remarks), drawn, columns = packed
+    verdicts = to_rows(
+        Verdict,
+        (
+            map(_READABLE.__getitem__, readable),
+            map(_FORMATS.__getitem__, kind),
+            width,
+            height,
+            reason,
+            [tuple(map(Remark, told)) if told else () for told in remarks],
+        ),
     )
-    return Inspection(verdict, Features(*features) if features else None)
+    features = dict(zip(drawn, to_rows(Features, columns), strict=True))
+    return dict(zip(contents, to_rows(Inspection, (verdicts, map(features.get, contents))), strict=True))

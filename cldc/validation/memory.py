@@ -20,18 +20,20 @@ from binascii import crc32
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from hashlib import sha256
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cldc import __version__
 from cldc.dataset import Dataset, Entry, Image, Listing
+from cldc.validation.columns import Columns, to_columns, to_rows
 from cldc.validation.model import Finding, Severity, ValidationReport
 
 if TYPE_CHECKING:
     import sqlite3
 
     from cldc.validation.alike import Pair
+    from cldc.validation.inspection import Inspection
 
 # A file that changed this shortly before it was read may change again within one tick of its clock.
 _RACY_NS = 2_000_000_000
@@ -45,9 +47,11 @@ create table if not exists packs(root blob, number integer, packed blob, primary
 create table if not exists checks(root blob primary key, used real, key text, walk blob, report blob, pairs blob)
     without rowid;
 """
-# What a walk tells of an entry, and what reading the file told: its size, SHA-256 and trouble.
-Walked = tuple[Any, ...]
-Told = tuple[int, str, str]
+# Of what a walk tells of an entry, what is compared: its path, size, times, inode, whether it is a link, its trouble.
+_WALKED = slice(2, None)
+_MTIME, _CTIME = map(Entry._fields[_WALKED].index, ("mtime_ns", "ctime_ns"))
+# What reading the file told: its size, SHA-256 and trouble.
+_TOLD = 3
 
 
 class Recalled:
@@ -61,17 +65,18 @@ class Recalled:
         key, walk, self._report, self._pairs = row or ("", b"", b"", b"")
         self._listing = listing
         self._around: Any
-        self._walked: list[Walked]
-        self._told: list[Told]
-        self._around, self._walked, self._told = _loaded(walk) or ([], [], [])
-        self.key: str = key if self._walked else ""
+        self._walked: Columns
+        self._told: Columns
+        self._around, self._walked, self._told = _loaded(walk) or (None, [], [()] * _TOLD)
+        self.key: str = key if self._around else ""
 
     def dataset(self) -> Dataset | None:
         """The dataset that the remembered report is on; None where the folder is another now."""
         here = self._listing
-        if self._around != _around(here) or self._walked != _walked(here) or self._report_on is None:
+        entries = _columns(here)
+        if self._around != _around(here) or self._walked != entries[_WALKED] or self._report_on is None:
             return None
-        images = tuple(_image(entry, told) for entry, told in zip(here.entries, self._told, strict=True))
+        images = tuple(_images(entries, self._told))
         return Dataset(here.root, here.name, here.splits, images, here.others, self._report_on[0])
 
     @property
@@ -84,15 +89,12 @@ class Recalled:
     def _report_on(self) -> Any:
         return _loaded(self._report)
 
-    def images(self) -> list[Image | None]:
-        """For each entry the image, where its file is unchanged since it was last read."""
-        known: dict[Walked, Told] = dict(zip(self._walked, self._told, strict=True))
-        entries = self._listing.entries
-        found = [known.get(walked) for walked in _walked(self._listing)]
-        return [
-            _image(entry, told) if told and told[1] else None
-            for entry, told in zip(entries, found, strict=True)
-        ]
+    def images(self) -> list[Image]:
+        """For each entry the image; without a SHA-256 where its file is not as it was when it was last read."""
+        entries = _columns(self._listing)
+        known = dict(zip(zip(*self._walked, strict=True), zip(*self._told, strict=True), strict=True))
+        found = map(known.get, zip(*entries[_WALKED], strict=True), repeat((0, "", "")))
+        return list(_images(entries, to_columns(found, _TOLD)))
 
     def pairs(self) -> tuple[set[str], list[Pair]] | None:
         """The contents whose drawings were compared, and those that are the same; None where nothing is remembered."""
@@ -102,9 +104,8 @@ class Recalled:
         if loaded is None:
             return None
         book, pairs = loaded
-        return {*book, *(sha for _, sha, _ in self._told)}, [
-            Pair(one, other, Evidence(why), far) for one, other, why, far in pairs
-        ]
+        _, contents, _ = self._told
+        return {*book, *contents}, [Pair(one, other, Evidence(why), far) for one, other, why, far in pairs]
 
 
 class Memory:
@@ -161,17 +162,20 @@ class Memory:
         query = "select key, walk, report, pairs from checks where root = ?"
         return Recalled(listing, self._row(query, _root(listing)))
 
-    def contents(self, listing: Listing) -> dict[str, Any]:
+    def contents(self, listing: Listing) -> dict[str, Inspection]:
         """What is remembered of this folder's contents, by SHA-256."""
         import sqlite3
 
-        found: dict[str, Any] = {}
+        from cldc.validation.inspection import unpack
+
+        found: dict[str, Inspection] = {}
         if self._base is None:
             return found
         with contextlib.suppress(sqlite3.Error):
             query = "select number, packed from packs where root = ? order by number"
             for number, packed in self._base.execute(query, (_root(listing),)):
-                found.update(_loaded(packed) or {})
+                if pack := _loaded(packed):
+                    found.update(unpack(pack))
                 self._packs += 1
                 self._last = number
         return found
@@ -187,7 +191,7 @@ class Memory:
         *,
         key: str,
         listing: Listing,
-        contents: Iterable[tuple[str, Any]],
+        contents: Iterable[tuple[str, Inspection]],
         book: Iterable[str],
         pairs: Iterable[Pair],
     ) -> None:
@@ -205,16 +209,9 @@ class Memory:
 
         if self._base is None:
             return
-        walked = [
-            # Trouble that only reading told of may pass without a trace in what a walk tells.
-            row if self.calm(entry) and image.trouble == entry.trouble else ()
-            for entry, row, image in zip(
-                listing.entries, _walked(listing), report.dataset.images, strict=True
-            )
-        ]
-        told = [(image.size, image.sha256, image.trouble) for image in report.dataset.images]
+        _, _, _, *told, _, trouble = to_columns(report.dataset.images, len(Image._fields))
         values = (
-            (_around(listing), walked, told),
+            (_around(listing), self._walked(listing, trouble), [*told, trouble]),
             (report.dataset.hash, [_plain(finding) for finding in report.findings]),
             (list(book), [(one, other, why.value, far) for one, other, why, far in pairs]),
         )
@@ -222,9 +219,26 @@ class Memory:
         with contextlib.suppress(sqlite3.Error):
             self._write(self._base, check, contents)
 
+    def _walked(self, listing: Listing, trouble: tuple[str, ...]) -> Columns:
+        """What the walk told, with no time for files that must be read again.
+
+        Those may have changed since, or have trouble that only reading them told of, which may pass without a trace.
+        """
+        walked, limit = _columns(listing)[_WALKED], self._began - _RACY_NS
+        if trouble != walked[-1] or any(
+            times and max(times) >= limit for times in walked[_MTIME : _CTIME + 1]
+        ):
+            walked[_MTIME] = tuple(
+                entry.mtime_ns if self.calm(entry) and entry.trouble == told else None
+                for entry, told in zip(listing.entries, trouble, strict=True)
+            )
+        return walked
+
     def _write(
-        self, base: sqlite3.Connection, check: tuple[Any, ...], contents: Iterable[tuple[str, Any]]
+        self, base: sqlite3.Connection, check: tuple[Any, ...], contents: Iterable[tuple[str, Inspection]]
     ) -> None:
+        from cldc.validation.inspection import pack
+
         root, now, *_ = check
         base.execute("begin immediate")
         base.execute("delete from checks where used < ?", (now - _KEPT_SECONDS,))
@@ -232,8 +246,8 @@ class Memory:
             "delete from packs where root not in (select root from checks) or (? and root = ?)",
             (self.scattered, root),
         )
-        for number, pack in enumerate(_packs(contents), 0 if self.scattered else self._last + 1):
-            base.execute("insert into packs values (?, ?, ?)", (root, number, _packed(pack)))
+        for number, part in enumerate(_packs(contents), 0 if self.scattered else self._last + 1):
+            base.execute("insert into packs values (?, ?, ?)", (root, number, _packed(pack(part))))
         base.execute("insert or replace into checks values (?, ?, ?, ?, ?, ?)", check)
         base.execute("commit")
 
@@ -260,7 +274,7 @@ def _forget_others(path: Path) -> None:
                 other.unlink()
 
 
-def _packs(contents: Iterable[tuple[str, Any]]) -> Iterator[dict[str, Any]]:
+def _packs(contents: Iterable[tuple[str, Inspection]]) -> Iterator[dict[str, Inspection]]:
     """The contents in parts, each a fraction of the memory that all would take."""
     waiting = iter(contents)
     while pack := dict(islice(waiting, _PACK)):
@@ -293,14 +307,15 @@ def _around(listing: Listing) -> Any:
     return splits, [(other.path, other.reason.value) for other in listing.others]
 
 
-def _walked(listing: Listing) -> list[Walked]:
-    """What the walk tells of each entry: its path, size, times, inode, whether it is a link, its trouble."""
-    return [entry[2:] for entry in listing.entries]
+def _columns(listing: Listing) -> Columns:
+    return to_columns(listing.entries, len(Entry._fields))
 
 
-def _image(entry: Entry, told: Told) -> Image:
+def _images(entries: Columns, told: Columns) -> Iterator[Image]:
+    """The images of walked entries whose files were read."""
+    split, label, path, *_, link, _ = entries
     size, sha256, trouble = told
-    return Image(entry.split, entry.label, entry.path, size, sha256, entry.link, trouble)
+    return to_rows(Image, (split, label, path, size, sha256, link, trouble))
 
 
 def _plain(finding: Finding) -> tuple[Any, ...]:

@@ -29,6 +29,7 @@ def inspect_all(root: str, entries: Sequence[Entry], observer: Observer) -> Iter
     chunks = [range(at, min(at + _CHUNK, len(entries))) for at in range(0, len(entries), _CHUNK)]
     helper = _helper(root, entries, chunks)
     done = 0
+    gc.freeze()  # what was made until now is not looked at by each of the collections below
     try:
         while chunks or (helper and helper.busy):
             found: list[tuple[int, Inspected]] = []
@@ -89,11 +90,13 @@ class _Helper:
     def take(self) -> list[tuple[int, Inspected]]:
         """What came back; the next chunk goes out in its place."""
         try:
-            results = _decoded(self._child.receive(_PATIENCE_SECONDS).encode())
-            found = [
-                (place, (_image(self._entries[place], *result), packed and unpack(packed)))
-                for place, (*result, packed) in zip(self._given[0], results, strict=True)
+            results, packed = _decoded(self._child.receive(_PATIENCE_SECONDS).encode())
+            seen = unpack(packed)
+            images = [
+                (place, _image(self._entries[place], *result))
+                for place, result in zip(self._given[0], results, strict=True)
             ]
+            found = [(place, (image, seen.get(image.sha256))) for place, image in images]
         except (ProcessFailed, EOFError, TypeError, ValueError):
             # It is gone, or something else in it, such as a sitecustomize, wrote to its output.
             self._lose()
@@ -121,7 +124,7 @@ class _Helper:
         self._child.__exit__()
 
 
-def _encoded(values: list[Any]) -> bytes:
+def _encoded(values: Any) -> bytes:
     """Plain values as a line without its end."""
     return b2a_base64(marshal.dumps(values), newline=False)
 
@@ -142,11 +145,13 @@ def _work(root: str) -> None:
     """Runs in the other process until its input is closed."""
     with no_collections():
         for line in sys.stdin.buffer:
-            results = []
+            results, contents = [], {}
             for split, label, path, link, trouble in _decoded(line):
                 image, found = inspect_entry(root, Entry(split, label, path, link=link, trouble=trouble))
-                results.append((image.size, image.sha256, image.trouble, found and pack(found)))
-            sys.stdout.buffer.write(_encoded(results) + b"\n")
+                results.append((image.size, image.sha256, image.trouble))
+                if found is not None:
+                    contents[image.sha256] = found
+            sys.stdout.buffer.write(_encoded((results, pack(contents))) + b"\n")
             sys.stdout.buffer.flush()
             gc.collect(0)
 

@@ -1,0 +1,36 @@
+"""Which of the downloaded scripts and label books is the current one: a pointer beside what is kept by its hash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cldc.competition import Competition
+from cldc.files import replace_atomically
+
+
+def label_books(home: Path, competition: Competition) -> Path:
+    """Where the competition's label books are kept, each in a folder called by its hash."""
+    return home / "label_books" / competition.name
+
+
+def current_label_book(home: Path, competition: Competition) -> Path | None:
+    """The folder of the label book that was downloaded last, as it is now; None where none ever was."""
+    kept = label_books(home, competition)
+    name = pointed(kept)
+    return kept / name if name else None
+
+
+def pointed(kept: Path) -> str:
+    """The hash of what is current; empty where nothing is."""
+    try:
+        return (kept / "current").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def point(kept: Path, to: str) -> str | None:
+    """Make ``to`` the current one and return what was current before."""
+    before = pointed(kept) or None
+    if before != to:
+        replace_atomically(kept / "current", to + "\n")
+    return before
