@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from cldc import competition as profiles
 from cldc.competition import Competition, read_table, read_toml
@@ -46,8 +47,7 @@ NAMES = tuple(f.name for f in fields(Options))
 _PATHS = ("dataset", "script", "label_book")
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A value and where it came from, in words fit for a table."""
 
     value: str | None

@@ -29,16 +29,14 @@ class SplitState(StrEnum):
     UNLISTED = "a folder that can't be listed"
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
+class Other(NamedTuple):
     """Something in the folder that the script passes over, and why; ``path`` is relative, with slashes."""
 
     path: str
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(NamedTuple):
     """A split as it stands on the disk; ``folders`` are its direct subfolders, sorted, links among them."""
 
     name: str

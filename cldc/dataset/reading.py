@@ -8,8 +8,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cldc.dataset.model import Entry, Image
 
@@ -20,8 +20,7 @@ _MAX_READABLE_BYTES = 2**31 - 1
 _PIECE = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """An image and, where it was to be kept and is small enough to hold, its content."""
 
     image: Image

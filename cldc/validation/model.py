@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cldc.errors import InvalidDataset
 from cldc.validation.decoding.verdict import Readable, Verdict
@@ -27,8 +27,7 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing found.
 
     Attributes:
@@ -50,8 +49,7 @@ class Finding:
     fixable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """What a rule's function yields; the rule adds its id and, unless given here, its severity."""
 
     message: str
@@ -94,8 +92,9 @@ class Subject:
     @cached_property
     def seen(self) -> list[tuple[Image, Inspection]]:
         """The images that could be read, with what their contents show."""
-        known = self.inspections
-        return [(image, known[image.sha256]) for image in self.dataset.images if image.sha256 in known]
+        images = self.dataset.images
+        found = map(self.inspections.get, [image.sha256 for image in images])
+        return [(image, seen) for image, seen in zip(images, found, strict=True) if seen]
 
     @cached_property
     def remarkable(self) -> list[tuple[Image, Verdict]]:
@@ -126,8 +125,7 @@ class Subject:
 Check = Callable[[Subject], Iterable[Hit]]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A rule: what it is called, what it looks for, why, and where that is known from."""
 
     id: str

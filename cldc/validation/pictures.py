@@ -10,8 +10,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from zlib_ng import zlib_ng
 
@@ -33,8 +32,7 @@ _AT_ONCE = 16
 _WHITE, _BLACK = b"\xff", b"\0"
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(NamedTuple):
     """A loaded picture.
 
     Attributes:

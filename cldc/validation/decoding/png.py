@@ -13,7 +13,6 @@ from typing import cast
 from zlib_ng import zlib_ng
 
 from cldc.validation.decoding.metadata import is_srgb, is_turned
-from cldc.validation.decoding.png_careful import judge_carefully
 from cldc.validation.decoding.png_header import (
     DIMENSION_LIMIT,
     KNOWN_ANCILLARY,
@@ -56,6 +55,8 @@ def judge_png(content: bytes) -> tuple[Verdict, bytes]:
     judged = _judge_strictly(content)
     if judged is not None:
         return judged
+    from cldc.validation.decoding.png_careful import judge_carefully  # seldom needed
+
     readable, header, reason, end, noted = judge_carefully(content)
     width, height = (header.width, header.height) if header else (None, None)
     if readable is Readable.NO or header is None:
