@@ -5,15 +5,20 @@ Observed with TensorFlow 2.4.1 and 2.6.0; a differential test holds this walk ag
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
 from cldc.dataset.model import Entry, Listing, Other, Reason, Split, SplitState
 from cldc.dataset.naming import ARCHIVES, default_name
 from cldc.dataset.reading import special, trouble_of
 from cldc.errors import InvalidDataset
 from cldc.files import storage_error
+
+Walked = TypeVar("Walked", Entry, Other)
 
 
 def survey(
@@ -32,8 +37,8 @@ def survey(
         root=root,
         name=name or default_name(root.name),
         splits=states,
-        entries=tuple(sorted(walk.entries, key=_bytes_of)),
-        others=tuple(sorted(walk.others, key=_bytes_of)),
+        entries=_in_order(walk.entries),
+        others=_in_order(walk.others),
     )
 
 
@@ -87,24 +92,53 @@ class _Walk:
         while waiting:
             inside = waiting.pop()
             try:
-                with os.scandir(self._root / inside) as found:
+                with _scan(self._root / inside) as found:
                     for item in found:
                         path = f"{inside}/{item.name}"
-                        if _is_folder(item):
+                        # Nearly all are plain files with a usual ending.
+                        plain = _is_plain(item)
+                        if plain and path.endswith(self._extensions):
+                            self.entries.append(_entry(item, split, label, path, plain))
+                        elif _is_folder(item):
                             if item.is_symlink():
                                 self.others.append(Other(path, Reason.LINKED_FOLDER))
                             else:
                                 waiting.append(path)
                         elif path.lower().endswith(self._extensions):
-                            self.entries.append(_entry(item, split, label, path))
+                            self.entries.append(_entry(item, split, label, path, plain))
                         else:
                             self.others.append(Other(path, Reason.ENDING))
             except OSError:
                 self.others.append(Other(inside, Reason.UNLISTED))
 
 
-def _bytes_of(found: Entry | Other) -> bytes:
-    return os.fsencode(found.path)
+@contextlib.contextmanager
+def _scan(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """The things in a folder; where the system allows, each is then asked for by its name alone, not by its path."""
+    if os.scandir not in os.supports_fd:
+        with os.scandir(folder) as found:
+            yield found
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with os.scandir(descriptor) as found:
+            yield found
+    finally:
+        os.close(descriptor)
+
+
+def _in_order(found: Iterable[Walked]) -> tuple[Walked, ...]:
+    """Sorted by the bytes of their paths; of text without surrogates that is the order of its characters."""
+    every = list(found)
+    plain = all(map(str.isascii, [item.path for item in every]))
+    return tuple(sorted(every, key=attrgetter("path") if plain else lambda item: os.fsencode(item.path)))
+
+
+def _is_plain(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_file(follow_symlinks=False)
+    except OSError:
+        return False
 
 
 def _is_folder(item: os.DirEntry[str]) -> bool:
@@ -115,10 +149,10 @@ def _is_folder(item: os.DirEntry[str]) -> bool:
         return False
 
 
-def _entry(item: os.DirEntry[str], split: str, label: str, path: str) -> Entry:
+def _entry(item: os.DirEntry[str], split: str, label: str, path: str, plain: bool) -> Entry:
     link = False
     try:
-        link = item.is_symlink()
+        link = not plain and item.is_symlink()
         status = item.stat()
     except OSError as error:
         return Entry(split, label, path, link=link, trouble=trouble_of(error, link=link))
