@@ -88,6 +88,8 @@ def assemble(listing: Listing, images: Iterable[Image]) -> Dataset:
 
 def identity(contents: Iterable[tuple[str, str]]) -> str:
     """A dataset's identity from relative paths and SHA-256s; `Dataset` defines the format."""
-    # No path holds a NUL, so that these lines are in the order of their paths' bytes.
-    rows = sorted([os.fsencode(f"{path}\0{sha256}\n") for path, sha256 in contents])
-    return hashlib.sha256(b"".join((_HASH_HEADER, *rows))).hexdigest()
+    # No path holds a NUL, so that lines are in the order of their paths; of ASCII, that of characters is that of bytes.
+    lines = [f"{path}\0{sha256}\n" for path, sha256 in contents]
+    plain = "".join(lines).isascii()
+    text = "".join(sorted(lines, key=None if plain else os.fsencode))
+    return hashlib.sha256(_HASH_HEADER + os.fsencode(text)).hexdigest()

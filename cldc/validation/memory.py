@@ -53,7 +53,7 @@ create table if not exists checks(root blob primary key, used real, key text, wa
 """
 # Of what a walk tells of an entry, what is compared: its path, size, times, inode, whether it is a link, its trouble.
 _WALKED = slice(2, None)
-_MTIME, _CTIME = map(Entry._fields[_WALKED].index, ("mtime_ns", "ctime_ns"))
+_MTIME, _CTIME, _TROUBLE = map(Entry._fields[_WALKED].index, ("mtime_ns", "ctime_ns", "trouble"))
 # What reading the file told: its size, SHA-256 and trouble.
 _TOLD = 3
 
@@ -230,13 +230,10 @@ class Memory:
         Those may have changed since, or have trouble that only reading them told of, which may pass without a trace.
         """
         walked, limit = _columns(listing)[_WALKED], self._began - _RACY_NS
-        if trouble != walked[-1] or any(
-            times and max(times) >= limit for times in walked[_MTIME : _CTIME + 1]
-        ):
-            walked[_MTIME] = tuple(
-                entry.mtime_ns if self.calm(entry) and entry.trouble == told else None
-                for entry, told in zip(listing.entries, trouble, strict=True)
-            )
+        rows = zip(walked[_MTIME], walked[_CTIME], walked[_TROUBLE], trouble, strict=True)
+        walked[_MTIME] = tuple(
+            [m if m < limit and c < limit and t == told else None for m, c, t, told in rows]
+        )
         return walked
 
     def _write(
