@@ -68,6 +68,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	}
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q cldc templates/__init__.py  # hundreds of tests start cldc, also where nothing may write bytecode
 	@touch $(READY)
 
 # All lock files anew, keeping the versions that still fit; UPGRADE=1 takes the newest.

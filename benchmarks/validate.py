@@ -3,9 +3,8 @@
     python benchmarks/validate.py [FOLDER] [--images 9992] [--rounds 3] [--result FILE]
 
 Without FOLDER, `cldc sample` draws the images; a FOLDER is copied first. Ways are measured in interleaved rounds, each in
-a fresh process and with its start, so that whatever else the machine does hits them alike; ratios are of medians, to one
-process that only decodes every file.
-Processor time is that of a process and its children; memory is the peak of all processes together.
+a fresh process and with its start (bytecode cached, as in an installed program), so that whatever else the machine does
+hits them alike; ratios are of medians, to one process that only decodes every file. Processor time is that of a process and its children; memory is the peak of all processes together.
 """
 
 from __future__ import annotations
@@ -116,6 +115,9 @@ def main() -> None:
     parser.add_argument("--result", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
+        # As in an installed program, whose bytecode is kept.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(Path(temporary, "bytecode"))
         folder = Path(temporary, "dataset")
         if options.folder:
             shutil.copytree(options.folder, folder)
