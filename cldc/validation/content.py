@@ -170,8 +170,7 @@ def drawing_in_class(subject: Subject) -> Iterator[Hit]:
 )
 def blank_image(subject: Subject) -> Iterator[Hit]:
     """Images of one shade, or nearly."""
-    for image, found in subject.seen:
-        seen = found.features
+    for image, (_, seen) in subject.seen:
         if seen and (seen.ink_pixels < 1 or seen.ink_pixels < _BLANK_SHARE * seen.width * seen.height):
             how = (
                 "blank" if not seen.ink_pixels else f"nearly blank: {number(seen.ink_pixels, 'pixel')} of ink"
@@ -194,7 +193,7 @@ def blank_image(subject: Subject) -> Iterator[Hit]:
 def outsized_image(subject: Subject) -> Iterator[Hit]:
     """Images much larger than most of the dataset."""
     height, width = subject.competition.dataset.image_size
-    longest = sorted(map(max, subject.sizes))
+    longest = sorted([wide if wide > high else high for wide, high in subject.sizes])
     usual = longest[len(longest) // 2] if longest else 0
     if not longest or (longest[-1] <= _OUTSIZED * usual and longest[-1] ** 2 <= MAX_PIXELS):
         return
@@ -218,15 +217,13 @@ def outsized_image(subject: Subject) -> Iterator[Hit]:
 def small_image(subject: Subject) -> Iterator[Hit]:
     """Images smaller than the script's own size."""
     height, width = subject.competition.dataset.image_size
-    if min(map(min, subject.sizes), default=width + height) >= max(width, height):
-        return
-    paths = tuple(image.path for wide, high, image in _sized(subject) if wide < width or high < height)
-    if paths:
+    if any(wide < width or high < height for wide, high in subject.sizes):
+        small = (image.path for wide, high, image in _sized(subject) if wide < width or high < height)
         yield Hit(
             message=f"Images smaller than {width} x {height} pixels.",
             consequence="The script scales them up.",
             remedy="Nothing needs to be done if they are meant to be so small.",
-            paths=paths,
+            paths=tuple(small),
         )
 
 

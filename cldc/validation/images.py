@@ -135,12 +135,15 @@ def image_seen_differently(subject: Subject) -> Iterator[Hit]:
 def extension_content(subject: Subject) -> Iterator[Hit]:
     """Files whose ending names another format than their content."""
     groups: dict[Format, list[str]] = defaultdict(list)
-    for image, found in subject.seen:
-        kind = found.verdict.format
-        if kind is Format.PNG and image.path.endswith(".png"):
-            continue  # nearly all are
-        if kind and not image.path.lower().endswith(_ENDINGS[kind]):
-            groups[kind].append(image.path)
+    png = Format.PNG  # as nearly all are
+    others = [
+        (image.path, verdict.format)
+        for image, (verdict, _) in subject.seen
+        if verdict.format is not png or not image.path.endswith(".png")
+    ]
+    for path, kind in others:
+        if kind and not path.lower().endswith(_ENDINGS[kind]):
+            groups[kind].append(path)
     for kind, paths in sorted(groups.items()):
         yield Hit(
             message=f"Files that are {kind.upper()} by content have another ending.",

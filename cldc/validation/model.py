@@ -99,17 +99,17 @@ class Subject:
     @cached_property
     def remarkable(self) -> list[tuple[Image, Verdict]]:
         """Those of the images that TensorFlow may not read, or not as people see them."""
+        yes = Readable.YES
         return [
-            (image, found.verdict)
-            for image, found in self.seen
-            if found.verdict.remarks or found.verdict.readable is not Readable.YES
+            (image, verdict)
+            for image, (verdict, _) in self.seen
+            if verdict.remarks or verdict.readable is not yes
         ]
 
     @cached_property
     def sizes(self) -> list[tuple[int, int]]:
         """Width and height in pixels of those images whose headers tell them."""
-        verdicts = [found.verdict for _, found in self.seen]
-        return [(v.width, v.height) for v in verdicts if v.width and v.height]
+        return [(v.width, v.height) for _, (v, _) in self.seen if v.width and v.height]
 
     @cached_property
     def tally(self) -> Counter[tuple[str, str]]:
