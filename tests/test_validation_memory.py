@@ -19,7 +19,7 @@ from PIL import Image
 from cldc import competition
 from cldc.dataset import Entry, survey
 from cldc.progress import SILENT
-from cldc.validation import ValidationReport, memory, validate, watching, workers
+from cldc.validation import Severity, ValidationReport, memory, validate, watching, workers
 from cldc.validation.inspection import inspect_entry
 from tests.folders import make_dataset, png
 
@@ -36,9 +36,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the files that were read; clocks are taken to be fine enough."""
     seen: list[str] = []
 
-    def counted(root: str, entry: Entry) -> object:
+    def counted(root: str, entry: Entry, *, look: bool = True) -> object:
         seen.append(entry.path)
-        return inspect_entry(root, entry)
+        return inspect_entry(root, entry, look=look)
 
     monkeypatch.setattr(workers, "inspect_entry", counted)
     monkeypatch.setattr(memory, "_RACY_NS", 0)
@@ -69,6 +69,27 @@ def test_only_what_changed_is_read_and_compared_with_the_rest(folder: Path, read
     assert sorted(reads) == ["train/i/0.png", "val/x/new.png"]
     assert report == validate(folder, COMPETITION)
     assert "identical-two-labels" in {finding.rule for finding in report.findings}
+
+
+def test_a_check_of_what_decides_finds_every_error_and_spoils_no_later_check(
+    folder: Path, reads: list[str]
+) -> None:
+    for label, margin in (("i", 3), ("ii", 9)):
+        (folder / "train" / label / "drawn.png").write_bytes(padded(drawn(), margin))
+    (folder / "train" / "i" / "bad.png").write_bytes(b"no image")
+    (folder / "train" / "i" / "nowhere.png").symlink_to("nowhere")
+    (folder / "train" / "Xi").mkdir()
+    plain, cache = validate(folder, COMPETITION), folder.parent / "cache"
+    quick = validate(folder, COMPETITION, cache=cache, thorough=False)
+    assert not quick.thorough
+    assert quick.of(Severity.ERROR) == plain.of(Severity.ERROR)
+    assert "drawing-two-labels" in {finding.rule for finding in plain.findings}
+    assert "drawing-two-labels" not in {finding.rule for finding in quick.findings}
+    assert check(folder) == plain
+    assert validate(folder, COMPETITION, cache=cache, thorough=False) == plain
+    (folder / "train" / "i" / "new.png").write_bytes(png(201))
+    changed = validate(folder, COMPETITION, cache=cache, thorough=False)
+    assert changed == validate(folder, COMPETITION)
 
 
 def test_pairs_found_one_by_one_are_those_found_at_once(folder: Path, reads: list[str]) -> None:

@@ -24,13 +24,16 @@ class Material:
     label_book: LabelBook
 
 
-def validated(app: App, folder: Path | None, *, remember: bool = True) -> ValidationReport:
+def validated(
+    app: App, folder: Path | None, *, remember: bool = True, thorough: bool = True
+) -> ValidationReport:
     """The report on a dataset folder, images that can't be told asked of TensorFlow itself.
 
     Args:
         app: The command's surroundings.
         folder: The folder; None takes the project's.
         remember: Whether files that did not change since an earlier check are not read again.
+        thorough: Whether what images show is looked at even where nothing is remembered of it.
     """
     from cldc.validation import validate
 
@@ -51,6 +54,7 @@ def validated(app: App, folder: Path | None, *, remember: bool = True) -> Valida
         settle=settle,
         label_book=_known_label_book(app),
         cache=app.home if remember else None,
+        thorough=thorough,
     )
 
 

@@ -13,6 +13,8 @@ from cldc.ledger import Ledger, Record
 from cldc.submission.model import Check, Intent
 from cldc.submission.places import TAG
 from cldc.submission.sight import Sight
+from cldc.validation import Severity
+from cldc.validation.words import number
 
 if TYPE_CHECKING:
     from cldc.codalab import Rest, User
@@ -85,7 +87,11 @@ def _check(subject: str, look: Callable[[], str]) -> Check:
 
 def _dataset(report: ValidationReport) -> str:
     report.require_valid()
-    return f"{report.total:,} images, no errors, identity {report.dataset.hash[:12]}"
+    warnings = len(report.of(Severity.WARNING))
+    more = (
+        f", {number(warnings, 'warning')}" if report.thorough else " (`cldc validate` also compares drawings)"
+    )
+    return f"{report.total:,} images, no errors{more}, identity {report.dataset.hash[:12]}"
 
 
 def _preflight(report: ValidationReport, preflight: PreflightResult | None) -> str:

@@ -26,9 +26,18 @@ class Check:
         listing: The folder as it was walked.
         images: In the order of the listing.
         inspections: For each content's SHA-256 what it shows; contents that can't be read have none.
+        thorough: Whether pictures are looked at: as asked for, and where only few must be.
     """
 
-    def __init__(self, listing: Listing, memory: Memory, recalled: Recalled, observer: Observer) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        memory: Memory,
+        recalled: Recalled,
+        observer: Observer,
+        *,
+        thorough: bool = True,
+    ) -> None:
         self.listing = listing
         self._memory = memory
         self._recalled = recalled
@@ -40,18 +49,21 @@ class Check:
         self._book: dict[str, Inspection] = {}
         self._book_entries: tuple[Entry, ...] = ()
         self.inspections = {sha: seen for sha, seen in self._known.items() if sha in here}
+        self.thorough = thorough
         self._read()
 
     def _read(self) -> None:
         known = self.inspections
         places = [place for place, image in enumerate(self.images) if image.sha256 not in known]
+        self.thorough |= len(places) <= _FEW
         if not places:
             return
-        from cldc.validation.workers import inspect_all
+        from cldc.validation.workers import inspect_all, judge_all
 
         left = [self.listing.entries[place] for place in places]
         self._observer.start("Checking images", total=len(left), unit="images")
-        for at, (image, seen) in inspect_all(str(self.listing.root), left, self._observer):
+        inspected = inspect_all if self.thorough else judge_all
+        for at, (image, seen) in inspected(str(self.listing.root), left, self._observer):
             self.images[places[at]] = image
             if seen is not None and image.sha256 not in known:
                 self._fresh.add(image.sha256)
@@ -67,8 +79,8 @@ class Check:
         """
         if settle is not None:
             self._settle(settle)
-        drawn = self._look_at(book) if book else {}
-        pairs, known = self._pairs(), self.inspections
+        drawn = self._look_at(book) if book and self.thorough else {}
+        pairs, known = self._pairs() if self.thorough else (), self.inspections
         return Subject(
             dataset=assemble(self.listing, self.images),
             competition=competition,
@@ -137,7 +149,9 @@ class Check:
         return self._found
 
     def keep(self, key: str, report: ValidationReport) -> None:
-        """Remember the check and the report on it, which ``key`` and the folder as it was determine."""
+        """Remember a thorough check and the report on it, which ``key`` and the folder as it was determine."""
+        if not self.thorough:
+            return
         every = {**self._book, **self.inspections}
         new = every if self._memory.scattered else self._fresh
         calm = all(map(self._memory.calm, self._book_entries))

@@ -28,24 +28,27 @@ class Inspection(NamedTuple):
     features: Features | None = None
 
 
-def inspect_entry(root: str, entry: Entry) -> tuple[Image, Inspection | None]:
-    """Read a file once: its hash, TensorFlow's verdict and the picture's features; None where it can't be read."""
+def inspect_entry(root: str, entry: Entry, *, look: bool = True) -> tuple[Image, Inspection | None]:
+    """Read a file once: its hash, TensorFlow's verdict and the picture's features; None where it can't be read.
+
+    Unless it is to ``look`` at the picture, there are no features, and some remarks may be needless.
+    """
     read = read_entry(root, entry)
     if read.image.trouble:
         return read.image, None
     if read.content is None:
         reason = f"it is {read.image.size / 1e6:,.0f} MB large, too large to be checked without TensorFlow"
         return read.image, Inspection(Verdict(Readable.UNSURE, None, reason=reason))
-    return read.image, inspect_content(read.content)
+    return read.image, inspect_content(read.content, look=look)
 
 
-def inspect_content(content: bytes) -> Inspection:
+def inspect_content(content: bytes, *, look: bool = True) -> Inspection:
     """The verdict and features of a file's content; raises nothing."""
     try:
         verdict, rows = judge_and_inflate(content)
     except Exception as error:  # whatever a file holds, it must not end the check of all others
         return Inspection(Verdict(Readable.UNSURE, None, reason=f"checking it failed ({error!r})"))
-    if verdict.readable == Readable.NO:
+    if verdict.readable is Readable.NO or not look:
         return Inspection(verdict)
     picture = picture_of(content, verdict, rows)
     if picture is None:

@@ -167,6 +167,7 @@ class ValidationReport:
         padded: Images after rounding each split up to whole batches, as the script counts them.
         max_images: The guide's limit on ``total``.
         max_padded: The script's own limit on ``padded``.
+        thorough: Whether what the images show was looked at; if not, warnings and notes are missing, but no error.
     """
 
     dataset: Dataset
@@ -177,10 +178,16 @@ class ValidationReport:
     padded: int
     max_images: int
     max_padded: int
+    thorough: bool = True
 
     @classmethod
     def make(
-        cls, dataset: Dataset, competition: Competition, findings: tuple[Finding, ...]
+        cls,
+        dataset: Dataset,
+        competition: Competition,
+        findings: tuple[Finding, ...],
+        *,
+        thorough: bool = True,
     ) -> ValidationReport:
         """The report on a dataset whose findings are known."""
         limits = competition.dataset
@@ -197,6 +204,7 @@ class ValidationReport:
             padded=limits.padded(totals),
             max_images=limits.max_images,
             max_padded=limits.max_padded,
+            thorough=thorough,
         )
 
     def of(self, severity: Severity) -> tuple[Finding, ...]:

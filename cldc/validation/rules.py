@@ -10,8 +10,8 @@ RULES: tuple[Rule, ...] = (*structure.RULES, *images.RULES, *content.RULES, *nam
 _ORDER = tuple(Severity)
 
 
-def report_on(subject: Subject) -> ValidationReport:
-    """Ask every rule."""
+def report_on(subject: Subject, *, thorough: bool = True) -> ValidationReport:
+    """Ask every rule; ``thorough`` says whether they can know what the images show."""
     found = [finding for rule in RULES for finding in rule.findings(subject)]
     found.sort(key=lambda finding: _ORDER.index(finding.severity))
-    return ValidationReport.make(subject.dataset, subject.competition, tuple(found))
+    return ValidationReport.make(subject.dataset, subject.competition, tuple(found), thorough=thorough)
