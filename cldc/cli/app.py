@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cldc.cli.output import Output
     from cldc.codalab import CodaLab, Rest
     from cldc.competition import Competition
-    from cldc.credentials import Credentials
+    from cldc.credentials import Credentials, Prompt
     from cldc.environments import Environment
     from cldc.progress import Observer
     from cldc.settings import Settings
@@ -107,14 +107,17 @@ class App:
         Raises:
             CredentialsError: Nobody is known and nobody can be asked.
         """
+        return self._find_credentials(self.ask_for_account if self.interactive else None, self.observer)
+
+    def _find_credentials(self, prompt: Prompt | None, observer: Observer) -> Credentials:
         from cldc import credentials
 
         return credentials.find(
             self.server,
             username=self.settings["account"],
             fallback=self._sandbox_account if self.on_sandbox else None,
-            prompt=self.ask_for_account if self.interactive else None,
-            observer=self.observer,
+            prompt=prompt,
+            observer=observer,
         )
 
     def _sandbox_account(self, _server: str, username: str | None) -> Credentials | None:
@@ -164,11 +167,19 @@ class App:
         )
 
     def hasten(self) -> None:
-        """Start CodaLab's command line behind other work, for its imports take seconds; unless it must be made first."""
-        from cldc.environments import ready_codalab
+        """Start CodaLab's command line behind other work, for its imports take seconds.
 
-        if ready_codalab(self.home):
-            self.codalab.cl.start()
+        Unless it must be made first, or somebody be asked who they are. Whatever is wrong is told by who needs it.
+        """
+        from cldc.environments import ready_codalab
+        from cldc.errors import CldcError
+        from cldc.progress import SILENT
+
+        with contextlib.suppress(CldcError):
+            if "credentials" not in self.__dict__:
+                self.__dict__["credentials"] = self._find_credentials(None, SILENT)
+            if ready_codalab(self.home):
+                self.codalab.cl.start()
 
     def _codalab_python(self) -> Path:
         from cldc.environments import ensure_codalab

@@ -11,7 +11,7 @@ from cldc.codalab.rest import Rest
 from cldc.errors import CodaLabError, RunFailed, Unreachable
 from cldc.progress import SILENT, Observer
 
-_SHORTEST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.4, 10.0, 1.4
+_SHORTEST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.1, 10.0, 1.4
 # A server that restarts is back within that time; the run goes on meanwhile.
 PATIENCE_SECONDS = 600.0
 _LOG_LINES = 20
