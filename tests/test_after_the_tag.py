@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -160,7 +161,12 @@ def test_what_waits_for_its_score_is_not_replaced_without_a_word(stage: Stage, t
     for answer in ("n", ""):
         declined = at_a_terminal("--yes")
         declined.answer("Replace it? [y/N]", answer)
-        assert declined.end()[0] == 130
+        assert declined.end()[0] == 1
+        assert "Nothing was done." in declined.text
+    interrupted = at_a_terminal("--yes")
+    interrupted.until("Replace it? [y/N]")
+    interrupted.process.send_signal(signal.SIGINT)
+    assert interrupted.end()[0] == 130
     made = stage.made(account)
     assert [len(bundles) for bundles in made.values()] == [1, 1, 1, 1]
     (older,) = made["tagged"]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from cldc.settings import Settings
 
 USER_FILE = "cldc.toml"
+# Somebody was asked, and said no.
+REFUSED = 1
 C = TypeVar("C", bound=contextlib.AbstractContextManager[Any])
 
 
@@ -97,6 +99,15 @@ class App:
                 action="Give its path, or set `dataset` in the project's cldc.toml.",
             )
         return Path(chosen)
+
+    def require_yes(self, question: str) -> None:
+        """Ask the person at the terminal; anything but yes ends the command with nothing done."""
+        import click
+
+        self.output.close()
+        if not click.confirm(question, err=True):
+            click.echo("Nothing was done.", err=True)
+            raise click.exceptions.Exit(REFUSED)
 
     # Accounts and the server -----------------------------------------------------------------------------
 

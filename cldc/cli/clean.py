@@ -44,7 +44,7 @@ def clean(app: App, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
                     action="See them with --dry-run, then say --yes where nobody can be asked.",
                 )
             app.output.tell(leftover_blocks(found))
-            click.confirm("Remove all of it for ever?", abort=True, err=True)
+            app.require_yes("Remove all of it for ever?")
         remove(app.codalab, found)
         gone = True
     blocks = [*leftover_blocks(found), *([Line(f"Removed {len(found)}.", "good")] if gone else [])]

@@ -185,7 +185,8 @@ def _may_replace(app: App, plan: Plan) -> bool:
         return False
     app.output.close()
     click.echo(refusal.message, err=True)
-    return click.confirm("Replace it?", abort=True, err=True)
+    app.require_yes("Replace it?")
+    return True
 
 
 def _agree(app: App, plan: Plan, yes: bool) -> None:
@@ -198,5 +199,4 @@ def _agree(app: App, plan: Plan, yes: bool) -> None:
         return
     if app.output.form != "json":
         app.output.tell([*plan_blocks(plan), Line("")])
-    app.output.close()
-    click.confirm("Submit it?", abort=True, err=True)
+    app.require_yes("Submit it?")

@@ -39,8 +39,7 @@ def withdraw(app: App, *, submission: str, yes: bool) -> None:
                     f"Taking the tag off {record.name} has to be agreed to.",
                     action="Say --yes where nobody can be asked.",
                 )
-            app.output.close()
-            click.confirm(f"Take the tag off {record.name}, so that it is not scored?", abort=True, err=True)
+            app.require_yes(f"Take the tag off {record.name}, so that it is not scored?")
         result = take_back(
             record,
             competition=competition,
