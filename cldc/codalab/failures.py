@@ -21,6 +21,10 @@ class PermissionDenied(CodaLabError):
     """The account may not do this to that bundle or worksheet."""
 
 
+class TooLarge(CodaLabError):
+    """There is more than was to be fetched."""
+
+
 class AlreadyExists(CodaLabError):
     """The name is taken; worksheet names are one for a whole server."""
 
@@ -105,9 +109,9 @@ def not_codalab(server: str, reason: str) -> Unreachable:
     )
 
 
-def too_large(limit_bytes: int) -> CodaLabError:
+def too_large(limit_bytes: int) -> TooLarge:
     """The error for contents beyond what was to be fetched."""
-    return CodaLabError(
+    return TooLarge(
         f"What CodaLab sends is larger than {limit_bytes / 2**20:.0f} MiB.",
         action="Fetch it in the browser if it is really meant to be that large.",
     )

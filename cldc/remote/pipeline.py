@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldc.codalab import log_tail
-from cldc.codalab.failures import NotFound, ServerFailed, UploadFailed
+from cldc.codalab.failures import NotFound, ServerFailed, TooLarge, UploadFailed
 from cldc.errors import (
     CldcError,
     CredentialsError,
@@ -47,7 +47,7 @@ _MOST_TRIES = 3
 _READ_SECONDS = 10.0
 _WAIT_SECONDS = 24 * 3600
 # What concerns one dataset and leaves the others as they are.
-_OF_ONE = (InvalidDataset, PreflightFailed, QuotaExceeded, RunFailed, UploadFailed)
+_OF_ONE = (InvalidDataset, PreflightFailed, QuotaExceeded, RunFailed, TooLarge, UploadFailed)
 
 
 def preflight_there(
