@@ -10,6 +10,7 @@ hits them alike; ratios are of medians, to one process that only decodes every f
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import shutil
@@ -80,7 +81,7 @@ def measure(folder: Path, home: Path, name: str, way: Way) -> tuple[float, float
 
 
 class Peak:
-    """Peak of the resident memory of all child processes together, sampled every 20 ms."""
+    """Peak of the resident memory of a program's processes together, sampled every 20 ms."""
 
     megabytes = 0.0
 
@@ -97,13 +98,10 @@ class Peak:
     def _sample(self) -> None:
         me = psutil.Process()
         while not self._over.wait(0.02):
-            total = 0
-            for child in me.children(recursive=True):
-                try:
-                    total += child.memory_info().rss
-                except psutil.Error:
-                    continue
-            self.megabytes = max(self.megabytes, total / 1e6)
+            with contextlib.suppress(psutil.Error):
+                # Direct children only watch over what is measured.
+                measured = [child for watcher in me.children() for child in watcher.children(recursive=True)]
+                self.megabytes = max(self.megabytes, sum(child.memory_info().rss for child in measured) / 1e6)
 
 
 def main() -> None:
