@@ -244,6 +244,34 @@ def _counted(train: int, val: int, of: Competition) -> ValidationReport:
     )
 
 
+NAMES = st.lists(
+    st.sampled_from("aA1.é- \n\t|:\x7f\uf07c\udce9\u0301/") | st.just("con"), min_size=1, max_size=6
+)
+
+
+@given(st.lists(NAMES.map("".join), max_size=6, unique=True))
+def test_what_is_told_of_all_names_at_once_is_what_each_is_told(wanted: list[str]) -> None:
+    """A rule that looks at a dataset's names together must find in them what it finds in each alone."""
+    paths = [f"val/x/{name.strip('/')}.png" for name in wanted if "//" not in name]
+
+    def told(*some: str) -> set[tuple[str, str]]:
+        images = tuple(Image("val", "x", path, 1, "a") for path in sorted(some))
+        dataset = Dataset(Path("/d"), "d", (), images, (), "")
+        report = report_on(Subject(dataset, COMPETITION, {"a": Inspection(Verdict(Readable.YES, None))}))
+        return {
+            (finding.message, path)
+            for finding in report.findings
+            if finding.rule
+            in ("name-not-utf8", "name-not-portable", "hidden-file", "nested-file", "junk-file")
+            if "differ only" not in finding.message
+            for path in finding.paths
+        }
+
+    assert told(*paths) == set().union(*(told(path) for path in paths))
+    for path in paths:
+        assert told(path) or not {*path} & {*"\n\t|:\x7f\uf07c\udce9"}
+
+
 def test_another_competition_has_other_classes_and_limits(tmp_path: Path) -> None:
     rules = dataclasses.replace(COMPETITION.dataset, classes=("cat", "dog"), max_images=3, max_padded=8)
     pets = dataclasses.replace(COMPETITION, dataset=rules)

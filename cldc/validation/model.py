@@ -118,8 +118,8 @@ class Subject:
 
     @cached_property
     def paths(self) -> str:
-        """The images' paths, a line each: what stands in none of them is told of all at once."""
-        return "\n".join([image.path for image in self.dataset.images])
+        """The images' paths with a NUL between them: what stands in none of them is told of all at once."""
+        return "\0".join([image.path for image in self.dataset.images])
 
 
 Check = Callable[[Subject], Iterable[Hit]]

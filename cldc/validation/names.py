@@ -32,7 +32,7 @@ _WINDOWS_DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
 )
 # Paths of these characters only have no problem unless one of the others stands in them.
-_ORDINARY = bytes({*range(32, 127)} - {*b'<>:"|?*\\'}) + b"\n"
+_ORDINARY = bytes({*range(32, 127)} - {*b'<>:"|?*\\'}) + b"\0"
 _SUSPECTS = ("./", " /", *sorted({f"/{device[:3]}" for device in _WINDOWS_DEVICES}))
 
 
@@ -270,7 +270,7 @@ def name_not_portable(subject: Subject) -> Iterator[Hit]:
 
 
 def _is_suspect(paths: str) -> bool:
-    """Whether a path, or one of several lines of them, may be a problem somewhere; soon told of nearly all datasets."""
+    """Whether a path, or one of several with a NUL between them, may be a problem somewhere; soon told of nearly all."""
     if not paths.isascii() or paths.encode().translate(None, _ORDINARY):
         return True
     lower = paths.lower()
