@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from cldc.dataset import Image
-from cldc.validation.alike import PRECISION, Evidence, Pair, joined
+from cldc.validation.alike import PRECISION, Evidence, Pair
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
 from cldc.validation.pictures import MAX_PIXELS
 from cldc.validation.words import number
@@ -309,7 +309,7 @@ def _identical(subject: Subject) -> Iterator[tuple[list[Image], str]]:
 def _drawings(subject: Subject) -> Iterator[tuple[list[Image], str]]:
     """Images of different content that show one drawing, in the order of their paths, and how that is known."""
     groups = []
-    for contents, links in joined(subject.pairs):
+    for contents, links in subject.drawings:
         images = [image for sha in contents for image in subject.by_content.get(sha, ())]
         groups.append((sorted(images, key=lambda image: image.path), _because(links)))
     yield from sorted(groups, key=lambda group: group[0][0].path)

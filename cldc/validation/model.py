@@ -90,6 +90,13 @@ class Subject:
         return images
 
     @cached_property
+    def drawings(self) -> list[tuple[list[str], list[Pair]]]:
+        """Contents that show one drawing, and the pairs that join them."""
+        from cldc.validation.alike import joined
+
+        return joined(self.pairs)
+
+    @cached_property
     def seen(self) -> list[tuple[Image, Inspection]]:
         """The images that could be read, with what their contents show."""
         images = self.dataset.images
