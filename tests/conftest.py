@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 import tarfile
@@ -32,6 +33,8 @@ _PLACES = {
     "PYENV_ROOT": os.environ.get("PYENV_ROOT", str(Path.home() / ".pyenv")),
 }
 _KEPT = ("CLDC_TEST_", "CLDC_DIFFERENTIAL_", "CLDC_CODALAB_PYTHON")
+# A shell has what it starts in the background ignore Ctrl-C; tests of it would wait for one in vain.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
