@@ -4,7 +4,8 @@
 
 Without FOLDER, `cldc sample` draws the images; a FOLDER is copied first. Ways are measured in interleaved rounds, each in
 a fresh process and with its start (bytecode cached, as in an installed program), so that whatever else the machine does
-hits them alike; ratios are of medians, to one process that only decodes every file. Processor time is that of a process and its children; memory is the peak of all processes together.
+hits them alike; ratios are of medians, to one process that only decodes every file. Processor time is that of a process and
+its children; memory is the peak of all processes together.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def test_what_waits_for_its_score_is_not_replaced_without_a_word(stage: Stage, t
         declined = at_a_terminal("--yes")
         declined.answer("Replace it? [y/N]", answer)
         assert declined.end()[0] == 1
-        assert "Nothing was done." in declined.text
+        assert "Nothing was changed." in declined.text
     interrupted = at_a_terminal("--yes")
     interrupted.until("Replace it? [y/N]")
     interrupted.process.send_signal(signal.SIGINT)

@@ -10,6 +10,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -121,6 +122,19 @@ def test_a_drawing_of_the_label_book_is_known_however_it_was_cut(folder: Path, r
         "train/ii/b.png",
     ]
     assert "drawing-two-labels" in {finding.rule for finding in report.findings}
+
+
+def test_a_label_book_hides_no_pair_of_the_dataset(folder: Path, reads: list[str]) -> None:
+    """Drawings through one stroke are known by their ink alone, which is compared along a chain of contents."""
+    rows = [bytes(0 if x in (y, y + 1) else 255 for x in range(30)) for y in range(30)]
+    drawings = sorted((padded(rows, margin) for margin in (1, 3, 6)), key=lambda c: sha256(c).digest())
+    book = folder.parent / "book"
+    (book / "i").mkdir(parents=True)
+    for path, drawing in zip((folder / "train/i", book / "i", folder / "train/ii"), drawings, strict=True):
+        (path / "drawn.png").write_bytes(drawing)
+    report = validate(folder, COMPETITION, label_book=book, cache=folder.parent / "cache")
+    found = {finding.rule: finding.paths for finding in report.findings}
+    assert found["drawing-two-labels"] == ("train/i/drawn.png", "train/ii/drawn.png")
 
 
 def drawn() -> list[bytes]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cldc.cli.output import Output
     from cldc.codalab import CodaLab, Rest
     from cldc.competition import Competition
-    from cldc.credentials import Credentials, Prompt
+    from cldc.credentials import Credentials
     from cldc.environments import Environment
     from cldc.progress import Observer
     from cldc.settings import Settings
@@ -106,7 +106,7 @@ class App:
 
         self.output.close()
         if not click.confirm(question, err=True):
-            click.echo("Nothing was done.", err=True)
+            click.echo("Nothing was changed.", err=True)
             raise click.exceptions.Exit(REFUSED)
 
     # Accounts and the server -----------------------------------------------------------------------------
@@ -118,17 +118,14 @@ class App:
         Raises:
             CredentialsError: Nobody is known and nobody can be asked.
         """
-        return self._find_credentials(self.ask_for_account if self.interactive else None, self.observer)
-
-    def _find_credentials(self, prompt: Prompt | None, observer: Observer) -> Credentials:
         from cldc import credentials
 
         return credentials.find(
             self.server,
             username=self.settings["account"],
             fallback=self._sandbox_account if self.on_sandbox else None,
-            prompt=prompt,
-            observer=observer,
+            prompt=self.ask_for_account if self.interactive else None,
+            observer=self.observer,
         )
 
     def _sandbox_account(self, _server: str, username: str | None) -> Credentials | None:
@@ -180,15 +177,15 @@ class App:
     def hasten(self) -> None:
         """Start CodaLab's command line behind other work, for its imports take seconds.
 
-        Unless it must be made first, or somebody be asked who they are. Whatever is wrong is told by who needs it.
+        Unless it must be made first, or somebody may have to be asked who they are, by us or by their keyring. Whatever
+        is wrong is told by who needs it.
         """
         from cldc.environments import ready_codalab
         from cldc.errors import CldcError
-        from cldc.progress import SILENT
 
+        if self.interactive and "credentials" not in self.__dict__:
+            return
         with contextlib.suppress(CldcError):
-            if "credentials" not in self.__dict__:
-                self.__dict__["credentials"] = self._find_credentials(None, SILENT)
             if ready_codalab(self.home):
                 self.codalab.cl.start()
 

@@ -67,10 +67,13 @@ def submit(
     from cldc.render.submission import plan_blocks, submission_blocks
     from cldc.submission import carry_out
 
-    if no_preflight and not dry_run:
+    at_once = no_preflight and not dry_run
+    if at_once:
         app.hasten()
     report = validated(app, folder, thorough=False)
     app.rest.user()  # without an account, or a server, there is nothing to prepare for
+    if at_once:
+        app.hasten()
     with Ledger(app.home) as ledger:
         needed = material(app)
         intent = _intent(app, report, needed, again=again, supersede=supersede)

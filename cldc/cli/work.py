@@ -59,7 +59,7 @@ def validated(
 
 
 def _known_label_book(app: App) -> Path | None:
-    """The label book that is named or was downloaded before; validation does not wait for a network."""
+    """The label book that is named, or that was downloaded last, as it is now; validation does not wait for a network."""
     if given := app.settings["label_book"]:
         return Path(given)
     from cldc.preflight.downloaded import current_label_book

@@ -119,7 +119,8 @@ def _scan(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
         with os.scandir(folder) as found:
             yield found
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    # O_DIRECTORY: a folder swapped for a pipe meanwhile must not make us wait for a writer.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with os.scandir(descriptor) as found:
             yield found
@@ -128,7 +129,7 @@ def _scan(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
 
 
 def _in_order(found: Iterable[Walked]) -> tuple[Walked, ...]:
-    """Sorted by the bytes of their paths; of text without surrogates that is the order of its characters."""
+    """Sorted by the bytes of their paths; of ASCII that is the order of its characters."""
     every = list(found)
     plain = all(map(str.isascii, [item.path for item in every]))
     return tuple(sorted(every, key=attrgetter("path") if plain else lambda item: os.fsencode(item.path)))

@@ -36,7 +36,8 @@ def ensure_codalab(home: Path, observer: Observer = SILENT) -> Environment:
         EnvironmentFailed: It can't be made, or does not work here.
         StorageError: No space or no permission.
     """
-    return _ensure(codalab_recipes(), home, observer)
+    # Any Python will do, so what is there is taken, also where one that is tried first has come since.
+    return ready_codalab(home) or _ensure(codalab_recipes(), home, observer)
 
 
 def ensure_tensorflow(

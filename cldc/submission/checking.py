@@ -89,7 +89,9 @@ def _dataset(report: ValidationReport) -> str:
     report.require_valid()
     warnings = len(report.of(Severity.WARNING))
     more = (
-        f", {number(warnings, 'warning')}" if report.thorough else " (`cldc validate` also compares drawings)"
+        f", {number(warnings, 'warning')}"
+        if report.thorough
+        else " (`cldc validate` also looks at what they show)"
     )
     return f"{report.total:,} images, no errors{more}, identity {report.dataset.hash[:12]}"
 

@@ -40,7 +40,7 @@ def validate(
         label_book: The label book's folder, with one folder a class, where it is at hand.
         cache: A folder in which checks are remembered, so that only what changed is read again.
         thorough: Whether images are looked at too. If not, and little is remembered of them, only what decides is
-            found out, in a seventh of the time: every error, but not which drawings are alike or blank.
+            found out, in a fifth of the time: every error, but not which drawings are alike or blank.
 
     Raises:
         InvalidDataset: ``folder`` is no folder. Whatever is wrong in a folder is a finding instead.

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cldc import __version__
-from cldc.dataset import Dataset, Entry, Image, Listing
+from cldc.dataset import Dataset, Entry, Image, Listing, model
 from cldc.validation.columns import Columns, to_columns, to_rows
 from cldc.validation.model import Finding, Severity, ValidationReport
 
@@ -323,6 +323,7 @@ def _images(entries: Columns, told: Columns) -> Iterator[Image]:
 @functools.cache
 def _stamp() -> str:
     """Changes with cldc, with Python's own format of values, and with any change to the rules' source."""
-    newest = max(path.stat().st_mtime_ns for path in Path(__file__).parent.rglob("*.py"))
+    rooms = (Path(__file__).parent, Path(model.__file__).parent)
+    newest = max(path.stat().st_mtime_ns for room in rooms for path in room.rglob("*.py"))
     parts = (__version__, sys.version_info[:2], _MARSHAL, newest)
     return sha256(repr(parts).encode()).hexdigest()[:16]

@@ -174,7 +174,7 @@ class ValidationReport:
         padded: Images after rounding each split up to whole batches, as the script counts them.
         max_images: The guide's limit on ``total``.
         max_padded: The script's own limit on ``padded``.
-        thorough: Whether what the images show was looked at; if not, warnings and notes are missing, but no error.
+        thorough: Whether what the images show was looked at; if not, the errors are the same, warnings and notes are not.
     """
 
     dataset: Dataset
