@@ -132,8 +132,7 @@ class Check:
 
     def _pairs(self) -> tuple[Pair, ...]:
         """Contents, the label book's too, that show the same drawing; only new ones are compared where the others were before."""
-        # The dataset's own first: same ink is joined in a chain, and pairs with the label book's are left out of it.
-        every = chain(sorted(self.inspections.items()), sorted(self._book.items()))
+        every = chain(self.inspections.items(), self._book.items())
         features = {sha: seen.features for sha, seen in every if seen.features}
         before = self._recalled.pairs()
         if before is not None:
@@ -146,7 +145,9 @@ class Check:
                 return self._found
         if len(features) > len(self._fresh) > 0:
             self._observer.start("Comparing drawings")
-        self._found = same_drawings(features)
+        # The dataset's own first: same ink is joined in a chain, and pairs with the label book's are left out of it.
+        order = sorted(features, key=lambda sha: (sha in self._book, sha))
+        self._found = same_drawings({sha: features[sha] for sha in order})
         return self._found
 
     def keep(self, key: str, report: ValidationReport) -> None:
