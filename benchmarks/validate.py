@@ -3,7 +3,7 @@
     python benchmarks/validate.py [FOLDER] [--images 9992] [--rounds 3] [--result FILE]
 
 Without FOLDER, `cldc sample` draws the images; a FOLDER is copied first. Ways are measured in interleaved rounds, each in
-a fresh process and with its start (bytecode cached, as in an installed program), so that whatever else the machine does
+a fresh process of a plain installation and with its start, so that whatever else the machine does
 hits them alike; ratios are of medians, to one process that only decodes every file. Processor time is that of a process and
 its children; memory is the peak of all processes together.
 """
@@ -16,9 +16,9 @@ import os
 import platform
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import psutil
+from uv import find_uv_bin
 
 from cldc import competition
 from cldc.environments import ensure_tensorflow
@@ -48,61 +49,68 @@ for split in sys.argv[2:]:
     for _ in found:
         pass
 """
+ROOT = Path(__file__).resolve().parents[1]
 CHECK = ("-m", "cldc", "validate", "--quiet", "--no-input")
 Way = tuple[str | Path, ...]
 
 
-def ways(folder: Path) -> dict[str, Way]:
+def installed(into: Path) -> Path:
+    """The Python of an installation as a user has it: not in place, and with bytecode."""
+    uv, python = find_uv_bin(), into / "bin" / "python"
+    run([uv, "venv", "--quiet", "--python", sys.executable, into], timeout_seconds=300)
+    install = (uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python)
+    run([*install, ROOT], timeout_seconds=900)
+    return python
+
+
+def ways(folder: Path, python: Path) -> dict[str, Way]:
     """What is measured: programs with their arguments."""
     rules = competition.load()
     tensorflow = ensure_tensorflow(rules.training.tensorflow, data_folder()).python
     return {
-        "decode with Pillow": (sys.executable, "-c", DECODE, folder),
+        "decode with Pillow": (python, "-c", DECODE, folder),
         "one pass of TensorFlow's loader": (tensorflow, "-c", LOAD, folder, *rules.dataset.splits),
-        "first check": (sys.executable, *CHECK, "--no-cache", folder),
-        NOTHING: (sys.executable, *CHECK, folder),
-        ONE: (sys.executable, *CHECK, folder),
+        "first check": (python, *CHECK, "--no-cache", folder),
+        NOTHING: (python, *CHECK, folder),
+        ONE: (python, *CHECK, folder),
     }
 
 
 NOTHING, ONE = "second check, nothing changed", "second check, one file changed"
 
 
-def measure(folder: Path, home: Path, name: str, way: Way) -> tuple[float, float, float]:
-    """Seconds by the clock and of all processors, and peak memory in MB, of one way in a fresh process."""
+def measure(folder: Path, home: Path, name: str, way: Way) -> tuple[float, float]:
+    """Seconds by the clock and of all processors of one way in a fresh process."""
+    _change(folder, name)
+    began, before = time.perf_counter(), os.times()
+    # Not through `cldc.process`, whose watcher takes as long to start as a tenth of what is measured.
+    subprocess.run(way, check=True, capture_output=True, env=_home(home), cwd=folder.parent)
+    clock, after = time.perf_counter() - began, os.times()
+    return clock, sum(after[2:4]) - sum(before[2:4])
+
+
+def peak(folder: Path, home: Path, name: str, way: Way) -> float:
+    """Peak of the resident memory of one way's processes together, in MB; in a run of its own, since to look costs time."""
+    _change(folder, name)
+    most, quiet = 0, subprocess.DEVNULL
+    with subprocess.Popen(way, stdout=quiet, stderr=quiet, env=_home(home), cwd=folder.parent) as running:
+        program = psutil.Process(running.pid)
+        while running.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                family = (program, *program.children(recursive=True))
+                most = max(most, sum(process.memory_info().rss for process in family))
+            time.sleep(0.02)
+    return most / 1e6
+
+
+def _change(folder: Path, name: str) -> None:
     if name == ONE:
         path = next(folder.glob("*/*/*.png"))
         path.write_bytes(path.read_bytes() + b"\0")
-    with Peak() as peak:
-        began, before = time.perf_counter(), os.times()
-        run(way, timeout_seconds=900, env={**os.environ, "CLDC_HOME": str(home)})
-        clock, after = time.perf_counter() - began, os.times()
-    spent = after.children_user + after.children_system - before.children_user - before.children_system
-    return clock, spent, peak.megabytes
 
 
-class Peak:
-    """Peak of the resident memory of a program's processes together, sampled every 20 ms."""
-
-    megabytes = 0.0
-
-    def __enter__(self) -> Peak:
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._sample)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        me = psutil.Process()
-        while not self._over.wait(0.02):
-            with contextlib.suppress(psutil.Error):
-                # Direct children only watch over what is measured.
-                measured = [child for watcher in me.children() for child in watcher.children(recursive=True)]
-                self.megabytes = max(self.megabytes, sum(child.memory_info().rss for child in measured) / 1e6)
+def _home(home: Path) -> dict[str, str]:
+    return {**os.environ, "CLDC_HOME": str(home)}
 
 
 def main() -> None:
@@ -114,32 +122,31 @@ def main() -> None:
     parser.add_argument("--result", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        # As in an installed program, whose bytecode is kept.
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = str(Path(temporary, "bytecode"))
         folder = Path(temporary, "dataset")
         if options.folder:
             shutil.copytree(options.folder, folder)
         else:
             draw(folder, competition.load(), images=options.images)
-        report = _report(folder, Path(temporary, "home"), options.rounds)
+        found = ways(folder, installed(Path(temporary, "installed")))
+        report = _report(folder, found, Path(temporary, "home"), options.rounds)
     print(report)
     if options.result:
         options.result.write_text(report)
 
 
-def _report(folder: Path, home: Path, rounds: int) -> str:
-    found = ways(folder)
-    # Files that only just changed are not remembered.
-    time.sleep(2.5)
+def _report(folder: Path, found: dict[str, Way], home: Path, rounds: int) -> str:
+    results: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
+    peaks = {}
     measure(folder, home, NOTHING, found[NOTHING])
-    results: dict[str, list[tuple[float, float, float]]] = {name: [] for name in found}
-    for _ in range(rounds):
+    for number in range(rounds + 1):
+        # Files that only just changed are not remembered.
+        time.sleep(2.5)
+        measure(folder, home, NOTHING, found[NOTHING])
         for name, way in found.items():
-            results[name].append(measure(folder, home, name, way))
-            if name == ONE:
-                time.sleep(2.5)
-                measure(folder, home, NOTHING, found[NOTHING])
+            if number < rounds:
+                results[name].append(measure(folder, home, name, way))
+            else:
+                peaks[name] = peak(folder, home, name, way)
     middle: Callable[[str, int], float] = lambda way, at: statistics.median(r[at] for r in results[way])  # noqa: E731
     base, spent = (middle("decode with Pillow", at) for at in (0, 1))
     count = sum(1 for _ in folder.glob("*/*/*"))
@@ -154,7 +161,7 @@ def _report(folder: Path, home: Path, rounds: int) -> str:
         "|---|---|---|---|---|---|",
         *(
             f"| {way} | {middle(way, 0):.2f} | {middle(way, 0) / base:.2f} | {middle(way, 1):.2f} | "
-            f"{middle(way, 1) / spent:.2f} | {middle(way, 2):.0f} |"
+            f"{middle(way, 1) / spent:.2f} | {peaks[way]:.0f} |"
             for way in found
         ),
     ]
