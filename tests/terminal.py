@@ -6,12 +6,14 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from tests.conftest import ROOT
 
@@ -33,15 +35,24 @@ class Terminal:
         """Read on until ``wanted`` is on the screen."""
         ends = time.monotonic() + seconds
         while wanted not in self.text[self.seen :]:
-            assert time.monotonic() < ends, self.text
-            if not self._read():
-                raise AssertionError(self.text)
+            if time.monotonic() > ends or not self._read():
+                self._give_up(f"{wanted!r} is not shown")
         self.seen = self.text.index(wanted, self.seen) + len(wanted)
 
     def answer(self, question: str, text: str) -> None:
         """Type a line after a question."""
         self.until(question)
         os.write(self.main, f"{text}\n".encode())
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C, again where nothing came of it: one that meets Python on its way into a read is seen after it."""
+        for _ in range(5):
+            self.process.send_signal(signal.SIGINT)
+            ends = time.monotonic() + 10
+            while time.monotonic() < ends:
+                if not self._read() or "Stopped." in self.text[self.seen :]:
+                    return
+        self._give_up("goes on after Ctrl-C")
 
     def _read(self) -> bool:
         if not select.select([self.main], [], [], 1)[0]:
@@ -53,9 +64,15 @@ class Terminal:
         self.text += piece.decode(errors="replace")
         return bool(piece)
 
-    def end(self) -> tuple[int, str]:
+    def _give_up(self, why: str) -> NoReturn:
+        self.process.kill()
+        raise AssertionError(f"{why}: {self.text}")
+
+    def end(self, seconds: float = 300) -> tuple[int, str]:
         """Exit code, and all that was shown."""
+        ends = time.monotonic() + seconds
         while self._read():
-            pass
+            if time.monotonic() > ends:
+                self._give_up(f"no end after {seconds:.0f} s")
         os.close(self.main)
         return self.process.wait(timeout=60), self.text

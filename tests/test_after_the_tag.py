@@ -165,7 +165,7 @@ def test_what_waits_for_its_score_is_not_replaced_without_a_word(stage: Stage, t
         assert "Nothing was changed." in declined.text
     interrupted = at_a_terminal("--yes")
     interrupted.until("Replace it? [y/N]")
-    interrupted.process.send_signal(signal.SIGINT)
+    interrupted.interrupt()
     assert interrupted.end()[0] == 130
     made = stage.made(account)
     assert [len(bundles) for bundles in made.values()] == [1, 1, 1, 1]
