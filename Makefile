@@ -18,12 +18,15 @@ help:
 demo: $(READY)
 	@$(BIN)/python scripts/demo.py
 
+# Several processes at once: the tests wait for CodaLab a good deal. Each has a CodaLab of its own.
+AT_ONCE := --numprocesses logical --maxprocesses 4 --dist worksteal
+
 test: lint
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(AT_ONCE)
 
 # What takes seconds: everything that needs no real CodaLab and no real TensorFlow.
 unit: lint
-	@$(BIN)/pytest -m "not real"
+	@$(BIN)/pytest $(AT_ONCE) -m "not real"
 
 lint: $(READY)
 	@$(BIN)/ruff check

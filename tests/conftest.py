@@ -6,12 +6,14 @@ credentials. Environments are made once a machine, in ``.cache/test-home`` (or C
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import socket
 import sys
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,17 +133,25 @@ class Cldc:
 
 
 @pytest.fixture
-def tell(
-    capsys: pytest.CaptureFixture[str], record_testsuite_property: Callable[[str, object], None]
-) -> Callable[[str, str], None]:
-    """Tells on the screen, and in the report, what a test that draws many cases went through."""
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str, Mapping[str, int]], None]:
+    """Tells at the end of the run, and in its report, how much a test that draws many cases went through."""
 
-    def told(subject: str, text: str) -> None:
-        record_testsuite_property(subject, text)
-        with capsys.disabled():
-            sys.stdout.write(f"\n{subject}: {text}\n")
+    def told(subject: str, counts: Mapping[str, int]) -> None:
+        record_property(subject, dict(counts))
 
     return told
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Add up what was told of each subject, by whichever process."""
+    told: dict[str, Counter[str]] = {}
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        if getattr(report, "when", None) == "call":
+            for subject, counts in report.user_properties:
+                told.setdefault(subject, Counter()).update(counts)
+    for subject, counts in sorted(told.items()):
+        amounts = ", ".join(f"{number:,} {what}" for what, number in counts.items())
+        terminalreporter.write_line(f"{subject}: {amounts}")
 
 
 def cldc_in(home: Path, environments_home: Path, **extra: str) -> Cldc:

@@ -24,7 +24,9 @@ class Terminal:
     def __init__(self, *args: str, cwd: Path, columns: int = 80, **env: str) -> None:
         self.main, inner = pty.openpty()
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        shown = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **env}
+        # A size in the environment, as test runners give it, would hide that of the terminal.
+        inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        shown = {**inherited, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **env}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cldc", *args], cwd=cwd, env=shown, stdin=inner, stdout=inner, stderr=inner
         )

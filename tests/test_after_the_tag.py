@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -54,7 +53,10 @@ def odd_images() -> dict[str, bytes]:
 
 
 def test_every_verdict_is_tensorflows(
-    decoder: Decoder, odd_images: dict[str, bytes], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    decoder: Decoder,
+    odd_images: dict[str, bytes],
+    tmp_path: Path,
+    tell: Callable[[str, Mapping[str, int]], None],
 ) -> None:
     tally: Counter[Readable] = Counter()
     wrong = []
@@ -73,9 +75,8 @@ def test_every_verdict_is_tensorflows(
             if verdict.readable is not Readable.UNSURE and told != (verdict.readable, *size):
                 wrong.append((name, verdict, answer))
         shutil.rmtree(folder)
-    with capfd.disabled():
-        unsure = tally[Readable.UNSURE]
-        sys.stdout.write(f"\n{sum(tally.values())} cases from seed {_SEED}: {dict(tally)}, {unsure} unsure\n")
+    verdicts = {f"verdicts {kind}": tally[kind] for kind in Readable}
+    tell("held against TensorFlow", {"cases": tally.total(), "wrong": len(wrong), **verdicts})
     assert not wrong, wrong[:10]
     assert tally[Readable.UNSURE] <= max(2, _MOST_UNSURE * _CASES)
     assert min(tally[Readable.YES], tally[Readable.NO]) > _CASES / 5, "the cases have become one-sided"
