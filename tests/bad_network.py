@@ -82,8 +82,9 @@ class BadNetwork:
         self._at_changes, self._then = at_changes, then
         self.faults = list(faults)
         self.happened: list[str] = []
+        self.changed: list[str] = []
         self.tokens: set[str] = set()
-        self.requests = self.changes = 0
+        self.requests = 0
         self._lock = threading.Lock()
         self._open = True
         self._listener = self._listen(0)
@@ -95,6 +96,11 @@ class BadNetwork:
     def address(self) -> str:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def changes(self) -> int:
+        """How many requests that change something came by."""
+        return len(self.changed)
 
     def close(self) -> None:
         """Take no more connections."""
@@ -135,9 +141,10 @@ class BadNetwork:
                 if name.lower() == "authorization" and "Bearer" in v
             }
             self.requests += 1
-            self.changes += change
-            if change and self.changes in self._at_changes:
-                self._then()
+            if change:
+                self.changed.append(request.method)
+                if self.changes in self._at_changes:
+                    self._then()
             for fault in self.faults:
                 at = self.changes if fault.changes else self.requests
                 if fault.number == at and (change or not fault.changes):

@@ -99,6 +99,16 @@ def test_nothing_is_lost_or_doubled_whatever_the_network_does(
     assert befallen.total() >= len(seeds) * 0.7, befallen
 
 
+def test_an_upload_that_a_login_page_swallowed_is_sent_again(
+    stage: Stage, quiet: BadNetwork, tmp_path: Path
+) -> None:
+    """CodaLab's client takes any answer for the server's, and the bundle would be waited for for ever."""
+    sent = quiet.changed.index("PUT") + 1
+    number, network = submit(stage, stage.folder(tmp_path / "mine"), [Fault("html", sent, changes=True)])
+    assert (number, network.changed.count("PUT")) == (1, 2)
+    assert "html at PUT" in network.happened[0]
+
+
 @pytest.mark.parametrize("at_change", [2, 5, 9])
 def test_a_server_that_is_killed_and_started_again_is_gone_on_with(
     stage: Stage, tmp_path: Path, at_change: int

@@ -109,6 +109,11 @@ def not_codalab(server: str, reason: str) -> Unreachable:
     )
 
 
+def not_done(what: str) -> ServerFailed:
+    """A change that was acknowledged and not made: CodaLab's client believes whoever answers in the server's place."""
+    return ServerFailed(f"The server {what}.", action="Run the command again; it goes on from there.")
+
+
 def too_large(limit_bytes: int) -> TooLarge:
     """The error for contents beyond what was to be fetched."""
     return TooLarge(

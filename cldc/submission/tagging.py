@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cldc import description as descriptions
 from cldc import files
 from cldc import quota as quotas
-from cldc.codalab.failures import ServerFailed
+from cldc.codalab.failures import not_done
 from cldc.errors import QuotaExceeded, SubmissionRefused
 from cldc.submission.making import stale
 from cldc.submission.places import TAG, spent_by_ledger, spent_on_server, standing, tagged
@@ -30,7 +30,7 @@ def publish(work: Work) -> Result:
     work.codalab.publish(own, uuid)
     for bundle in own:
         if not work.anonymous.bundle(bundle).readable:
-            raise _unheard(f"was told to let everyone read {bundle} and does not")
+            raise not_done(f"was told to let everyone read {bundle} and does not")
     return {"uuid": uuid}
 
 
@@ -41,7 +41,7 @@ def describe(work: Work) -> Result:
     work.cl.describe(uuid, plan.description)
     stored = work.anonymous.bundle(uuid).description
     if stored == before != plan.description:
-        raise _unheard("was told the description and keeps the old one")
+        raise not_done("was told the description and keeps the old one")
     check_description(stored, descriptions.Reading(plan.name, plan.institution, plan.link))
     return {"uuid": uuid, "description": stored}
 
@@ -84,13 +84,8 @@ def tag(work: Work) -> Result:
             )
         kept = _one_of_twins(work, name)
         if name not in work.anonymous.bundle(kept).tags:
-            raise _unheard(f"was told the tag {name} for {kept} and does not show it")
+            raise not_done(f"was told the tag {name} for {kept} and does not show it")
     return {"uuid": kept}
-
-
-def _unheard(what: str) -> ServerFailed:
-    """A change that was acknowledged and not made: CodaLab's client believes whoever answers in the server's place."""
-    return ServerFailed(f"The server {what}.", action="Run the command again; it goes on from there.")
 
 
 def _twin(work: Work) -> Bundle | None:
@@ -104,7 +99,7 @@ def _one_of_twins(work: Work, name: str) -> str:
     """Of this submission's tagged bundles the oldest keeps its tag: everyone who looks chooses the same."""
     found = sorted((b for b in own(work, "make", work.plan.name) if name in b.tags), key=age)
     if not found:
-        raise _unheard(f"was told the tag {name} and does not show it")
+        raise not_done(f"was told the tag {name} and does not show it")
     for other in found[1:]:
         work.codalab.untag(other.uuid, name)
     return found[0].uuid

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cldc import files
 from cldc.codalab import NotFinished, require_ready, wait_for
+from cldc.codalab.failures import not_done
 from cldc.package import Package
 from cldc.progress import Observer
 from cldc.submission.work import machine
@@ -59,7 +60,13 @@ def send(sender: Sender, worksheet: str, package: Package) -> Bundle:
         description=f"{DATASET}{package.dataset_hash} {machine(sender.home)}",
         observer=sender.observer,
     )
-    bundle = require_ready(sender.rest, wait_for(sender.rest, uuid, observer=sender.observer))
+    try:
+        bundle = wait_for(sender.rest, uuid, timeout_seconds=_SETTLE_SECONDS, observer=sender.observer)
+    except NotFinished as error:
+        # It is unpacked before the server answers; what answered, a proxy with its login page, has kept the bytes.
+        sender.cl.remove(uuid)
+        raise not_done(f"was sent {package.name} and did not get it") from error
+    require_ready(sender.rest, bundle)
     files.remove_tree(package.path.parent)
     return bundle
 
