@@ -63,7 +63,7 @@ def _balance(report: ValidationReport) -> Iterator[str]:
     most = max((count for classes in report.counts.values() for count in classes.values()), default=0)
     labels = list(dict.fromkeys(label for classes in report.counts.values() for label in classes))
     yield "<h2>Images of each class</h2>"
-    heads = "".join(f'<th scope="col">{_text(split)}</th>' for split in splits)
+    heads = "".join(f'<th scope="col">{_key(place)}{_text(split)}</th>' for place, split in enumerate(splits))
     yield f'<table><thead><tr><th scope="col">class</th>{heads}<th scope="col"></th></tr></thead><tbody>'
     for label in labels:
         counts = [report.counts[split].get(label, 0) for split in splits]
@@ -71,6 +71,12 @@ def _balance(report: ValidationReport) -> Iterator[str]:
         yield f'<tr><th scope="row">{_text(label)}</th>{cells}<td class="bar">{_bars(counts, most)}</td></tr>'
     totals = "".join(f"<td>{sum(report.counts[split].values()):,}</td>" for split in splits)
     yield f'<tr><th scope="row">all</th>{totals}<td></td></tr></tbody></table>'
+
+
+def _key(place: int) -> str:
+    return (
+        f'<svg class="key" aria-hidden="true"><rect class="b{place % 4}" width="100%" height="100%"/></svg>'
+    )
 
 
 def _bars(counts: list[int], most: int) -> str:
@@ -91,14 +97,21 @@ def _findings(report: ValidationReport, thumbnails: Mapping[str, str]) -> Iterat
         yield f'<section class="rule" id="{rule}">'
         yield f'<h2 class="{severity}">Wanted: {_text(_title(rule))}</h2>'
         yield f'<p class="soft">{severity} <code>{rule}</code>. {_text(_TITLES[rule].why if rule in _TITLES else "")}</p>'
+        once = len({(finding.consequence, finding.remedy) for finding in found}) == 1
+        if once:
+            yield _advice(found[0])
         for finding in found[:_MOST_FINDINGS]:
-            yield from _article(finding, thumbnails)
+            yield from _article(finding, thumbnails, advice="" if once else _advice(finding))
         if len(found) > _MOST_FINDINGS:
             yield f"<p>and {len(found) - _MOST_FINDINGS:,} more</p>"
         yield "</section>"
 
 
-def _article(finding: Finding, thumbnails: Mapping[str, str]) -> Iterator[str]:
+def _advice(finding: Finding) -> str:
+    return f"<p>{_text(finding.consequence)} {_text(finding.remedy)}</p>"
+
+
+def _article(finding: Finding, thumbnails: Mapping[str, str], *, advice: str) -> Iterator[str]:
     yield f"<article><h3>{_text(finding.message)}</h3>"
     pictured = [path for path in finding.paths if path in thumbnails]
     if pictured:
@@ -113,4 +126,4 @@ def _article(finding: Finding, thumbnails: Mapping[str, str]) -> Iterator[str]:
         if len(others) > _MOST_PATHS:
             yield f"<li>and {len(others) - _MOST_PATHS:,} more</li>"
         yield "</ul>"
-    yield f"<p>{_text(finding.consequence)}</p><p>{_text(finding.remedy)}</p></article>"
+    yield f"{advice}</article>"
