@@ -34,10 +34,10 @@ __all__ = [
 ]
 
 # Of the user's shell, meant for other programs than the children we start; a TF_ or OMP_ setting changes a
-# training's numbers or its speed, and CODALAB_ ones carry a password.
+# training's numbers or its speed, CODALAB_ ones carry a password, and by a terminal's size uv would break its lines.
 _NOT_FOR_CHILDREN = (
     "PYTHON", "VIRTUAL_ENV", "CONDA_", "__PYVENV", "TF_", "TENSORFLOW_", "KERAS_", "XLA_",
-    "OMP_", "KMP_", "MKL_", "OPENBLAS_", "GOMP_", "MALLOC_", "CODALAB_",
+    "OMP_", "KMP_", "MKL_", "OPENBLAS_", "GOMP_", "MALLOC_", "CODALAB_", "COLUMNS", "LINES",
 )  # fmt: skip
 
 
