@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import random
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Picture
 
-from cldc import competition
+from cldc import competition, process
 from cldc.competition import Competition
 from cldc.dataset import Dataset, Image
 from cldc.errors import InvalidDataset
@@ -330,6 +332,25 @@ def test_a_check_that_fails_is_a_finding(folder: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("cldc.validation.inspection.judge_and_inflate", broken)
     assert len(found(folder, "image-unsure")) == 30
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows tells no peak")
+def test_whatever_is_in_the_folder_a_check_takes_at_most_100_mb(folder: Path) -> None:
+    noise = Picture.frombytes("L", (3900, 3900), random.Random(0).randbytes(3900 * 3900))
+    noise.save(folder / "train" / "i" / "large.png", compress_level=1)
+    noise.save(folder / "train" / "i" / "large.jpg", quality=95, progressive=True)
+    for mode in ("RGBA", "P", "LA"):
+        Picture.new(mode, (1990, 1990), 1).save(folder / "train" / "i" / f"wide-{mode}.png")
+    for large in list((folder / "train" / "i").glob("*e*")):
+        for number in range(8):
+            os.link(large, folder / "train" / "ii" / f"{large.stem}-{number}{large.suffix}")
+    done = process.run(
+        [sys.executable, "-m", "cldc", "validate", folder, "--no-cache"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        timeout_seconds=300,
+    )
+    assert done.peak_memory_bytes is not None
+    assert done.peak_memory_bytes < 100e6
 
 
 def test_an_invalid_dataset_can_not_be_used_further(folder: Path) -> None:

@@ -37,9 +37,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the files that were read; clocks are taken to be fine enough."""
     seen: list[str] = []
 
-    def counted(root: str, entry: Entry, *, look: bool = True) -> object:
+    def counted(root: str, entry: Entry, **options: int) -> object:
         seen.append(entry.path)
-        return inspect_entry(root, entry, look=look)
+        return inspect_entry(root, entry, **options)
 
     monkeypatch.setattr(workers, "inspect_entry", counted)
     monkeypatch.setattr(memory, "_RACY_NS", 0)

@@ -8,7 +8,6 @@ rows of ink are compared as they are.
 from __future__ import annotations
 
 import struct
-import warnings
 from array import array
 from hashlib import sha256
 from itertools import repeat
@@ -63,25 +62,11 @@ class Features(NamedTuple):
 
 
 def features_of_picture(picture: Picture) -> Features | None:
-    """Features of a picture; None where Pillow can't turn it into greys."""
+    """Features of a picture; None where Pillow can't do what that takes."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _features(_grey(picture.loaded), picture.size)
+        return _features(picture.grey, picture.size)
     except Exception:  # Pillow raises all sorts of things on odd pictures
         return None
-
-
-def _grey(image: Image) -> Image:
-    """The picture as grey values, without its transparency, as TensorFlow would take it."""
-    from PIL import Image
-
-    if image.mode == "L":
-        return image
-    if image.mode.startswith("I;16"):
-        upper = image.tobytes()[1 - image.mode.endswith("B") :: 2]
-        return Image.frombytes("L", image.size, upper)
-    return (image if image.mode in ("1", "RGB") else image.convert("RGB")).convert("L")
 
 
 def _features(image: Image, size: tuple[int, int]) -> Features:

@@ -10,7 +10,8 @@ from cldc.dataset import Entry, Image, read_entry
 from cldc.validation.columns import to_columns, to_rows
 from cldc.validation.decoding import Format, Readable, Remark, Verdict, judge_and_inflate
 from cldc.validation.features import Features, features_of_picture
-from cldc.validation.pictures import Picture, is_opaque, picture_of
+from cldc.validation.memory_use import LARGE, give_back_large_blocks
+from cldc.validation.pictures import MAX_PIXELS, Picture, picture_of
 
 # Asks the real TensorFlow about contents; for each SHA-256 the path of a file with it.
 Settle = Callable[[Mapping[str, Path]], Mapping[str, Verdict]]
@@ -28,10 +29,12 @@ class Inspection(NamedTuple):
     features: Features | None = None
 
 
-def inspect_entry(root: str, entry: Entry, *, look: bool = True) -> tuple[Image, Inspection | None]:
+def inspect_entry(
+    root: str, entry: Entry, *, most_pixels: int = MAX_PIXELS
+) -> tuple[Image, Inspection | None]:
     """Read a file once: its hash, TensorFlow's verdict and the picture's features; None where it can't be read.
 
-    Unless it is to ``look`` at the picture, there are no features, and some remarks may be needless.
+    Of a picture with more than ``most_pixels`` there are no features, and some remarks may be needless.
     """
     read = read_entry(root, entry)
     if read.image.trouble:
@@ -39,18 +42,30 @@ def inspect_entry(root: str, entry: Entry, *, look: bool = True) -> tuple[Image,
     if read.content is None:
         reason = f"it is {read.image.size / 1e6:,.0f} MB large, too large to be checked without TensorFlow"
         return read.image, Inspection(Verdict(Readable.UNSURE, None, reason=reason))
-    return read.image, inspect_content(read.content, look=look)
+    found = inspect_content(read.content, most_pixels=most_pixels)
+    if max(read.image.size, _pixels(found.verdict)) > LARGE:
+        give_back_large_blocks()
+    return read.image, found
 
 
-def inspect_content(content: bytes, *, look: bool = True) -> Inspection:
+def passed_over(found: Inspection, most_pixels: int) -> bool:
+    """Whether there would be features if more than ``most_pixels`` had been looked at."""
+    return found.features is None and most_pixels < _pixels(found.verdict) <= MAX_PIXELS
+
+
+def _pixels(verdict: Verdict) -> int:
+    return (verdict.width or 0) * (verdict.height or 0)
+
+
+def inspect_content(content: bytes, *, most_pixels: int = MAX_PIXELS) -> Inspection:
     """The verdict and features of a file's content; raises nothing."""
     try:
         verdict, rows = judge_and_inflate(content)
     except Exception as error:  # whatever a file holds, it must not end the check of all others
         return Inspection(Verdict(Readable.UNSURE, None, reason=f"checking it failed ({error!r})"))
-    if verdict.readable is Readable.NO or not look:
+    if verdict.readable is Readable.NO:
         return Inspection(verdict)
-    picture = picture_of(content, verdict, rows)
+    picture = picture_of(content, verdict, rows, most_pixels)
     if picture is None:
         return Inspection(verdict)
     return Inspection(_seen(verdict, picture), features_of_picture(picture))
@@ -58,7 +73,7 @@ def inspect_content(content: bytes, *, look: bool = True) -> Inspection:
 
 def _seen(verdict: Verdict, picture: Picture) -> Verdict:
     """The verdict without the remark on transparency where the file could have some and has none."""
-    if Remark.ALPHA_DROPPED not in verdict.remarks or not is_opaque(picture.loaded):
+    if Remark.ALPHA_DROPPED not in verdict.remarks or not picture.opaque:
         return verdict
     return verdict._replace(remarks=tuple(r for r in verdict.remarks if r != Remark.ALPHA_DROPPED))
 

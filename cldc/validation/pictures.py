@@ -37,31 +37,36 @@ class Picture(NamedTuple):
 
     Attributes:
         size: Width and height in pixels, as the file has them.
-        loaded: The pixels; of a margin above or below, all of one row that is white or black, one row is left.
+        grey: The pixels as TensorFlow would take them, without transparency, as greys; of a margin above or below, all
+            of one row that is white or black, one row is left.
+        opaque: Whether no pixel lets anything through.
     """
 
     size: tuple[int, int]
-    loaded: Image
+    grey: Image
+    opaque: bool = True
 
 
-def picture_of(content: bytes, verdict: Verdict, rows: bytes) -> Picture | None:
-    """The picture of a file that TensorFlow reads; None where Pillow can't load it or it is larger than `MAX_PIXELS`.
+def picture_of(
+    content: bytes, verdict: Verdict, rows: bytes, most_pixels: int = MAX_PIXELS
+) -> Picture | None:
+    """The picture of a file that TensorFlow reads; None where Pillow can't load it or it is too large.
 
     Args:
         content: The file.
         verdict: What the judge says of it.
         rows: What the judge inflated.
+        most_pixels: Of a picture that is not too large.
     """
-    if not verdict.width or not verdict.height or verdict.width * verdict.height > MAX_PIXELS:
+    if not verdict.width or not verdict.height or verdict.width * verdict.height > most_pixels:
         return None
     size = verdict.width, verdict.height
     if rows and content[24:29] == _PLAIN_GREY and Remark.ALPHA_DROPPED not in verdict.remarks:
         return Picture(size, _without_margins(rows, *size) or _unfiltered(rows, *size))
-    loaded = _load(content)
-    return Picture(size, loaded) if loaded else None
+    return _loaded(content, size)
 
 
-def is_opaque(picture: Image) -> bool:
+def _is_opaque(picture: Image) -> bool:
     """Whether no pixel of it lets anything through."""
     if picture.mode not in ("RGBA", "LA"):
         if "transparency" not in picture.info:
@@ -118,7 +123,7 @@ def _stored(rows: bytes) -> bytes:
     return b"".join((*pieces, zlib_ng.adler32(rows).to_bytes(4, "big")))
 
 
-def _load(content: bytes) -> Image | None:
+def _loaded(content: bytes, size: tuple[int, int]) -> Picture | None:
     from PIL import Image
 
     try:
@@ -128,6 +133,17 @@ def _load(content: bytes) -> Image | None:
             if image.size[0] * image.size[1] > MAX_PIXELS:
                 return None
             image.load()
-            return image
+            return Picture(size, _grey(image), _is_opaque(image))
     except Exception:  # Pillow raises all sorts of things on odd files; then there is no picture
         return None
+
+
+def _grey(image: Image) -> Image:
+    from PIL import Image
+
+    if image.mode == "L":
+        return image
+    if image.mode.startswith("I;16"):
+        upper = image.tobytes()[1 - image.mode.endswith("B") :: 2]
+        return Image.frombytes("L", image.size, upper)
+    return (image if image.mode in ("1", "RGB") else image.convert("RGB")).convert("L")

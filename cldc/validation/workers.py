@@ -14,7 +14,8 @@ from cldc.dataset import Entry, Image
 from cldc.errors import ProcessFailed
 from cldc.progress import Observer
 from cldc.validation.collecting import no_collections
-from cldc.validation.inspection import Inspection, inspect_entry, pack, unpack
+from cldc.validation.inspection import Inspection, inspect_entry, pack, passed_over, unpack
+from cldc.validation.memory_use import LARGE
 
 # A second process costs a fifth of a second and 40 MB; a third would not fit into what we promise to use.
 _WORTH_A_PROCESS = 600
@@ -26,16 +27,26 @@ Inspected = tuple[Image, Inspection | None]
 
 def inspect_all(root: str, entries: Sequence[Entry], observer: Observer) -> Iterator[tuple[int, Inspected]]:
     """Inspect ``entries`` in any order; what comes has the entry's place in front."""
-    chunks = [range(at, min(at + _CHUNK, len(entries))) for at in range(0, len(entries), _CHUNK)]
+    # One large file at a time: memory has no room for two.
+    large = [place for place, entry in enumerate(entries) if entry.size > LARGE]
+    small = [place for place, entry in enumerate(entries) if entry.size <= LARGE]
+    chunks = [small[at : at + _CHUNK] for at in range(0, len(small), _CHUNK)]
     helper = _helper(root, entries, chunks)
     done = 0
     gc.freeze()  # what was made until now is not looked at by each of the collections below
     try:
-        while chunks or (helper and helper.busy):
+        while large or chunks or (helper and helper.busy):
             found: list[tuple[int, Inspected]] = []
-            if helper and (helper.ready or (helper.busy and not chunks)):
-                found += helper.take()
-            if chunks:
+            if helper and (helper.ready or (helper.busy and not large and not chunks)):
+                for place, (image, seen) in helper.take():
+                    if seen is not None and passed_over(seen, LARGE):
+                        large.append(place)
+                    else:
+                        found.append((place, (image, seen)))
+            if large:
+                place = large.pop()
+                found.append((place, inspect_entry(root, entries[place])))
+            elif chunks:
                 found += [(place, inspect_entry(root, entries[place])) for place in chunks.pop()]
             yield from found
             done += len(found)
@@ -50,14 +61,14 @@ def judge_all(root: str, entries: Sequence[Entry], observer: Observer) -> Iterat
     """As `inspect_all`, but without looking at pictures, which one process does sooner than another starts."""
     gc.freeze()
     for place, entry in enumerate(entries):
-        yield place, inspect_entry(root, entry, look=False)
+        yield place, inspect_entry(root, entry, most_pixels=0)
         if place % _CHUNK == 0:
             observer.advance(place)
             gc.collect(0)
     observer.advance(len(entries))
 
 
-def _helper(root: str, entries: Sequence[Entry], chunks: list[range]) -> _Helper | None:
+def _helper(root: str, entries: Sequence[Entry], chunks: list[list[int]]) -> _Helper | None:
     if len(entries) < _WORTH_A_PROCESS or _processors() < 2:
         return None
     try:
@@ -75,10 +86,10 @@ def _processors() -> int:
 class _Helper:
     """Another process that takes chunk after chunk of the common list. If it dies, it gives back what it had."""
 
-    def __init__(self, root: str, entries: Sequence[Entry], chunks: list[range]) -> None:
+    def __init__(self, root: str, entries: Sequence[Entry], chunks: list[list[int]]) -> None:
         self._entries = entries
         self._chunks = chunks
-        self._given: list[range] = []
+        self._given: list[list[int]] = []
         from cldc.process import Child
 
         # Not by multiprocessing: its resource tracker would be one more process, of 13 MB. Without -P it would import
@@ -158,7 +169,8 @@ def _work(root: str) -> None:
         for line in sys.stdin.buffer:
             results, contents = [], {}
             for split, label, path, link, trouble in _decoded(line):
-                image, found = inspect_entry(root, Entry(split, label, path, link=link, trouble=trouble))
+                entry = Entry(split, label, path, link=link, trouble=trouble)
+                image, found = inspect_entry(root, entry, most_pixels=LARGE)
                 results.append((image.size, image.sha256, image.trouble))
                 if found is not None:
                     contents[image.sha256] = found
