@@ -31,11 +31,20 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     threading.excepthook = _thread_failed
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         # A pipe on Windows, or LANG=C, can't hold every character: it gets an escape, and no command fails for it.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_what_is_closed() -> None:
+    """Without a standard stream (`>&-`) the next file that is opened would take its number, and what is told would go there."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -58,12 +67,25 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort, Terminated):
         return _stopped()
     except BrokenPipeError:
-        # The reader (`| head`) has what it wanted; Python would complain again when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from cldc.cli.output import discard_output
+
+        discard_output()  # the reader (`| head`) has what it wanted
         outcome = 0
-    except Exception as error:  # a bug: keep what explains it, show where it is
-        return _stopped() if _asked_to_stop else _bug(error)
+    except Exception as error:
+        return _unforeseen(error, arguments)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _unforeseen(error: Exception, arguments: Sequence[str]) -> int:
+    """A bug, unless it comes of an interruption, or of Click's own words (`--help`) meeting a full disk."""
+    if _asked_to_stop:
+        return _stopped()
+    if isinstance(error, OSError):
+        from cldc.cli.output import lost_output, show_error
+
+        if lost := lost_output():
+            return show_error(lost, arguments)
+    return _bug(error)
 
 
 def _stop(number: int, _: object) -> None:

@@ -91,11 +91,16 @@ def private_folder(path: Path) -> Path:
 def replace_atomically(path: Path, content: bytes | str, *, mode: int = PRIVATE_FILE) -> None:
     """Put ``content`` (text as UTF-8) in place of ``path``, all of it or nothing, safe against a power cut.
 
+    A link stays, and what it leads to is replaced.
+
     Raises:
-        StorageError: It can't be written; what was there before is still there.
+        StorageError: It can't be written, or is no file; what was there before is still there.
     """
     import tempfile
 
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise StorageError(f"{path} is there and is no file.", action="Give another path to write to.")
     data = content.encode() if isinstance(content, str) else content
     temporary: str | None = None
     with storage_errors(path):

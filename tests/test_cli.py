@@ -167,6 +167,75 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full there")
+@pytest.mark.parametrize(
+    ("command", "where", "code"),
+    [
+        ("validate mine", ">/dev/full", 14),
+        ("validate mine --format json", ">/dev/full", 14),
+        ("validate nothing --format json", ">/dev/full", 3),
+        ("--help", ">/dev/full", 14),
+        ("validate mine", ">&-", 0),
+        ("validate mine", "2>&-", 0),
+        ("validate mine", "<&- >&- 2>&-", 0),
+        ("validate mine --report /dev/full", "", 14),
+        ("validate mine --format github", "", 14),
+    ],
+)
+def test_output_that_can_not_be_written_is_told_as_such(
+    bare_cldc: Cldc, command: str, where: str, code: int
+) -> None:
+    make_dataset(bare_cldc.home / "mine")
+    summary = {"GITHUB_STEP_SUMMARY": "/nonexistent/summary"} if "github" in command else {}
+    done = process.run(
+        ["bash", "-c", f"{sys.executable} -m cldc {command} {where}"],
+        env={**os.environ, "CLDC_HOME": str(bare_cldc.home), "PYTHONPATH": str(ROOT), **summary},
+        cwd=bare_cldc.home,
+        timeout_seconds=60,
+        check=False,
+    )
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr
+    assert not list(bare_cldc.home.glob("logs/*"))
+
+
+def test_what_is_no_label_book_is_refused(bare_cldc: Cldc) -> None:
+    home = bare_cldc.home
+    make_dataset(home / "mine")
+    make_dataset(home / "book")
+    (home / "book" / "train").rename(home / "book" / "label_book")
+    copied = "is in the label book"
+    assert copied in bare_cldc("validate", "mine", "--label-book", "book").out
+    assert copied in bare_cldc("validate", "mine", "--label-book", "book/label_book").out
+    for wrong in ("nothing", "mine/train/i/0.png", "mine"):
+        assert f"{wrong} is no label book" in bare_cldc("validate", "mine", "--label-book", wrong, code=3).err
+
+
+def test_watching_outlasts_the_folder(bare_cldc: Cldc) -> None:
+    mine = make_dataset(bare_cldc.home / "mine")
+    bare_cldc("validate", "--watch", "nothing", code=3)
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "cldc", "validate", "--watch", "mine"],
+        env={**os.environ, "CLDC_HOME": str(bare_cldc.home), "PYTHONPATH": str(ROOT)},
+        cwd=bare_cldc.home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stderr is not None
+    told = iter(watching.stderr)
+    try:
+        assert any("Watching" in line for line in told)
+        mine.rename(bare_cldc.home / "away")
+        assert any("There is no folder" in line for line in told)
+        (bare_cldc.home / "away").rename(mine)
+        assert any("Checking" in line for line in told)
+    finally:
+        watching.terminate()
+        watching.communicate(timeout=30)
+    assert watching.returncode == 143
+
+
 def test_completion_knows_commands(bare_cldc: Cldc) -> None:
     assert "_CLDC_COMPLETE" in bare_cldc("completion", "bash").out
     shown = bare_cldc(_CLDC_COMPLETE="bash_complete", COMP_WORDS="cldc sub", COMP_CWORD="1").out

@@ -69,6 +69,16 @@ def test_replacing_sets_content_and_mode_and_leaves_nothing_else(tmp_path: Path)
         assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
+def test_a_link_stays_and_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("file")
+    files.replace_atomically(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "new"
+    with pytest.raises(StorageError, match="is no file"):
+        files.replace_atomically(Path(os.devnull), "new")
+    assert Path(os.devnull).is_char_device()
+
+
 def test_a_full_disk_keeps_the_old_content_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

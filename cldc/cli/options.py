@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +18,8 @@ from cldc.settings import Options
 
 _SETTINGS = {f.name for f in fields(Options)}
 
+# That it can't be read is told by who reads it, with the exit code for that.
+DATASET = click.Path(path_type=Path, readable=False)
 
 _COMPETITION = click.option(
     "--competition",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cldc.errors import CldcError
-from cldc.files import storage_errors
+from cldc.errors import CldcError, StorageError
+from cldc.files import storage_error, storage_errors
 from cldc.progress import SILENT, Observer
 
 if TYPE_CHECKING:
@@ -138,8 +140,6 @@ class Output:
 
     def add_to_job(self, result: object, blocks: Iterable[Block]) -> None:
         """Add a result to the summary and the outputs of a GitHub Actions step, where one runs this."""
-        import os
-
         from cldc.render.markdown import to_markdown, to_outputs
 
         for variable, text in (
@@ -179,14 +179,34 @@ class Output:
 
 def _lively(stream: Any) -> bool:
     """Whether a terminal is there that may be drawn on; CLDC_PLAIN asks for plain lines, as for a screen reader."""
-    import os
-
     return bool(stream.isatty()) and os.environ.get("TERM") != "dumb" and not os.environ.get("CLDC_PLAIN")
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        if lost := lost_output():
+            raise lost from None
+        raise
+
+
+def lost_output() -> StorageError | None:
+    """Why standard output takes nothing, such as a full disk behind it; None where it does."""
+    try:
+        os.write(sys.stdout.fileno(), b"\n")  # what failed before may be gone from the stream
+    except OSError as error:
+        discard_output()
+        return storage_error(error, Path("standard output"))
+    return None
+
+
+def discard_output() -> None:
+    """Send what is left for standard output nowhere: Python would complain again when it closes the stream."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(text: str) -> None:
@@ -197,23 +217,11 @@ def _tell(text: str) -> None:
 def show_error(error: CldcError, arguments: Sequence[str]) -> int:
     """Tell an expected error and what to do next; give back its exit code."""
     _tell_error(error.message, error.action)
-    if _wants("github", arguments):
-        _annotate(error)
-    if _wants("json", arguments):
-        from cldc.render.data import to_json
-
-        _write(
-            to_json(
-                {
-                    "error": {
-                        "kind": error.kind,
-                        "code": error.code,
-                        "message": error.message,
-                        "action": error.action,
-                    }
-                }
-            )
-        )
+    told = {"kind": error.kind, "code": error.code, "message": error.message, "action": error.action}
+    with contextlib.suppress(CldcError):  # where neither can be written, people are told already
+        if _wants("github", arguments):
+            _annotate(error)
+        _write_error(told, arguments)
     return error.code
 
 
@@ -222,18 +230,20 @@ def show_usage_error(error: click.ClickException, arguments: Sequence[str]) -> i
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "cldc"
     _tell_error(error.format_message(), f"`{command} --help` shows what it takes.")
-    if _wants("json", arguments):
-        from cldc.render.data import to_json
-
-        _write(
-            to_json({"error": {"kind": "usage", "code": error.exit_code, "message": error.format_message()}})
-        )
+    told = {"kind": "usage", "code": error.exit_code, "message": error.format_message()}
+    with contextlib.suppress(CldcError):
+        _write_error(told, arguments)
     return error.exit_code
 
 
-def _tell_error(message: str, action: str) -> None:
-    import os
+def _write_error(told: dict[str, object], arguments: Sequence[str]) -> None:
+    if _wants("json", arguments):
+        from cldc.render.data import to_json
 
+        _write(to_json({"error": told}))
+
+
+def _tell_error(message: str, action: str) -> None:
     if _lively(sys.stderr) and not os.environ.get("NO_COLOR"):
         _tell(f"\x1b[1;31mError:\x1b[0m {message}\n{action}")
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cldc.cli.app import App
-from cldc.cli.options import command
+from cldc.cli.options import DATASET, command
 from cldc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folders", metavar="[DIR]...", type=click.Path(path_type=Path), nargs=-1)
+@click.argument("folders", metavar="[DIR]...", type=DATASET, nargs=-1)
 @click.option("--script", type=click.Path(), help="A training script in place of the organisers'.")
 @click.option("--label-book", type=click.Path(), help="A label book folder in place of the organisers'.")
 @click.option(

@@ -11,7 +11,7 @@ import click
 
 from cldc.cli import completing
 from cldc.cli.app import App
-from cldc.cli.options import command
+from cldc.cli.options import DATASET, command
 
 if TYPE_CHECKING:
     from cldc.cli.work import Material
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.argument("folder", type=DATASET, required=False)
 @click.option(
     "--name",
     shell_complete=completing.submissions,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cldc.cli.app import App
-from cldc.cli.options import command
-from cldc.errors import UsageError
+from cldc.cli.options import DATASET, command
+from cldc.errors import InvalidDataset, StorageError, UsageError
 
 if TYPE_CHECKING:
     from cldc.validation import ValidationReport
@@ -19,7 +19,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.argument("folder", type=DATASET, required=False)
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @click.option("--label-book", type=click.Path(), help="A label book to look for copies of its images.")
 @click.option("--report", "page", type=_FILE, help="Write a page with pictures (HTML) to this file.")
@@ -95,11 +95,19 @@ def _write_page(app: App, report: ValidationReport, page: Path) -> None:
 def _watch(app: App, folder: Path | None, page: Path | None, *, strict: bool) -> int:
     from cldc.validation.watching import changes
 
-    code = 0
-    for _ in changes(app.dataset_folder(folder), app.competition):
+    chosen, code, begun = app.dataset_folder(folder), 0, False
+    for _ in changes(chosen, app.competition):
         if app.output.form == "text":
             click.clear()
-        code = _check(app, folder, page, remember=True).exit_code(strict=strict)
+        try:
+            code = _check(app, chosen, page, remember=True).exit_code(strict=strict)
+        except (InvalidDataset, StorageError) as error:
+            if not begun:
+                raise
+            # Deleted or moved away; another may come in its place.
+            app.observer.note(error.message)
+            code = error.code
+        begun = True
         app.observer.note("Watching; Ctrl-C ends it.")
     return code
 

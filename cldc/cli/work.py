@@ -61,7 +61,9 @@ def validated(
 def _known_label_book(app: App) -> Path | None:
     """The label book that is named, or that was downloaded last, as it is now; validation does not wait for a network."""
     if given := app.settings["label_book"]:
-        return Path(given)
+        from cldc.preflight.sources import label_book_root
+
+        return label_book_root(Path(given), app.competition)
     from cldc.preflight.downloaded import current_label_book
 
     return current_label_book(app.home, app.competition)

@@ -148,22 +148,29 @@ def _is(place: Path, expected: str, competition: Competition) -> bool:
         return False
 
 
+def label_book_root(folder: Path, competition: Competition) -> Path:
+    """The folder with a label book's class folders: ``folder``, or the one in it that is called as label books are.
+
+    Raises:
+        InvalidDataset: Neither has all of them.
+    """
+    classes = set(competition.dataset.classes)
+    for root in (folder, folder / competition.bundles.label_book.name):
+        if _has_all(root, classes):
+            return root.absolute()
+    raise InvalidDataset(
+        f"{folder} is no label book: it does not hold the class folders {', '.join(competition.dataset.classes)}.",
+        action="Give the folder whose folders are the classes.",
+    )
+
+
 def read_label_book(folder: Path, competition: Competition) -> LabelBook:
-    """A label book's images; ``folder`` holds the class folders, or one folder that does.
+    """A label book's images; ``folder`` is as for `label_book_root`.
 
     Raises:
         InvalidDataset: It is no such folder, a class is missing, or a file can't be read.
     """
-    classes = set(competition.dataset.classes)
-    root = next(
-        (f for f in (folder, folder / competition.bundles.label_book.name) if _has_all(f, classes)), None
-    )
-    if root is None:
-        raise InvalidDataset(
-            f"{folder} is no label book: it does not hold the class folders {', '.join(sorted(classes))}.",
-            action="Give the folder whose folders are the classes.",
-        )
-    root = root.absolute()
+    root = label_book_root(folder, competition)
     # A label book is read by the script as a split is.
     dataset = load(root.parent, splits=(root.name,), extensions=competition.dataset.extensions)
     if broken := next((image for image in dataset.images if image.trouble), None):
