@@ -7,6 +7,7 @@ seven was never shown in 2021 because of its description; what `compose` returns
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
@@ -14,12 +15,13 @@ from urllib.parse import quote, urlsplit
 from cldc.errors import SubmissionRefused
 
 # JavaScript's dot stops at more line ends than Python's, and its trim() knows other white space.
-_DOT = r"[^\n\r\u2028\u2029]"
-_BOARD = re.compile(rf"({_DOT}*) ?\(({_DOT}*)\)({_DOT}*)")
+_LINE_ENDS = re.compile("[\n\r\u2028\u2029]")
 _WHITE = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 # CodaLab's own rule for bundle names; the guide asks for no spaces or special characters either.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _LONGEST_NAME = 128
+_HOST = re.compile(r"(?!-)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.?")
+_UNESCAPED = "!#$%&'*+,/:;=?@[]~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,14 @@ class Reading:
 def read(description: str) -> Reading:
     """A description as the leaderboard page reads it (source: the page's script, function for the table's rows)."""
     text = description.strip(_WHITE)
-    if found := _BOARD.search(text):
-        name, institution, rest = (part.strip(_WHITE) for part in found.groups())
-        return Reading(name, institution, rest if "http" in rest else "")
+    for line in _LINE_ENDS.split(text):
+        # Greedy groups: the last ")" of the line, and the last "(" before it. Written out, since a pattern takes for ever
+        # on a long row of parentheses.
+        inside, closed, rest = line.rpartition(")")
+        name, opened, institution = inside.rpartition("(")
+        if closed and opened:
+            link = rest.strip(_WHITE)
+            return Reading(name.strip(_WHITE), institution.strip(_WHITE), link if "http" in link else "")
     name, opened, rest = text.rpartition("(")
     institution = (rest.rpartition(")")[0] if ")" in rest else rest) if opened else ""
     start = text.rfind("http")
@@ -99,22 +106,39 @@ def _check_institution(institution: str) -> None:
     if institution != proper:
         raise SubmissionRefused(
             f"The board would garble the institution {institution!r}: plain ASCII without parentheses is kept as it is.",
-            action=f"Use --institution {proper!r}",
+            action=f"Use --institution {shlex.quote(proper)}",
         )
 
 
 def _check_link(link: str) -> None:
     if not link:
         return
-    proper = quote(link, safe="!#$%&'*+,/:;=?@[]~")
-    parts = urlsplit(proper)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    proper = _proper_link(link)
+    if not proper:
         raise SubmissionRefused(
             f"The link {link!r} is no web address, so the board would not show it.",
-            action=f"Use --link https://{link.removeprefix('//')}",
+            action="Give --link an address that begins with https:// and names a host.",
         )
     if link != proper:
         raise SubmissionRefused(
-            f"The board would garble the link {link!r}: parentheses, spaces and non-ASCII need escaping.",
+            f"The board would garble the link {link!r}, or not show it: it begins with http or https, and parentheses, "
+            "spaces and non-ASCII need escaping.",
             action=f"Use --link {proper}",
         )
+
+
+def _proper_link(link: str) -> str:
+    """The nearest web address that the board shows; empty where there is none."""
+    text = link.strip().encode("utf-8", "replace").decode()
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        scheme, rest = "https", (rest if separator else text).lstrip("/")
+    try:
+        parts = urlsplit(f"{scheme.lower()}://{rest}")
+        host, port = parts.netloc[: len(parts.hostname or "")].encode("idna").decode(), parts.port
+    except ValueError:
+        return ""
+    if not _HOST.fullmatch(host) or parts.username is not None:
+        return ""
+    path = quote(rest[len(parts.netloc) :], safe=_UNESCAPED)
+    return f"{scheme.lower()}://{host}{f':{port}' if port is not None else ''}{path}"

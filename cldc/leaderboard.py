@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,9 @@ from cldc import description, ledger
 from cldc.competition import Competition
 from cldc.errors import CodaLabError
 
+_MALFORMED = (
+    ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, OSError, RecursionError,
+)  # fmt: skip
 # What the ledger keeps of a row, for those who show it and know no ledger.
 Place = ledger.Place
 
@@ -54,12 +58,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """The whole board, best first, entries that the page hides at its end."""
+    """The whole board, best first, entries that the page hides at its end.
+
+    Attributes:
+        malformed: How many entries were left out, since they are not as the daemon writes them.
+    """
 
     competition: str
     score: str
     updated: datetime
     rows: tuple[Row, ...]
+    malformed: int = 0
 
 
 def parse(text: str, competition: Competition, *, account: str | None = None) -> Leaderboard:
@@ -71,14 +80,23 @@ def parse(text: str, competition: Competition, *, account: str | None = None) ->
     try:
         data = json.loads(text)
         config = data["config"]["score_specs"][0]["name"]
-        rows = [_row(entry, config, account) for entry in data["leaderboard"]]
+        read = [_row_if_whole(entry, config, account) for entry in data["leaderboard"]]
         updated = datetime.fromtimestamp(data["updated"], UTC)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, OSError) as error:
+    except _MALFORMED as error:
         raise CodaLabError(
             f"The leaderboard of {competition.name} is not what the scoring daemon writes ({type(error).__name__}).",
             action="Check the address `leaderboard` in the competition's profile, or try again later.",
         ) from error
-    return Leaderboard(competition.name, str(config), updated, _ranked(rows))
+    rows = [row for row in read if row is not None]
+    return Leaderboard(competition.name, str(config), updated, _ranked(rows), malformed=len(read) - len(rows))
+
+
+def _row_if_whole(entry: Mapping[str, Any], score: str, account: str | None) -> Row | None:
+    """One entry that is not as the daemon writes them hides none of the others."""
+    try:
+        return _row(entry, score, account)
+    except _MALFORMED:
+        return None
 
 
 def _row(entry: Mapping[str, Any], score: str, account: str | None) -> Row:
@@ -87,11 +105,13 @@ def _row(entry: Mapping[str, Any], score: str, account: str | None) -> Row:
     value = entry["scores"][score]
     owner = submission["user_name"] or ""
     number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if number is not None and not math.isfinite(number):
+        number = None
     return Row(
         rank=None,
-        name=reading.name,
-        institution=reading.institution,
-        link=reading.link,
+        name=_whole(reading.name),
+        institution=_whole(reading.institution),
+        link=_whole(reading.link),
         account=owner,
         score=number,
         state=str(evaluation["state"]),
@@ -101,6 +121,11 @@ def _row(entry: Mapping[str, Any], score: str, account: str | None) -> Row:
         hidden=_why_hidden(entry, reading.name, number),
         evaluation=str(evaluation["metadata"].get("name") or ""),
     )
+
+
+def _whole(text: str) -> str:
+    """JSON may hold half a character, which no file and no terminal takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _why_hidden(entry: Mapping[str, Any], name: str, score: float | None) -> str:
@@ -119,7 +144,7 @@ def _tagged(note: str) -> str:
     # The daemon keeps what it evaluated as JSON in the evaluation bundle's description.
     try:
         return str(json.loads(note)["submit_id"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 

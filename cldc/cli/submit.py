@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     "--label-book", type=click.Path(), help="A label book for the preflight in place of the organisers'."
 )
 @click.option("--no-preflight", is_flag=True, help="Submit without training here first.")
-@click.option("--again", is_flag=True, help="Spend another place on a dataset that was submitted before.")
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Spend another place on a dataset that was submitted before under another name.",
+)
 @click.option(
     "--supersede", is_flag=True, help="Replace a submission that carries the tag and is not scored yet."
 )

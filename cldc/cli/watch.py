@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,13 +16,27 @@ if TYPE_CHECKING:
     from cldc.submission.standing import Standing
 
 _EVERY_SECONDS = 30.0
+_A_YEAR = 366 * 86_400.0
+
+
+class _Seconds(click.FloatRange):
+    """So many seconds, at most a year; what is no number is neither below nor above."""
+
+    def __init__(self, least: float) -> None:
+        super().__init__(min=least, max=_A_YEAR)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse ``nan`` as well."""
+        if math.isnan(seconds := super().convert(value, param, ctx)):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
 
 
 @click.command()
 @click.argument("submission", metavar="[NAME]", required=False, shell_complete=completing.submissions)
 @click.option(
     "--every",
-    type=click.FloatRange(min=1),
+    type=_Seconds(1),
     default=_EVERY_SECONDS,
     show_default=True,
     metavar="SECONDS",
@@ -29,7 +44,7 @@ _EVERY_SECONDS = 30.0
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=_Seconds(0),
     metavar="SECONDS",
     help="Stop looking after that long, with exit code 11.",
 )
@@ -62,11 +77,12 @@ def watch(app: App, *, submission: str | None, every: float, timeout: float | No
                 _tell(app, found, known)
                 if all(s.settled for s in found):
                     break
-            if timeout is not None and time.monotonic() - started + every > timeout:
+            left = math.inf if timeout is None else timeout - (time.monotonic() - started)
+            if not left > 0:
                 raise NotFinished(
                     "They are not scored yet.", action="Run `cldc watch` again to go on looking."
                 )
-            time.sleep(every)
+            time.sleep(min(every, left))
     app.output.show({"submissions": found}, standing_blocks(found))
 
 

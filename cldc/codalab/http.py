@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Params = Sequence[tuple[str, str | int]]
 
+_MOST_REDIRECTIONS = 10
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 # A token is renewed this long before it ends, so that none ends between being taken and being looked at.
@@ -253,27 +254,44 @@ class Connection:
 
 
 def fetch_text(url: str, *, observer: Observer = SILENT, limit_bytes: int = 64 * 2**20) -> str:
-    """What anyone may read at ``url``, a file that an organiser publishes; redirections are followed.
+    """What anyone may read at ``url``, a file that an organiser publishes; redirections are followed, each to an address
+    that would do as well.
 
     Raises:
         ConfigurationError: It is no address, or has no TLS beyond this machine.
         Unreachable: Nothing usable is there.
         CodaLabError: It is refused, or larger than ``limit_bytes``.
     """
-    parts = urllib.parse.urlsplit(url)
-    connection = Connection(f"{parts.scheme}://{parts.netloc}", None, observer=observer)
+    for _ in range(_MOST_REDIRECTIONS):
+        text, elsewhere = _fetched(url, observer, limit_bytes)
+        if not elsewhere:
+            return text
+        url = elsewhere
+    raise failures.not_codalab(url, "it sends elsewhere again and again")
 
-    def attempt() -> str:
+
+def _fetched(url: str, observer: Observer, limit_bytes: int) -> tuple[str, str]:
+    """A file's text, or where it is to be had instead."""
+    server, path = _split(url)
+    connection = Connection(server, None, observer=observer)
+
+    def attempt() -> tuple[str, str]:
         with connection.open_session().get(
-            url, auth=_bearer(None), stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)
+            connection.server + path,
+            auth=_bearer(None),
+            stream=True,
+            allow_redirects=False,
+            timeout=(CONNECT_SECONDS, READ_SECONDS),
         ) as answer:
+            if answer.is_redirect and (target := answer.headers.get("Location", "")):
+                return "", _joined(url, target)
             connection.check(answer, "the file")
             content = bytearray()
             for chunk in answer.iter_content(256 * 1024):
                 content += chunk
                 if len(content) > limit_bytes:
                     raise failures.too_large(limit_bytes)
-            return content.decode("utf-8", "replace")
+            return content.decode("utf-8", "replace"), ""
 
     try:
         return patiently(attempt, connection.server, observer=observer)
@@ -283,6 +301,19 @@ def fetch_text(url: str, *, observer: Observer = SILENT, limit_bytes: int = 64 *
         ) from None
     finally:
         connection.close()
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Server and the rest of an address."""
+    parts = urllib.parse.urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}", urllib.parse.urlunsplit(("", "", *parts[2:]))
+
+
+def _joined(url: str, target: str) -> str:
+    try:
+        return urllib.parse.urljoin(url, target)
+    except ValueError:
+        raise failures.not_codalab(url, f"it sends elsewhere, to {target[:200]}") from None
 
 
 def _bearer(token: str | None) -> Callable[[Any], Any]:

@@ -152,7 +152,7 @@ class WarmCl:
                 try:
                     reply = self._ask(argv, progress, timeout_seconds)
                 except _NeverStarted as error:
-                    raise _broken("it ends as soon as it is asked something") from error
+                    raise _broken("it is ended as soon as it starts") from error
         return self._judged(reply, f"cl {argv[0]}")
 
     def _ask(self, argv: tuple[str, ...], progress: Progress, timeout_seconds: float) -> Fields:
@@ -172,6 +172,8 @@ class WarmCl:
         except (ProcessFailed, ValueError, CodaLabError) as error:
             errors = self._child.errors
             self.close()
+            if isinstance(error, process.CommandFailed) and error.returncode < 0:
+                raise _NeverStarted from error  # killed, as where memory runs out: no fault of its environment
             raise _broken(errors.strip().splitlines()[-1] if errors.strip() else str(error)) from error
         if "ready" not in hello.values:
             self.close()

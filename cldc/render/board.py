@@ -24,7 +24,9 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
         yield Line(f"and {len(shown) - len(kept):,} more; --all shows them", "dim")
     for row in board.rows:
         if row.mine and not row.shown:
-            yield Line(f"Not shown: {row.submission or row.name} ({row.hidden})", "warning")
+            yield Line(printable(f"Not shown: {row.submission or row.name} ({row.hidden})"), "warning")
+    if board.malformed:
+        yield Line(f"{board.malformed:,} more that are not as the scoring daemon writes them.", "warning")
     yield Line(
         f"{len(shown):,} {'entry' if len(shown) == 1 else 'entries'}, updated {moment(board.updated)}."
     )

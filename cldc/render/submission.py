@@ -114,7 +114,13 @@ def standing_blocks(standings: Sequence[Standing]) -> Iterator[Block]:
         yield Line("Next: cldc submit DIR")
         return
     rows = [
-        (s.name, s.stage, f"{s.score:.4f}" if s.score is not None else "-", moment(s.since), s.detail)
+        (
+            s.name,
+            s.stage,
+            f"{s.score:.4f}" if s.score is not None else "-",
+            moment(s.since),
+            printable(s.detail),
+        )
         for s in standings
     ]
     yield Table(("submission", "stage", "score", "since", "detail"), rows, numbers=frozenset({"score"}))
@@ -129,7 +135,7 @@ def standing_blocks(standings: Sequence[Standing]) -> Iterator[Block]:
 def change_line(standing: Standing, now: datetime) -> str:
     """One line for a submission that has come to another stage."""
     score = f" with {standing.score:.4f}" if standing.score is not None else ""
-    detail = f" ({standing.detail})" if standing.detail else ""
+    detail = f" ({printable(standing.detail)})" if standing.detail else ""
     return f"{moment(now)}  {standing.name}: {standing.stage}{score}{detail}"
 
 
