@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -113,6 +114,53 @@ def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
     # It may have been evaluated before it was removed.
     facts = cldc("quota", "--format", "json").data
     assert {place["uuid"] for place in facts["spent"]} == {first["bundle"], made}
+
+
+def test_a_tag_that_is_gone_is_not_taken_for_a_submission(stage: Stage, tmp_path: Path) -> None:
+    """Taken off from another machine, or by a call that was killed before it could write that down."""
+    account = stage.account()
+    here, there = (stage.person(tmp_path / name, account) for name in ("here", "there"))
+    folder = stage.folder(tmp_path / "mine")
+    submit = ("submit", folder, "--yes", "--no-preflight", "--format", "json")
+    bundle = here(*submit).data["bundle"]
+    assert there(*submit).data["again"]
+    there("withdraw", "mine", "--yes")
+    (standing,) = here("status", "--format", "json").data["submissions"]
+    assert standing["stage"] == "withdrawn"
+    done = here(*submit).data
+    assert (done["again"], done["bundle"]) == (False, bundle)
+    assert_exactly_once(stage, account)
+
+    killed = process.run(
+        [python(), "-m", "tests.killing", tmp_path / "past", "withdraw", "mine", "--yes"],
+        env=environment(here.home, {**here.extra, "CLDC_TEST_MOMENT": "after clear tags"}),
+        cwd=ROOT,
+        timeout_seconds=300,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed
+    assert stage.made(account)["tagged"] == []
+    assert not here(*submit).data["again"]
+    assert_exactly_once(stage, account)
+
+
+def test_what_was_made_private_is_kept_and_made_public_again(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    submit = ("submit", folder, "--yes", "--no-preflight", "--format", "json")
+    bundle = cldc(*submit).data["bundle"]
+    secret = Credentials(account.name, account.password, "environment")
+    interpreter = ensure_codalab(stage.environments_home).python
+    with CodaLab(stage.address, secret, python=lambda: interpreter) as codalab:
+        codalab.cl.set_private([bundle])
+    assert cldc("clean", "--unfinished", "--dry-run", "--format", "json").data["leftovers"] == []
+    (standing,) = cldc("status", "--format", "json").data["submissions"]
+    assert "was made private" in standing["detail"]
+    assert cldc(*submit).data["again"]
+    assert_exactly_once(stage, account)
+    (standing,) = cldc("status", "--format", "json").data["submissions"]
+    assert "waits" in standing["detail"]
 
 
 def test_the_server_gives_a_lost_ledger_back(stage: Stage, tmp_path: Path) -> None:

@@ -136,13 +136,16 @@ class Rest:
             found += [records.bundle(resource) for resource in document.resources]
         return tuple(found)
 
+    def found(self, uuid: str) -> Bundle | None:
+        """The bundle, readable or not; None where the server has none."""
+        try:
+            return self.bundle(uuid)
+        except NotFound:
+            return None
+
     def exists(self, uuid: str) -> bool:
         """Whether the server has the bundle, readable or not."""
-        try:
-            self.bundle(uuid)
-        except NotFound:
-            return False
-        return True
+        return self.found(uuid) is not None
 
     def search(
         self,

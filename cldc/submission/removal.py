@@ -11,7 +11,7 @@ from cldc.codalab import wait_for
 from cldc.errors import CodaLabError, UsageError
 from cldc.ledger import Ledger, Record
 from cldc.submission.model import own_sheets, preflight_sheets
-from cldc.submission.places import TAG, WITHDRAW, standing, tagged
+from cldc.submission.places import TAG, WITHDRAW, record_withdrawal, standing
 from cldc.submission.work import machine
 
 if TYPE_CHECKING:
@@ -100,14 +100,7 @@ def withdraw(
         codalab.untag(uuid, tag)
         if tag in anonymous.bundle(uuid).tags:
             raise CodaLabError(f"The server still shows the tag on {uuid}.", action="Run the command again.")
-    if board is None:
-        spent, why = True, "the board can't be read here, so it may have been evaluated"
-    elif any(row.submission == uuid for row in board.rows):
-        spent, why = True, "the organisers' daemon has evaluated it, and counts that"
-    else:
-        spent, why = False, "the board does not have it"
-    ledger.begin(record.id, WITHDRAW, now=now)
-    ledger.finish(record.id, WITHDRAW, {"uuid": uuid, "spent": "yes" if spent else "no"}, now=now)
+    spent, why = record_withdrawal(ledger, record.id, uuid, board=board, now=now)
     return Withdrawn(
         record.name, uuid, spent, why, standing(competition, codalab.rest, ledger, record.account, now=now)
     )
@@ -127,13 +120,14 @@ def leftovers(
     Args:
         unfinished: Also all of the submissions that never got the tag, and of preflights on the server.
     """
-    needed = {bundle.uuid for bundle in tagged(competition, rest, account)}
-    prefix = own_sheets(account)
+    prefix, tag = own_sheets(account), competition.submission.tag
     sheets = [
         rest.worksheet(sheet.uuid, bundles=True)
         for sheet in rest.own_worksheets()
         if sheet.name.startswith(prefix)
     ]
+    # As they stand on the worksheets: a search would not show what somebody made private.
+    needed = {bundle.uuid for sheet in sheets for bundle in sheet.bundles if tag in bundle.tags}
     # A submission may be made from what a preflight uploaded, on another worksheet.
     kept = _ancestors([bundle for sheet in sheets for bundle in sheet.bundles], needed)
     found = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cldc.ledger import Ledger
 from cldc.submission.model import Intent, submission_id, worksheet_name
-from cldc.submission.places import TAG, WITHDRAW, standing, tagged
+from cldc.submission.places import TAG, WITHDRAW, lost_tag, record_withdrawal, standing, tagged
 from cldc.submission.recovery import learn
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ def look(
     carrying = tagged(competition, rest, user.name)
     learn(ledger, competition, rest, user.name, carrying)
     done = {step for step, record in ledger.steps(identity).items() if record.finished}
+    if TAG in done and WITHDRAW not in done:
+        uuid = ledger.steps(identity)[TAG].result["uuid"]
+        if lost_tag(rest.found(uuid), competition.submission.tag):
+            record_withdrawal(ledger, identity, uuid, board=board, now=now)
+            done.add(WITHDRAW)
     if WITHDRAW in done:
         done -= {TAG, WITHDRAW}
     by_account = competition.submission.supersedes == "account"

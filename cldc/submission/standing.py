@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cldc.codalab import log_tail, progress_of
 from cldc.errors import CodaLabError
-from cldc.submission.places import FAILED, TAG, WITHDRAW
+from cldc.submission.places import FAILED, TAG, WITHDRAW, lost_tag
 from cldc.submission.steps import STEPS
 
 if TYPE_CHECKING:
@@ -92,13 +92,8 @@ def _standing(
     since, score, action = tag.finished, row.score if row else None, ""
     if withdrawn is not None and withdrawn.finished is not None:
         stage, detail, since = "withdrawn", "it no longer carries the tag", withdrawn.finished
-    elif row is None and not rest.exists(bundle):
-        stage, detail = "tagged", "its bundle is no longer on the server, so it can't be scored"
-        action = f"`cldc withdraw {record.name}` and `cldc submit` make it anew."
     elif row is None:
-        stage, detail = "tagged", "waits for the organisers' daemon"
-        if competition.submission.usual_wait:
-            detail += f"; usually {competition.submission.usual_wait}"
+        stage, detail, action = _unscored(record, rest.found(bundle), competition)
     elif score is None:
         stage, detail = "evaluated", f"evaluation {row.state}"
     else:
@@ -106,6 +101,20 @@ def _standing(
     return Standing(
         record.id, record.name, stage, since, detail, bundle, score, record.dataset_hash, action=action
     )
+
+
+def _unscored(record: Record, bundle: Bundle | None, competition: Competition) -> tuple[str, str, str]:
+    """Stage, detail and what to do of a tagged bundle that no board has; somebody may have changed it since."""
+    if bundle is None:
+        action = f"`cldc withdraw {record.name}` and `cldc submit` make it anew."
+        return "tagged", "its bundle is no longer on the server, so it can't be scored", action
+    if lost_tag(bundle, competition.submission.tag):
+        return "withdrawn", "it no longer carries the tag, which this machine did not take off", ""
+    if not bundle.public_permission:
+        action = f"`cldc submit` makes {record.name} readable by everyone again."
+        return "tagged", "its bundle was made private, so the organisers' daemon can't see it", action
+    wait = competition.submission.usual_wait
+    return "tagged", "waits for the organisers' daemon" + (f"; usually {wait}" if wait else ""), ""
 
 
 def _unfinished(record: Record, steps: dict[str, StepRecord], rest: Rest, now: datetime) -> Standing:

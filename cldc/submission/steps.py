@@ -46,9 +46,10 @@ def carry_out(work: Work) -> Submission:
         _forget_what_is_gone(work)
         steps = work.ledger.steps(plan.id)
         again = TAG in steps and steps[TAG].finished is not None
-        if again:
-            _require_there(work, steps[TAG].result["uuid"])
-        else:
+        if again and _hidden(work, steps[TAG].result["uuid"]):
+            work.observer.note(f"{plan.name} was made private since; making it readable by everyone again.")
+            work.ledger.forget(plan.id, ("publish", "describe", "prove"))
+        if not again:
             plan.require()
             work.cl.start()  # its imports take seconds, in which the dataset is packed
             if "worksheet" not in steps:
@@ -132,13 +133,19 @@ def _remember_place(work: Work, steps: dict[str, StepRecord]) -> None:
         work.ledger.finish(work.plan.id, name, {"uuid": tag.result["uuid"]}, now=tag.finished)
 
 
-def _require_there(work: Work, uuid: str) -> None:
-    """What was tagged may have been removed since; whether that spent its place is for `withdraw` to say."""
-    if not work.rest.exists(uuid):
+def _hidden(work: Work, uuid: str) -> bool:
+    """Whether a tagged bundle was made private since, which spends its place and is scored by nobody.
+
+    Raises:
+        SubmissionRefused: It was removed; whether that spent its place is for `withdraw` to say.
+    """
+    bundle = work.rest.found(uuid)
+    if bundle is None:
         raise SubmissionRefused(
             f"{work.plan.name} was submitted, and its tagged bundle {uuid} is no longer on the server.",
             action=f"Run `cldc withdraw {work.plan.name}`, then submit it again.",
         )
+    return not bundle.public_permission
 
 
 def _record(plan: Plan) -> Record:
