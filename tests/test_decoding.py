@@ -8,13 +8,14 @@ import os
 import struct
 import time
 import tracemalloc
+import warnings
 import zlib
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cldc.validation.decoding import Format, Readable, Remark, judge
 from tests.decoding_cases import cases
@@ -39,6 +40,24 @@ def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
     out = io.BytesIO()
     picture.save(out, kind, **options)
     return out.getvalue()
+
+
+def turning(order: str, kind: int, *values: int) -> bytes:
+    """An EXIF block whose orientation has this byte order and TIFF type."""
+    form = {1: "B", 3: "H", 4: "I", 5: "I", 6: "b", 8: "h", 9: "i"}[kind]
+    magic = {"<": b"II*\0", ">": b"MM\0*"}[order]
+    value = struct.pack(f"{order}{len(values)}{form}", *values).ljust(4, b"\0")
+    entry = struct.pack(order + "HHI", 0x112, kind, len(values)) + value
+    return b"Exif\0\0" + magic + struct.pack(order + "IH", 8, 1) + entry + bytes(4)
+
+
+def with_profile(*segments: tuple[int, int, bytes]) -> bytes:
+    """A JPEG with these pieces of an ICC profile: number, how many there are, and what is in it."""
+    content = saved(Image.new("L", (4, 4)), "JPEG")
+    pieces = [b"ICC_PROFILE\0" + bytes((number, count)) + piece for number, count, piece in segments]
+    return (
+        content[:2] + b"".join(b"\xff\xe2" + struct.pack(">H", len(p) + 2) + p for p in pieces) + content[2:]
+    )
 
 
 def test_known_verdicts() -> None:
@@ -136,6 +155,10 @@ def test_quick_and_careful_path_agree_on_sound_files() -> None:
         (saved(Image.new("L", (4, 4)), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0"),
          Remark.ORIENTATION_IGNORED),
         (saved(Image.new("L", (4, 4)), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\1\0\0"), None),
+        (with_profile((2, 2, b"GB"), (1, 2, b"this is sR")), None),
+        (with_profile((1, 2, b"this is s"), (2, 2, b"GB")), Remark.COLOUR_PROFILE),
+        (with_profile((1, 2, b"half of one that is nowhere else")), None),
+        (with_profile(*((n, 100, b"not") for n in range(1, 101))), Remark.COLOUR_PROFILE),
         (saved(Image.new("L", (4, 4)), "JPEG") + b"more", Remark.TRAILING_BYTES),
         (saved(Image.new("RGB", (40, 40)), "JPEG", progressive=True), None),
         (saved(Image.new("L", (4, 4)), "GIF", save_all=True, append_images=[Image.new("L", (4, 4), 9)]),
@@ -155,3 +178,18 @@ def test_a_progressive_jpeg_without_its_last_scan_is_remarked_as_damaged() -> No
     shorter = content[: content.rindex(b"\xff\xda")] + content[-2:]
     verdict = judge(shorter)
     assert (verdict.readable, verdict.remarks) == (Readable.YES, (Remark.DAMAGED,))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [1, 3, 4, 5, 6, 8, 9])
+@pytest.mark.parametrize("values", [(1,), (6,), (9,), (6, 1), ()])
+def test_the_orientation_is_seen_as_pillow_sees_it(order: str, kind: int, values: tuple[int, ...]) -> None:
+    content = saved(Image.new("L", (4, 8)), "JPEG", exif=turning(order, kind, *values))
+    lies_in_the_entry = struct.calcsize(f"{len(values)}{'BBBHIIbbhi'[kind]}") <= 4
+    if not lies_in_the_entry or kind == 5:
+        assert not judge(content).remarks
+        return
+    with Image.open(io.BytesIO(content)) as picture, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values too many
+        turned = ImageOps.exif_transpose(picture).size == (8, 4)
+    assert judge(content).remarks == ((Remark.ORIENTATION_IGNORED,) if turned else ())

@@ -10,7 +10,7 @@ from cldc.validation.decoding.jpeg_input import Input, RefusedError, SuspendedEr
 from cldc.validation.decoding.jpeg_markers import EOI, Frame, HuffmanTable, MarkerReader, Scan, Tables
 from cldc.validation.decoding.jpeg_scan import skip_scan
 from cldc.validation.decoding.jpeg_standard import STANDARD_AC, STANDARD_DC
-from cldc.validation.decoding.metadata import is_srgb, is_turned
+from cldc.validation.decoding.metadata import is_srgb, is_turned, join_profile
 from cldc.validation.decoding.verdict import Format, Readable, Remark, Verdict
 
 _LARGEST_DIMENSION = 65500
@@ -166,15 +166,19 @@ def _remarks(content: bytes, reader: MarkerReader, *, clean: bool) -> tuple[Rema
     frame = reader.tables.frame
     if frame and len(frame.components) == 4:
         remarks.append(Remark.CMYK)
+    profile: list[bytes] = []
     for marker, start in reader.tables.app_segments:
         length = int.from_bytes(content[start - 2 : start], "big") - 2
         body = content[start : start + max(0, length)]
         if marker == 0xE1 and body.startswith(b"Exif\0\0") and is_turned(body[6:]):
             remarks.append(Remark.ORIENTATION_IGNORED)
-        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0") and not is_srgb(body):
-            remarks.append(Remark.COLOUR_PROFILE)
+        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
+            profile.append(body)
         elif marker == 0xE2 and body.startswith(b"MPF\0"):
             remarks.append(Remark.SEVERAL_PICTURES)
+    joined = join_profile(profile)
+    if joined and not is_srgb(joined):
+        remarks.append(Remark.COLOUR_PROFILE)
     if not clean:
         remarks.append(Remark.DAMAGED)
     elif reader.source.position < len(content) and Remark.SEVERAL_PICTURES not in remarks:

@@ -23,6 +23,8 @@ _NO_PARAMETERS = frozenset({0x01, *range(RST0, RST0 + 8)})
 
 _MOST_SCAN_COMPONENTS = 4
 _MOST_TABLES = 4
+_MOST_APP_SEGMENTS = 512
+"""An ICC profile takes up to 255 of them, and others may come before it."""
 
 
 @dataclass(slots=True)
@@ -223,7 +225,7 @@ class MarkerReader:
 
     def _skip(self) -> None:
         length = self.source.word() - 2
-        if self.unread in {0xE1, 0xE2} and len(self.tables.app_segments) < 64:
+        if self.unread in {0xE1, 0xE2} and len(self.tables.app_segments) < _MOST_APP_SEGMENTS:
             self.tables.app_segments.append((self.unread, self.source.position))
         self.source.sync()
         self.source.skip(length)

@@ -7,6 +7,9 @@ import struct
 _ORIENTATION = 0x0112
 _MOST_ENTRIES = 512
 
+_WHOLE_NUMBERS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
+"""Types of TIFF whose first value Pillow's `exif_transpose` takes for an orientation; EXIF itself asks for SHORT, 3."""
+
 
 def is_turned(tiff: bytes) -> bool:
     """Whether a TIFF block (what follows ``Exif\\0\\0`` in a JPEG) asks for an orientation other than upright."""
@@ -17,12 +20,32 @@ def is_turned(tiff: bytes) -> bool:
         (offset,) = struct.unpack_from(order + "I", tiff, 4)
         (entries,) = struct.unpack_from(order + "H", tiff, offset)
         for entry in range(min(entries, _MOST_ENTRIES)):
-            tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, offset + 2 + 12 * entry)
+            tag, kind, count = struct.unpack_from(order + "HHI", tiff, offset + 2 + 12 * entry)
             if tag == _ORIENTATION:
-                return value in range(2, 9)
+                return _first_value(tiff, order, kind, count, offset + 10 + 12 * entry) in range(2, 9)
     except struct.error:  # cut short
         return False
     return False
+
+
+def _first_value(tiff: bytes, order: str, kind: int, count: int, at: int) -> int | None:
+    """The first number of a field; None where it is not whole, or lies elsewhere as it does not fit into the entry."""
+    form = order + _WHOLE_NUMBERS.get(kind, "4x")
+    if not 1 <= count <= 4 // struct.calcsize(form):
+        return None
+    return next(iter(struct.unpack_from(form, tiff, at)), None)
+
+
+def join_profile(segments: list[bytes]) -> bytes:
+    """The ICC profile in the bodies of a JPEG's APP2 segments; empty where one is missing, as nobody uses it then.
+
+    Annex B.4 of the ICC specification: each begins with ``ICC_PROFILE\\0``, its number and how many there are. As
+    Pillow's `JpegImagePlugin.SOF` does, only the first one's word is taken for the latter.
+    """
+    ordered = sorted(segments)
+    if not ordered or len(ordered[0]) < 14 or ordered[0][13] != len(ordered):
+        return b""
+    return b"".join(segment[14:] for segment in ordered)
 
 
 def is_srgb(profile: bytes) -> bool:
