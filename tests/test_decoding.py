@@ -193,3 +193,61 @@ def test_the_orientation_is_seen_as_pillow_sees_it(order: str, kind: int, values
         warnings.simplefilter("ignore")  # of values too many
         turned = ImageOps.exif_transpose(picture).size == (8, 4)
     assert judge(content).remarks == ((Remark.ORIENTATION_IGNORED,) if turned else ())
+
+
+_MASKS = {
+    "BGRX": (0xFF0000, 0xFF00, 0xFF, 0),
+    "BGRA": (0xFF0000, 0xFF00, 0xFF, 0xFF000000),
+    "RGBA": (0xFF, 0xFF00, 0xFF0000, 0xFF000000),
+    "ABGR": (0xFF000000, 0xFF0000, 0xFF00, 0xFF),
+    "XBGR": (0xFF000000, 0xFF0000, 0xFF00, 0),
+    "none": (0, 0, 0, 0),
+    "ten bits": (0x3FF00000, 0xFFC00, 0x3FF, 0xC0000000),
+}
+
+
+def masked(
+    pixels: bytes, masks: str = "BGRX", header: int = 40, compression: int = 3, width: int = 1
+) -> bytes:
+    """A 32-bit BMP of these bytes and colour masks."""
+    fields = struct.pack("<IiiHHI20x", header, width, len(pixels) // 4 // width, 1, 32, compression)
+    behind = (4 if compression == 6 else 3) if header == 40 else (header - 40) // 4
+    dib = fields + struct.pack("<4I", *_MASKS[masks])[: 4 * min(4, behind)]
+    dib = dib.ljust(header, b"\0")
+    return struct.pack("<2sIHHI", b"BM", 14 + len(dib) + len(pixels), 0, 0, 14 + len(dib)) + dib + pixels
+
+
+_HEADERS = (40, 52, 56, 108, 124)
+_COLOURED = bytes((10, 60, 200, 255, 10, 60, 200, 255))
+_GREY = bytes((90, 90, 90, 255))
+
+
+@pytest.mark.parametrize(
+    ("content", "remarks"),
+    [
+        *((masked(_COLOURED, "BGRX", header), ()) for header in _HEADERS),
+        *((masked(_COLOURED, "BGRA", header), ()) for header in _HEADERS),
+        *((masked(_COLOURED, "RGBA", header), (Remark.COLOUR_MASKS,)) for header in _HEADERS),
+        *((masked(_COLOURED, "XBGR", header), (Remark.COLOUR_MASKS,)) for header in _HEADERS),
+        *((masked(_COLOURED, "RGBA", header, 6), (Remark.COLOUR_MASKS,)) for header in _HEADERS),
+        *((masked(_COLOURED, "none", header), ()) for header in _HEADERS),
+        (masked(_COLOURED, "RGBA", 108, 0), ()),  # only bitfields have masks
+        (masked(_GREY, "RGBA", 56), ()),  # any order of a grey picture looks the same
+        (masked(_GREY, "XBGR", 56), (Remark.COLOUR_MASKS,)),
+        (masked(_COLOURED, "ten bits", 56), (Remark.COLOUR_MASKS,)),
+        (masked(bytes(3) + b"\xc0" + b"\xff" * 4, "ten bits", 56), ()),  # but for the alpha, black and white
+        (masked(_COLOURED + bytes(4), "BGRA", 56), (Remark.ALPHA_DROPPED,)),
+        (masked(_COLOURED + bytes(4), "BGRX", 56), ()),  # what no mask claims is no alpha
+        (masked(_COLOURED + bytes(4), "RGBA", 40, 6), (Remark.COLOUR_MASKS, Remark.ALPHA_DROPPED)),
+        (masked(_COLOURED + bytes(4), "XBGR", 52), (Remark.COLOUR_MASKS,)),
+        (masked(_GREY * 70_000 + _COLOURED, "RGBA", 56), (Remark.COLOUR_MASKS,)),
+    ],
+)
+def test_colour_masks_of_a_bmp(content: bytes, remarks: tuple[Remark, ...]) -> None:
+    verdict = judge(content)
+    assert (verdict.readable, verdict.remarks) == (Readable.YES, remarks)
+
+
+def test_a_bmp_too_short_for_masks() -> None:
+    content = struct.pack("<2sIHHIIiiHH", b"BM", 32, 0, 0, 28, 40, 1, 1, 1, 32) + bytes(2)
+    assert judge(content[:32].ljust(32, b"\0")).readable is Readable.YES

@@ -5,6 +5,15 @@ from __future__ import annotations
 import random
 import struct
 
+_BYTES = tuple(0xFF << 8 * number for number in range(4))
+_MASKS = (
+    (0xFF0000, 0xFF00, 0xFF, 0),
+    (0xFF0000, 0xFF00, 0xFF, 0xFF000000),
+    (0x3FF00000, 0xFFC00, 0x3FF, 0xC0000000),
+    (0xF800, 0x7E0, 0x1F, 0),
+    (0, 0, 0, 0),
+)
+
 
 def draw_bmp(rng: random.Random) -> bytes:
     """One BMP; about half of them are what TensorFlow takes."""
@@ -29,7 +38,11 @@ def draw_bmp(rng: random.Random) -> bytes:
             1,
             0,
             0,
-        ).ljust(header, b"\0")
+        )
+        if compression in {3, 6} and rng.random() < 0.9:
+            # Inside longer headers; behind one of 40 bytes.
+            dib += _masks(rng, 3 if header == 52 or (header == 40 and compression == 3) else 4)
+        dib = dib.ljust(header, b"\0")
     palette = b"".join(bytes((i, i, i, 0)) for i in range(256)) if bits == 8 and rng.random() < 0.7 else b""
     offset = 14 + len(dib) + len(palette)
     row = (width * bits + 31) // 32 * 4 if rng.random() < 0.9 else width * bits // 8
@@ -40,6 +53,15 @@ def draw_bmp(rng: random.Random) -> bytes:
     if rng.random() < 0.3:
         _spoil(rng, content)
     return bytes(content)
+
+
+def _masks(rng: random.Random, count: int) -> bytes:
+    """Colour masks: usual ones, bytes in any order, and noise."""
+    chance = rng.random()
+    if chance < 0.1:
+        return rng.randbytes(4 * count)
+    masks = rng.sample(_BYTES, 4) if chance < 0.6 else rng.choice(_MASKS)
+    return struct.pack(f"<{count}I", *masks[:count])
 
 
 def _spoil(rng: random.Random, content: bytearray) -> None:

@@ -6,6 +6,7 @@ The compression field, the header's version and the masks are never looked at; t
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 from cldc.validation.decoding.verdict import Format, Readable, Remark, Verdict
 
@@ -14,6 +15,20 @@ _PIXEL_LIMIT = (2**31 - 1) // 8
 
 _FIELDS = struct.Struct("<10xi4xiixxh")
 """Header size at 10, width at 18, height at 22, bits a pixel at 28: all signed, as TensorFlow reads them."""
+
+_VIEWED = struct.Struct("<14xI10xHI")
+"""What people's programs go by: the size of the header proper at 14, bits a pixel at 28, compression at 30."""
+
+_BITFIELDS, _ALPHA_BITFIELDS = 3, 6
+_MASKS_AT = 54
+"""Red, green, blue: the end of a header of 40 bytes, after which they come, and inside each longer one."""
+
+_MASKED_HEADERS = frozenset({40, 52, 56, 108, 124})
+_ALPHA_SINCE = 56
+_AS_READ = (0xFF0000, 0xFF00, 0xFF)
+"""The masks by which people see what TensorFlow does."""
+
+_PIXELS_AT_ONCE = 1 << 14
 
 
 def judge_bmp(content: bytes) -> Verdict:
@@ -50,6 +65,8 @@ def judge_bmp(content: bytes) -> Verdict:
 
 
 def _remarks(content: bytes, header_size: int, channels: int) -> tuple[Remark, ...]:
+    if channels == 4 and (masks := _masks(content)):
+        return _masked_remarks(content, header_size, masks)
     if channels == 4:
         # Bytes 3, 7, 11 ... are the alpha where there is one; most writers leave it at 0 or 255 throughout.
         alpha = content[header_size + 3 :: 4]
@@ -57,6 +74,56 @@ def _remarks(content: bytes, header_size: int, channels: int) -> tuple[Remark, .
     if channels == 1 and not _is_grey_ramp(content):
         return (Remark.RAW_PALETTE,)
     return ()
+
+
+def _masks(content: bytes) -> tuple[int, int, int, int] | None:
+    """The masks of red, green, blue and alpha that image viewers apply, none of the latter being 0."""
+    if len(content) < _MASKS_AT:
+        return None
+    size, bits, compression = _VIEWED.unpack_from(content)
+    if compression not in {_BITFIELDS, _ALPHA_BITFIELDS} or size not in _MASKED_HEADERS or bits != 32:
+        return None
+    has_alpha = size >= _ALPHA_SINCE or compression == _ALPHA_BITFIELDS
+    count = 4 if has_alpha else 3
+    if len(content) < _MASKS_AT + 4 * count:
+        return None
+    red, green, blue, *alpha = struct.unpack_from(f"<{count}I", content, _MASKS_AT)
+    if not (red or green or blue):  # Pillow and others take it as BGRA
+        return None
+    return red, green, blue, alpha[0] if alpha else 0
+
+
+def _masked_remarks(content: bytes, at: int, masks: tuple[int, int, int, int]) -> tuple[Remark, ...]:
+    *colours, alpha = masks
+    # A mask of the byte that TensorFlow takes changes nothing; in grey pictures another order doesn't either.
+    odd = [(mask, seen) for mask, seen in zip(colours, _AS_READ, strict=True) if mask != seen]
+    differs = False
+    opacities: set[bool] = set()
+    for pixels in _distinct_pixels(content, at) if odd or alpha else ():
+        differs = differs or any(
+            _scaled(pixel, mask) != _scaled(pixel, seen) for mask, seen in odd for pixel in pixels
+        )
+        opacities |= {bool(pixel & alpha) for pixel in pixels}
+        if (differs or not odd) and (len(opacities) == 2 or not alpha):
+            break
+    remarks = ((Remark.COLOUR_MASKS, differs), (Remark.ALPHA_DROPPED, len(opacities) == 2))
+    return tuple(remark for remark, holds in remarks if holds)
+
+
+def _distinct_pixels(content: bytes, at: int) -> Iterator[set[int]]:
+    """The pixels of 32 bits, part by part so that a large picture takes little memory."""
+    for start in range(at, len(content), 4 * _PIXELS_AT_ONCE):
+        count = min(_PIXELS_AT_ONCE, (len(content) - start) // 4)
+        yield set(struct.unpack_from(f"<{count}I", content, start))
+
+
+def _scaled(pixel: int, mask: int) -> int:
+    """What a pixel has under a mask, from 0 to 255."""
+    if not mask:
+        return 0
+    lowest = mask & -mask
+    most = mask // lowest
+    return ((pixel & mask) // lowest * 510 + most) // (2 * most)
 
 
 def _is_grey_ramp(content: bytes) -> bool:

@@ -30,6 +30,7 @@ class Remark(StrEnum):
     ALPHA_DROPPED = "alpha-dropped"
     SIXTEEN_BIT = "sixteen-bit"
     RAW_PALETTE = "raw-palette"
+    COLOUR_MASKS = "colour-masks"
     COLOUR_PROFILE = "colour-profile"
     CMYK = "cmyk"
     ORIENTATION_IGNORED = "orientation-ignored"
@@ -50,6 +51,7 @@ _REMARK_TEXTS = {
     Remark.ALPHA_DROPPED: "Transparency is dropped: transparent pixels appear in whatever colour they hide.",
     Remark.SIXTEEN_BIT: "16 bits a channel: only the upper 8 are kept.",
     Remark.RAW_PALETTE: "An 8-bit BMP: palette indices are taken as grey values, the palette is ignored.",
+    Remark.COLOUR_MASKS: "A BMP with colour masks: they are ignored, and blue, green and red taken in that order.",
     Remark.COLOUR_PROFILE: "The embedded colour profile or gamma is ignored.",
     Remark.CMYK: "A CMYK picture: it is converted without its colour profile.",
     Remark.ORIENTATION_IGNORED: "The EXIF orientation is ignored: the picture is read as it lies in the file.",
