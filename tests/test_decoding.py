@@ -251,3 +251,12 @@ def test_colour_masks_of_a_bmp(content: bytes, remarks: tuple[Remark, ...]) -> N
 def test_a_bmp_too_short_for_masks() -> None:
     content = struct.pack("<2sIHHIIiiHH", b"BM", 32, 0, 0, 28, 40, 1, 1, 1, 32) + bytes(2)
     assert judge(content[:32].ljust(32, b"\0")).readable is Readable.YES
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (65535, 65535), (65535, 32769)])
+def test_a_gif_frame_whose_size_is_no_int_is_refused_without_a_reason(size: tuple[int, int]) -> None:
+    content = saved(Image.new("P", (4, 4)), "GIF")
+    at = content.index(b",", 13 + 3 * (2 << (content[10] & 7))) + 5
+    verdict = judge(content[:at] + struct.pack("<HH", *size) + content[at + 4 :])
+    assert verdict.readable is Readable.NO
+    assert verdict.reason.endswith("failed to slurp gif file: Unknown error")

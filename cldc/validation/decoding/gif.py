@@ -17,6 +17,7 @@ _MOST_CODES = 12_000_000
 """As many of the shortest codes as the data could hold; each takes about 0.3 microseconds."""
 
 _MOST_BLOCKS = 500_000
+_INT_MAX = 2**31 - 1
 
 _READ_FAILED = "Failed to read from given file"
 _GRAPHIC_CONTROL = 0xF9
@@ -166,7 +167,7 @@ def _read_frame(reader: _Reader, global_colours: int, *, transparent: bool) -> _
     minimum = reader.byte()
     if minimum > 8:
         raise DefectError(_READ_FAILED)
-    if not width or not height:
+    if not width or not height or width > _INT_MAX // height:  # `DGifSlurp` gives no reason for either
         raise DefectError("Unknown error")
     data = reader.blocks()
     return _Frame(left, top, width, height, bool(flags & 0x40), colours, minimum, data, transparent)
