@@ -379,6 +379,18 @@ def test_a_published_file_is_read_through_redirections(server: FaultServer) -> N
         fetch_text(f"{server.address}/gone")
 
 
+@pytest.mark.parametrize(
+    ("target", "error"),
+    [("http://192.0.2.2/plain", ConfigurationError), ("http://[x", Unreachable), ("/round", Unreachable)],
+)
+def test_a_redirection_leads_to_no_place_that_would_be_refused(
+    server: FaultServer, target: str, error: type[CldcError]
+) -> None:
+    server.script("/round", Answer(302, b"", {"Location": target}))
+    with pytest.raises(error):
+        fetch_text(f"{server.address}/round")
+
+
 # Addresses
 
 

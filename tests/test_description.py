@@ -41,6 +41,39 @@ def test_the_board_reads(text: str, reading: tuple[str, str, str]) -> None:
     assert got.shown == bool(reading[0])
 
 
+def test_a_long_row_of_parentheses_is_read_in_a_moment() -> None:
+    """CodaLab takes so many characters, of any contestant; a pattern would take hours for them."""
+    assert description.read("(" * 65_535).name == "(" * 65_534
+
+
+@pytest.mark.parametrize(
+    ("link", "nearest"),
+    [
+        (" https://x.org", "https://x.org"),
+        ("HTTPS://x.org/A", "https://x.org/A"),
+        ("ftp://x.org", "https://x.org"),
+        ("x.org/a b", "https://x.org/a%20b"),
+        ("https://\u00e9.org", "https://xn--9ca.org"),
+        ("https://Example.org", None),
+        *(
+            (wrong, "")
+            for wrong in ("not a link", "javascript:alert(1)", "http://", "http://[::1", "http://u:p@x.org")
+        ),
+    ],
+)
+def test_a_link_is_kept_or_refused_with_the_nearest_that_works(link: str, nearest: str | None) -> None:
+    if nearest is None:
+        assert link in description.compose(FORM, name="mine", link=link)
+        return
+    with pytest.raises(SubmissionRefused) as refused:
+        description.compose(FORM, name="mine", link=link)
+    if nearest:
+        assert refused.value.action == f"Use --link {nearest}"
+        assert description.compose(FORM, name="mine", link=nearest)
+    else:
+        assert "names a host" in refused.value.action
+
+
 words = st.text(alphabet=string.ascii_letters + string.digits + "_.-", min_size=1, max_size=20)
 
 

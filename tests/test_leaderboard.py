@@ -1,0 +1,65 @@
+"""The board as the daemon writes it, and as anyone on it may have spoilt it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cldc import competition
+from cldc.errors import CodaLabError
+from cldc.leaderboard import parse
+from cldc.render.blocks import plain
+from cldc.render.board import board_blocks
+
+COMPETITION = competition.load("demo")
+
+
+def entry(**submission: Any) -> dict[str, Any]:
+    described = {"description": "good (Lab)", "user_name": "me", "created": 1_600_000_000, "public": True}
+    return {
+        "submission": {**described, **submission},
+        "bundle": {"state": "ready", "metadata": {"name": "e", "description": '{"submit_id": "0x1"}'}},
+        "scores": {"accuracy": 0.5},
+    }
+
+
+def board(*entries: object) -> str:
+    specs = {"score_specs": [{"name": "accuracy"}]}
+    return json.dumps({"config": specs, "leaderboard": entries, "updated": 1_600_000_001})
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        entry(created=None),
+        entry(created=10**400),
+        entry(description=7),
+        {**entry(), "scores": {}},
+        {**entry(), "scores": {"accuracy": 10**400}},
+        {**entry(), "bundle": {"state": "ready", "metadata": "none"}},
+        None,
+    ],
+)
+def test_an_entry_that_is_malformed_hides_no_other(spoilt: object) -> None:
+    read = parse(board(entry(), spoilt), COMPETITION, account="me")
+    assert [row.name for row in read.rows] == ["good"]
+    assert read.malformed == 1
+    assert "1 more that are not as" in plain(board_blocks(read))
+
+
+def test_what_is_no_score_has_no_place_and_what_is_no_text_harms_nobody() -> None:
+    odd = {**entry(description="\ud800\x1b[2J (x)"), "scores": {"accuracy": float("nan")}}
+    odd["bundle"] = {"state": "\x1b[2Jfail", "metadata": {"description": "[" * 100_000}}
+    read = parse(board(odd, entry()), COMPETITION, account="me")
+    assert [(row.name, row.rank) for row in read.rows] == [("good", 1), ("?\x1b[2J", None)]
+    told = plain(board_blocks(read))
+    assert "\x1b" not in told
+    assert told.encode()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 200_000, board()[:-1]])
+def test_what_is_no_board_is_told(text: str) -> None:
+    with pytest.raises(CodaLabError, match="not what the scoring daemon writes"):
+        parse(text, COMPETITION)
