@@ -158,7 +158,11 @@ class Connection:
         if self._session is None:
             import requests
 
-            session = requests.Session()
+            class Staying(requests.Session):
+                def get_redirect_target(self, resp: requests.Response) -> None:
+                    """None: we follow no redirection, and must not stumble over one that can't be read either."""
+
+            session = Staying()
             # Without this header CodaLab answers 303 to a login page instead of 401.
             session.headers.update({"X-Requested-With": "XMLHttpRequest", "User-Agent": "cldc"})
             host = urllib.parse.urlsplit(self.server).hostname or ""
