@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from cldc.dataset import Reason, Split, SplitState, perhaps_meant
@@ -57,16 +58,20 @@ def _split_remedy(split: Split, tops: list[str], meant: str) -> str:
 )
 def class_misnamed(subject: Subject) -> Iterator[Hit]:
     """A folder whose name is a class's but for case or spaces."""
+    mendable = dict(misnamed_folders(subject))
     for split, missing, extra in _mismatches(subject):
         for folder in extra:
             label = _meant(folder, missing)
+            path = f"{split.name}/{folder}"
             if label:
                 yield Hit(
-                    message=f"The class folder {split.name}/{folder} should be called {label!r}.",
+                    message=f"The class folder {path} should be called {label!r}.",
                     consequence=f"The script {_MISMATCH}",
-                    remedy=f"Rename it to {label!r}, or run `cldc validate --fix`.",
-                    paths=(f"{split.name}/{folder}",),
-                    fixable=True,
+                    remedy=f"Rename it to {label!r}, or run `cldc validate --fix`."
+                    if path in mendable
+                    else f"Rename it to {label!r}, after moving away what else is or would be called so.",
+                    paths=(path,),
+                    fixable=path in mendable,
                 )
 
 
@@ -250,13 +255,16 @@ def _split_counts(subject: Subject) -> dict[str, int]:
 
 
 def misnamed_folders(subject: Subject) -> list[tuple[str, str]]:
-    """Pairs of a misnamed class folder's path and the path it should have."""
-    return [
+    """Pairs of a misnamed class folder's path and the path it should have, where nothing else has it or should."""
+    pairs = [
         (f"{split.name}/{folder}", f"{split.name}/{label}")
         for split, missing, extra in _mismatches(subject)
         for folder in extra
         if (label := _meant(folder, missing))
     ]
+    wanted = Counter(target for _, target in pairs)
+    files = {other.path for other in subject.dataset.others if other.reason == Reason.BESIDE_CLASSES}
+    return [(path, target) for path, target in pairs if wanted[target] == 1 and target not in files]
 
 
 RULES: tuple[Rule, ...] = (
