@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,8 +16,9 @@ from cldc import competition
 from cldc.errors import StorageError, UsageError
 from cldc.render.validation_html import to_html
 from cldc.validation import examine, validate
-from cldc.validation.fixing import fix_copy, fix_in_place, undo
+from cldc.validation.fixing import Undone, fix_copy, fix_in_place, undo
 from cldc.validation.thumbnails import thumbnails
+from tests.conftest import Cldc
 from tests.folders import make_dataset, png
 
 COMPETITION = competition.load()
@@ -61,9 +65,9 @@ def test_mended_in_place_and_undone(folder: Path, tmp_path: Path) -> None:
     assert validate(folder, COMPETITION).ok
     assert len(fixed.changes) == 6
     assert fixed.record
-    assert len(undo(fixed.record)) == 6
+    assert len(undo(fixed.record).changes) == 6
     assert tree(folder) == before
-    assert undo(fixed.record) == ()
+    assert undo(fixed.record) == Undone()
 
 
 def test_nothing_to_mend(tmp_path: Path) -> None:
@@ -76,8 +80,9 @@ def test_undoing_never_writes_over_a_file(folder: Path, tmp_path: Path) -> None:
     fixed = fix_in_place(examine(folder, COMPETITION), tmp_path / "kept")
     (folder / "val" / ".DS_Store").write_bytes(b"new")
     assert fixed.record
-    with pytest.raises(StorageError, match="there already"):
-        undo(fixed.record)
+    undone = undo(fixed.record)
+    assert [change.source for change, _ in undone.left] == ["val/.DS_Store"]
+    assert len(undone.changes) == 5
     assert (folder / "val" / ".DS_Store").read_bytes() == b"new"
 
 
@@ -88,12 +93,216 @@ def test_a_copy_is_refused_where_it_would_harm(folder: Path, tmp_path: Path) -> 
             fix_copy(subject, into)
 
 
-def test_a_copy_passes_over_pipes_and_keeps_links(folder: Path, tmp_path: Path) -> None:
+def test_a_copy_passes_over_pipes_and_keeps_links_to_nothing(folder: Path, tmp_path: Path) -> None:
     os.mkfifo(folder / "train" / "ii" / "pipe.png")
     (folder / "train" / "ii" / "link.png").symlink_to("nowhere")
     fixed = fix_copy(examine(folder, COMPETITION), tmp_path / "mended")
     assert (fixed.root / "train" / "ii" / "link.png").is_symlink()
     assert not (fixed.root / "train" / "ii" / "pipe.png").exists()
+
+
+def share_class(folder: Path) -> Path:
+    """Have a class folder be a link to one outside, with an image to rename and a leaving in it."""
+    shared = folder.parent / "shared"
+    (folder / "train" / "i").rename(shared)
+    (folder / "train" / "i").symlink_to("../../shared", target_is_directory=True)
+    (shared / "pic.jpg").write_bytes(png(243))
+    (shared / ".DS_Store").write_bytes(b"\0")
+    return shared
+
+
+def test_a_copy_holds_files_in_place_of_links(folder: Path, tmp_path: Path) -> None:
+    shared = tree(share_class(folder))
+    (folder / "val" / "ii" / "link.jpg").symlink_to("../../../shared/pic.jpg")
+    (folder / "val" / "i" / "up").symlink_to("..", target_is_directory=True)
+    before, packed = tree(folder), validate(folder, COMPETITION).dataset
+    into = tmp_path / "one" / "deeper" / "mended"
+    fixed = fix_copy(examine(folder, COMPETITION), into)
+    assert tree(tmp_path / "shared") == shared
+    assert tree(folder) == before
+    mended = validate(into, COMPETITION)
+    assert mended.ok
+    assert not any(path.is_symlink() for path in into.rglob("*"))
+    assert {"train/i/pic.png", "val/ii/link.png"} <= tree(into).keys()
+    assert not any(change.kind == "aside" and (into / change.source).exists() for change in fixed.changes)
+    left_out = {change.source for change in fixed.changes if change.kind == "aside"}
+    wanted = [i.sha256 for i in packed.images if not any(i.path.startswith(path) for path in left_out)]
+    assert sorted(image.sha256 for image in mended.dataset.images) == sorted(wanted)
+    assert list(into.parent.iterdir()) == [into]
+
+
+def test_a_copy_that_fails_leaves_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copy2
+
+    def fails(source: Path, target: Path, **how: bool) -> object:
+        if Path(source).name == "c.jpg":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return copy(source, target, **how)
+
+    monkeypatch.setattr(shutil, "copy2", fails)
+    with pytest.raises(StorageError, match="No space"):
+        fix_copy(examine(folder, COMPETITION), tmp_path / "room" / "mended")
+    assert list((tmp_path / "room").iterdir()) == []
+
+
+def test_a_copy_never_lies_in_a_folder_that_the_dataset_links_to(folder: Path) -> None:
+    shared = share_class(folder)
+    with pytest.raises(UsageError, match="lies in the dataset"):
+        fix_copy(examine(folder, COMPETITION), shared / "mended")
+
+
+def test_in_place_what_links_lead_to_or_through_stays(tmp_path: Path, bare_cldc: Cldc) -> None:
+    folder = make_dataset(tmp_path / "digits")
+    shared = tree(share_class(folder))
+    (folder / "train" / "ii" / "a.jpg").write_bytes(png(244))
+    (folder / "train" / "ii" / "link.png").symlink_to("a.jpg")
+    shutil.rmtree(folder / "val" / "iii")
+    (folder / "val" / "iii").symlink_to("../train/iii", target_is_directory=True)
+    (folder / "train" / "iii" / "once.jpg").write_bytes(png(245))
+    told = bare_cldc("validate", "--fix", "-q", folder)
+    assert tree(tmp_path / "shared") == shared
+    assert (folder / "train" / "ii" / "link.png").read_bytes() == png(244)
+    assert (folder / "train" / "iii" / "once.png").is_file()
+    assert "Mended train/iii/once.jpg -> train/iii/once.png [extension-content]\n" in told.out
+    assert told.out.count("Mended") == 1
+    assert all(
+        f"Left {path}" in told.out for path in ("train/i/pic.jpg", "train/i/.DS_Store", "train/ii/a.jpg")
+    )
+    assert "Left val/iii/once.jpg" not in told.out
+
+
+def test_what_has_two_right_answers_or_none_stays(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "digits")
+    (folder / "train" / "i").rename(folder / "train" / "I")
+    shutil.copytree(folder / "train" / "I", folder / "train" / "i ")
+    (folder / "val" / "v").rename(folder / "val" / "V")
+    (folder / "val" / "v").write_bytes(b"no folder")
+    for path in (folder / "val").glob("*/*.png"):
+        (path.parent / "__MACOSX").mkdir()
+        path.rename(path.parent / "__MACOSX" / path.name)
+    before = tree(folder)
+    subject = examine(folder, COMPETITION)
+    assert fix_in_place(subject, tmp_path / "kept").changes == ()
+    assert tree(folder) == before
+    misnamed = [f for f in validate(folder, COMPETITION).findings if f.rule == "class-misnamed"]
+    assert [finding.fixable for finding in misnamed] == [False, False, False]
+    assert not any("--fix" in finding.remedy for finding in misnamed)
+
+
+def test_each_run_has_a_record_of_its_own(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "other" / "digits")
+    before = tree(folder)
+    records = [fix_in_place(examine(f, COMPETITION), tmp_path / "kept").record for f in (folder, other)]
+    for record in records:
+        assert record
+        undo(record)
+    assert tree(folder) == tree(other) == before
+
+
+def another_file_system(monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
+    """Have nothing be renamed into or out of ``kept``, as if it were on another disk."""
+    rename = Path.rename
+
+    def refused(source: Path, target: Path) -> Path:
+        if source.is_relative_to(kept) != Path(target).is_relative_to(kept):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(source: Path, target: Path, **_: bool) -> None:
+        Path(target).write_bytes(Path(source).read_bytes()[:1])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copy2", half)
+
+
+def killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """End in the middle of removing what was copied: only its first file is gone."""
+
+    def removed(path: Path) -> None:
+        for item in (path, *sorted(path.rglob("*"))):
+            if item.is_file():
+                item.unlink()
+                break
+        if path.is_dir():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("cldc.validation.moving.remove_tree", removed)
+
+
+@pytest.mark.parametrize("fault", [full_disk, killed])
+def test_what_was_cut_off_between_two_disks_can_be_taken_back(
+    folder: Path, tmp_path: Path, fault: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    (folder / "val" / ".ipynb_checkpoints" / "1.png").write_bytes(png(246))
+    before, kept = tree(folder), tmp_path / "kept"
+    with pytest.MonkeyPatch.context() as patched:
+        another_file_system(patched, kept)
+        fault(patched)
+        with pytest.raises((StorageError, KeyboardInterrupt)):
+            fix_in_place(examine(folder, COMPETITION), kept)
+    [record] = kept.glob("*/record.json")
+    with pytest.MonkeyPatch.context() as patched:
+        another_file_system(patched, kept)
+        assert undo(record).left == ()
+    assert tree(folder) == before
+
+
+def test_a_fix_that_fails_says_how_to_take_it_back(folder: Path, tmp_path: Path) -> None:
+    subject = examine(folder, COMPETITION)
+    before, gone = tree(folder), folder / "train" / "X " / "c.jpg"
+    gone.unlink()
+    with pytest.raises(StorageError) as failed:
+        fix_in_place(subject, tmp_path / "kept")
+    [record] = (tmp_path / "kept").glob("*/record.json")
+    assert "3 of 6 changes were made" in failed.value.message
+    assert f"cldc validate --undo {record}" in failed.value.action
+    gone.write_bytes(png(242))
+    assert len(undo(record).changes) == 3
+    assert tree(folder) == before
+
+
+def test_the_record_is_part_of_the_result(folder: Path, bare_cldc: Cldc) -> None:
+    copy = shutil.copytree(folder, folder.parent / "copy")
+    told = bare_cldc("validate", "--fix", "--format", "json", folder, code=0).data
+    record = told["fixed"]["record"]
+    assert {"kind": "rename", "rule": "class-misnamed", "source": "train/X ", "target": "train/x"} in told[
+        "fixed"
+    ]["changes"]
+    assert told["fixed"]["left"] == []
+    quiet = bare_cldc("validate", "--fix", "-q", copy).out
+    assert "cldc validate --undo " in quiet
+    assert "fixed" not in bare_cldc("validate", "--format", "json", folder).data
+    for form in ("github", "sarif"):
+        bare_cldc("validate", "--undo", record)
+        lines = bare_cldc("validate", "--fix", "-q", "--format", form, folder)
+        record = lines.err.split("--undo ")[1].strip()
+    assert json.loads(lines.out)["version"] == "2.1.0"
+    bare_cldc("validate", "--undo", record)
+    book = bare_cldc("validate", "--fix", "--format", "json", folder, "--label-book", "none", code=3)
+    assert "--undo" in book.err
+
+
+def test_undoing_a_dataset_that_was_moved_is_refused(folder: Path, bare_cldc: Cldc) -> None:
+    before = tree(folder)
+    record = bare_cldc("validate", "--fix", "--format", "json", folder).data["fixed"]["record"]
+    moved = folder.rename(folder.parent / "moved")
+    refused = bare_cldc("validate", "--undo", record, code=14)
+    assert "is not there any more" in refused.err
+    assert not folder.exists()
+    moved.rename(folder)
+    (folder / "train" / "x" / "c.png").unlink()
+    shutil.rmtree(folder / "val" / "i")
+    undone = bare_cldc("validate", "--undo", record, "--format", "json", code=14).data
+    assert [left["source"] for left in undone["left"]] == ["train/X /c.jpg"]
+    assert len(undone["undone"]) == 5
+    assert not (folder / "val" / "i").exists()
+    assert tree(folder).keys() == before.keys() - {"train/X /c.jpg", "val/i/0.png"}
 
 
 def test_undo_wants_a_record(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,15 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import DATASET, command
-from cldc.errors import InvalidDataset, StorageError, UsageError
+from cldc.errors import CldcError, InvalidDataset, StorageError, UsageError
 
 if TYPE_CHECKING:
     from cldc.validation import ValidationReport
     from cldc.validation.fixing import Fixed
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+# In the data folder: records of what was mended, with what was set aside.
+_FIXES = "fixes"
 
 
 @click.command()
@@ -50,28 +53,36 @@ def validate(
         raise UsageError("--into goes with --fix.", action="Say --fix --into FOLDER.")
     if undo is not None:
         return _undo(app, undo)
-    if fix:
-        folder = _fix(app, folder, into)
+    fixed = _fix(app, folder, into) if fix else None
+    folder = fixed.root if fixed else folder
     if watch:
-        return _watch(app, folder, page, strict=strict)
-    return _check(app, folder, page, remember=not no_cache).exit_code(strict=strict)
+        return _watch(app, folder, page, strict=strict, fixed=fixed)
+    return _check(app, folder, page, remember=not no_cache, fixed=fixed).exit_code(strict=strict)
 
 
-def _check(app: App, folder: Path | None, page: Path | None, *, remember: bool) -> ValidationReport:
+def _check(
+    app: App, folder: Path | None, page: Path | None, *, remember: bool, fixed: Fixed | None = None
+) -> ValidationReport:
     from cldc.cli.work import validated
 
-    report = validated(app, folder, remember=remember)
-    _tell(app, report)
+    try:
+        report = validated(app, folder, remember=remember)
+    except CldcError:
+        # The report would have told it.
+        if fixed and app.output.form == "json":
+            _tell_fixed_beside(fixed)
+        raise
+    _tell(app, report, fixed)
     if page is not None:
         _write_page(app, report, page)
     return report
 
 
-def _tell(app: App, report: ValidationReport) -> None:
+def _tell(app: App, report: ValidationReport, fixed: Fixed | None) -> None:
     from cldc.render import validation
 
     if app.output.form == "json":
-        app.output.write(validation.to_json(report))
+        app.output.write(validation.to_json(report, fixed))
     elif app.output.form == "text":
         app.output.tell(validation.blocks(report, everything=app.output.verbose))
     else:
@@ -80,7 +91,7 @@ def _tell(app: App, report: ValidationReport) -> None:
         forms = {"github": validation_ci.to_github, "sarif": validation_ci.to_sarif}
         app.output.write(forms[app.output.form](report))
         if app.output.form == "github":
-            app.output.add_to_job(validation.data(report), validation.blocks(report))
+            app.output.add_to_job(validation.data(report, fixed), validation.blocks(report))
 
 
 def _write_page(app: App, report: ValidationReport, page: Path) -> None:
@@ -92,15 +103,19 @@ def _write_page(app: App, report: ValidationReport, page: Path) -> None:
     app.observer.note(f"The page with pictures is {page}.")
 
 
-def _watch(app: App, folder: Path | None, page: Path | None, *, strict: bool) -> int:
+def _watch(
+    app: App, folder: Path | None, page: Path | None, *, strict: bool, fixed: Fixed | None = None
+) -> int:
     from cldc.validation.watching import changes
 
     chosen, code, begun = app.dataset_folder(folder), 0, False
     for _ in changes(chosen, app.competition):
-        if app.output.form == "text":
+        # What --fix did is still to be read.
+        if app.output.form == "text" and (begun or not fixed):
             click.clear()
         try:
-            code = _check(app, chosen, page, remember=True).exit_code(strict=strict)
+            told = None if begun else fixed
+            code = _check(app, chosen, page, remember=True, fixed=told).exit_code(strict=strict)
         except (InvalidDataset, StorageError) as error:
             if not begun:
                 raise
@@ -112,44 +127,48 @@ def _watch(app: App, folder: Path | None, page: Path | None, *, strict: bool) ->
     return code
 
 
-def _fix(app: App, folder: Path | None, into: Path | None) -> Path:
-    """Mend the folder, or a copy of it, and give back the one that is mended."""
-    from datetime import UTC, datetime
-
-    from cldc.files import private_folder
+def _fix(app: App, folder: Path | None, into: Path | None) -> Fixed:
+    """Mend the folder, or a copy of it, and tell what was done before anything else can fail."""
     from cldc.validation import examine
     from cldc.validation.fixing import fix_copy, fix_in_place
 
     chosen = app.dataset_folder(folder)
-    subject = examine(chosen, app.competition, app.observer, cache=app.home)
-    if into is not None:
-        fixed = fix_copy(subject, into, app.observer)
-    else:
-        keep = (
-            private_folder(app.home / "fixes") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{chosen.absolute().name}"
-        )
-        fixed = fix_in_place(subject, keep, app.observer)
-    _tell_fixed(app, fixed)
-    return fixed.root
+    with _alone(app) if into is None else contextlib.nullcontext():
+        subject = examine(chosen, app.competition, app.observer, cache=app.home)
+        if into is not None:
+            fixed = fix_copy(subject, into, app.observer)
+        else:
+            fixed = fix_in_place(subject, app.home / _FIXES, app.observer)
+    if app.output.form == "text":
+        from cldc.render.validation import fixed_blocks
+
+        app.output.tell(fixed_blocks(fixed))
+    elif app.output.form != "json":
+        app.output.close()
+        _tell_fixed_beside(fixed)
+    return fixed
 
 
-def _tell_fixed(app: App, fixed: Fixed) -> None:
-    for change in fixed.changes:
-        done = (
-            f"{change.source} -> {change.target}" if change.kind == "rename" else f"{change.source} set aside"
-        )
-        app.observer.note(f"Mended {done} [{change.rule}]")
-    if not fixed.changes:
-        app.observer.note("There was nothing to mend.")
-    elif fixed.record is not None:
-        app.observer.note(f"To take it back: cldc validate --undo {fixed.record}")
+def _tell_fixed_beside(fixed: Fixed) -> None:
+    """On standard error, where standard output has a form of its own without a place for it."""
+    from cldc.render.blocks import plain
+    from cldc.render.validation import fixed_blocks
+
+    click.echo(plain(fixed_blocks(fixed)), err=True, nl=False)
+
+
+def _alone(app: App) -> contextlib.AbstractContextManager[None]:
+    """One at a time: what another one mends while this one looks would be mended twice."""
+    from cldc.files import lock
+
+    return lock(app.home / _FIXES / ".lock", purpose="mending a dataset", observer=app.observer)
 
 
 def _undo(app: App, record: Path) -> int:
-    from cldc.render.blocks import Line
+    from cldc.render.validation import undone_blocks, undone_data
     from cldc.validation.fixing import undo
 
-    changes = undo(record)
-    text = f"Took back {len(changes)} change{'' if len(changes) == 1 else 's'}."
-    app.output.show({"undone": changes}, [Line(text, "good")])
-    return 0
+    with _alone(app):
+        undone = undo(record)
+    app.output.show(undone_data(undone), undone_blocks(undone))
+    return StorageError.code if undone.left else 0

@@ -13,6 +13,7 @@ from cldc.validation import Finding, Severity, ValidationReport
 
 if TYPE_CHECKING:
     from cldc.validation import Rule
+    from cldc.validation.fixing import Change, Fixed, Undone
 
 # Raised when a field of the JSON changes its meaning or goes; a new field does not raise it.
 JSON_SCHEMA = 1
@@ -88,8 +89,73 @@ def printable(text: str) -> str:
     return safe if safe.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in safe)
 
 
-def data(report: ValidationReport) -> dict[str, Any]:
-    """The report as the JSON that docs/validation.md describes."""
+def fixed_blocks(fixed: Fixed) -> Iterator[Line]:
+    """What was mended, and how to take it back."""
+    from cldc.validation.fixing import undo_command
+
+    for change in fixed.changes:
+        done = (
+            f"{change.source} -> {change.target}"
+            if change.kind == "rename"
+            else f"{change.source} {_aside(fixed)}"
+        )
+        yield Line(printable(f"Mended {done} [{change.rule}]"))
+    for path in fixed.left:
+        yield Line(printable(f"Left {path}: links lead to it or through it; --fix --into mends a copy."))
+    if not fixed.changes:
+        yield Line("Nothing was mended." if fixed.left else "There was nothing to mend.")
+    elif fixed.record is not None:
+        yield Line(f"To take it back: {undo_command(fixed.record)}")
+
+
+def _aside(fixed: Fixed) -> str:
+    return "set aside" if fixed.record is not None else "left out"
+
+
+def undone_blocks(undone: Undone) -> Iterator[Line]:
+    """What was taken back, and of each thing that could not be, why."""
+    for _, error in undone.left:
+        yield Line(printable(f"Not taken back: {error.message} {error.action}"), "bad")
+    count, left = len(undone.changes), len(undone.left)
+    rest = f", and {left} could not be" if left else ""
+    yield Line(f"Took back {count} change{_s(count)}{rest}.", "bad" if left else "good")
+
+
+def undone_data(undone: Undone) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "undone": [_change(change) for change in undone.changes],
+        "left": [
+            {**_change(change), "message": printable(error.message), "action": printable(error.action)}
+            for change, error in undone.left
+        ],
+    }
+
+
+def _change(change: Change) -> dict[str, str]:
+    return {
+        "kind": change.kind,
+        "rule": change.rule,
+        "source": printable(change.source),
+        "target": printable(change.target),
+    }
+
+
+def _fixed(fixed: Fixed) -> dict[str, Any]:
+    return {
+        "changes": [_change(change) for change in fixed.changes],
+        "record": None if fixed.record is None else printable(str(fixed.record)),
+        "left": [printable(path) for path in fixed.left],
+    }
+
+
+def data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any]:
+    """The report, and what was mended before, as the JSON that docs/validation.md describes."""
+    told = _report(report)
+    return told if fixed is None else {**told, "fixed": _fixed(fixed)}
+
+
+def _report(report: ValidationReport) -> dict[str, Any]:
     dataset = report.dataset
     return {
         "schema": JSON_SCHEMA,
@@ -121,9 +187,9 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def to_json(report: ValidationReport) -> str:
-    """The report as JSON text with a line end."""
-    return json.dumps(data(report), indent=2, ensure_ascii=False) + "\n"
+def to_json(report: ValidationReport, fixed: Fixed | None = None) -> str:
+    """The report, and what was mended before, as JSON text with a line end."""
+    return json.dumps(data(report, fixed), indent=2, ensure_ascii=False) + "\n"
 
 
 def rules_markdown(rules: tuple[Rule, ...]) -> str:

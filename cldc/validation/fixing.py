@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import stat
-from collections.abc import Iterable, Iterator
+import shlex
+import tempfile
+import unicodedata
+from collections.abc import Container, Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from cldc.dataset import Image
-from cldc.errors import StorageError, UsageError
-from cldc.files import private_folder, replace_atomically, storage_errors
+from cldc.errors import CldcError, StorageError, UsageError
+from cldc.files import private_folder, replace_atomically, storage_errors, temporary_folder
 from cldc.progress import SILENT, Observer
 from cldc.validation.images import right_endings
 from cldc.validation.model import Subject
+from cldc.validation.moving import copy_followed, give_back, led_to, move, require_folder
 from cldc.validation.names import junk_images, junk_others
 from cldc.validation.structure import JUNK_FOLDERS, misnamed_folders
 
@@ -42,20 +46,37 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """What was mended: in which folder, and, if it was in place, the record for `undo`."""
+    """What was mended.
+
+    Attributes:
+        root: In which folder.
+        changes: What was done.
+        record: For `undo`, where it was done in place.
+        left: What only a copy could have mended, since links lead to it or through it.
+    """
 
     root: Path
     changes: tuple[Change, ...]
     record: Path | None = None
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What was taken back, and what could not be, each with the reason."""
+
+    changes: tuple[Change, ...] = ()
+    left: tuple[tuple[Change, CldcError], ...] = ()
 
 
 def plan(subject: Subject) -> tuple[Change, ...]:
     """Everything that can be mended, in an order in which it can be done."""
     aside = {path: Change("aside", rule, path, path) for path, rule in _leavings(subject)}
-    renames = _endings(subject, set(aside))
+    emptied = _emptied(subject, aside)
+    asides = [change for path, change in aside.items() if path.split("/")[0] not in emptied]
     # Folders last: paths of what is in them hold until then.
     folders = [Change("rename", "class-misnamed", *pair) for pair in misnamed_folders(subject)]
-    return (*aside.values(), *renames, *folders)
+    return (*asides, *_endings(subject, aside), *folders)
 
 
 def _leavings(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -72,18 +93,34 @@ def _leavings(subject: Subject) -> Iterator[tuple[str, str]]:
             yield path, "junk-file"
 
 
-def _endings(subject: Subject, gone: Iterable[str]) -> list[Change]:
-    out = set(gone)
-    taken = {image.path for image in subject.dataset.images} | {o.path for o in subject.dataset.others}
+def _emptied(subject: Subject, aside: Container[str]) -> set[str]:
+    """Splits whose every image is a leaving; without them the script would stop where it ran."""
+    images = subject.dataset.images
+    return {image.split for image in images} - {i.split for i in images if not _within(i.path, aside)}
+
+
+def _within(path: str, places: Container[str]) -> bool:
+    parts = path.split("/")
+    return any("/".join(parts[:number]) in places for number in range(1, len(parts) + 1))
+
+
+def _endings(subject: Subject, aside: Container[str]) -> list[Change]:
+    paths = chain((i.path for i in subject.dataset.images), (o.path for o in subject.dataset.others))
+    taken = set(map(_folded, paths))
     changes = []
     for image in subject.dataset.images:
-        if image.path in out or any(image.path.startswith(f"{path}/") for path in out):
+        if _within(image.path, aside):
             continue
         target = _right_name(subject, image, taken)
         if target != image.path:
-            taken.add(target)
+            taken.add(_folded(target))
             changes.append(Change("rename", "extension-content", image.path, target))
     return changes
+
+
+def _folded(path: str) -> str:
+    # What differs in case or accents' form only is one file on some systems.
+    return unicodedata.normalize("NFC", path).casefold()
 
 
 def _right_name(subject: Subject, image: Image, taken: set[str]) -> str:
@@ -92,92 +129,135 @@ def _right_name(subject: Subject, image: Image, taken: set[str]) -> str:
     path = PurePosixPath(image.path)
     if kind is None or image.path.lower().endswith(right_endings(kind)):
         return image.path
-    for number in range(len(taken) + 1):
+    # Under an ending that the competition does not take, the script would pass over it.
+    usable = [end for end in right_endings(kind) if end in subject.competition.dataset.extensions]
+    for number in range(len(taken) + 1) if usable else ():
         middle = f"-{number}" if number else ""
-        target = str(path.with_name(f"{path.stem}{middle}{right_endings(kind)[0]}"))
-        if target not in taken:
+        target = str(path.with_name(f"{path.stem}{middle}{usable[0]}"))
+        # Folders in a class folder are in no list.
+        if _folded(target) not in taken and not os.path.lexists(subject.dataset.root / target):
             return target
     return image.path
 
 
 def fix_copy(subject: Subject, into: Path, observer: Observer = SILENT) -> Fixed:
-    """Copy the dataset to ``into``, mended; the original stays as it is.
+    """Copy the dataset to ``into``, mended; the original stays as it is, and so does what it links to.
 
-    Links are copied as links; what is neither file, folder nor link is left out, as leavings are.
+    What is copied, and how links are, `copy_followed` says. ``into`` is there when all of it is.
 
     Raises:
         UsageError: ``into`` is there already, or lies in the dataset.
-        StorageError: It can't be written.
+        StorageError: It can't be written, or something can't be read.
     """
     root = subject.dataset.root
+    splits = subject.dataset.splits
+    follow = {split.name for split in splits} | {f"{s.name}/{folder}" for s in splits for folder in s.folders}
     target = into.absolute()
-    if os.path.lexists(target) or target.resolve().is_relative_to(root.resolve()):
+    inside = any(target.resolve().is_relative_to((root / place).resolve()) for place in ("", *follow))
+    if os.path.lexists(target) or inside:
         raise UsageError(
             f"{into} is there already, or lies in the dataset.", action="Name a folder that is not there yet."
         )
     changes = plan(subject)
-    left_out = {change.source for change in changes if change.kind == "aside"}
-
-    def skipped(folder: str, names: list[str]) -> set[str]:
-        inside = Path(folder).relative_to(root)
-        return {
-            name for name in names if (inside / name).as_posix() in left_out or _special(Path(folder, name))
-        }
-
+    left_out = frozenset(change.source for change in changes if change.kind == "aside")
     observer.start("Copying the dataset")
     with storage_errors(target):
-        try:
-            shutil.copytree(root, target, symlinks=True, ignore=skipped)
-        except shutil.Error as error:
-            raise StorageError(
-                f"Some files could not be copied to {into}: {error.args[0][0][2]}.",
-                action=f"Remove {into}, mend or remove those files and run the command again.",
-            ) from error
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(".cldc-", target.parent) as room:
+        copy = room / "copy"
+        copy_followed(root, copy, follow=frozenset(follow), leave_out=left_out)
         for change in changes:
             if change.kind == "rename":
-                _rename(target / change.source, target / change.target)
+                move(copy / change.source, copy / change.target)
+        move(copy, target)
     return Fixed(target, changes)
 
 
-def _special(path: Path) -> bool:
-    mode = path.lstat().st_mode
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
-
-
-def fix_in_place(subject: Subject, keep: Path, observer: Observer = SILENT) -> Fixed:
+def fix_in_place(subject: Subject, fixes: Path, observer: Observer = SILENT) -> Fixed:
     """Mend the dataset's own folder.
+
+    What lies behind a linked folder is not the dataset's own, and stays; so does what a link leads to.
 
     Args:
         subject: The dataset as it was checked.
-        keep: A folder that is not there yet, for the record and what is set aside.
+        fixes: Where to make a folder for the record and what is set aside.
         observer: Told of what is done.
 
     Raises:
-        StorageError: Something can't be moved; what was done until then is in the record.
+        StorageError: Something can't be moved; the error says how to take back what was done until then.
     """
-    root, changes = subject.dataset.root, plan(subject)
+    root = subject.dataset.root.resolve()
+    changes, left = _own(subject, root)
     if not changes:
-        return Fixed(root, ())
-    private_folder(keep)
+        return Fixed(subject.dataset.root, (), left=left)
+    keep = _new_folder(fixes, subject.dataset.name)
     record = keep / _RECORD
     # Written first: whatever happens after, the record knows of it.
     text = {"root": str(root), "changes": [asdict(change) for change in changes]}
     replace_atomically(record, json.dumps(text, indent=2))
+    observer.note(f"What is mended is written down in {record}.")
     observer.start("Mending the dataset", total=len(changes), unit="changes")
-    for number, change in enumerate(changes, 1):
-        place = keep / "aside" if change.kind == "aside" else root
-        with storage_errors(root / change.source):
-            _rename(root / change.source, place / change.target)
-        observer.advance(number)
-    return Fixed(root, changes, record)
+    for number, change in enumerate(changes):
+        try:
+            _do(change, root, keep)
+        except StorageError as error:
+            raise StorageError(
+                f"{error.message} {number} of {len(changes)} changes were made.",
+                action=f"{error.action} To take back what was done: {undo_command(record)}",
+            ) from error
+        observer.advance(number + 1)
+    return Fixed(subject.dataset.root, changes, record, left)
 
 
-def undo(record: Path) -> tuple[Change, ...]:
-    """Bring everything back that the record tells of and that was done; what was done.
+def _own(subject: Subject, root: Path) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    """The changes that harm no link, and the sources of the others."""
+    every = plan(subject)
+    if not every:
+        return (), ()
+    kept = led_to(root, [root / image.path for image in subject.dataset.images if image.link])
+    changes = tuple(change for change in every if not kept(change.source))
+    # One file may be there under two paths, and be mended under its own.
+    done = {root / change.source for change in changes}
+    others = (change.source for change in every if kept(change.source))
+    return changes, tuple(path for path in others if _place(root / path) not in done)
+
+
+def _place(path: Path) -> Path:
+    return path.parent.resolve() / path.name
+
+
+def _new_folder(fixes: Path, name: str) -> Path:
+    # Nobody else's, also where two begin in one second.
+    with storage_errors(fixes):
+        prefix = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}-"
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=private_folder(fixes)))
+
+
+def _do(change: Change, root: Path, keep: Path) -> None:
+    target = _target(change, root, keep)
+    if change.kind == "aside":
+        with storage_errors(target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
+    move(root / change.source, target)
+
+
+def _target(change: Change, root: Path, keep: Path) -> Path:
+    return (keep / "aside" if change.kind == "aside" else root) / change.target
+
+
+def undo_command(record: Path) -> str:
+    """What to type to take back what ``record`` tells of."""
+    return f"cldc validate --undo {shlex.quote(str(record))}"
+
+
+def undo(record: Path) -> Undone:
+    """Bring everything back that the record tells of and that was done; what can't be brought back is passed over.
+
+    Running it again goes on from there.
 
     Raises:
         UsageError: ``record`` is no record.
-        StorageError: Something can't be moved back; running it again goes on from there.
+        StorageError: Its dataset is gone.
     """
     try:
         text = json.loads(record.read_text())
@@ -187,25 +267,44 @@ def undo(record: Path) -> tuple[Change, ...]:
         raise UsageError(
             f"{record} is no record of changes: {error}.", action="Give the file that `--fix` named."
         ) from error
-    done = []
-    for change in reversed(changes):
-        place = record.parent / "aside" if change.kind == "aside" else root
-        if os.path.lexists(place / change.target) and not _same(place / change.target, root / change.source):
-            with storage_errors(root / change.source):
-                _rename(place / change.target, root / change.source)
-            done.append(change)
-    return tuple(done)
-
-
-def _same(one: Path, other: Path) -> bool:
-    # On a file system that ignores case both names may be one file: then its exact name decides.
-    return one.name == other.name and one.parent == other.parent
-
-
-def _rename(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if os.path.lexists(target) and not (source.exists() and target.exists() and source.samefile(target)):
+    if not root.is_dir():
         raise StorageError(
-            f"{target} is there already.", action="Move one of the two away and run the command again."
+            f"{root}, the dataset that {record} tells of, is not there any more.",
+            action="Move it back there and run the command again.",
         )
-    shutil.move(source, target)
+    done, left = [], []
+    for change in reversed(changes):
+        try:
+            if _take_back(change, root, record.parent):
+                done.append(change)
+        except StorageError as error:
+            left.append((change, error))
+    return Undone(tuple(done), tuple(left))
+
+
+def _take_back(change: Change, root: Path, keep: Path) -> bool:
+    """Undo one change; whether there was anything to undo."""
+    source, target = root / change.source, _target(change, root, keep)
+    there = _named(source, target)
+    if not _named(target, source):
+        if there:
+            return False  # never done, or taken back before
+        raise StorageError(
+            f"Neither {source} nor {target} is there any more.", action="Look for it where you moved it."
+        )
+    if change.kind == "aside":
+        return give_back(target, source)
+    if there:
+        raise StorageError(
+            f"{source} and {target} are both there.", action="Move one away and run the command again."
+        )
+    require_folder(source)
+    move(target, source)
+    return True
+
+
+def _named(path: Path, other: Path) -> bool:
+    """Whether ``path`` is there by its exact name: a file system that ignores case finds ``other`` by it."""
+    if not os.path.lexists(path):
+        return False
+    return _folded(path.name) != _folded(other.name) or path.name in os.listdir(path.parent)  # noqa: PTH208

@@ -1,0 +1,188 @@
+"""Move and copy what a dataset holds so that whatever cuts it off, each thing is whole in one place at least."""
+
+from __future__ import annotations
+
+import errno
+import filecmp
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from cldc.errors import StorageError
+from cldc.files import remove_tree, storage_errors
+
+_PART = ".cldc-part"
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a file, link or folder to where nothing is yet.
+
+    To another file system it is copied under another name, renamed, and only then removed: what lies at
+    ``target`` is whole, and a cut leaves no more than something to `give_back`.
+
+    Raises:
+        StorageError: It can't be moved, or something is at ``target``.
+    """
+    with storage_errors(source):
+        # On a file system that ignores case, `X` is in the way of `x` and is the same.
+        if os.path.lexists(target) and not (target.exists() and source.exists() and source.samefile(target)):
+            raise StorageError(
+                f"{target} is there already.", action="Move one of the two away and run the command again."
+            )
+        try:
+            source.rename(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            part = target.with_name(_PART)
+            remove_tree(part)  # what an earlier cut left
+            _copy_as_it_is(source, part)
+            part.rename(target)
+            remove_tree(source)
+
+
+def _copy_as_it_is(source: Path, target: Path) -> None:
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, target, symlinks=True)
+    else:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def give_back(kept: Path, place: Path) -> bool:
+    """Bring back of ``kept`` what is not at ``place``, where a cut may have left a part; whether anything was.
+
+    Raises:
+        StorageError: Something else is at ``place``, or its folder is gone.
+    """
+    if not os.path.lexists(place):
+        require_folder(place)
+        move(kept, place)
+        return True
+    if _is_folder(kept) and _is_folder(place):
+        return _give_back_all(kept, place)
+    if not _alike(kept, place):
+        raise StorageError(
+            f"{place} is there again, and is another.", action="Move it away and run the command again."
+        )
+    return False
+
+
+def _give_back_all(kept: Path, place: Path) -> bool:
+    with storage_errors(kept):
+        inside = sorted(kept.iterdir())
+    some, failed = False, None
+    for item in inside:
+        try:
+            some |= give_back(item, place / item.name)
+        except StorageError as error:
+            failed = failed or error  # told when the others are back
+    if failed:
+        raise failed
+    return some
+
+
+def require_folder(place: Path) -> None:
+    """Raise where ``place`` has lost the folder that it lay in: to make it anew would be to guess."""
+    if not place.parent.is_dir():
+        raise StorageError(
+            f"{place.parent} is not there any more.", action="Make that folder and run the command again."
+        )
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _alike(one: Path, other: Path) -> bool:
+    with storage_errors(one):
+        if one.is_symlink() or other.is_symlink():
+            return one.is_symlink() and other.is_symlink() and one.readlink() == other.readlink()
+        return filecmp.cmp(one, other, shallow=False)
+
+
+def copy_followed(root: Path, target: Path, *, follow: frozenset[str], leave_out: frozenset[str]) -> None:
+    """Copy a dataset with files and folders in place of the links that the script follows.
+
+    So nothing in the copy leads to the original. Of other links, those to nothing stay, so that a check still finds
+    them, and those to folders are left out; so is what is neither file, folder nor link.
+
+    Args:
+        root: The dataset.
+        target: A folder that is not there yet.
+        follow: Folders, relative to the dataset, that are walked also if they are links.
+        leave_out: What is not to be copied, relative to the dataset.
+
+    Raises:
+        StorageError: Something can't be read or written.
+    """
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        with storage_errors(target / inside):
+            (target / inside).mkdir()
+        with storage_errors(root / inside):
+            items = sorted(os.scandir(root / inside), key=lambda item: item.name)
+        for item in items:
+            path = f"{inside}/{item.name}".lstrip("/")
+            if path in leave_out:
+                continue
+            if _is_dir(item):
+                if not item.is_symlink() or path in follow:
+                    waiting.append(path)
+            else:
+                _copy_file(root / path, target / path)
+
+
+def _is_dir(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link that goes in circles
+        return False
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    try:
+        mode = source.stat().st_mode
+    except OSError:
+        # A link to nothing; where it isn't one, the copying says what is wrong.
+        mode = source.lstat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        return
+    if stat.S_ISREG(mode):
+        with storage_errors(source), source.open("rb"):
+            pass  # so that what can't be read is not told as what can't be written
+    with storage_errors(target):
+        shutil.copy2(source, target, follow_symlinks=stat.S_ISREG(mode))
+
+
+def led_to(root: Path, links: Iterable[Path]) -> Callable[[str], bool]:
+    """Tells of a path in the dataset whether a link would lead to nothing were it renamed, or it lies behind a link.
+
+    Args:
+        root: The dataset, resolved.
+        links: Links outside the dataset that it is seen through; its own are found.
+    """
+    named: set[Path] = set()
+    for link in {*links, *_links(root)}:
+        named |= _steps(link)
+    pinned = {folder for path in named for folder in (path, *path.parents)}
+    return lambda path: (root / path) in pinned or (root / path).parent.resolve() != (root / path).parent
+
+
+def _links(root: Path) -> Iterable[Path]:
+    for folder, folders, names in os.walk(root):
+        for name in (*folders, *names):
+            path = Path(folder, name)
+            if path.is_symlink():
+                yield path
+
+
+def _steps(link: Path) -> set[Path]:
+    """What a link names: as it is written, where that really lies, and where it leads in the end."""
+    try:
+        written = Path(os.path.normpath(link.parent.resolve() / link.readlink()))
+        return {written, written.parent.resolve() / written.name, link.resolve()}
+    except (OSError, RuntimeError):  # it goes in circles, or is gone
+        return set()
