@@ -35,13 +35,13 @@ def check(server: str) -> str:
             "The server's address carries a name or a password.",
             action="Leave them out of it and run `cldc login`.",
         )
+    name = (f"[{host}]" if ":" in host else host) + (f":{port}" if port is not None else "")
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(
             f"The server {server!r} would get the password over a line that anyone can read.",
-            action=f"Use https://{host}; plain http is for a CodaLab on this machine only.",
+            action=f"Use https://{name}; plain http is for a CodaLab on this machine only.",
         )
-    name = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{name}" + (f":{port}" if port is not None else "")
+    return f"{parts.scheme}://{name}"
 
 
 def _shown(server: str) -> str:
