@@ -379,6 +379,15 @@ def test_a_published_file_is_read_through_redirections(server: FaultServer) -> N
         fetch_text(f"{server.address}/gone")
 
 
+def test_no_list_is_not_taken_for_an_empty_one(server: FaultServer) -> None:
+    """A proxy that answers ``{}`` would free every place of the quota."""
+    server.script("/rest/bundles", as_json({}), as_json({"data": []}))
+    with rest(server) as client:
+        with pytest.raises(CodaLabError, match="no resources where some were asked for"):
+            client.search(tag="mine")
+        assert client.search(tag="mine") == ()
+
+
 @pytest.mark.parametrize(
     ("target", "error"),
     [("http://192.0.2.2/plain", ConfigurationError), ("http://[x", Unreachable), ("/round", Unreachable)],

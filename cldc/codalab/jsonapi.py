@@ -142,23 +142,33 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A whole answer."""
+    """A whole answer; ``data`` is None where it has none, as one to a change."""
 
-    data: tuple[Fields, ...]
+    data: tuple[Fields, ...] | None
     included: dict[tuple[str, str], Fields]
     meta: Fields
 
     @property
     def resources(self) -> tuple[Resource, ...]:
-        """The primary resources, in the server's order."""
-        return tuple(_resource(fields, self) for fields in self.data)
+        """The primary resources, in the server's order.
+
+        Raises:
+            CodaLabError: There is no list of them, which is not the same as an empty one.
+        """
+        return tuple(_resource(fields, self) for fields in self._asked_for())
 
     @property
     def resource(self) -> Resource:
         """The one primary resource."""
-        if len(self.data) != 1:
-            raise unusable(f"it has {len(self.data)} resources where one was asked for")
-        return _resource(self.data[0], self)
+        data = self._asked_for()
+        if len(data) != 1:
+            raise unusable(f"it has {len(data)} resources where one was asked for")
+        return _resource(data[0], self)
+
+    def _asked_for(self) -> tuple[Fields, ...]:
+        if self.data is None:
+            raise unusable("it has no resources where some were asked for")
+        return self.data
 
 
 def _resource(fields: Fields, document: Document) -> Resource:
@@ -191,10 +201,10 @@ def parse(value: object) -> Document:
     """
     top = Fields.of("the answer", value)
     data = top.values.get("data")
-    items = data if isinstance(data, list) else [] if data is None else [data]
+    items = data if isinstance(data, list) else [data]
     included = [Fields.of("an included resource", entry) for entry in top.take("included", list, [])]
     return Document(
-        data=tuple(Fields.of("a resource", item) for item in items),
+        data=None if data is None else tuple(Fields.of("a resource", item) for item in items),
         included={(fields.text("type"), fields.text("id")): fields for fields in included},
         meta=top.object("meta"),
     )
