@@ -149,7 +149,6 @@ class Connection:
             headers=dict(headers or {}),
             auth=auth,
             stream=True,
-            allow_redirects=False,
             timeout=(CONNECT_SECONDS, self._read_seconds),
         )
 
@@ -241,7 +240,6 @@ class Connection:
                 data=form,
                 auth=_CLIENT,
                 stream=True,
-                allow_redirects=False,
                 timeout=(CONNECT_SECONDS, self._read_seconds),
             ) as answer:
                 # Refused credentials are 401 from CodaLab 1.7.5, 400 from other versions of its OAuth library.
@@ -284,7 +282,6 @@ def _fetched(url: str, observer: Observer, limit_bytes: int) -> tuple[str, str]:
             connection.server + path,
             auth=_bearer(None),
             stream=True,
-            allow_redirects=False,
             timeout=(CONNECT_SECONDS, READ_SECONDS),
         ) as answer:
             if answer.is_redirect and (target := answer.headers.get("Location", "")):

@@ -68,9 +68,10 @@ def look(
     )
     carrying = tagged(competition, rest, user.name)
     learn(ledger, competition, rest, user.name, carrying)
-    done = {step for step, record in ledger.steps(identity).items() if record.finished}
+    steps = ledger.steps(identity)
+    done = {step for step, record in steps.items() if record.finished}
     if TAG in done and WITHDRAW not in done:
-        uuid = ledger.steps(identity)[TAG].result["uuid"]
+        uuid = steps[TAG].result["uuid"]
         if lost_tag(rest.found(uuid), competition.submission.tag):
             record_withdrawal(ledger, identity, uuid, board=board, now=now)
             done.add(WITHDRAW)

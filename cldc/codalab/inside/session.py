@@ -22,6 +22,7 @@ the parent's death brings too, ends the process at once, in the middle of a comm
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import io
 import json
@@ -215,6 +216,18 @@ def describe(raised: BaseException) -> Json:
     }
 
 
+@functools.lru_cache(maxsize=None)
+def staying_opener() -> Any:
+    """Opens addresses, and follows none elsewhere: a CodaLab sends nobody away; who does is none, and may be without TLS."""
+    import urllib.request
+
+    class Staying(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_: Any) -> None:
+            return None
+
+    return urllib.request.build_opener(Staying)
+
+
 def open_url(request: Any, timeout: float = 60) -> Any:
     """Open a request, again only where that can't do anything twice.
 
@@ -222,18 +235,11 @@ def open_url(request: Any, timeout: float = 60) -> Any:
     included, and each refusal a second later.
     """
     import urllib.error
-    import urllib.request
 
-    # A CodaLab sends nobody elsewhere; whoever does is none, and may be without TLS.
-    class Staying(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, *_: Any) -> None:
-            return None
-
-    opener = urllib.request.build_opener(Staying)
     reads = not isinstance(request, str) and request.get_method() in ("GET", "HEAD")
     for pause in (*CONNECT_PAUSES_SECONDS, None):
         try:
-            return opener.open(request, timeout=timeout)
+            return staying_opener().open(request, timeout=timeout)
         except urllib.error.HTTPError as error:
             if pause is None or not reads or error.code not in GATEWAY_ERRORS:
                 raise
