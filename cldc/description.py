@@ -50,7 +50,8 @@ def read(description: str) -> Reading:
             link = rest.strip(_WHITE)
             return Reading(name.strip(_WHITE), institution.strip(_WHITE), link if "http" in link else "")
     name, opened, rest = text.rpartition("(")
-    institution = (rest.rpartition(")")[0] if ")" in rest else rest) if opened else ""
+    # A parenthesis that never closes leaves no institution.
+    institution = rest.rpartition(")")[0] if opened else ""
     start = text.rfind("http")
     return Reading(name.strip(_WHITE), institution.strip(_WHITE), text[start:] if start >= 0 else "")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +25,8 @@ class Row:
     """An entry of the board.
 
     Attributes:
-        rank: From 1; entries with the same score share it. None where the board shows no such entry.
+        rank: From 1, dense: entries with the same score share it, and the next score has the next rank. None where
+            the board shows no such entry.
         name: The submission's name, as the page reads the description; ``institution`` and ``link`` too.
         account: Who submitted it; empty where the bundle is gone.
         score: What it was scored with; None until it is evaluated, or where that failed.
@@ -149,11 +150,10 @@ def _tagged(note: str) -> str:
 
 
 def _ranked(rows: list[Row]) -> tuple[Row, ...]:
-    from dataclasses import replace
-
     shown = sorted(
         (r for r in rows if r.name and r.score is not None), key=lambda r: (-(r.score or 0), r.created)
     )
     hidden = sorted((r for r in rows if not r.name or r.score is None), key=lambda r: r.created)
-    scores = [r.score for r in shown]
-    return tuple(replace(r, rank=scores.index(r.score) + 1) for r in shown) + tuple(hidden)
+    # Dense, as on the page: the rank after a shared one follows directly.
+    ranks = {score: rank for rank, score in enumerate(dict.fromkeys(r.score for r in shown), 1)}
+    return tuple(replace(r, rank=ranks[r.score]) for r in shown) + tuple(hidden)

@@ -28,7 +28,10 @@ FORM = load().submission.description
         ),
         ("", ("", "", "")),
         ("no parentheses at all", ("", "", "")),
-        ("name (open", ("name", "open", "")),
+        ("name (open", ("name", "", "")),
+        ("name ) (open", ("name )", "", "")),
+        ("name (open http://x.org", ("name", "", "http://x.org")),
+        ("name (two\nlines)", ("name", "two\nlines", "")),
         ("name (a) http://x/(y)", ("name (a) http://x/", "y", "")),
         ("name (inst) not a link", ("name", "inst", "")),
         ("(only)", ("", "only", "")),
@@ -127,10 +130,9 @@ const read = text => {
   const m = text.match(/(.*) ?\\((.*)\\)(.*)/);
   if (m) { const l = m[3].trim(); return [m[1].trim(), m[2].trim(), l.includes('http') ? l : '']; }
   const open = text.lastIndexOf('('), http = text.lastIndexOf('http');
-  let institution = '';
-  if (open >= 0) { const rest = text.slice(open + 1), close = rest.lastIndexOf(')');
-    institution = close >= 0 ? rest.slice(0, close) : rest; }
-  return [open >= 0 ? text.slice(0, open).trim() : '', institution.trim(), http >= 0 ? text.slice(http) : ''];
+  // substr with a length of -1 gives nothing: so a parenthesis that never closes leaves no institution.
+  const rest = open >= 0 ? text.substr(open + 1) : '';
+  return [text.substr(0, open).trim(), rest.substr(0, rest.lastIndexOf(')')).trim(), http >= 0 ? text.substr(http) : ''];
 };
 let input = ''; process.stdin.on('data', d => input += d);
 process.stdin.on('end', () => console.log(JSON.stringify(JSON.parse(input).map(read))));

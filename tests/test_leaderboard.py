@@ -59,6 +59,18 @@ def test_what_is_no_score_has_no_place_and_what_is_no_text_harms_nobody() -> Non
     assert told.encode()
 
 
+def test_equal_scores_share_a_rank_and_the_next_score_has_the_next_rank() -> None:
+    """As on the page: 1 2 2 3, not 1 2 2 4."""
+    scores = [0.7, 0.9, 0.8, 0.8]
+    read = parse(board(*({**entry(), "scores": {"accuracy": score}} for score in scores)), COMPETITION)
+    assert [(row.rank, row.score) for row in read.rows] == [(1, 0.9), (2, 0.8), (2, 0.8), (3, 0.7)]
+
+
+def test_the_first_entries_are_shown_however_many_share_a_rank() -> None:
+    read = parse(board(*[entry()] * 5), COMPETITION)
+    assert "and 2 more; --all shows them" in plain(board_blocks(read, limit=3))
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 200_000, board()[:-1]])
 def test_what_is_no_board_is_told(text: str) -> None:
     with pytest.raises(CodaLabError, match="not what the scoring daemon writes"):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Block]:
     """The board with one's own rows marked by an arrow; entries that its page hides are named below."""
     shown = [row for row in board.rows if row.shown]
-    kept = [row for row in shown if limit is None or row.mine or (row.rank or 0) <= limit]
+    kept = [row for at, row in enumerate(shown) if limit is None or row.mine or at < limit]
     headers = ("", "rank", "submission", "institution", "account", board.score, "made")
     yield Table(headers, [_cells(row) for row in kept], numbers=frozenset({"rank", board.score}))
     if len(kept) < len(shown):
