@@ -44,6 +44,7 @@ def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith(("CLDC_", "CODALAB_")) and not name.startswith(_KEPT):
             monkeypatch.delenv(name)
+    monkeypatch.delenv("CI", raising=False)  # else nobody at a test's terminal would be asked
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     monkeypatch.setenv("CLDC_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")

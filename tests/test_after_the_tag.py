@@ -48,7 +48,7 @@ def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(
 
     cldc("submit", folder, "--yes", "--no-preflight")
     assert len(stage.made(account)["dataset"]) == 1
-    assert cldc("clean", code=2).err.startswith("Error: Removing 1 things")
+    assert "remove 1 bundle and 0 worksheets" in cldc("clean", code=2).err
     (left,) = cldc("clean", "--dry-run", "--format", "json").data["leftovers"]
     assert (left["type"], left["why"]) == ("run", "it is failed")
     assert cldc("clean", "--yes", "--format", "json").data["removed"]

@@ -54,6 +54,13 @@ def test_the_readme_names_every_exit_code() -> None:
     assert documented == codes | {0}
 
 
+def test_the_readme_names_every_command_that_asks_before_it_acts() -> None:
+    asking = {name for name, command in every_command() if any(p.name == "yes" for p in command.params)}
+    section = README.partition("## What can't be undone\n")[2].partition("\n## ")[0]
+    named = re.findall(r"`cldc ([a-z ]+?)(?: --replace)?`", section.partition(" ask before")[0])
+    assert set(named) == asking
+
+
 def test_a_mistyped_command_or_option_gets_a_suggestion(bare_cldc: Cldc) -> None:
     assert "Perhaps you meant 'submit'" in bare_cldc("sumbit", code=2).err
     assert "--competition" in bare_cldc("validate", "--competiton", "x", code=2).err

@@ -268,7 +268,10 @@ def test_a_teacher_needs_no_more_than_an_account(cldc: Cldc, environments_home: 
     refused = own(*setting_up, code=10).data["error"]["message"]
     assert "train.py" in refused
     assert "--replace" in refused
-    assert own(*setting_up, "--replace").data["created"] == ["script"]
+    unasked = own(*setting_up, "--replace", code=2).data["error"]
+    assert "are not scored" in unasked["message"]
+    assert "--yes" in unasked["action"]
+    assert own(*setting_up, "--replace", "--yes").data["created"] == ["script"]
     again = own(*setting_up, "--closes", "2027-02-01T12:00:00+01:00").data
     assert (again["created"], again["written"]) == ([], True)
     assert again["uuids"] != first["uuids"]

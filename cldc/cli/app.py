@@ -6,8 +6,11 @@ import contextlib
 import functools
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from cldc.errors import UsageError
 from cldc.settings import SANDBOX, Options
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from cldc.credentials import Credentials
     from cldc.environments import Environment
     from cldc.progress import Observer
+    from cldc.render.blocks import Block
     from cldc.settings import Settings
 
 USER_FILE = "cldc.toml"
@@ -44,8 +48,9 @@ class App:
 
     @functools.cached_property
     def interactive(self) -> bool:
-        """Whether a person can be asked."""
-        return self._ask and sys.stdin.isatty() and sys.stderr.isatty()
+        """Whether a person can be asked: questions are allowed, this is a terminal, and no CI job has made it one."""
+        in_ci = os.environ.get("CI", "").lower() not in ("", "0", "false")
+        return self._ask and not in_ci and sys.stdin.isatty() and sys.stderr.isatty()
 
     @functools.cached_property
     def home(self) -> Path:
@@ -100,14 +105,39 @@ class App:
             )
         return Path(chosen)
 
-    def require_yes(self, question: str) -> None:
-        """Ask the person at the terminal; anything but yes ends the command with nothing done."""
-        import click
+    def confirm(self, question: str, *, yes: bool, stake: str, shown: Iterable[Block] = ()) -> None:
+        """Ask before something that can't be undone. Every command that does such a thing asks here, and only here.
 
+        Args:
+            question: What the person at the terminal answers; anything but yes ends the command with nothing done.
+            yes: Whether the command line has agreed already (``--yes``), so that nobody is asked.
+            stake: What the command is about to do, as in "remove 3 bundles from example.org".
+            shown: What that person should see before answering.
+
+        Raises:
+            UsageError: The command line has not agreed, and nobody can be asked.
+        """
+        if yes:
+            return
+        self.require_someone_to_ask(stake)
+        if self.output.form != "json":
+            self.output.tell(shown)
         self.output.close()
         if not click.confirm(question, err=True):
             click.echo("Nothing was changed.", err=True)
             raise click.exceptions.Exit(REFUSED)
+
+    def require_someone_to_ask(self, stake: str) -> None:
+        """Refuse early what `confirm` would refuse in the end; the arguments are the same.
+
+        Raises:
+            UsageError: Nobody can be asked.
+        """
+        if not self.interactive:
+            raise UsageError(
+                f"This would {stake}, and nobody can be asked here whether it should.",
+                action="Add --yes to do it without being asked.",
+            )
 
     # Accounts and the server -----------------------------------------------------------------------------
 
@@ -150,8 +180,6 @@ class App:
 
     def ask_for_account(self, server: str, suggested: str | None) -> tuple[str, str]:
         """User name and password from the person at the terminal; what is typed as password is not shown."""
-        import click
-
         self.output.close()
         wanted = self.settings["account"]
         name: str = wanted or click.prompt(f"User name on {server}", default=suggested, err=True)
@@ -159,8 +187,6 @@ class App:
 
     def ask_for_password(self, name: str) -> str:
         """What is typed is not shown."""
-        import click
-
         self.output.close()
         password: str = click.prompt(f"Password of {name}", hide_input=True, err=True)
         return password

@@ -21,11 +21,11 @@ def clean(app: App, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
     Looks at the worksheets that cldc made: failed bundles, uploads that broke off, and what a finished
     submission was made without. What a tagged bundle is made from is never touched.
     """
-    from cldc.errors import UsageError
     from cldc.render.blocks import Line
     from cldc.render.submission import leftover_blocks
     from cldc.submission import Clock
     from cldc.submission.removal import leftovers, remove
+    from cldc.validation.words import number
 
     found = leftovers(
         app.competition,
@@ -37,14 +37,14 @@ def clean(app: App, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
     )
     gone = False
     if found and not dry_run:
-        if not yes:
-            if not app.interactive:
-                raise UsageError(
-                    f"Removing {len(found)} things has to be agreed to.",
-                    action="See them with --dry-run, then say --yes where nobody can be asked.",
-                )
-            app.output.tell(leftover_blocks(found))
-            app.require_yes("Remove all of it for ever?")
+        bundles = sum(item.kind == "bundle" for item in found)
+        what = f"{number(bundles, 'bundle')} and {number(len(found) - bundles, 'worksheet')}"
+        app.confirm(
+            f"Remove {what} for ever?",
+            yes=yes,
+            stake=f"remove {what} from {app.rest.server} for ever (--dry-run lists them)",
+            shown=leftover_blocks(found),
+        )
         remove(app.codalab, found)
         gone = True
     blocks = [*leftover_blocks(found), *([Line(f"Removed {len(found)}.", "good")] if gone else [])]

@@ -68,6 +68,7 @@ def organise() -> None:
     is_flag=True,
     help="Make new bundles of what has changed; what was made from the old stays theirs.",
 )
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before --replace.")
 @command(server=True)
 def init(app: App, **given: object) -> None:
     """Set a competition up on a CodaLab, and write the class's profile.

@@ -141,6 +141,16 @@ def set_up(app: App, given: Mapping[str, Any]) -> SetUp:
     wishes = _wishes(app, given, previous, start, seed)
     drafted = room.draft(start, wishes, server=where.address)
     seed, both, counts = _checked(drafted, seed)
+    if given["replace"]:
+        app.confirm(
+            "Replace the bundles whose files have changed? Submissions made with an older label book or script are "
+            "not scored any more then.",
+            yes=given["yes"],
+            stake=(
+                f"replace the bundles of {drafted.title} on {where.address} whose files have changed, "
+                "after which submissions made with an older label book or script are not scored"
+            ),
+        )
     seeded = room.seed(
         where.address,
         where.credentials,

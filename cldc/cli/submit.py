@@ -81,7 +81,7 @@ def submit(
     with Ledger(app.home) as ledger:
         needed = material(app)
         intent = _intent(app, report, needed, again=again, supersede=supersede)
-        plan = _settle(app, intent, needed, ledger, train=not no_preflight, dry_run=dry_run)
+        plan = _settle(app, intent, needed, ledger, train=not no_preflight, dry_run=dry_run, yes=yes)
         if dry_run:
             app.output.show(plan, plan_blocks(plan))
             return _code(plan)
@@ -109,7 +109,7 @@ def _intent(app: App, report: ValidationReport, needed: Material, *, again: bool
 
 
 def _settle(
-    app: App, intent: Intent, needed: Material, ledger: Ledger, *, train: bool, dry_run: bool
+    app: App, intent: Intent, needed: Material, ledger: Ledger, *, train: bool, dry_run: bool, yes: bool
 ) -> Plan:
     """The plan; everything that can be refused is refused before minutes of training."""
     planned = _planner(app, ledger)
@@ -119,6 +119,8 @@ def _settle(
             intent = replace(intent, supersede=True)
             plan = planned(intent)
         plan.require()
+        if plan.steps and not yes:
+            app.require_someone_to_ask(_stake(plan))
     if not train:
         return plan
     # A training takes minutes, in which things change.
@@ -192,18 +194,22 @@ def _may_replace(app: App, plan: Plan) -> bool:
         return False
     app.output.close()
     click.echo(refusal.message, err=True)
-    app.require_yes("Replace it?")
+    app.confirm("Replace it?", yes=False, stake="replace a submission")
     return True
 
 
 def _agree(app: App, plan: Plan, yes: bool) -> None:
-    """Say what becomes public; ask where there is someone to ask."""
+    """Say what becomes public, and have somebody agree to it."""
     from cldc.render.blocks import Line
     from cldc.render.submission import PUBLIC, plan_blocks
 
-    if yes or not app.interactive:
+    app.confirm("Submit it?", yes=yes, stake=_stake(plan), shown=[*plan_blocks(plan), Line("")])
+    if yes:
         app.observer.note(PUBLIC)
-        return
-    if app.output.form != "json":
-        app.output.tell([*plan_blocks(plan), Line("")])
-    app.require_yes("Submit it?")
+
+
+def _stake(plan: Plan) -> str:
+    return (
+        f"publish the {plan.images:,} images of {plan.dataset} on {plan.server} for everyone to read, "
+        "and spend a place of the quota"
+    )

@@ -20,7 +20,6 @@ def withdraw(app: App, *, submission: str, yes: bool) -> None:
     again.
     """
     from cldc.cli.board import board_if_any
-    from cldc.errors import UsageError
     from cldc.ledger import Ledger
     from cldc.render.submission import withdrawn_blocks
     from cldc.submission import Clock
@@ -33,13 +32,11 @@ def withdraw(app: App, *, submission: str, yes: bool) -> None:
     with Ledger(app.home) as ledger:
         learn(ledger, competition, app.rest, account, tagged(competition, app.rest, account))
         record = tagged_record(ledger, competition, app.rest.server, account, submission)
-        if not yes:
-            if not app.interactive:
-                raise UsageError(
-                    f"Taking the tag off {record.name} has to be agreed to.",
-                    action="Say --yes where nobody can be asked.",
-                )
-            app.require_yes(f"Take the tag off {record.name}, so that it is not scored?")
+        app.confirm(
+            f"Take the tag off {record.name}, so that it is not scored?",
+            yes=yes,
+            stake=f"take the tag off {record.name} on {app.rest.server}, so that it is not scored",
+        )
         result = take_back(
             record,
             competition=competition,

@@ -1,0 +1,53 @@
+"""What becomes public, spends quota or replaces something happens only after somebody agreed to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Outcome
+from tests.rehearsal import Stage, assert_exactly_once
+from tests.terminal import Terminal
+
+pytestmark = pytest.mark.real
+
+
+def test_nothing_is_published_spent_or_removed_where_nobody_can_be_asked(
+    stage: Stage, tmp_path: Path
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+
+    def on_a_terminal(*arguments: str, **env: str) -> Outcome:
+        env = {**stage.settings(account), "CLDC_HOME": str(cldc.home), **env}
+        code, shown = Terminal(*arguments, cwd=tmp_path, columns=300, **env).end()
+        return Outcome(code, shown, shown)
+
+    ways: tuple[Callable[..., Outcome], ...] = (
+        lambda *arguments: cldc(*arguments, code=None),
+        lambda *arguments: on_a_terminal(*arguments, "--no-input"),
+        lambda *arguments: on_a_terminal(*arguments, CI="true"),
+    )
+
+    def refused(*arguments: str, stake: str) -> None:
+        for way in ways:
+            outcome = way(*arguments)
+            assert outcome.code == 2, outcome
+            assert stake in outcome.err
+            assert "--yes" in outcome.err
+
+    refused("submit", str(folder), stake=f"publish the 80 images of mine on {stage.address}")
+    assert not any(stage.made(account).values())
+    assert not (cldc.home / "preflights").exists()  # it is refused before minutes of training
+
+    cldc("submit", folder, "--no-preflight", "--yes")
+    # Where there is nothing left to agree to, nothing is asked.
+    assert cldc("submit", folder, "--no-preflight", "--format", "json").data["again"]
+    refused("withdraw", "mine", stake="take the tag off mine")
+    assert_exactly_once(stage, account)
+    cldc("withdraw", "mine", "--yes")
+    refused("clean", "--unfinished", stake="remove 3 bundles and 1 worksheet from")
+    assert [len(found) for found in stage.made(account).values()] == [1, 1, 1, 0]
