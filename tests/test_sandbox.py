@@ -18,8 +18,6 @@ from typing import Any
 
 import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cldc import competition, sandbox
 from cldc.environments import ensure_codalab
@@ -28,7 +26,6 @@ from cldc.organise.inside.rest import Rest, RestError
 from cldc.organise.inside.seed import contents_digest
 from cldc.organise.seeding import make_plan
 from cldc.sandbox import Account, Seed
-from cldc.sandbox.inside.web import Chunked
 from tests.conftest import ROOT
 
 PROFILE = competition.load()
@@ -48,26 +45,6 @@ json.dump(
 
 
 # Without CodaLab
-
-
-@given(st.lists(st.binary(min_size=1, max_size=300), max_size=8), st.integers(1, 500))
-def test_chunked_bodies_are_decoded_however_they_are_cut(chunks: list[bytes], at_once: int) -> None:
-    body = (
-        b"".join(b"%x;ignored=1\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
-        + b"0\r\nTrailer: x\r\n\r\n"
-    )
-    source = io.BytesIO(body + b"next request")
-    reader, read = io.BufferedReader(Chunked(source), 64), []
-    while part := reader.read(at_once):
-        read.append(part)
-    assert b"".join(read) == b"".join(chunks)
-    assert source.read() == b"next request"
-
-
-@pytest.mark.parametrize("body", [b"", b"5\r\nabc", b"no number\r\n"])
-def test_a_body_cut_short_is_no_whole_body(body: bytes) -> None:
-    with pytest.raises(OSError, match="client"):
-        io.BufferedReader(Chunked(io.BytesIO(body))).read()
 
 
 def test_a_digest_tells_names_contents_and_top_apart(tmp_path: Path) -> None:

@@ -142,8 +142,8 @@ class Sandbox:
 
         from . import web
 
-        server = web.serve(LOOPBACK, ports["rest"], create_rest_app(manager), on_change=self.changed.set)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True).start()
+        server = web.make_server(LOOPBACK, ports["rest"], create_rest_app(manager), self.changed.set)
+        threading.Thread(target=server.serve, name="web", daemon=True).start()
         self._serve_websockets(ports["ws"])
         worker, runtime = self._worker(manager, address, ports)
         threading.Thread(
