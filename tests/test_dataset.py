@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,89 @@ def test_links(folder: Path) -> None:
     assert by_path["train/i/circle.png"].trouble == "it is a link that goes in circles"
     skipped = [other.path for other in found.others if other.reason == Reason.LINKED_FOLDER]
     assert skipped == ["train/i/folder", "train/i/folder.png"]
+
+
+def outward(folder: Path) -> list[tuple[str, Path, int]]:
+    return [(link.path, Path(link.target), link.images) for link in load(folder).outward_links]
+
+
+def test_links_out_of_the_folder_are_told_with_target_and_count(folder: Path) -> None:
+    private = make_dataset(folder.parent / "private", train=3)
+    for path, target in (
+        ("train/x", private / "train" / "x"),
+        ("train/v", folder / "val" / "v"),  # stays inside
+        ("train/i/file.png", private / "train" / "ii" / "0.png"),
+        ("train/i/again.png", folder / "train" / "i" / "file.png"),  # to a link that leads out
+        ("train/i/inside.png", folder / "train" / "i" / "0.png"),
+        ("train/i/nothing.png", private / "nowhere.png"),
+        ("train/i/folder", private / "train" / "v"),  # the script does not follow it
+    ):
+        link = folder / path
+        shutil.rmtree(link, ignore_errors=True)
+        link.symlink_to(target, target_is_directory=target.is_dir())
+    # Reached through one that is told already, it leads out of that too.
+    (private / "train" / "x" / "0.png").unlink()
+    (private / "train" / "x" / "0.png").symlink_to(private / "val" / "x" / "0.png")
+    (private / "train" / "x" / "1.png").unlink()
+    (private / "train" / "x" / "1.png").symlink_to("2.png")
+    told = [
+        ("train/i/again.png", private / "train" / "ii" / "0.png", 1),
+        ("train/i/file.png", private / "train" / "ii" / "0.png", 1),
+        ("train/x", private / "train" / "x", 3),
+        ("train/x/0.png", private / "val" / "x" / "0.png", 1),
+    ]
+    assert outward(folder) == told
+    shutil.move(folder / "val", folder.parent / "val")
+    (folder / "val").symlink_to("../val", target_is_directory=True)
+    assert ("val", folder.parent / "val", 10) in outward(folder)
+
+
+def test_a_dataset_that_is_itself_reached_through_links_leads_nowhere(folder: Path) -> None:
+    (folder / "train" / "i" / "link.png").symlink_to("0.png")
+    (folder / "train" / "i" / "up.png").symlink_to("../../val/i/0.png")
+    (folder.parent / "sets").symlink_to(".", target_is_directory=True)
+    (folder.parent / "current").symlink_to("sets/digits", target_is_directory=True)
+    assert outward(folder.parent / "current") == []
+
+
+LINKS = st.tuples(
+    st.sampled_from(("train", "train/i", "train/i/a.png", "train/ii/b.png", "val/i", "val/i/sub/c.png")),
+    st.sampled_from(
+        ("digits/train/i", "digits/val", "digits/val/i/0.png", "digits/val/i", "private", "private/i",
+         "private/i/0.png", "private/link", "private/i/link.png", "digits", ".", "nowhere")
+    ),
+)  # fmt: skip
+
+
+@given(st.lists(LINKS, min_size=1, max_size=5))
+def test_every_image_that_lies_outside_is_behind_a_link_that_is_told(links: list[tuple[str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as made:
+        room = Path(made).resolve()
+        folder = make_dataset(room / "digits", train=1, classes=("i", "ii"))
+        (room / "private" / "i").mkdir(parents=True)
+        (room / "private" / "i" / "0.png").write_bytes(png(200))
+        (room / "private" / "link").symlink_to("../digits/val/i", target_is_directory=True)
+        (room / "private" / "i" / "link.png").symlink_to("../../digits/val/i/0.png")
+        for path, target in links:
+            place = folder / path
+            with contextlib.suppress(OSError):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if place.is_dir() and not place.is_symlink():
+                    shutil.rmtree(place)
+                place.symlink_to(room / target)
+        found = load(folder)
+        told = {link.path for link in found.outward_links}
+        for image in found.images:
+            if not image.trouble and not (folder / image.path).resolve().is_relative_to(folder):
+                parents = {parent.as_posix() for parent in Path(image.path).parents}
+                assert {image.path, *parents} & told
+        for link in found.outward_links:
+            assert Path(link.target) == (folder / link.path).resolve()
+            assert not Path(link.target).is_relative_to(folder)
+            assert link.images == sum(
+                not i.trouble and (i.path == link.path or i.path.startswith(f"{link.path}/"))
+                for i in found.images
+            )
 
 
 def test_what_is_no_file_is_found_and_never_waited_for(folder: Path) -> None:

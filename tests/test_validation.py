@@ -27,6 +27,7 @@ from cldc.validation import Finding, Severity, Subject, ValidationReport, examin
 from cldc.validation.decoding import Readable, Remark, Verdict
 from cldc.validation.inspection import Inspection
 from cldc.validation.rules import RULES, report_on
+from tests.conftest import Cldc
 from tests.folders import CLASSES, make_dataset, png
 
 COMPETITION = competition.load()
@@ -52,6 +53,14 @@ def rename(folder: Path, old: str, new: str) -> None:
 def write(folder: Path, name: str, content: bytes = b"no image") -> None:
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(content)
+
+
+def link_beside(folder: Path, *names: str) -> None:
+    """Links to images that are not in the dataset."""
+    for shade, name in enumerate(names, 191):
+        target = folder.parent / f"{shade}.png"
+        target.write_bytes(png(shade))
+        (folder / name).symlink_to(target)
 
 
 def write_all(folder: Path, *names: str) -> None:
@@ -128,6 +137,20 @@ CASES: list[tuple[str, str, Deed, list[str], Severity]] = [
         lambda f: (f / "val/x/l.png").symlink_to("0.png"),
         ["val/x/l.png"],
         Severity.NOTE,
+    ),
+    (
+        "link out",
+        "outward-link",
+        lambda f: link_beside(f, "val/x/l.png"),
+        ["val/x/l.png"],
+        Severity.WARNING,
+    ),
+    (
+        "links out",
+        "outward-link",
+        lambda f: link_beside(f, "val/x/a.png", "val/x/b.png"),
+        ["val/x/a.png", "val/x/b.png"],
+        Severity.WARNING,
     ),
     ("webp", "passed-over", lambda f: write(f, "val/x/a.webp"), ["val/x/a.webp"], Severity.WARNING),
     ("backup", "passed-over", lambda f: write(f, "val/x/a.png~"), ["val/x/a.png~"], Severity.WARNING),
@@ -407,6 +430,25 @@ def test_json_is_as_documented(odd_report: ValidationReport) -> None:
         "paths",
         "fixable",
     }
+
+
+def test_a_class_folder_that_leads_out_is_told_in_every_form(folder: Path, bare_cldc: Cldc) -> None:
+    private = folder.parent / "private"
+    rename(folder, "val/iv", "../private")
+    (folder / "val" / "iv").symlink_to(private, target_is_directory=True)
+    message = f"val/iv is a link to {private}, outside the dataset, with 1 image."
+    for form in ("text", "json", "github", "sarif"):
+        assert message in bare_cldc("validate", "--format", form, folder, cwd=folder).out
+    bare_cldc("validate", "--report", "page.html", folder)
+    assert message in (bare_cldc.home / "page.html").read_text()
+    told = bare_cldc("validate", "--format", "json", folder).data
+    assert told["outward_links"] == [{"path": "val/iv", "target": str(private), "images": 1}]
+    assert bare_cldc("validate", "--strict", folder, code=3)
+    # Led elsewhere, to the same files under another name, it is no longer as remembered.
+    private = private.rename(folder.parent / "moved")
+    (folder / "val" / "iv").unlink()
+    (folder / "val" / "iv").symlink_to(private, target_is_directory=True)
+    assert f"to {private}," in bare_cldc("validate", folder).out
 
 
 def test_github_annotations_are_one_line_each(odd_report: ValidationReport) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from cldc import competition
 from cldc.errors import StorageError, UsageError
+from cldc.render.blocks import plain
+from cldc.render.validation import fixed_blocks
 from cldc.render.validation_html import to_html
 from cldc.validation import examine, validate
 from cldc.validation.fixing import Undone, fix_copy, fix_in_place, undo
@@ -120,8 +122,15 @@ def test_a_copy_holds_files_in_place_of_links(folder: Path, tmp_path: Path) -> N
     fixed = fix_copy(examine(folder, COMPETITION), into)
     assert tree(tmp_path / "shared") == shared
     assert tree(folder) == before
+    assert [(link.path, link.target) for link in fixed.copied] == [
+        ("train/i", str(tmp_path / "shared")),
+        ("val/ii/link.jpg", str(tmp_path / "shared" / "pic.jpg")),
+    ]
+    told = plain(fixed_blocks(fixed))
+    assert f"Copied train/i from {tmp_path / 'shared'}, outside the dataset.\n" in told
     mended = validate(into, COMPETITION)
     assert mended.ok
+    assert mended.outward_links == ()
     assert not any(path.is_symlink() for path in into.rglob("*"))
     assert {"train/i/pic.png", "val/ii/link.png"} <= tree(into).keys()
     assert not any(change.kind == "aside" and (into / change.source).exists() for change in fixed.changes)

@@ -13,7 +13,17 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cldc.dataset.model import Dataset, Entry, Image, Listing, Other, Reason, Split, SplitState
+from cldc.dataset.model import (
+    Dataset,
+    Entry,
+    Image,
+    Listing,
+    Other,
+    OutwardLink,
+    Reason,
+    Split,
+    SplitState,
+)
 from cldc.dataset.naming import default_name, perhaps_meant
 from cldc.dataset.reading import MAX_HELD_BYTES, Read, read_entry
 from cldc.dataset.walk import survey
@@ -26,6 +36,7 @@ __all__ = [
     "Image",
     "Listing",
     "Other",
+    "OutwardLink",
     "Read",
     "Reason",
     "Split",
@@ -83,6 +94,7 @@ def assemble(listing: Listing, images: Iterable[Image]) -> Dataset:
         images=taken,
         others=listing.others,
         hash=identity((image.path, image.sha256) for image in taken),
+        outward_links=listing.outward_links,
     )
 
 

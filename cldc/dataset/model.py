@@ -44,6 +44,25 @@ class Split(NamedTuple):
     folders: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class OutwardLink:
+    """A link that leads out of the dataset's folder, through which the script, and an upload, would take images.
+
+    A hard link can't be told from a file, and is none.
+
+    Attributes:
+        path: The link, a split, a class folder or a file, relative to the dataset, with slashes.
+        target: Where it leads in the end, absolute.
+        images: How many files that can be read are taken through it.
+        folder: Whether it is a linked folder; otherwise it is a linked file.
+    """
+
+    path: str
+    target: str
+    images: int
+    folder: bool
+
+
 # Named tuples, since there are ten thousand of them and frozen dataclasses take six times as long to make.
 
 
@@ -107,6 +126,7 @@ class Listing:
     splits: tuple[Split, ...]
     entries: tuple[Entry, ...]
     others: tuple[Other, ...]
+    outward_links: tuple[OutwardLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +144,7 @@ class Dataset:
             (UTF-8, slashes), a NUL byte, its content's SHA-256 in lower-case hexadecimal (nothing where it
             can't be read) and a line feed. It does not depend on the root folder's name, on times or
             attributes, nor on what the script passes over.
+        outward_links: Links through which images outside the folder are taken, sorted by their paths.
     """
 
     root: Path
@@ -132,6 +153,7 @@ class Dataset:
     images: tuple[Image, ...]
     others: tuple[Other, ...]
     hash: str
+    outward_links: tuple[OutwardLink, ...] = ()
 
     def locate(self, image: Image) -> Path:
         """Where the image's file is."""

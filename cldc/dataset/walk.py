@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
-from cldc.dataset.model import Entry, Listing, Other, Reason, Split, SplitState
+from cldc.dataset.model import Entry, Listing, Other, OutwardLink, Reason, Split, SplitState
 from cldc.dataset.naming import ARCHIVES, default_name
 from cldc.dataset.reading import special, trouble_of
 from cldc.errors import InvalidDataset
 from cldc.files import storage_error
 
-Walked = TypeVar("Walked", Entry, Other)
+Walked = TypeVar("Walked", Entry, Other, OutwardLink)
+# IO_REPARSE_TAG_MOUNT_POINT, which Python's `stat` names on Windows only; `os.path.isjunction` came with 3.12.
+_JUNCTION = 0xA0000003
 
 
 def survey(
@@ -39,6 +42,7 @@ def survey(
         splits=states,
         entries=_in_order(walk.entries),
         others=_in_order(walk.others),
+        outward_links=walk.outward_links(),
     )
 
 
@@ -65,6 +69,9 @@ class _Walk:
     def __init__(self, root: Path, extensions: tuple[str, ...]) -> None:
         self._root = root
         self._extensions = extensions
+        self._real_root = Path(os.path.realpath(root))
+        # For each linked folder that leads out of the dataset, where to.
+        self._outside: dict[str, Path] = {}
         self.entries: list[Entry] = []
         self.others: list[Other] = []
 
@@ -73,6 +80,7 @@ class _Walk:
         if not (self._root / split).is_dir():
             self.others.append(Other(split, Reason.BESIDE_SPLITS))
             return Split(split, SplitState.FILE)
+        self._enter(split)
         folders = []
         try:
             with os.scandir(self._root / split) as found:
@@ -91,6 +99,7 @@ class _Walk:
         waiting = [f"{split}/{label}"]
         while waiting:
             inside = waiting.pop()
+            self._enter(inside)
             try:
                 with _scan(self._root / inside) as found:
                     for item in found:
@@ -110,6 +119,38 @@ class _Walk:
                             self.others.append(Other(path, Reason.ENDING))
             except OSError:
                 self.others.append(Other(inside, Reason.UNLISTED))
+
+    def _enter(self, folder: str) -> None:
+        """Note where a folder leads that is a link."""
+        if _is_link(self._root / folder) and (target := self._leads_to(folder)):
+            self._outside[folder] = target
+
+    def _leads_to(self, link: str) -> Path | None:
+        """Where a link leads, unless that is in the dataset or behind an outward link that it is reached through."""
+        target = Path(os.path.realpath(self._root / link))
+        known = (place for folder, place in self._outside.items() if link.startswith(f"{folder}/"))
+        return None if any(map(target.is_relative_to, (self._real_root, *known))) else target
+
+    def outward_links(self) -> tuple[OutwardLink, ...]:
+        """The links out of the dataset through which there are images."""
+        found = []
+        for folder, target in self._outside.items():
+            images = sum(not e.trouble and e.path.startswith(f"{folder}/") for e in self.entries)
+            if images:
+                found.append(OutwardLink(folder, str(target), images, folder=True))
+        for entry in self.entries:
+            if entry.link and not entry.trouble and (end := self._leads_to(entry.path)):
+                found.append(OutwardLink(entry.path, str(end), 1, folder=False))
+        return _in_order(found)
+
+
+def _is_link(path: Path) -> bool:
+    """Whether a folder is a symbolic link or, on Windows, a junction."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from cldc.dataset import Reason
+from cldc.dataset import OutwardLink, Reason
 from cldc.render.blocks import Block, Line, Style, Table
 from cldc.validation import Finding, Severity, ValidationReport
 
@@ -102,6 +102,8 @@ def fixed_blocks(fixed: Fixed) -> Iterator[Line]:
         yield Line(printable(f"Mended {done} [{change.rule}]"))
     for path in fixed.left:
         yield Line(printable(f"Left {path}: links lead to it or through it; --fix --into mends a copy."))
+    for link in fixed.copied:
+        yield Line(printable(f"Copied {link.path} from {link.target}, outside the dataset."), "warning")
     if not fixed.changes:
         yield Line("Nothing was mended." if fixed.left else "There was nothing to mend.")
     elif fixed.record is not None:
@@ -146,6 +148,7 @@ def _fixed(fixed: Fixed) -> dict[str, Any]:
         "changes": [_change(change) for change in fixed.changes],
         "record": None if fixed.record is None else printable(str(fixed.record)),
         "left": [printable(path) for path in fixed.left],
+        "copied": [_outward_link(link) for link in fixed.copied],
     }
 
 
@@ -171,8 +174,13 @@ def _report(report: ValidationReport) -> dict[str, Any]:
         "counts": {split: dict(classes) for split, classes in report.counts.items()},
         "padded": report.padded,
         "limits": {"images": report.max_images, "padded": report.max_padded},
+        "outward_links": [_outward_link(link) for link in report.outward_links],
         "findings": [_finding(finding) for finding in report.findings],
     }
+
+
+def _outward_link(link: OutwardLink) -> dict[str, Any]:
+    return {"path": printable(link.path), "target": printable(link.target), "images": link.images}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from cldc.dataset import Image
+from cldc.dataset import Image, OutwardLink
 from cldc.errors import CldcError, StorageError, UsageError
 from cldc.files import private_folder, replace_atomically, storage_errors, temporary_folder
 from cldc.progress import SILENT, Observer
@@ -53,12 +53,14 @@ class Fixed:
         changes: What was done.
         record: For `undo`, where it was done in place.
         left: What only a copy could have mended, since links lead to it or through it.
+        copied: Links out of the dataset in whose place a copy holds the files themselves.
     """
 
     root: Path
     changes: tuple[Change, ...]
     record: Path | None = None
     left: tuple[str, ...] = ()
+    copied: tuple[OutwardLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def fix_copy(subject: Subject, into: Path, observer: Observer = SILENT) -> Fixed
             if change.kind == "rename":
                 move(copy / change.source, copy / change.target)
         move(copy, target)
-    return Fixed(target, changes)
+    return Fixed(target, changes, copied=subject.dataset.outward_links)
 
 
 def fix_in_place(subject: Subject, fixes: Path, observer: Observer = SILENT) -> Fixed:

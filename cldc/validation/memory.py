@@ -18,6 +18,7 @@ import sys
 import time
 from binascii import crc32
 from collections.abc import Iterable, Iterator
+from dataclasses import astuple
 from functools import cached_property
 from hashlib import sha256
 from itertools import islice, repeat
@@ -81,7 +82,9 @@ class Recalled:
         if self._around != _around(here) or self._walked != entries[_WALKED] or self._report_on is None:
             return None
         images = tuple(_images(entries, self._told))
-        return Dataset(here.root, here.name, here.splits, images, here.others, self._report_on[0])
+        return Dataset(
+            here.root, here.name, here.splits, images, here.others, self._report_on[0], here.outward_links
+        )
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -306,7 +309,8 @@ def _root(listing: Listing) -> bytes:
 def _around(listing: Listing) -> Any:
     """What a walk tells besides its entries."""
     splits = [(split.name, split.state.value, split.folders) for split in listing.splits]
-    return splits, [(other.path, other.reason.value) for other in listing.others]
+    others = [(other.path, other.reason.value) for other in listing.others]
+    return splits, others, [astuple(link) for link in listing.outward_links]
 
 
 def _columns(listing: Listing) -> Columns:

@@ -14,7 +14,7 @@ from cldc.validation.decoding.verdict import Readable, Verdict
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
-    from cldc.dataset import Dataset, Image
+    from cldc.dataset import Dataset, Image, OutwardLink
     from cldc.validation.alike import Pair
     from cldc.validation.inspection import Inspection
 
@@ -213,6 +213,11 @@ class ValidationReport:
             max_padded=limits.max_padded,
             thorough=thorough,
         )
+
+    @property
+    def outward_links(self) -> tuple[OutwardLink, ...]:
+        """Links out of the dataset through which a submission would publish images."""
+        return self.dataset.outward_links
 
     def of(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of one severity."""

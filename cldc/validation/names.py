@@ -179,8 +179,10 @@ def nested_file(subject: Subject) -> Iterator[Hit]:
     source=_LISTING,
 )
 def linked_file(subject: Subject) -> Iterator[Hit]:
-    """Links to files."""
-    paths = tuple(image.path for image in subject.dataset.images if image.link and not image.trouble)
+    """Links to files of the dataset; `publishing.outward_link` finds the others."""
+    outward = {link.path for link in subject.dataset.outward_links}
+    links = [image.path for image in subject.dataset.images if image.link and not image.trouble]
+    paths = tuple(path for path in links if path not in outward)
     if paths:
         yield Hit(
             message="Links to files are taken as images.",

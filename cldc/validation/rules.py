@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from cldc.validation import content, images, names, structure
+from cldc.validation import content, images, names, publishing, structure
 from cldc.validation.model import Rule, Severity, Subject, ValidationReport
 
 # In the order in which findings of one severity are told.
-RULES: tuple[Rule, ...] = (*structure.RULES, *images.RULES, *content.RULES, *names.RULES)
+RULES: tuple[Rule, ...] = (
+    *structure.RULES,
+    *images.RULES,
+    *publishing.RULES,
+    *content.RULES,
+    *names.RULES,
+)
 _ORDER = tuple(Severity)
 
 
