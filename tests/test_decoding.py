@@ -11,6 +11,7 @@ import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -40,6 +41,12 @@ def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
     out = io.BytesIO()
     picture.save(out, kind, **options)
     return out.getvalue()
+
+
+def with_transparent_index(gif: bytes, index: int) -> bytes:
+    """The GIF with a graphic control block that makes one colour index of its first frame transparent."""
+    at = 13 + 3 * (2 << (gif[10] & 7))
+    return gif[:at] + bytes((0x21, 0xF9, 4, 1, 0, 0, index, 0)) + gif[at:]
 
 
 def turning(order: str, kind: int, *values: int) -> bytes:
@@ -164,6 +171,7 @@ def test_quick_and_careful_path_agree_on_sound_files() -> None:
         (saved(Image.new("L", (4, 4)), "GIF", save_all=True, append_images=[Image.new("L", (4, 4), 9)]),
          Remark.ANIMATION),
         (saved(Image.new("P", (4, 4)), "GIF", transparency=0), Remark.TRANSPARENT_GIF),
+        (with_transparent_index(saved(Image.new("P", (4, 4)), "GIF"), 1), None),
     ],
 )  # fmt: skip
 def test_remarks(content: bytes, remark: Remark | None) -> None:
@@ -171,6 +179,31 @@ def test_remarks(content: bytes, remark: Remark | None) -> None:
     assert verdict.readable is Readable.YES
     assert verdict.remarks == ((remark,) if remark else ())
     assert remark is None or remark.text.endswith(".")
+
+
+@given(st.integers(1, 255), st.integers(1, 90), st.integers(0, 255), st.randoms(use_true_random=False))
+def test_a_gif_is_remarked_only_where_a_pixel_is_transparent(
+    colours: int, side: int, index: int, random: Random
+) -> None:
+    picture = Image.frombytes("P", (side, side), bytes(random.randrange(colours) for _ in range(side**2)))
+    picture.putpalette(random.randbytes(768))
+    content = with_transparent_index(saved(picture, "GIF"), index)
+    with Image.open(io.BytesIO(content)) as seen:
+        assert seen.mode == "P"
+        used = index in seen.tobytes()
+    assert (Remark.TRANSPARENT_GIF in judge(content).remarks) == used
+
+
+@pytest.mark.parametrize(("left", "remarked"), [(0, True), (3, True), (4, False)])
+def test_a_transparent_pixel_outside_of_what_tensorflow_reads_is_not_remarked(
+    left: int, *, remarked: bool
+) -> None:
+    """TensorFlow's picture is as large as the largest frame, and cuts off what reaches out of it."""
+    picture = Image.frombytes("P", (4, 1), bytes((1, 0, 0, 0)))
+    content = with_transparent_index(saved(picture, "GIF", optimize=False), 1)
+    at = content.index(b",", 13 + 3 * (2 << (content[10] & 7)) + 8) + 1
+    moved = content[:at] + struct.pack("<H", left) + content[at + 2 :]
+    assert (Remark.TRANSPARENT_GIF in judge(moved).remarks) == remarked
 
 
 def test_a_progressive_jpeg_without_its_last_scan_is_remarked_as_damaged() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 
-from cldc.validation.decoding.gif_lzw import DefectError, OddCodeError, decode_pixels, highest_index
+from cldc.validation.decoding.gif_lzw import DefectError, OddCodeError, decode_pixels, scan_indices
 from cldc.validation.decoding.verdict import Format, Readable, Remark, Verdict
 
 _MOST_PIXELS = 1 << 28
@@ -52,9 +52,12 @@ class _Frame:
     colours: int
     minimum: int
     data: bytes
-    transparent: bool
+    transparent: int | None
+    """The colour index that is declared transparent."""
     highest: int | None = None
     """The highest colour index; None where only `decode_pixels` can tell."""
+    has_transparent: bool = False
+    """Whether a pixel has the index `transparent`; only if there is a `highest`."""
 
     @property
     def pixels(self) -> int:
@@ -128,14 +131,14 @@ def _open(reader: _Reader) -> tuple[int, tuple[int, int]]:
 
 def _slurp(reader: _Reader, frames: list[_Frame], global_colours: int) -> None:
     """`DGifSlurp`: every record up to the trailer."""
-    transparent = False
+    transparent = None
     codes = pixels = 0
     while (kind := reader.byte()) != 0x3B:
         if kind == 0x21:
-            transparent |= _read_extension(reader)
+            transparent = _read_extension(reader, transparent)
         elif kind == 0x2C:
             frame = _read_frame(reader, global_colours, transparent=transparent)
-            transparent = False
+            transparent = None
             codes += len(frame.data) * 8 // (frame.minimum + 1)
             if codes > _MOST_CODES:
                 raise _TooMuchWorkError(f"more than {_MOST_CODES} codes")
@@ -149,15 +152,15 @@ def _slurp(reader: _Reader, frames: list[_Frame], global_colours: int) -> None:
         raise DefectError("No Image Descriptor detected")
 
 
-def _read_extension(reader: _Reader) -> bool:
-    """Passes over an extension; whether it makes a colour transparent."""
+def _read_extension(reader: _Reader, transparent: int | None) -> int | None:
+    """Passes over an extension; the colour index that is transparent in the next frame, which was `transparent`."""
     label = reader.byte()
     first = reader.block()
     reader.blocks()
-    return label == _GRAPHIC_CONTROL and len(first) == 4 and bool(first[0] & 1)
+    return first[3] if label == _GRAPHIC_CONTROL and len(first) == 4 and first[0] & 1 else transparent
 
 
-def _read_frame(reader: _Reader, global_colours: int, *, transparent: bool) -> _Frame:
+def _read_frame(reader: _Reader, global_colours: int, *, transparent: int | None) -> _Frame:
     """`DGifGetImageDesc`, and the sub-blocks: where they are cut short, nothing can save the file."""
     left, top, width, height, flags = struct.unpack("<HHHHB", reader.take(9))
     colours = global_colours
@@ -176,7 +179,8 @@ def _read_frame(reader: _Reader, global_colours: int, *, transparent: bool) -> _
 def _check_codes(frame: _Frame) -> _Frame:
     """The frame with its highest index; raises DefectError where giflib can't decode it."""
     try:
-        return replace(frame, highest=highest_index(frame.data, frame.minimum, frame.pixels))
+        highest, found = scan_indices(frame.data, frame.minimum, frame.pixels, frame.transparent)
+        return replace(frame, highest=highest, has_transparent=found)
     except OddCodeError:
         if frame.pixels > _MOST_ODD_PIXELS:
             raise _TooMuchWorkError("a large frame with codes out of order") from None
@@ -212,6 +216,15 @@ def _shown_pixels(frame: _Frame, width: int, height: int) -> bytes:
     return b"".join(pixels[start : start + columns] for _, start in starts)
 
 
+def _shows_transparency(frame: _Frame, width: int, height: int) -> bool:
+    """Whether a pixel that TensorFlow reads has the transparent colour index: many GIFs declare one and use none."""
+    if frame.transparent is None:
+        return False
+    if frame.highest is None or (frame.has_transparent and (frame.left or frame.top)):
+        return frame.pixels > _MOST_ODD_PIXELS or frame.transparent in _shown_pixels(frame, width, height)
+    return frame.has_transparent
+
+
 def _size(frames: list[_Frame]) -> tuple[int, int]:
     return max((f.width for f in frames), default=0), max((f.height for f in frames), default=0)
 
@@ -221,7 +234,7 @@ def _remarks(reader: _Reader, frames: list[_Frame], canvas: tuple[int, int]) -> 
     remarks = []
     if len(frames) > 1:
         remarks.append(Remark.ANIMATION)
-    if first.transparent:
+    if _shows_transparency(first, *_size(frames)):
         remarks.append(Remark.TRANSPARENT_GIF)
     if (first.left, first.top, first.width, first.height) != (0, 0, *canvas):
         remarks.append(Remark.PARTIAL_FRAME)

@@ -1,7 +1,7 @@
 """GIF's LZW as giflib 5.2's `DGifDecompressLine` decodes it, counting pixels instead of storing them.
 
-For every code only the length of its string, its first and its highest colour index are kept, so a picture of any
-size costs time in proportion to its codes. Streams with codes that can't be defined yet, which giflib decodes into
+For every code only the length of its string and a few of its colour indices are kept, so a picture of any size
+costs time in proportion to its codes. Streams with codes that can't be defined yet, which giflib decodes into
 junk and not always into an error, go through `decode_pixels`, which mirrors giflib's tables.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 _MAX_CODE = 4095
 _MAX_BITS = 12
 _NO_SUCH_CODE = 4098
+_NOWHERE = 1 << 62
 
 
 class DefectError(Exception):
@@ -54,8 +55,9 @@ class _Codes:
         raise DefectError("Image is defective, decoding aborted")  # the data ends before the picture
 
 
-def highest_index(data: bytes, minimum: int, pixels: int) -> int:
-    """Follows the stream until there are `pixels`; the highest colour index that came by (or just after).
+def scan_indices(data: bytes, minimum: int, pixels: int, wanted: int | None = None) -> tuple[int, bool]:
+    """Follow the stream until there are `pixels`: the highest colour index that came by (or just after), and whether
+    one of the pixels has the index `wanted`.
 
     Raises DefectError where giflib stops, OddCodeError where this short cut can't follow it.
     """
@@ -63,14 +65,17 @@ def highest_index(data: bytes, minimum: int, pixels: int) -> int:
     lengths = [1] * clear + [0, 0]
     firsts = list(range(clear + 2))
     tops = list(range(clear + 2))
+    # Where in a code's string the wanted index comes first.
+    places = [0 if index == wanted else _NOWHERE for index in range(clear + 2)]
     codes = _Codes(data, minimum)
     last = -1
     highest = 0
+    has_wanted = False
     for code in codes:
         following = len(lengths)
         if code == clear:
             codes.reset()
-            for table in (lengths, firsts, tops):
+            for table in (lengths, firsts, tops, places):
                 del table[clear + 2 :]
             last = -1
             continue
@@ -82,10 +87,12 @@ def highest_index(data: bytes, minimum: int, pixels: int) -> int:
             lengths.append(lengths[last] + 1)
             firsts.append(firsts[last])
             tops.append(max(tops[last], firsts[code]))
+            places.append(min(places[last], lengths[last] if firsts[code] == wanted else _NOWHERE))
         highest = max(highest, tops[code])
+        has_wanted |= places[code] < pixels
         pixels -= lengths[code]
         if pixels <= 0:
-            return highest
+            return highest, has_wanted
         last = code
     raise AssertionError("unreachable: the codes end in an exception")
 

@@ -55,7 +55,7 @@ _REMARK_TEXTS = {
     Remark.COLOUR_PROFILE: "The embedded colour profile or gamma is ignored.",
     Remark.CMYK: "A CMYK picture: it is converted without its colour profile.",
     Remark.ORIENTATION_IGNORED: "The EXIF orientation is ignored: the picture is read as it lies in the file.",
-    Remark.TRANSPARENT_GIF: "Transparent pixels of the GIF are read as black.",
+    Remark.TRANSPARENT_GIF: "Transparency of the GIF is dropped: transparent pixels appear in whatever colour they hide.",
     Remark.PARTIAL_FRAME: "The first frame is not as large as the GIF's canvas: only what lies inside is read.",
     Remark.TRAILING_BYTES: "Bytes after the end of the picture are ignored.",
     Remark.DAMAGED: "The file is damaged, and is read all the same: parts of the picture may be wrong.",
