@@ -16,7 +16,7 @@ help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
 
 demo: $(READY)
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python tools/demo.py
 
 # Several processes at once: the tests wait for CodaLab a good deal. Each has a CodaLab of its own.
 AT_ONCE := --numprocesses logical --maxprocesses 4 --dist worksteal
@@ -53,7 +53,7 @@ actionlint:
 
 # The documentation's pictures, of real commands on a sandbox; takes some minutes.
 pictures: $(READY)
-	@$(BIN)/python scripts/pictures.py
+	@$(BIN)/python tools/pictures.py
 
 venv: $(READY)
 
@@ -71,9 +71,9 @@ $(READY): requirements/dev.txt pyproject.toml
 	}
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m compileall -q cldc templates/__init__.py  # hundreds of tests start cldc, also where nothing may write bytecode
+	@$(BIN)/python -m compileall -q cldc  # hundreds of tests start cldc, also where nothing may write bytecode
 	@touch $(READY)
 
 # All lock files anew, keeping the versions that still fit; UPGRADE=1 takes the newest.
 lock: $(READY)
-	@UPGRADE="$(UPGRADE)" scripts/lock
+	@UPGRADE="$(UPGRADE)" tools/lock

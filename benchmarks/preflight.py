@@ -29,8 +29,9 @@ import psutil
 from cldc import process
 from cldc.competition import load
 from cldc.environments import ensure_analysis, ensure_tensorflow
-from cldc.files import data_folder, template
+from cldc.files import data_folder
 from cldc.preflight.pipeline import threads
+from cldc.resources import template
 
 # What the command says on standard error when a part begins, and what the part is called in the table.
 PARTS = {

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from cldc.errors import ConfigurationError
-from cldc.files import template
+from cldc.resources import template
 
 T = TypeVar("T")
 DEFAULT = "data-centric-2021"

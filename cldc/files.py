@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import importlib
 import os
 import stat
 from collections.abc import Iterator
@@ -182,12 +181,6 @@ def lock(
         yield
     finally:
         guard.release()
-
-
-def template(*parts: str) -> Path:
-    """A file or folder that ships with cldc, by its path below ``templates/``."""
-    # Not by importlib.resources, which takes longer to import than most of what asks for a template.
-    return Path(importlib.import_module("cldc.templates").__path__[0], *parts)
 
 
 @contextlib.contextmanager

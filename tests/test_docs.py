@@ -11,8 +11,8 @@ from cldc import __main__ as entry
 from cldc import errors
 from cldc.cli import COMMANDS
 from cldc.settings import NAMES
-from scripts import reference
 from tests.conftest import ROOT
+from tools import reference
 
 DOCS = ROOT / "docs"
 TROUBLE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")

@@ -25,7 +25,8 @@ from cldc.environments import (
 from cldc.environments.choosing import unsupported
 from cldc.environments.model import Recipe, codalab_recipe, tensorflow_recipe
 from cldc.errors import ConfigurationError, EnvironmentFailed, UsageError
-from cldc.files import DiskFull, template
+from cldc.files import DiskFull
+from cldc.resources import template
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 REAL_USER = Path.home()  # before a fixture gives every test a home of its own

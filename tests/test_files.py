@@ -138,10 +138,6 @@ def test_a_lock_waits_with_a_word_times_out_by_name_and_is_free_after_a_kill(tmp
         holder.join()
 
 
-def test_templates_are_found() -> None:
-    assert files.template("competitions", "data-centric-2021.toml").is_file()
-
-
 def test_a_temporary_folder_goes_even_when_read_only(tmp_path: Path) -> None:
     with files.temporary_folder("x-", tmp_path) as folder:
         (folder / "view").mkdir()

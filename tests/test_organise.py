@@ -24,11 +24,11 @@ from cldc.competition import Competition
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
 from cldc.errors import ConfigurationError
-from cldc.files import template
 from cldc.leaderboard import Leaderboard, Row
 from cldc.organise import Wishes, begin, draft, uuids_of, with_uuids, write_profile
 from cldc.organise.profile import to_toml
 from cldc.render.board_html import to_html
+from cldc.resources import template
 from cldc.sample import draw_label_book
 from tests.conftest import Cldc, cldc_in
 

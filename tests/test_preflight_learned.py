@@ -10,9 +10,9 @@ import pytest
 from cldc import competition, sample
 from cldc.competition import Competition
 from cldc.environments import ensure_analysis, ensure_tensorflow
-from cldc.files import template
 from cldc.preflight import LabelBook, Script, builtin_script, given_script, preflight, read_label_book
 from cldc.preflight.learned import Learned, Seen, place, read, save
+from cldc.resources import template
 from cldc.validation import ValidationReport, validate
 from tests.conftest import Cldc
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cldc.competition import DEFAULT, builtin_profiles, load, parse
 from cldc.errors import ConfigurationError
-from cldc.files import template
+from cldc.resources import template
 from cldc.settings import Options, resolve
 
 TEXT = template("competitions", f"{DEFAULT}.toml").read_text(encoding="utf-8")

@@ -326,8 +326,9 @@ def publish_files(board: Any, source: Path, competition: Competition, folder: Pa
     Raises:
         StorageError: They can't be written.
     """
-    from cldc.files import replace_atomically, storage_errors, template
+    from cldc.files import replace_atomically, storage_errors
     from cldc.render.board_html import to_html
+    from cldc.resources import template
 
     page, data = folder / "index.html", folder / "leaderboard.json"
     with storage_errors(folder):

@@ -27,7 +27,7 @@ def workflow(ci: Literal["github", "gitlab"], action: str | None) -> tuple[str, 
     Raises:
         ConfigurationError: That is not known, or no such reference.
     """
-    from cldc.files import template
+    from cldc.resources import template
 
     text = template(ci, _PLACES[ci].name.lstrip(".") if ci == "github" else "submit.gitlab-ci.yml").read_text(
         encoding="utf-8"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from cldc.errors import ConfigurationError
-from cldc.files import hash_bytes, template
+from cldc.files import hash_bytes
+from cldc.resources import template
 
 Kind = Literal["codalab", "tensorflow", "analysis"]
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cldc.dataset import Dataset
-from cldc.files import hash_bytes, private_folder, replace_atomically, template
+from cldc.files import hash_bytes, private_folder, replace_atomically
 from cldc.insight.model import Suggestion
+from cldc.resources import template
 
 LABELS = Path(__file__).with_name("inside") / "labels.py"
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from cldc.competition import Competition, Organiser, QuotaRule, Reference, parse
 from cldc.errors import ConfigurationError
-from cldc.files import hash_file, replace_atomically, storage_errors, template
+from cldc.files import hash_file, replace_atomically, storage_errors
 from cldc.organise.daemon import organiser_of
 from cldc.organise.model import Seed
+from cldc.resources import template
 
 _DAY_SECONDS = 86400
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from cldc import process
 from cldc.errors import CodaLabError, StorageError
-from cldc.files import private_folder, replace_atomically, storage_errors, template
+from cldc.files import private_folder, replace_atomically, storage_errors
 from cldc.organise.daemon import configuration, environment, organiser_of
 from cldc.organise.model import INSIDE, Seed, daemon_file, read_json
 from cldc.progress import SILENT, Observer
+from cldc.resources import template
 
 if TYPE_CHECKING:
     from cldc.competition import Competition, Reference

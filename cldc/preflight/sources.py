@@ -18,11 +18,11 @@ from cldc.files import (
     remove_tree,
     replace_atomically,
     storage_errors,
-    template,
     temporary_folder,
 )
 from cldc.preflight.downloaded import current_label_book, label_books, point, pointed
 from cldc.preflight.model import LabelBook, Script
+from cldc.resources import template
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import string
 from html import escape
 
 from cldc import __version__
 from cldc.render.validation import printable
+from cldc.resources import template
 
 
 def fill_page(name: str, **parts: str) -> str:
     """The page ``templates/pages/NAME`` with its parts, the style and cldc's version put in."""
-    pages = importlib.resources.files("cldc.templates").joinpath("pages")
-    style = pages.joinpath("style.css").read_text(encoding="utf-8")
-    page = pages.joinpath(name).read_text(encoding="utf-8")
+    style = template("pages", "style.css").read_text(encoding="utf-8")
+    page = template("pages", name).read_text(encoding="utf-8")
     return string.Template(page).substitute(style=style, version=escape(__version__), **parts)
 
 

@@ -1,1 +1,0 @@
-"""What is data, or is copied out to the user: profiles, requirements, scripts, pages."""
