@@ -125,3 +125,10 @@ class ProcessFailed(CldcError):
 
     code = 15
     kind = "process"
+
+
+class NotFinished(CldcError):
+    """The time given to wait was up; what it waited for goes on."""
+
+    code = 16
+    kind = "timeout"

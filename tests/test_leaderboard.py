@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cldc import competition
+from cldc.codalab import Rest
 from cldc.errors import CodaLabError
 from cldc.leaderboard import parse
+from cldc.ledger import Ledger, Record
 from cldc.render.blocks import plain
 from cldc.render.board import board_blocks
+from cldc.submission.standing import standings
 
 COMPETITION = competition.load("demo")
 
@@ -75,3 +80,20 @@ def test_the_first_entries_are_shown_however_many_share_a_rank() -> None:
 def test_what_is_no_board_is_told(text: str) -> None:
     with pytest.raises(CodaLabError, match="not what the scoring daemon writes"):
         parse(text, COMPETITION)
+
+
+@pytest.mark.parametrize(("state", "settled"), [("running", False), ("failed", True), ("killed", True)])
+def test_an_evaluation_that_failed_is_not_waited_for(tmp_path: Path, state: str, settled: bool) -> None:
+    evaluated = {**entry(), "scores": {"accuracy": None}}
+    evaluated["bundle"]["state"] = state
+    now = datetime(2021, 7, 1, tzinfo=UTC)
+    record = Record("id", "demo", "http://127.0.0.1:1", "me", "good", "", "", "d", "0" * 64, None, now)
+    with Ledger(tmp_path) as ledger, Rest(record.server) as rest:
+        ledger.add(record)
+        ledger.begin(record.id, "tag", now=now)
+        ledger.finish(record.id, "tag", {"uuid": "0x1"}, now=now)
+        read = parse(board(evaluated), COMPETITION, account="me")
+        (standing,) = standings(ledger, rest, read, competition=COMPETITION, account="me", now=now)
+    assert (standing.stage, standing.detail) == ("evaluated", f"evaluation {state}")
+    assert standing.settled == settled
+    assert ("ask the organisers" in standing.action) == settled

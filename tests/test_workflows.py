@@ -15,8 +15,9 @@ import yaml
 
 from cldc import process
 from cldc import sandbox as room
+from cldc.errors import CredentialsError, NotFinished, Unreachable
 from tests.conftest import ROOT, Cldc, cldc_in
-from tests.runner import Job, Runner, evaluate
+from tests.runner import Job, Runner, evaluate, fill
 
 SHAPES = ROOT / "tests" / "data" / "shapes"
 TEMPLATE: dict[Any, Any] = yaml.safe_load(
@@ -243,6 +244,57 @@ def test_zizmor_finds_nothing(path: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# Stands in for cldc in the action's script: `watch` ends with $WATCH, `submit` leaves outputs as it does.
+STUB = """#!/bin/bash
+echo "cldc $*"
+case $1 in
+  submit) printf 'name=mine\\nbundle=0x5\\n' >>"$GITHUB_OUTPUT" ;;
+  watch) exit "$WATCH" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("watch", "code", "said"),
+    [
+        (0, 0, "cldc status"),
+        (NotFinished.code, 0, "::notice title=cldc::There is no score yet"),
+        (Unreachable.code, 9, "waiting for its score failed (exit code 9)"),
+        (CredentialsError.code, 7, "waiting for its score failed (exit code 7)"),
+    ],
+)
+def test_the_action_calls_only_a_timeout_no_score_yet(
+    tmp_path: Path, watch: int, code: int, said: str
+) -> None:
+    action = yaml.safe_load((ROOT / ".github/actions/submit/action.yml").read_text(encoding="utf-8"))
+    (step,) = (step for step in action["runs"]["steps"] if step.get("id") == "cldc")
+    stub = tmp_path / "cldc" / "bin" / "cldc"
+    stub.parent.mkdir(parents=True)
+    stub.write_text(STUB, encoding="utf-8")
+    stub.chmod(0o755)
+    inputs = {name: str(spec["default"]) for name, spec in action["inputs"].items()}
+    outputs = {"home": str(tmp_path / "home"), "reports": str(tmp_path)}
+    contexts = {"inputs": {**inputs, "wait": "2"}, "steps": {"install": {"outputs": outputs}}}
+    done = process.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+        env={
+            **os.environ,
+            **{name: fill(value, contexts) for name, value in step["env"].items()},
+            "RUNNER_TEMP": str(tmp_path),
+            "GITHUB_OUTPUT": str(tmp_path / "output"),
+            "GITHUB_REF_TYPE": "branch",
+            "WATCH": str(watch),
+        },
+        timeout_seconds=60,
+        check=False,
+    )
+    assert done.returncode == code, done
+    assert said in done.stdout
+    assert "cldc watch 0x5 --no-input --timeout 120" in done.stdout
+    assert ("There is no score yet" in done.stdout) == (watch == NotFinished.code)
+    assert done.stdout.splitlines()[-1].startswith("cldc status")
 
 
 def test_the_runner_reads_expressions_as_github_does() -> None:

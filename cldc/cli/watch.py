@@ -46,7 +46,7 @@ class _Seconds(click.FloatRange):
     "--timeout",
     type=_Seconds(0),
     metavar="SECONDS",
-    help="Stop looking after that long, with exit code 11.",
+    help="Stop looking after that long, with exit code 16.",
 )
 @command(server=True)
 def watch(app: App, *, submission: str | None, every: float, timeout: float | None) -> None:
@@ -56,8 +56,7 @@ def watch(app: App, *, submission: str | None, every: float, timeout: float | No
     you. It changes nothing and can be stopped and started at will.
     """
     from cldc.cli.status import look
-    from cldc.codalab import NotFinished
-    from cldc.errors import Unreachable, UsageError
+    from cldc.errors import NotFinished, Unreachable, UsageError
     from cldc.ledger import Ledger
     from cldc.render.submission import standing_blocks
 
@@ -80,7 +79,8 @@ def watch(app: App, *, submission: str | None, every: float, timeout: float | No
             left = math.inf if timeout is None else timeout - (time.monotonic() - started)
             if not left > 0:
                 raise NotFinished(
-                    "They are not scored yet.", action="Run `cldc watch` again to go on looking."
+                    f"There is no score yet after {timeout:.0f} s.",
+                    action="Run `cldc watch` again to go on waiting.",
                 )
             time.sleep(min(every, left))
     app.output.show({"submissions": found}, standing_blocks(found))

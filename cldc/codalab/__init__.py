@@ -11,7 +11,7 @@ from cldc.codalab.http import fetch_text
 from cldc.codalab.records import Bundle, Dependency, Entry, Item, User, Worksheet
 from cldc.codalab.rest import Health, Rest
 from cldc.codalab.server import CodaLab
-from cldc.codalab.wait import NotFinished, log_tail, progress_of, require_ready, wait_for
+from cldc.codalab.wait import log_tail, progress_of, require_ready, wait_for
 
 __all__ = [
     "Bundle",
@@ -21,7 +21,6 @@ __all__ = [
     "Entry",
     "Health",
     "Item",
-    "NotFinished",
     "Rest",
     "User",
     "Worksheet",

@@ -8,17 +8,13 @@ from collections.abc import Iterable
 from cldc.codalab.failures import NotFound
 from cldc.codalab.records import Bundle
 from cldc.codalab.rest import Rest
-from cldc.errors import CodaLabError, RunFailed, Unreachable
+from cldc.errors import CodaLabError, NotFinished, RunFailed, Unreachable
 from cldc.progress import SILENT, Observer
 
 _SHORTEST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.1, 10.0, 1.4
 # A server that restarts is back within that time; the run goes on meanwhile.
 PATIENCE_SECONDS = 600.0
 _LOG_LINES = 20
-
-
-class NotFinished(RunFailed):
-    """It was still going when the time was up; it goes on on the server."""
 
 
 def wait_for(

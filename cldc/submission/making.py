@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cldc import files
-from cldc.codalab import Dependency, NotFinished, require_ready, wait_for
+from cldc.codalab import Dependency, require_ready, wait_for
 from cldc.errors import RunFailed
 from cldc.package import Package, pack
 from cldc.progress import SILENT, Observer
@@ -111,8 +111,6 @@ def train(work: Work) -> Result:
         # `ready` with exit code 0 is no proof: the script ends so when it refuses a dataset for its size.
         bundle = wait_for(work.rest, uuid, observer=work.observer)
         require_ready(work.rest, bundle, (work.competition.run.predictions,))
-    except NotFinished:
-        raise
     except RunFailed as error:
         now, reason = work.clock(), error.message.splitlines()[0]
         work.ledger.begin(work.plan.id, FAILED, now=now)

@@ -23,6 +23,9 @@ _BROKEN_OFF = timedelta(minutes=10)
 # What a worker that is free takes up within seconds.
 _STUCK_SECONDS = 120.0
 _WAITING_STATES = frozenset({"created", "staged", "starting"})
+# States of an evaluation that never gets a score.
+_FAILED_STATES = frozenset({"failed", "killed"})
+_ASK_ORGANISERS = "its evaluation failed, so no score will come; ask the organisers, who can see why."
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ def _standing(
         stage, detail, action = _unscored(record, rest.found(bundle), competition)
     elif score is None:
         stage, detail = "evaluated", f"evaluation {row.state}"
+        action = _ASK_ORGANISERS if row.state in _FAILED_STATES else ""
     else:
         stage, detail = "scored", f"place {row.rank}" if row.rank else "not shown on the board"
     return Standing(

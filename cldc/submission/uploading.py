@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cldc import files
-from cldc.codalab import NotFinished, require_ready, wait_for
+from cldc.codalab import require_ready, wait_for
 from cldc.codalab.failures import not_done
+from cldc.errors import NotFinished
 from cldc.package import Package
 from cldc.progress import Observer
 from cldc.submission.work import machine
