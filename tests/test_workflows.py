@@ -216,6 +216,77 @@ def test_a_tag_submits_once_however_often_its_job_runs(
     assert "next place frees" in spent.summary
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("wait", "x[$(touch ran)]"),
+        ("wait", "1\n::set-output name=bundle::0x1"),
+        ("wait", "-1"),
+        ("wait", ""),
+        ("dry-run", "True"),
+        ("preflight", "no"),
+    ],
+)
+def test_the_action_refuses_an_input_that_is_not_what_it_counts_or_decides_with(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    runner = Runner(tmp_path / "runner", tmp_path, {}, {}, tmp_path)
+    job = runner.run(
+        {"steps": [{"uses": f"me/cldc/.github/actions/submit@{'a' * 40}", "with": {name: value}}]}
+    )
+    assert not job.ok
+    (told,) = job.log.splitlines()
+    assert told.startswith(f"::error title=cldc::The input {name} is ")
+    assert not list(tmp_path.rglob("ran"))
+    assert not (
+        tmp_path / "runner" / "temp" / "cldc"
+    ).exists()  # nothing was installed, nothing was submitted
+
+
+_CODE = "x[$(touch ran)];touch ran;`touch ran`"
+_STUB = '#!/bin/bash\nprintf "%s|" "$CLDC_NAME" "$@" >>"$TOLD"; echo >>"$TOLD"\n'
+
+
+def _script(source: str) -> tuple[str, dict[str, str]]:
+    """What a job runs once cldc is installed, and the variables that hold what others chose."""
+    if source == "GitLab":
+        template = yaml.safe_load(
+            (ROOT / "templates" / "gitlab" / "submit.gitlab-ci.yml").read_text(encoding="utf-8")
+        )
+        return "\n".join(template["check"]["script"] + template["submit"]["script"]), {}
+    action = yaml.safe_load(WORKFLOWS[-1].read_text(encoding="utf-8"))
+    steps = [step for step in action["runs"]["steps"] if "run" in step and step.get("id") != "install"]
+    defaults = {name: spec["default"] for name, spec in action["inputs"].items()}
+    variables = {
+        variable: defaults[expression.split("inputs.")[1].removesuffix(" }}")] or _CODE
+        for step in steps
+        for variable, expression in step["env"].items()
+        if "inputs." in expression
+    }
+    return "\n".join(step["run"] for step in steps), {**variables, "WAIT": "08"}
+
+
+@pytest.mark.parametrize("source", ["GitHub", "GitLab"])
+def test_what_a_job_is_given_reaches_cldc_as_it_is_and_is_never_run(tmp_path: Path, source: str) -> None:
+    stub, work, told = tmp_path / "cldc" / "bin" / "cldc", tmp_path / "work", tmp_path / "told"
+    stub.parent.mkdir(parents=True)
+    stub.write_text(_STUB, encoding="utf-8")
+    stub.chmod(0o755)
+    (work / "reports").mkdir(parents=True)
+    script, variables = _script(source)
+    env = {
+        **{"GITHUB_REF_TYPE": "tag", "GITHUB_REF_NAME": f"submission-{_CODE}", "GITHUB_OUTPUT": "/dev/null"},
+        **{"CI_COMMIT_TAG": f"submission-{_CODE}", "CLDC_HOME": str(work), "REPORTS": str(work)},
+        **{"RUNNER_TEMP": str(tmp_path), "TOLD": str(told), "PATH": f"{stub.parent}:{os.environ['PATH']}"},
+        **variables,
+    }
+    process.run(["bash", "-eo", "pipefail", "-c", script], env=env, cwd=work, timeout_seconds=60)
+    assert not list(tmp_path.rglob("ran"))
+    called = told.read_text(encoding="utf-8").splitlines()
+    assert f"{_CODE}|submit|--yes|" in "\n".join(called)
+    assert source == "GitLab" or "--timeout|480|" in "\n".join(called)
+
+
 def test_the_workflow_is_bounded_and_reads_only() -> None:
     assert TEMPLATE["permissions"] == {}
     for job in JOBS.values():
