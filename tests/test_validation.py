@@ -357,6 +357,67 @@ def test_a_check_that_fails_is_a_finding(folder: Path, monkeypatch: pytest.Monke
     assert len(found(folder, "image-unsure")) == 30
 
 
+JFIF = b"\xff\xd8\xff\xe0\0\x10JFIF"
+CONVERT_HEIC = "open each one and export it as PNG (renaming does not help: TensorFlow reads no HEIC)"
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "what", "steps"),
+    [
+        ("val/x/a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC", CONVERT_HEIC),
+        ("val/x/a", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC", CONVERT_HEIC),
+        ("val/x/a.heic", b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "AVIF", "export it as PNG"),
+        ("val/x/a.webp", b"RIFF\x24\0\0\0WEBPVP8 ", "WebP", "export it as PNG"),
+        ("val/x/a.tif", b"II*\0\x08\0\0\0", "TIFF", "export it as PNG"),
+        ("val/x/a.tif", png(), "PNG", "rename them so that they end in .png"),
+        ("val/x/a.png~", png(), "PNG", "rename them so that they end in .png"),
+        ("val/x/a", png(), "PNG", "rename them so that they end in .png"),
+        ("val/x/a.jfif", JFIF, "JPEG", "rename them so that they end in .jpg"),
+        (
+            "val/x/a.webp",
+            b"text",
+            "",
+            "export it as PNG (renaming does not help: TensorFlow goes by content)",
+        ),
+        ("val/a.gif", png(), "PNG", "If they are to count, move them into the folder of their class."),
+        (
+            "val/a.jfif",
+            JFIF,
+            "JPEG",
+            "rename them so that they end in .jpg and move them into the folder of their class",
+        ),
+        (
+            "val/a.heic",
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            "HEIC",
+            f"{CONVERT_HEIC} and move them into the folder of their class",
+        ),
+    ],
+)
+def test_advice_on_a_picture_that_is_passed_over_goes_by_its_content(
+    folder: Path, path: str, content: bytes, what: str, steps: str
+) -> None:
+    write(folder, path, content)
+    (finding,) = found(folder, "passed-over")
+    assert finding.paths == (path,)
+    assert finding.severity is Severity.WARNING
+    assert finding.message.startswith(f"{what} by content, passed over" if what else "Passed over")
+    assert steps in finding.remedy
+    assert ("rename them" in finding.remedy) == ("rename them" in steps)
+
+
+def test_a_picture_renamed_to_png_is_told_what_it_is(folder: Path) -> None:
+    write(folder, "val/x/a.png", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (finding,) = found(folder, "image-undecodable")
+    assert "It is HEIC" in finding.message
+    assert "export it" in finding.remedy
+
+
+def test_a_pipe_that_is_passed_over_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "val/x/a.heic")
+    assert paths(found(folder, "passed-over")) == ["val/x/a.heic"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows tells no peak")
 def test_whatever_is_in_the_folder_a_check_takes_at_most_100_mb(folder: Path) -> None:
     noise = Picture.frombytes("L", (3900, 3900), random.Random(0).randbytes(3900 * 3900))

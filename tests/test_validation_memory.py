@@ -60,6 +60,19 @@ def test_a_second_check_reads_nothing_and_says_the_same(folder: Path, reads: lis
     assert reads == []
 
 
+def test_advice_on_a_file_that_is_passed_over_changes_with_its_content(
+    folder: Path, reads: list[str]
+) -> None:
+    check(folder)
+    reads.clear()
+    for content in (b"RIFF\x24\0\0\0WEBPVP8 ", png()):
+        (folder / "val" / "x" / "a.webp").write_bytes(content)
+        told = check(folder)
+        assert reads == []
+        assert told == validate(folder, COMPETITION)
+        reads.clear()
+
+
 def test_only_what_changed_is_read_and_compared_with_the_rest(folder: Path, reads: list[str]) -> None:
     check(folder)
     reads.clear()

@@ -25,7 +25,7 @@ from cldc.dataset.model import (
     SplitState,
 )
 from cldc.dataset.naming import default_name, perhaps_meant
-from cldc.dataset.reading import MAX_HELD_BYTES, Read, read_entry
+from cldc.dataset.reading import MAX_HELD_BYTES, Read, read_entry, read_start
 from cldc.dataset.walk import survey
 from cldc.progress import SILENT, Observer
 
@@ -47,6 +47,7 @@ __all__ = [
     "load",
     "perhaps_meant",
     "read_entry",
+    "read_start",
     "survey",
 ]
 

@@ -53,6 +53,15 @@ def read_entry(root: Path | str, entry: Entry, *, keep: bool = True) -> Read:
     return Read(image, content)
 
 
+def read_start(path: Path, count: int) -> bytes:
+    """The first ``count`` bytes of a file; empty where it can't be read or is no file. Never waits on a pipe."""
+    try:
+        with _open_regular(str(path)) as descriptor:
+            return b"" if special(os.fstat(descriptor).st_mode) else os.read(descriptor, count)
+    except OSError:
+        return b""
+
+
 def _image(entry: Entry, sha256: str, trouble: str = "") -> Image:
     return Image(entry.split, entry.label, entry.path, entry.size, sha256, entry.link, trouble)
 

@@ -11,6 +11,7 @@ from cldc.progress import SILENT, Observer
 from cldc.validation.collecting import no_collections
 from cldc.validation.memory import Memory
 from cldc.validation.model import Finding, Rule, Severity, Subject, ValidationReport
+from cldc.validation.sniffing import formats_passed_over
 
 if TYPE_CHECKING:
     from cldc.validation.inspection import Settle
@@ -56,7 +57,8 @@ def validate(
         with Memory(cache) as memory:
             recalled = memory.recall(listing)
             known = book and (book.root, book.entries)
-            key = repr((competition, listing.name, known, settle is not None))
+            formats = formats_passed_over(listing, competition.dataset.extensions)
+            key = repr((competition, listing.name, known, settle is not None, formats))
             if recalled.key == key and (dataset := recalled.dataset()):
                 return ValidationReport.make(dataset, competition, recalled.findings)
             # Imported here, since a check that finds nothing changed needs no rule.

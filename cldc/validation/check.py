@@ -13,6 +13,7 @@ from cldc.validation.decoding import Readable
 from cldc.validation.inspection import Inspection, Settle, inspect_entry
 from cldc.validation.memory import Memory, Recalled
 from cldc.validation.model import Subject, ValidationReport
+from cldc.validation.sniffing import formats_passed_over
 from cldc.validation.words import number
 
 # So many new contents are compared one by one with all others sooner than all with each other.
@@ -92,6 +93,7 @@ class Check:
             book_groups=tuple(group for group in joined(pairs) if not drawn.keys().isdisjoint(group[0]))
             if drawn
             else (),
+            formats_passed_over=formats_passed_over(self.listing, competition.dataset.extensions),
         )
 
     def _settle(self, settle: Settle) -> None:

@@ -67,7 +67,7 @@ def image_undecodable(subject: Subject) -> Iterator[Hit]:
             yield Hit(
                 message=f"TensorFlow can't read {image.path}: {_reason(verdict)}.",
                 consequence=f"The script stops {when[image.split]}, with exit code 1 and without naming the file.",
-                remedy="Save the image again as an 8-bit PNG, or remove it.",
+                remedy="Open the image and export it as an 8-bit PNG, or remove it; renaming it does not help.",
                 paths=(image.path,),
             )
 

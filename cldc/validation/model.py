@@ -71,6 +71,7 @@ class Subject:
         label_book: For each SHA-256 in the label book, the paths there; empty where none was given.
         pairs: Contents that show the same drawing.
         book_groups: Contents that show the same drawing as one of the label book's, with the pairs that join them.
+        formats_passed_over: Picture formats by content of files that the script passes over, by path.
     """
 
     dataset: Dataset
@@ -79,6 +80,7 @@ class Subject:
     label_book: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pairs: tuple[Pair, ...] = ()
     book_groups: tuple[tuple[list[str], list[Pair]], ...] = ()
+    formats_passed_over: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def by_content(self) -> dict[str, list[Image]]:

@@ -7,26 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from cldc.dataset import Image, Other, Reason
+from cldc.validation.decoding import Format
+from cldc.validation.images import right_endings
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
+from cldc.validation.sniffing import looks_like_picture
 from cldc.validation.structure import JUNK_FOLDERS
 
 _LISTING = "observed with image_dataset_from_directory of TensorFlow 2.4.1 and 2.6.0"
 JUNK_FILES = frozenset({".ds_store", "thumbs.db", "desktop.ini", ".directory", ".localized", "ehthumbs.db"})
-# Endings of pictures that the script does not take.
-_PICTURES = (
-    ".jpe",
-    ".jfif",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".ppm",
-    ".pgm",
-    ".heic",
-    ".avif",
-    ".svg",
-    ".jp2",
-    ".ico",
-)
+# Formats that TensorFlow reads.
+_READ = frozenset(Format)
 _WINDOWS_CHARACTERS = frozenset('<>:"|?*\\')
 _WINDOWS_DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
@@ -200,44 +190,63 @@ def linked_file(subject: Subject) -> Iterator[Hit]:
     source=_LISTING,
 )
 def passed_over(subject: Subject) -> Iterator[Hit]:
-    """Files and folders in a split that the script does not take, grouped by why."""
-    groups: dict[tuple[Reason, Severity], list[str]] = defaultdict(list)
+    """Files and folders in a split that the script does not take, grouped by why, what they are and what to do."""
+    groups: dict[tuple[Reason, Severity, str, str], list[str]] = defaultdict(list)
     for other in subject.dataset.others:
         if not _is_junk(other):
-            groups[other.reason, _severity(subject, other)].append(other.path)
-    for (reason, severity), paths in sorted(groups.items()):
+            kind = subject.formats_passed_over.get(other.path, "")
+            severity = _severity(subject, other, kind)
+            remedy = "Nothing needs to be done."
+            if severity == Severity.WARNING:
+                remedy = _passed_remedy(subject, other, kind)
+            groups[other.reason, severity, kind, remedy].append(other.path)
+    for (reason, severity, kind, remedy), paths in sorted(groups.items()):
         image = severity == Severity.WARNING
+        what = f"{_format_name(kind)} by content, passed over" if kind else "Passed over"
         yield Hit(
-            message=f"Passed over, since {reason.value}.",
+            message=f"{what}, since {reason.value}.",
             consequence="The script does not see these" + (", which look like images." if image else "."),
-            remedy=_passed_remedy(subject, reason) if image else "Nothing needs to be done.",
+            remedy=remedy,
             paths=tuple(paths),
             severity=severity,
         )
 
 
-def _severity(subject: Subject, other: Other) -> Severity:
+def _severity(subject: Subject, other: Other, kind: str) -> Severity:
     if other.reason in (Reason.LINKED_FOLDER, Reason.UNLISTED):
         return Severity.WARNING
     if other.reason == Reason.BESIDE_SPLITS:
         return Severity.NOTE
-    name = other.path.rpartition("/")[2].lower().strip().rstrip("~").removesuffix(".bak")
-    return (
-        Severity.WARNING
-        if name.endswith((*subject.competition.dataset.extensions, *_PICTURES))
-        else Severity.NOTE
-    )
+    name = other.path.rpartition("/")[2]
+    looks_like_image = kind or looks_like_picture(name, subject.competition.dataset.extensions)
+    return Severity.WARNING if looks_like_image else Severity.NOTE
 
 
-def _passed_remedy(subject: Subject, reason: Reason) -> str:
-    endings = " ".join(subject.competition.dataset.extensions)
-    return {
-        Reason.ENDING: f"If they are to count, save them under an ending that is taken: {endings}.",
-        Reason.BESIDE_CLASSES: "Move them into the folder of their class if they are to count.",
-        Reason.BESIDE_SPLITS: "Nothing needs to be done.",
-        Reason.LINKED_FOLDER: "Put the images themselves into the class folder if they are to count.",
-        Reason.UNLISTED: "Make the folder readable to yourself.",
-    }[reason]
+def _passed_remedy(subject: Subject, other: Other, kind: str) -> str:
+    """What makes the script take it; ``kind`` is its picture format by content, empty where that is not known."""
+    if other.reason == Reason.UNLISTED:
+        return "Make the folder readable to yourself."
+    if other.reason == Reason.LINKED_FOLDER:
+        return "Put the images themselves into the class folder if they are to count."
+    steps = [] if other.reason == Reason.ENDING else ["move them into the folder of their class"]
+    return f"If they are to count, {' and '.join([*_usable_steps(subject, other, kind), *steps])}."
+
+
+def _usable_steps(subject: Subject, other: Other, kind: str) -> list[str]:
+    """What makes it a file that TensorFlow reads under a name that the script takes."""
+    extensions = subject.competition.dataset.extensions
+    usable = [end for end in right_endings(Format(kind)) if end in extensions] if kind in _READ else []
+    if not usable:
+        why = f"TensorFlow reads no {kind}" if kind and kind not in _READ else "TensorFlow goes by content"
+        export = next((f for f in Format if not {*right_endings(f)}.isdisjoint(extensions)), Format.PNG)
+        return [f"open each one and export it as {export.upper()} (renaming does not help: {why})"]
+    if other.path.lower().endswith(tuple(extensions)):
+        return []
+    return [f"rename them so that they end in {usable[0]}"]
+
+
+def _format_name(kind: str) -> str:
+    return kind.upper() if kind in _READ else kind
 
 
 @rule(

@@ -6,6 +6,7 @@ import functools
 import importlib
 from collections.abc import Callable
 
+from cldc.validation.decoding.foreign import foreign_format
 from cldc.validation.decoding.verdict import Format, Readable, Verdict
 
 _LONGEST_INPUT = 2**31 - 1
@@ -37,7 +38,9 @@ def judge_and_inflate(content: bytes) -> tuple[Verdict, bytes]:
             if kind is Format.PNG:
                 return _judge_png()(content)
             return _judge_of(kind)(content), b""
-    return _no("Unknown image file format. One of JPEG, PNG, GIF, BMP required."), b""
+    foreign = foreign_format(content)
+    it_is = f" It is {foreign}." if foreign else ""
+    return _no(f"Unknown image file format. One of JPEG, PNG, GIF, BMP required.{it_is}"), b""
 
 
 # Most datasets have one format, and a check that reads no file needs no judge.
