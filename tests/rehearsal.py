@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cldc import sandbox
+from cldc import process, sandbox
 from cldc.codalab import Bundle, Rest
 from cldc.competition import Competition, load
 from cldc.credentials import Credentials
@@ -182,3 +182,15 @@ def environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
 def python() -> str:
     """The interpreter that runs the tests."""
     return sys.executable
+
+
+def odd(cldc: Cldc, oddity: str, *arguments: str | Path) -> process.Completed:
+    """Run a command in a process in which ``oddity``, a line of Python, came first."""
+    code = f"{oddity}; import sys; from cldc.__main__ import run; sys.exit(run(sys.argv[1:]))"
+    return process.run(
+        [python(), "-c", code, *arguments],
+        env=environment(cldc.home, cldc.extra),
+        cwd=ROOT,
+        timeout_seconds=300,
+        check=False,
+    )

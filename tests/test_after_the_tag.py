@@ -20,8 +20,8 @@ from cldc.codalab import CodaLab
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
 from cldc.submission.standing import _run
-from tests.conftest import ROOT, Cldc
-from tests.rehearsal import Stage, assert_exactly_once, environment, python
+from tests.conftest import ROOT
+from tests.rehearsal import Stage, assert_exactly_once, environment, odd, python
 from tests.terminal import Terminal
 
 pytestmark = pytest.mark.real
@@ -299,15 +299,3 @@ def test_a_full_disk_is_told_and_leaves_everything_to_go_on_from(stage: Stage, t
 
 # Without the signal a write beyond the limit fails as it does on a full disk.
 _IGNORE = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
-
-
-def odd(cldc: Cldc, oddity: str, *arguments: str | Path) -> process.Completed:
-    """Run a command in a process in which ``oddity``, a line of Python, came first."""
-    code = f"{oddity}; import sys; from cldc.__main__ import run; sys.exit(run(sys.argv[1:]))"
-    return process.run(
-        [python(), "-c", code, *arguments],
-        env=environment(cldc.home, cldc.extra),
-        cwd=ROOT,
-        timeout_seconds=300,
-        check=False,
-    )

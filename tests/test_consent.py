@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Outcome
-from tests.rehearsal import Stage, assert_exactly_once
+from tests.rehearsal import Stage, assert_exactly_once, odd
 from tests.terminal import Terminal
 
 pytestmark = pytest.mark.real
@@ -51,3 +51,31 @@ def test_nothing_is_published_spent_or_removed_where_nobody_can_be_asked(
     cldc("withdraw", "mine", "--yes")
     refused("clean", "--unfinished", stake="remove 3 bundles and 1 worksheet from")
     assert [len(found) for found in stage.made(account).values()] == [1, 1, 1, 0]
+
+
+def test_a_closed_competition_is_refused_by_the_servers_clock(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    profile = stage.variant("closed", title='"Closed"\ncloses = 2021-09-04T23:59:59Z')
+    cldc = stage.person(tmp_path / "data", account, profile=profile)
+    folder = stage.folder(tmp_path / "mine")
+    submit = ("submit", folder, "--yes", "--no-preflight")
+
+    shown = cldc("submit", folder, "--dry-run", "--format", "json", code=12).data["checks"]
+    assert [check["subject"] for check in shown if check["refusal"]] == ["closing date"]
+    # A clock of ours that is behind opens nothing.
+    behind = odd(cldc, "import time; time.time = lambda: 1.6e9", *submit)
+    assert behind.returncode == 12, behind
+    assert "Closed closed on 2021-09-0" in behind.stderr
+    assert "--after-closing" in behind.stderr
+    assert not any(stage.made(account).values())
+
+    # What was still open when it was begun, and is not any more, gets no tag.
+    early = "from datetime import datetime, UTC; from cldc.submission import planning"
+    early += "; planning.Clock = lambda rest: lambda: datetime(2021, 9, 1, tzinfo=UTC)"
+    late = odd(cldc, early, *submit)
+    assert late.returncode == 12, late
+    assert [len(bundles) for bundles in stage.made(account).values()] == [1, 1, 1, 0]
+
+    assert not cldc(*submit, "--after-closing", "--format", "json").data["again"]
+    assert_exactly_once(stage, account)
+    assert cldc(*submit, "--format", "json").data["again"]

@@ -162,7 +162,10 @@ def test_real_images_reach_the_board(tmp_path: Path, environments_home: Path, re
                     shutil.copy(image, folder / split / label.name)
     try:
         cldc("sandbox", "up", "--label-book", real_data / "label_book")
-        submission = submit(cldc, folder, "--institution", "DeepLearning.AI")
+        # The competition closed in 2021, on any server.
+        refused = cldc("submit", folder, "--yes", "--no-preflight", code=12)
+        assert "closed on 2021-09-0" in refused.err
+        submission = submit(cldc, folder, "--institution", "DeepLearning.AI", "--after-closing")
         cldc("sandbox", "score")
         (row,) = cldc("leaderboard", "--format", "json").data["rows"]
         assert row["submission"] == submission["bundle"]

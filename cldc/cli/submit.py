@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cldc.cli.work import Material
     from cldc.ledger import Ledger
     from cldc.preflight import PreflightResult
-    from cldc.submission import Intent, Plan, Work
+    from cldc.submission import Consent, Intent, Plan, Work
     from cldc.validation import ValidationReport
 
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 @click.option(
     "--supersede", is_flag=True, help="Replace a submission that carries the tag and is not scored yet."
 )
+@click.option("--after-closing", is_flag=True, help="Submit although the competition is closed.")
 @click.option(
     "--dry-run", is_flag=True, help="Show what would be done and what would be refused, and do nothing."
 )
@@ -57,6 +58,7 @@ def submit(
     no_preflight: bool,
     again: bool,
     supersede: bool,
+    after_closing: bool,
     dry_run: bool,
     yes: bool,
 ) -> int:
@@ -69,7 +71,7 @@ def submit(
     from cldc.cli.work import material, validated
     from cldc.ledger import Ledger
     from cldc.render.submission import plan_blocks, submission_blocks
-    from cldc.submission import carry_out
+    from cldc.submission import Consent, carry_out
 
     at_once = no_preflight and not dry_run
     if at_once:
@@ -80,7 +82,8 @@ def submit(
         app.hasten()
     with Ledger(app.home) as ledger:
         needed = material(app)
-        intent = _intent(app, report, needed, again=again, supersede=supersede)
+        consent = Consent(again=again, supersede=supersede, after_closing=after_closing)
+        intent = _intent(app, report, needed, consent)
         plan = _settle(app, intent, needed, ledger, train=not no_preflight, dry_run=dry_run, yes=yes)
         if dry_run:
             app.output.show(plan, plan_blocks(plan))
@@ -93,7 +96,7 @@ def submit(
     return 0
 
 
-def _intent(app: App, report: ValidationReport, needed: Material, *, again: bool, supersede: bool) -> Intent:
+def _intent(app: App, report: ValidationReport, needed: Material, consent: Consent) -> Intent:
     from cldc.submission import Intent
 
     settings = app.settings
@@ -103,8 +106,7 @@ def _intent(app: App, report: ValidationReport, needed: Material, *, again: bool
         institution=settings["institution"] or "",
         link=settings["link"] or "",
         predictions=len(needed.label_book.images),
-        again=again,
-        supersede=supersede,
+        consent=consent,
     )
 
 
@@ -116,7 +118,7 @@ def _settle(
     plan = planned(intent)
     if not dry_run:
         if _may_replace(app, plan):
-            intent = replace(intent, supersede=True)
+            intent = replace(intent, consent=replace(intent.consent, supersede=True))
             plan = planned(intent)
         plan.require()
         if plan.steps and not yes:

@@ -6,7 +6,7 @@ commit point: it alone spends quota, and it is the last step.
 """
 
 from cldc.submission.checking import Supersedes
-from cldc.submission.model import Check, Intent, Plan, Submission, submission_id
+from cldc.submission.model import Check, Consent, Intent, Plan, Submission, submission_id
 from cldc.submission.places import Clock, facts, standing
 from cldc.submission.planning import plan
 from cldc.submission.steps import STEPS, carry_out
@@ -16,6 +16,7 @@ __all__ = [
     "STEPS",
     "Check",
     "Clock",
+    "Consent",
     "Intent",
     "Plan",
     "Submission",

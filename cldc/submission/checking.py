@@ -54,8 +54,15 @@ def checks(
         ),
         _check("organisers' bundles", lambda: _organisers(competition, rest)),
         _check("same dataset", lambda: _new(intent, sight, competition, rest.server, ledger)),
-        _check("replaces", lambda: _supersedes(sight, competition, agreed=intent.supersede)),
-        _closing(competition, sight.now),
+        _check("replaces", lambda: _supersedes(sight, competition, agreed=intent.consent.supersede)),
+        _check(
+            "closing date",
+            lambda: (
+                "its place is spent already"
+                if sight.spent
+                else check_open(competition, sight.now, after_closing=intent.consent.after_closing)
+            ),
+        ),
     )
 
 
@@ -162,7 +169,7 @@ def _new(intent: Intent, sight: Sight, competition: Competition, server: str, le
         if record.id != sight.id and _content(record) == mine:
             step = ledger.steps(record.id).get(TAG)
             if step is not None and step.finished is not None:
-                if intent.again:
+                if intent.consent.again:
                     return f"submitted before as {record.name}; again, as asked"
                 raise SubmissionRefused(
                     f"This very dataset was submitted as {record.name!r} on {step.finished.astimezone():%Y-%m-%d %H:%M}.",
@@ -190,14 +197,25 @@ def _supersedes(sight: Sight, competition: Competition, *, agreed: bool) -> str:
     return f"{len(sight.scored)} that are scored already; {by}" if sight.scored else f"nothing; {by}"
 
 
-def _closing(competition: Competition, now: datetime) -> Check:
+def check_open(competition: Competition, now: datetime, *, after_closing: bool) -> str:
+    """Until when the competition is open, in words.
+
+    Args:
+        now: The server's time.
+        after_closing: Whether somebody agreed to submit to a closed competition.
+
+    Raises:
+        SubmissionRefused: It is closed, and nobody agreed.
+    """
     closes = competition.closes
     if closes is None:
-        return Check("closing date", "none")
-    if closes < now:
-        return Check(
-            "closing date",
-            f"closed on {closes:%Y-%m-%d}; the organisers may score nothing any more",
-            warning=True,
+        return "none"
+    if now <= closes:
+        return f"open until {closes.astimezone():%Y-%m-%d %H:%M %Z}"
+    closed = f"closed on {closes.astimezone():%Y-%m-%d %H:%M %Z}"
+    if not after_closing:
+        raise SubmissionRefused(
+            f"{competition.title} {closed}; its organisers may score nothing any more.",
+            action="Choose another --competition, or add --after-closing to publish and tag it all the same.",
         )
-    return Check("closing date", f"open until {closes.astimezone():%Y-%m-%d %H:%M %Z}")
+    return f"{closed}; submitting all the same, as asked"

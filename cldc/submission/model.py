@@ -38,6 +38,21 @@ def preflight_sheets(account: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """What a person agreed to besides making the dataset public and spending a place of the quota.
+
+    Attributes:
+        again: The same dataset may be submitted under another name.
+        supersede: A submission that nobody has scored yet may be replaced.
+        after_closing: It may be submitted to a competition that is closed.
+    """
+
+    again: bool = False
+    supersede: bool = False
+    after_closing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """What a contestant wants to submit, and what they agreed to.
 
@@ -46,8 +61,7 @@ class Intent:
         name: The submission's name; ``institution`` and ``link`` go with it into the description.
         predictions: Images in the label book.
         preflight: The dataset's finished preflight; None where none is wanted.
-        again: Whether the same dataset may be submitted under another name.
-        supersede: Whether a submission that nobody has scored yet may be replaced.
+        consent: What they agreed to.
     """
 
     report: ValidationReport
@@ -56,8 +70,7 @@ class Intent:
     link: str
     predictions: int
     preflight: PreflightResult | None = None
-    again: bool = False
-    supersede: bool = False
+    consent: Consent = field(default_factory=Consent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,7 @@ class Plan:
         quota: Where the account stands before it.
         supersedes: Uuids of tagged bundles that nobody has scored yet and that this one would replace.
         scored: Uuids of tagged bundles that would be replaced and are scored already, which loses nothing.
+        after_closing: Whether the tag may be set although the competition is closed.
     """
 
     id: str
@@ -121,6 +135,7 @@ class Plan:
     quota: Quota
     supersedes: tuple[str, ...] = ()
     scored: tuple[str, ...] = ()
+    after_closing: bool = False
 
     def require(self) -> None:
         """Raise the first refusal, if there is one.

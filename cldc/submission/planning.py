@@ -64,6 +64,7 @@ def plan(
         quota=sight.quota,
         supersedes=tuple(bundle.uuid for bundle in sight.waiting),
         scored=tuple(bundle.uuid for bundle in sight.scored),
+        after_closing=intent.consent.after_closing,
     )
 
 

@@ -11,6 +11,7 @@ from cldc import files
 from cldc import quota as quotas
 from cldc.codalab.failures import not_done
 from cldc.errors import QuotaExceeded, SubmissionRefused
+from cldc.submission.checking import check_open
 from cldc.submission.making import stale
 from cldc.submission.places import TAG, spent_by_ledger, spent_on_server, standing, tagged
 from cldc.submission.proving import check_description
@@ -110,7 +111,7 @@ def _still_allowed(work: Work, bundle: Bundle) -> None:
 
     Raises:
         Remake: The daemon would pass over this bundle.
-        SubmissionRefused: Another submission would be replaced, and nobody agreed to that.
+        SubmissionRefused: Another submission would be replaced, or the competition has closed, and nobody agreed to that.
         QuotaExceeded: No place is left.
     """
     if reason := stale(work, bundle):
@@ -126,6 +127,7 @@ def _still_allowed(work: Work, bundle: Bundle) -> None:
             f"Meanwhile {unforeseen[0].name} ({unforeseen[0].uuid}) was tagged, and would be replaced before it is scored.",
             action="Wait for its score, or run the command again and agree with --supersede.",
         )
+    check_open(work.competition, work.clock(), after_closing=work.plan.after_closing)
     standing(work.competition, work.rest, work.ledger, work.plan.account, now=work.clock()).require()
 
 
