@@ -6,8 +6,11 @@ import contextlib
 import os
 import struct
 import zlib
+from io import BytesIO
 from pathlib import Path
 from random import Random
+
+from PIL import Image
 
 CLASSES = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x")
 
@@ -25,6 +28,20 @@ def png(shade: int = 0, *, width: int = 4, height: int = 4) -> bytes:
         for kind, body in parts
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def drawn() -> list[bytes]:
+    """Rows of a drawing, no two of them alike."""
+    return [bytes(0 if (x * y + x // 3) % 7 < 2 else 255 for x in range(30)) for y in range(5, 40)]
+
+
+def padded(rows: list[bytes], margin: int) -> bytes:
+    """A PNG of rows of 30 pixels with a white margin of so many pixels on each side."""
+    picture = Image.new("L", (30 + 2 * margin, len(rows) + 2 * margin), 255)
+    picture.paste(Image.frombytes("L", (30, len(rows)), b"".join(rows)), (margin, margin))
+    out = BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
 
 
 def make_dataset(root: Path, *, train: int = 2, val: int = 1, classes: tuple[str, ...] = CLASSES) -> Path:

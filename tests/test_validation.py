@@ -18,7 +18,7 @@ from PIL import Image as Picture
 
 from cldc import competition, process
 from cldc.competition import Competition
-from cldc.dataset import Dataset, Image
+from cldc.dataset import Dataset, Image, Split, SplitState
 from cldc.errors import InvalidDataset
 from cldc.render import validation as text
 from cldc.render import validation_ci as ci
@@ -28,7 +28,7 @@ from cldc.validation.decoding import Readable, Remark, Verdict
 from cldc.validation.inspection import Inspection
 from cldc.validation.rules import RULES, report_on
 from tests.conftest import Cldc
-from tests.folders import CLASSES, make_dataset, png
+from tests.folders import CLASSES, drawn, make_dataset, padded, png
 
 COMPETITION = competition.load()
 
@@ -355,6 +355,79 @@ def test_a_check_that_fails_is_a_finding(folder: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("cldc.validation.inspection.judge_and_inflate", broken)
     assert len(found(folder, "image-unsure")) == 30
+
+
+@pytest.mark.parametrize("name", ["X", "x ", "\u2169", "\uff58"])
+def test_a_misnamed_class_folder_makes_no_label_conflict(folder: Path, name: str) -> None:
+    """The remedy of a conflict, to keep one of the files, would delete good ones."""
+    rename(folder, "val/x", f"val/{name}")
+    write(folder, f"val/{name}/0.png", (folder / "train/x/0.png").read_bytes())
+    for number, label in enumerate(("train/x", f"val/{name}")):
+        write(folder, f"{label}/drawn.png", padded(drawn(), 3 + number))
+    findings = validate(folder, COMPETITION).findings
+    rules = {finding.rule for finding in findings}
+    assert "class-misnamed" in rules
+    assert rules.isdisjoint({"identical-two-labels", "drawing-two-labels", "class-extra", "class-missing"})
+    assert {"identical-across-splits", "drawing-across-splits"} <= rules
+
+
+def test_a_misnamed_class_folder_beside_the_right_one_keeps_its_images(folder: Path) -> None:
+    write(folder, "train/X/0.png", (folder / "train/x/0.png").read_bytes())
+    findings = {finding.rule: finding for finding in validate(folder, COMPETITION).findings}
+    assert findings["class-misnamed"].remedy == "Move its images into train/x and remove the empty folder."
+    assert not findings["class-misnamed"].fixable
+    assert "identical-in-class" in findings
+    assert "identical-two-labels" not in findings
+
+
+def test_a_folder_that_is_no_class_has_no_label_to_be_wrong(folder: Path) -> None:
+    write(folder, "train/unsorted/0.png", (folder / "train/x/0.png").read_bytes())
+    write(folder, "train/x/drawn.png", padded(drawn(), 3))
+    write(folder, "train/unsorted/drawn.png", padded(drawn(), 4))
+    rules = {finding.rule for finding in validate(folder, COMPETITION).findings}
+    assert rules == {"class-extra", "small-image", "outsized-image"}
+
+
+FOLDERS = st.lists(st.sampled_from("xXivIV \u2169\uff58\u2173u"), min_size=1, max_size=4).map("".join)
+
+
+@given(st.sets(FOLDERS, max_size=8))
+def test_a_class_folder_renamed_as_advised_is_not_called_misnamed(names: set[str]) -> None:
+    def advice(folders: set[str]) -> dict[str, str]:
+        splits = (Split("train", SplitState.FOLDER, tuple(sorted(folders))),)
+        subject = Subject(Dataset(Path("/d"), "d", splits, (), (), ""), COMPETITION, {})
+        misnamed = [f for f in report_on(subject).findings if f.rule == "class-misnamed"]
+        return {
+            f.paths[0].removeprefix("train/"): f.message.rpartition("called ")[2].strip("'.")
+            for f in misnamed
+            if f.fixable
+        }
+
+    renames = advice(names)
+    assert set(renames.values()) <= set(CLASSES)
+    after = {renames.get(name, name) for name in names}
+    assert len(after) == len(names)
+    assert advice(after) == {}
+
+
+@pytest.mark.parametrize(
+    ("deed", "remedy"),
+    [
+        (lambda f: rename(f, "val", "VAL"), "Rename 'VAL' to 'val'."),
+        (
+            lambda f: [(f / "val").rename(f / "VAL"), (f / "val").touch()],
+            "Move the file val away, then rename 'VAL' to 'val'.",
+        ),
+        (
+            lambda f: [(f / "val").rename(f.parent / "gone"), (f / "Val").touch()],
+            "Put a folder val/ with one folder a class into the dataset's folder.",
+        ),
+    ],
+)
+def test_advice_on_a_missing_split_gives_a_folder_of_its_name(folder: Path, deed: Deed, remedy: str) -> None:
+    deed(folder)
+    (finding,) = found(folder, "split-missing")
+    assert finding.remedy == remedy
 
 
 JFIF = b"\xff\xd8\xff\xe0\0\x10JFIF"

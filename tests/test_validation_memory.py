@@ -11,18 +11,16 @@ import sys
 import time
 from collections.abc import Callable
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from cldc import competition
 from cldc.dataset import Entry, survey
 from cldc.progress import SILENT
 from cldc.validation import Severity, ValidationReport, memory, validate, watching, workers
 from cldc.validation.inspection import inspect_entry
-from tests.folders import make_dataset, png
+from tests.folders import drawn, make_dataset, padded, png
 
 COMPETITION = competition.load()
 
@@ -148,19 +146,6 @@ def test_a_label_book_hides_no_pair_of_the_dataset(folder: Path, reads: list[str
     report = validate(folder, COMPETITION, label_book=book, cache=folder.parent / "cache")
     found = {finding.rule: finding.paths for finding in report.findings}
     assert found["drawing-two-labels"] == ("train/i/drawn.png", "train/ii/drawn.png")
-
-
-def drawn() -> list[bytes]:
-    """Rows of a drawing, no two of them alike."""
-    return [bytes(0 if (x * y + x // 3) % 7 < 2 else 255 for x in range(30)) for y in range(5, 40)]
-
-
-def padded(rows: list[bytes], margin: int) -> bytes:
-    picture = Image.new("L", (30 + 2 * margin, len(rows) + 2 * margin), 255)
-    picture.paste(Image.frombytes("L", (30, len(rows)), b"".join(rows)), (margin, margin))
-    out = BytesIO()
-    picture.save(out, "PNG")
-    return out.getvalue()
 
 
 def test_a_file_that_only_just_changed_is_not_trusted(

@@ -1,9 +1,11 @@
-"""Names that CodaLab keeps as they are, and folders that were perhaps meant."""
+"""Names that CodaLab keeps as they are, and what a folder with another name was perhaps meant to be."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
@@ -33,10 +35,31 @@ def default_name(folder: str) -> str:
 
 def perhaps_meant(folder: Path, splits: Sequence[str]) -> Path | None:
     """Another folder that holds the splits, where ``folder`` holds none: its only one that does, or its parent."""
-    holds: Callable[[Path], bool] = lambda path: all((path / split).is_dir() for split in splits)  # noqa: E731
     try:
-        inside = [path for path in sorted(folder.iterdir()) if holds(path)]
-        above = folder.absolute().parent
-        return inside[0] if len(inside) == 1 else above if holds(above) else None
+        inside = [path for path in sorted(folder.iterdir()) if _holds(path, splits)]
     except OSError:
         return None
+    above = folder.absolute().parent
+    return inside[0] if len(inside) == 1 else above if _holds(above, splits) else None
+
+
+def _holds(folder: Path, splits: Sequence[str]) -> bool:
+    try:
+        # By the names that are there: a file system that ignores case would find `Train` as `train`.
+        names = os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        return False
+    return all(split in names and (folder / split).is_dir() for split in splits)
+
+
+def meant_class(folder: str, classes: Sequence[str]) -> str:
+    """The class that a folder is named after, exactly or but for case, spaces and the form of its characters (such as
+    the single character for the numeral IV); empty where it is none of ``classes``."""
+    if folder in classes:
+        return folder
+    return next((label for label in classes if fold_name(label) == fold_name(folder)), "")
+
+
+def fold_name(name: str) -> str:
+    """Equal for names that differ in case, in spaces around them or in the form of their characters only."""
+    return unicodedata.normalize("NFKC", name).strip().casefold()

@@ -16,6 +16,9 @@ _OUTSIZED = 4
 _UNBALANCED = 3
 _SMALL_SPLIT = 0.05
 
+# Images that are copies of each other, and how that is known.
+_Group = tuple[list[Image], str]
+
 
 @rule(
     "identical-two-labels",
@@ -27,6 +30,7 @@ _SMALL_SPLIT = 0.05
 def identical_two_labels(subject: Subject) -> Iterator[Hit]:
     """Files of one content in folders of different classes."""
     return _copies(
+        subject,
         _identical(subject),
         "label",
         message="The same file is labelled {where}.",
@@ -45,6 +49,7 @@ def identical_two_labels(subject: Subject) -> Iterator[Hit]:
 def identical_across_splits(subject: Subject) -> Iterator[Hit]:
     """Files of one content and label in more than one split."""
     return _copies(
+        subject,
         _identical(subject),
         "split",
         message="The same file is in {where}.",
@@ -63,6 +68,7 @@ def identical_across_splits(subject: Subject) -> Iterator[Hit]:
 def identical_in_class(subject: Subject) -> Iterator[Hit]:
     """Files of one content, split and label."""
     return _copies(
+        subject,
         _identical(subject),
         "",
         message="The same file is there {count} times.",
@@ -117,6 +123,7 @@ def in_label_book(subject: Subject) -> Iterator[Hit]:
 def drawing_two_labels(subject: Subject) -> Iterator[Hit]:
     """Different files that show the same drawing in folders of different classes."""
     return _copies(
+        subject,
         _drawings(subject),
         "label",
         message="The same drawing is labelled {where}: {because}.",
@@ -135,6 +142,7 @@ def drawing_two_labels(subject: Subject) -> Iterator[Hit]:
 def drawing_across_splits(subject: Subject) -> Iterator[Hit]:
     """Different files that show the same drawing in more than one split."""
     return _copies(
+        subject,
         _drawings(subject),
         "split",
         message="The same drawing is in {where}: {because}.",
@@ -153,6 +161,7 @@ def drawing_across_splits(subject: Subject) -> Iterator[Hit]:
 def drawing_in_class(subject: Subject) -> Iterator[Hit]:
     """Different files that show the same drawing in one class of one split."""
     return _copies(
+        subject,
         _drawings(subject),
         "",
         message="{count} files show the same drawing: {because}.",
@@ -177,7 +186,7 @@ def blank_image(subject: Subject) -> Iterator[Hit]:
             )
             yield Hit(
                 message=f"{image.path} is {how}.",
-                consequence=f"The script trains on it as {image.label!r}.",
+                consequence=f"The script trains on it as {subject.classes[image.label] or image.label!r}.",
                 remedy="Remove it, or put the right image there.",
                 paths=(image.path,),
             )
@@ -279,14 +288,21 @@ def split_ratio(subject: Subject) -> Iterator[Hit]:
 
 
 def _copies(
-    groups: Iterable[tuple[list[Image], str]], apart: str, *, message: str, consequence: str, remedy: str
+    subject: Subject,
+    groups: Iterable[_Group],
+    apart: str,
+    *,
+    message: str,
+    consequence: str,
+    remedy: str,
 ) -> Iterator[Hit]:
     """A hit for each group of copies that ``apart`` tells apart: their "label", else their "split", else nothing.
 
     Texts may name what the copies lie in, ``{where}``, their ``{count}``, and ``{because}``.
     """
+    classes = subject.classes
     for images, because in groups:
-        labels, splits = ({image.label for image in images}, {image.split for image in images})
+        labels, splits = {classes[image.label] for image in images}, {image.split for image in images}
         if apart != ("label" if len(labels) > 1 else "split" if len(splits) > 1 else ""):
             continue
         where = " and ".join(sorted(labels if apart == "label" else splits))
@@ -299,20 +315,27 @@ def _copies(
         )
 
 
-def _identical(subject: Subject) -> Iterator[tuple[list[Image], str]]:
-    """Images that share their content with others."""
+def _identical(subject: Subject) -> Iterator[_Group]:
+    """Images that share their content with others; those in a folder that is no class are left out."""
     for images in subject.by_content.values():
-        if len(images) > 1:
-            yield images, ""
+        if len(images) > 1 and len(labelled := _labelled(subject, images)) > 1:
+            yield labelled, ""
 
 
-def _drawings(subject: Subject) -> Iterator[tuple[list[Image], str]]:
+def _drawings(subject: Subject) -> Iterator[_Group]:
     """Images of different content that show one drawing, in the order of their paths, and how that is known."""
     groups = []
     for contents, links in subject.drawings:
-        images = [image for sha in contents for image in subject.by_content.get(sha, ())]
-        groups.append((sorted(images, key=lambda image: image.path), _because(links)))
+        every = [image for sha in contents for image in subject.by_content.get(sha, ())]
+        images = _labelled(subject, every)
+        if len({image.sha256 for image in images}) > 1:
+            groups.append((sorted(images, key=lambda image: image.path), _because(links)))
     yield from sorted(groups, key=lambda group: group[0][0].path)
+
+
+def _labelled(subject: Subject, images: list[Image]) -> list[Image]:
+    """Those in a folder that is a class or is named like one: others have no label that could be wrong."""
+    return [image for image in images if subject.classes[image.label]]
 
 
 def _because(links: list[Pair]) -> str:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from cldc.dataset import meant_class
 from cldc.errors import InvalidDataset
 from cldc.validation.decoding.verdict import Readable, Verdict
 
@@ -124,6 +125,12 @@ class Subject:
     def tally(self) -> Counter[tuple[str, str]]:
         """How many images each split and class has."""
         return self.dataset.tally()
+
+    @cached_property
+    def classes(self) -> dict[str, str]:
+        """For each folder that holds images, the class it is or is named like; empty for a folder that is no class."""
+        classes = self.competition.dataset.classes
+        return {label: meant_class(label, classes) for label in {label for _, label in self.tally}}
 
     @cached_property
     def paths(self) -> str:

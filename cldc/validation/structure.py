@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from cldc.dataset import Reason, Split, SplitState, perhaps_meant
+from cldc.dataset import Reason, Split, SplitState, fold_name, meant_class, perhaps_meant
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
 from cldc.validation.words import number
 
@@ -28,25 +28,34 @@ def split_missing(subject: Subject) -> Iterator[Hit]:
     dataset = subject.dataset
     broken = [split for split in dataset.splits if split.state != SplitState.FOLDER]
     meant = perhaps_meant(dataset.root, subject.competition.dataset.splits) if broken else None
-    tops = [other.path for other in dataset.others if other.reason == Reason.BESIDE_SPLITS]
+    folders = [
+        other.path
+        for other in dataset.others
+        if other.reason == Reason.BESIDE_SPLITS and (dataset.root / other.path).is_dir()
+    ]
     for split in broken:
         yield Hit(
             message=f"The split {split.name}/ is {split.state.value}.",
             consequence="The script stops with FileNotFoundError, NotADirectoryError or PermissionError.",
-            remedy=_split_remedy(split, tops, str(meant) if meant else ""),
+            remedy=_split_remedy(split, folders, str(meant) if meant else ""),
             paths=(split.name,),
         )
 
 
-def _split_remedy(split: Split, tops: list[str], meant: str) -> str:
+def _split_remedy(split: Split, folders: list[str], meant: str) -> str:
     if meant:
         return f"Perhaps you meant {meant}, which holds the splits."
-    alike = [top for top in tops if top != split.name and _folded(top) == _folded(split.name)]
-    if alike:
-        return f"Rename {alike[0]!r} to {split.name!r}."
     if split.state == SplitState.UNLISTED:
         return f"Make {split.name}/ readable to yourself."
-    return f"Put a folder {split.name}/ with one folder a class into the dataset's folder."
+    alike = [name for name in folders if fold_name(name) == fold_name(split.name)]
+    place = (
+        f"rename {alike[0]!r} to {split.name!r}."
+        if alike
+        else f"put a folder {split.name}/ with one folder a class into the dataset's folder."
+    )
+    if split.state == SplitState.FILE:
+        return f"Move the file {split.name} away, then {place}"
+    return place[0].upper() + place[1:]
 
 
 @rule(
@@ -57,22 +66,26 @@ def _split_remedy(split: Split, tops: list[str], meant: str) -> str:
     source=_LISTING,
 )
 def class_misnamed(subject: Subject) -> Iterator[Hit]:
-    """A folder whose name is a class's but for case or spaces."""
+    """A folder whose name is a class's but for case, spaces or the form of its characters."""
     mendable = dict(misnamed_folders(subject))
-    for split, missing, extra in _mismatches(subject):
+    for split, _, extra in _mismatches(subject):
         for folder in extra:
-            label = _meant(folder, missing)
+            label = meant_class(folder, subject.competition.dataset.classes)
             path = f"{split.name}/{folder}"
-            if label:
-                yield Hit(
-                    message=f"The class folder {path} should be called {label!r}.",
-                    consequence=f"The script {_MISMATCH}",
-                    remedy=f"Rename it to {label!r}, or run `cldc validate --fix`."
-                    if path in mendable
-                    else f"Rename it to {label!r}, after moving away what else is or would be called so.",
-                    paths=(path,),
-                    fixable=path in mendable,
-                )
+            if not label:
+                continue
+            remedy = f"Rename it to {label!r}, after moving away what else is or would be called so."
+            if path in mendable:
+                remedy = f"Rename it to {label!r}, or run `cldc validate --fix`."
+            elif label in split.folders:
+                remedy = f"Move its images into {split.name}/{label} and remove the empty folder."
+            yield Hit(
+                message=f"The class folder {path} should be called {label!r}.",
+                consequence=f"The script {_MISMATCH}",
+                remedy=remedy,
+                paths=(path,),
+                fixable=path in mendable,
+            )
 
 
 @rule(
@@ -85,7 +98,7 @@ def class_misnamed(subject: Subject) -> Iterator[Hit]:
 def class_missing(subject: Subject) -> Iterator[Hit]:
     """A class without a folder."""
     for split, missing, extra in _mismatches(subject):
-        absent = [label for label in missing if not any(_meant(folder, [label]) for folder in extra)]
+        absent = [label for label in missing if not any(meant_class(folder, [label]) for folder in extra)]
         files = {other.path for other in subject.dataset.others if other.reason == Reason.BESIDE_CLASSES}
         for label in absent:
             path = f"{split.name}/{label}"
@@ -107,9 +120,9 @@ def class_missing(subject: Subject) -> Iterator[Hit]:
 )
 def class_extra(subject: Subject) -> Iterator[Hit]:
     """A folder in a split that is no class."""
-    for split, missing, extra in _mismatches(subject):
+    for split, _, extra in _mismatches(subject):
         for folder in extra:
-            if _meant(folder, missing):
+            if meant_class(folder, subject.competition.dataset.classes):
                 continue
             junk = folder in JUNK_FOLDERS
             yield Hit(
@@ -239,14 +252,6 @@ def _mismatches(subject: Subject) -> Iterator[tuple[Split, list[str], list[str]]
             yield split, missing, [folder for folder in split.folders if folder not in classes]
 
 
-def _meant(folder: str, missing: list[str]) -> str:
-    return next((label for label in missing if _folded(label) == _folded(folder)), "")
-
-
-def _folded(name: str) -> str:
-    return name.strip().casefold()
-
-
 def _split_counts(subject: Subject) -> dict[str, int]:
     counts = dict.fromkeys(subject.competition.dataset.splits, 0)
     for (split, _), count in subject.tally.items():
@@ -260,7 +265,7 @@ def misnamed_folders(subject: Subject) -> list[tuple[str, str]]:
         (f"{split.name}/{folder}", f"{split.name}/{label}")
         for split, missing, extra in _mismatches(subject)
         for folder in extra
-        if (label := _meant(folder, missing))
+        if (label := meant_class(folder, missing))
     ]
     wanted = Counter(target for _, target in pairs)
     files = {other.path for other in subject.dataset.others if other.reason == Reason.BESIDE_CLASSES}
