@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import pytest
 from cldc import process
 from cldc.competition import load
 from cldc.environments import ensure_codalab, ensure_tensorflow
+from cldc.inside.unpacking import unpack_tar
 
 if TYPE_CHECKING:
     from tests.rehearsal import Stage
@@ -89,9 +89,9 @@ def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (source / "data.tar.gz").is_file():
         pytest.skip(f"the competition's data is not at {source} (set CLDC_TEST_DATA)")
     folder = tmp_path_factory.mktemp("real")
-    for name in ("data.tar.gz", "label_book.tar.gz"):
-        with tarfile.open(source / name) as archive:
-            archive.extractall(folder, filter="data")
+    for name in ("data", "label_book"):
+        unpack_tar(str(source / f"{name}.tar.gz"), str(folder / f"{name}.tar"))
+        (folder / f"{name}.tar" / name).rename(folder / name)
     return folder
 
 

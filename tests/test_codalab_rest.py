@@ -28,6 +28,7 @@ from cldc.errors import (
     UsageError,
 )
 from tests.faults import TOKEN, Answer, FaultServer, as_json, fault_server, text
+from tests.test_unpacking import bypass
 
 UUID = "0x" + "ab" * 16
 ALICE = Credentials("alice", "secret-canary", "test")
@@ -342,27 +343,35 @@ def test_a_folder_is_unpacked_whole(server: FaultServer, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "content",
     [
-        packed(member("../outside")),
+        packed(member("../victim")),
         packed(member("/etc/outside")),
-        packed(member("link", kind=tarfile.SYMTYPE, link="/etc"), member("link/outside")),
+        packed(member("link", kind=tarfile.SYMTYPE, link=".."), member("link/victim")),
         packed(member("pipe", kind=tarfile.FIFOTYPE)),
+        bypass("victim"),
         b"no archive at all",
         packed(member("a", size=10_000))[:40],
     ],
-    ids=["dots", "absolute", "link", "pipe", "none", "half"],
+    ids=["dots", "absolute", "link", "pipe", "bypass", "none", "half"],
 )
 def test_an_archive_that_reaches_out_is_refused(server: FaultServer, tmp_path: Path, content: bytes) -> None:
     server.script(BLOB_PATH, folder(content))
-    target = tmp_path / "inner" / "out"
-    with rest(server) as client:
-        # What `filter="data"` strips from a name (a leading slash) stays inside and is harmless.
-        try:
-            client.download(UUID, "", target)
-        except CodaLabError:
-            assert not target.exists()
-    assert not list(tmp_path.rglob(".cldc*"))
-    assert not (tmp_path / "inner" / "outside").exists()
-    assert not Path("/etc/outside").exists()
+    (tmp_path / "victim").write_text("precious")
+    with rest(server) as client, pytest.raises(CodaLabError, match="is not unpacked"):
+        client.download(UUID, "", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["victim"]
+    assert (tmp_path / "victim").read_text() == "precious"
+    assert not list(tmp_path.glob("[.o]*"))
+
+
+@pytest.mark.parametrize("name", ["../../.bashrc", "best_model/../../x", "a/b", "..", "", "C:x", "a\\b"])
+def test_what_is_in_a_bundle_is_called_like_a_file(server: FaultServer, name: str) -> None:
+    inner = {"name": name, "type": "file", "size": 1}
+    server.script(
+        f"/rest/bundles/{UUID}/contents/info/",
+        as_json({"data": {"name": UUID, "type": "directory", "size": 1, "contents": [inner]}}),
+    )
+    with rest(server) as client, pytest.raises(CodaLabError, match="names a file"):
+        client.info(UUID, depth=1)
 
 
 def test_a_file_beyond_its_limit_is_refused(server: FaultServer) -> None:

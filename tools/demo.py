@@ -10,9 +10,10 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import time
 from pathlib import Path
+
+from cldc.inside.unpacking import unpack_tar
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache"
@@ -84,9 +85,10 @@ def real_images(folder: Path) -> list[str]:
         return []
     print(f"# Take {TRAIN + VAL} of the competition's own images for each class", flush=True)
     unpacked = HOME / "competition"
-    for name in ("data.tar.gz", "label_book.tar.gz"):
-        with tarfile.open(source / name) as archive:
-            archive.extractall(unpacked, filter="data")
+    unpacked.mkdir(parents=True)
+    for name in ("data", "label_book"):
+        unpack_tar(str(source / f"{name}.tar.gz"), str(unpacked / f"{name}.tar"))
+        (unpacked / f"{name}.tar" / name).rename(unpacked / name)
     for label in sorted(p for p in (unpacked / "data" / "train").iterdir() if p.is_dir()):
         train = sorted(label.glob("*.png"))
         val = sorted((unpacked / "data" / "val" / label.name).glob("*.png"))

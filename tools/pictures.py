@@ -17,7 +17,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import tarfile
 import termios
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ from PIL import Image
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
+
+from cldc.inside.unpacking import unpack_tar
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -183,11 +184,13 @@ def real_images(folder: Path, *, train: int = 42, val: int = 18) -> bool:
     source = Path(os.environ.get("CLDC_TEST_DATA", ROOT.parent / "shared" / "data"))
     if not (source / "data.tar.gz").is_file():
         return False
-    for name in ("data.tar.gz", "label_book.tar.gz"):
-        with tarfile.open(source / name) as archive:
-            archive.extractall(HOME / "competition", filter="data")
+    unpacked = HOME / "competition"
+    unpacked.mkdir(parents=True)
+    for name in ("data", "label_book"):
+        unpack_tar(str(source / f"{name}.tar.gz"), str(unpacked / f"{name}.tar"))
+        (unpacked / f"{name}.tar" / name).rename(unpacked / name)
     for split, count in (("train", train), ("val", val)):
-        for label in sorted(p for p in (HOME / "competition" / "data" / split).iterdir() if p.is_dir()):
+        for label in sorted(p for p in (unpacked / "data" / split).iterdir() if p.is_dir()):
             images = sorted(label.glob("*.png"))
             place(images[:count], folder / split / label.name)
             if split == "val":

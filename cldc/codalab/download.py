@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import tarfile
+import os
 import tempfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,22 +12,22 @@ from typing import TYPE_CHECKING
 from cldc import files
 from cldc.codalab import failures
 from cldc.errors import CodaLabError, StorageError
+from cldc.inside import unpacking
 
 if TYPE_CHECKING:
     import requests
 
-LIMIT_BYTES = 8 * 2**30
 CHUNK_BYTES = 256 * 1024
 
 
-def save(answer: requests.Response, target: Path, *, limit_bytes: int = LIMIT_BYTES) -> Path:
+def save(answer: requests.Response, target: Path, *, limit_bytes: int = unpacking.LIMIT_BYTES) -> Path:
     """Write a ``contents/blob`` answer to ``target``: a file, or a folder where it is a packed one.
 
     Raises:
-        CodaLabError: It is too large, no archive where one is due, or reaches outside of its folder.
+        CodaLabError: It is too large, or a packed folder that is damaged or holds anything but files and folders.
         StorageError: It can't be written, or ``target`` is there already.
     """
-    if target.exists():
+    if os.path.lexists(target):
         raise StorageError(f"{target} is there already.", action="Remove it, or choose another place.")
     with files.storage_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -66,26 +65,13 @@ def _opened(path: Path) -> Iterator[tempfile._TemporaryFileWrapper[bytes]]:
 
 
 def _unpack(archive: Path, folder: Path, limit_bytes: int) -> Path:
-    """Unpack a .tar.gz; links and names that lead outside, devices and the like are refused."""
-    if not hasattr(tarfile, "data_filter"):
-        raise CodaLabError(
-            "This Python can't unpack an archive safely.", action="Use Python 3.11.4 or newer."
-        )
-    with files.storage_errors(folder):
-        folder.mkdir()
-    total = 0
     try:
-        with tarfile.open(archive, "r:gz") as tar:
-            for member in tar:
-                total += member.size
-                if total > limit_bytes:
-                    raise failures.too_large(limit_bytes)
-                tar.extract(member, folder, filter="data")
-    except (tarfile.TarError, zlib.error, EOFError) as error:
+        unpacking.unpack_tar(str(archive), str(folder), limit_bytes=limit_bytes)
+    except unpacking.Refused as refused:
         raise CodaLabError(
-            f"The folder that CodaLab sends can't be unpacked: {error}.",
-            action="Try again; look at it in the browser.",
-        ) from error
+            f"The folder that CodaLab sends is not unpacked: {refused}.",
+            action="Try again; if it stays so, ask the bundle's owner to upload it again.",
+        ) from refused
     except OSError as error:
         raise files.storage_error(error, folder) from error
     return folder

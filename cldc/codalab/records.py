@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from cldc.codalab.jsonapi import Fields, Resource, unusable
 from cldc.errors import UsageError
+from cldc.inside import unpacking
 
 UUID = re.compile(r"0x[0-9a-f]{32}")
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.\-]*")
@@ -298,8 +299,20 @@ def entry(fields: Fields, depth: int = 0) -> Entry:
     if depth > _DEEPEST:
         raise unusable("folders in it are nested too deep")
     return Entry(
-        name=fields.text("name", ""),
+        name=_file_name(fields.text("name", ""), is_inside=depth > 0),
         type=fields.text("type"),
         size=fields.whole("size", 0),
         contents=tuple(entry(inner, depth + 1) for inner in fields.objects("contents")),
     )
+
+
+def _file_name(name: str, *, is_inside: bool) -> str:
+    """The name of an entry; inside of a folder it is one that can be no path to elsewhere."""
+    if is_inside:
+        try:
+            parts = unpacking.checked_parts(name)
+        except unpacking.Refused as refused:
+            raise unusable(str(refused)) from refused
+        if parts != [name]:
+            raise unusable(f"it names a file {name[:60]!r}")
+    return name

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import sys
 import tempfile
-import zipfile
-import zlib
-from typing import IO, Any
+from typing import IO
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "inside"))
+import unpacking
+
+logger = logging.getLogger("cldc.sandbox")
+_LIMIT_BYTES = 16 * 2**30
 
 
 def prepare() -> None:
@@ -42,32 +48,17 @@ def _copy(source_path: str, dest_path: str, follow_symlinks: bool | None = False
 
 
 def _unzip(fileobj: IO[bytes], directory_path: str, force: bool = False) -> None:
-    """As `unzip -q` without anyone to answer its questions: two entries of one name are an error."""
+    """As `unzip -q` without anyone to answer its questions, but for links, which are refused."""
     from codalab.common import UsageError
     from codalab.worker.file_util import remove_path
 
     directory_path = os.path.realpath(directory_path)
     if force:
         remove_path(directory_path)
-    os.mkdir(directory_path)
     with tempfile.TemporaryFile() as file:
         shutil.copyfileobj(fileobj, file)
         try:
-            _extract(file, directory_path)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            RuntimeError,
-            NotImplementedError,
-            EOFError,
-            ValueError,
-        ) as error:
-            raise UsageError("Invalid archive upload: failed to unzip .zip file.") from error
-
-
-def _extract(file: Any, folder: str) -> None:
-    with zipfile.ZipFile(file) as archive:
-        names = archive.namelist()
-        if len(set(names)) < len(names) or not names:
-            raise ValueError("entries of one name, or none at all")
-        archive.extractall(folder)
+            unpacking.unpack_zip(file, directory_path, limit_bytes=_LIMIT_BYTES)
+        except unpacking.Refused as refused:
+            logger.exception("Invalid archive upload")
+            raise UsageError("Invalid archive upload: failed to unzip .zip file.") from refused
