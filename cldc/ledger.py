@@ -2,40 +2,73 @@
 
 Every step is written down before it starts and after it ends, each in a transaction that is on the disk when the
 call returns. A process killed anywhere leaves a step that was begun and not finished; the next one sees that.
+
+The file states its format, and each row carries a checksum: a ledger that is damaged, or that a newer cldc wrote, is
+refused and not believed. It can be set aside then, because the server still knows every submission.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
+import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cldc.errors import StorageError
-from cldc.files import PRIVATE_FILE, private_folder
+from cldc.files import (
+    LockTimeout,
+    hash_bytes,
+    lock,
+    private_folder,
+    replace_atomically,
+    storage_error,
+    storage_errors,
+    temporary_folder,
+)
 
 FILE = "ledger.sqlite3"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS submission (
+# Both stand in the file's header: whose file it is, and the format of its tables. cldc 0.1.0 wrote neither.
+_APPLICATION = int.from_bytes(b"cldc", "big")
+_FORMAT = 1
+_TABLES = {
+    "submission": """
     id TEXT PRIMARY KEY, competition TEXT NOT NULL, server TEXT NOT NULL, account TEXT NOT NULL,
     name TEXT NOT NULL, institution TEXT NOT NULL, link TEXT NOT NULL,
-    dataset TEXT NOT NULL, dataset_hash TEXT NOT NULL, preflight TEXT, created TEXT NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS step (
+    dataset TEXT NOT NULL, dataset_hash TEXT NOT NULL, preflight TEXT, created TEXT NOT NULL,
+    checksum TEXT NOT NULL
+""",
+    "step": """
     submission TEXT NOT NULL REFERENCES submission(id), name TEXT NOT NULL,
-    started TEXT NOT NULL, finished TEXT, result TEXT,
+    started TEXT NOT NULL, finished TEXT, result TEXT, checksum TEXT NOT NULL,
     PRIMARY KEY (submission, name)
-) STRICT;
-CREATE TABLE IF NOT EXISTS place (
+""",
+    "place": """
     competition TEXT NOT NULL, bundle TEXT NOT NULL, name TEXT NOT NULL,
-    updated TEXT NOT NULL, rank INTEGER, entries INTEGER NOT NULL, score REAL,
+    updated TEXT NOT NULL, rank INTEGER, entries INTEGER NOT NULL, score REAL, checksum TEXT NOT NULL,
     PRIMARY KEY (competition, bundle, updated)
-) STRICT;
-"""
+""",
+}
+_SCHEMA = {name: f"CREATE TABLE {name} ({columns}) STRICT" for name, columns in _TABLES.items()}
+_STAMP = (f"PRAGMA application_id = {_APPLICATION}", f"PRAGMA user_version = {_FORMAT}")
+# A ledger in its folder: what SQLite keeps beside it belongs to it.
+_PARTS = ("", "-journal", "-wal", "-shm")
+# How long another process may keep the ledger to itself; each write takes milliseconds.
+_BUSY_SECONDS = 30.0
+_WAY_OUT = "`cldc ledger rebuild`: it sets this file aside and reads your submissions back from the server."
+
+Value = str | int | float | None
+
+
+class LedgerUnusable(StorageError):
+    """The ledger is damaged, is no ledger, or was written by a newer cldc."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +97,9 @@ class Record:
     dataset_hash: str
     preflight: str | None
     created: datetime
+
+
+_NAMES = tuple(f.name for f in fields(Record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,56 +135,130 @@ class Place:
 class Ledger:
     """The record in one data folder. Use it as a context manager."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the ledger in ``folder``, made if need be.
+    def __init__(self, folder: Path, *, reading: bool = False) -> None:
+        """Open the ledger in ``folder``, and make it if there is none.
+
+        Args:
+            folder: The data folder.
+            reading: The command only reads, so a read-only folder will do: the command then works on a copy, and what
+                it notes on the way is lost with the copy.
 
         Raises:
-            StorageError: It can't be opened, or is no ledger.
+            LedgerUnusable: It is damaged, or was written by a newer cldc.
+            LockTimeout: Another process keeps it to itself.
+            StorageError: It can't be read, or it has to be written to and can't be.
         """
         self.path = private_folder(folder) / FILE
-        with self._errors():
-            self._database = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            self.path.chmod(PRIVATE_FILE)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.executescript(_SCHEMA)
+        with contextlib.ExitStack() as resources:
+            file = self.path
+            if reading and not _writable(file):
+                file = _copy(file, resources.enter_context(temporary_folder("cldc-ledger-")))
+            _require(file, shown=self.path)
+            with self._errors():
+                # mode=rw: SQLite must not make an empty file where the ledger has just vanished.
+                self._database = sqlite3.connect(
+                    f"{file.absolute().as_uri()}?mode=rw",
+                    uri=True,
+                    timeout=_BUSY_SECONDS,
+                    isolation_level=None,
+                )
+                resources.callback(self._database.close)
+                self._prepare()
+            self._resources = resources.pop_all()
 
     def __enter__(self) -> Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._database.close()
+        self._resources.close()
+
+    # Opening ---------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Refuse what can't be believed; bring a ledger of cldc 0.1.0 to today's format."""
+        self._database.execute("PRAGMA synchronous = FULL")
+        if self._pragma("application_id") == _APPLICATION and self._pragma("user_version") > _FORMAT:
+            raise LedgerUnusable(
+                f"A newer cldc wrote the ledger {self.path}: "
+                f"its format is {self._pragma('user_version')}, and this cldc reads {_FORMAT}.",
+                action=f"Update cldc, or run {_WAY_OUT}",
+            )
+        if (problem := self._pragma("integrity_check")) != "ok":
+            raise self._damaged(problem)
+        if (self._pragma("application_id"), self._pragma("user_version")) == (0, 0):
+            self._upgrade()
+        schema = dict(self._database.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
+        stamp = (self._pragma("application_id"), self._pragma("user_version"))
+        if (stamp, schema) != ((_APPLICATION, _FORMAT), _SCHEMA):
+            raise self._damaged("its tables are not those of a ledger")
+        for table in _TABLES:
+            self._select(table)
+        # cldc 0.1.0 kept a write-ahead log, of which damage silently takes away the end. Where another process has the
+        # ledger open the mode can't be changed, and is changed the next time.
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._database.execute("PRAGMA journal_mode = DELETE")
+
+    def _upgrade(self) -> None:
+        """Give each row of a ledger of cldc 0.1.0 its checksum."""
+        with self._transaction():
+            if self._pragma("user_version"):  # another process has just done it
+                return
+            rows = {
+                table: self._database.execute(f"SELECT * FROM {table} ORDER BY rowid").fetchall()  # noqa: S608
+                for table in _TABLES
+            }
+            for table, statement in _SCHEMA.items():
+                self._database.execute(f"DROP TABLE {table}")
+                self._database.execute(statement)
+                for values in rows[table]:
+                    self._insert("INSERT", table, *values)
+            for statement in _STAMP:
+                self._database.execute(statement)
+            self._require_readable()
+
+    def _require_readable(self) -> None:
+        """Refuse rows whose checksums are right only because they have just been made."""
+        try:
+            self.export()
+            for (competition,) in self._database.execute("SELECT DISTINCT competition FROM place").fetchall():
+                self.places(competition)
+        except (ValueError, TypeError) as error:
+            raise self._damaged(str(error)) from error
+
+    def _pragma(self, name: str) -> Any:
+        return self._database.execute(f"PRAGMA {name}").fetchone()[0]
+
+    def _damaged(self, problem: str) -> LedgerUnusable:
+        detail = problem.strip().partition("\n")[0].rstrip(".")
+        return LedgerUnusable(f"The ledger {self.path} is damaged: {detail}.", action=f"Run {_WAY_OUT}")
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeDecodeError as error:  # a damaged name in SQLite's own message
+            raise self._damaged("a text in it is not UTF-8") from error
         except sqlite3.Error as error:
-            raise StorageError(
-                f"The ledger {self.path} can't be used: {error}.",
-                action="Check the disk and the file's owner; if the file is damaged, move it away: "
-                "what was submitted is found again on the server.",
-            ) from error
+            raise self._explained(error) from error
+
+    def _explained(self, error: sqlite3.Error) -> StorageError:
+        kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return LockTimeout(
+                f"Another process has kept the ledger {self.path} to itself for {_BUSY_SECONDS:.0f} s.",
+                action="Wait until it is done, or stop it, then run the command again.",
+            )
+        if kind in _SYSTEM_ERRORS:
+            return storage_error(OSError(_SYSTEM_ERRORS[kind], str(error)), self.path)
+        return self._damaged(str(error))
+
+    # Submissions and their steps -------------------------------------------------------------------------
 
     def add(self, record: Record) -> Record:
         """Write down an intent; where it is known already, its first record stays and is returned."""
+        *values, created = astuple(record)
         with self._errors():
-            self._database.execute(
-                "INSERT OR IGNORE INTO submission VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-                (
-                    record.id,
-                    record.competition,
-                    record.server,
-                    record.account,
-                    record.name,
-                    record.institution,
-                    record.link,
-                    record.dataset,
-                    record.dataset_hash,
-                    record.preflight,
-                    record.created.isoformat(),
-                ),
-            )
+            self._insert("INSERT OR IGNORE", "submission", *values, created.isoformat())
         found = self.find(record.id)
         assert found is not None  # noqa: S101 - it was inserted in this very call
         return found
@@ -159,45 +269,41 @@ class Ledger:
 
     def records(self) -> tuple[Record, ...]:
         """Every submission ever meant, oldest first."""
-        with self._errors():
-            cursor = self._database.execute("SELECT * FROM submission ORDER BY created, id")
-            names = [column[0] for column in cursor.description]
-            rows = [dict(zip(names, row, strict=True)) for row in cursor]
-        return tuple(Record(**{**row, "created": datetime.fromisoformat(row["created"])}) for row in rows)
+        rows = self._select("submission", "ORDER BY created, id")
+        named = (dict(zip(_NAMES, row, strict=True)) for row in rows)
+        return tuple(Record(**{**row, "created": datetime.fromisoformat(row["created"])}) for row in named)
 
     def begin(self, submission: str, step: str, *, now: datetime | None = None) -> None:
         """Write down that a step starts; what it left at an earlier try is forgotten."""
-        self._write(
-            "INSERT OR REPLACE INTO step VALUES (?,?,?,NULL,NULL)",
-            submission,
-            step,
-            _stamp(now or datetime.now(UTC)),
-        )
+        with self._errors():
+            self._insert("INSERT OR REPLACE", "step", submission, step, _stamp(now), None, None)
 
     def finish(
         self, submission: str, step: str, result: Mapping[str, str], *, now: datetime | None = None
     ) -> None:
         """Write down that a step ended well, and what it gave (never a secret)."""
-        self._write(
-            "UPDATE step SET finished = ?, result = ? WHERE submission = ? AND name = ?",
-            _stamp(now or datetime.now(UTC)),
-            json.dumps(dict(result), sort_keys=True),
-            submission,
-            step,
-        )
+        gave = json.dumps(dict(result), sort_keys=True)
+        with self._errors(), self._transaction():
+            for _, _, started, _, _ in self._select(
+                "step", "WHERE submission = ? AND name = ?", submission, step
+            ):
+                row = (submission, step, started, _stamp(now), gave)
+                self._database.execute(
+                    "UPDATE step SET finished = ?, result = ?, checksum = ? WHERE submission = ? AND name = ?",
+                    (*row[3:], _checksum("step", row), submission, step),
+                )
 
     def forget(self, submission: str, steps: tuple[str, ...]) -> None:
         """Take back steps whose results no longer hold, so that they run again."""
-        for step in steps:
-            self._write("DELETE FROM step WHERE submission = ? AND name = ?", submission, step)
+        with self._errors():
+            for step in steps:
+                self._database.execute(
+                    "DELETE FROM step WHERE submission = ? AND name = ?", (submission, step)
+                )
 
     def steps(self, submission: str) -> dict[str, StepRecord]:
         """Steps of a submission by name, in the order they were begun."""
-        with self._errors():
-            rows = self._database.execute(
-                "SELECT name, started, finished, result FROM step WHERE submission = ? ORDER BY started, rowid",
-                (submission,),
-            ).fetchall()
+        rows = self._select("step", "WHERE submission = ? ORDER BY started, rowid", submission)
         return {
             name: StepRecord(
                 name,
@@ -205,33 +311,31 @@ class Ledger:
                 datetime.fromisoformat(finished) if finished else None,
                 json.loads(result) if result else {},
             )
-            for name, started, finished, result in rows
+            for _, name, started, finished, result in rows
         }
+
+    # Places on the board ---------------------------------------------------------------------------------
 
     def remember(self, competition: str, place: Place) -> None:
         """Keep a place on the board, unless the one known last is the same."""
         before = next((p for p in reversed(self.places(competition)) if p.bundle == place.bundle), None)
         if before is None or (before.rank, before.score) != (place.rank, place.score):
-            self._write(
-                "INSERT OR IGNORE INTO place VALUES (?,?,?,?,?,?,?)",
-                competition,
-                place.bundle,
-                place.name,
-                _stamp(place.updated),
-                place.rank,
-                place.entries,
-                place.score,
-            )
+            bundle, name, updated, *shown = astuple(place)
+            with self._errors():
+                self._insert("INSERT OR IGNORE", "place", competition, bundle, name, _stamp(updated), *shown)
 
     def places(self, competition: str) -> tuple[Place, ...]:
         """Every place on the board that was seen, oldest first."""
-        with self._errors():
-            rows = self._database.execute(
-                "SELECT bundle, name, updated, rank, entries, score FROM place WHERE competition = ? "
-                "ORDER BY updated, bundle",
-                (competition,),
-            ).fetchall()
-        return tuple(Place(b, n, datetime.fromisoformat(u), r, e, s) for b, n, u, r, e, s in rows)
+        rows = self._select("place", "WHERE competition = ? ORDER BY updated, bundle", competition)
+        return tuple(Place(b, n, datetime.fromisoformat(u), *shown) for _, b, n, u, *shown in rows)
+
+    def rescue_places(self, aside: Path) -> None:
+        """Take over the places of a ledger that was set aside, as far as they are whole: no server knows them."""
+        uri = f"{aside.absolute().as_uri()}?mode=ro"
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(uri, uri=True)) as old:
+            for *row, checksum in old.execute("SELECT * FROM place"):
+                if checksum == _checksum("place", row):
+                    self._insert("INSERT OR IGNORE", "place", *row)
 
     def export(self) -> dict[str, Any]:
         """Every submission with its steps, as plain data; what results hold are uuids, texts and counts."""
@@ -243,10 +347,115 @@ class Ledger:
             ],
         }
 
-    def _write(self, statement: str, *values: str | float | None) -> None:
+    # Rows ------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    def _insert(self, verb: str, table: str, *values: Value) -> None:
+        row = (*values, _checksum(table, values))
+        self._database.execute(f"{verb} INTO {table} VALUES ({','.join('?' * len(row))})", row)
+
+    def _select(self, table: str, which: str = "", *values: str) -> list[tuple[Any, ...]]:
+        """Rows without their checksums, each of which was right."""
         with self._errors():
-            self._database.execute(statement, values)
+            rows = self._database.execute(f"SELECT * FROM {table} {which}", values).fetchall()  # noqa: S608
+        for *row, checksum in rows:
+            if checksum != _checksum(table, row):
+                raise self._damaged(f"a row of its table {table} was changed")
+        return [tuple(row) for *row, _ in rows]
 
 
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat()
+# What SQLite says in its own numbers and the operating system in others.
+_SYSTEM_ERRORS = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+    sqlite3.SQLITE_READONLY: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+}
+
+
+def _checksum(table: str, values: Sequence[Value]) -> str:
+    """Changes with every bit of a row, and when a row gets into another table."""
+    return hash_bytes(json.dumps([table, *values]))[:16]
+
+
+def _stamp(moment: datetime | None) -> str:
+    return (moment or datetime.now(UTC)).astimezone(UTC).isoformat()
+
+
+# The file --------------------------------------------------------------------------------------------------
+
+
+def set_aside(folder: Path) -> Path:
+    """Move the ledger in ``folder`` out of the way, with what belongs to it, and return where it is now.
+
+    Raises:
+        StorageError: It can't be moved.
+    """
+    file = folder / FILE
+    aside = folder / f"ledger-set-aside-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.sqlite3"
+    with _changing(file):
+        # The ledger itself goes last: a journal left alone would be played back into the next ledger.
+        for part in reversed(_PARTS):
+            with contextlib.suppress(FileNotFoundError):
+                _beside(file, part).rename(_beside(aside, part))
+    return aside
+
+
+def _require(file: Path, *, shown: Path) -> None:
+    """Make an empty ledger where there is none, and refuse what can't be one."""
+    with storage_errors(shown):
+        if not os.access(file, os.F_OK):
+            _create(file)
+        if not os.access(file, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        status = file.stat()
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
+        problem = "empty" if stat.S_ISREG(status.st_mode) else "not a file"
+        raise LedgerUnusable(f"The ledger {shown} is damaged: it is {problem}.", action=f"Run {_WAY_OUT}")
+
+
+def _create(file: Path) -> None:
+    """Put an empty ledger in place in one move: one that is found empty has lost what was in it."""
+    with _changing(file), contextlib.closing(sqlite3.connect(":memory:")) as empty:
+        if os.access(file, os.F_OK):  # another process has just made it
+            return
+        for part in _PARTS[1:]:
+            _beside(file, part).unlink(missing_ok=True)
+        empty.executescript(";".join((*_SCHEMA.values(), *_STAMP)))
+        replace_atomically(file, empty.serialize())
+
+
+@contextlib.contextmanager
+def _changing(file: Path) -> Iterator[None]:
+    with storage_errors(file), lock(file.with_name(".ledger.lock"), purpose="making a ledger"):
+        yield
+
+
+def _writable(file: Path) -> bool:
+    """Whether SQLite could write to the ledger, for which it needs a journal beside it."""
+    folder = os.access(file.parent, os.W_OK | os.X_OK)
+    return folder and (not os.access(file, os.F_OK) or os.access(file, os.W_OK))
+
+
+def _copy(file: Path, folder: Path) -> Path:
+    """Copy the ledger to ``folder`` with its journals, which a read-only folder does not let SQLite play back."""
+    for part in ("", "-journal", "-wal"):
+        source = _beside(file, part)
+        if os.access(source, os.F_OK):
+            with storage_errors(source):
+                shutil.copyfile(source, _beside(folder / FILE, part))
+    return folder / FILE
+
+
+def _beside(file: Path, part: str) -> Path:
+    return file.with_name(file.name + part)

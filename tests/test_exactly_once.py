@@ -92,3 +92,28 @@ def test_killed_once_at_any_moment_it_ends_with_one_submission(
         lost = [told for told in pool.map(one, range(len(moments))) if told]
     tell(f"killed, ledger {ledger}", {"moments": len(moments), "lost": len(lost)})
     assert not lost, "\n\n".join(lost)
+
+
+@pytest.mark.parametrize("moment", ["before begin tag", "after begin tag", "when it was finished"])
+def test_a_damaged_ledger_set_aside_and_rebuilt_leads_to_one_submission(
+    stage: Stage, tmp_path: Path, moment: str
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    if moment != "when it was finished":
+        assert killed(stage, account, cldc, tmp_path / "moments", folder, CLDC_TEST_MOMENT=moment)
+    else:
+        cldc("submit", folder, "--yes", "--no-preflight")
+    file = cldc.home / "ledger.sqlite3"
+    content = bytearray(file.read_bytes())
+    content[content.index(account.name.encode())] ^= 1
+    file.write_bytes(content)
+    refused = cldc("submit", folder, "--yes", "--no-preflight", code=14)
+    assert "`cldc ledger rebuild`" in refused.err
+    rebuilt = cldc("ledger", "rebuild", "--format", "json").data
+    assert Path(rebuilt["set_aside"]).read_bytes() == content
+    assert [record["account"] for record in rebuilt["found"]] == [account.name]
+    cldc("submit", folder, "--yes", "--no-preflight")
+    assert_exactly_once(stage, account)
+    assert cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data["again"]

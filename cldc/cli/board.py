@@ -48,7 +48,7 @@ def _remember(app: App, board: Leaderboard) -> None:
     if not own:
         return
     entries = sum(row.shown for row in board.rows)
-    with Ledger(app.home) as ledger:
+    with Ledger(app.home, reading=True) as ledger:
         for row in own:
             place = Place(row.submission, row.name, board.updated, row.rank, entries, row.score)
             ledger.remember(board.competition, place)

@@ -56,7 +56,7 @@ def _submissions() -> Iterable[tuple[str, str]]:
     from cldc.files import data_folder
     from cldc.ledger import Ledger
 
-    with Ledger(data_folder()) as ledger:
+    with Ledger(data_folder(), reading=True) as ledger:
         records = ledger.records()
     newest = {record.name: record for record in records}
     return [(name, f"{record.created:%Y-%m-%d}") for name, record in newest.items()]

@@ -24,7 +24,7 @@ def history(app: App, everything: bool) -> None:
     from cldc.preflight import everything as results
     from cldc.render.history import history_blocks, history_csv
 
-    with Ledger(app.home) as ledger:
+    with Ledger(app.home, reading=True) as ledger:
         entries = histories.history(
             results(app.home),
             ledger,

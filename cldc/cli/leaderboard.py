@@ -29,7 +29,7 @@ def leaderboard(app: App, *, everything: bool, history: bool) -> None:
     from cldc.render.board import board_blocks, history_blocks
 
     board = fetch_board(app, account=account_or_none(app), required=True)
-    with Ledger(app.home) as ledger:
+    with Ledger(app.home, reading=True) as ledger:
         places = ledger.places(app.competition.name)
     blocks = [
         *board_blocks(board, limit=None if everything else _TOP),

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cldc.cli.app import App
 from cldc.cli.options import command
 
+if TYPE_CHECKING:
+    from cldc.ledger import Ledger
+
 
 @click.group()
 def ledger() -> None:
     """The record of your submissions on this machine.
 
-    It is a help and no condition: what was submitted is found again on the server.
+    No submission depends on it: what was submitted is found again on the server.
     """
 
 
@@ -28,7 +32,7 @@ def export(app: App, *, file: Path | None) -> None:
     from cldc.render.blocks import Line
     from cldc.render.data import to_json
 
-    with Ledger(app.home) as record:
+    with Ledger(app.home, reading=True) as record:
         text = to_json(record.export())
     if file is None:
         app.output.write(text)
@@ -40,15 +44,36 @@ def export(app: App, *, file: Path | None) -> None:
 @ledger.command()
 @command(server=True)
 def rebuild(app: App) -> None:
-    """Write into it what the server knows of your submissions and the ledger does not."""
-    from cldc.ledger import Ledger
+    """Write into it what the server knows of your submissions and the ledger does not.
+
+    A ledger that is damaged, or that a newer cldc wrote, is set aside first and stays in the data folder.
+    """
     from cldc.render.blocks import Line, Table
     from cldc.submission.recovery import rebuild as read_back
 
-    with Ledger(app.home) as record:
-        found = read_back(record, app.competition, app.rest, app.rest.user().name)
+    account = app.rest.user().name  # nothing is moved before the server has answered
+    record, aside = _opened(app)
+    with record:
+        found = read_back(record, app.competition, app.rest, account)
         steps = {r.id: record.steps(r.id) for r in found}
     rows = [(r.name, r.dataset, "tagged" if "tag" in steps[r.id] else "begun", r.id) for r in found]
     blocks: list[Line | Table] = [Table(("submission", "dataset", "", "id"), rows)] if rows else []
+    if aside is not None:
+        blocks.append(Line(f"The old ledger was set aside as {aside}."))
+        blocks.append(Line("Run this again for each other account or competition of yours.", "dim"))
     blocks.append(Line(f"{len(found)} found that the ledger did not know.", "good"))
-    app.output.show({"found": found}, blocks)
+    app.output.show({"found": found, "set_aside": aside}, blocks)
+
+
+def _opened(app: App) -> tuple[Ledger, Path | None]:
+    """The ledger, and where the one is now that could not be used."""
+    from cldc.ledger import Ledger, LedgerUnusable, set_aside
+
+    try:
+        return Ledger(app.home), None
+    except LedgerUnusable as error:
+        app.observer.note(error.message)
+    aside = set_aside(app.home)
+    record = Ledger(app.home)
+    record.rescue_places(aside)
+    return record, aside

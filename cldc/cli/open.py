@@ -46,7 +46,7 @@ def _submission(app: App, what: str) -> str:
     """The page of what has come of a submission, as far as the ledger knows."""
     from cldc.ledger import Ledger
 
-    with Ledger(app.home) as ledger:
+    with Ledger(app.home, reading=True) as ledger:
         mine = [
             (
                 record,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
 import time
@@ -251,8 +252,7 @@ def _tell_error(message: str, action: str) -> None:
 
 
 def _wants(form: str, arguments: Sequence[str]) -> bool:
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    return f"--format={form}" in arguments or ("--format", form) in pairs
+    return f"--format={form}" in arguments or ("--format", form) in itertools.pairwise(arguments)
 
 
 def _annotate(error: CldcError) -> None:

@@ -133,7 +133,7 @@ def _submissions(app: App) -> Iterator[tuple[Record, bool]]:
 
     if not (app.home / FILE).exists():
         return
-    with Ledger(app.home) as ledger:
+    with Ledger(app.home, reading=True) as ledger:
         for record in ledger.records():
             if record.competition == app.competition.name:
                 step = ledger.steps(record.id).get(TAG)

@@ -22,7 +22,7 @@ def quota(app: App) -> None:
     from cldc.render.submission import quota_blocks
     from cldc.submission import facts
 
-    with Ledger(app.home) as ledger:
+    with Ledger(app.home, reading=True) as ledger:
         found = facts(app.competition, app.rest, ledger, app.rest.user().name)
     together = found["together"]
     # What was asked for stands on top; the two sources are beside it.

@@ -24,7 +24,7 @@ def status(app: App) -> None:
     from cldc.ledger import Ledger
     from cldc.render.submission import standing_blocks
 
-    with Ledger(app.home) as ledger:
+    with Ledger(app.home, reading=True) as ledger:
         found = look(app, ledger)
     app.output.show({"submissions": found}, standing_blocks(found))
 

@@ -80,7 +80,7 @@ def submit(
     app.rest.user()  # without an account, or a server, there is nothing to prepare for
     if at_once:
         app.hasten()
-    with Ledger(app.home) as ledger:
+    with Ledger(app.home, reading=dry_run) as ledger:
         needed = material(app)
         consent = Consent(again=again, supersede=supersede, after_closing=after_closing)
         intent = _intent(app, report, needed, consent)

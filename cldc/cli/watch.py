@@ -61,7 +61,7 @@ def watch(app: App, *, submission: str | None, every: float, timeout: float | No
     from cldc.render.submission import standing_blocks
 
     started, known = time.monotonic(), dict[str, str]()
-    with Ledger(app.home) as ledger:
+    with Ledger(app.home, reading=True) as ledger:
         while True:
             try:
                 found = tuple(s for s in look(app, ledger) if submission in (None, s.name, s.bundle))
