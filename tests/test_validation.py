@@ -152,6 +152,13 @@ CASES: list[tuple[str, str, Deed, list[str], Severity]] = [
         ["val/x/a.png", "val/x/b.png"],
         Severity.WARNING,
     ),
+    (
+        "comment",
+        "image-metadata",
+        lambda f: Picture.new("L", (9, 9)).save(f / "val/x/a.jpg", comment="by me"),
+        ["val/x/a.jpg"],
+        Severity.WARNING,
+    ),
     ("webp", "passed-over", lambda f: write(f, "val/x/a.webp"), ["val/x/a.webp"], Severity.WARNING),
     ("backup", "passed-over", lambda f: write(f, "val/x/a.png~"), ["val/x/a.png~"], Severity.WARNING),
     ("beside", "passed-over", lambda f: write(f, "val/a.png"), ["val/a.png"], Severity.WARNING),

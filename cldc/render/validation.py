@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +176,7 @@ def _report(report: ValidationReport) -> dict[str, Any]:
         "padded": report.padded,
         "limits": {"images": report.max_images, "padded": report.max_padded},
         "outward_links": [_outward_link(link) for link in report.outward_links],
+        "metadata": asdict(report.metadata),
         "findings": [_finding(finding) for finding in report.findings],
     }
 

@@ -60,7 +60,7 @@ def validate(
             formats = formats_passed_over(listing, competition.dataset.extensions)
             key = repr((competition, listing.name, known, settle is not None, formats))
             if recalled.key == key and (dataset := recalled.dataset()):
-                return ValidationReport.make(dataset, competition, recalled.findings)
+                return ValidationReport.make(dataset, competition, recalled.findings, recalled.metadata)
             # Imported here, since a check that finds nothing changed needs no rule.
             from cldc.validation.check import Check
             from cldc.validation.rules import report_on

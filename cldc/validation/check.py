@@ -110,7 +110,7 @@ class Check:
             before = self.inspections[sha]
             # TensorFlow tells nothing of how the picture differs from what people see.
             told = verdict._replace(remarks=before.verdict.remarks or verdict.remarks)
-            self.inspections[sha] = Inspection(told, before.features)
+            self.inspections[sha] = before._replace(verdict=told)
 
     def _look_at(self, book: Listing) -> dict[str, tuple[str, ...]]:
         """Take a label book's drawings into the comparison; for each SHA-256 the paths that have it there."""

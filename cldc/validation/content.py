@@ -179,7 +179,8 @@ def drawing_in_class(subject: Subject) -> Iterator[Hit]:
 )
 def blank_image(subject: Subject) -> Iterator[Hit]:
     """Images of one shade, or nearly."""
-    for image, (_, seen) in subject.seen:
+    for image, found in subject.seen:
+        seen = found.features
         if seen and (seen.ink_pixels < 1 or seen.ink_pixels < _BLANK_SHARE * seen.width * seen.height):
             how = (
                 "blank" if not seen.ink_pixels else f"nearly blank: {number(seen.ink_pixels, 'pixel')} of ink"
@@ -355,9 +356,9 @@ def _because(links: list[Pair]) -> str:
 def _sized(subject: Subject) -> list[tuple[int, int, Image]]:
     """Width and height in pixels of the images whose headers tell them."""
     return [
-        (verdict.width, verdict.height, image)
-        for image, (verdict, _) in subject.seen
-        if verdict.width and verdict.height
+        (found.verdict.width, found.verdict.height, image)
+        for image, found in subject.seen
+        if found.verdict.width and found.verdict.height
     ]
 
 

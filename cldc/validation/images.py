@@ -137,9 +137,9 @@ def extension_content(subject: Subject) -> Iterator[Hit]:
     groups: dict[Format, list[str]] = defaultdict(list)
     png = Format.PNG  # as nearly all are
     others = [
-        (image.path, verdict.format)
-        for image, (verdict, _) in subject.seen
-        if verdict.format is not png or not image.path.endswith(".png")
+        (image.path, found.verdict.format)
+        for image, found in subject.seen
+        if found.verdict.format is not png or not image.path.endswith(".png")
     ]
     for path, kind in others:
         if kind and not path.lower().endswith(_ENDINGS[kind]):

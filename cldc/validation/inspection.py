@@ -6,27 +6,39 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cldc.dataset import Entry, Image, read_entry
+from cldc.dataset import Entry, Image, read_entry, read_start
 from cldc.validation.columns import to_columns, to_rows
 from cldc.validation.decoding import Format, Readable, Remark, Verdict, judge_and_inflate
+from cldc.validation.decoding.dispatch import format_of
 from cldc.validation.features import Features, features_of_picture
 from cldc.validation.memory_use import LARGE, give_back_large_blocks
+from cldc.validation.metadata.finding import find_metadata
+from cldc.validation.metadata.model import Metadata
 from cldc.validation.pictures import MAX_PIXELS, Picture, picture_of
 
 # Asks the real TensorFlow about contents; for each SHA-256 the path of a file with it.
 Settle = Callable[[Mapping[str, Path]], Mapping[str, Verdict]]
 
 
+# Bytes of a file too large to be judged in which metadata is looked for: most of it comes first.
+_MOST_SEARCHED = 64 * 1024 * 1024
 # Faster than calling the enumerations, ten thousand times over.
 _READABLE = {readable.value: readable for readable in Readable}
 _FORMATS: dict[str | None, Format | None] = {None: None, **{kind.value: kind for kind in Format}}
 
 
 class Inspection(NamedTuple):
-    """What a content shows, whatever files have it; ``features`` are None where no picture can be had of it."""
+    """What a content shows, whatever files have it.
+
+    Attributes:
+        verdict: Whether TensorFlow reads it.
+        features: What the drawing looks like; None where no picture can be had of it.
+        metadata: What it carries beside the picture.
+    """
 
     verdict: Verdict
     features: Features | None = None
+    metadata: tuple[Metadata, ...] = ()
 
 
 def inspect_entry(
@@ -41,7 +53,9 @@ def inspect_entry(
         return read.image, None
     if read.content is None:
         reason = f"it is {read.image.size / 1e6:,.0f} MB large, too large to be checked without TensorFlow"
-        return read.image, Inspection(Verdict(Readable.UNSURE, None, reason=reason))
+        start = read_start(Path(root, entry.path), _MOST_SEARCHED)
+        metadata = find_metadata(start, format_of(start))
+        return read.image, Inspection(Verdict(Readable.UNSURE, None, reason=reason), metadata=metadata)
     found = inspect_content(read.content, most_pixels=most_pixels)
     if max(read.image.size, _pixels(found.verdict)) > LARGE:
         give_back_large_blocks()
@@ -61,14 +75,15 @@ def inspect_content(content: bytes, *, most_pixels: int = MAX_PIXELS) -> Inspect
     """The verdict and features of a file's content; raises nothing."""
     try:
         verdict, rows = judge_and_inflate(content)
+        metadata = () if verdict.readable is Readable.NO else find_metadata(content, verdict.format)
     except Exception as error:  # whatever a file holds, it must not end the check of all others
         return Inspection(Verdict(Readable.UNSURE, None, reason=f"checking it failed ({error!r})"))
     if verdict.readable is Readable.NO:
         return Inspection(verdict)
     picture = picture_of(content, verdict, rows, most_pixels)
     if picture is None:
-        return Inspection(verdict)
-    return Inspection(_seen(verdict, picture), features_of_picture(picture))
+        return Inspection(verdict, metadata=metadata)
+    return Inspection(_seen(verdict, picture), features_of_picture(picture), metadata)
 
 
 def _seen(verdict: Verdict, picture: Picture) -> Verdict:
@@ -89,20 +104,22 @@ def pack(contents: Mapping[str, Inspection]) -> tuple[Any, ...]:
             found.reason,
             tuple(remark.value for remark in found.remarks),
         )
-        for found, _ in contents.values()
+        for found, _, _ in contents.values()
     ]
-    drawn = {sha: features for sha, (_, features) in contents.items() if features}
+    drawn = {sha: features for sha, (_, features, _) in contents.items() if features}
+    metadata = {sha: [kind.value for kind in kinds] for sha, (_, _, kinds) in contents.items() if kinds}
     return (
         tuple(contents),
         to_columns(verdicts, len(Verdict._fields)),
         tuple(drawn),
         to_columns(drawn.values(), len(Features._fields)),
+        metadata,
     )
 
 
 def unpack(packed: tuple[Any, ...]) -> dict[str, Inspection]:
     """What `pack` was given."""
-    contents, (readable, kind, width, height, reason, remarks), drawn, columns = packed
+    contents, (readable, kind, width, height, reason, remarks), drawn, columns, metadata = packed
     verdicts = to_rows(
         Verdict,
         (
@@ -115,4 +132,7 @@ def unpack(packed: tuple[Any, ...]) -> dict[str, Inspection]:
         ),
     )
     features = dict(zip(drawn, to_rows(Features, columns), strict=True))
-    return dict(zip(contents, to_rows(Inspection, (verdicts, map(features.get, contents))), strict=True))
+    carried = {sha: tuple(map(Metadata, kinds)) for sha, kinds in metadata.items()}
+    metadata_of_each = [carried.get(sha, ()) for sha in contents]
+    inspections = to_rows(Inspection, (verdicts, map(features.get, contents), metadata_of_each))
+    return dict(zip(contents, inspections, strict=True))

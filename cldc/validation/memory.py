@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from cldc import __version__
 from cldc.dataset import Dataset, Entry, Image, Listing, model
 from cldc.validation.columns import Columns, to_columns, to_rows
+from cldc.validation.metadata.model import MetadataCounts
 from cldc.validation.model import Finding, Severity, ValidationReport
 
 if TYPE_CHECKING:
@@ -89,8 +90,14 @@ class Recalled:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The remembered report's findings."""
-        _, findings = self._report_on or ("", [])
+        _, findings, _ = self._report_on or ("", [], ())
         return tuple(Finding(rule, Severity(severity), *rest) for rule, severity, *rest in findings)
+
+    @property
+    def metadata(self) -> MetadataCounts:
+        """The remembered report's counts."""
+        _, _, counts = self._report_on or ("", [], ())
+        return MetadataCounts(*counts)
 
     @cached_property
     def _report_on(self) -> Any:
@@ -218,9 +225,10 @@ class Memory:
         if self._base is None:
             return
         _, _, _, *told, _, trouble = to_columns(report.dataset.images, len(Image._fields))
+        findings = [(rule, how.value, *rest) for rule, how, *rest in report.findings]
         values = (
             (_around(listing), self._walked(listing, trouble), [*told, trouble]),
-            (report.dataset.hash, [(rule, how.value, *rest) for rule, how, *rest in report.findings]),
+            (report.dataset.hash, findings, astuple(report.metadata)),
             (list(book), [(one, other, why.value, far) for one, other, why, far in pairs]),
         )
         check = (_root(listing), time.time(), key, *map(_packed, values))

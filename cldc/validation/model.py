@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cldc.dataset import meant_class
 from cldc.errors import InvalidDataset
 from cldc.validation.decoding.verdict import Readable, Verdict
+from cldc.validation.metadata.model import NO_METADATA, Metadata, MetadataCounts
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
@@ -111,15 +112,21 @@ class Subject:
         """Those of the images that TensorFlow may not read, or not as people see them."""
         yes = Readable.YES
         return [
-            (image, verdict)
-            for image, (verdict, _) in self.seen
-            if verdict.remarks or verdict.readable is not yes
+            (image, found.verdict)
+            for image, found in self.seen
+            if found.verdict.remarks or found.verdict.readable is not yes
         ]
 
     @cached_property
     def sizes(self) -> list[tuple[int, int]]:
         """Width and height in pixels of those images whose headers tell them."""
-        return [(v.width, v.height) for _, (v, _) in self.seen if v.width and v.height]
+        verdicts = [found.verdict for _, found in self.seen]
+        return [(v.width, v.height) for v in verdicts if v.width and v.height]
+
+    @cached_property
+    def metadata(self) -> list[tuple[Image, tuple[Metadata, ...]]]:
+        """The images that carry metadata, with its kinds."""
+        return [(image, found.metadata) for image, found in self.seen if found.metadata]
 
     @cached_property
     def tally(self) -> Counter[tuple[str, str]]:
@@ -184,6 +191,7 @@ class ValidationReport:
         max_images: The guide's limit on ``total``.
         max_padded: The script's own limit on ``padded``.
         thorough: Whether what the images show was looked at; if not, the errors are the same, warnings and notes are not.
+        metadata: How many images carry metadata that a submission would publish.
     """
 
     dataset: Dataset
@@ -195,6 +203,7 @@ class ValidationReport:
     max_images: int
     max_padded: int
     thorough: bool = True
+    metadata: MetadataCounts = NO_METADATA
 
     @classmethod
     def make(
@@ -202,6 +211,7 @@ class ValidationReport:
         dataset: Dataset,
         competition: Competition,
         findings: tuple[Finding, ...],
+        metadata: MetadataCounts,
         *,
         thorough: bool = True,
     ) -> ValidationReport:
@@ -221,6 +231,7 @@ class ValidationReport:
             max_images=limits.max_images,
             max_padded=limits.max_padded,
             thorough=thorough,
+            metadata=metadata,
         )
 
     @property

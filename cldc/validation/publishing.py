@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from cldc.dataset import OutwardLink
+from cldc.validation.metadata.model import Metadata, MetadataCounts
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
 from cldc.validation.words import number
 
@@ -46,4 +47,24 @@ def _outward_hit(message: str, *links: OutwardLink) -> Hit:
     )
 
 
-RULES: tuple[Rule, ...] = (outward_link,)
+@rule(
+    "image-metadata",
+    title="Images carry nothing but their picture",
+    severity=Severity.WARNING,
+    why="Photographs tell where and with which device they were taken, and by whom; a preview may show what was cut off. "
+    "TensorFlow ignores all of it, and a submission publishes it.",
+    source="EXIF 3.0, XMP, IPTC-IIM 4.2, and the formats' own comments",
+)
+def image_metadata(subject: Subject) -> Iterator[Hit]:
+    """Images with a position, a device, text or another picture in them, positions first."""
+    carried = sorted(subject.metadata, key=lambda each: Metadata.POSITION not in each[1])
+    if carried:
+        yield Hit(
+            message=f"{MetadataCounts.count(kinds for _, kinds in carried).summary}.",
+            consequence="A submission would publish it with the images.",
+            remedy="Save the images again without it.",
+            paths=tuple(image.path for image, _ in carried),
+        )
+
+
+RULES: tuple[Rule, ...] = (outward_link, image_metadata)

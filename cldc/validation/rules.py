@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cldc.validation import content, images, names, publishing, structure
+from cldc.validation.metadata.model import MetadataCounts
 from cldc.validation.model import Rule, Severity, Subject, ValidationReport
 
 # In the order in which findings of one severity are told.
@@ -20,4 +21,7 @@ def report_on(subject: Subject, *, thorough: bool = True) -> ValidationReport:
     """Ask every rule; ``thorough`` says whether they can know what the images show."""
     found = [finding for rule in RULES for finding in rule.findings(subject)]
     found.sort(key=lambda finding: _ORDER.index(finding.severity))
-    return ValidationReport.make(subject.dataset, subject.competition, tuple(found), thorough=thorough)
+    metadata = MetadataCounts.count(kinds for _, kinds in subject.metadata)
+    return ValidationReport.make(
+        subject.dataset, subject.competition, tuple(found), metadata, thorough=thorough
+    )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import struct
 
 _ORIENTATION = 0x0112
+BYTE_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
+"""How a TIFF block begins, and what `struct` calls its order of bytes."""
+
 _MOST_ENTRIES = 512
 
 _WHOLE_NUMBERS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
@@ -13,19 +16,24 @@ _WHOLE_NUMBERS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
 
 def is_turned(tiff: bytes) -> bool:
     """Whether a TIFF block (what follows ``Exif\\0\\0`` in a JPEG) asks for an orientation other than upright."""
-    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(tiff[:4])
+    return orientation_of(tiff) in range(2, 9)
+
+
+def orientation_of(tiff: bytes) -> int | None:
+    """The orientation that a TIFF block asks for, a number from 1, upright, to 8 where it is right; None without one."""
+    order = BYTE_ORDERS.get(tiff[:4])
     if order is None:
-        return False
+        return None
     try:
         (offset,) = struct.unpack_from(order + "I", tiff, 4)
         (entries,) = struct.unpack_from(order + "H", tiff, offset)
         for entry in range(min(entries, _MOST_ENTRIES)):
             tag, kind, count = struct.unpack_from(order + "HHI", tiff, offset + 2 + 12 * entry)
             if tag == _ORIENTATION:
-                return _first_value(tiff, order, kind, count, offset + 10 + 12 * entry) in range(2, 9)
+                return _first_value(tiff, order, kind, count, offset + 10 + 12 * entry)
     except struct.error:  # cut short
-        return False
-    return False
+        return None
+    return None
 
 
 def _first_value(tiff: bytes, order: str, kind: int, count: int, at: int) -> int | None:

@@ -1,0 +1,81 @@
+"""What an image file carries beside its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+NOTHING: frozenset[Metadata] = frozenset()
+
+
+class Metadata(StrEnum):
+    """A kind of metadata that says something about a person; the value is stable, for JSON."""
+
+    POSITION = "position"
+    DEVICE = "device"
+    TEXT = "text"
+    EMBEDDED = "embedded"
+
+
+class Piece(NamedTuple):
+    """A part of a file that no decoder needs.
+
+    Attributes:
+        start: Where it begins, in bytes.
+        end: Where what follows it begins.
+        kinds: What it tells; nothing where it is harmless, such as the name of a program.
+        instead: What must stand in its place.
+    """
+
+    start: int
+    end: int
+    kinds: frozenset[Metadata] = NOTHING
+    instead: bytes = b""
+
+
+class OddStructureError(Exception):
+    """The file is not put together as its format says, so that taking a part away could change its picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataCounts:
+    """How many images carry metadata that a submission would publish.
+
+    Attributes:
+        images: Images with any of it.
+        position: With a geographic position.
+        device: With the camera, phone or scanner that took them, such as its model or serial number.
+        text: With names or other text: author, copyright, caption, comment.
+        embedded: With another picture, such as a preview that may show what was cut off, or other data behind the picture.
+    """
+
+    images: int = 0
+    position: int = 0
+    device: int = 0
+    text: int = 0
+    embedded: int = 0
+
+    @classmethod
+    def count(cls, every: Iterable[Iterable[Metadata]]) -> MetadataCounts:
+        """The counts of images of which each carries these kinds."""
+        carried = [frozenset(kinds) for kinds in every]
+        each = {kind.value: sum(kind in kinds for kinds in carried) for kind in Metadata}
+        return cls(images=sum(map(bool, carried)), **each)
+
+    @property
+    def summary(self) -> str:
+        """Such as ``3 images carry metadata: a position (1), the device (3)``; empty where there is none."""
+        named = (
+            ("a GPS position", self.position),
+            ("the device", self.device),
+            ("the author or other text", self.text),
+            ("another picture or data", self.embedded),
+        )
+        parts = ", ".join(f"{what} ({count:,})" for what, count in named if count)
+        who = "1 image carries" if self.images == 1 else f"{self.images:,} images carry"
+        return f"{who} metadata: {parts}" if parts else ""
+
+
+NO_METADATA = MetadataCounts()

@@ -1,0 +1,99 @@
+"""The chunks of a PNG file that its picture does not need.
+
+All critical chunks stay, and the ancillary ones by which programs show colours, transparency, sizes and animations.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from cldc.validation.decoding.png_header import SIGNATURE
+from cldc.validation.metadata.exif import kinds_of_exif, only_orientation
+from cldc.validation.metadata.model import NOTHING, Metadata, OddStructureError, Piece
+from cldc.validation.metadata.nested import inflated, kinds_of_keyword
+from cldc.validation.metadata.text import is_blank
+
+_MOST_CHUNKS = 100_000
+_CHUNK = struct.Struct(">I4s")
+_FRAME = 12
+_SHOWN = frozenset(
+    {
+        b"tRNS",
+        b"gAMA",
+        b"cHRM",
+        b"sRGB",
+        b"iCCP",
+        b"cICP",
+        b"mDCV",
+        b"mDCv",
+        b"cLLI",
+        b"cLLi",
+        b"sBIT",
+        b"bKGD",
+        b"hIST",
+    }
+    | {b"pHYs", b"sPLT", b"acTL", b"fcTL", b"fdAT"}
+)
+# Longer than what programs note about themselves.
+_LONG = 64
+
+
+def png_pieces(content: bytes) -> Iterator[Piece]:
+    """The chunks, in their order.
+
+    Raises:
+        OddStructureError: At the point from which on the file is not plainly right.
+    """
+    at, size = len(SIGNATURE), len(content)
+    for _ in range(_MOST_CHUNKS):
+        if at + _FRAME > size:
+            raise OddStructureError
+        length, kind = _CHUNK.unpack_from(content, at)
+        end = at + _FRAME + length
+        if end > size:
+            raise OddStructureError
+        if kind[0] & 0x20 and kind not in _SHOWN:
+            kinds, instead = _judge(kind, content[at + 8 : end - 4])
+            if instead != content[at:end]:
+                yield Piece(at, end, kinds, instead)
+        elif kind == b"hIST" and length % 2:
+            raise OddStructureError  # libpng takes what follows for something else
+        at = end
+        if kind == b"IEND":
+            break
+    else:
+        raise OddStructureError
+    if at < size:
+        yield Piece(at, size, NOTHING if is_blank(content[at:]) else frozenset({Metadata.EMBEDDED}))
+
+
+def _judge(kind: bytes, body: bytes) -> tuple[frozenset[Metadata], bytes]:
+    """What a chunk tells, and what must stand in its place."""
+    if kind == b"eXIf":
+        if body[:2] not in (b"II", b"MM"):
+            raise OddStructureError  # libpng takes what follows for something else
+        upright = only_orientation(body)
+        return frozenset(kinds_of_exif(body)), upright and _chunk(kind, upright)
+    return frozenset(_kinds_of(kind, body)), b""
+
+
+def _kinds_of(kind: bytes, body: bytes) -> set[Metadata]:
+    keyword, _, rest = body.partition(b"\0")
+    if kind == b"tEXt":
+        return kinds_of_keyword(keyword, rest)
+    if kind == b"zTXt":
+        return kinds_of_keyword(keyword, inflated(rest[1:]))
+    if kind == b"iTXt":
+        # Whether it is compressed and how, then a language and the keyword in it.
+        text = rest[2:].split(b"\0", 2)[-1]
+        return kinds_of_keyword(keyword, inflated(text) if rest[:1] == b"\1" else text)
+    if kind == b"caBX":  # content credentials, which say who made it and how
+        return {Metadata.TEXT}
+    standard = kind in (b"tIME", b"oFFs", b"pCAL", b"sCAL", b"sTER")
+    return set() if standard or len(body) < _LONG else {Metadata.EMBEDDED}
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
