@@ -6,11 +6,13 @@ import errno
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cldc import competition
 from cldc.errors import StorageError, UsageError
@@ -358,3 +360,124 @@ def test_the_page_is_whole_self_contained_and_safe(folder: Path) -> None:
     assert "prefers-color-scheme: dark" in html
     assert "@media print" in html
     assert all(finding.message in page.text for finding in report.findings)
+
+
+def photo(path: Path, shade: int, *, orientation: int = 1) -> bytes:
+    """A photograph with a position, a device and an author."""
+    tags = Image.Exif()
+    tags[0x0110], tags[0x013B], tags[0x0112] = "Phone 7", "Jo Doe", orientation
+    tags.get_ifd(0x8825)[2] = (48.0, 8.0, 0.0)
+    Image.effect_noise((40, 30), 50).point(lambda value: value * shade // 256).save(path, exif=tags)
+    return path.read_bytes()
+
+
+def pixels(path: Path) -> bytes:
+    with Image.open(path) as image:
+        return image.tobytes()
+
+
+def test_metadata_is_removed_in_place_and_comes_back_to_the_byte(tmp_path: Path, bare_cldc: Cldc) -> None:
+    folder = make_dataset(tmp_path / "digits")
+    turned, misnamed = folder / "train" / "i" / "turned.jpg", folder / "val" / "ii" / "misnamed.png"
+    photo(turned, 200, orientation=6)
+    photo(misnamed.with_suffix(".jpg"), 210)
+    misnamed.with_suffix(".jpg").rename(misnamed)
+    elsewhere = tmp_path / "elsewhere.jpg"
+    outside = photo(elsewhere, 220)
+    os.link(elsewhere, folder / "val" / "i" / "hard.jpg")
+    damaged = folder / "val" / "iii" / "damaged.jpg"
+    tables = photo(damaged, 230).index(b"\xff\xdb")
+    damaged.write_bytes(damaged.read_bytes()[:tables] + b"stray" + damaged.read_bytes()[tables:])
+    os.utime(turned, (1e9, 1e9))
+    turned.chmod(0o640)
+    before, seen = tree(folder), pixels(turned)
+    report = validate(folder, COMPETITION)
+    assert report.metadata.position == 4
+
+    told = bare_cldc("validate", "--fix", folder, "--format", "json").data["fixed"]
+    assert sorted(change["source"] for change in told["changes"] if change["kind"] == "strip") == [
+        "train/i/turned.jpg",
+        "val/i/hard.jpg",
+        "val/ii/misnamed.png",
+    ]
+    assert told["damaged"] == ["val/iii/damaged.jpg"]
+    assert elsewhere.read_bytes() == outside
+    assert pixels(turned) == seen
+    assert damaged.read_bytes() == before["val/iii/damaged.jpg"]
+    assert stat.S_IMODE(turned.stat().st_mode) == 0o640
+    after = validate(folder, COMPETITION)
+    assert [finding.paths for finding in after.findings if finding.rule == "image-metadata"] == [
+        ("val/iii/damaged.jpg",)
+    ]
+    # People and the model see what they saw, so the warning of the turned picture stays.
+    for told_of in (report, after):
+        [odd] = [f for f in told_of.findings if "orientation" in f.message]
+        assert odd.paths == ("train/i/turned.jpg",)
+    assert not any(b"Jo Doe" in content for path, content in tree(folder).items() if "damaged" not in path)
+
+    assert len(bare_cldc("validate", "--undo", told["record"], "--format", "json").data["undone"]) == 4
+    assert tree(folder) == before
+    assert turned.stat().st_mtime == 1e9
+    assert bare_cldc("validate", "--undo", told["record"], "--format", "json").data["undone"] == []
+
+
+def test_metadata_behind_links_is_removed_in_a_copy_only(tmp_path: Path, bare_cldc: Cldc) -> None:
+    folder = make_dataset(tmp_path / "digits")
+    shared = share_class(folder)
+    photo(shared / "own.jpg", 200)
+    photo(tmp_path / "album.jpg", 210)
+    (folder / "val" / "v" / "link.jpg").symlink_to("../../../album.jpg")
+    photo(folder / "val" / "vi" / "here.jpg", 220)
+    (folder / "val" / "vi" / "again.jpg").symlink_to("here.jpg")
+    before = tree(tmp_path)
+    copied = bare_cldc("validate", "--fix", folder, "--into", tmp_path / "copy", "--format", "json").data
+    assert copied["metadata"]["images"] == 0
+    told = bare_cldc("validate", "--fix", folder, "--quiet").out
+    assert {name: tree(tmp_path)[name] for name in before if "here" not in name and "again" not in name} == {
+        name: content for name, content in before.items() if "here" not in name and "again" not in name
+    }
+    assert "Removed the metadata of 1 image: val/vi/here.jpg [image-metadata]" in told
+    assert all(f"Left {path}: links" in told for path in ("train/i/own.jpg", "val/v/link.jpg"))
+    assert "Left val/vi/again.jpg" not in told
+    assert (folder / "val" / "v" / "link.jpg").is_symlink()
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_a_removal_that_is_cut_off_can_be_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    folder, kept = make_dataset(tmp_path / "digits"), tmp_path / "kept"
+    for shade in (200, 210):
+        photo(folder / "val" / "i" / f"{shade}.jpg", shade)
+    before = tree(folder)
+    replace, calls = Path.replace, []
+
+    def cut_off(source: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == moment + 1:  # the record, then of each image the original and the image
+            raise KeyboardInterrupt
+        return replace(source, target)
+
+    subject = examine(folder, COMPETITION)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            fix_in_place(subject, kept)
+    for record in kept.glob("*/record.json"):
+        assert undo(record).left == ()
+    assert tree(folder) == before
+
+
+def test_an_image_that_changed_since_is_never_written_over(tmp_path: Path) -> None:
+    folder, kept = make_dataset(tmp_path / "digits"), tmp_path / "kept"
+    path = folder / "val" / "i" / "a.jpg"
+    original = photo(path, 200)
+    fixed = fix_in_place(examine(folder, COMPETITION), kept)
+    assert fixed.record
+    path.write_bytes(png(7))
+    [(change, error)] = undo(fixed.record).left
+    assert change.source == "val/i/a.jpg"
+    assert "has changed since" in error.message
+    [place] = kept.glob("*/originals/val/i/a.jpg")
+    assert str(place) in error.action
+    assert (path.read_bytes(), place.read_bytes()) == (png(7), original)

@@ -28,7 +28,11 @@ _FIXES = "fixes"
 @click.option("--report", "page", type=_FILE, help="Write a page with pictures (HTML) to this file.")
 @click.option("--watch", is_flag=True, help="Check again whenever the folder changes, until Ctrl-C.")
 @click.option("--no-cache", is_flag=True, help="Read every file again, also those that did not change.")
-@click.option("--fix", is_flag=True, help="Mend what has one right answer; no image is ever deleted.")
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Mend what has one right answer, and remove metadata; no image is deleted and no pixel changed.",
+)
 @click.option("--into", type=click.Path(path_type=Path), help="With --fix: mend a copy in this new folder.")
 @click.option("--undo", type=_FILE, help="Take back what --fix did, by the record that it named.")
 @command(formats=("github", "sarif"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cldc.dataset import OutwardLink, Reason
 from cldc.render.blocks import Block, Line, Style, Table
 from cldc.validation import Finding, Severity, ValidationReport
+from cldc.validation.words import listed, number
 
 if TYPE_CHECKING:
     from cldc.validation import Rule
@@ -91,22 +92,27 @@ def printable(text: str) -> str:
 
 
 def fixed_blocks(fixed: Fixed) -> Iterator[Line]:
-    """What was mended, and how to take it back."""
+    """What was fixed, and how to take it back."""
     from cldc.validation.fixing import undo_command
 
+    stripped = [change.source for change in fixed.changes if change.kind == "strip"]
+    if stripped:
+        what = f"Removed the metadata of {number(len(stripped), 'image')}"
+        yield Line(printable(f"{what}: {listed(stripped)} [image-metadata]"))
     for change in fixed.changes:
-        done = (
-            f"{change.source} -> {change.target}"
-            if change.kind == "rename"
-            else f"{change.source} {_aside(fixed)}"
-        )
-        yield Line(printable(f"Mended {done} [{change.rule}]"))
+        if change.kind == "rename":
+            yield Line(printable(f"Mended {change.source} -> {change.target} [{change.rule}]"))
+        elif change.kind == "aside":
+            yield Line(printable(f"Mended {change.source} {_aside(fixed)} [{change.rule}]"))
     for path in fixed.left:
         yield Line(printable(f"Left {path}: links lead to it or through it; --fix --into mends a copy."))
+    for path in fixed.damaged:
+        why = "the file is damaged or oddly made, so removing it might change the picture"
+        yield Line(printable(f"Left the metadata of {path}: {why}."), "warning")
     for link in fixed.copied:
         yield Line(printable(f"Copied {link.path} from {link.target}, outside the dataset."), "warning")
     if not fixed.changes:
-        yield Line("Nothing was mended." if fixed.left else "There was nothing to mend.")
+        yield Line("Nothing was mended." if fixed.left or fixed.damaged else "There was nothing to mend.")
     elif fixed.record is not None:
         yield Line(f"To take it back: {undo_command(fixed.record)}")
 
@@ -150,6 +156,7 @@ def _fixed(fixed: Fixed) -> dict[str, Any]:
         "record": None if fixed.record is None else printable(str(fixed.record)),
         "left": [printable(path) for path in fixed.left],
         "copied": [_outward_link(link) for link in fixed.copied],
+        "damaged": [printable(path) for path in fixed.damaged],
     }
 
 

@@ -1,7 +1,7 @@
-"""Mend what has one right answer: leavings of other programs, endings that belie the content, names of folders.
+"""Fix what has one right answer: leftover files, metadata, extensions that belie the content, names of folders.
 
-No image is ever deleted. In a copy, leavings are left out; in place, they are moved to a folder beside a record
-by which `undo` brings everything back.
+No image is ever deleted, and no pixel changed. In a copy, leftover files are left out; in place, they are moved to a
+folder beside a record by which `undo` brings everything back, and originals of what lost its metadata are kept there.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from cldc.validation.images import right_endings
 from cldc.validation.model import Subject
 from cldc.validation.moving import copy_followed, give_back, led_to, move, require_folder
 from cldc.validation.names import junk_images, junk_others
+from cldc.validation.stripping import find_strippable, give_back_original, strip
 from cldc.validation.structure import JUNK_FOLDERS, misnamed_folders
 
 _RECORD = "record.json"
@@ -33,15 +34,17 @@ _RECORD = "record.json"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing to mend: ``rename`` from ``source`` to ``target``, or set ``source`` ``aside``.
+    """One thing to fix: ``rename`` from ``source`` to ``target``, set ``source`` ``aside``, or ``strip`` it of metadata.
 
-    Both are relative to the dataset, with slashes; ``target`` is where it lies in the record's folder if set aside.
+    Both are relative to the dataset, with slashes; ``target`` is where it, or the original of what is stripped, lies in
+    the record's folder. ``sha256`` is that of a file without its metadata.
     """
 
-    kind: Literal["rename", "aside"]
+    kind: Literal["rename", "aside", "strip"]
     rule: str
     source: str
     target: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Fixed:
         record: For `undo`, where it was done in place.
         left: What only a copy could have mended, since links lead to it or through it.
         copied: Links out of the dataset in whose place a copy holds the files themselves.
+        damaged: Images that keep their metadata, since it can't be removed without a doubt about their picture.
     """
 
     root: Path
@@ -61,6 +65,7 @@ class Fixed:
     record: Path | None = None
     left: tuple[str, ...] = ()
     copied: tuple[OutwardLink, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +76,17 @@ class Undone:
     left: tuple[tuple[Change, CldcError], ...] = ()
 
 
-def plan(subject: Subject) -> tuple[Change, ...]:
-    """Everything that can be mended, in an order in which it can be done."""
+def _plan(subject: Subject, observer: Observer) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    """Everything that can be fixed, in an order in which it can be done, and the images that keep their metadata."""
+    moves = _plan_moves(subject)
+    aside = {change.source for change in moves if change.kind == "aside"}
+    found = find_strippable(subject, lambda path: not _within(path, aside), observer)
+    # First: the paths hold until then.
+    strips = [Change("strip", "image-metadata", path, path, sha256) for path, sha256 in found.images.items()]
+    return (*strips, *moves), found.damaged
+
+
+def _plan_moves(subject: Subject) -> tuple[Change, ...]:
     aside = {path: Change("aside", rule, path, path) for path, rule in _leavings(subject)}
     emptied = _emptied(subject, aside)
     asides = [change for path, change in aside.items() if path.split("/")[0] not in emptied]
@@ -160,7 +174,7 @@ def fix_copy(subject: Subject, into: Path, observer: Observer = SILENT) -> Fixed
         raise UsageError(
             f"{into} is there already, or lies in the dataset.", action="Name a folder that is not there yet."
         )
-    changes = plan(subject)
+    changes, damaged = _plan(subject, observer)
     left_out = frozenset(change.source for change in changes if change.kind == "aside")
     observer.start("Copying the dataset")
     with storage_errors(target):
@@ -171,8 +185,10 @@ def fix_copy(subject: Subject, into: Path, observer: Observer = SILENT) -> Fixed
         for change in changes:
             if change.kind == "rename":
                 move(copy / change.source, copy / change.target)
+            elif change.kind == "strip":
+                strip(copy / change.source, change.sha256)
         move(copy, target)
-    return Fixed(target, changes, copied=subject.dataset.outward_links)
+    return Fixed(target, changes, copied=subject.dataset.outward_links, damaged=damaged)
 
 
 def fix_in_place(subject: Subject, fixes: Path, observer: Observer = SILENT) -> Fixed:
@@ -189,9 +205,10 @@ def fix_in_place(subject: Subject, fixes: Path, observer: Observer = SILENT) -> 
         StorageError: Something can't be moved; the error says how to take back what was done until then.
     """
     root = subject.dataset.root.resolve()
-    changes, left = _own(subject, root)
+    every, damaged = _plan(subject, observer)
+    changes, left = _own(every, subject, root)
     if not changes:
-        return Fixed(subject.dataset.root, (), left=left)
+        return Fixed(subject.dataset.root, (), left=left, damaged=damaged)
     keep = _new_folder(fixes, subject.dataset.name)
     record = keep / _RECORD
     # Written first: whatever happens after, the record knows of it.
@@ -208,24 +225,34 @@ def fix_in_place(subject: Subject, fixes: Path, observer: Observer = SILENT) -> 
                 action=f"{error.action} To take back what was done: {undo_command(record)}",
             ) from error
         observer.advance(number + 1)
-    return Fixed(subject.dataset.root, changes, record, left)
+    return Fixed(subject.dataset.root, changes, record, left, damaged=damaged)
 
 
-def _own(subject: Subject, root: Path) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """The changes that harm no link, and the sources of the others."""
-    every = plan(subject)
+def _own(
+    every: tuple[Change, ...], subject: Subject, root: Path
+) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    """The changes that harm no link and nothing outside, and the sources of the others."""
     if not every:
         return (), ()
-    kept = led_to(root, [root / image.path for image in subject.dataset.images if image.link])
-    changes = tuple(change for change in every if not kept(change.source))
-    # One file may be there under two paths, and be mended under its own.
-    done = {root / change.source for change in changes}
-    others = (change.source for change in every if kept(change.source))
-    return changes, tuple(path for path in others if _place(root / path) not in done)
+    pinned = led_to(root, [root / image.path for image in subject.dataset.images if image.link])
+
+    def is_own(change: Change) -> bool:
+        if change.kind == "strip":  # its name stays, so a link that leads to it does no harm
+            return (root / change.source).resolve() == root / change.source
+        return not pinned(change.source)
+
+    changes = tuple(filter(is_own, every))
+    # One file may be there under two paths, and be fixed under its own.
+    done = {(change.kind, root / change.source) for change in changes}
+    others = set(every).difference(changes)
+    left = (c.source for c in every if c in others and (c.kind, _place(root, c)) not in done)
+    return changes, tuple(dict.fromkeys(left))
 
 
-def _place(path: Path) -> Path:
-    return path.parent.resolve() / path.name
+def _place(root: Path, change: Change) -> Path:
+    """Where what is to be changed lies in truth: of what is stripped the content, of the others the name."""
+    path = root / change.source
+    return path.resolve() if change.kind == "strip" else path.parent.resolve() / path.name
 
 
 def _new_folder(fixes: Path, name: str) -> Path:
@@ -237,6 +264,9 @@ def _new_folder(fixes: Path, name: str) -> Path:
 
 def _do(change: Change, root: Path, keep: Path) -> None:
     target = _target(change, root, keep)
+    if change.kind == "strip":
+        strip(root / change.source, change.sha256, target)
+        return
     if change.kind == "aside":
         with storage_errors(target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +274,8 @@ def _do(change: Change, root: Path, keep: Path) -> None:
 
 
 def _target(change: Change, root: Path, keep: Path) -> Path:
-    return (keep / "aside" if change.kind == "aside" else root) / change.target
+    folders = {"rename": root, "aside": keep / "aside", "strip": keep / "originals"}
+    return folders[change.kind] / change.target
 
 
 def undo_command(record: Path) -> str:
@@ -287,6 +318,8 @@ def undo(record: Path) -> Undone:
 def _take_back(change: Change, root: Path, keep: Path) -> bool:
     """Undo one change; whether there was anything to undo."""
     source, target = root / change.source, _target(change, root, keep)
+    if change.kind == "strip":
+        return give_back_original(target, source, change.sha256)
     there = _named(source, target)
     if not _named(target, source):
         if there:

@@ -62,8 +62,9 @@ def image_metadata(subject: Subject) -> Iterator[Hit]:
         yield Hit(
             message=f"{MetadataCounts.count(kinds for _, kinds in carried).summary}.",
             consequence="A submission would publish it with the images.",
-            remedy="Save the images again without it.",
+            remedy="Run `cldc validate --fix`, which removes it and changes no pixel.",
             paths=tuple(image.path for image, _ in carried),
+            fixable=True,
         )
 
 

@@ -8,7 +8,8 @@ import warnings
 
 from PIL import Image
 
-from cldc.validation.decoding import Readable, Remark, Verdict, judge
+from cldc.validation.decoding import Readable, Remark, judge
+from cldc.validation.decoding.dispatch import format_of
 from cldc.validation.metadata.finding import find_pieces
 from cldc.validation.metadata.model import OddStructureError
 
@@ -23,9 +24,8 @@ def remove_metadata(content: bytes) -> bytes | None:
     before = judge(content)
     if before.readable is not Readable.YES or Remark.DAMAGED in before.remarks:
         return None
-    try:
-        stripped = _without_pieces(content, before)
-    except OddStructureError:
+    stripped = cut_metadata(content)
+    if stripped is None:
         return None
     after = judge(stripped)
     alike = (before.readable, before.format, before.width, before.height) == (
@@ -38,12 +38,16 @@ def remove_metadata(content: bytes) -> bytes | None:
     return stripped if alike and pixels is not None and pixels == _pixels(stripped) else None
 
 
-def _without_pieces(content: bytes, verdict: Verdict) -> bytes:
+def cut_metadata(content: bytes) -> bytes | None:
+    """What `remove_metadata` makes of a file, unless its structure is odd, but with no other doubt looked into."""
     kept: list[bytes] = []
     at = 0
-    for piece in find_pieces(content, verdict.format):
-        kept += (content[at : piece.start], piece.instead)
-        at = piece.end
+    try:
+        for piece in find_pieces(content, format_of(content)):
+            kept += (content[at : piece.start], piece.instead)
+            at = piece.end
+    except OddStructureError:
+        return None
     return b"".join((*kept, content[at:]))
 
 
