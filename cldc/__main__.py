@@ -10,7 +10,10 @@ import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
+from cldc.cli.streams import make_safe
+from cldc.credentials import PASSWORD_VARIABLE
 from cldc.errors import CldcError
+from cldc.text import keep_secret, masked
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -36,6 +39,8 @@ def main() -> NoReturn:
         # A pipe on Windows, or LANG=C, can't hold every character: it gets an escape, and no command fails for it.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    make_safe()
+    keep_secret(os.environ.get(PASSWORD_VARIABLE, ""))
     sys.exit(run(sys.argv[1:]))
 
 
@@ -128,7 +133,7 @@ def _bug(error: Exception) -> int:
     try:
         name = f"bug-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.log"
         path = private_folder(data_folder() / "logs") / name
-        replace_atomically(path, text)
+        replace_atomically(path, masked(text))
         _say(
             f"This is a bug in cldc: {type(error).__name__}. Its log is {path}; please report it with that file."
         )

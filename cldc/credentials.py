@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import json
 import os
+import queue
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from cldc import files
 from cldc.errors import CredentialsError
 from cldc.progress import SILENT, Observer
+from cldc.text import keep_secret
 
 USERNAME_VARIABLE = "CODALAB_USERNAME"
 PASSWORD_VARIABLE = "CODALAB_PASSWORD"  # noqa: S105 - a variable's name
 _FILE = "accounts.json"
+KEYRING_SECONDS = 5.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,9 @@ class Credentials:
     username: str
     password: str
     source: str
+
+    def __post_init__(self) -> None:
+        keep_secret(self.password)
 
     def __repr__(self) -> str:
         return f"Credentials(username={self.username!r}, password=<hidden>, source={self.source!r})"
@@ -87,6 +95,8 @@ def find(
 
 def _from_environment(username: str | None, observer: Observer) -> Credentials | None:
     name, password = os.environ.get(USERNAME_VARIABLE), os.environ.get(PASSWORD_VARIABLE)
+    if password:
+        _check_password(password)
     if name and password:
         if username in (None, name):
             return Credentials(name, password, "environment")
@@ -96,24 +106,70 @@ def _from_environment(username: str | None, observer: Observer) -> Credentials |
     return None
 
 
+def _check_password(password: str) -> None:
+    """Refuse what can't have been meant.
+
+    Raises:
+        CredentialsError: It is no UTF-8 text, or ends with a line break, as one read from a file does.
+    """
+    try:
+        password.encode()
+    except UnicodeEncodeError as error:
+        raise CredentialsError(
+            f"{PASSWORD_VARIABLE} is not UTF-8 text.",
+            action="Set it again in a shell or file whose encoding is UTF-8.",
+        ) from error
+    if password != password.rstrip("\r\n"):
+        raise CredentialsError(
+            f"{PASSWORD_VARIABLE} ends with a line break, which is hardly part of the password.",
+            action=f'Set it without one, as in {PASSWORD_VARIABLE}="$(cat FILE)".',
+        )
+
+
 def _service(server: str) -> str:
     return f"cldc {server}"
 
 
 def _from_keyring(server: str, username: str, observer: Observer) -> Credentials | None:
     try:
-        import keyring
-
-        password = keyring.get_password(_service(server), username)
-    except Exception as error:  # backends raise what they like
-        observer.note(f"The keyring can't be read ({_reason(error)}): passed by.")
+        password = _ask_keyring(lambda keyring: keyring.get_password(_service(server), username))
+    except KeyringFailed as failure:
+        observer.note(f"Continuing without the keyring: {failure}.")
         return None
     return Credentials(username, password, "keyring") if password else None
 
 
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
+class KeyringFailed(Exception):
+    """The keyring did not do what it was asked; the text says why, in words that hold no secret."""
+
+
+def _ask_keyring(request: Callable[[Any], T]) -> T:
+    """What ``request`` makes of the `keyring` module, given up after some seconds: a backend may wait for ever.
+
+    Raises:
+        KeyringFailed: It failed or did not answer.
+    """
+    answer: queue.SimpleQueue[tuple[T | None, str]] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            import keyring
+
+            answer.put((request(keyring), ""))
+        except Exception as error:  # backends raise what they like, and say what they like in it
+            answer.put((None, f"it failed with {type(error).__name__}"))
+
+    # A daemon thread, since one that hangs must not keep the program from ending.
+    threading.Thread(target=ask, name="keyring", daemon=True).start()
+    try:
+        result, failure = answer.get(timeout=KEYRING_SECONDS)
+    except queue.Empty:
+        raise KeyringFailed(
+            f"it did not answer within {KEYRING_SECONDS:.0f} seconds (if it is locked, unlock it)"
+        ) from None
+    if failure:
+        raise KeyringFailed(failure)
+    return cast("T", result)
 
 
 def store(server: str, credentials: Credentials) -> None:
@@ -123,15 +179,16 @@ def store(server: str, credentials: Credentials) -> None:
         CredentialsError: There is no keyring, or it does not keep what it is given.
         StorageError: The list of accounts can't be written.
     """
-    try:
-        import keyring
 
+    def keep(keyring: Any) -> bool:
         keyring.set_password(_service(server), credentials.username, credentials.password)
-        kept = keyring.get_password(_service(server), credentials.username) == credentials.password
-        reason = "" if kept else "it does not keep what it is given"
-    except Exception as error:
-        kept, reason = False, _reason(error)
-    if not kept:
+        return bool(keyring.get_password(_service(server), credentials.username) == credentials.password)
+
+    try:
+        reason = "" if _ask_keyring(keep) else "it does not keep what it is given"
+    except KeyringFailed as failure:
+        reason = str(failure)
+    if reason:
         raise CredentialsError(
             f"The password can't be stored: there is no working keyring ({reason}).",
             action=f"Set {USERNAME_VARIABLE} and {PASSWORD_VARIABLE} in the environment instead.",
@@ -160,28 +217,41 @@ def forget(server: str, username: str | None = None) -> tuple[str, ...]:
 
 
 def _remove_password(server: str, username: str) -> None:
-    try:
-        import keyring
-
+    def remove(keyring: Any) -> None:
         # Asking first tells an entry that is already gone from one that can't be removed.
         if keyring.get_password(_service(server), username) is not None:
             keyring.delete_password(_service(server), username)
-    except Exception as error:
+
+    try:
+        _ask_keyring(remove)
+    except KeyringFailed as failure:
         raise CredentialsError(
-            f"The keyring does not give up the password of {username} on {server} ({_reason(error)}).",
+            f"The keyring does not give up the password of {username} on {server}: {failure}.",
             action=f"Remove the entry {_service(server)!r} with your keyring's own program.",
-        ) from error
+        ) from failure
 
 
 def keyring_name() -> str | None:
-    """The keyring that keeps passwords on this machine, or None where there is none."""
-    import keyring
-    from keyring.backends import fail
+    """The keyring that keeps passwords on this machine and answers, or None where there is none.
 
-    backend = keyring.get_keyring()
-    return (
-        None if isinstance(backend, fail.Keyring) else f"{type(backend).__module__}.{type(backend).__name__}"
-    )
+    Raises:
+        CredentialsError: There is one that does not answer.
+    """
+
+    def name(keyring: Any) -> str | None:
+        backend = keyring.get_keyring()
+        if type(backend).__module__ == "keyring.backends.fail":
+            return None
+        keyring.get_password(_service("nowhere"), "nobody")
+        return f"{type(backend).__module__}.{type(backend).__name__}"
+
+    try:
+        return _ask_keyring(name)
+    except KeyringFailed as failure:
+        raise CredentialsError(
+            f"The keyring does not work: {failure}.",
+            action=f"Unlock or repair it, or set {USERNAME_VARIABLE} and {PASSWORD_VARIABLE}.",
+        ) from failure
 
 
 def known(server: str) -> tuple[str, ...]:

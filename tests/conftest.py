@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from cldc import process
 from cldc.competition import load
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from tests.rehearsal import Stage
 
 ROOT = Path(__file__).parents[1]
+# How long an example takes says more about the machine than about cldc.
+settings.register_profile("cldc", deadline=None)
+settings.load_profile("cldc")
 # Where uv keeps what it downloaded and pyenv its Pythons, found before the home folder is put out of sight.
 _PLACES = {
     "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv")),

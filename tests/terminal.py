@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,14 +22,21 @@ from tests.conftest import ROOT
 class Terminal:
     """A command on a pseudo-terminal of so many columns."""
 
-    def __init__(self, *args: str, cwd: Path, columns: int = 80, **env: str) -> None:
+    def __init__(
+        self,
+        *args: str,
+        cwd: Path,
+        columns: int = 80,
+        program: Sequence[str] = ("-m", "cldc"),
+        **env: str,
+    ) -> None:
         self.main, inner = pty.openpty()
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         # A size in the environment, as test runners give it, would hide that of the terminal.
         inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         shown = {**inherited, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **env}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cldc", *args], cwd=cwd, env=shown, stdin=inner, stdout=inner, stderr=inner
+            [sys.executable, *program, *args], cwd=cwd, env=shown, stdin=inner, stdout=inner, stderr=inner
         )
         os.close(inner)
         self.text, self.seen = "", 0

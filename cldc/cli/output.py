@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from cldc.cli.streams import trusted
 from cldc.errors import CldcError, StorageError
 from cldc.files import storage_error, storage_errors
 from cldc.progress import SILENT, Observer
+from cldc.text import shown
 
 if TYPE_CHECKING:
     import click
@@ -64,16 +66,16 @@ class RichProgress:
         """Replace the line; the task before it stays as a finished one."""
         progress = self._open()
         self._finish()
-        self._task = progress.add_task(task, total=total, unit=unit, detail="")
+        self._task = progress.add_task(shown(task), total=total, unit=unit, detail="")
 
     def advance(self, done: float, detail: str = "") -> None:
         """Move the line."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, detail=detail)
+            self._progress.update(self._task, completed=done, detail=shown(detail))
 
     def note(self, text: str) -> None:
         """A line above the moving one."""
-        self._open().console.print(text, markup=False, highlight=False)
+        self._open().console.print(shown(text), markup=False, highlight=False)
 
     def close(self) -> None:
         """Leave the screen as it should be for what comes next."""
@@ -103,7 +105,7 @@ class RichProgress:
             )
             from rich.table import Column
 
-            console = Console(stderr=True)
+            console = Console(file=trusted(sys.stderr))
             what = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=2))
             detail = TextColumn("{task.fields[detail]}", markup=False, table_column=Column(ratio=2))
             spinner, elapsed = SpinnerColumn(finished_text="✓"), TimeElapsedColumn()
@@ -163,14 +165,20 @@ class Output:
 
         from cldc.render.blocks import drawn
 
-        console = Console(highlight=False)
+        console = Console(file=trusted(sys.stdout), highlight=False)
         for block in blocks:
             console.print(drawn(block, width=console.width))
 
-    def write(self, text: str) -> None:
-        """Print a finished text as it is."""
+    def write(self, text: str, *, commands: bool = False) -> None:
+        """Print a finished text; one with commands to a job's log has been made safe where they were made."""
         self.close()
-        _write(text)
+        _write(text, trusted(sys.stdout) if commands else None)
+
+    def clear(self) -> None:
+        """Empty the screen, where standard output is one."""
+        self.close()
+        if _lively(sys.stdout):
+            _write("\x1b[2J\x1b[H", trusted(sys.stdout))
 
     def close(self) -> None:
         """End any moving line."""
@@ -183,9 +191,9 @@ def _lively(stream: Any) -> bool:
     return bool(stream.isatty()) and os.environ.get("TERM") != "dumb" and not os.environ.get("CLDC_PLAIN")
 
 
-def _write(text: str) -> None:
+def _write(text: str, stream: TextIO | None = None) -> None:
     try:
-        sys.stdout.write(text)
+        (stream or sys.stdout).write(text)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -246,7 +254,8 @@ def _write_error(told: dict[str, object], arguments: Sequence[str]) -> None:
 
 def _tell_error(message: str, action: str) -> None:
     if _lively(sys.stderr) and not os.environ.get("NO_COLOR"):
-        _tell(f"\x1b[1;31mError:\x1b[0m {message}\n{action}")
+        trusted(sys.stderr).write("\x1b[1;31mError:\x1b[0m ")
+        _tell(f"{message}\n{action}")
     else:
         _tell(f"Error: {message}\n{action}")
 
@@ -260,7 +269,7 @@ def _annotate(error: CldcError) -> None:
     from cldc.render.blocks import Line
     from cldc.render.markdown import annotation
 
-    _write(annotation(error.kind, f"{error.message} {error.action}"))
+    _write(annotation(error.kind, f"{error.message} {error.action}"), trusted(sys.stdout))
     Output(form="github", quiet=True).add_to_job(
         {"exit-code": error.code}, [Line(f"Failed: {error.message}", "bad"), Line(error.action)]
     )

@@ -89,7 +89,7 @@ def _report(app: App, folder: Path) -> ValidationReport:
 
 
 def _dataset_fact(report: ValidationReport) -> str:
-    from cldc.render.validation import printable
+    from cldc.text import printable
 
     errors = sum(finding.severity.value == "error" for finding in report.findings)
     verdict = "valid" if report.ok else f"{errors} error{'' if errors == 1 else 's'}"

@@ -93,7 +93,7 @@ def _tell(app: App, report: ValidationReport, fixed: Fixed | None) -> None:
         from cldc.render import validation_ci
 
         forms = {"github": validation_ci.to_github, "sarif": validation_ci.to_sarif}
-        app.output.write(forms[app.output.form](report))
+        app.output.write(forms[app.output.form](report), commands=app.output.form == "github")
         if app.output.form == "github":
             app.output.add_to_job(validation.data(report, fixed), validation.blocks(report))
 
@@ -116,7 +116,7 @@ def _watch(
     for _ in changes(chosen, app.competition):
         # What --fix did is still to be read.
         if app.output.form == "text" and (begun or not fixed):
-            click.clear()
+            app.output.clear()
         try:
             told = None if begun else fixed
             code = _check(app, chosen, page, remember=True, fixed=told).exit_code(strict=strict)

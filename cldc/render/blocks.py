@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from cldc.text import shown
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -89,11 +91,11 @@ def drawn(block: Block, *, width: int | None = None) -> RenderableType:
     from rich.text import Text
 
     if isinstance(block, Line):
-        return Text(block.text, style=_COLOURS[block.style])
+        return Text(shown(block.text), style=_COLOURS[block.style])
     if width is not None and _least_width(block) > width:
-        return Text("\n".join(_stacked(block)))
+        return Text(shown("\n".join(_stacked(block))))
     table = RichTable(
-        title=Text(block.title, style="bold") if block.title else None,
+        title=Text(shown(block.title), style="bold") if block.title else None,
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -102,8 +104,8 @@ def drawn(block: Block, *, width: int | None = None) -> RenderableType:
     )
     for header in block.headers:
         table.add_column(
-            Text(header), justify="right" if header in block.numbers else "left", overflow="fold"
+            Text(shown(header)), justify="right" if header in block.numbers else "left", overflow="fold"
         )
     for row in block.rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(shown(cell)) for cell in row))
     return table

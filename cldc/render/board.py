@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.submission import moment
-from cldc.render.validation import printable
+from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard, Place, Row

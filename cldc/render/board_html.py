@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cldc import __version__
-from cldc.render.validation import printable
+from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard, Row

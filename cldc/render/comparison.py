@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.pages import fill_page, text
-from cldc.render.validation import printable
+from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.insight import Comparison, Moved

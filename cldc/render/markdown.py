@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from cldc.render.data import to_data
+from cldc.text import masked, printable
 
 if TYPE_CHECKING:
     from cldc.render.blocks import Block, Table
@@ -30,7 +31,7 @@ def _block(block: Block) -> str:
 def _table(table: Table) -> Iterator[str]:
     if table.title:
         yield f"**{_escaped(table.title)}**\n"
-    yield _row(table.headers)
+    yield _row([_escaped(header) for header in table.headers])
     yield _row(["--:" if header in table.numbers else "---" for header in table.headers])
     for row in table.rows:
         yield _row([_escaped(cell) for cell in row])
@@ -42,7 +43,7 @@ def _row(cells: Iterable[str]) -> str:
 
 def _escaped(text: str) -> str:
     """Text with a backslash before what Markdown or HTML would obey; web addresses stay clickable."""
-    one_line = " ".join(text.split())
+    one_line = printable(" ".join(masked(text).split()))
     words = (
         word
         if re.fullmatch(r"https?://[\w./:?=&%~+-]+", word)
@@ -64,10 +65,15 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
             yield from _flat(f"{prefix}-{name}" if prefix else name, inner)
     elif value is not None and not isinstance(value, list):
         text = ("true" if value else "false") if isinstance(value, bool) else str(value)
-        yield prefix, " ".join(text.split())
+        yield prefix, printable(" ".join(masked(text).split()))
 
 
 def annotation(title: str, text: str) -> str:
     """An error as a workflow command."""
-    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return f"::error title=cldc {title}::{escaped}\n"
+    return f"::error title=cldc {title}::{escape_command(text)}\n"
+
+
+def escape_command(text: str) -> str:
+    """``text`` as the message of a workflow command, which ends with its line."""
+    lines = (printable(line) for line in masked(text).splitlines())
+    return "%0A".join(line.replace("%", "%25") for line in lines)

@@ -6,8 +6,8 @@ import string
 from html import escape
 
 from cldc import __version__
-from cldc.render.validation import printable
 from cldc.resources import template
+from cldc.text import printable
 
 
 def fill_page(name: str, **parts: str) -> str:

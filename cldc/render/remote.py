@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
-from cldc.render.validation import printable
+from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.preflight import PreflightResult

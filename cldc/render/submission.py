@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
-from cldc.render.validation import printable
+from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.quota import Quota

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cldc.dataset import OutwardLink, Reason
 from cldc.render.blocks import Block, Line, Style, Table
+from cldc.text import printable
 from cldc.validation import Finding, Severity, ValidationReport
 from cldc.validation.words import listed, number
 
@@ -83,12 +84,6 @@ def _summary(report: ValidationReport) -> Iterator[Line]:
 
 def _s(count: int) -> str:
     return "" if count == 1 else "s"
-
-
-def printable(text: str) -> str:
-    """Text with what a terminal or a UTF-8 file can't hold, or would obey, written as escapes."""
-    safe = text.encode("utf-8", "backslashreplace").decode()
-    return safe if safe.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in safe)
 
 
 def fixed_blocks(fixed: Fixed) -> Iterator[Line]:

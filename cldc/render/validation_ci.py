@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from cldc import __version__
-from cldc.render.validation import printable
+from cldc.render.markdown import escape_command
+from cldc.text import printable
 from cldc.validation import Finding, Rule, Severity, ValidationReport
 from cldc.validation.rules import RULES
 
@@ -45,7 +46,7 @@ def _annotations(report: ValidationReport, finding: Finding, base: Path | None) 
 
 
 def _escaped(text: str) -> str:
-    return printable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return escape_command(printable(text))
 
 
 def _property(text: str) -> str:

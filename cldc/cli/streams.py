@@ -1,0 +1,46 @@
+"""Standard output and standard error of a command: nothing reaches them that has not been made safe to show."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TextIO
+
+from cldc.text import shown
+
+
+class SafeStream:
+    """A text stream that shows what is written to it, whoever writes.
+
+    Attributes:
+        trusted: The stream itself, for what draws with escape sequences of its own, or commands a job's log, and has
+            made the texts in it safe before.
+    """
+
+    def __init__(self, trusted: TextIO) -> None:
+        self.trusted = trusted
+
+    def write(self, text: str) -> int:
+        """Write ``text`` as it may be shown."""
+        self.trusted.write(shown(text))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write each of ``lines``."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.trusted, name)
+
+
+def make_safe() -> None:
+    """Put a `SafeStream` in the place of both standard streams, for the rest of this process."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, SafeStream):
+            setattr(sys, name, SafeStream(stream))
+
+
+def trusted(stream: TextIO) -> TextIO:
+    """The stream behind a `SafeStream`, or the stream itself."""
+    return stream.trusted if isinstance(stream, SafeStream) else stream

@@ -1,0 +1,40 @@
+"""Text that is safe to show: no escape sequences, no passwords, no commands to the program that reads a log."""
+
+from __future__ import annotations
+
+import re
+
+_MASK = "***"
+# CodaLab takes no shorter password; a shorter one is a common word, and masking it would garble everything.
+_SHORTEST_SECRET = 8
+# User and password of an address, as of a proxy.
+_IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]*@", re.IGNORECASE)
+# What GitHub, GitLab and Azure obey at the start of a line of a job's log.
+_LOG_COMMAND = re.compile(r"^(\s*)(::|##\[|##vso\[)", re.MULTILINE)
+_secrets: set[str] = set()
+
+
+def keep_secret(value: str) -> None:
+    """Mask ``value`` in everything that is shown from now on."""
+    if len(value) >= _SHORTEST_SECRET:
+        _secrets.add(value)
+
+
+def masked(text: str) -> str:
+    """``text`` without the secrets of this process and without passwords in addresses."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, _MASK)
+    return _IN_ADDRESS.sub(rf"\1{_MASK}@", text)
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, with whatever a terminal would obey or a UTF-8 file can't hold as escapes."""
+    safe = text.encode("utf-8", "backslashreplace").decode()
+    return safe if safe.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in safe)
+
+
+def shown(text: str) -> str:
+    """``text`` as it may be shown: masked and printable, its lines kept, none of them a command to a job's log."""
+    lines = masked(text).replace("\r\n", "\n").split("\n")
+    safe = "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
+    return _LOG_COMMAND.sub(r"\1\\\2", safe)
