@@ -80,6 +80,8 @@ def test_a_sound_dataset_has_no_error(folder: Path) -> None:
     report.require_valid()
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize "
+
 # What is done to a sound dataset; the rule that must speak, for which paths, and how bad it is.
 Deed = Callable[[Path], object]
 CASES: list[tuple[str, str, Deed, list[str], Severity]] = [
@@ -107,6 +109,27 @@ CASES: list[tuple[str, str, Deed, list[str], Severity]] = [
     ),
     ("pipe", "file-unreadable", lambda f: os.mkfifo(f / "val/x/p.gif"), ["val/x/p.gif"], Severity.ERROR),
     ("no image", "image-undecodable", lambda f: write(f, "val/x/a.png"), ["val/x/a.png"], Severity.ERROR),
+    (
+        "LFS",
+        "git-pointer",
+        lambda f: write(f, "val/x/a.png", LFS_POINTER),
+        ["val/x/a.png"],
+        Severity.ERROR,
+    ),
+    (
+        "annex",
+        "git-pointer",
+        lambda f: write(f, "val/x/a.png", b"/annex/objects/SHA256E-s9--0a.png\n"),
+        ["val/x/a.png"],
+        Severity.ERROR,
+    ),
+    (
+        "locked in annex",
+        "git-pointer",
+        lambda f: (f / "val/x/a.png").symlink_to("../../../.git/annex/objects/a/b/SHA256E-s9--0a/0a.png"),
+        ["val/x/a.png"],
+        Severity.ERROR,
+    ),
     (
         "empty file",
         "image-undecodable",
@@ -221,6 +244,18 @@ def test_each_rule_finds_what_it_is_for(
     assert paths(findings) == where
     assert {finding.severity for finding in findings} == {severity}
     assert all(finding.consequence and finding.remedy for finding in findings)
+
+
+def test_pointers_of_a_whole_dataset_are_one_error_with_the_command_to_run(folder: Path) -> None:
+    for path in folder.glob("*/*/*.png"):
+        path.write_bytes(LFS_POINTER + path.as_posix().encode())
+    report = validate(folder, COMPETITION)
+    [error] = report.of(Severity.ERROR)
+    assert error.message == "30 images are Git LFS pointers: the content was not fetched."
+    assert len(error.paths) == 30
+    with pytest.raises(InvalidDataset, match="Git LFS pointers") as refused:
+        report.require_valid()
+    assert "git lfs pull" in refused.value.action
 
 
 def test_every_finding_is_told_not_only_the_first(folder: Path) -> None:

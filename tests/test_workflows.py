@@ -287,6 +287,15 @@ def test_what_a_job_is_given_reaches_cldc_as_it_is_and_is_never_run(tmp_path: Pa
     assert source == "GitLab" or "--timeout|480|" in "\n".join(called)
 
 
+def test_the_workflows_fetch_images_that_lie_in_git_lfs() -> None:
+    steps = [step for job in JOBS.values() for step in job["steps"]]
+    checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]
+    assert len(checkouts) == len(JOBS)
+    assert all(step["with"]["lfs"] is True for step in checkouts)
+    gitlab = (ROOT / "templates" / "gitlab" / "submit.gitlab-ci.yml").read_text(encoding="utf-8")
+    assert yaml.safe_load(gitlab)[".cldc"]["variables"]["GIT_LFS_SKIP_SMUDGE"] == "false"
+
+
 def test_the_workflow_is_bounded_and_reads_only() -> None:
     assert TEMPLATE["permissions"] == {}
     for job in JOBS.values():

@@ -13,7 +13,7 @@ from cldc.validation.decoding import Readable
 from cldc.validation.inspection import Inspection, Settle, inspect_entry
 from cldc.validation.memory import Memory, Recalled
 from cldc.validation.model import Subject, ValidationReport
-from cldc.validation.sniffing import formats_passed_over
+from cldc.validation.sniffing import find_pointers, formats_passed_over
 from cldc.validation.words import number
 
 # So many new contents are compared one by one with all others sooner than all with each other.
@@ -82,8 +82,9 @@ class Check:
             self._settle(settle)
         drawn = self._look_at(book) if book and self.thorough else {}
         pairs, known = self._pairs() if self.thorough else (), self.inspections
+        dataset = assemble(self.listing, self.images)
         return Subject(
-            dataset=assemble(self.listing, self.images),
+            dataset=dataset,
             competition=competition,
             inspections=known,
             label_book=drawn,
@@ -94,6 +95,7 @@ class Check:
             if drawn
             else (),
             formats_passed_over=formats_passed_over(self.listing, competition.dataset.extensions),
+            pointers=find_pointers(dataset.root, dataset.images, known),
         )
 
     def _settle(self, settle: Settle) -> None:

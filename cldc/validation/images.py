@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from cldc.validation.decoding import Format, Readable, Remark, Verdict
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
+from cldc.validation.words import number
 
 _DECODING = "tf.io.decode_image of TensorFlow 2.4.1, held against it by a differential test"
 _ENDINGS = {
@@ -37,7 +38,7 @@ _HARMLESS = frozenset(
 def file_unreadable(subject: Subject) -> Iterator[Hit]:
     """A file that can't be read at all."""
     for image in subject.dataset.images:
-        if image.trouble:
+        if image.trouble and image.path not in subject.pointers:
             waits = "pipe" in image.trouble
             yield Hit(
                 message=f"{image.path} can't be read: {image.trouble}.",
@@ -52,6 +53,34 @@ def file_unreadable(subject: Subject) -> Iterator[Hit]:
 
 
 @rule(
+    "git-pointer",
+    title="Images are there, not only Git's pointers to them",
+    severity=Severity.ERROR,
+    why="A repository with Git LFS or git-annex holds pointers in place of large files until those are fetched.",
+    source="the specifications of Git LFS and git-annex",
+)
+def git_pointer(subject: Subject) -> Iterator[Hit]:
+    """All pointers of one kind together, since one command fetches what they stand for."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for path, kind in subject.pointers.items():
+        kinds[kind].append(path)
+    for kind, paths in sorted(kinds.items()):
+        which = f"is a {kind} pointer" if len(paths) == 1 else f"are {kind} pointers"
+        yield Hit(
+            message=f"{number(len(paths), 'image')} {which}: the content was not fetched.",
+            consequence="The script can't read these files and stops.",
+            remedy=_FETCHING[kind],
+            paths=tuple(paths),
+        )
+
+
+_FETCHING = {
+    "Git LFS": "Run `git lfs pull` in the repository; a workflow of GitHub's checks out with `lfs: true`.",
+    "git-annex": "Run `git annex get .` in the dataset's folder.",
+}
+
+
+@rule(
     "image-undecodable",
     title="TensorFlow reads every image",
     severity=Severity.ERROR,
@@ -63,7 +92,7 @@ def image_undecodable(subject: Subject) -> Iterator[Hit]:
     """An image that TensorFlow refuses."""
     when = _failing_times(subject)
     for image, verdict in subject.remarkable:
-        if verdict.readable is Readable.NO:
+        if verdict.readable is Readable.NO and image.path not in subject.pointers:
             yield Hit(
                 message=f"TensorFlow can't read {image.path}: {_reason(verdict)}.",
                 consequence=f"The script stops {when[image.split]}, with exit code 1 and without naming the file.",
@@ -161,6 +190,7 @@ def right_endings(kind: Format) -> tuple[str, ...]:
 
 RULES: tuple[Rule, ...] = (
     file_unreadable,
+    git_pointer,
     image_undecodable,
     image_unsure,
     image_seen_differently,

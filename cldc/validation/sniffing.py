@@ -1,12 +1,22 @@
-"""What the files are that the script passes over: advice on them depends on their content, not on their name."""
+"""What files are that are no images for the script: advice on them depends on their content, not on their name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
-from cldc.dataset import Listing, Other, Reason, read_start
+from cldc.dataset import Image, Listing, Other, Reason, read_start
 from cldc.validation.decoding.dispatch import format_of
 from cldc.validation.decoding.foreign import LONGEST_START, foreign_format
+from cldc.validation.inspection import Inspection
+
+# https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: shorter than 1,024 bytes, the second as of earlier versions.
+_LFS_STARTS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
+_LFS_LIMIT = 1024
+# https://git-annex.branchable.com/internals/pointer_file/, and the link that stands for a file that is locked.
+_ANNEX_START = b"/annex/objects/"
+_ANNEX_LINK = re.compile(r"(^|[/\\])\.git[/\\]annex[/\\]objects[/\\]")
 
 # Extensions of pictures that the script does not take.
 _PICTURES = (
@@ -66,3 +76,28 @@ def _worth_reading(other: Other, extensions: Sequence[str]) -> bool:
         return False
     name = other.path.rpartition("/")[2]
     return "." not in name or looks_like_picture(name, extensions)
+
+
+def find_pointers(
+    root: Path, images: Iterable[Image], inspections: Mapping[str, Inspection]
+) -> dict[str, str]:
+    """Images that are not there but only pointers to them, by path: ``Git LFS`` or ``git-annex``."""
+    found = {}
+    for image in images:
+        if image.trouble:
+            if image.link and _ANNEX_LINK.search(_link_target(root / image.path)):
+                found[image.path] = "git-annex"
+        elif image.size < _LFS_LIMIT and (seen := inspections.get(image.sha256)) and not seen.verdict.format:
+            start = read_start(root / image.path, LONGEST_START)
+            if start.startswith(_LFS_STARTS):
+                found[image.path] = "Git LFS"
+            elif start.startswith(_ANNEX_START):
+                found[image.path] = "git-annex"
+    return found
+
+
+def _link_target(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""
