@@ -20,8 +20,8 @@ from cldc.sandbox import Account
 from tests.conftest import ROOT, Cldc, cldc_in
 
 SHAPES = ROOT / "tests" / "data" / "shapes"
-# Says "o" to everything, without any library, and talks like Keras; fails while there is a file SWITCH, and waits after
-# its first epoch while there is a file HOLD.
+# Says "o" to everything, without any library, and talks like Keras; fails while there is a file SWITCH, waits after
+# its first epoch while there is a file HOLD, and prints an accuracy that is not its own while there is a file BOAST.
 SCRIPT = """
 import json, os, sys, time
 dataset, book = sys.argv[1:]
@@ -34,7 +34,7 @@ for number in range(1, 5):
     print("9/9 [===] - 0s 1ms/step - loss: 1.4 - accuracy: 0.25 - val_loss: 1.4 - val_accuracy: 0.25", flush=True)
     while os.path.exists("HOLD"):
         time.sleep(0.1)
-print("final loss 1.4, final acc 0.25\\ntest loss 1.4, test acc 0.25")
+print("final loss 1.4, final acc 0.25\\ntest loss 1.4, test acc", 0.75 if os.path.exists("BOAST") else 0.25)
 with open("predicted.json", "w") as file:
     json.dump([0] * len(images), file)
 """
@@ -66,6 +66,11 @@ class Stage:
     def hold(self) -> Path:
         """While this file is there, every run waits after its first epoch."""
         return self.home / "hold"
+
+    @property
+    def boast(self) -> Path:
+        """While this file is there, every run prints another accuracy on the label book than its predictions have."""
+        return self.home / "boast"
 
     @property
     def competition(self) -> Competition:
@@ -151,6 +156,7 @@ def raise_stage(home: Path, environments_home: Path, *, images: int = 80) -> Sta
     folder = home / "profile"
     shutil.copytree(SHAPES, folder)
     script = SCRIPT.replace("SWITCH", str(home / "fail")).replace("HOLD", str(home / "hold"))
+    script = script.replace("BOAST", str(home / "boast"))
     (folder / "learn.py").write_text(script, encoding="utf-8")
     profile = folder / "shapes.toml"
     text = profile.read_text(encoding="utf-8")

@@ -67,6 +67,33 @@ def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(
     assert (log, action) == ("", "")
 
 
+def test_predictions_that_do_not_fit_the_printed_accuracy_are_not_submitted(
+    stage: Stage, tmp_path: Path
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    submit = ("submit", folder, "--yes", "--no-preflight")
+    stage.boast.touch()
+    try:
+        refused = cldc(*submit, code=11)
+        there = cldc("preflight", folder, "--remote", code=6)
+    finally:
+        stage.boast.unlink()
+    said = "gets at most 25.00% of the label book right, but the training script printed 75.00%"
+    assert f"{said}: " in refused.err
+    assert f"predicted.json {said}" in there.err
+    assert not stage.made(account)["tagged"]
+    (standing,) = cldc("status", "--format", "json").data["submissions"]
+    assert said in standing["detail"]
+
+    # The run is ready, and is not taken up again all the same.
+    (lying,) = stage.made(account)["run"]
+    assert cldc(*submit, "--format", "json").data["run"] != lying.uuid
+    assert len(stage.made(account)["dataset"]) == 1
+    assert len(stage.made(account)["tagged"]) == 1
+
+
 def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
     account = stage.account()
     cldc = stage.person(tmp_path / "data", account)

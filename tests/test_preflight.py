@@ -39,6 +39,7 @@ from cldc.preflight.following import Run, environment_of, follow
 from cldc.preflight.judging import judge, warnings_of
 from cldc.preflight.model import from_json, to_json
 from cldc.preflight.pipeline import threads
+from cldc.preflight.predictions import expected_labels
 from cldc.preflight.workspace import Workspace, fill
 from cldc.progress import SILENT
 from cldc.validation import ValidationReport, validate
@@ -84,7 +85,8 @@ def ran(tmp_path: Path, source: str, *, only_first_epoch: bool = False) -> tuple
 
 def judged(tmp_path: Path, source: str, shapes: Competition, book: LabelBook) -> tuple[int, ...]:
     run, root = ran(tmp_path, source)
-    return judge(run, competition=shapes, label_book=book, folder=root, log=tmp_path / "output.log")
+    labels = expected_labels(book, shapes, given_script(root / "learn.py"))
+    return judge(run, competition=shapes, labels=labels, folder=root, log=tmp_path / "output.log")
 
 
 def test_a_run_that_ends_well(tmp_path: Path, shapes: Competition, book: LabelBook) -> None:
@@ -101,11 +103,15 @@ def test_a_run_that_ends_well(tmp_path: Path, shapes: Competition, book: LabelBo
         ),
         (FINAL, "exit code 0 but left no predicted.json"),
         (PREDICT, "did not print its final accuracy"),
-        (FINAL + "\nopen('predicted.json', 'w').write('[1, 2')", "can't be read"),
-        (FINAL + "\nopen('predicted.json', 'w').write('[1.0]')", "no list of whole numbers"),
-        (FINAL + "\nopen('predicted.json', 'w').write('{}')", "no list of whole numbers"),
+        (FINAL + "\nopen('predicted.json', 'w').write('[1, 2')", "is not valid JSON"),
+        (FINAL + "\nopen('predicted.json', 'w').write('[1.0]')", "not a list of whole numbers"),
+        (FINAL + "\nopen('predicted.json', 'w').write('{}')", "not a list of whole numbers"),
         (FINAL + "\nopen('predicted.json', 'w').write('[1]')", "1 predictions, the label book 20 images"),
         (PREDICT.replace("3]", "4]") + "\n" + FINAL, "the prediction 4; the 4 classes are 0 to 3"),
+        (
+            PREDICT.replace("[0, 1, 2, 3] * 5", "[0] * 20") + "\n" + FINAL.replace("acc 0.25", "acc 0.75"),
+            "gets at most 25.00% of the label book right, but the training script printed 75.00%",
+        ),
         (PREDICT + "\n" + FINAL.replace("final loss 1.0", "final loss nan"), "diverged"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "memory ran out"),
         ("raise OSError(28, 'No space left on device')", "disk was full"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from cldc.cli.work import Material
     from cldc.ledger import Ledger
     from cldc.preflight import PreflightResult
+    from cldc.preflight.predictions import ExpectedLabels
     from cldc.submission import Consent, Intent, Plan, Work
     from cldc.validation import ValidationReport
 
@@ -82,8 +84,9 @@ def submit(
         app.hasten()
     with Ledger(app.home, reading=dry_run) as ledger:
         needed = material(app)
+        labels = _labels(app, needed)
         consent = Consent(again=again, supersede=supersede, after_closing=after_closing)
-        intent = _intent(app, report, needed, consent)
+        intent = _intent(app, report, labels, consent)
         plan = _settle(app, intent, needed, ledger, train=not no_preflight, dry_run=dry_run, yes=yes)
         if dry_run:
             app.output.show(plan, plan_blocks(plan))
@@ -91,12 +94,24 @@ def submit(
         plan.require()
         if plan.steps:
             _agree(app, plan, yes)
-        submission = carry_out(_work(app, plan, report, ledger))
+        submission = carry_out(_work(app, plan, report, labels, ledger))
         app.output.show(submission, submission_blocks(submission))
     return 0
 
 
-def _intent(app: App, report: ValidationReport, needed: Material, consent: Consent) -> Intent:
+def _labels(app: App, needed: Material) -> ExpectedLabels:
+    """What the predictions of the run on CodaLab have to fit: it is made from the organisers' own, whatever is set here."""
+    from cldc.cli.work import material
+    from cldc.errors import CldcError
+    from cldc.preflight.predictions import expected_labels
+
+    if app.settings["script"] or app.settings["label_book"]:
+        with contextlib.suppress(CldcError):  # the plan says what is wrong with them
+            needed = material(app, organisers=True)
+    return expected_labels(needed.label_book, app.competition, needed.script)
+
+
+def _intent(app: App, report: ValidationReport, labels: ExpectedLabels, consent: Consent) -> Intent:
     from cldc.submission import Intent
 
     settings = app.settings
@@ -105,7 +120,7 @@ def _intent(app: App, report: ValidationReport, needed: Material, consent: Conse
         name=settings["name"] or report.dataset.name,
         institution=settings["institution"] or "",
         link=settings["link"] or "",
-        predictions=len(needed.label_book.images),
+        predictions=labels.total,
         consent=consent,
     )
 
@@ -144,12 +159,13 @@ def _planner(app: App, ledger: Ledger) -> Callable[[Intent], Plan]:
     return planned
 
 
-def _work(app: App, plan: Plan, report: ValidationReport, ledger: Ledger) -> Work:
+def _work(app: App, plan: Plan, report: ValidationReport, labels: ExpectedLabels, ledger: Ledger) -> Work:
     from cldc.submission import Clock, Work
 
     return Work(
         plan=plan,
         report=report,
+        labels=labels,
         competition=app.competition,
         codalab=app.codalab,
         anonymous=app.anonymous,

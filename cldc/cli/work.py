@@ -69,14 +69,18 @@ def _known_label_book(app: App) -> Path | None:
     return current_label_book(app.home, app.competition)
 
 
-def material(app: App) -> Material:
+def material(app: App, *, organisers: bool = False) -> Material:
     """Script and label book: those named, else the organisers', else what is remembered or built in.
+
+    Args:
+        app: The command's surroundings.
+        organisers: Whether what is named is passed over, since the organisers' own counts.
 
     Raises:
         ConfigurationError: There is no label book to be had.
     """
-    settings = app.settings
-    script, label_book = settings["script"], settings["label_book"]
+    names = ("script", "label_book")
+    script, label_book = (None if organisers else app.settings[name] for name in names)
     given = Path(script) if script else None
     book = Path(label_book) if label_book else None
     found, unreachable = _script(app, given)

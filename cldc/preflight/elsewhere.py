@@ -21,6 +21,7 @@ from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe,
 from cldc.preflight.output import Output
 from cldc.preflight.pipeline import fingerprint_in
 from cldc.preflight.predicting import images_of, learn
+from cldc.preflight.predictions import expected_labels
 from cldc.preflight.summing import Subject, Surroundings, sum_up
 from cldc.preflight.workspace import fill
 from cldc.progress import Observer
@@ -107,11 +108,12 @@ def conclude(
     log = records.folder(home) / f"{identity}.log"
     replace_atomically(log, "".join(f"{line}\n" for line in lines))
     run = Run(output, ran.exit_code, ran.seconds, 0, stopped=False)
-    predictions = judge(
-        run, competition=competition, label_book=subject.label_book, folder=ran.folder, log=log
-    )
-    assert output.validation is not None  # noqa: S101 - judge has refused what has none
     about = _about(ran.about)
+    labels = expected_labels(
+        subject.label_book, competition, subject.script, tensorflow=str(about.get("version", ""))
+    )
+    predictions = judge(run, competition=competition, labels=labels, folder=ran.folder, log=log)
+    assert output.validation is not None  # noqa: S101 - judge has refused what has none
     caveats = _caveats(about, competition)
     where = Surroundings(_probe(about, ran.image), not caveats, caveats, ran.started, log, ran.run)
     result = sum_up(subject, run, predictions, output.validation, where)

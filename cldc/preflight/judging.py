@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 from cldc.competition import Competition
 from cldc.errors import PreflightFailed
 from cldc.preflight.following import Run
-from cldc.preflight.model import LabelBook
+from cldc.preflight.predictions import ExpectedLabels, UnusablePredictions, read_predictions
 from cldc.process import describe_exit
 
 _KILLED = (-9, 137)
@@ -17,14 +16,14 @@ _SHOWN_LINES = 8
 
 
 def judge(
-    run: Run, *, competition: Competition, label_book: LabelBook, folder: Path, log: Path
+    run: Run, *, competition: Competition, labels: ExpectedLabels, folder: Path, log: Path
 ) -> tuple[int, ...]:
     """The predictions of a run that ended well.
 
     Args:
         run: How the script ended.
         competition: Whose classes and file names count.
-        label_book: What was predicted.
+        labels: What the predictions have to fit.
         folder: Where the script left its files.
         log: Where its output will be found, for the messages.
 
@@ -40,7 +39,7 @@ def judge(
         )
     if run.returncode:
         raise _ended(run, log)
-    predictions = read_predictions(folder / competition.run.predictions, competition, label_book, log)
+    predictions = _predictions(folder / competition.run.predictions, labels, run, log)
     if output.validation is None or output.label_book is None:
         raise PreflightFailed(
             "The training script ended well but did not print its final accuracy on validation split and label book.",
@@ -54,36 +53,18 @@ def judge(
     return predictions
 
 
-def read_predictions(
-    path: Path, competition: Competition, label_book: LabelBook, log: Path
-) -> tuple[int, ...]:
-    """The class index of each image of the label book, in the script's order.
-
-    Raises:
-        PreflightFailed: The file is not there, or holds something else.
-    """
+def _predictions(path: Path, labels: ExpectedLabels, run: Run, log: Path) -> tuple[int, ...]:
     action = f"Read the script's output in {log}; a submission made from this run would be lost."
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        return read_predictions(path.read_bytes(), labels, run.output, what=path.name)
     except FileNotFoundError:
         raise PreflightFailed(
             f"The training script ended with exit code 0 but left no {path.name}.", action=action
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise PreflightFailed(f"{path.name} can't be read: {error}.", action=action) from error
-    expected, classes = len(label_book.images), len(competition.dataset.classes)
-    if not isinstance(found, list) or not all(type(item) is int for item in found):
-        raise PreflightFailed(f"{path.name} is no list of whole numbers.", action=action)
-    if len(found) != expected:
-        raise PreflightFailed(
-            f"{path.name} has {len(found)} predictions, the label book {expected} images.", action=action
-        )
-    if wrong := [item for item in found if not 0 <= item < classes]:
-        raise PreflightFailed(
-            f"{path.name} has the prediction {wrong[0]}; the {classes} classes are 0 to {classes - 1}.",
-            action=action,
-        )
-    return tuple(found)
+    except UnusablePredictions as error:
+        raise PreflightFailed(str(error), action=action) from error
 
 
 def _ended(run: Run, log: Path) -> PreflightFailed:

@@ -11,6 +11,7 @@ import math
 import re
 from collections import deque
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 _BREAKS = re.compile(r"[\r\n\b]+")
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -64,6 +65,8 @@ class Output:
         untrained: Before training, on the validation split.
         validation: Of the best epoch's weights, on the validation split.
         label_book: Of the best epoch's weights, on the label book.
+        rounding: By how much the accuracy on the label book may differ from the printed one: half a unit of the last
+            digit printed.
         refusal: The script's own words where it refused the dataset's size; empty otherwise.
         tail: The last lines that `feed` gave.
     """
@@ -75,6 +78,7 @@ class Output:
     untrained: Score | None = None
     validation: Score | None = None
     label_book: Score | None = None
+    rounding: float = 0.0
     refusal: str = ""
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
     _rest: str = ""
@@ -152,6 +156,14 @@ class Output:
         for name, pattern in _PAIRS.items():
             if found := pattern.match(line):
                 setattr(self, name, Score(float(found[1]), float(found[2])))
+                if name == "label_book":
+                    self.rounding = _half_a_unit(found[1], found[2])
+
+
+def _half_a_unit(*numbers: str) -> float:
+    """Half a unit of the last digit of the longer number: 0.5 beside 1.9256 is not rounded to one digit."""
+    exponents = [Decimal(number).as_tuple().exponent for number in numbers]
+    return 0.5 * 10.0 ** min((e for e in exponents if isinstance(e, int)), default=0)
 
 
 def done_epochs(output: Output) -> float:

@@ -22,6 +22,7 @@ from cldc.preflight.learned import Learned
 from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe, Script
 from cldc.preflight.output import Score
 from cldc.preflight.predicting import images_of, learn
+from cldc.preflight.predictions import expected_labels
 from cldc.preflight.probing import probe
 from cldc.preflight.sources import builtin_script
 from cldc.preflight.summing import Subject, Surroundings, sum_up
@@ -236,9 +237,8 @@ def _outcome(job: _Job, run: Run, workspace: Workspace, log: Path) -> tuple[tupl
     if run.stopped:
         first = run.output.history[0]
         return (), Score(first.val_loss, first.val_accuracy)
-    predictions = judge(
-        run, competition=job.competition, label_book=job.label_book, folder=workspace.root, log=log
-    )
+    labels = expected_labels(job.label_book, job.competition, job.script, tensorflow=job.environment.version)
+    predictions = judge(run, competition=job.competition, labels=labels, folder=workspace.root, log=log)
     assert run.output.validation is not None  # noqa: S101 - judge has refused what has none
     return predictions, run.output.validation
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -10,8 +9,11 @@ from typing import TYPE_CHECKING
 
 from cldc import files
 from cldc.codalab import Dependency, require_ready, wait_for
+from cldc.codalab.failures import NotFound, TooLarge
 from cldc.errors import RunFailed
 from cldc.package import Package, pack
+from cldc.preflight.output import Output
+from cldc.preflight.predictions import UnusablePredictions, read_predictions
 from cldc.progress import SILENT, Observer
 from cldc.submission.checking import organisers_uuid
 from cldc.submission.model import preflight_sheets
@@ -20,7 +22,7 @@ from cldc.submission.uploading import arrived, identity_of, send, whole_uploads
 from cldc.submission.work import Result, Work, age, own, rivals, sheet
 
 if TYPE_CHECKING:
-    from cldc.codalab import Bundle
+    from cldc.codalab import Bundle, Rest
 
 # The server knows a submission's time only by when its bundle was made, so that must be about when it is tagged.
 _FRESH = timedelta(hours=1)
@@ -78,7 +80,7 @@ def link(work: Work) -> Result:
 
 
 def run(work: Work) -> Result:
-    """The training on the server, started or found; one that failed is left for its log."""
+    """The training on the server, started or found; one that failed is left for its log, and so is any before it."""
     form, bundles = work.competition.run, work.competition.bundles
     linked = work.results["link"]
     # The keys are set explicitly: on a worksheet the last bundle of a name wins, so names can't be trusted.
@@ -88,7 +90,7 @@ def run(work: Work) -> Result:
         Dependency(bundles.label_book.name, linked["label_book"], ""),
     )
     wanted = {(d.key, d.parent) for d in dependencies}
-    for bundle in own(work, "run", form.name):
+    for bundle in _after_the_failed(work, own(work, "run", form.name)):
         usable = not bundle.final or bundle.failure is None
         if usable and {(d.key, d.parent) for d in bundle.dependencies} == wanted:
             return {"uuid": bundle.uuid}
@@ -104,13 +106,23 @@ def run(work: Work) -> Result:
     return {"uuid": uuid}
 
 
+def _after_the_failed(work: Work, runs: list[Bundle]) -> list[Bundle]:
+    """The runs made after the one that failed last: a run can be ready and its predictions be no good."""
+    failed = work.ledger.steps(work.plan.id).get(FAILED)
+    uuids = [bundle.uuid for bundle in runs]
+    if failed is None or failed.result.get("uuid") not in uuids:
+        return runs
+    return runs[uuids.index(failed.result["uuid"]) + 1 :]
+
+
 def train(work: Work) -> Result:
     """A failed run spends nothing: it is forgotten here, so that the next try makes a new one."""
-    uuid = work.uuid("run")
+    uuid, predictions = work.uuid("run"), work.competition.run.predictions
     try:
         # `ready` with exit code 0 is no proof: the script ends so when it refuses a dataset for its size.
         bundle = wait_for(work.rest, uuid, observer=work.observer)
-        require_ready(work.rest, bundle, (work.competition.run.predictions,))
+        require_ready(work.rest, bundle, (predictions,))
+        check_predictions(work, work.rest, uuid, predictions)
     except RunFailed as error:
         now, reason = work.clock(), error.message.splitlines()[0]
         work.ledger.begin(work.plan.id, FAILED, now=now)
@@ -132,13 +144,7 @@ def predictions(work: Work) -> Result:
         description=f"cldc submission {work.plan.id}",
     )
     require_ready(work.rest, wait_for(work.rest, uuid, observer=work.observer))
-    count = check_predictions(
-        work.rest.file(uuid),
-        expected=work.plan.predictions,
-        classes=len(work.competition.dataset.classes),
-        what=f"The predictions {uuid}",
-    )
-    return {"uuid": uuid, "count": str(count)}
+    return {"uuid": uuid}
 
 
 def _made(work: Work, run_uuid: str, file: str) -> str | None:
@@ -170,23 +176,41 @@ def stale(work: Work, bundle: Bundle) -> str | None:
     return None
 
 
-def check_predictions(content: bytes, *, expected: int, classes: int, what: str) -> int:
-    """How many predictions ``content`` holds: one class index for each of ``expected`` label-book images.
+def check_predictions(work: Work, rest: Rest, bundle: str, path: str) -> int:
+    """How many predictions the file ``path`` of a bundle holds; they have to fit the label book and the run's log.
+
+    Args:
+        work: The submission; its run is what printed the accuracy that they are compared with.
+        rest: Reads both.
+        bundle: Uuid of the run, or of the bundle made from it.
+        path: The file in it; empty where the bundle is the file.
 
     Raises:
-        RunFailed: It is no list of that length, or a value is no class index from 0 to ``classes`` - 1.
+        RunFailed: There is not one class index for each label-book image, or the accuracy is another.
     """
-    action = "Run `cldc preflight` with the same dataset to see what the training does; no quota was spent."
     try:
-        values = json.loads(content)
-    except ValueError as error:
-        raise RunFailed(f"{what} are no JSON ({error}).", action=action) from error
-    if not isinstance(values, list) or len(values) != expected:
-        count = len(values) if isinstance(values, list) else "no list"
-        raise RunFailed(
-            f"{what} are {count}, not one for each of {expected} label-book images.", action=action
+        return len(
+            read_predictions(
+                rest.file(bundle, path),
+                work.labels,
+                _printed(rest, work.uuid("run")),
+                what=f"{path or 'The predictions bundle'} ({bundle})",
+            )
         )
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < classes:
-            raise RunFailed(f"{what} hold {value!r}, which is no class index below {classes}.", action=action)
-    return len(values)
+    except UnusablePredictions as error:
+        raise RunFailed(
+            str(error),
+            action="Run `cldc preflight` with the same dataset to see what the training does; no quota was spent.",
+        ) from error
+
+
+def _printed(rest: Rest, run: str) -> Output:
+    """What a run printed, understood; nothing where it can't be had."""
+    output = Output()
+    try:
+        text = rest.file(run, "stdout")
+    except (NotFound, TooLarge):
+        return output
+    output.feed(text.decode("utf-8", "replace"), now=0.0)
+    output.close(now=0.0)
+    return output

@@ -100,10 +100,7 @@ def _run(work: Work) -> str:
 def _predictions(work: Work) -> str:
     uuid, classes = work.uuid("predictions"), len(work.competition.dataset.classes)
     require_ready(work.anonymous, work.anonymous.bundle(uuid))
-    content = work.anonymous.file(uuid)
-    count = check_predictions(
-        content, expected=work.plan.predictions, classes=classes, what=f"The predictions {uuid}"
-    )
+    count = check_predictions(work, work.anonymous, uuid, "")
     return f"{count:,}, each from 0 to {classes - 1}"
 
 

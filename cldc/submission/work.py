@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cldc.codalab import Bundle, Cl, CodaLab, Rest, Worksheet
     from cldc.competition import Competition
     from cldc.package import Package
+    from cldc.preflight.predictions import ExpectedLabels
     from cldc.validation import ValidationReport
 
 Result = Mapping[str, str]
@@ -42,6 +43,7 @@ class Work:
     Attributes:
         plan: What is meant.
         report: The validated dataset.
+        labels: What the run's predictions have to fit.
         codalab: The server as the account: reads over REST, changes through `cl`.
         anonymous: Reads the server as everyone.
         home: The data folder.
@@ -54,6 +56,7 @@ class Work:
 
     plan: Plan
     report: ValidationReport
+    labels: ExpectedLabels
     competition: Competition
     codalab: CodaLab
     anonymous: Rest
