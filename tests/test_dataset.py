@@ -260,10 +260,47 @@ def test_what_is_no_folder_is_refused_with_what_to_do(folder: Path) -> None:
         load(archive)
 
 
-def test_the_folder_that_was_perhaps_meant(folder: Path) -> None:
-    assert dataset.perhaps_meant(folder.parent, SPLITS) == folder
-    assert dataset.perhaps_meant(folder / "train", SPLITS) == folder
-    assert dataset.perhaps_meant(folder / "train" / "i", SPLITS) is None
+@pytest.mark.parametrize(
+    ("given", "suggested"),
+    [
+        ("one", ["one/digits/digits"]),  # an archive of a folder, unpacked into a folder
+        ("one/digits", ["one/digits/digits"]),
+        ("one/digits/digits/train", ["one/digits/digits"]),
+        ("one/digits/digits/train/i", ["one/digits/digits"]),
+        ("one/digits/digits/train/i/deep", []),
+        ("several", ["several/a/digits", "several/b/digits"]),
+        ("far", []),
+        ("hidden", []),
+        ("linked", ["linked/digits"]),
+    ],
+)
+def test_the_folder_that_was_meant_is_suggested_from_some_levels_away(
+    tmp_path: Path, given: str, suggested: list[str]
+) -> None:
+    for path in (
+        "one/digits/digits",
+        "several/a/digits",
+        "several/b/digits",
+        "several/c/d/digits",
+        "far/1/2/3/4/digits",
+        "hidden/.trash/digits",
+        "linked/digits",
+    ):
+        make_dataset(tmp_path / path, train=1, classes=("i",))
+    (tmp_path / "one" / "digits" / "digits" / "train" / "i" / "deep").mkdir()
+    (tmp_path / "linked" / "an-alias").symlink_to("digits", target_is_directory=True)
+    (tmp_path / "one" / "endless").symlink_to("endless")
+    (tmp_path / "linked" / "circle").symlink_to("..", target_is_directory=True)
+    found = dataset.suggest_roots(tmp_path / given, SPLITS)
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == suggested
+
+
+def test_a_suggestion_is_not_looked_for_without_end(tmp_path: Path) -> None:
+    for number in range(50):
+        for inner in range(50):
+            (tmp_path / str(number) / str(inner)).mkdir(parents=True)
+    make_dataset(tmp_path / "9" / "9" / "digits", train=1, classes=("i",))
+    assert dataset.suggest_roots(tmp_path, SPLITS) == ()
 
 
 @pytest.mark.parametrize(

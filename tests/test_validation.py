@@ -267,9 +267,27 @@ def test_every_finding_is_told_not_only_the_first(folder: Path) -> None:
     assert rules == ["class-missing", "class-extra", "image-undecodable", "image-undecodable"]
 
 
-def test_a_folder_too_high_is_answered_with_the_right_one(folder: Path) -> None:
-    remedies = {finding.remedy for finding in found(folder.parent, "split-missing")}
-    assert remedies == {f"Perhaps you meant {folder}, which holds the splits."}
+def test_a_folder_that_is_not_the_dataset_is_answered_with_the_right_one(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "room" / "inner" / "digits")
+    for near in (tmp_path / "room", folder.parent, folder / "train" / "i"):
+        remedies = {finding.remedy for finding in found(near, "split-missing")}
+        assert remedies == {f"Perhaps you meant {folder}, which holds the splits."}
+    other = make_dataset(folder.parent / "other")
+    [remedy] = {finding.remedy for finding in found(tmp_path / "room", "split-missing")}
+    assert remedy == f"Give one of the 2 folders inside that hold the splits: {folder}, {other}."
+    # Nor is a suggestion remembered that other folders have made wrong.
+    (moved := tmp_path / "room" / "moved").mkdir()
+    for place in (folder, moved / "digits"):
+        report = validate(tmp_path / "room", COMPETITION, cache=tmp_path / "cache")
+        assert str(place) in report.findings[0].remedy
+        if place == folder:
+            folder.rename(moved / "digits")
+    # With one split there, it is the dataset, and a backup inside it is not meant.
+    rename(other, "train", "../backup-train")
+    shutil.copytree(moved / "digits", other / "backup")
+    assert {finding.remedy for finding in found(other, "split-missing")} == {
+        "Put a folder train/ with one folder a class into the dataset's folder."
+    }
 
 
 # The script's own rule, as observed: ceil(train / 8) + ceil(val / 8) <= 1250; the guide's: fewer than 10,000.

@@ -24,7 +24,7 @@ from cldc.dataset.model import (
     Split,
     SplitState,
 )
-from cldc.dataset.naming import default_name, fold_name, meant_class, perhaps_meant
+from cldc.dataset.naming import default_name, fold_name, meant_class, suggest_roots
 from cldc.dataset.reading import MAX_HELD_BYTES, Read, read_entry, read_start
 from cldc.dataset.walk import survey
 from cldc.progress import SILENT, Observer
@@ -47,9 +47,9 @@ __all__ = [
     "identity",
     "load",
     "meant_class",
-    "perhaps_meant",
     "read_entry",
     "read_start",
+    "suggest_roots",
     "survey",
 ]
 

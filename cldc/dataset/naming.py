@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 _MAX_NAME = 32
+# How far a dataset is looked for around a folder that is none: archives nest folders, people name a class's.
+_LEVELS_DOWN = 4
+_LEVELS_UP = 2
+_MOST_FOLDERS = 2000
 
 
 def default_name(folder: str) -> str:
@@ -33,14 +39,40 @@ def default_name(folder: str) -> str:
     return name
 
 
-def perhaps_meant(folder: Path, splits: Sequence[str]) -> Path | None:
-    """Another folder that holds the splits, where ``folder`` holds none: its only one that does, or its parent."""
-    try:
-        inside = [path for path in sorted(folder.iterdir()) if _holds(path, splits)]
-    except OSError:
-        return None
-    above = folder.absolute().parent
-    return inside[0] if len(inside) == 1 else above if _holds(above, splits) else None
+def suggest_roots(folder: Path, splits: Sequence[str]) -> tuple[Path, ...]:
+    """Folders that hold the splits, where ``folder`` does not: the nearest ones inside it, else the nearest above it.
+
+    It goes down `_LEVELS_DOWN` levels, but passes over hidden folders and gives up where there is much to see, and up
+    `_LEVELS_UP` levels.
+    """
+    inside = _roots_inside(folder.absolute(), splits)
+    if inside:
+        return inside
+    above = folder.absolute().parents[:_LEVELS_UP]
+    return next(((parent,) for parent in above if _holds(parent, splits)), ())
+
+
+def _roots_inside(folder: Path, splits: Sequence[str]) -> tuple[Path, ...]:
+    level, left = [folder], _MOST_FOLDERS
+    for _ in range(_LEVELS_DOWN):
+        below = list(islice(chain.from_iterable(map(_folders_in, level)), left))
+        left -= len(below)
+        # Links first, so that a folder comes in place of a link to it.
+        below.sort(key=lambda path: (not path.is_symlink(), path))
+        found = {os.path.realpath(path): path for path in below if _holds(path, splits)}
+        if found or not left:
+            return tuple(sorted(found.values()))
+        level = [path for path in below if not path.is_symlink()]
+    return ()
+
+
+def _folders_in(folder: Path) -> Iterator[Path]:
+    with contextlib.suppress(OSError), os.scandir(folder) as items:
+        for item in items:
+            path = Path(item.path)
+            is_folder = path.is_dir() if item.is_symlink() else item.is_dir()
+            if is_folder and not item.name.startswith((".", "__")):
+                yield path
 
 
 def _holds(folder: Path, splits: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import Entry, Listing, assemble, read_entry
+from cldc.dataset import Entry, Listing, SplitState, assemble, read_entry
 from cldc.progress import Observer
 from cldc.validation.alike import Pair, joined, same_drawings, same_drawings_as
 from cldc.validation.decoding import Readable
@@ -161,6 +161,8 @@ class Check:
         every = {**self._book, **self.inspections}
         new = every if self._memory.scattered else self._fresh
         calm = all(map(self._memory.calm, self._book_entries))
+        # What is advised on a missing split depends on folders around that were not walked.
+        calm &= all(split.state == SplitState.FOLDER for split in self.listing.splits)
         self._memory.keep(
             report,
             key=key if calm else "",

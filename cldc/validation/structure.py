@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from cldc.dataset import Reason, Split, SplitState, fold_name, meant_class, perhaps_meant
+from cldc.dataset import Reason, Split, SplitState, fold_name, meant_class, suggest_roots
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
-from cldc.validation.words import number
+from cldc.validation.words import listed, number
 
 _LISTING = "observed with image_dataset_from_directory of TensorFlow 2.4.1 and 2.6.0"
 _SCRIPT = "the competition's training script"
@@ -27,7 +27,9 @@ def split_missing(subject: Subject) -> Iterator[Hit]:
     """A split that is missing, is a file, or can't be listed."""
     dataset = subject.dataset
     broken = [split for split in dataset.splits if split.state != SplitState.FOLDER]
-    meant = perhaps_meant(dataset.root, subject.competition.dataset.splits) if broken else None
+    # With one split there it is the dataset, and another one elsewhere, such as a backup, is not meant.
+    nothing_here = len(broken) == len(dataset.splits) > 0
+    meant = suggest_roots(dataset.root, subject.competition.dataset.splits) if nothing_here else ()
     folders = [
         other.path
         for other in dataset.others
@@ -37,14 +39,16 @@ def split_missing(subject: Subject) -> Iterator[Hit]:
         yield Hit(
             message=f"The split {split.name}/ is {split.state.value}.",
             consequence="The script stops with FileNotFoundError, NotADirectoryError or PermissionError.",
-            remedy=_split_remedy(split, folders, str(meant) if meant else ""),
+            remedy=_split_remedy(split, folders, [str(path) for path in meant]),
             paths=(split.name,),
         )
 
 
-def _split_remedy(split: Split, folders: list[str], meant: str) -> str:
+def _split_remedy(split: Split, folders: list[str], meant: list[str]) -> str:
+    if len(meant) == 1:
+        return f"Perhaps you meant {meant[0]}, which holds the splits."
     if meant:
-        return f"Perhaps you meant {meant}, which holds the splits."
+        return f"Give one of the {len(meant)} folders inside that hold the splits: {listed(meant)}."
     if split.state == SplitState.UNLISTED:
         return f"Make {split.name}/ readable to yourself."
     alike = [name for name in folders if fold_name(name) == fold_name(split.name)]
