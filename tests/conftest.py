@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from cldc import process
 from cldc.competition import load
 from cldc.environments import ensure_codalab, ensure_tensorflow
 from cldc.inside.unpacking import unpack_tar
@@ -124,11 +124,17 @@ class Cldc:
         self, *args: str | Path, cwd: Path | None = None, code: int | None = 0, **env: str
     ) -> Outcome:
         """Run one command; ``code`` is the exit code that it must have, None for any."""
-        done = process.run(
+        # Not by cldc.process, which would end the sandbox with the command that started it.
+        done = subprocess.run(
             [sys.executable, "-m", "cldc", *map(str, args)],
             env={**os.environ, "CLDC_HOME": str(self.home), "PYTHONPATH": str(ROOT), **self.extra, **env},
             cwd=cwd or self.home,
-            timeout_seconds=1200,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+            timeout=1200,
             check=False,
         )
         outcome = Outcome(done.returncode, done.stdout, done.stderr)

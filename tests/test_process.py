@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,17 +16,33 @@ import pytest
 
 from cldc import process
 from cldc.errors import ProcessFailed
+from cldc.process import guard
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the guard is for POSIX")
 
 SLEEPER = "import sys, time; print(__import__('os').getpid(), flush=True); time.sleep(60)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLEEPER
-# Writes its own pid and that of a grandchild in the same group.
-FAMILY = (
-    "import os, subprocess, sys, time;"
-    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
-    "print(os.getpid(), child.pid, flush=True); time.sleep(60)"
-)
+# Writes its own pid, that of a child in its group, and on Linux that of an orphan in a session of its own that ignores
+# SIGTERM, as what a training calls may start one.
+FAMILY = """
+import os, signal, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+pids = [os.getpid(), child.pid]
+if sys.platform == "linux":
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.write(writer, str(os.getpid()).encode())
+            os.closerange(0, 64)
+            time.sleep(60)
+        os._exit(0)
+    os.wait()
+    pids.append(int(os.read(reader, 32)))
+print(*pids, flush=True)
+"""
+WAITING_FAMILY = FAMILY + "time.sleep(60)"
 
 
 def python(code: str, *args: str) -> list[str]:
@@ -117,7 +135,7 @@ def test_a_stream_left_early_ends_the_whole_family() -> None:
     pids: list[int] = []
 
     def follow_until_interrupted() -> None:
-        with process.stream(python(FAMILY)) as child:
+        with process.stream(python(WAITING_FAMILY)) as child:
             pids.extend(int(word) for word in next(iter(child)).split())
             assert all(running(pid) for pid in pids)
             raise KeyboardInterrupt
@@ -135,22 +153,49 @@ def test_a_stream_has_a_time_limit() -> None:
 
 
 def test_what_a_program_leaves_in_the_background_ends_with_it() -> None:
-    code = FAMILY.replace('time.sleep(60)"', '"').rpartition(";")[0]
-    with process.stream(python(code)) as child:
-        parent, grandchild = (int(word) for word in next(iter(child)).split())
+    with process.stream(python(FAMILY)) as child:
+        pids = [int(word) for word in next(iter(child)).split()]
         list(child)
-    assert not running(parent)
-    assert not running(grandchild)
+    assert not any(running(pid) for pid in pids)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_impatience_spares_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second Ctrl-C comes while the first one's children are being asked to end."""
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + WAITING_FAMILY
+    pids: list[int] = []
+
+    def impatient(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    def converse() -> None:
+        with process.Child(python(stubborn)) as child:
+            pids.extend(int(word) for word in child.receive(30).split())
+            monkeypatch.setattr(subprocess.Popen, "wait", impatient)
+
+    with pytest.raises(KeyboardInterrupt):
+        converse()
+    assert soon(lambda: not any(running(pid) for pid in pids), 2)
+
+
+@pytest.mark.skipif(shutil.which("ps") is None or not Path("/proc/self/stat").exists(), reason="needs both")
+def test_processes_are_found_with_ps_as_in_proc() -> None:
+    with process.stream(python(WAITING_FAMILY)) as child:
+        pids = {int(word) for word in next(iter(child)).split()}
+        told, seen = guard._told_by_ps(), guard._seen_in_proc()
+        assert {pid: told[pid] for pid in pids} == {pid: seen[pid] for pid in pids}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("way", ["stream", "child"])
 def test_no_child_outlives_a_killed_parent(number: signal.Signals, way: str) -> None:
     body = {
         "stream": "with process.stream(args) as s:\n  for line in s: print(line, flush=True)",
         "child": "c = process.Child(args); print(c.receive(20), flush=True); c.receive(60)",
     }[way]
-    parent_code = f"import sys; from cldc import process; args = [sys.executable, '-c', {FAMILY!r}]\n{body}"
+    parent_code = (
+        f"import sys; from cldc import process; args = [sys.executable, '-c', {WAITING_FAMILY!r}]\n{body}"
+    )
     with process.Child(python(parent_code)) as parent:
         pids = [int(word) for word in parent.receive(30).split()]
         # The parent of the guard of the family's first process is the one to kill.

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import pytest
 
 from cldc import process
 from cldc.cli.init import Answers, _project_file
+from cldc.process.job import Job
 from tests.conftest import ROOT, Cldc
 from tests.folders import make_dataset
 
@@ -59,6 +64,43 @@ def test_nothing_needs_what_only_unix_has(tmp_path: Path) -> None:
     )
     assert done.stdout.splitlines()[-1] == "codes 0 0 0 0 0 2", done
     assert "bug" not in done.stderr
+
+
+class Kernel:
+    """What is called of kernel32, in its order."""
+
+    def __init__(self, refuses: str = "") -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self._refuses = refuses
+        self.CreateJobObjectW = self._function("CreateJobObjectW")
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        return self._function(name)
+
+    def _function(self, name: str) -> Callable[..., int]:
+        def called(*arguments: Any) -> int:
+            self.calls.append((name, arguments))
+            return 0 if name == self._refuses else 0x1234
+
+        return called
+
+
+def test_a_program_and_its_children_end_with_the_job_they_are_in() -> None:
+    kernel = Kernel()
+    job = Job(kernel)
+    job.take(0x77)
+    job.end()
+    job.end()
+    names = ["CreateJobObjectW", "SetInformationJobObject", "AssignProcessToJobObject"]
+    assert [name for name, _ in kernel.calls] == [*names, "TerminateJobObject", "CloseHandle"]
+    handle, kind, limits, size = kernel.calls[1][1]
+    assert (handle.value, kind, size) == (0x1234, 9, 144)  # as 64-bit Windows lays the structure out
+    assert bytes(limits._obj)[16:20] == (0x2000).to_bytes(4, "little")
+    assert kernel.calls[2][1][1].value == 0x77
+    refusing = Kernel("SetInformationJobObject")
+    with pytest.raises(OSError, match="make a job"):
+        Job(refusing)
+    assert refusing.calls[-1][0] == "CloseHandle"
 
 
 def test_a_windows_path_survives_the_project_file() -> None:

@@ -235,5 +235,7 @@ class Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-        self._running.close()
+        try:
+            self.stop()
+        finally:
+            self._running.close()

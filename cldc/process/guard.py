@@ -1,8 +1,11 @@
-"""Stands between cldc and a program it starts, so that the program never outlives cldc.
+"""Stands between cldc and a program it starts, so that neither the program nor what it starts outlives cldc.
 
 Started by path, by cldc's own Python without site-packages; imports nothing of cldc. It starts the program as
-the leader of a process group, and ends that group when the program is done or when the other end of its link
-closes, which it does however cldc ends: a SIGKILL too. POSIX only.
+the leader of a process group, and ends it with everything that descends from it when the program is done or when the
+other end of its link closes, which it does however cldc ends: a SIGKILL too. POSIX only.
+
+A process that has left the group (``setsid``) is still a descendant. One whose parent has ended as well is so on Linux
+alone, where the guard makes itself the parent of such orphans.
 
 Usage: guard.py run|detach LINK GRACE_SECONDS COMMAND...   (LINK: number of the link's file descriptor)
 
@@ -22,6 +25,10 @@ import time
 
 _POLL_SECONDS = 0.02
 _LEFTOVER_GRACE_SECONDS = 0.5
+# How long to go on killing: one that waits for a dead disk ends when that answers.
+_KILL_SECONDS = 5.0
+_ASK_TO_END = (signal.SIGTERM, signal.SIGCONT)
+_SET_CHILD_SUBREAPER = 36
 
 
 def _start(command: list[str], *, own_session: bool) -> tuple[int, int]:
@@ -48,26 +55,76 @@ def _start(command: list[str], *, own_session: bool) -> tuple[int, int]:
     return pid, int(failure or 0)
 
 
-def _signal_group(pid: int, number: int) -> bool:
-    """Signal the program's group; whether there was anyone to signal."""
-    try:
-        os.killpg(pid, number)
-    except OSError:
-        return False
-    return True
-
-
-def _end_group(pid: int, grace: float) -> None:
-    """End what the program left running in its group.
-
-    A zombie that nobody reaps counts as running (there is no cheap way to tell), hence the short patience.
-    """
-    if not _signal_group(pid, signal.SIGTERM):
+def _adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends (Linux 3.4 and later)."""
+    if not sys.platform.startswith("linux"):
         return
+    with contextlib.suppress(ImportError, OSError, AttributeError):  # a Python without ctypes
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _processes() -> dict[int, tuple[int, int]]:
+    """Parent and group of each process that runs; a zombie does not."""
+    return _seen_in_proc() if os.access("/proc/self/stat", os.R_OK) else _told_by_ps()
+
+
+def _seen_in_proc() -> dict[int, tuple[int, int]]:
+    found = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - pathlib takes time to import
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+            # The program's name stands in parentheses and may hold any character.
+            state, parent, group = file.read().rpartition(b")")[2].split()[:3]
+            if state not in (b"Z", b"X"):
+                found[int(name)] = (int(parent), int(group))
+    return found
+
+
+def _told_by_ps() -> dict[int, tuple[int, int]]:
+    import subprocess
+
+    command = ["ps", "-A", "-o", "pid=,ppid=,pgid=,state="]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as ps:
+        rows = [line.split() for line in ps.communicate()[0].splitlines()]
+    found = {int(pid): (int(up), int(group)) for pid, up, group, state in rows if state[0] not in "ZX"}
+    found.pop(ps.pid, None)
+    return found
+
+
+def _family(group: int) -> set[int]:
+    """Everything that runs and descends from this process, or is in the program's group or descends from that."""
+    processes = _processes()
+    nearest = {pid for pid, (parent, its) in processes.items() if parent == os.getpid() or its == group}
+    found: set[int] = set()
+    while nearest:
+        found |= nearest
+        nearest = {pid for pid, (parent, _) in processes.items() if parent in nearest} - found
+    return found
+
+
+def _signal_family(group: int, *numbers: int) -> bool:
+    """Signal the program's family; whether any of it runs."""
+    family = _family(group)
+    for number in numbers:
+        for pid in family:
+            with contextlib.suppress(OSError):
+                os.kill(pid, number)
+    return bool(family)
+
+
+def _end_family(group: int, grace: float) -> None:
+    """End what the program left running."""
     deadline = time.monotonic() + min(grace, _LEFTOVER_GRACE_SECONDS)
-    while time.monotonic() < deadline and _signal_group(pid, 0):
+    left = _signal_family(group, *_ASK_TO_END)
+    while left and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-    _signal_group(pid, signal.SIGKILL)
+        left = bool(_family(group))
+    # Again and again, as one that is being ended may have started another.
+    deadline = time.monotonic() + _KILL_SECONDS
+    while left and time.monotonic() < deadline:
+        left = _signal_family(group, signal.SIGKILL)
+        time.sleep(_POLL_SECONDS)
 
 
 def _wait(pid: int, link: int, wake: int, grace: float) -> tuple[int, int]:
@@ -75,14 +132,16 @@ def _wait(pid: int, link: int, wake: int, grace: float) -> tuple[int, int]:
     watched = [link, wake]
     deadline: float | None = None
     while True:
-        done, status, usage = os.wait4(pid, os.WNOHANG)
-        if done:
+        done, status, usage = os.wait4(-1, os.WNOHANG)
+        if done == pid:
             # Linux counts in KiB, macOS in bytes.
             return os.waitstatus_to_exitcode(status), usage.ru_maxrss * (
                 1 if sys.platform == "darwin" else 1024
             )
+        if done:  # an orphan
+            continue
         if deadline is not None and time.monotonic() >= deadline:
-            _signal_group(pid, signal.SIGKILL)
+            _signal_family(pid, signal.SIGKILL)
             deadline = None
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         ready, _, _ = select.select(watched, [], [], timeout)
@@ -92,8 +151,7 @@ def _wait(pid: int, link: int, wake: int, grace: float) -> tuple[int, int]:
             if link in ready:
                 watched.remove(link)
             deadline = time.monotonic() + grace
-            _signal_group(pid, signal.SIGTERM)
-            _signal_group(pid, signal.SIGCONT)
+            _signal_family(pid, *_ASK_TO_END)
 
 
 def _main(mode: str, link_text: str, grace_text: str, *command: str) -> None:
@@ -104,6 +162,8 @@ def _main(mode: str, link_text: str, grace_text: str, *command: str) -> None:
     signal.set_wakeup_fd(wake_end)
     for number in (signal.SIGCHLD, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
+    if mode == "run":
+        _adopt_orphans()
     pid, failure = _start(list(command), own_session=mode == "detach")
     os.write(link, b"error %d\n" % failure if failure else b"pid %d\n" % pid)
     if failure or mode == "detach":
@@ -113,7 +173,7 @@ def _main(mode: str, link_text: str, grace_text: str, *command: str) -> None:
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
     code, peak = _wait(pid, link, wake, grace)
-    _end_group(pid, grace)
+    _end_family(pid, grace)
     with contextlib.suppress(OSError):  # cldc is gone
         os.write(link, b"exit %d %d\n" % (code, peak))
 

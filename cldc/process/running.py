@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 from cldc.errors import ProcessFailed
 from cldc.process.outcome import CommandNotFound, ProcessTimeout
+
+if TYPE_CHECKING:
+    from cldc.process.job import Job
 
 Argument = str | os.PathLike[str]
 
@@ -97,17 +99,17 @@ class Running:
         self.command = [os.fspath(argument) for argument in args]
         self.returncode = 0
         self.peak_memory_bytes: int | None = None
-        self._pid: int | None = None
         self._link: socket.socket | None = None
+        self._job: Job | None = None
         if cwd is not None and not cwd.is_dir():
             raise ProcessFailed(f"The folder {cwd} is not there.", action="Give a folder that exists.")
         pipes: dict[str, Any] = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": stderr}
         if _WINDOWS:
-            self.popen = _start_on_windows(self.command, env=env, cwd=cwd, pipes=pipes)
+            self.popen, self._job = _start_on_windows(self.command, env=env, cwd=cwd, pipes=pipes)
         else:
             self.popen, self._link = start_guarded("run", self.command, env=env, cwd=cwd, pipes=pipes)
             try:
-                self._pid = first_report(self._link, self.command)
+                first_report(self._link, self.command)
             except BaseException:
                 self.end()
                 self.close()
@@ -131,6 +133,8 @@ class Running:
     def wait(self) -> None:
         """Wait for its end and learn the exit code."""
         code = self.popen.wait()
+        if self._job is not None:
+            self._job.end()  # what the program left running
         if self._link is None:
             self.returncode = self.returncode or code
             return
@@ -146,8 +150,8 @@ class Running:
         if self._link is not None:
             with contextlib.suppress(OSError):
                 self._link.shutdown(socket.SHUT_WR)
-        elif _WINDOWS:
-            end_tree(self.popen.pid, grace_seconds=0)
+        elif self._job is not None:
+            self._job.end()
 
     def end(self) -> None:
         """End it, its children included, and wait until they are gone."""
@@ -163,10 +167,8 @@ class Running:
             self.wait()
 
     def _kill(self) -> None:
-        self.popen.kill()
-        if self._pid is not None and not _WINDOWS:
-            with contextlib.suppress(OSError):
-                os.killpg(self._pid, signal.SIGKILL)
+        """End it at once: it did not end in time, or somebody has no patience."""
+        end_tree(self.popen.pid, grace_seconds=0)
 
     def close(self) -> None:
         """Close its pipes."""
@@ -207,17 +209,27 @@ def _read_all(link: socket.socket) -> str:
 
 def _start_on_windows(
     command: Sequence[str], *, env: Mapping[str, str] | None, cwd: Path | None, pipes: Mapping[str, Any]
-) -> subprocess.Popen[bytes]:
+) -> tuple[subprocess.Popen[bytes], Job]:
+    """Start ``command`` in a job of its own, which ends with us."""
+    import psutil
+
+    from cldc.process.job import CREATE_SUSPENDED, Job
+
+    flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | CREATE_SUSPENDED
+    job = None
+    popen = None
     try:
-        return subprocess.Popen(
-            command,
-            env=env,
-            cwd=cwd,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-            **pipes,
-        )
-    except OSError as error:
-        raise cannot_start(command, error.strerror or str(error)) from error
+        job = Job()
+        popen = subprocess.Popen(command, env=env, cwd=cwd, creationflags=flags, **pipes)
+        job.take(int(getattr(popen, "_handle")))  # noqa: B009 - the handle that may be put into a job
+        psutil.Process(popen.pid).resume()
+    except (OSError, psutil.Error) as error:
+        if popen is not None:
+            popen.kill()
+        if job is not None:
+            job.end()
+        raise cannot_start(command, getattr(error, "strerror", None) or str(error)) from error
+    return popen, job
 
 
 def end_tree(pid: int, grace_seconds: float) -> None:
