@@ -10,14 +10,27 @@ import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cldc.cli.streams import make_safe
+from cldc.cli.streams import discard, make_safe
 from cldc.credentials import PASSWORD_VARIABLE
 from cldc.errors import CldcError
 from cldc.text import keep_secret, masked
 
 INTERRUPTED = 130
+HUNG_UP = 129
 TERMINATED = 143
 BUG = 70
+# The exit code for each signal that asks us to stop. Not every system has every one: SIGHUP is a terminal that was closed,
+# SIGBREAK the same on Windows.
+_STOPS = {
+    number: code
+    for name, code in (
+        ("SIGINT", INTERRUPTED),
+        ("SIGTERM", TERMINATED),
+        ("SIGHUP", HUNG_UP),
+        ("SIGBREAK", TERMINATED),
+    )
+    if (number := getattr(signal, name, None)) is not None
+}
 
 
 # Signals that asked this process to stop. What is raised after one is a consequence and no bug: an exception that
@@ -26,13 +39,16 @@ _asked_to_stop: list[int] = []
 
 
 class Terminated(BaseException):
-    """SIGTERM, raised where the program stands so that everything is cleaned up on the way out."""
+    """Somebody else's wish that we stop, raised where the program stands so that it cleans up on the way out."""
 
 
 def main() -> NoReturn:
     """Run the command line of this process and leave with its exit code."""
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    for number in _STOPS:
+        if (
+            number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN
+        ):  # nohup has SIGHUP ignored
+            signal.signal(number, _stop)
     threading.excepthook = _thread_failed
     _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
@@ -72,9 +88,7 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort, Terminated):
         return _stopped()
     except BrokenPipeError:
-        from cldc.cli.output import discard_output
-
-        discard_output()  # the reader (`| head`) has what it wanted
+        discard(sys.stdout)  # the reader (`| head`) has what it wanted
         outcome = 0
     except Exception as error:
         return _unforeseen(error, arguments)
@@ -95,14 +109,20 @@ def _unforeseen(error: Exception, arguments: Sequence[str]) -> int:
 
 def _stop(number: int, _: object) -> None:
     _asked_to_stop.append(number)
-    if number == signal.SIGTERM:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    # A closed terminal tells us twice, by the system and by the shell: only a person's impatience cuts cleaning up short.
+    if len(_asked_to_stop) == 1:
         raise Terminated
-    raise KeyboardInterrupt
 
 
 def _stopped() -> int:
     _say("Stopped. What was done is kept; run the same command to go on.")
-    return TERMINATED if signal.SIGTERM in _asked_to_stop else INTERRUPTED
+    try:
+        sys.stdout.flush()
+    except OSError:
+        discard(sys.stdout)
+    return _STOPS[_asked_to_stop[0]] if _asked_to_stop else INTERRUPTED
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:
@@ -111,7 +131,10 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"\n{text}", file=sys.stderr)  # noqa: T201
+    try:
+        print(f"\n{text}", file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:  # the terminal is gone, or a disk is full
+        discard(sys.stderr)
 
 
 def _bug(error: Exception) -> int:
@@ -137,8 +160,12 @@ def _bug(error: Exception) -> int:
         _say(
             f"This is a bug in cldc: {type(error).__name__}. Its log is {path}; please report it with that file."
         )
-    except CldcError:
-        _say(f"This is a bug in cldc, and its log can't be written:\n{text}")
+    except CldcError as unwritten:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        _say(
+            f"This is a bug in cldc: {type(error).__name__} in {place.filename}, line {place.lineno}; please report it.\n"
+            f"Its log can't be written: {unwritten.message}"
+        )
     return BUG
 
 

@@ -13,13 +13,19 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cldc.errors import StorageError
 from cldc.progress import SILENT, Observer
 
+if TYPE_CHECKING:
+    import filelock
+
 HOME_VARIABLE = "CLDC_HOME"
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
+# In each temporary folder, and locked as long as its process lives.
+_IN_USE = ".cldc-in-use"
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -185,16 +191,106 @@ def lock(
 
 @contextlib.contextmanager
 def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
-    """A private folder with a resolved path, removed with all that is in it when the block ends."""
-    import tempfile
+    """A private folder with a resolved path, removed with all that is in it when the block ends.
 
-    with storage_errors(parent):
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
+    What a killed process left is removed by `sweep`, here of the same ``parent`` and ``prefix``.
+
+    Args:
+        prefix: What its name begins with.
+        parent: Where to make it; None takes the system's folder for temporary files.
+
+    Raises:
+        StorageError: It can't be made.
+    """
+    place = parent or system_temporary_folder()
+    sweep(place, prefix)
+    with storage_errors(place):
+        folder, guard = _claim(prefix, place)
     try:
-        yield folder
+        with storage_errors(folder):
+            inner = folder / "files"
+            inner.mkdir(mode=PRIVATE_FOLDER)
+        yield inner
     finally:
+        guard.release()
         with contextlib.suppress(StorageError):
             remove_tree(folder)
+
+
+def _claim(prefix: str, parent: Path) -> tuple[Path, filelock.BaseFileLock]:
+    """A new folder, and the lock that says that its process lives."""
+    import tempfile
+
+    import filelock
+
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
+        guard, mark = _guard(folder), folder / _IN_USE
+        try:
+            guard.acquire()
+        except filelock.Timeout:
+            continue  # another process has just found it without a lock, and removes it
+        except OSError:
+            if (
+                folder.is_dir()
+            ):  # a file system without locks: without its mark it is never taken for a leftover
+                with contextlib.suppress(OSError):
+                    mark.unlink()
+                return folder, guard
+        else:
+            if mark.exists():
+                return folder, guard
+            guard.release()
+
+
+def _guard(folder: Path) -> filelock.BaseFileLock:
+    import filelock
+
+    # Not a thread's own: what one thread begins another may end.
+    return filelock.FileLock(folder / _IN_USE, timeout=0, mode=PRIVATE_FILE, thread_local=False)
+
+
+def system_temporary_folder() -> Path:
+    """The system's folder for temporary files.
+
+    Raises:
+        StorageError: No such folder can be written to.
+    """
+    import tempfile
+
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise StorageError(
+            "No folder for temporary files can be written to, or their disk is full.",
+            action="Free some space, or point TMPDIR to a folder of yours, then run it again.",
+        ) from error
+
+
+def sweep(parent: Path, prefix: str) -> None:
+    """Remove temporary folders of that prefix whose process was killed: the system has freed their locks.
+
+    Folders of other people, and those that `temporary_folder` did not make, stay.
+    """
+    try:
+        found = [Path(entry.path) for entry in os.scandir(parent) if entry.name.startswith(prefix)]
+    except OSError:
+        return
+    for folder in found:
+        if _ours(folder, stat.S_IFDIR) and _ours(folder / _IN_USE, stat.S_IFREG):
+            with contextlib.suppress(OSError, StorageError):
+                with _guard(folder), contextlib.suppress(StorageError):
+                    remove_tree(folder)
+                remove_tree(folder)  # Windows removes nothing that is open
+
+
+def _ours(path: Path, kind: int) -> bool:
+    """Whether it is there, of that kind and this user's, and no link."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_IFMT(status.st_mode) == kind and status.st_uid == getattr(os, "geteuid", lambda: 0)()
 
 
 def remove_tree(path: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldc.errors import InvalidDataset
-from cldc.files import private_folder, storage_errors
+from cldc.files import private_folder, storage_errors, temporary_folder
 from cldc.progress import SILENT, Observer
 
 if TYPE_CHECKING:
@@ -54,13 +53,9 @@ def pack(report: ValidationReport, folder: Path, observer: Observer = SILENT) ->
     dataset = report.dataset
     path = private_folder(folder) / f"{dataset.name}.zip"
     observer.start("Packing", total=len(dataset.images), unit="images")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with storage_errors(path):
-        try:
-            _write(temporary, dataset, observer)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with temporary_folder(".packing-", folder) as work, storage_errors(path):
+        _write(work / path.name, dataset, observer)
+        (work / path.name).replace(path)
         return Package(path, dataset.name, dataset.hash, len(dataset.images), path.stat().st_size)
 
 

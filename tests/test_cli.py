@@ -47,7 +47,7 @@ def test_every_command_explains_itself_and_stands_in_the_readme(name: str, comma
 
 def test_the_readme_names_every_exit_code() -> None:
     classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.CldcError)]
-    codes = {c.code for c in classes} | {entry.INTERRUPTED, entry.TERMINATED, entry.BUG}
+    codes = {c.code for c in classes} | {*entry._STOPS.values(), entry.BUG}
     assert len({c.code for c in classes}) == len(classes), "two kinds of failure share an exit code"
     documented = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
     assert documented == codes | {0}
@@ -143,7 +143,9 @@ def test_a_bug_leaves_a_log_and_no_traceback(
     assert "ZeroDivisionError: a bug" in Path(log[1]).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_an_interruption_ends_it_at_once_and_says_so(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cldc.errors import UsageError
+from cldc.errors import StorageError, UsageError
 from cldc.settings import SANDBOX, Options
 
 if TYPE_CHECKING:
@@ -54,9 +54,11 @@ class App:
 
     @functools.cached_property
     def home(self) -> Path:
-        """The data folder."""
-        from cldc.files import data_folder
+        """The data folder. What killed commands left in the system's temporary folder is removed on the way."""
+        from cldc.files import data_folder, sweep, system_temporary_folder
 
+        with contextlib.suppress(StorageError):
+            sweep(system_temporary_folder(), "cldc-")
         return data_folder()
 
     @functools.cached_property
@@ -239,8 +241,10 @@ class App:
 
     def close(self) -> None:
         """End connections and processes, and leave the screen tidy."""
-        self.output.close()
-        self._resources.close()
+        try:
+            self.output.close()
+        finally:
+            self._resources.close()
 
     # Environments ----------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from cldc.cli.streams import trusted
+from cldc.cli.streams import discard, trusted
 from cldc.errors import CldcError, StorageError
 from cldc.files import storage_error, storage_errors
 from cldc.progress import SILENT, Observer
@@ -208,19 +208,17 @@ def lost_output() -> StorageError | None:
     try:
         os.write(sys.stdout.fileno(), b"\n")  # what failed before may be gone from the stream
     except OSError as error:
-        discard_output()
+        discard(sys.stdout)
         return storage_error(error, Path("standard output"))
     return None
 
 
-def discard_output() -> None:
-    """Send what is left for standard output nowhere: Python would complain again when it closes the stream."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _tell(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except OSError:  # no command fails because its progress, or its error, can't be told
+        discard(sys.stderr)
 
 
 def show_error(error: CldcError, arguments: Sequence[str]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from typing import Any, TextIO
 
@@ -44,3 +46,12 @@ def make_safe() -> None:
 def trusted(stream: TextIO) -> TextIO:
     """The stream behind a `SafeStream`, or the stream itself."""
     return stream.trusted if isinstance(stream, SafeStream) else stream
+
+
+def discard(stream: TextIO) -> None:
+    """Send what a stream still holds, and will be given, nowhere.
+
+    For a stream that takes nothing: Python would complain once more when it closes the stream, and end with code 120.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
