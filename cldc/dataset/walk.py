@@ -6,6 +6,7 @@ Observed with TensorFlow 2.4.1 and 2.6.0; a differential test holds this walk ag
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -69,9 +70,10 @@ class _Walk:
     def __init__(self, root: Path, extensions: tuple[str, ...]) -> None:
         self._root = root
         self._extensions = extensions
-        self._real_root = Path(os.path.realpath(root))
+        self._real_folder = functools.cache(os.path.realpath)
+        self._real_root = os.path.realpath(root)
         # For each linked folder that leads out of the dataset, where to.
-        self._outside: dict[str, Path] = {}
+        self._outside: dict[str, str] = {}
         self.entries: list[Entry] = []
         self.others: list[Other] = []
 
@@ -125,11 +127,23 @@ class _Walk:
         if _is_link(self._root / folder) and (target := self._leads_to(folder)):
             self._outside[folder] = target
 
-    def _leads_to(self, link: str) -> Path | None:
-        """Where a link leads, unless that is in the dataset or behind an outward link that it is reached through."""
-        target = Path(os.path.realpath(self._root / link))
+    def _leads_to(self, link: str) -> str:
+        """Where a link leads; empty where that is in the dataset, or behind an outward link that it is reached through."""
+        target = self._end_of(f"{self._root}/{link}")
         known = (place for folder, place in self._outside.items() if link.startswith(f"{folder}/"))
-        return None if any(map(target.is_relative_to, (self._real_root, *known))) else target
+        return "" if any(_is_within(target, place) for place in (self._real_root, *known)) else target
+
+    # With strings: there may be ten thousand links, for which paths as objects take a second.
+    def _end_of(self, link: str) -> str:
+        folder, _ = os.path.split(link)
+        with contextlib.suppress(OSError):
+            inside, name = os.path.split(os.path.join(folder, os.readlink(link)))  # noqa: PTH115, PTH118
+            # Most links of a dataset lead into few folders, whose own links are followed once.
+            end = os.path.join(self._real_folder(inside), name)  # noqa: PTH118
+            # Windows has several forms of one path, of which only the system knows the right one.
+            if os.name != "nt" and name not in ("", ".", "..") and not os.path.islink(end):  # noqa: PTH114
+                return end
+        return os.path.realpath(link)
 
     def outward_links(self) -> tuple[OutwardLink, ...]:
         """The links out of the dataset through which there are images."""
@@ -137,11 +151,15 @@ class _Walk:
         for folder, target in self._outside.items():
             images = sum(not e.trouble and e.path.startswith(f"{folder}/") for e in self.entries)
             if images:
-                found.append(OutwardLink(folder, str(target), images, folder=True))
+                found.append(OutwardLink(folder, target, images, folder=True))
         for entry in self.entries:
             if entry.link and not entry.trouble and (end := self._leads_to(entry.path)):
-                found.append(OutwardLink(entry.path, str(end), 1, folder=False))
+                found.append(OutwardLink(entry.path, end, 1, folder=False))
         return _in_order(found)
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return os.path.normcase(f"{path}{os.sep}").startswith(os.path.normcase(os.path.join(folder, "")))  # noqa: PTH118
 
 
 def _is_link(path: Path) -> bool:
