@@ -190,6 +190,19 @@ def test_what_was_made_private_is_kept_and_made_public_again(stage: Stage, tmp_p
     assert "waits" in standing["detail"]
 
 
+def test_what_was_made_private_is_not_made_public_again_without_a_yes(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    bundle = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data["bundle"]
+    secret = Credentials(account.name, account.password, "environment")
+    interpreter = ensure_codalab(stage.environments_home).python
+    with CodaLab(stage.address, secret, python=lambda: interpreter) as codalab:
+        codalab.cl.set_private([bundle])
+    assert "--yes" in cldc("submit", folder, "--no-preflight", code=2).err
+    assert stage.made(account)["tagged"] == []
+
+
 def test_the_server_gives_a_lost_ledger_back(stage: Stage, tmp_path: Path) -> None:
     account = stage.account()
     cldc = stage.person(tmp_path / "data", account)
@@ -215,6 +228,9 @@ def test_the_server_gives_a_lost_ledger_back(stage: Stage, tmp_path: Path) -> No
     assert elsewhere("submit", folder, "--yes", "--no-preflight", "--format", "json").data["again"]
 
 
+_REPLACE = "which has no score yet that is known here? [y/N]"
+
+
 def test_what_waits_for_its_score_is_not_replaced_without_a_word(stage: Stage, tmp_path: Path) -> None:
     account = stage.account()
     profile = stage.variant("by-account", supersedes='"account"')
@@ -224,6 +240,7 @@ def test_what_waits_for_its_score_is_not_replaced_without_a_word(stage: Stage, t
     cldc("submit", first, "--yes", "--no-preflight")
     refused = cldc("submit", second, "--yes", "--no-preflight", code=12)
     assert "replace first (0x" in refused.err
+    assert "no score yet" in refused.err
     assert "--supersede" in refused.err
 
     # At a terminal it is asked; --yes agrees to what becomes public, and to nothing else.
@@ -234,18 +251,18 @@ def test_what_waits_for_its_score_is_not_replaced_without_a_word(stage: Stage, t
     assert at_a_terminal("--yes", "--no-input").end()[0] == 12
     for answer in ("n", ""):
         declined = at_a_terminal("--yes")
-        declined.answer("Replace it? [y/N]", answer)
+        declined.answer(_REPLACE, answer)
         assert declined.end()[0] == 1
         assert "Nothing was changed." in declined.text
     interrupted = at_a_terminal("--yes")
-    interrupted.until("Replace it? [y/N]")
+    interrupted.until(_REPLACE)
     interrupted.interrupt()
     assert interrupted.end()[0] == 130
     made = stage.made(account)
     assert [len(bundles) for bundles in made.values()] == [1, 1, 1, 1]
     (older,) = made["tagged"]
     agreed = at_a_terminal()
-    agreed.answer("Replace it? [y/N]", "y")
+    agreed.answer(_REPLACE, "y")
     agreed.answer("Submit it? [y/N]", "y")
     assert agreed.end()[0] == 0, agreed.text
     newer = cldc("submit", second, "--yes", "--no-preflight", "--supersede", "--format", "json").data

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome
-from tests.rehearsal import Stage, assert_exactly_once, odd
+from cldc import process
+from tests.conftest import ROOT, Outcome
+from tests.rehearsal import Stage, assert_exactly_once, environment, odd, python
 from tests.terminal import Terminal
 
 pytestmark = pytest.mark.real
@@ -51,6 +53,50 @@ def test_nothing_is_published_spent_or_removed_where_nobody_can_be_asked(
     cldc("withdraw", "mine", "--yes")
     refused("clean", "--unfinished", stake="remove 3 bundles and 1 worksheet from")
     assert [len(found) for found in stage.made(account).values()] == [1, 1, 1, 0]
+
+
+def test_a_changed_dataset_gets_a_name_of_its_own_and_keeps_it(stage: Stage, tmp_path: Path) -> None:
+    """Killed anywhere, from another machine, without the ledger: the same images are the same submission."""
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    first, second = stage.folder(tmp_path / "a" / "mine"), stage.folder(tmp_path / "b" / "mine", 1)
+    submit = ("--no-preflight", "--yes", "--format", "json")
+    assert cldc("submit", first, *submit).data["name"] == "mine"
+
+    moments = (
+        "after cl new",
+        "progress",
+        "after cl run",
+        "after cl make",
+        "before finish tag",
+    )
+    for number, moment in enumerate(moments):
+        killed = process.run(
+            [python(), "-m", "tests.killing", tmp_path / str(number), "submit", second, *submit],
+            env=environment(cldc.home, {**cldc.extra, "CLDC_TEST_MOMENT": moment}),
+            cwd=ROOT,
+            timeout_seconds=300,
+            check=False,
+        )
+        assert killed.returncode == -signal.SIGKILL, (moment, killed)
+        if number % 2 == 0:
+            cldc = stage.person(tmp_path / f"data-{number}", account)
+    done = cldc("submit", second, *submit)
+    assert done.data["name"] == "mine-2"
+    assert_exactly_once(stage, account, submissions=2)
+
+    elsewhere = stage.person(tmp_path / "elsewhere", account)
+    for folder, name in ((first, "mine"), (second, "mine-2")):
+        again = elsewhere("submit", folder, *submit).data
+        assert (again["name"], again["again"]) == (name, True)
+    third = elsewhere("submit", stage.folder(tmp_path / "c" / "mine", 2), *submit)
+    assert third.data["name"] == "mine-3"
+    assert "mine is an earlier submission" in third.err
+    # A name that somebody chose, in the project's file too, is that name.
+    fixed = ("submit", stage.folder(tmp_path / "d" / "mine", 3), *submit)
+    assert "replace mine (0x" in elsewhere(*fixed, code=12, CLDC_NAME="mine").err
+    assert elsewhere(*fixed, "--supersede", CLDC_NAME="mine").data["name"] == "mine"
+    assert_exactly_once(stage, account, submissions=4)
 
 
 def test_a_closed_competition_is_refused_by_the_servers_clock(stage: Stage, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from cldc.environments import pythons
 from cldc.preflight.learned import read
 from tests.conftest import ROOT, Cldc, cldc_in
+from tests.terminal import Terminal
 
 pytestmark = pytest.mark.real
 
@@ -91,10 +92,24 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
         assert learned.known == (competition == "demo")  # whose profile names the weights
         assert there["probe"]["build"].startswith(f"TensorFlow {trained['fingerprint']['tensorflow']} (")
 
+    # A score is replaced by nobody who did not say so: not with --yes, not by a script, not by a "no".
+    better, standing = (
+        changed(folder, 50),
+        f"mine ({first['bundle']}), which has the score {row['score']:.4f} and place 1",
+    )
+    again = ("submit", better, "--name", "mine", "--no-preflight")
+    assert f"replace {standing}" in cldc(*again, "--yes", code=12).err
+    declined = on_a_terminal(cldc, *again, "--yes")
+    declined.answer(f"Replace {standing}? [y/N]", "n")
+    assert declined.end()[0] == 1
+    assert cldc("quota", "--format", "json").data["left"] == places - 1
+    plan = cldc("submit", better, "--dry-run", "--format", "json", code=None).data
+    assert [entry["rank"] for entry in plan["replaces"]] == ([1] if "shapes" in competition else [])
+
     refused = cldc("submit", folder, "--name", "other", "--no-preflight", "--format", "json", code=12)
     assert refused.data["error"]["message"].startswith("This very dataset was submitted as 'mine'")
     for number in range(2, places + 1):
-        submit(cldc, changed(folder, number), "--name", f"try-{number}", "--no-preflight")
+        submit(cldc, changed(folder, number), "--name", f"try-{number}", "--no-preflight", "--supersede")
     spent = cldc("quota", "--format", "json").data
     assert (spent["left"], len(spent["spent"])) == (0, places)
     assert {place["source"] for place in spent["spent"]} == {"both"}
@@ -111,16 +126,23 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     scored = cldc("withdraw", "mine", "--yes", "--format", "json").data
     assert (scored["spent"], scored["quota"]["left"]) == (True, 1)
     assert "evaluated" in scored["why"]
+    # Without its tag it is on the board, and a new one of its name would take it off.
+    assert f"replace {standing}" in cldc(*again, "--yes", code=12).err
     cldc("sandbox", "score")
     board = cldc("leaderboard", "--format", "json").data
     assert {row["submission"] for row in board["rows"]} >= {first["bundle"]}
     assert last["bundle"] not in {row["submission"] for row in board["rows"]}
-    submit(cldc, folder.with_name("mine-99"), "--name", "late", "--no-preflight")
+    submit(cldc, folder.with_name("mine-99"), "--name", "late", "--no-preflight", "--supersede")
     assert cldc("quota", "--format", "json").data["left"] == 0
 
     cldc("sandbox", "down")
     assert not cldc("sandbox", "status", "--format", "json").data["running"]
     assert "not up" in cldc("quota", code=13).err
+
+
+def on_a_terminal(cldc: Cldc, *arguments: str | Path) -> Terminal:
+    env = {**cldc.extra, "CLDC_HOME": str(cldc.home)}
+    return Terminal(*map(str, arguments), cwd=cldc.home, columns=400, **env)
 
 
 def told_in_history(cldc: Cldc, trained: Any, score: float) -> None:

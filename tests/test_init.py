@@ -32,14 +32,11 @@ def read(project: Path) -> dict[str, str]:
     return tomllib.loads((project / "cldc.toml").read_text(encoding="utf-8"))
 
 
-def test_init_asks_five_questions_and_asks_again_where_an_answer_would_be_lost(project: Path) -> None:
+def test_init_asks_four_questions_and_asks_again_where_an_answer_would_be_lost(project: Path) -> None:
     make_dataset(project / "numerals")
     terminal = Terminal("init", cwd=project)
     terminal.answer("Competition [data-centric-2021]", "demo")
     terminal.answer("Dataset folder [numerals]", "")
-    terminal.answer("Name on the board [numerals]", "my try")
-    terminal.until("won't do")
-    terminal.answer("Name on the board", "my-try")
     terminal.answer("Institution", "Some (Lab)")
     terminal.answer("Institution", "Some Lab")
     terminal.answer("link to", "https://example.org/x")
@@ -48,7 +45,6 @@ def test_init_asks_five_questions_and_asks_again_where_an_answer_would_be_lost(p
     assert read(project) == {
         "competition": "demo",
         "dataset": "numerals",
-        "name": "my-try",
         "institution": "Some Lab",
         "link": "https://example.org/x",
     }
@@ -61,12 +57,14 @@ def test_init_takes_flags_keeps_what_is_there_and_is_used_by_every_command(cldc:
     made = cldc("init", "--institution", "Some Lab", "--format", "json", cwd=project).data
     assert made["files"] == {"cldc.toml": "written", ".gitignore": "added to"}
     assert read(project)["institution"] == "Some Lab"
+    assert "name" not in read(project)  # each submission gets a free one
     assert (project / ".gitignore").read_text(encoding="utf-8").startswith("secret.txt\n*.zip\n")
     assert cldc("init", "--format", "json", cwd=project).data["files"]["cldc.toml"] == "kept"
     assert "--force" in cldc("init", "--name", "other", cwd=project, code=4).err
     assert cldc("init", "--name", "other", "--force", cwd=project).code == 0
     assert read(project)["name"] == "other"
     assert cldc("validate", cwd=project).code == 0
+    assert "won't do" in cldc("init", "--name", "my try", "--force", cwd=project, code=12).err
     assert "garble" in cldc("init", "--institution", "Caf\u00e9", "--force", cwd=project, code=12).err
 
 

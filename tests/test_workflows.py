@@ -225,6 +225,7 @@ def test_a_tag_submits_once_however_often_its_job_runs(
         ("wait", ""),
         ("dry-run", "True"),
         ("preflight", "no"),
+        ("supersede", "yes"),
     ],
 )
 def test_the_action_refuses_an_input_that_is_not_what_it_counts_or_decides_with(

@@ -27,7 +27,7 @@ _COMMENTS = {
     "server": "address of a CodaLab, or sandbox",
     "account": "user name there",
     "dataset": "the folder with the splits",
-    "name": "on the board; a tag submission-NAME or --name says another",
+    "name": "of every submission on the board; a tag submission-NAME or --name says another",
     "institution": "what the board shows in parentheses",
     "link": "what the board links to",
 }
@@ -58,7 +58,10 @@ class Start:
 
 @click.command()
 @click.option("--dataset", metavar="DIR", help="The dataset folder; asked for otherwise.")
-@click.option("--name", help="The submission's name on the board.")
+@click.option(
+    "--name",
+    help="A name on the board for every submission; by default each has the first free one of its own.",
+)
 @click.option("--institution", help="What the board shows in parentheses.")
 @click.option("--link", help="A web address that the board links to.")
 @click.option(
@@ -74,7 +77,7 @@ class Start:
 def init(app: App, ci: Literal["github", "gitlab"] | None, action: str | None, force: bool) -> None:
     """Start a project in this folder: write cldc.toml, a .gitignore and, if asked, the workflow.
 
-    Asks five questions, each with a default; what is given as an option is not asked. Without a terminal, or with
+    Asks four questions, each with a default; what is given as an option is not asked. Without a terminal, or with
     --no-input, the defaults are taken. A cldc.toml that is there is kept, unless --force is said.
     """
     from cldc.cli.workflows import workflow
@@ -115,16 +118,16 @@ def _kept(path: Path, force: bool) -> bool:
 
 def _answers(app: App, folder: Path) -> Answers:
     """Every setting from its option, else from the person at the terminal, else its default."""
-    from cldc import description
-
     settings = app.settings
     given = click.get_current_context().params
     competition = _asked(app, given.get("competition"), "Competition", _chosen(app), _check_competition)
     dataset = _asked(
         app, given.get("dataset"), "Dataset folder", _guess(folder, app.competition), _check_dataset
     )
-    default = settings["name"] or description.proper_name(Path(dataset).resolve().name)
-    name = _asked(app, settings["name"], "Name on the board", default, _check_part("name"))
+    # Fixed here it would be every submission's name, each of which replaces the one before.
+    name = given.get("name") or ""
+    if name:
+        _check_part("name")(name)
     institution = _asked(
         app, settings["institution"], "Institution (may be empty)", "", _check_part("institution")
     )

@@ -54,7 +54,7 @@ def look(app: App) -> Overview:
     facts = [("project", str(project) if project else "no cldc.toml here or above")]
     folder = app.settings["dataset"]
     if folder is None:
-        way = ("cldc init", "It asks five questions and writes the project's cldc.toml.")
+        way = ("cldc init", "It asks four questions and writes the project's cldc.toml.")
         return Overview((*facts, _account_fact(app)), way)
     facts.append(_account_fact(app))
     if not Path(folder).is_dir():

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--name",
     shell_complete=completing.submissions,
-    help="The submission's name on the board; the folder's name by default.",
+    help="The submission's name on the board; by default the folder's, with a number where an entry has that already.",
 )
 @click.option("--institution", help="What the board shows in parentheses.")
 @click.option("--link", help="A web address that the board links to.")
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     help="Spend another place on a dataset that was submitted before under another name.",
 )
 @click.option(
-    "--supersede", is_flag=True, help="Replace a submission that carries the tag and is not scored yet."
+    "--supersede", is_flag=True, help="Replace the entry that counts now, scored or waiting for its score."
 )
 @click.option("--after-closing", is_flag=True, help="Submit although the competition is closed.")
 @click.option(
@@ -118,6 +118,7 @@ def _intent(app: App, report: ValidationReport, labels: ExpectedLabels, consent:
     return Intent(
         report=report,
         name=settings["name"] or report.dataset.name,
+        named=bool(settings["name"]),
         institution=settings["institution"] or "",
         link=settings["link"] or "",
         predictions=labels.total,
@@ -132,8 +133,13 @@ def _settle(
     planned = _planner(app, ledger)
     plan = planned(intent)
     if not dry_run:
-        if _may_replace(app, plan):
-            intent = replace(intent, consent=replace(intent.consent, supersede=True))
+        if plan.name != intent.name:
+            app.observer.note(
+                f"{intent.name} is an earlier submission of another dataset, so this one is called {plan.name}; "
+                "--name chooses another name."
+            )
+        if replaced := _agreed_to_replace(app, plan):
+            intent = replace(intent, consent=replace(intent.consent, replaced=replaced))
             plan = planned(intent)
         plan.require()
         if plan.steps and not yes:
@@ -203,17 +209,19 @@ def _preflight(app: App, report: ValidationReport, needed: Material, dry_run: bo
     return known
 
 
-def _may_replace(app: App, plan: Plan) -> bool:
-    """Ask whether a submission that waits for its score may be replaced; nobody there is no."""
+def _agreed_to_replace(app: App, plan: Plan) -> frozenset[str]:
+    """Uuids of the entries that a person, asked here, lets be replaced; --yes does not agree to that."""
+    from cldc.render.blocks import Line
     from cldc.submission import Supersedes
 
-    refusal = next((check.error for check in plan.checks if isinstance(check.error, Supersedes)), None)
-    if refusal is None or not app.interactive:
-        return False
-    app.output.close()
-    click.echo(refusal.message, err=True)
-    app.confirm("Replace it?", yes=False, stake="replace a submission")
-    return True
+    refusals = [check.error for check in plan.checks if check.error is not None]
+    if not app.interactive or not refusals or not all(isinstance(e, Supersedes) for e in refusals):
+        return frozenset()
+    names = " and ".join(map(str, plan.replaces))
+    app.confirm(
+        f"Replace {names}?", yes=False, stake=f"replace {names}", shown=[Line(refusals[0].message, "warning")]
+    )
+    return frozenset(entry.uuid for entry in plan.replaces)
 
 
 def _agree(app: App, plan: Plan, yes: bool) -> None:

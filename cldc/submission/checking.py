@@ -25,16 +25,17 @@ if TYPE_CHECKING:
 
 
 class Supersedes(SubmissionRefused):
-    """Another submission would be replaced before it is scored; a person may agree to that."""
+    """An entry of the account would be replaced; a person may agree to that."""
 
 
 def checks(
-    intent: Intent, sight: Sight, *, competition: Competition, rest: Rest, ledger: Ledger
+    intent: Intent, sight: Sight, *, wanted: str, competition: Competition, rest: Rest, ledger: Ledger
 ) -> tuple[Check, ...]:
     """Look at everything, whatever is found.
 
     Args:
         intent: What is to be submitted.
+        wanted: The name that it was to have if that was free.
         sight: What server and ledger show.
         competition: The profile.
         rest: Reads the server as the account that submits.
@@ -43,6 +44,7 @@ def checks(
     report = intent.report
     return (
         _check("dataset", lambda: _dataset(report)),
+        Check("name", _name(intent, wanted)),
         _check("preflight", lambda: _preflight(report, intent.preflight)),
         _check(
             "description", lambda: f"{describe(intent, competition)!r}, which the board reads as it is meant"
@@ -54,7 +56,7 @@ def checks(
         ),
         _check("organisers' bundles", lambda: _organisers(competition, rest)),
         _check("same dataset", lambda: _new(intent, sight, competition, rest.server, ledger)),
-        _check("replaces", lambda: _supersedes(sight, competition, agreed=intent.consent.supersede)),
+        _check("replaces", lambda: _supersedes(intent, sight, competition)),
         _check(
             "closing date",
             lambda: (
@@ -101,6 +103,14 @@ def _dataset(report: ValidationReport) -> str:
         else " (`cldc validate` also looks at what they show)"
     )
     return f"{report.total:,} images, no errors{more}, identity {report.dataset.hash[:12]}"
+
+
+def _name(intent: Intent, wanted: str) -> str:
+    if intent.named:
+        return f"{intent.name}, as chosen"
+    if intent.name == wanted:
+        return f"{intent.name}, as the folder"
+    return f"{intent.name}, because {wanted} is an earlier submission of another dataset"
 
 
 def _preflight(report: ValidationReport, preflight: PreflightResult | None) -> str:
@@ -182,19 +192,19 @@ def _content(record: Record) -> tuple[str, str, str, str]:
     return record.competition, record.server, record.account, record.dataset_hash
 
 
-def _supersedes(sight: Sight, competition: Competition, *, agreed: bool) -> str:
+def _supersedes(intent: Intent, sight: Sight, competition: Competition) -> str:
     """The daemon scores an account's newest tagged bundle, or the newest of each name, and passes over the others."""
-    by = f"of one {competition.submission.supersedes}, only the newest counts"
-    waiting = () if sight.spent else sight.waiting
-    if waiting:
-        names = ", ".join(f"{bundle.name} ({bundle.uuid})" for bundle in waiting)
-        if not agreed:
-            raise Supersedes(
-                f"It would replace {names}, which carries the tag and has no score yet that is known here; {by}.",
-                action="Wait for its score, or say --supersede to give it up.",
-            )
-        return f"{names}, not scored yet, as agreed; {by}"
-    return f"{len(sight.scored)} that are scored already; {by}" if sight.scored else f"nothing; {by}"
+    rule = competition.submission.supersedes
+    by = f"of one {rule}, only the newest counts"
+    if not sight.replaced:
+        return f"nothing; {by}"
+    names = " and ".join(map(str, sight.replaced))
+    if intent.consent.supersede or {e.uuid for e in sight.replaced} <= intent.consent.replaced:
+        return f"{names}, as agreed; {by}"
+    action = "Give it another --name, or add" if rule == "name" else "Add"
+    raise Supersedes(
+        f"It would replace {names}; {by}.", action=f"{action} --supersede to replace what is there."
+    )
 
 
 def check_open(competition: Competition, now: datetime, *, after_closing: bool) -> str:

@@ -43,12 +43,14 @@ class Consent:
 
     Attributes:
         again: The same dataset may be submitted under another name.
-        supersede: A submission that nobody has scored yet may be replaced.
+        supersede: An entry of the account may be replaced, whatever its score.
+        replaced: Uuids of entries that may be, since the person saw which ones they are.
         after_closing: It may be submitted to a competition that is closed.
     """
 
     again: bool = False
     supersede: bool = False
+    replaced: frozenset[str] = frozenset()
     after_closing: bool = False
 
 
@@ -59,6 +61,8 @@ class Intent:
     Attributes:
         report: The dataset, valid or not.
         name: The submission's name; ``institution`` and ``link`` go with it into the description.
+        named: Whether somebody chose that name. Otherwise it is the folder's, and an entry that has it already gives
+            the submission the next free one.
         predictions: Images in the label book.
         preflight: The dataset's finished preflight; None where none is wanted.
         consent: What they agreed to.
@@ -69,6 +73,7 @@ class Intent:
     institution: str
     link: str
     predictions: int
+    named: bool = True
     preflight: PreflightResult | None = None
     consent: Consent = field(default_factory=Consent)
 
@@ -92,6 +97,30 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """An entry that a submission would take the place of.
+
+    Attributes:
+        uuid: Of the bundle that has, or had, the tag.
+        score: What it was scored with; None where it has no score, or none that is known here.
+        rank: Its place on the board; None where the board does not show it, as far as known.
+    """
+
+    uuid: str
+    name: str
+    score: float | None
+    rank: int | None
+
+    def __str__(self) -> str:
+        """``mine (0x...), which has the score 0.3450 and place 2``."""
+        if self.score is None:
+            has = "no score yet that is known here"
+        else:
+            has = f"the score {self.score:.4f}{f' and place {self.rank}' if self.rank else ''}"
+        return f"{self.name} ({self.uuid}), which has {has}"
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What will be done, and every reason for which it would be refused.
 
@@ -111,8 +140,9 @@ class Plan:
         steps: Names of the steps still to do.
         checks: What was looked at.
         quota: Where the account stands before it.
-        supersedes: Uuids of tagged bundles that nobody has scored yet and that this one would replace.
-        scored: Uuids of tagged bundles that would be replaced and are scored already, which loses nothing.
+        replaces: The entries that this one would take the place of.
+        supersedes: Uuids of other tagged bundles of which, as of this one, only the newest counts, and that have no score.
+        scored: Uuids of those of them that have one.
         after_closing: Whether the tag may be set although the competition is closed.
     """
 
@@ -133,6 +163,7 @@ class Plan:
     steps: tuple[str, ...]
     checks: tuple[Check, ...]
     quota: Quota
+    replaces: tuple[Replaced, ...] = ()
     supersedes: tuple[str, ...] = ()
     scored: tuple[str, ...] = ()
     after_closing: bool = False

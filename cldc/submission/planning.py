@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,8 @@ def plan(
         Unreachable, CredentialsError: The server can't be asked, so nothing can be said.
     """
     sight = look(intent, competition, rest, ledger, board=board, now=now or Clock(rest)())
-    looked = checks(intent, sight, competition=competition, rest=rest, ledger=ledger)
+    wanted, intent = intent.name, replace(intent, name=sight.name)
+    looked = checks(intent, sight, wanted=wanted, competition=competition, rest=rest, ledger=ledger)
     dataset, preflight = intent.report.dataset, intent.preflight
     return Plan(
         id=sight.id,
@@ -62,8 +64,9 @@ def plan(
         steps=tuple(step for step in steps if step not in sight.done),
         checks=looked,
         quota=sight.quota,
-        supersedes=tuple(bundle.uuid for bundle in sight.waiting),
-        scored=tuple(bundle.uuid for bundle in sight.scored),
+        replaces=sight.replaced,
+        supersedes=tuple(uuid for uuid, score in sight.rivals.items() if score is None),
+        scored=tuple(uuid for uuid, score in sight.rivals.items() if score is not None),
         after_closing=intent.consent.after_closing,
     )
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cldc.ledger import Ledger
-from cldc.submission.model import Intent, submission_id, worksheet_name
+from cldc.submission.entries import Entries, free_name
+from cldc.submission.model import Intent, Replaced
 from cldc.submission.places import TAG, WITHDRAW, lost_tag, record_withdrawal, standing, tagged
 from cldc.submission.recovery import learn
 
 if TYPE_CHECKING:
-    from cldc.codalab import Bundle, Rest, User
+    from cldc.codalab import Rest, User
     from cldc.competition import Competition
     from cldc.leaderboard import Leaderboard
     from cldc.quota import Quota
@@ -25,23 +26,25 @@ class Sight:
 
     Attributes:
         id: See `submission_id`.
+        name: The submission's name: the one that was chosen, or the first free one.
         user: The account, with what is left of its disk.
         now: When it was looked, by the server's clock.
         done: Names of the steps that are done.
         quota: Where the account stands.
         spent: Whether this very submission has its place already.
-        waiting: Tagged bundles that it would replace before they are scored.
-        scored: Tagged bundles that it would replace and that are scored already.
+        replaced: Entries that it would take the place of.
+        rivals: Other tagged bundles of which, as of this one, only the newest counts: uuid to score, None without one.
     """
 
     id: str
+    name: str
     user: User
     now: datetime
     done: frozenset[str]
     quota: Quota
     spent: bool
-    waiting: tuple[Bundle, ...]
-    scored: tuple[Bundle, ...]
+    replaced: tuple[Replaced, ...]
+    rivals: Mapping[str, float | None]
 
 
 def look(
@@ -59,44 +62,50 @@ def look(
         Unreachable, CredentialsError: The server can't be asked.
     """
     user = rest.user()
-    identity = submission_id(
-        tag=competition.submission.tag,
-        server=rest.server,
-        account=user.name,
-        name=intent.name,
-        dataset_hash=intent.report.dataset.hash,
-    )
     carrying = tagged(competition, rest, user.name)
     learn(ledger, competition, rest, user.name, carrying)
-    steps = ledger.steps(identity)
-    done = {step for step, record in steps.items() if record.finished}
-    if TAG in done and WITHDRAW not in done:
-        uuid = steps[TAG].result["uuid"]
-        if lost_tag(rest.found(uuid), competition.submission.tag):
-            record_withdrawal(ledger, identity, uuid, board=board, now=now)
-            done.add(WITHDRAW)
-    if WITHDRAW in done:
-        done -= {TAG, WITHDRAW}
-    by_account = competition.submission.supersedes == "account"
-    replaced = [bundle for bundle in carrying if by_account or bundle.name == intent.name]
-    scores = {row.submission for row in board.rows if row.score is not None} if board else set()
+    seen = {place.bundle: place for place in ledger.places(competition.name)}
+    entries = Entries(competition, user.name, rest, ledger, carrying, board, seen)
+    dataset_hash = intent.report.dataset.hash
+    name = intent.name if intent.named else free_name(intent.name, dataset_hash, entries)
+    identity = entries.identity(name, dataset_hash)
+    done = _done(identity, competition, rest, ledger, board=board, now=now)
+    own = entries.own(name, identity)
+    # Killed between the tag and its record, or tagged from another machine, it has its place and replaces nobody.
+    spent = TAG in done or any(bundle.uuid in own for bundle in carrying)
     return Sight(
         id=identity,
+        name=name,
         user=user,
         now=now,
         done=frozenset(done),
         quota=standing(competition, rest, ledger, user.name, now=now, carrying=carrying),
-        # Killed between the tag and its record, or tagged from another machine, it has its place and replaces nobody.
-        spent=TAG in done or _carries_tag(carrying, rest, user.name, intent.name, identity),
-        waiting=tuple(bundle for bundle in replaced if bundle.uuid not in scores),
-        scored=tuple(bundle for bundle in replaced if bundle.uuid in scores),
+        spent=spent,
+        replaced=() if spent else entries.replaced(name, own),
+        rivals={bundle.uuid: entries.standing(bundle.uuid)[0] for bundle in entries.rivals(name, own)},
     )
 
 
-def _carries_tag(carrying: Sequence[Bundle], rest: Rest, account: str, name: str, identity: str) -> bool:
-    """Whether a bundle on this very submission's worksheet carries the tag, whichever machine set it."""
-    named = [bundle.uuid for bundle in carrying if bundle.name == name]
-    if not named:
-        return False
-    sheets = {sheet.uuid for sheet in rest.own_worksheets(worksheet_name(account, name, identity))}
-    return any(sheets.intersection(rest.bundle(uuid, worksheets=True).worksheets) for uuid in named)
+def _done(
+    identity: str,
+    competition: Competition,
+    rest: Rest,
+    ledger: Ledger,
+    *,
+    board: Leaderboard | None,
+    now: datetime,
+) -> set[str]:
+    """Steps that are done and hold, which a tag that was taken off elsewhere, or what was made private, does not."""
+    steps = ledger.steps(identity)
+    done = {step for step, record in steps.items() if record.finished}
+    if TAG in done and WITHDRAW not in done:
+        uuid = steps[TAG].result["uuid"]
+        bundle = rest.found(uuid)
+        if lost_tag(bundle, competition.submission.tag):
+            record_withdrawal(ledger, identity, uuid, board=board, now=now)
+            done.add(WITHDRAW)
+        elif bundle is not None and not bundle.public_permission:
+            done -= {"publish", "describe", "prove"}
+    if WITHDRAW in done:
+        done -= {TAG, WITHDRAW}
+    return done

@@ -124,8 +124,8 @@ def _still_allowed(work: Work, bundle: Bundle) -> None:
     ]
     if unforeseen:
         raise SubmissionRefused(
-            f"Meanwhile {unforeseen[0].name} ({unforeseen[0].uuid}) was tagged, and would be replaced before it is scored.",
-            action="Wait for its score, or run the command again and agree with --supersede.",
+            f"Meanwhile {unforeseen[0].name} ({unforeseen[0].uuid}) was tagged, and would be replaced.",
+            action="Run the command again: it says what would be replaced, and --supersede agrees to that.",
         )
     check_open(work.competition, work.clock(), after_closing=work.plan.after_closing)
     standing(work.competition, work.rest, work.ledger, work.plan.account, now=work.clock()).require()
