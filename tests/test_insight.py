@@ -101,7 +101,7 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
     assert "nan" not in page
     assert "http" not in page.replace("http-equiv", "")
     for learned_or_none in (None, Learned(CLASSES, (), "it was <so>")):
-        assert "can't be told" in to_html(Insight(RESULT, learned_or_none, (), "no reason"))
+        assert "Not known" in to_html(Insight(RESULT, learned_or_none, (), "no reason"))
     quick = dataclasses.replace(RESULT, quick=True, label_book=None, history=())
     assert "One epoch only" in to_html(Insight(quick, learned))
 

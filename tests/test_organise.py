@@ -28,7 +28,6 @@ from cldc.leaderboard import Leaderboard, Row
 from cldc.organise import Wishes, begin, draft, uuids_of, with_uuids, write_profile
 from cldc.organise.profile import to_toml
 from cldc.render.board_html import to_html
-from cldc.resources import template
 from cldc.sample import draw_label_book
 from tests.conftest import Cldc, cldc_in
 
@@ -177,7 +176,7 @@ def page_of(name: str, institution: str, link: str) -> str:
     """The body of a page with these on it, as themselves and where the board's own pattern leaves them."""
     rows = (row(1, "a", name or "x", institution, link), row(2, "a", "y", institution or "z", f"http{link}"))
     board = Leaderboard("winter", "accuracy", datetime.now(UTC), rows)
-    html = to_html(board, title=name, page=template("pages", "leaderboard.html").read_text())
+    html = to_html(board, title=name)
     return html.partition("</head>")[2]
 
 

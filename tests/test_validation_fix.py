@@ -333,7 +333,7 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.loads += [value or "" for name, value in attrs if name in ("src", "href", "action")]
-        if tag not in ("meta", "img", "rect", "link"):
+        if tag not in ("meta", "img", "rect", "link", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

@@ -328,14 +328,12 @@ def publish_files(board: Any, source: Path, competition: Competition, folder: Pa
     """
     from cldc.files import replace_atomically, storage_errors
     from cldc.render.board_html import to_html
-    from cldc.resources import template
 
     page, data = folder / "index.html", folder / "leaderboard.json"
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        html = template("pages", "leaderboard.html").read_text(encoding="utf-8")
         replace_atomically(data, source.read_bytes(), mode=0o644)
-    replace_atomically(page, to_html(board, title=competition.title, page=html), mode=0o644)
+    replace_atomically(page, to_html(board, title=competition.title), mode=0o644)
     return page, data
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
-from cldc.render.pages import fill_page, text
+from cldc.render.pages import render_page
 from cldc.text import printable
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 10
 _MOST = 200
+# A longer list starts folded.
+_OPEN_UP_TO = 24
 
 
 def comparison_blocks(comparison: Comparison, *, everything: bool = False) -> Iterator[Block]:
@@ -84,36 +86,30 @@ def _classes(comparison: Comparison) -> Iterator[tuple[str, str, str, str, str]]
 def comparison_page(comparison: Comparison, pictures: Mapping[str, tuple[str, str]]) -> str:
     """The page; ``pictures`` are by path, as `cldc.insight.pictures` makes them."""
     before, after = comparison.before, comparison.after
-    return fill_page(
-        "preflight.html",
-        title=text(f"From {before.dataset_name} to {after.dataset_name}"),
-        summary=_table(("", "before", "after", "change"), list(_scores(comparison)))
-        + f'<p class="soft">Preflights {text(before.id)} and {text(after.id)}; '
-        f"{comparison.same:,} images are in both ({comparison.renamed:,} under another name).</p>",
-        content="\n".join(_content(comparison, pictures)),
+    lists = [(name, [_case(name, move) for move in moves]) for name, moves in _lists(comparison)]
+    cases = [case for _, moves in lists for case in moves]
+    return render_page(
+        "comparison.html",
+        title=f"From {before.dataset_name} to {after.dataset_name}",
+        before=before,
+        after=after,
+        scores=list(_scores(comparison)),
+        same=comparison.same,
+        renamed=comparison.renamed,
+        note=comparison.note,
+        lists=lists,
+        pictures=pictures,
+        splits=list(dict.fromkeys(split for _, _, split, _ in cases)),
+        classes=list(dict.fromkeys(label for _, _, _, label in cases)),
+        changes=list(_classes(comparison)),
+        most=_MOST,
+        open_up_to=_OPEN_UP_TO,
     )
 
 
-def _content(comparison: Comparison, pictures: Mapping[str, tuple[str, str]]) -> Iterator[str]:
-    if comparison.note:
-        yield f'<p class="warning">What the models believe can\'t be compared: {text(comparison.note)}.</p>'
-    for name, moves in _lists(comparison):
-        yield f"<h2>{name.capitalize()}: {len(moves):,}</h2>"
-        yield '<ul class="cases">'
-        for move in moves[:_MOST]:
-            whole, seen = pictures.get(move.after or move.before, ("", ""))
-            drawn = f'<img src="{whole}" alt=""><img class="seen" src="{seen}" alt="">' if whole else ""
-            pair = f'<div class="pair">{drawn}</div>' if drawn else ""
-            yield f'<li>{pair}<span class="path">{text(_told(name, move))}</span></li>'
-        yield "</ul>"
-        if len(moves) > _MOST:
-            yield f"<p>and {len(moves) - _MOST:,} more</p>"
-    if not comparison.note:
-        yield "<h2>Accuracy of each class</h2>"
-        yield _table(("split", "class", "before", "after", "change"), list(_classes(comparison)))
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{text(header)}</th>' for header in headers)
-    body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+def _case(name: str, move: Moved) -> tuple[str, str, str, str]:
+    """An image's path, what happened to it, its split and its class."""
+    path = move.after or move.before
+    split, _, rest = path.partition("/")
+    words = _told(name, move)
+    return path, "" if words == path else words, split, rest.partition("/")[0]
