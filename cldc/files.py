@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HOME_VARIABLE = "CLDC_HOME"
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
+_FOR_OTHERS = 0o077
 # In each temporary folder, and locked as long as its process lives.
 _IN_USE = ".cldc-in-use"
 
@@ -69,8 +70,11 @@ def storage_errors(path: Path | None = None) -> Iterator[None]:
         raise storage_error(error, path) from error
 
 
-def data_folder() -> Path:
+def data_folder(observer: Observer = SILENT) -> Path:
     """The one folder that cldc keeps its things in, made readable by its owner only.
+
+    Args:
+        observer: Told where others can read it and that can't be changed.
 
     Raises:
         StorageError: It can't be made.
@@ -82,7 +86,55 @@ def data_folder() -> Path:
         import platformdirs
 
         folder = platformdirs.user_data_path("cldc", appauthor=False)
-    return private_folder(folder)
+    private_folder(folder)
+    if others_can_read(folder) and not _shared_on_purpose(folder):
+        _close_to_others(folder, observer)
+    return folder
+
+
+def others_can_read(folder: Path) -> bool:
+    """Whether its mode lets other users of this machine in; on Windows they are kept out by where it lies."""
+    return os.name != "nt" and bool(folder.stat().st_mode & _FOR_OTHERS)
+
+
+def _shared_on_purpose(folder: Path) -> bool:
+    """Whether cldc keeps its things in a folder that serves for others as well, whose mode is not ours to change."""
+    if folder.stat().st_mode & (stat.S_ISGID | stat.S_ISVTX):
+        return True
+    around = []
+    for place in (Path.home, Path.cwd):
+        with contextlib.suppress(OSError, RuntimeError):  # nobody's home, or a working folder that is gone
+            around.append(place())
+    return any(place.resolve().is_relative_to(folder.resolve()) for place in around)
+
+
+def _close_to_others(folder: Path, observer: Observer) -> None:
+    """Take other users' rights from the folder and from what lies in it; links, and what is behind them, stay as they are.
+
+    What lies deeper can't be reached by others then.
+    """
+    try:
+        if folder.stat().st_uid != _user():
+            raise PermissionError(errno.EPERM, "it belongs to another user")
+        # The folder first: after that nobody else can exchange what is in it.
+        _take_rights(folder, folder.stat())
+        for path in folder.iterdir():
+            if not path.is_symlink() and (status := path.stat()).st_uid == _user():
+                _take_rights(path, status)
+    except OSError as error:
+        observer.note(
+            f"Others can read the data folder {folder}, and that can't be changed: {error.strerror or error}. "
+            f"Point {HOME_VARIABLE} to a folder of yours."
+        )
+
+
+def _take_rights(path: Path, status: os.stat_result) -> None:
+    if status.st_mode & _FOR_OTHERS:
+        path.chmod(stat.S_IMODE(status.st_mode) & ~_FOR_OTHERS)
+
+
+def _user() -> int:
+    return os.geteuid() if hasattr(os, "geteuid") else 0  # as Windows tells of every file
 
 
 def private_folder(path: Path) -> Path:
@@ -91,6 +143,16 @@ def private_folder(path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     return path
+
+
+def private_file(path: Path) -> None:
+    """Make ``path`` if it is not there; in both cases only its owner can read it then.
+
+    Raises:
+        OSError: It can't be made, or belongs to somebody else.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE))
+    _take_rights(path, path.stat())
 
 
 def replace_atomically(path: Path, content: bytes | str, *, mode: int = PRIVATE_FILE) -> None:
@@ -290,7 +352,7 @@ def _ours(path: Path, kind: int) -> bool:
         status = path.lstat()
     except OSError:
         return False
-    return stat.S_IFMT(status.st_mode) == kind and status.st_uid == getattr(os, "geteuid", lambda: 0)()
+    return stat.S_IFMT(status.st_mode) == kind and status.st_uid == _user()
 
 
 def remove_tree(path: Path) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from cldc import files
 from cldc.errors import StorageError
+from tests.conftest import Cldc
+from tests.folders import make_dataset
 
 
 class Notes:
@@ -40,6 +42,81 @@ def test_the_data_folder_is_the_chosen_one_and_private(
     assert folder == tmp_path / "deep" / "home"
     if os.name != "nt":
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def readable_data_folder(folder: Path) -> Path:
+    """As an earlier cldc, or a person, may have made it."""
+    folder.mkdir()
+    (folder / "environments").mkdir()
+    for name in ("ledger.sqlite3", "accounts.json"):
+        (folder / name).touch(0o644)
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "file").touch(0o644)
+    (folder / "tool").touch(0o755)
+    (folder / "link").symlink_to(folder.parent / "outside")
+    (folder.parent / "outside").touch(0o644)
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_data_folder_that_others_can_read_is_closed_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = readable_data_folder(tmp_path / "home")
+    monkeypatch.setenv("CLDC_HOME", str(home))
+    notes = Notes()
+    assert files.data_folder(notes) == home
+    assert mode(home) == mode(home / "environments") == mode(home / "tool") == 0o700
+    assert mode(home / "ledger.sqlite3") == mode(home / "accounts.json") == 0o600
+    assert mode(tmp_path / "outside") == 0o644
+    assert notes.texts == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize("purpose", ["working folder", "home", "above", "sticky", "group"])
+def test_a_folder_that_serves_for_others_as_well_keeps_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, purpose: str
+) -> None:
+    home = readable_data_folder(tmp_path / "home")
+    monkeypatch.setenv("CLDC_HOME", str(home))
+    if purpose == "working folder":
+        monkeypatch.chdir(home)
+    elif purpose == "home":
+        monkeypatch.setenv("HOME", str(home))
+    elif purpose == "above":
+        monkeypatch.chdir(home / "elsewhere")
+    else:
+        home.chmod({"sticky": 0o1777, "group": 0o2775}[purpose])
+    before = mode(home)
+    files.data_folder()
+    assert mode(home) == before
+    assert mode(home / "tool") == 0o755
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_data_folder_of_somebody_else_stays_as_it_is_and_that_is_said(
+    tmp_path: Path, bare_cldc: Cldc
+) -> None:
+    home = readable_data_folder(tmp_path / "theirs")
+    os.chown(home, 4321, 4321)
+    told = bare_cldc("env", "list", cwd=tmp_path, CLDC_HOME=str(home)).err
+    assert f"Others can read the data folder {home}, and that can't be changed: it belongs to another" in told
+    assert mode(home) == 0o755
+    assert bare_cldc("env", "list", "-q", cwd=tmp_path, CLDC_HOME=str(home)).err == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_what_a_check_remembers_can_be_read_by_its_owner_only(bare_cldc: Cldc, tmp_path: Path) -> None:
+    make_dataset(tmp_path / "mine")
+    bare_cldc("validate", tmp_path / "mine")
+    kept = [path for path in bare_cldc.home.iterdir() if path.is_file()]
+    assert kept
+    assert {mode(path) & 0o077 for path in kept} == {0}
 
 
 def test_the_data_folder_is_absolute_from_a_relative_choice(

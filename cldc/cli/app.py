@@ -59,7 +59,7 @@ class App:
 
         with contextlib.suppress(StorageError):
             sweep(system_temporary_folder(), "cldc-")
-        return data_folder()
+        return data_folder(self.observer)
 
     @functools.cached_property
     def settings(self) -> Settings:

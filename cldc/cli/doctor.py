@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,13 @@ import click
 from cldc.cli.app import App
 from cldc.cli.options import command
 from cldc.errors import CldcError
+from cldc.files import (
+    HOME_VARIABLE,
+    others_can_read,
+    storage_errors,
+    system_temporary_folder,
+    temporary_folder,
+)
 
 if TYPE_CHECKING:
     from cldc.codalab import Health
@@ -68,10 +74,8 @@ def doctor(app: App, thorough: bool) -> int:
 
 def _examine(app: App, thorough: bool) -> Iterator[Ailment]:
     yield _about_cldc()
-    yield _try("data folder", lambda: _disk("data folder", app.home, _LEAST_FREE_BYTES, "CLDC_HOME"))
-    yield _try(
-        "temporary", lambda: _disk("temporary", Path(tempfile.gettempdir()), _LEAST_TEMPORARY, "TMPDIR")
-    )
+    yield _try("data folder", lambda: _disk("data folder", app.home, _LEAST_FREE_BYTES, HOME_VARIABLE))
+    yield _try("temporary", lambda: _disk("temporary", system_temporary_folder(), _LEAST_TEMPORARY, "TMPDIR"))
     settings = _try("project", lambda: _project(app))
     yield settings
     yield _try("keyring", _keyring)
@@ -117,11 +121,12 @@ def _disk(subject: str, folder: Path, least: int, variable: str) -> Ailment:
     """Whether a folder can be written to, and has room."""
     import shutil
 
-    from cldc.files import storage_errors, temporary_folder
-
     with storage_errors(folder), temporary_folder("cldc-doctor-", folder):
         free = shutil.disk_usage(folder).free
     text = f"{folder}, {free / 1e9:,.1f} GB free"
+    if variable == HOME_VARIABLE and others_can_read(folder):
+        action = f"Run `chmod 700 {folder}`, or point {HOME_VARIABLE} to a folder of yours."
+        return Ailment(subject, "note", f"{text}; other users of this machine can read it", action)
     if free < least:
         action = f"About {least / 1e9:g} GB are wanted there; free some space, or set {variable}."
         return Ailment(subject, "note", text, action)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from cldc import __version__
 from cldc.dataset import Dataset, Entry, Image, Listing, model
+from cldc.files import private_file
 from cldc.validation.columns import Columns, to_columns, to_rows
 from cldc.validation.metadata.model import MetadataCounts
 from cldc.validation.model import Finding, Severity, ValidationReport
@@ -160,6 +161,7 @@ class Memory:
     def _connect(self, path: Path) -> sqlite3.Connection:
         import sqlite3
 
+        private_file(path)
         base = sqlite3.connect(path, timeout=2, isolation_level=None)
         base.execute(f"pragma page_size={_PAGE}")
         base.execute("pragma journal_mode=wal")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cldc.errors import StorageError
-from cldc.files import PRIVATE_FILE, private_folder
+from cldc.files import private_file, private_folder
 from cldc.validation.decoder import Answer, Decoder
 from cldc.validation.decoding import Readable, Verdict
 from cldc.validation.decoding.dispatch import format_of
@@ -97,9 +97,9 @@ def _start_of(path: Path) -> bytes:
 def _memory(home: Path) -> Iterator[sqlite3.Connection]:
     path = private_folder(home) / FILE
     try:
+        private_file(path)
         with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
             connection.executescript(_SCHEMA)
-            path.chmod(PRIVATE_FILE)
             yield connection
     except (sqlite3.Error, OSError) as error:
         raise StorageError(
