@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import ExifTags, Image
 
 from cldc import process
 from tests.conftest import ROOT, Outcome
@@ -97,6 +98,64 @@ def test_a_changed_dataset_gets_a_name_of_its_own_and_keeps_it(stage: Stage, tmp
     assert "replace mine (0x" in elsewhere(*fixed, code=12, CLDC_NAME="mine").err
     assert elsewhere(*fixed, "--supersede", CLDC_NAME="mine").data["name"] == "mine"
     assert_exactly_once(stage, account, submissions=4)
+
+
+def test_links_out_of_the_dataset_are_published_only_by_name_and_metadata_is_told(
+    stage: Stage, tmp_path: Path
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    private = tmp_path / "private"
+    (folder / "check" / "o").rename(private)
+    (folder / "check" / "o").symlink_to(private, target_is_directory=True)
+    count = len(list(private.iterdir()))
+    (tmp_path / "loose").mkdir()
+    for image in sorted((folder / "learn" / "z").iterdir())[:2]:
+        image.symlink_to(image.rename(tmp_path / "loose" / image.name))
+    position = Image.Exif()
+    position[ExifTags.IFD.GPSInfo] = {
+        ExifTags.GPS.GPSLatitudeRef: "N",
+        ExifTags.GPS.GPSLatitude: (52.0, 30.0, 0.0),
+    }
+    photo = min((folder / "learn" / "x").iterdir())
+    Image.open(photo).save(photo, exif=position)
+    links = (
+        f"check/o -> {private} ({count} images)",
+        f"2 files in learn/z -> {tmp_path / 'loose'} (2 images)",
+    )
+    carried = "1 image carries metadata: a GPS position (1)"
+
+    submit = ("submit", str(folder), "--no-preflight")
+    refused = cldc(*submit, "--yes", code=12).err
+    assert all(link in refused for link in links)
+    assert "--include-link check/o --include-link learn/z" in refused
+    one = cldc(*submit, "--yes", "--include-link", "check/o", code=12).err
+    assert links[1] in one
+    assert links[0] not in one
+    plan = cldc(*submit, "--dry-run", "--format", "json", code=12).data
+    assert plan["metadata"]["position"] == 1
+    assert [check["subject"] for check in plan["checks"] if check["refusal"]] == ["links"]
+
+    def at_a_terminal(*options: str) -> Terminal:
+        env = {**stage.settings(account), "CLDC_HOME": str(cldc.home)}
+        return Terminal(*submit, *options, cwd=tmp_path, columns=600, **env)
+
+    declined = at_a_terminal("--yes")
+    declined.answer(f"{', '.join(links)}. Publish what they lead to? [y/N]", "n")
+    assert declined.end()[0] == 1
+    assert not any(stage.made(account).values())
+    agreed = at_a_terminal()
+    agreed.answer(f"{', '.join(links)}. Publish what they lead to? [y/N]", "y")
+    agreed.until(carried)
+    agreed.answer("Submit it, with the metadata of 1 image? [y/N]", "n")
+    assert agreed.end()[0] == 1
+    assert not any(stage.made(account).values())
+
+    # A path from the working folder names the same link.
+    named = ("--include-link", str(folder / "check" / "o"), "--include-link", "learn/z")
+    assert carried in cldc(*submit, "--yes", *named).err
+    assert_exactly_once(stage, account)
 
 
 def test_a_closed_competition_is_refused_by_the_servers_clock(stage: Stage, tmp_path: Path) -> None:

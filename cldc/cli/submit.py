@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,13 @@ if TYPE_CHECKING:
 @click.option(
     "--supersede", is_flag=True, help="Replace the entry that counts now, scored or waiting for its score."
 )
+@click.option(
+    "--include-link",
+    "links",
+    multiple=True,
+    metavar="PATH",
+    help="Publish what this link leads to outside the dataset; a folder names the linked files in it. Repeatable.",
+)
 @click.option("--after-closing", is_flag=True, help="Submit although the competition is closed.")
 @click.option(
     "--dry-run", is_flag=True, help="Show what would be done and what would be refused, and do nothing."
@@ -60,6 +68,7 @@ def submit(
     no_preflight: bool,
     again: bool,
     supersede: bool,
+    links: tuple[str, ...],
     after_closing: bool,
     dry_run: bool,
     yes: bool,
@@ -85,7 +94,12 @@ def submit(
     with Ledger(app.home, reading=dry_run) as ledger:
         needed = material(app)
         labels = _labels(app, needed)
-        consent = Consent(again=again, supersede=supersede, after_closing=after_closing)
+        consent = Consent(
+            again=again,
+            supersede=supersede,
+            links=_in_dataset(report.dataset.root, links),
+            after_closing=after_closing,
+        )
         intent = _intent(app, report, labels, consent)
         plan = _settle(app, intent, needed, ledger, train=not no_preflight, dry_run=dry_run, yes=yes)
         if dry_run:
@@ -126,6 +140,15 @@ def _intent(app: App, report: ValidationReport, labels: ExpectedLabels, consent:
     )
 
 
+def _in_dataset(root: Path, given: tuple[str, ...]) -> frozenset[str]:
+    """Paths as the dataset has them, whether they were given so or from the working folder."""
+    names = {Path(path).as_posix() for path in given}
+    for path in given:
+        with contextlib.suppress(ValueError):  # on another drive
+            names.add(Path(os.path.relpath(path, root)).as_posix())
+    return frozenset(names)
+
+
 def _settle(
     app: App, intent: Intent, needed: Material, ledger: Ledger, *, train: bool, dry_run: bool, yes: bool
 ) -> Plan:
@@ -138,8 +161,8 @@ def _settle(
                 f"{intent.name} is an earlier submission of another dataset, so this one is called {plan.name}; "
                 "--name chooses another name."
             )
-        if replaced := _agreed_to_replace(app, plan):
-            intent = replace(intent, consent=replace(intent.consent, replaced=replaced))
+        if (consent := _ask_for_consent(app, plan, intent.consent)) != intent.consent:
+            intent = replace(intent, consent=consent)
             plan = planned(intent)
         plan.require()
         if plan.steps and not yes:
@@ -209,29 +232,31 @@ def _preflight(app: App, report: ValidationReport, needed: Material, dry_run: bo
     return known
 
 
-def _agreed_to_replace(app: App, plan: Plan) -> frozenset[str]:
-    """Uuids of the entries that a person, asked here, lets be replaced; --yes does not agree to that."""
-    from cldc.render.blocks import Line
-    from cldc.submission import Supersedes
+def _ask_for_consent(app: App, plan: Plan, consent: Consent) -> Consent:
+    """``consent`` with what a person, asked here, agrees to besides; --yes answers none of these questions."""
+    from cldc.submission import NeedsConsent
 
     refusals = [check.error for check in plan.checks if check.error is not None]
-    if not app.interactive or not refusals or not all(isinstance(e, Supersedes) for e in refusals):
-        return frozenset()
-    names = " and ".join(map(str, plan.replaces))
-    app.confirm(
-        f"Replace {names}?", yes=False, stake=f"replace {names}", shown=[Line(refusals[0].message, "warning")]
-    )
-    return frozenset(entry.uuid for entry in plan.replaces)
+    if app.interactive and all(isinstance(refusal, NeedsConsent) for refusal in refusals):
+        for refusal in refusals:
+            assert isinstance(refusal, NeedsConsent)  # noqa: S101 - all of them are
+            app.confirm(refusal.question, yes=False, stake=refusal.message)
+            consent |= refusal.grants
+    return consent
 
 
 def _agree(app: App, plan: Plan, yes: bool) -> None:
     """Say what becomes public, and have somebody agree to it."""
     from cldc.render.blocks import Line
-    from cldc.render.submission import PUBLIC, plan_blocks
+    from cldc.render.submission import plan_blocks, public
+    from cldc.validation.words import number
 
-    app.confirm("Submit it?", yes=yes, stake=_stake(plan), shown=[*plan_blocks(plan), Line("")])
+    carrying = (
+        f", with the metadata of {number(plan.metadata.images, 'image')}" if plan.metadata.images else ""
+    )
+    app.confirm(f"Submit it{carrying}?", yes=yes, stake=_stake(plan), shown=[*plan_blocks(plan), Line("")])
     if yes:
-        app.observer.note(PUBLIC)
+        app.observer.note(public(plan))
 
 
 def _stake(plan: Plan) -> str:

@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from cldc.submission.removal import Leftover, Withdrawn
     from cldc.submission.standing import Standing
 
-PUBLIC = (
+_PUBLIC = (
     "Everything submitted, the images too, becomes readable by everyone: the guide demands it, and the scoring "
     "daemon sees nothing else."
 )
+
+
+def public(plan: Plan) -> str:
+    """What becomes public, in sentences."""
+    carried = plan.metadata.summary
+    return f"{_PUBLIC} {carried}, which becomes public with them." if carried else _PUBLIC
 
 
 def moment(time: datetime | None) -> str:
@@ -38,7 +44,7 @@ def plan_blocks(plan: Plan) -> Iterator[Block]:
         yield Line(f"Steps to do: {', '.join(plan.steps)} (on the worksheet {plan.worksheet}).")
     else:
         yield Line("Every step is done: it carries the tag.", "good")
-    yield Line(PUBLIC)
+    yield Line(public(plan), "warning" if plan.metadata.images else "plain")
     refusals = [check for check in plan.checks if check.refusal]
     for check in refusals:
         yield Line(f"Refused for the {check.subject}: {check.refusal}", "bad")

@@ -5,8 +5,7 @@ the steps in order. Everything up to the tag is private to the competition, repe
 commit point: it alone spends quota, and it is the last step.
 """
 
-from cldc.submission.checking import Supersedes
-from cldc.submission.model import Check, Consent, Intent, Plan, Submission, submission_id
+from cldc.submission.model import Check, Consent, Intent, NeedsConsent, Plan, Submission, submission_id
 from cldc.submission.places import Clock, facts, standing
 from cldc.submission.planning import plan
 from cldc.submission.steps import STEPS, carry_out
@@ -18,9 +17,9 @@ __all__ = [
     "Clock",
     "Consent",
     "Intent",
+    "NeedsConsent",
     "Plan",
     "Submission",
-    "Supersedes",
     "Work",
     "carry_out",
     "facts",

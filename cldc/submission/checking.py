@@ -10,7 +10,8 @@ from cldc import description as descriptions
 from cldc.codalab.cl import ARCHIVES
 from cldc.errors import CldcError, QuotaExceeded, SubmissionRefused
 from cldc.ledger import Ledger, Record
-from cldc.submission.model import Check, Intent
+from cldc.submission.linked import check_links
+from cldc.submission.model import Check, Consent, Intent, NeedsConsent
 from cldc.submission.places import TAG
 from cldc.submission.sight import Sight
 from cldc.validation import Severity
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from cldc.preflight import PreflightResult
     from cldc.quota import Quota
     from cldc.validation import ValidationReport
-
-
-class Supersedes(SubmissionRefused):
-    """An entry of the account would be replaced; a person may agree to that."""
 
 
 def checks(
@@ -56,6 +53,15 @@ def checks(
         ),
         _check("organisers' bundles", lambda: _organisers(competition, rest)),
         _check("same dataset", lambda: _new(intent, sight, competition, rest.server, ledger)),
+        _check(
+            "links",
+            lambda: (
+                "its place is spent already"
+                if sight.spent
+                else check_links(report.outward_links, intent.consent)
+            ),
+        ),
+        _metadata(report),
         _check("replaces", lambda: _supersedes(intent, sight, competition)),
         _check(
             "closing date",
@@ -111,6 +117,17 @@ def _name(intent: Intent, wanted: str) -> str:
     if intent.name == wanted:
         return f"{intent.name}, as the folder"
     return f"{intent.name}, because {wanted} is an earlier submission of another dataset"
+
+
+def _metadata(report: ValidationReport) -> Check:
+    summary = report.metadata.summary
+    if not summary:
+        return Check("metadata", "no image carries any")
+    return Check(
+        "metadata",
+        f"{summary}; it becomes public with them, and `cldc validate --fix` removes it",
+        warning=True,
+    )
 
 
 def _preflight(report: ValidationReport, preflight: PreflightResult | None) -> str:
@@ -202,8 +219,11 @@ def _supersedes(intent: Intent, sight: Sight, competition: Competition) -> str:
     if intent.consent.supersede or {e.uuid for e in sight.replaced} <= intent.consent.replaced:
         return f"{names}, as agreed; {by}"
     action = "Give it another --name, or add" if rule == "name" else "Add"
-    raise Supersedes(
-        f"It would replace {names}; {by}.", action=f"{action} --supersede to replace what is there."
+    raise NeedsConsent(
+        f"It would replace {names}; {by}.",
+        action=f"{action} --supersede to replace what is there.",
+        question=f"Replace {names}?",
+        grants=Consent(replaced=frozenset(entry.uuid for entry in sight.replaced)),
     )
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cldc.description import proper_name
-from cldc.errors import CldcError
+from cldc.errors import CldcError, SubmissionRefused
 from cldc.files import hash_bytes
 from cldc.quota import Quota
 
 if TYPE_CHECKING:
     from cldc.preflight import PreflightResult
     from cldc.validation import ValidationReport
+    from cldc.validation.metadata.model import MetadataCounts
 
 
 def submission_id(*, tag: str, server: str, account: str, name: str, dataset_hash: str) -> str:
@@ -45,13 +46,34 @@ class Consent:
         again: The same dataset may be submitted under another name.
         supersede: An entry of the account may be replaced, whatever its score.
         replaced: Uuids of entries that may be, since the person saw which ones they are.
+        links: Links whose images may be published although they lead out of the dataset, by their paths in it; a folder
+            stands for the linked files in it.
         after_closing: It may be submitted to a competition that is closed.
     """
 
     again: bool = False
     supersede: bool = False
     replaced: frozenset[str] = frozenset()
+    links: frozenset[str] = frozenset()
     after_closing: bool = False
+
+    def __or__(self, other: Consent) -> Consent:
+        """Everything that one of the two agrees to."""
+        return Consent(*(getattr(self, f.name) | getattr(other, f.name) for f in fields(Consent)))
+
+
+class NeedsConsent(SubmissionRefused):
+    """Something that a person may agree to, beforehand by an option or now by answering a question.
+
+    Attributes:
+        question: Names all that is agreed to.
+        grants: What a yes agrees to.
+    """
+
+    def __init__(self, message: str, *, action: str, question: str, grants: Consent) -> None:
+        super().__init__(message, action=action)
+        self.question = question
+        self.grants = grants
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +155,7 @@ class Plan:
         description: What the board will read.
         dataset: Name of the dataset's bundle and zip.
         dataset_hash: Its identity.
-        images: How many images.
+        images: How many images; ``metadata`` counts those that carry more than their picture.
         predictions: How many predictions the run must leave: the images of the label book.
         preflight: Id of the preflight that it rests on, if any.
         worksheet: Name of the worksheet of its own that everything is put on.
@@ -157,6 +179,7 @@ class Plan:
     dataset: str
     dataset_hash: str
     images: int
+    metadata: MetadataCounts
     predictions: int
     preflight: str | None
     worksheet: str

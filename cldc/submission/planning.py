@@ -58,6 +58,7 @@ def plan(
         dataset=dataset.name,
         dataset_hash=dataset.hash,
         images=intent.report.total,
+        metadata=intent.report.metadata,
         predictions=intent.predictions,
         preflight=preflight.fingerprint.id if preflight else None,
         worksheet=worksheet_name(sight.user.name, intent.name, sight.id),

@@ -1,0 +1,64 @@
+"""Links that lead out of a dataset: a submission publishes what they lead to, so a person has to name them."""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from cldc.submission.model import Consent, NeedsConsent
+from cldc.text import printable
+from cldc.validation.words import number
+
+if TYPE_CHECKING:
+    from cldc.dataset import OutwardLink
+
+Groups = Mapping[str, list["OutwardLink"]]
+
+
+def check_links(links: Iterable[OutwardLink], consent: Consent) -> str:
+    """What is published through links that lead out of the dataset, in words.
+
+    Raises:
+        NeedsConsent: Nobody agreed to one of them.
+    """
+    groups = _by_name(links)
+    missing = {name: group for name, group in groups.items() if not _agreed(name, group, consent)}
+    if not missing:
+        return f"{_listed(groups)}; as agreed" if groups else "none leads out of the dataset"
+    options = " ".join(f"--include-link {shlex.quote(name)}" for name in missing)
+    raise NeedsConsent(
+        f"Links lead out of the dataset, and what they lead to would become public: {_listed(missing)}.",
+        action=f"Replace them with copies of what belongs to the dataset, or agree to each by its name: {options}",
+        question=f"Links lead out of the dataset: {_listed(missing)}. Publish what they lead to?",
+        grants=Consent(links=frozenset(missing)),
+    )
+
+
+def _by_name(links: Iterable[OutwardLink]) -> Groups:
+    """Links by what names them: a linked folder is named by itself, linked files by the folder that they are in."""
+    groups: dict[str, list[OutwardLink]] = defaultdict(list)
+    for link in links:
+        groups[link.path if link.folder else link.path.rpartition("/")[0]].append(link)
+    return groups
+
+
+def _agreed(name: str, group: Iterable[OutwardLink], consent: Consent) -> bool:
+    return name in consent.links or all(link.path in consent.links for link in group)
+
+
+def _listed(groups: Groups) -> str:
+    return ", ".join(printable(text) for name, group in groups.items() for text in _described(name, group))
+
+
+def _described(name: str, group: list[OutwardLink]) -> Iterator[str]:
+    """Each linked folder with where it leads; linked files together, since there may be thousands."""
+    files = [link for link in group if not link.folder]
+    if len(files) > 1:
+        targets = sorted({str(PurePath(link.target).parent) for link in files})
+        yield f"{number(len(files), 'file')} in {name} -> {', '.join(targets)} ({number(len(files), 'image')})"
+    for link in group:
+        if link.folder or len(files) == 1:
+            yield f"{link.path} -> {link.target} ({number(link.images, 'image')})"
