@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cldc.dataset import Image, Listing, Other, Reason, read_start
 from cldc.validation.decoding.dispatch import format_of
 from cldc.validation.decoding.foreign import LONGEST_START, foreign_format
-from cldc.validation.inspection import Inspection
+
+if TYPE_CHECKING:
+    from cldc.validation.inspection import Inspection
 
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: shorter than 1,024 bytes, the second as of earlier versions.
 _LFS_STARTS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
