@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -44,6 +45,7 @@ class Terminated(BaseException):
 
 def main() -> NoReturn:
     """Run the command line of this process and leave with its exit code."""
+    read_names_as_utf8()
     for number in _STOPS:
         if (
             number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN
@@ -58,6 +60,21 @@ def main() -> NoReturn:
     make_safe()
     keep_secret(os.environ.get(PASSWORD_VARIABLE, ""))
     sys.exit(run(sys.argv[1:]))
+
+
+def read_names_as_utf8() -> None:
+    """Begin anew in Python's UTF-8 mode where the locale has file names read as something else.
+
+    Names on a disk are bytes, and CodaLab and zips take them for UTF-8. In any other encoding, such as ISO 8859-1 or that of
+    LC_ALL=POSIX, Python gives valid names as garbled or undecodable ones, and only a new process can change that.
+    """
+    if sys.getfilesystemencoding() == "utf-8" or not sys.executable:
+        return
+    if sys.stdout is not None:  # the terminal still shows what its locale says
+        os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
+    os.environ["PYTHONUTF8"] = "1"  # for the Pythons that we start
+    with contextlib.suppress(OSError):
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - ourselves
 
 
 def _open_what_is_closed() -> None:

@@ -258,5 +258,10 @@ def test_children_see_nothing_that_changes_them(monkeypatch: pytest.MonkeyPatch)
         env=env,
         timeout_seconds=30,
     )
-    assert done.stdout.split() == ["PYTHONIOENCODING", "PYTHONUNBUFFERED", "TF_CPP_MIN_LOG_LEVEL"]
+    assert done.stdout.split() == [
+        "PYTHONIOENCODING",
+        "PYTHONUNBUFFERED",
+        "PYTHONUTF8",
+        "TF_CPP_MIN_LOG_LEVEL",
+    ]
     assert env["HTTPS_PROXY"] == "http://proxy"

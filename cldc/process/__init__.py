@@ -44,4 +44,4 @@ _NOT_FOR_CHILDREN = (
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for a child: ours without what is meant for other programs, with UTF-8, and ``extra``."""
     kept = {k: v for k, v in os.environ.items() if not k.upper().startswith(_NOT_FOR_CHILDREN)}
-    return {**kept, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1", **(extra or {})}
+    return {**kept, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **(extra or {})}

@@ -12,8 +12,8 @@ from typing import Any
 
 
 def to_json(result: object) -> str:
-    """``result`` as JSON text, keys in the order of their fields, with a line end."""
-    return json.dumps(to_data(result), indent=2, ensure_ascii=True) + "\n"
+    """``result`` as JSON text, keys in the order of their fields, with a line end; ASCII, which every stream can hold."""
+    return json.dumps(to_data(result), indent=2) + "\n"
 
 
 def to_data(value: object) -> Any:

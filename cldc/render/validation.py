@@ -201,7 +201,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 def to_json(report: ValidationReport, fixed: Fixed | None = None) -> str:
     """The report, and what was mended before, as JSON text with a line end."""
-    return json.dumps(data(report, fixed), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(data(report, fixed), indent=2) + "\n"
 
 
 def rules_markdown(rules: tuple[Rule, ...]) -> str:

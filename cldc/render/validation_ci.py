@@ -74,7 +74,7 @@ def to_sarif(report: ValidationReport, *, base: Path | None = None) -> str:
         "results": [_result(report, finding, base) for finding in report.findings],
     }
     document = {"$schema": _SARIF, "version": "2.1.0", "runs": [run]}
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=2) + "\n"
 
 
 def _sarif_rule(rule: Rule) -> dict[str, Any]:
