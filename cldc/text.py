@@ -1,8 +1,9 @@
-"""Text that is safe to show: no escape sequences, no passwords, no commands to the program that reads a log."""
+"""Text for people: safe to show (no escape sequences, no passwords, no commands to a job's log), and well counted."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _MASK = "***"
 # CodaLab takes no shorter password; a shorter one is a common word, and masking it would garble everything.
@@ -38,3 +39,14 @@ def shown(text: str) -> str:
     lines = masked(text).replace("\r\n", "\n").split("\n")
     safe = "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
     return _LOG_COMMAND.sub(r"\1\\\2", safe)
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """``1 image``, ``2,067 images``; ``nouns`` is the plural where it takes more than an s."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def first_few(items: Sequence[str], limit: int = 3) -> str:
+    """The first few of ``items`` in one line, and how many more there are."""
+    few = ", ".join(items[:limit])
+    return f"{few} and {len(items) - limit:,} more" if len(items) > limit else few

@@ -25,7 +25,7 @@ def clean(app: App, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
     from cldc.render.submission import leftover_blocks
     from cldc.submission import Clock
     from cldc.submission.removal import leftovers, remove
-    from cldc.validation.words import number
+    from cldc.text import plural
 
     found = leftovers(
         app.competition,
@@ -38,7 +38,7 @@ def clean(app: App, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
     gone = False
     if found and not dry_run:
         bundles = sum(item.kind == "bundle" for item in found)
-        what = f"{number(bundles, 'bundle')} and {number(len(found) - bundles, 'worksheet')}"
+        what = f"{plural(bundles, 'bundle')} and {plural(len(found) - bundles, 'worksheet')}"
         app.confirm(
             f"Remove {what} for ever?",
             yes=yes,

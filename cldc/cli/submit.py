@@ -249,10 +249,10 @@ def _agree(app: App, plan: Plan, yes: bool) -> None:
     """Say what becomes public, and have somebody agree to it."""
     from cldc.render.blocks import Line
     from cldc.render.submission import plan_blocks, public
-    from cldc.validation.words import number
+    from cldc.text import plural
 
     carrying = (
-        f", with the metadata of {number(plan.metadata.images, 'image')}" if plan.metadata.images else ""
+        f", with the metadata of {plural(plan.metadata.images, 'image')}" if plan.metadata.images else ""
     )
     app.confirm(f"Submit it{carrying}?", yes=yes, stake=_stake(plan), shown=[*plan_blocks(plan), Line("")])
     if yes:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from cldc.dataset import OutwardLink, Reason
 from cldc.render.blocks import Block, Line, Style, Table
-from cldc.text import printable
+from cldc.text import first_few, plural, printable
 from cldc.validation import Finding, Severity, ValidationReport
-from cldc.validation.words import listed, number
 
 if TYPE_CHECKING:
     from cldc.validation import Rule
@@ -77,13 +76,9 @@ def _summary(report: ValidationReport) -> Iterator[Line]:
         f"(limits {report.max_images:,} and {report.max_padded:,})."
     )
     yield Line(f"Dataset {report.dataset.hash}")
-    tally = ", ".join(f"{len(report.of(s))} {s.value}{_s(len(report.of(s)))}" for s in Severity)
+    tally = ", ".join(plural(len(report.of(s)), s.value) for s in Severity)
     style: Style = "bad" if not report.ok else "warning" if report.of(Severity.WARNING) else "good"
     yield Line(f"{'Valid' if report.ok else 'Not valid'} for {report.competition}: {tally}.", style)
-
-
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"
 
 
 def fixed_blocks(fixed: Fixed) -> Iterator[Line]:
@@ -92,8 +87,8 @@ def fixed_blocks(fixed: Fixed) -> Iterator[Line]:
 
     stripped = [change.source for change in fixed.changes if change.kind == "strip"]
     if stripped:
-        what = f"Removed the metadata of {number(len(stripped), 'image')}"
-        yield Line(printable(f"{what}: {listed(stripped)} [image-metadata]"))
+        what = f"Removed the metadata of {plural(len(stripped), 'image')}"
+        yield Line(printable(f"{what}: {first_few(stripped)} [image-metadata]"))
     for change in fixed.changes:
         if change.kind == "rename":
             yield Line(printable(f"Mended {change.source} -> {change.target} [{change.rule}]"))
@@ -122,7 +117,7 @@ def undone_blocks(undone: Undone) -> Iterator[Line]:
         yield Line(printable(f"Not taken back: {error.message} {error.action}"), "bad")
     count, left = len(undone.changes), len(undone.left)
     rest = f", and {left} could not be" if left else ""
-    yield Line(f"Took back {count} change{_s(count)}{rest}.", "bad" if left else "good")
+    yield Line(f"Took back {plural(count, 'change')}{rest}.", "bad" if left else "good")
 
 
 def undone_data(undone: Undone) -> dict[str, Any]:

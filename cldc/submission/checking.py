@@ -14,8 +14,8 @@ from cldc.submission.linked import check_links
 from cldc.submission.model import Check, Consent, Intent, NeedsConsent
 from cldc.submission.places import TAG
 from cldc.submission.sight import Sight
+from cldc.text import plural
 from cldc.validation import Severity
-from cldc.validation.words import number
 
 if TYPE_CHECKING:
     from cldc.codalab import Rest, User
@@ -104,7 +104,7 @@ def _dataset(report: ValidationReport) -> str:
     report.require_valid()
     warnings = len(report.of(Severity.WARNING))
     more = (
-        f", {number(warnings, 'warning')}"
+        f", {plural(warnings, 'warning')}"
         if report.thorough
         else " (`cldc validate` also looks at what they show)"
     )

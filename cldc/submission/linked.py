@@ -9,8 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from cldc.submission.model import Consent, NeedsConsent
-from cldc.text import printable
-from cldc.validation.words import number
+from cldc.text import plural, printable
 
 if TYPE_CHECKING:
     from cldc.dataset import OutwardLink
@@ -58,7 +57,7 @@ def _described(name: str, group: list[OutwardLink]) -> Iterator[str]:
     files = [link for link in group if not link.folder]
     if len(files) > 1:
         targets = sorted({str(PurePath(link.target).parent) for link in files})
-        yield f"{number(len(files), 'file')} in {name} -> {', '.join(targets)} ({number(len(files), 'image')})"
+        yield f"{plural(len(files), 'file')} in {name} -> {', '.join(targets)} ({plural(len(files), 'image')})"
     for link in group:
         if link.folder or len(files) == 1:
-            yield f"{link.path} -> {link.target} ({number(link.images, 'image')})"
+            yield f"{link.path} -> {link.target} ({plural(link.images, 'image')})"

@@ -8,13 +8,13 @@ from pathlib import Path
 from cldc.competition import Competition
 from cldc.dataset import Entry, Listing, SplitState, assemble, read_entry
 from cldc.progress import Observer
+from cldc.text import plural
 from cldc.validation.alike import Pair, joined, same_drawings, same_drawings_as
 from cldc.validation.decoding import Readable
 from cldc.validation.inspection import Inspection, Settle, inspect_entry
 from cldc.validation.memory import Memory, Recalled
 from cldc.validation.model import Subject, ValidationReport
 from cldc.validation.sniffing import find_pointers, formats_passed_over
-from cldc.validation.words import number
 
 # So many new contents are compared one by one with all others sooner than all with each other.
 _FEW = 12
@@ -103,7 +103,7 @@ class Check:
         unsure = {sha for sha, found in self.inspections.items() if found.verdict.readable == Readable.UNSURE}
         if not unsure:
             return
-        self._observer.start(f"Asking TensorFlow about {number(len(unsure), 'image')}")
+        self._observer.start(f"Asking TensorFlow about {plural(len(unsure), 'image')}")
         files: dict[str, Path] = {
             image.sha256: self.listing.root / image.path for image in self.images if image.sha256 in unsure
         }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from cldc.dataset import Image
+from cldc.text import plural
 from cldc.validation.alike import PRECISION, Evidence, Pair
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
 from cldc.validation.pictures import MAX_PIXELS
-from cldc.validation.words import number
 
 _DATA = "good practice; measured on the 2021 competition's starting dataset"
 _BLANK_SHARE = 0.001
@@ -183,7 +183,7 @@ def blank_image(subject: Subject) -> Iterator[Hit]:
         seen = found.features
         if seen and (seen.ink_pixels < 1 or seen.ink_pixels < _BLANK_SHARE * seen.width * seen.height):
             how = (
-                "blank" if not seen.ink_pixels else f"nearly blank: {number(seen.ink_pixels, 'pixel')} of ink"
+                "blank" if not seen.ink_pixels else f"nearly blank: {plural(seen.ink_pixels, 'pixel')} of ink"
             )
             yield Hit(
                 message=f"{image.path} is {how}.",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from cldc.text import plural
 from cldc.validation.decoding import Format, Readable, Remark, Verdict
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
-from cldc.validation.words import number
 
 _DECODING = "tf.io.decode_image of TensorFlow 2.4.1, held against it by a differential test"
 _ENDINGS = {
@@ -67,7 +67,7 @@ def git_pointer(subject: Subject) -> Iterator[Hit]:
     for kind, paths in sorted(kinds.items()):
         which = f"is a {kind} pointer" if len(paths) == 1 else f"are {kind} pointers"
         yield Hit(
-            message=f"{number(len(paths), 'image')} {which}: the content was not fetched.",
+            message=f"{plural(len(paths), 'image')} {which}: the content was not fetched.",
             consequence="The script can't read these files and stops.",
             remedy=_FETCHING[kind],
             paths=tuple(paths),

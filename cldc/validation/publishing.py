@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from cldc.dataset import OutwardLink
+from cldc.text import plural
 from cldc.validation.metadata.model import Metadata, MetadataCounts
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
-from cldc.validation.words import number
 
 
 @rule(
@@ -25,7 +25,7 @@ def outward_link(subject: Subject) -> Iterator[Hit]:
     files: dict[tuple[str, str], list[OutwardLink]] = defaultdict(list)
     for link in subject.dataset.outward_links:
         if link.folder:
-            message = f"{link.path} is a link to {link.target}, outside the dataset, with {number(link.images, 'image')}."
+            message = f"{link.path} is a link to {link.target}, outside the dataset, with {plural(link.images, 'image')}."
             yield _outward_hit(message, link)
         else:
             files[link.path.rpartition("/")[0], str(PurePath(link.target).parent)].append(link)

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from cldc.errors import StorageError
 from cldc.files import hash_file, private_folder, replace_atomically, storage_errors
 from cldc.progress import Observer
+from cldc.text import plural
 from cldc.validation.metadata.removal import cut_metadata, remove_metadata
 from cldc.validation.model import Subject
-from cldc.validation.words import number
 
 
 class Strippable(NamedTuple):
@@ -41,7 +41,7 @@ def find_strippable(subject: Subject, wanted: Callable[[str], bool], observer: O
     damaged = []
     if paths:
         observer.start(
-            f"Looking into {number(len(paths), 'image')} with metadata", total=len(paths), unit="images"
+            f"Looking into {plural(len(paths), 'image')} with metadata", total=len(paths), unit="images"
         )
     known: dict[str, str | None] = {}
     for count, (path, sha256) in enumerate(paths.items(), 1):

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from cldc.dataset import Reason, Split, SplitState, fold_name, meant_class, suggest_roots
+from cldc.text import first_few, plural
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
-from cldc.validation.words import listed, number
 
 _LISTING = "observed with image_dataset_from_directory of TensorFlow 2.4.1 and 2.6.0"
 _SCRIPT = "the competition's training script"
@@ -48,7 +48,7 @@ def _split_remedy(split: Split, folders: list[str], meant: list[str]) -> str:
     if len(meant) == 1:
         return f"Perhaps you meant {meant[0]}, which holds the splits."
     if meant:
-        return f"Give one of the {len(meant)} folders inside that hold the splits: {listed(meant)}."
+        return f"Give one of the {len(meant)} folders inside that hold the splits: {first_few(meant)}."
     if split.state == SplitState.UNLISTED:
         return f"Make {split.name}/ readable to yourself."
     alike = [name for name in folders if fold_name(name) == fold_name(split.name)]
@@ -198,14 +198,14 @@ def too_many_images(subject: Subject) -> Iterator[Hit]:
     padded = limits.padded(counts.values())
     if padded <= limits.max_padded:
         return
-    parts = " + ".join(f"{number(count, 'image')} in {split}" for split, count in counts.items())
+    parts = " + ".join(f"{plural(count, 'image')} in {split}" for split, count in counts.items())
     excess = (padded - limits.max_padded) // limits.batch
     yield Hit(
         message=f"{parts} are {padded:,} after rounding each split up to whole batches of {limits.batch}; "
         f"the limit is {limits.max_padded:,}.",
         consequence="The script prints that the dataset is too large and ends with exit code 0 and without "
         "predictions.",
-        remedy=f"Remove images until {number(excess, 'batch', 'batches')} fewer are needed "
+        remedy=f"Remove images until {plural(excess, 'batch', 'batches')} fewer are needed "
         f"(at most {excess * limits.batch:,} images).",
     )
 
@@ -225,7 +225,7 @@ def guide_limit(subject: Subject) -> Iterator[Hit]:
         yield Hit(
             message=f"There are {total:,} images; the guide allows {limit:,}, all splits together.",
             consequence="The submission breaks the competition's rules, whatever the script says.",
-            remedy=f"Remove {number(total - limit, 'image')} or more.",
+            remedy=f"Remove {plural(total - limit, 'image')} or more.",
         )
 
 
