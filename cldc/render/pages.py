@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cldc import __version__
 from cldc.resources import template
 from cldc.text import printable
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def render_page(name: str, **values: Any) -> str:
@@ -28,6 +30,9 @@ def render_page(name: str, **values: Any) -> str:
 
 @cache
 def _environment() -> Environment:
+    # It takes as long to import as a second check takes, and few checks write a page.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     return Environment(
         loader=FileSystemLoader(template("pages")),
         autoescape=True,
