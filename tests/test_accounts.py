@@ -61,7 +61,7 @@ def signed(tmp_path: Path, environments_home: Path) -> Iterator[Cldc]:
 
 
 def test_several_accounts_are_checked_kept_chosen_and_forgotten(signed: Cldc, tmp_path: Path) -> None:
-    people = {person.name: person.password for person in room.accounts(tmp_path / "up")}
+    people = {person.name: person.password for person in room.list_accounts(tmp_path / "up")}
     first, second = list(people)[:2]
     keyring = tmp_path / "keyring.json"
 

@@ -303,7 +303,7 @@ def real(codalab_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     )
     accounts = {
         account.role: Credentials(account.name, account.password, "sandbox")
-        for account in sandbox.accounts(data)
+        for account in sandbox.list_accounts(data)
     }
     try:
         yield Real(status.address, codalab_python, accounts["organiser"], accounts["contestant"])

@@ -70,7 +70,7 @@ def test_what_a_killed_sandbox_left_behind_is_no_sandbox(tmp_path: Path) -> None
     with pytest.raises(SandboxError, match="not up"):
         sandbox.require_up(tmp_path)
     assert not sandbox.down(tmp_path)
-    assert sandbox.accounts(tmp_path) == ()
+    assert sandbox.list_accounts(tmp_path) == ()
 
 
 def test_the_plan_says_what_the_profile_says(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ class Site:
     codalab_python: Path
 
     def rest(self, role: str) -> Rest:
-        account = next(account for account in sandbox.accounts(self.data) if account.role == role)
+        account = next(account for account in sandbox.list_accounts(self.data) if account.role == role)
         return Rest(sandbox.require_up(self.data).address, account.name, account.password)
 
 
@@ -196,7 +196,7 @@ def test_it_is_one_and_open_to_nobody_else(site: Site) -> None:
     assert {"accounts.json", "sandbox.json", "codalab.sqlite"} <= {
         name for name, mode in modes(first.folder) if mode == 0o600
     }
-    secrets = {account.password for account in sandbox.accounts(site.data)}
+    secrets = {account.password for account in sandbox.list_accounts(site.data)}
     assert len(secrets) == 3
     for path in first.folder.rglob("*.log"):
         assert not any(secret in path.read_text(errors="replace") for secret in secrets)

@@ -164,7 +164,7 @@ class App:
         from cldc import sandbox
         from cldc.credentials import Credentials
 
-        accounts = {account.name: account for account in sandbox.accounts(self.home)}
+        accounts = {account.name: account for account in sandbox.list_accounts(self.home)}
         account = accounts.get(username) if username else sandbox.contestant(self.home)
         return Credentials(account.name, account.password, "sandbox") if account else None
 

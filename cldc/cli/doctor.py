@@ -32,7 +32,7 @@ _TESTED_CODALAB = "1.7.5"
 
 
 @dataclass(frozen=True, slots=True)
-class Ailment:
+class CheckResult:
     """One thing looked at: how it is, and what to do where it is not well."""
 
     subject: str
@@ -52,14 +52,14 @@ def doctor(app: App, thorough: bool) -> int:
     """
     from cldc.render.blocks import Line, Table
 
-    found = [_without_home(ailment) for ailment in _examine(app, thorough)]
+    found = [_without_home(result) for result in _examine(app, thorough)]
     blocks: list[Line | Table] = [
         Table(("looked at", "", "found"), [(a.subject, a.verdict, a.finding) for a in found])
     ]
-    for ailment in found:
-        if ailment.action:
+    for result in found:
+        if result.action:
             blocks.append(
-                Line(f"{ailment.subject}: {ailment.action}", "bad" if ailment.verdict == "wrong" else "plain")
+                Line(f"{result.subject}: {result.action}", "bad" if result.verdict == "wrong" else "plain")
             )
     wrong = sum(a.verdict == "wrong" for a in found)
     blocks.append(
@@ -72,7 +72,7 @@ def doctor(app: App, thorough: bool) -> int:
     return 1 if wrong else 0
 
 
-def _examine(app: App, thorough: bool) -> Iterator[Ailment]:
+def _examine(app: App, thorough: bool) -> Iterator[CheckResult]:
     yield _about_cldc()
     yield _try("data folder", lambda: _disk("data folder", app.home, _LEAST_FREE_BYTES, HOME_VARIABLE))
     yield _try("temporary", lambda: _disk("temporary", system_temporary_folder(), _LEAST_TEMPORARY, "TMPDIR"))
@@ -87,37 +87,37 @@ def _examine(app: App, thorough: bool) -> Iterator[Ailment]:
     yield from _server(app)
 
 
-def _without_home(ailment: Ailment) -> Ailment:
+def _without_home(result: CheckResult) -> CheckResult:
     """The report is pasted in public: no home folder, whose name is a person's."""
     home = str(Path.home())
     if len(home) <= 1:
-        return ailment
-    return Ailment(
-        ailment.subject,
-        ailment.verdict,
-        ailment.finding.replace(home, "~"),
-        ailment.action.replace(home, "~"),
+        return result
+    return CheckResult(
+        result.subject,
+        result.verdict,
+        result.finding.replace(home, "~"),
+        result.action.replace(home, "~"),
     )
 
 
-def _try(subject: str, look: Callable[[], Ailment]) -> Ailment:
+def _try(subject: str, look: Callable[[], CheckResult]) -> CheckResult:
     try:
         return look()
     except CldcError as error:
-        return Ailment(subject, "wrong", error.message, error.action)
+        return CheckResult(subject, "wrong", error.message, error.action)
 
 
-def _about_cldc() -> Ailment:
+def _about_cldc() -> CheckResult:
     import platform
 
     from cldc import __version__
 
-    return Ailment(
+    return CheckResult(
         "cldc", "ok", f"{__version__} on Python {platform.python_version()}, {platform.platform()}"
     )
 
 
-def _disk(subject: str, folder: Path, least: int, variable: str) -> Ailment:
+def _disk(subject: str, folder: Path, least: int, variable: str) -> CheckResult:
     """Whether a folder can be written to, and has room."""
     import shutil
 
@@ -126,14 +126,14 @@ def _disk(subject: str, folder: Path, least: int, variable: str) -> Ailment:
     text = f"{folder}, {free / 1e9:,.1f} GB free"
     if variable == HOME_VARIABLE and others_can_read(folder):
         action = f"Run `chmod 700 {folder}`, or point {HOME_VARIABLE} to a folder of yours."
-        return Ailment(subject, "note", f"{text}; other users of this machine can read it", action)
+        return CheckResult(subject, "note", f"{text}; other users of this machine can read it", action)
     if free < least:
         action = f"About {least / 1e9:g} GB are wanted there; free some space, or set {variable}."
-        return Ailment(subject, "note", text, action)
-    return Ailment(subject, "ok", text)
+        return CheckResult(subject, "note", text, action)
+    return CheckResult(subject, "ok", text)
 
 
-def _project(app: App) -> Ailment:
+def _project(app: App) -> CheckResult:
     """The project file and all that is set; whoever reads the report sees which layer won."""
     from cldc.settings import find_project_file
 
@@ -144,10 +144,10 @@ def _project(app: App) -> Ailment:
         if value.value is not None
     ]
     where = str(file) if file else "no cldc.toml here or above"
-    return Ailment("project", "ok", f"{where}; set: {', '.join(said) or 'nothing'}")
+    return CheckResult("project", "ok", f"{where}; set: {', '.join(said) or 'nothing'}")
 
 
-def _proxy() -> Ailment:
+def _proxy() -> CheckResult:
     """Variables only: what they hold may have a password in it."""
     import os
 
@@ -161,28 +161,32 @@ def _proxy() -> Ailment:
         "UV_INDEX_URL",
     )
     named = [name for name in names if os.environ.get(name)]
-    return Ailment("network", "ok", f"set: {', '.join(named)}" if named else "no proxy, usual certificates")
+    return CheckResult(
+        "network", "ok", f"set: {', '.join(named)}" if named else "no proxy, usual certificates"
+    )
 
 
-def _competition(app: App) -> Ailment:
+def _competition(app: App) -> CheckResult:
     source = app.settings.values["competition"].source
-    return Ailment("competition", "ok", f"{app.competition.name} ({source}), server {app.settings.server}")
+    return CheckResult(
+        "competition", "ok", f"{app.competition.name} ({source}), server {app.settings.server}"
+    )
 
 
-def _environments(app: App, thorough: bool) -> Iterator[Ailment]:
+def _environments(app: App, thorough: bool) -> Iterator[CheckResult]:
     from cldc.environments import diagnose
 
     try:
         found = diagnose(app.home, app.competition.training.tensorflow, thorough=thorough)
     except CldcError as error:
-        yield Ailment("environments", "wrong", error.message, error.action)
+        yield CheckResult("environments", "wrong", error.message, error.action)
         return
     for kind in dict.fromkeys(d.kind for d in found):
         choices = [d for d in found if d.kind == kind]
         used = next((d for d in choices if d.used), None)
         if used is None:
             problems = "; ".join(f"{d.name}: {d.problem}" for d in choices)
-            yield Ailment(
+            yield CheckResult(
                 kind,
                 "note",
                 problems,
@@ -194,38 +198,38 @@ def _environments(app: App, thorough: bool) -> Iterator[Ailment]:
         )
         text = f"{used.name} {state}, from {used.interpreter}"
         if used.problem:
-            yield Ailment(
+            yield CheckResult(
                 kind,
                 "wrong",
                 f"{text}: {used.problem}",
                 f"Run `cldc env remove {used.name}`; it is made anew.",
             )
         elif not used.faithful:
-            yield Ailment(
+            yield CheckResult(
                 kind,
                 "note",
                 f"{text}: {used.why}",
                 f"Install Python {choices[0].python} for {choices[0].name}.",
             )
         else:
-            yield Ailment(kind, "ok", text)
+            yield CheckResult(kind, "ok", text)
 
 
-def _keyring() -> Ailment:
+def _keyring() -> CheckResult:
     from cldc.credentials import keyring_name
 
     name = keyring_name()
     if name is None:
-        return Ailment(
+        return CheckResult(
             "keyring",
             "note",
             "there is none",
             "Set CODALAB_USERNAME and CODALAB_PASSWORD where `cldc login` can't keep them.",
         )
-    return Ailment("keyring", "ok", name)
+    return CheckResult("keyring", "ok", name)
 
 
-def _server(app: App) -> Iterator[Ailment]:
+def _server(app: App) -> Iterator[CheckResult]:
     from cldc.codalab import Rest
 
     try:
@@ -233,10 +237,10 @@ def _server(app: App) -> Iterator[Ailment]:
         with Rest(app.server, pauses_seconds=(), read_seconds=_PATIENCE_SECONDS) as rest:
             health = rest.health()
     except CldcError as error:
-        yield Ailment("server", "wrong", error.message, error.action)
+        yield CheckResult("server", "wrong", error.message, error.action)
         return
     yield _try("TLS", lambda: _tls(app.server))
-    yield Ailment(
+    yield CheckResult(
         "server",
         "ok",
         f"{app.server}, CodaLab {health.version or '?'}{_tested(health.version)}, "
@@ -246,10 +250,10 @@ def _server(app: App) -> Iterator[Ailment]:
     try:
         user = app.rest.user()
     except CldcError as error:
-        yield Ailment("account", "note", error.message, error.action)
+        yield CheckResult("account", "note", error.message, error.action)
         return
     free = (user.disk_quota - user.disk_used) / 1e6
-    yield Ailment(
+    yield CheckResult(
         "account", "ok", f"{user.name} (from {app.credentials.source}), {free:,.0f} MB of disk left"
     )
 
@@ -258,7 +262,7 @@ def _tested(version: str | None) -> str:
     return "" if version in (_TESTED_CODALAB, None) else f" (cldc is tested with {_TESTED_CODALAB})"
 
 
-def _tls(server: str) -> Ailment:
+def _tls(server: str) -> CheckResult:
     from datetime import UTC, datetime
 
     from cldc.codalab.tls import certificate
@@ -266,25 +270,25 @@ def _tls(server: str) -> Ailment:
     found = certificate(server)
     if found is None:
         loopback = server.startswith("http:")
-        return Ailment(
+        return CheckResult(
             "TLS", "ok", "none; the server is this machine" if loopback else "verified through the proxy"
         )
     days = (found.expires - datetime.now(UTC)).days
     text = f"{found.protocol}, certificate of {found.issuer}, good for {days} days"
     if days < _SOON_DAYS:
-        return Ailment("TLS", "note", text, "Tell the server's operators that its certificate ends soon.")
-    return Ailment("TLS", "ok", text)
+        return CheckResult("TLS", "note", text, "Tell the server's operators that its certificate ends soon.")
+    return CheckResult("TLS", "ok", text)
 
 
-def _clock(health: Health) -> Ailment:
+def _clock(health: Health) -> CheckResult:
     skew = health.clock_ahead_seconds
     if skew is None:
-        return Ailment("clock", "note", "the server does not tell its time")
+        return CheckResult("clock", "note", "the server does not tell its time")
     if abs(skew) > _MOST_SKEW_SECONDS:
-        return Ailment(
+        return CheckResult(
             "clock",
             "wrong",
             f"{abs(skew):,.0f} s {'behind' if skew > 0 else 'ahead of'} the server",
             "Set this machine's clock.",
         )
-    return Ailment("clock", "ok", "agrees with the server's")
+    return CheckResult("clock", "ok", "agrees with the server's")

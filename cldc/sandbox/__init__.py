@@ -5,8 +5,8 @@ and scored as any CodaLab is: see `cldc.organise`. Everything is kept below ``DA
 """
 
 from cldc.organise import Seed
-from cldc.sandbox.people import accounts, add_account, contestant, organiser
-from cldc.sandbox.places import Account, Status, folder_of, leaderboard_file
+from cldc.sandbox.accounts import add_account, contestant, list_accounts, organiser
+from cldc.sandbox.paths import Account, Status, folder_of, leaderboard_file
 from cldc.sandbox.scoring import score
 from cldc.sandbox.server import down, require_up, start, status, up
 
@@ -14,12 +14,12 @@ __all__ = [
     "Account",
     "Seed",
     "Status",
-    "accounts",
     "add_account",
     "contestant",
     "down",
     "folder_of",
     "leaderboard_file",
+    "list_accounts",
     "organiser",
     "require_up",
     "score",

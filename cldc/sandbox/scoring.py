@@ -9,8 +9,8 @@ from cldc.errors import SandboxError
 from cldc.organise import daemon_file, read_json
 from cldc.organise import score as score_with
 from cldc.progress import SILENT, Observer
-from cldc.sandbox.people import organiser
-from cldc.sandbox.places import folder_of
+from cldc.sandbox.accounts import organiser
+from cldc.sandbox.paths import folder_of
 from cldc.sandbox.server import require_up
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ def score(
     timeout_seconds: float = 6 * 3600,
     observer: Observer = SILENT,
 ) -> Path:
-    """Score everything that is tagged and within the daemon's quota; returns the leaderboard's file.
+    """Score everything that is tagged and within the daemon's quota, and return the leaderboard's file.
 
-    Each submission's run is repeated on the hidden test set, so that this takes as long as the trainings.
+    This repeats each submission's run on the hidden test set, so it takes as long as the trainings.
 
     Raises:
         SandboxError: It is not up, or does not hold the competition.

@@ -1,4 +1,4 @@
-"""Start the server, find it again, stop it."""
+"""Start, find and stop the sandbox's server."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cldc.files import lock, private_folder, remove_tree, replace_atomically
 from cldc.organise import Seed, read_json
 from cldc.organise import seed as seed_with
 from cldc.progress import SILENT, Observer
-from cldc.sandbox.people import organiser
-from cldc.sandbox.places import INSIDE, Places, Status, folder_of
+from cldc.sandbox.accounts import organiser
+from cldc.sandbox.paths import INSIDE, SandboxPaths, Status, folder_of
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
@@ -37,13 +37,13 @@ def up(
     tensorflow_bin: Path,
     observer: Observer = SILENT,
 ) -> Status:
-    """Have a CodaLab up that holds the competition; nothing is done twice, whoever calls it how often.
+    """Start a CodaLab that holds the competition. Safe to call again: what is up and seeded stays as it is.
 
     Args:
         data: The data folder; everything is kept in its folder ``sandbox``.
-        seed: What the organiser puts there; a bundle whose contents changed is put there anew.
+        seed: The organiser's files; a bundle whose contents changed is uploaded again.
         codalab_python: The Python of the `codalab` environment.
-        tensorflow_bin: The folder with the ``python`` that stands for the image which the competition's runs ask for.
+        tensorflow_bin: Folder with the ``python`` that runs use in place of the competition's Docker image.
 
     Raises:
         SandboxError: It does not start.
@@ -67,7 +67,7 @@ def up(
 def start(
     data: Path, image: str, *, codalab_python: Path, tensorflow_bin: Path, observer: Observer = SILENT
 ) -> Status:
-    """As `up`, but without any competition: for `organise` to set one up as on any other CodaLab.
+    """Start a CodaLab without a competition, for `organise` to set one up.
 
     Raises:
         SandboxError: It does not start.
@@ -80,37 +80,37 @@ def start(
 def _started(
     data: Path, image: str, codalab_python: Path, tensorflow_bin: Path, observer: Observer
 ) -> Iterator[Status]:
-    """The server up, and nobody else changing it for the time of the block."""
+    """Hold the lock and start the server."""
     if os.name == "nt":
         raise SandboxError(
             "The sandbox runs on Linux and macOS only.",
             action="Use it under WSL, or name a server with --server.",
         )
-    places = Places(data)
-    with lock(places.lock, purpose=_PURPOSE, observer=observer):
+    paths = SandboxPaths(data)
+    with lock(paths.lock, purpose=_PURPOSE, observer=observer):
         if status(data) is None:
-            _start(places, codalab_python, observer)
-        _map_image(places, image, tensorflow_bin)
+            _start(paths, codalab_python, observer)
+        _map_image(paths, image, tensorflow_bin)
         found = status(data)
         if found is None:
-            raise _did_not_start(places)
+            raise _did_not_start(paths)
         yield found
 
 
 def status(data: Path) -> Status | None:
-    """The sandbox, if it is up and ready; what a killed one left behind is not taken for one."""
-    places = Places(data)
-    ready = read_json(places.ready)
+    """The sandbox, if it is up and ready; files of a killed one don't count."""
+    paths = SandboxPaths(data)
+    ready = read_json(paths.ready)
     if ready is None or not process.alive(process.Daemon(ready["pid"], ready["process_started"])):
         return None
-    seeded = sorted(path.parent.name for path in places.competitions.glob("*/seed.json"))
+    seeded = sorted(path.parent.name for path in paths.competitions.glob("*/seed.json"))
     return Status(
         address=ready["address"],
         pid=ready["pid"],
         started=datetime.fromtimestamp(ready["started"], tz=UTC),
         codalab=ready["codalab"],
         python=ready["python"],
-        folder=places.home,
+        folder=paths.home,
         competitions=tuple(seeded),
     )
 
@@ -128,17 +128,17 @@ def require_up(data: Path) -> Status:
 
 
 def down(data: Path, *, observer: Observer = SILENT) -> bool:
-    """Stop the sandbox and all it started; False if nothing was left to stop. What it holds is kept.
+    """Stop the sandbox and everything it started, and keep its data. False if nothing was running.
 
     Raises:
         SandboxError: It does not stop.
     """
-    places = Places(data)
-    if not places.home.is_dir():
+    paths = SandboxPaths(data)
+    if not paths.home.is_dir():
         return False
-    with lock(places.lock, purpose=_PURPOSE, observer=observer):
-        server = _server(places)
-        left = [run for run in _runs(places) if process.alive(run)]
+    with lock(paths.lock, purpose=_PURPOSE, observer=observer):
+        server = _server(paths)
+        left = [run for run in _runs(paths) if process.alive(run)]
         if server is not None:
             observer.start("Stopping CodaLab")
             process.terminate(server, grace_seconds=_STOP_SECONDS)
@@ -148,43 +148,43 @@ def down(data: Path, *, observer: Observer = SILENT) -> bool:
             raise SandboxError(
                 f"The sandbox (process {server.pid}) does not stop.", action="End that process."
             )
-        for path in (places.ready, places.process):
+        for path in (paths.ready, paths.process):
             remove_tree(path)
     return server is not None or bool(left)
 
 
-def _server(places: Places) -> process.Daemon | None:
-    """The server's process, ready or not, if it lives."""
-    record = read_json(places.process)
+def _server(paths: SandboxPaths) -> process.Daemon | None:
+    """The server's process, ready or not, if it is alive."""
+    record = read_json(paths.process)
     if record is None:
         return None
     server = process.Daemon(record["pid"], record["process_started"])
     return server if process.alive(server) else None
 
 
-def _runs(places: Places) -> list[process.Daemon]:
-    records = [read_json(path) for path in places.runs.glob("*/process.json")]
+def _runs(paths: SandboxPaths) -> list[process.Daemon]:
+    records = [read_json(path) for path in paths.runs.glob("*/process.json")]
     return [process.Daemon(record["pid"], record["started"]) for record in records if record]
 
 
-def _start(places: Places, python: Path, observer: Observer) -> None:
-    """Start the server unless one is on its way, and wait until it is ready."""
+def _start(paths: SandboxPaths, python: Path, observer: Observer) -> None:
+    """Start the server unless one is starting already, and wait until it is ready."""
     observer.start("Starting CodaLab")
-    private_folder(places.logs)
-    server = _server(places)
+    private_folder(paths.logs)
+    server = _server(paths)
     if server is None:
-        for stale in (places.ready, places.process):
+        for stale in (paths.ready, paths.process):
             remove_tree(stale)
-        log = places.logs / "start.log"
+        log = paths.logs / "start.log"
         server = process.detach(
-            [python, INSIDE / "server.py", places.home], log=log, env=process.clean_environment()
+            [python, INSIDE / "server.py", paths.home], log=log, env=process.clean_environment()
         )
     child = server
-    _wait(lambda: places.ready.is_file() or not process.alive(child), _START_SECONDS)
-    if not places.ready.is_file():
+    _wait(lambda: paths.ready.is_file() or not process.alive(child), _START_SECONDS)
+    if not paths.ready.is_file():
         with contextlib.suppress(SandboxError):
             process.terminate(child, grace_seconds=_STOP_SECONDS)
-        raise _did_not_start(places)
+        raise _did_not_start(paths)
 
 
 def _wait(done: Callable[[], bool], seconds: float) -> None:
@@ -193,23 +193,23 @@ def _wait(done: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def _did_not_start(places: Places) -> SandboxError:
-    """The error, with the end of what the server wrote."""
+def _did_not_start(paths: SandboxPaths) -> SandboxError:
+    """The error, with the last lines of the server's logs."""
     said = ""
-    for log in (places.logs / "start.log", places.logs / "output.log"):
+    for log in (paths.logs / "start.log", paths.logs / "output.log"):
         if log.is_file():
             said += "".join("\n" + line for line in log.read_text(errors="replace").splitlines()[-8:])
     return SandboxError(
         f"The sandbox does not start.{said}",
-        action=f"Read {places.logs / 'server.log'}; `cldc doctor` checks the environment it runs in.",
+        action=f"Read {paths.logs / 'server.log'}; `cldc doctor` checks the environment it runs in.",
     )
 
 
-def _map_image(places: Places, image: str, folder: Path) -> None:
-    """Let runs that ask for ``image`` find ``folder`` in front of PATH; the first one serves other images, too."""
-    table = read_json(places.images) or {"images": {}}
+def _map_image(paths: SandboxPaths, image: str, folder: Path) -> None:
+    """Put ``folder`` on the PATH of runs that request ``image``; the first folder serves other images too."""
+    table = read_json(paths.images) or {"images": {}}
     table["images"][image] = str(folder)
     table.setdefault("default", str(folder))
     if not Path(table["default"]).is_dir():
         table["default"] = str(folder)
-    replace_atomically(places.images, json.dumps(table, indent=2))
+    replace_atomically(paths.images, json.dumps(table, indent=2))

@@ -1,4 +1,4 @@
-"""What CodaLab 1.7.5 expects of its libraries, and newer releases of them no longer do."""
+"""Behaviour that CodaLab 1.7.5 expects and newer releases of its libraries dropped."""
 # mypy: disable-error-code="import-not-found,import-untyped,no-any-return"
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def prepare() -> None:
-    """To be called before CodaLab's server is imported. Harmless where nothing is missing."""
+    """Restore it. Call this before importing CodaLab's server."""
     import bottle
     import sentry_sdk.profiler
 

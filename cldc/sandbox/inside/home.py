@@ -15,7 +15,7 @@ ROLES = {"root": "codalab", "organiser": "organiser", "contestant": "contestant"
 
 
 class Home:
-    """Paths below one folder that nobody but its owner may enter."""
+    """Paths below one private folder."""
 
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
@@ -34,7 +34,7 @@ class Home:
         self.worker_state = os.path.join(self.root, "worker-state.json")
 
     def make(self) -> None:
-        """Make the folders, closed to others."""
+        """Create the folders, closed to others."""
         for folder in (self.root, self.codalab, self.logs, self.runs):
             os.makedirs(folder, mode=0o700, exist_ok=True)
             os.chmod(folder, 0o700)
@@ -50,7 +50,7 @@ def read_json(path: str, default: Any = None) -> Any:
 
 
 def write_json(path: str, data: Any) -> None:
-    """Put ``data`` at ``path`` at once and whole, readable by the owner only."""
+    """Write ``data`` to ``path`` atomically, readable by its owner only."""
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")  # mode 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -66,7 +66,7 @@ def write_json(path: str, data: Any) -> None:
 
 
 def accounts(home: Home) -> dict[str, dict[str, str]]:
-    """Name and password of each account by its role; made up at the first start."""
+    """Name and password of each account by its role, created at the first start."""
     known: dict[str, dict[str, str]] = read_json(home.accounts, {})
     missing = {role: name for role, name in ROLES.items() if role not in known}
     if missing:
@@ -78,7 +78,7 @@ def accounts(home: Home) -> dict[str, dict[str, str]]:
 
 
 def choose_ports(home: Home) -> dict[str, int]:
-    """Free ports, those of the last start where they still are: links to bundles then stay good."""
+    """Free ports; those of the last start if they are still free, so that links to bundles stay valid."""
     last = read_json(home.ports, {})
     ports: dict[str, int] = {}
     for name in ("rest", "ws"):

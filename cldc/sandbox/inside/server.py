@@ -83,21 +83,21 @@ def _socket_folder(home: Home) -> str:
 
 
 def _me() -> dict[str, Any]:
-    """This process so that it can't be taken for another one with its number."""
+    """This process, told apart from a later one with the same number by its start time."""
     import psutil
 
     return {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
 
 
 def _forget(home: Home) -> None:
-    """Say no more that a server is there."""
+    """Remove the files that say that a server is running."""
     for path in (home.ready, home.process):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
 
 def _send_output_to_logs(home: Home) -> None:
-    """Everything CodaLab prints or logs goes to files of limited size."""
+    """Send everything that CodaLab prints or logs to files of limited size."""
     path = os.path.join(home.logs, "output.log")
     size = os.path.getsize(path) if os.path.exists(path) else 0
     output = os.open(
@@ -119,24 +119,24 @@ def _send_output_to_logs(home: Home) -> None:
 
 
 class Sandbox:
-    """The parts, in the order in which they need one another."""
+    """The parts of the sandbox, started in the order in which they need each other."""
 
     def __init__(self, home: Home, sockets: str) -> None:
         self.home, self.sockets = home, sockets
         self.changed, self.stopping = threading.Event(), threading.Event()
         self._accounts_seen: int | None = None
-        self._brought: dict[str, Any] = {}
+        self._ensured: dict[str, Any] = {}
         self.model: Any = None
 
     def run(self) -> None:
-        """Start everything, say so, and wait for a signal."""
+        """Start everything, report that it is ready, and wait for a signal."""
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(signum, lambda *_: self.stop())
         started = time.time()
         ports = choose_ports(self.home)
         address = f"http://{LOOPBACK}:{ports['rest']}"
         manager = self._codalab(ports)
-        self._bring_accounts()
+        self._ensure_accounts()
 
         from codalab.server.rest_server import create_rest_app
 
@@ -152,16 +152,16 @@ class Sandbox:
         self._say_ready(address, ports)
         logger.info("ready at %s after %.1f s", address, time.time() - started)
         while not self.stopping.wait(_TICK_SECONDS):
-            self._bring_accounts()
+            self._ensure_accounts()
         self._end(worker, runtime)
 
     def stop(self) -> None:
-        """Asked to stop: come to an end, and come to it even if something hangs."""
+        """Stop, even if something hangs."""
         self.stopping.set()
         self.changed.set()
 
     def _codalab(self, ports: dict[str, int]) -> Any:
-        """CodaLab's manager, configured before anything of CodaLab is imported that would read the configuration."""
+        """CodaLab's manager. The configuration is written first, because CodaLab reads it on import."""
         os.environ["CODALAB_HOME"] = self.home.codalab
         os.environ.pop("CODALAB_CONFIG", None)
         os.environ.pop("CODALAB_STATE", None)
@@ -202,23 +202,23 @@ class Sandbox:
         self.model = manager.model()
         return manager
 
-    def _bring_accounts(self) -> None:
-        """Make the accounts of accounts.json be there with these passwords; looked at again whenever it changes."""
+    def _ensure_accounts(self) -> None:
+        """Create or update the accounts of accounts.json whenever that file changes."""
         # Before it is read: what is written after that is seen at the next look.
         changed = os.stat(self.home.accounts).st_mtime_ns
         if changed == self._accounts_seen:
             return
-        from .people import bring
+        from .accounts import ensure_account
 
         for role, account in accounts(self.home).items():
-            if account != self._brought.get(role):  # to check a password is slow on purpose
-                bring(self.model, account["name"], account["password"], root=role == "root")
-                self._brought[role] = account
+            if account != self._ensured.get(role):  # to check a password is slow on purpose
+                ensure_account(self.model, account["name"], account["password"], root=role == "root")
+                self._ensured[role] = account
         self._accounts_seen = changed
         write_json(self.home.accounts_seen, changed)
 
     def _serve_websockets(self, port: int) -> None:
-        """CodaLab's websocket server, which workers of other processes are pinged through."""
+        """Start CodaLab's websocket server, which wakes workers of other processes."""
         import websockets
         from codalab.bin.ws_server import ws_handler
 
@@ -234,7 +234,7 @@ class Sandbox:
             raise OSError("the websocket server does not start")
 
     def _worker(self, manager: Any, address: str, ports: dict[str, int]) -> Any:
-        """The worker at work, with the runs of the last start taken up again."""
+        """Start the worker, and continue the runs of the last start."""
         from .runtime import LocalRuntime
         from .worker import WORKER_ID, SandboxWorker, in_thread, recover
 
@@ -252,7 +252,7 @@ class Sandbox:
         return worker, runtime
 
     def _manage_bundles(self, manager: Any) -> None:
-        """CodaLab's bundle manager, called when something has changed and else now and then."""
+        """Run CodaLab's bundle manager when something changed, and now and then."""
         from codalab.server.bundle_manager import BundleManager
 
         changed = self.changed
@@ -289,7 +289,7 @@ class Sandbox:
         )
 
     def _end(self, worker: Any, runtime: Any) -> None:
-        """End the runs, then the process; a thread that hangs is not waited for."""
+        """End the runs, then the process, without waiting for threads that hang."""
         force = threading.Timer(_STOP_SECONDS, os._exit, args=(0,))
         force.daemon = True
         force.start()

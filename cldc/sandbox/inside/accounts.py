@@ -9,8 +9,8 @@ from codalab.lib import crypt_util
 from codalab.objects.user import User
 
 
-def bring(model: Any, name: str, password: str, *, root: bool = False) -> None:
-    """Make the account ``name`` be there, verified, with this password."""
+def ensure_account(model: Any, name: str, password: str, *, root: bool = False) -> None:
+    """Create the verified account ``name``, or give it this password."""
     known = model.get_user(user_id=model.root_user_id) if root else model.get_user(username=name)
     if known is None:
         model.add_user(

@@ -1,4 +1,4 @@
-"""What the sandbox's functions hand each other, and where its files are."""
+"""The sandbox's accounts and status, and where its files are."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Status:
     competitions: tuple[str, ...]
 
 
-class Places:
+class SandboxPaths:
     """Files of the sandbox below one data folder; the names are those of `inside/home.py`."""
 
     def __init__(self, data: Path) -> None:
@@ -64,10 +64,10 @@ class Places:
 
 
 def folder_of(data: Path, competition: str) -> Path:
-    """Where everything of the competition of that name is kept: its daemon's configuration, its board."""
-    return Places(data).competitions / competition
+    """The folder of a competition: its daemon's configuration and its board."""
+    return SandboxPaths(data).competitions / competition
 
 
 def leaderboard_file(data: Path, competition: Competition) -> Path:
-    """Where `score` leaves the board; there is no file before the first time."""
+    """The board that `score` writes; missing before the first scoring."""
     return board_file(folder_of(data, competition.name))

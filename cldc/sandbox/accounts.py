@@ -1,4 +1,4 @@
-"""Accounts of the sandbox: made up by the server at its first start, kept in a file that only its owner can read."""
+"""Accounts of the sandbox, created at its first start and kept in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from cldc.credentials import Credentials
 from cldc.errors import SandboxError, UsageError
 from cldc.files import lock, replace_atomically
 from cldc.organise import read_json
-from cldc.sandbox.places import Account, Places
+from cldc.sandbox.paths import Account, SandboxPaths
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _NOTICED_SECONDS = 10.0
 
 
-def accounts(data: Path) -> tuple[Account, ...]:
+def list_accounts(data: Path) -> tuple[Account, ...]:
     """Every account, ``root`` and ``organiser`` included; empty before the first start."""
-    known = read_json(Places(data).accounts) or {}
+    known = read_json(SandboxPaths(data).accounts) or {}
     return tuple(Account(role, account["name"], account["password"]) for role, account in known.items())
 
 
@@ -43,35 +43,35 @@ def organiser(data: Path) -> Credentials:
 
 def by_role(data: Path, role: str) -> Account | None:
     """The account of that role."""
-    return next((account for account in accounts(data) if account.role == role), None)
+    return next((account for account in list_accounts(data) if account.role == role), None)
 
 
 def add_account(data: Path, name: str) -> Account:
-    """An ordinary account ``name``, with a random password, usable when this returns if the sandbox is up.
+    """Create an ordinary account with a random password; it can sign in when this returns if the sandbox is up.
 
     Raises:
-        UsageError: CodaLab takes no such name.
+        UsageError: CodaLab does not allow the name.
         StorageError: The file can't be written.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"CodaLab takes no account named {name!r}.",
-            action="Start it with a letter and go on with letters, digits, _ . and -.",
+            f"CodaLab does not allow the account name {name!r}.",
+            action="Start it with a letter or _ and use letters, digits, _ . and - only.",
         )
-    places = Places(data)
-    with lock(places.lock, purpose="starting or changing the sandbox"):
-        for account in accounts(data):
+    paths = SandboxPaths(data)
+    with lock(paths.lock, purpose="starting or changing the sandbox"):
+        for account in list_accounts(data):
             if account.name == name:
                 return account
         added = Account(name, name, secrets.token_urlsafe(18))
-        known = read_json(places.accounts) or {}
+        known = read_json(paths.accounts) or {}
         known[added.role] = {"name": added.name, "password": added.password}
-        replace_atomically(places.accounts, json.dumps(known, indent=2))
-        changed = places.accounts.stat().st_mtime_ns
+        replace_atomically(paths.accounts, json.dumps(known, indent=2))
+        changed = paths.accounts.stat().st_mtime_ns
     end = time.monotonic() + _NOTICED_SECONDS
     # Not equal: another account may have been added meanwhile.
     while (
-        places.ready.is_file() and (read_json(places.accounts_seen) or 0) < changed and time.monotonic() < end
+        paths.ready.is_file() and (read_json(paths.accounts_seen) or 0) < changed and time.monotonic() < end
     ):
         time.sleep(0.1)
     return added
