@@ -215,7 +215,7 @@ def load(choice: str = DEFAULT) -> Competition:
         return parse(text, name=choice)
     path = Path(choice)
     if path.suffix != ".toml" and not path.is_file():
-        close = _nearest(choice, builtin_profiles(), least=0.4)
+        close = _nearest(path.name, builtin_profiles(), least=0.4)
         hint = f"perhaps you meant {close!r}; " if close else ""
         raise ConfigurationError(
             f"There is no competition {choice!r}: {hint}known are {', '.join(builtin_profiles())}.",
@@ -229,6 +229,25 @@ def load(choice: str = DEFAULT) -> Competition:
             action="Check the path given with --competition.",
         ) from error
     return parse(text, name=path.stem, folder=path.resolve().parent)
+
+
+def file_beside(competition: Competition, name: str) -> Path | None:
+    """The file ``name`` in the folder of the profile; None where there is none.
+
+    Raises:
+        ConfigurationError: It lies outside that folder, as a link can.
+    """
+    if competition.folder is None:
+        return None
+    path = competition.folder / name
+    if not path.is_file():
+        return None
+    if not path.resolve().is_relative_to(competition.folder.resolve()):
+        raise ConfigurationError(
+            f"The profile {competition.name} names {name}, which leads out of its folder to {path.resolve()}.",
+            action="Put that file itself beside the profile.",
+        )
+    return path
 
 
 def parse(text: str, *, name: str, folder: Path | None = None) -> Competition:
@@ -374,7 +393,19 @@ def _check(competition: Competition) -> None:
     for at, reference in _references(competition):
         if reference.uuid is not None and not _UUID.fullmatch(reference.uuid):
             raise _refused(what, f"'{at}.uuid' is {reference.uuid!r}", "; it is 0x and 32 hex digits")
+    if not _stays_inside(competition.training.builtin):
+        raise _refused(
+            what,
+            f"'training.builtin' is {competition.training.builtin!r}",
+            "; the path of a file in the profile's folder belongs there",
+        )
     _check_placeholders(competition, what)
+
+
+def _stays_inside(path: str) -> bool:
+    """Whether a relative path leads to something below its folder, on any system."""
+    parts = path.replace("\\", "/").split("/")
+    return ":" not in path and all(part.strip() not in ("", ".", "..") for part in parts)
 
 
 def _references(competition: Competition) -> list[tuple[str, Reference]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shlex
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,15 +58,20 @@ def find(
     server: str,
     *,
     username: str | None = None,
+    unapproved: Path | None = None,
     fallback: Source | None = None,
     prompt: Prompt | None = None,
     observer: Observer = SILENT,
 ) -> Credentials:
     """The credentials for ``server``.
 
+    The environment's are meant for no server in particular, so they go only to one that somebody named. The keyring's were
+    stored for this very server, and a person who is asked sees which it is.
+
     Args:
         server: Its address, as settings give it.
         username: The account wanted; by default the environment's, else the one last signed in with.
+        unapproved: The profile that alone names the server and that nobody has approved, if it is so.
         fallback: Looked at after the keyring.
         prompt: Asks the person at the terminal; None where there is none.
         observer: Told why a place that should have had them was passed by.
@@ -74,8 +80,9 @@ def find(
         CredentialsError: Found nowhere.
     """
     found = _from_environment(username, observer)
-    if found is not None:
+    if found is not None and unapproved is None:
         return found
+    withheld = found is not None
     wanted = username or os.environ.get(USERNAME_VARIABLE) or default_account(server)
     found = _from_keyring(server, wanted, observer) if wanted else None
     if found is None and fallback is not None:
@@ -86,6 +93,11 @@ def find(
         name, password = prompt(server, wanted)
         if name and password:
             return Credentials(name, password, "prompt")
+    if withheld:
+        raise CredentialsError(
+            f"{PASSWORD_VARIABLE} was not sent to {server}: only the profile {unapproved} names that server.",
+            action=f"Name the server with --server or CLDC_SERVER, or run `cldc trust approve {shlex.quote(str(unapproved))}`.",
+        )
     who = f" for {wanted}" if wanted else ""
     raise CredentialsError(
         f"There are no credentials{who} on {server}.",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from cldc import competition as profiles
 from cldc.competition import Competition, read_table, read_toml
 from cldc.errors import ConfigurationError
+from cldc.trust import Approval, Approvals, Claim, NotApproved, file_claim, foreign_owner, profile_claims
 
 PROJECT_FILE = "cldc.toml"
 SANDBOX = "sandbox"
@@ -54,48 +56,196 @@ class Setting(NamedTuple):
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Every option resolved; ``competition`` is read, the rest are as given."""
+@dataclass(frozen=True)
+class ProjectFile:
+    """A project's ``cldc.toml``, its paths made absolute."""
 
-    competition: Competition
+    path: Path
+    options: Options
+
+    @functools.cached_property
+    def claims(self) -> tuple[Claim, ...]:
+        """What of it takes effect only once a person has approved it."""
+        return tuple(claim for name in NAMES for claim in self._claims_of(name))
+
+    def needs_approval(self, name: str) -> bool:
+        """Whether its value of a setting takes effect only once a person has approved it."""
+        value: str | None = getattr(self.options, name)
+        if value is None:
+            return False
+        if name == "server":
+            return value != SANDBOX
+        if name == "competition":
+            return value not in profiles.builtin_profiles() and os.path.isfile(value)  # noqa: PTH113
+        if name == "dataset":
+            # A submission publishes it, and the rest of the machine is not the project's to publish.
+            return not _real(value).is_relative_to(_real(self.path.parent))
+        return name in ("script", "label_book")
+
+    def _claims_of(self, name: str) -> Iterable[Claim]:
+        if not self.needs_approval(name):
+            return ()
+        value = getattr(self.options, name)
+        if name == "competition":
+            return profile_claims(Path(value))
+        if name == "script":
+            return (file_claim(name, Path(value)),)
+        # Where a link leads is what is read.
+        return (Claim(name, value if name == "server" else str(_real(value))),)
+
+
+Ask = Callable[[ProjectFile, Approval | None], None]
+"""Asks a person to approve a project file, told what was approved of it before; returns once it is approved."""
+
+
+def refuse(project: ProjectFile, previous: Approval | None) -> None:
+    """What happens to a value that nobody has approved where nobody can be asked.
+
+    Raises:
+        NotApproved: Always.
+    """
+    told = ", ".join(f"{claim.key} = {claim.value!r}" for claim in project.claims if ":" not in claim.key)
+    why = "that has changed since you approved it" if previous else "nobody on this machine has approved that"
+    raise NotApproved(
+        f"{project.path} sets {told}, and {why}.",
+        action="Look at it and approve it with `cldc trust`, or name what it sets yourself, by option or CLDC_ variable.",
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every option resolved, as given; values of a project file that nobody has approved are handed to nobody.
+
+    Attributes:
+        values: Each setting with its source, approved or not: to be shown, not used.
+        project: The project file in effect.
+        approvals: What was approved on this machine.
+        ask: Called when a value is needed that nobody has approved; it returns once that is approved.
+        ignored: Project files that belong to other users, each with its owner.
+    """
+
     values: Mapping[str, Setting]
+    project: ProjectFile | None
+    approvals: Approvals
+    ask: Ask = refuse
+    ignored: tuple[tuple[Path, str], ...] = ()
 
     def __getitem__(self, name: str) -> str | None:
+        """The value of a setting.
+
+        Raises:
+            NotApproved: It waits for an approval, and nobody can be asked.
+        """
+        if self.project is not None and self.withheld(name):
+            self.ask(self.project, self.approvals.find(self.project.path))
         return self.values[name].value
+
+    def offered(self, name: str) -> str | None:
+        """The value of a setting that a command can do without; None where it waits for an approval."""
+        return None if self.withheld(name) else self.values[name].value
+
+    def withheld(self, name: str) -> bool:
+        """Whether the value comes from the project file and waits for an approval."""
+        project = self.project
+        return (
+            project is not None
+            and self.values[name].source == str(project.path)
+            and project.needs_approval(name)
+            and not self.approvals.hold(project.path, project.claims)
+        )
+
+    @functools.cached_property
+    def competition(self) -> Competition:
+        """The competition chosen.
+
+        Raises:
+            ConfigurationError: Its profile can't be used, or waits for an approval.
+        """
+        return profiles.load(self["competition"] or profiles.DEFAULT)
 
     @property
     def server(self) -> str:
         """The server chosen, else the profile's; ``sandbox`` stays a word, the command line resolves it."""
-        return self.values["server"].value or self.competition.server
+        return self["server"] or self.competition.server
+
+    @property
+    def unapproved_profile(self) -> Path | None:
+        """The profile whose word alone says which server it is; None where someone named that server or approved it.
+
+        Whoever names a profile chooses its rules. That its author may have a password is another matter.
+        """
+        chosen, source = self.values["competition"]
+        if self["server"] is not None or self.competition.folder is None or chosen is None:
+            return None
+        if self.project is not None and source == str(self.project.path):
+            return None  # it would not have been loaded without an approval
+        path = Path(chosen).absolute()
+        return None if self.approvals.hold(path, profile_claims(path)) else path
 
 
 def resolve(
-    flags: Options, *, folder: Path, user_file: Path, environment: Mapping[str, str] = os.environ
+    flags: Options,
+    *,
+    folder: Path,
+    user_file: Path,
+    approvals: Approvals,
+    environment: Mapping[str, str] = os.environ,
+    ask: Ask = refuse,
 ) -> Settings:
     """Settle every option; ``folder`` and its parents are searched for the project file.
 
     Raises:
-        ConfigurationError: A file can't be used, or the competition it names.
+        ConfigurationError: A file can't be used.
     """
-    project = find_project_file(folder)
-    layers = [
-        ("flag", flags),
-        ("environment", _from_environment(environment)),
-        *(
-            (str(file), _from_file(file))
-            for file in (project, user_file)
-            if file is not None and file.is_file()
-        ),
-    ]
+    project, ignored = find_project_file(folder, user_file=user_file, approvals=approvals)
+    layers = [("flag", flags), ("environment", _from_environment(environment))]
+    if project is not None:
+        layers.append((str(project.path), project.options))
+    if user_file.is_file():
+        layers.append((str(user_file), read_file(user_file)))
     values = {name: _first(name, layers) for name in NAMES}
-    return Settings(profiles.load(values["competition"].value or profiles.DEFAULT), values)
+    return Settings(values, project, approvals, ask, ignored)
 
 
-def find_project_file(folder: Path) -> Path | None:
-    """The nearest ``cldc.toml`` in ``folder`` or above it."""
+def find_project_file(
+    folder: Path, *, user_file: Path, approvals: Approvals
+) -> tuple[ProjectFile | None, tuple[tuple[Path, str], ...]]:
+    """The nearest ``cldc.toml`` in ``folder`` or above it, and those on the way that belong to other users.
+
+    Such a file counts only as it was approved. The user's own file is no project's.
+
+    Raises:
+        ConfigurationError: It can't be used.
+    """
+    ignored: list[tuple[Path, str]] = []
     folder = folder.absolute()
-    return next((f for f in (p / PROJECT_FILE for p in (folder, *folder.parents)) if f.is_file()), None)
+    for path in (parent / PROJECT_FILE for parent in (folder, *folder.parents)):
+        if not path.is_file() or path == user_file:
+            continue
+        owner = foreign_owner(path)
+        if owner is not None and not _approved(path, approvals):
+            ignored.append((path, owner))
+            continue
+        return read_project(path), tuple(ignored)
+    return None, tuple(ignored)
+
+
+def _approved(path: Path, approvals: Approvals) -> bool:
+    """Whether a file is as it was approved; one that never was is not even read."""
+    return approvals.find(path) is not None and approvals.hold(path, read_project(path).claims)
+
+
+def read_project(path: Path) -> ProjectFile:
+    """A project file.
+
+    Raises:
+        ConfigurationError: It can't be used.
+    """
+    return ProjectFile(path, read_file(path))
+
+
+def _real(path: str | Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _first(name: str, layers: list[tuple[str, Options]]) -> Setting:
@@ -110,7 +260,7 @@ def _from_environment(environment: Mapping[str, str]) -> Options:
     return Options(**{name: environment.get(f"CLDC_{name.upper()}") or None for name in NAMES})
 
 
-def _from_file(path: Path) -> Options:
+def read_file(path: Path) -> Options:
     """A settings file; paths in it are meant from its own folder."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -122,6 +272,6 @@ def _from_file(path: Path) -> Options:
         if values[name] is not None:
             values[name] = str(path.parent / values[name])
     chosen = values["competition"]
-    if chosen and chosen.endswith(".toml"):
+    if chosen and chosen not in profiles.builtin_profiles():
         values["competition"] = str(path.parent / chosen)
     return Options(**values)

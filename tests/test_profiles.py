@@ -15,6 +15,7 @@ from cldc.competition import DEFAULT, builtin_profiles, load, parse
 from cldc.errors import ConfigurationError
 from cldc.resources import template
 from cldc.settings import Options, resolve
+from cldc.trust import Approvals
 
 TEXT = template("competitions", f"{DEFAULT}.toml").read_text(encoding="utf-8")
 
@@ -99,7 +100,11 @@ def test_settings_come_from_the_nearest_source_and_say_which(tmp_path: Path) -> 
     (project / "deep").mkdir(parents=True)
     (project / "cldc.toml").write_text('institution = "project"\nname = "project"\ndataset = "images"\n')
     settings = resolve(
-        Options(server="sandbox"), folder=project / "deep", user_file=user, environment={"CLDC_NAME": "env"}
+        Options(server="sandbox"),
+        folder=project / "deep",
+        user_file=user,
+        approvals=Approvals(tmp_path),
+        environment={"CLDC_NAME": "env"},
     )
     assert settings.server == "sandbox"
     assert settings["name"] == "env"
@@ -114,4 +119,10 @@ def test_settings_come_from_the_nearest_source_and_say_which(tmp_path: Path) -> 
 def test_a_project_file_with_a_slip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cldc.toml").write_text('nam = "x"\n')
     with pytest.raises(ConfigurationError, match="perhaps you meant 'name'"):
-        resolve(Options(), folder=tmp_path, user_file=tmp_path / "none", environment={})
+        resolve(
+            Options(),
+            folder=tmp_path,
+            user_file=tmp_path / "none",
+            approvals=Approvals(tmp_path),
+            environment={},
+        )

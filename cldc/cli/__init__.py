@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "login": ("account", "Check an account against the server and remember it in the keyring."),
     "logout": ("account", "Forget an account."),
     "whoami": ("account", "Show server, account, and its disk and time quotas."),
+    "trust": ("trust", "Approve what a project's cldc.toml may use, and list or revoke approvals."),
     "sample": ("sample", "Draw a dataset to try things with."),
     "sandbox": ("sandbox", "A whole CodaLab on this machine, to rehearse on."),
     "organise": ("organise", "Run the same competition for a class, on a CodaLab of one's own."),

@@ -5,25 +5,28 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cldc.errors import StorageError, UsageError
-from cldc.settings import SANDBOX, Options
+from cldc.settings import SANDBOX, Options, refuse, resolve
+from cldc.trust import Approvals
 
 if TYPE_CHECKING:
     from cldc.cli.output import Output
     from cldc.codalab import CodaLab, Rest
     from cldc.competition import Competition
-    from cldc.credentials import Credentials
+    from cldc.credentials import Credentials, Source
     from cldc.environments import Environment
     from cldc.progress import Observer
     from cldc.render.blocks import Block
-    from cldc.settings import Settings
+    from cldc.settings import ProjectFile, Settings
+    from cldc.trust import Approval, Claim
 
 USER_FILE = "cldc.toml"
 # Somebody was asked, and said no.
@@ -64,9 +67,45 @@ class App:
     @functools.cached_property
     def settings(self) -> Settings:
         """Flag, environment, project file, user file, profile."""
-        from cldc.settings import resolve
+        found = resolve(
+            self._flags,
+            folder=Path.cwd(),
+            user_file=self.home / USER_FILE,
+            approvals=self.approvals,
+            ask=self._ask_for_approval,
+        )
+        for path, owner in found.ignored:
+            self.observer.note(
+                f"{path} is ignored: it belongs to user {owner}. `cldc trust approve {shlex.quote(str(path))}` lets it count."
+            )
+        return found
 
-        return resolve(self._flags, folder=Path.cwd(), user_file=self.home / USER_FILE)
+    @property
+    def approvals(self) -> Approvals:
+        """The project files and profiles that were approved on this machine."""
+        return Approvals(self.home)
+
+    def _ask_for_approval(self, project: ProjectFile, previous: Approval | None) -> None:
+        """Ask the person at the terminal to approve a project file that a command needs."""
+        if not self.interactive:
+            refuse(project, previous)
+        self.approve(project.path, project.claims, yes=False)
+
+    def approve(self, path: Path, claims: Sequence[Claim], *, yes: bool) -> None:
+        """Show what a file would use, ask the person unless the command line says ``yes``, and remember the approval.
+
+        Raises:
+            UsageError: The command line has not agreed, and nobody can be asked.
+        """
+        from cldc.render.blocks import Line, plain
+        from cldc.render.trust import claims_blocks
+
+        if not yes:
+            self.output.close()
+            shown = [Line(f"{path} sets:"), *claims_blocks(claims, self.approvals.find(path))]
+            click.echo(plain(shown), err=True)
+        self.confirm("Do you trust whoever wrote this?", yes=yes, stake=f"approve {path}")
+        self.approvals.approve(path, claims)
 
     @property
     def competition(self) -> Competition:
@@ -150,12 +189,32 @@ class App:
         Raises:
             CredentialsError: Nobody is known and nobody can be asked.
         """
+        return self.credentials_for(
+            self.server,
+            fallback=self._sandbox_account if self.on_sandbox else None,
+            named_by=self.settings.unapproved_profile,
+        )
+
+    def credentials_for(
+        self, server: str, *, fallback: Source | None = None, named_by: Path | None
+    ) -> Credentials:
+        """Who to sign in as on a server.
+
+        Args:
+            server: Its address.
+            fallback: Where else to look, after the keyring.
+            named_by: The profile that alone says that it is this server, and that nobody has approved; None otherwise.
+
+        Raises:
+            CredentialsError: Nobody is known and nobody can be asked.
+        """
         from cldc import credentials
 
         return credentials.find(
-            self.server,
+            server,
             username=self.settings["account"],
-            fallback=self._sandbox_account if self.on_sandbox else None,
+            unapproved=named_by,
+            fallback=fallback,
             prompt=self.ask_for_account if self.interactive else None,
             observer=self.observer,
         )
@@ -169,10 +228,10 @@ class App:
         return Credentials(account.name, account.password, "sandbox") if account else None
 
     def ask_anew(self) -> None:
-        """Ask for user name and password now, whatever is remembered; the environment's still come first."""
+        """Ask for user name and password now, whatever is remembered; the environment's come first where they may be sent."""
         from cldc import credentials
 
-        if not os.environ.get(credentials.PASSWORD_VARIABLE):
+        if not os.environ.get(credentials.PASSWORD_VARIABLE) or self.settings.unapproved_profile:
             wanted = self.settings["account"]
             if wanted:
                 name, password = wanted, self.ask_for_password(wanted)

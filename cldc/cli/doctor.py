@@ -19,6 +19,7 @@ from cldc.files import (
     system_temporary_folder,
     temporary_folder,
 )
+from cldc.settings import NAMES
 
 if TYPE_CHECKING:
     from cldc.codalab import Health
@@ -81,10 +82,14 @@ def _examine(app: App, thorough: bool) -> Iterator[CheckResult]:
     yield _try("keyring", _keyring)
     if settings.verdict == "wrong":
         return
+    if app.settings.withheld("competition"):
+        yield _proxy()
+        return
     yield _competition(app)
     yield from _environments(app, thorough)
     yield _proxy()
-    yield from _server(app)
+    if not app.settings.withheld("server"):
+        yield from _server(app)
 
 
 def _without_home(result: CheckResult) -> CheckResult:
@@ -135,16 +140,18 @@ def _disk(subject: str, folder: Path, least: int, variable: str) -> CheckResult:
 
 def _project(app: App) -> CheckResult:
     """The project file and all that is set; whoever reads the report sees which layer won."""
-    from cldc.settings import find_project_file
-
-    file = find_project_file(Path.cwd())
+    settings = app.settings
     said = [
         f"{name} ({Path(value.source).name})"
-        for name, value in app.settings.values.items()
+        for name, value in settings.values.items()
         if value.value is not None
     ]
-    where = str(file) if file else "no cldc.toml here or above"
-    return CheckResult("project", "ok", f"{where}; set: {', '.join(said) or 'nothing'}")
+    where = str(settings.project.path) if settings.project else "no cldc.toml here or above"
+    text = f"{where}; set: {', '.join(said) or 'nothing'}"
+    if waiting := [name for name in NAMES if settings.withheld(name)]:
+        text += f"; not approved: {', '.join(waiting)}"
+        return CheckResult("project", "note", text, "Look at it and approve it with `cldc trust`.")
+    return CheckResult("project", "ok", text)
 
 
 def _proxy() -> CheckResult:
@@ -168,9 +175,8 @@ def _proxy() -> CheckResult:
 
 def _competition(app: App) -> CheckResult:
     source = app.settings.values["competition"].source
-    return CheckResult(
-        "competition", "ok", f"{app.competition.name} ({source}), server {app.settings.server}"
-    )
+    server = "not approved" if app.settings.withheld("server") else app.settings.server
+    return CheckResult("competition", "ok", f"{app.competition.name} ({source}), server {server}")
 
 
 def _environments(app: App, thorough: bool) -> Iterator[CheckResult]:

@@ -11,8 +11,9 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.competition import DEFAULT, load
 from cldc.errors import CldcError, ConfigurationError
-from cldc.settings import PROJECT_FILE
+from cldc.settings import PROJECT_FILE, read_project
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
@@ -91,11 +92,19 @@ def init(app: App, ci: Literal["github", "gitlab"] | None, action: str | None, f
     else:
         answers = _answers(app, folder)
         files[PROJECT_FILE] = _write(folder / PROJECT_FILE, _project_file(answers))
+        _approve(app, folder / PROJECT_FILE)
     files[".gitignore"] = _ignore(folder / ".gitignore")
     for path, text in wanted.values():
         files[path] = "kept" if (folder / path).exists() and not force else _write(folder / path, text)
     start = Start(folder, files, answers, tuple(_next(folder, answers, ci)))
     app.output.show(start, _blocks(start))
+
+
+def _approve(app: App, path: Path) -> None:
+    """Whoever had the file written has chosen what it sets."""
+    project = read_project(path)
+    if project.claims:
+        app.approvals.approve(path, project.claims)
 
 
 def _kept(path: Path, force: bool) -> bool:
@@ -122,7 +131,7 @@ def _answers(app: App, folder: Path) -> Answers:
     given = click.get_current_context().params
     competition = _asked(app, given.get("competition"), "Competition", _chosen(app), _check_competition)
     dataset = _asked(
-        app, given.get("dataset"), "Dataset folder", _guess(folder, app.competition), _check_dataset
+        app, given.get("dataset"), "Dataset folder", _guess(folder, load(competition)), _check_dataset
     )
     # Fixed here it would be every submission's name, each of which replaces the one before.
     name = given.get("name") or ""
@@ -138,7 +147,8 @@ def _answers(app: App, folder: Path) -> Answers:
 
 
 def _chosen(app: App) -> str:
-    return app.settings.values["competition"].value or app.competition.name
+    """The competition of a file above or before, if it is approved: a default that is taken unseen becomes approved."""
+    return app.settings.offered("competition") or DEFAULT
 
 
 def _asked(app: App, given: str | None, text: str, default: str, check: Callable[[str], None]) -> str:
@@ -158,8 +168,6 @@ def _asked(app: App, given: str | None, text: str, default: str, check: Callable
 
 
 def _check_competition(answer: str) -> None:
-    from cldc.competition import load
-
     load(answer)
 
 

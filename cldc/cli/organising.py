@@ -15,6 +15,7 @@ from cldc.cli.app import App
 from cldc.cli.sandbox import evaluate_beside_profile, remembered
 from cldc.errors import CodaLabError, InvalidDataset, UsageError
 from cldc.settings import SANDBOX
+from cldc.trust import profile_claims
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
@@ -91,11 +92,16 @@ def place(app: App, *, sign_in: bool = True) -> Place:
     Args:
         sign_in: Whether the account's password will be needed.
     """
-    return place_at(app, app.settings.server, app.competition.name, sign_in=sign_in)
+    settings = app.settings
+    return _place_at(
+        app, settings.server, app.competition.name, sign_in=sign_in, named_by=settings.unapproved_profile
+    )
 
 
-def place_at(app: App, server: str, name: str, *, sign_in: bool = True) -> Place:
-    """As `place`, for any server and a competition of that name.
+def _place_at(
+    app: App, server: str, name: str, *, sign_in: bool = True, named_by: Path | None = None
+) -> Place:
+    """As `place`, for any server and a competition of that name; ``named_by`` is as for `App.credentials_for`.
 
     On the sandbox it is the sandbox's organiser, however its address was said, else who is signed in.
     """
@@ -109,13 +115,7 @@ def place_at(app: App, server: str, name: str, *, sign_in: bool = True) -> Place
     address = check(server)
     if not sign_in:
         return Place(address, credentials.Credentials("", "", "nobody"), folder, sandbox=False)
-    account = credentials.find(
-        address,
-        username=app.settings["account"],
-        prompt=app.ask_for_account if app.interactive else None,
-        observer=app.observer,
-    )
-    return Place(address, account, folder, sandbox=False)
+    return Place(address, app.credentials_for(address, named_by=named_by), folder, sandbox=False)
 
 
 # Setting up -----------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def set_up(app: App, given: Mapping[str, Any]) -> SetUp:
     path = Path(_answer(app, given["profile"], "Profile to write", "--profile", "class.toml"))
     previous = load(str(path)) if path.is_file() else None
     start = previous or room.begin(app.competition, path)
-    where = _where(app, previous, start)
+    where = _where(app, path, previous, start)
     seed = _seed(
         app, given, app.home / "organise" / start.name, app.competition if previous is None else start
     )
@@ -162,9 +162,11 @@ def set_up(app: App, given: Mapping[str, Any]) -> SetUp:
     )
     competition = room.with_script(room.with_uuids(drafted, seeded), seed, path)
     _check_readable(app, where.address, competition)
+    written = room.write_profile(competition, path)
+    app.approvals.approve(path, profile_claims(path))
     return SetUp(
         profile=path,
-        written=room.write_profile(competition, path),
+        written=written,
         title=competition.title,
         tag=competition.submission.tag,
         server=where.address,
@@ -179,12 +181,14 @@ def set_up(app: App, given: Mapping[str, Any]) -> SetUp:
     )
 
 
-def _where(app: App, previous: Competition | None, start: Competition) -> Place:
+def _where(app: App, path: Path, previous: Competition | None, start: Competition) -> Place:
     """The server named now, else the one of the profile that is there; the sandbox is started if it is that."""
     from cldc import sandbox
     from cldc.environments import ensure_codalab
 
-    known = app.settings.values["server"].value or (previous.server if previous else None)
+    named = app.settings["server"]
+    trusted = named is not None or previous is None or app.approvals.hold(path, profile_claims(path))
+    known = named or (previous.server if previous else None)
     server = _answer(app, known, "Address of your CodaLab, or sandbox", "--server", None)
     if server == SANDBOX:
         sandbox.start(
@@ -194,7 +198,7 @@ def _where(app: App, previous: Competition | None, start: Competition) -> Place:
             tensorflow_bin=app.tensorflow().bin,
             observer=app.observer,
         )
-    return place_at(app, server, start.name)
+    return _place_at(app, server, start.name, named_by=None if trusted else path)
 
 
 def _seed(app: App, given: Mapping[str, Any], folder: Path, base: Competition) -> Seed:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from cldc.cli.app import App
 from cldc.errors import CldcError
+from cldc.render.blocks import Line, Table
+from cldc.settings import NAMES
 
 if TYPE_CHECKING:
     from cldc.ledger import Record
@@ -33,11 +35,9 @@ class Overview:
 
 def show(app: App) -> None:
     """Print the overview."""
-    from cldc.render.blocks import Line, Table
-
     seen = look(app)
     blocks: list[Block] = [
-        Line(app.competition.title, "title"),
+        *_title(app),
         Table(("", ""), seen.facts),
         Line(f"Next: {seen.next[0]}", "good"),
         Line(f"  {seen.next[1]}"),
@@ -46,12 +46,21 @@ def show(app: App) -> None:
     app.output.show(seen, blocks)
 
 
+def _title(app: App) -> list[Line]:
+    return [] if app.settings.withheld("competition") else [Line(app.competition.title, "title")]
+
+
 def look(app: App) -> Overview:
     """Go the way from the folder to the board up to what is missing."""
-    from cldc.settings import find_project_file
-
-    project = find_project_file(Path.cwd())
-    facts = [("project", str(project) if project else "no cldc.toml here or above")]
+    settings = app.settings
+    project = settings.project
+    facts = [("project", str(project.path) if project else "no cldc.toml here or above")]
+    if any(settings.withheld(name) for name in NAMES):
+        way = (
+            "cldc trust",
+            "It shows what the project's cldc.toml would use, and approves it if you trust it.",
+        )
+        return Overview((*facts, ("approved", "no")), way)
     folder = app.settings["dataset"]
     if folder is None:
         way = ("cldc init", "It asks four questions and writes the project's cldc.toml.")

@@ -10,6 +10,7 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.competition import file_beside
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
@@ -100,10 +101,8 @@ def remembered(record: Path, given: Mapping[str, str | Path | None]) -> dict[str
 
 def evaluate_beside_profile(competition: Competition) -> Path | None:
     """The evaluation script that lies beside a profile, if one does."""
-    if competition.folder is None or competition.organiser is None:
-        return None
-    path = competition.folder / competition.organiser.evaluate.name
-    return path if path.is_file() else None
+    side = competition.organiser
+    return file_beside(competition, side.evaluate.name) if side else None
 
 
 @sandbox.command()

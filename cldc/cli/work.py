@@ -60,7 +60,12 @@ def validated(
 
 def _known_label_book(app: App) -> Path | None:
     """The label book that is named, or that was downloaded last, as it is now; validation does not wait for a network."""
-    if given := app.settings["label_book"]:
+    settings = app.settings
+    if settings.withheld("label_book") and settings.project is not None:
+        app.observer.note(
+            f"The label book that {settings.project.path} names is not looked at: `cldc trust` shows and approves it."
+        )
+    if given := settings.offered("label_book"):
         from cldc.preflight.sources import label_book_root
 
         return label_book_root(Path(given), app.competition)

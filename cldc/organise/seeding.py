@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cldc import process
+from cldc.competition import file_beside
 from cldc.errors import CodaLabError, StorageError
 from cldc.files import private_folder, replace_atomically, storage_errors
 from cldc.organise.daemon import configuration, environment, organiser_of
@@ -159,8 +160,8 @@ def _bundle(
 
 def _evaluate_script(competition: Competition, name: str, folder: Path) -> Path:
     """The script beside the profile, else ours with the profile's classes in place of its own."""
-    if competition.folder is not None and (competition.folder / name).is_file():
-        return competition.folder / name
+    if (beside := file_beside(competition, name)) is not None:
+        return beside
     source = template("scripts", "evaluate.py")
     with storage_errors(source):
         lines = source.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldc.competition import Competition
+from cldc.competition import Competition, file_beside
 from cldc.dataset import identity, load
 from cldc.errors import ConfigurationError, InvalidDataset
 from cldc.files import (
@@ -64,10 +64,10 @@ def builtin_script(competition: Competition) -> Script:
     """Our own implementation of the fixed training, or the one beside the profile.
 
     Raises:
-        ConfigurationError: The profile names a file that is not there.
+        ConfigurationError: The profile names a file that is not there, or that lies outside its folder.
     """
-    beside = competition.folder / competition.training.builtin if competition.folder else None
-    path = beside if beside and beside.is_file() else template("scripts", competition.training.builtin)
+    builtin = competition.training.builtin
+    path = file_beside(competition, builtin) or template("scripts", builtin)
     content = _read(path, f"Correct training.builtin in the profile {competition.name}.")
     return Script(path, hash_bytes(content), "built-in")
 

@@ -1,0 +1,117 @@
+"""`cldc trust`, `cldc trust approve`, `list` and `revoke`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.options import command
+from cldc.competition import load
+from cldc.errors import ConfigurationError, UsageError
+from cldc.render.blocks import Line
+from cldc.render.trust import approvals_blocks, claims_blocks
+from cldc.settings import PROJECT_FILE, read_project
+from cldc.trust import Claim, foreign_owner, profile_claims
+
+_YES = click.option("-y", "--yes", is_flag=True, help="Approve it without being asked.")
+_PATH = click.argument("path", metavar="[PATH]", type=click.Path(path_type=Path), required=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """A file that was looked at, what it would use, and whether a person has approved that."""
+
+    path: Path
+    approved: bool
+    claims: tuple[Claim, ...]
+
+
+@click.group(invoke_without_command=True)
+@_YES
+@command(competition=False)
+def trust(app: App, *, yes: bool) -> None:
+    """Approve what a project's cldc.toml may use, and list or revoke approvals.
+
+    A cldc.toml that comes with a cloned repository can name a server, which gets your password, a script or a profile,
+    which is run, and folders, which are read. It takes effect once you approve it here; where a command needs it, that
+    command asks. The approval holds for this file and for what it names now: when a value, the script or the profile
+    changes, you are asked again. What `cldc init` writes is approved.
+
+    Without a subcommand it is the project of the working folder.
+    """
+    if click.get_current_context().invoked_subcommand is None:
+        _approve(app, _project(app), yes=yes)
+
+
+@trust.command()
+@_PATH
+@_YES
+@command(competition=False)
+def approve(app: App, *, path: Path | None, yes: bool) -> None:
+    """Show what a file would use, and approve it.
+
+    PATH is a project's folder or its cldc.toml, by default that of the working folder, or a competition's profile: a
+    server that only a profile names gets the password in CODALAB_PASSWORD once the profile is approved. A cldc.toml of
+    another user counts once it is approved.
+    """
+    _approve(app, _file(app, path), yes=yes)
+
+
+@trust.command("list")
+@command(competition=False)
+def list_(app: App) -> None:
+    """List what is approved on this machine."""
+    found = app.approvals.all()
+    app.output.show({"approvals": found}, approvals_blocks(found))
+
+
+@trust.command()
+@_PATH
+@command(competition=False)
+def revoke(app: App, *, path: Path | None) -> None:
+    """Take an approval back; PATH is as for `cldc trust approve`."""
+    chosen = _file(app, path)
+    if not app.approvals.revoke(chosen):
+        raise UsageError(f"{chosen} is not approved.", action="`cldc trust list` shows what is.")
+    app.output.show({"revoked": chosen}, [Line(f"{chosen} is not approved any more.", "good")])
+
+
+def _approve(app: App, path: Path, *, yes: bool) -> None:
+    if path.name == PROJECT_FILE:
+        claims = read_project(path).claims
+        needed = bool(claims) or foreign_owner(path) is not None
+    else:
+        load(str(path))  # what can't be used is told as such
+        claims, needed = profile_claims(path), True
+    if needed and not app.approvals.hold(path, claims):
+        app.approve(path, claims, yes=yes)
+    told = f"{path} is approved." if needed else f"Nothing in {path} needs an approval."
+    app.output.show(Trusted(path, needed, claims), [*claims_blocks(claims, None), Line(told, "good")])
+
+
+def _file(app: App, path: Path | None) -> Path:
+    """The file meant; it need not be there any more."""
+    if path is None:
+        return _project(app)
+    path = path.absolute()
+    is_file = path.is_file() or (path.suffix == ".toml" and not path.is_dir())
+    return path if is_file else path / PROJECT_FILE
+
+
+def _project(app: App) -> Path:
+    """The project file in effect, else the nearest that belongs to another user.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    settings = app.settings
+    if settings.project is not None:
+        return settings.project.path
+    if settings.ignored:
+        return settings.ignored[0][0]
+    raise ConfigurationError(
+        f"There is no {PROJECT_FILE} here or above.", action="Go to the project, or give the file's path."
+    )

@@ -1,0 +1,52 @@
+"""What a project file or a profile asks for, as a person sees it before approving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cldc.render.blocks import Block, Line, Table
+
+if TYPE_CHECKING:
+    from cldc.trust import Approval, Claim
+
+_SERVER, _RUN, _READ = "gets your user name and password", "is run on this machine", "is read"
+_EFFECTS = {
+    "server": _SERVER,
+    "script": _RUN,
+    "label_book": _READ,
+    "dataset": "is read, and published when you submit it; it lies outside the project",
+    "competition": "is the competition's profile",
+    "competition: server": _SERVER,
+    "competition: run.command": _RUN,
+    "competition: training.builtin": _RUN,
+    "competition: organiser.evaluate_command": "is run on a sandbox of this machine",
+    "competition: organiser.evaluate": "is run on a sandbox of this machine",
+}
+_DIGITS = 12
+
+
+def claims_blocks(claims: Sequence[Claim], previous: Approval | None) -> list[Block]:
+    """The claims in full; those that are new, or differ from what was approved before, are marked."""
+    before = set(previous.claims) if previous else set()
+    rows = [
+        (
+            claim.key,
+            claim.value + (f" (sha256 {claim.sha256[:_DIGITS]})" if claim.sha256 else ""),
+            _EFFECTS[claim.key]
+            + ("; changed since you approved it" if previous and claim not in before else ""),
+        )
+        for claim in claims
+    ]
+    return [Table(("setting", "value", "what happens with it"), rows)] if rows else []
+
+
+def approvals_blocks(approvals: Sequence[Approval]) -> list[Block]:
+    """Every approval with what it covers."""
+    if not approvals:
+        return [Line("Nothing is approved on this machine.")]
+    blocks: list[Block] = []
+    for approval in approvals:
+        blocks.append(Line(f"{approval.path}, approved {approval.approved:%Y-%m-%d %H:%M} UTC", "title"))
+        blocks += claims_blocks(approval.claims, None)
+    return blocks

@@ -1,0 +1,171 @@
+"""What a project's cldc.toml may use only after a person has approved it, and the record of what was approved.
+
+A project file comes with a cloned repository, so that its author may be anyone. What it names can receive a password,
+be run or be read; so an approval holds for one path and for exactly the values, and the contents of the files, that
+were shown. direnv and the workspace trust of editors work the same way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cldc import competition as profiles
+from cldc.errors import CldcError, ConfigurationError
+from cldc.files import hash_bytes, hash_file, private_folder, replace_atomically, storage_errors
+
+_FOLDER = "approvals"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One thing that a project file, or a profile, would have cldc use.
+
+    Attributes:
+        key: The setting, as in ``server``; what a profile brings with it has its own, as in ``competition: server``.
+        value: The address, the command or the absolute path in full.
+        sha256: Of the file's content where ``value`` is a file's path; None where it is not, or can't be read.
+    """
+
+    key: str
+    value: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What a person approved of a file, and when."""
+
+    path: Path
+    approved: datetime
+    claims: tuple[Claim, ...]
+
+
+class NotApproved(ConfigurationError):
+    """A project file's value is needed, and nobody on this machine has approved it."""
+
+
+def file_claim(key: str, path: Path) -> Claim:
+    """The claim of a file's content. Pipes and devices, which may never end, are named and not read."""
+    try:
+        return Claim(key, str(path), hash_file(path) if path.is_file() else None)
+    except (OSError, CldcError):
+        return Claim(key, str(path))
+
+
+def profile_claims(path: Path) -> tuple[Claim, ...]:
+    """What a competition's profile would have cldc use; the profile itself comes first."""
+    own = file_claim("competition", path)
+    if own.sha256 is None:
+        return (own,)
+    try:
+        chosen = profiles.load(str(path))
+    except ConfigurationError:
+        return (own,)  # whoever loads it is told why it can't be used
+    side = chosen.organiser
+    claims = [
+        own,
+        Claim("competition: server", chosen.server),
+        Claim("competition: run.command", chosen.run.command),
+    ]
+    if side is not None:
+        claims.append(Claim("competition: organiser.evaluate_command", side.evaluate_command))
+    scripts = {
+        "training.builtin": chosen.training.builtin,
+        "organiser.evaluate": side.evaluate.name if side else None,
+    }
+    for key, name in scripts.items():
+        beside = profiles.file_beside(chosen, name) if name else None
+        if beside is not None:
+            claims.append(file_claim(f"competition: {key}", beside))
+    return tuple(claims)
+
+
+class Approvals:
+    """The approvals of one data folder, each in a file of its own, so that writers never meet."""
+
+    def __init__(self, home: Path) -> None:
+        """Keep them in the data folder ``home``; nothing is written before the first approval."""
+        self._folder = home / _FOLDER
+
+    def hold(self, path: Path, claims: Iterable[Claim]) -> bool:
+        """Whether a person approved exactly these claims of the file at ``path``."""
+        approval = self.find(path)
+        return approval is not None and set(approval.claims) == set(claims)
+
+    def find(self, path: Path) -> Approval | None:
+        """What was approved of the file at ``path``, whatever it claims today."""
+        return _read(self._file(path))
+
+    def approve(self, path: Path, claims: Iterable[Claim]) -> Approval:
+        """Remember that a person approved these claims of the file at ``path``, in place of earlier ones.
+
+        Raises:
+            StorageError: It can't be written.
+        """
+        approval = Approval(_identity(path), datetime.now(UTC), tuple(claims))
+        record = {
+            "path": str(approval.path),
+            "approved": approval.approved.isoformat(),
+            "claims": [asdict(claim) for claim in approval.claims],
+        }
+        private_folder(self._folder)
+        replace_atomically(self._file(path), json.dumps(record, indent=2) + "\n")
+        return approval
+
+    def revoke(self, path: Path) -> bool:
+        """Forget the approval of the file at ``path``, which may be gone; whether there was one.
+
+        Raises:
+            StorageError: It can't be removed.
+        """
+        record = self._file(path)
+        with storage_errors(record):
+            try:
+                record.unlink()
+            except FileNotFoundError:
+                return False
+        return True
+
+    def all(self) -> tuple[Approval, ...]:
+        """Every approval, by path."""
+        found = (_read(record) for record in self._folder.glob("*.json"))
+        return tuple(sorted((a for a in found if a is not None), key=lambda approval: approval.path))
+
+    def _file(self, path: Path) -> Path:
+        return self._folder / f"{hash_bytes(os.fsencode(os.path.normcase(_identity(path))))}.json"
+
+
+def _identity(path: Path) -> Path:
+    """One name for a file, whichever way its folder is reached."""
+    return Path(os.path.realpath(path.parent), path.name)
+
+
+def _read(record: Path) -> Approval | None:
+    """An approval from its file. One that is damaged approves nothing: the person is asked again."""
+    try:
+        table = json.loads(record.read_text(encoding="utf-8"))
+        claims = tuple(Claim(**claim) for claim in table["claims"])
+        return Approval(Path(table["path"]), datetime.fromisoformat(table["approved"]), claims)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def foreign_owner(path: Path) -> str | None:
+    """The user, other than this one and root, whom a file or the link to it belongs to; None where there is none.
+
+    As git's ``safe.directory``: with sudo, the user who called it counts as this one. Windows tells no owner this way, and
+    approvals alone protect there.
+    """
+    if not hasattr(os, "geteuid"):
+        return None
+    own = {0, os.geteuid()}
+    caller = os.environ.get("SUDO_UID", "")
+    if os.geteuid() == 0 and caller.isdecimal():
+        own.add(int(caller))
+    owners = {path.lstat().st_uid, path.stat().st_uid} - own
+    return str(min(owners)) if owners else None
