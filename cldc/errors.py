@@ -44,7 +44,7 @@ class InvalidDataset(CldcError):
 
 
 class ConfigurationError(CldcError):
-    """A profile, project file or setting can't be used."""
+    """A profile, project file or setting can't be used, or needs a person's approval."""
 
     code = 4
     kind = "configuration"

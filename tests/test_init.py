@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cldc.cli.workflows import workflow
+from cldc.cli.workflows import origin_of, workflow
 from cldc.errors import ConfigurationError
 from cldc.ledger import Ledger, Record
+from cldc.resources import template
 from tests.conftest import Cldc
 from tests.folders import make_dataset
 from tests.terminal import Terminal
@@ -79,6 +80,23 @@ def test_init_writes_a_workflow_pinned_to_a_commit(cldc: Cldc, project: Path, ho
     text = (project / path).read_text(encoding="utf-8")
     assert re.search(rf"me/cldc(/\.github/actions/submit)?@{COMMIT}", text)
     assert "0" * 40 not in text
+    # Whoever may change cldc.toml can't send the job's password elsewhere.
+    assert text.count('"https://worksheets.codalab.org"') == text.count('"data-centric-2021"') >= 1
+
+    (project / "mine.toml").write_bytes(template("competitions", "demo.toml").read_bytes())
+    named = ("--competition", "mine.toml", "--server", "https://codalab.example")
+    cldc("init", "--ci", host, "--action", f"me/cldc@{COMMIT}", "--force", *named, cwd=project)
+    (project / path).unlink()
+    cldc("init", "--ci", host, "--action", f"me/cldc@{COMMIT}", cwd=project)
+    text = (project / path).read_text(encoding="utf-8")
+    assert text.count('"https://codalab.example"') == text.count('"mine.toml"') >= 1
+    assert "worksheets.codalab.org" not in text
+    outside = ("--competition", project.parent / "mine.toml")
+    (project / "mine.toml").rename(outside[1])
+    refused = cldc(
+        "init", "--ci", host, "--action", f"me/cldc@{COMMIT}", "--force", *outside, cwd=project, code=4
+    )
+    assert "outside the project" in refused.err
 
 
 def test_cldc_alone_leads_from_nothing_to_the_submission(cldc: Cldc, project: Path) -> None:
@@ -176,8 +194,9 @@ def test_the_action_is_taken_from_where_cldc_was_installed(
     monkeypatch.setattr(importlib.metadata, "distribution", lambda _: Installed())
     if origin is None:
         with pytest.raises(ConfigurationError, match="it is not known where this cldc came from"):
-            workflow("github", None)
+            origin_of(None)
     else:
-        path, text = workflow("github", None)
+        where = origin_of(None)
+        path, text = workflow("github", where, server="https://x.example", competition="demo")
         assert path == ".github/workflows/submit.yml"
         assert f"uses: {origin}/.github/actions/submit@{COMMIT}\n" in text

@@ -298,11 +298,11 @@ def test_a_profile_alone_sends_the_environments_password_nowhere(
     assert trap.has_the_password
     trap.seen.clear()
     bare_cldc("trust", "approve", profile, "--yes")
-    bare_cldc("whoami", "--competition", profile, code=7, **ACCOUNT)
+    bare_cldc("whoami", "--competition", profile, cwd=project, code=7, **ACCOUNT)
     assert trap.has_the_password
     trap.seen.clear()
     profile.write_text(profile.read_text(encoding="utf-8") + "# more\n", encoding="utf-8")
-    bare_cldc("whoami", "--competition", profile, code=7, **ACCOUNT)
+    bare_cldc("whoami", "--competition", profile, cwd=project, code=7, **ACCOUNT)
     assert not trap.has_the_password
 
 

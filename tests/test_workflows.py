@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import yaml
 
 from cldc import process
 from cldc import sandbox as room
+from cldc.cli.workflows import workflow
 from cldc.errors import CredentialsError, NotFinished, Unreachable
 from tests.conftest import ROOT, Cldc, cldc_in
 from tests.runner import Job, Runner, evaluate, fill
@@ -116,9 +118,9 @@ def run(sandbox: Cldc, repository: Path, tmp_path: Path, environments_home: Path
 def run_gitlab(name: str, tag: str, repository: Path, place: Path, environments: Path) -> Path:
     """The script of a GitLab job, in a clone at the tag, with the tests' own cldc in place of an installed one."""
     process.run(["git", "clone", "-q", "--branch", tag, repository, place], timeout_seconds=60)
-    template = yaml.safe_load(
-        (ROOT / "templates" / "gitlab" / "submit.gitlab-ci.yml").read_text(encoding="utf-8")
-    )
+    address = tomllib.loads((place / "cldc.toml").read_text(encoding="utf-8"))["server"]
+    _, text = workflow("gitlab", ("me/cldc", "a" * 40), server=address, competition="profile/shapes.toml")
+    template = yaml.safe_load(text)
     (place / ".cldc").mkdir()
     (place / ".cldc" / "environments").symlink_to(environments, target_is_directory=True)
     (place / "reports").mkdir()
@@ -134,6 +136,7 @@ def run_gitlab(name: str, tag: str, repository: Path, place: Path, environments:
         env={
             **os.environ,
             "PATH": f"{bin_folder}:{os.environ['PATH']}",
+            **template[".cldc"]["variables"],
             "CLDC_HOME": str(place / ".cldc"),
             "CI_COMMIT_TAG": tag,
             "CODALAB_USERNAME": person.name,

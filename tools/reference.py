@@ -92,6 +92,8 @@ def setting_names() -> str:
             "|---|---|---|",
             *rows,
             "",
+            "`server`, `script`, `label_book`, a `competition` that is a path, and a `dataset` outside the project count in a project's",
+            "`cldc.toml` only once you have [approved them](../tasks/trust.md).\n",
             "`CODALAB_USERNAME` and `CODALAB_PASSWORD` hold the account where there is no keyring. `CLDC_HOME` moves the data",
             "folder. `NO_COLOR` turns colours off, `CLDC_PLAIN=1` everything that is drawn: screen readers get plain lines.",
             "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import command
-from cldc.competition import DEFAULT, load
+from cldc.cli.workflows import origin_of, workflow
+from cldc.competition import DEFAULT, builtin_profiles, load
 from cldc.errors import CldcError, ConfigurationError
 from cldc.settings import PROJECT_FILE, read_project
 
@@ -81,10 +83,8 @@ def init(app: App, ci: Literal["github", "gitlab"] | None, action: str | None, f
     Asks four questions, each with a default; what is given as an option is not asked. Without a terminal, or with
     --no-input, the defaults are taken. A cldc.toml that is there is kept, unless --force is said.
     """
-    from cldc.cli.workflows import workflow
-
     folder = Path.cwd()
-    wanted = {ci: workflow(ci, action)} if ci else {}
+    origin = origin_of(action) if ci else None
     files: dict[str, str] = {}
     answers = None
     if _kept(folder / PROJECT_FILE, force):
@@ -94,10 +94,38 @@ def init(app: App, ci: Literal["github", "gitlab"] | None, action: str | None, f
         files[PROJECT_FILE] = _write(folder / PROJECT_FILE, _project_file(answers))
         _approve(app, folder / PROJECT_FILE)
     files[".gitignore"] = _ignore(folder / ".gitignore")
-    for path, text in wanted.values():
+    if ci and origin:
+        path, text = _workflow(app, folder, ci, origin, answers)
         files[path] = "kept" if (folder / path).exists() and not force else _write(folder / path, text)
     start = Start(folder, files, answers, tuple(_next(folder, answers, ci)))
     app.output.show(start, _blocks(start))
+
+
+def _workflow(
+    app: App,
+    folder: Path,
+    ci: Literal["github", "gitlab"],
+    origin: tuple[str, str],
+    answers: Answers | None,
+) -> tuple[str, str]:
+    """The workflow of the project as it is answered for now, or as its file that is kept says.
+
+    Raises:
+        ConfigurationError: Its profile lies outside the project, where no job finds it.
+    """
+    if answers:
+        choice, server = answers.competition, answers.server or load(answers.competition).server
+    else:
+        choice, server = app.settings["competition"] or DEFAULT, app.settings.server
+    if choice not in builtin_profiles():
+        profile = Path(os.path.abspath(folder / choice))  # noqa: PTH100 - resolve() would follow links
+        if not profile.is_relative_to(folder):
+            raise ConfigurationError(
+                f"The profile {profile} lies outside the project, where the workflow does not find it.",
+                action=f"Put it into {folder} and name it from there.",
+            )
+        choice = profile.relative_to(folder).as_posix()
+    return workflow(ci, origin, server=server, competition=choice)
 
 
 def _approve(app: App, path: Path) -> None:
