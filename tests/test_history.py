@@ -59,7 +59,7 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
     cldc = Cldc(cldc.home, {"CLDC_COMPETITION": "demo", "CLDC_SERVER": "sandbox"})
     told = cldc("compare", "mine", other.id[:6], "--report", tmp_path / "page.html").out
     assert "images relabelled: 1\n  train/a/1.png -> train/b/1.png" in told
-    assert "mistakes mended: 1\n  val/a/2.png: taken for b before, for a now" in told
+    assert "mistakes fixed: 1\n  val/a/2.png: predicted as b before, as a now" in told
     assert "train/a/1.png -&gt; train/b/1.png" in (tmp_path / "page.html").read_text()
     data = cldc("compare", "mine", "better", "--format", "json").data
     assert data["classes"][0] == {"split": "val", "label": "a", "before": 0.0, "after": 1.0}

@@ -78,8 +78,8 @@ def test_a_comparison_goes_by_content_and_not_by_name() -> None:
     ]
     assert [(m.before, m.after) for m in found.moved] == [("train/a/3.png", "val/a/3.png")]
     assert (found.same, found.renamed) == (3, 1)
-    assert {m.before for m in found.mended} == {"val/a/4.png"}
-    assert {m.before for m in found.made} == {"val/a/5.png"}
+    assert {m.before for m in found.fixed} == {"val/a/4.png"}
+    assert {m.before for m in found.broken} == {"val/a/5.png"}
     change = next(c for c in found.classes if (c.split, c.label) == ("val", "a"))
     assert (change.before, change.after) == (0.5, 0.75)
     assert compare(RESULT, before, RESULT, before).same == 5

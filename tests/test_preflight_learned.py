@@ -42,9 +42,9 @@ def test_what_was_learned_is_kept_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_mistake_is_another_class_more_probable_than_the_label() -> None:
-    assert Seen("val", "p", "", 0, (0.2, 0.8)).mistaken
-    assert not Seen("val", "p", "", 1, (0.2, 0.8)).mistaken
-    assert not Seen("val", "p", "", 1).mistaken
+    assert Seen("val", "p", "", 0, (0.2, 0.8)).misclassified
+    assert not Seen("val", "p", "", 1, (0.2, 0.8)).misclassified
+    assert not Seen("val", "p", "", 1).misclassified
 
 
 def _trained(
@@ -76,7 +76,7 @@ def test_the_best_weights_say_of_every_image_what_they_said_in_the_training(
         *book.images,
     ]
     assert all(sum(i.probabilities) == pytest.approx(1, abs=1e-4) for i in learned.images)
-    assert sorted(i.believed for i in learned.of("label_book")) == sorted(predictions)
+    assert sorted(i.predicted for i in learned.of("label_book")) == sorted(predictions)
 
 
 @pytest.mark.real

@@ -68,7 +68,7 @@ def _write_page(app: App, found: Comparison, page: Path) -> None:
     from cldc.render.comparison import comparison_page
 
     old, new = Path(found.before.dataset_root), Path(found.after.dataset_root)
-    lists = (found.added, found.removed, found.relabelled, found.moved, found.mended, found.made)
+    lists = (found.added, found.removed, found.relabelled, found.moved, found.fixed, found.broken)
     moves = [move for moved in lists for move in moved][:_MOST_PICTURES]
     # Where the folder was changed since, the picture is left out or is today's.
     places = {m.after or m.before: (new / m.after if m.after else old / m.before) for m in moves}

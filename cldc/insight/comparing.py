@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cldc.preflight import PreflightResult
 from cldc.preflight.learned import Learned, Seen
@@ -43,9 +43,9 @@ class Comparison:
         renamed: How many are of the same content, class and split under another name.
         same: How many are in both under the same class and split, renamed ones too.
         classes: Accuracy of each class on the splits that judge (not the first, which is trained on).
-        mended: Images in both that the first model mistook and the second does not.
-        made: Images in both that the second model mistakes and the first did not.
-        note: Why mistakes can't be told; empty where they can.
+        fixed: Images in both that only the first model misclassifies.
+        broken: Images in both that only the second model misclassifies.
+        note: Why mistakes are not known; empty where they are.
     """
 
     before: PreflightResult
@@ -57,8 +57,8 @@ class Comparison:
     renamed: int
     same: int
     classes: tuple[ClassChange, ...]
-    mended: tuple[Moved, ...]
-    made: tuple[Moved, ...]
+    fixed: tuple[Moved, ...] = field(metadata={"key": "mended"})
+    broken: tuple[Moved, ...] = field(metadata={"key": "made"})
     note: str = ""
 
 
@@ -79,7 +79,7 @@ def compare(
     nothing = Learned(before.classes, (), "an older cldc kept nothing of the images")
     first, second = first or nothing, second or nothing
     changes = _images(first, second, book=list(after.images)[-1])
-    mended, made = _mistakes(first, second)
+    fixed, broken = _mistakes(first, second)
     return Comparison(
         before=before,
         after=after,
@@ -90,8 +90,8 @@ def compare(
         renamed=changes.renamed,
         same=changes.same,
         classes=_classes(first, second),
-        mended=mended,
-        made=made,
+        fixed=fixed,
+        broken=broken,
         note=first.why_not or second.why_not,
     )
 
@@ -170,22 +170,22 @@ def _accuracies(learned: Learned) -> dict[tuple[str, str], float]:
         if image.probabilities:
             at = (image.split, learned.classes[image.label])
             total[at] += 1
-            right[at] += not image.mistaken
+            right[at] += not image.misclassified
     return {at: right[at] / total[at] for at in total}
 
 
 def _mistakes(first: Learned, second: Learned) -> tuple[tuple[Moved, ...], tuple[Moved, ...]]:
-    """Of images that judge in both: mended and made, each told with what the models believed."""
+    """Mistakes fixed and new mistakes among the images that both models were judged by."""
     judging = (second.splits or first.splits)[1:]
     old = {(i.split, i.sha256): i for i in first.images if i.split in judging and i.probabilities}
-    mended: list[Moved] = []
-    made: list[Moved] = []
+    fixed: list[Moved] = []
+    broken: list[Moved] = []
     for image in second.images:
         earlier = old.get((image.split, image.sha256))
-        if earlier is None or not image.probabilities or earlier.mistaken == image.mistaken:
+        if earlier is None or not image.probabilities or earlier.misclassified == image.misclassified:
             continue
-        told = Moved(
-            earlier.path, image.path, first.classes[earlier.believed], second.classes[image.believed]
+        move = Moved(
+            earlier.path, image.path, first.classes[earlier.predicted], second.classes[image.predicted]
         )
-        (mended if earlier.mistaken else made).append(told)
-    return tuple(mended), tuple(made)
+        (fixed if earlier.misclassified else broken).append(move)
+    return tuple(fixed), tuple(broken)

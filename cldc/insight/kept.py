@@ -28,7 +28,7 @@ def save(path: Path, found: Sequence[Suggestion]) -> None:
     Raises:
         StorageError: They can't be written.
     """
-    rows = [[s.path, s.label, s.believed, s.probability, s.quality] for s in found]
+    rows = [[s.path, s.label, s.predicted, s.probability, s.quality] for s in found]
     private_folder(path.parent)
     replace_atomically(path, gzip.compress(json.dumps(rows).encode(), mtime=0))
 

@@ -16,7 +16,7 @@ class Suggestion:
     Attributes:
         path: The image, relative to the dataset.
         label: The class it is labelled as.
-        believed: The class that images like it have; it was not asked of anything that had seen its label.
+        predicted: The class that images like it have; cross-validated: no model that had seen its label was asked.
         probability: How sure that is, from 0 to 1.
         quality: How well the label fits, from 0 (not at all) to 1.
         model: What the trained model takes it for; empty where that is not known.
@@ -24,7 +24,7 @@ class Suggestion:
 
     path: str
     label: str
-    believed: str
+    predicted: str = field(metadata={"key": "believed"})
     probability: float
     quality: float
     model: str = ""
@@ -53,11 +53,11 @@ def confusion(learned: Learned, split: str) -> tuple[tuple[int, ...], ...]:
     """How many images of each class (rows) of a split the model takes for each class (columns)."""
     counts = [[0] * len(learned.classes) for _ in learned.classes]
     for image in learned.of(split):
-        counts[image.label][image.believed] += 1
+        counts[image.label][image.predicted] += 1
     return tuple(tuple(row) for row in counts)
 
 
 def worst_mistakes(learned: Learned, split: str, limit: int) -> tuple[Seen, ...]:
     """The images of a split that the model is surest to be of another class than their label, the surest first."""
-    wrong = (image for image in learned.of(split) if image.mistaken)
+    wrong = (image for image in learned.of(split) if image.misclassified)
     return tuple(sorted(wrong, key=lambda image: (-max(image.probabilities), image.path))[:limit])

@@ -82,14 +82,14 @@ def _found(
     )
     rows = json.loads(done.stdout)["images"]
     found = [
-        Suggestion(image.path, image.label, classes[believed], probability, quality)
-        for image, (quality, _, believed, probability) in zip(dataset.images, rows, strict=True)
-        if classes[believed] != image.label
+        Suggestion(image.path, image.label, classes[predicted], probability, quality)
+        for image, (quality, _, predicted, probability) in zip(dataset.images, rows, strict=True)
+        if classes[predicted] != image.label
     ]
     return tuple(sorted(found, key=lambda suggestion: (suggestion.quality, suggestion.path))[:_MOST])
 
 
 def _with_model(found: Sequence[Suggestion], learned: Learned) -> tuple[Suggestion, ...]:
     """The same with what the trained model takes each image for, where that is known."""
-    model = {image.path: learned.classes[image.believed] for image in learned.images if image.probabilities}
+    model = {image.path: learned.classes[image.predicted] for image in learned.images if image.probabilities}
     return tuple(dataclasses.replace(s, model=model.get(s.path, "")) for s in found)

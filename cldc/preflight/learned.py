@@ -34,7 +34,7 @@ class Seen:
     probabilities: tuple[float, ...] = ()
 
     @property
-    def believed(self) -> int:
+    def predicted(self) -> int:
         """Index of the class that the model finds most probable, the first of them where several are.
 
         Raises:
@@ -43,9 +43,9 @@ class Seen:
         return self.probabilities.index(max(self.probabilities))
 
     @property
-    def mistaken(self) -> bool:
-        """Whether the model believes another class than the label."""
-        return bool(self.probabilities) and self.believed != self.label
+    def misclassified(self) -> bool:
+        """Whether the model predicts another class than the label."""
+        return bool(self.probabilities) and self.predicted != self.label
 
 
 @dataclass(frozen=True, slots=True)

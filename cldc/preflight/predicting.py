@@ -102,7 +102,7 @@ def _disagreement(told: Learned, output: Output, competition: Competition) -> st
     }
     for split, score in printed.items():
         images = told.of(split)
-        right = sum(not image.mistaken for image in images)
+        right = sum(not image.misclassified for image in images)
         # An accuracy is a number of images; half of one covers how it was printed.
         if score is None or abs(score.accuracy * len(images) - right) > 0.5:
             said = f"{score.accuracy:.2%}" if score else "nothing"

@@ -36,7 +36,7 @@ def comparison_blocks(comparison: Comparison, *, everything: bool = False) -> It
         if len(shown) < len(moves):
             yield Line(f"  and {len(moves) - len(shown):,} more (--verbose, or --report FILE)", "dim")
     if comparison.note:
-        yield Line(f"What the models believe can't be compared: {printable(comparison.note)}.", "warning")
+        yield Line(f"The models' predictions can't be compared: {printable(comparison.note)}.", "warning")
     elif rows := list(_classes(comparison)):
         headers = ("split", "class", "before", "after", "change")
         yield Table(headers, rows, title="Accuracy of each class", numbers=numbers)
@@ -63,16 +63,16 @@ def _lists(comparison: Comparison) -> tuple[tuple[str, Sequence[Moved]], ...]:
         ("images removed", comparison.removed),
         ("images relabelled", comparison.relabelled),
         ("images moved to another split", comparison.moved),
-        ("mistakes mended", comparison.mended),
-        ("mistakes made", comparison.made),
+        ("mistakes fixed", comparison.fixed),
+        ("new mistakes", comparison.broken),
     )
 
 
 def _told(name: str, move: Moved) -> str:
     if not (move.before and move.after):
         return move.before or move.after
-    if name.startswith("mistakes"):
-        return f"{move.after}: taken for {move.label_before} before, for {move.label_after} now"
+    if "mistakes" in name:
+        return f"{move.after}: predicted as {move.label_before} before, as {move.label_after} now"
     if move.before == move.after:
         return move.after
     return f"{move.before} -> {move.after}"

@@ -17,13 +17,14 @@ def to_json(result: object) -> str:
 
 
 def to_data(value: object) -> Any:
-    """``value`` as what JSON knows. A field whose repr is off (a secret) is left out.
+    """``value`` as what JSON knows. A field whose repr is off (a secret) is left out; ``metadata["key"]`` names its key.
 
     Raises:
         TypeError: A value of a type that has no place in a result.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_data(getattr(value, f.name)) for f in dataclasses.fields(value) if f.repr}
+        fields = (f for f in dataclasses.fields(value) if f.repr)
+        return {f.metadata.get("key", f.name): to_data(getattr(value, f.name)) for f in fields}
     if isinstance(value, Mapping):
         return {str(key): to_data(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):

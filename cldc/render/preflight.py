@@ -43,7 +43,7 @@ def suggestion_blocks(insight: Insight) -> Iterator[Block]:
         yield Line("No label looks wrong.", "good")
     else:
         rows = [
-            (printable(each.path), each.label, f"{each.believed} ({each.probability:.0%})", each.model)
+            (printable(each.path), each.label, f"{each.predicted} ({each.probability:.0%})", each.model)
             for each in found[:_SUGGESTIONS]
         ]
         headers = ("image", "labelled", "looks like", "the model says")

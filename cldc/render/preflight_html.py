@@ -63,13 +63,13 @@ def _mistakes(learned: Learned, split: str) -> dict[str, Any]:
     return {
         "split": split,
         "images": len(images),
-        "wrong": sum(image.mistaken for image in images),
+        "wrong": sum(image.misclassified for image in images),
         "worst": worst_mistakes(learned, split, MOST_MISTAKES),
     }
 
 
 def _accuracy(images: Sequence[Seen]) -> float | None:
-    return sum(not image.mistaken for image in images) / len(images) if images else None
+    return sum(not image.misclassified for image in images) / len(images) if images else None
 
 
 def _matrix(learned: Learned, split: str) -> dict[str, Any]:

@@ -4,9 +4,9 @@
 
 Standard input is one JSON object: {"classes": N, "images": [[PATH, LABEL], ...]}. Standard output is one:
 {"images": [[QUALITY, ISSUE, BELIEVED, PROBABILITY], ...]} in the same order: the label's quality from 0 to 1, whether
-confident learning counts it among the errors, and the class believed, with its probability.
+confident learning counts it among the errors, and the class predicted, with its probability.
 
-What is believed of an image was learned from other images only. The trained model can't be asked for that: it has
+What is predicted of an image was learned from other images only. The trained model can't be asked for that: it has
 learned its wrong labels by heart (docs/preflight.md has the measurement).
 """
 # mypy: disable-error-code="import-not-found,import-untyped,no-untyped-def,no-untyped-call"
@@ -79,15 +79,15 @@ def part(features, labels, classes, split):  # noqa: ANN001, ANN201
 
 
 def probabilities(features, labels, classes, pool):  # noqa: ANN001, ANN201
-    """For each image what is believed by those that never saw its label; the parts are learned side by side."""
+    """For each image what is predicted by those that never saw its label; the parts are learned side by side."""
     import numpy as np
     from sklearn.model_selection import StratifiedKFold
 
     folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(features, labels))
     found = np.zeros((len(labels), classes))
     told = pool.map(partial(part, features, labels, classes), folds)
-    for (_, asked), believed in zip(folds, told):
-        found[asked] = believed
+    for (_, asked), predicted in zip(folds, told):
+        found[asked] = predicted
     return found
 
 
@@ -110,12 +110,12 @@ def main() -> None:
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     with ProcessPoolExecutor(min(FOLDS, len(usable))) as pool:
         features = np.stack(list(pool.map(described, [path for path, _ in job["images"]], chunksize=100)))
-        believed = probabilities(features, labels, job["classes"], pool)
-    believed = np.clip(believed, 1e-6, None)
-    believed /= believed.sum(1, keepdims=True)
-    quality = get_label_quality_scores(labels, believed, method="self_confidence")
-    issues = find_label_issues(labels, believed, n_jobs=1)
-    rows = zip(quality, issues, believed.argmax(1), believed.max(1))
+        predicted = probabilities(features, labels, job["classes"], pool)
+    predicted = np.clip(predicted, 1e-6, None)
+    predicted /= predicted.sum(1, keepdims=True)
+    quality = get_label_quality_scores(labels, predicted, method="self_confidence")
+    issues = find_label_issues(labels, predicted, n_jobs=1)
+    rows = zip(quality, issues, predicted.argmax(1), predicted.max(1))
     print(
         json.dumps(
             {"images": [[round(float(q), 6), bool(i), int(b), round(float(p), 6)] for q, i, b, p in rows]}
