@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import cldc.dataset.reading
 from cldc import dataset
-from cldc.dataset import Dataset, Entry, Reason, SplitState, default_name
+from cldc.dataset import Dataset, IgnoreReason, ImageFile, SplitState, default_name
 from cldc.errors import InvalidDataset
 from tests.folders import CLASSES, make_dataset, png
 
@@ -74,8 +74,8 @@ def test_what_is_taken_and_as_which_class(folder: Path, name: str, taken: bool) 
     found = load(folder)
     labels = [image.label for image in found.images if image.path == f"train/i/{name}"]
     assert labels == (["i"] if taken else [])
-    passed = [other.reason for other in found.others if other.path == f"train/i/{name}"]
-    assert passed == ([] if taken else [Reason.ENDING])
+    passed = [other.reason for other in found.ignored if other.path == f"train/i/{name}"]
+    assert passed == ([] if taken else [IgnoreReason.EXTENSION])
 
 
 def test_links(folder: Path) -> None:
@@ -92,10 +92,10 @@ def test_links(folder: Path) -> None:
     by_path = {image.path: image for image in found.images}
     assert found.count("train", "x") == 2
     assert by_path["train/i/file.png"].link
-    assert not by_path["train/i/file.png"].trouble
-    assert by_path["train/i/nothing.png"].trouble == "it is a link to nothing"
-    assert by_path["train/i/circle.png"].trouble == "it is a link that goes in circles"
-    skipped = [other.path for other in found.others if other.reason == Reason.LINKED_FOLDER]
+    assert not by_path["train/i/file.png"].error
+    assert by_path["train/i/nothing.png"].error == "it is a broken link"
+    assert by_path["train/i/circle.png"].error == "it is a link that goes in circles"
+    skipped = [other.path for other in found.ignored if other.reason == IgnoreReason.LINKED_FOLDER]
     assert skipped == ["train/i/folder", "train/i/folder.png"]
 
 
@@ -170,14 +170,14 @@ def test_every_image_that_lies_outside_is_behind_a_link_that_is_told(links: list
         found = load(folder)
         told = {link.path for link in found.outward_links}
         for image in found.images:
-            if not image.trouble and not (folder / image.path).resolve().is_relative_to(folder):
+            if not image.error and not (folder / image.path).resolve().is_relative_to(folder):
                 parents = {parent.as_posix() for parent in Path(image.path).parents}
                 assert {image.path, *parents} & told
         for link in found.outward_links:
             assert Path(link.target) == (folder / link.path).resolve()
             assert not Path(link.target).is_relative_to(folder)
             assert link.images == sum(
-                not i.trouble and (i.path == link.path or i.path.startswith(f"{link.path}/"))
+                not i.error and (i.path == link.path or i.path.startswith(f"{link.path}/"))
                 for i in found.images
             )
 
@@ -185,26 +185,26 @@ def test_every_image_that_lies_outside_is_behind_a_link_that_is_told(links: list
 def test_what_is_no_file_is_found_and_never_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "train" / "i" / "pipe.png")
     found = load(folder)
-    assert [image.trouble for image in found.images if image.name == "pipe.png"] == [
+    assert [image.error for image in found.images if image.name == "pipe.png"] == [
         "it is a named pipe, not a file"
     ]
     # Swapped for a pipe after the walk.
-    swapped = dataset.read_entry(folder, Entry("train", "i", "train/i/pipe.png"))
-    assert swapped.image.trouble == "it is a named pipe, not a file"
+    swapped = dataset.read_image(folder, ImageFile("train", "i", "train/i/pipe.png"))
+    assert swapped.image.error == "it is a named pipe, not a file"
 
 
 def test_a_file_that_goes_while_the_folder_is_read(folder: Path) -> None:
-    listing = dataset.survey(folder, splits=SPLITS, extensions=EXTENSIONS)
-    (folder / listing.entries[0].path).unlink()
-    read = dataset.read_entry(folder, listing.entries[0])
-    assert (read.image.trouble, read.image.sha256) == ("it vanished while it was read", "")
+    listing = dataset.scan(folder, splits=SPLITS, extensions=EXTENSIONS)
+    (folder / listing.files[0].path).unlink()
+    read = dataset.read_image(folder, listing.files[0])
+    assert (read.image.error, read.image.sha256) == ("it vanished while it was read", "")
 
 
 def test_a_big_file_is_hashed_but_not_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = load(folder)
     monkeypatch.setattr(cldc.dataset.reading, "MAX_HELD_BYTES", 10)
-    entry = dataset.survey(folder, splits=SPLITS, extensions=EXTENSIONS).entries[0]
-    read = dataset.read_entry(folder, entry)
+    entry = dataset.scan(folder, splits=SPLITS, extensions=EXTENSIONS).files[0]
+    read = dataset.read_image(folder, entry)
     assert read.content is None
     assert read.image == before.images[0]
 
@@ -212,7 +212,7 @@ def test_a_big_file_is_hashed_but_not_held(folder: Path, monkeypatch: pytest.Mon
 def test_a_file_larger_than_tensorflow_reads_is_not_even_hashed(folder: Path) -> None:
     with (folder / "train" / "i" / "huge.png").open("wb") as file:
         file.truncate(2**40)
-    troubles = [image.trouble for image in load(folder).images if image.trouble]
+    troubles = [image.error for image in load(folder).images if image.error]
     assert troubles == ["it is larger than 2 GiB, more than TensorFlow reads"]
 
 
@@ -337,4 +337,4 @@ def test_the_starting_dataset(real_data: Path) -> None:
         [82, 81, 79, 84, 83, 82, 77, 83, 81, 81],
     ]
     assert found.hash == "0b7534db763a79c4fba105ea6b6d03928da5c1c5e93ce838ce988d980b6c5afb"
-    assert {other.path.rpartition("/")[2] for other in found.others} == {".DS_Store"}
+    assert {other.path.rpartition("/")[2] for other in found.ignored} == {".DS_Store"}

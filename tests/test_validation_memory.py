@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from cldc import competition
-from cldc.dataset import Entry, survey
+from cldc.dataset import ImageFile, scan
 from cldc.progress import SILENT
 from cldc.validation import Severity, ValidationReport, memory, validate, watching, workers
-from cldc.validation.inspection import inspect_entry
+from cldc.validation.inspection import inspect_file
 from tests.folders import drawn, make_dataset, padded, png
 
 COMPETITION = competition.load()
@@ -35,11 +35,11 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the files that were read; clocks are taken to be fine enough."""
     seen: list[str] = []
 
-    def counted(root: str, entry: Entry, **options: int) -> object:
+    def counted(root: str, entry: ImageFile, **options: int) -> object:
         seen.append(entry.path)
-        return inspect_entry(root, entry, **options)
+        return inspect_file(root, entry, **options)
 
-    monkeypatch.setattr(workers, "inspect_entry", counted)
+    monkeypatch.setattr(workers, "inspect_file", counted)
     monkeypatch.setattr(memory, "_RACY_NS", 0)
     return seen
 
@@ -193,11 +193,11 @@ def test_what_is_damaged_in_memory_is_found_out_again(folder: Path, reads: list[
 def test_a_file_that_could_not_be_read_once_is_read_again(
     folder: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(root: str, entry: Entry) -> object:
-        return inspect_entry(root, entry._replace(trouble="Input/output error"))
+    def broken(root: str, entry: ImageFile) -> object:
+        return inspect_file(root, entry._replace(error="Input/output error"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(workers, "inspect_entry", broken)
+        patch.setattr(workers, "inspect_file", broken)
         assert not check(folder).ok
     assert check(folder) == validate(folder, COMPETITION)
 
@@ -265,7 +265,7 @@ def test_a_helper_that_dies_loses_nothing(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(workers, "_CHUNK", 4)
     monkeypatch.setattr(workers, "_processors", lambda: 2)
     rules = COMPETITION.dataset
-    listing = survey(folder, splits=rules.splits, extensions=rules.extensions)
+    listing = scan(folder, splits=rules.splits, extensions=rules.extensions)
     started: list[workers._Helper] = []
 
     class Doomed(workers._Helper):
@@ -275,7 +275,7 @@ def test_a_helper_that_dies_loses_nothing(folder: Path, monkeypatch: pytest.Monk
             self._child.stop()
 
     monkeypatch.setattr(workers, "_Helper", Doomed)
-    places = [place for place, _ in workers.inspect_all(str(folder), listing.entries, SILENT)]
+    places = [place for place, _ in workers.inspect_all(str(folder), listing.files, SILENT)]
     assert sorted(places) == list(range(30))
     assert started
 

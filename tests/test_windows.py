@@ -15,7 +15,7 @@ import pytest
 
 from cldc import process
 from cldc.cli.init import Answers, _project_file
-from cldc.dataset import survey
+from cldc.dataset import scan
 from cldc.process.job import Job
 from tests.conftest import ROOT, Cldc
 from tests.folders import make_dataset
@@ -120,7 +120,7 @@ def test_a_junction_that_leads_out_is_told_as_a_link_is(
         return lstat(path)
 
     monkeypatch.setattr(Path, "lstat", as_windows_says)
-    listing = survey(folder, splits=("train", "val"), extensions=(".png",))
+    listing = scan(folder, splits=("train", "val"), extensions=(".png",))
     assert [(link.path, link.images) for link in listing.outward_links] == [("val/iv", 1)]
 
 

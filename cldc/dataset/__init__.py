@@ -1,9 +1,9 @@
 """A dataset folder, seen exactly as the training script will see it.
 
 The script lists its splits through Keras' ``image_dataset_from_directory``, whose habits are copied here:
-endings count in any case, hidden files and ``._`` files too; a file at any depth of a class folder belongs
-to that class; links to files and class folders that are links are followed, a linked folder inside a class
-is not; a link that points nowhere is counted and stops the script when it comes to be read.
+extensions count in any case; hidden files and ``._`` files count too; a file at any depth of a class folder belongs
+to that class; links to files and linked class folders are followed, a linked folder inside a class is not; a broken
+link is counted and stops the script when it tries to read it.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from pathlib import Path
 
 from cldc.dataset.model import (
     Dataset,
-    Entry,
+    IgnoredPath,
+    IgnoreReason,
     Image,
+    ImageFile,
     Listing,
-    Other,
     OutwardLink,
-    Reason,
     Split,
     SplitState,
 )
 from cldc.dataset.naming import default_name, fold_name, meant_class, suggest_roots
-from cldc.dataset.reading import MAX_HELD_BYTES, Read, read_entry, read_start
-from cldc.dataset.walk import survey
+from cldc.dataset.reading import MAX_HELD_BYTES, Read, read_image, read_start
+from cldc.dataset.scan import scan
 from cldc.progress import SILENT, Observer
 
 __all__ = [
     "MAX_HELD_BYTES",
     "Dataset",
-    "Entry",
+    "IgnoreReason",
+    "IgnoredPath",
     "Image",
+    "ImageFile",
     "Listing",
-    "Other",
     "OutwardLink",
     "Read",
-    "Reason",
     "Split",
     "SplitState",
     "assemble",
@@ -47,10 +47,10 @@ __all__ = [
     "identity",
     "load",
     "meant_class",
-    "read_entry",
+    "read_image",
     "read_start",
+    "scan",
     "suggest_roots",
-    "survey",
 ]
 
 _HASH_HEADER = b"cldc dataset 1\n"
@@ -64,23 +64,23 @@ def load(
     name: str | None = None,
     observer: Observer = SILENT,
 ) -> Dataset:
-    """Walk and hash ``folder``.
+    """Scan ``folder`` and hash its images.
 
     Args:
         folder: The folder whose direct children are the splits.
         splits: Names of the splits.
-        extensions: Lower-case endings that the script takes.
-        name: The dataset's name where it is not to be made from the folder's.
-        observer: Told of files as they are hashed.
+        extensions: Lower-case extensions of the files that the script reads.
+        name: The dataset's name; by default it is made from the folder's.
+        observer: Receives progress.
 
     Raises:
-        InvalidDataset: ``folder`` is no folder. Missing splits and unreadable files are no error here.
+        InvalidDataset: ``folder`` does not exist or is not a folder. Missing splits and unreadable files raise nothing.
     """
-    listing = survey(folder, splits=splits, extensions=extensions, name=name)
-    observer.start("Reading images", total=len(listing.entries), unit="images")
+    listing = scan(folder, splits=splits, extensions=extensions, name=name)
+    observer.start("Reading images", total=len(listing.files), unit="images")
     images = []
-    for number, entry in enumerate(listing.entries, 1):
-        images.append(read_entry(listing.root, entry, keep=False).image)
+    for number, file in enumerate(listing.files, 1):
+        images.append(read_image(listing.root, file, keep=False).image)
         if number % 256 == 0:
             observer.advance(number)
     observer.advance(len(images))
@@ -88,23 +88,23 @@ def load(
 
 
 def assemble(listing: Listing, images: Iterable[Image]) -> Dataset:
-    """The dataset of a walked folder whose images have been read, in the order of its entries."""
-    taken = tuple(images)
+    """The dataset of a scanned folder, given its images in the order of ``listing.files``."""
+    images = tuple(images)
     return Dataset(
         root=listing.root,
         name=listing.name,
         splits=listing.splits,
-        images=taken,
-        others=listing.others,
-        hash=identity((image.path, image.sha256) for image in taken),
+        images=images,
+        ignored=listing.ignored,
+        hash=identity((image.path, image.sha256) for image in images),
         outward_links=listing.outward_links,
     )
 
 
 def identity(contents: Iterable[tuple[str, str]]) -> str:
     """A dataset's identity from relative paths and SHA-256s; `Dataset` defines the format."""
-    # No path holds a NUL, so that lines are in the order of their paths; of ASCII, that of characters is that of bytes.
+    # No path contains a NUL, so the lines sort like their paths. ASCII text sorts like its bytes.
     lines = [f"{path}\0{sha256}\n" for path, sha256 in contents]
-    plain = "".join(lines).isascii()
-    text = "".join(sorted(lines, key=None if plain else os.fsencode))
+    ascii_only = "".join(lines).isascii()
+    text = "".join(sorted(lines, key=None if ascii_only else os.fsencode))
     return hashlib.sha256(_HASH_HEADER + os.fsencode(text)).hexdigest()

@@ -1,4 +1,4 @@
-"""What is known of a dataset's folder, before and after its files are read."""
+"""What is known of a dataset folder, before and after its files are read."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Reason(StrEnum):
-    """Why the script passes over what is in the folder."""
+class IgnoreReason(StrEnum):
+    """Why the script ignores something in the folder; the value completes "Ignored, because ..."."""
 
-    ENDING = "the script takes only files with its own endings"
+    EXTENSION = "the script reads only files with certain extensions"
     BESIDE_CLASSES = "it lies beside the class folders, not in one"
     BESIDE_SPLITS = "it lies beside the splits"
     LINKED_FOLDER = "the script does not follow a linked folder inside a class"
-    UNLISTED = "the folder can't be listed, and the script passes over it without a word"
+    UNLISTED = "the folder can't be listed, and the script silently skips it"
 
 
 class SplitState(StrEnum):
-    """What stands where a split's folder is wanted."""
+    """What is in the place of a split's folder."""
 
     FOLDER = "a folder"
     MISSING = "missing"
@@ -29,15 +29,15 @@ class SplitState(StrEnum):
     UNLISTED = "a folder that can't be listed"
 
 
-class Other(NamedTuple):
-    """Something in the folder that the script passes over, and why; ``path`` is relative, with slashes."""
+class IgnoredPath(NamedTuple):
+    """Something in the folder that the script ignores, and why; ``path`` is relative, with slashes."""
 
     path: str
-    reason: Reason
+    reason: IgnoreReason
 
 
 class Split(NamedTuple):
-    """A split as it stands on the disk; ``folders`` are its direct subfolders, sorted, links among them."""
+    """A split as it is on the disk; ``folders`` are its direct subfolders, sorted, linked ones included."""
 
     name: str
     state: SplitState
@@ -46,14 +46,14 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OutwardLink:
-    """A link that leads out of the dataset's folder, through which the script, and an upload, would take images.
+    """A link out of the dataset folder through which the script would read, and an upload would publish, images.
 
-    A hard link can't be told from a file, and is none.
+    Hard links can't be told from files and are not found.
 
     Attributes:
-        path: The link, a split, a class folder or a file, relative to the dataset, with slashes.
-        target: Where it leads in the end, absolute.
-        images: How many files that can be read are taken through it.
+        path: The link (a split, a class folder or a file), relative to the dataset, with slashes.
+        target: The absolute path that it finally leads to.
+        images: Number of readable files that are reached through it.
         folder: Whether it is a linked folder; otherwise it is a linked file.
     """
 
@@ -63,22 +63,22 @@ class OutwardLink:
     folder: bool
 
 
-# Named tuples, since there are ten thousand of them and frozen dataclasses take six times as long to make.
+# Named tuples because there are ten thousand of them: frozen dataclasses take six times as long to create.
 
 
-class Entry(NamedTuple):
-    """A file that the script takes, found but not yet read.
+class ImageFile(NamedTuple):
+    """A file that the script reads, found but not read yet.
 
     Attributes:
         split: The split's name.
-        label: The class folder directly below the split that it lies in, at whatever depth.
-        path: Relative to the dataset's root, with slashes; bytes that are no UTF-8 as surrogates.
-        size: Bytes, of what a link points to; 0 where unknown.
-        mtime_ns: Time of last change, in nanoseconds.
-        ctime_ns: Time of last change of content or attributes, in nanoseconds.
+        label: The class folder, directly below the split, that the file lies in at whatever depth.
+        path: Relative to the dataset's root, with slashes; bytes that are not UTF-8 as surrogates.
+        size: In bytes, of a link's target; 0 where unknown.
+        mtime_ns: Time of the last change, in nanoseconds.
+        ctime_ns: Time of the last change of content or attributes, in nanoseconds.
         inode: The file's number on its disk.
         link: Whether it is a link to a file.
-        trouble: Why it can't be read, in a few words; empty where it can.
+        error: Why it can't be read, in a few words; empty where it can.
     """
 
     split: str
@@ -89,13 +89,13 @@ class Entry(NamedTuple):
     ctime_ns: int = 0
     inode: int = 0
     link: bool = False
-    trouble: str = ""
+    error: str = ""
 
 
 class Image(NamedTuple):
-    """A file that the script takes, with its content's SHA-256 in lower-case hexadecimal.
+    """A file that the script reads, with the SHA-256 of its content in lower-case hexadecimal.
 
-    ``sha256`` is empty where ``trouble`` says that it can't be read. The other fields are those of `Entry`.
+    ``sha256`` is empty where ``error`` says that the file can't be read. The other fields are those of `ImageFile`.
     """
 
     split: str
@@ -104,7 +104,7 @@ class Image(NamedTuple):
     size: int
     sha256: str
     link: bool = False
-    trouble: str = ""
+    error: str = ""
 
     @property
     def nested(self) -> bool:
@@ -119,13 +119,13 @@ class Image(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A folder walked but not read; ``entries`` are sorted by the bytes of their paths."""
+    """A scanned folder whose files have not been read; ``files`` are sorted by the bytes of their paths."""
 
     root: Path
     name: str
     splits: tuple[Split, ...]
-    entries: tuple[Entry, ...]
-    others: tuple[Other, ...]
+    files: tuple[ImageFile, ...]
+    ignored: tuple[IgnoredPath, ...]
     outward_links: tuple[OutwardLink, ...] = ()
 
 
@@ -135,34 +135,34 @@ class Dataset:
 
     Attributes:
         root: The folder, absolute.
-        name: Default name of what is made from it; a name that CodaLab takes as it is.
-        splits: The splits that were wanted, in the profile's order, as they stand.
-        images: Every file that the script takes, sorted by the bytes of its path.
-        others: What it passes over.
+        name: Default name of what is made from it; CodaLab keeps it unchanged.
+        splits: The splits that the competition wants, in the profile's order.
+        images: Every file that the script reads, sorted by the bytes of its path.
+        ignored: What the script ignores.
         hash: The dataset's identity: SHA-256, in lower-case hexadecimal, over the bytes
             ``b"cldc dataset 1\\n"`` and then for each image, in the order of `images`, its relative path
             (UTF-8, slashes), a NUL byte, its content's SHA-256 in lower-case hexadecimal (nothing where it
             can't be read) and a line feed. It does not depend on the root folder's name, on times or
-            attributes, nor on what the script passes over.
-        outward_links: Links through which images outside the folder are taken, sorted by their paths.
+            attributes, or on what the script ignores.
+        outward_links: Links through which images outside the folder are read, sorted by path.
     """
 
     root: Path
     name: str
     splits: tuple[Split, ...]
     images: tuple[Image, ...]
-    others: tuple[Other, ...]
+    ignored: tuple[IgnoredPath, ...]
     hash: str
     outward_links: tuple[OutwardLink, ...] = ()
 
     def locate(self, image: Image) -> Path:
-        """Where the image's file is."""
+        """The path of the image's file."""
         return self.root / image.path
 
     def tally(self) -> Counter[tuple[str, str]]:
-        """How many files the script takes in each split and class; none where it takes none."""
+        """Number of images of each split and class that has any."""
         return Counter(map(itemgetter(0, 1), self.images))
 
     def count(self, split: str, label: str | None = None) -> int:
-        """Files that the script takes in ``split``, or in that split's class ``label``."""
+        """Number of images in ``split``, or in that split's class ``label``."""
         return sum(i.split == split and label in (None, i.label) for i in self.images)

@@ -1,4 +1,4 @@
-"""Names that CodaLab keeps as they are, and what a folder with another name was perhaps meant to be."""
+"""Names that CodaLab keeps unchanged, and the folder that a wrong path or name was probably meant to be."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 _MAX_NAME = 32
-# How far a dataset is looked for around a folder that is none: archives nest folders, people name a class's.
+# How far around a wrong folder a dataset is searched: archives nest folders, and people name a class's folder.
 _LEVELS_DOWN = 4
 _LEVELS_UP = 2
 _MOST_FOLDERS = 2000
 
 
 def default_name(folder: str) -> str:
-    """A name for what is made from ``folder`` that CodaLab keeps as it is.
+    """A name for what is made from ``folder`` that CodaLab keeps unchanged.
 
     CodaLab names an uploaded bundle after its file, changed to ``[a-zA-Z_][a-zA-Z0-9_.-]*`` and to at most
     32 characters, while the folder inside the zip keeps its own name. The run finds the data only if the
-    zip, its one folder and the dependency's key are the same, so the name is one that needs no change.
+    zip, its one folder and the dependency's key have the same name.
     """
     name = folder
     while name.lower().endswith(ARCHIVES):
@@ -40,10 +40,10 @@ def default_name(folder: str) -> str:
 
 
 def suggest_roots(folder: Path, splits: Sequence[str]) -> tuple[Path, ...]:
-    """Folders that hold the splits, where ``folder`` does not: the nearest ones inside it, else the nearest above it.
+    """Folders that hold the splits: the nearest ones inside ``folder``, or else the nearest one above it.
 
-    It goes down `_LEVELS_DOWN` levels, but passes over hidden folders and gives up where there is much to see, and up
-    `_LEVELS_UP` levels.
+    The search goes down `_LEVELS_DOWN` levels, skips hidden folders and gives up after `_MOST_FOLDERS` folders; it goes
+    up `_LEVELS_UP` levels.
     """
     inside = _roots_inside(folder.absolute(), splits)
     if inside:
@@ -57,7 +57,7 @@ def _roots_inside(folder: Path, splits: Sequence[str]) -> tuple[Path, ...]:
     for _ in range(_LEVELS_DOWN):
         below = list(islice(chain.from_iterable(map(_folders_in, level)), left))
         left -= len(below)
-        # Links first, so that a folder comes in place of a link to it.
+        # Links first, so that a folder replaces a link to it.
         below.sort(key=lambda path: (not path.is_symlink(), path))
         found = {os.path.realpath(path): path for path in below if _holds(path, splits)}
         if found or not left:
@@ -77,7 +77,7 @@ def _folders_in(folder: Path) -> Iterator[Path]:
 
 def _holds(folder: Path, splits: Sequence[str]) -> bool:
     try:
-        # By the names that are there: a file system that ignores case would find `Train` as `train`.
+        # By the names in the list: a file system that ignores case would find `Train` as `train`.
         names = os.listdir(folder)  # noqa: PTH208
     except OSError:
         return False
@@ -85,13 +85,15 @@ def _holds(folder: Path, splits: Sequence[str]) -> bool:
 
 
 def meant_class(folder: str, classes: Sequence[str]) -> str:
-    """The class that a folder is named after, exactly or but for case, spaces and the form of its characters (such as
-    the single character for the numeral IV); empty where it is none of ``classes``."""
+    """The class that a folder is named after; empty where there is none.
+
+    Names may differ in case, in spaces and in the form of their characters, such as the single character for IV.
+    """
     if folder in classes:
         return folder
     return next((label for label in classes if fold_name(label) == fold_name(folder)), "")
 
 
 def fold_name(name: str) -> str:
-    """Equal for names that differ in case, in spaces around them or in the form of their characters only."""
+    """Equal for names that differ only in case, in spaces around them or in the form of their characters."""
     return unicodedata.normalize("NFKC", name).strip().casefold()

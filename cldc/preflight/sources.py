@@ -173,9 +173,9 @@ def read_label_book(folder: Path, competition: Competition) -> LabelBook:
     root = label_book_root(folder, competition)
     # A label book is read by the script as a split is.
     dataset = load(root.parent, splits=(root.name,), extensions=competition.dataset.extensions)
-    if broken := next((image for image in dataset.images if image.trouble), None):
+    if broken := next((image for image in dataset.images if image.error), None):
         raise InvalidDataset(
-            f"{root.parent / broken.path} of the label book can't be used: {broken.trouble}.",
+            f"{root.parent / broken.path} of the label book can't be used: {broken.error}.",
             action="Download the label book again.",
         )
     images = tuple((image.path.partition("/")[2], image.sha256) for image in dataset.images)

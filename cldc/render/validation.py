@@ -8,7 +8,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from cldc.dataset import OutwardLink, Reason
+from cldc.dataset import IgnoreReason, OutwardLink
 from cldc.render.blocks import Block, Line, Style, Table
 from cldc.text import first_few, plural, printable
 from cldc.validation import Finding, Severity, ValidationReport
@@ -165,7 +165,7 @@ def _report(report: ValidationReport) -> dict[str, Any]:
             "name": dataset.name,
             "hash": dataset.hash,
             "images": report.total,
-            "passed_over": sum(other.reason != Reason.BESIDE_SPLITS for other in dataset.others),
+            "passed_over": sum(other.reason != IgnoreReason.BESIDE_SPLITS for other in dataset.ignored),
         },
         "competition": report.competition,
         "ok": report.ok,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldc.competition import Competition
-from cldc.dataset import Listing, survey
+from cldc.dataset import Listing, scan
 from cldc.progress import SILENT, Observer
 from cldc.validation.collecting import no_collections
 from cldc.validation.memory import Memory
@@ -49,14 +49,14 @@ def validate(
     """
     with no_collections():
         listing = _walk(folder, competition, name)
-        book = label_book and survey(
+        book = label_book and scan(
             label_book.absolute().parent,
             splits=(label_book.absolute().name,),
             extensions=competition.dataset.extensions,
         )
         with Memory(cache) as memory:
             recalled = memory.recall(listing)
-            known = book and (book.root, book.entries)
+            known = book and (book.root, book.files)
             formats = formats_passed_over(listing, competition.dataset.extensions)
             key = repr((competition, listing.name, known, settle is not None, formats))
             if recalled.key == key and (dataset := recalled.dataset()):
@@ -90,4 +90,4 @@ def examine(
 
 def _walk(folder: Path, competition: Competition, name: str | None = None) -> Listing:
     rules = competition.dataset
-    return survey(folder, splits=rules.splits, extensions=rules.extensions, name=name)
+    return scan(folder, splits=rules.splits, extensions=rules.extensions, name=name)

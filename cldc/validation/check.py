@@ -6,12 +6,12 @@ from itertools import chain
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import Entry, Listing, SplitState, assemble, read_entry
+from cldc.dataset import ImageFile, Listing, SplitState, assemble, read_image
 from cldc.progress import Observer
 from cldc.text import plural
 from cldc.validation.alike import Pair, joined, same_drawings, same_drawings_as
 from cldc.validation.decoding import Readable
-from cldc.validation.inspection import Inspection, Settle, inspect_entry
+from cldc.validation.inspection import Inspection, Settle, inspect_file
 from cldc.validation.memory import Memory, Recalled
 from cldc.validation.model import Subject, ValidationReport
 from cldc.validation.sniffing import find_pointers, formats_passed_over
@@ -48,7 +48,7 @@ class Check:
         here = {image.sha256 for image in self.images}
         self._known = memory.contents(listing) if any(here) else {}
         self._book: dict[str, Inspection] = {}
-        self._book_entries: tuple[Entry, ...] = ()
+        self._book_entries: tuple[ImageFile, ...] = ()
         self.inspections = {sha: seen for sha, seen in self._known.items() if sha in here}
         self.thorough = thorough
         self._read()
@@ -61,7 +61,7 @@ class Check:
             return
         from cldc.validation.workers import inspect_all, judge_all
 
-        left = [self.listing.entries[place] for place in places]
+        left = [self.listing.files[place] for place in places]
         self._observer.start("Checking images", total=len(left), unit="images")
         inspected = inspect_all if self.thorough else judge_all
         for at, (image, seen) in inspected(str(self.listing.root), left, self._observer):
@@ -116,10 +116,10 @@ class Check:
 
     def _look_at(self, book: Listing) -> dict[str, tuple[str, ...]]:
         """Take a label book's drawings into the comparison; for each SHA-256 the paths that have it there."""
-        self._book_entries = book.entries
+        self._book_entries = book.files
         paths: dict[str, tuple[str, ...]] = {}
-        for entry in book.entries:
-            sha = read_entry(book.root, entry, keep=False).image.sha256
+        for entry in book.files:
+            sha = read_image(book.root, entry, keep=False).image.sha256
             if not sha:
                 continue
             paths[sha] = (*paths.get(sha, ()), entry.path)
@@ -128,7 +128,7 @@ class Check:
             if sha in self._known:
                 self._book[sha] = self._known[sha]
                 continue
-            image, seen = inspect_entry(str(book.root), entry)
+            image, seen = inspect_file(str(book.root), entry)
             if seen is not None and image.sha256 == sha:
                 self._fresh.add(sha)
                 self._book[sha] = seen

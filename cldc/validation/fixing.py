@@ -121,7 +121,7 @@ def _within(path: str, places: Container[str]) -> bool:
 
 
 def _endings(subject: Subject, aside: Container[str]) -> list[Change]:
-    paths = chain((i.path for i in subject.dataset.images), (o.path for o in subject.dataset.others))
+    paths = chain((i.path for i in subject.dataset.images), (o.path for o in subject.dataset.ignored))
     taken = set(map(_folded, paths))
     changes = []
     for image in subject.dataset.images:

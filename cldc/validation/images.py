@@ -38,10 +38,10 @@ _HARMLESS = frozenset(
 def file_unreadable(subject: Subject) -> Iterator[Hit]:
     """A file that can't be read at all."""
     for image in subject.dataset.images:
-        if image.trouble and image.path not in subject.pointers:
-            waits = "pipe" in image.trouble
+        if image.error and image.path not in subject.pointers:
+            waits = "pipe" in image.error
             yield Hit(
-                message=f"{image.path} can't be read: {image.trouble}.",
+                message=f"{image.path} can't be read: {image.error}.",
                 consequence=(
                     "The script waits on it for ever."
                     if waits

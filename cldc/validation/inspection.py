@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cldc.dataset import Entry, Image, read_entry, read_start
+from cldc.dataset import Image, ImageFile, read_image, read_start
 from cldc.validation.columns import to_columns, to_rows
 from cldc.validation.decoding import Format, Readable, Remark, Verdict, judge_and_inflate
 from cldc.validation.decoding.dispatch import format_of
@@ -41,15 +41,15 @@ class Inspection(NamedTuple):
     metadata: tuple[Metadata, ...] = ()
 
 
-def inspect_entry(
-    root: str, entry: Entry, *, most_pixels: int = MAX_PIXELS
+def inspect_file(
+    root: str, entry: ImageFile, *, most_pixels: int = MAX_PIXELS
 ) -> tuple[Image, Inspection | None]:
     """Read a file once: its hash, TensorFlow's verdict and the picture's features; None where it can't be read.
 
     Of a picture with more than ``most_pixels`` there are no features, and some remarks may be needless.
     """
-    read = read_entry(root, entry)
-    if read.image.trouble:
+    read = read_image(root, entry)
+    if read.image.error:
         return read.image, None
     if read.content is None:
         reason = f"it is {read.image.size / 1e6:,.0f} MB large, too large to be checked without TensorFlow"

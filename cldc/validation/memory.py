@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cldc import __version__
-from cldc.dataset import Dataset, Entry, Image, Listing, model
+from cldc.dataset import Dataset, Image, ImageFile, Listing, model
 from cldc.files import private_file
 from cldc.validation.columns import Columns, to_columns, to_rows
 from cldc.validation.metadata.model import MetadataCounts
@@ -56,7 +56,7 @@ create table if not exists checks(root blob primary key, used real, key text, wa
 """
 # Of what a walk tells of an entry, what is compared: its path, size, times, inode, whether it is a link, its trouble.
 _WALKED = slice(2, None)
-_MTIME, _CTIME, _TROUBLE = map(Entry._fields[_WALKED].index, ("mtime_ns", "ctime_ns", "trouble"))
+_MTIME, _CTIME, _TROUBLE = map(ImageFile._fields[_WALKED].index, ("mtime_ns", "ctime_ns", "error"))
 # What reading the file told: its size, SHA-256 and trouble.
 _TOLD = 3
 
@@ -85,7 +85,7 @@ class Recalled:
             return None
         images = tuple(_images(entries, self._told))
         return Dataset(
-            here.root, here.name, here.splits, images, here.others, self._report_on[0], here.outward_links
+            here.root, here.name, here.splits, images, here.ignored, self._report_on[0], here.outward_links
         )
 
     @property
@@ -266,7 +266,7 @@ class Memory:
         base.execute("insert or replace into checks values (?, ?, ?, ?, ?, ?)", check)
         base.execute("commit")
 
-    def calm(self, entry: Entry) -> bool:
+    def calm(self, entry: ImageFile) -> bool:
         """Whether a file had not just changed when the check began."""
         return max(entry.mtime_ns, entry.ctime_ns) < self._began - _RACY_NS
 
@@ -319,12 +319,12 @@ def _root(listing: Listing) -> bytes:
 def _around(listing: Listing) -> Any:
     """What a walk tells besides its entries."""
     splits = [(split.name, split.state.value, split.folders) for split in listing.splits]
-    others = [(other.path, other.reason.value) for other in listing.others]
+    others = [(other.path, other.reason.value) for other in listing.ignored]
     return splits, others, [astuple(link) for link in listing.outward_links]
 
 
 def _columns(listing: Listing) -> Columns:
-    return to_columns(listing.entries, len(Entry._fields))
+    return to_columns(listing.files, len(ImageFile._fields))
 
 
 def _images(entries: Columns, told: Columns) -> Iterator[Image]:

@@ -6,7 +6,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from cldc.dataset import Image, Other, Reason
+from cldc.dataset import IgnoredPath, IgnoreReason, Image
 from cldc.validation.decoding import Format
 from cldc.validation.images import right_endings
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
@@ -99,18 +99,18 @@ def _nested(subject: Subject) -> Sequence[Image]:
     return [image for image in images if image.nested]
 
 
-def junk_others(subject: Subject) -> list[Other]:
+def junk_others(subject: Subject) -> list[IgnoredPath]:
     """Things passed over that programs are known to leave behind."""
-    return [other for other in subject.dataset.others if _is_junk(other)]
+    return [other for other in subject.dataset.ignored if _is_junk(other)]
 
 
-def _is_junk(other: Other) -> bool:
+def _is_junk(other: IgnoredPath) -> bool:
     parts = other.path.split("/")
     name = parts[-1]
     return (
         name.lower() in JUNK_FILES
         or name.startswith("._")
-        or (other.reason != Reason.LINKED_FOLDER and any(part in JUNK_FOLDERS for part in parts))
+        or (other.reason != IgnoreReason.LINKED_FOLDER and any(part in JUNK_FOLDERS for part in parts))
     )
 
 
@@ -171,7 +171,7 @@ def nested_file(subject: Subject) -> Iterator[Hit]:
 def linked_file(subject: Subject) -> Iterator[Hit]:
     """Links to files of the dataset; `publishing.outward_link` finds the others."""
     outward = {link.path for link in subject.dataset.outward_links}
-    links = [image.path for image in subject.dataset.images if image.link and not image.trouble]
+    links = [image.path for image in subject.dataset.images if image.link and not image.error]
     paths = tuple(path for path in links if path not in outward)
     if paths:
         yield Hit(
@@ -191,8 +191,8 @@ def linked_file(subject: Subject) -> Iterator[Hit]:
 )
 def passed_over(subject: Subject) -> Iterator[Hit]:
     """Files and folders in a split that the script does not take, grouped by why, what they are and what to do."""
-    groups: dict[tuple[Reason, Severity, str, str], list[str]] = defaultdict(list)
-    for other in subject.dataset.others:
+    groups: dict[tuple[IgnoreReason, Severity, str, str], list[str]] = defaultdict(list)
+    for other in subject.dataset.ignored:
         if not _is_junk(other):
             kind = subject.formats_passed_over.get(other.path, "")
             severity = _severity(subject, other, kind)
@@ -212,27 +212,27 @@ def passed_over(subject: Subject) -> Iterator[Hit]:
         )
 
 
-def _severity(subject: Subject, other: Other, kind: str) -> Severity:
-    if other.reason in (Reason.LINKED_FOLDER, Reason.UNLISTED):
+def _severity(subject: Subject, other: IgnoredPath, kind: str) -> Severity:
+    if other.reason in (IgnoreReason.LINKED_FOLDER, IgnoreReason.UNLISTED):
         return Severity.WARNING
-    if other.reason == Reason.BESIDE_SPLITS:
+    if other.reason == IgnoreReason.BESIDE_SPLITS:
         return Severity.NOTE
     name = other.path.rpartition("/")[2]
     looks_like_image = kind or looks_like_picture(name, subject.competition.dataset.extensions)
     return Severity.WARNING if looks_like_image else Severity.NOTE
 
 
-def _passed_remedy(subject: Subject, other: Other, kind: str) -> str:
+def _passed_remedy(subject: Subject, other: IgnoredPath, kind: str) -> str:
     """What makes the script take it; ``kind`` is its picture format by content, empty where that is not known."""
-    if other.reason == Reason.UNLISTED:
+    if other.reason == IgnoreReason.UNLISTED:
         return "Make the folder readable to yourself."
-    if other.reason == Reason.LINKED_FOLDER:
+    if other.reason == IgnoreReason.LINKED_FOLDER:
         return "Put the images themselves into the class folder if they are to count."
-    steps = [] if other.reason == Reason.ENDING else ["move them into the folder of their class"]
+    steps = [] if other.reason == IgnoreReason.EXTENSION else ["move them into the folder of their class"]
     return f"If they are to count, {' and '.join([*_usable_steps(subject, other, kind), *steps])}."
 
 
-def _usable_steps(subject: Subject, other: Other, kind: str) -> list[str]:
+def _usable_steps(subject: Subject, other: IgnoredPath, kind: str) -> list[str]:
     """What makes it a file that TensorFlow reads under a name that the script takes."""
     extensions = subject.competition.dataset.extensions
     usable = [end for end in right_endings(Format(kind)) if end in extensions] if kind in _READ else []

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cldc.dataset import Image, Listing, Other, Reason, read_start
+from cldc.dataset import IgnoredPath, IgnoreReason, Image, Listing, read_start
 from cldc.validation.decoding.dispatch import format_of
 from cldc.validation.decoding.foreign import LONGEST_START, foreign_format
 
@@ -66,7 +66,7 @@ def formats_passed_over(listing: Listing, extensions: Sequence[str]) -> dict[str
     have no extension; those that are no pictures by content are left out.
     """
     found = {}
-    for other in listing.others:
+    for other in listing.ignored:
         if _worth_reading(other, extensions):
             start = read_start(listing.root / other.path, LONGEST_START)
             if kind := format_of(start) or foreign_format(start):
@@ -74,8 +74,8 @@ def formats_passed_over(listing: Listing, extensions: Sequence[str]) -> dict[str
     return found
 
 
-def _worth_reading(other: Other, extensions: Sequence[str]) -> bool:
-    if other.reason not in (Reason.ENDING, Reason.BESIDE_CLASSES):
+def _worth_reading(other: IgnoredPath, extensions: Sequence[str]) -> bool:
+    if other.reason not in (IgnoreReason.EXTENSION, IgnoreReason.BESIDE_CLASSES):
         return False
     name = other.path.rpartition("/")[2]
     return "." not in name or looks_like_picture(name, extensions)
@@ -87,7 +87,7 @@ def find_pointers(
     """Images that are not there but only pointers to them, by path: ``Git LFS`` or ``git-annex``."""
     found = {}
     for image in images:
-        if image.trouble:
+        if image.error:
             if image.link and _ANNEX_LINK.search(_link_target(root / image.path)):
                 found[image.path] = "git-annex"
         elif image.size < _LFS_LIMIT and (seen := inspections.get(image.sha256)) and not seen.verdict.format:

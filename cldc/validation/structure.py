@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from cldc.dataset import Reason, Split, SplitState, fold_name, meant_class, suggest_roots
+from cldc.dataset import IgnoreReason, Split, SplitState, fold_name, meant_class, suggest_roots
 from cldc.text import first_few, plural
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
 
@@ -32,8 +32,8 @@ def split_missing(subject: Subject) -> Iterator[Hit]:
     meant = suggest_roots(dataset.root, subject.competition.dataset.splits) if nothing_here else ()
     folders = [
         other.path
-        for other in dataset.others
-        if other.reason == Reason.BESIDE_SPLITS and (dataset.root / other.path).is_dir()
+        for other in dataset.ignored
+        if other.reason == IgnoreReason.BESIDE_SPLITS and (dataset.root / other.path).is_dir()
     ]
     for split in broken:
         yield Hit(
@@ -103,7 +103,9 @@ def class_missing(subject: Subject) -> Iterator[Hit]:
     """A class without a folder."""
     for split, missing, extra in _mismatches(subject):
         absent = [label for label in missing if not any(meant_class(folder, [label]) for folder in extra)]
-        files = {other.path for other in subject.dataset.others if other.reason == Reason.BESIDE_CLASSES}
+        files = {
+            other.path for other in subject.dataset.ignored if other.reason == IgnoreReason.BESIDE_CLASSES
+        }
         for label in absent:
             path = f"{split.name}/{label}"
             what = "is a file, not a folder" if path in files else "is missing"
@@ -272,7 +274,7 @@ def misnamed_folders(subject: Subject) -> list[tuple[str, str]]:
         if (label := meant_class(folder, missing))
     ]
     wanted = Counter(target for _, target in pairs)
-    files = {other.path for other in subject.dataset.others if other.reason == Reason.BESIDE_CLASSES}
+    files = {other.path for other in subject.dataset.ignored if other.reason == IgnoreReason.BESIDE_CLASSES}
     return [(path, target) for path, target in pairs if wanted[target] == 1 and target not in files]
 
 

@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Iterator
 
-from cldc.dataset import Entry, Image, read_entry
+from cldc.dataset import Image, ImageFile, read_image
 from cldc.validation.content import RULES
 from cldc.validation.images import image_seen_differently, image_undecodable
 from cldc.validation.model import ValidationReport
@@ -47,7 +47,7 @@ def _wanted(report: ValidationReport) -> Iterator[str]:
 def _picture(report: ValidationReport, image: Image) -> str:
     from PIL import Image as Pillow
 
-    read = read_entry(report.dataset.root, Entry(image.split, image.label, image.path))
+    read = read_image(report.dataset.root, ImageFile(image.split, image.label, image.path))
     if read.content is None:
         return ""
     out = io.BytesIO()

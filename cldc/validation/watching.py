@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import Listing, survey
+from cldc.dataset import Listing, scan
 from cldc.errors import InvalidDataset, StorageError
 
 # A walk of ten thousand files takes a twentieth of a second; looking this often costs a tenth of one processor.
@@ -40,8 +40,8 @@ def changes(
 def _seen(folder: Path, competition: Competition) -> tuple[object, ...]:
     rules = competition.dataset
     try:
-        listing: Listing = survey(folder, splits=rules.splits, extensions=rules.extensions)
+        listing: Listing = scan(folder, splits=rules.splits, extensions=rules.extensions)
     except (InvalidDataset, StorageError) as error:
         # Gone for a moment, as when a program puts another folder in its place.
         return (str(error),)
-    return listing.splits, listing.entries, listing.others
+    return listing.splits, listing.files, listing.ignored

@@ -10,11 +10,11 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cldc.dataset import Entry, Image
+from cldc.dataset import Image, ImageFile
 from cldc.errors import ProcessFailed
 from cldc.progress import Observer
 from cldc.validation.collecting import no_collections
-from cldc.validation.inspection import Inspection, inspect_entry, pack, passed_over, unpack
+from cldc.validation.inspection import Inspection, inspect_file, pack, passed_over, unpack
 from cldc.validation.memory_use import LARGE
 
 # A second process costs a fifth of a second and 40 MB; a third would not fit into what we promise to use.
@@ -25,7 +25,9 @@ _PATIENCE_SECONDS = 600.0
 Inspected = tuple[Image, Inspection | None]
 
 
-def inspect_all(root: str, entries: Sequence[Entry], observer: Observer) -> Iterator[tuple[int, Inspected]]:
+def inspect_all(
+    root: str, entries: Sequence[ImageFile], observer: Observer
+) -> Iterator[tuple[int, Inspected]]:
     """Inspect ``entries`` in any order; what comes has the entry's place in front."""
     # One large file at a time: memory has no room for two.
     large = [place for place, entry in enumerate(entries) if entry.size > LARGE]
@@ -45,9 +47,9 @@ def inspect_all(root: str, entries: Sequence[Entry], observer: Observer) -> Iter
                         found.append((place, (image, seen)))
             if large:
                 place = large.pop()
-                found.append((place, inspect_entry(root, entries[place])))
+                found.append((place, inspect_file(root, entries[place])))
             elif chunks:
-                found += [(place, inspect_entry(root, entries[place])) for place in chunks.pop()]
+                found += [(place, inspect_file(root, entries[place])) for place in chunks.pop()]
             yield from found
             done += len(found)
             observer.advance(done)
@@ -57,18 +59,18 @@ def inspect_all(root: str, entries: Sequence[Entry], observer: Observer) -> Iter
             helper.close()
 
 
-def judge_all(root: str, entries: Sequence[Entry], observer: Observer) -> Iterator[tuple[int, Inspected]]:
+def judge_all(root: str, entries: Sequence[ImageFile], observer: Observer) -> Iterator[tuple[int, Inspected]]:
     """As `inspect_all`, but without looking at pictures, which one process does sooner than another starts."""
     gc.freeze()
     for place, entry in enumerate(entries):
-        yield place, inspect_entry(root, entry, most_pixels=0)
+        yield place, inspect_file(root, entry, most_pixels=0)
         if place % _CHUNK == 0:
             observer.advance(place)
             gc.collect(0)
     observer.advance(len(entries))
 
 
-def _helper(root: str, entries: Sequence[Entry], chunks: list[list[int]]) -> _Helper | None:
+def _helper(root: str, entries: Sequence[ImageFile], chunks: list[list[int]]) -> _Helper | None:
     if len(entries) < _WORTH_A_PROCESS or _processors() < 2:
         return None
     try:
@@ -86,7 +88,7 @@ def _processors() -> int:
 class _Helper:
     """Another process that takes chunk after chunk of the common list. If it dies, it gives back what it had."""
 
-    def __init__(self, root: str, entries: Sequence[Entry], chunks: list[list[int]]) -> None:
+    def __init__(self, root: str, entries: Sequence[ImageFile], chunks: list[list[int]]) -> None:
         self._entries = entries
         self._chunks = chunks
         self._given: list[list[int]] = []
@@ -155,12 +157,12 @@ def _decoded(line: bytes) -> Any:
     return marshal.loads(a2b_base64(line))  # noqa: S302 - from our own process
 
 
-def _image(entry: Entry, size: int, sha256: str, trouble: str) -> Image:
+def _image(entry: ImageFile, size: int, sha256: str, trouble: str) -> Image:
     return Image(entry.split, entry.label, entry.path, size or entry.size, sha256, entry.link, trouble)
 
 
-def _plain(entry: Entry) -> tuple[Any, ...]:
-    return entry.split, entry.label, entry.path, entry.link, entry.trouble
+def _plain(entry: ImageFile) -> tuple[Any, ...]:
+    return entry.split, entry.label, entry.path, entry.link, entry.error
 
 
 def _work(root: str) -> None:
@@ -169,9 +171,9 @@ def _work(root: str) -> None:
         for line in sys.stdin.buffer:
             results, contents = [], {}
             for split, label, path, link, trouble in _decoded(line):
-                entry = Entry(split, label, path, link=link, trouble=trouble)
-                image, found = inspect_entry(root, entry, most_pixels=LARGE)
-                results.append((image.size, image.sha256, image.trouble))
+                entry = ImageFile(split, label, path, link=link, error=trouble)
+                image, found = inspect_file(root, entry, most_pixels=LARGE)
+                results.append((image.size, image.sha256, image.error))
                 if found is not None:
                     contents[image.sha256] = found
             sys.stdout.buffer.write(_encoded((results, pack(contents))) + b"\n")

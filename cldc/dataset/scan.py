@@ -1,0 +1,237 @@
+"""Scan a folder as ``image_dataset_from_directory`` does, without opening a file in it.
+
+Observed with TensorFlow 2.4.1 and 2.6.0; a differential test compares this scan with the real one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+from pathlib import Path
+from typing import TypeVar
+
+from cldc.dataset.model import (
+    IgnoredPath,
+    IgnoreReason,
+    ImageFile,
+    Listing,
+    OutwardLink,
+    Split,
+    SplitState,
+)
+from cldc.dataset.naming import ARCHIVES, default_name
+from cldc.dataset.reading import describe_error, special_file_error
+from cldc.errors import InvalidDataset
+from cldc.files import storage_error
+
+Found = TypeVar("Found", ImageFile, IgnoredPath, OutwardLink)
+# IO_REPARSE_TAG_MOUNT_POINT, which Python's `stat` names on Windows only; `os.path.isjunction` came with 3.12.
+_JUNCTION = 0xA0000003
+
+
+def scan(
+    folder: Path, *, splits: Sequence[str], extensions: Sequence[str], name: str | None = None
+) -> Listing:
+    """Scan ``folder``; arguments and errors are those of `cldc.dataset.load`."""
+    root = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links and lose the name
+    top = _list_root(root)
+    scanner = _Scanner(root, tuple(extensions))
+    scanner.ignored += [IgnoredPath(item, IgnoreReason.BESIDE_SPLITS) for item in top if item not in splits]
+    found = tuple(
+        # `in top`, because a file system that ignores case would find `Train` as `train`.
+        scanner.scan_split(split) if split in top else Split(split, SplitState.MISSING)
+        for split in splits
+    )
+    return Listing(
+        root=root,
+        name=name or default_name(root.name),
+        splits=found,
+        files=_sorted_by_path(scanner.files),
+        ignored=_sorted_by_path(scanner.ignored),
+        outward_links=_sorted_by_path(scanner.find_outward_links()),
+    )
+
+
+def _list_root(root: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(root))  # noqa: PTH208 - names are wanted, not paths
+    except FileNotFoundError:
+        raise InvalidDataset(
+            f"There is no folder {root}.", action="Give the path of a dataset's folder."
+        ) from None
+    except NotADirectoryError:
+        if root.suffix.lower() in ARCHIVES:
+            action = "Unpack it and give the folder that holds the splits; cldc makes the zip itself."
+        else:
+            action = "Give the folder that holds the splits."
+        raise InvalidDataset(f"{root} is a file; a dataset is a folder.", action=action) from None
+    except OSError as error:
+        raise storage_error(error, root) from error
+
+
+class _Scanner:
+    """What one scan has found so far."""
+
+    def __init__(self, root: Path, extensions: tuple[str, ...]) -> None:
+        self.files: list[ImageFile] = []
+        self.ignored: list[IgnoredPath] = []
+        self._root = root
+        self._extensions = extensions
+        self._real_root = os.path.realpath(root)
+        self._real_folder = functools.cache(os.path.realpath)
+        # Targets of the linked folders that lead out of the dataset.
+        self._outward_folders: dict[str, str] = {}
+
+    def scan_split(self, split: str) -> Split:
+        """Scan one split's class folders."""
+        if not (self._root / split).is_dir():
+            self.ignored.append(IgnoredPath(split, IgnoreReason.BESIDE_SPLITS))
+            return Split(split, SplitState.FILE)
+        self._note_outward_folder(split)
+        labels = []
+        try:
+            with os.scandir(self._root / split) as items:
+                for item in items:
+                    if _is_folder(item):
+                        labels.append(item.name)
+                    else:
+                        path = f"{split}/{item.name}"
+                        self.ignored.append(IgnoredPath(path, IgnoreReason.BESIDE_CLASSES))
+        except OSError:
+            return Split(split, SplitState.UNLISTED)
+        for label in sorted(labels):
+            self._scan_class(split, label)
+        return Split(split, SplitState.FOLDER, tuple(sorted(labels)))
+
+    def _scan_class(self, split: str, label: str) -> None:
+        waiting = [f"{split}/{label}"]
+        while waiting:
+            folder = waiting.pop()
+            self._note_outward_folder(folder)
+            try:
+                with _scandir(self._root / folder) as items:
+                    for item in items:
+                        path = f"{folder}/{item.name}"
+                        # Nearly everything is a regular file with a usual extension, so check that first.
+                        regular = _is_regular(item)
+                        if regular and path.endswith(self._extensions):
+                            self.files.append(_image_file(item, split, label, path, regular=True))
+                        elif _is_folder(item):
+                            if item.is_symlink():
+                                self.ignored.append(IgnoredPath(path, IgnoreReason.LINKED_FOLDER))
+                            else:
+                                waiting.append(path)
+                        elif path.lower().endswith(self._extensions):
+                            self.files.append(_image_file(item, split, label, path, regular=regular))
+                        else:
+                            self.ignored.append(IgnoredPath(path, IgnoreReason.EXTENSION))
+            except OSError:
+                self.ignored.append(IgnoredPath(folder, IgnoreReason.UNLISTED))
+
+    def _note_outward_folder(self, folder: str) -> None:
+        if _is_link(self._root / folder) and (target := self._outward_target(folder)):
+            self._outward_folders[folder] = target
+
+    def find_outward_links(self) -> Iterator[OutwardLink]:
+        """Links out of the dataset through which images are read."""
+        for folder, target in self._outward_folders.items():
+            images = sum(not file.error and file.path.startswith(f"{folder}/") for file in self.files)
+            if images:
+                yield OutwardLink(folder, target, images, folder=True)
+        for file in self.files:
+            if file.link and not file.error and (target := self._outward_target(file.path)):
+                yield OutwardLink(file.path, target, 1, folder=False)
+
+    def _outward_target(self, link: str) -> str:
+        """The link's target, or nothing where that lies in the dataset or in an outward folder that leads to the link."""
+        target = self._final_target(f"{self._root}/{link}")
+        around = (place for folder, place in self._outward_folders.items() if link.startswith(f"{folder}/"))
+        return "" if any(_is_within(target, place) for place in (self._real_root, *around)) else target
+
+    # With strings: there may be ten thousand links, for which Path objects take a second.
+    def _final_target(self, link: str) -> str:
+        folder, _ = os.path.split(link)
+        with contextlib.suppress(OSError):
+            inside, name = os.path.split(os.path.join(folder, os.readlink(link)))  # noqa: PTH115, PTH118
+            # Most links of a dataset lead into a few folders; the links on the way there are resolved once.
+            target = os.path.join(self._real_folder(inside), name)  # noqa: PTH118
+            # Windows has several spellings of one path, of which only the system knows the right one.
+            if os.name != "nt" and name not in ("", ".", "..") and not os.path.islink(target):  # noqa: PTH114
+                return target
+        return os.path.realpath(link)
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return os.path.normcase(f"{path}{os.sep}").startswith(os.path.normcase(os.path.join(folder, "")))  # noqa: PTH118
+
+
+def _is_link(path: Path) -> bool:
+    """Whether a folder is a symbolic link or, on Windows, a junction."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION
+
+
+@contextlib.contextmanager
+def _scandir(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """`os.scandir`, which where possible asks for each item's status by its name instead of its whole path."""
+    if os.scandir not in os.supports_fd:
+        with os.scandir(folder) as items:
+            yield items
+        return
+    # O_DIRECTORY: a folder replaced by a pipe meanwhile must not make us wait for a writer.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with os.scandir(descriptor) as items:
+            yield items
+    finally:
+        os.close(descriptor)
+
+
+def _sorted_by_path(found: Iterable[Found]) -> tuple[Found, ...]:
+    """Sorted by the bytes of the paths; ASCII text sorts like its bytes."""
+    found = list(found)
+    ascii_only = all(map(str.isascii, [item.path for item in found]))
+    key = attrgetter("path") if ascii_only else lambda item: os.fsencode(item.path)
+    return tuple(sorted(found, key=key))
+
+
+def _is_regular(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_file(follow_symlinks=False)
+    except OSError:
+        return False
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    # Like os.walk: what can't be told, such as a link that goes in circles, counts as a file.
+    try:
+        return item.is_dir()
+    except OSError:
+        return False
+
+
+def _image_file(item: os.DirEntry[str], split: str, label: str, path: str, *, regular: bool) -> ImageFile:
+    link = False
+    try:
+        link = not regular and item.is_symlink()
+        status = item.stat()
+    except OSError as error:
+        return ImageFile(split, label, path, link=link, error=describe_error(error, link=link))
+    return ImageFile(
+        split,
+        label,
+        path,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+        link,
+        special_file_error(status.st_mode),
+    )
