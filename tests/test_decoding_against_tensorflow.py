@@ -17,8 +17,8 @@ import pytest
 
 from cldc import competition
 from cldc.environments import ensure_tensorflow
-from cldc.validation.decoder import Decoder
 from cldc.validation.decoding import Readable, judge
+from cldc.validation.real_tensorflow import TensorFlowProcess
 from tests.decoding_cases import cases
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(7200)]
@@ -30,7 +30,7 @@ _MOST_UNSURE = 0.003
 
 
 @pytest.fixture(scope="module")
-def decoder(environments_home: Path) -> Iterator[Decoder]:
+def decoder(environments_home: Path) -> Iterator[TensorFlowProcess]:
     """The competition's TensorFlow; CLDC_TEST_TENSORFLOW names the Python of another one."""
     given = os.environ.get("CLDC_TEST_TENSORFLOW")
     if given:
@@ -38,7 +38,7 @@ def decoder(environments_home: Path) -> Iterator[Decoder]:
     else:
         choices = competition.load().training.tensorflow
         python = ensure_tensorflow(choices, environments_home).python
-    with Decoder(python) as asked:
+    with TensorFlowProcess(python) as asked:
         yield asked
 
 
@@ -53,7 +53,7 @@ def odd_images() -> dict[str, bytes]:
 
 
 def test_every_verdict_is_tensorflows(
-    decoder: Decoder,
+    decoder: TensorFlowProcess,
     odd_images: dict[str, bytes],
     tmp_path: Path,
     tell: Callable[[str, Mapping[str, int]], None],
@@ -72,17 +72,19 @@ def test_every_verdict_is_tensorflows(
             answer = decoder.ask(path)
             told = (Readable.YES if answer.readable else Readable.NO, answer.width, answer.height)
             size = (verdict.width, verdict.height) if verdict.readable is Readable.YES else (None, None)
-            if verdict.readable is not Readable.UNSURE and told != (verdict.readable, *size):
+            if verdict.readable is not Readable.UNKNOWN and told != (verdict.readable, *size):
                 wrong.append((name, verdict, answer))
         shutil.rmtree(folder)
     verdicts = {f"verdicts {kind}": tally[kind] for kind in Readable}
     tell("held against TensorFlow", {"cases": tally.total(), "wrong": len(wrong), **verdicts})
     assert not wrong, wrong[:10]
-    assert tally[Readable.UNSURE] <= max(2, _MOST_UNSURE * _CASES)
+    assert tally[Readable.UNKNOWN] <= max(2, _MOST_UNSURE * _CASES)
     assert min(tally[Readable.YES], tally[Readable.NO]) > _CASES / 5, "the cases have become one-sided"
 
 
-def test_messages_are_tensorflows(decoder: Decoder, odd_images: dict[str, bytes], tmp_path: Path) -> None:
+def test_messages_are_tensorflows(
+    decoder: TensorFlowProcess, odd_images: dict[str, bytes], tmp_path: Path
+) -> None:
     for name, content in odd_images.items():
         path = tmp_path / name
         path.write_bytes(content)

@@ -370,23 +370,25 @@ def test_a_dataset_named_as_the_label_book_is_refused(tmp_path: Path) -> None:
     assert found(folder, "name-reserved")
 
 
-def test_unsure_images_are_settled_all_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorflow_is_asked_once_about_all_unknown_images(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     remarks = (Remark.TRAILING_BYTES,)
-    unsure = Verdict(Readable.UNSURE, None, reason="Only TensorFlow can tell.", remarks=remarks)
+    unsure = Verdict(Readable.UNKNOWN, None, reason="Only TensorFlow can tell.", remarks=remarks)
     monkeypatch.setattr("cldc.validation.inspection.judge_and_inflate", lambda content: (unsure, b""))
     assert len(found(folder, "image-unsure")) == 30
     asked = []
 
-    def settle(files: object) -> dict[str, Verdict]:
+    def ask(files: object) -> dict[str, Verdict]:
         asked.append(files)
         assert isinstance(files, dict)
         assert all(path.is_file() for path in files.values())
         return dict.fromkeys(files, Verdict(Readable.NO, None, reason="TensorFlow: no"))
 
-    report = validate(folder, COMPETITION, settle=settle)
+    report = validate(folder, COMPETITION, ask_tensorflow=ask)
     assert len(asked) == 1
     assert {finding.rule for finding in report.of(Severity.ERROR)} == {"image-undecodable"}
-    subject = examine(folder, COMPETITION, settle=settle)
+    subject = examine(folder, COMPETITION, ask_tensorflow=ask)
     assert {found.verdict.remarks for found in subject.inspections.values()} == {remarks}
 
 

@@ -37,21 +37,20 @@ def validated(
     """
     from cldc.validation import validate
 
-    def settle(files: Mapping[str, Path]) -> Mapping[str, Verdict]:
-        from cldc.validation.settling import settle as ask
-        from cldc.validation.settling import settled
+    def ask(files: Mapping[str, Path]) -> Mapping[str, Verdict]:
+        from cldc.validation.real_tensorflow import ask_tensorflow, kept_verdicts
 
-        # To make the environment takes minutes; answers that are remembered need none.
+        # Making the environment takes minutes, and kept answers don't need it.
         for choice in app.competition.training.tensorflow:
-            if (known := settled(files, choice.version, app.home)) is not None:
+            if (known := kept_verdicts(files, choice.version, app.home)) is not None:
                 return known
-        return ask(files, app.tensorflow(), app.home)
+        return ask_tensorflow(files, app.tensorflow(), app.home)
 
     return validate(
         app.dataset_folder(folder),
         app.competition,
         app.observer,
-        settle=settle,
+        ask_tensorflow=ask,
         label_book=_known_label_book(app),
         cache=app.home if remember else None,
         thorough=thorough,

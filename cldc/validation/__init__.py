@@ -14,7 +14,7 @@ from cldc.validation.model import Finding, Rule, Severity, Subject, ValidationRe
 from cldc.validation.sniffing import formats_passed_over
 
 if TYPE_CHECKING:
-    from cldc.validation.inspection import Settle
+    from cldc.validation.inspection import AskTensorFlow
 
 __all__ = ["Finding", "Rule", "Severity", "Subject", "ValidationReport", "examine", "validate"]
 
@@ -25,7 +25,7 @@ def validate(
     observer: Observer = SILENT,
     *,
     name: str | None = None,
-    settle: Settle | None = None,
+    ask_tensorflow: AskTensorFlow | None = None,
     label_book: Path | None = None,
     cache: Path | None = None,
     thorough: bool = True,
@@ -37,7 +37,7 @@ def validate(
         competition: Whose rules apply.
         observer: Told of images as they are read.
         name: The dataset's name where it is not to be made from the folder's.
-        settle: Asks the real TensorFlow where `judge` is unsure; without it such images get a warning.
+        ask_tensorflow: Asks the real TensorFlow where `judge` gives no verdict; without it such images get a warning.
         label_book: The label book's folder, with one folder a class, where it is at hand.
         cache: A folder in which checks are remembered, so that only what changed is read again.
         thorough: Whether images are looked at too. If not, and little is remembered of them, only what decides is
@@ -58,7 +58,7 @@ def validate(
             recalled = memory.recall(listing)
             known = book and (book.root, book.files)
             formats = formats_passed_over(listing, competition.dataset.extensions)
-            key = repr((competition, listing.name, known, settle is not None, formats))
+            key = repr((competition, listing.name, known, ask_tensorflow is not None, formats))
             if recalled.key == key and (dataset := recalled.dataset()):
                 return ValidationReport.make(dataset, competition, recalled.findings, recalled.metadata)
             # Imported here, since a check that finds nothing changed needs no rule.
@@ -66,7 +66,9 @@ def validate(
             from cldc.validation.rules import report_on
 
             check = Check(listing, memory, recalled, observer, thorough=thorough)
-            report = report_on(check.subject(competition, settle, book or None), thorough=check.thorough)
+            report = report_on(
+                check.subject(competition, ask_tensorflow, book or None), thorough=check.thorough
+            )
             check.keep(key, report)
     return report
 
@@ -76,7 +78,7 @@ def examine(
     competition: Competition,
     observer: Observer = SILENT,
     *,
-    settle: Settle | None = None,
+    ask_tensorflow: AskTensorFlow | None = None,
     cache: Path | None = None,
 ) -> Subject:
     """What `validate` looks at, for those who go on from it; arguments and errors are the same."""
@@ -85,7 +87,9 @@ def examine(
     with no_collections():
         listing = _walk(folder, competition)
         with Memory(cache) as memory:
-            return Check(listing, memory, memory.recall(listing), observer).subject(competition, settle, None)
+            return Check(listing, memory, memory.recall(listing), observer).subject(
+                competition, ask_tensorflow, None
+            )
 
 
 def _walk(folder: Path, competition: Competition, name: str | None = None) -> Listing:

@@ -11,7 +11,7 @@ from cldc.progress import Observer
 from cldc.text import plural
 from cldc.validation.alike import Pair, joined, same_drawings, same_drawings_as
 from cldc.validation.decoding import Readable
-from cldc.validation.inspection import Inspection, Settle, inspect_file
+from cldc.validation.inspection import AskTensorFlow, Inspection, inspect_file
 from cldc.validation.memory import Memory, Recalled
 from cldc.validation.model import Subject, ValidationReport
 from cldc.validation.sniffing import find_pointers, formats_passed_over
@@ -70,16 +70,18 @@ class Check:
                 self._fresh.add(image.sha256)
                 known[image.sha256] = seen
 
-    def subject(self, competition: Competition, settle: Settle | None, book: Listing | None) -> Subject:
+    def subject(
+        self, competition: Competition, ask_tensorflow: AskTensorFlow | None, book: Listing | None
+    ) -> Subject:
         """What the rules are asked about.
 
         Args:
             competition: Whose rules apply.
-            settle: Asks TensorFlow where the verdict is unsure.
+            ask_tensorflow: Asks TensorFlow where the verdict is unknown.
             book: The label book as it was walked, where it is at hand.
         """
-        if settle is not None:
-            self._settle(settle)
+        if ask_tensorflow is not None:
+            self._ask(ask_tensorflow)
         drawn = self._look_at(book) if book and self.thorough else {}
         pairs, known = self._pairs() if self.thorough else (), self.inspections
         dataset = assemble(self.listing, self.images)
@@ -98,16 +100,18 @@ class Check:
             pointers=find_pointers(dataset.root, dataset.images, known),
         )
 
-    def _settle(self, settle: Settle) -> None:
-        """Replace unsure verdicts by TensorFlow's own, asked for all of them at once."""
-        unsure = {sha for sha, found in self.inspections.items() if found.verdict.readable == Readable.UNSURE}
-        if not unsure:
-            return
-        self._observer.start(f"Asking TensorFlow about {plural(len(unsure), 'image')}")
-        files: dict[str, Path] = {
-            image.sha256: self.listing.root / image.path for image in self.images if image.sha256 in unsure
+    def _ask(self, ask_tensorflow: AskTensorFlow) -> None:
+        """Replace unknown verdicts with TensorFlow's own, asking for all of them at once."""
+        unknown = {
+            sha for sha, found in self.inspections.items() if found.verdict.readable == Readable.UNKNOWN
         }
-        for sha, verdict in settle(files).items():
+        if not unknown:
+            return
+        self._observer.start(f"Asking TensorFlow about {plural(len(unknown), 'image')}")
+        files: dict[str, Path] = {
+            image.sha256: self.listing.root / image.path for image in self.images if image.sha256 in unknown
+        }
+        for sha, verdict in ask_tensorflow(files).items():
             self._fresh.add(sha)
             before = self.inspections[sha]
             # TensorFlow tells nothing of how the picture differs from what people see.

@@ -121,7 +121,7 @@ def _failing_times(subject: Subject) -> dict[str, str]:
 def image_unsure(subject: Subject) -> Iterator[Hit]:
     """An image without a verdict."""
     for image, verdict in subject.remarkable:
-        if verdict.readable is Readable.UNSURE:
+        if verdict.readable is Readable.UNKNOWN:
             yield Hit(
                 message=f"Whether TensorFlow reads {image.path} is unsure: {verdict.reason.rstrip('.')}.",
                 consequence="The script may stop when it comes to it.",

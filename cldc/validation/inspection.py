@@ -16,8 +16,8 @@ from cldc.validation.metadata.finding import find_metadata
 from cldc.validation.metadata.model import Metadata
 from cldc.validation.pictures import MAX_PIXELS, Picture, picture_of
 
-# Asks the real TensorFlow about contents; for each SHA-256 the path of a file with it.
-Settle = Callable[[Mapping[str, Path]], Mapping[str, Verdict]]
+# Asks the real TensorFlow about contents: takes the path of one file for each SHA-256.
+AskTensorFlow = Callable[[Mapping[str, Path]], Mapping[str, Verdict]]
 
 
 # Bytes of a file too large to be judged in which metadata is looked for: nearly all of it comes first.
@@ -55,7 +55,7 @@ def inspect_file(
         reason = f"it is {read.image.size / 1e6:,.0f} MB large, too large to be checked without TensorFlow"
         start = read_start(Path(root, entry.path), _MOST_SEARCHED)
         metadata = find_metadata(start, format_of(start))
-        return read.image, Inspection(Verdict(Readable.UNSURE, None, reason=reason), metadata=metadata)
+        return read.image, Inspection(Verdict(Readable.UNKNOWN, None, reason=reason), metadata=metadata)
     found = inspect_content(read.content, most_pixels=most_pixels)
     if max(read.image.size, _pixels(found.verdict)) > LARGE:
         give_back_large_blocks()
@@ -77,7 +77,7 @@ def inspect_content(content: bytes, *, most_pixels: int = MAX_PIXELS) -> Inspect
         verdict, rows = judge_and_inflate(content)
         metadata = () if verdict.readable is Readable.NO else find_metadata(content, verdict.format)
     except Exception as error:  # whatever a file holds, it must not end the check of all others
-        return Inspection(Verdict(Readable.UNSURE, None, reason=f"checking it failed ({error!r})"))
+        return Inspection(Verdict(Readable.UNKNOWN, None, reason=f"checking it failed ({error!r})"))
     if verdict.readable is Readable.NO:
         return Inspection(verdict)
     picture = picture_of(content, verdict, rows, most_pixels)

@@ -22,7 +22,7 @@ def judge(content: bytes) -> Verdict:
     """TensorFlow's verdict on a file's content; raises nothing, whatever the content is.
 
     Time grows with the length of the content and, up to a limit, with the size of the picture it claims; beyond
-    that the verdict is UNSURE. Memory on top of the content stays below some megabytes.
+    that the verdict is UNKNOWN. Memory on top of the content stays below some megabytes.
     """
     return judge_and_inflate(content)[0]
 

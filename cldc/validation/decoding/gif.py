@@ -108,7 +108,7 @@ def judge_gif(content: bytes) -> Verdict:
         _check_colours(frames)
     except _TooMuchWorkError as work:
         width, height = _size(frames)
-        return Verdict(Readable.UNSURE, Format.GIF, width, height, f"Only TensorFlow can tell: {work}.")
+        return Verdict(Readable.UNKNOWN, Format.GIF, width, height, f"Only TensorFlow can tell: {work}.")
     except (_OpenError, DefectError, _ColourError) as error:
         reason = f"TensorFlow: Invalid GIF data (size {len(content)}), {_STAGES[type(error)]}{error}"
         return Verdict(Readable.NO, Format.GIF, reason=reason)

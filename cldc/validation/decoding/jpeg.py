@@ -35,7 +35,7 @@ def judge_jpeg(content: bytes) -> Verdict:
         problem = f"{_FAILED} (the file ends too early)"
     except TooMuchWorkError as work:
         width, height = _size(reader.tables)
-        return Verdict(Readable.UNSURE, Format.JPEG, width, height, f"Only TensorFlow can tell: {work}.")
+        return Verdict(Readable.UNKNOWN, Format.JPEG, width, height, f"Only TensorFlow can tell: {work}.")
     width, height = _size(reader.tables)
     if problem:
         return Verdict(Readable.NO, Format.JPEG, width, height, problem)

@@ -152,7 +152,9 @@ def judge_carefully(content: bytes) -> Careful:
     except RefusedError as refused:
         return Careful(Readable.NO, reader.header, f"{message} ({refused})", 0, reader.chunks)
     except TooMuchWorkError as work:
-        return Careful(Readable.UNSURE, reader.header, f"Only TensorFlow can tell: {work}.", 0, reader.chunks)
+        return Careful(
+            Readable.UNKNOWN, reader.header, f"Only TensorFlow can tell: {work}.", 0, reader.chunks
+        )
     return Careful(Readable.YES, header, "", reader.position, reader.chunks)
 
 

@@ -11,7 +11,7 @@ class Readable(StrEnum):
 
     YES = "yes"
     NO = "no"
-    UNSURE = "unsure"
+    UNKNOWN = "unsure"
 
 
 class Format(StrEnum):
@@ -68,12 +68,12 @@ class Verdict(NamedTuple):
 
     Attributes:
         readable: YES and NO are TensorFlow 2.4.1's own answer, and 2.5's. TensorFlow 2.9 refuses, besides, some small
-            progressive JPEGs with missing scans (remarked as damaged here). UNSURE means that only TensorFlow can tell.
+            progressive JPEGs with missing scans (remarked as damaged here). UNKNOWN means that only TensorFlow can tell.
         format: What the first bytes say; None where TensorFlow knows no such format.
         width: Pixels, where the header could be read.
         height: Pixels, where the header could be read.
         reason: Why it is not YES, with TensorFlow's own message; empty for YES.
-        remarks: What people see differently, in no particular order; only for YES and UNSURE.
+        remarks: What people see differently, in no particular order; only for YES and UNKNOWN.
     """
 
     readable: Readable

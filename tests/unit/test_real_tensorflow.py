@@ -1,4 +1,4 @@
-"""Asking TensorFlow about single files: crashes, changes, and what is remembered. A stand-in plays TensorFlow."""
+"""Asking TensorFlow about single files: crashes, changes, kept answers. A stand-in plays TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from cldc.files import hash_bytes
 from cldc.validation.decoding import Format, Readable
-from cldc.validation.settling import settle, settled
+from cldc.validation.real_tensorflow import ask_tensorflow, kept_verdicts
 from tests.folders import png
 
 _STAND_IN = """
@@ -81,32 +81,32 @@ def files(folder: Path, *contents: bytes) -> dict[str, Path]:
 
 def test_a_crash_is_a_no_and_the_rest_goes_on(tmp_path: Path, tensorflow: StandIn) -> None:
     asked = files(tmp_path, png(), b"crash", b"no image")
-    yes, crash, no = settle(asked, tensorflow, tmp_path / "home").values()
+    yes, crash, no = ask_tensorflow(asked, tensorflow, tmp_path / "home").values()
     assert (yes.readable, yes.format, yes.width, yes.height) == (Readable.YES, Format.PNG, 4, 3)
     assert (crash.readable, no.readable) == (Readable.NO, Readable.NO)
     assert "SIGSEGV" in crash.reason
     assert no.reason == "TensorFlow: Unknown image file format."
 
 
-def test_answers_are_remembered(tmp_path: Path, tensorflow: StandIn) -> None:
+def test_answers_are_kept(tmp_path: Path, tensorflow: StandIn) -> None:
     asked = files(tmp_path, png(), b"crash", b"no image")
     home = tmp_path / "home"
-    assert settled(asked, tensorflow.version, home) is None
-    first = settle(asked, tensorflow, home)
-    assert settled(asked, tensorflow.version, home) == first
-    assert settled(asked, "0.1", home) is None
-    assert settle(asked, tensorflow, tmp_path / "home") == first
+    assert kept_verdicts(asked, tensorflow.version, home) is None
+    first = ask_tensorflow(asked, tensorflow, home)
+    assert kept_verdicts(asked, tensorflow.version, home) == first
+    assert kept_verdicts(asked, "0.1", home) is None
+    assert ask_tensorflow(asked, tensorflow, tmp_path / "home") == first
     assert len(tensorflow.asked) == 3
     assert (tmp_path / "home" / "tensorflow-verdicts.sqlite3").stat().st_mode & 0o077 == 0
 
 
-def test_a_file_that_changes_meanwhile_stays_unsure(tmp_path: Path, tensorflow: StandIn) -> None:
+def test_a_file_that_changes_meanwhile_stays_unknown(tmp_path: Path, tensorflow: StandIn) -> None:
     asked = files(tmp_path, png(), png(1))
     changed, gone = asked.values()
     changed.write_bytes(png(2))
     gone.unlink()
-    for verdict in settle(asked, tensorflow, tmp_path / "home").values():
-        assert verdict.readable is Readable.UNSURE
-        assert "TensorFlow could not tell" in verdict.reason
+    for verdict in ask_tensorflow(asked, tensorflow, tmp_path / "home").values():
+        assert verdict.readable is Readable.UNKNOWN
+        assert "TensorFlow did not answer" in verdict.reason
     changed.write_bytes(png())
-    assert settle(asked, tensorflow, tmp_path / "home")[hash_bytes(png())].readable is Readable.YES
+    assert ask_tensorflow(asked, tensorflow, tmp_path / "home")[hash_bytes(png())].readable is Readable.YES

@@ -1,0 +1,208 @@
+"""The real TensorFlow in its own environment: asks it about images whose verdict is unknown, and keeps the answers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from cldc.errors import ProcessFailed, StorageError
+from cldc.files import private_file, private_folder
+from cldc.process import Child, CommandFailed, ProcessTimeout, clean_environment, describe_exit
+from cldc.validation.decoding import Readable, Verdict
+from cldc.validation.decoding.dispatch import format_of
+
+_FILE = "tensorflow-verdicts.sqlite3"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS answer (
+    sha256 TEXT NOT NULL, tensorflow TEXT NOT NULL, readable INTEGER NOT NULL,
+    height INTEGER, width INTEGER, error TEXT NOT NULL,
+    PRIMARY KEY (sha256, tensorflow)
+) STRICT;
+"""
+_PROGRAM = Path(__file__).with_name("inside") / "decode.py"
+_START_SECONDS = 300.0
+_FILE_SECONDS = 120.0
+_LONGEST_MAGIC = 8
+
+
+class Environment(Protocol):
+    """What this module needs of an environment with TensorFlow."""
+
+    @property
+    def version(self) -> str:
+        """TensorFlow's version."""
+
+    @property
+    def python(self) -> Path:
+        """The environment's interpreter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """TensorFlow's answer about one file.
+
+    Attributes:
+        readable: None where there is no answer: the file can't be opened, or it took too long.
+        height: In pixels, as decoded.
+        width: In pixels, as decoded.
+        error: TensorFlow's message, or what happened instead of an answer.
+        sha256: Of the decoded content; empty where unknown.
+        lasting: Whether the same content would get the same answer again: not after a lack of memory or time.
+    """
+
+    readable: bool | None
+    height: int | None
+    width: int | None
+    error: str
+    sha256: str = ""
+    lasting: bool = True
+
+
+def ask_tensorflow(files: Mapping[str, Path], environment: Environment, home: Path) -> dict[str, Verdict]:
+    """TensorFlow's own verdicts by SHA-256; ``files`` has one path for each content.
+
+    A verdict stays UNKNOWN only where the file has changed since it was hashed, can't be read, or takes TensorFlow minutes.
+
+    Raises:
+        ProcessFailed: TensorFlow does not start.
+        StorageError: The answers can't be kept in `home`.
+    """
+    verdicts = {}
+    with _open_answers(home) as answers, TensorFlowProcess(environment.python) as tensorflow:
+        for sha256, path in files.items():
+            answer = _load_answer(answers, sha256, environment.version)
+            if answer is None:
+                answer = tensorflow.ask(path)
+                if answer.lasting and answer.sha256 in {sha256, ""}:
+                    _store_answer(answers, sha256, environment.version, answer)
+            verdicts[sha256] = _verdict(answer, sha256, path)
+    return verdicts
+
+
+def kept_verdicts(files: Mapping[str, Path], version: str, home: Path) -> dict[str, Verdict] | None:
+    """What `ask_tensorflow` would return, if this version of TensorFlow has answered all of it before; else None.
+
+    Raises:
+        StorageError: The answers in `home` can't be read.
+    """
+    if not (home / _FILE).is_file():
+        return None
+    verdicts = {}
+    with _open_answers(home) as answers:
+        for sha256, path in files.items():
+            answer = _load_answer(answers, sha256, version)
+            if answer is None:
+                return None
+            verdicts[sha256] = _verdict(answer, sha256, path)
+    return verdicts
+
+
+def _verdict(answer: Answer, sha256: str, path: Path) -> Verdict:
+    if answer.readable is None or answer.sha256 not in {sha256, ""}:
+        reason = answer.error or "the file changed during the check"
+        return Verdict(Readable.UNKNOWN, None, reason=f"TensorFlow did not answer: {reason}.")
+    readable = Readable.YES if answer.readable else Readable.NO
+    reason = f"TensorFlow: {answer.error}" if answer.error else ""
+    return Verdict(readable, format_of(_read_magic(path)), answer.width, answer.height, reason)
+
+
+def _read_magic(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LONGEST_MAGIC)
+    except OSError:
+        return b""
+
+
+@contextlib.contextmanager
+def _open_answers(home: Path) -> Iterator[sqlite3.Connection]:
+    path = private_folder(home) / _FILE
+    try:
+        private_file(path)
+        with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
+            connection.executescript(_SCHEMA)
+            yield connection
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(
+            f"Can't keep TensorFlow's answers in {path}: {error}.",
+            action=f"Remove {path}, or free some space, then run the command again.",
+        ) from error
+
+
+def _load_answer(answers: sqlite3.Connection, sha256: str, version: str) -> Answer | None:
+    row = answers.execute(
+        "SELECT readable, height, width, error FROM answer WHERE sha256 = ? AND tensorflow = ?",
+        (sha256, version),
+    ).fetchone()
+    return Answer(bool(row[0]), row[1], row[2], row[3], sha256) if row else None
+
+
+def _store_answer(answers: sqlite3.Connection, sha256: str, version: str, answer: Answer) -> None:
+    with answers:
+        answers.execute(
+            "INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?, ?)",
+            (sha256, version, answer.readable, answer.height, answer.width, answer.error),
+        )
+
+
+class TensorFlowProcess:
+    """Asks one TensorFlow process about file after file, and starts another one when a file has killed it.
+
+    Use it as a context manager. The process starts with the first question.
+    """
+
+    def __init__(self, python: Path) -> None:
+        """`python` is the interpreter of an environment with TensorFlow."""
+        self._python = python
+        self._child: Child | None = None
+
+    def ask(self, path: Path) -> Answer:
+        """TensorFlow's answer about the file.
+
+        Raises:
+            ProcessFailed: TensorFlow does not even start.
+        """
+        child = self._child or self._start()
+        try:
+            answer: dict[str, Any] = json.loads(child.ask(json.dumps(os.fspath(path)), _FILE_SECONDS))
+        except ProcessTimeout:
+            self.close()
+            return Answer(None, None, None, f"no answer within {_FILE_SECONDS:.0f} s", lasting=False)
+        except CommandFailed as failed:
+            self.close()
+            end = describe_exit(failed.returncode)
+            # SIGKILL is how Linux takes memory back: another machine may have enough.
+            return Answer(False, None, None, f"the process ended with {end}", lasting=failed.returncode != -9)
+        lasting = "OOM" not in answer["error"] and answer["readable"] is not None
+        return Answer(**answer, lasting=lasting)
+
+    def _start(self) -> Child:
+        child = Child([self._python, _PROGRAM], env=clean_environment({"TF_CPP_MIN_LOG_LEVEL": "3"}))
+        try:
+            json.loads(child.receive(_START_SECONDS))
+        except ValueError:
+            child.stop()
+            raise ProcessFailed(
+                f"The program that asks TensorFlow ({_PROGRAM}) sent an invalid answer.",
+                action="Install cldc again, then run the command again.",
+            ) from None
+        self._child = child
+        return child
+
+    def close(self) -> None:
+        """End the process."""
+        if self._child is not None:
+            self._child.__exit__()
+            self._child = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
