@@ -46,6 +46,13 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``2.5 hours``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:,.1f} hours"
+
+
 def first_few(items: Sequence[str], limit: int = 3) -> str:
     """The first few of ``items`` in one line, and how many more there are."""
     few = ", ".join(items[:limit])

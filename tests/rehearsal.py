@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
 import shutil
+import sqlite3
+import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from cldc import process, sandbox
 from cldc.codalab import Bundle, Rest
@@ -21,13 +27,22 @@ from tests.conftest import ROOT, Cldc, cldc_in
 
 SHAPES = ROOT / "tests" / "data" / "shapes"
 # Says "o" to everything, without any library, and talks like Keras; fails while there is a file SWITCH, waits after
-# its first epoch while there is a file HOLD, and prints an accuracy that is not its own while there is a file BOAST.
+# its first epoch while there is a file HOLD, prints an accuracy that is not its own while there is a file BOAST, and does
+# not find what the file LOSE names in the dataset, as often as that says.
 SCRIPT = """
 import json, os, sys, time
 dataset, book = sys.argv[1:]
 print("learning from", sorted(os.listdir(os.path.join(dataset, dataset))))
 if os.path.exists("SWITCH"):
     sys.exit("no patience with " + dataset)
+if os.path.exists("LOSE"):
+    with open("LOSE") as file:
+        left, name = file.read().split()
+    with open("LOSE", "w") as file:
+        file.write("{} {}".format(int(left) - 1, name))
+    if int(left) > 0:
+        missed = FileNotFoundError(2, "No such file or directory", os.path.join(dataset, dataset, name))
+        sys.exit("FileNotFoundError: {}".format(missed))
 images = [f for _, _, files in os.walk(os.path.join(book, book)) for f in files if f.lower().endswith(".png")]
 for number in range(1, 5):
     print("Epoch {}/4".format(number))
@@ -71,6 +86,16 @@ class Stage:
     def boast(self) -> Path:
         """While this file is there, every run prints another accuracy on the label book than its predictions have."""
         return self.home / "boast"
+
+    @contextlib.contextmanager
+    def losing(self, name: str, times: int) -> Iterator[None]:
+        """The next runs, so many, do not find ``name`` in their dataset."""
+        file = self.home / "lose"
+        file.write_text(f"{times} {name}", encoding="utf-8")
+        try:
+            yield
+        finally:
+            file.unlink()
 
     @property
     def competition(self) -> Competition:
@@ -156,7 +181,7 @@ def raise_stage(home: Path, environments_home: Path, *, images: int = 80) -> Sta
     folder = home / "profile"
     shutil.copytree(SHAPES, folder)
     script = SCRIPT.replace("SWITCH", str(home / "fail")).replace("HOLD", str(home / "hold"))
-    script = script.replace("BOAST", str(home / "boast"))
+    script = script.replace("BOAST", str(home / "boast")).replace("LOSE", str(home / "lose"))
     (folder / "learn.py").write_text(script, encoding="utf-8")
     profile = folder / "shapes.toml"
     text = profile.read_text(encoding="utf-8")
@@ -200,3 +225,53 @@ def odd(cldc: Cldc, oddity: str, *arguments: str | Path) -> process.Completed:
         timeout_seconds=300,
         check=False,
     )
+
+
+def start(
+    stage: Stage, account: Account, home: Path, *args: str | Path, module: str = "cldc"
+) -> subprocess.Popen[str]:
+    """``cldc`` at work in the background."""
+    return subprocess.Popen(
+        [python(), "-m", module, *map(str, args)],
+        cwd=ROOT,
+        env=environment(home, stage.settings(account)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextlib.contextmanager
+def held(stage: Stage) -> Iterator[None]:
+    """Runs wait after their first epoch until the end of the block."""
+    stage.hold.touch()
+    try:
+        yield
+    finally:
+        stage.hold.unlink()
+
+
+def until(
+    look: Callable[[], list[Bundle]], training: subprocess.Popen[str], seconds: float = 120
+) -> list[Bundle]:
+    """What ``look`` finds, as soon as it finds something."""
+    ends = time.monotonic() + seconds
+    while not (found := look()):
+        if training.poll() is not None or time.monotonic() > ends:
+            training.kill()
+            pytest.fail("".join(training.communicate()))
+        time.sleep(0.5)
+    return found
+
+
+def running(stage: Stage, account: Account, count: int, *, other_than: str = "") -> list[Bundle]:
+    """The account's running runs, once there are so many."""
+    found = [b for b in stage.made(account)["run"] if b.state == "running" and b.uuid != other_than]
+    return found if len(found) == count else []
+
+
+def change(stage: Stage, statement: str, value: str) -> None:
+    """Change something in the sandbox's database."""
+    database = sqlite3.connect(stage.home / "sandbox" / "codalab.sqlite", timeout=30)
+    with contextlib.closing(database), database:
+        assert database.execute(statement, (value,)).rowcount == 1

@@ -21,6 +21,7 @@ from cldc.errors import (
     CodaLabError,
     ConfigurationError,
     CredentialsError,
+    NotFinished,
     QuotaExceeded,
     RunFailed,
     StorageError,
@@ -291,7 +292,7 @@ def test_waiting_outlives_an_outage_and_does_not_believe_ready(server: FaultServ
 
 def test_waiting_ends_with_its_time(server: FaultServer) -> None:
     server.script(BUNDLE_PATH, as_json(bundle_document(state="created")))
-    with rest(server) as client, pytest.raises(RunFailed, match="still created"):
+    with rest(server) as client, pytest.raises(NotFinished, match="still created"):
         wait_for(client, UUID, timeout_seconds=0.2)
 
 

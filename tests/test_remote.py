@@ -7,20 +7,18 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from cldc.codalab import Bundle, Rest
+from cldc.codalab import Rest
 from cldc.environments import ensure_codalab
 from cldc.sandbox import Account
 from tests.conftest import ROOT
-from tests.rehearsal import Stage, assert_exactly_once, environment, python
+from tests.rehearsal import Stage, assert_exactly_once, change, held, running, start, until
 
 pytestmark = pytest.mark.real
 
@@ -165,30 +163,6 @@ def test_a_worker_that_is_killed_costs_a_try_and_no_result(
     assert_no_preflights(stage, account)
 
 
-def start(
-    stage: Stage, account: Account, home: Path, *args: str | Path, module: str = "cldc"
-) -> subprocess.Popen[str]:
-    """``cldc`` at work in the background."""
-    return subprocess.Popen(
-        [python(), "-m", module, *map(str, args)],
-        cwd=ROOT,
-        env=environment(home, stage.settings(account)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@contextlib.contextmanager
-def held(stage: Stage) -> Iterator[None]:
-    """Runs wait after their first epoch until the end of the block."""
-    stage.hold.touch()
-    try:
-        yield
-    finally:
-        stage.hold.unlink()
-
-
 @contextlib.contextmanager
 def killed_in_the_end(command: list[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(command)
@@ -199,37 +173,11 @@ def killed_in_the_end(command: list[str | Path]) -> Iterator[subprocess.Popen[by
         process.wait()
 
 
-def until(
-    look: Callable[[], list[Bundle]], training: subprocess.Popen[str], seconds: float = 120
-) -> list[Bundle]:
-    """What ``look`` finds, as soon as it finds something."""
-    ends = time.monotonic() + seconds
-    while not (found := look()):
-        if training.poll() is not None or time.monotonic() > ends:
-            training.kill()
-            pytest.fail("".join(training.communicate()))
-        time.sleep(0.5)
-    return found
-
-
-def running(stage: Stage, account: Account, count: int, *, other_than: str = "") -> list[Bundle]:
-    """The account's running runs, once there are so many."""
-    found = [b for b in stage.made(account)["run"] if b.state == "running" and b.uuid != other_than]
-    return found if len(found) == count else []
-
-
 def end_runs(own: Path) -> None:
     """A machine that dies takes the runs of its worker with it."""
     for record in (own / "runs").glob("*/process.json"):
         with contextlib.suppress(psutil.Error):
             os.killpg(json.loads(record.read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
-
-
-def change(stage: Stage, statement: str, value: str) -> None:
-    """Change something in the sandbox's database."""
-    database = sqlite3.connect(stage.home / "sandbox" / "codalab.sqlite", timeout=30)
-    with contextlib.closing(database), database:
-        assert database.execute(statement, (value,)).rowcount == 1
 
 
 def assert_private(stage: Stage, account: Account) -> None:

@@ -21,7 +21,7 @@ class Account:
     disk_used: int
     disk_quota: int
     time_used: float
-    time_quota: float
+    time_quota: float | None
     parallel_run_quota: int
 
 
@@ -104,11 +104,12 @@ def whoami(app: App, every: bool) -> None:
         _show_every(app)
         return
     account = _account(app)
+    hours = "" if account.time_quota is None else f" of {account.time_quota / 3600:,.1f}"
     rows = [
         ("server", account.server),
         ("account", f"{account.account} (from {account.source})"),
         ("disk", f"{account.disk_used / 1e6:,.1f} of {account.disk_quota / 1e6:,.1f} MB used"),
-        ("time", f"{account.time_used / 3600:,.1f} of {account.time_quota / 3600:,.1f} hours used"),
+        ("time", f"{account.time_used / 3600:,.1f}{hours} hours used"),
         ("runs at once", str(account.parallel_run_quota)),
     ]
     app.output.show(account, [Table(("", ""), rows)])

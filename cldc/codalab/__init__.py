@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from cldc.codalab.cl import Cl
+from cldc.codalab.dependencies import lost_dependency
 from cldc.codalab.http import fetch_text
 from cldc.codalab.records import Bundle, Dependency, Entry, Item, User, Worksheet
 from cldc.codalab.rest import Health, Rest
 from cldc.codalab.server import CodaLab
-from cldc.codalab.wait import log_tail, progress_of, require_ready, wait_for
+from cldc.codalab.wait import failure_of, log_tail, progress_of, require_ready, wait_for
 
 __all__ = [
     "Bundle",
@@ -24,8 +25,10 @@ __all__ = [
     "Rest",
     "User",
     "Worksheet",
+    "failure_of",
     "fetch_text",
     "log_tail",
+    "lost_dependency",
     "progress_of",
     "require_ready",
     "wait_for",

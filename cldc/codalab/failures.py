@@ -92,6 +92,17 @@ def refusal(what: str, message: str, *, status: int | None, server: str) -> Cldc
     )
 
 
+def spent_quota(what: str, text: str) -> QuotaExceeded | None:
+    """The error for a bundle that failed since the account's disk or time is used up; None where that is not why.
+
+    Args:
+        what: The bundle, as the message's subject.
+        text: How CodaLab says that it failed.
+    """
+    action = next((action for pattern, action in _QUOTAS if re.search(pattern, text, re.IGNORECASE)), None)
+    return None if action is None else QuotaExceeded(f"{what} failed: {tidy(text)}", action=action)
+
+
 def unreachable(server: str, reason: str) -> Unreachable:
     """The error for a server that can't be reached."""
     if re.search("certificate|SSL", reason, re.IGNORECASE):
@@ -123,9 +134,18 @@ def too_large(limit_bytes: int) -> TooLarge:
 
 
 _LOGIN = "Run `cldc login`, or correct CODALAB_USERNAME and CODALAB_PASSWORD."
+MORE_TIME = "Ask the server's operators for more computing time."
+# "Out of disk quota", "User time quota exceeded", and from older servers "Requested more time (30m0s) than user time
+# quota left (29m50s)" and "bundle size 361761625 greater than user's disk quota left".
+_QUOTAS = (
+    (
+        r"\bdisk quota\b",
+        "Remove bundles that you no longer need (`cldc clean`), or ask the server's operators for more disk.",
+    ),
+    (r"\btime quota\b", MORE_TIME),
+)
 _BY_TEXT: tuple[tuple[str, type[CldcError], str], ...] = (
-    (r"out of disk quota|disk quota exceeded", QuotaExceeded, "Remove bundles that you no longer need, or ask for more disk."),
-    (r"out of time quota", QuotaExceeded, "Ask the server's operators for more computing time."),
+    *((pattern, QuotaExceeded, action) for pattern, action in _QUOTAS),
     (r"invalid username or password|not authenticated|must be logged in", CredentialsError, _LOGIN),
     (r"is not verified", CredentialsError, "Follow the link in the e-mail that the server sent, then try again."),
     (r"not been given access", CredentialsError, "Ask the server's operators to give the account access."),

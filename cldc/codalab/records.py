@@ -145,15 +145,20 @@ class Worksheet:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The signed-in account; disk in bytes, time in seconds."""
+    """The signed-in account; disk in bytes, time in seconds; ``time_quota`` is None where the server does not say."""
 
     id: str
     name: str
     disk_used: int
     disk_quota: int
     time_used: float
-    time_quota: float
+    time_quota: float | None
     parallel_run_quota: int
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds of computing time that are left; None where the server does not say."""
+        return None if self.time_quota is None else self.time_quota - self.time_used
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +290,7 @@ def user(resource: Resource) -> User:
         disk_used=own.whole("disk_used", 0),
         disk_quota=own.whole("disk_quota", 0),
         time_used=own.number("time_used", 0.0),
-        time_quota=own.number("time_quota", 0.0),
+        time_quota=None if own.values.get("time_quota") is None else own.number("time_quota"),
         parallel_run_quota=own.whole("parallel_run_quota", 0),
     )
 

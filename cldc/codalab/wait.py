@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from cldc.codalab import failures
 from cldc.codalab.failures import NotFound
 from cldc.codalab.records import Bundle
 from cldc.codalab.rest import Rest
-from cldc.errors import CodaLabError, NotFinished, RunFailed, Unreachable
+from cldc.errors import CldcError, CodaLabError, NotFinished, QuotaExceeded, RunFailed, Unreachable
 from cldc.progress import SILENT, Observer
 
 _SHORTEST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.1, 10.0, 1.4
 # A server that restarts is back within that time; the run goes on meanwhile.
 PATIENCE_SECONDS = 600.0
 _LOG_LINES = 20
+_TIME_LIMIT = "Time limit exceeded"
+# A worker looks every few seconds, so about that much may be left or be missing.
+_NOTHING_LEFT_SECONDS = 60.0
 
 
 def wait_for(
@@ -78,14 +82,12 @@ def require_ready(rest: Rest, bundle: Bundle, files: Iterable[str] = ()) -> Bund
     """``bundle`` if it is ready without a failure and has the ``files`` (paths in it; "" for a bundle that is one).
 
     Raises:
+        QuotaExceeded: It failed since the account's disk or time is used up.
         RunFailed: It failed, with the end of its log where it is a run; or a file is missing.
     """
-    reason = bundle.failure
-    if reason is not None:
-        log = log_tail(rest, bundle.uuid) if bundle.type == "run" else ""
-        raise RunFailed(
-            f"{bundle.name} ({bundle.uuid}) is no good; {reason}" + (f"\n{log}" if log else ""),
-            action="See the log on its page, mend the cause, and run the command again.",
+    if bundle.failure is not None:
+        raise failure_of(
+            rest, bundle, action="See the log on its page, correct the cause, and run the command again."
         )
     for path in files:
         if not rest.has(bundle.uuid, path):
@@ -94,6 +96,26 @@ def require_ready(rest: Rest, bundle: Bundle, files: Iterable[str] = ()) -> Bund
                 action="See its stdout: the training script says there why it wrote none.",
             )
     return bundle
+
+
+def failure_of(rest: Rest, bundle: Bundle, *, action: str) -> CldcError:
+    """The error for a bundle that failed; ``action`` is what to do where no quota is the reason.
+
+    Raises:
+        Unreachable: Whether a quota is the reason can't be asked.
+    """
+    what, reason = f"{bundle.name} ({bundle.uuid})", bundle.failure or bundle.state
+    if error := failures.spent_quota(what, reason):
+        return error
+    # Without a wish of its own a run may take what is left of the account's time, and is told nothing of a quota.
+    if _TIME_LIMIT in reason and rest.username is not None:
+        left = rest.user().time_left
+        if left is not None and left < _NOTHING_LEFT_SECONDS:
+            return QuotaExceeded(
+                f"{what} failed: {reason} The account has no computing time left.", action=failures.MORE_TIME
+            )
+    log = log_tail(rest, bundle.uuid) if bundle.type == "run" else ""
+    return RunFailed(f"{what} failed: {reason}" + (f"\n{log}" if log else ""), action=action)
 
 
 def log_tail(rest: Rest, uuid: str, *, lines: int = _LOG_LINES) -> str:

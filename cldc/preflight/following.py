@@ -15,6 +15,7 @@ from cldc.preflight.output import Output, done_epochs, seconds_left
 from cldc.preflight.workspace import Workspace
 from cldc.process import clean_environment, stream
 from cldc.progress import Observer
+from cldc.text import duration
 
 # As often as an eye follows.
 _TELL_SECONDS = 0.2
@@ -138,11 +139,5 @@ def describe(output: Output, *, now: float, began: float | None) -> str:
     if best := output.best:
         words.append(f"best {best.val_accuracy:.1%} in epoch {best.number}")
     if began is not None and (left := seconds_left(output, now=now, started=began)) is not None:
-        words.append(f"{_duration(left)} left")
+        words.append(f"{duration(left)} left")
     return ", ".join(words) or ("starting TensorFlow" if not output.epoch else "")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min"

@@ -36,6 +36,11 @@ def begin(remote: Remote, job: Job) -> None:
     job.tries += 1
 
 
+def begun_before(remote: Remote, job: Job) -> bool:
+    """Whether an earlier call began the job and left what it made."""
+    return _own_sheet(remote, job) is not None
+
+
 def _own_sheet(remote: Remote, job: Job) -> str | None:
     name = worksheet_name(remote.account, "preflight", job.id)
     return next((sheet.uuid for sheet in remote.rest.own_worksheets(name)), None)

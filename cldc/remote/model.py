@@ -65,6 +65,7 @@ class Job:
         sheet: Uuid of its own worksheet, once there is one.
         run: Uuid of its run, once there is one.
         tries: How many runs it has had in this call.
+        lost_dependency: Whether one of them did not find what it depends on.
     """
 
     subject: Subject
@@ -72,6 +73,7 @@ class Job:
     sheet: str = ""
     run: str = ""
     tries: int = 0
+    lost_dependency: bool = False
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cldc.codalab import log_tail
+from cldc.codalab import failure_of, lost_dependency
 from cldc.codalab.failures import NotFound, ServerFailed, TooLarge, UploadFailed
 from cldc.errors import (
     CldcError,
@@ -32,14 +32,16 @@ from cldc.preflight import (
     conclude,
     fingerprint_on,
 )
-from cldc.preflight.records import read
+from cldc.preflight.records import everything, read
 from cldc.remote.following import Follower, follow
-from cldc.remote.making import begin, find_uploads, forget_run, tidy
+from cldc.remote.making import begin, begun_before, find_uploads, forget_run, tidy
 from cldc.remote.model import Failed, Job, Remote, RemotePreflights
+from cldc.submission.computing_time import check_time, preflight_runs
+from cldc.submission.making import lost_twice
 from cldc.submission.steps import PAUSES_SECONDS
 
 if TYPE_CHECKING:
-    from cldc.codalab import Bundle, Rest
+    from cldc.codalab import Bundle, Rest, User
     from cldc.validation import ValidationReport
 
 # A worker may die of bad luck twice; a third time there is a reason.
@@ -120,7 +122,9 @@ def _carry_out(remote: Remote, waiting: deque[Job], outcomes: dict[str, Prefligh
         return
     remote.cl.start()  # its imports take seconds
     find_uploads(remote)
-    room = max(1, remote.rest.user().parallel_run_quota)
+    user = remote.rest.user()
+    _require_time(remote, user, waiting, outcomes)
+    room = max(1, user.parallel_run_quota)
     going: list[Follower] = []
     total, epochs = len(waiting), remote.competition.training.epochs
     with _told_what_stays(remote, going), remote.rest.impatient(read_seconds=_READ_SECONDS) as reader:
@@ -137,8 +141,28 @@ def _carry_out(remote: Remote, waiting: deque[Job], outcomes: dict[str, Prefligh
                 going.remove(follower)
                 if follower.lost:
                     _again(remote, follower, going, outcomes)
+                elif follower.bundle and (path := lost_dependency(remote.rest, follower.bundle)):
+                    _again_with_dependencies(remote, follower, path, going, outcomes)
                 else:
                     outcomes[follower.job.id] = _settled(remote, follower)
+
+
+def _require_time(
+    remote: Remote, user: User, waiting: deque[Job], outcomes: dict[str, PreflightResult | Failed]
+) -> None:
+    """Take jobs out of ``waiting`` for which the account has no computing time, but those with a run of an earlier call."""
+    known = list(preflight_runs(everything(remote.home), remote.competition, remote.rest.server))
+    for job in list(waiting):
+        images = job.subject.report.total
+        try:
+            finding, tight = check_time(remote.rest, user, remote.competition, known, images=images)
+        except QuotaExceeded as error:
+            if not begun_before(remote, job):
+                waiting.remove(job)
+                outcomes[job.id] = _failed(job, error)
+        else:
+            if tight:
+                remote.observer.note(f"Computing time for {job.name}: {finding}.")
 
 
 @contextlib.contextmanager
@@ -203,13 +227,33 @@ def _again(
     _start(remote, job, going, outcomes)
 
 
+def _again_with_dependencies(
+    remote: Remote,
+    follower: Follower,
+    path: str,
+    going: list[Follower],
+    outcomes: dict[str, PreflightResult | Failed],
+) -> None:
+    """Start a run once more whose worker lost ``path``, which it depends on; a second loss is the job's outcome."""
+    job = follower.job
+    if job.lost_dependency:
+        outcomes[job.id] = _failed(job, lost_twice(remote.rest.server, job.run, path))
+        tidy(remote, job)
+        return
+    job.lost_dependency = True
+    remote.observer.note(
+        f"The worker of {job.name} lost {path}, which the run depends on and the server has; starting the run once more."
+    )
+    _start(remote, job, going, outcomes)
+
+
 def _settled(remote: Remote, follower: Follower) -> PreflightResult | Failed:
     """Judge a run that ended, keep what came of it, remove it."""
     job, bundle = follower.job, follower.bundle
     assert bundle is not None  # noqa: S101 - one that was removed is lost
     outcome: PreflightResult | Failed
     try:
-        _require_ended(remote, job, bundle)
+        _require_ended(remote, bundle)
         with temporary_folder("cldc-remote-") as folder:
             ran = _fetched(remote, bundle, folder)
             outcome = result = conclude(
@@ -225,14 +269,12 @@ def _settled(remote: Remote, follower: Follower) -> PreflightResult | Failed:
     return outcome
 
 
-def _require_ended(remote: Remote, job: Job, bundle: Bundle) -> None:
+def _require_ended(remote: Remote, bundle: Bundle) -> None:
     """A command that ended by itself is judged by what it left; all else is CodaLab's to explain."""
     if bundle.failure is None or (bundle.exit_code is not None and not _stopped(bundle)):
         return
-    log = log_tail(remote.rest, bundle.uuid)
-    raise RunFailed(
-        f"The run of {job.name} ({bundle.uuid}) is no good; {bundle.failure}" + (f"\n{log}" if log else ""),
-        action="Mend what it says, then run the command again. No quota was spent.",
+    raise failure_of(
+        remote.rest, bundle, action="Correct what it says, then run the command again. No quota was spent."
     )
 
 

@@ -10,6 +10,7 @@ from cldc import description as descriptions
 from cldc.codalab.cl import ARCHIVES
 from cldc.errors import CldcError, QuotaExceeded, SubmissionRefused
 from cldc.ledger import Ledger, Record
+from cldc.submission.computing_time import check_time, preflight_runs, submitted_runs
 from cldc.submission.linked import check_links
 from cldc.submission.model import Check, Consent, Intent, NeedsConsent
 from cldc.submission.places import TAG
@@ -51,6 +52,7 @@ def checks(
             "disk",
             lambda: "uploaded already" if "upload" in sight.done else _disk(rest.server, sight.user, report),
         ),
+        _time(intent, sight, competition, rest, ledger),
         _check("organisers' bundles", lambda: _organisers(competition, rest)),
         _check("same dataset", lambda: _new(intent, sight, competition, rest.server, ledger)),
         _check(
@@ -161,6 +163,21 @@ def _disk(server: str, user: User, report: ValidationReport) -> str:
             action="Remove bundles that are no longer needed, or ask the server's operators for more.",
         )
     return f"{free / 1e6:,.0f} MB left on the server"
+
+
+def _time(intent: Intent, sight: Sight, competition: Competition, rest: Rest, ledger: Ledger) -> Check:
+    if "run" in sight.done:
+        return Check("time", "the run was started already")
+    preflights = [intent.preflight] if intent.preflight is not None else []
+    known = [
+        *submitted_runs(ledger, competition, rest.server, sight.user.name),
+        *preflight_runs(preflights, competition, rest.server),
+    ]
+    try:
+        finding, tight = check_time(rest, sight.user, competition, known, images=intent.report.total)
+    except CldcError as error:
+        return Check("time", "", refusal=error.message, error=error)
+    return Check("time", finding, warning=tight)
 
 
 def _organisers(competition: Competition, rest: Rest) -> str:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from cldc import files
-from cldc.codalab import Dependency, require_ready, wait_for
+from cldc.codalab import Dependency, lost_dependency, require_ready, wait_for
 from cldc.codalab.failures import NotFound, TooLarge
-from cldc.errors import RunFailed
+from cldc.errors import QuotaExceeded, RunFailed
 from cldc.package import Package, pack
 from cldc.preflight.output import Output
 from cldc.preflight.predictions import UnusablePredictions, read_predictions
 from cldc.progress import SILENT, Observer
 from cldc.submission.checking import organisers_uuid
 from cldc.submission.model import preflight_sheets
-from cldc.submission.places import FAILED
+from cldc.submission.places import FAILED, LOST
 from cldc.submission.uploading import arrived, identity_of, send, whole_uploads
-from cldc.submission.work import Result, Work, age, own, rivals, sheet
+from cldc.submission.work import Result, RunAgain, Work, age, own, rivals, sheet
 
 if TYPE_CHECKING:
     from cldc.codalab import Bundle, Rest
@@ -116,21 +116,60 @@ def _after_the_failed(work: Work, runs: list[Bundle]) -> list[Bundle]:
 
 
 def train(work: Work) -> Result:
-    """A failed run spends nothing: it is forgotten here, so that the next try makes a new one."""
+    """A failed run spends nothing: it is forgotten here, so that the next try makes a new one.
+
+    Raises:
+        RunAgain: A worker lost what the run depends on, for the first time.
+        RunFailed, QuotaExceeded: It failed.
+    """
     uuid, predictions = work.uuid("run"), work.competition.run.predictions
+    bundle = wait_for(work.rest, uuid, observer=work.observer)
     try:
+        if path := lost_dependency(work.rest, bundle):
+            _give_another_try(work, uuid, path)
         # `ready` with exit code 0 is no proof: the script ends so when it refuses a dataset for its size.
-        bundle = wait_for(work.rest, uuid, observer=work.observer)
         require_ready(work.rest, bundle, (predictions,))
         check_predictions(work, work.rest, uuid, predictions)
-    except RunFailed as error:
-        now, reason = work.clock(), error.message.splitlines()[0]
-        work.ledger.begin(work.plan.id, FAILED, now=now)
-        work.ledger.finish(work.plan.id, FAILED, {"uuid": uuid, "reason": reason}, now=now)
-        work.ledger.forget(work.plan.id, ("run", "train"))
+    except (RunFailed, QuotaExceeded) as error:
+        _note(work, FAILED, {"uuid": uuid, "reason": error.message.splitlines()[0]})
+        work.ledger.forget(work.plan.id, ("run", "train", LOST))
         raise
-    work.ledger.forget(work.plan.id, (FAILED,))
-    return {"uuid": uuid, "seconds": str(bundle.seconds)}
+    work.ledger.forget(work.plan.id, (FAILED, LOST))
+    return {"uuid": uuid, "seconds": str(bundle.seconds), "images": str(work.plan.images)}
+
+
+def _give_another_try(work: Work, uuid: str, path: str) -> NoReturn:
+    """Have a run that lost a dependency made once more; a second one that did is for the server's operators.
+
+    Raises:
+        RunAgain: It is the first, whether or not a call that was killed knew it already.
+        RunFailed: Another one lost a dependency before.
+    """
+    before = work.ledger.steps(work.plan.id).get(LOST)
+    if before is not None and before.result.get("uuid", uuid) != uuid:
+        raise lost_twice(work.rest.server, uuid, path)
+    _note(work, LOST, {"uuid": uuid, "path": path})
+    work.ledger.forget(work.plan.id, ("run", "train"))
+    work.observer.note(
+        f"The worker lost {path}, which the run depends on and the server has; starting the run once more."
+    )
+    raise RunAgain
+
+
+def lost_twice(server: str, run: str, path: str) -> RunFailed:
+    """The error for a run that lost a dependency after another one did."""
+    return RunFailed(
+        f"The run {run} did not find {path}, which {server} has, and neither did the run before it: "
+        "the server's workers lose what runs depend on. Nothing is wrong with the dataset.",
+        action="Run the command again later, and tell the server's operators if it stays. No quota was spent.",
+    )
+
+
+def _note(work: Work, name: str, result: Result) -> None:
+    """Write down what is no step and did happen."""
+    now = work.clock()
+    work.ledger.begin(work.plan.id, name, now=now)
+    work.ledger.finish(work.plan.id, name, result, now=now)
 
 
 def predictions(work: Work) -> Result:

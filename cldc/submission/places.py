@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 TAG = "tag"
 WITHDRAW = "withdraw"
 FAILED = "failed"
+# What says that a run was started again, since a worker lost what it depends on.
+LOST = "lost dependency"
 # What a step's name begins with that only says of an earlier tagged bundle, taken back since, that its place is spent.
 SPENT = "spent "
 

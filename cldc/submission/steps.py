@@ -12,11 +12,12 @@ from cldc.ledger import Record, StepRecord
 from cldc.submission import making, proving, tagging
 from cldc.submission.model import Plan, Submission
 from cldc.submission.places import SPENT, TAG, WITHDRAW, standing
-from cldc.submission.work import Remake, Result, Step, Work
+from cldc.submission.work import Remake, Result, RunAgain, Step, Work
 
 # A step that broke off looks for what it left and goes on from there, so it may be tried again by itself.
 PAUSES_SECONDS = (1.0, 4.0)
-_MOST_REMAKES = 3
+# Predictions are made again when another submission is tagged in between, a run when a worker loses a dependency.
+_MOST_ROUNDS = 4
 
 STEPS = (
     Step("worksheet", "Making a worksheet", making.make_worksheet),
@@ -54,11 +55,13 @@ def carry_out(work: Work) -> Submission:
             work.cl.start()  # its imports take seconds, in which the dataset is packed
             if "worksheet" not in steps:
                 making.begin_packing(work)
-        for _ in range(_MOST_REMAKES):
+        for _ in range(_MOST_ROUNDS):
             try:
                 _do(work)
             except Remake:
                 work.ledger.forget(plan.id, _FROM_PREDICTIONS)
+            except RunAgain:
+                continue
             else:
                 return _submission(work, again)
         raise SubmissionRefused(

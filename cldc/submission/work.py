@@ -36,6 +36,10 @@ class Remake(Exception):
     """The predictions bundle is one that the daemon would pass over: a new one has to be made from the run."""
 
 
+class RunAgain(Exception):
+    """A worker lost what the run depends on: the run has to be made once more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What the steps work with.

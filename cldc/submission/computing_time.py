@@ -1,0 +1,118 @@
+"""The account's computing time on the server: how much is left, and how much the competition's runs take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cldc.codalab.failures import MORE_TIME
+from cldc.errors import QuotaExceeded
+from cldc.text import duration
+
+if TYPE_CHECKING:
+    from cldc.codalab import Rest, User
+    from cldc.competition import Competition
+    from cldc.ledger import Ledger
+    from cldc.preflight import PreflightResult
+
+# No run of a competition takes that long, so nobody's runs have to be looked up.
+_PLENTY_SECONDS = 86_400.0
+_MOST_LOOKED_AT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run of the competition that ended well on the server.
+
+    Attributes:
+        seconds: How long it took.
+        images: Images of its dataset; 0 where that is not known.
+        own: Whether it was the account's own.
+    """
+
+    seconds: float
+    images: int
+    own: bool
+
+    def at_least(self, images: int) -> float:
+        """Seconds that a run over so many images takes at least: some of its time does not depend on their number."""
+        return self.seconds * (min(1.0, images / self.images) if self.images else 1.0)
+
+
+def submitted_runs(ledger: Ledger, competition: Competition, server: str, account: str) -> Iterator[PastRun]:
+    """The account's submissions that the ledger knows."""
+    for record in ledger.records():
+        if (record.competition, record.server, record.account) == (competition.name, server, account):
+            step = ledger.steps(record.id).get("train")
+            if step is not None and step.finished is not None:
+                yield PastRun(
+                    float(step.result.get("seconds", 0)), int(step.result.get("images", 0)), own=True
+                )
+
+
+def preflight_runs(
+    results: Iterable[PreflightResult], competition: Competition, server: str
+) -> Iterator[PastRun]:
+    """Preflights that ran on the server."""
+    for result in results:
+        mark = result.fingerprint
+        if (mark.server, mark.competition, mark.command) == (
+            server,
+            competition.name,
+            competition.run.command,
+        ):
+            yield PastRun(result.seconds, sum(result.images[s] for s in competition.dataset.splits), own=True)
+
+
+def check_time(
+    rest: Rest, user: User, competition: Competition, known: Iterable[PastRun], *, images: int
+) -> tuple[str, bool]:
+    """What is left of the account's computing time, in words, and whether it may not be enough for one more run.
+
+    Args:
+        rest: Reads the server as the account.
+        user: The account.
+        competition: Whose run it is.
+        known: What is known here of runs on this server; without any, those that everyone can see there are looked up.
+        images: Images of the dataset.
+
+    Raises:
+        QuotaExceeded: Nothing is left, or less than any of the account's own runs took: the server would kill the run.
+    """
+    if user.time_left is None:
+        return "the server does not say", False
+    if user.time_left <= 0:
+        raise QuotaExceeded(
+            f"The account {user.name} has used up its computing time on {rest.server}: "
+            f"{duration(user.time_used)} of {duration(user.time_quota or 0.0)}.",
+            action=MORE_TIME,
+        )
+    runs = [run for run in known if run.seconds > 0]
+    if not runs and user.time_left < _PLENTY_SECONDS:
+        runs = list(_visible_runs(rest, competition))
+    if own := [run for run in runs if run.own]:
+        runs = own
+        least = min(run.at_least(images) for run in runs)
+        if user.time_left < least:
+            raise QuotaExceeded(
+                f"The account {user.name} has {duration(user.time_left)} of computing time left on {rest.server}; "
+                f"going by its earlier runs this one takes at least {duration(least)}, and would be killed.",
+                action=MORE_TIME,
+            )
+    left = f"{duration(user.time_left)} left on the server"
+    longest = max((run.seconds for run in runs), default=0.0)
+    if user.time_left < longest:
+        whose = "the account's runs" if own else "other runs of this competition"
+        return f"{left}; {whose} took up to {duration(longest)}", True
+    return left, False
+
+
+def _visible_runs(rest: Rest, competition: Competition) -> Iterator[PastRun]:
+    """Runs of the organisers' script that everyone can see, the newest."""
+    script = competition.bundles.script.uuid
+    if script is None:
+        return
+    for bundle in rest.search(dependency=script, most=_MOST_LOOKED_AT):
+        if bundle.type == "run" and bundle.final and bundle.failure is None and bundle.seconds > 0:
+            yield PastRun(bundle.seconds, 0, own=bundle.owner == rest.username)

@@ -1,0 +1,256 @@
+"""Runs that fail through no fault of the dataset: a dependency that a worker lost, computing time that is used up."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cldc import competition, process
+from cldc.codalab import Rest, User, failures
+from cldc.codalab.dependencies import missed_paths
+from cldc.errors import QuotaExceeded
+from cldc.ledger import Ledger
+from cldc.submission.computing_time import PastRun, check_time
+from tests.conftest import ROOT
+from tests.rehearsal import (
+    Stage,
+    assert_exactly_once,
+    change,
+    environment,
+    held,
+    python,
+    running,
+    start,
+    until,
+)
+
+COMPETITION = competition.load("demo")
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'original2/original2/train'", "original2/original2/train"),
+        ("NotADirectoryError: [Errno 20] Not a directory: 'folder/folder/train'", "folder/folder/train"),
+        ('FileNotFoundError: [Errno 2] No such file or directory: "a/b c.png"', "a/b c.png"),
+        ("python: can't open file 'train.py': [Errno 2] No such file or directory", "train.py"),
+        ("python: can't open file '/0x12/train.py': [Errno 2] No such file or directory", "/0x12/train.py"),
+        ("bash: ./code/run.sh: No such file or directory", "./code/run.sh"),
+        ("ls: cannot access 'mine/mine': No such file or directory", "mine/mine"),
+        (
+            "tensorflow.python.framework.errors_impl.NotFoundError: Could not find directory mine/mine/train",
+            "mine/mine/train",
+        ),
+        (
+            "NotFoundError: NewRandomAccessFile failed to Create/Open: mine/x.png : No such file or directory",
+            "mine/x.png",
+        ),
+        ("NotFoundError:  mine/mine/train/i/1.png; No such file or directory [[{{node ReadFile}}]]", "mine/mine/train/i/1.png"),
+    ],
+)  # fmt: skip
+def test_what_a_log_says_is_not_there(line: str, path: str) -> None:
+    assert list(missed_paths(f"Traceback:\n{line}\n")) == [path]
+
+
+@given(
+    st.text(
+        st.characters(
+            categories=("L", "N", "P", "S"), include_characters=" ", exclude_characters="'\"\\"
+        ).filter(str.isprintable),
+        min_size=1,
+    )
+)
+def test_what_python_misses_is_found_whatever_it_is_called(name: str) -> None:
+    error = FileNotFoundError(2, "No such file or directory", f"mine/{name}")
+    assert f"mine/{name}" in list(missed_paths(f"FileNotFoundError: {error}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("killed: Kill requested: User time quota exceeded. To apply for more quota, please visit", "time"),
+        ("killed: Kill requested: User disk quota exceeded. To apply for more quota, please visit", "disk"),
+        ("failed: Requested more time (30m0s) than user time quota left (29m50s)", "time"),
+        ("failed: Requested more time (30m0s) than user time quota left (29m50s) by 9.7s", "time"),
+        ("failed: Requested more disk (5.2g) than user disk quota left (5.2g)", "disk"),
+        (
+            "Upload failed: Can't save bundle, bundle size 361 greater than user's disk quota left: 104.0",
+            "disk",
+        ),
+        ("Upload failed: Can't save bundle, user disk quota exceeded. Bundle size 2 greater than", "disk"),
+        ("Upload aborted. User disk quota exceeded. To apply for more quota", "disk"),
+        ("UsageError: Out of time quota: 259d9h / 60d0h (432.4%)", "time"),
+        ("Out of disk quota: 12.3g / 10.0g (123.0%)", "disk"),
+    ],
+)
+def test_a_spent_quota_is_told_by_servers_of_every_age(text: str, word: str) -> None:
+    failed = failures.spent_quota("run-train (0x1)", text)
+    refused = failures.refusal("cl run", text, status=400, server="https://host")
+    for error in (failed, refused):
+        assert isinstance(error, QuotaExceeded)
+        assert word in error.action
+    assert failures.spent_quota("run-train (0x1)", "killed: Kill requested") is None
+    assert failures.spent_quota("run-train (0x1)", "killed: Memory limit 2g exceeded.") is None
+
+
+def user(quota: float | None, used: float = 0.0) -> User:
+    return User("7", "me", 0, 10**9, used, quota, 3)
+
+
+@given(
+    left=st.floats(0.5, 1e5),
+    images=st.integers(1, 10_000),
+    runs=st.lists(st.builds(PastRun, st.floats(1, 1e5), st.integers(0, 10_000), st.just(True)), min_size=1),
+)
+def test_a_run_is_refused_only_where_every_earlier_one_says_that_it_would_be_killed(
+    left: float, images: int, runs: list[PastRun]
+) -> None:
+    with Rest("http://127.0.0.1:1") as rest:
+        try:
+            _, tight = check_time(rest, user(left), COMPETITION, runs, images=images)
+        except QuotaExceeded:
+            assert all(left < run.seconds for run in runs)
+        else:
+            assert any(left >= run.at_least(images) for run in runs)
+            assert tight == any(left < run.seconds for run in runs)
+
+
+def test_no_computing_time_is_refused_and_an_unknown_quota_is_not() -> None:
+    with Rest("http://127.0.0.1:1") as rest:
+        for quota, used in ((0.0, 0.0), (60.0, 60.0), (60.0, 7200.0)):
+            with pytest.raises(QuotaExceeded, match="used up its computing time"):
+                check_time(rest, user(quota, used), COMPETITION, (), images=1)
+        assert check_time(rest, user(None), COMPETITION, (), images=1) == ("the server does not say", False)
+        left = check_time(rest, user(90_000.0), COMPETITION, (), images=1)
+        assert left == ("25.0 hours left on the server", False)
+
+
+@pytest.mark.real
+def test_without_computing_time_nothing_is_uploaded(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    change(stage, "UPDATE user SET time_used = time_quota WHERE user_name = ?", account.name)
+    plan = cldc("submit", folder, "--dry-run", "--format", "json", code=8).data
+    (refusal,) = (check["refusal"] for check in plan["checks"] if check["refusal"])
+    assert "has used up its computing time" in refusal
+    assert (
+        "Ask the server's operators for more computing time."
+        in cldc("submit", folder, "--dry-run", code=8).out
+    )
+    for command in (("submit", folder, "--yes", "--no-preflight"), ("preflight", folder, "--remote")):
+        assert "has used up its computing time" in cldc(*command, code=8).err
+    assert not any(stage.made(account).values())
+    # Its own runs say how much is too little.
+    change(stage, "UPDATE user SET time_used = 0 WHERE user_name = ?", account.name)
+    cldc("submit", folder, "--yes", "--no-preflight")
+    with Ledger(cldc.home) as ledger:
+        (record,) = ledger.records()
+        ledger.finish(record.id, "train", {**ledger.steps(record.id)["train"].result, "seconds": "600"})
+    change(stage, "UPDATE user SET time_quota = time_used + 300 WHERE user_name = ?", account.name)
+    refused = cldc("submit", stage.folder(tmp_path / "more", 1), "--yes", "--no-preflight", code=8)
+    assert "going by its earlier runs this one takes at least 10 min, and would be killed" in refused.err
+
+
+@pytest.mark.real
+def test_a_run_killed_for_the_time_quota_is_no_failed_run(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    home = stage.person(tmp_path / "data", account).home
+    one, other = stage.folder(tmp_path / "one"), stage.folder(tmp_path / "other", 1)
+    commands = (("submit", one, "--yes", "--no-preflight"), ("preflight", "--remote", other))
+    for command in commands:
+        change(stage, "UPDATE user SET time_quota = time_used + 3600 WHERE user_name = ?", account.name)
+        with held(stage):
+            at_work = start(stage, account, home, *command)
+            until(lambda: running(stage, account, 1), at_work)
+            change(stage, "UPDATE user SET time_quota = 0 WHERE user_name = ?", account.name)
+            _, said = at_work.communicate(timeout=120)
+        assert at_work.returncode == 8, said
+        assert "Kill requested: User time quota exceeded" in said
+        assert "Ask the server's operators for more computing time." in said
+    assert not stage.made(account)["tagged"]
+    change(stage, "UPDATE user SET time_quota = time_used + 3600 WHERE user_name = ?", account.name)
+    cldc = stage.person(tmp_path / "data", account)
+    cldc(*commands[0])
+    cldc("clean", "--yes")
+    assert_exactly_once(stage, account)
+
+
+@pytest.mark.real
+def test_a_run_that_lost_a_dependency_is_made_once_more(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    submit = ("submit", folder, "--yes", "--no-preflight")
+    with stage.losing("learn", times=2):
+        refused = cldc(*submit, code=11)
+    assert "The worker lost mine/mine/learn, which the run depends on and the server has" in refused.err
+    assert "Nothing is wrong with the dataset." in refused.err
+    assert len(stage.made(account)["run"]) == 2
+    (standing,) = cldc("status", "--format", "json").data["submissions"]
+    assert "the server's workers lose what runs depend on" in standing["detail"]
+    with stage.losing("learn", times=1):
+        assert "starting the run once more" in cldc(*submit).err
+    assert len(stage.made(account)["run"]) == 4
+    assert len(stage.made(account)["dataset"]) == 1
+    cldc("clean", "--yes")
+    assert_exactly_once(stage, account)
+
+    # What is not in the dataset was lost by nobody.
+    with stage.losing("absent", times=2):
+        failed = cldc("submit", stage.folder(tmp_path / "other", 1), "--yes", "--no-preflight", code=11)
+        assert "lost" not in failed.err.replace("losing", "")
+        assert "FileNotFoundError" in failed.err
+        there = cldc("preflight", "--remote", stage.folder(tmp_path / "third", 2), code=6)
+        assert "FileNotFoundError" in there.err
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("moment", ["begin", "finish"])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("ledger", ["kept", "lost"])
+def test_killed_while_it_makes_a_run_once_more_it_makes_no_third(
+    stage: Stage, tmp_path: Path, moment: str, when: str, ledger: str
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    with stage.losing("learn", times=1):
+        done = process.run(
+            [python(), "-m", "tests.killing", tmp_path / "past", "submit", folder, "--yes", "--no-preflight"],
+            env=environment(
+                cldc.home,
+                {**stage.settings(account), "CLDC_TEST_MOMENT": f"{when} {moment} lost dependency"},
+            ),
+            cwd=ROOT,
+            timeout_seconds=300,
+            check=False,
+        )
+    assert done.returncode == -signal.SIGKILL, done
+    if ledger == "lost":
+        for file in cldc.home.glob("ledger.sqlite3*"):
+            file.unlink()
+    cldc("submit", folder, "--yes", "--no-preflight")
+    assert len(stage.made(account)["run"]) == 2
+    cldc("clean", "--yes")
+    assert_exactly_once(stage, account)
+
+
+@pytest.mark.real
+def test_a_preflight_there_that_lost_a_dependency_is_made_once_more(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    with stage.losing("check", times=2):
+        refused = cldc("preflight", "--remote", folder, code=11)
+    assert "Nothing is wrong with the dataset." in refused.err
+    with stage.losing("check", times=1):
+        done = cldc("preflight", "--remote", folder, "--format", "json")
+    assert "The worker of mine lost mine/mine/check" in done.err
+    assert json.loads(done.out)["validation"]["accuracy"] == 0.25
+    assert not any(stage.made(account).values())
