@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import socket
 import struct
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,7 +20,10 @@ TOKEN = {"access_token": "t0", "refresh_token": "r0", "token_type": "Bearer", "e
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: ``cut`` sends only so many bytes of the body, ``reset`` none and breaks the connection."""
+    """An answer: ``cut`` sends only so many bytes of the body, ``reset`` none and breaks the connection.
+
+    ``pieces`` stands for all of it, from the status line on, each sent as soon as it is there, as long as someone listens.
+    """
 
     status: int = 200
     body: bytes = b"{}"
@@ -27,6 +31,24 @@ class Answer:
     cut: int | None = None
     reset: bool = False
     delay_seconds: float = 0.0
+    pieces: Callable[[], Iterable[bytes]] | None = None
+
+
+def dribbled(start: bytes, piece: bytes, *, every_seconds: float = 0.02) -> Answer:
+    """An answer that begins well and then comes piece by piece, without an end."""
+
+    def pieces() -> Iterator[bytes]:
+        yield start
+        while True:
+            time.sleep(every_seconds)
+            yield piece
+
+    return Answer(pieces=pieces)
+
+
+def endless(start: bytes, piece: bytes) -> Answer:
+    """An answer without an end, as fast as it goes."""
+    return Answer(pieces=lambda: itertools.chain((start,), itertools.repeat(piece)))
 
 
 def as_json(value: Any, status: int = 200, **headers: str) -> Answer:
@@ -55,6 +77,7 @@ class FaultServer:
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
+        self._closed = False
         self._answers: defaultdict[str, deque[Answer]] = defaultdict(deque)
         self.reset()
         outer = self
@@ -116,6 +139,14 @@ class FaultServer:
             handler.close_connection = True
             handler.connection.close()
             return
+        if answer.pieces is not None:
+            handler.close_connection = True
+            with contextlib.suppress(OSError):
+                for piece in answer.pieces():
+                    if self._closed:
+                        return
+                    handler.wfile.write(piece)
+            return
         handler.send_response(answer.status)
         for name, value in answer.headers.items():
             handler.send_header(name, value)
@@ -127,6 +158,7 @@ class FaultServer:
 
     def close(self) -> None:
         """Stop answering."""
+        self._closed = True
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from cldc.codalab.inside import session
+from cldc.inside import bounded_http
 from tests.faults import Answer, FaultServer, fault_server, text
 
 
@@ -57,28 +58,15 @@ def test_a_missing_file_is_not_the_networks_fault() -> None:
     assert not session.describe(FileNotFoundError(2, "gone", "x.zip"))["network"]
 
 
-def test_uploads_go_through_the_proxy_that_the_environment_names(
-    server: FaultServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    host = server.address.removeprefix("http://")
-    monkeypatch.setenv("http_proxy", f"http://me:pass@{host}")
-    monkeypatch.setenv("https_proxy", host)
+def test_requests_go_through_the_proxy_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://me:p%40ss@proxy.example:3128")
     monkeypatch.setenv("no_proxy", "inside.example")
-    client = session.proxied_http().client
-    connection = client.HTTPConnection("codalab.example", timeout=5)
-    connection.putrequest("PUT", "http://codalab.example/rest/blob")
-    connection.putheader("Content-Length", "0")
-    connection.endheaders()
-    assert connection.getresponse().status == 404
-    connection.close()
-    (asked,) = server.asked
-    assert asked.path == "http://codalab.example/rest/blob"
-    assert asked.headers["Proxy-Authorization"] == "Basic bWU6cGFzcw=="
-
-    tunnel = client.HTTPSConnection("codalab.example", timeout=5)
-    assert (tunnel.host, tunnel._tunnel_host) == (host.partition(":")[0], "codalab.example")
-    direct = client.HTTPSConnection("inside.example", timeout=5)
-    assert (direct.host, direct._tunnel_host) == ("inside.example", None)
+    tunnel = bounded_http.secured("codalab.example", timeout=5)
+    assert (tunnel.host, tunnel.port) == ("proxy.example", 3128)
+    assert tunnel._tunnel_host == "codalab.example"  # type: ignore[attr-defined]
+    assert tunnel._tunnel_headers["Proxy-Authorization"] == "Basic bWU6cEBzcw=="  # type: ignore[attr-defined]
+    assert bounded_http.secured("inside.example", timeout=5).host == "inside.example"
+    assert bounded_http.plain("127.0.0.1:80", timeout=5).host == "127.0.0.1"
 
 
 def test_progress_is_told_no_oftener_than_a_screen_needs() -> None:
@@ -89,3 +77,18 @@ def test_progress_is_told_no_oftener_than_a_screen_needs() -> None:
     assert told[0] == 0
     assert told[-1] == 100
     assert len(told) < 20
+
+
+def test_an_upload_that_hardly_moves_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    reporter = session.Reporter(lambda event: None, 10**6)
+    for second in range(300):  # slow, but it comes through
+        now[0] = float(second)
+        assert reporter.update(second * bounded_http.LEAST_BYTES_PER_SECOND)
+    now[0] += bounded_http.TOTAL_SECONDS - 2
+    assert reporter.update(300 * bounded_http.LEAST_BYTES_PER_SECOND)
+    now[0] += 5
+    with pytest.raises(socket.timeout, match="more than 240 s") as raised:
+        reporter.update(300 * bounded_http.LEAST_BYTES_PER_SECOND + 1)
+    assert session.describe(raised.value)["network"]

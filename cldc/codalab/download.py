@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldc import files
-from cldc.codalab import failures
 from cldc.errors import CodaLabError, StorageError
-from cldc.inside import unpacking
+from cldc.inside import bounded_http, unpacking
 
 if TYPE_CHECKING:
     import requests
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
-def save(answer: requests.Response, target: Path, *, limit_bytes: int = unpacking.LIMIT_BYTES) -> Path:
+def save(answer: requests.Response, target: Path, *, limit_bytes: int) -> Path:
     """Write a ``contents/blob`` answer to ``target``: a file, or a folder where it is a packed one.
 
     Raises:
-        CodaLabError: It is too large, or a packed folder that is damaged or holds anything but files and folders.
+        TooMuch: It is too large.
+        CodaLabError: It is a packed folder that is damaged or holds anything but files and folders.
         StorageError: It can't be written, or ``target`` is there already.
     """
     if os.path.lexists(target):
@@ -46,8 +46,7 @@ def _write(answer: requests.Response, path: Path, limit_bytes: int) -> None:
     with _opened(path) as file:
         for chunk in answer.iter_content(CHUNK_BYTES):
             done += len(chunk)
-            if done > limit_bytes:
-                raise failures.too_large(limit_bytes)
+            bounded_http.check_size(done, limit_bytes)
             with files.storage_errors(path):
                 file.write(chunk)
 

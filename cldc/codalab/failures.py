@@ -25,6 +25,18 @@ class TooLarge(CodaLabError):
     """There is more than was to be fetched."""
 
 
+class NoAnswer(Unreachable):
+    """The server was silent."""
+
+
+class Untrusted(Unreachable):
+    """There is no TLS with the server that can be relied on."""
+
+
+class TooSlow(Unreachable):
+    """The server answered, but not to the end in the time that a request has."""
+
+
 class AlreadyExists(CodaLabError):
     """The name is taken; worksheet names are one for a whole server."""
 
@@ -106,10 +118,35 @@ def spent_quota(what: str, text: str) -> QuotaExceeded | None:
 def unreachable(server: str, reason: str) -> Unreachable:
     """The error for a server that can't be reached."""
     if re.search("certificate|SSL", reason, re.IGNORECASE):
-        action = "If your network has certificates of its own, name their file in REQUESTS_CA_BUNDLE."
-    else:
-        action = "Check the address, the network and any proxy (HTTPS_PROXY), then run the command again."
-    return Unreachable(f"{server} can't be reached: {tidy(reason)}.", action=action)
+        return untrusted(server, reason)
+    return Unreachable(
+        f"{server} can't be reached: {tidy(reason)}.",
+        action="Check the address, the network and any proxy (HTTPS_PROXY), then run the command again.",
+    )
+
+
+def untrusted(server: str, reason: str) -> Untrusted:
+    """The error for a server whose certificate or encryption is not as it should be."""
+    return Untrusted(
+        f"{server} can't be reached: {tidy(reason)}.",
+        action="If your network has certificates of its own, name their file in REQUESTS_CA_BUNDLE.",
+    )
+
+
+def no_answer(server: str) -> NoAnswer:
+    """The error for a server that takes a request and says nothing."""
+    return NoAnswer(
+        f"{server} can't be reached: no answer in time.",
+        action="The server is overloaded or hangs; run the command again later.",
+    )
+
+
+def too_slow(server: str, seconds: float) -> TooSlow:
+    """The error for a request whose time was up."""
+    return TooSlow(
+        f"{server} was too slow: a request took more than {seconds:.0f} s.",
+        action="The server or the network is overloaded; run the command again later.",
+    )
 
 
 def not_codalab(server: str, reason: str) -> Unreachable:
@@ -125,11 +162,11 @@ def not_done(what: str) -> ServerFailed:
     return ServerFailed(f"The server {what}.", action="Run the command again; it goes on from there.")
 
 
-def too_large(limit_bytes: int) -> TooLarge:
-    """The error for contents beyond what was to be fetched."""
+def too_large(what: str) -> TooLarge:
+    """The error for contents beyond what was to be fetched; ``what`` names the limit."""
     return TooLarge(
-        f"What CodaLab sends is larger than {limit_bytes / 2**20:.0f} MiB.",
-        action="Fetch it in the browser if it is really meant to be that large.",
+        f"The server sends too much: {what}.",
+        action="Check the address; fetch it in the browser if it is really meant to be that large.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -13,6 +14,8 @@ from cldc.codalab import address, failures, jsonapi
 from cldc.codalab.patience import PAUSES_SECONDS, TRANSIENT, Again, patiently, retry_after
 from cldc.credentials import Credentials
 from cldc.errors import CldcError, CredentialsError
+from cldc.inside import bounded_http
+from cldc.inside.bounded_http import Budget
 from cldc.progress import SILENT, Observer
 
 if TYPE_CHECKING:
@@ -23,7 +26,12 @@ Params = Sequence[tuple[str, str | int]]
 
 _MOST_REDIRECTIONS = 10
 CONNECT_SECONDS = 10.0
+# How long a server may be silent; `bounded_http.TOTAL_SECONDS` is for the whole request.
 READ_SECONDS = 60.0
+JSON_LIMIT_BYTES = 16 * 2**20
+BOARD_LIMIT_BYTES = 32 * 2**20
+_EXPLANATION_LIMIT_BYTES = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 # A token is renewed this long before it ends, so that none ends between being taken and being looked at.
 _RENEW_SECONDS = 300.0
 _CLIENT = ("codalab_cli_client", "")
@@ -59,12 +67,23 @@ class Connection:
         observer: Observer = SILENT,
         pauses_seconds: Sequence[float] = PAUSES_SECONDS,
         read_seconds: float = READ_SECONDS,
+        total_seconds: float = bounded_http.TOTAL_SECONDS,
     ) -> None:
+        """Nothing is asked of the server yet.
+
+        Args:
+            server: Its address.
+            credentials: The account; None for nobody.
+            observer: Told when the server is asked again.
+            pauses_seconds: Between two tries.
+            read_seconds: How long the server may be silent.
+            total_seconds: How long a request may take with all its tries and pauses.
+        """
         self.server = address.check(server)
         self.credentials = credentials
         self._observer = observer
         self._pauses = tuple(pauses_seconds)
-        self._read_seconds = read_seconds
+        self._read_seconds, self._total_seconds = read_seconds, total_seconds
         self._token: _Token | None = None
         self._session: requests.Session | None = None
 
@@ -90,9 +109,28 @@ class Connection:
         params: Params = (),
         body: Any = None,
         headers: Mapping[str, str] | None = None,
+        limit_bytes: int = JSON_LIMIT_BYTES,
+        long: bool = False,
     ) -> T:
-        """What ``reader`` makes of the answer; it runs again from the start if the body breaks off."""
+        """What ``reader`` makes of the answer; it runs again from the start if the body breaks off.
 
+        Args:
+            limit_bytes: How large the answer may be.
+            long: Whether it may take longer than other requests, as long as it comes at a bearable rate.
+        """
+        with bounded_http.within(_budget(self._total_seconds, limit_bytes, long=long)):
+            return self._use(method, path, reader, params=params, body=body, headers=headers)
+
+    def _use(
+        self,
+        method: str,
+        path: str,
+        reader: Callable[[requests.Response], T],
+        *,
+        params: Params,
+        body: Any,
+        headers: Mapping[str, str] | None,
+    ) -> T:
         def attempt() -> T:
             token = self._access()
             with self._send(
@@ -149,8 +187,12 @@ class Connection:
             headers=dict(headers or {}),
             auth=auth,
             stream=True,
-            timeout=(CONNECT_SECONDS, self._read_seconds),
+            timeout=self._timeout,
         )
+
+    @property
+    def _timeout(self) -> tuple[float, float]:
+        return min(CONNECT_SECONDS, self._total_seconds), self._read_seconds
 
     def open_session(self) -> requests.Session:
         """The session that all requests go through."""
@@ -162,6 +204,8 @@ class Connection:
                     """None: we follow no redirection, and must not stumble over one that can't be read either."""
 
             session = Staying()
+            for scheme in ("https://", "http://"):
+                session.mount(scheme, bounded_adapter())
             # Without this header CodaLab answers 303 to a login page instead of 401.
             session.headers.update({"X-Requested-With": "XMLHttpRequest", "User-Agent": "cldc"})
             host = urllib.parse.urlsplit(self.server).hostname or ""
@@ -173,8 +217,8 @@ class Connection:
             self._session = session
         return self._session
 
-    def check(self, answer: requests.Response, what: str) -> None:
-        """Raise for whatever is no success."""
+    def check(self, answer: requests.Response, what: str, said: str | None = None) -> None:
+        """Raise for whatever is no success; ``said`` is the answer's text, where it was read."""
         status = answer.status_code
         if status == 200:
             return
@@ -185,7 +229,7 @@ class Connection:
             raise failures.not_codalab(self.server, f"it sends elsewhere, to {target[:200] or 'nowhere'}")
         if status == 204:
             return
-        text = answer.text if len(answer.headers.get("Content-Length", "")) < 7 else ""
+        text = explanation(answer) if said is None else said
         if status == 401:
             if re.search("not verified|given access", text):
                 raise failures.refusal(what, text, status=status, server=self.server)
@@ -199,7 +243,7 @@ class Connection:
 
     def decode(self, answer: requests.Response) -> Any:
         """An answer's JSON."""
-        content = answer.content
+        content = read(answer, JSON_LIMIT_BYTES)
         if not content and answer.status_code == 204:
             return {}
         kind = answer.headers.get("Content-Type", "")
@@ -240,22 +284,77 @@ class Connection:
                 data=form,
                 auth=_CLIENT,
                 stream=True,
-                timeout=(CONNECT_SECONDS, self._read_seconds),
+                timeout=self._timeout,
             ) as answer:
+                said = None if answer.status_code == 200 else explanation(answer)
                 # Refused credentials are 401 from CodaLab 1.7.5, 400 from other versions of its OAuth library.
-                if answer.status_code in (400, 401) and b"<html" not in answer.content[:500].lower():
+                if answer.status_code in (400, 401) and "<html" not in (said or "")[:500].lower():
                     raise failures.refusal(
                         "to sign in", "Invalid username or password.", status=401, server=self.server
                     )
                 if answer.status_code == 404:
                     raise failures.not_codalab(self.server, "it has no place to sign in")
-                self.check(answer, "to sign in")
+                self.check(answer, "to sign in", said)
                 return _Token(jsonapi.Fields.of("the token", self.decode(answer)))
 
         return patiently(attempt, self.server, observer=self._observer, pauses_seconds=self._pauses)
 
 
-def fetch_text(url: str, *, observer: Observer = SILENT, limit_bytes: int = 64 * 2**20) -> str:
+def read(answer: requests.Response, limit_bytes: int) -> bytes:
+    """An answer's decoded body.
+
+    Raises:
+        TooMuch: It is larger than ``limit_bytes``.
+    """
+    content = bytearray()
+    for chunk in answer.iter_content(CHUNK_BYTES):
+        content += chunk
+        bounded_http.check_size(len(content), limit_bytes)
+    return bytes(content)
+
+
+def explanation(answer: requests.Response) -> str:
+    """What a server says of a refusal; of a long text, or a damaged one, only the beginning. To be asked once."""
+    import requests
+
+    content = bytearray()
+    with contextlib.suppress(requests.RequestException):
+        for chunk in answer.iter_content(_EXPLANATION_LIMIT_BYTES):
+            content += chunk
+            if len(content) >= _EXPLANATION_LIMIT_BYTES:
+                break
+    return content.decode("utf-8", "replace")
+
+
+def _budget(seconds: float, limit_bytes: int, *, long: bool) -> Budget:
+    """For an answer of ``limit_bytes``; on its way it is a little more, with headers and between chunks."""
+    rate = bounded_http.LEAST_BYTES_PER_SECOND if long else 0.0
+    return Budget(seconds, limit_bytes=1.25 * limit_bytes + 2**20, bytes_per_second=rate)
+
+
+def bounded_adapter() -> requests.adapters.BaseAdapter:
+    """Makes connections whose answers keep within the current budget."""
+    import requests
+
+    class Bounded(requests.adapters.HTTPAdapter):
+        def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+            pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+            kind = pool.ConnectionCls
+            if getattr(kind, "response_class", None) is not bounded_http.BoundedResponse:
+                members = {"response_class": bounded_http.BoundedResponse}
+                pool.ConnectionCls = type(kind.__name__, (kind,), members)
+            return pool
+
+    return Bounded()
+
+
+def fetch_text(
+    url: str,
+    *,
+    observer: Observer = SILENT,
+    limit_bytes: int = BOARD_LIMIT_BYTES,
+    total_seconds: float = bounded_http.TOTAL_SECONDS,
+) -> str:
     """What anyone may read at ``url``, a file that an organiser publishes; redirections are followed, each to an address
     that would do as well.
 
@@ -264,11 +363,12 @@ def fetch_text(url: str, *, observer: Observer = SILENT, limit_bytes: int = 64 *
         Unreachable: Nothing usable is there.
         CodaLabError: It is refused, or larger than ``limit_bytes``.
     """
-    for _ in range(_MOST_REDIRECTIONS):
-        text, elsewhere = _fetched(url, observer, limit_bytes)
-        if not elsewhere:
-            return text
-        url = elsewhere
+    with bounded_http.within(_budget(total_seconds, limit_bytes, long=True)):
+        for _ in range(_MOST_REDIRECTIONS):
+            text, elsewhere = _fetched(url, observer, limit_bytes)
+            if not elsewhere:
+                return text
+            url = elsewhere
     raise failures.not_codalab(url, "it sends elsewhere again and again")
 
 
@@ -287,12 +387,7 @@ def _fetched(url: str, observer: Observer, limit_bytes: int) -> tuple[str, str]:
             if answer.is_redirect and (target := answer.headers.get("Location", "")):
                 return "", _joined(url, target)
             connection.check(answer, "the file")
-            content = bytearray()
-            for chunk in answer.iter_content(256 * 1024):
-                content += chunk
-                if len(content) > limit_bytes:
-                    raise failures.too_large(limit_bytes)
-            return content.decode("utf-8", "replace"), ""
+            return read(answer, limit_bytes).decode("utf-8", "replace"), ""
 
     try:
         return patiently(attempt, connection.server, observer=observer)

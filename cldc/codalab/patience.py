@@ -5,11 +5,12 @@ from __future__ import annotations
 import email.utils
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from cldc.codalab import failures
 from cldc.errors import CldcError
+from cldc.inside import bounded_http
 from cldc.progress import SILENT, Observer
 
 T = TypeVar("T")
@@ -19,6 +20,8 @@ LONGEST_PAUSE_SECONDS = 60.0
 TRANSIENT = frozenset({429, 502, 503, 504})
 # One silent minute may be bad luck; two are a server that will not answer (a run whose worker died blocks so).
 _MOST_READ_TIMEOUTS = 2
+# What no second try makes better.
+_FINAL = (failures.TooLarge, failures.TooSlow, failures.Untrusted)
 
 
 class Again(Exception):
@@ -42,7 +45,7 @@ def patiently(
     observer: Observer = SILENT,
     pauses_seconds: Sequence[float] = PAUSES_SECONDS,
 ) -> T:
-    """Call ``attempt`` until it succeeds, fails for good, or the pauses are used up.
+    """Call ``attempt`` until it succeeds, fails for good, or the pauses or the current budget's time are used up.
 
     Raises:
         Unreachable: The network never let it through.
@@ -57,23 +60,57 @@ def patiently(
             return attempt()
         except Again as again:
             failure, asked = again.failure, again.pause_seconds
-        except requests.exceptions.SSLError as error:
-            raise failures.unreachable(server, _cause(error)) from error
-        except (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError) as error:
-            timeouts += 1
-            failure, asked = failures.unreachable(server, "no answer in time"), None
-            if timeouts >= _MOST_READ_TIMEOUTS:
+        except (
+            requests.exceptions.RequestException,
+            urllib3.exceptions.HTTPError,
+            bounded_http.TooMuch,
+            OSError,
+        ) as error:
+            failure, asked = _failure(error, server), None
+            timeouts += isinstance(failure, failures.NoAnswer)
+            if timeouts >= _MOST_READ_TIMEOUTS or isinstance(failure, _FINAL):
                 raise failure from error
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            failure, asked = failures.unreachable(server, _cause(error)), None
-        if pause is None:
+        wait = min(max(pause or 0.0, asked or 0.0), LONGEST_PAUSE_SECONDS)
+        budget = bounded_http.current()
+        if pause is None or (budget is not None and wait >= budget.left_seconds):
             raise failure
         observer.note(f"{failure.message} Trying again.")
-        time.sleep(min(max(pause, asked or 0.0), LONGEST_PAUSE_SECONDS))
+        time.sleep(wait)
     raise AssertionError("the last pause is None")
 
 
-def _cause(error: BaseException) -> str:
+def _failure(error: BaseException, server: str) -> CldcError:
+    """What a failed request means, by what is behind the exceptions of `requests`."""
+    import requests
+    import urllib3.exceptions
+
+    budget = bounded_http.current()
+    if much := next((cause for cause in _causes(error) if isinstance(cause, bounded_http.TooMuch)), None):
+        return failures.too_large(str(much))
+    if budget is not None and budget.left_seconds <= 0:
+        return failures.too_slow(server, budget.seconds)
+    if isinstance(error, requests.exceptions.SSLError):
+        return failures.untrusted(server, _reason(error))
+    if any(isinstance(cause, urllib3.exceptions.ReadTimeoutError) for cause in _causes(error)):
+        return failures.no_answer(server)
+    return failures.unreachable(server, _reason(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception, what it wraps, what that wraps, and so on."""
+    seen: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        cause = waiting.pop()
+        if cause in seen:
+            continue
+        seen.append(cause)
+        yield cause
+        wrapped = (getattr(cause, "reason", None), *cause.args, cause.__cause__, cause.__context__)
+        waiting += [inner for inner in wrapped if isinstance(inner, BaseException)]
+
+
+def _reason(error: BaseException) -> str:
     """The innermost reason, which is the readable one in what `requests` wraps."""
     while True:
         inner = getattr(error, "reason", None)

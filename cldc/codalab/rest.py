@@ -12,13 +12,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cldc.codalab import download, failures, jsonapi, records
+from cldc.codalab import download, jsonapi, records
 from cldc.codalab.failures import NotFound, PermissionDenied
-from cldc.codalab.http import READ_SECONDS, Connection, Params
+from cldc.codalab.http import READ_SECONDS, Connection, Params, read
 from cldc.codalab.patience import PAUSES_SECONDS
 from cldc.codalab.records import Bundle, Entry, User, Worksheet, check_uuid
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, UsageError
+from cldc.inside import unpacking
+from cldc.inside.bounded_http import TOTAL_SECONDS
 from cldc.progress import SILENT, Observer
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ _INCLUDE = "owner,group_permissions"
 # 40 uuids make an address of some 2,000 characters, which every proxy lets through.
 _UUIDS_A_REQUEST = 40
 FILE_LIMIT_BYTES = 64 * 2**20
+_MOST_WORKSHEETS = 10_000
 # CodaLab cuts lines of head and tail at 128 characters unless told otherwise.
 _LINE_CHARACTERS = 4096
 
@@ -64,11 +67,16 @@ class Rest:
         observer: Observer = SILENT,
         pauses_seconds: Sequence[float] = PAUSES_SECONDS,
         read_seconds: float = READ_SECONDS,
+        total_seconds: float = TOTAL_SECONDS,
     ) -> None:
-        self._options = {"observer": observer, "pauses_seconds": pauses_seconds, "read_seconds": read_seconds}
-        self._http = Connection(
-            server, credentials, observer=observer, pauses_seconds=pauses_seconds, read_seconds=read_seconds
-        )
+        """As `Connection`."""
+        self._options = {
+            "observer": observer,
+            "pauses_seconds": pauses_seconds,
+            "read_seconds": read_seconds,
+            "total_seconds": total_seconds,
+        }
+        self._http = Connection(server, credentials, **self._options)  # type: ignore[arg-type]
 
     @property
     def server(self) -> str:
@@ -92,7 +100,8 @@ class Rest:
 
     def impatient(self, *, read_seconds: float) -> Rest:
         """The same server as the same account, for what may hang and can be done without: no second try."""
-        options = {**self._options, "pauses_seconds": (), "read_seconds": read_seconds}
+        impatience = {"read_seconds": read_seconds, "total_seconds": 2 * read_seconds}
+        options = {**self._options, "pauses_seconds": (), **impatience}
         return Rest(self.server, self._http.credentials, **options)  # type: ignore[arg-type]
 
     def url(self, kind: str, uuid: str) -> str:
@@ -222,13 +231,12 @@ class Rest:
     def _own_worksheets(self, name: str | None) -> tuple[Worksheet, ...]:
         keywords = [".mine", *([f"name={_literal(name)}"] if name is not None else [])]
         found: dict[str, Worksheet] = {}
-        offset = 0
-        while True:
+        for offset in range(0, _MOST_WORKSHEETS, PAGE):
             page = self._search_page("/worksheets", keywords, offset, PAGE)
             found.update((sheet.uuid, sheet) for sheet in map(records.worksheet, page))
-            offset += PAGE
             if len(page) < PAGE:
                 return tuple(sheet for sheet in found.values() if name in (None, sheet.name))
+        raise jsonapi.unusable(f"the account has {_MOST_WORKSHEETS:,} worksheets and still more")
 
     def read_items_as_owner(self, uuid: str) -> Worksheet:
         """Read a worksheet's items with full rights, which gives new ones their place for all other readers.
@@ -295,14 +303,20 @@ class Rest:
             lambda answer: _content(answer, limit_bytes),
             params=params,
             headers=headers,
+            limit_bytes=limit_bytes,
+            long=True,
         )
 
-    def download(self, uuid: str, path: str, target: Path) -> Path:
+    def download(
+        self, uuid: str, path: str, target: Path, *, limit_bytes: int = unpacking.LIMIT_BYTES
+    ) -> Path:
         """Save a file or folder of a bundle (all of it where ``path`` is empty) as ``target``, which must not exist."""
         return self._http.use(
             "GET",
             f"/bundles/{check_uuid(uuid)}/contents/blob/{_quoted(path)}",
-            lambda answer: download.save(answer, target),
+            lambda answer: download.save(answer, target, limit_bytes=limit_bytes),
+            limit_bytes=limit_bytes,
+            long=True,
         )
 
     # --- the one change that `cl` can't make
@@ -332,12 +346,7 @@ def _quoted(path: str) -> str:
 def _content(answer: requests.Response, limit_bytes: int) -> bytes:
     if answer.headers.get("Target-Type") == "directory":
         raise CodaLabError("It is a folder, not a file.", action="Name a file in it.")
-    content = bytearray()
-    for chunk in answer.iter_content(download.CHUNK_BYTES):
-        content += chunk
-        if len(content) > limit_bytes:
-            raise failures.too_large(limit_bytes)
-    return bytes(content)
+    return read(answer, limit_bytes)
 
 
 def _date(value: str | None) -> datetime | None:

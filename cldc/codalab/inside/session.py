@@ -22,7 +22,6 @@ the parent's death brings too, ends the process at once, in the middle of a comm
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
 import io
 import json
@@ -36,6 +35,9 @@ import time
 import types
 from typing import Any, Callable, Dict
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "inside"))
+import bounded_http
+
 Json = Dict[str, Any]
 PROGRESS_SECONDS = 0.1
 # No worksheet has it: it stands for "the current worksheet", which costs `cl` one request a command to look up.
@@ -45,6 +47,7 @@ CONNECT_PAUSES_SECONDS = (0.5, 1.0, 2.0)
 UNTOUCHED_ERRORS = (ConnectionRefusedError, socket.gaierror)
 NETWORK_ERRORS = (ConnectionError, socket.timeout, socket.gaierror, ssl.SSLError)
 GATEWAY_ERRORS = (502, 503, 504)
+_OPENER = bounded_http.opener()
 
 
 class Channel:
@@ -82,7 +85,10 @@ class Reporter:
 
     def __init__(self, tell: Callable[[Json], None], total: int | None) -> None:
         self._tell, self._total = tell, total
-        self._next = 0.0
+        self._next, self._done = 0.0, 0
+        self._budget = bounded_http.Budget(
+            limit_bytes=0, bytes_per_second=bounded_http.LEAST_BYTES_PER_SECOND
+        )
 
     def __enter__(self) -> Reporter:
         return self
@@ -91,7 +97,14 @@ class Reporter:
         return None
 
     def update(self, done: int) -> bool:
-        """Tell how many bytes have gone, not oftener than a screen needs; True lets the upload go on."""
+        """Tell how many bytes have gone, not oftener than a screen needs; True lets the upload go on.
+
+        Raises:
+            TooSlow: They go more slowly than is any use.
+        """
+        self._budget.moved(done - self._done)
+        self._done = done
+        self._budget.check_time()
         now = time.monotonic()
         if now >= self._next or done == self._total:
             self._next = now + PROGRESS_SECONDS
@@ -147,7 +160,12 @@ class Session:
         getpass.getpass = refuse  # type: ignore[assignment]
         upload_manager.FileTransferProgress = self._reporter
         rest_client.urlopen_with_retry = auth.urlopen_with_retry = open_url
-        upload_util.http = proxied_http()
+        # What it uses of `http`: its own bare connections have no limits and pass by the environment's proxies.
+        upload_util.http = types.SimpleNamespace(
+            client=types.SimpleNamespace(
+                HTTPConnection=bounded_http.plain, HTTPSConnection=bounded_http.secured
+            )
+        )
         original = JsonApiClient.create
 
         def create(client: Any, resource_type: str, data: Any, params: Any = None) -> Any:
@@ -216,18 +234,6 @@ def describe(raised: BaseException) -> Json:
     }
 
 
-@functools.lru_cache(maxsize=None)
-def staying_opener() -> Any:
-    """Opens addresses, and follows none elsewhere: a CodaLab sends nobody away; who does is none, and may be without TLS."""
-    import urllib.request
-
-    class Staying(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, *_: Any) -> None:
-            return None
-
-    return urllib.request.build_opener(Staying)
-
-
 def open_url(request: Any, timeout: float = 60) -> Any:
     """Open a request, again only where that can't do anything twice.
 
@@ -239,7 +245,7 @@ def open_url(request: Any, timeout: float = 60) -> Any:
     reads = not isinstance(request, str) and request.get_method() in ("GET", "HEAD")
     for pause in (*CONNECT_PAUSES_SECONDS, None):
         try:
-            return staying_opener().open(request, timeout=timeout)
+            return _OPENER.open(request, timeout=timeout)
         except urllib.error.HTTPError as error:
             if pause is None or not reads or error.code not in GATEWAY_ERRORS:
                 raise
@@ -252,45 +258,6 @@ def open_url(request: Any, timeout: float = 60) -> Any:
                 raise
         time.sleep(pause)
     raise AssertionError("the last pause is None")
-
-
-def proxied_http() -> types.SimpleNamespace:
-    """What `upload_util` uses of `http`, with the environment's proxies, which its bare connections pass by."""
-    import base64
-    import http.client
-    import urllib.parse
-    import urllib.request
-
-    def proxy(netloc: str, scheme: str) -> Any:
-        chosen = urllib.request.getproxies().get(scheme)
-        if not chosen or urllib.request.proxy_bypass(netloc):
-            return None, {}
-        parts = urllib.parse.urlsplit(chosen if "//" in chosen else "//" + chosen)
-        headers = {}
-        if parts.username:
-            secret = urllib.parse.unquote(parts.username) + ":" + urllib.parse.unquote(parts.password or "")
-            headers["Proxy-Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
-        return f"{parts.hostname}:{parts.port or 80}", headers
-
-    class Plain(http.client.HTTPConnection):
-        def __init__(self, netloc: str, timeout: float = 60) -> None:
-            via, self._proxy_headers = proxy(netloc, "http")
-            super().__init__(via or netloc, timeout=timeout)
-
-        def endheaders(self, *args: Any, **kwargs: Any) -> None:
-            for name, value in self._proxy_headers.items():
-                self.putheader(name, value)
-            super().endheaders(*args, **kwargs)
-
-    def tls(netloc: str, timeout: float = 60) -> http.client.HTTPSConnection:
-        via, headers = proxy(netloc, "https")
-        connection = http.client.HTTPSConnection(via or netloc, timeout=timeout)
-        if via:
-            connection.set_tunnel(netloc, headers=headers)
-        return connection
-
-    client = types.SimpleNamespace(HTTPConnection=Plain, HTTPSConnection=tls)
-    return types.SimpleNamespace(client=client)
 
 
 def trust_certificates() -> None:

@@ -1,18 +1,32 @@
 """A small client of CodaLab's REST for the organiser's programs. Standard library only, any server."""
+# mypy: disable-error-code="import-not-found"
 
 from __future__ import annotations
 
 import base64
+import http.client
 import json
+import os
+import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from typing import IO, Any, Dict, Sequence, Tuple, Union
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "inside"))
+import bounded_http
+
 _TIMEOUT_SECONDS = 120.0
 _TOKEN_SLACK_SECONDS = 300.0
+_LIMIT_BYTES = 256 * 2**20  # a daemon asks for all that is tagged at once
 Query = Union[Dict[str, Any], Sequence[Tuple[str, Any]]]
+
+
+def prepare() -> None:
+    """Hold every request of this program, CodaLab's own included, to limits; to be called first."""
+    bounded_http.BoundedResponse.limit_bytes = _LIMIT_BYTES
+    urllib.request.install_opener(bounded_http.opener())
 
 
 class RestError(Exception):
@@ -115,11 +129,13 @@ class Rest:
             self._token, self._token_ends = answer["access_token"], time.time() + float(answer["expires_in"])
         return self._token
 
-    @staticmethod
-    def _send(request: urllib.request.Request) -> bytes:
+    def _send(self, request: urllib.request.Request) -> bytes:
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
                 content: bytes = answer.read()
                 return content
         except urllib.error.HTTPError as error:
-            raise RestError(error.code, error.read().decode("utf-8", errors="replace")) from None
+            with error:
+                raise RestError(error.code, error.read().decode("utf-8", errors="replace")) from None
+        except http.client.HTTPException as error:
+            raise RestError(0, str(error)) from error

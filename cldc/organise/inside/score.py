@@ -30,7 +30,7 @@ if (
     __import__(__package__)
 
 from .daemon import start
-from .rest import Rest, RestError
+from .rest import Rest, RestError, prepare
 
 _POLL_SECONDS = 1.0
 _GATHER_SECONDS = 10.0  # a pass reads everything; what ends together is read together
@@ -54,6 +54,7 @@ def main() -> int:
     username, password = os.environ["CODALAB_USERNAME"], os.environ["CODALAB_PASSWORD"]
     with open(options.config, encoding="utf-8") as file:
         config = json.load(file)
+    prepare()
     with contextlib.redirect_stdout(sys.stderr):  # the daemon prints
         daemon = start(options.config, options.leaderboard + ".new", username, password)
     daemon.strict_quota = options.strict_quota

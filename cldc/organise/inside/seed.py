@@ -25,7 +25,7 @@ if (
     __package__ = "inside"
     __import__(__package__)
 
-from .rest import Query, Rest, RestError
+from .rest import Query, Rest, RestError, prepare
 
 Say = Callable[[str], None]
 _NO_ACCESS, _READ = 0, 1
@@ -46,6 +46,7 @@ def main() -> int:
     options = parser.parse_args()
     with open(options.plan, encoding="utf-8") as file:
         plan = json.load(file)
+    prepare()
     rest = Rest(options.address, os.environ["CODALAB_USERNAME"], os.environ["CODALAB_PASSWORD"])
     try:
         result = seed(rest, plan, lambda text: print(json.dumps({"step": text}), flush=True))

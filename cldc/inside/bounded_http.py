@@ -1,0 +1,202 @@
+"""HTTP of which no answer takes more time or memory than it may, whatever the server sends.
+
+A socket's timeout ends a silence only: who sends a byte every ten seconds is never silent. Here each answer has a
+`Budget`, which every read from the socket is held to, headers and chunk sizes included.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import io
+import socket
+import time
+import urllib.parse
+import urllib.request
+from contextvars import ContextVar
+from typing import Any, Iterator, Optional
+
+# One request, from connecting to the answer's last byte, with all its tries.
+TOTAL_SECONDS = 240.0
+# What is long may take longer, as long as it comes, or goes, at this rate.
+LEAST_BYTES_PER_SECOND = 8 * 1024
+_MIB = 2**20
+_HEADERS_LIMIT_BYTES = 256 * 1024
+
+
+class TooSlow(socket.timeout):
+    """The time is up."""
+
+
+class TooMuch(http.client.HTTPException):
+    """The answer is larger than it may be."""
+
+
+class Budget:
+    """What one request may take: its time starts now.
+
+    Attributes:
+        seconds: In all.
+        bytes_per_second: Each second's worth of bytes that have come buys another second; 0 where nothing does.
+        limit_bytes: How much one answer may be.
+    """
+
+    def __init__(
+        self, seconds: float = TOTAL_SECONDS, *, limit_bytes: float, bytes_per_second: float = 0.0
+    ) -> None:
+        self.seconds, self.bytes_per_second, self.limit_bytes = seconds, bytes_per_second, limit_bytes
+        self._moved_bytes = 0
+        self._began = time.monotonic()
+
+    @property
+    def left_seconds(self) -> float:
+        """Until the time is up; below 0 where it is."""
+        bought = self._moved_bytes / self.bytes_per_second if self.bytes_per_second else 0.0
+        return self._began + self.seconds + bought - time.monotonic()
+
+    def moved(self, count: int) -> None:
+        """Take note of bytes that came or went."""
+        self._moved_bytes += count
+
+    def check_time(self) -> None:
+        """Raise `TooSlow` where the time is up."""
+        if self.left_seconds <= 0:
+            raise TooSlow(f"it took more than {self.seconds:.0f} s")
+
+
+def check_size(size: int, limit_bytes: float) -> None:
+    """Raise `TooMuch` for an answer of ``size`` bytes where it is one."""
+    if size > limit_bytes:
+        raise TooMuch(f"its answer is larger than {limit_bytes / _MIB:,.0f} MiB")
+
+
+_current: ContextVar[Optional[Budget]] = ContextVar("budget", default=None)  # noqa: UP045 - Python 3.8
+
+
+@contextlib.contextmanager
+def within(budget: Budget) -> Iterator[Budget]:
+    """Hold the answers of the block's requests to one budget; without it each gets one of its own."""
+    token = _current.set(budget)
+    try:
+        yield budget
+    finally:
+        _current.reset(token)
+
+
+def current() -> Optional[Budget]:  # noqa: UP045
+    """The budget of the block that this is in."""
+    return _current.get()
+
+
+class _Timed(io.RawIOBase):
+    """What a socket receives, held to a budget."""
+
+    def __init__(self, line: Any, raw: io.RawIOBase, budget: Budget) -> None:
+        self._line, self._raw, self._budget = line, raw, budget
+        self._silence_seconds = line.gettimeout()
+        self._size, self._headers_came = 0, False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._budget.check_time()
+        left = self._budget.left_seconds
+        silence = left if self._silence_seconds is None else self._silence_seconds
+        self._line.settimeout(max(0.001, min(silence, left)))
+        try:
+            count = self._raw.readinto(buffer)
+        except socket.timeout:
+            self._budget.check_time()
+            raise
+        self._budget.moved(count or 0)
+        self._size += count or 0
+        if not self._headers_came and self._size > _HEADERS_LIMIT_BYTES:
+            raise TooMuch(f"its headers are larger than {_HEADERS_LIMIT_BYTES // 1024} KiB")
+        check_size(self._size, self._budget.limit_bytes)
+        return count
+
+    def headers_came(self) -> None:
+        """From now on the answer itself is read."""
+        self._headers_came = True
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class BoundedResponse(http.client.HTTPResponse):
+    """An answer held to the current budget, else to one of its own."""
+
+    # Of an answer outside of any `within`.
+    limit_bytes = 16 * _MIB
+
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._budget = _current.get() or Budget(limit_bytes=self.limit_bytes)
+        self._timed = _Timed(sock, self.fp.detach(), self._budget)
+        self.fp: Any = io.BufferedReader(self._timed)
+
+    def begin(self) -> None:
+        super().begin()
+        self._timed.headers_came()
+        # Reading makes room for all that is announced before the first byte is there.
+        check_size(self.length or 0, self._budget.limit_bytes)
+
+
+class _Plain(http.client.HTTPConnection):
+    response_class = BoundedResponse
+
+
+class _Secured(http.client.HTTPSConnection):
+    response_class = BoundedResponse
+
+
+def plain(netloc: str, timeout: float = 60) -> http.client.HTTPConnection:
+    """A connection without TLS, which is for this machine only; so no proxy is used."""
+    return _Plain(netloc, timeout=timeout)
+
+
+def secured(netloc: str, timeout: float = 60) -> http.client.HTTPSConnection:
+    """A connection with TLS, through the proxy that the environment names for it."""
+    proxy = _proxy(netloc)
+    if proxy is None:
+        return _Secured(netloc, timeout=timeout)
+    connection = _Secured(f"{proxy.hostname}:{proxy.port or 80}", timeout=timeout)
+    headers = {}
+    if proxy.username:
+        secret = f"{urllib.parse.unquote(proxy.username)}:{urllib.parse.unquote(proxy.password or '')}"
+        headers["Proxy-Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
+    connection.set_tunnel(netloc, headers=headers)
+    return connection
+
+
+def _proxy(netloc: str) -> urllib.parse.SplitResult | None:
+    proxies = urllib.request.getproxies()
+    chosen = proxies.get("https")
+    if not chosen or urllib.request.proxy_bypass(netloc):
+        return None
+    return urllib.parse.urlsplit(chosen if "//" in chosen else "//" + chosen)
+
+
+class _PlainHandler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(plain, req)  # type: ignore[arg-type]
+
+
+class _SecuredHandler(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(secured, req)  # type: ignore[arg-type]
+
+
+class _Staying(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """A CodaLab sends nobody away; who does is none, and may be without TLS."""
+
+
+def opener() -> urllib.request.OpenerDirector:
+    """Opens addresses as above, follows none elsewhere."""
+    # The proxies are the connections' own matter.
+    proxies = urllib.request.ProxyHandler({})
+    return urllib.request.build_opener(proxies, _PlainHandler, _SecuredHandler, _Staying)
