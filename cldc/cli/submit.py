@@ -228,6 +228,8 @@ def _preflight(app: App, report: ValidationReport, needed: Material, dry_run: bo
         return known
     if known is None:
         known = preflighted(app, report, needed)
+        if known.dataset_changed:
+            app.observer.note(f"{known.dataset_changed} What was checked counts, not what is there now.")
     app.hasten()
     return known
 

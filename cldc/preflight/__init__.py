@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cldc.preflight.elsewhere import ABOUT, Ran, command_on, conclude, fingerprint_on
     from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe, Script
     from cldc.preflight.output import Epoch, Score
-    from cldc.preflight.pipeline import fingerprint, preflight
+    from cldc.preflight.pipeline import fingerprint, preflight, with_changes
     from cldc.preflight.records import everything, find
     from cldc.preflight.repeating import Repeated, Spread, other_seeds, repeated, require_seeds
     from cldc.preflight.sources import (
@@ -63,6 +63,7 @@ __all__ = [
     "remembered_script",
     "repeated",
     "require_seeds",
+    "with_changes",
 ]
 
 # By PEP 562 a name's module is imported when it is first asked for: validation only wants the label book that is
@@ -89,6 +90,7 @@ _MODULES = {
     "pipeline": (
         "fingerprint",
         "preflight",
+        "with_changes",
     ),
     "records": ("everything", "find"),
     "repeating": (

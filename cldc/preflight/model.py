@@ -132,6 +132,8 @@ class PreflightResult:
         log: The script's whole output.
         recorded: Whether this is an earlier result, not trained again now.
         run: Uuid of the run on the fingerprint's server, which may have been removed since; empty for this machine's.
+        dataset_changed: How the folder differs from what was trained on, as a sentence; empty where it does not, and in
+            records.
     """
 
     fingerprint: Fingerprint
@@ -156,6 +158,7 @@ class PreflightResult:
     log: str
     recorded: bool = False
     run: str = ""
+    dataset_changed: str = ""
 
     @property
     def id(self) -> str:

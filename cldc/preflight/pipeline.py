@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from cldc.competition import Competition
+from cldc.dataset.changes import changes_since
 from cldc.environments import Environment
 from cldc.errors import PreflightFailed
 from cldc.files import lock, private_folder, storage_errors, temporary_folder
@@ -90,11 +91,19 @@ def preflight(
         guard, purpose="training on the same dataset", observer=observer, timeout_seconds=_WAIT_SECONDS
     ):
         if not force and (known := _recorded(job)):
-            return known
+            return with_changes(known, report, competition)
         result, seen = _train(job, observer)
         learned.save(home, result.id, seen)
         records.save(home, result)
-        return result
+    return with_changes(result, report, competition)
+
+
+def with_changes(
+    result: PreflightResult, report: ValidationReport, competition: Competition
+) -> PreflightResult:
+    """The result, which is of the images as they were validated, with what became of them in the meantime."""
+    changed = changes_since(report.dataset, competition.dataset.extensions)
+    return dataclasses.replace(result, dataset_changed=changed)
 
 
 def _recorded(job: _Job) -> PreflightResult | None:

@@ -31,6 +31,7 @@ from cldc.preflight import (
     Subject,
     conclude,
     fingerprint_on,
+    with_changes,
 )
 from cldc.preflight.records import everything, read
 from cldc.remote.following import Follower, follow
@@ -256,9 +257,10 @@ def _settled(remote: Remote, follower: Follower) -> PreflightResult | Failed:
         _require_ended(remote, bundle)
         with temporary_folder("cldc-remote-") as folder:
             ran = _fetched(remote, bundle, folder)
-            outcome = result = conclude(
+            result = conclude(
                 job.subject, ran, remote.home, environment=remote.environment, observer=remote.observer
             )
+            outcome = with_changes(result, job.subject.report, remote.competition)
     except _OF_ONE as error:
         outcome = _failed(job, error)
         remote.observer.note(f"{job.name}: {error.message.splitlines()[0]}")

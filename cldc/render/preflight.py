@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # As many as one looks at before the next thing; the others are told elsewhere.
 _SUGGESTIONS = 5
+OF_BEFORE = "The result is that of the images as they were."
 
 
 def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
@@ -30,6 +31,8 @@ def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
     yield Table(("", ""), list(_grounds(result)))
     for warning in result.warnings:
         yield Line(f"warning: {printable(warning)}", "warning")
+    if result.dataset_changed:
+        yield Line(f"warning: {printable(result.dataset_changed)} {OF_BEFORE}", "warning")
     if result.recorded:
         yield Line("The same was trained before; this is its record (--force trains again).", "dim")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
+from cldc.render.preflight import OF_BEFORE
 from cldc.text import printable
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def remote_blocks(found: RemotePreflights) -> Iterator[Block]:
     for result in found.results:
         for warning in result.warnings:
             yield Line(f"warning: {printable(result.dataset_name)}: {printable(warning)}", "warning")
+        if result.dataset_changed:
+            yield Line(f"warning: {printable(result.dataset_changed)} {OF_BEFORE}", "warning")
     for failed in found.failed:
         first, *more = failed.message.splitlines()
         yield Line(f"{printable(failed.dataset_name)} has no result: {printable(first)}", "bad")

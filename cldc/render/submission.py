@@ -68,6 +68,11 @@ def submission_blocks(submission: Submission) -> Iterator[Block]:
         yield Table(
             ("checked as everyone", "found"), [(check.subject, check.finding) for check in submission.proof]
         )
+    if submission.dataset_changed:
+        yield Line(
+            f"warning: {printable(submission.dataset_changed)} The images were submitted as they were.",
+            "warning",
+        )
     yield Line(left(submission.quota))
     usual = f"; usually: {submission.usual_wait}" if submission.usual_wait else ""
     yield Line(f"The organisers' daemon scores it when it next runs{usual}.")

@@ -216,6 +216,7 @@ class Submission:
         quota: Where the account stands after it.
         usual_wait: How long the organisers usually take to score it, if that is known.
         form: Address of the form to be filled out after a first submission, if there is one.
+        dataset_changed: How the folder differs from what was submitted, as a sentence; empty where it does not.
     """
 
     id: str
@@ -234,3 +235,4 @@ class Submission:
     quota: Quota
     usual_wait: str | None
     form: str | None
+    dataset_changed: str = ""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from cldc import files
 from cldc.codalab.failures import NotFound, ServerFailed, UploadFailed
+from cldc.dataset.changes import changes_since
 from cldc.errors import CldcError, CredentialsError, SubmissionRefused, Unreachable
 from cldc.ledger import Record, StepRecord
 from cldc.submission import making, proving, tagging
@@ -192,4 +193,7 @@ def _submission(work: Work, again: bool) -> Submission:
         quota=standing(work.competition, work.rest, work.ledger, plan.account),
         usual_wait=work.competition.submission.usual_wait,
         form=work.competition.form,
+        dataset_changed=""
+        if again
+        else changes_since(work.report.dataset, work.competition.dataset.extensions),
     )
