@@ -1,0 +1,104 @@
+"""A name for a submission that nobody named: it takes no other's entry, and the same dataset keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cldc.competition import load
+from cldc.leaderboard import Leaderboard, Row
+from cldc.submission.entries import Entries, free_name
+from cldc.submission.model import worksheet_name
+
+ACCOUNT, BASE = "ann", "mine"
+COMPETITION = load("demo")
+NOW = datetime(2021, 8, 1, tzinfo=UTC)
+datasets = st.sampled_from("abcd")
+deeds = st.lists(st.tuples(datasets, st.sampled_from(["begin", "tag", "score", "withdraw"])), max_size=12)
+
+
+@dataclass
+class Server:
+    """What a CodaLab and its daemon's board show of one account, and a ledger that knows all of it or nothing."""
+
+    sheets: dict[str, str] = field(default_factory=dict)  # name to the bundle on it
+    tagged: dict[str, str] = field(default_factory=dict)  # bundle to name
+    board: dict[str, str] = field(default_factory=dict)  # name to the bundle whose score it shows
+    owner: dict[str, str] = field(default_factory=dict)  # bundle to dataset
+    ids: set[str] = field(default_factory=set)
+
+    def own_worksheets(self, name: str | None = None) -> list[Any]:
+        return [SimpleNamespace(name=n, uuid=n) for n in self.sheets if name in (None, n)]
+
+    def worksheet(self, uuid: str, *, bundles: bool) -> Any:
+        assert bundles
+        return SimpleNamespace(bundles=[SimpleNamespace(uuid=self.sheets[uuid])])
+
+    @property
+    def server(self) -> str:
+        return "https://codalab.example"
+
+    def entries(self, *, ledger: bool = True) -> Entries:
+        rows = tuple(
+            Row(
+                *(1, name, "", "", ACCOUNT, 0.5, "ready", bundle, NOW, True),
+                evaluation=f"{ACCOUNT}-{name}-results",
+            )
+            for name, bundle in self.board.items()
+        )
+        records = [SimpleNamespace(id=known) for known in self.ids] if ledger else []
+        tagged = tuple(SimpleNamespace(uuid=uuid, name=name) for uuid, name in self.tagged.items())
+        return Entries(
+            competition=COMPETITION,
+            account=ACCOUNT,
+            rest=cast(Any, self),
+            ledger=cast(Any, SimpleNamespace(records=lambda: records, steps=lambda _: {})),
+            tagged=cast(Any, tagged),
+            board=Leaderboard("demo", "accuracy", NOW, rows),
+            seen={},
+        )
+
+    def do(self, dataset: str, deed: str) -> None:
+        """Go so far with a submission of the dataset under the name that it gets."""
+        name = free_name(BASE, dataset, self.entries())
+        identity = self.entries().identity(name, dataset)
+        bundle = f"0x{identity}"
+        self.sheets[worksheet_name(ACCOUNT, name, identity)] = bundle
+        self.owner[bundle] = dataset
+        self.ids.add(identity)
+        if deed in ("tag", "score"):
+            self.tagged[bundle] = name
+        if deed == "score":
+            self.board[name] = bundle
+        if deed == "withdraw":
+            self.tagged.pop(bundle, None)
+
+
+@given(deeds, datasets, deeds)
+def test_a_name_takes_nobodys_entry_and_is_kept(
+    before: list[tuple[str, str]], dataset: str, meanwhile: list[tuple[str, str]]
+) -> None:
+    server = Server()
+    for each, deed in before:
+        server.do(each, deed)
+    entries = server.entries()
+    name = free_name(BASE, dataset, entries)
+    assert {server.owner[uuid] for uuid in entries.named(name)} <= {dataset}
+    assert free_name(BASE, dataset, server.entries(ledger=False)) == name
+
+    server.do(dataset, "begin")
+    for other, deed in meanwhile:
+        if other != dataset:
+            server.do(other, deed)
+    # Only another dataset's tag under that very name could take it away, and each of those has its own.
+    entries = server.entries(ledger=False)
+    assert free_name(BASE, dataset, entries) == name or entries.named(name)
+    server.do(dataset, "tag")
+    tagged = free_name(BASE, dataset, server.entries())
+    server.do("e", "score")
+    assert free_name(BASE, dataset, server.entries(ledger=False)) == tagged
