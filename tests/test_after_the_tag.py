@@ -330,7 +330,7 @@ def test_a_full_disk_is_told_and_leaves_everything_to_go_on_from(stage: Stage, t
     noise = Image.frombytes("L", (500, 500), random.Random(0).randbytes(250_000))
     noise.save(next(p for p in folder.rglob("*") if p.suffix == ".png").with_name("noise.png"))
     # First there is no room for the ledger, then none for the zip.
-    for limit, full in ((60_000, "ledger.sqlite3"), (200_000, "mine.zip")):
+    for limit, full in ((20_000, "ledger.sqlite3"), (200_000, "mine.zip")):
         limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))"
         done = odd(cldc, f"{limited}; {_IGNORE}", "submit", folder, "--yes", "--no-preflight")
         assert done.returncode == 14, done
