@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import click
 
+from cldc import credentials
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.credentials import everywhere
 from cldc.errors import CredentialsError
+from cldc.render.blocks import Block, Line, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,6 @@ def login(app: App) -> None:
     The user name and password come from CODALAB_USERNAME and CODALAB_PASSWORD, or are asked for; there is no
     option for them, since a command line can be read by everyone on the machine.
     """
-    from cldc import credentials
-    from cldc.render.blocks import Line
-
     if app.interactive and not app.on_sandbox:
         app.ask_anew()
     # Asking the server who this is comes first: what it refuses is never stored.
@@ -69,9 +69,6 @@ def logout(app: App) -> None:
 
     With --account only that one, without it all of the server.
     """
-    from cldc import credentials
-    from cldc.render.blocks import Line
-
     account = click.get_current_context().params["account"]
     gone = credentials.forget(app.server, account)
     if account and not gone:
@@ -98,8 +95,6 @@ def whoami(app: App, every: bool) -> None:
     Several accounts, on one server or on several, can be remembered: --server and --account (or `server` and
     `account` in cldc.toml) say which one is meant, else it is the one last signed in with.
     """
-    from cldc.render.blocks import Table
-
     if every:
         _show_every(app)
         return
@@ -116,9 +111,6 @@ def whoami(app: App, every: bool) -> None:
 
 
 def _show_every(app: App) -> None:
-    from cldc.credentials import everywhere
-    from cldc.render.blocks import Block, Line, Table
-
     found = [
         {"server": server, "account": name, "default": number == 0}
         for server, names in everywhere()

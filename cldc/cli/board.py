@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, overload
 
+from cldc import sandbox
 from cldc.cli.app import App
+from cldc.codalab import fetch_text
 from cldc.errors import CodaLabError, ConfigurationError, Unreachable
+from cldc.leaderboard import parse
+from cldc.ledger import Ledger, Place
 
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard
@@ -21,8 +25,6 @@ def fetch_board(app: App, *, account: str | None, required: bool) -> Leaderboard
     Raises:
         ConfigurationError: ``required``, and there is none.
     """
-    from cldc.leaderboard import parse
-
     text = _sandbox_board(app) if app.on_sandbox else _published_board(app)
     if text is not None:
         board = parse(text, app.competition, account=account)
@@ -42,8 +44,6 @@ def fetch_board(app: App, *, account: str | None, required: bool) -> Leaderboard
 
 def _remember(app: App, board: Leaderboard) -> None:
     """Keep one's own places: the board itself has no history."""
-    from cldc.ledger import Ledger, Place
-
     own = [row for row in board.rows if row.mine and row.submission]
     if not own:
         return
@@ -64,8 +64,6 @@ def board_if_any(app: App) -> Leaderboard | None:
 
 
 def _sandbox_board(app: App) -> str | None:
-    from cldc import sandbox
-
     path = sandbox.leaderboard_file(app.home, app.competition)
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
@@ -73,6 +71,4 @@ def _sandbox_board(app: App) -> str | None:
 def _published_board(app: App) -> str | None:
     if app.competition.leaderboard is None:
         return None
-    from cldc.codalab import fetch_text
-
     return fetch_text(app.competition.leaderboard, observer=app.observer)

@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cldc import insight
 from cldc.cli.app import App
 from cldc.cli.options import command
 from cldc.errors import UsageError
+from cldc.files import replace_atomically
+from cldc.insight import pictures
+from cldc.preflight import everything
+from cldc.preflight.learned import read
+from cldc.render.comparison import comparison_blocks, comparison_page
 
 if TYPE_CHECKING:
     from cldc.insight import Comparison
@@ -34,11 +40,6 @@ def compare(app: App, a: str, b: str, page: Path | None) -> None:
     A and B are ids as `cldc history` shows them (their first digits will do), or names of datasets, of which the
     newest preflight is taken. Images are told by their content, whatever they are called.
     """
-    from cldc import insight
-    from cldc.preflight import everything
-    from cldc.preflight.learned import read
-    from cldc.render.comparison import comparison_blocks
-
     results = [r for r in everything(app.home) if r.fingerprint.competition == app.competition.name]
     before, after = (_chosen(results, word, app.competition.run.command) for word in (a, b))
     found = insight.compare(before, read(app.home, before.id), after, read(app.home, after.id))
@@ -63,10 +64,6 @@ def _chosen(results: list[PreflightResult], word: str, command: str) -> Prefligh
 
 
 def _write_page(app: App, found: Comparison, page: Path) -> None:
-    from cldc.files import replace_atomically
-    from cldc.insight import pictures
-    from cldc.render.comparison import comparison_page
-
     old, new = Path(found.before.dataset_root), Path(found.after.dataset_root)
     lists = (found.added, found.removed, found.relabelled, found.moved, found.fixed, found.broken)
     moves = [move for moved in lists for move in moved][:_MOST_PICTURES]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import get_completion_class
+
+from cldc.cli import cli
 
 
 @click.command()
@@ -15,10 +18,6 @@ def completion(shell: str) -> None:
     zsh:   cldc completion zsh > "${fpath[1]}/_cldc"
     fish:  cldc completion fish > ~/.config/fish/completions/cldc.fish
     """
-    from click.shell_completion import get_completion_class
-
-    from cldc.cli import cli
-
     completer = get_completion_class(shell)
     assert completer is not None  # noqa: S101 - the choice above holds Click's own shells
     click.echo(completer(cli, {}, "cldc", "_CLDC_COMPLETE").source())

@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cldc import history as histories
 from cldc.cli.app import App
+from cldc.cli.board import fetch_board
 from cldc.cli.options import command
 from cldc.errors import CldcError
+from cldc.ledger import Ledger
+from cldc.preflight import everything as results
+from cldc.render.history import history_blocks, history_csv
 
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard
@@ -19,11 +24,6 @@ if TYPE_CHECKING:
 @command(server=True, formats=("csv",))
 def history(app: App, everything: bool) -> None:
     """List every preflight and submission: dataset, accuracy, and the score when it is known."""
-    from cldc import history as histories
-    from cldc.ledger import Ledger
-    from cldc.preflight import everything as results
-    from cldc.render.history import history_blocks, history_csv
-
     with Ledger(app.home, reading=True) as ledger:
         entries = histories.history(
             results(app.home),
@@ -39,8 +39,6 @@ def history(app: App, everything: bool) -> None:
 
 def _board(app: App) -> Leaderboard | None:
     """The board where it can be had; a list of what is known here is worth having without a server."""
-    from cldc.cli.board import fetch_board
-
     try:
         return fetch_board(app, account=None, required=False)
     except CldcError as error:

@@ -7,7 +7,11 @@ from dataclasses import fields
 import click
 
 from cldc.cli.app import App
+from cldc.cli.board import fetch_board
 from cldc.cli.options import command
+from cldc.cli.work import account_or_none
+from cldc.ledger import Ledger
+from cldc.render.board import board_blocks, history_blocks
 
 _TOP = 20
 
@@ -23,11 +27,6 @@ def leaderboard(app: App, *, everything: bool, history: bool) -> None:
 
     Your places are remembered each time that a command reads the board, as the board itself has no history.
     """
-    from cldc.cli.board import fetch_board
-    from cldc.cli.work import account_or_none
-    from cldc.ledger import Ledger
-    from cldc.render.board import board_blocks, history_blocks
-
     board = fetch_board(app, account=account_or_none(app), required=True)
     with Ledger(app.home, reading=True) as ledger:
         places = ledger.places(app.competition.name)

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cldc.environments import ensure_analysis, ready_analysis
+from cldc.files import replace_atomically
+from cldc.insight import Insight, pictures, suggest, worst_mistakes
+from cldc.preflight.learned import read
+from cldc.render.data import to_data
+from cldc.render.preflight import next_blocks, preflight_blocks, spread_blocks, suggestion_blocks
+from cldc.render.preflight_html import MOST_MISTAKES, to_html
 
 if TYPE_CHECKING:
     from cldc.cli.app import App
@@ -28,9 +37,6 @@ def show(
     Labels that look wrong are looked for where that delays nobody: after a training, in an environment that is there.
     Only who asks for the page has that environment made, or waits in a quick preflight or before an earlier result.
     """
-    from cldc.render.data import to_data
-    from cldc.render.preflight import next_blocks, preflight_blocks, spread_blocks, suggestion_blocks
-
     insight = _insight(app, report, result, wait=page is not None)
     if page is not None:
         _write_page(app, report, needed, insight, page)
@@ -46,12 +52,7 @@ def show(
 
 
 def _insight(app: App, report: ValidationReport, result: PreflightResult, *, wait: bool) -> Insight:
-    from cldc.insight import Insight, suggest
-    from cldc.preflight.learned import read
-
     def environment() -> Environment | str:
-        from cldc.environments import ensure_analysis, ready_analysis
-
         if wait:
             return ensure_analysis(app.home, app.observer)
         if result.quick or result.recorded:
@@ -69,12 +70,6 @@ def _insight(app: App, report: ValidationReport, result: PreflightResult, *, wai
 
 
 def _write_page(app: App, report: ValidationReport, needed: Material, insight: Insight, page: Path) -> None:
-    from dataclasses import replace
-
-    from cldc.files import replace_atomically
-    from cldc.insight import pictures, worst_mistakes
-    from cldc.render.preflight_html import MOST_MISTAKES, to_html
-
     learned, shown = insight.learned, {suggestion.path for suggestion in insight.suggestions}
     if learned is not None and learned.known:
         for split in learned.splits[1:]:

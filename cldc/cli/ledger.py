@@ -9,6 +9,11 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.files import replace_atomically
+from cldc.ledger import Ledger, LedgerUnusable, set_aside
+from cldc.render.blocks import Line, Table
+from cldc.render.data import to_json
+from cldc.submission.recovery import rebuild as read_back
 
 if TYPE_CHECKING:
     from cldc.ledger import Ledger
@@ -27,11 +32,6 @@ def ledger() -> None:
 @command(competition=False)
 def export(app: App, *, file: Path | None) -> None:
     """Write every submission and its steps as JSON, to FILE or to standard output. It holds no secrets."""
-    from cldc.files import replace_atomically
-    from cldc.ledger import Ledger
-    from cldc.render.blocks import Line
-    from cldc.render.data import to_json
-
     with Ledger(app.home, reading=True) as record:
         text = to_json(record.export())
     if file is None:
@@ -48,9 +48,6 @@ def rebuild(app: App) -> None:
 
     A ledger that is damaged, or that a newer cldc wrote, is set aside first and stays in the data folder.
     """
-    from cldc.render.blocks import Line, Table
-    from cldc.submission.recovery import rebuild as read_back
-
     account = app.rest.user().name  # nothing is moved before the server has answered
     record, aside = _opened(app)
     with record:
@@ -67,8 +64,6 @@ def rebuild(app: App) -> None:
 
 def _opened(app: App) -> tuple[Ledger, Path | None]:
     """The ledger, and where the one is now that could not be used."""
-    from cldc.ledger import Ledger, LedgerUnusable, set_aside
-
     try:
         return Ledger(app.home), None
     except LedgerUnusable as error:

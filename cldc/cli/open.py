@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import webbrowser
+
 import click
 
 from cldc.cli import completing
 from cldc.cli.app import App
 from cldc.cli.options import command
 from cldc.errors import ConfigurationError, UsageError
+from cldc.ledger import Ledger
+from cldc.render.blocks import Line
 
 
 @click.command("open")
@@ -20,10 +24,6 @@ def open_(app: App, *, what: str, only_print: bool) -> None:
     NAME is a submission's name: its tagged bundle is opened, or what there is of it. `worksheet` is that of the
     submission begun last.
     """
-    import webbrowser
-
-    from cldc.render.blocks import Line
-
     address = _page(app, what)
     if not only_print and not webbrowser.open(address):
         app.observer.note("There is no browser here to open it in.")
@@ -44,8 +44,6 @@ def _page(app: App, what: str) -> str:
 
 def _submission(app: App, what: str) -> str:
     """The page of what has come of a submission, as far as the ledger knows."""
-    from cldc.ledger import Ledger
-
     with Ledger(app.home, reading=True) as ledger:
         mine = [
             (

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cldc import organise as room
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.cli.organising import place, publish_files, set_up
+from cldc.environments import ensure_codalab
 from cldc.errors import ConfigurationError, UsageError
+from cldc.leaderboard import parse
+from cldc.organise import board_file, read_left_out
+from cldc.render.blocks import Line
+from cldc.render.board import board_blocks, left_out_blocks
 
 if TYPE_CHECKING:
     from cldc.cli.organising import Place
@@ -76,8 +83,6 @@ def init(app: App, **given: object) -> None:
     Takes the rules of --competition and puts script, label book and hidden test set of your own under them. Safe to
     run again: what is there and right is kept, and files named once need not be named again.
     """
-    from cldc.cli.organising import set_up
-
     done = set_up(app, given)
     app.output.show(done, done.blocks())
 
@@ -99,10 +104,6 @@ def score(
     Waits until everything that is within the quota has been evaluated. What is tagged and not evaluated is listed with
     the reason.
     """
-    from cldc import organise as room
-    from cldc.cli.organising import place
-    from cldc.environments import ensure_codalab
-
     if watch and once:
         raise UsageError("--watch and --once exclude each other.", action="Say one of them.")
     competition = app.competition
@@ -137,15 +138,11 @@ def score(
 @command(server=True)
 def publish(app: App, folder: Path) -> None:
     """Write the leaderboard's page and JSON for a web server, and list what the board hides."""
-    from cldc.cli.organising import place
-
     board = _published(_read(app, place(app, sign_in=False)), app.competition, folder)
     app.output.show(board, _blocks(board))
 
 
 def _published(board: Board, competition: Competition, folder: Path) -> Board:
-    from cldc.cli.organising import publish_files
-
     page, data = publish_files(board.leaderboard, board.data, competition, folder)
     return replace(board, page=page, data=data)
 
@@ -156,9 +153,6 @@ def _read(app: App, where: Place) -> Board:
     Raises:
         ConfigurationError: There was none yet.
     """
-    from cldc.leaderboard import parse
-    from cldc.organise import board_file, read_left_out
-
     path = board_file(where.folder)
     if not path.is_file():
         raise ConfigurationError(
@@ -170,9 +164,6 @@ def _read(app: App, where: Place) -> Board:
 
 
 def _blocks(board: Board) -> list[Block]:
-    from cldc.render.blocks import Line
-    from cldc.render.board import board_blocks, left_out_blocks
-
     blocks = [*board_blocks(board.leaderboard), *left_out_blocks(board.leaderboard, board.left_out)]
     if board.page is not None:
         blocks += [Line(f"Published: {board.page}", "good"), Line(f"Published: {board.data}", "good")]

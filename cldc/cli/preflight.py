@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from cldc.cli.app import App
+from cldc.cli.learning import show
 from cldc.cli.options import DATASET, command
+from cldc.cli.remote import preflight_remotely
+from cldc.cli.work import material, preflighted, validated
 from cldc.errors import UsageError
+from cldc.preflight import require_seeds
+from cldc.render.validation import blocks
 
 if TYPE_CHECKING:
     from cldc.cli.work import Material
@@ -66,12 +71,6 @@ def preflight(
 
     With --remote the same runs on CodaLab, as a submission's training would; what it made there is removed afterwards.
     """
-    from cldc.cli.learning import show
-    from cldc.cli.remote import preflight_remotely
-    from cldc.cli.work import material, preflighted, validated
-    from cldc.preflight import require_seeds
-    from cldc.render.validation import blocks
-
     _require_sense({"--quick": quick, "--repeat": repeat, "--remote": remote})
     if remote:
         return preflight_remotely(app, folders, keep=keep, force=force, page=page)

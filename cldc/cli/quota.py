@@ -8,6 +8,9 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.ledger import Ledger
+from cldc.render.submission import quota_blocks
+from cldc.submission import facts
 
 
 @click.command()
@@ -18,10 +21,6 @@ def quota(app: App) -> None:
     Counted by the competition's rule from two sources side by side: the account's tagged bundles that the server shows,
     and the ledger on this machine. Whichever knows of more decides.
     """
-    from cldc.ledger import Ledger
-    from cldc.render.submission import quota_blocks
-    from cldc.submission import facts
-
     with Ledger(app.home, reading=True) as ledger:
         found = facts(app.competition, app.rest, ledger, app.rest.user().name)
     together = found["together"]

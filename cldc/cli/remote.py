@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldc.cli.app import App
+from cldc.cli.learning import show
+from cldc.cli.work import material, validated
+from cldc.environments import ready_tensorflow
 from cldc.errors import CldcError, InvalidDataset, UsageError
+from cldc.remote import Remote, preflight_there
+from cldc.render.remote import remote_blocks
+from cldc.render.validation import blocks
+from cldc.submission import Clock
 
 if TYPE_CHECKING:
     from cldc.cli.work import Material
@@ -19,9 +26,6 @@ def preflight_remotely(
     app: App, folders: Sequence[Path], *, keep: bool, force: bool, page: Path | None
 ) -> int:
     """Train on datasets on the server; the exit code is that of the first that has no result."""
-    from cldc.cli.learning import show
-    from cldc.render.remote import remote_blocks
-
     if page is not None and len(folders) > 1:
         raise UsageError("--report is for one dataset.", action="Name one dataset, or leave --report out.")
     _require_organisers(app)
@@ -48,9 +52,6 @@ def _require_organisers(app: App) -> None:
 
 def _valid(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
     """The reports of datasets that are all valid; nothing is trained while one is not."""
-    from cldc.cli.work import validated
-    from cldc.render.validation import blocks
-
     reports: list[ValidationReport] = []
     refused: list[CldcError] = []
     for folder in folders or (None,):
@@ -77,11 +78,6 @@ def _valid(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
 def _trained(
     app: App, reports: Sequence[ValidationReport], *, keep: bool, force: bool
 ) -> tuple[Material, RemotePreflights]:
-    from cldc.cli.work import material
-    from cldc.environments import ready_tensorflow
-    from cldc.remote import Remote, preflight_there
-    from cldc.submission import Clock
-
     account = app.rest.user().name  # without an account, or a server, there is nothing to prepare for
     needed = material(app)
     remote = Remote(

@@ -8,6 +8,8 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.render.blocks import Line
+from cldc.sample import draw
 
 
 @click.command()
@@ -23,9 +25,6 @@ def sample(app: App, folder: Path, images: int, seed: int) -> None:
     FOLDER must not be there yet. It gets the competition's splits and class folders with images that look
     handwritten; the same seed draws the same images.
     """
-    from cldc.render.blocks import Line
-    from cldc.sample import draw
-
     draw(folder, app.competition, images=images, seed=seed, observer=app.observer)
     app.output.show(
         {"folder": folder, "images": images, "seed": seed},

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from cldc import sandbox as room
 from cldc.cli.app import App
 from cldc.cli.options import command
 from cldc.competition import file_beside
+from cldc.environments import ensure_codalab
+from cldc.files import private_folder, replace_atomically
+from cldc.leaderboard import parse
+from cldc.preflight import builtin_script
+from cldc.render.blocks import Line, Table
+from cldc.render.board import board_blocks
+from cldc.render.submission import moment
+from cldc.sample import draw_label_book
+from cldc.sandbox import Seed
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
@@ -38,9 +50,6 @@ def sandbox() -> None:
 @command()
 def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
     """Start it, seeded as the organisers would; harmless when it is up."""
-    from cldc import sandbox as room
-    from cldc.environments import ensure_codalab
-
     seed = _seed(app, test_set, starting_dataset)
     codalab = ensure_codalab(app.home, app.observer)
     tensorflow = app.tensorflow()
@@ -57,10 +66,6 @@ def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
 
 def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> Seed:
     """What to seed with: what is named now, else what was named at the last `up`, else our own and drawn images."""
-    from cldc.preflight import builtin_script
-    from cldc.sample import draw_label_book
-    from cldc.sandbox import Seed
-
     competition, settings = app.competition, app.settings
     folder = app.home / "seeds" / competition.name
     given = {
@@ -87,10 +92,6 @@ def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> See
 
 def remembered(record: Path, given: Mapping[str, str | Path | None]) -> dict[str, Path]:
     """What is given now over what was given before; a folder that is gone since is forgotten."""
-    import json
-
-    from cldc.files import private_folder, replace_atomically
-
     before = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     now = {name: str(Path(value).absolute()) for name, value in given.items() if value is not None}
     chosen = {name: value for name, value in {**before, **now}.items() if Path(value).exists()}
@@ -109,9 +110,6 @@ def evaluate_beside_profile(competition: Competition) -> Path | None:
 @command(competition=False)
 def down(app: App) -> None:
     """Stop it; its state is kept for the next time."""
-    from cldc import sandbox as room
-    from cldc.render.blocks import Line
-
     was_up = room.down(app.home, observer=app.observer)
     app.output.show(
         {"was_up": was_up}, [Line("The sandbox is down." if was_up else "The sandbox was not up.", "good")]
@@ -122,17 +120,10 @@ def down(app: App) -> None:
 @command(competition=False)
 def status(app: App) -> None:
     """Show whether it is up, and where."""
-    from cldc import sandbox as room
-
     _show(app, room.status(app.home))
 
 
 def _show(app: App, status: Status | None) -> None:
-    from dataclasses import asdict
-
-    from cldc.render.blocks import Line, Table
-    from cldc.render.submission import moment
-
     if status is None:
         app.output.show({"running": False}, [Line("The sandbox is not up."), Line("Next: cldc sandbox up")])
         return
@@ -157,11 +148,6 @@ def _show(app: App, status: Status | None) -> None:
 @command()
 def score(app: App) -> None:
     """Let CodaLab's own scoring daemon score what was submitted, and show the board."""
-    from cldc import sandbox as room
-    from cldc.environments import ensure_codalab
-    from cldc.leaderboard import parse
-    from cldc.render.board import board_blocks
-
     room.require_up(app.home)
     codalab = ensure_codalab(app.home, app.observer)
     path = room.score(app.home, app.competition, codalab_python=codalab.python, observer=app.observer)

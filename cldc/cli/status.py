@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from cldc.cli.app import App
+from cldc.cli.board import board_if_any
 from cldc.cli.options import command
+from cldc.ledger import Ledger
+from cldc.render.submission import standing_blocks
+from cldc.submission import Clock
+from cldc.submission.standing import standings
 
 if TYPE_CHECKING:
     from cldc.ledger import Ledger
@@ -21,9 +26,6 @@ def status(app: App) -> None:
 
     Of a run that goes or failed, the end of its log is shown; of one that nothing happens to, why.
     """
-    from cldc.ledger import Ledger
-    from cldc.render.submission import standing_blocks
-
     with Ledger(app.home, reading=True) as ledger:
         found = look(app, ledger)
     app.output.show({"submissions": found}, standing_blocks(found))
@@ -31,10 +33,6 @@ def status(app: App) -> None:
 
 def look(app: App, ledger: Ledger) -> tuple[Standing, ...]:
     """Where every submission of the account is now."""
-    from cldc.cli.board import board_if_any
-    from cldc.submission import Clock
-    from cldc.submission.standing import standings
-
     return standings(
         ledger,
         app.rest,

@@ -13,7 +13,17 @@ import click
 
 from cldc.cli import completing
 from cldc.cli.app import App
+from cldc.cli.board import board_if_any
 from cldc.cli.options import DATASET, command
+from cldc.cli.work import material, preflighted, validated
+from cldc.errors import CldcError
+from cldc.ledger import Ledger
+from cldc.preflight import find
+from cldc.preflight.predictions import expected_labels
+from cldc.render.blocks import Line
+from cldc.render.submission import plan_blocks, public, submission_blocks
+from cldc.submission import Clock, Consent, Intent, NeedsConsent, Work, carry_out
+from cldc.text import plural
 
 if TYPE_CHECKING:
     from cldc.cli.work import Material
@@ -79,11 +89,6 @@ def submit(
     makes everything readable by everyone, writes the description and sets the tag, which alone spends quota. If
     anything stops it, the same command goes on where it was.
     """
-    from cldc.cli.work import material, validated
-    from cldc.ledger import Ledger
-    from cldc.render.submission import plan_blocks, submission_blocks
-    from cldc.submission import Consent, carry_out
-
     at_once = no_preflight and not dry_run
     if at_once:
         app.hasten()
@@ -115,10 +120,6 @@ def submit(
 
 def _labels(app: App, needed: Material) -> ExpectedLabels:
     """What the predictions of the run on CodaLab have to fit: it is made from the organisers' own, whatever is set here."""
-    from cldc.cli.work import material
-    from cldc.errors import CldcError
-    from cldc.preflight.predictions import expected_labels
-
     if app.settings["script"] or app.settings["label_book"]:
         with contextlib.suppress(CldcError):  # the plan says what is wrong with them
             needed = material(app, organisers=True)
@@ -126,8 +127,6 @@ def _labels(app: App, needed: Material) -> ExpectedLabels:
 
 
 def _intent(app: App, report: ValidationReport, labels: ExpectedLabels, consent: Consent) -> Intent:
-    from cldc.submission import Intent
-
     settings = app.settings
     return Intent(
         report=report,
@@ -175,7 +174,6 @@ def _settle(
 
 def _planner(app: App, ledger: Ledger) -> Callable[[Intent], Plan]:
     """Makes plans by the board as it is now."""
-    from cldc.cli.board import board_if_any
     from cldc.submission import STEPS, plan
 
     board, steps = board_if_any(app), tuple(step.name for step in STEPS)
@@ -189,8 +187,6 @@ def _planner(app: App, ledger: Ledger) -> Callable[[Intent], Plan]:
 
 
 def _work(app: App, plan: Plan, report: ValidationReport, labels: ExpectedLabels, ledger: Ledger) -> Work:
-    from cldc.submission import Clock, Work
-
     return Work(
         plan=plan,
         report=report,
@@ -212,9 +208,6 @@ def _code(plan: Plan) -> int:
 
 def _preflight(app: App, report: ValidationReport, needed: Material, dry_run: bool) -> PreflightResult | None:
     """A whole preflight: one that ran on this very server proves as much as one of this machine."""
-    from cldc.cli.work import preflighted
-    from cldc.preflight import find
-
     known = find(
         app.home,
         dataset=report.dataset.hash,
@@ -236,8 +229,6 @@ def _preflight(app: App, report: ValidationReport, needed: Material, dry_run: bo
 
 def _ask_for_consent(app: App, plan: Plan, consent: Consent) -> Consent:
     """``consent`` with what a person, asked here, agrees to besides; --yes answers none of these questions."""
-    from cldc.submission import NeedsConsent
-
     refusals = [check.error for check in plan.checks if check.error is not None]
     if app.interactive and all(isinstance(refusal, NeedsConsent) for refusal in refusals):
         for refusal in refusals:
@@ -249,10 +240,6 @@ def _ask_for_consent(app: App, plan: Plan, consent: Consent) -> Consent:
 
 def _agree(app: App, plan: Plan, yes: bool) -> None:
     """Say what becomes public, and have somebody agree to it."""
-    from cldc.render.blocks import Line
-    from cldc.render.submission import plan_blocks, public
-    from cldc.text import plural
-
     carrying = (
         f", with the metadata of {plural(plan.metadata.images, 'image')}" if plan.metadata.images else ""
     )

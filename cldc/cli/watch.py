@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,10 @@ import click
 from cldc.cli import completing
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.cli.status import look
+from cldc.errors import NotFinished, Unreachable, UsageError
+from cldc.ledger import Ledger
+from cldc.render.submission import change_line, standing_blocks
 
 if TYPE_CHECKING:
     from cldc.submission.standing import Standing
@@ -55,11 +60,6 @@ def watch(app: App, *, submission: str | None, every: float, timeout: float | No
     Prints a line whenever one of them (or only NAME) comes further, and ends when all are scored, withdrawn, or wait for
     you. It changes nothing and can be stopped and started at will.
     """
-    from cldc.cli.status import look
-    from cldc.errors import NotFinished, Unreachable, UsageError
-    from cldc.ledger import Ledger
-    from cldc.render.submission import standing_blocks
-
     started, known = time.monotonic(), dict[str, str]()
     with Ledger(app.home, reading=True) as ledger:
         while True:
@@ -88,10 +88,6 @@ def watch(app: App, *, submission: str | None, every: float, timeout: float | No
 
 def _tell(app: App, found: tuple[Standing, ...], known: dict[str, str]) -> None:
     """A line for each that has changed since the last look."""
-    from datetime import UTC, datetime
-
-    from cldc.render.submission import change_line
-
     for standing in found:
         state = f"{standing.stage} {standing.detail}"
         if known.get(standing.id) != state:

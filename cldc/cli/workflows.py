@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
 from pathlib import Path
@@ -61,8 +62,6 @@ def workflow(
 
 def _installed_from() -> str | None:
     """``OWNER/REPO@COMMIT`` where pip or uv installed cldc from a commit on GitHub (PEP 610)."""
-    import importlib.metadata
-
     try:
         record = importlib.metadata.distribution("cldc").read_text("direct_url.json")
         table = json.loads(record or "{}")
