@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sys
 import tempfile
 import threading
@@ -19,6 +20,7 @@ import pytest
 
 from cldc import competition, sandbox
 from cldc.codalab import Cl, CodaLab, Dependency, Rest, require_ready, wait_for
+from cldc.codalab import warm as warm_cl
 from cldc.codalab.failures import AlreadyExists, Interrupted, NotFound, PermissionDenied, UploadFailed
 from cldc.credentials import Credentials
 from cldc.errors import (
@@ -31,6 +33,7 @@ from cldc.errors import (
     Unreachable,
     UsageError,
 )
+from cldc.process import follow
 from tests.faults import Answer, FaultServer, as_json, fault_server, text
 
 UUID, SHEET = "0x" + "ab" * 16, "0x" + "cd" * 16
@@ -43,6 +46,7 @@ class Heard:
     def __init__(self) -> None:
         self.tasks: list[tuple[str, float | None, str]] = []
         self.done: list[float] = []
+        self.details: list[str] = []
         self.notes: list[str] = []
 
     def start(self, task: str, total: float | None = None, unit: str = "") -> None:
@@ -50,6 +54,7 @@ class Heard:
 
     def advance(self, done: float, detail: str = "") -> None:
         self.done.append(done)
+        self.details.append(detail)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -192,8 +197,32 @@ def test_what_may_have_been_done_is_never_done_again(
     assert warm.new_worksheet("x") == SHEET
 
 
+SILENT_CLIENT = """
+import json, sys, time
+print(json.dumps({"ready": "1.7.5"}), flush=True)
+for line in sys.stdin:
+    time.sleep(1.0)
+    print(json.dumps({"id": json.loads(line)["id"], "code": 0, "stdout": "0x" + 32 * "1"}), flush=True)
+"""
+
+
+def test_a_command_that_gets_no_answer_for_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "session.py").write_text(SILENT_CLIENT, encoding="utf-8")
+    monkeypatch.setattr(warm_cl, "_SESSION", tmp_path / "session.py")
+    monkeypatch.setattr(warm_cl, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(follow, "TELL_SECONDS", 0.1)
+    heard = Heard()
+    with Cl(lambda: Path(sys.executable), "http://127.0.0.1:9", ALICE, observer=heard) as cl:
+        cl.new_worksheet("mine")
+    assert heard.notes[0] == "http://127.0.0.1:9 has not answered `cl new` for 0 s; it has 5 min."
+
+
 @pytest.mark.real
-def test_an_upload_that_breaks_off_names_the_bundle(faulty: FaultServer, warm: Cl, tmp_path: Path) -> None:
+def test_an_upload_that_breaks_off_names_the_bundle(
+    faulty: FaultServer, warm: Cl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a.txt").write_bytes(random.randbytes(300_000))
     faulty.script("/rest/bundles", made("bundles", UUID))
     location = {"type": "bundle_locations", "id": UUID, "attributes": {}}
@@ -209,6 +238,13 @@ def test_an_upload_that_breaks_off_names_the_bundle(faulty: FaultServer, warm: C
         warm.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
     assert raised.value.created == UUID
     assert heard.tasks == [("Uploading a", 300_000, "bytes")]
+    monkeypatch.setattr(follow, "TELL_SECONDS", 0.1)
+    monkeypatch.setattr(warm_cl, "UNPACK_SECONDS", 1.0)
+    faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(delay_seconds=30.0))
+    with pytest.raises(Interrupted, match=r"broke off: nothing came for 1 s\.") as raised:
+        warm.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
+    assert raised.value.created == UUID
+    assert any(re.fullmatch(r"unpacking for \d s, 1 s at most", detail) for detail in heard.details)
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", text(400, "Upload failed: Invalid archive upload"))
     with pytest.raises(UploadFailed) as refused:
         warm.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
@@ -216,11 +252,13 @@ def test_an_upload_that_breaks_off_names_the_bundle(faulty: FaultServer, warm: C
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", as_json({}))
     assert warm.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard) == UUID
     assert heard.done[-1] == 300_000
-    assert faulty.count("/rest/bundles") == 3
+    assert faulty.count("/rest/bundles") == 4
 
 
 @pytest.mark.real
-def test_a_client_that_dies_or_hangs_is_replaced(faulty: FaultServer, warm: Cl, codalab_python: Path) -> None:
+def test_a_client_that_dies_or_hangs_is_replaced(
+    faulty: FaultServer, warm: Cl, codalab_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     faulty.script("/rest/worksheets", made("worksheets", SHEET))
     assert warm.new_worksheet("x") == SHEET
     (first,) = clients(codalab_python)
@@ -233,8 +271,9 @@ def test_a_client_that_dies_or_hangs_is_replaced(faulty: FaultServer, warm: Cl, 
     threading.Timer(0.5, second.kill).start()
     with pytest.raises(Interrupted, match="ended"):
         warm.new_worksheet("x")
+    monkeypatch.setattr(warm_cl, "COMMAND_SECONDS", 1.0)
     with pytest.raises(Interrupted, match="nothing came for 1 s"):
-        warm.warm("new", "x", timeout_seconds=1)
+        warm.new_worksheet("x")
     assert not clients(codalab_python)
     faulty.script("/rest/worksheets", made("worksheets", SHEET))
     assert warm.new_worksheet("x") == SHEET

@@ -16,7 +16,7 @@ import pytest
 
 from cldc import process
 from cldc.errors import ProcessFailed
-from cldc.process import guard
+from cldc.process import follow, guard
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the guard is for POSIX")
 
@@ -220,6 +220,16 @@ def test_a_conversation_that_ends_tells_its_last_words() -> None:
             child.receive(30)
         with pytest.raises(process.CommandFailed):
             child.ask("hello?", 30)
+
+
+def test_a_silence_is_told_until_an_answer_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "TELL_SECONDS", 0.05)
+    silences: list[tuple[float, float]] = []
+    code = "import time; time.sleep(1); print('here')"
+    with process.Child(python(code)) as child:
+        assert child.receive(60, lambda *silence: silences.append(silence)) == "here"
+    assert silences == sorted(silences)
+    assert {limit for _, limit in silences} == {60}
 
 
 def test_an_answer_that_does_not_come_ends_the_conversation() -> None:

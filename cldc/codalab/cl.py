@@ -17,21 +17,27 @@ from cldc.codalab.warm import WarmCl
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, StorageError, UsageError
 from cldc.progress import SILENT, Observer
+from cldc.text import duration
 
 # CodaLab cuts these off a bundle's name, and unpacks files that end so, in lower case only.
 ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".zip", ".gz", ".bz2")
 _KEY = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*(/[A-Za-z0-9_.\-]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*")
-# All bytes are sent: the server unpacks them before it answers.
-_UPLOAD_SILENCE_SECONDS = 900.0
 
 
 class Cl:
     """CodaLab's commands as one account; raises as `WarmCl` does, and UsageError for what CodaLab would garble."""
 
-    def __init__(self, python: Callable[[], Path], server: str, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        python: Callable[[], Path],
+        server: str,
+        credentials: Credentials,
+        *,
+        observer: Observer = SILENT,
+    ) -> None:
         """As `WarmCl`; nothing is started yet."""
-        self.warm = WarmCl(python, server, credentials)
+        self.warm = WarmCl(python, server, credentials, observer=observer)
 
     def __enter__(self) -> Self:
         return self
@@ -95,11 +101,21 @@ class Cl:
     def _sent(self, argv: list[str], observer: Observer) -> str:
         """The uuid of what was sent; a refusal names the bundle that was made for it."""
 
+        sent, whole = 0, False
+
         def progress(done: int, total: int | None) -> None:
-            observer.advance(done, "unpacking" if done == total else "")
+            nonlocal sent, whole
+            sent, whole = done, done == total
+            observer.advance(done, "unpacking" if whole else "")
+
+        def waiting(silent_seconds: float, limit_seconds: float) -> None:
+            what = "unpacking" if whole else "no byte moved"
+            observer.advance(
+                sent, f"{what} for {duration(silent_seconds)}, {duration(limit_seconds)} at most"
+            )
 
         try:
-            answer = self.warm(*argv, progress=progress, timeout_seconds=_UPLOAD_SILENCE_SECONDS)
+            answer = self.warm(*argv, progress=progress, waiting=waiting)
         except Interrupted:
             raise
         except CodaLabError as error:

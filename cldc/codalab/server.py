@@ -35,10 +35,10 @@ class CodaLab:
             server: Its address.
             credentials: The account.
             python: Gives the interpreter of the codalab environment, called when `cl` is first needed.
-            observer: Told when the server has to be asked again.
+            observer: Told when the server has to be asked again, or does not answer for long.
         """
         self.rest = Rest(server, credentials, observer=observer)
-        self.cl = Cl(python, server, credentials)
+        self.cl = Cl(python, server, credentials, observer=observer)
 
     def __enter__(self) -> Self:
         return self

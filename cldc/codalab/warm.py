@@ -16,10 +16,18 @@ from cldc.codalab import address, failures
 from cldc.codalab.jsonapi import Fields
 from cldc.credentials import PASSWORD_VARIABLE, USERNAME_VARIABLE, Credentials
 from cldc.errors import CldcError, CodaLabError, EnvironmentFailed, ProcessFailed
+from cldc.progress import SILENT, Observer
+from cldc.text import duration
 
 START_SECONDS = 180.0
 # A command's requests each give up after a minute; this is for one that hangs all the same.
 COMMAND_SECONDS = 300.0
+# An upload of which no byte moves; its own connection gives up after a minute.
+STALL_SECONDS = 120.0
+# All bytes are sent: the server unpacks them before it answers.
+UNPACK_SECONDS = 600.0
+# How often a person is told that nothing comes.
+_TELL_SECONDS = 60.0
 _REQUEST_SECONDS = "60"
 _SESSION = Path(__file__).with_name("inside") / "session.py"
 # How the client's exceptions translate into the statuses that they were made from.
@@ -55,14 +63,23 @@ class WarmCl:
         created: Uuids of the bundles and worksheets that the last command made, also if it failed after that.
     """
 
-    def __init__(self, python: Callable[[], Path], server: str, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        python: Callable[[], Path],
+        server: str,
+        credentials: Credentials,
+        *,
+        observer: Observer = SILENT,
+    ) -> None:
         """Nothing is started yet.
 
         Args:
             python: Gives the interpreter of the codalab environment, making that first where it must.
             server: The server's address.
             credentials: The account; handed on by environment only.
+            observer: Told of a command that gets no answer for long.
         """
+        self._observer = observer
         self.server = address.check(server)
         self.created: tuple[str, ...] = ()
         self._python = python
@@ -129,14 +146,14 @@ class WarmCl:
         return environment
 
     def __call__(
-        self, *argv: str, progress: Progress = _no_progress, timeout_seconds: float = COMMAND_SECONDS
+        self, *argv: str, progress: Progress = _no_progress, waiting: process.Waiting | None = None
     ) -> str:
         """Run ``cl ARGV`` and return what it prints, without the end of line.
 
         Args:
             argv: Command and arguments. No secrets; no empty values but after ``--field``, since they open editors.
             progress: Told of bytes uploaded.
-            timeout_seconds: How long it may be silent; every piece of progress starts the time anew.
+            waiting: Told while nothing comes; without it a note says so every minute.
 
         Raises:
             CredentialsError, PermissionDenied, NotFound, AlreadyExists, QuotaExceeded, CodaLabError: It refused.
@@ -146,22 +163,35 @@ class WarmCl:
         """
         with self._lock:
             try:
-                reply = self._ask(argv, progress, timeout_seconds)
+                reply = self._ask(argv, progress, waiting or self._noting(argv[0]))
             except _NeverStarted:
                 # It died while it was idle, which no command has to suffer from.
                 try:
-                    reply = self._ask(argv, progress, timeout_seconds)
+                    reply = self._ask(argv, progress, waiting or self._noting(argv[0]))
                 except _NeverStarted as error:
                     raise _broken("it is ended as soon as it starts") from error
         return self._judged(reply, f"cl {argv[0]}")
 
-    def _ask(self, argv: tuple[str, ...], progress: Progress, timeout_seconds: float) -> Fields:
+    def _noting(self, name: str) -> process.Waiting:
+        """Says every minute that a command has no answer yet."""
+        next_note = _TELL_SECONDS
+
+        def waiting(silent_seconds: float, limit_seconds: float) -> None:
+            nonlocal next_note
+            if silent_seconds >= next_note:
+                next_note = silent_seconds + _TELL_SECONDS
+                self._observer.note(
+                    f"{self.server} has not answered `cl {name}` for {duration(silent_seconds)}; "
+                    f"it has {duration(limit_seconds)}."
+                )
+
+        return waiting
+
+    def _ask(self, argv: tuple[str, ...], progress: Progress, waiting: process.Waiting) -> Fields:
         self.created = ()
         self._wait_until_ready()
         self._number += 1
-        return self._converse(
-            json.dumps({"id": self._number, "argv": argv}), argv[0], progress, timeout_seconds
-        )
+        return self._converse(json.dumps({"id": self._number, "argv": argv}), argv[0], progress, waiting)
 
     def _wait_until_ready(self) -> None:
         self.start()
@@ -180,16 +210,16 @@ class WarmCl:
             raise _broken(hello.text("failed", "it said nothing"))
         self._ready = True
 
-    def _converse(self, line: str, name: str, progress: Progress, timeout_seconds: float) -> Fields:
-        """Send one command and follow it to its answer."""
+    def _converse(self, line: str, name: str, progress: Progress, waiting: process.Waiting) -> Fields:
+        """Send one command and follow it to its answer; how long it may be silent depends on where it is."""
         child = self._child
         if child is None:
             raise RuntimeError("not started")
-        taken_up = False
+        taken_up, limit = False, COMMAND_SECONDS
         try:
             child.send(line)
             while True:
-                message = Fields.of("the client's message", json.loads(child.receive(timeout_seconds)))
+                message = Fields.of("the client's message", json.loads(child.receive(limit, waiting)))
                 if message.whole("id", 0) != self._number:
                     continue  # the end of a command that an exception of ours left behind
                 event = message.text("event", "")
@@ -199,13 +229,15 @@ class WarmCl:
                 if event == "created":
                     self.created += (message.text("uuid"),)
                 elif event == "progress":
-                    progress(message.whole("done"), message.optional_whole("total"))
+                    done, total = message.whole("done"), message.optional_whole("total")
+                    limit = UNPACK_SECONDS if done == total else STALL_SECONDS
+                    progress(done, total)
         except (ProcessFailed, ValueError) as error:
             self.close()
             slow = isinstance(error, process.ProcessTimeout)
             if not taken_up and not slow:
                 raise _NeverStarted from error
-            reason = f"nothing came for {timeout_seconds:.0f} s" if slow else "CodaLab's client ended"
+            reason = f"nothing came for {duration(limit)}" if slow else "CodaLab's client ended"
             raise self._interrupted(name, reason) from error
         except BaseException:
             # Ctrl-C, or progress told to something that raises: what the client does is stopped with it.

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 
 from cldc.process.daemon import Daemon, alive, detach, terminate
-from cldc.process.follow import Child, Stream, run, stream
+from cldc.process.follow import Child, Stream, Waiting, run, stream
 from cldc.process.outcome import CommandFailed, CommandNotFound, Completed, ProcessTimeout, describe_exit
 from cldc.process.running import Argument
 
@@ -24,6 +24,7 @@ __all__ = [
     "Daemon",
     "ProcessTimeout",
     "Stream",
+    "Waiting",
     "alive",
     "clean_environment",
     "describe_exit",

@@ -8,8 +8,9 @@ import os
 import queue
 import subprocess
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +18,11 @@ from cldc.process.outcome import CommandFailed, Completed
 from cldc.process.running import Argument, Running
 
 _ERRORS_KEPT_BYTES = 64 * 1024
+# How often it is told that a program is silent.
+TELL_SECONDS = 5.0
+
+Waiting = Callable[[float, float], None]
+"""Told for how long nothing has come, and after how long the program will be ended for that; both in seconds."""
 
 
 def run(
@@ -194,22 +200,35 @@ class Child:
         except OSError:
             raise self._ended() from None
 
-    def receive(self, timeout_seconds: float) -> str:
+    def receive(self, timeout_seconds: float, waiting: Waiting | None = None) -> str:
         """Its next line, without the line's end.
+
+        Args:
+            timeout_seconds: How long to wait for it.
+            waiting: Told every few seconds that nothing has come.
 
         Raises:
             CommandFailed: It ended before it said anything.
             ProcessTimeout: Nothing came in time; it has been ended, since the next line would answer this one.
         """
-        try:
-            line = self._lines.get(timeout=timeout_seconds)
-        except queue.Empty:
-            self.stop()
-            raise self._running.too_slow(timeout_seconds) from None
+        line = self._next_line(timeout_seconds, waiting)
         if line is None:
             self._lines.put(None)  # the next caller learns it as well
             raise self._ended()
         return line
+
+    def _next_line(self, timeout_seconds: float, waiting: Waiting | None) -> str | None:
+        began = time.monotonic()
+        while True:
+            left = began + timeout_seconds - time.monotonic()
+            try:
+                return self._lines.get(timeout=max(0.0, min(left, TELL_SECONDS)))
+            except queue.Empty:
+                if left <= TELL_SECONDS:
+                    self.stop()
+                    raise self._running.too_slow(timeout_seconds) from None
+            if waiting is not None:
+                waiting(time.monotonic() - began, timeout_seconds)
 
     @property
     def ready(self) -> bool:
