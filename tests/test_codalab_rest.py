@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cldc.codalab import Rest, address, failures, fetch_text, jsonapi, records, require_ready, wait_for
+from cldc import address
+from cldc.codalab import Rest, failures, fetch_text, jsonapi, records, require_ready, wait_for
 from cldc.codalab.failures import NotFound, PermissionDenied, ServerFailed
 from cldc.credentials import Credentials
 from cldc.errors import (

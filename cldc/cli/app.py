@@ -128,7 +128,7 @@ class App:
             from cldc import sandbox
 
             return sandbox.require_up(self.home).address
-        from cldc.codalab.address import check
+        from cldc.address import check
 
         return check(self.settings.server)
 

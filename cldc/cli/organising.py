@@ -106,7 +106,7 @@ def _place_at(
     On the sandbox it is the sandbox's organiser, however its address was said, else who is signed in.
     """
     from cldc import credentials, sandbox
-    from cldc.codalab.address import check
+    from cldc.address import check
 
     folder, up = app.home / "organise" / name, sandbox.status(app.home)
     if server == SANDBOX or (up is not None and server == up.address):

@@ -10,7 +10,8 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cldc.codalab import address, failures, jsonapi
+from cldc import address
+from cldc.codalab import failures, jsonapi
 from cldc.codalab.patience import PAUSES_SECONDS, TRANSIENT, Again, patiently, retry_after
 from cldc.credentials import Credentials
 from cldc.errors import CldcError, CredentialsError

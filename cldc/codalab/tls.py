@@ -9,7 +9,8 @@ import urllib.parse
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cldc.codalab import address, failures
+from cldc import address
+from cldc.codalab import failures
 
 _SECONDS = 5.0
 

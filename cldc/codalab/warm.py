@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from cldc import files, process
-from cldc.codalab import address, failures
+from cldc import address, files, process
+from cldc.codalab import failures
 from cldc.codalab.jsonapi import Fields
 from cldc.credentials import PASSWORD_VARIABLE, USERNAME_VARIABLE, Credentials
 from cldc.errors import CldcError, CodaLabError, EnvironmentFailed, ProcessFailed

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cldc import process
+from cldc.competition.rules import TEST_KEY
 from cldc.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cldc.competition import Competition, Organiser, Reference
     from cldc.credentials import Credentials
-
-TEST_KEY = "test"  # what the evaluation command calls the hidden test set
 
 
 def organiser_of(competition: Competition) -> Organiser:

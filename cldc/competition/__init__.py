@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 import tomllib
 import types
 import typing
@@ -14,12 +13,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from cldc.competition.rules import check, refused
 from cldc.errors import ConfigurationError
 from cldc.resources import template
 
 T = TypeVar("T")
 DEFAULT = "data-centric-2021"
-_UUID = re.compile(r"0x[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,14 +257,14 @@ def parse(text: str, *, name: str, folder: Path | None = None) -> Competition:
     """
     table = read_toml(text, what=f"profile {name}")
     if unknown := {"name", "folder"} & table.keys():
-        raise _refused(f"profile {name}", f"{sorted(unknown)[0]!r} is set by the file's name and place", "")
+        raise refused(f"profile {name}", f"{sorted(unknown)[0]!r} is set by the file's name and place", "")
     competition = read_table(
         Competition,
         {**table, "name": name, "folder": folder},
         what=f"profile {name}",
         hidden=("name", "folder"),
     )
-    _check(competition)
+    check(competition)
     return competition
 
 
@@ -292,13 +291,13 @@ def read_table(
             known = [name for name in fields if name not in hidden]
             close = _nearest(key, known, least=0.5)
             hint = f"; perhaps you meant {close!r}" if close else f"; known are {', '.join(known)}"
-            raise _refused(what, f"unknown key {at + key!r}", hint)
+            raise refused(what, f"unknown key {at + key!r}", hint)
     values = {}
     for name, spec in fields.items():
         if name in table:
             values[name] = _convert(hints[name], table[name], what=what, at=at + name)
         elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            raise _refused(what, f"the key {at + name!r} is missing", "")
+            raise refused(what, f"the key {at + name!r} is missing", "")
     return cls(**values)
 
 
@@ -317,19 +316,19 @@ def _convert(hint: Any, value: Any, *, what: str, at: str) -> Any:
         return _convert(next(a for a in args if a is not type(None)), value, what=what, at=at)
     if origin is Literal:
         if value not in args:
-            raise _refused(what, f"{at!r} is {value!r}", f"; it can be {' or '.join(map(repr, args))}")
+            raise refused(what, f"{at!r} is {value!r}", f"; it can be {' or '.join(map(repr, args))}")
         return value
     if origin is tuple:
         if not isinstance(value, list):
-            raise _refused(what, f"{at!r} is {value!r}", "; a list belongs there")
+            raise refused(what, f"{at!r} is {value!r}", "; a list belongs there")
         return tuple(_convert(args[0], v, what=what, at=f"{at}[{i}]") for i, v in enumerate(value))
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
-            raise _refused(what, f"{at!r} is {value!r}", "; a table belongs there")
+            raise refused(what, f"{at!r} is {value!r}", "; a table belongs there")
         return read_table(typing.cast(type, hint), value, what=what, at=f"{at}.")
     accepted = (int, float) if hint is float else hint
     if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
-        raise _refused(what, f"{at!r} is {value!r}", f"; {_NOUNS.get(hint, hint.__name__)} belongs there")
+        raise refused(what, f"{at!r} is {value!r}", f"; {_NOUNS.get(hint, hint.__name__)} belongs there")
     return value
 
 
@@ -340,94 +339,3 @@ _NOUNS = {
     bool: "true or false",
     datetime: "a date and time",
 }
-
-
-def _refused(what: str, problem: str, hint: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"The {what} can't be used: {problem}{hint}.", action="Correct it and run the command again."
-    )
-
-
-def _check(competition: Competition) -> None:
-    """What types can't say: names that are unique, counts above zero, uuids and times that mean something."""
-    what, rules, quota = f"profile {competition.name}", competition.dataset, competition.quota
-    for at, names in (("dataset.splits", rules.splits), ("dataset.classes", rules.classes)):
-        if (
-            len(names) < 2
-            or len(set(names)) < len(names)
-            or not all(n.strip() and n == Path(n).name for n in names)
-        ):
-            raise _refused(
-                what, f"{at!r} is {list(names)}", "; two or more different folder names belong there"
-            )
-    numbers = {
-        "dataset.max_images": rules.max_images,
-        "dataset.batch": rules.batch,
-        "dataset.max_padded": rules.max_padded,
-        "quota.window_days": quota.window_days,
-        "quota.per_window": quota.per_window,
-        "quota.total": quota.total,
-        "training.epochs": competition.training.epochs,
-    }
-    for at, number in numbers.items():
-        if number <= 0:
-            raise _refused(what, f"{at!r} is {number}", "; it must be above 0")
-    if len(rules.image_size) != 2 or min(rules.image_size) <= 0:
-        raise _refused(
-            what, f"'dataset.image_size' is {list(rules.image_size)}", "; height and width belong there"
-        )
-    if competition.closes is not None and competition.closes.tzinfo is None:
-        raise _refused(what, "'closes' has no time zone", "; write it as 2021-09-04T23:59:59-07:00")
-    if not re.fullmatch(r"https?://[^/\s]+", competition.server):
-        raise _refused(
-            what, f"'server' is {competition.server!r}", "; write it as https://host, without a path"
-        )
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", competition.submission.tag):
-        raise _refused(
-            what,
-            f"'submission.tag' is {competition.submission.tag!r}",
-            "; letters, digits, _ . - belong there",
-        )
-    if not competition.training.tensorflow:
-        raise _refused(what, "'training.tensorflow' is empty", "; name at least one version")
-    for at, reference in _references(competition):
-        if reference.uuid is not None and not _UUID.fullmatch(reference.uuid):
-            raise _refused(what, f"'{at}.uuid' is {reference.uuid!r}", "; it is 0x and 32 hex digits")
-    if not _stays_inside(competition.training.builtin):
-        raise _refused(
-            what,
-            f"'training.builtin' is {competition.training.builtin!r}",
-            "; the path of a file in the profile's folder belongs there",
-        )
-    _check_placeholders(competition, what)
-
-
-def _stays_inside(path: str) -> bool:
-    """Whether a relative path leads to something below its folder, on any system."""
-    parts = path.replace("\\", "/").split("/")
-    return ":" not in path and all(part.strip() not in ("", ".", "..") for part in parts)
-
-
-def _references(competition: Competition) -> list[tuple[str, Reference]]:
-    """Every reference of the profile with its dotted key."""
-    tables = (("bundles", competition.bundles), ("organiser", competition.organiser))
-    return [
-        (f"{table}.{f.name}", value)
-        for table, owner in tables
-        if owner is not None
-        for f in dataclasses.fields(owner)
-        if isinstance(value := getattr(owner, f.name), Reference)
-    ]
-
-
-def _check_placeholders(competition: Competition, what: str) -> None:
-    forms = {
-        "run.command": (competition.run.command, {"dataset", "label_book"}),
-        "submission.description": (competition.submission.description, {"name", "institution", "link"}),
-    }
-    for at, (form, names) in forms.items():
-        found = set(re.findall(r"{(\w*)}", form))
-        if found != names:
-            raise _refused(
-                what, f"{at!r} is {form!r}", f"; it must have {', '.join(f'{{{n}}}' for n in sorted(names))}"
-            )

@@ -1,0 +1,383 @@
+"""What a profile must say so that everything made from it will be taken: by the script, by CodaLab and by the board.
+
+A profile that breaks one of these would fail only later, after minutes of training or with a place of the quota spent.
+Sources: CodaLab 1.7.5's `spec_util` (names, uuids), `Dependency.CHILD_PATH_REGEX` (paths in a bundle), `rest/schemas`
+(ASCII only) and `competitiond` (scores); Docker's grammar of image references.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import shlex
+import string
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cldc import address, description
+from cldc.errors import ConfigurationError, SubmissionRefused
+from cldc.resources import template
+
+if TYPE_CHECKING:
+    from cldc.competition import Competition, Organiser, Reference
+
+TEST_KEY = "test"  # what the evaluation command calls the hidden test set
+
+# What TensorFlow's `decode_image` and `image_dataset_from_directory` take.
+_EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".bmp")
+_UUID = re.compile(r"0x[0-9a-f]{32}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_PATH_IN_BUNDLE = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+_WORD = re.compile(r"[A-Za-z0-9_.=-]+")
+_VERSION, _PYTHON = re.compile(r"[0-9]+(\.[0-9]+)*"), re.compile(r"3\.[0-9]+")
+_SCORE = re.compile(r"/[A-Za-z0-9_./-]+:[^:\s]+")
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    r"(?:(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|[A-Za-z0-9.-]+(?=:[0-9]+/))(?::[0-9]+)?/)?"
+    rf"{_COMPONENT}(?:/{_COMPONENT})*(?::\w[\w.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?",
+    re.ASCII,
+)
+_OF_PROGRAMS = ("__MACOSX", "__pycache__", "@eaDir")
+# Of Unicode: control characters and ends of lines.
+_BREAKING = ("Cc", "Zl", "Zp")
+# A century: dates so far back exist.
+_MOST_DAYS = 36_500
+_TAKEN_BY_RUNS = ("stdout", "stderr")  # files that CodaLab itself puts into a run
+
+
+class Refusal(NamedTuple):
+    """A key whose value can't be used, and what belongs there."""
+
+    key: str
+    value: object
+    wanted: str
+
+
+def refused(what: str, problem: str, hint: str) -> ConfigurationError:
+    """The error about a profile or another file of settings."""
+    return ConfigurationError(
+        f"The {what} can't be used: {problem}{hint}.", action="Correct it and run the command again."
+    )
+
+
+def check(competition: Competition) -> None:
+    """Refuse a profile from which nothing could be made that is taken.
+
+    Raises:
+        ConfigurationError: With the first key that is wrong, its value and what belongs there.
+    """
+    for rule in _RULES:
+        for found in rule(competition):
+            raise refused(
+                f"profile {competition.name}", f"{found.key!r} is {found.value!r}", f"; {found.wanted}"
+            )
+
+
+# Texts and addresses ----------------------------------------------------------------------------------------------
+
+
+def _texts(competition: Competition) -> Iterator[Refusal]:
+    """Texts that people read, and the profile's own name, which folders of the data folder are called by."""
+    if not _folder_name(competition.name):
+        yield Refusal("name", competition.name, "the file's name without .toml must be that of a folder")
+    shown = {"title": competition.title, "submission.usual_wait": competition.submission.usual_wait}
+    if competition.organiser is not None:
+        shown["organiser.score.name"] = competition.organiser.score.name
+    for key, text in shown.items():
+        if text is not None and not (_one_line(text)):
+            yield Refusal(key, text, "one line of text belongs there")
+
+
+def _one_line(text: str) -> bool:
+    """Whether something can be read in a text, on one line and without control characters."""
+    return bool(text.strip()) and not any(unicodedata.category(letter) in _BREAKING for letter in text)
+
+
+def _addresses(competition: Competition) -> Iterator[Refusal]:
+    if not re.fullmatch(r"https?://[^/\s]+", competition.server) or not _is_server(competition.server):
+        wanted = "write it as https://host, without a path; plain http is for this machine only"
+        yield Refusal("server", competition.server, wanted)
+    for key in ("guide", "form", "leaderboard"):
+        url = getattr(competition, key)
+        found = re.fullmatch(r"(https?)://([^/?#\s]+)\S*", url or "")
+        # A browser opens the others, which may go to any server.
+        scheme = found[1] if found and key == "leaderboard" else "https"
+        if url is not None and not (found and _one_line(url) and _is_server(f"{scheme}://{found[2]}")):
+            yield Refusal(key, url, "a web address belongs there, as https://host/page")
+
+
+def _is_server(text: str) -> bool:
+    try:
+        address.check(text)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _times(competition: Competition) -> Iterator[Refusal]:
+    if competition.closes is not None and competition.closes.tzinfo is None:
+        wanted = "it has no time zone; write it as 2021-09-04T23:59:59-07:00"
+        yield Refusal("closes", competition.closes.isoformat(), wanted)
+
+
+# Numbers ----------------------------------------------------------------------------------------------------------
+
+
+def _numbers(competition: Competition) -> Iterator[Refusal]:
+    rules, quota, side = competition.dataset, competition.quota, competition.organiser
+    numbers: dict[str, float] = {
+        "dataset.max_images": rules.max_images,
+        "dataset.batch": rules.batch,
+        "dataset.max_padded": rules.max_padded,
+        "quota.window_days": quota.window_days,
+        "quota.per_window": quota.per_window,
+        "quota.total": quota.total,
+        "training.epochs": competition.training.epochs,
+    }
+    if side is not None:
+        numbers |= {
+            "organiser.window_seconds": side.window_seconds,
+            "organiser.per_window": side.per_window,
+            "organiser.total": side.total,
+        }
+    for key, number in numbers.items():
+        if not (math.isfinite(number) and number > 0):
+            yield Refusal(key, number, "it must be above 0")
+    if quota.window_days > _MOST_DAYS:
+        yield Refusal("quota.window_days", quota.window_days, f"it must be {_MOST_DAYS:,} at most")
+    if side is not None and side.window_seconds > _MOST_DAYS * 86_400:
+        wanted = f"it must be {_MOST_DAYS * 86_400:,} at most"
+        yield Refusal("organiser.window_seconds", side.window_seconds, wanted)
+    if len(rules.image_size) != 2 or min(rules.image_size) <= 0:
+        yield Refusal("dataset.image_size", list(rules.image_size), "height and width in pixels belong there")
+
+
+# The dataset ------------------------------------------------------------------------------------------------------
+
+
+def _folders(competition: Competition) -> Iterator[Refusal]:
+    rules = competition.dataset
+    for key, names in (("dataset.splits", rules.splits), ("dataset.classes", rules.classes)):
+        if len(names) < 2 or len(set(names)) < len(names) or not all(map(_folder_name, names)):
+            yield Refusal(key, list(names), "two or more different folder names belong there")
+    endings = rules.extensions
+    if not endings or len(set(endings)) < len(endings) or not set(endings) <= set(_EXTENSIONS):
+        wanted = f"one or more of {', '.join(_EXTENSIONS)} belong there, which is what TensorFlow reads"
+        yield Refusal("dataset.extensions", list(endings), wanted)
+    # An image in each class of each split is the smallest dataset.
+    least = len(rules.splits) * len(rules.classes)
+    if rules.max_images < least:
+        wanted = f"{least:,} images are needed to have one in each class of each split"
+        yield Refusal("dataset.max_images", rules.max_images, wanted)
+    padded = rules.padded([len(rules.classes)] * len(rules.splits))
+    if rules.max_padded < padded:
+        wanted = f"the smallest dataset comes to {padded:,} images in whole batches of {rules.batch:,}"
+        yield Refusal("dataset.max_padded", rules.max_padded, wanted)
+
+
+def _folder_name(name: str) -> bool:
+    """Whether a folder can be called so, and no program takes it for hidden or for its own."""
+    return (
+        name == name.strip()
+        and _one_line(name)
+        and not name.startswith(".")
+        and not set(name) & {"/", "\\"}
+        and name not in _OF_PROGRAMS
+    )
+
+
+# Submissions and bundles ------------------------------------------------------------------------------------------
+
+
+def _submissions(competition: Competition) -> Iterator[Refusal]:
+    form = competition.submission
+    if not _TAG.fullmatch(form.tag):
+        yield Refusal("submission.tag", form.tag, "letters, digits, _ . - belong there, the first no . or -")
+    yield from _placeholders("submission.description", form.description, {"name", "institution", "link"})
+    if not (form.description.isascii() and form.description.isprintable()):
+        yield Refusal("submission.description", form.description, "CodaLab keeps one line of plain ASCII")
+    for institution in ("", "Some Lab"):
+        for link in ("", "https://example.org/x"):
+            try:
+                description.compose(form.description, name="my-try_1.0", institution=institution, link=link)
+            except SubmissionRefused:
+                wanted = "the board would not read it back; write {name} ({institution}) {link}"
+                yield Refusal("submission.description", form.description, wanted)
+
+
+def _bundles(competition: Competition) -> Iterator[Refusal]:
+    for key, reference in _references(competition):
+        if not _NAME.fullmatch(reference.name):
+            yield Refusal(f"{key}.name", reference.name, _NAME_WANTED)
+        if reference.uuid is not None and not _UUID.fullmatch(reference.uuid):
+            yield Refusal(f"{key}.uuid", reference.uuid, "it is 0x and 32 hex digits")
+    bundles, side = competition.bundles, competition.organiser
+    yield from _different("bundles", bundles, ("script", "label_book", "starting_dataset"))
+    if side is not None:
+        yield from _different("organiser", side, ("test_set", "evaluate"))
+        if side.log_worksheet.name == bundles.worksheet.name:
+            wanted = "a server has each worksheet's name once, and this is that of bundles.worksheet"
+            yield Refusal("organiser.log_worksheet.name", side.log_worksheet.name, wanted)
+    if bundles.label_book.name in competition.dataset.splits:
+        yield Refusal(
+            "bundles.label_book.name", bundles.label_book.name, "a split of the dataset is called so"
+        )
+
+
+_NAME_WANTED = "CodaLab's names have letters, digits, _ . -, start with a letter or _ and have 128 at most"
+
+
+def _references(competition: Competition) -> Iterator[tuple[str, Reference]]:
+    """Every reference of the profile with its dotted key."""
+    for table, owner in (("bundles", competition.bundles), ("organiser", competition.organiser)):
+        for field in dataclasses.fields(owner) if owner is not None else ():
+            value = getattr(owner, field.name)
+            if hasattr(value, "uuid"):
+                yield f"{table}.{field.name}", value
+
+
+def _different(table: str, owner: Any, keys: Iterable[str]) -> Iterator[Refusal]:
+    """Names on one worksheet, where the last of a name hides the others."""
+    seen: set[str] = set()
+    for key in keys:
+        reference: Reference | None = getattr(owner, key)
+        if reference is not None:
+            if reference.name in seen:
+                yield Refusal(f"{table}.{key}.name", reference.name, "another bundle has that name already")
+            seen.add(reference.name)
+
+
+# The run ----------------------------------------------------------------------------------------------------------
+
+
+def _run(competition: Competition) -> Iterator[Refusal]:
+    run, bundles = competition.run, competition.bundles
+    if not _NAME.fullmatch(run.name):
+        yield Refusal("run.name", run.name, _NAME_WANTED)
+    yield from _command("run.command", run.command, {"dataset", "label_book"})
+    if not _IMAGE.fullmatch(run.image):
+        wanted = "a container image belongs there, as jupyter/tensorflow-notebook or name@sha256:..."
+        yield Refusal("run.image", run.image, wanted)
+    taken = (bundles.script.name, bundles.label_book.name, *_TAKEN_BY_RUNS)
+    file = run.predictions
+    if not _in_bundle(file) or not file.endswith(".json") or file.partition("/")[0] in taken:
+        wanted = "a JSON file that the script leaves in its folder belongs there, as predictions.json"
+        yield Refusal("run.predictions", file, wanted)
+
+
+def _in_bundle(path: str) -> bool:
+    return _PATH_IN_BUNDLE.fullmatch(path) is not None and _stays_inside(path)
+
+
+def _command(key: str, command: str, names: set[str]) -> Iterator[Refusal]:
+    yield from _placeholders(key, command, names)
+    if not (command.isascii() and command.isprintable()):
+        yield Refusal(key, command, "CodaLab takes one line of plain ASCII")
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if not words:
+        yield Refusal(key, command, "a command line belongs there, its quotes closed")
+
+
+def _placeholders(key: str, form: str, names: set[str]) -> Iterator[Refusal]:
+    """Each placeholder by its plain name; braces that are meant as such are doubled."""
+    wanted = f"it must have {', '.join(f'{{{name}}}' for name in sorted(names))} and no other braces but {{{{ and }}}}"
+    try:
+        parts = [part[1:] for part in string.Formatter().parse(form) if part[1] is not None]
+    except ValueError:
+        parts = []
+    if {part[0] for part in parts} != names or any(part[1] or part[2] for part in parts):
+        yield Refusal(key, form, wanted)
+
+
+# Training here ----------------------------------------------------------------------------------------------------
+
+
+def _training(competition: Competition) -> Iterator[Refusal]:
+    training = competition.training
+    if not _stays_inside(training.builtin):
+        wanted = "the path of a file in the profile's folder belongs there"
+        yield Refusal("training.builtin", training.builtin, wanted)
+    checkpoint, option = training.checkpoint, training.seed_option
+    if checkpoint is not None and not _in_bundle(checkpoint):
+        wanted = "a file that the script leaves in its folder belongs there, as best_model"
+        yield Refusal("training.checkpoint", checkpoint, wanted)
+    if option is not None:
+        yield from _seed_option(option, competition.run.command.split())
+    if not training.tensorflow:
+        yield Refusal("training.tensorflow", [], "name at least one version")
+    for at, choice in enumerate(training.tensorflow):
+        key = f"training.tensorflow[{at}]"
+        if not _VERSION.fullmatch(choice.version) or not _requirements(choice.version).is_file():
+            wanted = f"cldc can install {', '.join(_installable())}"
+            yield Refusal(f"{key}.version", choice.version, wanted)
+        if not _PYTHON.fullmatch(choice.python):
+            yield Refusal(f"{key}.python", choice.python, "a Python as 3.8 belongs there")
+        if choice.why and not _one_line(choice.why):
+            yield Refusal(f"{key}.why", choice.why, "one line of text belongs there")
+
+
+def _seed_option(option: str, words: list[str]) -> Iterator[Refusal]:
+    if not _WORD.fullmatch(option):
+        yield Refusal("training.seed_option", option, "an option of the script belongs there, as --seed")
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        if word == option and not re.fullmatch(r"[0-9]+", after, re.ASCII):
+            yield Refusal("run.command", " ".join(words), f"a whole number belongs after {option}")
+
+
+def _requirements(version: str) -> Any:
+    return template("requirements", f"tensorflow-{version}.txt")
+
+
+def _installable() -> list[str]:
+    found = template("requirements").glob("tensorflow-*.txt")
+    return sorted(path.stem.removeprefix("tensorflow-") for path in found)
+
+
+def _stays_inside(path: str) -> bool:
+    """Whether a relative path leads to something below its folder, on any system."""
+    parts = path.replace("\\", "/").split("/")
+    return (
+        ":" not in path
+        and _one_line(path)
+        and all(part == part.strip() and part not in ("", ".", "..") for part in parts)
+    )
+
+
+# The organisers' side ---------------------------------------------------------------------------------------------
+
+
+def _organiser(competition: Competition) -> Iterator[Refusal]:
+    side: Organiser | None = competition.organiser
+    if side is None:
+        return
+    yield from _command("organiser.evaluate_command", side.evaluate_command, {"predictions"})
+    if not _SCORE.fullmatch(side.score.path):
+        wanted = "a file that the evaluation leaves and a key in it belong there, as /result.json:accuracy"
+        yield Refusal("organiser.score.path", side.score.path, wanted)
+    # What an evaluation is made from lies side by side in its folder.
+    if side.evaluate.name == TEST_KEY:
+        yield Refusal("organiser.evaluate.name", side.evaluate.name, "the hidden test set is called so there")
+    if competition.run.predictions.partition("/")[0] in (TEST_KEY, side.evaluate.name):
+        wanted = "the evaluation has something else of that name"
+        yield Refusal("run.predictions", competition.run.predictions, wanted)
+
+
+_Rule = Callable[["Competition"], Iterable[Refusal]]
+_RULES: tuple[_Rule, ...] = (
+    _texts,
+    _addresses,
+    _times,
+    _numbers,
+    _folders,
+    _submissions,
+    _bundles,
+    _run,
+    _training,
+    _organiser,
+)
