@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import shlex
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
-from hypothesis import given
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from cldc.competition import DEFAULT, builtin_profiles, load, parse
+from cldc import description, process
+from cldc.competition import (
+    DEFAULT,
+    Bundles,
+    Competition,
+    Organiser,
+    Reference,
+    builtin_profiles,
+    load,
+    parse,
+)
+from cldc.environments import ensure_codalab
 from cldc.errors import ConfigurationError
+from cldc.organise import configuration
+from cldc.organise.profile import to_toml
+from cldc.preflight import builtin_script, command_on
+from cldc.preflight.pipeline import seed
 from cldc.resources import template
+from cldc.sample import draw as draw_sample
 from cldc.settings import Options, resolve
 from cldc.trust import Approvals
+from cldc.validation import validate
 
 TEXT = template("competitions", f"{DEFAULT}.toml").read_text(encoding="utf-8")
 
@@ -66,6 +87,306 @@ def test_a_profile_with_a_slip_is_refused_by_name(old: str, new: str, told: str)
         parse(TEXT.replace(old, new, 1), name="mine")
     assert told in refused.value.message
     assert "profile mine" in refused.value.message
+
+
+SLIPS: list[tuple[str, Any, str]] = [
+    ("title", " ", "one line of text"),
+    ("title", "a\nb", "one line of text"),
+    ("server", "http://codalab.example.org", "https://host"),
+    ("server", "https://me:secret@host", "https://host"),
+    ("server", "https://host/worksheets", "https://host"),
+    ("guide", "file:///etc/passwd", "web address"),
+    ("form", "-private-window", "web address"),
+    ("leaderboard", "http://example.org/leaderboard.json", "web address"),
+    ("closes", "tomorrow", "a date and time"),
+    ("dataset.splits", ["train"], "folder names"),
+    ("dataset.classes", ["i", "../x"], "folder names"),
+    ("dataset.classes", ["i", ""], "folder names"),
+    ("dataset.classes", ["i", ".hidden"], "folder names"),
+    ("dataset.classes", [], "folder names"),
+    ("dataset.extensions", [], "TensorFlow reads"),
+    ("dataset.extensions", ["png"], "TensorFlow reads"),
+    ("dataset.extensions", [".PNG"], "TensorFlow reads"),
+    ("dataset.extensions", [".webp"], "TensorFlow reads"),
+    ("dataset.image_size", [32], "height and width"),
+    ("dataset.image_size", [0, 32], "height and width"),
+    ("dataset.max_images", 19, "20 images are needed"),
+    ("dataset.max_padded", 31, "32 images in whole batches of 8"),
+    ("quota.per_window", 0, "above 0"),
+    ("quota.total", -1, "above 0"),
+    ("quota.window_days", float("nan"), "above 0"),
+    ("quota.window_days", float("inf"), "above 0"),
+    ("quota.window_days", 1e9, "36,500 at most"),
+    ("submission.tag", "two words", "letters, digits"),
+    ("submission.tag", "a,b", "letters, digits"),
+    ("submission.tag", "-x", "letters, digits"),
+    ("submission.tag", "", "letters, digits"),
+    ("submission.description", "{name} {institution} {link}", "would not read it back"),
+    ("submission.description", "{name} ({institution}) ({link})", "would not read it back"),
+    ("submission.description", "v1 {name} ({institution}) {link}", "would not read it back"),
+    ("submission.description", "{name} ({institution}) {link} {name!r}", "it must have"),
+    ("submission.description", "{name.__class__} ({institution}) {link}", "it must have"),
+    ("submission.description", "{name} ({institution}) {link} }", "it must have"),
+    ("submission.description", "{name} ({institution}) {link} \u00e9", "plain ASCII"),
+    ("bundles.script.name", "my script.py", "CodaLab's names"),
+    ("bundles.label_book.name", "train.py", "has that name already"),
+    ("bundles.label_book.name", "val", "a split of the dataset"),
+    ("bundles.worksheet.uuid", "0x7a87", "32 hex digits"),
+    ("run.name", "run train", "CodaLab's names"),
+    ("run.command", "python train.py {dataset}", "it must have {dataset}, {label_book}"),
+    ("run.command", "python train.py {dataset} {label_book} {more}", "it must have"),
+    ("run.command", "python train.py {dataset} {label_book} '", "quotes closed"),
+    ("run.command", "python tr\u00e4in.py {dataset} {label_book}", "plain ASCII"),
+    ("run.command", "python train.py {dataset} {label_book} --seed now", "a whole number belongs after --seed"),
+    ("run.image", "Jupyter/Notebook", "container image"),
+    ("run.image", "python 3.8", "container image"),
+    ("run.predictions", "predictions.csv", "a JSON file"),
+    ("run.predictions", "../predictions.json", "a JSON file"),
+    ("run.predictions", "/predictions.json", "a JSON file"),
+    ("run.predictions", "label_book/predictions.json", "a JSON file"),
+    ("run.predictions", "test/predictions.json", "something else of that name"),
+    ("training.builtin", "../x.py", "profile's folder"),
+    ("training.checkpoint", "best*", "as best_model"),
+    ("training.seed_option", "--seed 3", "as --seed"),
+    ("training.tensorflow", [], "at least one version"),
+    ("training.tensorflow.0.version", "2.4.0", "cldc can install 2.21.0, 2.4.1"),
+    ("training.tensorflow.0.version", "x/../2.4.1", "cldc can install"),
+    ("training.tensorflow.0.python", "python3.8", "a Python as 3.8"),
+    ("organiser.log_worksheet.name", "data-centric-utils", "that of bundles.worksheet"),
+    ("organiser.evaluate.name", "test_set", "has that name already"),
+    ("organiser.evaluate_command", "python evaluate.py", "it must have {predictions}"),
+    ("organiser.score.name", "", "one line of text"),
+    ("organiser.score.path", "/result.json", "as /result.json:accuracy"),
+    ("organiser.score.path", "result.json:accuracy", "as /result.json:accuracy"),
+    ("organiser.window_seconds", 0, "above 0"),
+    ("organiser.per_window", 0, "above 0"),
+]  # fmt: skip
+
+
+def with_value(profile: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value at a dotted key."""
+    *way, last = key.split(".")
+    owner: Any = profile
+    for step in way:
+        owner = owner[int(step)] if step.isdecimal() else owner[step]
+    owner[last] = value
+
+
+@pytest.mark.parametrize(("key", "value", "told"), SLIPS)
+def test_a_profile_that_must_fail_later_is_refused_with_key_value_and_what_belongs_there(
+    key: str, value: Any, told: str
+) -> None:
+    profile = table()
+    with_value(profile, key, value)
+    with pytest.raises(ConfigurationError) as refused:
+        parse(tomli_w.dumps(profile), name="mine")
+    message = refused.value.message.replace("[0]", ".0")
+    assert key in message
+    assert told in message
+    assert repr(value) in message
+
+
+@pytest.mark.parametrize("name", ["..", ".hidden", "a/b", "a\\b", " ", ""])
+def test_a_profiles_own_name_is_that_of_a_folder(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="that of a folder"):
+        parse(TEXT, name=name)
+
+
+# Every key with values that people give it, good and bad.
+_WORDS = [
+    "train.py",
+    "data",
+    "label_book",
+    "a b",
+    "-x",
+    ".x",
+    "x/y",
+    "../x",
+    "caf\u00e9",
+    "",
+    "test",
+    "a" * 129,
+]
+_NAMES = (
+    st.sampled_from(_WORDS)
+    | st.text(max_size=4)
+    | st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,8}", fullmatch=True)
+)
+_FOLDERS = st.lists(
+    st.sampled_from(["a", "B", "ii", "\u00e9", "x y", "?", "train", ".x"]) | st.text(max_size=3),
+    min_size=1,
+    max_size=4,
+)
+_COMMANDS = st.lists(
+    st.sampled_from(
+        [
+            "python",
+            "python3 x.py",
+            "{dataset}",
+            "{label_book}",
+            "{predictions}",
+            "{{}}",
+            "--seed",
+            "3",
+            "'",
+            '"a b"',
+            "\u00e9",
+            "; true",
+        ]
+    ),
+    max_size=5,
+).map(" ".join)
+_FILES = (
+    st.sampled_from(
+        ["predictions.json", "out/p.json", "p.csv", "stdout", "test/p.json", "../p.json", "a b.json"]
+    )
+    | _NAMES
+)
+_NUMBERS = st.integers(-1, 3) | st.integers() | st.sampled_from([16, 32, 10**6])
+_DESCRIPTIONS = st.lists(
+    st.sampled_from(["{name}", "({institution})", "{link}", "(", ")", "by", "{name!r}", "  "]), max_size=5
+).map(" ".join)
+MUTATIONS: dict[str, st.SearchStrategy[Any]] = {
+    "title": st.text(max_size=5),
+    "server": st.sampled_from(["https://codalab.example.org", "http://127.0.0.1:80", "http://x", "https://x:y"]),
+    "dataset.splits": _FOLDERS,
+    "dataset.classes": _FOLDERS,
+    "dataset.extensions": st.lists(st.sampled_from([".png", ".jpg", ".gif", ".tif", "png"]), max_size=3),
+    "dataset.max_images": _NUMBERS,
+    "dataset.batch": _NUMBERS,
+    "dataset.max_padded": _NUMBERS,
+    "dataset.image_size": st.lists(st.integers(-1, 64), max_size=3),
+    "quota.window_days": st.floats() | st.integers(-1, 40_000),
+    "quota.per_window": _NUMBERS,
+    "submission.tag": _NAMES,
+    "submission.description": _DESCRIPTIONS,
+    "bundles.worksheet.name": _NAMES,
+    "bundles.script.name": _NAMES,
+    "bundles.label_book.name": _NAMES,
+    "run.name": _NAMES,
+    "run.command": _COMMANDS,
+    "run.image": st.sampled_from(["a", "a/b:c", "localhost:5000/a", "A/b", "a b", f"a@sha256:{'0' * 64}"]) | st.text(max_size=6),
+    "run.predictions": _FILES,
+    "training.checkpoint": _FILES,
+    "training.seed_option": st.sampled_from(["--seed", "seed", "--s eed", "*", "{x}"]),
+    "organiser.evaluate.name": _NAMES,
+    "organiser.test_set.name": _NAMES,
+    "organiser.evaluate_command": _COMMANDS,
+    "organiser.score.path": st.sampled_from(["/a:b", "/a", "a:b", "/a/b:c/d", ":b"]),
+    "organiser.window_seconds": _NUMBERS,
+}  # fmt: skip
+
+
+@st.composite
+def odd_profiles(draw: st.DrawFn) -> Competition | None:
+    """A profile with a few values that may be odd; None where it is refused."""
+    profile = table()
+    for key in draw(st.lists(st.sampled_from(sorted(MUTATIONS)), min_size=1, max_size=3, unique=True)):
+        with_value(profile, key, draw(MUTATIONS[key]))
+    try:
+        return parse(tomli_w.dumps(profile), name="mine")
+    except ConfigurationError:
+        return None
+
+
+accepted = odd_profiles().filter(lambda competition: competition is not None)
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None)
+@given(
+    competition=accepted,
+    name=st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,20}", fullmatch=True),
+    data=st.data(),
+)
+def test_what_is_made_from_any_profile_that_is_read_is_sound(
+    competition: Competition, name: str, data: st.DataObject
+) -> None:
+    assert parse(to_toml(competition), name="mine") == competition
+
+    said = {
+        "institution": data.draw(st.sampled_from(["", "Some Lab"])),
+        "link": data.draw(st.sampled_from(["", "https://example.org/a"])),
+    }
+    written = description.compose(competition.submission.description, name=name, **said)
+    assert description.read(written) == description.Reading(name, **said)
+
+    command = command_on(competition, dataset=name)
+    assert command.isascii()
+    assert shlex.split(command)
+    keys = {"log": "", "label_book": "", "test_set": "", "evaluate": ""}
+    config = configuration(competition.server, "ann", competition, keys)
+    dependencies = config["evaluate"]["dependencies"]
+    assert len({entry["child_path"].partition("/")[0] for entry in dependencies}) == len(dependencies) == 3
+    assert datetime.now(UTC) - competition.quota.window
+    if competition.training.seed_option:
+        builtin = builtin_script(load())
+        assert seed(builtin, competition) is not None
+        other_seeds_of = competition.run.command + f" {competition.training.seed_option} 5"
+        assert shlex.split(other_seeds_of)[-1] == "5"
+
+
+@settings(
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None, max_examples=25
+)
+@given(accepted)
+def test_any_profile_that_is_read_has_a_dataset_that_is_valid(
+    tmp_path_factory: pytest.TempPathFactory, competition: Competition
+) -> None:
+    rules = competition.dataset
+    assume(".png" in rules.extensions)
+    assume(len(rules.splits) * len(rules.classes) <= 40)
+    folder = draw_sample(
+        tmp_path_factory.mktemp("drawn") / "data", competition, images=len(rules.splits) * len(rules.classes)
+    )
+    report = validate(folder, competition, settle=lambda files: {})
+    assert report.ok, report
+
+
+# CodaLab's own checks of what a profile makes it store.
+_CODALAB = """
+import json, sys
+from codalab.lib import spec_util
+from codalab.objects.dependency import Dependency
+from codalab.rest.schemas import validate_ascii
+for profile in json.load(sys.stdin):
+    for name in profile["names"]:
+        spec_util.check_name(name)
+    for text in profile["texts"]:
+        validate_ascii(text)
+    for key in profile["keys"]:
+        assert key and Dependency.CHILD_PATH_REGEX.match(key), key
+print("sound")
+"""
+
+
+@pytest.mark.real
+def test_codalab_takes_every_name_path_and_command_of_any_profile_that_is_read(
+    environments_home: Path,
+) -> None:
+    told: list[dict[str, list[str]]] = []
+
+    @settings(deadline=None, max_examples=1000, phases=[Phase.generate])
+    @given(profile=odd_profiles())
+    def collect(profile: Competition | None) -> None:
+        if profile is not None and profile.organiser is not None:
+            bundles, side, run = profile.bundles, profile.organiser, profile.run
+            names = [reference.name for table in (bundles, side) for reference in references_of(table)]
+            keys = [run.predictions, bundles.script.name, bundles.label_book.name, side.evaluate.name]
+            texts = [run.command, side.evaluate_command, run.image, profile.submission.tag]
+            told.append({"names": [*names, run.name], "texts": texts, "keys": keys})
+
+    collect()
+    assert len(told) > 50
+    done = process.run(
+        [ensure_codalab(environments_home).python, "-c", _CODALAB], text=json.dumps(told), timeout_seconds=120
+    )
+    assert done.stdout == "sound\n"
+
+
+def references_of(table: Bundles | Organiser) -> list[Reference]:
+    """The references of one table of a profile."""
+    values = (getattr(table, field.name) for field in dataclasses.fields(table))
+    return [value for value in values if isinstance(value, Reference)]
 
 
 values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=8), v, max_size=3), max_leaves=6)  # fmt: skip

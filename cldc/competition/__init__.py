@@ -36,7 +36,8 @@ class DatasetRules:
     Attributes:
         splits: Folders of the dataset, the training split first.
         classes: Class folders of each split, in the order in which the script numbers them from 0.
-        extensions: Lower-case endings that the script takes, in any case.
+        extensions: Endings that the script takes, written in lower case: some of .png .jpg .jpeg .gif .bmp, which is
+            what TensorFlow reads.
         max_images: The guide's limit on images of all splits together.
         batch: Images a batch; each split is rounded up to whole batches before it is held against max_padded.
         max_padded: The script's own limit on images after that rounding.
@@ -75,10 +76,10 @@ class SubmissionForm:
     """How a submission is marked and described.
 
     Attributes:
-        tag: The tag that makes a bundle a submission; setting it spends quota.
+        tag: The tag that makes a bundle a submission, of letters, digits and _ . -; setting it spends quota.
         supersedes: Which of an account's tagged bundles the daemon scores: the newest of each ``name``, or
             only the newest of the ``account``.
-        description: Form of the description, with {name}, {institution} and {link}.
+        description: Form of the description, with {name}, {institution} and {link}; the board must read them back.
         usual_wait: How long the organisers usually take from tag to score, in words; None where nobody knows.
     """
 
@@ -102,7 +103,12 @@ class Bundles:
 class RunForm:
     """The run bundle that trains, and the file of it that becomes the submission.
 
-    ``command`` has {dataset} and {label_book} where the dependencies' keys stand.
+    Attributes:
+        name: The run's name on CodaLab.
+        command: One line of ASCII with {dataset} and {label_book} where the dependencies' keys stand. A preflight runs it
+            without a shell.
+        image: The container image, by tag or by digest.
+        predictions: The file that the script leaves: a JSON list with a class index for each image of the label book.
     """
 
     name: str
@@ -147,7 +153,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class ScorePath:
-    """A score's name, and where the evaluation leaves it (``/FILE:KEY``)."""
+    """The one score: its name, and where the evaluation leaves it (``/FILE:KEY``)."""
 
     name: str
     path: str
