@@ -148,10 +148,7 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
 
 
 def _say(text: str) -> None:
-    try:
-        print(f"\n{text}", file=sys.stderr, flush=True)  # noqa: T201
-    except OSError:  # the terminal is gone, or a disk is full
-        discard(sys.stderr)
+    print(f"\n{text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _bug(error: Exception) -> int:
@@ -177,11 +174,11 @@ def _bug(error: Exception) -> int:
         _say(
             f"This is a bug in cldc: {type(error).__name__}. Its log is {path}; please report it with that file."
         )
-    except CldcError as unwritten:
+    except Exception as unwritten:
         place = traceback.extract_tb(error.__traceback__)[-1]
         _say(
             f"This is a bug in cldc: {type(error).__name__} in {place.filename}, line {place.lineno}; please report it.\n"
-            f"Its log can't be written: {unwritten.message}"
+            f"Its log can't be written: {unwritten.message if isinstance(unwritten, CldcError) else unwritten}"
         )
     return BUG
 

@@ -81,15 +81,51 @@ def data_folder(observer: Observer = SILENT) -> Path:
     """
     chosen = os.environ.get(HOME_VARIABLE)
     if chosen:
-        folder = Path(chosen).expanduser().absolute()
+        folder = Path(os.path.expanduser(chosen))  # noqa: PTH111 - Path's own fails for who has no home
+        folder = folder if folder.is_absolute() else working_folder() / folder
     else:
-        import platformdirs
-
-        folder = platformdirs.user_data_path("cldc", appauthor=False)
-    private_folder(folder)
+        folder = _usual_data_folder()
+    try:
+        private_folder(folder)
+    except DiskFull:
+        raise
+    except StorageError as error:
+        raise StorageError(
+            error.message, action=f"Point {HOME_VARIABLE} to a folder of yours that can be written to."
+        ) from error
     if others_can_read(folder) and not _shared_on_purpose(folder):
         _close_to_others(folder, observer)
     return folder
+
+
+def _usual_data_folder() -> Path:
+    import platformdirs
+
+    try:
+        folder = platformdirs.user_data_path("cldc", appauthor=False)
+    except RuntimeError:
+        folder = Path("~")
+    if not folder.is_absolute():  # a container's user, who is in no list
+        raise StorageError(
+            "This account has no home folder to keep cldc's data in.",
+            action=f"Set {HOME_VARIABLE}, or HOME, to a folder of yours.",
+        )
+    return folder
+
+
+def working_folder() -> Path:
+    """The folder that the command was started in.
+
+    Raises:
+        StorageError: It was removed meanwhile, or can't be entered.
+    """
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise StorageError(
+            f"The working folder can't be used: {error.strerror}.",
+            action="Change to a folder that is there, then run the command again.",
+        ) from error
 
 
 def others_can_read(folder: Path) -> bool:
@@ -140,8 +176,14 @@ def _user() -> int:
 def private_folder(path: Path) -> Path:
     """Make ``path`` and its parents, the new ones readable by their owner only, and return it."""
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise StorageError(
+                f"{path} can't be made: it is no folder, or lies in something that is none.",
+                action="Move what is in its place away, then run the command again.",
+            ) from error
     return path
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cldc.errors import StorageError, UsageError
+from cldc.files import data_folder, sweep, system_temporary_folder, working_folder
 from cldc.settings import SANDBOX, Options, refuse, resolve
 from cldc.trust import Approvals
 
@@ -58,8 +59,6 @@ class App:
     @functools.cached_property
     def home(self) -> Path:
         """The data folder. What killed commands left in the system's temporary folder is removed on the way."""
-        from cldc.files import data_folder, sweep, system_temporary_folder
-
         with contextlib.suppress(StorageError):
             sweep(system_temporary_folder(), "cldc-")
         return data_folder(self.observer)
@@ -69,7 +68,7 @@ class App:
         """Flag, environment, project file, user file, profile."""
         found = resolve(
             self._flags,
-            folder=Path.cwd(),
+            folder=working_folder(),
             user_file=self.home / USER_FILE,
             approvals=self.approvals,
             ask=self._ask_for_approval,

@@ -68,8 +68,16 @@ def _pages() -> Iterable[tuple[str, str]]:
     return [*_submissions(), *kinds]
 
 
+def _environments() -> Iterable[tuple[str, str]]:
+    from cldc.environments import list_environments
+    from cldc.files import data_folder
+
+    return [(environment.name, environment.version) for environment in list_environments(data_folder())]
+
+
 competitions = _offer(_competitions, files=True)
 servers = _offer(_servers)
 accounts = _offer(_accounts)
 submissions = _offer(_submissions)
 pages = _offer(_pages)
+environments = _offer(_environments)

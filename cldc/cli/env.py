@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cldc.cli import completing
 from cldc.cli.app import App
 from cldc.cli.options import command
 
@@ -33,15 +34,8 @@ def list_(app: App) -> None:
     app.output.show({"environments": found}, blocks)
 
 
-def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    from cldc.environments import list_environments
-    from cldc.files import data_folder
-
-    return [e.name for e in list_environments(data_folder()) if e.name.startswith(incomplete)]
-
-
 @env.command()
-@click.argument("name", shell_complete=_complete)
+@click.argument("name", shell_complete=completing.environments)
 @command(competition=False)
 def remove(app: App, name: str) -> None:
     """Remove an environment by name or kind; it is made again when it is needed."""

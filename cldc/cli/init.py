@@ -15,6 +15,7 @@ from cldc.cli.options import command
 from cldc.cli.workflows import origin_of, workflow
 from cldc.competition import DEFAULT, builtin_profiles, load
 from cldc.errors import CldcError, ConfigurationError
+from cldc.files import working_folder
 from cldc.settings import PROJECT_FILE, read_project
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def init(app: App, ci: Literal["github", "gitlab"] | None, action: str | None, f
     Asks four questions, each with a default; what is given as an option is not asked. Without a terminal, or with
     --no-input, the defaults are taken. A cldc.toml that is there is kept, unless --force is said.
     """
-    folder = Path.cwd()
+    folder = working_folder()
     origin = origin_of(action) if ci else None
     files: dict[str, str] = {}
     answers = None

@@ -214,11 +214,8 @@ def lost_output() -> StorageError | None:
 
 
 def _tell(text: str) -> None:
-    try:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
-    except OSError:  # no command fails because its progress, or its error, can't be told
-        discard(sys.stderr)
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 def show_error(error: CldcError, arguments: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cldc.cli.app import App
 from cldc.errors import CldcError
+from cldc.files import working_folder
 from cldc.render.blocks import Line, Table
 from cldc.settings import NAMES
 
@@ -85,7 +86,7 @@ def look(app: App) -> Overview:
 def _short(folder: str) -> str:
     """As one would type it from here."""
     try:
-        return Path(folder).absolute().relative_to(Path.cwd()).as_posix()
+        return Path(folder).absolute().relative_to(working_folder()).as_posix()
     except ValueError:
         return folder
 

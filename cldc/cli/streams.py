@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 from cldc.text import shown
@@ -18,13 +19,30 @@ class SafeStream:
             made the texts in it safe before.
     """
 
-    def __init__(self, trusted: TextIO) -> None:
+    def __init__(self, trusted: TextIO, *, lossy: bool = False) -> None:
+        """``lossy`` drops what can't be written, as to a full disk or a terminal that was closed."""
         self.trusted = trusted
+        self._lossy = lossy
 
     def write(self, text: str) -> int:
         """Write ``text`` as it may be shown."""
-        self.trusted.write(shown(text))
+        with self._losing():
+            self.trusted.write(shown(text))
         return len(text)
+
+    def flush(self) -> None:
+        """Write what was held back."""
+        with self._losing():
+            self.trusted.flush()
+
+    @contextlib.contextmanager
+    def _losing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            if not self._lossy:
+                raise
+            discard(self.trusted)
 
     def writelines(self, lines: Any) -> None:
         """Write each of ``lines``."""
@@ -36,11 +54,14 @@ class SafeStream:
 
 
 def make_safe() -> None:
-    """Put a `SafeStream` in the place of both standard streams, for the rest of this process."""
+    """Put a `SafeStream` in the place of both standard streams, for the rest of this process.
+
+    No command fails because its progress, or its error, can't be shown; its result is another matter.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, SafeStream):
-            setattr(sys, name, SafeStream(stream))
+            setattr(sys, name, SafeStream(stream, lossy=name == "stderr"))
 
 
 def trusted(stream: TextIO) -> TextIO:

@@ -132,7 +132,7 @@ def _programs(python: str) -> tuple[Path, ...]:
 
 def _collections(python: str, home: Path) -> Iterator[tuple[Path, str]]:
     """Folders that have one folder for each Python, and the pattern of the wanted ones."""
-    user = Path.home()
+    user = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home fails for who has no home
 
     def chosen(variable: str, *default: str) -> Path:
         return Path(os.environ.get(variable) or Path(user, *default))
