@@ -45,20 +45,33 @@ class LockTimeout(StorageError):
 def storage_error(error: OSError, path: Path | None = None) -> StorageError:
     """Say what an operating system's error on ``path`` means and what to do about it."""
     name = path or error.filename or "a file"
+    elsewhere = _elsewhere(name)
+    if str(name) == ".":
+        name = "the working folder"
     if error.errno in _NO_SPACE:
         return DiskFull(
             f"No space is left on the disk for {name}.",
-            action=f"Free some space, or point {HOME_VARIABLE} (and TMPDIR) to another disk, then run it again.",
+            action=f"Free some space{elsewhere}, then run the command again.",
         )
     if error.errno in _NO_PERMISSION:
         return StorageError(
             f"No permission to use {name}: {error.strerror}.",
-            action=f"Make it yours and writable, or point {HOME_VARIABLE} to a folder that is.",
+            action=f"Make it yours and writable{elsewhere}, then run the command again.",
         )
     return StorageError(
         f"Can't use {name}: {error.strerror or error}.",
         action="Check that the path exists and that its disk works, then run the command again.",
     )
+
+
+def _elsewhere(name: Path | str) -> str:
+    """How to have cldc use another disk or folder than that of ``name``, where a variable does that."""
+    places = ((HOME_VARIABLE, _chosen_data_folder), ("TMPDIR", system_temporary_folder))
+    with contextlib.suppress(StorageError, OSError):
+        for variable, place in places:
+            if Path(name).is_relative_to(place()):
+                return f", or point {variable} to another folder"
+    return ""
 
 
 @contextlib.contextmanager
@@ -79,12 +92,7 @@ def data_folder(observer: Observer = SILENT) -> Path:
     Raises:
         StorageError: It can't be made.
     """
-    chosen = os.environ.get(HOME_VARIABLE)
-    if chosen:
-        folder = Path(os.path.expanduser(chosen))  # noqa: PTH111 - Path's own fails for who has no home
-        folder = folder if folder.is_absolute() else working_folder() / folder
-    else:
-        folder = _usual_data_folder()
+    folder = _chosen_data_folder()
     try:
         private_folder(folder)
     except DiskFull:
@@ -98,7 +106,10 @@ def data_folder(observer: Observer = SILENT) -> Path:
     return folder
 
 
-def _usual_data_folder() -> Path:
+def _chosen_data_folder() -> Path:
+    if chosen := os.environ.get(HOME_VARIABLE):
+        folder = Path(os.path.expanduser(chosen))  # noqa: PTH111 - Path's own fails for who has no home
+        return folder if folder.is_absolute() else working_folder() / folder
     import platformdirs
 
     try:

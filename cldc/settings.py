@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cldc import competition as profiles
-from cldc.competition import Competition, read_table, read_toml
-from cldc.errors import ConfigurationError
+from cldc.competition import Competition, read_table, read_text, read_toml
 from cldc.trust import Approval, Approvals, Claim, NotApproved, file_claim, foreign_owner, profile_claims
 
 PROJECT_FILE = "cldc.toml"
@@ -262,11 +261,7 @@ def _from_environment(environment: Mapping[str, str]) -> Options:
 
 def read_file(path: Path) -> Options:
     """A settings file; paths in it are meant from its own folder."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} can't be read: {error}.", action="Correct or remove it.") from error
-    options = read_table(Options, read_toml(text, what=str(path)), what=str(path))
+    options = read_table(Options, read_toml(read_text(path), what=str(path)), what=str(path))
     values = {name: getattr(options, name) for name in NAMES}
     for name in _PATHS:
         if values[name] is not None:

@@ -76,7 +76,7 @@ def test_the_padded_count_is_the_scripts(train: int, val: int, fits: bool) -> No
         ("https://worksheets.codalab.org\"\ncloses", "worksheets\"\ncloses", "https://host"),
         ("title = ", "name = 'x'\ntitle = ", "set by the file's name"),
         ("title = ", "titel = ", "perhaps you meant 'title'"),
-        ("[quota]", "[quota", "is no TOML"),
+        ("[quota]", "[quota", "is not valid TOML"),
         ('"i", "ii"', '"i", "i"', "different folder names"),
         ("2021-09-04T23:59:59-07:00", "2021-09-04T23:59:59", "no time zone"),
     ],

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from cldc.competition.rules import check, refused
+from cldc.competition.rules import check, refused, subject
 from cldc.errors import ConfigurationError
 from cldc.resources import template
 
@@ -226,14 +226,7 @@ def load(choice: str = DEFAULT) -> Competition:
             f"There is no competition {choice!r}: {hint}known are {', '.join(builtin_profiles())}.",
             action="Name one of these, or give the path of a profile (a .toml file) with --competition.",
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"The competition profile {path} can't be read: {error}.",
-            action="Check the path given with --competition.",
-        ) from error
-    return parse(text, name=path.stem, folder=path.resolve().parent)
+    return parse(read_text(path), name=path.stem, folder=path.resolve().parent)
 
 
 def file_beside(competition: Competition, name: str) -> Path | None:
@@ -261,13 +254,14 @@ def parse(text: str, *, name: str, folder: Path | None = None) -> Competition:
     Raises:
         ConfigurationError: As `load`.
     """
-    table = read_toml(text, what=f"profile {name}")
+    what = f"profile {name}" if folder is None else str(folder / f"{name}.toml")
+    table = read_toml(text, what=what)
     if unknown := {"name", "folder"} & table.keys():
-        raise refused(f"profile {name}", f"{sorted(unknown)[0]!r} is set by the file's name and place", "")
+        raise refused(what, f"{sorted(unknown)[0]!r} is set by the file's name and place", "")
     competition = read_table(
         Competition,
         {**table, "name": name, "folder": folder},
-        what=f"profile {name}",
+        what=what,
         hidden=("name", "folder"),
     )
     check(competition)
@@ -279,7 +273,28 @@ def read_toml(text: str, *, what: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"The {what} is no TOML: {error}.", action="Correct that line.") from error
+        raise ConfigurationError(
+            f"{subject(what)} is not valid TOML: {error}.", action="Correct that line."
+        ) from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a settings file or a profile.
+
+    Raises:
+        ConfigurationError: It can't be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            f"{path} is not UTF-8: line {line} has a byte that can't be read.", action="Save it as UTF-8."
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} can't be read: {error.strerror}.", action="Check its path, and that you may read it."
+        ) from error
 
 
 def read_table(

@@ -14,6 +14,7 @@ import shlex
 import string
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cldc import address, description
@@ -56,10 +57,15 @@ class Refusal(NamedTuple):
     wanted: str
 
 
+def subject(what: str) -> str:
+    """A profile by name, or a file by its path, as the beginning of a sentence."""
+    return what if Path(what).is_absolute() else f"The {what}"
+
+
 def refused(what: str, problem: str, hint: str) -> ConfigurationError:
     """The error about a profile or another file of settings."""
     return ConfigurationError(
-        f"The {what} can't be used: {problem}{hint}.", action="Correct it and run the command again."
+        f"{subject(what)} can't be used: {problem}{hint}.", action="Correct it and run the command again."
     )
 
 

@@ -117,9 +117,8 @@ def remove_environment(home: Path, name: str) -> list[Path]:
     names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     wanted = [id_ for id_ in names if name in (id_, id_.rpartition("-")[0], id_.partition("-")[0])]
     if not wanted:
-        there = ", ".join(dict.fromkeys(id_.rpartition("-")[0] for id_ in names)) or "there are none"
         raise UsageError(
-            f"There is no environment {name}.", action=f"Name one of those that are there: {there}."
+            f"There is no environment {name}.", action="`cldc env list` shows those that are there."
         )
     for id_ in wanted:
         if pids := making.in_use(folder / id_):
