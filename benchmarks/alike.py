@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
 from cldc.validation.alike import Evidence, joined, same_drawings
 from cldc.validation.features import Features
@@ -83,6 +83,14 @@ def _speck(image: Image.Image, _: Random) -> Image.Image:
     return marked
 
 
+def _contrast(by: float) -> Edit:
+    return lambda image, _: ImageEnhance.Contrast(image).enhance(by)
+
+
+def _paler_ink(by: float) -> Edit:
+    return lambda image, _: image.point([round(255 - by * (255 - shade)) for shade in range(256)])
+
+
 EDITS: dict[str, Edit] = {
     "noise": _noise,
     "padding": _pad,
@@ -95,6 +103,16 @@ EDITS: dict[str, Edit] = {
     "JPEG of quality 70": _jpeg,
     "inversion": lambda image, _: ImageChops.invert(image),
     "a speck": _speck,
+    "contrast 0.7": _contrast(0.7),
+    "contrast 0.5": _contrast(0.5),
+    "contrast 0.3": _contrast(0.3),
+    "contrast 0.15": _contrast(0.15),
+    "ink half as black": _paler_ink(0.5),
+    "ink a fifth as black": _paler_ink(0.2),
+    "paper less white, 0.6": lambda image, _: ImageEnhance.Brightness(image).enhance(0.6),
+    "contrast 0.5, padding, JPEG of quality 70": lambda image, random: _jpeg(
+        _pad(_contrast(0.5)(image, random), random), random
+    ),
 }
 
 
