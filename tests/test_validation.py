@@ -492,6 +492,17 @@ def test_advice_on_a_missing_split_gives_a_folder_of_its_name(folder: Path, deed
     assert finding.remedy == remedy
 
 
+@pytest.mark.parametrize("contrast", [0.7, 0.5, 0.3, 0.1])
+@pytest.mark.parametrize("paper", [255, 200])
+def test_a_pale_copy_of_a_drawing_is_found(folder: Path, contrast: float, paper: int) -> None:
+    write(folder, "train/i/drawn.png", padded(drawn(), 3))
+    with Picture.open(folder / "train/i/drawn.png") as black:
+        pale = black.point([round(paper - contrast * (255 - shade)) for shade in range(256)])
+    pale.save(folder / "train/ii/pale.png")
+    (conflict,) = found(folder, "drawing-two-labels")
+    assert conflict.paths == ("train/i/drawn.png", "train/ii/pale.png")
+
+
 JFIF = b"\xff\xd8\xff\xe0\0\x10JFIF"
 CONVERT_HEIC = "open each one and export it as PNG (renaming does not help: TensorFlow reads no HEIC)"
 
@@ -560,6 +571,13 @@ def test_whatever_is_in_the_folder_a_check_takes_at_most_100_mb(folder: Path) ->
     noise.save(folder / "train" / "i" / "large.jpg", quality=95, progressive=True)
     for mode in ("RGBA", "P", "LA"):
         Picture.new(mode, (1990, 1990), 1).save(folder / "train" / "i" / f"wide-{mode}.png")
+    colourful = Picture.merge("RGB", (noise.rotate(0), noise.rotate(90), noise.rotate(180)))
+    colourful = colourful.reduce(3).resize((4000, 3000))
+    colourful.save(folder / "train" / "i" / "large-photo.jpg", quality=60, progressive=True)
+    colourful.save(folder / "train" / "i" / "large-even.jpg", quality=60, progressive=True, subsampling=0)
+    for mode in ("RGBA", "P", "RGB"):
+        Picture.new(mode, (9000, 7000), 1).save(folder / "train" / "i" / f"large-{mode}.png")
+    Picture.new("P", (7000, 7000)).save(folder / "train" / "i" / "large.gif")
     for large in list((folder / "train" / "i").glob("*e*")):
         for number in range(8):
             os.link(large, folder / "train" / "ii" / f"{large.stem}-{number}{large.suffix}")

@@ -66,9 +66,7 @@ def validate(
             from cldc.validation.rules import report_on
 
             check = Check(listing, memory, recalled, observer, thorough=thorough)
-            report = report_on(
-                check.subject(competition, ask_tensorflow, book or None), thorough=check.thorough
-            )
+            report = report_on(check.subject(competition, ask_tensorflow, book or None))
             check.keep(key, report)
     return report
 

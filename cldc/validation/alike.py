@@ -192,7 +192,9 @@ def _shape_pair(one: str, other: str, features: Mapping[str, Features]) -> Pair 
     (width, height), (other_width, other_height) = mine.ink_box, theirs.ink_box
     aspect = (width * other_height) / (other_width * height)
     density = (mine.ink_pixels * other_width * other_height) / (theirs.ink_pixels * width * height)
-    if not (1 / _ASPECT <= aspect <= _ASPECT and 1 / _DENSITY <= density <= _DENSITY):
+    # A paler copy has less ink in its box, a blurred one less contrast.
+    densities = (density, density * theirs.contrast / mine.contrast)
+    if not (1 / _ASPECT <= aspect <= _ASPECT and any(1 / _DENSITY <= each <= _DENSITY for each in densities)):
         return None
     difference = _difference(mine.blocks, theirs.blocks)
     return _pair(one, other, Evidence.SHAPE, round(difference, 3)) if difference <= _MAX_DIFFERENCE else None

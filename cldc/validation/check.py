@@ -97,6 +97,7 @@ class Check:
             if drawn
             else (),
             formats_passed_over=formats_passed_over(self.listing, competition.dataset.extensions),
+            thorough=self.thorough,
             pointers=find_pointers(dataset.root, dataset.images, known),
         )
 

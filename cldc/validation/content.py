@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from cldc.dataset import Image
 from cldc.text import plural
 from cldc.validation.alike import PRECISION, Evidence, Pair
+from cldc.validation.decoding import Readable
 from cldc.validation.model import Hit, Rule, Severity, Subject, rule
 from cldc.validation.pictures import MAX_PIXELS
 
@@ -194,6 +195,34 @@ def blank_image(subject: Subject) -> Iterator[Hit]:
 
 
 @rule(
+    "not-compared",
+    title="Every image is compared with the others",
+    severity=Severity.NOTE,
+    why="Where a picture is too large, or its drawing does not stand out from a table or a shadow, no copy of it is found.",
+    source=_DATA,
+)
+def not_compared(subject: Subject) -> Iterator[Hit]:
+    """Images that TensorFlow may read and whose drawing is not known."""
+    if not subject.thorough:
+        return
+    paths = tuple(
+        image.path
+        for image, (verdict, seen, _) in subject.seen
+        if seen is None and verdict.readable is not Readable.NO
+    )
+    if paths:
+        them, they = ("it", "it is") if len(paths) == 1 else ("them", "they are")
+        yield Hit(
+            message=f"{number(len(paths), 'image')} could not be compared with the others.",
+            consequence=f"Nobody knows whether {they} blank or there under another label, in another split or in the "
+            "label book.",
+            remedy=f"Cut {them} to the one drawing, on a plain background, and save {them} with at most "
+            f"{MAX_PIXELS:,} pixels.",
+            paths=paths,
+        )
+
+
+@rule(
     "outsized-image",
     title="Images are of like size",
     severity=Severity.WARNING,
@@ -205,10 +234,10 @@ def outsized_image(subject: Subject) -> Iterator[Hit]:
     height, width = subject.competition.dataset.image_size
     longest = sorted([wide if wide > high else high for wide, high in subject.sizes])
     usual = longest[len(longest) // 2] if longest else 0
-    if not longest or (longest[-1] <= _OUTSIZED * usual and longest[-1] ** 2 <= MAX_PIXELS):
+    if not longest or longest[-1] <= _OUTSIZED * usual:
         return
     for wide, high, image in _sized(subject):
-        if wide > _OUTSIZED * usual or high > _OUTSIZED * usual or wide * high > MAX_PIXELS:
+        if wide > _OUTSIZED * usual or high > _OUTSIZED * usual:
             yield Hit(
                 message=f"{image.path} is {wide:,} x {high:,} pixels; most are about {usual:,.0f}.",
                 consequence=f"The script scales it to {width} x {height} pixels, as it does all others.",
@@ -375,6 +404,7 @@ RULES: tuple[Rule, ...] = (
     split_ratio,
     identical_in_class,
     drawing_in_class,
+    not_compared,
     small_image,
 )
 __all__ = ["RULES"]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from zlib_ng import zlib_ng
 
+from cldc.validation.memory_use import LARGE
 from cldc.validation.pictures import Picture
 
 if TYPE_CHECKING:
@@ -29,10 +30,16 @@ _FAINT = tuple(bytes((shade,)) for shade in (2, 5, 9, 14, 20, 28))
 _UNSAMPLED = 3
 _MAX_ROWS = 64
 _MIN_ROW_PIXELS = 8
+# A photo's sides are looked at in bands of this share of it. As many as are solid ink are cut off, up to a third; of
+# what then lies along the sides, this much may be ink.
+_BANDS = 64
+_MOST_BANDS = 21
+_SOLID = 0.98
+_MOST_ALONG_SIDES = 0.1
 
 
 class Features(NamedTuple):
-    """A picture's features; the last six are empty or 0 where there is no ink.
+    """A picture's features; the last seven are empty or 0 where there is no ink.
 
     Attributes:
         width: Pixels.
@@ -40,7 +47,8 @@ class Features(NamedTuple):
         ink_pixels: How much ink there is, in pixels of full contrast.
         ink_box: Width and height in pixels of the part that holds all ink.
         ink: Hash of that part: equal for the same drawing with other margins.
-        blocks: That part scaled to 16 x 16 pixels, a byte each, 0 for no ink.
+        contrast: How far the blackest ink is from the background, 1 to 255.
+        blocks: That part scaled to 16 x 16 pixels, a byte each, 0 for no ink, 255 for the blackest all over.
         shape: Which of these 256 are inkier than their mean, as bits.
         rows: Sampled hashes of four rows of ink on end, four bytes each, the first through more than one stroke:
             shared by pictures that show a part of the same drawing, pixel for pixel.
@@ -51,6 +59,7 @@ class Features(NamedTuple):
     ink_pixels: int
     ink_box: tuple[int, int] = (0, 0)
     ink: str = ""
+    contrast: int = 0
     blocks: bytes = b""
     shape: int = 0
     rows: bytes = b""
@@ -62,30 +71,38 @@ class Features(NamedTuple):
 
 
 def features_of_picture(picture: Picture) -> Features | None:
-    """Features of a picture; None where Pillow can't do what that takes."""
+    """Features of a picture; None where Pillow can't do what that takes, or nothing tells the drawing from the rest."""
     try:
-        return _features(picture.grey, picture.size)
+        corners = _corners(picture.grey)
+        ink: Image | None = _ink(picture.grey, corners)
+        large = picture.reduced or picture.size[0] * picture.size[1] > LARGE
+        if ink and large and len(corners) > 1:
+            ink = _without_surroundings(ink)
+        return _features(ink, picture.size) if ink else None
     except Exception:  # Pillow raises all sorts of things on odd pictures
         return None
 
 
-def _features(image: Image, size: tuple[int, int]) -> Features:
+def _features(ink: Image, size: tuple[int, int]) -> Features:
     from PIL.Image import Resampling
 
-    ink = _ink(image)
     box = ink.getbbox()
     if box is None:
         return Features(*size, ink_pixels=0)
     cut, pixels = _without_haze(ink.crop(box))
-    blocks = cut.resize(_SHAPE, Resampling.BOX).tobytes()
+    contrast: int = cut.getextrema()[1]  # type: ignore[assignment]
+    # Pale ink is made as black as any other first, or the few shades of its blocks would be too coarse to compare.
+    black = cut if contrast == 255 else cut.point([min(255, v * 255 // contrast) for v in range(256)])
+    blocks = black.resize(_SHAPE, Resampling.BOX).tobytes()
     mean = sum(blocks) / len(blocks)
     digest = sha256(blocks + repr((cut.size, zlib_ng.crc32(pixels))).encode()).hexdigest()
     above = 256 - int(mean) - 1
     return Features(
         *size,
-        ink_pixels=max(round(mean / 255 * len(pixels)), 1),
+        ink_pixels=max(round(mean / 255 * contrast / 255 * len(pixels)), 1),
         ink_box=cut.size,
         ink=digest[:32],
+        contrast=contrast,
         blocks=blocks,
         shape=int(blocks.translate(b"0" * (256 - above) + b"1" * above), 2),
         rows=_rows(pixels, cut.width),
@@ -103,13 +120,17 @@ def _without_haze(cut: Image) -> tuple[Image, bytes]:
     return clear, clear.tobytes()
 
 
-def _ink(image: Image) -> Image:
-    """The picture with its background 0. A flat background is known by its corners."""
-    from PIL import ImageChops
-
+def _corners(image: Image) -> set[object]:
+    """The shades of its corners: a single one if the background is flat."""
     at = image.load()
     right, low = image.width - 1, image.height - 1
-    corners = {at[0, 0], at[right, 0], at[0, low], at[right, low]} if at else set()
+    return {at[0, 0], at[right, 0], at[0, low], at[right, low]} if at else set()
+
+
+def _ink(image: Image, corners: set[object]) -> Image:
+    """The picture with its background 0."""
+    from PIL import ImageChops
+
     if corners == {255}:
         return ImageChops.invert(image)
     if corners == {0}:
@@ -121,6 +142,43 @@ def _ink(image: Image) -> Image:
     return image.point(
         [abs(v - background) if abs(v - background) >= max(least, 1) else 0 for v in range(256)]
     )
+
+
+def _without_surroundings(ink: Image) -> Image | None:
+    """A photo's ink without what fills whole sides of it, such as a table; None where more runs along the sides.
+
+    Photos of different drawings on one table would else be alike in most of their ink.
+    """
+    box = [0, 0, *ink.size]
+    for side in range(4):  # left, top, right, bottom
+        for number in range(_MOST_BANDS):
+            band = _band(box, side)
+            solid = _inked(ink.crop(band)) >= _SOLID
+            if solid or number:  # the last one is in part what was cut off
+                box[side] = band[(side + 2) % 4]
+            if not solid:
+                break
+    cut = ink.crop((box[0], box[1], box[2], box[3]))
+    whole = [0, 0, *cut.size]
+    along = [_inked(cut.crop(_band(whole, side))) for side in range(4)]
+    return cut if sum(along) / len(along) <= _MOST_ALONG_SIDES else None
+
+
+def _band(box: list[int], side: int) -> tuple[int, int, int, int]:
+    """The part of ``box`` along one side."""
+    width = max(1, (box[side % 2 + 2] - box[side % 2]) // _BANDS)
+    left, top, right, low = box
+    return (
+        (left, top, left + width, low),
+        (left, top, right, top + width),
+        (right - width, top, right, low),
+        (left, low - width, right, low),
+    )[side]
+
+
+def _inked(part: Image) -> float:
+    """The share of pixels that are ink."""
+    return 1 - part.histogram()[0] / (part.width * part.height)
 
 
 def _rows(pixels: bytes, width: int) -> bytes:

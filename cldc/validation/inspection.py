@@ -11,6 +11,7 @@ from cldc.validation.columns import to_columns, to_rows
 from cldc.validation.decoding import Format, Readable, Remark, Verdict, judge_and_inflate
 from cldc.validation.decoding.dispatch import format_of
 from cldc.validation.features import Features, features_of_picture
+from cldc.validation.large_pictures import MOST_PIXELS, reduced_picture
 from cldc.validation.memory_use import LARGE, give_back_large_blocks
 from cldc.validation.metadata.finding import find_metadata
 from cldc.validation.metadata.model import Metadata
@@ -42,7 +43,7 @@ class Inspection(NamedTuple):
 
 
 def inspect_file(
-    root: str, entry: ImageFile, *, most_pixels: int = MAX_PIXELS
+    root: str, entry: ImageFile, *, most_pixels: int = MOST_PIXELS
 ) -> tuple[Image, Inspection | None]:
     """Read a file once: its hash, TensorFlow's verdict and the picture's features; None where it can't be read.
 
@@ -63,15 +64,15 @@ def inspect_file(
 
 
 def passed_over(found: Inspection, most_pixels: int) -> bool:
-    """Whether there would be features if more than ``most_pixels`` had been looked at."""
-    return found.features is None and most_pixels < _pixels(found.verdict) <= MAX_PIXELS
+    """Whether there may be features if more than ``most_pixels`` are looked at."""
+    return found.features is None and most_pixels < _pixels(found.verdict) <= MOST_PIXELS
 
 
 def _pixels(verdict: Verdict) -> int:
     return (verdict.width or 0) * (verdict.height or 0)
 
 
-def inspect_content(content: bytes, *, most_pixels: int = MAX_PIXELS) -> Inspection:
+def inspect_content(content: bytes, *, most_pixels: int = MOST_PIXELS) -> Inspection:
     """The verdict and features of a file's content; raises nothing."""
     try:
         verdict, rows = judge_and_inflate(content)
@@ -80,7 +81,10 @@ def inspect_content(content: bytes, *, most_pixels: int = MAX_PIXELS) -> Inspect
         return Inspection(Verdict(Readable.UNKNOWN, None, reason=f"checking it failed ({error!r})"))
     if verdict.readable is Readable.NO:
         return Inspection(verdict)
-    picture = picture_of(content, verdict, rows, most_pixels)
+    picture = None
+    if (pixels := _pixels(verdict)) <= most_pixels:
+        large = pixels > MAX_PIXELS
+        picture = reduced_picture(content, verdict) if large else picture_of(content, verdict, rows)
     if picture is None:
         return Inspection(verdict, metadata=metadata)
     return Inspection(_seen(verdict, picture), features_of_picture(picture), metadata)

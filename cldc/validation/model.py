@@ -74,6 +74,7 @@ class Subject:
         pairs: Contents that show the same drawing.
         book_groups: Contents that show the same drawing as one of the label book's, with the pairs that join them.
         formats_passed_over: Picture formats by content of files that the script passes over, by path.
+        thorough: Whether pictures were looked at, so that all features are known that can be.
         pointers: Images that are only pointers to them, by path: ``Git LFS`` or ``git-annex``.
     """
 
@@ -84,6 +85,7 @@ class Subject:
     pairs: tuple[Pair, ...] = ()
     book_groups: tuple[tuple[list[str], list[Pair]], ...] = ()
     formats_passed_over: Mapping[str, str] = field(default_factory=dict)
+    thorough: bool = True
     pointers: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property

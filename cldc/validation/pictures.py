@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 # Bit depth 8, colour type 0 and no interlacing, as IHDR says it.
 _PLAIN_GREY = b"\x08\0\0\0\0"
-# Larger pictures are not turned into pixels: a bomb would cost memory, and no drawing is that large.
 MAX_PIXELS = 4_000_000
+"""What a picture may have to be decoded as it is; larger ones are reduced to it."""
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP")
 # Deflate's longest stored block, and what stands before one: whether it is the last, its length, and that inverted.
 _STORED = 0xFFFF
 _BLOCK = struct.Struct("<BHH")
@@ -36,29 +38,28 @@ class Picture(NamedTuple):
     """A loaded picture.
 
     Attributes:
-        size: Width and height in pixels, as the file has them.
+        size: Width and height in pixels, as the file has them or as it was reduced.
         grey: The pixels as TensorFlow would take them, without transparency, as greys; of a margin above or below, all
             of one row that is white or black, one row is left.
         opaque: Whether no pixel lets anything through.
+        reduced: Whether it had more than `MAX_PIXELS`.
     """
 
     size: tuple[int, int]
     grey: Image
     opaque: bool = True
+    reduced: bool = False
 
 
-def picture_of(
-    content: bytes, verdict: Verdict, rows: bytes, most_pixels: int = MAX_PIXELS
-) -> Picture | None:
-    """The picture of a file that TensorFlow reads; None where Pillow can't load it or it is too large.
+def picture_of(content: bytes, verdict: Verdict, rows: bytes) -> Picture | None:
+    """The picture of a file that TensorFlow reads, of at most `MAX_PIXELS`; None where Pillow can't load it.
 
     Args:
         content: The file.
         verdict: What the judge says of it.
         rows: What the judge inflated.
-        most_pixels: Of a picture that is not too large.
     """
-    if not verdict.width or not verdict.height or verdict.width * verdict.height > most_pixels:
+    if not verdict.width or not verdict.height:
         return None
     size = verdict.width, verdict.height
     if rows and content[24:29] == _PLAIN_GREY and Remark.ALPHA_DROPPED not in verdict.remarks:
@@ -66,7 +67,7 @@ def picture_of(
     return _loaded(content, size)
 
 
-def _is_opaque(picture: Image) -> bool:
+def is_opaque(picture: Image) -> bool:
     """Whether no pixel of it lets anything through."""
     if picture.mode not in ("RGBA", "LA"):
         if "transparency" not in picture.info:
@@ -111,10 +112,10 @@ def _without_margins(rows: bytes, width: int, height: int) -> Image | None:
 def _unfiltered(rows: bytes, width: int, height: int) -> Image:
     from PIL import Image
 
-    return Image.frombytes("L", (width, height), _stored(rows), "zip", "L", 0)
+    return Image.frombytes("L", (width, height), stored(rows), "zip", "L", 0)
 
 
-def _stored(rows: bytes) -> bytes:
+def stored(rows: bytes) -> bytes:
     """A zlib stream that only stores: Pillow's wheels for Linux inflate with the system's zlib, four times as slow."""
     pieces = [b"\x78\x01"]
     for at in range(0, len(rows), _STORED):
@@ -129,16 +130,17 @@ def _loaded(content: bytes, size: tuple[int, int]) -> Picture | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image: Image.Image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "GIF", "BMP"))
+            image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
             if image.size[0] * image.size[1] > MAX_PIXELS:
                 return None
             image.load()
-            return Picture(size, _grey(image), _is_opaque(image))
+            return Picture(size, as_grey(image), is_opaque(image))
     except Exception:  # Pillow raises all sorts of things on odd files; then there is no picture
         return None
 
 
-def _grey(image: Image) -> Image:
+def as_grey(image: Image) -> Image:
+    """The picture in mode L, as TensorFlow would take it, without transparency."""
     from PIL import Image
 
     if image.mode == "L":

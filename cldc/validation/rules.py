@@ -17,11 +17,11 @@ RULES: tuple[Rule, ...] = (
 _ORDER = tuple(Severity)
 
 
-def report_on(subject: Subject, *, thorough: bool = True) -> ValidationReport:
-    """Ask every rule; ``thorough`` says whether they can know what the images show."""
+def report_on(subject: Subject) -> ValidationReport:
+    """Ask every rule."""
     found = [finding for rule in RULES for finding in rule.findings(subject)]
     found.sort(key=lambda finding: _ORDER.index(finding.severity))
     metadata = MetadataCounts.count(kinds for _, kinds in subject.metadata)
     return ValidationReport.make(
-        subject.dataset, subject.competition, tuple(found), metadata, thorough=thorough
+        subject.dataset, subject.competition, tuple(found), metadata, thorough=subject.thorough
     )

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 from cldc.dataset import Image, ImageFile, read_image
 from cldc.validation.content import RULES
+from cldc.validation.decoding import judge
 from cldc.validation.images import image_seen_differently, image_undecodable
+from cldc.validation.large_pictures import reduced_picture
 from cldc.validation.model import ValidationReport
 from cldc.validation.pictures import MAX_PIXELS
 
@@ -24,7 +26,7 @@ _RULES = frozenset({rule.id for rule in (*RULES, image_seen_differently, image_u
 def thumbnails(report: ValidationReport) -> dict[str, str]:
     """For the paths that findings are best shown with, a picture as a ``data:`` address.
 
-    Paths whose image can't be loaded, is huge, or comes after the first few hundred have none.
+    Paths whose image can't be loaded, can't be reduced, or comes after the first few hundred have none.
     """
     images = {image.path: image for image in report.dataset.images}
     made: dict[str, str] = {}
@@ -56,7 +58,10 @@ def _picture(report: ValidationReport, image: Image) -> str:
             warnings.simplefilter("ignore")
             picture: Pillow.Image = Pillow.open(io.BytesIO(read.content))
             if picture.width * picture.height > MAX_PIXELS:
-                return ""
+                reduced = reduced_picture(read.content, judge(read.content))
+                if reduced is None:
+                    return ""
+                picture = reduced.grey
             picture = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
             picture.thumbnail((_SIDE, _SIDE))
             picture.save(out, "PNG", optimize=True)
