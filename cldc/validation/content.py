@@ -207,13 +207,13 @@ def not_compared(subject: Subject) -> Iterator[Hit]:
         return
     paths = tuple(
         image.path
-        for image, (verdict, seen, _) in subject.seen
-        if seen is None and verdict.readable is not Readable.NO
+        for image, found in subject.seen
+        if found.features is None and found.verdict.readable is not Readable.NO
     )
     if paths:
         them, they = ("it", "it is") if len(paths) == 1 else ("them", "they are")
         yield Hit(
-            message=f"{number(len(paths), 'image')} could not be compared with the others.",
+            message=f"{plural(len(paths), 'image')} could not be compared with the others.",
             consequence=f"Nobody knows whether {they} blank or there under another label, in another split or in the "
             "label book.",
             remedy=f"Cut {them} to the one drawing, on a plain background, and save {them} with at most "
