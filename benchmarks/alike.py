@@ -91,6 +91,16 @@ def _paler_ink(by: float) -> Edit:
     return lambda image, _: image.point([round(255 - by * (255 - shade)) for shade in range(256)])
 
 
+def _photo(image: Image.Image, random: Random) -> Image.Image:
+    """Of 4.3 million pixels, on grey paper, with a camera's noise."""
+    by = random.uniform(0.4, 0.7) * min(2400 / image.width, 1800 / image.height)
+    grown = image.resize((int(image.width * by), int(image.height * by)), Image.Resampling.BICUBIC)
+    page = Image.new("L", (2400, 1800), 255)
+    page.paste(grown, (random.randint(0, 2400 - grown.width), random.randint(0, 1800 - grown.height)))
+    paper = page.point([shade * 200 // 255 for shade in range(256)])
+    return _jpeg(ImageChops.add(paper, Image.effect_noise(page.size, 10), 1, -128), random)
+
+
 EDITS: dict[str, Edit] = {
     "noise": _noise,
     "padding": _pad,
@@ -103,6 +113,7 @@ EDITS: dict[str, Edit] = {
     "JPEG of quality 70": _jpeg,
     "inversion": lambda image, _: ImageChops.invert(image),
     "a speck": _speck,
+    "a photo of 4.3 million pixels": _photo,
     "contrast 0.7": _contrast(0.7),
     "contrast 0.5": _contrast(0.5),
     "contrast 0.3": _contrast(0.3),
