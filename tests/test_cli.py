@@ -237,8 +237,9 @@ def test_watching_outlasts_the_folder(bare_cldc: Cldc) -> None:
         assert any("Watching" in line for line in told)
         mine.rename(bare_cldc.home / "away")
         assert any("There is no folder" in line for line in told)
+        assert any("Watching" in line for line in told)
         (bare_cldc.home / "away").rename(mine)
-        assert any("Checking" in line for line in told)
+        assert any("Watching" in line for line in told)
     finally:
         watching.terminate()
         watching.communicate(timeout=30)
