@@ -12,6 +12,7 @@ import pytest
 
 from cldc import files
 from tests.conftest import ROOT, Cldc
+from tests.folders import make_dataset
 from tests.terminal import Terminal
 from tests.test_process import running, soon
 
@@ -33,6 +34,23 @@ with temporary_folder(sys.argv[1]) as folder:
     (folder / "dataset").mkdir(mode=0o555)
     print(folder, flush=True)
     time.sleep(60)
+"""
+
+# A training that starts a process which leaves its group, its parent and its terminal, and ignores a polite end.
+_TRAINING = """
+import os, signal, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with open("PIDS", "a") as file:
+            file.write("%d\\n" % os.getpid())
+        time.sleep(600)
+    os._exit(0)
+with open("PIDS", "a") as file:
+    file.write("%d\\n" % os.getpid())
+print("Epoch 1/4", flush=True)
+time.sleep(600)
 """
 
 
@@ -157,3 +175,46 @@ for number in range(60):
     ]
     assert [worker.wait(120) for worker in workers] == [0, 0, 0, 0]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_training_ends_with_the_command_and_so_does_all_that_it_started(
+    cldc: Cldc, tmp_path: Path, number: signal.Signals
+) -> None:
+    place, pids = tmp_path / "tmp", tmp_path / "pids"
+    place.mkdir()
+    (tmp_path / "train.py").write_text(_TRAINING.replace("PIDS", str(pids)), encoding="utf-8")
+    (make_dataset(tmp_path / "book") / "train").rename(tmp_path / "book" / "label_book")
+    cldc("sample", tmp_path / "mine", "--images", "60")
+    settings = {
+        "CLDC_HOME": str(cldc.home),
+        "PYTHONPATH": str(ROOT),
+        "TMPDIR": str(place),
+        "CLDC_COMPETITION": "demo",
+    }
+    command = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "cldc", "preflight", tmp_path / "mine"),
+            *("--script", tmp_path / "train.py", "--label-book", tmp_path / "book"),
+        ],
+        env={**os.environ, **settings},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert soon(lambda: pids.exists() and len(pids.read_text().split()) == 2, 120)
+        family = [int(word) for word in pids.read_text().split()]
+        assert all(map(running, family))
+    except AssertionError:
+        command.kill()
+        raise
+    finally:
+        command.send_signal(number)
+        _, told = command.communicate(timeout=60)
+    assert command.returncode == {signal.SIGKILL: -signal.SIGKILL}.get(number, 128 + number), told
+    assert soon(lambda: not any(map(running, family)))
+    if number == signal.SIGKILL:
+        assert leftovers(place, "cldc-preflight-")
+        cldc("env", "list", TMPDIR=str(place))
+    assert not list(place.iterdir())
