@@ -23,10 +23,10 @@ from cldc.errors import InvalidDataset
 from cldc.render import validation as text
 from cldc.render import validation_ci as ci
 from cldc.render.blocks import plain
-from cldc.validation import Finding, Severity, Subject, ValidationReport, examine, validate
+from cldc.validation import Finding, InspectedDataset, Severity, ValidationReport, inspect_dataset, validate
 from cldc.validation.decoding import Readable, Remark, Verdict
 from cldc.validation.inspection import Inspection
-from cldc.validation.rules import RULES, report_on
+from cldc.validation.rules import RULES, apply_rules
 from tests.conftest import Cldc
 from tests.folders import CLASSES, drawn, make_dataset, padded, png
 
@@ -270,15 +270,16 @@ def test_every_finding_is_told_not_only_the_first(folder: Path) -> None:
 def test_a_folder_that_is_not_the_dataset_is_answered_with_the_right_one(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "room" / "inner" / "digits")
     for near in (tmp_path / "room", folder.parent, folder / "train" / "i"):
-        remedies = {finding.remedy for finding in found(near, "split-missing")}
-        assert remedies == {f"Perhaps you meant {folder}, which holds the splits."}
+        [finding] = found(near, "split-missing")
+        assert finding.message == f"The script can't find train/ and val/ in {near}."
+        assert finding.remedy == f"Did you mean {folder}? Run `cldc validate {folder}`."
     other = make_dataset(folder.parent / "other")
-    [remedy] = {finding.remedy for finding in found(tmp_path / "room", "split-missing")}
-    assert remedy == f"Give one of the 2 folders inside that hold the splits: {folder}, {other}."
-    # Nor is a suggestion remembered that other folders have made wrong.
+    [finding] = found(tmp_path / "room", "split-missing")
+    assert finding.remedy == f"Did you mean one of these 2 folders: {folder}, {other}?"
+    # A cached suggestion would be wrong after the folders around have changed.
     (moved := tmp_path / "room" / "moved").mkdir()
     for place in (folder, moved / "digits"):
-        report = validate(tmp_path / "room", COMPETITION, cache=tmp_path / "cache")
+        report = validate(tmp_path / "room", COMPETITION, cache_folder=tmp_path / "cache")
         assert str(place) in report.findings[0].remedy
         if place == folder:
             folder.rename(moved / "digits")
@@ -286,7 +287,7 @@ def test_a_folder_that_is_not_the_dataset_is_answered_with_the_right_one(tmp_pat
     rename(other, "train", "../backup-train")
     shutil.copytree(moved / "digits", other / "backup")
     assert {finding.remedy for finding in found(other, "split-missing")} == {
-        "Put a folder train/ with one folder a class into the dataset's folder."
+        "Add a folder train/ with one folder for each class."
     }
 
 
@@ -322,8 +323,8 @@ def _counted(train: int, val: int, of: Competition) -> ValidationReport:
         for split, count in (("train", train), ("val", val))
         for n in range(count)
     )
-    return report_on(
-        Subject(
+    return apply_rules(
+        InspectedDataset(
             Dataset(Path("/d"), "d", (), images, (), ""), of, {"a": Inspection(Verdict(Readable.YES, None))}
         )
     )
@@ -335,26 +336,25 @@ NAMES = st.lists(
 
 
 @given(st.lists(NAMES.map("".join), max_size=6, unique=True))
-def test_what_is_told_of_all_names_at_once_is_what_each_is_told(wanted: list[str]) -> None:
-    """A rule that looks at a dataset's names together must find in them what it finds in each alone."""
+def test_every_odd_name_is_reported_whatever_the_others_are(wanted: list[str]) -> None:
     paths = [f"val/x/{name.strip('/')}.png" for name in wanted if "//" not in name]
 
-    def told(*some: str) -> set[tuple[str, str]]:
+    def reported(*some: str) -> set[tuple[str, str]]:
         images = tuple(Image("val", "x", path, 1, "a") for path in sorted(some))
         dataset = Dataset(Path("/d"), "d", (), images, (), "")
-        report = report_on(Subject(dataset, COMPETITION, {"a": Inspection(Verdict(Readable.YES, None))}))
+        inspections = {"a": Inspection(Verdict(Readable.YES, None))}
+        findings = apply_rules(InspectedDataset(dataset, COMPETITION, inspections)).findings
+        about_names = ("name-not-utf8", "name-not-portable", "hidden-file", "nested-file", "junk-file")
         return {
-            (finding.message, path)
-            for finding in report.findings
-            if finding.rule
-            in ("name-not-utf8", "name-not-portable", "hidden-file", "nested-file", "junk-file")
-            if "differ only" not in finding.message
+            (finding.rule, path)
+            for finding in findings
+            if finding.rule in about_names and "differ only" not in finding.message
             for path in finding.paths
         }
 
-    assert told(*paths) == set().union(*(told(path) for path in paths))
+    assert reported(*paths) == set().union(*(reported(path) for path in paths))
     for path in paths:
-        assert told(path) or not {*path} & {*"\n\t|:\x7f\uf07c\udce9"}
+        assert reported(path) or not {*path} & {*"\n\t|:\x7f\uf07c\udce9"}
 
 
 def test_another_competition_has_other_classes_and_limits(tmp_path: Path) -> None:
@@ -388,8 +388,8 @@ def test_tensorflow_is_asked_once_about_all_unknown_images(
     report = validate(folder, COMPETITION, ask_tensorflow=ask)
     assert len(asked) == 1
     assert {finding.rule for finding in report.of(Severity.ERROR)} == {"image-undecodable"}
-    subject = examine(folder, COMPETITION, ask_tensorflow=ask)
-    assert {found.verdict.remarks for found in subject.inspections.values()} == {remarks}
+    inspected = inspect_dataset(folder, COMPETITION, ask_tensorflow=ask)
+    assert {found.verdict.remarks for found in inspected.inspections.values()} == {remarks}
 
 
 @pytest.mark.parametrize(
@@ -457,8 +457,8 @@ FOLDERS = st.lists(st.sampled_from("xXivIV \u2169\uff58\u2173u"), min_size=1, ma
 def test_a_class_folder_renamed_as_advised_is_not_called_misnamed(names: set[str]) -> None:
     def advice(folders: set[str]) -> dict[str, str]:
         splits = (Split("train", SplitState.FOLDER, tuple(sorted(folders))),)
-        subject = Subject(Dataset(Path("/d"), "d", splits, (), (), ""), COMPETITION, {})
-        misnamed = [f for f in report_on(subject).findings if f.rule == "class-misnamed"]
+        subject = InspectedDataset(Dataset(Path("/d"), "d", splits, (), (), ""), COMPETITION, {})
+        misnamed = [f for f in apply_rules(subject).findings if f.rule == "class-misnamed"]
         return {
             f.paths[0].removeprefix("train/"): f.message.rpartition("called ")[2].strip("'.")
             for f in misnamed
@@ -475,14 +475,23 @@ def test_a_class_folder_renamed_as_advised_is_not_called_misnamed(names: set[str
 @pytest.mark.parametrize(
     ("deed", "remedy"),
     [
-        (lambda f: rename(f, "val", "VAL"), "Rename 'VAL' to 'val'."),
+        (lambda f: rename(f, "val", "VAL"), "Rename VAL/ to val/, or run `cldc validate --fix`."),
+        (
+            lambda f: rename(f, "val", "validation"),
+            "There is a folder validation/: did you mean val/? Then rename it.",
+        ),
+        (lambda f: rename(f, "val", "Test"), "There is a folder Test/: did you mean val/? Then rename it."),
+        (
+            lambda f: rename(f, "train", "Training"),
+            "There is a folder Training/: did you mean train/? Then rename it.",
+        ),
         (
             lambda f: [(f / "val").rename(f / "VAL"), (f / "val").touch()],
-            "Move the file val away, then rename 'VAL' to 'val'.",
+            "Move the file val away, then rename VAL/ to val/.",
         ),
         (
             lambda f: [(f / "val").rename(f.parent / "gone"), (f / "Val").touch()],
-            "Put a folder val/ with one folder a class into the dataset's folder.",
+            "Add a folder val/ with one folder for each class.",
         ),
     ],
 )
@@ -504,7 +513,7 @@ def test_a_pale_copy_of_a_drawing_is_found(folder: Path, contrast: float, paper:
 
 
 JFIF = b"\xff\xd8\xff\xe0\0\x10JFIF"
-CONVERT_HEIC = "open each one and export it as PNG (renaming does not help: TensorFlow reads no HEIC)"
+CONVERT_HEIC = "open each one and export it as PNG (renaming does not help: TensorFlow does not read HEIC)"
 
 
 @pytest.mark.parametrize(
@@ -525,7 +534,7 @@ CONVERT_HEIC = "open each one and export it as PNG (renaming does not help: Tens
             "",
             "export it as PNG (renaming does not help: TensorFlow goes by content)",
         ),
-        ("val/a.gif", png(), "PNG", "If they are to count, move them into the folder of their class."),
+        ("val/a.gif", png(), "PNG", "If they should count, move them into the folder of their class."),
         (
             "val/a.jfif",
             JFIF,
@@ -547,7 +556,7 @@ def test_advice_on_a_picture_that_is_passed_over_goes_by_its_content(
     (finding,) = found(folder, "passed-over")
     assert finding.paths == (path,)
     assert finding.severity is Severity.WARNING
-    assert finding.message.startswith(f"{what} by content, passed over" if what else "Passed over")
+    assert finding.message.startswith(f"1 {what} file ignored: " if what else "1 file ignored: ")
     assert steps in finding.remedy
     assert ("rename them" in finding.remedy) == ("rename them" in steps)
 
@@ -628,6 +637,52 @@ def test_text_is_safe_for_terminals_and_pipes(odd_report: ValidationReport) -> N
     assert r"val/x/a\x1b[31m\n.png" in told
     told.encode()
     assert told.splitlines()[-1].startswith("Not valid for data-centric-2021: ")
+
+
+def test_findings_of_one_rule_are_one_group_with_the_count_first(folder: Path, bare_cldc: Cldc) -> None:
+    for number in range(12):
+        for name in ("a", "b"):
+            write(folder, f"train/i/{number:02}-{name}.png", png(100 + number))
+    heading = "note: 12 duplicate pairs [identical-in-class]"
+    shown = bare_cldc("validate", "-q", folder).out
+    assert shown.count("[identical-in-class]") == shown.count("2 identical files.") == 1
+    assert f"{heading}\n  2 identical files.\n    train/i/00-a.png, train/i/00-b.png\n" in shown
+    assert "\n  and 2 more (--verbose shows all)\n" in shown
+    assert "11-b.png" not in shown
+    everything = bare_cldc("validate", "-q", "--verbose", folder).out
+    assert heading in everything
+    assert "    train/i/11-a.png, train/i/11-b.png\n" in everything
+    write(folder, "train/i/11-c.png", png(111))
+    assert "note: 12 duplicate groups [identical-in-class]" in bare_cldc("validate", "-q", folder).out
+
+
+def test_a_wrong_folder_gets_two_lines(tmp_path: Path, bare_cldc: Cldc) -> None:
+    folder = make_dataset(tmp_path / "my digits")
+    shown = bare_cldc("validate", "-q", folder / "train", code=3).out
+    assert shown.splitlines() == [
+        f"error: The script can't find train/ and val/ in {folder / 'train'}. [split-missing]",
+        f"  Did you mean {folder}? Run `cldc validate '{folder}'`.",
+    ]
+    rename(folder, "val", "test")
+    shown = bare_cldc("validate", "-q", folder, code=3).out
+    assert shown.splitlines() == [
+        "error: The script can't find val/. [split-missing]",
+        "  There is a folder test/: did you mean val/? Then rename it.",
+        "Not valid for data-centric-2021; --verbose shows 2 more findings.",
+    ]
+    everything = bare_cldc("validate", "-q", "--verbose", folder, code=3).out
+    assert "Images in my-digits" in everything
+    assert len(bare_cldc("validate", "--format", "json", folder, code=3).data["findings"]) == 3
+
+
+def test_images_of_the_label_book_are_named_as_there_whatever_its_folder(folder: Path) -> None:
+    book = folder.parent / "0f3a"
+    (book / "i").mkdir(parents=True)
+    shutil.copy(folder / "train" / "i" / "0.png", book / "i" / "000.png")
+    findings = validate(folder, COMPETITION, label_book=book).findings
+    assert "train/i/0.png is in the label book, as label_book/i/000.png." in [
+        finding.message for finding in findings
+    ]
 
 
 def test_json_is_as_documented(odd_report: ValidationReport) -> None:

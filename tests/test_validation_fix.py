@@ -19,7 +19,7 @@ from cldc.errors import StorageError, UsageError
 from cldc.render.blocks import plain
 from cldc.render.validation import fixed_blocks
 from cldc.render.validation_html import to_html
-from cldc.validation import examine, validate
+from cldc.validation import inspect_dataset, validate
 from cldc.validation.fixing import Undone, fix_copy, fix_in_place, undo
 from cldc.validation.thumbnails import thumbnails
 from tests.conftest import Cldc
@@ -51,7 +51,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_a_mended_copy_is_valid_and_the_original_untouched(folder: Path, tmp_path: Path) -> None:
     before = tree(folder)
-    fixed = fix_copy(examine(folder, COMPETITION), tmp_path / "mended")
+    fixed = fix_copy(inspect_dataset(folder, COMPETITION), tmp_path / "mended")
     assert tree(folder) == before
     report = validate(fixed.root, COMPETITION)
     assert report.ok
@@ -65,7 +65,7 @@ def test_a_mended_copy_is_valid_and_the_original_untouched(folder: Path, tmp_pat
 
 def test_mended_in_place_and_undone(folder: Path, tmp_path: Path) -> None:
     before = tree(folder)
-    fixed = fix_in_place(examine(folder, COMPETITION), tmp_path / "kept")
+    fixed = fix_in_place(inspect_dataset(folder, COMPETITION), tmp_path / "kept")
     assert validate(folder, COMPETITION).ok
     assert len(fixed.changes) == 6
     assert fixed.record
@@ -76,12 +76,12 @@ def test_mended_in_place_and_undone(folder: Path, tmp_path: Path) -> None:
 
 def test_nothing_to_mend(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "digits")
-    assert fix_in_place(examine(folder, COMPETITION), tmp_path / "kept").record is None
+    assert fix_in_place(inspect_dataset(folder, COMPETITION), tmp_path / "kept").record is None
     assert not (tmp_path / "kept").exists()
 
 
 def test_undoing_never_writes_over_a_file(folder: Path, tmp_path: Path) -> None:
-    fixed = fix_in_place(examine(folder, COMPETITION), tmp_path / "kept")
+    fixed = fix_in_place(inspect_dataset(folder, COMPETITION), tmp_path / "kept")
     (folder / "val" / ".DS_Store").write_bytes(b"new")
     assert fixed.record
     undone = undo(fixed.record)
@@ -91,7 +91,7 @@ def test_undoing_never_writes_over_a_file(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_copy_is_refused_where_it_would_harm(folder: Path, tmp_path: Path) -> None:
-    subject = examine(folder, COMPETITION)
+    subject = inspect_dataset(folder, COMPETITION)
     for into in (folder / "inside", tmp_path):
         with pytest.raises(UsageError):
             fix_copy(subject, into)
@@ -100,7 +100,7 @@ def test_a_copy_is_refused_where_it_would_harm(folder: Path, tmp_path: Path) -> 
 def test_a_copy_passes_over_pipes_and_keeps_links_to_nothing(folder: Path, tmp_path: Path) -> None:
     os.mkfifo(folder / "train" / "ii" / "pipe.png")
     (folder / "train" / "ii" / "link.png").symlink_to("nowhere")
-    fixed = fix_copy(examine(folder, COMPETITION), tmp_path / "mended")
+    fixed = fix_copy(inspect_dataset(folder, COMPETITION), tmp_path / "mended")
     assert (fixed.root / "train" / "ii" / "link.png").is_symlink()
     assert not (fixed.root / "train" / "ii" / "pipe.png").exists()
 
@@ -121,7 +121,7 @@ def test_a_copy_holds_files_in_place_of_links(folder: Path, tmp_path: Path) -> N
     (folder / "val" / "i" / "up").symlink_to("..", target_is_directory=True)
     before, packed = tree(folder), validate(folder, COMPETITION).dataset
     into = tmp_path / "one" / "deeper" / "mended"
-    fixed = fix_copy(examine(folder, COMPETITION), into)
+    fixed = fix_copy(inspect_dataset(folder, COMPETITION), into)
     assert tree(tmp_path / "shared") == shared
     assert tree(folder) == before
     assert [(link.path, link.target) for link in fixed.copied] == [
@@ -154,14 +154,14 @@ def test_a_copy_that_fails_leaves_nothing(
 
     monkeypatch.setattr(shutil, "copy2", fails)
     with pytest.raises(StorageError, match="No space"):
-        fix_copy(examine(folder, COMPETITION), tmp_path / "room" / "mended")
+        fix_copy(inspect_dataset(folder, COMPETITION), tmp_path / "room" / "mended")
     assert list((tmp_path / "room").iterdir()) == []
 
 
 def test_a_copy_never_lies_in_a_folder_that_the_dataset_links_to(folder: Path) -> None:
     shared = share_class(folder)
     with pytest.raises(UsageError, match="lies in the dataset"):
-        fix_copy(examine(folder, COMPETITION), shared / "mended")
+        fix_copy(inspect_dataset(folder, COMPETITION), shared / "mended")
 
 
 def test_in_place_what_links_lead_to_or_through_stays(tmp_path: Path, bare_cldc: Cldc) -> None:
@@ -176,8 +176,8 @@ def test_in_place_what_links_lead_to_or_through_stays(tmp_path: Path, bare_cldc:
     assert tree(tmp_path / "shared") == shared
     assert (folder / "train" / "ii" / "link.png").read_bytes() == png(244)
     assert (folder / "train" / "iii" / "once.png").is_file()
-    assert "Mended train/iii/once.jpg -> train/iii/once.png [extension-content]\n" in told.out
-    assert told.out.count("Mended") == 1
+    assert "Renamed train/iii/once.jpg to train/iii/once.png [extension-content]\n" in told.out
+    assert told.out.count("Renamed") == 1
     assert all(
         f"Left {path}" in told.out for path in ("train/i/pic.jpg", "train/i/.DS_Store", "train/ii/a.jpg")
     )
@@ -194,7 +194,7 @@ def test_what_has_two_right_answers_or_none_stays(tmp_path: Path) -> None:
         (path.parent / "__MACOSX").mkdir()
         path.rename(path.parent / "__MACOSX" / path.name)
     before = tree(folder)
-    subject = examine(folder, COMPETITION)
+    subject = inspect_dataset(folder, COMPETITION)
     assert fix_in_place(subject, tmp_path / "kept").changes == ()
     assert tree(folder) == before
     misnamed = [f for f in validate(folder, COMPETITION).findings if f.rule == "class-misnamed"]
@@ -202,10 +202,44 @@ def test_what_has_two_right_answers_or_none_stays(tmp_path: Path) -> None:
     assert not any("--fix" in finding.remedy for finding in misnamed)
 
 
+@pytest.mark.parametrize("name", ["Train", "TRAIN ", "train "])
+def test_a_misnamed_split_is_renamed_and_its_classes_with_the_next_fix(tmp_path: Path, name: str) -> None:
+    folder = make_dataset(tmp_path / "digits")
+    (folder / "train").rename(folder / name)
+    (folder / name / "x").rename(folder / name / "X")
+    (folder / "val" / "x").rename(folder / "val" / "X")
+    before = tree(folder)
+    copied = fix_copy(inspect_dataset(folder, COMPETITION), tmp_path / "copy")
+    fixed = fix_in_place(inspect_dataset(folder, COMPETITION), tmp_path / "kept")
+    renamed = [(change.source, change.target) for change in fixed.changes]
+    assert renamed == [("val/X", "val/x"), (name, "train")]
+    assert tree(copied.root) == tree(folder)
+    again = fix_in_place(inspect_dataset(folder, COMPETITION), tmp_path / "kept")
+    assert [(change.source, change.target) for change in again.changes] == [("train/X", "train/x")]
+    assert validate(folder, COMPETITION).ok
+    for each in (again, fixed):
+        assert each.record
+        assert undo(each.record).left == ()
+    assert tree(folder) == before
+
+
+def test_a_misnamed_split_stays_where_it_is_ambiguous(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "digits")
+    (folder / "train").rename(folder / "Train")
+    shutil.copytree(folder / "Train", folder / "TRAIN")
+    inspected = inspect_dataset(folder, COMPETITION)
+    assert fix_in_place(inspected, tmp_path / "kept").changes == ()
+    [missing] = [f for f in validate(folder, COMPETITION).findings if f.rule == "split-missing"]
+    assert not missing.fixable
+    assert "--fix" not in missing.remedy
+
+
 def test_each_run_has_a_record_of_its_own(folder: Path, tmp_path: Path) -> None:
     other = shutil.copytree(folder, tmp_path / "other" / "digits")
     before = tree(folder)
-    records = [fix_in_place(examine(f, COMPETITION), tmp_path / "kept").record for f in (folder, other)]
+    records = [
+        fix_in_place(inspect_dataset(f, COMPETITION), tmp_path / "kept").record for f in (folder, other)
+    ]
     for record in records:
         assert record
         undo(record)
@@ -256,7 +290,7 @@ def test_what_was_cut_off_between_two_disks_can_be_taken_back(
         another_file_system(patched, kept)
         fault(patched)
         with pytest.raises((StorageError, KeyboardInterrupt)):
-            fix_in_place(examine(folder, COMPETITION), kept)
+            fix_in_place(inspect_dataset(folder, COMPETITION), kept)
     [record] = kept.glob("*/record.json")
     with pytest.MonkeyPatch.context() as patched:
         another_file_system(patched, kept)
@@ -265,7 +299,7 @@ def test_what_was_cut_off_between_two_disks_can_be_taken_back(
 
 
 def test_a_fix_that_fails_says_how_to_take_it_back(folder: Path, tmp_path: Path) -> None:
-    subject = examine(folder, COMPETITION)
+    subject = inspect_dataset(folder, COMPETITION)
     before, gone = tree(folder), folder / "train" / "X " / "c.jpg"
     gone.unlink()
     with pytest.raises(StorageError) as failed:
@@ -458,7 +492,7 @@ def test_a_removal_that_is_cut_off_can_be_taken_back(
             raise KeyboardInterrupt
         return replace(source, target)
 
-    subject = examine(folder, COMPETITION)
+    subject = inspect_dataset(folder, COMPETITION)
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", cut_off)
         with pytest.raises(KeyboardInterrupt):
@@ -472,7 +506,7 @@ def test_an_image_that_changed_since_is_never_written_over(tmp_path: Path) -> No
     folder, kept = make_dataset(tmp_path / "digits"), tmp_path / "kept"
     path = folder / "val" / "i" / "a.jpg"
     original = photo(path, 200)
-    fixed = fix_in_place(examine(folder, COMPETITION), kept)
+    fixed = fix_in_place(inspect_dataset(folder, COMPETITION), kept)
     assert fixed.record
     path.write_bytes(png(7))
     [(change, error)] = undo(fixed.record).left

@@ -95,7 +95,7 @@ def _report(app: App, folder: Path) -> ValidationReport:
     """Only what changed since the last check is read; TensorFlow is not asked here."""
     from cldc.validation import validate
 
-    return validate(folder, app.competition, app.observer, cache=app.home)
+    return validate(folder, app.competition, app.observer, cache_folder=app.home)
 
 
 def _dataset_fact(report: ValidationReport) -> str:

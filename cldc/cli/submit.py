@@ -92,7 +92,7 @@ def submit(
     at_once = no_preflight and not dry_run
     if at_once:
         app.hasten()
-    report = validated(app, folder, thorough=False)
+    report = validated(app, folder)
     app.rest.user()  # without an account, or a server, there is nothing to prepare for
     if at_once:
         app.hasten()

@@ -24,16 +24,13 @@ class Material:
     label_book: LabelBook
 
 
-def validated(
-    app: App, folder: Path | None, *, remember: bool = True, thorough: bool = True
-) -> ValidationReport:
-    """The report on a dataset folder, images that can't be told asked of TensorFlow itself.
+def validated(app: App, folder: Path | None, *, use_cache: bool = True) -> ValidationReport:
+    """The report on a dataset folder; TensorFlow itself is asked about images without a verdict.
 
     Args:
         app: The command's surroundings.
         folder: The folder; None takes the project's.
-        remember: Whether files that did not change since an earlier check are not read again.
-        thorough: Whether what images show is looked at even where nothing is remembered of it.
+        use_cache: Whether files that did not change since an earlier check are skipped.
     """
     from cldc.validation import validate
 
@@ -52,8 +49,7 @@ def validated(
         app.observer,
         ask_tensorflow=ask,
         label_book=_known_label_book(app),
-        cache=app.home if remember else None,
-        thorough=thorough,
+        cache_folder=app.home if use_cache else None,
     )
 
 

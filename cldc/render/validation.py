@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cldc.dataset import IgnoreReason, OutwardLink
 from cldc.render.blocks import Block, Line, Style, Table
 from cldc.text import first_few, plural, printable
-from cldc.validation import Finding, Severity, ValidationReport
-
-if TYPE_CHECKING:
-    from cldc.validation import Rule
-    from cldc.validation.fixing import Change, Fixed, Undone
+from cldc.validation import Finding, Rule, Severity, ValidationReport
+from cldc.validation.fixing import Change, Fixed, Undone, undo_command
+from cldc.validation.rules import RULES
 
 # Raised when a field of the JSON changes its meaning or goes; a new field does not raise it.
 JSON_SCHEMA = 1
@@ -24,13 +22,26 @@ _STYLES: dict[Severity, Style] = {
     Severity.WARNING: "warning",
     Severity.NOTE: "dim",
 }
+_COUNTED = {rule.id: rule.counted for rule in RULES}
 _SHOWN_FINDINGS = 10
 _SHOWN_PATHS = 5
 
 
 def blocks(report: ValidationReport, *, everything: bool = False) -> tuple[Block, ...]:
-    """The report for a person; long lists are cut short unless ``everything``."""
+    """The report for a person; long lists are cut unless ``everything``."""
+    if not everything and (missing := [f for f in report.findings if f.rule == "split-missing"]):
+        return tuple(_missing_splits(report, missing))
     return (_counts(report), *_findings(report, everything), *_summary(report))
+
+
+def _missing_splits(report: ValidationReport, missing: list[Finding]) -> Iterator[Line]:
+    """Only what to do about them: nothing else that was found means much before that."""
+    for finding in missing:
+        yield _heading(finding.severity, finding.message, finding.rule)
+        yield Line(f"  {printable(finding.remedy)}")
+    if report.total:
+        more = plural(len(report.findings) - len(missing), "more finding")
+        yield Line(f"Not valid for {report.competition}; --verbose shows {more}.", "bad")
 
 
 def _counts(report: ValidationReport) -> Table:
@@ -48,26 +59,56 @@ def _counts(report: ValidationReport) -> Table:
 
 def _findings(report: ValidationReport, everything: bool) -> Iterator[Line]:
     for (severity, rule), group in groupby(report.findings, key=lambda f: (f.severity, f.rule)):
-        found = list(group)
-        shown = found if everything else found[:_SHOWN_FINDINGS]
-        for (consequence, remedy), alike in groupby(shown, key=lambda f: (f.consequence, f.remedy)):
-            for finding in alike:
-                yield Line(f"{severity.value}: {printable(finding.message)} [{rule}]", _STYLES[severity])
-                yield from _paths(finding, everything)
-            yield Line(f"  {printable(consequence)}")
-            yield Line(f"  {printable(remedy)}")
-        if len(found) > len(shown):
-            yield Line(f"  and {len(found) - len(shown):,} more of [{rule}]", "dim")
+        findings = list(group)
+        if len(findings) == 1:
+            yield _heading(severity, findings[0].message, rule)
+            yield from _paths(findings[0], everything)
+            yield from _advice(findings[0])
+            continue
+        counted = _COUNTED[rule]
+        if any(len(finding.paths) > 2 for finding in findings):
+            counted = counted.replace("pairs", "groups")
+        yield _heading(severity, f"{len(findings):,} {counted}", rule)
+        shown = findings if everything else findings[:_SHOWN_FINDINGS]
+        for same_advice in _grouped(shown, lambda f: (f.consequence, f.remedy)):
+            for same_message in _grouped(same_advice, lambda f: f.message):
+                yield Line(f"  {printable(same_message[0].message)}")
+                for finding in same_message:
+                    if not _names_its_path(finding):
+                        yield Line(f"    {printable(first_few(finding.paths, _SHOWN_PATHS))}")
+            yield from _advice(same_advice[0])
+        if len(findings) > len(shown):
+            yield Line(f"  and {len(findings) - len(shown):,} more (--verbose shows all)", "dim")
+
+
+def _heading(severity: Severity, text: str, rule: str) -> Line:
+    return Line(f"{severity.value}: {printable(text)} [{rule}]", _STYLES[severity])
+
+
+def _grouped(findings: Iterable[Finding], key: Callable[[Finding], object]) -> list[list[Finding]]:
+    """Lists of findings with the same key, in the order in which each key comes first."""
+    groups: dict[object, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(key(finding), []).append(finding)
+    return list(groups.values())
+
+
+def _advice(finding: Finding) -> Iterator[Line]:
+    yield Line(f"  {printable(finding.consequence)}")
+    yield Line(f"  {printable(finding.remedy)}")
+
+
+def _names_its_path(finding: Finding) -> bool:
+    return len(finding.paths) == 1 and finding.paths[0] in finding.message
 
 
 def _paths(finding: Finding, everything: bool) -> Iterator[Line]:
-    named = len(finding.paths) == 1 and finding.paths[0] in finding.message
-    paths = () if named else finding.paths
+    paths = () if _names_its_path(finding) else finding.paths
     shown = paths if everything else paths[:_SHOWN_PATHS]
     for path in shown:
         yield Line(f"    {printable(path)}")
     if len(paths) > len(shown):
-        yield Line(f"    and {len(paths) - len(shown):,} more", "dim")
+        yield Line(f"    and {len(paths) - len(shown):,} more (--verbose shows all)", "dim")
 
 
 def _summary(report: ValidationReport) -> Iterator[Line]:
@@ -82,42 +123,36 @@ def _summary(report: ValidationReport) -> Iterator[Line]:
 
 
 def fixed_blocks(fixed: Fixed) -> Iterator[Line]:
-    """What was fixed, and how to take it back."""
-    from cldc.validation.fixing import undo_command
-
+    """What was fixed, and how to undo it."""
     stripped = [change.source for change in fixed.changes if change.kind == "strip"]
     if stripped:
-        what = f"Removed the metadata of {plural(len(stripped), 'image')}"
-        yield Line(printable(f"{what}: {first_few(stripped)} [image-metadata]"))
+        images = plural(len(stripped), "image")
+        yield Line(printable(f"Removed the metadata of {images}: {first_few(stripped)} [image-metadata]"))
     for change in fixed.changes:
         if change.kind == "rename":
-            yield Line(printable(f"Mended {change.source} -> {change.target} [{change.rule}]"))
+            yield Line(printable(f"Renamed {change.source} to {change.target} [{change.rule}]"))
         elif change.kind == "aside":
-            yield Line(printable(f"Mended {change.source} {_aside(fixed)} [{change.rule}]"))
+            done = "Left out" if fixed.record is None else "Set aside"
+            yield Line(printable(f"{done} {change.source} [{change.rule}]"))
     for path in fixed.left:
-        yield Line(printable(f"Left {path}: links lead to it or through it; --fix --into mends a copy."))
+        yield Line(printable(f"Left {path}: links lead to it or through it; --fix --into fixes a copy."))
     for path in fixed.damaged:
-        why = "the file is damaged or oddly made, so removing it might change the picture"
+        why = "the file is damaged or unusual, so removing it might change the picture"
         yield Line(printable(f"Left the metadata of {path}: {why}."), "warning")
     for link in fixed.copied:
         yield Line(printable(f"Copied {link.path} from {link.target}, outside the dataset."), "warning")
     if not fixed.changes:
-        yield Line("Nothing was mended." if fixed.left or fixed.damaged else "There was nothing to mend.")
+        yield Line("Nothing was fixed." if fixed.left or fixed.damaged else "There was nothing to fix.")
     elif fixed.record is not None:
-        yield Line(f"To take it back: {undo_command(fixed.record)}")
-
-
-def _aside(fixed: Fixed) -> str:
-    return "set aside" if fixed.record is not None else "left out"
+        yield Line(f"To undo: {undo_command(fixed.record)}")
 
 
 def undone_blocks(undone: Undone) -> Iterator[Line]:
-    """What was taken back, and of each thing that could not be, why."""
+    """What was undone, and of each thing that could not be, why."""
     for _, error in undone.left:
-        yield Line(printable(f"Not taken back: {error.message} {error.action}"), "bad")
-    count, left = len(undone.changes), len(undone.left)
-    rest = f", and {left} could not be" if left else ""
-    yield Line(f"Took back {plural(count, 'change')}{rest}.", "bad" if left else "good")
+        yield Line(printable(f"Not undone: {error.message} {error.action}"), "bad")
+    rest = f"; {len(undone.left)} could not be undone" if undone.left else ""
+    yield Line(f"Undid {plural(len(undone.changes), 'change')}{rest}.", "bad" if undone.left else "good")
 
 
 def undone_data(undone: Undone) -> dict[str, Any]:
@@ -151,9 +186,9 @@ def _fixed(fixed: Fixed) -> dict[str, Any]:
 
 
 def data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any]:
-    """The report, and what was mended before, as the JSON that docs/validation.md describes."""
-    told = _report(report)
-    return told if fixed is None else {**told, "fixed": _fixed(fixed)}
+    """The report, and what was fixed before, as the JSON that docs/validation.md describes."""
+    result = _report(report)
+    return result if fixed is None else {**result, "fixed": _fixed(fixed)}
 
 
 def _report(report: ValidationReport) -> dict[str, Any]:
@@ -165,7 +200,7 @@ def _report(report: ValidationReport) -> dict[str, Any]:
             "name": dataset.name,
             "hash": dataset.hash,
             "images": report.total,
-            "passed_over": sum(other.reason != IgnoreReason.BESIDE_SPLITS for other in dataset.ignored),
+            "passed_over": sum(each.reason != IgnoreReason.BESIDE_SPLITS for each in dataset.ignored),
         },
         "competition": report.competition,
         "ok": report.ok,
@@ -195,11 +230,11 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def to_json(report: ValidationReport, fixed: Fixed | None = None) -> str:
-    """The report, and what was mended before, as JSON text with a line end."""
+    """The report, and what was fixed before, as JSON text with a line end."""
     return json.dumps(data(report, fixed), indent=2) + "\n"
 
 
 def rules_markdown(rules: tuple[Rule, ...]) -> str:
     """The rules as a Markdown table, for the documentation."""
     rows = [f"| `{rule.id}` | {rule.severity.value} | {rule.title} | {rule.why} |" for rule in rules]
-    return "\n".join(["| rule | severity | what is wanted | why |", "|---|---|---|---|", *rows]) + "\n"
+    return "\n".join(["| rule | severity | problem | why |", "|---|---|---|---|", *rows]) + "\n"

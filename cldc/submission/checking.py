@@ -105,12 +105,7 @@ def _check(subject: str, look: Callable[[], str]) -> Check:
 def _dataset(report: ValidationReport) -> str:
     report.require_valid()
     warnings = len(report.of(Severity.WARNING))
-    more = (
-        f", {plural(warnings, 'warning')}"
-        if report.thorough
-        else " (`cldc validate` also looks at what they show)"
-    )
-    return f"{report.total:,} images, no errors{more}, identity {report.dataset.hash[:12]}"
+    return f"{report.total:,} images, no errors, {plural(warnings, 'warning')}, identity {report.dataset.hash[:12]}"
 
 
 def _name(intent: Intent, wanted: str) -> str:

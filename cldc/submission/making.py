@@ -19,9 +19,7 @@ from cldc.submission.checking import organisers_uuid
 from cldc.submission.model import preflight_sheets
 from cldc.submission.places import FAILED, LOST
 from cldc.submission.uploading import arrived, identity_of, send, whole_uploads
-from cldc.submission.usage import Usage
 from cldc.submission.work import Result, RunAgain, Work, age, own, rivals, sheet
-from cldc.submission.worksheets import SUBMISSION, TITLE, find_or_make
 
 if TYPE_CHECKING:
     from cldc.codalab import Bundle, Rest
@@ -32,9 +30,9 @@ _FRESH = timedelta(hours=1)
 
 def make_worksheet(work: Work) -> Result:
     """The submission's own worksheet."""
-    plan = work.plan
-    title = f"{TITLE}{plan.name}"
-    return {"uuid": find_or_make(work.codalab, plan.worksheet, title=title, competition=work.competition)}
+    for found in work.rest.own_worksheets(work.plan.worksheet):
+        return {"uuid": found.uuid}
+    return {"uuid": work.cl.new_worksheet(work.plan.worksheet, title=f"Submission {work.plan.name}")}
 
 
 def upload(work: Work) -> Result:
@@ -103,7 +101,7 @@ def run(work: Work) -> Result:
         dependencies,
         image=form.image,
         name=form.name,
-        description=f"{SUBMISSION}{work.plan.id}",
+        description=f"cldc submission {work.plan.id}",
     )
     return {"uuid": uuid}
 
@@ -182,7 +180,7 @@ def predictions(work: Work) -> Result:
         run_uuid,
         file,
         name=work.plan.name,
-        description=f"{SUBMISSION}{work.plan.id}",
+        description=f"cldc submission {work.plan.id}",
     )
     require_ready(work.rest, wait_for(work.rest, uuid, observer=work.observer))
     return {"uuid": uuid}
@@ -193,18 +191,12 @@ def _made(work: Work, run_uuid: str, file: str) -> str | None:
     tag = work.competition.submission.tag
     for bundle in own(work, "make", work.plan.name):
         if bundle.final and bundle.failure is not None:
-            _remove(work, bundle)
+            work.cl.remove(bundle.uuid)
         elif {(d.parent, d.parent_path) for d in bundle.dependencies} == {(run_uuid, file)}:
             if tag in bundle.tags or stale(work, bundle) is None:
                 return bundle.uuid
-            _remove(work, bundle)
+            work.cl.remove(bundle.uuid)
     return None
-
-
-def _remove(work: Work, bundle: Bundle) -> None:
-    """Remove a useless predictions bundle, unless another competition's tag, a board or somebody's bundle needs it."""
-    if not Usage(work.rest, work.plan.account).why_needed(bundle.uuid):
-        work.cl.remove(bundle.uuid)
 
 
 def stale(work: Work, bundle: Bundle) -> str | None:

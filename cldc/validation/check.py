@@ -1,178 +1,212 @@
-"""One check of a folder: what is known is taken from memory, the rest is read."""
+"""Check a dataset: inspect its images, apply every rule, keep the result."""
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Mapping
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import ImageFile, Listing, SplitState, assemble, read_image
-from cldc.progress import Observer
+from cldc.dataset import Image, Listing, SplitState, assemble, scan
+from cldc.progress import SILENT, Observer
 from cldc.text import plural
-from cldc.validation.alike import Pair, joined, same_drawings, same_drawings_as
+from cldc.validation.cache import ValidationCache, report_key
 from cldc.validation.decoding import Readable
-from cldc.validation.inspection import AskTensorFlow, Inspection, inspect_file
-from cldc.validation.memory import Memory, Recalled
-from cldc.validation.model import Subject, ValidationReport
-from cldc.validation.sniffing import find_pointers, formats_passed_over
-
-# So many new contents are compared one by one with all others sooner than all with each other.
-_FEW = 12
+from cldc.validation.inspection import AskTensorFlow, Inspection, inspect_files
+from cldc.validation.model import InspectedDataset, ValidationReport
+from cldc.validation.near_duplicates import find_near_duplicates, group_pairs
+from cldc.validation.rules import apply_rules
+from cldc.validation.sniffing import find_pointers, formats_of_ignored
 
 
-class Check:
-    """What is found out about a folder.
+def validate(
+    folder: Path,
+    competition: Competition,
+    observer: Observer = SILENT,
+    *,
+    name: str | None = None,
+    ask_tensorflow: AskTensorFlow | None = None,
+    label_book: Path | None = None,
+    cache_folder: Path | None = None,
+) -> ValidationReport:
+    """Check ``folder`` against every rule.
 
-    Attributes:
-        listing: The folder as it was walked.
-        images: In the order of the listing.
-        inspections: For each content's SHA-256 what it shows; contents that can't be read have none.
-        thorough: Whether pictures are looked at: as asked for, and where only few must be.
+    Args:
+        folder: The dataset's folder, whose direct children are the splits.
+        competition: Whose rules apply.
+        observer: Receives progress.
+        name: The dataset's name; by default it is made from the folder's.
+        ask_tensorflow: Asks the real TensorFlow where `judge` gives no verdict; without it such images get a warning.
+        label_book: The label book's folder, with one folder for each class, where it is at hand.
+        cache_folder: Where the results of checks are kept, so that the next one reads only what changed.
+
+    Raises:
+        InvalidDataset: ``folder`` does not exist or is not a folder. Whatever is wrong inside it is a finding instead.
+        StorageError: ``folder`` can't be listed.
     """
-
-    def __init__(
-        self,
-        listing: Listing,
-        memory: Memory,
-        recalled: Recalled,
-        observer: Observer,
-        *,
-        thorough: bool = True,
-    ) -> None:
-        self.listing = listing
-        self._memory = memory
-        self._recalled = recalled
-        self._observer = observer
-        self._fresh: set[str] = set()
-        self.images = recalled.images()
-        here = {image.sha256 for image in self.images}
-        self._known = memory.contents(listing) if any(here) else {}
-        self._book: dict[str, Inspection] = {}
-        self._book_entries: tuple[ImageFile, ...] = ()
-        self.inspections = {sha: seen for sha, seen in self._known.items() if sha in here}
-        self.thorough = thorough
-        self._read()
-
-    def _read(self) -> None:
-        known = self.inspections
-        places = [place for place, image in enumerate(self.images) if image.sha256 not in known]
-        self.thorough |= len(places) <= _FEW
-        if not places:
-            return
-        from cldc.validation.workers import inspect_all, judge_all
-
-        left = [self.listing.files[place] for place in places]
-        self._observer.start("Checking images", total=len(left), unit="images")
-        inspected = inspect_all if self.thorough else judge_all
-        for at, (image, seen) in inspected(str(self.listing.root), left, self._observer):
-            self.images[places[at]] = image
-            if seen is not None and image.sha256 not in known:
-                self._fresh.add(image.sha256)
-                known[image.sha256] = seen
-
-    def subject(
-        self, competition: Competition, ask_tensorflow: AskTensorFlow | None, book: Listing | None
-    ) -> Subject:
-        """What the rules are asked about.
-
-        Args:
-            competition: Whose rules apply.
-            ask_tensorflow: Asks TensorFlow where the verdict is unknown.
-            book: The label book as it was walked, where it is at hand.
-        """
-        if ask_tensorflow is not None:
-            self._ask(ask_tensorflow)
-        drawn = self._look_at(book) if book and self.thorough else {}
-        pairs, known = self._pairs() if self.thorough else (), self.inspections
-        dataset = assemble(self.listing, self.images)
-        return Subject(
-            dataset=dataset,
+    listing = _scan(folder, competition, name)
+    book = _scan_label_book(label_book, competition) if label_book else None
+    with ValidationCache(cache_folder) as cache:
+        cached = cache.load(listing)
+        key = _report_key(listing, competition, book, cache, can_ask=ask_tensorflow is not None)
+        if key and cached.key == key:
+            dataset = assemble(listing, filter(None, cached.images))
+            return ValidationReport.make(dataset, competition, cached.findings, cached.metadata)
+        known = cache.load_inspections(listing)
+        inspected = _inspect(
+            listing,
+            cached.images,
+            known,
             competition=competition,
-            inspections=known,
-            label_book=drawn,
-            pairs=tuple(pair for pair in pairs if pair.first in known and pair.second in known)
-            if self._book
-            else pairs,
-            book_groups=tuple(group for group in joined(pairs) if not drawn.keys().isdisjoint(group[0]))
-            if drawn
-            else (),
-            formats_passed_over=formats_passed_over(self.listing, competition.dataset.extensions),
-            thorough=self.thorough,
-            pointers=find_pointers(dataset.root, dataset.images, known),
+            observer=observer,
+            ask_tensorflow=ask_tensorflow,
+            book=book,
         )
+        report = apply_rules(inspected)
+        cache.store(listing, report, key=key, known=known, inspections=inspected.inspections)
+    return report
 
-    def _ask(self, ask_tensorflow: AskTensorFlow) -> None:
-        """Replace unknown verdicts with TensorFlow's own, asking for all of them at once."""
-        unknown = {
-            sha for sha, found in self.inspections.items() if found.verdict.readable == Readable.UNKNOWN
-        }
-        if not unknown:
-            return
-        self._observer.start(f"Asking TensorFlow about {plural(len(unknown), 'image')}")
-        files: dict[str, Path] = {
-            image.sha256: self.listing.root / image.path for image in self.images if image.sha256 in unknown
-        }
-        for sha, verdict in ask_tensorflow(files).items():
-            self._fresh.add(sha)
-            before = self.inspections[sha]
-            # TensorFlow tells nothing of how the picture differs from what people see.
-            told = verdict._replace(remarks=before.verdict.remarks or verdict.remarks)
-            self.inspections[sha] = before._replace(verdict=told)
 
-    def _look_at(self, book: Listing) -> dict[str, tuple[str, ...]]:
-        """Take a label book's drawings into the comparison; for each SHA-256 the paths that have it there."""
-        self._book_entries = book.files
-        paths: dict[str, tuple[str, ...]] = {}
-        for entry in book.files:
-            sha = read_image(book.root, entry, keep=False).image.sha256
-            if not sha:
-                continue
-            paths[sha] = (*paths.get(sha, ()), entry.path)
-            if sha in self.inspections:
-                continue
-            if sha in self._known:
-                self._book[sha] = self._known[sha]
-                continue
-            image, seen = inspect_file(str(book.root), entry)
-            if seen is not None and image.sha256 == sha:
-                self._fresh.add(sha)
-                self._book[sha] = seen
-        return paths
+def inspect_dataset(
+    folder: Path,
+    competition: Competition,
+    observer: Observer = SILENT,
+    *,
+    ask_tensorflow: AskTensorFlow | None = None,
+    cache_folder: Path | None = None,
+) -> InspectedDataset:
+    """What `validate` applies the rules to; arguments and errors are the same."""
+    listing = _scan(folder, competition)
+    with ValidationCache(cache_folder) as cache:
+        images, known = cache.load(listing).images, cache.load_inspections(listing)
+    return _inspect(
+        listing,
+        images,
+        known,
+        competition=competition,
+        observer=observer,
+        ask_tensorflow=ask_tensorflow,
+        book=None,
+    )
 
-    def _pairs(self) -> tuple[Pair, ...]:
-        """Contents, the label book's too, that show the same drawing; only new ones are compared where the others were before."""
-        every = chain(self.inspections.items(), self._book.items())
-        features = {sha: seen.features for sha, seen in every if seen.features}
-        before = self._recalled.pairs()
-        if before is not None:
-            compared, pairs = before
-            new = features.keys() - compared
-            # A pair that lost a member may have held others together.
-            whole = all(pair.first in features and pair.second in features for pair in pairs)
-            if whole and len(new) <= _FEW:
-                self._found = tuple(sorted((*pairs, *same_drawings_as(new, features))))
-                return self._found
-        if len(features) > len(self._fresh) > 0:
-            self._observer.start("Comparing drawings")
-        # The dataset's own first: same ink is joined in a chain, and pairs with the label book's are left out of it.
-        order = sorted(features, key=lambda sha: (sha in self._book, sha))
-        self._found = same_drawings({sha: features[sha] for sha in order})
-        return self._found
 
-    def keep(self, key: str, report: ValidationReport) -> None:
-        """Remember a thorough check and the report on it, which ``key`` and the folder as it was determine."""
-        if not self.thorough:
-            return
-        every = {**self._book, **self.inspections}
-        new = every if self._memory.scattered else self._fresh
-        calm = all(map(self._memory.calm, self._book_entries))
-        # What is advised on a missing split depends on folders around that were not walked.
-        calm &= all(split.state == SplitState.FOLDER for split in self.listing.splits)
-        self._memory.keep(
-            report,
-            key=key if calm else "",
-            listing=self.listing,
-            contents=((sha, every[sha]) for sha in new),
-            book=self._book,
-            pairs=self._found,
-        )
+def _scan(folder: Path, competition: Competition, name: str | None = None) -> Listing:
+    rules = competition.dataset
+    return scan(folder, splits=rules.splits, extensions=rules.extensions, name=name)
+
+
+def _scan_label_book(folder: Path, competition: Competition) -> Listing:
+    """The label book, which is laid out like a split, as the only split of the folder that holds it."""
+    folder = folder.absolute()
+    return scan(folder.parent, splits=[folder.name], extensions=competition.dataset.extensions)
+
+
+def _report_key(
+    listing: Listing, competition: Competition, book: Listing | None, cache: ValidationCache, *, can_ask: bool
+) -> str:
+    """What a report depends on besides the images; empty where it depends on more, and must not be used again."""
+    # Advice on a missing split depends on the folders around the dataset.
+    whole = all(split.state == SplitState.FOLDER for split in listing.splits)
+    if not whole or (book and not all(map(cache.is_settled, book.files))):
+        return ""
+    return report_key(
+        competition,
+        listing.name,
+        listing.splits,
+        [(file.path, file.error) for file in listing.files if file.error],
+        listing.ignored,
+        formats_of_ignored(listing, competition.dataset.extensions),
+        listing.outward_links,
+        book and (book.root, book.files),
+        can_ask,
+    )
+
+
+def _inspect(
+    listing: Listing,
+    images: tuple[Image | None, ...],
+    known: Mapping[str, Inspection],
+    *,
+    competition: Competition,
+    observer: Observer,
+    ask_tensorflow: AskTensorFlow | None,
+    book: Listing | None,
+) -> InspectedDataset:
+    """Inspect the images that are not known, and compare all drawings.
+
+    Args:
+        listing: The folder as it was scanned.
+        images: For each of its files the image; None where it must be read.
+        known: Inspections of contents, by SHA-256.
+        competition: Whose rules apply.
+        observer: Receives progress.
+        ask_tensorflow: Asks the real TensorFlow about images without a verdict.
+        book: The label book as it was scanned.
+    """
+    found, inspections = _read(listing, images, known, observer)
+    if ask_tensorflow is not None:
+        _ask(ask_tensorflow, listing, found, inspections, observer)
+    label_book: dict[str, tuple[str, ...]] = {}
+    book_inspections: dict[str, Inspection] = {}
+    if book is not None:
+        book_images, book_inspections = _read(book, (None,) * len(book.files), known, SILENT)
+        for image in book_images:
+            if image.sha256:
+                # The book's folder may be named after a hash.
+                path = f"{competition.bundles.label_book.name}/{image.path.partition('/')[2]}"
+                label_book[image.sha256] = (*label_book.get(image.sha256, ()), path)
+    # The dataset's own first: equal ink is linked in a chain, from which pairs with the label book's are taken out again.
+    order = [*sorted(inspections), *sorted(book_inspections.keys() - inspections.keys())]
+    everything = {**book_inspections, **inspections}
+    pairs = find_near_duplicates({sha: f for sha in order if (f := everything[sha].features)})
+    dataset = assemble(listing, found)
+    return InspectedDataset(
+        dataset=dataset,
+        competition=competition,
+        inspections=inspections,
+        drawings=group_pairs(p for p in pairs if p.first in inspections and p.second in inspections),
+        label_book=label_book,
+        book_drawings=tuple(g for g in group_pairs(pairs) if not label_book.keys().isdisjoint(g.contents)),
+        ignored_formats=formats_of_ignored(listing, competition.dataset.extensions),
+        pointers=find_pointers(dataset.root, dataset.images, inspections),
+    )
+
+
+def _read(
+    listing: Listing,
+    images: tuple[Image | None, ...],
+    known: Mapping[str, Inspection],
+    observer: Observer,
+) -> tuple[list[Image], dict[str, Inspection]]:
+    """All images of a listing, and the inspection of each content by SHA-256."""
+    inspections = {image.sha256: known[image.sha256] for image in images if image and image.sha256 in known}
+    new = [
+        file
+        for file, image in zip(listing.files, images, strict=True)
+        if image is None or (image.sha256 and image.sha256 not in inspections)
+    ]
+    by_path = {image.path: image for image in images if image}
+    for image, inspection in inspect_files(listing.root, new, observer):
+        by_path[image.path] = image
+        if inspection is not None:
+            inspections.setdefault(image.sha256, inspection)
+    return [by_path[file.path] for file in listing.files], inspections
+
+
+def _ask(
+    ask_tensorflow: AskTensorFlow,
+    listing: Listing,
+    images: list[Image],
+    inspections: dict[str, Inspection],
+    observer: Observer,
+) -> None:
+    """Replace unknown verdicts with TensorFlow's own, asking for all of them at once."""
+    unknown = {sha for sha, i in inspections.items() if i.verdict.readable is Readable.UNKNOWN}
+    if not unknown:
+        return
+    observer.start(f"Asking TensorFlow about {plural(len(unknown), 'image')}")
+    files = {image.sha256: listing.root / image.path for image in images if image.sha256 in unknown}
+    for sha, verdict in ask_tensorflow(files).items():
+        inspection = inspections[sha]
+        # TensorFlow does not say how the picture differs from what people see.
+        remarks = inspection.verdict.remarks or verdict.remarks
+        inspections[sha] = inspection._replace(verdict=verdict._replace(remarks=remarks))

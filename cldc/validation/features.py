@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from zlib_ng import zlib_ng
 
-from cldc.validation.memory_use import LARGE
 from cldc.validation.pictures import Picture
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ _FAINT = tuple(bytes((shade,)) for shade in (2, 5, 9, 14, 20, 28))
 _UNSAMPLED = 3
 _MAX_ROWS = 64
 _MIN_ROW_PIXELS = 8
+# A picture of more pixels is a photo of a drawing.
+_PHOTO_PIXELS = 1 << 20
 # A photo's sides are looked at in bands of this share of it. As many as are solid ink are cut off, up to a third; of
 # what then lies along the sides, this much may be ink.
 _BANDS = 64
@@ -75,7 +76,7 @@ def features_of_picture(picture: Picture) -> Features | None:
     try:
         corners = _corners(picture.grey)
         ink: Image | None = _ink(picture.grey, corners)
-        large = picture.reduced or picture.size[0] * picture.size[1] > LARGE
+        large = picture.reduced or picture.size[0] * picture.size[1] > _PHOTO_PIXELS
         if ink and large and len(corners) > 1:
             ink = _without_surroundings(ink)
         return _features(ink, picture.size) if ink else None

@@ -1,7 +1,7 @@
-"""Fix what has one right answer: leftover files, metadata, extensions that belie the content, names of folders.
+"""Fix what is safe to fix automatically: leftover files, metadata, wrong extensions, names of splits and classes.
 
-No image is ever deleted, and no pixel changed. In a copy, leftover files are left out; in place, they are moved to a
-folder beside a record by which `undo` brings everything back, and originals of what lost its metadata are kept there.
+No image is ever deleted, and no pixel changed. In a copy, leftover files are left out. In place, they move to a folder
+that also has a record, from which `undo` restores everything; originals of images that lost their metadata are kept there.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from cldc.dataset import Image, OutwardLink
 from cldc.errors import CldcError, StorageError, UsageError
 from cldc.files import private_folder, replace_atomically, storage_errors, temporary_folder
 from cldc.progress import SILENT, Observer
-from cldc.validation.images import right_endings
-from cldc.validation.model import Subject
-from cldc.validation.moving import copy_followed, give_back, led_to, move, require_folder
-from cldc.validation.names import junk_images, junk_others
-from cldc.validation.stripping import find_strippable, give_back_original, strip
-from cldc.validation.structure import JUNK_FOLDERS, misnamed_folders
+from cldc.validation.model import InspectedDataset
+from cldc.validation.moving import copy_following_links, link_targets, move, move_back, require_parent
+from cldc.validation.rules.folders import LEFTOVER_FOLDERS, misnamed_classes, misnamed_splits
+from cldc.validation.rules.images import EXTENSIONS
+from cldc.validation.rules.names import leftover_ignored, leftover_images
+from cldc.validation.stripping import find_strippable, restore_original, strip
 
 _RECORD = "record.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing to fix: ``rename`` from ``source`` to ``target``, set ``source`` ``aside``, or ``strip`` it of metadata.
+    """One fix: ``rename`` from ``source`` to ``target``, set ``source`` ``aside``, or ``strip`` it of metadata.
 
-    Both are relative to the dataset, with slashes; ``target`` is where it, or the original of what is stripped, lies in
-    the record's folder. ``sha256`` is that of a file without its metadata.
+    Both are relative to the dataset, with slashes; of what is set aside or stripped, ``target`` is where it, or the
+    original, is kept in the record's folder. ``sha256`` is that of a file without its metadata.
     """
 
     kind: Literal["rename", "aside", "strip"]
@@ -49,15 +49,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """What was mended.
+    """What was fixed.
 
     Attributes:
-        root: In which folder.
+        root: The fixed folder.
         changes: What was done.
-        record: For `undo`, where it was done in place.
-        left: What only a copy could have mended, since links lead to it or through it.
-        copied: Links out of the dataset in whose place a copy holds the files themselves.
-        damaged: Images that keep their metadata, since it can't be removed without a doubt about their picture.
+        record: For `undo`, if it was done in place.
+        left: Paths that only a copy could fix, because links lead to them or through them.
+        copied: Links out of the dataset in whose place a copy has the files themselves.
+        damaged: Images that keep their metadata, because removing it might change their picture.
     """
 
     root: Path
@@ -70,64 +70,134 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What was taken back, and what could not be, each with the reason."""
+    """What was undone, and what could not be, each with the reason."""
 
     changes: tuple[Change, ...] = ()
     left: tuple[tuple[Change, CldcError], ...] = ()
 
 
-def _plan(subject: Subject, observer: Observer) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+def fix_copy(inspected: InspectedDataset, into: Path, observer: Observer = SILENT) -> Fixed:
+    """Copy the dataset to ``into`` and fix the copy; the original and what it links to stay unchanged.
+
+    `copy_following_links` says what is copied. ``into`` appears when it is complete.
+
+    Raises:
+        UsageError: ``into`` exists, or lies in the dataset.
+        StorageError: It can't be written, or something can't be read.
+    """
+    root = inspected.dataset.root
+    splits = inspected.dataset.splits
+    follow = {split.name for split in splits} | {f"{s.name}/{folder}" for s in splits for folder in s.folders}
+    target = into.absolute()
+    inside = any(target.resolve().is_relative_to((root / place).resolve()) for place in ("", *follow))
+    if os.path.lexists(target) or inside:
+        raise UsageError(
+            f"{into} exists already, or lies in the dataset.", action="Name a folder that does not exist yet."
+        )
+    changes, damaged = _plan(inspected, observer)
+    left_out = frozenset(change.source for change in changes if change.kind == "aside")
+    renamed_splits = {change.source for change in changes if change.rule == "split-missing"}
+    observer.start("Copying the dataset")
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(".cldc-", target.parent) as room:
+        copy = room / "copy"
+        copy_following_links(root, copy, follow=frozenset(follow | renamed_splits), leave_out=left_out)
+        for change in changes:
+            if change.kind == "rename":
+                move(copy / change.source, copy / change.target)
+            elif change.kind == "strip":
+                strip(copy / change.source, change.sha256)
+        move(copy, target)
+    return Fixed(target, changes, copied=inspected.dataset.outward_links, damaged=damaged)
+
+
+def fix_in_place(inspected: InspectedDataset, fixes: Path, observer: Observer = SILENT) -> Fixed:
+    """Fix the dataset's own folder.
+
+    What lies behind a linked folder is not the dataset's own and stays unchanged; so does what a link leads to.
+
+    Args:
+        inspected: The dataset as it was checked.
+        fixes: Where to create a folder for the record and what is set aside.
+        observer: Receives progress.
+
+    Raises:
+        StorageError: Something can't be moved; the error says how to undo what was done until then.
+    """
+    root = inspected.dataset.root.resolve()
+    wanted, damaged = _plan(inspected, observer)
+    changes, left = _harmless(wanted, inspected, root)
+    if not changes:
+        return Fixed(inspected.dataset.root, (), left=left, damaged=damaged)
+    with storage_errors(fixes):
+        # A new folder, even if two fixes begin in the same second.
+        prefix = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{inspected.dataset.name}-"
+        keep = Path(tempfile.mkdtemp(prefix=prefix, dir=private_folder(fixes)))
+    record = keep / _RECORD
+    # Written first, so that the record knows of whatever happens.
+    text = {"root": str(root), "changes": [asdict(change) for change in changes]}
+    replace_atomically(record, json.dumps(text, indent=2))
+    observer.note(f"The changes are recorded in {record}.")
+    observer.start("Fixing the dataset", total=len(changes), unit="changes")
+    for number, change in enumerate(changes):
+        try:
+            _apply(change, root, keep)
+        except StorageError as error:
+            raise StorageError(
+                f"{error.message} {number} of {len(changes)} changes were made.",
+                action=f"{error.action} To undo what was done: {undo_command(record)}",
+            ) from error
+        observer.advance(number + 1)
+    return Fixed(inspected.dataset.root, changes, record, left, damaged=damaged)
+
+
+def _plan(inspected: InspectedDataset, observer: Observer) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Everything that can be fixed, in an order in which it can be done, and the images that keep their metadata."""
-    moves = _plan_moves(subject)
-    aside = {change.source for change in moves if change.kind == "aside"}
-    found = find_strippable(subject, lambda path: not _within(path, aside), observer)
-    # First: the paths hold until then.
-    strips = [Change("strip", "image-metadata", path, path, sha256) for path, sha256 in found.images.items()]
-    return (*strips, *moves), found.damaged
-
-
-def _plan_moves(subject: Subject) -> tuple[Change, ...]:
-    aside = {path: Change("aside", rule, path, path) for path, rule in _leavings(subject)}
-    emptied = _emptied(subject, aside)
+    aside = {path: Change("aside", rule, path, path) for path, rule in _leftovers(inspected)}
+    strippable = find_strippable(inspected, lambda path: not _is_within(path, aside), observer)
+    strips = [Change("strip", "image-metadata", path, path, sha) for path, sha in strippable.images.items()]
+    # A split would vanish if all of its images were set aside, and the script would stop.
+    images = inspected.dataset.images
+    kept = {image.split for image in images if not _is_within(image.path, aside)}
+    emptied = {image.split for image in images} - kept
     asides = [change for path, change in aside.items() if path.split("/")[0] not in emptied]
-    # Folders last: paths of what is in them hold until then.
-    folders = [Change("rename", "class-misnamed", *pair) for pair in misnamed_folders(subject)]
-    return (*asides, *_endings(subject, aside), *folders)
+    # Folders last, because until then the paths of what is in them hold.
+    classes = [Change("rename", "class-misnamed", *pair) for pair in misnamed_classes(inspected)]
+    splits = [Change("rename", "split-missing", *pair) for pair in misnamed_splits(inspected)]
+    return (*strips, *asides, *_renamed_files(inspected, aside), *classes, *splits), strippable.damaged
 
 
-def _leavings(subject: Subject) -> Iterator[tuple[str, str]]:
-    whole = [
+def _leftovers(inspected: InspectedDataset) -> Iterator[tuple[str, str]]:
+    """Paths of leftover files and folders, each with the rule that finds it."""
+    folders = [
         f"{split.name}/{folder}"
-        for split in subject.dataset.splits
+        for split in inspected.dataset.splits
         for folder in split.folders
-        if folder in JUNK_FOLDERS and folder not in subject.competition.dataset.classes
+        if folder in LEFTOVER_FOLDERS and folder not in inspected.competition.dataset.classes
     ]
-    yield from ((path, "class-extra") for path in whole)
-    junk = {image.path for image in junk_images(subject)} | {other.path for other in junk_others(subject)}
-    for path in sorted(junk):
-        if not any(path.startswith(f"{folder}/") for folder in whole):
+    yield from ((path, "class-extra") for path in folders)
+    files = {image.path for image in leftover_images(inspected)}
+    files |= {each.path for each in leftover_ignored(inspected)}
+    for path in sorted(files):
+        if not any(path.startswith(f"{folder}/") for folder in folders):
             yield path, "junk-file"
 
 
-def _emptied(subject: Subject, aside: Container[str]) -> set[str]:
-    """Splits whose every image is a leaving; without them the script would stop where it ran."""
-    images = subject.dataset.images
-    return {image.split for image in images} - {i.split for i in images if not _within(i.path, aside)}
-
-
-def _within(path: str, places: Container[str]) -> bool:
+def _is_within(path: str, places: Container[str]) -> bool:
     parts = path.split("/")
     return any("/".join(parts[:number]) in places for number in range(1, len(parts) + 1))
 
 
-def _endings(subject: Subject, aside: Container[str]) -> list[Change]:
-    paths = chain((i.path for i in subject.dataset.images), (o.path for o in subject.dataset.ignored))
+def _renamed_files(inspected: InspectedDataset, aside: Container[str]) -> list[Change]:
+    """Images that get the extension of their content."""
+    paths = chain((i.path for i in inspected.dataset.images), (o.path for o in inspected.dataset.ignored))
     taken = set(map(_folded, paths))
     changes = []
-    for image in subject.dataset.images:
-        if _within(image.path, aside):
+    for image in inspected.dataset.images:
+        if _is_within(image.path, aside):
             continue
-        target = _right_name(subject, image, taken)
+        target = _right_name(inspected, image, taken)
         if target != image.path:
             taken.add(_folded(target))
             changes.append(Change("rename", "extension-content", image.path, target))
@@ -135,134 +205,55 @@ def _endings(subject: Subject, aside: Container[str]) -> list[Change]:
 
 
 def _folded(path: str) -> str:
-    # What differs in case or accents' form only is one file on some systems.
+    # Some systems take names that differ only in case or in the form of accents as the same.
     return unicodedata.normalize("NFC", path).casefold()
 
 
-def _right_name(subject: Subject, image: Image, taken: set[str]) -> str:
-    found = subject.inspections.get(image.sha256)
-    kind = found.verdict.format if found else None
+def _right_name(inspected: InspectedDataset, image: Image, taken: set[str]) -> str:
+    inspection = inspected.inspections.get(image.sha256)
+    kind = inspection.verdict.format if inspection else None
     path = PurePosixPath(image.path)
-    if kind is None or image.path.lower().endswith(right_endings(kind)):
+    if kind is None or image.path.lower().endswith(EXTENSIONS[kind]):
         return image.path
-    # Under an ending that the competition does not take, the script would pass over it.
-    usable = [end for end in right_endings(kind) if end in subject.competition.dataset.extensions]
+    # With an extension that the competition does not accept, the script would ignore it.
+    usable = [end for end in EXTENSIONS[kind] if end in inspected.competition.dataset.extensions]
     for number in range(len(taken) + 1) if usable else ():
         middle = f"-{number}" if number else ""
         target = str(path.with_name(f"{path.stem}{middle}{usable[0]}"))
-        # Folders in a class folder are in no list.
-        if _folded(target) not in taken and not os.path.lexists(subject.dataset.root / target):
+        # Folders inside a class folder are in no list.
+        if _folded(target) not in taken and not os.path.lexists(inspected.dataset.root / target):
             return target
     return image.path
 
 
-def fix_copy(subject: Subject, into: Path, observer: Observer = SILENT) -> Fixed:
-    """Copy the dataset to ``into``, mended; the original stays as it is, and so does what it links to.
-
-    What is copied, and how links are, `copy_followed` says. ``into`` is there when all of it is.
-
-    Raises:
-        UsageError: ``into`` is there already, or lies in the dataset.
-        StorageError: It can't be written, or something can't be read.
-    """
-    root = subject.dataset.root
-    splits = subject.dataset.splits
-    follow = {split.name for split in splits} | {f"{s.name}/{folder}" for s in splits for folder in s.folders}
-    target = into.absolute()
-    inside = any(target.resolve().is_relative_to((root / place).resolve()) for place in ("", *follow))
-    if os.path.lexists(target) or inside:
-        raise UsageError(
-            f"{into} is there already, or lies in the dataset.", action="Name a folder that is not there yet."
-        )
-    changes, damaged = _plan(subject, observer)
-    left_out = frozenset(change.source for change in changes if change.kind == "aside")
-    observer.start("Copying the dataset")
-    with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_folder(".cldc-", target.parent) as room:
-        copy = room / "copy"
-        copy_followed(root, copy, follow=frozenset(follow), leave_out=left_out)
-        for change in changes:
-            if change.kind == "rename":
-                move(copy / change.source, copy / change.target)
-            elif change.kind == "strip":
-                strip(copy / change.source, change.sha256)
-        move(copy, target)
-    return Fixed(target, changes, copied=subject.dataset.outward_links, damaged=damaged)
-
-
-def fix_in_place(subject: Subject, fixes: Path, observer: Observer = SILENT) -> Fixed:
-    """Mend the dataset's own folder.
-
-    What lies behind a linked folder is not the dataset's own, and stays; so does what a link leads to.
-
-    Args:
-        subject: The dataset as it was checked.
-        fixes: Where to make a folder for the record and what is set aside.
-        observer: Told of what is done.
-
-    Raises:
-        StorageError: Something can't be moved; the error says how to take back what was done until then.
-    """
-    root = subject.dataset.root.resolve()
-    every, damaged = _plan(subject, observer)
-    changes, left = _own(every, subject, root)
-    if not changes:
-        return Fixed(subject.dataset.root, (), left=left, damaged=damaged)
-    keep = _new_folder(fixes, subject.dataset.name)
-    record = keep / _RECORD
-    # Written first: whatever happens after, the record knows of it.
-    text = {"root": str(root), "changes": [asdict(change) for change in changes]}
-    replace_atomically(record, json.dumps(text, indent=2))
-    observer.note(f"What is mended is written down in {record}.")
-    observer.start("Mending the dataset", total=len(changes), unit="changes")
-    for number, change in enumerate(changes):
-        try:
-            _do(change, root, keep)
-        except StorageError as error:
-            raise StorageError(
-                f"{error.message} {number} of {len(changes)} changes were made.",
-                action=f"{error.action} To take back what was done: {undo_command(record)}",
-            ) from error
-        observer.advance(number + 1)
-    return Fixed(subject.dataset.root, changes, record, left, damaged=damaged)
-
-
-def _own(
-    every: tuple[Change, ...], subject: Subject, root: Path
+def _harmless(
+    wanted: tuple[Change, ...], inspected: InspectedDataset, root: Path
 ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """The changes that harm no link and nothing outside, and the sources of the others."""
-    if not every:
+    """The changes that break no link and touch nothing outside, and the sources of the others."""
+    if not wanted:
         return (), ()
-    pinned = led_to(root, [root / image.path for image in subject.dataset.images if image.link])
+    is_linked = link_targets(root, [root / image.path for image in inspected.dataset.images if image.link])
 
-    def is_own(change: Change) -> bool:
+    def harmless(change: Change) -> bool:
         if change.kind == "strip":  # its name stays, so a link that leads to it does no harm
             return (root / change.source).resolve() == root / change.source
-        return not pinned(change.source)
+        return not is_linked(change.source)
 
-    changes = tuple(filter(is_own, every))
-    # One file may be there under two paths, and be fixed under its own.
+    changes = tuple(filter(harmless, wanted))
+    # A file that has two paths is fixed under its own.
     done = {(change.kind, root / change.source) for change in changes}
-    others = set(every).difference(changes)
-    left = (c.source for c in every if c in others and (c.kind, _place(root, c)) not in done)
+    skipped = set(wanted).difference(changes)
+    left = (c.source for c in wanted if c in skipped and (c.kind, _real_place(root, c)) not in done)
     return changes, tuple(dict.fromkeys(left))
 
 
-def _place(root: Path, change: Change) -> Path:
-    """Where what is to be changed lies in truth: of what is stripped the content, of the others the name."""
+def _real_place(root: Path, change: Change) -> Path:
+    """Where what is changed really lies: the content of what is stripped, the name of everything else."""
     path = root / change.source
     return path.resolve() if change.kind == "strip" else path.parent.resolve() / path.name
 
 
-def _new_folder(fixes: Path, name: str) -> Path:
-    # Nobody else's, also where two begin in one second.
-    with storage_errors(fixes):
-        prefix = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}-"
-        return Path(tempfile.mkdtemp(prefix=prefix, dir=private_folder(fixes)))
-
-
-def _do(change: Change, root: Path, keep: Path) -> None:
+def _apply(change: Change, root: Path, keep: Path) -> None:
     target = _target(change, root, keep)
     if change.kind == "strip":
         strip(root / change.source, change.sha256, target)
@@ -279,17 +270,17 @@ def _target(change: Change, root: Path, keep: Path) -> Path:
 
 
 def undo_command(record: Path) -> str:
-    """What to type to take back what ``record`` tells of."""
+    """The command that undoes what ``record`` lists."""
     return f"cldc validate --undo {shlex.quote(str(record))}"
 
 
 def undo(record: Path) -> Undone:
-    """Bring everything back that the record tells of and that was done; what can't be brought back is passed over.
+    """Undo everything that was done of what the record lists; what can't be undone is skipped.
 
     Running it again goes on from there.
 
     Raises:
-        UsageError: ``record`` is no record.
+        UsageError: ``record`` is not a record.
         StorageError: Its dataset is gone.
     """
     try:
@@ -298,48 +289,48 @@ def undo(record: Path) -> Undone:
         changes = [Change(**change) for change in text["changes"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{record} is no record of changes: {error}.", action="Give the file that `--fix` named."
+            f"{record} is not a record of changes: {error}.", action="Give the file that `--fix` named."
         ) from error
     if not root.is_dir():
         raise StorageError(
-            f"{root}, the dataset that {record} tells of, is not there any more.",
+            f"{root}, the dataset of {record}, is not there any more.",
             action="Move it back there and run the command again.",
         )
     done, left = [], []
     for change in reversed(changes):
         try:
-            if _take_back(change, root, record.parent):
+            if _undo(change, root, record.parent):
                 done.append(change)
         except StorageError as error:
             left.append((change, error))
     return Undone(tuple(done), tuple(left))
 
 
-def _take_back(change: Change, root: Path, keep: Path) -> bool:
+def _undo(change: Change, root: Path, keep: Path) -> bool:
     """Undo one change; whether there was anything to undo."""
     source, target = root / change.source, _target(change, root, keep)
     if change.kind == "strip":
-        return give_back_original(target, source, change.sha256)
-    there = _named(source, target)
-    if not _named(target, source):
-        if there:
-            return False  # never done, or taken back before
+        return restore_original(target, source, change.sha256)
+    back_already = _exists(source, target)
+    if not _exists(target, source):
+        if back_already:
+            return False  # never done, or undone before
         raise StorageError(
             f"Neither {source} nor {target} is there any more.", action="Look for it where you moved it."
         )
     if change.kind == "aside":
-        return give_back(target, source)
-    if there:
+        return move_back(target, source)
+    if back_already:
         raise StorageError(
-            f"{source} and {target} are both there.", action="Move one away and run the command again."
+            f"{source} and {target} both exist.", action="Move one away and run the command again."
         )
-    require_folder(source)
+    require_parent(source)
     move(target, source)
     return True
 
 
-def _named(path: Path, other: Path) -> bool:
-    """Whether ``path`` is there by its exact name: a file system that ignores case finds ``other`` by it."""
+def _exists(path: Path, other: Path) -> bool:
+    """Whether ``path`` exists by its exact name: a file system that ignores case would find ``other`` by it."""
     if not os.path.lexists(path):
         return False
     return _folded(path.name) != _folded(other.name) or path.name in os.listdir(path.parent)  # noqa: PTH208

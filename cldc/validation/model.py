@@ -1,4 +1,4 @@
-"""What a rule says, and what a whole check comes to."""
+"""What rules look at, what they report, and the result of a whole check."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from cldc.dataset import meant_class
+from cldc.competition import Competition
+from cldc.dataset import Dataset, Image, OutwardLink, meant_class
 from cldc.errors import InvalidDataset
-from cldc.validation.decoding.verdict import Readable, Verdict
+from cldc.validation.decoding import Readable, Verdict
+from cldc.validation.inspection import Inspection
 from cldc.validation.metadata.model import NO_METADATA, Metadata, MetadataCounts
-
-if TYPE_CHECKING:
-    from cldc.competition import Competition
-    from cldc.dataset import Dataset, Image, OutwardLink
-    from cldc.validation.alike import Pair
-    from cldc.validation.inspection import Inspection
+from cldc.validation.near_duplicates import DrawingGroup
 
 
 class Severity(StrEnum):
@@ -30,16 +27,16 @@ class Severity(StrEnum):
 
 
 class Finding(NamedTuple):
-    """One thing found.
+    """One thing that a rule found.
 
     Attributes:
         rule: The rule's stable id.
         severity: How bad it is.
         message: What was found, as a sentence.
-        consequence: What the training script, or the competition, would make of it.
+        consequence: What the training script, or the competition, makes of it.
         remedy: What to do, as an imperative sentence.
         paths: The files or folders it is about, relative to the dataset, with slashes.
-        fixable: Whether `cldc validate --fix` mends it.
+        fixable: Whether `cldc validate --fix` fixes it.
     """
 
     rule: str
@@ -51,7 +48,7 @@ class Finding(NamedTuple):
     fixable: bool = False
 
 
-class Hit(NamedTuple):
+class RuleMatch(NamedTuple):
     """What a rule's function yields; the rule adds its id and, unless given here, its severity."""
 
     message: str
@@ -63,34 +60,32 @@ class Hit(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What rules look at.
+class InspectedDataset:
+    """A dataset and what its images show: what rules look at.
 
     Attributes:
-        dataset: The dataset as it was read.
+        dataset: The dataset.
         competition: Whose rules apply.
-        inspections: For each image's SHA-256, what its content shows; unreadable files have none.
-        label_book: For each SHA-256 in the label book, the paths there; empty where none was given.
-        pairs: Contents that show the same drawing.
-        book_groups: Contents that show the same drawing as one of the label book's, with the pairs that join them.
-        formats_passed_over: Picture formats by content of files that the script passes over, by path.
-        thorough: Whether pictures were looked at, so that all features are known that can be.
-        pointers: Images that are only pointers to them, by path: ``Git LFS`` or ``git-annex``.
+        inspections: What each content shows, by SHA-256; unreadable files have none.
+        drawings: Groups of contents that show the same drawing.
+        label_book: Paths in the label book for each SHA-256 there; empty where none was given.
+        book_drawings: Groups of contents that show the same drawing as one in the label book.
+        ignored_formats: Picture formats, by content, of files that the script ignores, by path.
+        pointers: Images that are only pointers to the real ones, by path: ``Git LFS`` or ``git-annex``.
     """
 
     dataset: Dataset
     competition: Competition
     inspections: Mapping[str, Inspection]
+    drawings: tuple[DrawingGroup, ...] = ()
     label_book: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    pairs: tuple[Pair, ...] = ()
-    book_groups: tuple[tuple[list[str], list[Pair]], ...] = ()
-    formats_passed_over: Mapping[str, str] = field(default_factory=dict)
-    thorough: bool = True
+    book_drawings: tuple[DrawingGroup, ...] = ()
+    ignored_formats: Mapping[str, str] = field(default_factory=dict)
     pointers: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def by_content(self) -> dict[str, list[Image]]:
-        """For each SHA-256, the images that have it."""
+        """The images with each SHA-256."""
         images: dict[str, list[Image]] = defaultdict(list)
         for image in self.dataset.images:
             if image.sha256:
@@ -98,87 +93,85 @@ class Subject:
         return images
 
     @cached_property
-    def drawings(self) -> list[tuple[list[str], list[Pair]]]:
-        """Contents that show one drawing, and the pairs that join them."""
-        from cldc.validation.alike import joined
-
-        return joined(self.pairs)
-
-    @cached_property
-    def seen(self) -> list[tuple[Image, Inspection]]:
-        """The images that could be read, with what their contents show."""
-        images = self.dataset.images
-        found = map(self.inspections.get, [image.sha256 for image in images])
-        return [(image, seen) for image, seen in zip(images, found, strict=True) if seen]
+    def readable(self) -> list[tuple[Image, Inspection]]:
+        """The images that could be read, with what they show."""
+        inspections = self.inspections
+        return [(i, inspections[i.sha256]) for i in self.dataset.images if i.sha256 in inspections]
 
     @cached_property
     def remarkable(self) -> list[tuple[Image, Verdict]]:
-        """Those of the images that TensorFlow may not read, or not as people see them."""
-        yes = Readable.YES
+        """Images that TensorFlow may not read, or not as people see them."""
         return [
-            (image, found.verdict)
-            for image, found in self.seen
-            if found.verdict.remarks or found.verdict.readable is not yes
+            (image, inspection.verdict)
+            for image, inspection in self.readable
+            if inspection.verdict.remarks or inspection.verdict.readable is not Readable.YES
         ]
 
     @cached_property
-    def sizes(self) -> list[tuple[int, int]]:
-        """Width and height in pixels of those images whose headers tell them."""
-        verdicts = [found.verdict for _, found in self.seen]
-        return [(v.width, v.height) for v in verdicts if v.width and v.height]
+    def sizes(self) -> list[tuple[int, int, Image]]:
+        """Width and height in pixels of the images whose headers could be read."""
+        verdicts = [(inspection.verdict, image) for image, inspection in self.readable]
+        return [(v.width, v.height, image) for v, image in verdicts if v.width and v.height]
 
     @cached_property
     def metadata(self) -> list[tuple[Image, tuple[Metadata, ...]]]:
         """The images that carry metadata, with its kinds."""
-        return [(image, found.metadata) for image, found in self.seen if found.metadata]
+        return [(image, inspection.metadata) for image, inspection in self.readable if inspection.metadata]
 
     @cached_property
     def tally(self) -> Counter[tuple[str, str]]:
-        """How many images each split and class has."""
+        """Number of images of each split and class."""
         return self.dataset.tally()
 
     @cached_property
     def classes(self) -> dict[str, str]:
-        """For each folder that holds images, the class it is or is named like; empty for a folder that is no class."""
+        """The class that each folder of images is or is named like; empty for a folder that is no class."""
         classes = self.competition.dataset.classes
         return {label: meant_class(label, classes) for label in {label for _, label in self.tally}}
 
-    @cached_property
-    def paths(self) -> str:
-        """The images' paths with a NUL between them: what stands in none of them is told of all at once."""
-        return "\0".join([image.path for image in self.dataset.images])
-
-
-Check = Callable[[Subject], Iterable[Hit]]
-
 
 class Rule(NamedTuple):
-    """A rule: what it is called, what it looks for, why, and where that is known from."""
+    """A rule.
+
+    Attributes:
+        id: Its stable id.
+        title: The problem that it finds, in a few words; a count may follow.
+        counted: The same after a number above 1, such as "drawings with two labels".
+        severity: How bad a finding is, where the rule does not say otherwise.
+        why: Why that is a problem.
+        source: Where that is known from.
+        check: Finds it.
+    """
 
     id: str
     title: str
+    counted: str
     severity: Severity
     why: str
     source: str
-    check: Check
+    check: Callable[[InspectedDataset], Iterable[RuleMatch]]
 
-    def findings(self, subject: Subject) -> Iterable[Finding]:
-        """Everything the rule finds."""
-        for hit in self.check(subject):
+    def findings(self, inspected: InspectedDataset) -> Iterable[Finding]:
+        """Everything that the rule finds."""
+        for match in self.check(inspected):
             yield Finding(
                 rule=self.id,
-                severity=hit.severity or self.severity,
-                message=hit.message,
-                consequence=hit.consequence,
-                remedy=hit.remedy,
-                paths=hit.paths,
-                fixable=hit.fixable,
+                severity=match.severity or self.severity,
+                message=match.message,
+                consequence=match.consequence,
+                remedy=match.remedy,
+                paths=match.paths,
+                fixable=match.fixable,
             )
 
 
-def rule(id: str, *, title: str, severity: Severity, why: str, source: str) -> Callable[[Check], Rule]:
-    """Make a rule of the function that follows."""
-    return lambda check: Rule(id, title, severity, why, source, check)
+def rule(
+    id: str, *, title: str, severity: Severity, why: str, source: str, counted: str = ""
+) -> Callable[[Callable[[InspectedDataset], Iterable[RuleMatch]]], Rule]:
+    """Make a rule of the function that follows; see `Rule`."""
+    return lambda check: Rule(
+        id, title, counted or title[0].lower() + title[1:], severity, why, source, check
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,13 +182,12 @@ class ValidationReport:
         dataset: What was checked.
         competition: Name of the competition whose rules were applied.
         findings: Errors first, then warnings, then notes.
-        counts: Images of each class of each split, as the script labels them.
-        total: Images of all splits together.
-        padded: Images after rounding each split up to whole batches, as the script counts them.
+        counts: Number of images of each class of each split, as the script labels them.
+        total: Number of images in all splits.
+        padded: Number of images after rounding each split up to whole batches, as the script counts them.
         max_images: The guide's limit on ``total``.
         max_padded: The script's own limit on ``padded``.
-        thorough: Whether what the images show was looked at; if not, the errors are the same, warnings and notes are not.
-        metadata: How many images carry metadata that a submission would publish.
+        metadata: Number of images with metadata that a submission would publish.
     """
 
     dataset: Dataset
@@ -206,7 +198,6 @@ class ValidationReport:
     padded: int
     max_images: int
     max_padded: int
-    thorough: bool = True
     metadata: MetadataCounts = NO_METADATA
 
     @classmethod
@@ -216,8 +207,6 @@ class ValidationReport:
         competition: Competition,
         findings: tuple[Finding, ...],
         metadata: MetadataCounts,
-        *,
-        thorough: bool = True,
     ) -> ValidationReport:
         """The report on a dataset whose findings are known."""
         limits = competition.dataset
@@ -234,7 +223,6 @@ class ValidationReport:
             padded=limits.padded(totals),
             max_images=limits.max_images,
             max_padded=limits.max_padded,
-            thorough=thorough,
             metadata=metadata,
         )
 
@@ -253,12 +241,12 @@ class ValidationReport:
         return not self.of(Severity.ERROR)
 
     def exit_code(self, *, strict: bool = False) -> int:
-        """0, or `InvalidDataset.code` where there are errors or, if ``strict``, warnings."""
+        """0, or `InvalidDataset.code` if there are errors or, with ``strict``, warnings."""
         bad = not self.ok or (strict and self.of(Severity.WARNING))
         return InvalidDataset.code if bad else 0
 
     def require_valid(self) -> None:
-        """Raise where there are errors.
+        """Raise if there are errors.
 
         Raises:
             InvalidDataset: With the first error, and how many there are.

@@ -1,4 +1,4 @@
-"""Move and copy what a dataset holds so that whatever cuts it off, each thing is whole in one place at least."""
+"""Move and copy parts of a dataset so that, however an interruption hits, everything is whole in at least one place."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _PART = ".cldc-part"
 
 
 def move(source: Path, target: Path) -> None:
-    """Move a file, link or folder to where nothing is yet.
+    """Move a file, link or folder to a path that does not exist yet.
 
-    To another file system it is copied under another name, renamed, and only then removed: what lies at
-    ``target`` is whole, and a cut leaves no more than something to `give_back`.
+    To another file system it is copied under another name, renamed, and only then removed: what is at ``target`` is
+    whole, and `move_back` can restore ``source`` after any interruption.
 
     Raises:
-        StorageError: It can't be moved, or something is at ``target``.
+        StorageError: It can't be moved, or ``target`` exists.
     """
     with storage_errors(source):
-        # On a file system that ignores case, `X` is in the way of `x` and is the same.
+        # On a file system that ignores case, `X` exists where `x` does and is the same.
         if os.path.lexists(target) and not (target.exists() and source.exists() and source.samefile(target)):
             raise StorageError(
-                f"{target} is there already.", action="Move one of the two away and run the command again."
+                f"{target} exists already.", action="Move one of the two away and run the command again."
             )
         try:
             source.rename(target)
@@ -37,57 +37,57 @@ def move(source: Path, target: Path) -> None:
             if error.errno != errno.EXDEV:
                 raise
             part = target.with_name(_PART)
-            remove_tree(part)  # what an earlier cut left
-            _copy_as_it_is(source, part)
+            remove_tree(part)  # left by an earlier interruption
+            _copy_unfollowed(source, part)
             part.rename(target)
             remove_tree(source)
 
 
-def _copy_as_it_is(source: Path, target: Path) -> None:
+def _copy_unfollowed(source: Path, target: Path) -> None:
     if source.is_dir() and not source.is_symlink():
         shutil.copytree(source, target, symlinks=True)
     else:
         shutil.copy2(source, target, follow_symlinks=False)
 
 
-def give_back(kept: Path, place: Path) -> bool:
-    """Bring back of ``kept`` what is not at ``place``, where a cut may have left a part; whether anything was.
+def move_back(kept: Path, place: Path) -> bool:
+    """Move back everything of ``kept`` that is missing at ``place``; whether there was any.
 
     Raises:
         StorageError: Something else is at ``place``, or its folder is gone.
     """
     if not os.path.lexists(place):
-        require_folder(place)
+        require_parent(place)
         move(kept, place)
         return True
     if _is_folder(kept) and _is_folder(place):
-        return _give_back_all(kept, place)
+        return _move_back_all(kept, place)
     if not _alike(kept, place):
         raise StorageError(
-            f"{place} is there again, and is another.", action="Move it away and run the command again."
+            f"{place} exists again, with another content.", action="Move it away and run the command again."
         )
     return False
 
 
-def _give_back_all(kept: Path, place: Path) -> bool:
+def _move_back_all(kept: Path, place: Path) -> bool:
     with storage_errors(kept):
         inside = sorted(kept.iterdir())
     some, failed = False, None
     for item in inside:
         try:
-            some |= give_back(item, place / item.name)
+            some |= move_back(item, place / item.name)
         except StorageError as error:
-            failed = failed or error  # told when the others are back
+            failed = failed or error  # raised when the others are back
     if failed:
         raise failed
     return some
 
 
-def require_folder(place: Path) -> None:
-    """Raise where ``place`` has lost the folder that it lay in: to make it anew would be to guess."""
+def require_parent(place: Path) -> None:
+    """Raise if the folder that ``place`` was in is gone: creating it again would be a guess."""
     if not place.parent.is_dir():
         raise StorageError(
-            f"{place.parent} is not there any more.", action="Make that folder and run the command again."
+            f"{place.parent} is not there any more.", action="Create that folder and run the command again."
         )
 
 
@@ -102,17 +102,19 @@ def _alike(one: Path, other: Path) -> bool:
         return filecmp.cmp(one, other, shallow=False)
 
 
-def copy_followed(root: Path, target: Path, *, follow: frozenset[str], leave_out: frozenset[str]) -> None:
+def copy_following_links(
+    root: Path, target: Path, *, follow: frozenset[str], leave_out: frozenset[str]
+) -> None:
     """Copy a dataset with files and folders in place of the links that the script follows.
 
-    So nothing in the copy leads to the original. Of other links, those to nothing stay, so that a check still finds
-    them, and those to folders are left out; so is what is neither file, folder nor link.
+    Nothing in the copy leads to the original. Broken links are copied, so that a check still finds them; other links to
+    folders are left out, and so is what is neither a file, a folder nor a link.
 
     Args:
         root: The dataset.
-        target: A folder that is not there yet.
-        follow: Folders, relative to the dataset, that are walked also if they are links.
-        leave_out: What is not to be copied, relative to the dataset.
+        target: A folder that does not exist yet.
+        follow: Folders, relative to the dataset, that are copied even if they are links.
+        leave_out: What is not copied, relative to the dataset.
 
     Raises:
         StorageError: Something can't be read or written.
@@ -146,23 +148,23 @@ def _copy_file(source: Path, target: Path) -> None:
     try:
         mode = source.stat().st_mode
     except OSError:
-        # A link to nothing; where it isn't one, the copying says what is wrong.
+        # A broken link; if it is something else, copying it will say what is wrong.
         mode = source.lstat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
         return
     if stat.S_ISREG(mode):
         with storage_errors(source), source.open("rb"):
-            pass  # so that what can't be read is not told as what can't be written
+            pass  # so that an error names what can't be read, not what can't be written
     with storage_errors(target):
         shutil.copy2(source, target, follow_symlinks=stat.S_ISREG(mode))
 
 
-def led_to(root: Path, links: Iterable[Path]) -> Callable[[str], bool]:
-    """Tells of a path in the dataset whether a link would lead to nothing were it renamed, or it lies behind a link.
+def link_targets(root: Path, links: Iterable[Path]) -> Callable[[str], bool]:
+    """A function that says of a path whether renaming it would break a link, or whether it lies behind a link.
 
     Args:
         root: The dataset, resolved.
-        links: Links outside the dataset that it is seen through; its own are found.
+        links: Links outside the dataset through which it is reached; its own are found.
     """
     named: set[Path] = set()
     for link in {*links, *_links(root)}:
@@ -180,7 +182,7 @@ def _links(root: Path) -> Iterable[Path]:
 
 
 def _steps(link: Path) -> set[Path]:
-    """What a link names: as it is written, where that really lies, and where it leads in the end."""
+    """The paths that a link goes through: as written, where that really lies, and the final target."""
     try:
         written = Path(os.path.normpath(link.parent.resolve() / link.readlink()))
         return {written, written.parent.resolve() / written.name, link.resolve()}

@@ -1,4 +1,4 @@
-"""What files are that are no images for the script: advice on them depends on their content, not on their name."""
+"""What ignored files and unreadable images really are: advice on them depends on their content, not on their name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cldc.dataset import IgnoredPath, IgnoreReason, Image, Listing, read_start
+from cldc.dataset import IgnoreReason, Image, Listing, read_start
 from cldc.validation.decoding.dispatch import format_of
 from cldc.validation.decoding.foreign import LONGEST_START, foreign_format
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: shorter than 1,024 bytes, the second as of earlier versions.
 _LFS_STARTS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
 _LFS_LIMIT = 1024
-# https://git-annex.branchable.com/internals/pointer_file/, and the link that stands for a file that is locked.
+# https://git-annex.branchable.com/internals/pointer_file/, and the link in place of a locked file.
 _ANNEX_START = b"/annex/objects/"
 _ANNEX_LINK = re.compile(r"(^|[/\\])\.git[/\\]annex[/\\]objects[/\\]")
 
@@ -59,32 +59,27 @@ def looks_like_picture(name: str, extensions: Sequence[str]) -> bool:
     return plain.endswith((*extensions, *_PICTURES))
 
 
-def formats_passed_over(listing: Listing, extensions: Sequence[str]) -> dict[str, str]:
-    """Picture formats by content, such as ``png`` or ``HEIC``, of files in the splits that the script passes over.
+def formats_of_ignored(listing: Listing, extensions: Sequence[str]) -> dict[str, str]:
+    """Picture formats by content, such as ``png`` or ``HEIC``, of files in the splits that the script ignores.
 
-    Formats that TensorFlow reads are named as in `Format`. Only files are read that look like pictures by their name or
-    have no extension; those that are no pictures by content are left out.
+    Formats that TensorFlow reads are named as in `Format`. Only files that are named like pictures or have no extension
+    are opened; those that are no pictures are left out.
     """
     found = {}
-    for other in listing.ignored:
-        if _worth_reading(other, extensions):
-            start = read_start(listing.root / other.path, LONGEST_START)
+    for path, reason in listing.ignored:
+        name = path.rpartition("/")[2]
+        in_split = reason in (IgnoreReason.EXTENSION, IgnoreReason.BESIDE_CLASSES)
+        if in_split and ("." not in name or looks_like_picture(name, extensions)):
+            start = read_start(listing.root / path, LONGEST_START)
             if kind := format_of(start) or foreign_format(start):
-                found[other.path] = str(kind)
+                found[path] = str(kind)
     return found
-
-
-def _worth_reading(other: IgnoredPath, extensions: Sequence[str]) -> bool:
-    if other.reason not in (IgnoreReason.EXTENSION, IgnoreReason.BESIDE_CLASSES):
-        return False
-    name = other.path.rpartition("/")[2]
-    return "." not in name or looks_like_picture(name, extensions)
 
 
 def find_pointers(
     root: Path, images: Iterable[Image], inspections: Mapping[str, Inspection]
 ) -> dict[str, str]:
-    """Images that are not there but only pointers to them, by path: ``Git LFS`` or ``git-annex``."""
+    """Images that are only pointers to the real ones, by path: ``Git LFS`` or ``git-annex``."""
     found = {}
     for image in images:
         if image.error:

@@ -1,4 +1,4 @@
-"""Remove metadata from a dataset's images, each original kept until it is wanted back."""
+"""Remove metadata from a dataset's images, and keep each original so that it can be restored."""
 
 from __future__ import annotations
 
@@ -15,38 +15,40 @@ from cldc.files import hash_file, private_folder, replace_atomically, storage_er
 from cldc.progress import Observer
 from cldc.text import plural
 from cldc.validation.metadata.removal import cut_metadata, remove_metadata
-from cldc.validation.model import Subject
+from cldc.validation.model import InspectedDataset
 
 
 class Strippable(NamedTuple):
-    """What can be stripped of metadata, and what can't.
+    """Which images can be stripped of metadata, and which can't.
 
     Attributes:
         images: For each image's path, the SHA-256 of the file without its metadata.
-        damaged: Paths of images whose metadata can't be removed without a doubt about their picture.
+        damaged: Paths of images where removing the metadata might change the picture.
     """
 
     images: dict[str, str]
     damaged: tuple[str, ...]
 
 
-def find_strippable(subject: Subject, wanted: Callable[[str], bool], observer: Observer) -> Strippable:
+def find_strippable(
+    inspected: InspectedDataset, wanted: Callable[[str], bool], observer: Observer
+) -> Strippable:
     """The images with metadata whose paths are ``wanted``.
 
     Raises:
         StorageError: One can't be read.
     """
-    paths = {image.path: image.sha256 for image, _ in subject.metadata if wanted(image.path)}
+    paths = {image.path: image.sha256 for image, _ in inspected.metadata if wanted(image.path)}
     images: dict[str, str] = {}
     damaged = []
     if paths:
         observer.start(
-            f"Looking into {plural(len(paths), 'image')} with metadata", total=len(paths), unit="images"
+            f"Examining {plural(len(paths), 'image')} with metadata", total=len(paths), unit="images"
         )
     known: dict[str, str | None] = {}
     for count, (path, sha256) in enumerate(paths.items(), 1):
         if sha256 not in known:
-            place = subject.dataset.root / path
+            place = inspected.dataset.root / path
             with storage_errors(place):
                 stripped = remove_metadata(place.read_bytes())
             known[sha256] = None if stripped is None else _hash(stripped)
@@ -59,10 +61,10 @@ def find_strippable(subject: Subject, wanted: Callable[[str], bool], observer: O
 
 
 def strip(path: Path, sha256: str, original: Path | None = None) -> None:
-    """Put the file without its metadata in the place of ``path``, and before that the whole one at ``original``.
+    """Keep the file at ``original``, then replace ``path`` with the file without its metadata.
 
     Raises:
-        StorageError: It can't be read or written, or would not have the SHA-256 that was found out before.
+        StorageError: It can't be read or written, or the result does not have the expected SHA-256.
     """
     with storage_errors(path):
         content, mode = path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
@@ -70,7 +72,7 @@ def strip(path: Path, sha256: str, original: Path | None = None) -> None:
     if path.is_symlink() or stripped is None or _hash(stripped) != sha256:
         raise StorageError(
             f"{path} has changed since it was checked.",
-            action="Let it be finished and run the command again.",
+            action="Wait until nothing changes it, then run the command again.",
         )
     if original is not None:
         private_folder(original.parent)
@@ -80,14 +82,14 @@ def strip(path: Path, sha256: str, original: Path | None = None) -> None:
     replace_atomically(path, stripped, mode=mode)
 
 
-def give_back_original(original: Path, path: Path, sha256: str) -> bool:
+def restore_original(original: Path, path: Path, sha256: str) -> bool:
     """Undo `strip`; whether there was anything to undo.
 
     Raises:
         StorageError: ``path`` is gone or has changed since, or can't be written.
     """
     if not os.path.lexists(original):
-        return False  # never done, or taken back before
+        return False  # never done, or undone before
     if path.is_symlink() or not path.is_file():
         raise StorageError(f"{path} is not there any more.", action="Look for it where you moved it.")
     now = hash_file(path)
@@ -100,7 +102,7 @@ def give_back_original(original: Path, path: Path, sha256: str) -> bool:
     elif now != hash_file(original):
         raise StorageError(
             f"{path} has changed since its metadata was removed.",
-            action=f"Its original is {original}: put it there yourself if you want it.",
+            action=f"Its original is {original}; copy it back yourself if you want it.",
         )
     with storage_errors(original):
         original.unlink()

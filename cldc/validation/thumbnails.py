@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 
 from cldc.dataset import Image, ImageFile, read_image
-from cldc.validation.content import RULES
 from cldc.validation.decoding import judge
-from cldc.validation.images import image_seen_differently, image_undecodable
 from cldc.validation.large_pictures import reduced_picture
 from cldc.validation.model import ValidationReport
 from cldc.validation.pictures import MAX_PIXELS
+from cldc.validation.rules.drawings import RULES
+from cldc.validation.rules.images import image_seen_differently, image_undecodable
 
 _SIDE = 168
 # What a page can hold and a reader can look at.
@@ -24,9 +25,9 @@ _RULES = frozenset({rule.id for rule in (*RULES, image_seen_differently, image_u
 
 
 def thumbnails(report: ValidationReport) -> dict[str, str]:
-    """For the paths that findings are best shown with, a picture as a ``data:`` address.
+    """Pictures as ``data:`` addresses, by path, of the images that findings are about.
 
-    Paths whose image can't be loaded, can't be reduced, or comes after the first few hundred have none.
+    Images that can't be loaded or reduced, or come after the first few hundred, have none.
     """
     images = {image.path: image for image in report.dataset.images}
     made: dict[str, str] = {}
@@ -39,10 +40,10 @@ def thumbnails(report: ValidationReport) -> dict[str, str]:
 
 
 def _wanted(report: ValidationReport) -> Iterator[str]:
-    told: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for finding in report.findings:
-        if finding.rule in _RULES and told.get(finding.rule, 0) < _MOST_PER_RULE:
-            told[finding.rule] = told.get(finding.rule, 0) + 1
+        if finding.rule in _RULES and counts[finding.rule] < _MOST_PER_RULE:
+            counts[finding.rule] += 1
             yield from finding.paths[:_MOST_PER_FINDING]
 
 

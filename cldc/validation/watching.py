@@ -1,4 +1,4 @@
-"""See that a folder changes, without opening a file in it."""
+"""Notice that a folder changes, without opening a file in it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from cldc.competition import Competition
 from cldc.dataset import Listing, scan
 from cldc.errors import InvalidDataset, StorageError
 
-# A walk of ten thousand files takes a twentieth of a second; looking this often costs a tenth of one processor.
-_LOOK_SECONDS = 0.5
+# A scan of ten thousand files takes a twentieth of a second, so this often costs a tenth of one processor.
+_SECONDS = 0.5
 
 
 def changes(
@@ -19,29 +19,29 @@ def changes(
     competition: Competition,
     *,
     sleep: Callable[[float], None] = time.sleep,
-    look_seconds: float = _LOOK_SECONDS,
+    seconds: float = _SECONDS,
 ) -> Iterator[None]:
-    """Yield at once, and then each time the folder has changed and stayed as it is for one look.
+    """Yield at once, and then each time the folder has changed and not changed again for ``seconds``.
 
-    A copy of many files is thus told once, when it is done. It goes on until the caller stops asking.
+    Copying many files thus yields once, when it is done.
     """
-    # Taken before the caller looks, so that what changes while it looks is told next.
-    told = before = _seen(folder, competition)
+    # Scanned before the caller's check, so that a change during the check is noticed.
+    reported = before = _state(folder, competition)
     yield
     while True:
-        sleep(look_seconds)
-        now = _seen(folder, competition)
-        if now == before and now != told:
-            told = now
+        sleep(seconds)
+        now = _state(folder, competition)
+        if now == before and now != reported:
+            reported = now
             yield
         before = now
 
 
-def _seen(folder: Path, competition: Competition) -> tuple[object, ...]:
+def _state(folder: Path, competition: Competition) -> tuple[object, ...]:
     rules = competition.dataset
     try:
         listing: Listing = scan(folder, splits=rules.splits, extensions=rules.extensions)
     except (InvalidDataset, StorageError) as error:
-        # Gone for a moment, as when a program puts another folder in its place.
+        # Gone for a moment, as when a program replaces the folder.
         return (str(error),)
     return listing.splits, listing.files, listing.ignored

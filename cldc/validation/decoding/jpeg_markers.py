@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from cldc.validation.decoding.jpeg_input import Input, RefusedError
 
@@ -94,16 +95,6 @@ class MarkerReader:
         self.source = source
         self.tables = Tables()
         self.unread = 0
-        self._handlers: dict[int, Callable[[], None]] = {
-            0xC4: self._huffman_tables,
-            0xCC: self._arithmetic_conditioning,
-            0xDB: self._quantisation_tables,
-            0xDC: self._skip,
-            0xDD: self._restart_interval,
-            0xE0: self._app0_or_14,
-            0xEE: self._app0_or_14,
-            0xFE: self._skip,
-        }
 
     def first_marker(self) -> None:
         """SOI, and nothing before it."""
@@ -120,8 +111,8 @@ class MarkerReader:
                 self._frame(*_SUPPORTED_FRAMES[marker])
             elif marker == SOS:
                 self._scan()
-            elif marker in self._handlers:
-                self._handlers[marker]()
+            elif marker in self._HANDLERS:
+                self._HANDLERS[marker](self)
             elif 0xE0 <= marker <= 0xEF:
                 self._skip()
             elif marker != EOI:
@@ -234,3 +225,15 @@ class MarkerReader:
         if length:
             raise RefusedError("a segment has a wrong length")
         self.source.sync()
+
+    # Not bound to an object: a reader that refers to itself would keep the file's content in memory for a while.
+    _HANDLERS: ClassVar[dict[int, Callable[[MarkerReader], None]]] = {
+        0xC4: _huffman_tables,
+        0xCC: _arithmetic_conditioning,
+        0xDB: _quantisation_tables,
+        0xDC: _skip,
+        0xDD: _restart_interval,
+        0xE0: _app0_or_14,
+        0xEE: _app0_or_14,
+        0xFE: _skip,
+    }

@@ -6,8 +6,6 @@ import hashlib
 import io
 import warnings
 
-from PIL import Image
-
 from cldc.validation.decoding import Readable, Remark, judge
 from cldc.validation.decoding.dispatch import format_of
 from cldc.validation.metadata.finding import find_pieces
@@ -53,6 +51,9 @@ def cut_metadata(content: bytes) -> bytes | None:
 
 def _pixels(content: bytes) -> tuple[str, str] | None:
     """The mode and a hash of the pixels of the first frame as Pillow reads them; None where it can't."""
+    # A second check shows no picture, and Pillow takes a fifth of its time to import.
+    from PIL import Image
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

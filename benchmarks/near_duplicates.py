@@ -1,9 +1,9 @@
-"""How many edits of known drawings are found again, and how many of the pairs found are right.
+"""How many edited copies of drawings are found, and how many of the pairs found are right.
 
-    python benchmarks/alike.py FOLDER [--edits 150] [--result FILE]
+    python benchmarks/near_duplicates.py FOLDER [--edits 150] [--result FILE]
 
-FOLDER is a dataset of drawings, such as the 2021 starting dataset; of each kind of edit some are made of images drawn by
-lot. A pair is right if both are of one image, or of two that share their ink pixel for pixel or most rows of it.
+FOLDER is a dataset of drawings, such as the 2021 starting dataset; each kind of edit is applied to some randomly chosen
+images. A pair is right if both are made of one image, or of two with the same ink or mostly the same rows of ink.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from random import Random
 
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
-from cldc.validation.alike import Evidence, joined, same_drawings
 from cldc.validation.features import Features
 from cldc.validation.inspection import inspect_content
+from cldc.validation.near_duplicates import Evidence, find_near_duplicates, group_pairs
 
 Edit = Callable[[Image.Image, Random], Image.Image]
 
@@ -159,34 +159,34 @@ def _report(files: list[Path], edits: int) -> str:
                 made[name].append(
                     _add(features, source, held.getvalue(), hashlib.sha256(content).hexdigest())
                 )
-    return _told(features, originals, source, made)
+    return _table(features, originals, source, made)
 
 
 def _add(features: dict[str, Features], source: dict[str, str], content: bytes, of: str) -> str:
     sha = hashlib.sha256(content + of.encode()).hexdigest()
-    seen = inspect_content(content).features
-    if seen:
-        features[sha] = seen
+    found = inspect_content(content).features
+    if found:
+        features[sha] = found
         source[sha] = of or sha
     return sha
 
 
-def _told(
+def _table(
     features: dict[str, Features],
     originals: dict[str, Features],
     source: dict[str, str],
     made: dict[str, list[str]],
 ) -> str:
-    known = [pair for pair in same_drawings(originals) if pair.evidence != Evidence.SHAPE]
-    one = {sha: members[0] for members, _ in joined(known) for sha in members}
-    pairs = same_drawings(features)
+    known = [pair for pair in find_near_duplicates(originals) if pair.evidence != Evidence.SHAPE]
+    one = {sha: contents[0] for contents, _ in group_pairs(known) for sha in contents}
+    pairs = find_near_duplicates(features)
     right: Counter[tuple[Evidence, bool]] = Counter()
     for pair in pairs:
         first, second = source[pair.first], source[pair.second]
         right[pair.evidence, one.get(first, first) == one.get(second, second)] += 1
-    group = {sha: place for place, (members, _) in enumerate(joined(pairs)) for sha in members}
+    group = {sha: number for number, (contents, _) in enumerate(group_pairs(pairs)) for sha in contents}
     lines = [
-        f"# The same drawing found again, {len(originals):,} drawings",
+        f"# Near duplicates found, {len(originals):,} drawings",
         "",
         "| evidence | right | wrong |",
         "|---|---|---|",

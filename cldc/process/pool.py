@@ -1,0 +1,86 @@
+"""Share computing between several Python processes."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from typing import TypeVar
+
+from cldc.errors import ProcessFailed
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_in_processes(
+    function: Callable[[Item], Result], items: Iterable[Item], *, processes: int, chunk: int
+) -> Iterator[Result]:
+    """The results of ``function`` in the order of ``items``, computed by other processes.
+
+    Function, items and results are pickled. The processes end with this one, however it ends.
+
+    Args:
+        function: A function on the top level of a module, or a `functools.partial` of one.
+        items: Its arguments.
+        processes: How many processes to start.
+        chunk: How many items to send at once.
+
+    Raises:
+        ProcessFailed: A process could not start or was killed; the results until then have been yielded.
+    """
+    # "spawn", because "fork" copies the locks of running threads and does not exist on Windows.
+    context = multiprocessing.get_context("spawn")
+    with _settings_for_children():  # making a pool starts a process as well
+        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
+    try:
+        with _settings_for_children():
+            results = pool.map(function, items, chunksize=chunk)
+        yield from results
+    except (BrokenExecutor, OSError) as error:
+        raise ProcessFailed(
+            f"Can't share the work between processes: {error}.", action="Run the command again."
+        ) from error
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _settings_for_children() -> Iterator[None]:
+    """Keep new processes from importing what lies in the current folder, and from reacting to Ctrl-C.
+
+    A terminal sends Ctrl-C to all of them; only this process answers, and ends the others.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if os.name != "nt" else set()
+    try:
+        yield
+    finally:
+        if os.name != "nt":
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
+def _end_with_parent() -> None:
+    """Runs first in each process: a process that waits for work does not notice the end of its parent by itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def watch() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,25 @@
+"""Every rule, and applying them to a dataset."""
+
+from __future__ import annotations
+
+from cldc.validation.metadata.model import MetadataCounts
+from cldc.validation.model import InspectedDataset, Rule, Severity, ValidationReport
+from cldc.validation.rules import drawings, folders, images, names, publishing
+
+# In the order in which findings of one severity are reported.
+RULES: tuple[Rule, ...] = (
+    *folders.RULES,
+    *images.RULES,
+    *publishing.RULES,
+    *drawings.RULES,
+    *names.RULES,
+)
+_ORDER = tuple(Severity)
+
+
+def apply_rules(inspected: InspectedDataset) -> ValidationReport:
+    """The report of all rules."""
+    findings = [finding for rule in RULES for finding in rule.findings(inspected)]
+    findings.sort(key=lambda finding: _ORDER.index(finding.severity))
+    metadata = MetadataCounts.count(kinds for _, kinds in inspected.metadata)
+    return ValidationReport.make(inspected.dataset, inspected.competition, tuple(findings), metadata)

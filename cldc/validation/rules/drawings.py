@@ -1,0 +1,383 @@
+"""Rules about what the images show: duplicates, conflicting labels, blank and oversized images, balance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
+
+from cldc.dataset import Image
+from cldc.text import plural
+from cldc.validation.decoding import Readable
+from cldc.validation.model import InspectedDataset, Rule, RuleMatch, Severity, rule
+from cldc.validation.near_duplicates import Evidence, Pair
+from cldc.validation.pictures import MAX_PIXELS
+
+_DATA = "good practice; measured on the 2021 competition's starting dataset"
+_BLANK_SHARE = 0.001
+_OVERSIZED = 4
+_UNBALANCED = 3
+_SMALL_SPLIT = 0.05
+
+# Images that are copies of each other, and how that is known.
+_Copies = tuple[list[Image], str]
+
+
+@rule(
+    "identical-two-labels",
+    title="Same file, two labels",
+    counted="files with two labels",
+    severity=Severity.WARNING,
+    why="One of the labels is wrong, and the model is taught both.",
+    source=_DATA,
+)
+def identical_two_labels(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Files of one content in folders of different classes."""
+    for images, labels, _, _ in _copies(inspected, _same_files(inspected)):
+        if len(labels) > 1:
+            yield RuleMatch(
+                message=f"The same file is labelled {' and '.join(labels)}.",
+                consequence="The script trains on, or validates with, a wrong label.",
+                remedy="Keep the one with the right label.",
+                paths=_paths(images),
+            )
+
+
+@rule(
+    "identical-across-splits",
+    title="In both train and val",
+    counted="files in two splits",
+    severity=Severity.WARNING,
+    why="The best weights are chosen by the validation accuracy; images that were trained on make it look better.",
+    source=_DATA,
+)
+def identical_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Files of one content and label in more than one split."""
+    for images, labels, splits, _ in _copies(inspected, _same_files(inspected)):
+        if len(labels) == 1 and len(splits) > 1:
+            yield RuleMatch(
+                message=f"The same file is in {' and '.join(splits)}.",
+                consequence="The script validates the model with an image that it was trained on.",
+                remedy="Keep it in one split only.",
+                paths=_paths(images),
+            )
+
+
+@rule(
+    "identical-in-class",
+    title="Duplicates in one class",
+    counted="duplicate pairs",
+    severity=Severity.NOTE,
+    why="A copy doubles an image's weight and counts towards the limit.",
+    source=_DATA,
+)
+def identical_in_class(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Files of one content, split and label."""
+    for images, labels, splits, _ in _copies(inspected, _same_files(inspected)):
+        if len(labels) == len(splits) == 1:
+            yield RuleMatch(
+                message=f"{len(images)} identical files.",
+                consequence="The script counts each of them.",
+                remedy="Keep one, unless it should weigh more.",
+                paths=_paths(images),
+            )
+
+
+@rule(
+    "in-label-book",
+    title="Images from the label book",
+    severity=Severity.WARNING,
+    why="The label book is the sample test set; testing with an image that was trained on says nothing.",
+    source=_DATA,
+)
+def in_label_book(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Files whose content, or whose drawing, is in the label book."""
+    book = inspected.label_book
+    drawings = {
+        sha: (next(book[other][0] for other in group.contents if other in book), group.pairs)
+        for group in inspected.book_drawings
+        for sha in group.contents
+    }
+    for image in inspected.dataset.images:
+        if image.sha256 and image.sha256 in book:
+            message = f"{image.path} is in the label book, as {book[image.sha256][0]}."
+            remedy = "Remove it from the dataset."
+        elif image.sha256 in drawings:
+            path, pairs = drawings[image.sha256]
+            message = f"{image.path} shows the same drawing as {path}: {_because(pairs)}."
+            remedy = "Compare them, and remove it from the dataset."
+        else:
+            continue
+        yield RuleMatch(
+            message=message,
+            consequence="The accuracy on the label book comes out too high.",
+            remedy=remedy,
+            paths=(image.path,),
+        )
+
+
+@rule(
+    "drawing-two-labels",
+    title="Same drawing, two labels",
+    counted="drawings with two labels",
+    severity=Severity.WARNING,
+    why="A drawing that was cropped, padded or saved differently is a duplicate that other checks do not see. With "
+    "two labels, one of them is wrong.",
+    source=_DATA,
+)
+def drawing_two_labels(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Different files that show the same drawing in folders of different classes."""
+    for images, labels, _, because in _copies(inspected, _same_drawings(inspected)):
+        if len(labels) > 1:
+            yield RuleMatch(
+                message=f"The same drawing is labelled {' and '.join(labels)}: {because}.",
+                consequence="The script trains on, or validates with, a wrong label.",
+                remedy="Compare them and keep the right label.",
+                paths=_paths(images),
+            )
+
+
+@rule(
+    "drawing-across-splits",
+    title="Same drawing in train and val",
+    counted="drawings in two splits",
+    severity=Severity.WARNING,
+    why="A drawing that was trained on says little in validation, even if it is cropped or padded differently.",
+    source=_DATA,
+)
+def drawing_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Different files that show the same drawing in more than one split."""
+    for images, labels, splits, because in _copies(inspected, _same_drawings(inspected)):
+        if len(labels) == 1 and len(splits) > 1:
+            yield RuleMatch(
+                message=f"The same drawing is in {' and '.join(splits)}: {because}.",
+                consequence="The script validates the model with a drawing that it was trained on.",
+                remedy="Keep it in one split only.",
+                paths=_paths(images),
+            )
+
+
+@rule(
+    "drawing-in-class",
+    title="Same drawing several times",
+    counted="drawings that appear several times",
+    severity=Severity.NOTE,
+    why="You may want variants of a drawing; they are listed so that none is there by mistake.",
+    source=_DATA,
+)
+def drawing_in_class(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Different files that show the same drawing in one class of one split."""
+    for images, labels, splits, because in _copies(inspected, _same_drawings(inspected)):
+        if len(labels) == len(splits) == 1:
+            yield RuleMatch(
+                message=f"{len(images)} files show the same drawing: {because}.",
+                consequence="The script treats them as different images.",
+                remedy="Nothing needs to be done if you want these variants.",
+                paths=_paths(images),
+            )
+
+
+@rule(
+    "blank-image",
+    title="Blank images",
+    severity=Severity.WARNING,
+    why="An image without ink teaches that nothing looks like its class.",
+    source=_DATA,
+)
+def blank_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Images of a single shade, or nearly."""
+    for image, inspection in inspected.readable:
+        features = inspection.features
+        if features and (
+            features.ink_pixels < 1 or features.ink_pixels < _BLANK_SHARE * features.width * features.height
+        ):
+            ink = plural(features.ink_pixels, "pixel")
+            yield RuleMatch(
+                message=f"{image.path} is {f'nearly blank: {ink} of ink' if features.ink_pixels else 'blank'}.",
+                consequence=f"The script trains on it as {inspected.classes[image.label] or image.label!r}.",
+                remedy="Remove it, or replace it with the right image.",
+                paths=(image.path,),
+            )
+
+
+@rule(
+    "not-compared",
+    title="Images that could not be compared",
+    severity=Severity.NOTE,
+    why="No copy is found of a picture that is too large, or whose drawing does not stand out from a table or a shadow.",
+    source=_DATA,
+)
+def not_compared(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Images that TensorFlow may read but whose drawing can't be extracted."""
+    paths = tuple(
+        image.path
+        for image, inspection in inspected.readable
+        if inspection.features is None and inspection.verdict.readable is not Readable.NO
+    )
+    if paths:
+        them, they = ("it", "it is") if len(paths) == 1 else ("them", "they are")
+        yield RuleMatch(
+            message=f"{plural(len(paths), 'image')} could not be compared with the others.",
+            consequence=f"It is unknown whether {they} blank, or also under another label, in another split or in the "
+            "label book.",
+            remedy=f"Crop {them} to the drawing, on a plain background, and save {them} with at most "
+            f"{MAX_PIXELS:,} pixels.",
+            paths=paths,
+        )
+
+
+@rule(
+    "outsized-image",
+    title="Oversized images",
+    severity=Severity.WARNING,
+    why="The script scales every image to the same few pixels; nothing is left of the drawings on a large sheet.",
+    source=_DATA,
+)
+def outsized_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Images much larger than most of the dataset."""
+    if not inspected.sizes:
+        return
+    target_height, target_width = inspected.competition.dataset.image_size
+    longest_sides = sorted(max(width, height) for width, height, _ in inspected.sizes)
+    usual = longest_sides[len(longest_sides) // 2]
+    for width, height, image in inspected.sizes:
+        if max(width, height) > _OVERSIZED * usual:
+            yield RuleMatch(
+                message=f"{image.path} is {width:,} x {height:,} pixels; most are about {usual:,}.",
+                consequence=f"The script scales it to {target_width} x {target_height} pixels, like all others.",
+                remedy="Crop it to the one drawing that it should show.",
+                paths=(image.path,),
+            )
+
+
+@rule(
+    "small-image",
+    title="Very small images",
+    severity=Severity.NOTE,
+    why="The script enlarges an image that is smaller than its own size, which adds no detail.",
+    source=_DATA,
+)
+def small_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Images smaller than the script's own size."""
+    height, width = inspected.competition.dataset.image_size
+    paths = tuple(image.path for w, h, image in inspected.sizes if w < width or h < height)
+    if paths:
+        yield RuleMatch(
+            message=f"{plural(len(paths), 'image')} smaller than {width} x {height} pixels.",
+            consequence="The script enlarges them.",
+            remedy="Nothing needs to be done if they should be so small.",
+            paths=paths,
+        )
+
+
+@rule(
+    "class-balance",
+    title="Unbalanced classes",
+    counted="splits with unbalanced classes",
+    severity=Severity.WARNING,
+    why="A model prefers the classes that it saw most.",
+    source=_DATA,
+)
+def class_balance(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """A split in which one class has several times the images of another."""
+    rules = inspected.competition.dataset
+    for split in rules.splits:
+        counts = {label: inspected.tally.get((split, label), 0) for label in rules.classes}
+        most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+        if counts[least] and counts[most] > _UNBALANCED * counts[least]:
+            yield RuleMatch(
+                message=f"In {split}, class {most} has {counts[most]:,} images and class {least} "
+                f"{counts[least]:,}.",
+                consequence="The script does not weight classes, so rare ones are learned, or count, less.",
+                remedy=f"Add images of class {least}, or remove some of class {most}.",
+                paths=(f"{split}/{least}", f"{split}/{most}"),
+            )
+
+
+@rule(
+    "split-ratio",
+    title="Unusual split sizes",
+    counted="unusual split sizes",
+    severity=Severity.WARNING,
+    why="With too few validation images the best weights are chosen by chance; validation images are not learned from.",
+    source=_DATA,
+)
+def split_ratio(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """A later split that is tiny, or larger than the training split."""
+    sizes = dict.fromkeys(inspected.competition.dataset.splits, 0)
+    for (split, _), count in inspected.tally.items():
+        sizes[split] += count
+    first, *rest = sizes
+    for split in rest:
+        if not sizes[first] or not sizes[split]:
+            continue
+        share = sizes[split] / (sizes[first] + sizes[split])
+        if share < _SMALL_SPLIT or share > 0.5:
+            yield RuleMatch(
+                message=f"{split} has {sizes[split]:,} images and {first} {sizes[first]:,}: {share:.0%} in {split}.",
+                consequence="The script learns from one and chooses the best weights by the other.",
+                remedy="Move images between them until a tenth to a third is for validation.",
+                paths=(first, split),
+            )
+
+
+def _copies(
+    inspected: InspectedDataset, groups: Iterable[_Copies]
+) -> Iterator[tuple[list[Image], list[str], list[str], str]]:
+    """For each group of copies: the images, their classes, their splits, and how it is known that they are copies.
+
+    Images in a folder that is no class are left out: they have no label that could be wrong.
+    """
+    for images, because in groups:
+        labelled = [image for image in images if inspected.classes[image.label]]
+        labels = sorted({inspected.classes[image.label] for image in labelled})
+        if len(labelled) > 1:
+            yield labelled, labels, sorted({image.split for image in labelled}), because
+
+
+def _same_files(inspected: InspectedDataset) -> Iterator[_Copies]:
+    return ((images, "") for images in inspected.by_content.values() if len(images) > 1)
+
+
+def _same_drawings(inspected: InspectedDataset) -> Iterator[_Copies]:
+    """Images of different content that show one drawing, in the order of their paths."""
+    groups = []
+    for contents, pairs in inspected.drawings:
+        images = [image for sha in contents for image in inspected.by_content.get(sha, ())]
+        images = [image for image in images if inspected.classes[image.label]]
+        if len({image.sha256 for image in images}) > 1:
+            groups.append((sorted(images, key=attrgetter("path")), _because(pairs)))
+    yield from sorted(groups, key=lambda group: group[0][0].path)
+
+
+def _because(pairs: list[Pair]) -> str:
+    """How it is known that a group shows one drawing: its weakest evidence."""
+    order = list(Evidence)
+    weakest = max((pair.evidence for pair in pairs), key=order.index)
+    measures = [pair.measure for pair in pairs if pair.evidence is weakest]
+    return {
+        Evidence.INK: "the ink is the same pixel for pixel",
+        Evidence.ROWS: f"{min(measures):.0%} of the compared rows of ink are equal",
+        Evidence.SHAPE: f"the ink differs by {max(measures):.0%} on average",
+    }[weakest]
+
+
+def _paths(images: list[Image]) -> tuple[str, ...]:
+    return tuple(image.path for image in images)
+
+
+# Rules whose findings are about what images show, for which a reader wants to see them.
+RULES: tuple[Rule, ...] = (
+    drawing_two_labels,
+    identical_two_labels,
+    in_label_book,
+    identical_across_splits,
+    drawing_across_splits,
+    blank_image,
+    outsized_image,
+    class_balance,
+    split_ratio,
+    identical_in_class,
+    drawing_in_class,
+    not_compared,
+    small_image,
+)

@@ -1,0 +1,111 @@
+"""Work shared between processes: in order, and nothing outlives or disturbs the one that shared it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cldc.errors import ProcessFailed
+from cldc.process.pool import map_in_processes
+from tests.conftest import ROOT
+
+SLEEPER = """
+import time
+from cldc.process.pool import map_in_processes
+
+if __name__ == "__main__":
+    print("started", flush=True)
+    list(map_in_processes(time.sleep, [0.01] * 8 + [60] * 8, processes=2, chunk=1))
+"""
+
+
+def die(number: int) -> int:
+    if number == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    numbers = list(range(-50, 50))
+    assert list(map_in_processes(abs, numbers, processes=2, chunk=7)) == [abs(n) for n in numbers]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_killed_process_is_an_error_and_not_an_endless_wait() -> None:
+    results = map_in_processes(die, range(6), processes=1, chunk=1)
+    with pytest.raises(ProcessFailed):
+        assert list(results) == []
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> subprocess.Popen[str]:
+    """A program whose two processes sleep."""
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    running = subprocess.Popen(
+        [sys.executable, tmp_path / "sleeper.py"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert running.stdout is not None
+    running.stdout.readline()
+    return running
+
+
+def wait_for(condition: object, seconds: float = 20) -> bool:
+    assert callable(condition)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_the_processes_end_with_the_program(sleeper: subprocess.Popen[str], number: signal.Signals) -> None:
+    program = psutil.Process(sleeper.pid)
+    assert wait_for(lambda: len(program.children(recursive=True)) >= 3)  # two, and a helper of Python's own
+    time.sleep(1)
+    children = program.children(recursive=True)
+    if number == signal.SIGINT:  # as a terminal sends it: to all of them
+        os.killpg(sleeper.pid, number)
+    else:
+        program.send_signal(number)
+    _, errors = sleeper.communicate(timeout=20)
+    assert sleeper.returncode == -number
+    assert wait_for(lambda: not any(child.is_running() for child in children))
+    # Only the program itself reports the interruption.
+    assert errors.count("KeyboardInterrupt") == (1 if number == signal.SIGINT else 0), errors
+
+
+def test_the_processes_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "program").mkdir()
+    (tmp_path / "program" / "run.py").write_text(
+        "from cldc.process.pool import map_in_processes\n"
+        "if __name__ == '__main__':\n"
+        "    print(*map_in_processes(abs, [-1, 2], processes=2, chunk=1))\n"
+    )
+    (tmp_path / "here").mkdir()
+    for name in ("multiprocessing", "random", "signal", "struct", "tempfile"):
+        (tmp_path / "here" / f"{name}.py").write_text("print('imported from the current folder')")
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program" / "run.py"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path / "here",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "1 2\n"
