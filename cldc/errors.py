@@ -15,10 +15,12 @@ class CldcError(Exception):
     Attributes:
         message: One or two lines that name the file or value.
         action: What the user can do next, as an imperative sentence.
+        server_failed: Whether the server, or the way to it, was at fault.
     """
 
     code: ClassVar[int] = 1
     kind: ClassVar[str] = "error"
+    server_failed: ClassVar[bool] = False
 
     def __init__(self, message: str, *, action: str) -> None:
         super().__init__(message)
@@ -83,6 +85,7 @@ class Unreachable(CldcError):
 
     code = 9
     kind = "network"
+    server_failed = True
 
 
 class CodaLabError(CldcError):

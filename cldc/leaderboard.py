@@ -116,7 +116,7 @@ def _row(entry: Mapping[str, Any], score: str, account: str | None) -> Row:
         account=owner,
         score=number,
         state=str(evaluation["state"]),
-        submission=_tagged(evaluation["metadata"]["description"]),
+        submission=evaluated_submission(evaluation["metadata"]["description"]),
         created=datetime.fromtimestamp(submission["created"], UTC),
         mine=account is not None and owner == account,
         hidden=_why_hidden(entry, reading.name, number),
@@ -141,8 +141,8 @@ def _why_hidden(entry: Mapping[str, Any], name: str, score: float | None) -> str
     return ""
 
 
-def _tagged(note: str) -> str:
-    # The daemon keeps what it evaluated as JSON in the evaluation bundle's description.
+def evaluated_submission(note: str) -> str:
+    """Uuid of the bundle that an evaluation evaluated, which the daemon keeps as JSON in ``note``, its description; or empty."""
     try:
         return str(json.loads(note)["submit_id"])
     except (ValueError, KeyError, TypeError, RecursionError):

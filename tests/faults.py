@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -75,7 +76,9 @@ class Asked:
 class FaultServer:
     """Answers each path (without its query) with what was scripted for it, the last answer again and again."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        """Start answering, with TLS where a context is given."""
+        self._scheme = "http" if context is None else "https"
         self.asked: list[Asked] = []
         self._closed = False
         self._answers: defaultdict[str, deque[Answer]] = defaultdict(deque)
@@ -100,13 +103,21 @@ class FaultServer:
                 return  # a client that hangs up is part of the game
 
         self._server = Server(("127.0.0.1", 0), Handler)
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
     @property
     def address(self) -> str:
         """Its address."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        host = "127.0.0.1" if self._scheme == "http" else "localhost"
+        return f"{self._scheme}://{host}:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._server.server_port
 
     def reset(self) -> None:
         """As new: nothing was asked, and only signing in is answered."""
@@ -174,9 +185,9 @@ def _chunks(handler: BaseHTTPRequestHandler) -> bytes:
 
 
 @contextlib.contextmanager
-def fault_server() -> Iterator[FaultServer]:
+def fault_server(context: ssl.SSLContext | None = None) -> Iterator[FaultServer]:
     """A server for one test."""
-    server = FaultServer()
+    server = FaultServer(context)
     try:
         yield server
     finally:

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from cldc.environments import pythons
+from cldc import sandbox
+from cldc.codalab import CodaLab
+from cldc.credentials import Credentials
+from cldc.environments import ensure_codalab, pythons
 from cldc.preflight.learned import read
 from tests.conftest import ROOT, Cldc, cldc_in
 from tests.terminal import Terminal
@@ -117,21 +120,27 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     assert "next place frees on" in late.err
 
     # What the ledger forgets the server still knows.
-    (cldc.home / "ledger.sqlite3").unlink()
+    kept = (cldc.home / "ledger.sqlite3").rename(tmp_path / "ledger.sqlite3")
     assert cldc("quota", "--format", "json").data["left"] == 0
+    kept.replace(cldc.home / "ledger.sqlite3")
 
     # The daemon counts what it has evaluated, whether it still carries the tag or not, and nothing else.
-    last = cldc("withdraw", f"try-{places}", "--yes", "--format", "json").data
-    assert (last["spent"], last["why"], last["quota"]["left"]) == (False, "the board does not have it", 1)
     scored = cldc("withdraw", "mine", "--yes", "--format", "json").data
-    assert (scored["spent"], scored["quota"]["left"]) == (True, 1)
-    assert "evaluated" in scored["why"]
-    # Without its tag it is on the board, and a new one of its name would take it off.
-    assert f"replace {standing}" in cldc(*again, "--yes", code=12).err
+    assert (scored["spent"], scored["quota"]["left"]) == (True, 0)
+    assert "evaluate" in scored["why"]
+    # What the daemon can't see it passes over, as the next board shows.
+    last = next(place["uuid"] for place in spent["spent"] if place["name"] == f"try-{places}")
+    hide(cldc, last)
+    cldc("sandbox", "score")
+    passed_over = cldc("withdraw", f"try-{places}", "--yes", "--format", "json").data
+    assert (passed_over["spent"], passed_over["quota"]["left"]) == (False, 1), passed_over["why"]
+    assert "is newer than its tag and does not have it" in passed_over["why"]
+    # Without its tag the scored one is on the board, and a new one of its name would take it off.
+    assert f"replace mine ({first['bundle']}), which has the score" in cldc(*again, "--yes", code=12).err
     cldc("sandbox", "score")
     board = cldc("leaderboard", "--format", "json").data
     assert {row["submission"] for row in board["rows"]} >= {first["bundle"]}
-    assert last["bundle"] not in {row["submission"] for row in board["rows"]}
+    assert last not in {row["submission"] for row in board["rows"]}
     submit(cldc, folder.with_name("mine-99"), "--name", "late", "--no-preflight", "--supersede")
     assert cldc("quota", "--format", "json").data["left"] == 0
 
@@ -143,6 +152,16 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
 def on_a_terminal(cldc: Cldc, *arguments: str | Path) -> Terminal:
     env = {**cldc.extra, "CLDC_HOME": str(cldc.home)}
     return Terminal(*map(str, arguments), cwd=cldc.home, columns=400, **env)
+
+
+def hide(cldc: Cldc, bundle: str) -> None:
+    """Make a bundle of the sandbox's contestant private."""
+    account = sandbox.contestant(cldc.home)
+    assert account is not None
+    secret = Credentials(account.name, account.password, "environment")
+    python = ensure_codalab(cldc.home).python
+    with CodaLab(sandbox.require_up(cldc.home).address, secret, python=lambda: python) as codalab:
+        codalab.cl.set_private([bundle])
 
 
 def told_in_history(cldc: Cldc, trained: Any, score: float) -> None:

@@ -112,6 +112,11 @@ class App:
         return self.settings.competition
 
     @property
+    def server_status(self) -> str | None:
+        """What the competition's profile says of the state of the server chosen; None where it says nothing."""
+        return self.competition.status_of(self.settings.server)
+
+    @property
     def on_sandbox(self) -> bool:
         """Whether the server chosen is this machine's sandbox."""
         return self.settings.server == SANDBOX

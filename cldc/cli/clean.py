@@ -6,6 +6,11 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.ledger import Ledger
+from cldc.render.submission import counted, orphan_blocks, removed_blocks
+from cldc.submission import Clock
+from cldc.submission.cleanup import Orphan, Remover, find_orphans
+from cldc.text import plural
 
 
 @click.command()
@@ -18,34 +23,48 @@ from cldc.cli.options import command
 def clean(app: App, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
     """Remove from the server what no submission of yours needs.
 
-    Looks at the worksheets that cldc made: failed bundles, uploads that broke off, and what a finished
-    submission was made without. What a tagged bundle is made from is never touched.
+    Looks at the worksheets that cldc made for this competition: failed bundles, uploads that broke off, and what a
+    finished submission was made without. A run that is going is killed first, if you agree. Never touched are other
+    competitions' worksheets, what you made by hand, and whatever a tag, a board or another bundle needs; that is
+    checked again right before each removal.
     """
-    from cldc.render.blocks import Line
-    from cldc.render.submission import leftover_blocks
-    from cldc.submission import Clock
-    from cldc.submission.removal import leftovers, remove
-    from cldc.text import plural
-
-    found = leftovers(
-        app.competition,
-        app.rest,
-        app.rest.user().name,
-        home=app.home,
-        now=Clock(app.rest)(),
-        unfinished=unfinished,
-    )
-    gone = False
-    if found and not dry_run:
-        bundles = sum(item.kind == "bundle" for item in found)
-        what = f"{plural(bundles, 'bundle')} and {plural(len(found) - bundles, 'worksheet')}"
-        app.confirm(
-            f"Remove {what} for ever?",
-            yes=yes,
-            stake=f"remove {what} from {app.rest.server} for ever (--dry-run lists them)",
-            shown=leftover_blocks(found),
+    with Ledger(app.home) as ledger:
+        account = app.rest.user().name
+        orphans = find_orphans(
+            app.competition,
+            app.rest,
+            ledger,
+            account,
+            home=app.home,
+            now=Clock(app.rest)(),
+            unfinished=unfinished,
         )
-        remove(app.codalab, found)
-        gone = True
-    blocks = [*leftover_blocks(found), *([Line(f"Removed {len(found)}.", "good")] if gone else [])]
-    app.output.show({"leftovers": found, "removed": gone}, blocks)
+        removed = None
+        if orphans.found and not dry_run:
+            app.confirm(
+                f"{_stake(orphans.found).capitalize()} for ever?",
+                yes=yes,
+                stake=f"{_stake(orphans.found)} from {app.rest.server} for ever (--dry-run lists them)",
+                shown=orphan_blocks(orphans),
+            )
+            remover = Remover(app.competition, app.codalab, ledger, account, app.home, app.observer)
+            removed = remover.remove(orphans.found)
+    gone, kept = (removed.gone, removed.kept) if removed else ((), ())
+    result = {
+        "leftovers": orphans.found,
+        "removed": removed is not None,
+        "gone": [orphan.uuid for orphan in gone],
+        "kept": kept,
+        "left_alone": orphans.left_alone,
+    }
+    app.output.show(result, [*orphan_blocks(orphans), *(removed_blocks(removed) if removed else [])])
+
+
+def _stake(found: tuple[Orphan, ...]) -> str:
+    running = sum(orphan.running for orphan in found)
+    kill = (
+        f"kill {plural(running, 'run')} that {'is' if running == 1 else 'are'} running, and "
+        if running
+        else ""
+    )
+    return f"{kill}remove {counted(found)}"

@@ -162,6 +162,8 @@ def _proxy() -> CheckResult:
         "https_proxy",
         "NO_PROXY",
         "no_proxy",
+        "ALL_PROXY",
+        "all_proxy",
         "REQUESTS_CA_BUNDLE",
         "SSL_CERT_FILE",
         "UV_INDEX_URL",
@@ -243,7 +245,9 @@ def _server(app: App) -> Iterator[CheckResult]:
             health = rest.health()
     except CldcError as error:
         yield CheckResult("server", "wrong", error.message, error.action)
+        yield from _server_status(app)
         return
+    yield from _server_status(app)
     yield _try("TLS", lambda: _tls(app.server))
     yield CheckResult(
         "server",
@@ -262,6 +266,12 @@ def _server(app: App) -> Iterator[CheckResult]:
     yield CheckResult(
         "account", "ok", f"{user.name} (from {app.credentials.source}), {free:,.0f} MB of disk left"
     )
+
+
+def _server_status(app: App) -> Iterator[CheckResult]:
+    """What was known of the server when the profile was written."""
+    if status := app.server_status:
+        yield CheckResult("server status", "note", status)
 
 
 def _tested(version: str | None) -> str:

@@ -58,6 +58,7 @@ class Start:
     files: dict[str, str]
     settings: Answers | None
     next: tuple[str, ...]
+    server_status: str | None = None
 
 
 @click.command()
@@ -98,7 +99,7 @@ def init(app: App, ci: Literal["github", "gitlab"] | None, action: str | None, f
     if ci and origin:
         path, text = _workflow(app, folder, ci, origin, answers)
         files[path] = "kept" if (folder / path).exists() and not force else _write(folder / path, text)
-    start = Start(folder, files, answers, tuple(_next(folder, answers, ci)))
+    start = Start(folder, files, answers, tuple(_next(folder, answers, ci)), _server_status(app, answers))
     app.output.show(start, _blocks(start))
 
 
@@ -275,6 +276,23 @@ def _next(folder: Path, answers: Answers | None, ci: str | None) -> Iterator[str
         yield "commit, then submit by a tag: git tag submission-NAME && git push origin submission-NAME"
 
 
+def _server_status(app: App, answers: Answers | None) -> str | None:
+    """What is known of the server that the project is for."""
+    try:
+        if answers is None:
+            return app.server_status
+        chosen, setting, before = (
+            load(answers.competition),
+            app.settings.values["server"],
+            app.settings.project,
+        )
+        # What the file before this one named counts no more.
+        elsewhere = None if before is not None and setting.source == str(before.path) else setting.value
+        return chosen.status_of(answers.server or elsewhere or chosen.server)
+    except CldcError:
+        return None  # whoever needs what is wrong there tells it
+
+
 def _blocks(start: Start) -> list[Block]:
     from cldc.render.blocks import Line
 
@@ -285,4 +303,5 @@ def _blocks(start: Start) -> list[Block]:
         ),
         Line("What comes next (`cldc` alone tells it at any time):"),
         *(Line(f"  {number}. {text}") for number, text in enumerate(start.next, 1)),
+        *([Line(start.server_status, "warning")] if start.server_status else []),
     ]

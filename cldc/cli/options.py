@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import click
 from cldc.cli import completing
 from cldc.cli.app import App
 from cldc.cli.output import Output
+from cldc.errors import CldcError
 from cldc.settings import Options
 
 _SETTINGS = {f.name for f in fields(Options)}
@@ -75,7 +77,11 @@ def command(
             output = Output(form=form, quiet=quiet, verbose=verbose)
             app = App(flags=Options(**flags), output=output, ask=not no_input)
             click.get_current_context().call_on_close(app.close)
-            return function(app, **given)
+            try:
+                return function(app, **given)
+            except CldcError as error:
+                _add_what_is_known(error, app)
+                raise
 
         shared = list(_SHARED)
         if formats:
@@ -90,3 +96,11 @@ def command(
         return wrapper
 
     return decorate
+
+
+def _add_what_is_known(error: CldcError, app: App) -> None:
+    """Tell with a server's failure what is known of that server, so that nobody looks for the fault on this side."""
+    if error.server_failed:
+        with contextlib.suppress(CldcError):
+            if status := app.server_status:
+                error.action = f"{error.action} {status}"

@@ -17,7 +17,8 @@ def withdraw(app: App, *, submission: str, yes: bool) -> None:
     """Take the tag off a submission, and say what that does to the quota.
 
     NAME is the submission's name or the uuid of its tagged bundle. What was uploaded stays; `cldc submit` sets the tag
-    again.
+    again. Its place of the quota is free again only if the board is newer than the tag and does not have it, and
+    nothing on the server shows that the scoring daemon has begun to evaluate it.
     """
     from cldc.cli.board import board_if_any
     from cldc.ledger import Ledger
@@ -25,8 +26,8 @@ def withdraw(app: App, *, submission: str, yes: bool) -> None:
     from cldc.submission import Clock
     from cldc.submission.places import tagged
     from cldc.submission.recovery import learn
-    from cldc.submission.removal import tagged_record
-    from cldc.submission.removal import withdraw as take_back
+    from cldc.submission.withdrawal import tagged_record
+    from cldc.submission.withdrawal import withdraw as take_back
 
     account, competition = app.rest.user().name, app.competition
     with Ledger(app.home) as ledger:
@@ -43,7 +44,7 @@ def withdraw(app: App, *, submission: str, yes: bool) -> None:
             codalab=app.codalab,
             anonymous=app.anonymous,
             ledger=ledger,
-            board=board_if_any(app),
-            now=Clock(app.rest)(),
+            read_board=lambda: board_if_any(app),
+            clock=Clock(app.rest),
         )
     app.output.show(result, withdrawn_blocks(result))

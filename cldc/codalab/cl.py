@@ -54,16 +54,21 @@ class Cl:
         """Start the client in the background, to hide its imports behind other work."""
         self.warm.start()
 
-    def new_worksheet(self, name: str, title: str = "") -> str:
+    def new_worksheet(self, name: str, title: str = "", tags: Iterable[str] = ()) -> str:
         """Make a public-read worksheet and return its uuid.
 
         Raises:
             AlreadyExists: Someone on this server has one of that name.
         """
         uuid = self._uuid(self.warm("new", _name(name)))
-        if title:
-            self.warm("wedit", uuid, f"--title={_ascii('title', title)}")
+        self.edit_worksheet(uuid, title=title, tags=tags)
         return uuid
+
+    def edit_worksheet(self, worksheet: str, *, title: str = "", tags: Iterable[str] = ()) -> None:
+        """Set a worksheet's title, and replace all of its tags; what is empty stays as it is."""
+        options = [f"--title={_ascii('title', title)}"] if title else []
+        if options := [*options, *_tag_options(tags)]:
+            self.warm("wedit", check_uuid(worksheet), *options)
 
     def upload(
         self,

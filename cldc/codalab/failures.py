@@ -7,10 +7,15 @@ everything, the text decides.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from cldc.errors import CldcError, CodaLabError, CredentialsError, QuotaExceeded, Unreachable
 
 _MOST_CHARACTERS = 400
+# OpenSSL's X509_V_ERR_... that say whose fault it is.
+_EXPIRED, _NOT_YET_VALID = 10, 9
+_WRONG_HOST = (62, 64)
+_UNKNOWN_ISSUER = (2, 18, 19, 20, 21)
 
 
 class NotFound(CodaLabError):
@@ -56,6 +61,8 @@ class Interrupted(Unreachable):
 class ServerFailed(CodaLabError):
     """The server failed at it (a status from 500 on): it may or may not have been done, and may work the next time."""
 
+    server_failed = True
+
 
 class UploadFailed(CodaLabError):
     """The upload ended without a usable bundle.
@@ -94,11 +101,12 @@ def refusal(what: str, message: str, *, status: int | None, server: str) -> Cldc
     if status in _BY_STATUS:
         kind, action = _BY_STATUS[status]
         return kind(f"{server} refused {what}: {text}", action=action)
-    if status is not None and status >= 500:
-        return ServerFailed(
-            f"{server} failed at {what} (status {status}): {text}",
-            action="Try again later; ask its operators if it stays.",
+    if status in _DOWN:
+        return Unreachable(
+            f"{server}, or a proxy before it, is down (status {status} for {what}): {text}", action=_NOT_YOURS
         )
+    if status is not None and status >= 500:
+        return ServerFailed(f"{server} itself failed at {what} (status {status}): {text}", action=_NOT_YOURS)
     return CodaLabError(
         f"{server} refused {what}: {text}", action="Correct what it names and run the command again."
     )
@@ -115,21 +123,52 @@ def spent_quota(what: str, text: str) -> QuotaExceeded | None:
     return None if action is None else QuotaExceeded(f"{what} failed: {tidy(text)}", action=action)
 
 
-def unreachable(server: str, reason: str) -> Unreachable:
-    """The error for a server that can't be reached."""
-    if re.search("certificate|SSL", reason, re.IGNORECASE):
-        return untrusted(server, reason)
+def unreachable(server: str, reason: str, *, proxy: str | None = None) -> Unreachable:
+    """The error for a server that can't be reached; ``proxy`` is what names the proxy on the way, where there is one."""
+    if proxy is not None:
+        return Unreachable(
+            f"{server} can't be reached through the proxy that {proxy} names: {tidy(reason)}.",
+            action=f"Check the proxy, or leave {proxy} out where the network needs none; then run the command again.",
+        )
     return Unreachable(
         f"{server} can't be reached: {tidy(reason)}.",
         action="Check the address, the network and any proxy (HTTPS_PROXY), then run the command again.",
     )
 
 
-def untrusted(server: str, reason: str) -> Untrusted:
-    """The error for a server whose certificate or encryption is not as it should be."""
+def untrusted(server: str, reason: str, verify_code: int | None = None) -> Untrusted:
+    """The error for a server whose certificate or encryption is not as it should be.
+
+    Args:
+        server: Its address.
+        reason: OpenSSL's words.
+        verify_code: OpenSSL's number for what it has against the certificate; None where it is something else.
+    """
+    today = datetime.now().astimezone().date()
+    if verify_code == _EXPIRED:
+        return Untrusted(
+            f"The certificate of {server} has expired: only its operators can put that right.",
+            action=f"Ask them to renew it. (If today is not {today}, set this machine's clock instead.)",
+        )
+    if verify_code == _NOT_YET_VALID:
+        return Untrusted(
+            f"The certificate of {server} is not valid yet.",
+            action=f"If today is not {today}, set this machine's clock; else ask the server's operators.",
+        )
+    if verify_code in _WRONG_HOST:
+        return Untrusted(
+            f"What answers at {server} has a certificate for another host: {tidy(reason)}.",
+            action="Check the address. If it is right, a login page of your network may stand in between, or the server is set up wrongly.",
+        )
+    if verify_code in _UNKNOWN_ISSUER:
+        return Untrusted(
+            f"The certificate of {server} is from an issuer that is not known here: {tidy(reason)}.",
+            action="If your network or the server has an issuer of its own, name the file with its certificate in REQUESTS_CA_BUNDLE.",
+        )
+    what = "Its certificate is refused" if verify_code is not None else "TLS can't be agreed on"
     return Untrusted(
-        f"{server} can't be reached: {tidy(reason)}.",
-        action="If your network has certificates of its own, name their file in REQUESTS_CA_BUNDLE.",
+        f"{server} can't be trusted: {tidy(reason)}. {what}.",
+        action="Check the address and its port, and whether a proxy stands in between; else ask the server's operators.",
     )
 
 
@@ -170,6 +209,8 @@ def too_large(what: str) -> TooLarge:
     )
 
 
+_DOWN = (502, 503, 504)
+_NOT_YOURS = "This is no fault of yours: try again later, and tell the server's operators if it goes on."
 _LOGIN = "Run `cldc login`, or correct CODALAB_USERNAME and CODALAB_PASSWORD."
 MORE_TIME = "Ask the server's operators for more computing time."
 # "Out of disk quota", "User time quota exceeded", and from older servers "Requested more time (30m0s) than user time
@@ -197,7 +238,4 @@ _BY_STATUS: dict[int | None, tuple[type[CldcError], str]] = {
     404: (NotFound, "Check the name or uuid; it may have been removed, or be private to someone else."),
     413: (CodaLabError, "Make it smaller: the server, or a proxy before it, does not take that much."),
     429: (Unreachable, "The server asks to go slower; wait a few minutes."),
-    502: (Unreachable, "The server, or a proxy before it, is down; try again later."),
-    503: (Unreachable, "The server, or a proxy before it, is down; try again later."),
-    504: (Unreachable, "The server, or a proxy before it, is down; try again later."),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import time
 import urllib.parse
@@ -11,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cldc import address
-from cldc.codalab import failures, jsonapi
+from cldc.codalab import failures, jsonapi, proxies, tls
 from cldc.codalab.patience import PAUSES_SECONDS, TRANSIENT, Again, patiently, retry_after
 from cldc.credentials import Credentials
 from cldc.errors import CldcError, CredentialsError
@@ -212,8 +211,8 @@ class Connection:
             host = urllib.parse.urlsplit(self.server).hostname or ""
             # A proxy can't reach this machine's own loopback.
             session.trust_env = not address.is_loopback(host)
-            bundle = os.environ.get("SSL_CERT_FILE")
-            if bundle and not (os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")):
+            proxies.check(self.server)
+            if self.server.startswith("https:") and (bundle := tls.certificates_of_the_user()) is not None:
                 session.verify = bundle
             self._session = session
         return self._session
@@ -291,11 +290,11 @@ class Connection:
                 # Refused credentials are 401 from CodaLab 1.7.5, 400 from other versions of its OAuth library.
                 if answer.status_code in (400, 401) and "<html" not in (said or "")[:500].lower():
                     raise failures.refusal(
-                        "to sign in", "Invalid username or password.", status=401, server=self.server
+                        "the sign-in", "Invalid username or password.", status=401, server=self.server
                     )
                 if answer.status_code == 404:
                     raise failures.not_codalab(self.server, "it has no place to sign in")
-                self.check(answer, "to sign in", said)
+                self.check(answer, "the sign-in", said)
                 return _Token(jsonapi.Fields.of("the token", self.decode(answer)))
 
         return patiently(attempt, self.server, observer=self._observer, pauses_seconds=self._pauses)

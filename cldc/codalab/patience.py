@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import email.utils
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from cldc.codalab import failures
+from cldc.codalab import failures, proxies
 from cldc.errors import CldcError
 from cldc.inside import bounded_http
 from cldc.progress import SILENT, Observer
@@ -81,19 +82,31 @@ def patiently(
 
 def _failure(error: BaseException, server: str) -> CldcError:
     """What a failed request means, by what is behind the exceptions of `requests`."""
-    import requests
     import urllib3.exceptions
 
-    budget = bounded_http.current()
-    if much := next((cause for cause in _causes(error) if isinstance(cause, bounded_http.TooMuch)), None):
+    budget, causes = bounded_http.current(), tuple(_causes(error))
+    if much := next((cause for cause in causes if isinstance(cause, bounded_http.TooMuch)), None):
         return failures.too_large(str(much))
     if budget is not None and budget.left_seconds <= 0:
         return failures.too_slow(server, budget.seconds)
-    if isinstance(error, requests.exceptions.SSLError):
-        return failures.untrusted(server, _reason(error))
-    if any(isinstance(cause, urllib3.exceptions.ReadTimeoutError) for cause in _causes(error)):
+    if any(isinstance(cause, urllib3.exceptions.ReadTimeoutError) for cause in causes):
         return failures.no_answer(server)
-    return failures.unreachable(server, _reason(error))
+    return _untrusted(error, causes, server) or failures.unreachable(
+        server, _reason(error), proxy=proxies.variable_of(server)
+    )
+
+
+def _untrusted(error: BaseException, causes: Sequence[BaseException], server: str) -> CldcError | None:
+    """The failure of TLS; None where it is something else, or was only broken off."""
+    import requests
+
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return failures.untrusted(server, cause.verify_message, cause.verify_code)
+    broken_off = any(isinstance(cause, ssl.SSLEOFError) for cause in causes)
+    if isinstance(error, requests.exceptions.SSLError) and not broken_off:
+        return failures.untrusted(server, _reason(error))
+    return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

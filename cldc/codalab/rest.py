@@ -30,6 +30,8 @@ PAGE = 100
 _INCLUDE = "owner,group_permissions"
 # 40 uuids make an address of some 2,000 characters, which every proxy lets through.
 _UUIDS_A_REQUEST = 40
+# Deeper than any chain of bundles is.
+_ALL_GENERATIONS = 10_000
 FILE_LIMIT_BYTES = 64 * 2**20
 _MOST_WORKSHEETS = 10_000
 # CodaLab cuts lines of head and tail at 128 characters unless told otherwise.
@@ -156,17 +158,37 @@ class Rest:
         """Whether the server has the bundle, readable or not."""
         return self.found(uuid) is not None
 
+    def with_descendants(self, uuid: str) -> tuple[Bundle, tuple[Bundle, ...]]:
+        """One bundle with the worksheets it is on, and every bundle that was made from it, however indirectly.
+
+        A descendant that the account may not read is listed as well, as a bundle of type ``private``. Removing the
+        bundle would take away what it was made from.
+        """
+        params: list[tuple[str, str | int]] = [
+            ("specs", check_uuid(uuid)),
+            ("depth", _ALL_GENERATIONS),
+            ("include", f"{_INCLUDE},host_worksheets"),
+        ]
+        found = [records.bundle(resource) for resource in self._document("/bundles", params).resources]
+        itself = next((bundle for bundle in found if bundle.uuid == uuid), None)
+        if itself is None:
+            raise jsonapi.unusable(f"it does not have the bundle {uuid} that was asked for")
+        return itself, tuple(bundle for bundle in found if bundle.uuid != uuid)
+
     def search(
         self,
         *,
         tag: str | None = None,
         owner: str | None = None,
         name: str | None = None,
+        name_between: tuple[str, str] | None = None,
         worksheet: str | None = None,
         dependency: str | None = None,
         most: int = 10_000,
     ) -> tuple[Bundle, ...]:
         """Bundles that fit everything given, the newest first, page after page up to ``most``.
+
+        ``name_between`` is what a name begins and ends with.
 
         CodaLab's search hides private bundles from everyone but root, their owner included: read what must not be
         missed through its worksheet. On MariaDB tags are compared without regard to case.
@@ -179,6 +201,9 @@ class Rest:
             "dependency": dependency,
         }
         keywords = [f"{key}={_literal(value)}" for key, value in given.items() if value is not None]
+        begins, ends = name_between or ("", "")
+        if name_between is not None:
+            keywords.append(f"name={_literal(begins)}.*{_literal(ends)}")
         found: dict[str, Bundle] = {}
         for offset in range(0, most, PAGE):
             page = self._search_page(
@@ -188,7 +213,8 @@ class Rest:
             found.update((bundle.uuid, bundle) for bundle in map(records.bundle, page))
             if len(page) < PAGE:
                 break
-        return tuple(found.values())
+        # In the server's pattern an underscore means any character.
+        return tuple(b for b in found.values() if b.name.startswith(begins) and b.name.endswith(ends))
 
     def _search_page(
         self, path: str, keywords: Iterable[str], offset: int, limit: int

@@ -8,11 +8,14 @@ import ssl
 import urllib.parse
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from cldc import address
-from cldc.codalab import failures
+from cldc.codalab import failures, proxies
+from cldc.errors import ConfigurationError
 
 _SECONDS = 5.0
+_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,23 @@ class Certificate:
     protocol: str
 
 
+def certificates_of_the_user() -> str | None:
+    """The file or folder of certificates that the environment names in place of the usual ones.
+
+    Raises:
+        ConfigurationError: There is no such file.
+    """
+    for name in _VARIABLES:
+        if path := os.environ.get(name):
+            if not Path(path).exists():
+                raise ConfigurationError(
+                    f"{name} names {path}, which is not there.",
+                    action=f"Correct it to the file with your network's certificates, or leave {name} out.",
+                )
+            return path
+    return None
+
+
 def certificate(server: str) -> Certificate | None:
     """The verified certificate of a server with TLS; None where there is no TLS, or a proxy stands in between.
 
@@ -32,24 +52,28 @@ def certificate(server: str) -> Certificate | None:
     """
     parts = urllib.parse.urlsplit(address.check(server))
     host = parts.hostname or ""
-    if parts.scheme != "https" or os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
+    if parts.scheme != "https" or proxies.proxy_of(server):
         return None
     import certifi
 
-    named = (os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"))
-    bundle = next((path for path in named if path), certifi.where())
+    bundle = certificates_of_the_user() or certifi.where()
+    folder = Path(bundle).is_dir()
     try:
-        context = ssl.create_default_context(cafile=bundle)
+        context = ssl.create_default_context(
+            cafile=None if folder else bundle, capath=bundle if folder else None
+        )
         with (
             socket.create_connection((host, parts.port or 443), timeout=_SECONDS) as line,
             context.wrap_socket(line, server_hostname=host) as secured,
         ):
             found = secured.getpeercert() or {}
             protocol = secured.version() or "TLS"
+    except ssl.SSLCertVerificationError as error:
+        raise failures.untrusted(server, error.verify_message, error.verify_code) from error
+    except ssl.SSLError as error:
+        raise failures.untrusted(server, error.strerror or str(error)) from error
     except OSError as error:
-        reason = getattr(error, "verify_message", "") or error.strerror or str(error)
-        kind = "certificate: " if isinstance(error, ssl.SSLError) else ""
-        raise failures.unreachable(server, f"{kind}{reason}") from error
+        raise failures.unreachable(server, error.strerror or str(error)) from error
     expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(found["notAfter"])), UTC)
     return Certificate(_issuer(found), expires, protocol)
 

@@ -12,7 +12,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from cldc import address, files, process
-from cldc.codalab import failures
+from cldc.codalab import failures, proxies
 from cldc.codalab.jsonapi import Fields
 from cldc.credentials import PASSWORD_VARIABLE, USERNAME_VARIABLE, Credentials
 from cldc.errors import CldcError, CodaLabError, EnvironmentFailed, ProcessFailed
@@ -141,6 +141,8 @@ class WarmCl:
         }
         if address.is_loopback(urlsplit(self.server).hostname or ""):
             extra.update({"NO_PROXY": "*", "no_proxy": "*"})
+        else:
+            extra.update(proxies.for_children())
         environment = process.clean_environment(extra)
         environment.pop("_ARGCOMPLETE", None)
         return environment
@@ -264,6 +266,8 @@ class WarmCl:
     def _failure(self, error: Fields, what: str) -> CldcError:
         kind, message = error.text("type"), error.text("message", "")
         status = _STATUS_BY_TYPE.get(kind) or error.optional_whole("status")
+        if (verify_code := error.optional_whole("verify_code")) is not None:
+            return failures.untrusted(self.server, message, verify_code)
         if error.flag("untouched") and not self.created:
             return failures.unreachable(self.server, message.rpartition("urlopen error ")[2].strip("<>"))
         if error.flag("network") or status in (502, 503, 504):

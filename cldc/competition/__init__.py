@@ -183,6 +183,8 @@ class Competition:
         server: Address of its CodaLab, without a path.
         closes: When it closes; None where it does not.
         leaderboard: Address of the scoring daemon's JSON, if it is published.
+        server_status: What is known of the state of that server, with the date it was known at, in sentences; `init`,
+            `doctor` and failures of the server show it. None where there is nothing to say.
     """
 
     name: str
@@ -200,6 +202,12 @@ class Competition:
     guide: str | None = None
     form: str | None = None
     leaderboard: str | None = None
+    server_status: str | None = None
+
+    def status_of(self, server: str) -> str | None:
+        """What is known of ``server``, if it is the one that the profile speaks of."""
+        same = server.strip().rstrip("/").lower() == self.server.rstrip("/").lower()
+        return self.server_status if same else None
 
 
 def builtin_profiles() -> tuple[str, ...]:

@@ -89,7 +89,11 @@ def _texts(competition: Competition) -> Iterator[Refusal]:
     """Texts that people read, and the profile's own name, which folders of the data folder are called by."""
     if not _folder_name(competition.name):
         yield Refusal("name", competition.name, "the file's name without .toml must be that of a folder")
-    shown = {"title": competition.title, "submission.usual_wait": competition.submission.usual_wait}
+    shown = {
+        "title": competition.title,
+        "server_status": competition.server_status,
+        "submission.usual_wait": competition.submission.usual_wait,
+    }
     if competition.organiser is not None:
         shown["organiser.score.name"] = competition.organiser.score.name
     for key, text in shown.items():

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import http.client
+import importlib.util
 import io
+import os
 import socket
+import ssl
 import time
 import urllib.parse
 import urllib.request
@@ -163,10 +167,14 @@ def secured(netloc: str, timeout: float = 60) -> http.client.HTTPSConnection:
     proxy = _proxy(netloc)
     if proxy is None:
         return _Secured(netloc, timeout=timeout)
+    if proxy.scheme.startswith("socks"):
+        connection = _Secured(netloc, timeout=timeout)
+        connection._create_connection = functools.partial(_through_socks, proxy)  # type: ignore[attr-defined]
+        return connection
     connection = _Secured(f"{proxy.hostname}:{proxy.port or 80}", timeout=timeout)
     headers = {}
     if proxy.username:
-        secret = f"{urllib.parse.unquote(proxy.username)}:{urllib.parse.unquote(proxy.password or '')}"
+        secret = ":".join(_account(proxy))
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
     connection.set_tunnel(netloc, headers=headers)
     return connection
@@ -174,10 +182,61 @@ def secured(netloc: str, timeout: float = 60) -> http.client.HTTPSConnection:
 
 def _proxy(netloc: str) -> urllib.parse.SplitResult | None:
     proxies = urllib.request.getproxies()
-    chosen = proxies.get("https")
+    chosen = proxies.get("https") or proxies.get("all")
     if not chosen or urllib.request.proxy_bypass(netloc):
         return None
     return urllib.parse.urlsplit(chosen if "//" in chosen else "//" + chosen)
+
+
+def _account(proxy: urllib.parse.SplitResult) -> tuple[str, str]:
+    return urllib.parse.unquote(proxy.username or ""), urllib.parse.unquote(proxy.password or "")
+
+
+def _through_socks(
+    proxy: urllib.parse.SplitResult, address: tuple[str, int], timeout: float, *_: object
+) -> socket.socket:
+    socks = _socks()
+    name, password = _account(proxy)
+    try:
+        connection: socket.socket = socks.create_connection(
+            address,
+            timeout=timeout,
+            proxy_type=socks.SOCKS4 if proxy.scheme.startswith("socks4") else socks.SOCKS5,
+            proxy_addr=proxy.hostname,
+            proxy_port=proxy.port or 1080,
+            proxy_rdns=proxy.scheme in ("socks4a", "socks5h"),
+            proxy_username=name or None,
+            proxy_password=password or None,
+        )
+    except socks.ProxyError as error:
+        # Nothing has reached the server.
+        raise ConnectionRefusedError(f"the SOCKS proxy: {error}") from error
+    return connection
+
+
+@functools.lru_cache(maxsize=None)
+def _socks() -> Any:
+    """PySocks, which the environment that this runs in may lack: a single file, whose path cldc gives."""
+    path = os.environ.get("CLDC_SOCKS")
+    spec = importlib.util.spec_from_file_location("socks", path) if path else None
+    if spec is None or spec.loader is None:
+        raise OSError("a SOCKS proxy needs PySocks, which is not there")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def trust_certificates() -> None:
+    """Point OpenSSL at the certificates that the environment names for `requests`, else at the system's, else at certifi's."""
+    chosen = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    defaults = ssl.get_default_verify_paths()
+    if not chosen and not defaults.cafile and not defaults.capath:
+        with contextlib.suppress(ImportError):
+            import certifi
+
+            chosen = certifi.where()
+    if chosen:
+        os.environ["SSL_CERT_DIR" if os.path.isdir(chosen) else "SSL_CERT_FILE"] = chosen
 
 
 class _PlainHandler(urllib.request.HTTPHandler):

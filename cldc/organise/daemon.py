@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from cldc import process
+from cldc.address import is_loopback
+from cldc.codalab import proxies
 from cldc.competition.rules import TEST_KEY
 from cldc.errors import ConfigurationError
 
@@ -99,6 +102,7 @@ def environment(
     address: str, organiser: Credentials, extra: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """For a program that works as the organiser: the credentials, and no proxy on the way to this machine."""
-    direct = {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"} if "//127.0.0.1" in address else {}
+    local = is_loopback(urlsplit(address).hostname or "")
+    network = {"no_proxy": "*", "NO_PROXY": "*"} if local else proxies.for_children()
     credentials = {"CODALAB_USERNAME": organiser.username, "CODALAB_PASSWORD": organiser.password}
-    return process.clean_environment({**credentials, **direct, **(extra or {})})
+    return process.clean_environment({**credentials, **network, **(extra or {})})

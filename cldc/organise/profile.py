@@ -122,7 +122,7 @@ def draft(start: Competition, wishes: Wishes, *, server: str) -> Competition:
         organiser=side if asked == quota else _same_quota(side, asked),
     )
     if server != start.server:
-        drafted = without_uuids(drafted, worksheets=True)
+        drafted = replace(without_uuids(drafted, worksheets=True), server_status=None)
     return parse(to_toml(drafted), name=drafted.name, folder=drafted.folder)
 
 

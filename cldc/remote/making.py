@@ -16,7 +16,9 @@ from cldc.remote.model import Job, Remote
 from cldc.submission.checking import organisers_uuid
 from cldc.submission.model import own_sheets, worksheet_name
 from cldc.submission.uploading import arrived, identity_of, send, whole_uploads
+from cldc.submission.usage import Usage
 from cldc.submission.work import age
+from cldc.submission.worksheets import PREFLIGHT, find_or_make, is_training, what_stays
 
 if TYPE_CHECKING:
     from cldc.codalab import Bundle
@@ -28,7 +30,10 @@ def begin(remote: Remote, job: Job) -> None:
     Raises:
         CldcError: It can't be had; what was made is found by the next call.
     """
-    job.sheet = _own_sheet(remote, job) or _new_sheet(remote, job)
+    name = worksheet_name(remote.account, "preflight", job.id)
+    job.sheet = find_or_make(
+        remote.codalab, name, title=f"Preflight {job.name}", competition=remote.competition
+    )
     _close(remote, job.sheet)
     bundles = _own(remote, job)
     data = _dataset(remote, job, bundles)
@@ -44,11 +49,6 @@ def begun_before(remote: Remote, job: Job) -> bool:
 def _own_sheet(remote: Remote, job: Job) -> str | None:
     name = worksheet_name(remote.account, "preflight", job.id)
     return next((sheet.uuid for sheet in remote.rest.own_worksheets(name)), None)
-
-
-def _new_sheet(remote: Remote, job: Job) -> str:
-    name = worksheet_name(remote.account, "preflight", job.id)
-    return remote.cl.new_worksheet(name, title=f"Preflight {job.name}")
 
 
 def _close(remote: Remote, sheet: str) -> None:
@@ -101,7 +101,7 @@ def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle) -> str:
         if not bundle.final or bundle.failure is None:
             remote.observer.note(f"{job.name} was begun before; going on with that run.")
             return bundle.uuid
-        if not remote.keep:
+        if not remote.keep and not Usage(remote.rest, remote.account).why_needed(bundle.uuid):
             remote.cl.remove(bundle.uuid)
     return remote.cl.run(
         job.sheet,
@@ -109,34 +109,50 @@ def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle) -> str:
         dependencies,
         image=form.image,
         name=form.name,
-        description=f"cldc preflight {job.id}",
+        description=f"{PREFLIGHT}{job.id}",
     )
 
 
 def forget_run(remote: Remote, job: Job) -> bool:
-    """Remove a run that lost its worker; False where the server says that it is at work after all."""
+    """Remove a run that lost its worker; False where the server says that it is at work, or that something needs it."""
     try:
-        remote.cl.remove(job.run, force=True)
+        remote.cl.remove(job.run)
     except CodaLabError:
         return not remote.rest.exists(job.run)
     return True
 
 
 def tidy(remote: Remote, job: Job) -> None:
-    """Remove what the preflight has on the server; what something else was made from meanwhile stays, and is told."""
+    """Remove what the preflight made on the server; what something else needs meanwhile stays, and is reported."""
     sheet = job.sheet or _own_sheet(remote, job)
     if remote.keep or not sheet:
         return
     job.sheet = sheet
-    bundles = _own(remote, job)
     try:
-        remote.cl.remove(*(bundle.uuid for bundle in bundles if bundle.type == "run"))
-        for bundle in bundles:
-            if bundle.type == "dataset" and not _submitted(remote, bundle):
-                remote.cl.remove(bundle.uuid)
-        remote.cl.remove_worksheet(sheet, force=True)
+        if reason := _why_untidy(remote, job):
+            remote.observer.note(f"What the preflight of {job.name} made stays on the server: {reason}.")
     except CodaLabError as error:
         remote.observer.note(f"What the preflight of {job.name} made stays on the server: {error.message}")
+
+
+def _why_untidy(remote: Remote, job: Job) -> str:
+    """Remove a preflight's run, dataset and worksheet, in that order; why it had to stop, or empty."""
+    made = [
+        bundle for bundle in _own(remote, job) if is_training(bundle, remote.account) or identity_of(bundle)
+    ]
+    shared = set()
+    for bundle in sorted(made, key=lambda bundle: bundle.type == "dataset"):
+        if bundle.type == "dataset" and _submitted(remote, bundle):
+            shared.add(bundle.uuid)
+            continue
+        if why := Usage(remote.rest, remote.account).why_needed(bundle.uuid):
+            return f"{bundle.name}: {why}"
+        remote.cl.remove(bundle.uuid)
+    worksheet = remote.rest.worksheet(job.sheet, bundles=True)
+    if stays := what_stays(worksheet, remote.competition, shared):
+        return f"{stays} is on its worksheet"
+    remote.cl.remove_worksheet(job.sheet, force=True)
+    return ""
 
 
 def _submitted(remote: Remote, bundle: Bundle) -> bool:

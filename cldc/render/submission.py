@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
-from cldc.text import printable
+from cldc.text import plural, printable
 
 if TYPE_CHECKING:
     from cldc.quota import Quota
     from cldc.submission import Plan, Submission
-    from cldc.submission.removal import Leftover, Withdrawn
+    from cldc.submission.cleanup import Kept, Orphan, Orphans, Removed
     from cldc.submission.standing import Standing
+    from cldc.submission.withdrawal import Withdrawn
 
 _PUBLIC = (
     "Everything submitted, the images too, becomes readable by everyone: the guide demands it, and the scoring "
@@ -159,10 +160,34 @@ def withdrawn_blocks(withdrawn: Withdrawn) -> Iterator[Block]:
     yield Line(left(withdrawn.quota))
 
 
-def leftover_blocks(leftovers: Sequence[Leftover]) -> Iterator[Block]:
-    """What may be removed, and why."""
-    if not leftovers:
+def orphan_blocks(orphans: Orphans) -> Iterator[Block]:
+    """What may be removed, and why; and what was left alone."""
+    if orphans.found:
+        rows = [
+            (found.type or found.kind, found.name, found.state or "-", _why_removed(found), found.uuid)
+            for found in orphans.found
+        ]
+        yield Table(("", "name", "state", "why", "uuid"), rows)
+    else:
         yield Line("There is nothing to remove.", "good")
-        return
-    rows = [(found.kind, found.name, found.why, found.uuid) for found in leftovers]
-    yield Table(("", "name", "why", "uuid"), rows)
+    if orphans.left_alone:
+        yield Line("Left alone, since they are not known to be for this competition:")
+        yield from (Line(f"  {kept.name} ({kept.uuid}): {kept.why}") for kept in orphans.left_alone)
+
+
+def _why_removed(orphan: Orphan) -> str:
+    return f"{orphan.why}; it is running and will be killed" if orphan.running else orphan.why
+
+
+def removed_blocks(removed: Removed) -> Iterator[Block]:
+    """What is gone, and what came into use meanwhile."""
+    yield Line(f"Removed {counted(removed.gone)}.", "good")
+    if removed.kept:
+        yield Line(f"Kept {counted(removed.kept)}:", "warning")
+        yield from (Line(f"  {kept.name} ({kept.uuid}): {kept.why}") for kept in removed.kept)
+
+
+def counted(found: Sequence[Orphan] | Sequence[Kept]) -> str:
+    """How many bundles and worksheets these are."""
+    bundles = sum(item.kind == "bundle" for item in found)
+    return f"{plural(bundles, 'bundle')} and {plural(len(found) - bundles, 'worksheet')}"

@@ -19,7 +19,9 @@ from cldc.submission.checking import organisers_uuid
 from cldc.submission.model import preflight_sheets
 from cldc.submission.places import FAILED, LOST
 from cldc.submission.uploading import arrived, identity_of, send, whole_uploads
+from cldc.submission.usage import Usage
 from cldc.submission.work import Result, RunAgain, Work, age, own, rivals, sheet
+from cldc.submission.worksheets import SUBMISSION, TITLE, find_or_make
 
 if TYPE_CHECKING:
     from cldc.codalab import Bundle, Rest
@@ -30,9 +32,9 @@ _FRESH = timedelta(hours=1)
 
 def make_worksheet(work: Work) -> Result:
     """The submission's own worksheet."""
-    for found in work.rest.own_worksheets(work.plan.worksheet):
-        return {"uuid": found.uuid}
-    return {"uuid": work.cl.new_worksheet(work.plan.worksheet, title=f"Submission {work.plan.name}")}
+    plan = work.plan
+    title = f"{TITLE}{plan.name}"
+    return {"uuid": find_or_make(work.codalab, plan.worksheet, title=title, competition=work.competition)}
 
 
 def upload(work: Work) -> Result:
@@ -101,7 +103,7 @@ def run(work: Work) -> Result:
         dependencies,
         image=form.image,
         name=form.name,
-        description=f"cldc submission {work.plan.id}",
+        description=f"{SUBMISSION}{work.plan.id}",
     )
     return {"uuid": uuid}
 
@@ -180,7 +182,7 @@ def predictions(work: Work) -> Result:
         run_uuid,
         file,
         name=work.plan.name,
-        description=f"cldc submission {work.plan.id}",
+        description=f"{SUBMISSION}{work.plan.id}",
     )
     require_ready(work.rest, wait_for(work.rest, uuid, observer=work.observer))
     return {"uuid": uuid}
@@ -191,12 +193,18 @@ def _made(work: Work, run_uuid: str, file: str) -> str | None:
     tag = work.competition.submission.tag
     for bundle in own(work, "make", work.plan.name):
         if bundle.final and bundle.failure is not None:
-            work.cl.remove(bundle.uuid)
+            _remove(work, bundle)
         elif {(d.parent, d.parent_path) for d in bundle.dependencies} == {(run_uuid, file)}:
             if tag in bundle.tags or stale(work, bundle) is None:
                 return bundle.uuid
-            work.cl.remove(bundle.uuid)
+            _remove(work, bundle)
     return None
+
+
+def _remove(work: Work, bundle: Bundle) -> None:
+    """Remove a useless predictions bundle, unless another competition's tag, a board or somebody's bundle needs it."""
+    if not Usage(work.rest, work.plan.account).why_needed(bundle.uuid):
+        work.cl.remove(bundle.uuid)
 
 
 def stale(work: Work, bundle: Bundle) -> str | None:

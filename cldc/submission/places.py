@@ -13,7 +13,6 @@ from cldc.ledger import Ledger
 if TYPE_CHECKING:
     from cldc.codalab import Bundle, Rest
     from cldc.competition import Competition
-    from cldc.leaderboard import Leaderboard
     from cldc.quota import Quota, Spent
 
 TAG = "tag"
@@ -46,21 +45,6 @@ class Clock:
             self._base = (now, started)
         base, started = self._base
         return datetime.fromtimestamp(base, UTC) + timedelta(seconds=time.monotonic() - started)
-
-
-def record_withdrawal(
-    ledger: Ledger, submission: str, uuid: str, *, board: Leaderboard | None, now: datetime
-) -> tuple[bool, str]:
-    """Write down that a tag was taken off; whether its place of the quota stays spent, and why."""
-    if board is None:
-        spent, why = True, "the board can't be read here, so it may have been evaluated"
-    elif any(row.submission == uuid for row in board.rows):
-        spent, why = True, "the organisers' daemon has evaluated it, and counts that"
-    else:
-        spent, why = False, "the board does not have it"
-    ledger.begin(submission, WITHDRAW, now=now)
-    ledger.finish(submission, WITHDRAW, {"uuid": uuid, "spent": "yes" if spent else "no"}, now=now)
-    return spent, why
 
 
 def lost_tag(bundle: Bundle | None, tag: str) -> bool:

@@ -12,12 +12,11 @@ from cldc.ledger import Ledger, Record
 from cldc.submission.model import own_sheets, submission_id, worksheet_name
 from cldc.submission.places import TAG, tagged
 from cldc.submission.uploading import identity_of
+from cldc.submission.worksheets import TITLE
 
 if TYPE_CHECKING:
     from cldc.codalab import Bundle, Rest
     from cldc.competition import Competition
-
-_TITLE = "Submission "
 
 
 def learn(
@@ -45,9 +44,9 @@ def rebuild(ledger: Ledger, competition: Competition, rest: Rest, account: str) 
     known = {record.id for record in ledger.records()}
     prefix = own_sheets(account)
     for sheet in rest.own_worksheets():
-        if not sheet.name.startswith(prefix) or not (sheet.title or "").startswith(_TITLE):
+        if not sheet.name.startswith(prefix) or not (sheet.title or "").startswith(TITLE):
             continue
-        name = (sheet.title or "").removeprefix(_TITLE)
+        name = (sheet.title or "").removeprefix(TITLE)
         for bundle in rest.worksheet(sheet.uuid, bundles=True).bundles:
             if identity_of(bundle):
                 record = _record(

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from cldc.ledger import Ledger
 from cldc.submission.entries import Entries, free_name
 from cldc.submission.model import Intent, Replaced
-from cldc.submission.places import TAG, WITHDRAW, lost_tag, record_withdrawal, standing, tagged
+from cldc.submission.places import TAG, WITHDRAW, lost_tag, standing, tagged
 from cldc.submission.recovery import learn
+from cldc.submission.withdrawal import record_withdrawal
 
 if TYPE_CHECKING:
     from cldc.codalab import Rest, User
@@ -100,9 +101,9 @@ def _done(
     done = {step for step, record in steps.items() if record.finished}
     if TAG in done and WITHDRAW not in done:
         uuid = steps[TAG].result["uuid"]
-        bundle = rest.found(uuid)
-        if lost_tag(bundle, competition.submission.tag):
-            record_withdrawal(ledger, identity, uuid, board=board, now=now)
+        bundle, record = rest.found(uuid), ledger.find(identity)
+        if record is not None and lost_tag(bundle, competition.submission.tag):
+            record_withdrawal(ledger, record, rest=rest, board=board, now=now)
             done.add(WITHDRAW)
         elif bundle is not None and not bundle.public_permission:
             done -= {"publish", "describe", "prove"}

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 from cldc import description as descriptions
-from cldc import files
 from cldc import quota as quotas
 from cldc.codalab.failures import not_done
 from cldc.errors import QuotaExceeded, SubmissionRefused
@@ -15,7 +14,7 @@ from cldc.submission.checking import check_open
 from cldc.submission.making import stale
 from cldc.submission.places import TAG, spent_by_ledger, spent_on_server, standing, tagged
 from cldc.submission.proving import check_description
-from cldc.submission.work import Remake, Result, Work, age, own, rivals
+from cldc.submission.work import Remake, Result, Work, age, own, rivals, tag_lock
 
 if TYPE_CHECKING:
     from cldc.codalab import Bundle
@@ -62,8 +61,7 @@ def tag(work: Work) -> Result:
     machine that tagged it only.
     """
     uuid, name = work.uuid("predictions"), work.competition.submission.tag
-    key = files.hash_bytes(f"{work.plan.server}\n{work.plan.account}\n{name}")[:16]
-    with files.lock(work.home / "locks" / f"tag-{key}.lock", purpose="setting a tag", observer=work.observer):
+    with tag_lock(work.home, work.competition, work.plan.server, work.plan.account, work.observer):
         if (twin := _twin(work)) is not None:
             return {"uuid": twin.uuid}
         for number in range(_TRIES):
@@ -85,6 +83,8 @@ def tag(work: Work) -> Result:
             )
         kept = _one_of_twins(work, name)
         if name not in work.anonymous.bundle(kept).tags:
+            # Perhaps it was made private meanwhile: the next try makes it readable by everyone again.
+            work.ledger.forget(work.plan.id, ("publish", "describe", "prove"))
             raise not_done(f"was told the tag {name} for {kept} and does not show it")
     return {"uuid": kept}
 

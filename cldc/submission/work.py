@@ -7,6 +7,7 @@ that bundle and makes no second one, on another machine and without its ledger t
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import socket
 from collections.abc import Callable, Mapping
@@ -104,6 +105,18 @@ def machine(home: Path) -> str:
     except (KeyError, OSError):  # a container's user without a name
         user = ""
     return files.hash_bytes(f"{socket.gethostname()}\n{user}\n{home.resolve()}")[:12]
+
+
+def tag_lock(
+    home: Path, competition: Competition, server: str, account: str, observer: Observer
+) -> contextlib.AbstractContextManager[None]:
+    """Held while the account's tag is set or what might carry it is removed, so that this machine does one at a time.
+
+    Raises:
+        LockTimeout: Another process held it all the time.
+    """
+    key = files.hash_bytes(f"{server}\n{account}\n{competition.submission.tag}")[:16]
+    return files.lock(home / "locks" / f"tag-{key}.lock", purpose="setting a tag", observer=observer)
 
 
 def sheet(work: Work) -> Worksheet:

@@ -208,12 +208,13 @@ class Session:
 def describe(raised: BaseException) -> Json:
     """An exception as its class, its text, the HTTP status behind it, and whether the network was at fault.
 
-    ``untouched`` says that the request can't have reached the server.
+    ``untouched`` says that the request can't have reached the server, ``verify_code`` what OpenSSL has against its
+    certificate.
     """
     import http.client
     import urllib.error
 
-    status, network, untouched = None, False, False
+    status, network, untouched, verify_code = None, False, False, None
     cause: BaseException | None = raised
     seen: list[int] = []
     while cause is not None and id(cause) not in seen:
@@ -222,7 +223,10 @@ def describe(raised: BaseException) -> Json:
             status = status or cause.code
         elif isinstance(cause, (*NETWORK_ERRORS, urllib.error.URLError, http.client.HTTPException)):
             network = True
-            untouched = untouched or isinstance(getattr(cause, "reason", cause), UNTOUCHED_ERRORS)
+            reason = getattr(cause, "reason", cause)
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                untouched, verify_code = True, reason.verify_code
+            untouched = untouched or isinstance(reason, UNTOUCHED_ERRORS)
         cause = cause.__cause__ or cause.__context__
     kind = type(raised)
     return {
@@ -231,6 +235,7 @@ def describe(raised: BaseException) -> Json:
         "status": status,
         "network": network and status is None,
         "untouched": untouched,
+        "verify_code": verify_code,
     }
 
 
@@ -260,25 +265,12 @@ def open_url(request: Any, timeout: float = 60) -> Any:
     raise AssertionError("the last pause is None")
 
 
-def trust_certificates() -> None:
-    """Point OpenSSL at the certificates that `requests` would use, unless the system has its own."""
-    chosen = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    if not chosen:
-        defaults = ssl.get_default_verify_paths()
-        if defaults.cafile or defaults.capath:
-            return
-        import certifi
-
-        chosen = certifi.where()
-    os.environ.setdefault("SSL_CERT_DIR" if os.path.isdir(chosen) else "SSL_CERT_FILE", chosen)
-
-
 def main() -> None:
     """Serve commands until the input ends."""
     os.umask(0o077)
     channel = Channel()
     threading.Thread(target=channel.listen, daemon=True).start()
-    trust_certificates()
+    bounded_http.trust_certificates()
     # Looking for cycles in what imports make, of which nearly nothing goes again, takes a fifth of their time.
     gc.disable()
     try:

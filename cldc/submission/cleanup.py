@@ -1,0 +1,329 @@
+"""Orphans: what cldc made on a server for one competition and no submission, of any competition, needs.
+
+An account's boards live on what its submissions are made from, and an account may take part in several competitions
+and make things by hand. So only what cldc made for this very competition is offered; what anything else needs (see
+`usage`) is not; and both are asked of the server again right before each single removal, since other machines and the
+scoring daemon go on meanwhile. Each removal leaves everything whole that stays, so it can be stopped anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from cldc.codalab import wait_for
+from cldc.codalab.failures import NotFound
+from cldc.errors import CodaLabError, NotFinished
+from cldc.ledger import Ledger
+from cldc.progress import SILENT, Observer
+from cldc.submission.model import own_sheets, preflight_sheets
+from cldc.submission.uploading import identity_of
+from cldc.submission.usage import Usage
+from cldc.submission.work import machine, tag_lock
+from cldc.submission.worksheets import (
+    SUBMISSION,
+    is_trained_for,
+    is_training,
+    mark_of,
+    read_all,
+    what_stays,
+    why_left_alone,
+)
+
+if TYPE_CHECKING:
+    from cldc.codalab import Bundle, CodaLab, Rest, Worksheet
+    from cldc.competition import Competition
+
+_ABANDONED = timedelta(hours=1)
+# Bundles are removed in this order, those that are made from others first.
+_ORDER = ("make", "run", "dataset")
+# CodaLab removes nothing in these states.
+_RUNNING = frozenset({"starting", "preparing", "running", "finalizing"})
+_END_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """Something on the server that no submission needs.
+
+    Attributes:
+        why: Why it is not needed.
+        type: A bundle's type; ``state`` is its state as CodaLab names it.
+        running: Whether it is a run that a worker is at, which is killed before it is removed.
+        worksheets: Uuids of the worksheets that a bundle is on.
+    """
+
+    kind: Literal["bundle", "worksheet"]
+    uuid: str
+    name: str
+    why: str
+    type: str = ""
+    state: str = ""
+    running: bool = False
+    worksheets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Something that cldc made and that stays on the server, and why."""
+
+    kind: Literal["bundle", "worksheet"]
+    uuid: str
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """What may be removed, and the worksheets of other competitions that nothing was looked for on."""
+
+    found: tuple[Orphan, ...]
+    left_alone: tuple[Kept, ...]
+
+
+# Finding them -------------------------------------------------------------------------------------------------
+
+
+def find_orphans(
+    competition: Competition,
+    rest: Rest,
+    ledger: Ledger,
+    account: str,
+    *,
+    home: Path,
+    now: datetime,
+    unfinished: bool = False,
+) -> Orphans:
+    """What cldc made for ``competition`` that serves no submission, those that are made from others first.
+
+    Args:
+        unfinished: Also all of the submissions that never got the tag, and of preflights on the server.
+    """
+    every = read_all(rest, account)
+    left_alone, mine = [], []
+    for worksheet in every:
+        why = why_left_alone(worksheet, competition, server=rest.server, account=account, ledger=ledger)
+        if why:
+            left_alone.append(Kept("worksheet", worksheet.uuid, worksheet.name, why))
+        else:
+            mine.append(worksheet)
+    usage = Usage(rest, account)
+    submitted = _submitted(every, usage)
+    useless = _Useless(competition, account, submitted, machine(home), now, unfinished)
+    candidates = {orphan.uuid: orphan for worksheet in mine for orphan in useless.bundles(worksheet)}
+    found = _unneeded(candidates, usage, {worksheet.uuid for worksheet in mine})
+    ordered = sorted(found.values(), key=lambda orphan: _ORDER.index(orphan.type))
+    worksheets = (orphan for worksheet in mine for orphan in useless.worksheet(worksheet, found.keys()))
+    return Orphans((*ordered, *worksheets), tuple(left_alone))
+
+
+def _submitted(worksheets: Sequence[Worksheet], usage: Usage) -> set[str]:
+    """Uuids of what carries a tag or was evaluated, and of everything on these worksheets that it is made from."""
+    bundles = {bundle.uuid: bundle for worksheet in worksheets for bundle in worksheet.bundles}
+    waiting = [uuid for uuid, bundle in bundles.items() if bundle.tags or uuid in usage.evaluations]
+    found: set[str] = set()
+    while waiting:
+        uuid = waiting.pop()
+        found.add(uuid)
+        waiting += [
+            d.parent for d in bundles[uuid].dependencies if d.parent in bundles and d.parent not in found
+        ]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Useless:
+    """What on a worksheet of the competition serves no purpose, before it is known whether something else needs it."""
+
+    competition: Competition
+    account: str
+    submitted: Set[str]
+    machine: str
+    now: datetime
+    unfinished: bool
+
+    def bundles(self, worksheet: Worksheet) -> Iterator[Orphan]:
+        """Bundles that cldc made for nothing."""
+        by_uuid = {bundle.uuid: bundle for bundle in worksheet.bundles}
+        has_submission = not self.submitted.isdisjoint(by_uuid)
+        for bundle in by_uuid.values():
+            if bundle.uuid in self.submitted or not self._is_ours(bundle, by_uuid, worksheet):
+                continue
+            why = self._why(bundle, has_submission)
+            if not why and not has_submission and self.unfinished:
+                preflight = worksheet.name.startswith(preflight_sheets(self.account))
+                why = "a preflight was made with it" if preflight else "its submission does not carry the tag"
+            if why:
+                running = bundle.type == "run" and bundle.state in _RUNNING
+                yield Orphan("bundle", bundle.uuid, bundle.name, why, bundle.type, bundle.state, running)
+
+    def worksheet(self, worksheet: Worksheet, going: Set[str]) -> Iterator[Orphan]:
+        """The worksheet itself, if nothing stays on it but the organisers' bundles."""
+        own = [bundle for bundle in worksheet.bundles if bundle.owner == self.account]
+        if (self.unfinished or not own) and not what_stays(worksheet, self.competition, going):
+            why = "it is abandoned" if own else "nothing of a submission is on it"
+            yield Orphan("worksheet", worksheet.uuid, worksheet.name, why)
+
+    def _is_ours(self, bundle: Bundle, on_worksheet: Mapping[str, Bundle], worksheet: Worksheet) -> bool:
+        """Whether cldc made a bundle, and for this competition; what a person put beside it is theirs."""
+        if bundle.owner != self.account:
+            return False
+        if bundle.type == "dataset":
+            return identity_of(bundle) is not None
+        if bundle.type == "run":
+            return is_training(bundle, self.account) and is_trained_for(bundle, self.competition)
+        parents = [on_worksheet.get(dependency.parent) for dependency in bundle.dependencies]
+        named = worksheet.name.startswith(f"{own_sheets(self.account)}{bundle.name}-")
+        return (
+            bundle.type == "make"
+            and (named or bundle.description.startswith(SUBMISSION))
+            and all(
+                p and is_training(p, self.account) and is_trained_for(p, self.competition) for p in parents
+            )
+        )
+
+    def _why(self, bundle: Bundle, has_submission: bool) -> str:
+        if bundle.final and bundle.failure is not None:
+            return f"it is {bundle.state}"
+        if has_submission:
+            return "the submission was made without it"
+        old = bundle.created is not None and self.now - bundle.created > _ABANDONED
+        if (
+            bundle.type == "dataset"
+            and not bundle.final
+            and (old or bundle.description.endswith(self.machine))
+        ):
+            return "its upload broke off"
+        return ""
+
+
+def _unneeded(candidates: Mapping[str, Orphan], usage: Usage, worksheets: Set[str]) -> dict[str, Orphan]:
+    """Those that nothing needs but others of them."""
+
+    def is_needed(uuid: str) -> bool:
+        try:
+            return bool(usage.why_needed(uuid, going=found.keys(), worksheets=worksheets))
+        except NotFound:  # removed in this very moment
+            return True
+
+    found = dict(candidates)
+    while needed := [uuid for uuid in found if is_needed(uuid)]:
+        for uuid in needed:
+            del found[uuid]
+    return {uuid: replace(orphan, worksheets=usage.worksheets(uuid)) for uuid, orphan in found.items()}
+
+
+# Removing them ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What `remove` did: what is gone now, and what has come into use since it was found, or was refused."""
+
+    gone: tuple[Orphan, ...]
+    kept: tuple[Kept, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remover:
+    """Removes orphans of one account and competition, each only if nothing needs it at that moment.
+
+    Attributes:
+        home: The data folder, where this machine's commands wait for each other.
+    """
+
+    competition: Competition
+    codalab: CodaLab
+    ledger: Ledger
+    account: str
+    home: Path
+    observer: Observer = SILENT
+
+    def remove(self, found: Sequence[Orphan]) -> Removed:
+        """Remove orphans for ever, in the order that `find_orphans` gives.
+
+        Raises:
+            Unreachable: The server is gone; what was removed until then is gone, and nothing else is touched.
+        """
+        gone, kept = [], []
+        for orphan in found:
+            if orphan.kind == "worksheet":
+                with contextlib.suppress(NotFound):
+                    self._mark(orphan.uuid)
+        self.observer.start("Removing", len(found), "things")
+        for number, orphan in enumerate(found):
+            self.observer.advance(number, orphan.name)
+            try:
+                why = self._bundle(orphan) if orphan.kind == "bundle" else self._worksheet(orphan)
+            except NotFound:  # somebody else removed it
+                why = ""
+            except (CodaLabError, NotFinished) as error:
+                why = error.message
+            if why:
+                kept.append(Kept(orphan.kind, orphan.uuid, orphan.name, why))
+            else:
+                gone.append(orphan)
+        return Removed(tuple(gone), tuple(kept))
+
+    def _mark(self, uuid: str) -> None:
+        """Write on a worksheet which competition it is for, while there is something on it that says so."""
+        worksheet, mark = self.codalab.rest.worksheet(uuid, bundles=True), mark_of(self.competition)
+        if mark not in worksheet.tags and not self._why_left_alone(worksheet):
+            self.codalab.cl.edit_worksheet(uuid, tags=(*worksheet.tags, mark))
+
+    def _why_left_alone(self, worksheet: Worksheet) -> str:
+        server = self.codalab.rest.server
+        return why_left_alone(
+            worksheet, self.competition, server=server, account=self.account, ledger=self.ledger
+        )
+
+    def _bundle(self, orphan: Orphan) -> str:
+        """Remove a bundle; or why it stays."""
+        if why := self._why_needed(orphan):
+            return why
+        self._end(orphan.uuid)
+        with tag_lock(self.home, self.competition, self.codalab.rest.server, self.account, self.observer):
+            # Another machine may be about to tag it. It looks, after it has tagged, whether everyone sees the tag; so
+            # it takes nothing for submitted that was hidden before.
+            hidden = orphan.type == "make" and bool(self.codalab.rest.bundle(orphan.uuid).public_permission)
+            if hidden:
+                self.codalab.cl.set_private([orphan.uuid])
+            if why := self._why_needed(orphan):
+                if hidden:
+                    self.codalab.cl.set_public([orphan.uuid])
+                return why
+            # CodaLab removes no bundle that is on two worksheets, as one that a submission took over from a preflight is.
+            for worksheet in sorted(self.codalab.rest.bundle(orphan.uuid, worksheets=True).worksheets)[1:]:
+                self.codalab.cl.detach(worksheet, orphan.uuid)
+            self.codalab.cl.remove(
+                orphan.uuid
+            )  # which CodaLab refuses if something was made from it meanwhile
+        return ""
+
+    def _why_needed(self, orphan: Orphan) -> str:
+        usage = Usage(self.codalab.rest, self.account)
+        return usage.why_needed(orphan.uuid, worksheets=set(orphan.worksheets))
+
+    def _end(self, uuid: str) -> None:
+        """End a run that a worker is at, which CodaLab would not remove.
+
+        Raises:
+            NotFinished: The worker did not end it in time.
+        """
+        if self.codalab.rest.bundle(uuid).state in _RUNNING:
+            self.codalab.cl.kill(uuid)
+            wait_for(self.codalab.rest, uuid, timeout_seconds=_END_SECONDS)
+
+    def _worksheet(self, orphan: Orphan) -> str:
+        """Remove a worksheet, which leaves the organisers' bundles that it links to; or why it stays."""
+        worksheet = self.codalab.rest.worksheet(orphan.uuid, bundles=True)
+        why = self._why_left_alone(worksheet)
+        if not why and (stays := what_stays(worksheet, self.competition)):
+            why = f"{stays} is on it"
+        if not why:
+            self.codalab.cl.remove_worksheet(orphan.uuid, force=True)
+        return why

@@ -1,0 +1,101 @@
+"""What on a server still needs an account's bundle: a tag, the scoring daemon, or something made from it.
+
+Everything is judged by what the server shows, not by one competition's profile: an account may take part in several
+competitions, and make things by hand.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Set
+from typing import TYPE_CHECKING
+
+from cldc.leaderboard import evaluated_submission
+
+if TYPE_CHECKING:
+    from cldc.codalab import Bundle, Rest
+
+
+class Usage:
+    """Who uses an account's bundles, as the server shows it; each bundle is looked up once."""
+
+    def __init__(self, rest: Rest, account: str) -> None:
+        self._rest, self._account = rest, account
+        self._families: dict[str, tuple[Bundle, tuple[Bundle, ...]]] = {}
+
+    @functools.cached_property
+    def evaluations(self) -> Mapping[str, str]:
+        """Uuid of the evaluation of each of the account's bundles that was evaluated, in whatever competition.
+
+        CodaLab's daemon names an evaluation after account and submission, lets everyone read it, and keeps the uuid of
+        the submission in its description. An evaluated bundle is on a board, with or without its tag.
+        """
+        found = self._rest.search(name_between=(f"{self._account}-", "-results"))
+        return {uuid: bundle.uuid for bundle in found if (uuid := evaluated_submission(bundle.description))}
+
+    def made_by_others(self, uuid: str) -> tuple[Bundle, ...]:
+        """What somebody else made from a bundle, readable or not, as the daemon does when it evaluates a submission."""
+        _, descendants = self._family(uuid)
+        return tuple(bundle for bundle in descendants if bundle.owner != self._account)
+
+    def worksheets(self, uuid: str) -> tuple[str, ...]:
+        """Uuids of the worksheets that a bundle is on."""
+        return self._family(uuid)[0].worksheets
+
+    def why_needed(
+        self, uuid: str, *, going: Set[str] = frozenset(), worksheets: Set[str] | None = None
+    ) -> str:
+        """Why a bundle has to stay, in words that call it "it"; empty where nothing needs it.
+
+        Args:
+            uuid: The bundle.
+            going: Uuids of bundles that are about to be removed, and so need nothing.
+            worksheets: The only worksheets that it may be on; None for any.
+
+        Raises:
+            NotFound: It is no longer on the server.
+        """
+        return next(self._reasons(uuid, going, worksheets), "")
+
+    def _reasons(self, uuid: str, going: Set[str], worksheets: Set[str] | None) -> Iterator[str]:
+        bundle, descendants = self._family(uuid)
+        if bundle.owner != self._account:
+            yield "it does not belong to this account"
+        if bundle.tags:
+            yield f"it carries the tag {', '.join(bundle.tags)}"
+        if uuid in self.evaluations:
+            yield f"it was evaluated ({self.evaluations[uuid]})"
+        if user := next((other for other in descendants if other.uuid not in going), None):
+            yield f"{_called(user)} was made from it"
+        if worksheets is not None and (others := sorted(set(bundle.worksheets) - worksheets)):
+            yield f"it is also on the worksheet {others[0]}"
+        failed = bundle.final and bundle.failure is not None
+        if bundle.type == "make" and not failed and (user := self._evaluating(bundle)):
+            yield f"it may be under evaluation: {_called(user)} was made from what it was made from"
+
+    def _evaluating(self, submission: Bundle) -> Bundle | None:
+        """What may be an evaluation under way: the daemon starts from what a submission was made from, and hides its runs."""
+        waiting, seen = [d.parent for d in submission.dependencies], set[str]()
+        while waiting:
+            uuid = waiting.pop()
+            parent = self._rest.found(uuid)
+            if uuid in seen or parent is None:
+                continue
+            seen.add(uuid)
+            if not parent.readable:
+                return parent
+            if parent.owner != self._account:
+                continue
+            if others := self.made_by_others(uuid):
+                return others[0]
+            waiting += [d.parent for d in parent.dependencies]
+        return None
+
+    def _family(self, uuid: str) -> tuple[Bundle, tuple[Bundle, ...]]:
+        if uuid not in self._families:
+            self._families[uuid] = self._rest.with_descendants(uuid)
+        return self._families[uuid]
+
+
+def _called(bundle: Bundle) -> str:
+    return f"{bundle.name} ({bundle.uuid})" if bundle.readable else f"a private bundle ({bundle.uuid})"

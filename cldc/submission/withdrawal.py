@@ -1,0 +1,162 @@
+"""Taking the tag off a submission, and whether that frees its place of the quota.
+
+The scoring daemon counts what it has evaluated, tagged or not, and it may have begun before any board shows it. So a
+place is free again only where everything that can be seen says that the daemon has not touched the submission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cldc.codalab.failures import NotFound
+from cldc.errors import CodaLabError, UsageError
+from cldc.ledger import Ledger, Record, StepRecord
+from cldc.submission.places import TAG, WITHDRAW, standing
+from cldc.submission.usage import Usage
+
+if TYPE_CHECKING:
+    from cldc.codalab import CodaLab, Rest
+    from cldc.competition import Competition
+    from cldc.leaderboard import Leaderboard
+    from cldc.quota import Quota
+
+# A board's time is that of the daemon's machine; `Clock` takes two clocks for the same that are this far apart.
+_CLOCKS_APART = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A submission without its tag.
+
+    Attributes:
+        spent: Whether its place of the quota stays spent; ``why`` says so.
+    """
+
+    name: str
+    bundle: str
+    spent: bool
+    why: str
+    quota: Quota
+
+
+def tagged_record(ledger: Ledger, competition: Competition, server: str, account: str, name: str) -> Record:
+    """The one submission that carries the tag and has that name, or whose tagged bundle has that uuid.
+
+    Raises:
+        UsageError: There is none, or more than one.
+    """
+    found = []
+    for record in ledger.records():
+        steps = ledger.steps(record.id)
+        mine = (record.competition, record.server, record.account) == (competition.name, server, account)
+        done = {step: r.result for step, r in steps.items() if r.finished is not None}
+        if mine and TAG in done and WITHDRAW not in done and name in (record.name, done[TAG]["uuid"]):
+            found.append(record)
+    if len(found) != 1:
+        raise UsageError(
+            f"{'No submission' if not found else f'{len(found)} submissions'} named {name!r} "
+            f"{'carries' if not found else 'carry'} the tag.",
+            action="`cldc status --format json` shows names and bundles; a bundle's uuid names one too.",
+        )
+    return found[0]
+
+
+def withdraw(
+    record: Record,
+    *,
+    competition: Competition,
+    codalab: CodaLab,
+    anonymous: Rest,
+    ledger: Ledger,
+    read_board: Callable[[], Leaderboard | None],
+    clock: Callable[[], datetime],
+) -> Withdrawn:
+    """Take the tag off; harmless where it is off already. The board is read after that, as late as can be.
+
+    Raises:
+        CodaLabError: The server still shows the tag.
+    """
+    tag, uuid = competition.submission.tag, ledger.steps(record.id)[TAG].result["uuid"]
+    if codalab.rest.exists(uuid):  # else it went with its tag
+        codalab.untag(uuid, tag)
+        if tag in anonymous.bundle(uuid).tags:
+            raise CodaLabError(f"The server still shows the tag on {uuid}.", action="Run the command again.")
+    board, now = read_board(), clock()
+    spent, why = record_withdrawal(ledger, record, rest=codalab.rest, board=board, now=now)
+    quota = standing(competition, codalab.rest, ledger, record.account, now=now)
+    return Withdrawn(record.name, uuid, spent, why, quota)
+
+
+def record_withdrawal(
+    ledger: Ledger, record: Record, *, rest: Rest, board: Leaderboard | None, now: datetime
+) -> tuple[bool, str]:
+    """Write down that a tag was taken off; whether its place of the quota stays spent, and why."""
+    steps = ledger.steps(record.id)
+    why = _why_evaluated(record, steps, rest, board) or _why_unknown(steps[TAG], board, now)
+    spent = bool(why)
+    if board is not None and not spent:
+        why = f"the board of {_time(board.updated)} is newer than its tag and does not have it, and nothing was made from it"
+    ledger.begin(record.id, WITHDRAW, now=now)
+    result = {"uuid": steps[TAG].result["uuid"], "spent": "yes" if spent else "no", "why": why}
+    ledger.finish(record.id, WITHDRAW, result, now=now)
+    return spent, why
+
+
+def _why_evaluated(
+    record: Record, steps: dict[str, StepRecord], rest: Rest, board: Leaderboard | None
+) -> str:
+    """What shows that the daemon has evaluated a submission or is at it; empty where nothing does."""
+    uuid, usage = steps[TAG].result["uuid"], Usage(rest, record.account)
+    if uuid in usage.evaluations:
+        return (
+            f"the organisers' daemon evaluates it or has done so ({usage.evaluations[uuid]}), and counts that"
+        )
+    if board is not None and is_on(board, uuid, record):
+        return "the organisers' daemon has evaluated it, and counts that"
+    for step in ("upload", "run", TAG):
+        made = steps[step].result["uuid"] if step in steps and steps[step].finished else None
+        try:
+            others = usage.made_by_others(made) if made else ()
+        except NotFound:
+            if step == "upload":
+                return "its dataset is no longer on the server, so nobody can tell whether it was evaluated"
+            continue
+        if others:
+            return f"somebody else made the bundle {others[0].uuid} from it, as the organisers' daemon does to evaluate one"
+    return ""
+
+
+def is_on(board: Leaderboard, uuid: str, record: Record) -> bool:
+    """Whether a board has a submission, also where it lost track of it since its bundle was removed."""
+    lost = f"{record.account}-{record.name}-results"
+    return any(
+        row.submission == uuid or (not row.submission and row.evaluation == lost) for row in board.rows
+    )
+
+
+def _why_unknown(tag: StepRecord, board: Leaderboard | None, now: datetime) -> str:
+    """Why the board does not show that the daemon has passed over a tag; empty where it does."""
+    if board is None:
+        return "the board can't be read here, so it may have been evaluated"
+    if board.malformed:
+        return "the board has entries that can't be read, and it may be one of them"
+    if tag.finished is None or tag.started == tag.finished:
+        # The ledger learnt of it from the server, which tells no time of a tag.
+        return (
+            "it was tagged by another machine, so nobody knows here whether the board is newer than its tag"
+        )
+    if board.updated > now + _CLOCKS_APART:
+        return f"the board's time, {_time(board.updated)}, is yet to come, so nobody knows whether it is newer than the tag"
+    if board.updated <= tag.finished + _CLOCKS_APART:
+        return (
+            f"the board of {_time(board.updated)} is not newer than its tag of {_time(tag.finished)}, "
+            "so the organisers' daemon may be evaluating it"
+        )
+    return ""
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
