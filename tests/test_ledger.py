@@ -189,6 +189,8 @@ def test_a_ledger_that_can_not_be_used_names_the_way_out(
         assert told in shown
         assert "`cldc ledger rebuild`" in shown
         assert len(shown.splitlines()) == 2
+    diagnosis = bare_cldc("doctor", "--format", "json", code=1, CLDC_SERVER="http://127.0.0.1:1").data
+    assert {check["subject"]: check["verdict"] for check in diagnosis["checks"]}["ledger"] == "wrong"
     aside = set_aside(bare_cldc.home)
     assert aside.exists()
     with Ledger(bare_cldc.home) as ledger:

@@ -20,6 +20,7 @@ from cldc.files import (
     system_temporary_folder,
     temporary_folder,
 )
+from cldc.ledger import FILE, Ledger
 from cldc.settings import NAMES
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def _examine(app: App, thorough: bool) -> Iterator[CheckResult]:
     yield _try("temporary", lambda: _disk("temporary", system_temporary_folder(), _LEAST_TEMPORARY, "TMPDIR"))
     settings = _try("project", lambda: _project(app))
     yield settings
+    yield _try("ledger", lambda: _ledger(app.home))
     yield _try("keyring", _keyring)
     if settings.verdict == "wrong":
         return
@@ -220,6 +222,13 @@ def _environments(app: App, thorough: bool) -> Iterator[CheckResult]:
             )
         else:
             yield CheckResult(kind, "ok", text)
+
+
+def _ledger(home: Path) -> CheckResult:
+    if not (home / FILE).exists():
+        return CheckResult("ledger", "ok", "made with the first submission")
+    with Ledger(home, reading=True) as ledger:
+        return CheckResult("ledger", "ok", f"whole; submissions: {len(ledger.records())}")
 
 
 def _keyring() -> CheckResult:
