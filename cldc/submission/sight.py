@@ -12,7 +12,7 @@ from cldc.submission.entries import Entries, free_name
 from cldc.submission.model import Intent, Replaced
 from cldc.submission.places import TAG, WITHDRAW, lost_tag, standing, tagged
 from cldc.submission.recovery import learn
-from cldc.submission.withdrawal import record_withdrawal
+from cldc.submission.withdrawal import count_again, record_withdrawal
 
 if TYPE_CHECKING:
     from cldc.codalab import Rest, User
@@ -65,6 +65,8 @@ def look(
     user = rest.user()
     carrying = tagged(competition, rest, user.name)
     learn(ledger, competition, rest, user.name, carrying)
+    if board is not None:
+        count_again(ledger, competition, rest.server, user.name, board=board, now=now)
     seen = {place.bundle: place for place in ledger.places(competition.name)}
     entries = Entries(competition, user.name, rest, ledger, carrying, board, seen)
     dataset_hash = intent.report.dataset.hash

@@ -105,6 +105,21 @@ def record_withdrawal(
     return spent, why
 
 
+def count_again(
+    ledger: Ledger, competition: Competition, server: str, account: str, *, board: Leaderboard, now: datetime
+) -> None:
+    """Take back what was freed and is on the board after all: a pass of the daemon had read the tag before it was off."""
+    for record in ledger.records():
+        known = ledger.steps(record.id).get(WITHDRAW)
+        mine = (record.competition, record.server, record.account) == (competition.name, server, account)
+        if mine and known is not None and known.result.get("spent") == "no":
+            uuid = known.result["uuid"]
+            if is_on(board, uuid, record):
+                ledger.begin(record.id, WITHDRAW, now=now)
+                why = "the organisers' daemon has evaluated it after all, and counts that"
+                ledger.finish(record.id, WITHDRAW, {"uuid": uuid, "spent": "yes", "why": why}, now=now)
+
+
 def _why_evaluated(
     record: Record, steps: dict[str, StepRecord], rest: Rest, board: Leaderboard | None
 ) -> str:
