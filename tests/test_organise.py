@@ -22,10 +22,20 @@ from cldc.codalab import CodaLab, Dependency, Rest, require_ready, wait_for
 from cldc.codalab.failures import PermissionDenied
 from cldc.competition import Competition
 from cldc.credentials import Credentials
-from cldc.environments import ensure_codalab
-from cldc.errors import ConfigurationError
+from cldc.environments import ensure_codalab, ensure_tensorflow
+from cldc.errors import ConfigurationError, RunFailed
 from cldc.leaderboard import Leaderboard, Row
-from cldc.organise import Wishes, begin, draft, uuids_of, with_uuids, write_profile
+from cldc.organise import (
+    Rehearsal,
+    Wishes,
+    begin,
+    draft,
+    pinned,
+    rehearse,
+    uuids_of,
+    with_uuids,
+    write_profile,
+)
 from cldc.organise.profile import to_toml
 from cldc.render.board_html import to_html
 from cldc.sample import draw_label_book
@@ -209,6 +219,8 @@ def test_a_class_of_five_comes_to_a_finished_board(cldc: Cldc, tmp_path: Path) -
     assert (done["test_set_images"], done["label_book_images"], done["both"]) == (IMAGES, 20, 0)
     rules = competition.load(str(profile))
     assert (rules.title, rules.submission.tag, rules.quota.per_window) == ("Winter term", "winter", QUOTA)
+    assert done["image"] == rules.run.image
+    assert "The sandbox runs in an environment" in done["remarks"][0]
     again = cldc(*setting_up).data
     assert (again["created"], again["written"], again["uuids"]) == ([], False, done["uuids"])
 
@@ -259,8 +271,19 @@ def test_a_teacher_needs_no_more_than_an_account(cldc: Cldc, environments_home: 
     assert "--server is missing" in own(*setting_up, *named, "--no-input", code=2).err
     first = own(*setting_up, *named, "--server", server).data
     assert (first["account"], first["sandbox"], len(first["created"])) == ("teacher", False, 6)
+    # This server's runs have no image, and their Python no TensorFlow.
+    assert (first["image"], first["tensorflow"]) == (competition.load().run.image, None)
+    assert ["told no digest" in first["remarks"][0], "No TensorFlow works" in first["remarks"][1]] == [
+        True
+    ] * 2
     assert (tmp_path / "class" / "spring.py").read_text() == material["script"].read_text()
-    assert own(*setting_up).data["created"] == []
+    image = f"any@sha256:{'0' * 64}"
+    again = own(*setting_up, "--image", image)
+    assert (again.data["created"], again.data["image"], len(again.data["remarks"])) == ([], image, 1)
+    assert competition.load(str(profile)).run.image == image
+    assert "Rehearsing" in again.err
+    # What was pinned once is not tried again.
+    assert "Rehearsing" not in own(*setting_up).err
 
     with material["script"].open("a") as file:
         file.write("# better\n")
@@ -280,6 +303,67 @@ def test_a_teacher_needs_no_more_than_an_account(cldc: Cldc, environments_home: 
     assert teacher.password not in "".join(
         path.read_text(errors="replace") for path in own.home.glob("organise/**/*") if path.is_file()
     )
+
+
+@pytest.mark.real
+def test_a_rehearsal_tells_digest_and_tensorflow_and_leaves_nothing(
+    cldc: Cldc, environments_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = competition.load()
+    server = sandbox.start(
+        cldc.home,
+        rules.run.image,
+        codalab_python=python_of(cldc),
+        tensorflow_bin=ensure_tensorflow(rules.training.tensorflow, environments_home).bin,
+    ).address
+    digest = f"{rules.run.image}@sha256:{'5' * 64}"
+    with CodaLab(server, account_of(cldc, "teacher"), python=lambda: python_of(cldc)) as codalab:
+        sheet = codalab.cl.new_worksheet("hidden")
+        codalab.cl.set_private((), sheet)
+        left = codalab.cl.run(sheet, "sleep 600", (), name="rehearsal", description="cldc rehearsal")
+        other = codalab.cl.run(sheet, "true", (), name="rehearsal", description="mine")
+        assert codalab.rest.bundle(left).public_permission == 0
+        assert rehearse(codalab, rules, sheet) == Rehearsal(None, "2.4.1")
+
+        # What the sandbox lacks: a worker with Docker, which tells the digest.
+        look = codalab.rest.bundle
+        monkeypatch.setattr(
+            codalab.rest, "bundle", lambda uuid, **more: replace(look(uuid, **more), docker_image=digest)
+        )
+        assert rehearse(codalab, rules, sheet) == Rehearsal(digest, "2.4.1")
+        monkeypatch.undo()
+
+        wrong = replace(rules, run=replace(rules.run, command="python-of-nobody {dataset} {label_book}"))
+        with pytest.raises(RunFailed, match="Nothing can run in the image"):
+            rehearse(codalab, wrong, sheet)
+        assert [b.uuid for b in codalab.rest.worksheet(sheet, bundles=True).bundles] == [other]
+
+
+@pytest.mark.parametrize(
+    ("image", "ran_in", "same"),
+    [
+        ("jupyter/tensorflow-notebook", "jupyter/tensorflow-notebook@sha256:", True),
+        ("jupyter/tensorflow-notebook:latest", "jupyter/tensorflow-notebook@sha256:", True),
+        ("docker.io/library/python:3.8", "python@sha256:", True),
+        ("localhost:5000/class", "localhost:5000/class@sha256:", True),
+        ("ghcr.io/a/b:1", "mirror/a/b@sha256:", False),
+        ("python:3.8", "python:3.8", False),
+        ("python:3.8", "", False),
+        ("python:3.8", None, False),
+    ],
+)
+def test_an_image_is_pinned_only_by_a_digest_of_its_own(image: str, ran_in: str | None, same: bool) -> None:
+    told = f"{ran_in}{'7' * 64}" if ran_in and ran_in.endswith(":") else ran_in
+    assert pinned(image, told) == (told if same else None)
+
+
+def test_another_tensorflow_than_the_preflights_is_told() -> None:
+    rules = competition.load()
+    fixed = replace(rules, run=replace(rules.run, image=f"a@sha256:{'0' * 64}"))
+    assert Rehearsal(fixed.run.image, "2.4.1").remarks(fixed) == ()
+    (told,) = Rehearsal(fixed.run.image, "2.16.1").remarks(fixed)
+    assert "Runs train in TensorFlow 2.16.1, preflights in 2.4.1" in told
+    assert "no run ended" in Rehearsal(problem="no run ended").remarks(rules)[0]
 
 
 def account_of(cldc: Cldc, name: str) -> Credentials:

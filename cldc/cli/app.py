@@ -262,7 +262,7 @@ class App:
         from cldc.codalab import CodaLab
 
         return self._keep(
-            CodaLab(self.server, self.credentials, python=self._codalab_python, observer=self.observer)
+            CodaLab(self.server, self.credentials, python=self.codalab_python, observer=self.observer)
         )
 
     def hasten(self) -> None:
@@ -280,7 +280,7 @@ class App:
             if ready_codalab(self.home):
                 self.codalab.cl.start()
 
-    def _codalab_python(self) -> Path:
+    def codalab_python(self) -> Path:
         from cldc.environments import ensure_codalab
 
         return ensure_codalab(self.home, self.observer).python

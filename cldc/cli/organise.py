@@ -81,7 +81,8 @@ def init(app: App, **given: object) -> None:
     """Set a competition up on a CodaLab, and write the class's profile.
 
     Takes the rules of --competition and puts script, label book and hidden test set of your own under them. Safe to
-    run again: what is there and right is kept, and files named once need not be named again.
+    run again: what is there and right is kept, and files named once need not be named again. A short private run tells which
+    image the class's runs get; the profile names it by digest.
     """
     done = set_up(app, given)
     app.output.show(done, done.blocks())

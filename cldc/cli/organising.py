@@ -13,7 +13,10 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.sandbox import evaluate_beside_profile, remembered
+from cldc.codalab import CodaLab
 from cldc.errors import CodaLabError, InvalidDataset, UsageError
+from cldc.organise import Rehearsal, is_pinned, rehearse
+from cldc.organise.daemon import organiser_of
 from cldc.settings import SANDBOX
 from cldc.trust import profile_claims
 
@@ -42,6 +45,9 @@ class SetUp:
         written: Whether the profile's file had to be written.
         created: Keys of the worksheets and bundles that were not there before.
         both: Images that are in the hidden test set and in the label book, which everyone may read.
+        image: The container image of the runs, by digest where a rehearsal told it.
+        tensorflow: The TensorFlow in it; None where no rehearsal ran, or none works there.
+        remarks: What to know of the image and its TensorFlow.
     """
 
     profile: Path
@@ -56,6 +62,9 @@ class SetUp:
     label_book_images: int
     test_set_images: int
     both: int
+    image: str
+    tensorflow: str | None
+    remarks: tuple[str, ...]
     sandbox: bool
 
     def blocks(self) -> list[Block]:
@@ -68,6 +77,7 @@ class SetUp:
             ("worksheet", self.worksheet),
             ("label book", f"{self.label_book_images:,} images, readable by everyone"),
             ("hidden test set", f"{self.test_set_images:,} images, readable by {self.account} only"),
+            ("image", self.image + (f", TensorFlow {self.tensorflow}" if self.tensorflow else "")),
             ("new on the server", ", ".join(self.created) or "nothing"),
             ("profile", f"{self.profile} ({'written' if self.written else 'as it was'})"),
         ]
@@ -76,6 +86,7 @@ class SetUp:
         if self.both:
             told = f"{self.both:,} images of the hidden test set are in the label book, too, which everyone may read."
             blocks.append(Line(told, "warning"))
+        blocks += [Line(remark, "warning") for remark in self.remarks]
         return [
             *blocks,
             Line(f"Contestants: cldc submit DIR --competition {self.profile}{where}"),
@@ -162,7 +173,11 @@ def set_up(app: App, given: Mapping[str, Any]) -> SetUp:
     )
     competition = room.with_script(room.with_uuids(drafted, seeded), seed, path)
     _check_readable(app, where.address, competition)
+    # Written before the rehearsal, which may wait for long: whoever ends it has a profile that works.
     written = room.write_profile(competition, path)
+    rehearsal = _rehearsed(app, where, previous, competition)
+    competition = _pinned(competition, rehearsal)
+    written = room.write_profile(competition, path) or written
     app.approvals.approve(path, profile_claims(path))
     return SetUp(
         profile=path,
@@ -177,8 +192,41 @@ def set_up(app: App, given: Mapping[str, Any]) -> SetUp:
         label_book_images=counts[0],
         test_set_images=counts[1],
         both=both,
+        image=competition.run.image,
+        tensorflow=rehearsal.tensorflow if rehearsal else None,
+        remarks=_remarks(competition, where, rehearsal),
         sandbox=where.sandbox,
     )
+
+
+def _rehearsed(
+    app: App, where: Place, previous: Competition | None, competition: Competition
+) -> Rehearsal | None:
+    """What a run in the image tells; None on the sandbox, and where the image was pinned by an earlier one."""
+    known = previous is not None and previous.run.image == competition.run.image
+    if where.sandbox or (known and is_pinned(competition.run.image)):
+        return None
+    side = organiser_of(competition)
+    assert side.log_worksheet.uuid is not None  # noqa: S101 - it has just been set up
+    with CodaLab(
+        where.address, where.credentials, python=app.codalab_python, observer=app.observer
+    ) as codalab:
+        return rehearse(codalab, competition, side.log_worksheet.uuid, observer=app.observer)
+
+
+def _pinned(competition: Competition, rehearsal: Rehearsal | None) -> Competition:
+    image = rehearsal.image if rehearsal else None
+    return replace(competition, run=replace(competition.run, image=image or competition.run.image))
+
+
+def _remarks(competition: Competition, where: Place, rehearsal: Rehearsal | None) -> tuple[str, ...]:
+    """What an organiser should know of the image and its TensorFlow."""
+    if where.sandbox:
+        image = competition.run.image
+        return (
+            f"The sandbox runs in an environment of this machine in place of {image}; nothing is pinned.",
+        )
+    return rehearsal.remarks(competition) if rehearsal else ()
 
 
 def _where(app: App, path: Path, previous: Competition | None, start: Competition) -> Place:

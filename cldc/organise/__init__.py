@@ -8,12 +8,14 @@ from cldc.organise.daemon import configuration, uuids_of
 from cldc.organise.model import LeftOut, Scored, Seed, board_file, daemon_file, read_json, read_left_out
 from cldc.organise.profile import Wishes, begin, draft, with_script, with_uuids, without_uuids
 from cldc.organise.profile import write as write_profile
+from cldc.organise.rehearsal import Rehearsal, is_pinned, pinned, rehearse
 from cldc.organise.scoring import PASS_SECONDS, score
 from cldc.organise.seeding import seed
 
 __all__ = [
     "PASS_SECONDS",
     "LeftOut",
+    "Rehearsal",
     "Scored",
     "Seed",
     "Wishes",
@@ -22,8 +24,11 @@ __all__ = [
     "configuration",
     "daemon_file",
     "draft",
+    "is_pinned",
+    "pinned",
     "read_json",
     "read_left_out",
+    "rehearse",
     "score",
     "seed",
     "uuids_of",
