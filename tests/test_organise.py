@@ -322,7 +322,8 @@ def test_a_rehearsal_tells_digest_and_tensorflow_and_leaves_nothing(
         codalab.cl.set_private((), sheet)
         left = codalab.cl.run(sheet, "sleep 600", (), name="rehearsal", description="cldc rehearsal")
         other = codalab.cl.run(sheet, "true", (), name="rehearsal", description="mine")
-        assert codalab.rest.bundle(left).public_permission == 0
+        with Rest(server) as everyone:
+            assert not everyone.bundle(left).readable
         assert rehearse(codalab, rules, sheet) == Rehearsal(None, "2.4.1")
 
         # What the sandbox lacks: a worker with Docker, which tells the digest.

@@ -15,7 +15,7 @@ from cldc.cli.app import App
 from cldc.cli.sandbox import evaluate_beside_profile, remembered
 from cldc.codalab import CodaLab
 from cldc.errors import CodaLabError, InvalidDataset, UsageError
-from cldc.organise import Rehearsal, is_pinned, rehearse
+from cldc.organise import Rehearsal, is_pinned, rehearse, write_profile
 from cldc.organise.daemon import organiser_of
 from cldc.settings import SANDBOX
 from cldc.trust import profile_claims
@@ -174,11 +174,10 @@ def set_up(app: App, given: Mapping[str, Any]) -> SetUp:
     competition = room.with_script(room.with_uuids(drafted, seeded), seed, path)
     _check_readable(app, where.address, competition)
     # Written before the rehearsal, which may wait for long: whoever ends it has a profile that works.
-    written = room.write_profile(competition, path)
+    written = _write(app, competition, path)
     rehearsal = _rehearsed(app, where, previous, competition)
     competition = _pinned(competition, rehearsal)
-    written = room.write_profile(competition, path) or written
-    app.approvals.approve(path, profile_claims(path))
+    written = _write(app, competition, path) or written
     return SetUp(
         profile=path,
         written=written,
@@ -197,6 +196,13 @@ def set_up(app: App, given: Mapping[str, Any]) -> SetUp:
         remarks=_remarks(competition, where, rehearsal),
         sandbox=where.sandbox,
     )
+
+
+def _write(app: App, competition: Competition, path: Path) -> bool:
+    """Write the profile, whose server this organiser has chosen; whether it had to be."""
+    written = write_profile(competition, path)
+    app.approvals.approve(path, profile_claims(path))
+    return written
 
 
 def _rehearsed(
