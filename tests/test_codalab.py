@@ -297,7 +297,8 @@ def test_secrets_are_on_no_command_line_and_in_no_file(
         lines = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
         assert len(lines) >= 1
         assert all("secret-canary" not in line and "t0" not in line.split() for line in lines)
-        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+        written = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".cldc-in-use"]
+        assert not written
         assert not (tmp_path / "user" / ".codalab").exists()
     assert not list(tmp_path.glob("cldc-cl-*"))
 

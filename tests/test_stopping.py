@@ -58,12 +58,17 @@ def leftovers(folder: Path, name: str) -> list[Path]:
     return [path for path in folder.iterdir() if path.name.startswith(name)]
 
 
+def drawing(folder: Path, name: str) -> bool:
+    """Whether the command is past making its temporary folder and draws into it."""
+    return any(next(path.rglob("*.png"), None) for path in leftovers(folder, name))
+
+
 def test_a_closed_terminal_ends_a_command_and_leaves_nothing(bare_cldc: Cldc) -> None:
     home = bare_cldc.home
     terminal = Terminal(
         "sample", "big", "--images", "9000", cwd=home, program=("-c", _IN_A_TERMINAL), CLDC_HOME=str(home)
     )
-    assert soon(lambda: bool(leftovers(home, ".big.")))
+    assert soon(lambda: drawing(home, ".big."))
     os.close(terminal.main)
     assert terminal.process.wait(30) == 129
     assert sorted(path.name for path in home.iterdir()) == []
@@ -93,7 +98,7 @@ def test_a_second_hangup_does_not_cut_the_cleaning_up_short(bare_cldc: Cldc) -> 
         stderr=subprocess.PIPE,
     )
     with command:
-        assert soon(lambda: bool(leftovers(bare_cldc.home, ".big.")))
+        assert soon(lambda: drawing(bare_cldc.home, ".big."))
         for number in (signal.SIGHUP, signal.SIGCONT, signal.SIGHUP, signal.SIGTERM):
             command.send_signal(number)
         _, told = command.communicate(timeout=30)
@@ -109,7 +114,7 @@ def test_what_a_killed_command_drew_is_removed_by_the_next(bare_cldc: Cldc) -> N
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.DEVNULL,
     )
-    assert soon(lambda: bool(leftovers(bare_cldc.home, ".big.")))
+    assert soon(lambda: drawing(bare_cldc.home, ".big."))
     command.kill()
     command.wait()
     assert leftovers(bare_cldc.home, ".big.")

@@ -14,6 +14,7 @@ from cldc.dataset import identity, load
 from cldc.errors import ConfigurationError, InvalidDataset
 from cldc.files import (
     hash_bytes,
+    lock,
     private_folder,
     remove_tree,
     replace_atomically,
@@ -121,16 +122,18 @@ def remember_label_book(home: Path, competition: Competition, fetched: Path) -> 
     book = read_label_book(fetched, competition)
     kept = private_folder(label_books(home, competition))
     place = kept / book.hash
-    if not _is(place, book.hash, competition):
-        remove_tree(place)
-        with temporary_folder(".new-", kept) as draft, storage_errors(kept):
-            for label in book.folders:
-                (draft / label).mkdir()
-            for path, _ in book.images:
-                (draft / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(book.root / path, draft / path)
-            draft.rename(place)
-    previous = point(kept, book.hash)
+    with lock(kept / ".lock", purpose="keeping the label book"):
+        if not _is(place, book.hash, competition):
+            remove_tree(place)
+            with temporary_folder(".new-", kept) as folder, storage_errors(kept):
+                draft = folder / book.hash
+                for label in book.folders:
+                    (draft / label).mkdir(parents=True)
+                for path, _ in book.images:
+                    (draft / path).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(book.root / path, draft / path)
+                draft.rename(place)
+        previous = point(kept, book.hash)
     return RememberedLabelBook(read_label_book(place, competition), previous)
 
 
