@@ -51,6 +51,7 @@ class NotApproved(ConfigurationError):
 
 def file_claim(key: str, path: Path) -> Claim:
     """The claim of a file's content. Pipes and devices, which may never end, are named and not read."""
+    path = _identity(path)
     try:
         return Claim(key, str(path), hash_file(path) if path.is_file() else None)
     except (OSError, CldcError):

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from cldc.cli import cli
 from cldc.errors import ConfigurationError
 from cldc.settings import Options, find_project_file, resolve
-from cldc.trust import Approvals, Claim
+from cldc.trust import Approvals, Claim, profile_claims
 from tests.conftest import ROOT, Cldc, Outcome
 from tests.folders import make_dataset
 from tests.terminal import Terminal
@@ -200,7 +200,7 @@ def test_checking_images_asks_for_no_more_than_it_needs(
     refused(bare_cldc("validate", cwd=project, code=4))
     # Rules are a person's choice where that person names them.
     shapes = ("--competition", project / "profile" / "shapes.toml")
-    assert "Not valid for shapes" in bare_cldc("validate", *shapes, cwd=project, code=3).out
+    assert "learn/" in bare_cldc("validate", *shapes, cwd=project, code=3).out
     write(project, competition="demo", server="sandbox", dataset="images", name="x", institution="y")
     assert bare_cldc("validate", cwd=project).err.count("cldc trust") == 0
     # A folder that is not the project's is a person's to offer, also behind a link.
@@ -227,6 +227,34 @@ def test_at_a_terminal_the_person_sees_all_of_it_and_is_asked(
     assert terminal.end()[0] == 7
     assert trap.has_the_password
     assert Terminal("whoami", cwd=project, columns=300, **env).end()[0] == 7
+
+
+def test_no_value_can_hide_another_from_the_person_who_is_asked(bare_cldc: Cldc, project: Path) -> None:
+    hidden = "https://evil.example"
+    write(project, server=f"{hidden}\n\u001b[2J\u001b[1Gserver  https://good.example", script="evil.py")
+    terminal = Terminal("trust", cwd=project, columns=300, CLDC_HOME=str(bare_cldc.home))
+    terminal.answer("Do you trust whoever wrote this?", "n")
+    _, told = terminal.end()
+    (line,) = (line for line in told.splitlines() if "good.example" in line)
+    assert hidden in line
+    assert "\x1b[2J" not in told
+
+
+def test_a_profile_is_the_same_by_whichever_path(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(project)
+    monkeypatch.chdir(project)
+    paths = (
+        Path("profile/shapes.toml"),
+        project / "profile" / "shapes.toml",
+        tmp_path / "link/profile/shapes.toml",
+    )
+    approvals = Approvals(tmp_path / "home")
+    for path in paths:
+        approvals.approve(path, profile_claims(path))
+        assert all(approvals.hold(other, profile_claims(other)) for other in paths)
+    assert len(approvals.all()) == 1
 
 
 def test_approvals_are_listed_revoked_and_private(bare_cldc: Cldc, project: Path) -> None:
