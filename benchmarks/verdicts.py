@@ -28,7 +28,7 @@ from PIL import Image
 
 from cldc import competition
 from cldc.sample import draw
-from cldc.validation.decoding import Readable, judge
+from cldc.validation.tensorflow_decoder import Readable, judge
 
 WORKERS = (1, 2)
 

@@ -13,7 +13,7 @@ from cldc.errors import CldcError, ConfigurationError, CredentialsError, Sandbox
 if TYPE_CHECKING:
     from cldc.preflight import LabelBook, PreflightResult, Script
     from cldc.validation import ValidationReport
-    from cldc.validation.decoding import Verdict
+    from cldc.validation.tensorflow_decoder import Verdict
 
 
 @dataclass(frozen=True, slots=True)

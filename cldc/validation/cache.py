@@ -22,11 +22,11 @@ from zlib import crc32
 from cldc import __version__
 from cldc.dataset import Image, ImageFile, Listing, model
 from cldc.files import private_file
-from cldc.validation.decoding import Format, Readable, Remark, Verdict
 from cldc.validation.features import Features
 from cldc.validation.inspection import Inspection
 from cldc.validation.metadata.model import NO_METADATA, Metadata, MetadataCounts
 from cldc.validation.model import Finding, Severity, ValidationReport
+from cldc.validation.tensorflow_decoder import Format, Readable, Remark, Verdict
 
 _FILE = "validation-cache.sqlite3"
 # A file that changed this shortly before a check may change again within one tick of its clock.

@@ -10,12 +10,12 @@ from cldc.dataset import Image, Listing, SplitState, assemble, scan
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
 from cldc.validation.cache import ValidationCache, report_key
-from cldc.validation.decoding import Readable
 from cldc.validation.inspection import AskTensorFlow, Inspection, inspect_files
 from cldc.validation.model import InspectedDataset, ValidationReport
 from cldc.validation.near_duplicates import find_near_duplicates, group_pairs
 from cldc.validation.rules import apply_rules
 from cldc.validation.sniffing import find_pointers, formats_of_ignored
+from cldc.validation.tensorflow_decoder import Readable
 
 
 def validate(

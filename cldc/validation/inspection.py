@@ -11,13 +11,13 @@ from typing import NamedTuple
 from cldc.dataset import Image, ImageFile, read_image, read_start
 from cldc.errors import ProcessFailed
 from cldc.progress import Observer
-from cldc.validation.decoding import Readable, Remark, Verdict, judge_and_inflate
-from cldc.validation.decoding.dispatch import format_of
 from cldc.validation.features import Features, features_of_picture
 from cldc.validation.large_pictures import reduced_picture
 from cldc.validation.metadata.finding import find_metadata
 from cldc.validation.metadata.model import Metadata
 from cldc.validation.pictures import MAX_PIXELS, picture_of
+from cldc.validation.tensorflow_decoder import Readable, Remark, Verdict, judge_and_inflate
+from cldc.validation.tensorflow_decoder.dispatch import format_of
 
 # Asks the real TensorFlow about contents: takes the path of one file for each SHA-256.
 AskTensorFlow = Callable[[Mapping[str, Path]], Mapping[str, Verdict]]

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from zlib_ng import zlib_ng
 
-from cldc.validation.decoding import Format, Verdict
-from cldc.validation.decoding.png_header import SAMPLES, SIGNATURE
 from cldc.validation.pictures import FORMATS, MAX_PIXELS, Picture, as_grey, is_opaque, stored
+from cldc.validation.tensorflow_decoder import Format, Verdict
+from cldc.validation.tensorflow_decoder.png_header import SAMPLES, SIGNATURE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -116,8 +116,8 @@ def _decoded(content: bytes, verdict: Verdict) -> Image:
 
 def _coefficient_bytes(content: bytes) -> int:
     """What libjpeg holds of a JPEG that has several scans before it gives out the first row."""
-    from cldc.validation.decoding.jpeg_input import Input
-    from cldc.validation.decoding.jpeg_markers import MarkerReader
+    from cldc.validation.tensorflow_decoder.jpeg_input import Input
+    from cldc.validation.tensorflow_decoder.jpeg_markers import MarkerReader
 
     reader = MarkerReader(Input(content))
     reader.first_marker()

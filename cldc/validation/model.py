@@ -12,10 +12,10 @@ from typing import NamedTuple
 from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, OutwardLink, meant_class
 from cldc.errors import InvalidDataset
-from cldc.validation.decoding import Readable, Verdict
 from cldc.validation.inspection import Inspection
 from cldc.validation.metadata.model import NO_METADATA, Metadata, MetadataCounts
 from cldc.validation.near_duplicates import DrawingGroup
+from cldc.validation.tensorflow_decoder import Readable, Verdict
 
 
 class Severity(StrEnum):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from zlib_ng import zlib_ng
 
-from cldc.validation.decoding import Remark, Verdict
+from cldc.validation.tensorflow_decoder import Remark, Verdict
 
 if TYPE_CHECKING:
     from PIL.Image import Image

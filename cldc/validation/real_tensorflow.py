@@ -14,8 +14,8 @@ from typing import Any, Protocol, Self
 from cldc.errors import ProcessFailed, StorageError
 from cldc.files import private_file, private_folder
 from cldc.process import Child, CommandFailed, ProcessTimeout, clean_environment, describe_exit
-from cldc.validation.decoding import Readable, Verdict
-from cldc.validation.decoding.dispatch import format_of
+from cldc.validation.tensorflow_decoder import Readable, Verdict
+from cldc.validation.tensorflow_decoder.dispatch import format_of
 
 _FILE = "tensorflow-verdicts.sqlite3"
 _SCHEMA = """

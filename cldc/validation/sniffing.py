@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldc.dataset import IgnoreReason, Image, Listing, read_start
-from cldc.validation.decoding.dispatch import format_of
-from cldc.validation.decoding.foreign import LONGEST_START, foreign_format
+from cldc.validation.tensorflow_decoder.dispatch import format_of
+from cldc.validation.tensorflow_decoder.foreign import LONGEST_START, foreign_format
 
 if TYPE_CHECKING:
     from cldc.validation.inspection import Inspection

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 from cldc.dataset import Image, ImageFile, read_image
-from cldc.validation.decoding import judge
 from cldc.validation.large_pictures import reduced_picture
 from cldc.validation.model import ValidationReport
 from cldc.validation.pictures import MAX_PIXELS
 from cldc.validation.rules.drawings import RULES
 from cldc.validation.rules.images import image_seen_differently, image_undecodable
+from cldc.validation.tensorflow_decoder import judge
 
 _SIDE = 168
 # What a page can hold and a reader can look at.

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cldc.files import hash_bytes
-from cldc.validation.decoding import Format, Readable
 from cldc.validation.real_tensorflow import ask_tensorflow, kept_verdicts
+from cldc.validation.tensorflow_decoder import Format, Readable
 from tests.folders import png
 
 _STAND_IN = """

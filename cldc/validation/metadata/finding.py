@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from cldc.validation.decoding import Format
 from cldc.validation.metadata.gif import gif_pieces
 from cldc.validation.metadata.jpeg import jpeg_pieces
 from cldc.validation.metadata.model import Metadata, OddStructureError, Piece
 from cldc.validation.metadata.png import png_pieces
+from cldc.validation.tensorflow_decoder import Format
 
 _WALKS: dict[Format, Callable[[bytes], Iterator[Piece]]] = {
     Format.JPEG: jpeg_pieces,

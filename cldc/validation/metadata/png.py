@@ -9,11 +9,11 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from cldc.validation.decoding.png_header import SIGNATURE
 from cldc.validation.metadata.exif import kinds_of_exif, only_orientation
 from cldc.validation.metadata.model import NOTHING, Metadata, OddStructureError, Piece
 from cldc.validation.metadata.nested import inflated, kinds_of_keyword
 from cldc.validation.metadata.text import is_blank
+from cldc.validation.tensorflow_decoder.png_header import SIGNATURE
 
 _MOST_CHUNKS = 100_000
 _CHUNK = struct.Struct(">I4s")

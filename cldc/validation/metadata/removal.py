@@ -6,10 +6,10 @@ import hashlib
 import io
 import warnings
 
-from cldc.validation.decoding import Readable, Remark, judge
-from cldc.validation.decoding.dispatch import format_of
 from cldc.validation.metadata.finding import find_pieces
 from cldc.validation.metadata.model import OddStructureError
+from cldc.validation.tensorflow_decoder import Readable, Remark, judge
+from cldc.validation.tensorflow_decoder.dispatch import format_of
 
 
 def remove_metadata(content: bytes) -> bytes | None:

@@ -7,10 +7,10 @@ from operator import attrgetter
 
 from cldc.dataset import Image
 from cldc.text import plural
-from cldc.validation.decoding import Readable
 from cldc.validation.model import InspectedDataset, Rule, RuleMatch, Severity, rule
 from cldc.validation.near_duplicates import Evidence, Pair
 from cldc.validation.pictures import MAX_PIXELS
+from cldc.validation.tensorflow_decoder import Readable
 
 _DATA = "good practice; measured on the 2021 competition's starting dataset"
 _BLANK_SHARE = 0.001

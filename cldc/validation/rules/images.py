@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from cldc.text import plural
-from cldc.validation.decoding import Format, Readable, Remark
 from cldc.validation.model import InspectedDataset, Rule, RuleMatch, Severity, rule
+from cldc.validation.tensorflow_decoder import Format, Readable, Remark
 
 _DECODING = "tf.io.decode_image of TensorFlow 2.4.1, compared with it by a differential test"
 EXTENSIONS = {

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 from cldc.dataset import IgnoredPath, IgnoreReason, Image
 from cldc.text import plural
-from cldc.validation.decoding import Format
 from cldc.validation.model import InspectedDataset, Rule, RuleMatch, Severity, rule
 from cldc.validation.rules.folders import LEFTOVER_FOLDERS
 from cldc.validation.rules.images import EXTENSIONS
 from cldc.validation.sniffing import looks_like_picture
+from cldc.validation.tensorflow_decoder import Format
 
 _LISTING = "observed with image_dataset_from_directory of TensorFlow 2.4.1 and 2.6.0"
 LEFTOVER_FILES = frozenset(

@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from cldc.validation.decoding import Format, Readable, Remark, judge
-from tests.decoding_cases import cases
-from tests.decoding_cases.png import SIGNATURE
+from cldc.validation.tensorflow_decoder import Format, Readable, Remark, judge
+from tests.conftest import ROOT
 from tests.folders import png
+from tests.support.decoder_cases import cases
+from tests.support.decoder_cases.png import SIGNATURE
 
 _MAGICS = (SIGNATURE, b"\xff\xd8\xff", b"GIF89a", b"BM", b"")
 
@@ -68,9 +69,7 @@ def with_profile(*segments: tuple[int, int, bytes]) -> bytes:
 
 
 def test_known_verdicts() -> None:
-    folder = (
-        Path(os.environ.get("CLDC_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")) / "odd-images"
-    )
+    folder = Path(os.environ.get("CLDC_TEST_DATA", ROOT.parent / "shared" / "data")) / "odd-images"
     if not folder.is_dir():
         pytest.skip(f"no {folder} (set CLDC_TEST_DATA)")
     with (folder / "verdicts.tsv").open(newline="") as table:

@@ -1,9 +1,8 @@
-"""The rules, each held against a folder made for it, and the report as other programs see it."""
+"""The rules, each tested with a folder made for it."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import random
 import shutil
@@ -20,14 +19,11 @@ from cldc import competition, process
 from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, Split, SplitState
 from cldc.errors import InvalidDataset
-from cldc.render import validation as text
-from cldc.render import validation_ci as ci
-from cldc.render.blocks import plain
 from cldc.validation import Finding, InspectedDataset, Severity, ValidationReport, inspect_dataset, validate
-from cldc.validation.decoding import Readable, Remark, Verdict
 from cldc.validation.inspection import Inspection
 from cldc.validation.rules import RULES, apply_rules
-from tests.conftest import Cldc
+from cldc.validation.tensorflow_decoder import Readable, Remark, Verdict
+from tests.conftest import ROOT
 from tests.folders import CLASSES, drawn, make_dataset, padded, png
 
 COMPETITION = competition.load()
@@ -82,9 +78,9 @@ def test_a_sound_dataset_has_no_error(folder: Path) -> None:
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize "
 
-# What is done to a sound dataset; the rule that must speak, for which paths, and how bad it is.
-Deed = Callable[[Path], object]
-CASES: list[tuple[str, str, Deed, list[str], Severity]] = [
+# What is done to a sound dataset; the rule that must match, for which paths, and how severely.
+Step = Callable[[Path], object]
+CASES: list[tuple[str, str, Step, list[str], Severity]] = [
     ("no val", "split-missing", lambda f: shutil.rmtree(f / "val"), ["val"], Severity.ERROR),
     ("Val", "split-missing", lambda f: rename(f, "val", "Val"), ["val"], Severity.ERROR),
     ("no x", "class-missing", lambda f: shutil.rmtree(f / "val/x"), ["val/x"], Severity.ERROR),
@@ -233,13 +229,13 @@ CASES: list[tuple[str, str, Deed, list[str], Severity]] = [
 
 
 @pytest.mark.parametrize(
-    ("rule", "deed", "where", "severity"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+    ("rule", "step", "where", "severity"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
 )
 def test_each_rule_finds_what_it_is_for(
-    folder: Path, rule: str, deed: Deed, where: list[str], severity: Severity
+    folder: Path, rule: str, step: Step, where: list[str], severity: Severity
 ) -> None:
     assert found(folder, rule) == []
-    deed(folder)
+    step(folder)
     findings = found(folder, rule)
     assert paths(findings) == where
     assert {finding.severity for finding in findings} == {severity}
@@ -258,7 +254,7 @@ def test_pointers_of_a_whole_dataset_are_one_error_with_the_command_to_run(folde
     assert "git lfs pull" in refused.value.action
 
 
-def test_every_finding_is_told_not_only_the_first(folder: Path) -> None:
+def test_every_finding_is_reported_not_only_the_first(folder: Path) -> None:
     shutil.rmtree(folder / "val" / "x")
     write(folder, "train/i/a.png")
     write(folder, "train/ii/b.png")
@@ -267,7 +263,7 @@ def test_every_finding_is_told_not_only_the_first(folder: Path) -> None:
     assert rules == ["class-missing", "class-extra", "image-undecodable", "image-undecodable"]
 
 
-def test_a_folder_that_is_not_the_dataset_is_answered_with_the_right_one(tmp_path: Path) -> None:
+def test_a_wrong_folder_is_answered_with_the_right_one(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "room" / "inner" / "digits")
     for near in (tmp_path / "room", folder.parent, folder / "train" / "i"):
         [finding] = found(near, "split-missing")
@@ -404,7 +400,7 @@ def test_tensorflow_is_asked_once_about_all_unknown_images(
         ("L", 5, {"transparency": 6}, False),
     ],
 )
-def test_transparency_is_told_only_where_something_is_transparent(
+def test_transparency_is_reported_only_if_something_is_transparent(
     folder: Path, mode: str, ink: object, more: dict[str, int], dropped: bool
 ) -> None:
     Picture.new(mode, (40, 40), ink).save(folder / "val" / "x" / "0.png", **more)  # type: ignore[arg-type]
@@ -442,7 +438,7 @@ def test_a_misnamed_class_folder_beside_the_right_one_keeps_its_images(folder: P
     assert "identical-two-labels" not in findings
 
 
-def test_a_folder_that_is_no_class_has_no_label_to_be_wrong(folder: Path) -> None:
+def test_images_in_a_folder_that_is_no_class_make_no_label_conflict(folder: Path) -> None:
     write(folder, "train/unsorted/0.png", (folder / "train/x/0.png").read_bytes())
     write(folder, "train/x/drawn.png", padded(drawn(), 3))
     write(folder, "train/unsorted/drawn.png", padded(drawn(), 4))
@@ -473,7 +469,7 @@ def test_a_class_folder_renamed_as_advised_is_not_called_misnamed(names: set[str
 
 
 @pytest.mark.parametrize(
-    ("deed", "remedy"),
+    ("step", "remedy"),
     [
         (lambda f: rename(f, "val", "VAL"), "Rename VAL/ to val/, or run `cldc validate --fix`."),
         (
@@ -495,8 +491,10 @@ def test_a_class_folder_renamed_as_advised_is_not_called_misnamed(names: set[str
         ),
     ],
 )
-def test_advice_on_a_missing_split_gives_a_folder_of_its_name(folder: Path, deed: Deed, remedy: str) -> None:
-    deed(folder)
+def test_advice_on_a_missing_split_names_the_folder_that_was_meant(
+    folder: Path, step: Step, remedy: str
+) -> None:
+    step(folder)
     (finding,) = found(folder, "split-missing")
     assert finding.remedy == remedy
 
@@ -549,7 +547,7 @@ CONVERT_HEIC = "open each one and export it as PNG (renaming does not help: Tens
         ),
     ],
 )
-def test_advice_on_a_picture_that_is_passed_over_goes_by_its_content(
+def test_advice_on_an_ignored_picture_depends_on_its_content(
     folder: Path, path: str, content: bytes, what: str, steps: str
 ) -> None:
     write(folder, path, content)
@@ -561,14 +559,14 @@ def test_advice_on_a_picture_that_is_passed_over_goes_by_its_content(
     assert ("rename them" in finding.remedy) == ("rename them" in steps)
 
 
-def test_a_picture_renamed_to_png_is_told_what_it_is(folder: Path) -> None:
+def test_an_error_about_a_picture_renamed_to_png_names_its_format(folder: Path) -> None:
     write(folder, "val/x/a.png", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     (finding,) = found(folder, "image-undecodable")
     assert "It is HEIC" in finding.message
     assert "export it" in finding.remedy
 
 
-def test_a_pipe_that_is_passed_over_is_not_waited_for(folder: Path) -> None:
+def test_an_ignored_pipe_is_not_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "val/x/a.heic")
     assert paths(found(folder, "passed-over")) == ["val/x/a.heic"]
 
@@ -592,7 +590,7 @@ def test_whatever_is_in_the_folder_a_check_takes_at_most_100_mb(folder: Path) ->
             os.link(large, folder / "train" / "ii" / f"{large.stem}-{number}{large.suffix}")
     done = process.run(
         [sys.executable, "-m", "cldc", "validate", folder, "--no-cache"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         timeout_seconds=300,
     )
     assert done.peak_memory_bytes is not None
@@ -614,65 +612,10 @@ def test_strict_counts_warnings(folder: Path) -> None:
     assert (report.exit_code(), report.exit_code(strict=True)) == (0, InvalidDataset.code)
 
 
-def test_rules_are_documented_and_told_apart() -> None:
+def test_rules_have_unique_ids_and_documentation() -> None:
     ids = [rule.id for rule in RULES]
     assert len(set(ids)) == len(ids)
     assert all(rule.title and rule.why and rule.source and rule.check.__doc__ for rule in RULES)
-    assert text.rules_markdown(RULES).count("\n") == len(RULES) + 2
-
-
-@pytest.fixture
-def odd_report(folder: Path) -> ValidationReport:
-    """Findings of every severity, about names that would harm a terminal or an encoding."""
-    write(folder, "val/x/a\x1b[31m\n.png")
-    write(folder, os.fsdecode(b"val/x/\xe9.png"), png())
-    write(folder, "val/x/a.webp")
-    write(folder, ".DS_Store")
-    return validate(folder, COMPETITION)
-
-
-def test_text_is_safe_for_terminals_and_pipes(odd_report: ValidationReport) -> None:
-    told = plain(text.blocks(odd_report))
-    assert "\x1b" not in told
-    assert r"val/x/a\x1b[31m\n.png" in told
-    told.encode()
-    assert told.splitlines()[-1].startswith("Not valid for data-centric-2021: ")
-
-
-def test_findings_of_one_rule_are_one_group_with_the_count_first(folder: Path, bare_cldc: Cldc) -> None:
-    for number in range(12):
-        for name in ("a", "b"):
-            write(folder, f"train/i/{number:02}-{name}.png", png(100 + number))
-    heading = "note: 12 duplicate pairs [identical-in-class]"
-    shown = bare_cldc("validate", "-q", folder).out
-    assert shown.count("[identical-in-class]") == shown.count("2 identical files.") == 1
-    assert f"{heading}\n  2 identical files.\n    train/i/00-a.png, train/i/00-b.png\n" in shown
-    assert "\n  and 2 more (--verbose shows all)\n" in shown
-    assert "11-b.png" not in shown
-    everything = bare_cldc("validate", "-q", "--verbose", folder).out
-    assert heading in everything
-    assert "    train/i/11-a.png, train/i/11-b.png\n" in everything
-    write(folder, "train/i/11-c.png", png(111))
-    assert "note: 12 duplicate groups [identical-in-class]" in bare_cldc("validate", "-q", folder).out
-
-
-def test_a_wrong_folder_gets_two_lines(tmp_path: Path, bare_cldc: Cldc) -> None:
-    folder = make_dataset(tmp_path / "my digits")
-    shown = bare_cldc("validate", "-q", folder / "train", code=3).out
-    assert shown.splitlines() == [
-        f"error: The script can't find train/ and val/ in {folder / 'train'}. [split-missing]",
-        f"  Did you mean {folder}? Run `cldc validate '{folder}'`.",
-    ]
-    rename(folder, "val", "test")
-    shown = bare_cldc("validate", "-q", folder, code=3).out
-    assert shown.splitlines() == [
-        "error: The script can't find val/. [split-missing]",
-        "  There is a folder test/: did you mean val/? Then rename it.",
-        "Not valid for data-centric-2021; --verbose shows 2 more findings.",
-    ]
-    everything = bare_cldc("validate", "-q", "--verbose", folder, code=3).out
-    assert "Images in my-digits" in everything
-    assert len(bare_cldc("validate", "--format", "json", folder, code=3).data["findings"]) == 3
 
 
 def test_images_of_the_label_book_are_named_as_there_whatever_its_folder(folder: Path) -> None:
@@ -683,58 +626,6 @@ def test_images_of_the_label_book_are_named_as_there_whatever_its_folder(folder:
     assert "train/i/0.png is in the label book, as label_book/i/000.png." in [
         finding.message for finding in findings
     ]
-
-
-def test_json_is_as_documented(odd_report: ValidationReport) -> None:
-    told = json.loads(text.to_json(odd_report))
-    assert (told["schema"], told["ok"], told["padded"]) == (1, False, odd_report.padded)
-    assert told["dataset"]["hash"] == odd_report.dataset.hash
-    assert [finding["rule"] for finding in told["findings"]] == [f.rule for f in odd_report.findings]
-    assert set(told["findings"][0]) == {
-        "rule",
-        "severity",
-        "message",
-        "consequence",
-        "remedy",
-        "paths",
-        "fixable",
-    }
-
-
-def test_a_class_folder_that_leads_out_is_told_in_every_form(folder: Path, bare_cldc: Cldc) -> None:
-    private = folder.parent / "private"
-    rename(folder, "val/iv", "../private")
-    (folder / "val" / "iv").symlink_to(private, target_is_directory=True)
-    message = f"val/iv is a link to {private}, outside the dataset, with 1 image."
-    for form in ("text", "json", "github", "sarif"):
-        assert message in bare_cldc("validate", "--format", form, folder, cwd=folder).out
-    bare_cldc("validate", "--report", "page.html", folder)
-    assert message in (bare_cldc.home / "page.html").read_text()
-    told = bare_cldc("validate", "--format", "json", folder).data
-    assert told["outward_links"] == [{"path": "val/iv", "target": str(private), "images": 1}]
-    assert bare_cldc("validate", "--strict", folder, code=3)
-    # Led elsewhere, to the same files under another name, it is no longer as remembered.
-    private = private.rename(folder.parent / "moved")
-    (folder / "val" / "iv").unlink()
-    (folder / "val" / "iv").symlink_to(private, target_is_directory=True)
-    assert f"to {private}," in bare_cldc("validate", folder).out
-
-
-def test_github_annotations_are_one_line_each(odd_report: ValidationReport) -> None:
-    told = ci.to_github(odd_report, base=odd_report.dataset.root.parent).splitlines()
-    assert told[0].startswith("::error file=digits/val/x/")
-    assert all(line.startswith(("::error ", "::warning ", "::notice ")) for line in told[:-1])
-
-
-def test_sarif_names_its_rules(odd_report: ValidationReport) -> None:
-    told = json.loads(ci.to_sarif(odd_report, base=odd_report.dataset.root))
-    run = told["runs"][0]
-    known = {rule["id"] for rule in run["tool"]["driver"]["rules"]}
-    assert {result["ruleId"] for result in run["results"]} <= known
-    places = [
-        result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in run["results"]
-    ]
-    assert "val/x/%E9.png" in places
 
 
 def test_the_starting_dataset_is_valid(real_data: Path) -> None:
@@ -762,8 +653,3 @@ def test_what_is_known_of_the_starting_dataset_is_found(real_data: Path) -> None
         ("ix", "viii")
     }
     assert paths(by_rule["blank-image"])[0].startswith("train/vi/aac26b40")
-
-
-def test_the_documentation_tells_every_rule_as_it_is() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "validation.md").read_text()
-    assert text.rules_markdown(RULES) in page

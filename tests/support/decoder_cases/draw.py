@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from tests.decoding_cases.bmp import draw_bmp
-from tests.decoding_cases.gif import draw_gif
-from tests.decoding_cases.jpeg import draw_jpeg
-from tests.decoding_cases.png import draw_png
+from tests.support.decoder_cases.bmp import draw_bmp
+from tests.support.decoder_cases.gif import draw_gif
+from tests.support.decoder_cases.jpeg import draw_jpeg
+from tests.support.decoder_cases.png import draw_png
 
 _KINDS = {"png": draw_png, "gif": draw_gif, "jpeg": draw_jpeg, "bmp": draw_bmp}
 _WEIGHTS = (5, 3, 3, 1)

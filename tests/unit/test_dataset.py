@@ -103,7 +103,7 @@ def outward(folder: Path) -> list[tuple[str, Path, int]]:
     return [(link.path, Path(link.target), link.images) for link in load(folder).outward_links]
 
 
-def test_links_out_of_the_folder_are_told_with_target_and_count(folder: Path) -> None:
+def test_links_out_of_the_folder_are_reported_with_target_and_count(folder: Path) -> None:
     private = make_dataset(folder.parent / "private", train=3)
     for path, target in (
         ("train/x", private / "train" / "x"),
@@ -117,18 +117,18 @@ def test_links_out_of_the_folder_are_told_with_target_and_count(folder: Path) ->
         link = folder / path
         shutil.rmtree(link, ignore_errors=True)
         link.symlink_to(target, target_is_directory=target.is_dir())
-    # Reached through one that is told already, it leads out of that too.
+    # Reached through one that is reported already, it leads out of that too.
     (private / "train" / "x" / "0.png").unlink()
     (private / "train" / "x" / "0.png").symlink_to(private / "val" / "x" / "0.png")
     (private / "train" / "x" / "1.png").unlink()
     (private / "train" / "x" / "1.png").symlink_to("2.png")
-    told = [
+    reported = [
         ("train/i/again.png", private / "train" / "ii" / "0.png", 1),
         ("train/i/file.png", private / "train" / "ii" / "0.png", 1),
         ("train/x", private / "train" / "x", 3),
         ("train/x/0.png", private / "val" / "x" / "0.png", 1),
     ]
-    assert outward(folder) == told
+    assert outward(folder) == reported
     shutil.move(folder / "val", folder.parent / "val")
     (folder / "val").symlink_to("../val", target_is_directory=True)
     assert ("val", folder.parent / "val", 10) in outward(folder)
@@ -152,7 +152,9 @@ LINKS = st.tuples(
 
 
 @given(st.lists(LINKS, min_size=1, max_size=5))
-def test_every_image_that_lies_outside_is_behind_a_link_that_is_told(links: list[tuple[str, str]]) -> None:
+def test_every_image_that_lies_outside_is_behind_a_link_that_is_reported(
+    links: list[tuple[str, str]],
+) -> None:
     with tempfile.TemporaryDirectory() as made:
         room = Path(made).resolve()
         folder = make_dataset(room / "digits", train=1, classes=("i", "ii"))
@@ -168,11 +170,11 @@ def test_every_image_that_lies_outside_is_behind_a_link_that_is_told(links: list
                     shutil.rmtree(place)
                 place.symlink_to(room / target)
         found = load(folder)
-        told = {link.path for link in found.outward_links}
+        reported = {link.path for link in found.outward_links}
         for image in found.images:
             if not image.error and not (folder / image.path).resolve().is_relative_to(folder):
                 parents = {parent.as_posix() for parent in Path(image.path).parents}
-                assert {image.path, *parents} & told
+                assert {image.path, *parents} & reported
         for link in found.outward_links:
             assert Path(link.target) == (folder / link.path).resolve()
             assert not Path(link.target).is_relative_to(folder)

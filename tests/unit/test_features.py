@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from cldc.validation.decoding import Readable
-from cldc.validation.decoding.dispatch import judge_and_inflate
 from cldc.validation.features import features_of_picture
 from cldc.validation.pictures import Picture, picture_of
+from cldc.validation.tensorflow_decoder import Readable
+from cldc.validation.tensorflow_decoder.dispatch import judge_and_inflate
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
@@ -22,12 +22,12 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 def _filtered(kind: int, row: bytes, above: bytes) -> bytes:
     """A row as PNG's filters 0 to 4 write it (PNG specification, 9.2)."""
-    told = bytearray([kind])
+    filtered = bytearray([kind])
     for at, value in enumerate(row):
         left, up, corner = (row[at - 1], above[at], above[at - 1]) if at else (0, above[at], 0)
         near = min((left, up, corner), key=lambda one: abs(left + up - corner - one))
-        told.append((value - (0, left, up, (left + up) // 2, near)[kind]) % 256)
-    return bytes(told)
+        filtered.append((value - (0, left, up, (left + up) // 2, near)[kind]) % 256)
+    return bytes(filtered)
 
 
 def _png(picture: Image.Image, filters: list[int]) -> bytes:

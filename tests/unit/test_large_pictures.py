@@ -17,10 +17,10 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from cldc import competition
 from cldc.validation import Finding, Severity, large_pictures, validate
-from cldc.validation.decoding import Format, Readable, Verdict, judge
-from cldc.validation.decoding.png_header import SAMPLES
 from cldc.validation.large_pictures import reduced_picture
 from cldc.validation.pictures import as_grey, is_opaque
+from cldc.validation.tensorflow_decoder import Format, Readable, Verdict, judge
+from cldc.validation.tensorflow_decoder.png_header import SAMPLES
 from cldc.validation.thumbnails import thumbnails
 from tests.folders import CLASSES, make_dataset
 
@@ -99,10 +99,10 @@ def test_what_can_not_be_compared_is_counted(folder: Path, monkeypatch: pytest.M
     (folder / "train" / "i" / "table.jpg").write_bytes(tilted(photo(drawing(), 1)))
     (folder / "val" / "i" / "large.png").write_bytes(saved(Image.new("L", (3000, 2000), 255), "PNG"))
     monkeypatch.setattr(large_pictures, "MOST_PIXELS", 5_950_000)
-    (told,) = found(folder, "not-compared")
-    assert told.paths == ("train/i/table.jpg", "val/i/large.png")
-    assert told.message.startswith("2 images could not be compared")
-    assert told.severity is Severity.NOTE
+    (finding,) = found(folder, "not-compared")
+    assert finding.paths == ("train/i/table.jpg", "val/i/large.png")
+    assert finding.message.startswith("2 images could not be compared")
+    assert finding.severity is Severity.NOTE
 
 
 def test_a_large_picture_is_shown_small(folder: Path) -> None:
@@ -138,13 +138,13 @@ def test_a_large_picture_of_any_kind_is_known_by_a_small_one(
 
 def filtered(kind: int, row: bytes, above: bytes, distance: int) -> bytes:
     """A row as PNG's filters 0 to 4 write it (PNG specification, 9.2)."""
-    told = bytearray([kind])
+    filtered = bytearray([kind])
     for at, value in enumerate(row):
         left, corner = (row[at - distance], above[at - distance]) if at >= distance else (0, 0)
         up = above[at]
         near = min((left, up, corner), key=lambda one: abs(left + up - corner - one))
-        told.append((value - (0, left, up, (left + up) // 2, near)[kind]) % 256)
-    return bytes(told)
+        filtered.append((value - (0, left, up, (left + up) // 2, near)[kind]) % 256)
+    return bytes(filtered)
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from cldc.validation.decoding.jpeg_input import Input, RefusedError
+from cldc.validation.tensorflow_decoder.jpeg_input import Input, RefusedError
 
 EOI = 0xD9
 SOS = 0xDA

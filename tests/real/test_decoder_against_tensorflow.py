@@ -17,9 +17,10 @@ import pytest
 
 from cldc import competition
 from cldc.environments import ensure_tensorflow
-from cldc.validation.decoding import Readable, judge
 from cldc.validation.real_tensorflow import TensorFlowProcess
-from tests.decoding_cases import cases
+from cldc.validation.tensorflow_decoder import Readable, judge
+from tests.conftest import ROOT
+from tests.support.decoder_cases import cases
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(7200)]
 
@@ -45,7 +46,7 @@ def decoder(environments_home: Path) -> Iterator[TensorFlowProcess]:
 @pytest.fixture(scope="module")
 def odd_images() -> dict[str, bytes]:
     """Small odd files whose verdicts are known, where they are at hand; they are mutated too."""
-    data = Path(os.environ.get("CLDC_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    data = Path(os.environ.get("CLDC_TEST_DATA", ROOT.parent / "shared" / "data"))
     found = {path.name: path.read_bytes() for path in sorted((data / "odd-images").glob("*.*"))}
     return {
         name: content for name, content in found.items() if not name.endswith(".tsv") and len(content) < 8000
@@ -70,9 +71,9 @@ def test_every_verdict_is_tensorflows(
             path = folder / name
             path.write_bytes(content)
             answer = decoder.ask(path)
-            told = (Readable.YES if answer.readable else Readable.NO, answer.width, answer.height)
+            answered = (Readable.YES if answer.readable else Readable.NO, answer.width, answer.height)
             size = (verdict.width, verdict.height) if verdict.readable is Readable.YES else (None, None)
-            if verdict.readable is not Readable.UNKNOWN and told != (verdict.readable, *size):
+            if verdict.readable is not Readable.UNKNOWN and answered != (verdict.readable, *size):
                 wrong.append((name, verdict, answer))
         shutil.rmtree(folder)
     verdicts = {f"verdicts {kind}": tally[kind] for kind in Readable}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from cldc.validation.decoding.verdict import Format, Readable, Remark, Verdict
+from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, Verdict
 
 _SHORTEST = 32
 _PIXEL_LIMIT = (2**31 - 1) // 8

@@ -11,7 +11,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from cldc.validation.decoding.png_header import (
+from cldc.validation.tensorflow_decoder.png_header import (
     DIMENSION_LIMIT,
     KNOWN_ANCILLARY,
     PIXEL_LIMIT,
@@ -19,8 +19,8 @@ from cldc.validation.decoding.png_header import (
     SIGNATURE,
     Header,
 )
-from cldc.validation.decoding.png_rows import InflatedRows, RefusedError, TooMuchWorkError
-from cldc.validation.decoding.verdict import Readable
+from cldc.validation.tensorflow_decoder.png_rows import InflatedRows, RefusedError, TooMuchWorkError
+from cldc.validation.tensorflow_decoder.verdict import Readable
 
 _UINT31_MAX = 2**31 - 1
 

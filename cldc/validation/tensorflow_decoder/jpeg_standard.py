@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cldc.validation.decoding.jpeg_markers import HuffmanTable
+from cldc.validation.tensorflow_decoder.jpeg_markers import HuffmanTable
 
 _AC_LUMINANCE = bytes.fromhex(
     "01020300041105122131410613516107227114328191a1082342b1c11552d1f02433627282090a161718191a25262728292a3435"

@@ -7,7 +7,7 @@ bytes at a time while much input is left (jdhuff.c and jdhuff.h of libjpeg-turbo
 
 from __future__ import annotations
 
-from cldc.validation.decoding.jpeg_markers import HuffmanTable
+from cldc.validation.tensorflow_decoder.jpeg_markers import HuffmanTable
 
 _FAST_ROOM = 512
 """`BUFSIZE`: input bytes a block that must be left for the fast loop."""

@@ -1,4 +1,4 @@
-"""The walk held against the real `image_dataset_from_directory`, on folders with anything odd in them.
+"""The scan compared with the real `image_dataset_from_directory`, on folders with anything odd in them.
 
 ``CLDC_DIFFERENTIAL_FOLDERS=1000`` asks for more folders, ``CLDC_DIFFERENTIAL_SEED`` for other ones.
 """
@@ -17,6 +17,7 @@ from cldc import competition
 from cldc.environments import ensure_tensorflow
 from cldc.process import run
 from cldc.validation import ValidationReport, validate
+from tests.conftest import ROOT
 from tests.folders import CLASSES, make_odd_split
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 COMPETITION = competition.load()
 _FOLDERS = int(os.environ.get("CLDC_DIFFERENTIAL_FOLDERS", "60"))
 _SEED = int(os.environ.get("CLDC_DIFFERENTIAL_SEED", "1"))
-_LISTER = Path(__file__).parent / "inside" / "list_folders.py"
+_LISTER = ROOT / "tests" / "inside" / "list_folders.py"
 # Rules that say: the script stops before it has a list of files.
 _STOPS = {"split-missing", "class-misnamed", "class-missing", "class-extra", "split-empty", "name-not-utf8"}
 
@@ -38,7 +39,7 @@ def tensorflow(environments_home: Path) -> Path:
     )
 
 
-def test_the_script_takes_the_files_that_we_say_or_stops(tensorflow: Path, tmp_path: Path) -> None:
+def test_the_scan_finds_the_files_that_tensorflow_reads_or_an_error(tensorflow: Path, tmp_path: Path) -> None:
     folders = []
     for number in range(_FOLDERS):
         folder = tmp_path / str(number)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 
-from cldc.validation.decoding.gif_lzw import DefectError, OddCodeError, decode_pixels, scan_indices
-from cldc.validation.decoding.verdict import Format, Readable, Remark, Verdict
+from cldc.validation.tensorflow_decoder.gif_lzw import DefectError, OddCodeError, decode_pixels, scan_indices
+from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, Verdict
 
 _MOST_PIXELS = 1 << 28
 _MOST_ODD_PIXELS = 1 << 22

@@ -6,12 +6,24 @@ decide. TensorFlow notices a premature end while a scan is read, but not while i
 
 from __future__ import annotations
 
-from cldc.validation.decoding.jpeg_input import Input, RefusedError, SuspendedError, TooMuchWorkError
-from cldc.validation.decoding.jpeg_markers import EOI, Frame, HuffmanTable, MarkerReader, Scan, Tables
-from cldc.validation.decoding.jpeg_scan import skip_scan
-from cldc.validation.decoding.jpeg_standard import STANDARD_AC, STANDARD_DC
-from cldc.validation.decoding.metadata import is_srgb, is_turned, join_profile
-from cldc.validation.decoding.verdict import Format, Readable, Remark, Verdict
+from cldc.validation.tensorflow_decoder.jpeg_input import (
+    Input,
+    RefusedError,
+    SuspendedError,
+    TooMuchWorkError,
+)
+from cldc.validation.tensorflow_decoder.jpeg_markers import (
+    EOI,
+    Frame,
+    HuffmanTable,
+    MarkerReader,
+    Scan,
+    Tables,
+)
+from cldc.validation.tensorflow_decoder.jpeg_scan import skip_scan
+from cldc.validation.tensorflow_decoder.jpeg_standard import STANDARD_AC, STANDARD_DC
+from cldc.validation.tensorflow_decoder.metadata import is_srgb, is_turned, join_profile
+from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, Verdict
 
 _LARGEST_DIMENSION = 65500
 _MOST_COMPONENTS = 10

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
-import os
 import random
 import re
 import zlib
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,25 +16,20 @@ from PIL import Image, ImageSequence, PngImagePlugin
 
 from cldc import competition
 from cldc.dataset import MAX_HELD_BYTES
-from cldc.environments import ensure_tensorflow
-from cldc.process import run
 from cldc.validation import validate
-from cldc.validation.decoding import Remark, judge
-from cldc.validation.decoding.dispatch import format_of
 from cldc.validation.metadata.finding import find_metadata
 from cldc.validation.metadata.model import MetadataCounts
 from cldc.validation.metadata.removal import remove_metadata
+from cldc.validation.tensorflow_decoder import Remark, judge
+from cldc.validation.tensorflow_decoder.dispatch import format_of
 from tests.conftest import Cldc
-from tests.decoding_cases import cases
 from tests.folders import make_dataset
-from tests.metadata_cases import MARK, draw_case, saved
+from tests.support.decoder_cases import cases
+from tests.support.metadata_cases import MARK, draw_case, saved
 
 # What some of the images drawn pretend to be.
 pytestmark = pytest.mark.filterwarnings("ignore:Image appears to be a malformed MPO")
 SEEDS = st.integers(0, 10**9)
-_CASES = int(os.environ.get("CLDC_DIFFERENTIAL_CASES", "4000")) // 2
-_SEED = int(os.environ.get("CLDC_DIFFERENTIAL_SEED", "1"))
-_DECODER = Path(__file__).parent / "inside" / "pixels.py"
 
 
 def found(content: bytes) -> frozenset[str]:
@@ -107,7 +99,7 @@ def test_a_second_picture_goes_and_the_first_stays() -> None:
     assert len(stripped) < len(content) * 2 / 3
 
 
-def test_harmless_notes_of_programs_are_not_told() -> None:
+def test_harmless_notes_of_programs_are_not_reported() -> None:
     grey = Image.new("L", (9, 9), 100)
     assert found(saved(grey, "JPEG", comment=b"Created with GIMP")) == frozenset()
     assert found(saved(grey, "JPEG", comment=b"Created with GIMP by me, " + bytes(range(33, 126)))) == {
@@ -132,9 +124,9 @@ def test_a_check_counts_what_would_be_published(tmp_path: Path, bare_cldc: Cldc)
     counts = {"images": 4, "position": 3, "device": 4, "text": 4, "embedded": 0}
     for _ in ("found", "remembered"):
         assert f"warning: {message} [image-metadata]" in bare_cldc("validate", folder).out
-        told = bare_cldc("validate", folder, "--format", "json").data
-        assert told["metadata"] == counts
-    [finding] = [finding for finding in told["findings"] if finding["rule"] == "image-metadata"]
+        shown = bare_cldc("validate", folder, "--format", "json").data
+        assert shown["metadata"] == counts
+    [finding] = [finding for finding in shown["findings"] if finding["rule"] == "image-metadata"]
     assert finding["paths"][-1] == "train/i/photo.jpg"
 
 
@@ -174,28 +166,3 @@ def test_what_is_damaged_is_given_up_or_shows_what_it_showed(seed: int) -> None:
 )
 def test_no_content_stops_the_search(start: bytes, rest: bytes) -> None:
     found(start + rest)
-
-
-@pytest.mark.real
-@pytest.mark.timeout(1800)
-def test_tensorflow_decodes_the_same_pixels(
-    environments_home: Path, tmp_path: Path, tell: Callable[[str, Mapping[str, int]], None]
-) -> None:
-    """Sound images with metadata, and broken ones of which something can be removed all the same."""
-    drawn = [(case.name, case.content) for case in map(draw_case, range(_CASES))]
-    pairs = []
-    for name, content in (*drawn, *cases(_SEED, _CASES, tuple(content for _, content in drawn[:50]))):
-        stripped = remove_metadata(content)
-        if stripped is not None and stripped != content:
-            paths = tmp_path / f"{name}.before", tmp_path / f"{name}.after"
-            paths[0].write_bytes(content)
-            paths[1].write_bytes(stripped)
-            pairs.append([str(path) for path in paths])
-    python = ensure_tensorflow(competition.load().training.tensorflow, environments_home).python
-    asked = json.dumps([path for pair in pairs for path in pair])
-    answers = json.loads(run([python, _DECODER], text=asked, timeout_seconds=1500).stdout)
-    before, after = answers[::2], answers[1::2]
-    tell("metadata removed, held against TensorFlow", {"images": len(pairs)})
-    assert len(pairs) > _CASES / 2
-    assert None not in before
-    assert [pair for pair, one, other in zip(pairs, before, after, strict=True) if one != other] == []

@@ -12,15 +12,15 @@ from typing import cast
 
 from zlib_ng import zlib_ng
 
-from cldc.validation.decoding.metadata import is_srgb, is_turned
-from cldc.validation.decoding.png_header import (
+from cldc.validation.tensorflow_decoder.metadata import is_srgb, is_turned
+from cldc.validation.tensorflow_decoder.png_header import (
     DIMENSION_LIMIT,
     KNOWN_ANCILLARY,
     PIXEL_LIMIT,
     SAMPLES,
     SIGNATURE,
 )
-from cldc.validation.decoding.verdict import Format, Readable, Remark, Verdict
+from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, Verdict
 
 __all__ = ["SIGNATURE", "judge_png"]
 
@@ -55,7 +55,7 @@ def judge_png(content: bytes) -> tuple[Verdict, bytes]:
     judged = _judge_strictly(content)
     if judged is not None:
         return judged
-    from cldc.validation.decoding.png_careful import judge_carefully  # seldom needed
+    from cldc.validation.tensorflow_decoder.png_careful import judge_carefully  # seldom needed
 
     readable, header, reason, end, noted = judge_carefully(content)
     width, height = (header.width, header.height) if header else (None, None)

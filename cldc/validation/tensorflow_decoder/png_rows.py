@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 
-from cldc.validation.decoding.png_header import Header
+from cldc.validation.tensorflow_decoder.png_header import Header
 
 _PIECE = 8192
 """`PNG_IDAT_READ_SIZE`."""
