@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import urllib.parse
 
 from cldc.errors import ConfigurationError
+
+_HOST = re.compile(r"[\w.:%-]+")
 
 
 def check(server: str) -> str:
@@ -14,13 +17,9 @@ def check(server: str) -> str:
     Raises:
         ConfigurationError: It is no such address, carries a name or password, or has no TLS beyond this machine.
     """
-    try:
-        parts = urllib.parse.urlsplit(server.strip())
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
+    parts, name = _split(server)
     if (
-        not host
+        not name
         or parts.scheme not in ("http", "https")
         or parts.path.strip("/")
         or parts.query
@@ -28,20 +27,40 @@ def check(server: str) -> str:
     ):
         raise ConfigurationError(
             f"The server {_shown(server)!r} is no address.",
-            action="Write it as https://host, without a path.",
+            action=f"Write it as {_nearest(server)}, without a path.",
         )
     if parts.username is not None:
         raise ConfigurationError(
             "The server's address carries a name or a password.",
             action="Leave them out of it and run `cldc login`.",
         )
-    name = (f"[{host}]" if ":" in host else host) + (f":{port}" if port is not None else "")
-    if parts.scheme == "http" and not is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise ConfigurationError(
             f"The server {server!r} would get the password over a line that anyone can read.",
             action=f"Use https://{name}; plain http is for a CodaLab on this machine only.",
         )
     return f"{parts.scheme}://{name}"
+
+
+def _split(server: str) -> tuple[urllib.parse.SplitResult, str]:
+    """An address in its parts, and its host and port as text; empty where there is no host."""
+    nothing = urllib.parse.SplitResult("", "", "", "", "")
+    try:
+        parts = urllib.parse.urlsplit(server.strip())
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return nothing, ""
+    if not _HOST.fullmatch(host):
+        return nothing, ""
+    return parts, (f"[{host}]" if ":" in host else host) + (f":{port}" if port is not None else "")
+
+
+def _nearest(server: str) -> str:
+    """What ``server`` was probably meant to be; ``https://host`` where nothing in it is a host."""
+    scheme, _, rest = server.strip().rpartition("://")
+    parts, name = _split(f"https://{rest.rpartition('@')[2]}")
+    plain = scheme.lower() == "http" and is_loopback(parts.hostname or "")
+    return f"{'http' if plain else 'https'}://{name or 'host'}"
 
 
 def _shown(server: str) -> str:

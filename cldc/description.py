@@ -20,7 +20,11 @@ _WHITE = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u200
 # CodaLab's own rule for bundle names; the guide asks for no spaces or special characters either.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _LONGEST_NAME = 128
+ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".zip", ".gz", ".bz2")
+"""Extensions that CodaLab cuts off a bundle's name, and files that it unpacks; in lower case only."""
+
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNESCAPED = "!#$%&'*+,/:;=?@[]~"
 
 
@@ -83,17 +87,30 @@ def check_name(name: str) -> None:
     Raises:
         SubmissionRefused: With the nearest proper form.
     """
+    why = ""
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        why = f"it starts with a letter or _ and has only letters, digits, _ . - (at most {_LONGEST_NAME})"
+    elif name.endswith(ARCHIVES):
+        why = "CodaLab would cut off the extension of an archive"
+    if why:
         raise SubmissionRefused(
-            f"The submission name {name!r} won't do: it starts with a letter or _ and has only letters, digits, _ . - "
-            f"(at most {_LONGEST_NAME}).",
-            action=f"Use --name {proper_name(name)}",
+            f"The submission name {name!r} can't be used: {why}.", action=f"Use --name {proper_name(name)}"
         )
 
 
 def proper_name(text: str) -> str:
-    """The nearest name that CodaLab takes for a bundle and the board shows."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", _ascii(text)).strip("-.")[:_LONGEST_NAME]
+    """The nearest name that `check_name` accepts."""
+    name, longer = plain_name(text)[:_LONGEST_NAME], ""
+    while name != longer:
+        longer = name
+        for extension in ARCHIVES:
+            name = name.removesuffix(extension).rstrip("-.")
+    return name
+
+
+def plain_name(text: str) -> str:
+    """``text`` in characters that CodaLab takes for a name, however long; the same for a name that it takes."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", _ascii(text)).strip("-.")
     return name if _NAME.fullmatch(name) else f"_{name}"
 
 
@@ -124,13 +141,13 @@ def _check_link(link: str) -> None:
         raise SubmissionRefused(
             f"The board would garble the link {link!r}, or not show it: it begins with http or https, and parentheses, "
             "spaces and non-ASCII need escaping.",
-            action=f"Use --link {proper}",
+            action=f"Use --link {shlex.quote(proper)}",
         )
 
 
 def _proper_link(link: str) -> str:
     """The nearest web address that the board shows; empty where there is none."""
-    text = link.strip().encode("utf-8", "replace").decode()
+    text = _CONTROL.sub("", link).strip().encode("utf-8", "replace").decode()
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):
         scheme, rest = "https", (rest if separator else text).lstrip("/")

@@ -65,7 +65,7 @@ def test_init_takes_flags_keeps_what_is_there_and_is_used_by_every_command(cldc:
     assert cldc("init", "--name", "other", "--force", cwd=project).code == 0
     assert read(project)["name"] == "other"
     assert cldc("validate", cwd=project).code == 0
-    assert "won't do" in cldc("init", "--name", "my try", "--force", cwd=project, code=12).err
+    assert "can't be used" in cldc("init", "--name", "my try", "--force", cwd=project, code=12).err
     assert "garble" in cldc("init", "--institution", "Caf\u00e9", "--force", cwd=project, code=12).err
 
 

@@ -15,12 +15,11 @@ from cldc.codalab.failures import Interrupted, UploadFailed
 from cldc.codalab.records import NAME, UUID, Dependency, check_uuid
 from cldc.codalab.warm import WarmCl
 from cldc.credentials import Credentials
+from cldc.description import ARCHIVES
 from cldc.errors import CodaLabError, StorageError, UsageError
 from cldc.progress import SILENT, Observer
 from cldc.text import duration
 
-# CodaLab cuts these off a bundle's name, and unpacks files that end so, in lower case only.
-ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".zip", ".gz", ".bz2")
 _KEY = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*(/[A-Za-z0-9_.\-]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*")
 

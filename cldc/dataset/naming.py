@@ -25,10 +25,9 @@ def default_name(folder: str) -> str:
     32 characters, while the folder inside the zip keeps its own name. The run finds the data only if the
     zip, its one folder and the dependency's key have the same name.
     """
-    name = folder
+    name = re.sub(r"[^a-zA-Z0-9_.]+", "-", folder).strip("-.")
     while name.lower().endswith(ARCHIVES):
-        name = name[: name.rindex(".")]
-    name = re.sub(r"[^a-zA-Z0-9_.]+", "-", name).strip("-.")
+        name = name[: name.rindex(".")].rstrip("-.")
     if not name:
         return "dataset"
     if not re.match(r"[a-zA-Z_]", name):

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cldc import description as descriptions
-from cldc.codalab.cl import ARCHIVES
 from cldc.errors import CldcError, QuotaExceeded, SubmissionRefused
 from cldc.ledger import Ledger, Record
 from cldc.submission.computing_time import check_time, preflight_runs, submitted_runs
@@ -82,11 +81,6 @@ def describe(intent: Intent, competition: Competition) -> str:
     Raises:
         CldcError: The board would hide or garble it.
     """
-    if ending := next((ending for ending in ARCHIVES if intent.name.endswith(ending)), None):
-        raise SubmissionRefused(
-            f"The submission name {intent.name!r} won't do: CodaLab would cut the ending off it.",
-            action=f"Use --name {descriptions.proper_name(intent.name.removesuffix(ending))}",
-        )
     return descriptions.compose(
         competition.submission.description,
         name=intent.name,

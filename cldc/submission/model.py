@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cldc.description import proper_name
+from cldc.description import plain_name
 from cldc.errors import CldcError, SubmissionRefused
 from cldc.files import hash_bytes
 from cldc.quota import Quota
@@ -25,12 +25,12 @@ def submission_id(*, tag: str, server: str, account: str, name: str, dataset_has
 
 def worksheet_name(account: str, name: str, identity: str) -> str:
     """What a submission's own worksheet is called; names of worksheets are one for a whole server."""
-    return f"{own_sheets(account)}{proper_name(name)}-{identity[:8]}"
+    return f"{own_sheets(account)}{plain_name(name)}-{identity[:8]}"
 
 
 def own_sheets(account: str) -> str:
     """What the names of all worksheets begin with that cldc makes for an account."""
-    return f"cldc-{proper_name(account)}-"
+    return f"cldc-{plain_name(account)}-"
 
 
 def preflight_sheets(account: str) -> str:

@@ -31,6 +31,8 @@ _MAX_ROWS = 64
 _MIN_ROW_PIXELS = 8
 # A picture of more pixels is a photo of a drawing.
 _PHOTO_PIXELS = 1 << 20
+_BLACKEST = b"\xff"
+_PALE = 128
 # A photo's sides are looked at in bands of this share of it. As many as are solid ink are cut off, up to a third; of
 # what then lies along the sides, this much may be ink.
 _BANDS = 64
@@ -49,7 +51,7 @@ class Features(NamedTuple):
         ink_box: Width and height in pixels of the part that holds all ink.
         ink: Hash of that part: equal for the same drawing with other margins.
         contrast: How far the blackest ink is from the background, 1 to 255.
-        blocks: That part scaled to 16 x 16 pixels, a byte each, 0 for no ink, 255 for the blackest all over.
+        blocks: That part scaled to 16 x 16 pixels, a byte each, 0 for no ink; pale ink as if it were black.
         shape: Which of these 256 are inkier than their mean, as bits.
         rows: Sampled hashes of four rows of ink on end, four bytes each, the first through more than one stroke:
             shared by pictures that show a part of the same drawing, pixel for pixel.
@@ -91,16 +93,17 @@ def _features(ink: Image, size: tuple[int, int]) -> Features:
     if box is None:
         return Features(*size, ink_pixels=0)
     cut, pixels = _without_haze(ink.crop(box))
-    contrast: int = cut.getextrema()[1]  # type: ignore[assignment]
-    # Pale ink is made as black as any other first, or the few shades of its blocks would be too coarse to compare.
-    black = cut if contrast == 255 else cut.point([min(255, v * 255 // contrast) for v in range(256)])
+    contrast: int = 255 if _BLACKEST in pixels else cut.getextrema()[1]  # type: ignore[assignment]
+    # Pale ink is made black first, or the few shades of its blocks would be too coarse to compare.
+    pale = contrast < _PALE
+    black = cut.point([min(255, v * 255 // contrast) for v in range(256)]) if pale else cut
     blocks = black.resize(_SHAPE, Resampling.BOX).tobytes()
     mean = sum(blocks) / len(blocks)
     digest = sha256(blocks + repr((cut.size, zlib_ng.crc32(pixels))).encode()).hexdigest()
     above = 256 - int(mean) - 1
     return Features(
         *size,
-        ink_pixels=max(round(mean / 255 * contrast / 255 * len(pixels)), 1),
+        ink_pixels=max(round(mean / 255 * (contrast / 255 if pale else 1) * len(pixels)), 1),
         ink_box=cut.size,
         ink=digest[:32],
         contrast=contrast,
