@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 from zlib import crc32
@@ -173,10 +174,14 @@ def _open(path: Path) -> sqlite3.Connection:
 
 @functools.cache
 def _version() -> int:
-    """Changes with cldc's version, and with any change of the rules' source while they are developed."""
+    """Changes with cldc's version, with any change of the rules' source while they are developed, and with Pillow, whose
+    decoders and filters make the features."""
     rooms = (Path(__file__).parent, Path(model.__file__).parent)
     newest = max(path.stat().st_mtime_ns for room in rooms for path in room.rglob("*.py"))
-    return crc32(f"{__version__} {newest}".encode()) >> 1
+    # Not its version: importing Pillow takes longer than a second check.
+    pillow = find_spec("PIL")
+    installed = Path(pillow.origin).stat().st_mtime_ns if pillow and pillow.origin else 0
+    return crc32(f"{__version__} {newest} {installed}".encode()) >> 1
 
 
 def _root(listing: Listing) -> bytes:

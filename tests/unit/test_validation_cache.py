@@ -9,12 +9,13 @@ import os
 import sqlite3
 import time
 from hashlib import sha256
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 
 from cldc import competition
-from cldc.validation import ValidationReport, validate
+from cldc.validation import ValidationReport, cache, validate
 from tests.folders import drawn, make_dataset, padded, png
 
 COMPETITION = competition.load()
@@ -50,6 +51,20 @@ def _an_hour_later(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 later = pytest.mark.usefixtures("_an_hour_later")
+
+
+@later
+def test_another_pillow_has_every_image_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its decoders and filters make the features by which drawings are compared."""
+    check(folder)
+    assert check(folder)[1] == 0
+    installed = folder.parent / "PIL" / "__init__.py"
+    installed.parent.mkdir()
+    installed.touch()
+    monkeypatch.setattr(cache, "find_spec", lambda name: ModuleSpec(name, None, origin=str(installed)))
+    cache._version.cache_clear()
+    assert check(folder)[1] == 30
+    cache._version.cache_clear()
 
 
 def check(folder: Path, *, label_book: Path | None = None) -> tuple[ValidationReport, float]:
