@@ -22,10 +22,12 @@ demo: $(READY)
 AT_ONCE := --numprocesses logical --maxprocesses 4 --dist worksteal
 
 test: lint
+	@echo "All tests: about half an hour on two processors."
 	@$(BIN)/pytest $(AT_ONCE)
 
-# What takes seconds: everything that needs no real CodaLab and no real TensorFlow.
+# Everything that needs no real CodaLab and no real TensorFlow.
 unit: lint
+	@echo "Tests without CodaLab and TensorFlow: about three minutes on two processors."
 	@$(BIN)/pytest $(AT_ONCE) -m "not real"
 
 lint: $(READY)

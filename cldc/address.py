@@ -43,7 +43,7 @@ def check(server: str) -> str:
 
 
 def _split(server: str) -> tuple[urllib.parse.SplitResult, str]:
-    """An address in its parts, and its host and port as text; empty where there is no host."""
+    """Split an address; host and port come as text, empty if it names no host."""
     nothing = urllib.parse.SplitResult("", "", "", "", "")
     try:
         parts = urllib.parse.urlsplit(server.strip())

@@ -122,7 +122,7 @@ def _check_password(password: str) -> None:
     """Refuse what can't have been meant.
 
     Raises:
-        CredentialsError: It is no UTF-8 text, or ends with a line break, as one read from a file does.
+        CredentialsError: It is not UTF-8 text, or ends with a line break, as a password read from a file does.
     """
     try:
         password.encode()

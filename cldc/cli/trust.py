@@ -84,7 +84,7 @@ def _approve(app: App, path: Path, *, yes: bool) -> None:
         claims = read_project(path).claims
         needed = bool(claims) or foreign_owner(path) is not None
     else:
-        load(str(path))  # what can't be used is told as such
+        load(str(path))  # raises for a profile that can't be used
         claims, needed = profile_claims(path), True
     if needed and not app.approvals.hold(path, claims):
         app.approve(path, claims, yes=yes)

@@ -73,7 +73,7 @@ def _check(
     try:
         report = validated(app, folder, use_cache=use_cache)
     except CldcError:
-        if fixed and app.output.form == "json":  # there is no report to name the fixes
+        if fixed and app.output.form == "json":  # no report will name the fixes
             _show_fixed_on_stderr(fixed)
         raise
     match app.output.form:

@@ -35,7 +35,7 @@ class NoAnswer(Unreachable):
 
 
 class Untrusted(Unreachable):
-    """There is no TLS with the server that can be relied on."""
+    """The server's TLS certificate or connection can't be trusted."""
 
 
 class TooSlow(Unreachable):

@@ -218,7 +218,7 @@ class Connection:
         return self._session
 
     def check(self, answer: requests.Response, what: str, said: str | None = None) -> None:
-        """Raise for whatever is no success; ``said`` is the answer's text, where it was read."""
+        """Raise unless the request succeeded; ``said`` is the answer's text if it was read already."""
         status = answer.status_code
         if status == 200:
             return

@@ -10,7 +10,7 @@ import urllib.parse
 from cldc import address
 from cldc.errors import ConfigurationError
 
-# What CodaLab's client, and the organiser's programs, are told of where PySocks lies; see `bounded_http`.
+# The variable that gives CodaLab's client and the organiser's programs the path of PySocks; see `bounded_http`.
 _SOCKS_VARIABLE = "CLDC_SOCKS"
 _VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 _SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")

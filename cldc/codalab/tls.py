@@ -31,7 +31,7 @@ def certificates_of_the_user() -> str | None:
     """The file or folder of certificates that the environment names in place of the usual ones.
 
     Raises:
-        ConfigurationError: There is no such file.
+        ConfigurationError: The file does not exist.
     """
     for name in _VARIABLES:
         if path := os.environ.get(name):

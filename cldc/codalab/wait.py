@@ -107,7 +107,7 @@ def failure_of(rest: Rest, bundle: Bundle, *, action: str) -> CldcError:
     what, reason = f"{bundle.name} ({bundle.uuid})", bundle.failure or bundle.state
     if error := failures.spent_quota(what, reason):
         return error
-    # Without a wish of its own a run may take what is left of the account's time, and is told nothing of a quota.
+    # A run that requests no time may use what is left of the account's, and its messages name no quota.
     if _TIME_LIMIT in reason and rest.username is not None:
         left = rest.user().time_left
         if left is not None and left < _NOTHING_LEFT_SECONDS:

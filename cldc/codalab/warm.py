@@ -26,7 +26,7 @@ COMMAND_SECONDS = 300.0
 STALL_SECONDS = 120.0
 # All bytes are sent: the server unpacks them before it answers.
 UNPACK_SECONDS = 600.0
-# How often a person is told that nothing comes.
+# Seconds between two notes that the server has not answered.
 _TELL_SECONDS = 60.0
 _REQUEST_SECONDS = "60"
 _SESSION = Path(__file__).with_name("inside") / "session.py"

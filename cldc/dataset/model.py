@@ -48,7 +48,7 @@ class Split(NamedTuple):
 class OutwardLink:
     """A link out of the dataset folder through which the script would read, and an upload would publish, images.
 
-    Hard links can't be told from files and are not found.
+    Hard links look like files and are not found.
 
     Attributes:
         path: The link (a split, a class folder or a file), relative to the dataset, with slashes.

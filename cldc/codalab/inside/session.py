@@ -97,7 +97,7 @@ class Reporter:
         return None
 
     def update(self, done: int) -> bool:
-        """Tell how many bytes have gone, not oftener than a screen needs; True lets the upload go on.
+        """Report the bytes sent, at most as often as a screen needs; True continues the upload.
 
         Raises:
             TooSlow: They go more slowly than is any use.
