@@ -23,7 +23,7 @@ import pytest
 from hypothesis import settings
 
 from cldc.competition import load
-from cldc.environments import ensure_codalab, ensure_tensorflow
+from cldc.environments import ensure_analysis, ensure_codalab, ensure_tensorflow
 from cldc.inside.unpacking import unpack_tar
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def environments_home() -> Path:
-    """A data folder that stays from run to run, with the environments of CodaLab and TensorFlow in it.
+    """A data folder that stays from run to run, with all isolated environments in it.
 
     They are made here, where the user's own Pythons and uv's cache are in sight, and not in a test.
     """
@@ -84,6 +84,7 @@ def environments_home() -> Path:
     home.mkdir(parents=True, exist_ok=True)
     ensure_codalab(home)
     ensure_tensorflow(load().training.tensorflow, home)
+    ensure_analysis(home)
     return home
 
 

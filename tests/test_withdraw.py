@@ -220,9 +220,11 @@ def test_what_the_daemon_is_evaluating_stays_spent_whatever_the_board_says(
         # As if its pass were still going on, on a board that is written all the while.
         board.write_text(json.dumps({**older, "updated": time.time()}), encoding="utf-8")
         withdrawn = cldc("withdraw", "third", "--yes", "--format", "json").data
-    scoring.communicate(timeout=120)
+    output, _ = scoring.communicate(timeout=120)
+    assert scoring.returncode == 0, output
     assert withdrawn["spent"]
     assert "evaluates it or has done so" in withdrawn["why"]
+    cldc("sandbox", "score")  # the board above was made up, and the scoring may have read it
     rows = cldc("leaderboard", "--format", "json").data["rows"]
     assert bundle in {row["submission"] for row in rows}
 

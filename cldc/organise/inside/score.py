@@ -95,8 +95,8 @@ class _Work:
         """One pass. The daemon writes over its file in place; readers of ours see the old one or the new one."""
         with contextlib.redirect_stdout(sys.stderr):
             self._daemon.run_once()
+        rows = _rows(self._daemon.output_path)
         os.replace(self._daemon.output_path, self._leaderboard)
-        rows = _rows(self._leaderboard)
         left_out = list(self._daemon.left_out.values())
         for entry in left_out:
             if (entry["submission"], entry["reason"]) not in self._told:
