@@ -15,15 +15,23 @@ logger = logging.getLogger("cldc.sandbox.web")
 _THREADS = 64
 
 
-class Connection(HTTPConnection):  # type: ignore[misc]
+class Connection(HTTPConnection):
     """Takes absolute addresses in request lines, which `cl upload` sends."""
 
     RequestHandlerClass = functools.partial(HTTPRequest, strict_mode=False)
 
 
+class LoggingServer(Server):
+    """Tells what goes wrong in the log of cldc's own."""
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        """Called by cheroot."""
+        logger.log(level, msg, exc_info=traceback)
+
+
 def make_server(
     address: str, port: int, app: Callable[..., Any], on_change: Callable[[], None] | None = None
-) -> Server:
+) -> LoggingServer:
     """A server for ``app``, bound but not yet answering; ``on_change`` is called after each request that is no GET."""
 
     def watched(environ: Any, start_response: Any) -> Any:
@@ -37,9 +45,8 @@ def make_server(
                 if on_change is not None:
                     on_change()
 
-    server = Server((address, port), watched, numthreads=_THREADS, request_queue_size=128)
+    server = LoggingServer((address, port), watched, numthreads=_THREADS, request_queue_size=128)
     server.ConnectionClass = Connection
-    server.error_log = _log
     server.prepare()
     return server
 
@@ -51,7 +58,3 @@ def _drain(body: Any) -> None:
             continue
     except (OSError, ValueError):
         return
-
-
-def _log(message: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-    logger.log(level, message, exc_info=traceback)
