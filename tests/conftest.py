@@ -22,14 +22,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from cldc.competition import load
+from cldc import sample
+from cldc.competition import Competition, load
 from cldc.environments import ensure_analysis, ensure_codalab, ensure_tensorflow
 from cldc.inside.unpacking import unpack_tar
+from cldc.preflight import LabelBook, read_label_book
+from cldc.validation import ValidationReport, validate
+from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
-    from tests.rehearsal import Stage
+    from tests.support.rehearsal import Stage
 
 ROOT = Path(__file__).parents[1]
+# A small competition of a class: four shapes, a script that trains in a moment.
+SHAPES = ROOT / "tests" / "data" / "shapes"
+SHAPES_PROFILE = SHAPES / "shapes.toml"
 # How long an example takes says more about the machine than about cldc.
 # Continuous integration draws the same examples each time; everyone else's runs look for new ones.
 settings.register_profile("cldc", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -188,7 +195,7 @@ def bare_cldc(tmp_path: Path) -> Cldc:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory, environments_home: Path) -> Iterator[Stage]:
     """A sandbox that all tests of submitting share; each takes an account of its own there."""
-    from tests.rehearsal import lower_stage, raise_stage  # noqa: PLC0415 - it imports this module
+    from tests.support.rehearsal import lower_stage, raise_stage  # noqa: PLC0415 - it imports this module
 
     raised = raise_stage(tmp_path_factory.mktemp("stage"), environments_home)
     yield raised
@@ -202,3 +209,39 @@ def cldc(tmp_path: Path, environments_home: Path) -> Iterator[Cldc]:
     yield command
     if (command.home / "sandbox").exists():
         command("sandbox", "down", code=None)
+
+
+@pytest.fixture
+def shapes() -> Competition:
+    """A small competition of a class of its own."""
+    return load(str(SHAPES_PROFILE))
+
+
+@pytest.fixture
+def book(tmp_path: Path, shapes: Competition) -> LabelBook:
+    return read_label_book(sample.draw_label_book(tmp_path / "book", shapes, images=20), shapes)
+
+
+@pytest.fixture
+def report(tmp_path: Path, shapes: Competition) -> ValidationReport:
+    return validate(sample.draw(tmp_path / "mine", shapes, images=80), shapes)
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither proxies nor certificates of this machine's user."""
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxies: None) -> Authority:
+    """An issuer of certificates that is trusted here."""
+    made = Authority(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(made.file))
+    # For what runs in this process in place of CodaLab's client.
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
+    return made

@@ -22,7 +22,7 @@ from tests.support.metadata_cases import draw_case
 
 _CASES = int(os.environ.get("CLDC_DIFFERENTIAL_CASES", "4000")) // 2
 _SEED = int(os.environ.get("CLDC_DIFFERENTIAL_SEED", "1"))
-_DECODER = ROOT / "tests" / "inside" / "pixels.py"
+_DECODER = ROOT / "tests" / "support" / "inside" / "pixels.py"
 
 
 @pytest.mark.real

@@ -18,14 +18,14 @@ from cldc.environments import ensure_tensorflow
 from cldc.process import run
 from cldc.validation import ValidationReport, validate
 from tests.conftest import ROOT
-from tests.folders import CLASSES, make_odd_split
+from tests.support.folders import CLASSES, make_odd_split
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 
 COMPETITION = competition.load()
 _FOLDERS = int(os.environ.get("CLDC_DIFFERENTIAL_FOLDERS", "60"))
 _SEED = int(os.environ.get("CLDC_DIFFERENTIAL_SEED", "1"))
-_LISTER = ROOT / "tests" / "inside" / "list_folders.py"
+_LISTER = ROOT / "tests" / "support" / "inside" / "list_folders.py"
 # Rules that say: the script stops before it has a list of files.
 _STOPS = {"split-missing", "class-misnamed", "class-missing", "class-extra", "split-empty", "name-not-utf8"}
 

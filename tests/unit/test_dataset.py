@@ -18,7 +18,7 @@ import cldc.dataset.reading
 from cldc import dataset
 from cldc.dataset import Dataset, IgnoreReason, ImageFile, SplitState, default_name
 from cldc.errors import InvalidDataset
-from tests.folders import CLASSES, make_dataset, png
+from tests.support.folders import CLASSES, make_dataset, png
 
 SPLITS = ("train", "val")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".bmp")

@@ -20,7 +20,7 @@ from cldc.render.validation import fixed_blocks
 from cldc.validation import inspect_dataset, validate
 from cldc.validation.fixing import Undone, fix_copy, fix_in_place, undo
 from tests.conftest import Cldc
-from tests.folders import make_dataset, png
+from tests.support.folders import make_dataset, png
 
 COMPETITION = competition.load()
 

@@ -22,7 +22,7 @@ from cldc.validation.pictures import as_grey, is_opaque
 from cldc.validation.tensorflow_decoder import Format, Readable, Verdict, judge
 from cldc.validation.tensorflow_decoder.png_header import SAMPLES
 from cldc.validation.thumbnails import thumbnails
-from tests.folders import CLASSES, make_dataset
+from tests.support.folders import CLASSES, make_dataset
 
 COMPETITION = competition.load()
 PHOTO = (2800, 2100)

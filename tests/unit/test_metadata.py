@@ -24,8 +24,8 @@ from cldc.validation.metadata.removal import remove_metadata
 from cldc.validation.tensorflow_decoder import Remark, judge
 from cldc.validation.tensorflow_decoder.dispatch import format_of
 from tests.conftest import Cldc
-from tests.folders import make_dataset
 from tests.support.decoder_cases import cases
+from tests.support.folders import make_dataset
 from tests.support.metadata_cases import MARK, draw_case, saved
 
 # What some of the images drawn pretend to be.

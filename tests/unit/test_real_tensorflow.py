@@ -11,7 +11,7 @@ import pytest
 from cldc.files import hash_bytes
 from cldc.validation.real_tensorflow import ask_tensorflow, kept_verdicts
 from cldc.validation.tensorflow_decoder import Format, Readable
-from tests.folders import png
+from tests.support.folders import png
 
 _STAND_IN = """
 import os, signal, types

@@ -24,7 +24,7 @@ from cldc.validation.inspection import Inspection
 from cldc.validation.rules import RULES, apply_rules
 from cldc.validation.tensorflow_decoder import Readable, Remark, Verdict
 from tests.conftest import ROOT
-from tests.folders import CLASSES, drawn, make_dataset, padded, png
+from tests.support.folders import CLASSES, drawn, make_dataset, padded, png
 
 COMPETITION = competition.load()
 

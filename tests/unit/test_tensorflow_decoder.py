@@ -20,9 +20,9 @@ from PIL import Image, ImageOps
 
 from cldc.validation.tensorflow_decoder import Format, Readable, Remark, judge
 from tests.conftest import ROOT
-from tests.folders import png
 from tests.support.decoder_cases import cases
 from tests.support.decoder_cases.png import SIGNATURE
+from tests.support.folders import png
 
 _MAGICS = (SIGNATURE, b"\xff\xd8\xff", b"GIF89a", b"BM", b"")
 

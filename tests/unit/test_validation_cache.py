@@ -16,7 +16,7 @@ import pytest
 
 from cldc import competition
 from cldc.validation import ValidationReport, cache, validate
-from tests.folders import drawn, make_dataset, padded, png
+from tests.support.folders import drawn, make_dataset, padded, png
 
 COMPETITION = competition.load()
 

@@ -15,7 +15,7 @@ from cldc.render.blocks import plain
 from cldc.validation import ValidationReport, validate
 from cldc.validation.rules import RULES
 from tests.conftest import ROOT, Cldc
-from tests.folders import make_dataset, png
+from tests.support.folders import make_dataset, png
 
 COMPETITION = competition.load()
 

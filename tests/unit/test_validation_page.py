@@ -10,7 +10,7 @@ from cldc import competition
 from cldc.render.validation_html import to_html
 from cldc.validation import validate
 from cldc.validation.thumbnails import thumbnails
-from tests.folders import make_dataset
+from tests.support.folders import make_dataset
 
 COMPETITION = competition.load()
 JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000")

@@ -10,7 +10,7 @@ import pytest
 
 from cldc import competition
 from cldc.validation.watching import changes
-from tests.folders import make_dataset, png
+from tests.support.folders import make_dataset, png
 
 
 def test_watching_reports_a_change_once_when_it_is_over(tmp_path: Path) -> None:

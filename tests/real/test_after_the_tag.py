@@ -1,0 +1,345 @@
+"""What comes besides submitting: a run that fails, the quota side by side, withdrawing, cleaning, the ledger's way back."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cldc import process
+from cldc.codalab import CodaLab
+from cldc.credentials import Credentials
+from cldc.environments import ensure_codalab
+from cldc.submission.standing import _run
+from tests.conftest import ROOT
+from tests.support.rehearsal import Stage, assert_exactly_once, environment, odd, python
+from tests.support.terminal import Terminal
+
+pytestmark = pytest.mark.real
+
+
+def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    stage.switch.touch()
+    try:
+        failed = cldc("submit", folder, "--yes", "--no-preflight", code=11)
+    finally:
+        stage.switch.unlink()
+    assert "no patience with mine" in failed.err
+    (standing,) = cldc("status", "--format", "json").data["submissions"]
+    assert standing["stage"] == "run"
+    assert "no patience with mine" in standing["log"]
+    assert "no quota was spent" in cldc("status").out
+    assert cldc("quota", "--format", "json").data["spent"] == []
+    assert "run" in cldc("open", "mine", "--print").out or "bundles" in cldc("open", "mine", "--print").out
+
+    cldc("submit", folder, "--yes", "--no-preflight")
+    assert len(stage.made(account)["dataset"]) == 1
+    assert "remove 1 bundle and 0 worksheets" in cldc("clean", code=2).err
+    (left,) = cldc("clean", "--dry-run", "--format", "json").data["leftovers"]
+    assert (left["type"], left["why"]) == ("run", "it is failed")
+    assert cldc("clean", "--yes", "--format", "json").data["removed"]
+    assert_exactly_once(stage, account)
+    assert cldc("clean", "--yes", "--format", "json").data["leftovers"] == []
+
+    # Nobody takes this one up: what it asks for and what CodaLab says of it are told.
+    (run,) = stage.made(account)["run"]
+    assert run.created is not None
+    stuck = replace(run, state="staged", state_details="Bundle is waiting for a worker", run_status=None)
+    with stage.rest(account) as rest:
+        monkeypatch.setattr(rest, "bundle", lambda _: stuck)
+        detail, log, action = _run(rest, run.uuid, run.created + timedelta(hours=1))
+    assert "no worker has taken it yet (Bundle is waiting for a worker)" in detail
+    assert "image python:3.8" in detail
+    assert (log, action) == ("", "")
+
+
+def test_predictions_that_do_not_fit_the_printed_accuracy_are_not_submitted(
+    stage: Stage, tmp_path: Path
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    submit = ("submit", folder, "--yes", "--no-preflight")
+    stage.boast.touch()
+    try:
+        refused = cldc(*submit, code=11)
+        there = cldc("preflight", folder, "--remote", code=6)
+    finally:
+        stage.boast.unlink()
+    said = "gets at most 25.00% of the label book right, but the training script printed 75.00%"
+    assert f"{said}: " in refused.err
+    assert f"predicted.json {said}" in there.err
+    assert not stage.made(account)["tagged"]
+    (standing,) = cldc("status", "--format", "json").data["submissions"]
+    assert said in standing["detail"]
+
+    # The run is ready, and is not taken up again all the same.
+    (lying,) = stage.made(account)["run"]
+    assert cldc(*submit, "--format", "json").data["run"] != lying.uuid
+    assert len(stage.made(account)["dataset"]) == 1
+    assert len(stage.made(account)["tagged"]) == 1
+
+
+def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    first = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data
+    assert {check["subject"] for check in first["proof"]} == {
+        "lineage",
+        "readable by everyone",
+        "run",
+        "predictions",
+        "description",
+    }
+    facts = cldc("quota", "--format", "json").data
+    assert (len(facts["server"]["spent"]), len(facts["ledger"]["spent"]), len(facts["spent"])) == (1, 1, 1)
+    assert "the server shows" in cldc("quota").out
+    assert first["bundle"] in cldc("open", "mine", "--print").out
+    assert first["worksheet"] in cldc("open", "worksheet", "--print").out
+    assert cldc("watch", "mine", "--timeout", "0", code=16).err.count("mine: tagged") == 1
+
+    cldc("withdraw", "mine", code=2)
+    gone = cldc("withdraw", "mine", "--yes", "--format", "json").data
+    # No board can be read here, so that nobody knows whether it was evaluated: better one place too few.
+    assert (gone["spent"], gone["quota"]["left"]) == (True, facts["left"])
+    assert stage.made(account)["tagged"] == []
+    (standing,) = cldc("watch", "--format", "json").data["submissions"]
+    assert standing["stage"] == "withdrawn"
+    assert "no submission" in cldc("withdraw", "mine", "--yes", code=2).err.lower()
+
+    again = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data
+    assert (again["bundle"], again["again"]) == (first["bundle"], False)
+    assert_exactly_once(stage, account)
+
+    # Removed behind its back it is not waited for, and can be had again.
+    server, secret = stage.address, Credentials(account.name, account.password, "environment")
+    python = ensure_codalab(stage.environments_home).python
+    with CodaLab(server, secret, python=lambda: python) as codalab:
+        codalab.cl.remove(first["bundle"], force=True)
+    (standing,) = cldc("watch", "--format", "json").data["submissions"]
+    assert "no longer on the server" in standing["detail"]
+    refused = cldc("submit", folder, "--yes", "--no-preflight", code=12)
+    assert "`cldc withdraw mine`" in refused.err
+    cldc("withdraw", "mine", "--yes")
+    made = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data["bundle"]
+    assert_exactly_once(stage, account)
+    # It may have been evaluated before it was removed.
+    facts = cldc("quota", "--format", "json").data
+    assert {place["uuid"] for place in facts["spent"]} == {first["bundle"], made}
+
+
+def test_a_tag_that_is_gone_is_not_taken_for_a_submission(stage: Stage, tmp_path: Path) -> None:
+    """Taken off from another machine, or by a call that was killed before it could write that down."""
+    account = stage.account()
+    here, there = (stage.person(tmp_path / name, account) for name in ("here", "there"))
+    folder = stage.folder(tmp_path / "mine")
+    submit = ("submit", folder, "--yes", "--no-preflight", "--format", "json")
+    bundle = here(*submit).data["bundle"]
+    assert there(*submit).data["again"]
+    there("withdraw", "mine", "--yes")
+    (standing,) = here("status", "--format", "json").data["submissions"]
+    assert standing["stage"] == "withdrawn"
+    done = here(*submit).data
+    assert (done["again"], done["bundle"]) == (False, bundle)
+    assert_exactly_once(stage, account)
+
+    killed = process.run(
+        [python(), "-m", "tests.support.killing", tmp_path / "past", "withdraw", "mine", "--yes"],
+        env=environment(here.home, {**here.extra, "CLDC_TEST_MOMENT": "after clear tags"}),
+        cwd=ROOT,
+        timeout_seconds=300,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed
+    assert stage.made(account)["tagged"] == []
+    assert not here(*submit).data["again"]
+    assert_exactly_once(stage, account)
+
+
+def test_what_was_made_private_is_kept_and_made_public_again(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    submit = ("submit", folder, "--yes", "--no-preflight", "--format", "json")
+    bundle = cldc(*submit).data["bundle"]
+    secret = Credentials(account.name, account.password, "environment")
+    interpreter = ensure_codalab(stage.environments_home).python
+    with CodaLab(stage.address, secret, python=lambda: interpreter) as codalab:
+        codalab.cl.set_private([bundle])
+    assert cldc("clean", "--unfinished", "--dry-run", "--format", "json").data["leftovers"] == []
+    (standing,) = cldc("status", "--format", "json").data["submissions"]
+    assert "was made private" in standing["detail"]
+    assert cldc(*submit).data["again"]
+    assert_exactly_once(stage, account)
+    (standing,) = cldc("status", "--format", "json").data["submissions"]
+    assert "waits" in standing["detail"]
+
+
+def test_what_was_made_private_is_not_made_public_again_without_a_yes(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    bundle = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data["bundle"]
+    secret = Credentials(account.name, account.password, "environment")
+    interpreter = ensure_codalab(stage.environments_home).python
+    with CodaLab(stage.address, secret, python=lambda: interpreter) as codalab:
+        codalab.cl.set_private([bundle])
+    assert "--yes" in cldc("submit", folder, "--no-preflight", code=2).err
+    assert stage.made(account)["tagged"] == []
+
+
+def test_the_server_gives_a_lost_ledger_back(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    cldc("submit", folder, "--yes", "--no-preflight", "--institution", "Some Lab")
+    stage.switch.touch()
+    try:
+        cldc("submit", stage.folder(tmp_path / "other", 1), "--yes", "--no-preflight", code=11)
+    finally:
+        stage.switch.unlink()
+    kept = tmp_path / "kept.json"
+    cldc("ledger", "export", kept)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    before = json.loads(kept.read_text())["submissions"]
+
+    elsewhere = stage.person(tmp_path / "elsewhere", account)
+    assert len(elsewhere("ledger", "rebuild", "--format", "json").data["found"]) == 2
+    after = json.loads(elsewhere("ledger", "export").out)["submissions"]
+    for name in ("id", "name", "dataset", "dataset_hash", "server", "account"):
+        assert {s["submission"][name] for s in after} == {s["submission"][name] for s in before}
+    refused = elsewhere("submit", folder, "--name", "new", "--yes", "--no-preflight", code=12)
+    assert "This very dataset was submitted as 'mine'" in refused.err
+    assert elsewhere("submit", folder, "--yes", "--no-preflight", "--format", "json").data["again"]
+
+
+_REPLACE = "which has no score yet that is known here? [y/N]"
+
+
+def test_what_waits_for_its_score_is_not_replaced_without_a_word(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    profile = stage.variant("by-account", supersedes='"account"')
+    cldc = stage.person(tmp_path / "data", account, profile=profile)
+    first = stage.folder(tmp_path / "first")
+    second = stage.folder(tmp_path / "second", 1)
+    cldc("submit", first, "--yes", "--no-preflight")
+    refused = cldc("submit", second, "--yes", "--no-preflight", code=12)
+    assert "replace first (0x" in refused.err
+    assert "no score yet" in refused.err
+    assert "--supersede" in refused.err
+
+    # At a terminal it is asked; --yes agrees to what becomes public, and to nothing else.
+    def at_a_terminal(*options: str) -> Terminal:
+        env = {**stage.settings(account, profile=profile), "CLDC_HOME": str(cldc.home)}
+        return Terminal("submit", str(second), "--no-preflight", *options, cwd=tmp_path, columns=200, **env)
+
+    assert at_a_terminal("--yes", "--no-input").end()[0] == 12
+    for answer in ("n", ""):
+        declined = at_a_terminal("--yes")
+        declined.answer(_REPLACE, answer)
+        assert declined.end()[0] == 1
+        assert "Nothing was changed." in declined.text
+    interrupted = at_a_terminal("--yes")
+    interrupted.until(_REPLACE)
+    interrupted.interrupt()
+    assert interrupted.end()[0] == 130
+    made = stage.made(account)
+    assert [len(bundles) for bundles in made.values()] == [1, 1, 1, 1]
+    (older,) = made["tagged"]
+    agreed = at_a_terminal()
+    agreed.answer(_REPLACE, "y")
+    agreed.answer("Submit it? [y/N]", "y")
+    assert agreed.end()[0] == 0, agreed.text
+    newer = cldc("submit", second, "--yes", "--no-preflight", "--supersede", "--format", "json").data
+    assert newer["again"]
+    tagged = {bundle.uuid: bundle for bundle in stage.made(account)["tagged"]}
+    assert tagged.keys() == {older.uuid, newer["bundle"]}
+    assert max(tagged.values(), key=lambda b: str(b.created)).uuid == newer["bundle"]
+
+
+def test_machines_that_submit_at_once_keep_to_the_quota(stage: Stage, tmp_path: Path) -> None:
+    """Five submissions of one account from four machines, two places: two get them, and nobody waits for ever."""
+    account, places, machines = stage.account(), 2, 5
+    profile = stage.variant("few", per_window=str(places), total="3")
+    people = [stage.person(tmp_path / f"home-{n % 4}", account, profile=profile) for n in range(machines)]
+    folders = [stage.folder(tmp_path / f"mine-{n}", n) for n in range(machines)]
+    with ThreadPoolExecutor(machines) as pool:
+        done = list(
+            pool.map(
+                lambda n: people[n]("submit", folders[n], "--yes", "--no-preflight", code=None),
+                range(machines),
+            )
+        )
+    codes = sorted(outcome.code for outcome in done)
+    tagged = stage.made(account)["tagged"]
+    assert len(tagged) <= places, codes
+    assert codes == [0] * len(tagged) + [8] * (machines - len(tagged)), done
+    # Whoever gave way may try again, and what was prepared is used.
+    for n in range(machines):
+        if done[n].code and len(stage.made(account)["tagged"]) < places:
+            people[n]("submit", folders[n], "--yes", "--no-preflight")
+    assert len(stage.made(account)["tagged"]) == places
+    # A clock of ours that runs ahead, or jumps, frees none.
+    jumps = "import itertools, time; now, days = time.time, itertools.count(1)"
+    jumps += "; time.time = lambda: now() + next(days) * 86400"
+    late = odd(people[0], jumps, "submit", stage.folder(tmp_path / "late", 9), "--yes", "--no-preflight")
+    assert late.returncode == 8, late
+
+
+@pytest.mark.parametrize("machines", [1, 2], ids=["two terminals", "two machines"])
+def test_the_same_submission_made_twice_at_once_is_made_once(
+    stage: Stage, tmp_path: Path, machines: int
+) -> None:
+    account = stage.account()
+    people = [stage.person(tmp_path / f"home-{n % machines}", account) for n in range(2)]
+    folder = stage.folder(tmp_path / "mine")
+    with ThreadPoolExecutor(2) as pool:
+        done = list(
+            pool.map(
+                lambda who: who("submit", folder, "--yes", "--no-preflight", "--format", "json", code=None),
+                people,
+            )
+        )
+    assert {outcome.code for outcome in done} <= {0, 10, 14}, done
+    people[0]("submit", folder, "--yes", "--no-preflight")
+    assert len(stage.made(account)["tagged"]) == 1
+    people[0]("clean", "--yes")
+    assert_exactly_once(stage, account)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such limit there")
+def test_a_full_disk_is_told_and_leaves_everything_to_go_on_from(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    noise = Image.frombytes("L", (500, 500), random.Random(0).randbytes(250_000))
+    noise.save(next(p for p in folder.rglob("*") if p.suffix == ".png").with_name("noise.png"))
+    # First there is no room for the ledger, then none for the zip.
+    for limit, full in ((20_000, "ledger.sqlite3"), (200_000, "mine.zip")):
+        limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))"
+        done = odd(cldc, f"{limited}; {_IGNORE}", "submit", folder, "--yes", "--no-preflight")
+        assert done.returncode == 14, done
+        assert "Traceback" not in done.stderr
+        assert full in done.stderr
+        assert not list((cldc.home / "packages").rglob("*.zip"))
+    cldc("submit", folder, "--yes", "--no-preflight")
+    assert_exactly_once(stage, account)
+
+
+# Without the signal a write beyond the limit fails as it does on a full disk.
+_IGNORE = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"

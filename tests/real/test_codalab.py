@@ -1,0 +1,409 @@
+"""The codalab room against a real CodaLab, and its warm `cl` against a server that misbehaves."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cldc import competition, sandbox
+from cldc.codalab import Cl, CodaLab, Dependency, Rest, require_ready, wait_for
+from cldc.codalab import warm as warm_cl
+from cldc.codalab.failures import AlreadyExists, Interrupted, NotFound, PermissionDenied, UploadFailed
+from cldc.credentials import Credentials
+from cldc.errors import (
+    CldcError,
+    CodaLabError,
+    CredentialsError,
+    QuotaExceeded,
+    RunFailed,
+    Unreachable,
+)
+from cldc.process import follow
+from tests.support.faults import Answer, FaultServer, as_json, fault_server, text
+from tests.support.observers import Heard
+
+UUID, SHEET = "0x" + "ab" * 16, "0x" + "cd" * 16
+ALICE = Credentials("alice", "secret-canary", "test")
+
+
+@pytest.fixture(scope="session")
+def codalab_python(environments_home: Path) -> Path:
+    """The interpreter of a codalab environment (CLDC_TEST_CODALAB_PYTHON names another)."""
+    if chosen := os.environ.get("CLDC_TEST_CODALAB_PYTHON"):
+        return Path(chosen)
+    environments = pytest.importorskip("cldc.environments")
+    python: Path = environments.ensure_codalab(environments_home).python
+    return python
+
+
+# What never gets as far as CodaLab
+
+
+# The warm `cl` and a server that misbehaves
+
+
+@pytest.fixture(scope="module")
+def one_warm(codalab_python: Path) -> Iterator[tuple[FaultServer, Cl]]:
+    """One for all tests here: a start costs seconds."""
+    with fault_server() as server, Cl(lambda: codalab_python, server.address, ALICE) as cl:
+        yield server, cl
+
+
+@pytest.fixture
+def faulty(one_warm: tuple[FaultServer, Cl]) -> FaultServer:
+    one_warm[0].reset()
+    return one_warm[0]
+
+
+@pytest.fixture
+def warm(one_warm: tuple[FaultServer, Cl]) -> Cl:
+    return one_warm[1]
+
+
+def made(kind: str, uuid: str) -> Answer:
+    """What CodaLab answers when it has made something."""
+    attributes = {"uuid": uuid, "name": "x", "bundle_type": "dataset"}
+    return as_json(
+        {"data": [{"type": kind, "id": uuid, "attributes": attributes}], "meta": {"version": "1.7.5"}}
+    )
+
+
+@pytest.mark.real
+def test_a_forgotten_token_is_replaced_and_the_command_done_once(faulty: FaultServer, warm: Cl) -> None:
+    faulty.script("/rest/worksheets", text(401, "User is not authenticated."), made("worksheets", SHEET))
+    assert warm.new_worksheet("x") == SHEET
+    assert faulty.count("/rest/worksheets") == 2
+    assert faulty.count("/rest/oauth2/token") >= 1
+    faulty.script("/rest/worksheets", text(401, "User is not authenticated."))
+    with pytest.raises(CredentialsError):
+        warm.new_worksheet("x")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (text(500, "Unexpected Internal Error (boom)."), CodaLabError),
+        (text(502, "<html>bad gateway</html>"), Interrupted),
+        (Answer(reset=True), Interrupted),
+        (Answer(body=b'{"data": [', headers={"Content-Type": "application/json"}), CldcError),
+        (Answer(body=b"<html>log in</html>", headers={"Content-Type": "text/html"}), Unreachable),
+        (text(400, "Out of disk quota: 553k / 100k (553.1%)"), QuotaExceeded),
+        (text(400, "Worksheet with name x already exists"), AlreadyExists),
+    ],
+    ids=["500", "502", "reset", "truncated", "html", "quota", "exists"],
+)
+def test_what_may_have_been_done_is_never_done_again(
+    faulty: FaultServer, warm: Cl, fault: Answer, kind: type[CldcError]
+) -> None:
+    faulty.script("/rest/worksheets", fault)
+    with pytest.raises(kind) as raised:
+        warm.new_worksheet("x")
+    assert faulty.count("/rest/worksheets") == 1
+    assert "Traceback" not in str(raised.value)
+    assert "secret-canary" not in str(raised.value)
+    faulty.script("/rest/worksheets", made("worksheets", SHEET))
+    assert warm.new_worksheet("x") == SHEET
+
+
+@pytest.mark.real
+def test_an_upload_that_breaks_off_names_the_bundle(
+    faulty: FaultServer, warm: Cl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_bytes(random.randbytes(300_000))
+    faulty.script("/rest/bundles", made("bundles", UUID))
+    location = {"type": "bundle_locations", "id": UUID, "attributes": {}}
+    faulty.script(f"/rest/bundles/{UUID}/locations/", as_json({"data": [location]}))
+    faulty.script("/rest/user/increment_disk_used", as_json({"data": [{"type": "users", "id": "7"}]}))
+    faulty.script(
+        "/rest/user",
+        as_json({"data": {"type": "users", "id": "7", "attributes": {"disk_used": 1, "disk_quota": 9}}}),
+    )
+    faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(reset=True))
+    heard = Heard()
+    with pytest.raises(Interrupted) as raised:
+        warm.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
+    assert raised.value.created == UUID
+    assert heard.tasks == [("Uploading a", 300_000, "bytes")]
+    monkeypatch.setattr(follow, "TELL_SECONDS", 0.1)
+    monkeypatch.setattr(warm_cl, "UNPACK_SECONDS", 1.0)
+    faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(delay_seconds=30.0))
+    with pytest.raises(Interrupted, match=r"broke off: nothing came for 1 s\.") as raised:
+        warm.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
+    assert raised.value.created == UUID
+    assert any(re.fullmatch(r"unpacking for \d s, 1 s at most", detail) for detail in heard.details)
+    faulty.script(f"/rest/bundles/{UUID}/contents/blob/", text(400, "Upload failed: Invalid archive upload"))
+    with pytest.raises(UploadFailed) as refused:
+        warm.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
+    assert refused.value.created == UUID
+    faulty.script(f"/rest/bundles/{UUID}/contents/blob/", as_json({}))
+    assert warm.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard) == UUID
+    assert heard.done[-1] == 300_000
+    assert faulty.count("/rest/bundles") == 4
+
+
+@pytest.mark.real
+def test_a_client_that_dies_or_hangs_is_replaced(
+    faulty: FaultServer, warm: Cl, codalab_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty.script("/rest/worksheets", made("worksheets", SHEET))
+    assert warm.new_worksheet("x") == SHEET
+    (first,) = clients(codalab_python)
+    first.kill()
+    first.wait(5)
+    assert warm.new_worksheet("x") == SHEET
+    (second,) = clients(codalab_python)
+
+    faulty.script("/rest/worksheets", Answer(delay_seconds=20))
+    threading.Timer(0.5, second.kill).start()
+    with pytest.raises(Interrupted, match="ended"):
+        warm.new_worksheet("x")
+    monkeypatch.setattr(warm_cl, "COMMAND_SECONDS", 1.0)
+    with pytest.raises(Interrupted, match="nothing came for 1 s"):
+        warm.new_worksheet("x")
+    assert not clients(codalab_python)
+    faulty.script("/rest/worksheets", made("worksheets", SHEET))
+    assert warm.new_worksheet("x") == SHEET
+
+
+def clients(python: Path) -> list[psutil.Process]:
+    """The warm clients that this process runs; their guards run in another Python."""
+    children = psutil.Process().children(recursive=True)
+    alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if child.cmdline()[:2] == [str(python), "-I"]]
+
+
+@pytest.mark.real
+def test_secrets_are_on_no_command_line_and_in_no_file(
+    faulty: FaultServer, codalab_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    faulty.script("/rest/worksheets", made("worksheets", SHEET))
+    with Cl(lambda: codalab_python, faulty.address, ALICE) as cl:
+        cl.new_worksheet("x")
+        lines = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+        assert len(lines) >= 1
+        assert all("secret-canary" not in line and "t0" not in line.split() for line in lines)
+        written = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".cldc-in-use"]
+        assert not written
+        assert not (tmp_path / "user" / ".codalab").exists()
+    assert not list(tmp_path.glob("cldc-cl-*"))
+
+
+# A real CodaLab
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    """A sandbox that is up."""
+
+    address: str
+    python: Path
+    organiser: Credentials
+    contestant: Credentials
+
+    def as_contestant(self) -> CodaLab:
+        return CodaLab(self.address, self.contestant, python=lambda: self.python)
+
+    def as_organiser(self) -> CodaLab:
+        return CodaLab(self.address, self.organiser, python=lambda: self.python)
+
+
+@pytest.fixture(scope="session")
+def real(codalab_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
+    """A sandbox whose runs get this Python in place of TensorFlow's."""
+    data, seeds = tmp_path_factory.mktemp("sandbox"), tmp_path_factory.mktemp("seeds")
+    profile = competition.load("demo")
+    for name in profile.dataset.classes:
+        (seeds / "label_book" / name).mkdir(parents=True)
+        (seeds / "label_book" / name / "0.png").write_bytes(name.encode())
+    script = seeds / "train.py"
+    script.write_text(
+        "import json, os, sys\n"
+        "print(sorted(os.listdir(sys.argv[1])), flush=True)\n"
+        "assert os.path.isdir(sys.argv[2])\n"
+        "json.dump([1, 2, 3], open('predictions.json', 'w'))\n"
+    )
+    seed = sandbox.Seed(script, seeds / "label_book", seeds / "label_book")
+    status = sandbox.up(
+        data, profile, seed, codalab_python=codalab_python, tensorflow_bin=Path(sys.executable).parent
+    )
+    accounts = {
+        account.role: Credentials(account.name, account.password, "sandbox")
+        for account in sandbox.list_accounts(data)
+    }
+    try:
+        yield Real(status.address, codalab_python, accounts["organiser"], accounts["contestant"])
+    finally:
+        sandbox.down(data)
+
+
+@pytest.fixture(scope="module")
+def mine(real: Real) -> Iterator[CodaLab]:
+    """The contestant's access, warm from test to test."""
+    with real.as_contestant() as codalab:
+        yield codalab
+
+
+def sheet_name() -> str:
+    return f"test-{time.time_ns()}"
+
+
+@pytest.mark.real
+def test_the_guides_steps(mine: CodaLab, tmp_path: Path) -> None:
+    bundles = competition.load("demo").bundles
+    script, label_book = bundles.script.uuid, bundles.label_book.uuid
+    assert script is not None
+    assert label_book is not None
+    archive = tmp_path / "my data.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for number in range(40):
+            packed.writestr(f"top/train/x/{number}.png", random.randbytes(20_000))
+    heard = Heard()
+    cl, rest = mine.cl, mine.rest
+    cl.start()
+    sheet = cl.new_worksheet(name := sheet_name(), title="-t a title")
+    assert [own.uuid for own in rest.own_worksheets(name)] == [sheet]
+    assert rest.worksheet(name).title == "-t a title"
+    data = cl.upload(sheet, archive, name="data", description="--marker 1", observer=heard)
+    assert heard.done[-1] == archive.stat().st_size
+    uploaded = require_ready(rest, rest.bundle(data), ["top/train"])
+    assert (uploaded.name, uploaded.description, uploaded.owner) == (
+        "data",
+        "--marker 1",
+        mine.username,
+    )
+    cl.add_bundle(sheet, script, label_book)
+
+    run = cl.run(
+        sheet,
+        "python train.py data label_book",
+        [
+            Dependency("train.py", script, ""),
+            Dependency("data", data, "top"),
+            Dependency("label_book", label_book, ""),
+        ],
+        name="run-train",
+        image=competition.load("demo").run.image,
+        description="-d",
+        tags=["one", "two"],
+    )
+    done = require_ready(rest, wait_for(rest, run, observer=heard), ["predictions.json"])
+    assert (done.exit_code, done.tags, done.description) == (0, ("one", "two"), "-d")
+    assert {dependency.key for dependency in done.dependencies} == {"train.py", "data", "label_book"}
+    assert rest.file(run, "stdout", tail=1) == b"['train']\n"
+    assert rest.file(run, "predictions.json", span=(0, 3)) == b"[1,"
+
+    submission = cl.make(sheet, run, "predictions.json", name="sub-1")
+    require_ready(rest, wait_for(rest, submission), [""])
+    assert rest.file(submission) == b"[1, 2, 3]"
+    cl.describe(submission, "--sub-1 (Lab) https://x.example/")
+    mine.publish([data, run, submission], sheet)
+    with rest.anonymous() as everyone:
+        shown = everyone.bundles([data, run, submission, script, label_book])
+        assert [(bundle.readable, bundle.public_permission) for bundle in shown] == [(True, 1)] * 5
+        assert everyone.bundle(submission).description == "--sub-1 (Lab) https://x.example/"
+        expected = (data, script, label_book, run, submission)
+        assert everyone.worksheet(sheet, bundles=True).bundle_uuids == expected
+    assert mine.tag(submission, "some-tag").tags == ("some-tag",)
+    assert set(mine.tag(submission, "other").tags) == {"some-tag", "other"}
+    assert [found.uuid for found in rest.search(tag="some-tag", owner=mine.username)] == [submission]
+    assert mine.untag(submission, "other").tags == ("some-tag",)
+    assert mine.untag(submission, "some-tag").tags == ()
+    cl.describe(submission, "")
+    assert rest.bundle(submission).description == ""
+
+    got = rest.download(data, "top", tmp_path / "out")
+    assert len(list(got.rglob("*.png"))) == 40
+    assert rest.bundle(data, worksheets=True).worksheets == (sheet,)
+    assert rest.user().disk_used >= archive.stat().st_size
+
+
+@pytest.mark.real
+def test_what_has_just_been_added_is_closed_to_others_until_its_owner_reads_it(mine: CodaLab) -> None:
+    script = competition.load("demo").bundles.script.uuid
+    assert script is not None
+    with mine.rest.anonymous() as everyone:
+        sheet = mine.cl.new_worksheet(sheet_name())
+        mine.cl.add_bundle(sheet, script)
+        with pytest.raises(PermissionDenied):
+            everyone.worksheet(sheet, items=True)
+        assert mine.rest.read_items_as_owner(sheet).bundle_uuids == (script,)
+        assert everyone.worksheet(sheet, items=True).bundle_uuids == (script,)
+        with pytest.raises(PermissionDenied, match="not as its owner"):
+            everyone.read_items_as_owner(sheet)
+        mine.cl.set_private([], sheet)
+        with pytest.raises(PermissionDenied):
+            everyone.worksheet(sheet)
+
+
+@pytest.mark.real
+def test_runs_and_makes_that_fail_are_told(mine: CodaLab) -> None:
+    cl, rest = mine.cl, mine.rest
+    sheet = cl.new_worksheet(sheet_name())
+    bad = cl.run(sheet, "echo the reason >&2; exit 3", [], name="bad")
+    with pytest.raises(RunFailed, match=r"(?s)xit code 3.*the reason"):
+        require_ready(rest, wait_for(rest, bad))
+    empty = cl.run(sheet, "true", [], name="empty")
+    with pytest.raises(RunFailed, match=r"predictions\.json"):
+        require_ready(rest, wait_for(rest, empty), ["predictions.json"])
+    missing = cl.make(sheet, empty, "predictions.json", name="missing")
+    with pytest.raises(RunFailed, match="Invalid dependency"):
+        require_ready(rest, wait_for(rest, missing))
+    long = cl.run(sheet, "sleep 100", [], name="long")
+    # CodaLab loses what it asks of a run that its worker has not taken up yet.
+    while rest.bundle(long).state != "running":
+        time.sleep(0.1)
+    cl.kill(long)
+    with pytest.raises(RunFailed, match="killed"):
+        require_ready(rest, wait_for(rest, long))
+    with pytest.raises(CodaLabError, match="depend on them"):
+        cl.remove(empty)
+    cl.remove(missing, bad)
+    assert not rest.exists(missing)
+
+
+@pytest.mark.real
+def test_refusals(mine: CodaLab, real: Real, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(b"PK\x03\x04 and nothing more" * 50)
+    with real.as_organiser() as other:
+        sheet = mine.cl.new_worksheet(name := sheet_name())
+        with pytest.raises(AlreadyExists):
+            mine.cl.new_worksheet(name)
+        with pytest.raises(PermissionDenied):
+            other.cl.upload(sheet, broken, name="x")
+        with pytest.raises(NotFound):
+            mine.cl.upload(SHEET, broken, name="x")
+        with pytest.raises(UploadFailed, match="failed to unzip") as raised:
+            mine.cl.upload(sheet, broken, name="x")
+        assert raised.value.created is not None
+        assert mine.rest.bundle(raised.value.created).state == "failed"
+        mine.cl.remove(raised.value.created)
+        with pytest.raises(NotFound):
+            mine.rest.bundles([UUID])
+        with pytest.raises(NotFound):
+            mine.rest.worksheet("no-such-worksheet")
+        assert mine.rest.search(owner="nobody-of-that-name") == ()
+        with pytest.raises(CodaLabError, match="editor"):
+            mine.cl.warm("wedit", sheet)
+    wrong = Credentials(real.contestant.username, "wrong", "test")
+    with CodaLab(real.address, wrong, python=lambda: real.python) as stranger:
+        with pytest.raises(CredentialsError, match="Invalid username or password"):
+            stranger.cl.new_worksheet("x")
+        with pytest.raises(CredentialsError, match="Invalid username or password"):
+            stranger.rest.user()
+    with Rest(real.address) as everyone:
+        assert everyone.health().version == "1.7.5"

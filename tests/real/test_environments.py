@@ -1,0 +1,57 @@
+"""Environments are made once, by one process, from locked requirements, and are ready only when seen working."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cldc import process
+from cldc.competition import load
+from cldc.environments import (
+    diagnose,
+    ensure_codalab,
+    ensure_tensorflow,
+    pythons,
+)
+
+REAL_USER = Path.home()  # before a fixture gives every test a home of its own
+
+
+@pytest.fixture
+def shared(environments_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder that all tests share, for the large environments."""
+    monkeypatch.setenv("HOME", str(REAL_USER))  # where Pythons are found, and what uv has downloaded before
+    return environments_home
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("python", ["3.9", "3.11", "3.12", "3.13"])
+def test_codalab_on_each_python_that_is_here(
+    python: str, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if pythons.find(python, shared) is None:
+        pytest.skip(f"there is no Python {python} on this machine")
+    monkeypatch.setenv("CLDC_CODALAB_PYTHON", python)
+    environment = ensure_codalab(shared)
+    assert environment.name == f"codalab-1.7.5-py{python.replace('.', '')}"
+    done = process.run(
+        [environment.python, "-W", "ignore", environment.bin / "cl", "help"],
+        env=process.clean_environment({"CODALAB_HOME": str(shared / "cl")}),
+        timeout_seconds=120,
+    )
+    shutil.rmtree(shared / "cl", ignore_errors=True)
+    assert "upload" in done.stdout
+
+
+@pytest.mark.real
+def test_the_competitions_tensorflow(shared: Path) -> None:
+    environment = ensure_tensorflow(load().training.tensorflow, shared)
+    script = "import tensorflow as tf; print(tf.__version__)"
+    done = process.run(
+        [environment.python, "-c", script], env=process.clean_environment(), timeout_seconds=120
+    )
+    assert done.stdout.strip() == environment.version
+    standing = {each.name: each for each in diagnose(shared, load().training.tensorflow)}
+    assert standing[environment.name].environment == environment

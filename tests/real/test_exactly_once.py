@@ -1,0 +1,119 @@
+"""`cldc submit` killed anywhere and run again: one tagged bundle, one upload, nothing left over."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cldc import process
+from cldc.errors import CldcError
+from cldc.sandbox import Account
+from tests.conftest import ROOT, Cldc
+from tests.support.rehearsal import Stage, assert_exactly_once, environment, python
+
+pytestmark = pytest.mark.real
+_AT_ONCE = 2
+# Every moment with and without its ledger takes twice as long.
+_LEDGERS = ["kept", "lost"] if os.environ.get("CLDC_KILL_CASES") == "all" else ["lost in turn"]
+
+
+def killed(stage: Stage, account: Account, cldc: Cldc, past: Path, folder: Path, **extra: str) -> bool:
+    """Submit until the next moment that is not in ``past``; whether it was killed there."""
+    done = process.run(
+        [python(), "-m", "tests.support.killing", past, "submit", folder, "--yes", "--no-preflight", "-q"],
+        env=environment(cldc.home, {**stage.settings(account), **extra}),
+        cwd=ROOT,
+        timeout_seconds=300,
+        check=False,
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done
+    return done.returncode != 0
+
+
+def lose_ledger(cldc: Cldc) -> None:
+    for file in cldc.home.glob("ledger.sqlite3*"):
+        file.unlink()
+
+
+@pytest.mark.parametrize("ledger", ["kept", "lost"])
+def test_killed_at_one_moment_after_the_other_it_ends_with_one_submission(
+    stage: Stage, tmp_path: Path, ledger: str
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder, past = stage.folder(tmp_path / "mine"), tmp_path / "moments"
+    # Without the ledger it makes no difference whether a step's end was written down.
+    skipped = {} if ledger == "kept" else {"CLDC_TEST_SKIPPED": "before"}
+    kills = 0
+    while killed(stage, account, cldc, past, folder, **skipped):
+        kills += 1
+        if ledger == "lost":
+            lose_ledger(cldc)
+    moments = past.read_text(encoding="utf-8").splitlines()
+    assert kills == len(moments) >= (50 if ledger == "kept" else 25), moments
+    assert {"created worksheets", "created bundles", "progress", "after begin tag"} <= set(moments)
+    assert_exactly_once(stage, account)
+    assert cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data["again"]
+    assert cldc("quota", "--format", "json").data["left"] == stage.competition.quota.total - 1
+
+
+@pytest.mark.parametrize("ledger", _LEDGERS)
+def test_killed_once_at_any_moment_it_ends_with_one_submission(
+    stage: Stage, tmp_path: Path, ledger: str, tell: Callable[[str, Mapping[str, int]], None]
+) -> None:
+    traced = tmp_path / "traced"
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    first = stage.folder(tmp_path / "mine")
+    assert not killed(stage, account, cldc, traced, first, CLDC_TEST_MOMENT="never")
+    moments = traced.read_text(encoding="utf-8").splitlines()
+
+    def one(number: int) -> str:
+        moment, account = moments[number], stage.account()
+        cldc = stage.person(tmp_path / str(number), account)
+        folder = stage.folder(tmp_path / f"mine-{number}")
+        past = tmp_path / f"past-{number}"
+        try:
+            assert killed(stage, account, cldc, past, folder, CLDC_TEST_MOMENT=moment)
+            if ledger == "lost" or (ledger == "lost in turn" and number % 2):
+                lose_ledger(cldc)
+            cldc("submit", folder, "--yes", "--no-preflight")
+            assert_exactly_once(stage, account)
+        except (AssertionError, CldcError) as error:
+            return f"{moment}: {error}"
+        return ""
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        lost = [told for told in pool.map(one, range(len(moments))) if told]
+    tell(f"killed, ledger {ledger}", {"moments": len(moments), "lost": len(lost)})
+    assert not lost, "\n\n".join(lost)
+
+
+@pytest.mark.parametrize("moment", ["before begin tag", "after begin tag", "when it was finished"])
+def test_a_damaged_ledger_set_aside_and_rebuilt_leads_to_one_submission(
+    stage: Stage, tmp_path: Path, moment: str
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "data", account)
+    folder = stage.folder(tmp_path / "mine")
+    if moment != "when it was finished":
+        assert killed(stage, account, cldc, tmp_path / "moments", folder, CLDC_TEST_MOMENT=moment)
+    else:
+        cldc("submit", folder, "--yes", "--no-preflight")
+    file = cldc.home / "ledger.sqlite3"
+    content = bytearray(file.read_bytes())
+    content[content.index(account.name.encode())] ^= 1
+    file.write_bytes(content)
+    refused = cldc("submit", folder, "--yes", "--no-preflight", code=14)
+    assert "`cldc ledger rebuild`" in refused.err
+    rebuilt = cldc("ledger", "rebuild", "--format", "json").data
+    assert Path(rebuilt["set_aside"]).read_bytes() == content
+    assert [record["account"] for record in rebuilt["found"]] == [account.name]
+    cldc("submit", folder, "--yes", "--no-preflight")
+    assert_exactly_once(stage, account)
+    assert cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data["again"]

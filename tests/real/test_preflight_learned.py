@@ -1,0 +1,127 @@
+"""What a preflight's model makes of every image: asked for real, doubted where it says other than the script did."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from cldc import competition, sample
+from cldc.competition import Competition
+from cldc.environments import ensure_analysis, ensure_tensorflow
+from cldc.preflight import LabelBook, Script, builtin_script, given_script, preflight, read_label_book
+from cldc.preflight.learned import Learned, read
+from cldc.resources import template
+from cldc.validation import ValidationReport, validate
+from tests.conftest import SHAPES_PROFILE, Cldc
+
+
+@pytest.fixture
+def short() -> Competition:
+    """The real model, two epochs."""
+    demo = competition.load("demo")
+    run = dataclasses.replace(demo.run, command="python train.py {dataset} {label_book} --epochs 2")
+    return dataclasses.replace(demo, run=run, training=dataclasses.replace(demo.training, epochs=2))
+
+
+def _trained(
+    tmp_path: Path, profile: Competition, script: Script, environments_home: Path
+) -> tuple[ValidationReport, LabelBook, Learned, tuple[int, ...]]:
+    report = validate(sample.draw(tmp_path / "mine", profile, images=80), profile)
+    book = read_label_book(sample.draw_label_book(tmp_path / "book", profile, images=20), profile)
+    result = preflight(
+        report,
+        script=script,
+        label_book=book,
+        environment=ensure_tensorflow(profile.training.tensorflow, environments_home),
+        competition=profile,
+        home=tmp_path / "kept",
+    )
+    learned = read(tmp_path / "kept", result.id)
+    assert learned is not None
+    return report, book, learned, result.predictions
+
+
+@pytest.mark.real
+def test_the_best_weights_say_of_every_image_what_they_said_in_the_training(
+    tmp_path: Path, short: Competition, environments_home: Path
+) -> None:
+    report, book, learned, predictions = _trained(tmp_path, short, builtin_script(short), environments_home)
+    assert learned.known, learned.why_not
+    assert [(i.path, i.sha256) for i in learned.images] == [
+        *((i.path, i.sha256) for i in report.dataset.images),
+        *book.images,
+    ]
+    assert all(sum(i.probabilities) == pytest.approx(1, abs=1e-4) for i in learned.images)
+    assert sorted(i.predicted for i in learned.of("label_book")) == sorted(predictions)
+
+
+@pytest.mark.real
+def test_a_script_that_judged_another_model_than_it_left_is_not_believed(
+    tmp_path: Path, short: Competition, environments_home: Path
+) -> None:
+    source = builtin_script(short).path.read_text()
+    lying = tmp_path / "lying.py"
+    honest = 'print("final loss {}, final acc {}".format(loss, accuracy))'
+    assert honest in source
+    lying.write_text(source.replace(honest, honest.replace("(loss, accuracy)", "(loss, 0.99)")))
+    _, _, learned, _ = _trained(tmp_path, short, given_script(lying), environments_home)
+    assert not learned.known
+    assert "where the script printed 99." in learned.why_not
+    assert not any(i.probabilities for i in learned.images)
+
+
+@pytest.mark.real
+def test_without_a_checkpoint_there_is_a_reason(tmp_path: Path, environments_home: Path) -> None:
+    shapes = competition.load(str(SHAPES_PROFILE))
+    _, _, learned, _ = _trained(tmp_path, shapes, builtin_script(shapes), environments_home)
+    assert learned.why_not == "the profile shapes names no checkpoint that its script leaves"
+    assert len(learned.images) == 100
+
+
+@pytest.mark.real
+def test_a_quick_one_is_marked_and_a_whole_one_tells_labels_that_look_wrong(
+    cldc: Cldc, tmp_path: Path, environments_home: Path
+) -> None:
+    ensure_analysis(environments_home)
+    cldc = Cldc(cldc.home, {"CLDC_COMPETITION": str(SHAPES_PROFILE)})
+    cldc("sample", tmp_path / "mine", "--images", "120")
+    moved = next((tmp_path / "mine" / "learn" / "o").iterdir())
+    moved.rename(tmp_path / "mine" / "learn" / "x" / moved.name)
+    shapes = competition.load(str(SHAPES_PROFILE))
+    book = sample.draw_label_book(tmp_path / "book", shapes, images=20)
+    options = (tmp_path / "mine", "--label-book", book, "--script", builtin_script(shapes).path)
+    quick = cldc("preflight", *options, "--quick").out
+    assert quick.startswith("Quick preflight of mine")
+    assert "a submission can't rest on it" in quick
+    assert "Labels that look wrong: not looked for yet" in quick
+    assert cldc("preflight", *options, "--quick", "--format", "json").data["recorded"]
+    whole = cldc("preflight", *options, "--format", "json").data
+    assert (whole["quick"], whole["recorded"], whole["no_suggestions"]) == (False, False, None)
+    worst = whole["suggestions"][0]
+    assert (worst["path"], worst["label"]) == (f"learn/x/{moved.name}", "x")
+    # The record knows them too.
+    assert f"learn/x/{moved.name}  x" in cldc("preflight", *options).out
+
+
+@pytest.mark.real
+def test_repeated_from_other_seeds_it_shows_the_spread(
+    cldc: Cldc, tmp_path: Path, short: Competition
+) -> None:
+    profile = tmp_path / "short.toml"
+    text = template("competitions", "demo.toml").read_text().replace("--epochs 12", "--epochs 1")
+    profile.write_text(text.replace("epochs = 12", "epochs = 1"))
+    cldc = Cldc(cldc.home, {"CLDC_COMPETITION": str(profile)})
+    folder = sample.draw(tmp_path / "mine", short, images=80)
+    book = sample.draw_label_book(tmp_path / "book", short, images=20)
+    options = (folder, "--label-book", book, "--script", builtin_script(short).path)
+    told = cldc("preflight", *options, "--repeat", "2", "--format", "json").data
+    first, second = told["runs"]
+    assert [run["fingerprint"]["seed"] for run in told["runs"]] == [123, 124]
+    assert first["fingerprint"]["dataset"] == second["fingerprint"]["dataset"]
+    assert first["validation"]["loss"] != second["validation"]["loss"]
+    assert told["validation"]["lowest"] <= told["validation"]["mean"] <= told["validation"]["highest"]
+    shown = cldc("preflight", *options, "--repeat", "2").out
+    assert "2 runs" in shown
+    assert "on average" in shown

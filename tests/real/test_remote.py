@@ -1,0 +1,207 @@
+"""Preflights on CodaLab's workers: several at once, interrupted, and with a worker that is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cldc.codalab import Rest
+from cldc.environments import ensure_codalab
+from cldc.sandbox import Account
+from tests.conftest import ROOT
+from tests.support.rehearsal import Stage, assert_exactly_once, change, held, running, start, until
+
+pytestmark = pytest.mark.real
+
+
+def test_interrupted_and_run_again_it_makes_nothing_twice_and_leaves_nothing(
+    stage: Stage, tmp_path: Path
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "home", account)
+    first, second = stage.folder(tmp_path / "first", 1), stage.folder(tmp_path / "second", 2)
+    twin = shutil.copytree(first, tmp_path / "twin")
+    with held(stage):
+        training = start(stage, account, cldc.home, "preflight", "--remote", first, second)
+        runs = until(lambda: running(stage, account, 2), training)
+        assert_private(stage, account)
+        training.send_signal(signal.SIGINT)
+        _, said = training.communicate(timeout=60)
+        assert training.returncode == 130, said
+        assert "2 runs go on, on " in said
+    done = cldc("preflight", "--remote", first, second, twin, "--keep", "--format", "json")
+    assert "twin holds the same as" in done.err
+    results = {result["dataset_name"]: result for result in done.data["results"]}
+    assert {result["run"] for result in results.values()} == {run.uuid for run in runs}
+    assert not done.data["failed"]
+    for result in results.values():
+        assert (result["validation"]["accuracy"], result["label_book"]["accuracy"]) == (0.25, 0.25)
+        assert len(result["history"]) == 4
+        assert result["fingerprint"]["server"] == stage.address
+        assert result["fingerprint"]["environment"] == "python:3.8"
+        assert set(result["predictions"]) == {0}
+    made = stage.made(account)
+    assert {kind: len(bundles) for kind, bundles in made.items()} == {
+        "dataset": 2,
+        "run": 2,
+        "make": 0,
+        "tagged": 0,
+    }
+    assert_private(stage, account)
+
+    plan = cldc("submit", first, "--dry-run", "--format", "json").data
+    assert plan["preflight"] in {entry["id"] for entry in cldc("history", "--format", "json").data["entries"]}
+    uploaded = next(bundle.uuid for bundle in made["dataset"] if bundle.name == "first")
+    assert cldc("submit", first, "--yes", "--format", "json").data["dataset"] == uploaded
+    left = cldc("clean", "--unfinished", "--dry-run", "--format", "json").data["leftovers"]
+    assert {item["uuid"] for item in left if item["kind"] == "bundle"} == {
+        bundle.uuid for bundle in (*made["dataset"], *made["run"]) if bundle.uuid != uploaded
+    }
+    again = cldc("preflight", "--remote", first, second, "--format", "json").data
+    assert all(result["recorded"] for result in again["results"])
+    assert_exactly_once(stage, account)
+    assert_no_preflights(stage, account)
+
+
+def test_what_a_preflight_and_a_submission_share_is_removed_when_neither_is_wanted(
+    stage: Stage, tmp_path: Path
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "home", account)
+    folder = stage.folder(tmp_path / "mine", 6)
+    cldc("preflight", "--remote", folder, "--keep")
+    cldc("submit", folder, "--yes")
+    cldc("withdraw", "mine", "--yes")
+    left = cldc("clean", "--unfinished", "--yes", "--format", "json").data["leftovers"]
+    kinds = sorted(item["type"] or item["kind"] for item in left)
+    assert kinds == ["dataset", "make", "run", "run", "worksheet", "worksheet"]
+    assert not any(stage.made(account).values())
+    assert_no_preflights(stage, account)
+
+
+def test_what_a_submission_uploaded_is_not_uploaded_again_and_a_failing_script_is_told(
+    stage: Stage, tmp_path: Path
+) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "home", account)
+    folder, other = stage.folder(tmp_path / "mine", 3), stage.folder(tmp_path / "other", 4)
+    cldc("submit", folder, "--yes", "--no-preflight")
+    renamed = folder.rename(tmp_path / "renamed")
+    stage.switch.touch()
+    try:
+        failed = cldc("preflight", "--remote", renamed, other, "--format", "json", code=6)
+    finally:
+        stage.switch.unlink()
+    # The folder in the run is called as it was when it was uploaded.
+    reasons = [failure["message"] for failure in failed.data["failed"]]
+    assert ["no patience with mine" in reasons[0], "no patience with other" in reasons[1]] == [True, True]
+    assert not failed.data["results"]
+    made = stage.made(account)
+    assert {kind: [bundle.name for bundle in bundles] for kind, bundles in made.items()} == {
+        "dataset": ["mine"],
+        "run": ["run-learn"],
+        "make": ["mine"],
+        "tagged": ["mine"],
+    }
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    refused = cldc("preflight", "--remote", other, broken, tmp_path / "nowhere", code=3)
+    assert "2 of 3 datasets can't be used, so nothing was trained" in refused.err
+
+
+def test_a_worker_that_is_killed_costs_a_try_and_no_result(
+    stage: Stage, tmp_path: Path, environments_home: Path
+) -> None:
+    account = stage.account()
+    home = stage.person(tmp_path / "home", account).home
+    folder = stage.folder(tmp_path / "mine", 5)
+    codalab = ensure_codalab(environments_home).python
+    # Without a share of the server's own workers a run goes to the account's, which can be killed alone.
+    change(stage, "UPDATE user SET parallel_run_quota = 0 WHERE user_name = ?", account.name)
+    own = tmp_path / "worker"
+    with (
+        held(stage),
+        killed_in_the_end(
+            [
+                codalab,
+                ROOT / "tests" / "support" / "inside" / "worker.py",
+                stage.home / "sandbox",
+                own,
+                account.name,
+            ]
+        ) as worker,
+    ):
+        training = start(
+            stage,
+            account,
+            home,
+            "preflight",
+            "--remote",
+            folder,
+            "--format",
+            "json",
+            module="tests.support.impatient",
+        )
+        (lost,) = until(lambda: running(stage, account, 1), training)
+        worker.kill()
+        end_runs(own)
+        change(stage, "UPDATE user SET parallel_run_quota = 3 WHERE user_name = ?", account.name)
+        # An hour ago for the server, which else waits a minute.
+        change(
+            stage, "UPDATE worker SET checkin_time = datetime('now', '-1 hour') WHERE worker_id = ?", "own"
+        )
+        until(lambda: running(stage, account, 1, other_than=lost.uuid), training)
+    told, said = training.communicate(timeout=120)
+    assert training.returncode == 0, said
+    assert "The worker that trained mine does not answer any more" in said
+    assert "The run of mine lost its worker; training it again (try 2 of 3)." in said
+    assert json.loads(told)["run"] != lost.uuid
+    assert not any(stage.made(account).values())
+    assert_no_preflights(stage, account)
+
+
+@contextlib.contextmanager
+def killed_in_the_end(command: list[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def end_runs(own: Path) -> None:
+    """A machine that dies takes the runs of its worker with it."""
+    for record in (own / "runs").glob("*/process.json"):
+        with contextlib.suppress(psutil.Error):
+            os.killpg(json.loads(record.read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
+
+
+def assert_private(stage: Stage, account: Account) -> None:
+    """Nobody but the account sees its bundles and worksheets."""
+    made = stage.made(account)
+    with Rest(stage.address) as everyone:
+        for bundle in (*made["dataset"], *made["run"]):
+            assert not bundle.tags
+            assert not everyone.bundle(bundle.uuid).readable
+    with stage.rest(account) as rest:
+        assert all(
+            rest.worksheet(sheet.uuid).public_permission == 0
+            for sheet in rest.own_worksheets()
+            if "preflight" in sheet.name
+        )
+
+
+def assert_no_preflights(stage: Stage, account: Account) -> None:
+    """No worksheet of a preflight is left."""
+    with stage.rest(account) as rest:
+        assert not [sheet.name for sheet in rest.own_worksheets() if "preflight" in sheet.name]

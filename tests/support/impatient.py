@@ -1,0 +1,13 @@
+"""``cldc`` that waits a moment for a worker to come back where it waits a minute: ``python -m tests.support.impatient ARGUMENT...``"""
+
+from __future__ import annotations
+
+import sys
+
+from cldc import __main__ as entry
+from cldc.remote import following
+
+following.OFFLINE_SECONDS = 1.0
+
+if __name__ == "__main__":
+    sys.exit(entry.run(sys.argv[1:]))

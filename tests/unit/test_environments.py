@@ -1,0 +1,390 @@
+"""Environments are made once, by one process, from locked requirements, and are ready only when seen working."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from cldc import process
+from cldc.competition import TensorFlowChoice, builtin_profiles, load
+from cldc.environments import (
+    diagnose,
+    ensure_tensorflow,
+    list_environments,
+    making,
+    pythons,
+    remove_environment,
+)
+from cldc.environments.choosing import unsupported
+from cldc.environments.model import Recipe, codalab_recipe, tensorflow_recipe
+from cldc.errors import ConfigurationError, EnvironmentFailed, UsageError
+from cldc.files import DiskFull
+from cldc.resources import template
+
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+LOCKS = sorted(template("requirements").glob("*.txt"))
+SIX = """six==1.17.0 \\
+    --hash=sha256:4721f391ed90541fddacab5946aa4867064c3aae9b2a9aa45b4ab8ac8b2ee8e9 \\
+    --hash=sha256:ff70335d468e7eb6ec65b95b99d3a2836546063f63acc5171de367e834932a81
+"""
+
+
+class Version(NamedTuple):
+    """As much of `sys.version_info` as is looked at."""
+
+    major: int
+    minor: int
+
+
+class Notes:
+    """An observer that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.tasks: list[str] = []
+        self.notes: list[str] = []
+
+    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
+        self.tasks.append(task)
+
+    def advance(self, done: float, detail: str = "") -> None:
+        assert "://" not in detail
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture
+def home(tmp_path: Path, environments_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder of this test, with what was downloaded before at hand."""
+    monkeypatch.setenv("UV_CACHE_DIR", str(environments_home / "uv"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """An environment that is made in a second, and whose check passes unless a file is there."""
+    health = tmp_path / "health.py"
+    health.write_text(
+        "import os, pathlib, signal, six\nif pathlib.Path(__file__).with_name('ill').exists():\n"
+        "    os.kill(os.getpid(), signal.SIGILL)\n"
+    )
+    monkeypatch.setattr(making, "_HEALTH", health)
+    requirements = tmp_path / "small.txt"
+    requirements.write_text(SIX)
+    return Recipe("codalab", "1", HERE, requirements)
+
+
+@pytest.fixture
+def here() -> pythons.Interpreter:
+    """The Python that runs the tests."""
+    found = pythons.find(HERE, Path("/nowhere"))
+    assert found is not None
+    return found
+
+
+def test_an_environment_is_made_with_progress_and_then_found(
+    small: Recipe, here: pythons.Interpreter, home: Path
+) -> None:
+    notes = Notes()
+    assert making.ready(small, home) is None
+    made = making.make(small, here, home, notes)
+    assert made == making.ready(small, home) == list_environments(home)[0]
+    assert made.name == f"codalab-1-py{HERE.replace('.', '')}"
+    assert made.python_version.startswith(HERE)
+    assert notes.tasks == [
+        f"Making the environment {small.name} (once on this machine)",
+        f"Checking the environment {small.name}",
+    ]
+    done = process.run(
+        [made.python, "-c", "import six, sys; print(six.__version__, sys.prefix)"], timeout_seconds=60
+    )
+    assert done.stdout.split() == ["1.17.0", str(made.path)]
+
+
+def test_leftovers_of_a_broken_attempt_are_replaced(
+    small: Recipe, here: pythons.Interpreter, home: Path
+) -> None:
+    folder = home / "environments" / small.id
+    (folder / "lib").mkdir(parents=True)
+    (folder / "lib" / "half").write_text("of a file")
+    assert making.ready(small, home) is None
+    assert list_environments(home) == []
+    making.make(small, here, home, Notes())
+    assert not (folder / "lib" / "half").exists()
+    assert making.ready(small, home) is not None
+
+
+def test_a_check_that_fails_leaves_nothing_that_counts_as_ready(
+    small: Recipe, here: pythons.Interpreter, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ill").touch()
+    with pytest.raises(EnvironmentFailed, match=r"processor.*SIGILL") as raised:
+        making.make(small, here, home, Notes())
+    assert "AVX" in raised.value.action
+    assert making.ready(small, home) is None
+    assert not (home / "environments" / small.id).exists()
+
+
+def test_an_interruption_leaves_nothing(
+    small: Recipe, here: pythons.Interpreter, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(making, "check", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        making.make(small, here, home, Notes())
+    assert not (home / "environments" / small.id).exists()
+
+
+MAKER = """
+import sys
+from pathlib import Path
+from cldc.environments import making, pythons
+from cldc.environments.model import Recipe
+from cldc.progress import SILENT
+home, requirements, health, python, base = sys.argv[1:]
+making._HEALTH = Path(health)
+recipe = Recipe("codalab", "1", python, Path(requirements))
+print("ready to make", flush=True)
+input()
+environment = making.make(recipe, pythons.Interpreter(Path(base), python + ".0"), Path(home), SILENT)
+print(environment.made, flush=True)
+"""
+
+
+def maker(small: Recipe, here: pythons.Interpreter, home: Path, health: Path) -> process.Child:
+    arguments = [home, small.requirements, health, HERE, here.path]
+    child = process.Child([sys.executable, "-c", MAKER, *map(str, arguments)])
+    assert child.receive(60) == "ready to make"
+    return child
+
+
+def test_two_at_once_make_one(small: Recipe, here: pythons.Interpreter, home: Path, tmp_path: Path) -> None:
+    # The check of the first takes long enough for the second to come; a second check would fail.
+    health = tmp_path / "once.py"
+    health.write_text(
+        "import pathlib, time\npathlib.Path(__file__).with_name('checked').mkdir()\ntime.sleep(2)\n"
+    )
+    with maker(small, here, home, health) as first, maker(small, here, home, health) as second:
+        for child in (first, second):
+            child.send("")
+        assert first.receive(120) == second.receive(120)
+
+
+def test_a_kill_in_the_middle_is_made_good(
+    small: Recipe, here: pythons.Interpreter, home: Path, tmp_path: Path
+) -> None:
+    health = tmp_path / "slow.py"
+    health.write_text(
+        "import pathlib, time\npathlib.Path(__file__).with_name('begun').touch()\ntime.sleep(60)\n"
+    )
+    with maker(small, here, home, health) as child:
+        child.send("")
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        child.stop()
+    assert (home / "environments" / small.id).is_dir()
+    assert making.ready(small, home) is None
+    assert making.make(small, here, home, Notes()) == making.ready(small, home)
+
+
+def test_without_a_network_it_says_what_was_tried_and_what_to_do(
+    small: Recipe, here: pythons.Interpreter, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
+    with pytest.raises(EnvironmentFailed, match=r"(?s)codalab-1-.*can't be downloaded.*six") as raised:
+        making.make(small, here, home, Notes())
+    assert "Connect to the network" in raised.value.action
+
+
+def test_a_package_that_is_not_the_locked_one_is_refused(
+    small: Recipe, here: pythons.Interpreter, home: Path
+) -> None:
+    small.requirements.write_text(re.sub("sha256:....", "sha256:0000", SIX))
+    with pytest.raises(EnvironmentFailed, match="not the one that cldc was released with"):
+        making.make(small, here, home, Notes())
+
+
+def test_a_full_disk_is_told(
+    small: Recipe, here: pythons.Interpreter, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = tmp_path / "uv"
+    full.write_text(
+        "#!/bin/sh\necho 'error: failed to write: No space left on device (os error 28)'\nexit 2\n"
+    )
+    full.chmod(0o755)
+    monkeypatch.setattr("uv.find_uv_bin", lambda: str(full))
+    with pytest.raises(DiskFull, match="environments"):
+        making.make(small, here, home, Notes())
+
+
+def test_an_environment_is_not_ready_when_moved_or_without_its_python(
+    small: Recipe, here: pythons.Interpreter, home: Path
+) -> None:
+    made = making.make(small, here, home, Notes())
+    home.rename(home.with_name("moved"))
+    assert making.ready(small, home.with_name("moved")) is None
+    home.with_name("moved").rename(home)
+    assert making.ready(small, home) == made
+    linked = home.with_name("linked")
+    linked.mkdir()
+    (linked / "environments").symlink_to(home / "environments")
+    assert making.ready(small, linked) == made
+    made.python.unlink()
+    assert making.ready(small, home) is None
+
+
+def test_removal_by_kind_name_or_id_but_not_in_use(
+    small: Recipe, here: pythons.Interpreter, home: Path
+) -> None:
+    made = making.make(small, here, home, Notes())
+    with process.stream([made.python, "-c", "import time; print(1, flush=True); time.sleep(60)"]) as user:
+        next(iter(user))
+        with pytest.raises(EnvironmentFailed, match=r"in use \(process \d+"):
+            remove_environment(home, "codalab")
+    with pytest.raises(UsageError, match="no environment tensorflow"):
+        remove_environment(home, "tensorflow")
+    assert remove_environment(home, made.name) == [made.path]
+    assert not made.path.exists()
+    assert list_environments(home) == []
+
+
+def test_a_python_is_found_past_a_shim_that_fails(
+    tmp_path: Path, here: pythons.Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cldc.environments.pythons.sys.version_info", Version(3, 0))
+    shims = tmp_path / "shims"
+    shims.mkdir()
+    (shims / f"python{HERE}").write_text("#!/bin/sh\necho 'pyenv: not found' >&2\nexit 127\n")
+    (shims / f"python{HERE}").chmod(0o755)
+    real = tmp_path / "pyenv" / "versions" / f"{HERE}.99" / "bin" / f"python{HERE}"
+    real.parent.mkdir(parents=True)
+    real.symlink_to(here.path)
+    monkeypatch.setenv("PATH", str(shims))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    assert pythons.find(HERE, tmp_path) == pythons.Interpreter(real, here.version)
+
+
+def test_where_there_is_no_python_the_download_is_tried_and_told(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
+    monkeypatch.setattr(pythons, "find", lambda *_: None)
+    choice = TensorFlowChoice("2.4.1", "3.8", faithful=True, why="")
+    monkeypatch.setattr("cldc.environments.choosing.unsupported", lambda _: None)
+    with pytest.raises(
+        EnvironmentFailed, match=r"(?s)no Python 3\.8.*Network connectivity is disabled"
+    ) as raised:
+        ensure_tensorflow([choice], home)
+    assert "Install Python 3.8" in raised.value.action
+
+
+def test_the_fallback_is_used_with_a_word_and_a_download_is_not_tried_again_and_again(
+    small: Recipe, here: pythons.Interpreter, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+
+    def fetch(python: str, *_: object) -> pythons.Interpreter:
+        fetched.append(python)
+        raise EnvironmentFailed(f"There is no Python {python} here.", action="Get it.")
+
+    def recipe(version: str, python: str, *, faithful: bool, why: str) -> Recipe:
+        return Recipe("tensorflow", version, python, small.requirements, faithful, why)
+
+    monkeypatch.setattr(pythons, "fetch", fetch)
+    monkeypatch.setattr(pythons, "find", lambda python, _: here if python == HERE else None)
+    monkeypatch.setattr("cldc.environments.choosing.tensorflow_recipe", recipe)
+    monkeypatch.setattr("cldc.environments.choosing.unsupported", lambda _: None)
+    choices = [
+        TensorFlowChoice("2.4.1", "3.8", faithful=True, why=""),
+        TensorFlowChoice("2.5.0", "3.9", faithful=True, why=""),
+        TensorFlowChoice("2.21.0", HERE, faithful=False, why="another rate"),
+    ]
+    notes = Notes()
+    environment = ensure_tensorflow(choices, home, notes)
+    assert (environment.version, environment.faithful) == ("2.21.0", False)
+    assert notes.notes == [f"There is no Python 3.8 here. Using {environment.name} (another rate)."]
+    assert ensure_tensorflow(choices, home, notes) == environment
+    assert fetched == ["3.8"]
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "version", "there"),
+    [
+        ("linux", "x86_64", "2.4.1", True),
+        ("linux", "aarch64", "2.4.1", False),
+        ("linux", "aarch64", "2.21.0", True),
+        ("darwin", "x86_64", "2.4.1", True),
+        ("darwin", "x86_64", "2.21.0", False),
+        ("darwin", "arm64", "2.9.3", False),
+        ("darwin", "arm64", "2.21.0", True),
+        ("win32", "AMD64", "2.4.1", True),
+    ],
+)
+def test_machines_without_a_build_are_known_beforehand(
+    system: str, machine: str, version: str, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("cldc.environments.choosing.sys", type("Sys", (), {"platform": system}))
+    recipe = tensorflow_recipe(version, "3.8", faithful=True, why="")
+    assert (unsupported(recipe) is None) is there
+
+
+def test_an_unfaithful_tensorflow_is_not_taken_for_the_competitions_own_script(home: Path) -> None:
+    choice = TensorFlowChoice("2.21.0", HERE, faithful=False, why="another rate")
+    with pytest.raises(EnvironmentFailed, match="no TensorFlow that trains what"):
+        ensure_tensorflow([choice], home, faithful=True)
+
+
+def test_unknown_versions_are_refused_with_the_known_ones(home: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"2\.3\.0") as raised:
+        ensure_tensorflow([TensorFlowChoice("2.3.0", "3.8", faithful=True, why="")], home)
+    assert "2.4.1" in raised.value.action
+    with pytest.raises(ConfigurationError, match=r"3\.7"):
+        codalab_recipe("3.7")
+
+
+def test_every_choice_of_every_profile_has_locked_requirements() -> None:
+    for name in builtin_profiles():
+        for choice in load(name).training.tensorflow:
+            tensorflow_recipe(choice.version, choice.python, faithful=choice.faithful, why=choice.why)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_locked_requirements_have_a_hash_each_and_no_address(lock: Path) -> None:
+    text = lock.read_text()
+    assert "://" not in text
+    assert "--index" not in text
+    entries = re.split(r"\n(?=[a-z])", re.sub(r"(?m)^\s*#.*\n?", "", text).strip())
+    assert len(entries) > 1
+    for entry in entries:
+        assert re.match(r"[a-z0-9.-]+==\S+", entry), entry
+        assert "--hash=sha256:" in entry, entry
+
+
+def test_a_diagnosis_makes_nothing_and_says_what_would_be_used(
+    home: Path, monkeypatch: pytest.MonkeyPatch, here: pythons.Interpreter
+) -> None:
+    monkeypatch.setattr(pythons, "find", lambda python, _: here if python in ("3.9", HERE) else None)
+    choices = [
+        TensorFlowChoice("2.4.1", "3.8", faithful=True, why=""),
+        TensorFlowChoice("2.21.0", HERE, faithful=False, why="another rate"),
+    ]
+    monkeypatch.setattr("cldc.environments.inventory.unsupported", lambda _: None)
+    found = {each.name: each for each in diagnose(home, choices)}
+    assert found["codalab-1.7.5-py39"].used
+    assert found["codalab-1.7.5-py39"].problem is None
+    missing = found["tensorflow-2.4.1-py38"]
+    assert (missing.used, missing.interpreter) == (False, None)
+    assert "no Python 3.8" in (missing.problem or "")
+    assert found[f"tensorflow-2.21.0-py{HERE.replace('.', '')}"].used
+    assert not home.exists()

@@ -1,0 +1,69 @@
+"""The list of preflights and submissions, and comparisons, through the command line."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cldc.history import history
+from cldc.leaderboard import Leaderboard, Row
+from cldc.ledger import Ledger, Record
+from cldc.preflight import learned, records
+from cldc.render.history import history_csv
+from tests.conftest import Cldc
+from tests.support.insights import RESULT, images
+
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def record(identity: str, name: str, preflight: str | None) -> Record:
+    return Record(identity, "demo", "http://x", "me", name, "", "", "mine", "d", preflight, NOW)
+
+
+def test_submissions_carry_their_preflights_accuracy_and_the_score_when_it_is_known(tmp_path: Path) -> None:
+    row = Row(3, "first", "", "", "me", 0.625, "ready", "0xab", NOW, True)
+    board = Leaderboard("demo", "accuracy", NOW, (row,))
+    with Ledger(tmp_path) as ledger:
+        ledger.add(record("s1", "first", RESULT.id))
+        ledger.begin("s1", "tag")
+        ledger.finish("s1", "tag", {"uuid": "0xab"}, now=NOW)
+        ledger.add(record("s2", "=cmd()", None))
+        entries = history([RESULT], ledger, board, competition="demo")
+        assert not history([RESULT], ledger, board, competition="other")
+        assert history([RESULT], ledger, None)[1].score is None
+    assert [entry.kind for entry in entries] == ["preflight", "submission", "submission"]
+    first = next(entry for entry in entries if entry.name == "first")
+    assert (first.score, first.validation, first.images, first.detail) == (0.625, 0.5, 4, "place 3")
+    assert next(e for e in entries if e.id == "s2").detail == "not tagged"
+    rows = list(csv.DictReader(io.StringIO(history_csv(entries))))
+    assert [row["score"] for row in rows if row["name"] == "first"] == ["0.625"]
+    assert [row["name"] for row in rows if row["id"] == "s2"] == ["'=cmd()"]
+
+
+def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: Cldc, tmp_path: Path) -> None:
+    other = dataclasses.replace(
+        RESULT,
+        dataset_name="better",
+        fingerprint=dataclasses.replace(RESULT.fingerprint, dataset="e"),
+        started="2026-01-02T00:00:00+00:00",
+    )
+    for result, rows in (
+        (RESULT, (("train/a/1.png", "s1", 0, 0.1), ("val/a/2.png", "s2", 0, 0.9))),
+        (other, (("train/b/1.png", "s1", 1, 0.9), ("val/a/2.png", "s2", 0, 0.2))),
+    ):
+        records.save(cldc.home, result)
+        learned.save(cldc.home, result.id, images(*rows))
+    cldc = Cldc(cldc.home, {"CLDC_COMPETITION": "demo", "CLDC_SERVER": "sandbox"})
+    told = cldc("compare", "mine", other.id[:6], "--report", tmp_path / "page.html").out
+    assert "images relabelled: 1\n  train/a/1.png -> train/b/1.png" in told
+    assert "mistakes fixed: 1\n  val/a/2.png: predicted as b before, as a now" in told
+    assert "train/a/1.png -&gt; train/b/1.png" in (tmp_path / "page.html").read_text()
+    data = cldc("compare", "mine", "better", "--format", "json").data
+    assert data["classes"][0] == {"split": "val", "label": "a", "before": 0.0, "after": 1.0}
+    assert "There is no preflight zzz" in cldc("compare", "mine", "zzz", code=2).err
+    listed = cldc("history", "--format", "json").data["entries"]
+    assert [entry["name"] for entry in listed] == ["mine", "better"]
+    assert cldc("history", "--format", "csv").out.count("\n") == 3

@@ -1,0 +1,88 @@
+"""What a preflight teaches: comparisons by content, the page, and wrong labels found for real."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from cldc import competition, sample
+from cldc.environments import Environment
+from cldc.errors import EnvironmentFailed
+from cldc.insight import Insight, Suggestion, compare, confusion, pictures, suggest, worst_mistakes
+from cldc.preflight.learned import Learned
+from cldc.render.preflight_html import to_html
+from cldc.validation import validate
+from tests.support.insights import CLASSES, RESULT, images
+
+
+def test_a_comparison_goes_by_content_and_not_by_name() -> None:
+    before = images(
+        ("train/a/1.png", "s1", 0, 0.1),
+        ("train/a/2.png", "s2", 0, 0.1),
+        ("train/a/3.png", "s3", 0, 0.1),
+        ("val/a/4.png", "s4", 0, 0.9),
+        ("val/a/5.png", "s5", 0, 0.1),
+        ("book/a/9.png", "s9", 0, 0.1),
+    )
+    after = images(
+        ("train/a/other-name.png", "s1", 0, 0.1),
+        ("train/b/2.png", "s2", 1, 0.9),
+        ("val/a/3.png", "s3", 0, 0.2),
+        ("val/a/4.png", "s4", 0, 0.2),
+        ("val/a/4-again.png", "s4", 0, 0.2),
+        ("val/a/5.png", "s5", 0, 0.8),
+        ("train/b/6.png", "s6", 1, 0.8),
+        ("book/a/9.png", "s9", 0, 0.1),
+    )
+    found = compare(RESULT, before, RESULT, after)
+    assert {move.after for move in found.added} == {"val/a/4-again.png", "train/b/6.png"}
+    assert not found.removed
+    assert [(m.before, m.label_before, m.label_after) for m in found.relabelled] == [
+        ("train/a/2.png", "a", "b")
+    ]
+    assert [(m.before, m.after) for m in found.moved] == [("train/a/3.png", "val/a/3.png")]
+    assert (found.same, found.renamed) == (3, 1)
+    assert {m.before for m in found.fixed} == {"val/a/4.png"}
+    assert {m.before for m in found.broken} == {"val/a/5.png"}
+    change = next(c for c in found.classes if (c.split, c.label) == ("val", "a"))
+    assert (change.before, change.after) == (0.5, 0.75)
+    assert compare(RESULT, before, RESULT, before).same == 5
+    assert compare(RESULT, None, RESULT, after).note == "an older cldc kept nothing of the images"
+
+
+def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
+    learned = images(
+        ("train/a/1.png", "s1", 0, 0.9), ("val/a/<b>.png", "s2", 0, 0.8), ("book/b/3.png", "s3", 1, 0.9)
+    )
+    assert confusion(learned, "val") == ((0, 1), (0, 0))
+    assert [image.path for image in worst_mistakes(learned, "val", 9)] == ["val/a/<b>.png"]
+    suggestion = Suggestion("train/a/1.png", "a", "b", 0.9, 0.01, "b")
+    page = to_html(Insight(RESULT, learned, (suggestion,), "", {}))
+    assert "<b>.png" not in page.replace("</b>", "")
+    assert "a &lt;warning&gt;" in page
+    assert "looks like <b>b</b> (90%)" in page
+    assert '<a href="#labels">Labels that look wrong</a>: 1<' in page
+    assert "nan" not in page
+    assert "http" not in page.replace("http-equiv", "")
+    for learned_or_none in (None, Learned(CLASSES, (), "it was <so>")):
+        assert "Not known" in to_html(Insight(RESULT, learned_or_none, (), "no reason"))
+    quick = dataclasses.replace(RESULT, quick=True, label_book=None, history=())
+    assert "One epoch only" in to_html(Insight(quick, learned))
+
+
+def test_a_picture_that_can_not_be_drawn_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    assert pictures([("no", tmp_path / "no.png"), ("none", tmp_path / "none.png")], size=(32, 32)) == {}
+
+
+def test_labels_that_can_not_be_looked_at_do_not_spoil_the_rest(tmp_path: Path) -> None:
+    def failing() -> Environment:
+        raise EnvironmentFailed("It can't be made:\nno network", action="Connect.")
+
+    profile = competition.load("demo")
+    dataset = validate(sample.draw(tmp_path / "mine", profile, images=60), profile).dataset
+    learned = Learned(profile.dataset.classes, ())
+    assert suggest(dataset, learned, failing, home=tmp_path) == ((), "It can't be made")
+    assert suggest(dataset, learned, lambda: "no time", home=tmp_path) == ((), "no time")
+    few = dataclasses.replace(dataset, images=dataset.images[:20])
+    assert suggest(few, learned, failing, home=tmp_path) == ((), "the dataset has fewer than 50 images")

@@ -1,0 +1,312 @@
+"""The ledger keeps what it was told through being killed, and says so when it can't be believed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cldc import ledger as ledgers
+from cldc import process
+from cldc.errors import StorageError
+from cldc.files import LockTimeout
+from cldc.ledger import FILE, Ledger, LedgerUnusable, Place, set_aside
+from tests.conftest import ROOT, Cldc, Outcome
+from tests.support.records import RECORD
+
+
+def test_a_step_is_known_from_its_intent_on(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.add(RECORD)
+        ledger.begin("id1", "upload")
+    with Ledger(tmp_path) as ledger:
+        assert ledger.steps("id1")["upload"].finished is None
+        ledger.finish("id1", "upload", {"uuid": "0x1"})
+    with Ledger(tmp_path) as ledger:
+        assert ledger.steps("id1")["upload"].result == {"uuid": "0x1"}
+        assert ledger.add(RECORD) == RECORD
+        assert ledger.records() == (RECORD,)
+        ledger.forget("id1", ("upload",))
+        assert not ledger.steps("id1")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "new") as ledger:
+        ledger.add(RECORD)
+        modes = {p.name: p.stat().st_mode & 0o077 for p in (tmp_path / "new").iterdir()}
+    assert set(modes.values()) == {0}, modes
+
+
+_WRITER = """
+import sys, pathlib
+from cldc.ledger import Ledger
+from tests.support.records import RECORD
+ledger = Ledger(pathlib.Path(sys.argv[1]))
+ledger.add(RECORD)
+for n in range(100000):
+    ledger.begin("id1", f"s{n}")
+    ledger.finish("id1", f"s{n}", {"n": str(n)})
+    print(n, flush=True)
+"""
+
+
+def test_what_it_said_is_done_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
+    for after in (1, 7, 23, 40):
+        told = -1
+        with process.stream([sys.executable, "-c", _WRITER, tmp_path], cwd=ROOT) as lines:
+            for line in lines:
+                told = int(line)
+                if told >= after:
+                    break  # closing it kills the writer
+        with Ledger(tmp_path) as ledger:
+            steps = ledger.steps("id1")
+            assert all(steps[f"s{n}"].result == {"n": str(n)} for n in range(told + 1))
+
+
+def test_places_on_the_board_are_kept_when_they_change(tmp_path: Path) -> None:
+    def place(day: int, rank: int | None, score: float | None) -> Place:
+        return Place("0x1", "n", datetime(2021, 8, day, tzinfo=UTC), rank, 50, score)
+
+    seen = [place(1, None, None), place(2, None, None), place(3, 4, 0.8), place(4, 4, 0.8), place(5, 6, 0.8)]
+    with Ledger(tmp_path) as ledger:
+        for one in seen:
+            ledger.remember("c", one)
+        assert ledger.places("c") == (seen[0], seen[2], seen[4])
+        assert ledger.places("other") == ()
+
+
+# Damage ----------------------------------------------------------------------------------------------------
+
+
+def contents(folder: Path, *, reading: bool = False) -> Any:
+    """Everything that a ledger tells."""
+    with Ledger(folder, reading=reading) as ledger:
+        return ledger.export(), ledger.places("data-centric-2021"), ledger.places("c")
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """The folder of a small ledger that has some of everything."""
+    with Ledger(tmp_path) as ledger:
+        for number in range(3):
+            ledger.add(replace(RECORD, id=f"id{number}", name=f"n{number}", institution="Universität"))
+            for step in ("upload", "run", "tag"):
+                ledger.begin(f"id{number}", step)
+                ledger.finish(f"id{number}", step, {"uuid": f"0x{number:032x}"})
+            ledger.remember("c", Place(f"0x{number}", "n", datetime(2021, 8, 1, tzinfo=UTC), number, 50, 0.5))
+    return tmp_path
+
+
+def test_no_flipped_bit_changes_what_a_ledger_tells(filled: Path) -> None:
+    file = filled / FILE
+    whole, before = file.read_bytes(), contents(filled)
+    used = [place for place, byte in enumerate(whole) if byte]
+    unused = [place for place, byte in enumerate(whole) if not byte]
+    outcomes: Counter[str] = Counter()
+    for number, place in enumerate([*used, *unused[::20]]):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << number % 8
+        file.write_bytes(flipped)
+        try:
+            after = contents(filled)
+        except StorageError as error:
+            outcomes["refused"] += 1
+            assert FILE in error.message
+        else:
+            outcomes["harmless"] += 1
+            assert after == before, f"bit {number % 8} of byte {place}"
+    assert min(outcomes["refused"], outcomes["harmless"]) > 100, outcomes
+
+
+def test_a_ledger_that_was_cut_off_is_refused(filled: Path) -> None:
+    file = filled / FILE
+    whole = file.read_bytes()
+    for size in (0, 1, 16, 100, 512, 4096, len(whole) // 2, len(whole) - 4096, len(whole) - 1):
+        file.write_bytes(whole[:size])
+        with pytest.raises(LedgerUnusable, match="is damaged") as raised:
+            Ledger(filled)
+        assert "cldc ledger rebuild" in raised.value.action
+
+
+def changed_by_a_newer_cldc(file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA user_version = 99")
+        database.execute("ALTER TABLE step ADD COLUMN attempt INTEGER")
+
+
+def made_by_another_program(file: Path) -> None:
+    file.unlink()
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE notes (text)")
+
+
+def replaced_by_a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (changed_by_a_newer_cldc, "A newer cldc wrote the ledger"),
+        (made_by_another_program, "is damaged"),
+        (replaced_by_a_folder, "is not a file"),
+        (lambda file: file.write_bytes(b"not a database" * 100), "is damaged: file is not a database"),
+    ],
+)
+def test_a_ledger_that_can_not_be_used_names_the_way_out(
+    filled: Path, bare_cldc: Cldc, spoil: Any, told: str
+) -> None:
+    before = contents(filled)
+    shutil.copy(filled / FILE, bare_cldc.home)
+    spoil(bare_cldc.home / FILE)
+    for command in (["history"], ["ledger", "export"], ["open", "worksheet"]):
+        shown = bare_cldc(*command, "-q", code=14, CLDC_SERVER="http://127.0.0.1:1").err
+        assert told in shown
+        assert "`cldc ledger rebuild`" in shown
+        assert len(shown.splitlines()) == 2
+    diagnosis = bare_cldc("doctor", "--format", "json", code=1, CLDC_SERVER="http://127.0.0.1:1").data
+    assert {check["subject"]: check["verdict"] for check in diagnosis["checks"]}["ledger"] == "wrong"
+    aside = set_aside(bare_cldc.home)
+    assert aside.exists()
+    with Ledger(bare_cldc.home) as ledger:
+        ledger.rescue_places(aside)
+        assert ledger.records() == ()
+        assert ledger.places("c") in (before[2], ())
+
+
+def test_places_are_rescued_from_a_damaged_ledger(filled: Path) -> None:
+    _, _, places = contents(filled)
+    with contextlib.closing(sqlite3.connect(filled / FILE)) as database, database:
+        database.execute("UPDATE submission SET name = 'other'")
+        database.execute("UPDATE place SET rank = 1 WHERE rank = 2")
+    with pytest.raises(LedgerUnusable, match="a row of its table submission was changed"):
+        contents(filled)
+    aside = set_aside(filled)
+    with Ledger(filled) as ledger:
+        ledger.rescue_places(aside)
+        assert ledger.places("c") == places[:2]
+
+
+def test_a_journal_left_behind_is_not_played_back_into_the_next_ledger(filled: Path) -> None:
+    file = filled / FILE
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as database:
+        database.execute("PRAGMA cache_spill = 1")
+        database.execute("PRAGMA cache_size = 1")
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("DELETE FROM step")
+        database.execute("DELETE FROM place")
+        journal = file.with_name(f"{FILE}-journal").read_bytes()
+    file.unlink()
+    file.with_name(f"{FILE}-journal").write_bytes(journal)
+    with Ledger(filled) as ledger:
+        assert ledger.records() == ()
+    assert [p.name for p in filled.iterdir() if p.name.startswith(FILE)] == [FILE]
+
+
+def test_a_ledger_that_another_process_keeps_is_told(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledgers, "_BUSY_SECONDS", 0.1)
+    with contextlib.closing(sqlite3.connect(filled / FILE)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LockTimeout, match=r"kept the ledger .* to itself"):
+            contents(filled)
+    contents(filled)
+
+
+# What 0.1.0 wrote, and folders that can't be written to ----------------------------------------------------
+
+
+@contextlib.contextmanager
+def old_ledger(folder: Path) -> Iterator[sqlite3.Connection]:
+    """A ledger as cldc 0.1.0 left it, held open so that its contents are in the write-ahead log only."""
+    with contextlib.closing(sqlite3.connect(folder / FILE)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.executescript((ROOT / "tests/data/ledger-0.1.0.sql").read_text(encoding="utf-8"))
+        yield database
+
+
+def test_a_ledger_of_0_1_0_opens_and_is_then_protected(tmp_path: Path) -> None:
+    with old_ledger(tmp_path):
+        pass
+    exported, places, _ = contents(tmp_path)
+    second, first = exported["submissions"]
+    assert first["submission"].name == "kärtchen"
+    assert [step.name for step in first["steps"]] == ["worksheet", "run", "tag"]
+    assert first["steps"][1].result == {"seconds": "181.5", "uuid": "0x" + "2" * 32}
+    assert [step.finished for step in second["steps"]] == [None]
+    assert [(p.rank, p.score) for p in places] == [(None, None), (7, 0.8125)]
+    with Ledger(tmp_path) as ledger:
+        ledger.begin("0b7f6c5d4e3a2918", "run")
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(FILE)] == [FILE]
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as database, database:
+        database.execute("UPDATE step SET result = replace(result, '181.5', '181.4')")
+    with pytest.raises(LedgerUnusable):
+        contents(tmp_path)
+
+
+def test_an_old_ledger_with_a_value_that_can_not_be_read_is_refused_at_once(tmp_path: Path) -> None:
+    with old_ledger(tmp_path) as database, database:
+        database.execute("UPDATE step SET started = 'yesterday'")
+    with pytest.raises(LedgerUnusable, match="yesterday"):
+        Ledger(tmp_path)
+
+
+def powerless(home: Path, *arguments: str) -> Outcome:
+    """A command by somebody who may not write where a mode forbids it."""
+    done = process.run(
+        [sys.executable, "-m", "tests.support.powers", *arguments],
+        env={**os.environ, "CLDC_HOME": str(home), "CODALAB_USERNAME": "u", "CODALAB_PASSWORD": "p"},
+        cwd=ROOT,
+        timeout_seconds=60,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize("state", ["of today", "of 0.1.0", "interrupted", "absent"])
+def test_a_read_only_folder_is_enough_for_commands_that_read(
+    filled: Path, tmp_path: Path, state: str
+) -> None:
+    home = tmp_path / "read-only"
+    home.mkdir()
+    with contextlib.ExitStack() as held:
+        if state == "of 0.1.0":
+            held.enter_context(old_ledger(home))
+        elif state != "absent":
+            shutil.copy(filled / FILE, home)
+        if state == "interrupted":
+            unfinished = held.enter_context(contextlib.closing(sqlite3.connect(home / FILE)))
+            unfinished.execute("PRAGMA cache_size = 1")
+            unfinished.execute("DELETE FROM step")
+            unfinished.execute("DELETE FROM place")
+        parts = {part.name: part.read_bytes() for part in home.iterdir()}
+    assert (f"{FILE}-journal" in parts) == (state == "interrupted")
+    for name, content in parts.items():  # as a kill would have left them
+        (home / name).write_bytes(content)
+    home.chmod(0o500)
+    told = powerless(home, "ledger", "export")
+    assert (told.code, told.err) == (0, "")
+    steps = [len(one["steps"]) for one in told.data["submissions"]]
+    assert steps == {"of 0.1.0": [1, 3], "absent": []}.get(state, [3, 3, 3])
+    assert {part.name: part.read_bytes() for part in home.iterdir()} == parts
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_what_must_be_written_down_is_not_begun_in_a_read_only_folder(filled: Path) -> None:
+    filled.chmod(0o500)
+    code = "from pathlib import Path; from tests.support.powers import give_up_powers; from cldc.ledger import Ledger;"
+    code += "import sys; give_up_powers(); Ledger(Path(sys.argv[1])).begin('id0', 'tag')"
+    done = process.run([sys.executable, "-c", code, filled], cwd=ROOT, timeout_seconds=60, check=False)
+    assert f"No permission to use {filled / FILE}" in done.stderr

@@ -1,0 +1,111 @@
+"""A class on a CodaLab of its own: set up, submitted to, scored to a finished board, and published."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cldc import competition
+from cldc.errors import ConfigurationError
+from cldc.leaderboard import Leaderboard, Row
+from cldc.organise import (
+    Rehearsal,
+    Wishes,
+    begin,
+    draft,
+    pinned,
+    uuids_of,
+    with_uuids,
+    write_profile,
+)
+from cldc.organise.profile import to_toml
+from cldc.render.board_html import to_html
+
+# The profile and the page, without a server
+
+
+def test_a_profile_keeps_the_rules_and_nothing_of_the_organisers(tmp_path: Path) -> None:
+    base = competition.load()
+    path = tmp_path / "winter.toml"
+    wishes = Wishes(title="Winter", per_window=3, window_days=1.5)
+    made = draft(begin(base, path), wishes, server="https://codalab.example.org")
+    assert (made.dataset, made.run, made.training) == (base.dataset, base.run, base.training)
+    assert (made.closes, made.form, made.guide, made.submission.usual_wait) == (None, None, None, None)
+    assert not re.search(r"0x[0-9a-f]{32}|mnist|codalab\.org", to_toml(made))
+    side = made.organiser
+    assert side is not None
+    assert (side.per_window, side.window_seconds, side.total) == (3, 129_600, base.quota.total)
+    with pytest.raises(ConfigurationError, match="no uuid"):
+        uuids_of(made)
+
+    keys = ("script", "label_book", "test_set", "evaluate", "data")
+    seeded = {
+        "worksheets": {"utils": "0x" + "a" * 32, "log": "0x" + "b" * 32},
+        "bundles": {key: "0x" + f"{number:032x}" for number, key in enumerate(keys)},
+    }
+    known = with_uuids(made, seeded)
+    assert write_profile(known, path)
+    assert not write_profile(known, path)
+    assert competition.load(str(path)) == known
+    assert set(uuids_of(known).values()) <= {*seeded["worksheets"].values(), *seeded["bundles"].values()}
+    moved = draft(known, Wishes(tag="other"), server="https://elsewhere.example.org")
+    assert moved == replace(made, server=moved.server, submission=moved.submission)
+    with pytest.raises(ConfigurationError, match="worksheets are named after it"):
+        begin(base, tmp_path / "my class.toml")
+
+
+@given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=60))
+def test_no_description_becomes_more_than_text_on_the_page(name: str, institution: str, link: str) -> None:
+    hostile, harmless = (page_of(*parts) for parts in ((name, institution, link), ("x", "y", "")))
+    assert set(re.findall(r"<([a-z0-9]+)", hostile)) == set(re.findall(r"<([a-z0-9]+)", harmless))
+    addresses = re.findall(r'href="([^"]*)"', hostile)
+    assert all(address.startswith(("http://", "https://", "#", "leaderboard.json")) for address in addresses)
+
+
+def page_of(name: str, institution: str, link: str) -> str:
+    """The body of a page with these on it, as themselves and where the board's own pattern leaves them."""
+    rows = (row(1, "a", name or "x", institution, link), row(2, "a", "y", institution or "z", f"http{link}"))
+    board = Leaderboard("winter", "accuracy", datetime.now(UTC), rows)
+    html = to_html(board, title=name)
+    return html.partition("</head>")[2]
+
+
+def row(rank: int, account: str, name: str, institution: str, link: str) -> Row:
+    now = datetime.now(UTC)
+    return Row(rank, name, institution, link, account, 0.5, "ready", "0x" + "1" * 32, now, mine=False)
+
+
+# A class of thirty submissions
+
+
+@pytest.mark.parametrize(
+    ("image", "ran_in", "same"),
+    [
+        ("jupyter/tensorflow-notebook", "jupyter/tensorflow-notebook@sha256:", True),
+        ("jupyter/tensorflow-notebook:latest", "jupyter/tensorflow-notebook@sha256:", True),
+        ("docker.io/library/python:3.8", "python@sha256:", True),
+        ("localhost:5000/class", "localhost:5000/class@sha256:", True),
+        ("ghcr.io/a/b:1", "mirror/a/b@sha256:", False),
+        ("python:3.8", "python:3.8", False),
+        ("python:3.8", "", False),
+        ("python:3.8", None, False),
+    ],
+)
+def test_an_image_is_pinned_only_by_a_digest_of_its_own(image: str, ran_in: str | None, same: bool) -> None:
+    told = f"{ran_in}{'7' * 64}" if ran_in and ran_in.endswith(":") else ran_in
+    assert pinned(image, told) == (told if same else None)
+
+
+def test_another_tensorflow_than_the_preflights_is_told() -> None:
+    rules = competition.load()
+    fixed = replace(rules, run=replace(rules.run, image=f"a@sha256:{'0' * 64}"))
+    assert Rehearsal(fixed.run.image, "2.4.1").remarks(fixed) == ()
+    (told,) = Rehearsal(fixed.run.image, "2.16.1").remarks(fixed)
+    assert "Runs train in TensorFlow 2.16.1, preflights in 2.4.1" in told
+    assert "no run ended" in Rehearsal(problem="no run ended").remarks(rules)[0]

@@ -1,0 +1,268 @@
+"""Preflights: judged from small scripts of every kind of failure, and trained for real with a class's competition."""
+
+from __future__ import annotations
+
+import dataclasses
+import stat
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from cldc import sample
+from cldc.competition import Competition
+from cldc.environments import Environment
+from cldc.errors import ConfigurationError, InvalidDataset, PreflightFailed
+from cldc.files import hash_bytes
+from cldc.preflight import (
+    LabelBook,
+    builtin_script,
+    given_script,
+    preflight,
+    read_label_book,
+    remember_label_book,
+    remember_script,
+    remembered_label_book,
+    remembered_script,
+)
+from cldc.preflight.following import Run, environment_of, follow
+from cldc.preflight.judging import judge, warnings_of
+from cldc.preflight.predictions import expected_labels
+from cldc.preflight.workspace import Workspace, fill
+from cldc.progress import SILENT
+from cldc.validation import ValidationReport, validate
+
+FINAL = 'print("final loss 1.0, final acc 0.5"); print("test loss 1.0, test acc 0.25")'
+PREDICT = 'import json; json.dump([0, 1, 2, 3] * 5, open("predicted.json", "w"))'
+
+
+def ran(tmp_path: Path, source: str, *, only_first_epoch: bool = False) -> tuple[Run, Path]:
+    """A script of a few lines, run as a training is."""
+    root = tmp_path / "work"
+    workspace = Workspace(root, "mine", "examples", "learn.py", ())
+    workspace.aside.mkdir(parents=True)
+    (root / "learn.py").write_text(textwrap.dedent(source))
+    run = follow(
+        [sys.executable, "learn.py"],
+        workspace=workspace,
+        env=environment_of(workspace, Path(sys.executable)),
+        epochs=4,
+        log=tmp_path / "output.log",
+        observer=SILENT,
+        only_first_epoch=only_first_epoch,
+    )
+    return run, root
+
+
+def judged(tmp_path: Path, source: str, shapes: Competition, book: LabelBook) -> tuple[int, ...]:
+    run, root = ran(tmp_path, source)
+    labels = expected_labels(book, shapes, given_script(root / "learn.py"))
+    return judge(run, competition=shapes, labels=labels, folder=root, log=tmp_path / "output.log")
+
+
+def test_a_run_that_ends_well(tmp_path: Path, shapes: Competition, book: LabelBook) -> None:
+    assert judged(tmp_path, f"{FINAL}\n{PREDICT}", shapes, book) == (0, 1, 2, 3) * 5
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("raise SystemExit('no such layer')", "exit code 1. Its last lines:\n  no such layer"),
+        (
+            "print('Dataset size larger than 204. Got 208 examples')",
+            "refused the dataset: Dataset size larger than 204",
+        ),
+        (FINAL, "exit code 0 but left no predicted.json"),
+        (PREDICT, "did not print its final accuracy"),
+        (FINAL + "\nopen('predicted.json', 'w').write('[1, 2')", "is not valid JSON"),
+        (FINAL + "\nopen('predicted.json', 'w').write('[1.0]')", "not a list of whole numbers"),
+        (FINAL + "\nopen('predicted.json', 'w').write('{}')", "not a list of whole numbers"),
+        (FINAL + "\nopen('predicted.json', 'w').write('[1]')", "1 predictions, the label book 20 images"),
+        (PREDICT.replace("3]", "4]") + "\n" + FINAL, "the prediction 4; the 4 classes are 0 to 3"),
+        (
+            PREDICT.replace("[0, 1, 2, 3] * 5", "[0] * 20") + "\n" + FINAL.replace("acc 0.25", "acc 0.75"),
+            "gets at most 25.00% of the label book right, but the training script printed 75.00%",
+        ),
+        (PREDICT + "\n" + FINAL.replace("final loss 1.0", "final loss nan"), "diverged"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "memory ran out"),
+        ("raise OSError(28, 'No space left on device')", "disk was full"),
+    ],
+)
+def test_a_run_without_a_result_says_why(
+    tmp_path: Path, shapes: Competition, book: LabelBook, source: str, message: str
+) -> None:
+    with pytest.raises(PreflightFailed) as caught:
+        judged(tmp_path, source, shapes, book)
+    assert message in caught.value.message
+    assert caught.value.action
+
+
+def test_what_a_reader_ought_to_know(tmp_path: Path, shapes: Competition) -> None:
+    epoch = "5/5 [==] - 1s - loss: nan - accuracy: 0.2 - val_loss: 2.2 - val_accuracy: 0.3"
+    run, _ = ran(tmp_path, f"print('Epoch 1/9'); print({epoch!r})")
+    never, diverged, short = warnings_of(run, (0, 1, 0, 1), shapes)
+    assert never == "The model never predicts the classes z, x on the label book."
+    assert "from epoch 1 on" in diverged
+    assert "trained 1 epochs; the competition's trains 4" in short
+
+
+def test_a_quick_one_stops_after_the_first_epoch(tmp_path: Path) -> None:
+    source = """
+        import time
+        print("Epoch 1/100")
+        print("5/5 [==] - 1s - loss: 2.4 - accuracy: 0.2 - val_loss: 2.2 - val_accuracy: 0.3")
+        time.sleep(600)
+    """
+    run, _ = ran(tmp_path, source, only_first_epoch=True)
+    assert run.stopped
+    assert run.seconds < 60
+
+
+def test_nothing_of_the_users_settings_reaches_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (
+        "TF_ENABLE_ONEDNN_OPTS",
+        "TF_XLA_FLAGS",
+        "OMP_NUM_THREADS",
+        "KERAS_BACKEND",
+        "PYTHONHASHSEED",
+    ):
+        monkeypatch.setenv(name, "1")
+    run, _ = ran(tmp_path, "import os\nfor name in os.environ: print(name)")
+    seen = set(run.output.tail)
+    assert not seen & {
+        "TF_ENABLE_ONEDNN_OPTS",
+        "TF_XLA_FLAGS",
+        "OMP_NUM_THREADS",
+        "KERAS_BACKEND",
+        "PYTHONHASHSEED",
+    }
+    assert "KERAS_HOME" in seen  # an own one: ~/.keras/keras.json changes types and layouts
+
+
+# ------------------------------------------------------------------------------------------ what is trained on
+
+
+def test_the_workspace_is_the_scripts_layout_and_can_not_be_written(
+    tmp_path: Path, shapes: Competition, book: LabelBook, report: ValidationReport
+) -> None:
+    image = report.dataset.images[0]
+    nested = report.dataset.locate(image).parent / "more" / "deep.png"
+    nested.parent.mkdir()
+    report.dataset.locate(image).rename(nested)
+    (report.dataset.root / ".DS_Store").write_bytes(b"x")
+    dataset = validate(report.dataset.root, shapes).dataset
+    root = tmp_path / "work"
+    root.mkdir()
+    script = builtin_script(shapes)
+    workspace = fill(
+        root, dataset=dataset, label_book=book, script=script, competition=shapes, observer=SILENT
+    )
+    assert sorted(p.name for p in root.iterdir()) == [".aside", "examples", "learn.py", "mine"]
+    assert validate(root / "mine" / "mine", shapes).dataset.hash == dataset.hash
+    assert read_label_book(root / "examples", shapes).hash == book.hash
+    assert len(workspace.images) == len(dataset.images) + 20
+    assert all((root / path).stat().st_mode & 0o222 == 0 for path in workspace.images)
+    assert not any(p.stat().st_mode & stat.S_IWUSR for p in (root / "mine").rglob("*"))
+    assert not (root / "mine" / "mine" / ".DS_Store").exists()
+
+
+def test_an_image_changed_since_it_was_validated_is_not_trained_on(
+    tmp_path: Path, shapes: Competition, book: LabelBook, report: ValidationReport
+) -> None:
+    changed = report.dataset.locate(report.dataset.images[7])
+    changed.write_bytes(changed.read_bytes() + b"more")
+    root = tmp_path / "work"
+    root.mkdir()
+    with pytest.raises(InvalidDataset, match="was changed after it was validated"):
+        fill(
+            root,
+            dataset=report.dataset,
+            label_book=book,
+            script=builtin_script(shapes),
+            competition=shapes,
+            observer=SILENT,
+        )
+
+
+def test_a_dataset_called_as_the_label_book_would_mix_with_it(
+    tmp_path: Path, shapes: Competition, book: LabelBook
+) -> None:
+    dataset = validate(sample.draw(tmp_path / "Examples", shapes, images=8), shapes).dataset
+    root = tmp_path / "work"
+    root.mkdir()
+    with pytest.raises(InvalidDataset, match="can't be called Examples"):
+        fill(
+            root,
+            dataset=dataset,
+            label_book=book,
+            script=builtin_script(shapes),
+            competition=shapes,
+            observer=SILENT,
+        )
+
+
+# -------------------------------------------------------------------------------------- script and label book
+
+
+def test_a_downloaded_script_is_remembered_and_a_change_is_told(tmp_path: Path, shapes: Competition) -> None:
+    assert remembered_script(tmp_path, shapes) is None
+    first = remember_script(tmp_path, shapes, b"one")
+    assert (first.changed, first.previous) == (False, None)
+    assert not remember_script(tmp_path, shapes, b"one").changed
+    second = remember_script(tmp_path, shapes, b"two")
+    assert (second.changed, second.previous) == (True, first.script.sha256)
+    assert (
+        remembered_script(tmp_path, shapes)
+        == second.script
+        == dataclasses.replace(second.script, sha256=hash_bytes(b"two"), origin="competition")
+    )
+    second.script.path.write_bytes(b"tampered with")
+    assert remembered_script(tmp_path, shapes) is None
+    assert remember_script(tmp_path, shapes, b"two").script.path.read_bytes() == b"two"
+
+
+def test_a_downloaded_label_book_is_remembered_and_a_change_is_told(
+    tmp_path: Path, shapes: Competition, book: LabelBook
+) -> None:
+    home, nested = tmp_path / "home", tmp_path / "bundle"
+    nested.mkdir()
+    book.root.rename(nested / "examples")
+    first = remember_label_book(home, shapes, nested)
+    assert (first.changed, first.label_book.hash) == (False, book.hash)
+    assert remembered_label_book(home, shapes) == first.label_book
+    next(first.label_book.root.rglob("*.png")).unlink()
+    assert remembered_label_book(home, shapes) is None
+    assert remember_label_book(home, shapes, nested) == dataclasses.replace(first, previous=book.hash)
+    next((nested / "examples" / "o").glob("*.png")).unlink()
+    assert remember_label_book(home, shapes, nested).changed
+    with pytest.raises(InvalidDataset, match="no label book"):
+        read_label_book(nested / "examples" / "o", shapes)
+
+
+def test_scripts_that_are_not_there(tmp_path: Path, shapes: Competition) -> None:
+    with pytest.raises(ConfigurationError, match=r"absent\.py can't be read"):
+        given_script(tmp_path / "absent.py")
+    wrong = dataclasses.replace(shapes, training=dataclasses.replace(shapes.training, builtin="absent.py"))
+    with pytest.raises(ConfigurationError, match=r"absent\.py can't be read"):
+        builtin_script(wrong)
+
+
+def test_the_organisers_script_does_not_run_where_it_would_train_something_else(
+    tmp_path: Path, shapes: Competition, book: LabelBook, report: ValidationReport
+) -> None:
+    later = Environment(
+        "x", "x", tmp_path, "2.21.0", "3.11.7", Path(sys.executable), "", False, "ten times the rate"
+    )
+    script = remember_script(tmp_path, shapes, b"print()").script
+    with pytest.raises(
+        PreflightFailed, match=r"TensorFlow 2\.21\.0 would not train what .* ten times the rate"
+    ):
+        preflight(
+            report, script=script, label_book=book, environment=later, competition=shapes, home=tmp_path
+        )
+
+
+# --------------------------------------------------------------------------------------------------- for real

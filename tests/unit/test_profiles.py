@@ -1,0 +1,288 @@
+"""Profiles and settings: read strictly, refused clearly, each value from where it should come."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from cldc import description
+from cldc.competition import (
+    DEFAULT,
+    Competition,
+    builtin_profiles,
+    load,
+    parse,
+)
+from cldc.errors import ConfigurationError
+from cldc.organise import configuration
+from cldc.organise.profile import to_toml
+from cldc.preflight import builtin_script, command_on
+from cldc.preflight.pipeline import seed
+from cldc.sample import draw as draw_sample
+from cldc.settings import Options, resolve
+from cldc.trust import Approvals
+from cldc.validation import validate
+from tests.support.odd_profiles import (
+    TEXT,
+    odd_profiles,
+    table,
+    with_value,
+)
+
+
+@pytest.mark.parametrize("name", builtin_profiles())
+def test_the_profiles_that_ship_can_be_read(name: str) -> None:
+    assert load(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "fits"),
+    [
+        (8000, 2000, True), (9992, 8, True), (7999, 2000, True), (7992, 2001, True),
+        (7993, 2001, False), (7999, 2001, False), (9999, 1, False), (8001, 2000, False),
+    ],
+)  # fmt: skip
+def test_the_padded_count_is_the_scripts(train: int, val: int, fits: bool) -> None:
+    rules = load().dataset
+    assert (rules.padded((train, val)) <= rules.max_padded) == fits
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("per_window = 5\ntotal = 65\n\n[sub", "per_windw = 5\ntotal = 65\n\n[sub", "perhaps you meant 'per_window'"),
+        ("[run]", "[runs]", "perhaps you meant 'run'"),
+        ('tag = "mnist-roman"', "tag = 5", "a string in quotes"),
+        ("max_images = 9999", "max_images = true", "a whole number"),
+        ("batch = 8", "batch = 0", "above 0"),
+        ('supersedes = "name"', 'supersedes = "team"', "'name' or 'account'"),
+        ("0x57030e4a2d034af4b8efa38df4ff6af6", "0x57", "32 hex digits"),
+        ("{dataset}", "{data}", "it must have {dataset}, {label_book}"),
+        ("https://worksheets.codalab.org\"\ncloses", "worksheets\"\ncloses", "https://host"),
+        ("title = ", "name = 'x'\ntitle = ", "set by the file's name"),
+        ("title = ", "titel = ", "perhaps you meant 'title'"),
+        ("[quota]", "[quota", "is not valid TOML"),
+        ('"i", "ii"', '"i", "i"', "different folder names"),
+        ("2021-09-04T23:59:59-07:00", "2021-09-04T23:59:59", "no time zone"),
+    ],
+)  # fmt: skip
+def test_a_profile_with_a_slip_is_refused_by_name(old: str, new: str, told: str) -> None:
+    assert old in TEXT
+    with pytest.raises(ConfigurationError) as refused:
+        parse(TEXT.replace(old, new, 1), name="mine")
+    assert told in refused.value.message
+    assert "profile mine" in refused.value.message
+
+
+SLIPS: list[tuple[str, Any, str]] = [
+    ("title", " ", "one line of text"),
+    ("title", "a\nb", "one line of text"),
+    ("server", "http://codalab.example.org", "https://host"),
+    ("server", "https://me:secret@host", "https://host"),
+    ("server", "https://host/worksheets", "https://host"),
+    ("guide", "file:///etc/passwd", "web address"),
+    ("form", "-private-window", "web address"),
+    ("leaderboard", "http://example.org/leaderboard.json", "web address"),
+    ("closes", "tomorrow", "a date and time"),
+    ("dataset.splits", ["train"], "folder names"),
+    ("dataset.classes", ["i", "../x"], "folder names"),
+    ("dataset.classes", ["i", ""], "folder names"),
+    ("dataset.classes", ["i", ".hidden"], "folder names"),
+    ("dataset.classes", [], "folder names"),
+    ("dataset.extensions", [], "TensorFlow reads"),
+    ("dataset.extensions", ["png"], "TensorFlow reads"),
+    ("dataset.extensions", [".PNG"], "TensorFlow reads"),
+    ("dataset.extensions", [".webp"], "TensorFlow reads"),
+    ("dataset.image_size", [32], "height and width"),
+    ("dataset.image_size", [0, 32], "height and width"),
+    ("dataset.max_images", 19, "20 images are needed"),
+    ("dataset.max_padded", 31, "32 images in whole batches of 8"),
+    ("quota.per_window", 0, "above 0"),
+    ("quota.total", -1, "above 0"),
+    ("quota.window_days", float("nan"), "above 0"),
+    ("quota.window_days", float("inf"), "above 0"),
+    ("quota.window_days", 1e9, "36,500 at most"),
+    ("submission.tag", "two words", "letters, digits"),
+    ("submission.tag", "a,b", "letters, digits"),
+    ("submission.tag", "-x", "letters, digits"),
+    ("submission.tag", "", "letters, digits"),
+    ("submission.description", "{name} {institution} {link}", "would not read it back"),
+    ("submission.description", "{name} ({institution}) ({link})", "would not read it back"),
+    ("submission.description", "v1 {name} ({institution}) {link}", "would not read it back"),
+    ("submission.description", "{name} ({institution}) {link} {name!r}", "it must have"),
+    ("submission.description", "{name.__class__} ({institution}) {link}", "it must have"),
+    ("submission.description", "{name} ({institution}) {link} }", "it must have"),
+    ("submission.description", "{name} ({institution}) {link} \u00e9", "plain ASCII"),
+    ("bundles.script.name", "my script.py", "CodaLab's names"),
+    ("bundles.label_book.name", "train.py", "has that name already"),
+    ("bundles.label_book.name", "val", "a split of the dataset"),
+    ("bundles.worksheet.uuid", "0x7a87", "32 hex digits"),
+    ("run.name", "run train", "CodaLab's names"),
+    ("run.command", "python train.py {dataset}", "it must have {dataset}, {label_book}"),
+    ("run.command", "python train.py {dataset} {label_book} {more}", "it must have"),
+    ("run.command", "python train.py {dataset} {label_book} '", "quotes closed"),
+    ("run.command", "python tr\u00e4in.py {dataset} {label_book}", "plain ASCII"),
+    ("run.command", "python train.py {dataset} {label_book} --seed now", "a whole number belongs after --seed"),
+    ("run.image", "Jupyter/Notebook", "container image"),
+    ("run.image", "python 3.8", "container image"),
+    ("run.predictions", "predictions.csv", "a JSON file"),
+    ("run.predictions", "../predictions.json", "a JSON file"),
+    ("run.predictions", "/predictions.json", "a JSON file"),
+    ("run.predictions", "label_book/predictions.json", "a JSON file"),
+    ("run.predictions", "test/predictions.json", "something else of that name"),
+    ("training.builtin", "../x.py", "profile's folder"),
+    ("training.checkpoint", "best*", "as best_model"),
+    ("training.seed_option", "--seed 3", "as --seed"),
+    ("training.tensorflow", [], "at least one version"),
+    ("training.tensorflow.0.version", "2.4.0", "cldc can install 2.21.0, 2.4.1"),
+    ("training.tensorflow.0.version", "x/../2.4.1", "cldc can install"),
+    ("training.tensorflow.0.python", "python3.8", "a Python as 3.8"),
+    ("organiser.log_worksheet.name", "data-centric-utils", "that of bundles.worksheet"),
+    ("organiser.evaluate.name", "test_set", "has that name already"),
+    ("organiser.evaluate_command", "python evaluate.py", "it must have {predictions}"),
+    ("organiser.score.name", "", "one line of text"),
+    ("organiser.score.path", "/result.json", "as /result.json:accuracy"),
+    ("organiser.score.path", "result.json:accuracy", "as /result.json:accuracy"),
+    ("organiser.window_seconds", 0, "above 0"),
+    ("organiser.per_window", 0, "above 0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value", "told"), SLIPS)
+def test_a_profile_that_must_fail_later_is_refused_with_key_value_and_what_belongs_there(
+    key: str, value: Any, told: str
+) -> None:
+    profile = table()
+    with_value(profile, key, value)
+    with pytest.raises(ConfigurationError) as refused:
+        parse(tomli_w.dumps(profile), name="mine")
+    message = refused.value.message.replace("[0]", ".0")
+    assert key in message
+    assert told in message
+    assert repr(value) in message
+
+
+@pytest.mark.parametrize("name", ["..", ".hidden", "a/b", "a\\b", " ", ""])
+def test_a_profiles_own_name_is_that_of_a_folder(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="that of a folder"):
+        parse(TEXT, name=name)
+
+
+accepted = odd_profiles().filter(lambda competition: competition is not None)
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None)
+@given(
+    competition=accepted,
+    name=st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,20}", fullmatch=True),
+    data=st.data(),
+)
+def test_what_is_made_from_any_profile_that_is_read_is_sound(
+    competition: Competition, name: str, data: st.DataObject
+) -> None:
+    assert parse(to_toml(competition), name="mine") == competition
+
+    said = {
+        "institution": data.draw(st.sampled_from(["", "Some Lab"])),
+        "link": data.draw(st.sampled_from(["", "https://example.org/a"])),
+    }
+    written = description.compose(competition.submission.description, name=name, **said)
+    assert description.read(written) == description.Reading(name, **said)
+
+    command = command_on(competition, dataset=name)
+    assert command.isascii()
+    assert shlex.split(command)
+    keys = {"log": "", "label_book": "", "test_set": "", "evaluate": ""}
+    config = configuration(competition.server, "ann", competition, keys)
+    dependencies = config["evaluate"]["dependencies"]
+    assert len({entry["child_path"].partition("/")[0] for entry in dependencies}) == len(dependencies) == 3
+    assert datetime.now(UTC) - competition.quota.window
+    if competition.training.seed_option:
+        builtin = builtin_script(load())
+        assert seed(builtin, competition) is not None
+        other_seeds_of = competition.run.command + f" {competition.training.seed_option} 5"
+        assert shlex.split(other_seeds_of)[-1] == "5"
+
+
+@settings(
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None, max_examples=25
+)
+@given(accepted)
+def test_any_profile_that_is_read_has_a_dataset_that_is_valid(
+    tmp_path_factory: pytest.TempPathFactory, competition: Competition
+) -> None:
+    rules = competition.dataset
+    assume(".png" in rules.extensions)
+    assume(len(rules.splits) * len(rules.classes) <= 40)
+    folder = draw_sample(
+        tmp_path_factory.mktemp("drawn") / "data", competition, images=len(rules.splits) * len(rules.classes)
+    )
+    report = validate(folder, competition, ask_tensorflow=lambda files: {})
+    assert report.ok, report
+
+
+values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=8), v, max_size=3), max_leaves=6)  # fmt: skip
+
+
+@given(st.data())
+def test_no_value_anywhere_makes_it_crash(data: st.DataObject) -> None:
+    profile = table()
+    owner = profile
+    while True:
+        key = data.draw(st.sampled_from(sorted(owner)))
+        if not isinstance(owner[key], dict) or data.draw(st.booleans()):
+            break
+        owner = owner[key]
+    value = data.draw(values.filter(lambda v: "None" not in repr(v)))
+    owner[key] = value
+    try:
+        parse(tomli_w.dumps(profile), name="mine")
+    except ConfigurationError as refused:
+        assert refused.action
+
+
+def test_a_mistyped_competition_gets_a_suggestion() -> None:
+    with pytest.raises(ConfigurationError, match="perhaps you meant 'data-centric-2021'"):
+        load("data-centric")
+
+
+def test_settings_come_from_the_nearest_source_and_say_which(tmp_path: Path) -> None:
+    user = tmp_path / "user.toml"
+    user.write_text('institution = "user"\nlink = "https://user"\nname = "user"\n')
+    project = tmp_path / "p"
+    (project / "deep").mkdir(parents=True)
+    (project / "cldc.toml").write_text('institution = "project"\nname = "project"\ndataset = "images"\n')
+    settings = resolve(
+        Options(server="sandbox"),
+        folder=project / "deep",
+        user_file=user,
+        approvals=Approvals(tmp_path),
+        environment={"CLDC_NAME": "env"},
+    )
+    assert settings.server == "sandbox"
+    assert settings["name"] == "env"
+    assert settings.values["name"].source == "CLDC_NAME"
+    assert settings["institution"] == "project"
+    assert settings.values["institution"].source == str(project / "cldc.toml")
+    assert settings["link"] == "https://user"
+    assert settings["dataset"] == str(project / "images")
+    assert settings.competition.name == DEFAULT
+
+
+def test_a_project_file_with_a_slip_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cldc.toml").write_text('nam = "x"\n')
+    with pytest.raises(ConfigurationError, match="perhaps you meant 'name'"):
+        resolve(
+            Options(),
+            folder=tmp_path,
+            user_file=tmp_path / "none",
+            approvals=Approvals(tmp_path),
+            environment={},
+        )

@@ -1,0 +1,164 @@
+"""A command that is stopped, or killed, leaves nothing behind for ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cldc import files
+from tests.conftest import ROOT, Cldc
+from tests.support.processes import running, soon
+from tests.support.terminal import Terminal
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+
+# As a shell in a terminal starts it: the terminal is the one that its session ends with.
+_IN_A_TERMINAL = """
+import fcntl, os, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from cldc.__main__ import main
+main()
+"""
+# A program that works in a temporary folder of ours as a preflight does, and says where.
+_WORKER = """
+import sys, time
+from cldc.files import temporary_folder
+with temporary_folder(sys.argv[1]) as folder:
+    (folder / "dataset").mkdir(mode=0o555)
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def leftovers(folder: Path, name: str) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name.startswith(name)]
+
+
+def drawing(folder: Path, name: str) -> bool:
+    """Whether the command is past making its temporary folder and draws into it."""
+    return any(next(path.rglob("*.png"), None) for path in leftovers(folder, name))
+
+
+def test_a_closed_terminal_ends_a_command_and_leaves_nothing(bare_cldc: Cldc) -> None:
+    home = bare_cldc.home
+    terminal = Terminal(
+        "sample", "big", "--images", "9000", cwd=home, program=("-c", _IN_A_TERMINAL), CLDC_HOME=str(home)
+    )
+    assert soon(lambda: drawing(home, ".big."))
+    os.close(terminal.main)
+    assert terminal.process.wait(30) == 129
+    assert sorted(path.name for path in home.iterdir()) == []
+
+
+def test_without_a_hangup_to_heed_it_goes_on(bare_cldc: Cldc) -> None:
+    command = [sys.executable, "-m", "cldc", "sample", "drawn", "--images", "400"]
+    sleeper = subprocess.Popen(
+        ["nohup", *command],
+        cwd=bare_cldc.home,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert soon(lambda: bool(leftovers(bare_cldc.home, ".drawn.")))
+    sleeper.send_signal(signal.SIGHUP)
+    assert sleeper.wait(60) == 0
+    assert (bare_cldc.home / "drawn").is_dir()
+
+
+def test_a_second_hangup_does_not_cut_the_cleaning_up_short(bare_cldc: Cldc) -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-m", "cldc", "sample", "big", "--images", "9000"],
+        cwd=bare_cldc.home,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+    )
+    with command:
+        assert soon(lambda: drawing(bare_cldc.home, ".big."))
+        for number in (signal.SIGHUP, signal.SIGCONT, signal.SIGHUP, signal.SIGTERM):
+            command.send_signal(number)
+        _, told = command.communicate(timeout=30)
+    assert command.returncode == 129
+    assert b"Traceback" not in told
+    assert not leftovers(bare_cldc.home, ".big.")
+
+
+def test_what_a_killed_command_drew_is_removed_by_the_next(bare_cldc: Cldc) -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-m", "cldc", "sample", "big", "--images", "9000"],
+        cwd=bare_cldc.home,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+    )
+    assert soon(lambda: drawing(bare_cldc.home, ".big."))
+    command.kill()
+    command.wait()
+    assert leftovers(bare_cldc.home, ".big.")
+    bare_cldc("sample", "big", "--images", "30")
+    assert not leftovers(bare_cldc.home, ".big.")
+
+
+def test_only_temporary_folders_without_a_living_owner_are_removed(bare_cldc: Cldc, tmp_path: Path) -> None:
+    place = tmp_path / "tmp"
+    place.mkdir()
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(place)}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _WORKER, f"cldc-{name}-"], env=env, stdout=subprocess.PIPE, text=True
+        )
+        for name in ("alive", "killed")
+    ]
+    folders = []
+    for worker in workers:
+        assert worker.stdout is not None
+        folders.append(Path(worker.stdout.readline().strip()).parent)
+    alive, killed = folders
+    own = place / "cldc-preflight-notes"
+    own.mkdir()
+    (own / "mine.txt").touch()
+    (place / "cldc-link").symlink_to(killed, target_is_directory=True)
+    (place / "cldc-linked-mark").mkdir()
+    (place / "cldc-linked-mark" / files._IN_USE).symlink_to(own / "mine.txt")
+    if os.geteuid() == 0:
+        foreign = place / "cldc-foreign"
+        foreign.mkdir()
+        (foreign / files._IN_USE).touch()
+        os.chown(foreign, 4321, 4321)
+    before = set(place.iterdir())
+    workers[1].kill()
+    workers[1].wait()
+    try:
+        bare_cldc("env", "list", TMPDIR=str(place))
+        assert set(place.iterdir()) == before - {killed}
+    finally:
+        workers[0].terminate()
+        for worker in workers:
+            worker.communicate()
+    assert not running(workers[0].pid)
+    bare_cldc("env", "list", TMPDIR=str(place))
+    assert set(place.iterdir()) == before - {killed, alive}
+
+
+def test_a_folder_that_is_just_being_made_is_not_taken_for_a_leftover(tmp_path: Path) -> None:
+    """Many make temporary folders and sweep each other's at once; nobody loses one that is in use."""
+    code = """
+import sys
+from pathlib import Path
+from cldc.files import temporary_folder
+for number in range(60):
+    with temporary_folder("cldc-x-", Path(sys.argv[1])) as folder:
+        (folder / "file").write_text("x")
+        assert (folder / "file").read_text() == "x"
+"""
+    workers = [
+        subprocess.Popen([sys.executable, "-c", code, tmp_path], env={**os.environ, "PYTHONPATH": str(ROOT)})
+        for _ in range(4)
+    ]
+    assert [worker.wait(120) for worker in workers] == [0, 0, 0, 0]
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,134 @@
+"""Every command in broken surroundings ends with a documented code, a line or two, and a next action that works."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+import pytest
+
+from cldc.cli import cli
+from tests.conftest import ROOT
+
+if os.name == "nt":
+    pytest.skip("it forks", allow_module_level=True)
+
+from tests.support.commands import every_command
+from tests.support.surroundings import COMPLETING, SURROUNDINGS
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTED = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+# A bug, and signals that nobody sent.
+NEVER = {70, 129, 130, 143}
+NOTHING_WRONG = "nothing wrong"
+# Of uv it tells what that says.
+_MOST_LINES = {5: 14}
+
+
+Outcomes = dict[tuple[str, ...], dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Outcomes]]:
+    """How every command ends in the surroundings of a name; commands without the format that was asked for."""
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.surroundings", tmp_path_factory.mktemp("surroundings")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def ask(name: str) -> Outcomes:
+        assert driver.stdin is not None
+        assert driver.stdout is not None
+        driver.stdin.write(f"{name}\n")
+        driver.stdin.flush()
+        found = json.loads(driver.stdout.readline())
+        return {
+            tuple(w for w in one["arguments"] if w not in ("json", "github", "text")): one for one in found
+        }
+
+    with driver:
+        yield ask
+        assert driver.stdin is not None
+        driver.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def healthy(outcomes: Callable[[str], Outcomes]) -> dict[tuple[str, ...], int]:
+    """The exit code of each command where nothing is wrong, but that no server answers."""
+    return {arguments: outcome["code"] for arguments, outcome in outcomes(NOTHING_WRONG).items()}
+
+
+@pytest.mark.parametrize("name", SURROUNDINGS)
+def test_broken_surroundings_are_told_in_a_line_or_two(
+    outcomes: Callable[[str], Outcomes], healthy: dict[tuple[str, ...], int], name: str
+) -> None:
+    found = outcomes(name)
+    assert found.keys() == healthy.keys()
+    assert len(found) > len(every_command())
+    wrong = []
+    for arguments, outcome in found.items():
+        complaints = [
+            *shown_wrongly(outcome, form=SURROUNDINGS[name].form, silent=SURROUNDINGS[name].silent),
+            *(() if outcome["code"] in (healthy[arguments], *SURROUNDINGS[name].codes) else ["another code"]),
+        ]
+        if complaints:
+            code, told = outcome["code"], outcome["err"] or outcome["out"][-300:]
+            wrong.append(
+                f"cldc {' '.join(arguments)}: {', '.join(complaints)} ({code}, not {healthy[arguments]})\n{told}"
+            )
+    assert not wrong, "\n\n".join(wrong)
+
+
+def shown_wrongly(outcome: dict[str, Any], *, form: str, silent: bool) -> list[str]:
+    """What is wrong with how a command ended."""
+    code, out, err = outcome["code"], outcome["out"], outcome["err"]
+    told = [line for line in err.splitlines() if line.strip()]
+    complaints = {
+        "an undocumented code": code not in DOCUMENTED - NEVER,
+        "a traceback": "Traceback" in out + err,
+        "a log of a bug": bool(outcome["logs"]) or "bug in cldc" in err,
+        "something left in the temporary folder": bool(outcome["left"]),
+        "no error": code not in (0, 1) and not silent and not re.search("^Error: ", err, re.MULTILINE),
+        "too many lines": code != 0 and len(told) > _MOST_LINES.get(code, 3),
+        "words on a line that is being typed": COMPLETING in outcome["arguments"]
+        and err != ""
+        and "standard output" not in err,
+        "no JSON": form == "json" and "--format" in outcome["arguments"] and not is_json(out),
+    }
+    return [what for what, so in complaints.items() if so] + [
+        f"no such command: {named}" for named in re.findall(r"`(cldc[^`]*)`", err) if not exists(named)
+    ]
+
+
+def is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def exists(named: str) -> bool:
+    """Whether Click knows the command that an error names, and its options."""
+    command: click.Command | None = cli
+    for word in named.split()[1:]:
+        if word.startswith("-"):
+            name = word.partition("=")[0]
+            known = [option for parameter in command.params for option in parameter.opts] if command else []
+            if name not in (*known, "--help"):
+                return False
+        elif isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), word)
+            if command is None:
+                return False
+    return True

@@ -1,0 +1,189 @@
+"""`cldc withdraw`: a place of the quota is free again only where the scoring daemon has not touched the submission."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cldc.competition import load
+from cldc.leaderboard import Leaderboard, Row
+from cldc.ledger import Ledger, Record
+from cldc.submission.places import TAG, spent_by_ledger
+from cldc.submission.withdrawal import count_again, record_withdrawal
+from tests.conftest import SHAPES
+from tests.support.fake_codalab import NOW, CodaLab, Server
+
+ME, ORGANISER, SCORES = "ann", "org", "shapes-1"
+SECOND = timedelta(seconds=1)
+RECORD = Record(
+    id="0123456789abcdef",
+    competition="shapes",
+    server="http://codalab.example.org",
+    account=ME,
+    name="mine",
+    institution="",
+    link="",
+    dataset="data",
+    dataset_hash="hash",
+    preflight=None,
+    created=NOW,
+)
+
+
+class Competition:
+    """One tagged submission, its ledger, and a daemon that makes passes and writes boards as time goes by."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.server, self.now, self.ledger = Server(), NOW, ledger
+        book = self.server.add(ORGANISER, "dataset", "examples")
+        self.book, self.data = book, self.server.add(ME, "dataset", "data")
+        run = self.server.add(ME, "run", "run-learn", parents=(self.data, book))
+        self.bundle = self.server.add(ME, "make", "mine", parents=(run,))
+        self.board: Leaderboard | None = None
+        self.tagged: datetime | None = None
+        ledger.add(RECORD)
+        for step, uuid in (("upload", self.data), ("run", run)):
+            ledger.begin(RECORD.id, step, now=self.now)
+            ledger.finish(RECORD.id, step, {"uuid": uuid}, now=self.now)
+
+    def tag(self) -> None:
+        self.ledger.begin(RECORD.id, TAG, now=self.now)
+        self.server.change(self.bundle, tags=(SCORES,))
+        self.tagged = self.now + SECOND
+        self.ledger.finish(RECORD.id, TAG, {"uuid": self.bundle}, now=self.tagged)
+        self.now = self.tagged
+
+    @property
+    def counted(self) -> bool:
+        """Whether the daemon counts it, or is about to."""
+        begun = bool(self.server.begun)
+        return begun or any("submit_id" in bundle.description for bundle in self.server.bundles.values())
+
+    def happens(self, what: str) -> None:
+        self.now += 10 * SECOND
+        if what == "a pass":
+            self.server.evaluate(SCORES, self.book, ORGANISER)
+            self.write_board()
+        elif what == "a board without a pass":
+            self.write_board()
+        elif what == "an evaluation begins" and self.server.bundles[self.bundle].tags:
+            self.server.predict(self.bundle, SCORES, self.book, ORGANISER)
+        elif what == "the evaluation leaves the board":  # as a newer one of that name takes its place
+            for bundle in list(self.server.bundles.values()):
+                if "submit_id" in bundle.description:
+                    self.server.change(bundle.uuid, tags=())
+        elif what == "the board is gone":
+            self.board = None
+
+    def write_board(self) -> None:
+        rows = tuple(
+            Row(1, "mine", "", "", ME, 0.5, "ready", uuid, NOW, mine=True)
+            for uuid in self.server.evaluated(SCORES)
+        )
+        self.board = Leaderboard("shapes", "right", self.now, rows)
+
+    def withdraw(self) -> tuple[bool, str]:
+        self.now += SECOND
+        self.server.change(self.bundle, tags=())
+        rest = cast(Any, CodaLab(self.server, ME)).rest
+        return record_withdrawal(self.ledger, RECORD, rest=rest, board=self.board, now=self.now)
+
+
+@contextlib.contextmanager
+def competition(folder: Path) -> Iterator[Competition]:
+    for file in folder.glob("ledger*"):
+        file.unlink()
+    with Ledger(folder) as ledger:
+        yield Competition(ledger)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ledger")
+
+
+HAPPENS = (
+    "a pass",
+    "a board without a pass",
+    "an evaluation begins",
+    "the evaluation leaves the board",
+    "the board is gone",
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    before=st.lists(st.sampled_from(HAPPENS), max_size=2),
+    after=st.lists(st.sampled_from(HAPPENS), max_size=5),
+)
+def test_a_place_is_free_again_only_if_a_newer_board_lacks_what_nobody_evaluates(
+    folder: Path, before: list[str], after: list[str]
+) -> None:
+    with competition(folder) as past:
+        for what in before:
+            past.happens(what)
+        past.tag()
+        assert past.tagged is not None
+        for what in after:
+            past.happens(what)
+        spent, why = past.withdraw()
+        newer = past.board is not None and past.board.updated > past.tagged
+        assert spent == (past.counted or not newer), why
+        assert past.ledger.steps(RECORD.id)["withdraw"].result["spent"] == ("yes" if spent else "no")
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "reason"),
+    [
+        ("the board's clock is ahead", "is yet to come"),
+        ("an entry can't be read", "has entries that can't be read"),
+        ("the board lost track of it", "has evaluated it"),
+        ("another machine tagged it", "it was tagged by another machine"),
+        ("the dataset was removed", "its dataset is no longer on the server"),
+    ],
+)
+def test_a_place_stays_spent_where_nobody_can_tell(folder: Path, otherwise: str, reason: str) -> None:
+    with competition(folder) as past:
+        past.tag()
+        past.happens("a board without a pass")
+        board = past.board
+        assert board is not None
+        if otherwise == "the board's clock is ahead":
+            past.board = replace(board, updated=past.now + timedelta(minutes=5))
+        elif otherwise == "an entry can't be read":
+            past.board = replace(board, malformed=1)
+        elif otherwise == "the board lost track of it":
+            row = Row(None, "", "", "", "", 0.5, "ready", "", NOW, mine=False, evaluation="ann-mine-results")
+            past.board = replace(board, rows=(row,))
+        elif otherwise == "another machine tagged it":
+            past.ledger.begin(RECORD.id, TAG, now=NOW)
+            past.ledger.finish(RECORD.id, TAG, {"uuid": past.bundle}, now=NOW)
+        elif otherwise == "the dataset was removed":
+            del past.server.bundles[past.data]
+        spent, why = past.withdraw()
+        assert spent
+        assert reason in why
+
+
+def test_a_place_that_was_freed_is_spent_after_all_once_the_board_has_the_entry(folder: Path) -> None:
+    """The daemon may have read the tag at the start of a pass, and begun after the tag was off."""
+    with competition(folder) as past:
+        past.tag()
+        past.happens("a board without a pass")
+        spent, _ = past.withdraw()
+        assert not spent
+        rules, server = load(str(SHAPES / "shapes.toml")), RECORD.server
+        assert not list(spent_by_ledger(past.ledger, rules, server, ME))
+        row = Row(1, "mine", "", "", ME, 0.5, "ready", past.bundle, NOW, mine=True)
+        assert past.board is not None
+        board = replace(past.board, rows=(row,))
+        count_again(past.ledger, rules, server, ME, board=board, now=past.now)
+        assert [place.uuid for place in spent_by_ledger(past.ledger, rules, server, ME)] == [past.bundle]
