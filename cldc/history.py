@@ -12,7 +12,7 @@ from cldc.submission.places import TAG
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard
     from cldc.ledger import Ledger
-    from cldc.preflight import PreflightResult
+    from cldc.preflight.model import PreflightResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ from cldc import sample
 from cldc.competition import Competition, load
 from cldc.environments import ensure_analysis, ensure_codalab, ensure_tensorflow
 from cldc.inside.unpacking import unpack_tar
-from cldc.preflight import LabelBook, read_label_book
+from cldc.preflight.model import LabelBook
+from cldc.preflight.sources import read_label_book
 from cldc.validation import ValidationReport, validate
 from tests.support.certificates import Authority
 

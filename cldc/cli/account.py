@@ -51,7 +51,7 @@ def login(app: App) -> None:
     option for them, since a command line can be read by everyone on the machine.
     """
     if app.interactive and not app.on_sandbox:
-        app.ask_anew()
+        app.prompt_again()
     # Asking the server who this is comes first: what it refuses is never stored.
     account = _account(app)
     if app.credentials.source in ("environment", "sandbox"):

@@ -231,7 +231,7 @@ class App:
         account = accounts.get(username) if username else sandbox.contestant(self.home)
         return Credentials(account.name, account.password, "sandbox") if account else None
 
-    def ask_anew(self) -> None:
+    def prompt_again(self) -> None:
         """Ask for user name and password now, whatever is remembered; the environment's come first where they may be sent."""
         from cldc import credentials
 
@@ -265,7 +265,7 @@ class App:
             CodaLab(self.server, self.credentials, python=self.codalab_python, observer=self.observer)
         )
 
-    def hasten(self) -> None:
+    def prestart_cl(self) -> None:
         """Start CodaLab's command line behind other work, for its imports take seconds.
 
         Unless it must be made first, or somebody may have to be asked who they are, by us or by their keyring. Whatever

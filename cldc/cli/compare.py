@@ -13,13 +13,13 @@ from cldc.cli.options import command
 from cldc.errors import UsageError
 from cldc.files import replace_atomically
 from cldc.insight import pictures
-from cldc.preflight import everything
-from cldc.preflight.learned import read
+from cldc.preflight.model_predictions import read
+from cldc.preflight.records import all_records
 from cldc.render.comparison import comparison_blocks, comparison_page
 
 if TYPE_CHECKING:
     from cldc.insight import Comparison
-    from cldc.preflight import PreflightResult
+    from cldc.preflight.model import PreflightResult
 
 _MOST_PICTURES = 1200
 
@@ -40,7 +40,7 @@ def compare(app: App, a: str, b: str, page: Path | None) -> None:
     A and B are ids as `cldc history` shows them (their first digits will do), or names of datasets, of which the
     newest preflight is taken. Images are told by their content, whatever they are called.
     """
-    results = [r for r in everything(app.home) if r.fingerprint.competition == app.competition.name]
+    results = [r for r in all_records(app.home) if r.fingerprint.competition == app.competition.name]
     before, after = (_chosen(results, word, app.competition.run.command) for word in (a, b))
     found = insight.compare(before, read(app.home, before.id), after, read(app.home, after.id))
     if page is not None:

@@ -12,7 +12,7 @@ from cldc.cli.board import fetch_board
 from cldc.cli.options import command
 from cldc.errors import CldcError
 from cldc.ledger import Ledger
-from cldc.preflight import everything as results
+from cldc.preflight.records import all_records as results
 from cldc.render.history import history_blocks, history_csv
 
 if TYPE_CHECKING:

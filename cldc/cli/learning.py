@@ -9,27 +9,28 @@ from typing import TYPE_CHECKING
 from cldc.environments import ensure_analysis, ready_analysis
 from cldc.files import replace_atomically
 from cldc.insight import Insight, pictures, suggest, worst_mistakes
-from cldc.preflight.learned import read
+from cldc.preflight.model_predictions import read
 from cldc.render.data import to_data
 from cldc.render.preflight import next_blocks, preflight_blocks, spread_blocks, suggestion_blocks
 from cldc.render.preflight_html import MOST_MISTAKES, to_html
 
 if TYPE_CHECKING:
     from cldc.cli.app import App
-    from cldc.cli.work import Material
+    from cldc.cli.work import TrainingInputs
     from cldc.environments import Environment
     from cldc.insight import Insight
-    from cldc.preflight import PreflightResult, Repeated
+    from cldc.preflight.model import PreflightResult
+    from cldc.preflight.repeats import RepeatedRuns
     from cldc.validation import ValidationReport
 
 
 def show(
     app: App,
     report: ValidationReport,
-    needed: Material,
+    needed: TrainingInputs,
     result: PreflightResult,
     *,
-    repeated: Repeated | None,
+    repeated: RepeatedRuns | None,
     page: Path | None,
 ) -> None:
     """Print a finished preflight, all its runs where it was repeated, and write the page where one is asked for.
@@ -69,7 +70,9 @@ def _insight(app: App, report: ValidationReport, result: PreflightResult, *, wai
     return Insight(result, learned, found, why)
 
 
-def _write_page(app: App, report: ValidationReport, needed: Material, insight: Insight, page: Path) -> None:
+def _write_page(
+    app: App, report: ValidationReport, needed: TrainingInputs, insight: Insight, page: Path
+) -> None:
     learned, shown = insight.learned, {suggestion.path for suggestion in insight.suggestions}
     if learned is not None and learned.known:
         for split in learned.splits[1:]:

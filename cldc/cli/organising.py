@@ -258,7 +258,7 @@ def _where(app: App, path: Path, previous: Competition | None, start: Competitio
 def _seed(app: App, given: Mapping[str, Any], folder: Path, base: Competition) -> Seed:
     """The organiser's files: those named now, else those named the last time, else asked for or our own."""
     from cldc.organise import Seed
-    from cldc.preflight import builtin_script
+    from cldc.preflight.sources import builtin_script
 
     settings = app.settings
     now = {"script": settings["script"], "label_book": settings["label_book"]}
@@ -327,7 +327,7 @@ def _checked(competition: Competition, seed: Seed) -> tuple[Seed, int, tuple[int
     Raises:
         InvalidDataset: A class is missing or has no image, or a file can't be read.
     """
-    from cldc.preflight import read_label_book
+    from cldc.preflight.sources import read_label_book
 
     books = [read_label_book(folder, competition) for folder in (seed.label_book, seed.test_set)]
     for book in books:

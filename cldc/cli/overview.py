@@ -16,7 +16,7 @@ from cldc.settings import NAMES
 
 if TYPE_CHECKING:
     from cldc.ledger import Record
-    from cldc.preflight import PreflightResult
+    from cldc.preflight.model import PreflightResult
     from cldc.render.blocks import Block
     from cldc.validation import ValidationReport
 
@@ -121,7 +121,7 @@ def _account(app: App) -> str | None:
 
 
 def _preflight(app: App, report: ValidationReport) -> PreflightResult | None:
-    from cldc.preflight import find
+    from cldc.preflight.records import find
 
     try:
         server = app.server

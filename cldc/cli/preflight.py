@@ -12,14 +12,16 @@ from cldc.cli.app import App
 from cldc.cli.learning import show
 from cldc.cli.options import DATASET, command
 from cldc.cli.remote import preflight_remotely
-from cldc.cli.work import material, preflighted, validated
+from cldc.cli.work import preflighted, training_inputs, validated
 from cldc.errors import UsageError
-from cldc.preflight import require_seeds
+from cldc.preflight.pipeline import preflight as preflight_once
+from cldc.preflight.repeats import repeats_of, require_seeds, summarize_runs
 from cldc.render.validation import blocks
 
 if TYPE_CHECKING:
-    from cldc.cli.work import Material
-    from cldc.preflight import PreflightResult, Repeated
+    from cldc.cli.work import TrainingInputs
+    from cldc.preflight.model import PreflightResult
+    from cldc.preflight.repeats import RepeatedRuns
     from cldc.validation import ValidationReport
 
 
@@ -86,7 +88,7 @@ def preflight(
         if app.output.form != "json":
             app.output.tell(blocks(report))
         report.require_valid()
-    needed = material(app)
+    needed = training_inputs(app)
     result = preflighted(app, report, needed, force=force, quick=quick)
     runs = _repeat(app, report, needed, result, times=repeat, force=force) if repeat else None
     show(app, report, needed, result, repeated=runs, page=page)
@@ -101,24 +103,22 @@ def _require_sense(ways: Mapping[str, object]) -> None:
 
 
 def _repeat(
-    app: App, report: ValidationReport, needed: Material, first: PreflightResult, *, times: int, force: bool
-) -> Repeated:
+    app: App,
+    report: ValidationReport,
+    needed: TrainingInputs,
+    first: PreflightResult,
+    *,
+    times: int,
+    force: bool,
+) -> RepeatedRuns:
     """The first run and others of other seeds, each kept as a preflight is."""
-    from cldc.preflight import builtin_script, other_seeds, preflight, repeated
-
-    script, runs = builtin_script(app.competition), [first]
-    for number, competition in enumerate(other_seeds(app.competition, first, times - 1), 2):
+    runs = [first]
+    _, *others = repeats_of(needed.training(report, app.competition), times)
+    for number, training in enumerate(others, 2):
         app.observer.note(f"Run {number} of {times}: the built-in script with another seed")
         runs.append(
-            preflight(
-                report,
-                script=script,
-                label_book=needed.label_book,
-                environment=app.tensorflow(),
-                competition=competition,
-                home=app.home,
-                observer=app.observer,
-                force=force,
+            preflight_once(
+                training, environment=app.tensorflow(), home=app.home, observer=app.observer, force=force
             )
         )
-    return repeated(runs)
+    return summarize_runs(runs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cldc.cli.app import App
 from cldc.cli.learning import show
-from cldc.cli.work import material, validated
+from cldc.cli.work import training_inputs, validated
 from cldc.environments import ready_tensorflow
 from cldc.errors import CldcError, InvalidDataset, UsageError
 from cldc.remote import Remote, preflight_there
@@ -17,7 +17,7 @@ from cldc.render.validation import blocks
 from cldc.submission import Clock
 
 if TYPE_CHECKING:
-    from cldc.cli.work import Material
+    from cldc.cli.work import TrainingInputs
     from cldc.remote import RemotePreflights
     from cldc.validation import ValidationReport
 
@@ -77,9 +77,9 @@ def _valid(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
 
 def _trained(
     app: App, reports: Sequence[ValidationReport], *, keep: bool, force: bool
-) -> tuple[Material, RemotePreflights]:
+) -> tuple[TrainingInputs, RemotePreflights]:
     account = app.rest.user().name  # without an account, or a server, there is nothing to prepare for
-    needed = material(app)
+    needed = training_inputs(app)
     remote = Remote(
         competition=app.competition,
         codalab=app.codalab,

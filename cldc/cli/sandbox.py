@@ -17,7 +17,7 @@ from cldc.competition import file_beside
 from cldc.environments import ensure_codalab
 from cldc.files import private_folder, replace_atomically
 from cldc.leaderboard import parse
-from cldc.preflight import builtin_script
+from cldc.preflight.sources import builtin_script
 from cldc.render.blocks import Line, Table
 from cldc.render.board import board_blocks
 from cldc.render.submission import moment

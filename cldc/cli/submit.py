@@ -15,20 +15,20 @@ from cldc.cli import completing
 from cldc.cli.app import App
 from cldc.cli.board import board_if_any
 from cldc.cli.options import DATASET, command
-from cldc.cli.work import material, preflighted, validated
+from cldc.cli.work import preflighted, training_inputs, validated
 from cldc.errors import CldcError
 from cldc.ledger import Ledger
-from cldc.preflight import find
 from cldc.preflight.predictions import expected_labels
+from cldc.preflight.records import find
 from cldc.render.blocks import Line
 from cldc.render.submission import plan_blocks, public, submission_blocks
 from cldc.submission import Clock, Consent, Intent, NeedsConsent, Work, carry_out
 from cldc.text import plural
 
 if TYPE_CHECKING:
-    from cldc.cli.work import Material
+    from cldc.cli.work import TrainingInputs
     from cldc.ledger import Ledger
-    from cldc.preflight import PreflightResult
+    from cldc.preflight.model import PreflightResult
     from cldc.preflight.predictions import ExpectedLabels
     from cldc.submission import Consent, Intent, Plan, Work
     from cldc.validation import ValidationReport
@@ -91,13 +91,13 @@ def submit(
     """
     at_once = no_preflight and not dry_run
     if at_once:
-        app.hasten()
+        app.prestart_cl()
     report = validated(app, folder)
     app.rest.user()  # without an account, or a server, there is nothing to prepare for
     if at_once:
-        app.hasten()
+        app.prestart_cl()
     with Ledger(app.home, reading=dry_run) as ledger:
-        needed = material(app)
+        needed = training_inputs(app)
         labels = _labels(app, needed)
         consent = Consent(
             again=again,
@@ -118,11 +118,11 @@ def submit(
     return 0
 
 
-def _labels(app: App, needed: Material) -> ExpectedLabels:
+def _labels(app: App, needed: TrainingInputs) -> ExpectedLabels:
     """What the predictions of the run on CodaLab have to fit: it is made from the organisers' own, whatever is set here."""
     if app.settings["script"] or app.settings["label_book"]:
         with contextlib.suppress(CldcError):  # the plan says what is wrong with them
-            needed = material(app, organisers=True)
+            needed = training_inputs(app, organisers=True)
     return expected_labels(needed.label_book, app.competition, needed.script)
 
 
@@ -149,7 +149,7 @@ def _in_dataset(root: Path, given: tuple[str, ...]) -> frozenset[str]:
 
 
 def _settle(
-    app: App, intent: Intent, needed: Material, ledger: Ledger, *, train: bool, dry_run: bool, yes: bool
+    app: App, intent: Intent, needed: TrainingInputs, ledger: Ledger, *, train: bool, dry_run: bool, yes: bool
 ) -> Plan:
     """The plan; everything that can be refused is refused before minutes of training."""
     planned = _planner(app, ledger)
@@ -206,7 +206,9 @@ def _code(plan: Plan) -> int:
     return refused.code if refused else 0
 
 
-def _preflight(app: App, report: ValidationReport, needed: Material, dry_run: bool) -> PreflightResult | None:
+def _preflight(
+    app: App, report: ValidationReport, needed: TrainingInputs, dry_run: bool
+) -> PreflightResult | None:
     """A whole preflight: one that ran on this very server proves as much as one of this machine."""
     known = find(
         app.home,
@@ -223,7 +225,7 @@ def _preflight(app: App, report: ValidationReport, needed: Material, dry_run: bo
         known = preflighted(app, report, needed)
         if known.dataset_changed:
             app.observer.note(f"{known.dataset_changed} What was checked counts, not what is there now.")
-    app.hasten()
+    app.prestart_cl()
     return known
 
 

@@ -9,19 +9,25 @@ from typing import TYPE_CHECKING
 
 from cldc.cli.app import App
 from cldc.errors import CldcError, ConfigurationError, CredentialsError, SandboxError, Unreachable
+from cldc.preflight.model import Training
 
 if TYPE_CHECKING:
-    from cldc.preflight import LabelBook, PreflightResult, Script
+    from cldc.competition import Competition
+    from cldc.preflight.model import LabelBook, PreflightResult, Script
     from cldc.validation import ValidationReport
     from cldc.validation.tensorflow_decoder import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class TrainingInputs:
     """What a dataset is trained and judged with."""
 
     script: Script
     label_book: LabelBook
+
+    def training(self, report: ValidationReport, competition: Competition) -> Training:
+        """The training of a dataset with them."""
+        return Training(report, self.script, self.label_book, competition)
 
 
 def validated(app: App, folder: Path | None, *, use_cache: bool = True) -> ValidationReport:
@@ -64,12 +70,12 @@ def _known_label_book(app: App) -> Path | None:
         from cldc.preflight.sources import label_book_root
 
         return label_book_root(Path(given), app.competition)
-    from cldc.preflight.downloaded import current_label_book
+    from cldc.preflight.downloads import current_label_book
 
     return current_label_book(app.home, app.competition)
 
 
-def material(app: App, *, organisers: bool = False) -> Material:
+def training_inputs(app: App, *, organisers: bool = False) -> TrainingInputs:
     """Script and label book: those named, else the organisers', else what is remembered or built in.
 
     Args:
@@ -84,12 +90,12 @@ def material(app: App, *, organisers: bool = False) -> Material:
     given = Path(script) if script else None
     book = Path(label_book) if label_book else None
     found, unreachable = _script(app, given)
-    return Material(found, _label_book(app, book, unreachable))
+    return TrainingInputs(found, _label_book(app, book, unreachable))
 
 
 def _script(app: App, given: Path | None) -> tuple[Script, CldcError | None]:
     """The script, and why the server can't be reached where that was found out."""
-    from cldc.preflight import builtin_script, given_script, remember_script, remembered_script
+    from cldc.preflight.sources import builtin_script, given_script, remember_script, remembered_script
 
     if given is not None:
         return given_script(given), None
@@ -118,7 +124,7 @@ def _script(app: App, given: Path | None) -> tuple[Script, CldcError | None]:
 
 def _label_book(app: App, given: Path | None, unreachable: CldcError | None) -> LabelBook:
     from cldc.files import temporary_folder
-    from cldc.preflight import read_label_book, remember_label_book, remembered_label_book
+    from cldc.preflight.sources import read_label_book, remember_label_book, remembered_label_book
 
     if given is not None:
         return read_label_book(given, app.competition)
@@ -147,17 +153,14 @@ def _label_book(app: App, given: Path | None, unreachable: CldcError | None) -> 
 
 
 def preflighted(
-    app: App, report: ValidationReport, material: Material, *, force: bool = False, quick: bool = False
+    app: App, report: ValidationReport, inputs: TrainingInputs, *, force: bool = False, quick: bool = False
 ) -> PreflightResult:
     """A finished preflight of a valid dataset: an earlier one of the same fingerprint, or one made now."""
-    from cldc.preflight import preflight
+    from cldc.preflight.pipeline import preflight
 
     return preflight(
-        report,
-        script=material.script,
-        label_book=material.label_book,
+        inputs.training(report, app.competition),
         environment=app.tensorflow(),
-        competition=app.competition,
         home=app.home,
         observer=app.observer,
         force=force,

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cldc.preflight import PreflightResult
-from cldc.preflight.learned import Learned, Seen
+from cldc.preflight.model import PreflightResult
+from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,13 @@ class _Sorted:
 
 
 def compare(
-    before: PreflightResult, first: Learned | None, after: PreflightResult, second: Learned | None
+    before: PreflightResult,
+    first: ModelPredictions | None,
+    after: PreflightResult,
+    second: ModelPredictions | None,
 ) -> Comparison:
     """Compare two preflights, with what each learned."""
-    nothing = Learned(before.classes, (), "an older cldc kept nothing of the images")
+    nothing = ModelPredictions(before.classes, (), "an older cldc kept nothing of the images")
     first, second = first or nothing, second or nothing
     changes = _images(first, second, book=list(after.images)[-1])
     fixed, broken = _mistakes(first, second)
@@ -96,12 +99,12 @@ def compare(
     )
 
 
-def _images(first: Learned, second: Learned, *, book: str) -> _Sorted:
+def _images(first: ModelPredictions, second: ModelPredictions, *, book: str) -> _Sorted:
     """Pair images of the same content: those that stayed first, so that a copy more is an image added."""
     old, new = (_by_content(learned, book) for learned in (first, second))
     found = _Sorted([], [], [], [])
 
-    def name(learned: Learned, image: Seen) -> str:
+    def name(learned: ModelPredictions, image: ImagePrediction) -> str:
         return learned.classes[image.label]
 
     for sha256 in sorted(old.keys() | new.keys(), key=lambda s: (old.get(s) or new[s])[0].path):
@@ -126,34 +129,42 @@ def _images(first: Learned, second: Learned, *, book: str) -> _Sorted:
     return found
 
 
-_Rule = Callable[[Learned, Seen, Learned, Seen], bool]
+_Rule = Callable[[ModelPredictions, ImagePrediction, ModelPredictions, ImagePrediction], bool]
 
 
-def _same_path(_first: Learned, a: Seen, _second: Learned, b: Seen) -> bool:
+def _same_path(
+    _first: ModelPredictions, a: ImagePrediction, _second: ModelPredictions, b: ImagePrediction
+) -> bool:
     return a.path == b.path
 
 
-def _same_place(first: Learned, a: Seen, second: Learned, b: Seen) -> bool:
+def _same_place(
+    first: ModelPredictions, a: ImagePrediction, second: ModelPredictions, b: ImagePrediction
+) -> bool:
     return a.split == b.split and _same_label(first, a, second, b)
 
 
-def _same_label(first: Learned, a: Seen, second: Learned, b: Seen) -> bool:
+def _same_label(
+    first: ModelPredictions, a: ImagePrediction, second: ModelPredictions, b: ImagePrediction
+) -> bool:
     return first.classes[a.label] == second.classes[b.label]
 
 
-def _any(_first: Learned, _a: Seen, _second: Learned, _b: Seen) -> bool:
+def _any(
+    _first: ModelPredictions, _a: ImagePrediction, _second: ModelPredictions, _b: ImagePrediction
+) -> bool:
     return True
 
 
-def _by_content(learned: Learned, book: str) -> dict[str, list[Seen]]:
-    images: dict[str, list[Seen]] = defaultdict(list)
+def _by_content(learned: ModelPredictions, book: str) -> dict[str, list[ImagePrediction]]:
+    images: dict[str, list[ImagePrediction]] = defaultdict(list)
     for image in learned.images:
         if image.split != book:
             images[image.sha256].append(image)
     return images
 
 
-def _classes(first: Learned, second: Learned) -> tuple[ClassChange, ...]:
+def _classes(first: ModelPredictions, second: ModelPredictions) -> tuple[ClassChange, ...]:
     splits = (second.splits or first.splits)[1:]
     old, new = _accuracies(first), _accuracies(second)
     return tuple(
@@ -163,7 +174,7 @@ def _classes(first: Learned, second: Learned) -> tuple[ClassChange, ...]:
     )
 
 
-def _accuracies(learned: Learned) -> dict[tuple[str, str], float]:
+def _accuracies(learned: ModelPredictions) -> dict[tuple[str, str], float]:
     right: Counter[tuple[str, str]] = Counter()
     total: Counter[tuple[str, str]] = Counter()
     for image in learned.images:
@@ -174,7 +185,9 @@ def _accuracies(learned: Learned) -> dict[tuple[str, str], float]:
     return {at: right[at] / total[at] for at in total}
 
 
-def _mistakes(first: Learned, second: Learned) -> tuple[tuple[Moved, ...], tuple[Moved, ...]]:
+def _mistakes(
+    first: ModelPredictions, second: ModelPredictions
+) -> tuple[tuple[Moved, ...], tuple[Moved, ...]]:
     """Mistakes fixed and new mistakes among the images that both models were judged by."""
     judging = (second.splits or first.splits)[1:]
     old = {(i.split, i.sha256): i for i in first.images if i.split in judging and i.probabilities}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cldc.preflight import PreflightResult
-from cldc.preflight.learned import Learned, Seen
+from cldc.preflight.model import PreflightResult
+from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,13 @@ class Insight:
     """
 
     result: PreflightResult
-    learned: Learned | None
+    learned: ModelPredictions | None
     suggestions: tuple[Suggestion, ...] = ()
     no_suggestions: str = ""
     pictures: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def confusion(learned: Learned, split: str) -> tuple[tuple[int, ...], ...]:
+def confusion(learned: ModelPredictions, split: str) -> tuple[tuple[int, ...], ...]:
     """How many images of each class (rows) of a split the model takes for each class (columns)."""
     counts = [[0] * len(learned.classes) for _ in learned.classes]
     for image in learned.of(split):
@@ -57,7 +57,7 @@ def confusion(learned: Learned, split: str) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(row) for row in counts)
 
 
-def worst_mistakes(learned: Learned, split: str, limit: int) -> tuple[Seen, ...]:
+def worst_mistakes(learned: ModelPredictions, split: str, limit: int) -> tuple[ImagePrediction, ...]:
     """The images of a split that the model is surest to be of another class than their label, the surest first."""
     wrong = (image for image in learned.of(split) if image.misclassified)
     return tuple(sorted(wrong, key=lambda image: (-max(image.probabilities), image.path))[:limit])

@@ -16,7 +16,7 @@ from cldc.environments import Environment
 from cldc.errors import EnvironmentFailed, ProcessFailed, StorageError
 from cldc.insight import kept
 from cldc.insight.model import Suggestion
-from cldc.preflight.learned import Learned
+from cldc.preflight.model_predictions import ModelPredictions
 from cldc.process import clean_environment, run
 from cldc.progress import SILENT, Observer
 
@@ -31,7 +31,7 @@ _MOST = 100
 
 def suggest(
     dataset: Dataset,
-    learned: Learned,
+    learned: ModelPredictions,
     environment: Callable[[], Environment | str],
     *,
     home: Path,
@@ -89,7 +89,7 @@ def _found(
     return tuple(sorted(found, key=lambda suggestion: (suggestion.quality, suggestion.path))[:_MOST])
 
 
-def _with_model(found: Sequence[Suggestion], learned: Learned) -> tuple[Suggestion, ...]:
+def _with_model(found: Sequence[Suggestion], learned: ModelPredictions) -> tuple[Suggestion, ...]:
     """The same with what the trained model takes each image for, where that is known."""
     model = {image.path: learned.classes[image.predicted] for image in learned.images if image.probabilities}
     return tuple(dataclasses.replace(s, model=model.get(s.path, "")) for s in found)

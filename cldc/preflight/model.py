@@ -8,10 +8,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from cldc.competition import Competition
 from cldc.files import hash_bytes
 from cldc.preflight.output import Epoch, Score
+
+if TYPE_CHECKING:
+    from cldc.validation import ValidationReport
 
 Origin = Literal["competition", "built-in", "file"]
 # Raised when records change so that an older cldc's can't be read.
@@ -42,6 +46,23 @@ class LabelBook:
     images: tuple[tuple[str, str], ...]
     folders: tuple[str, ...]
     hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What is to be trained.
+
+    Attributes:
+        report: The dataset's validation, without errors.
+        script: The training script.
+        label_book: What the script predicts in the end.
+        competition: Whose rules, command, seed and names count.
+    """
+
+    report: ValidationReport
+    script: Script
+    label_book: LabelBook
+    competition: Competition
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +107,7 @@ class Fingerprint:
         """Sixteen hexadecimal digits that stand for it."""
         told = dataclasses.asdict(self)
         if not self.server:
-            del told["server"]  # so that it stays what it was before there were runs elsewhere
+            del told["server"]  # so that it stays what it was before there were remote runs
         return hash_bytes(json.dumps(told, sort_keys=True))[:16]
 
 
@@ -166,12 +187,12 @@ class PreflightResult:
         return self.fingerprint.id + ("-quick" if self.quick else "")
 
     @property
-    def surroundings(self) -> str:
-        """What it was trained with, in a line."""
-        mark = self.fingerprint
-        if mark.server:
-            return f"{self.probe.build} on {mark.server}"
-        return f"TensorFlow {mark.tensorflow} on Python {mark.python}, {mark.device}, {mark.threads} threads"
+    def trained_with(self) -> str:
+        """TensorFlow, Python and machine, in a line."""
+        used = self.fingerprint
+        if used.server:
+            return f"{self.probe.build} on {used.server}"
+        return f"TensorFlow {used.tensorflow} on Python {used.python}, {used.device}, {used.threads} threads"
 
     @property
     def complete(self) -> bool:

@@ -16,20 +16,19 @@ from cldc.dataset.changes import changes_since
 from cldc.environments import Environment
 from cldc.errors import PreflightFailed
 from cldc.files import lock, private_folder, storage_errors, temporary_folder
-from cldc.preflight import learned, records
+from cldc.preflight import model_predictions, records
 from cldc.preflight.following import Run, command, environment_of, follow
-from cldc.preflight.judging import judge
-from cldc.preflight.learned import Learned
-from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe, Script
+from cldc.preflight.model import Fingerprint, PreflightResult, Script, Training
+from cldc.preflight.model_predictions import ModelPredictions
 from cldc.preflight.output import Score
-from cldc.preflight.predicting import images_of, learn
+from cldc.preflight.predicting import list_images, predict_images
 from cldc.preflight.predictions import expected_labels
 from cldc.preflight.probing import probe
+from cldc.preflight.results import RunEnvironment, build_result
+from cldc.preflight.run_checks import require_usable
 from cldc.preflight.sources import builtin_script
-from cldc.preflight.summing import Subject, Surroundings, sum_up
 from cldc.preflight.workspace import Workspace, fill
 from cldc.progress import SILENT, Observer
-from cldc.validation import ValidationReport
 
 _SEED = re.compile(rb"seed\s*[(=]\s*(\d{1,9})", re.IGNORECASE)
 # Another preflight of the same may train for hours; its result is worth the wait.
@@ -40,23 +39,17 @@ _WAIT_SECONDS = 24 * 3600
 class _Job:
     """All that one preflight is made from."""
 
-    report: ValidationReport
-    script: Script
-    label_book: LabelBook
+    training: Training
     environment: Environment
-    competition: Competition
     home: Path
     fingerprint: Fingerprint
     quick: bool
 
 
 def preflight(
-    report: ValidationReport,
+    training: Training,
     *,
-    script: Script,
-    label_book: LabelBook,
     environment: Environment,
-    competition: Competition,
     home: Path,
     observer: Observer = SILENT,
     force: bool = False,
@@ -65,11 +58,8 @@ def preflight(
     """Train on a valid dataset as the competition does, or answer from the record of the same training.
 
     Args:
-        report: The dataset's validation, without errors.
-        script: The training script.
-        label_book: What it predicts.
+        training: What to train.
         environment: The TensorFlow to train in.
-        competition: Whose rules, command and names count.
         home: The data folder, where the result and the script's output are kept.
         observer: Told of epochs, accuracy and the time left.
         force: Train even if the same was trained before.
@@ -80,29 +70,26 @@ def preflight(
         PreflightFailed: The environment does not fit the script, or the run has no usable result.
         StorageError: No room or no permission.
     """
-    report.require_valid()
-    _require_faithful(script, environment, competition)
-    mark = fingerprint(report, script, label_book, environment, competition)
-    job = _Job(report, script, label_book, environment, competition, home, mark, quick)
+    training.report.require_valid()
+    _require_faithful(training, environment)
+    job = _Job(training, environment, home, fingerprint(training, environment), quick)
     if not force and (known := _recorded(job)):
-        return known
-    guard = private_folder(home / "preflights") / f".{mark.id}.lock"
+        return with_changes(known, training)
+    guard = private_folder(home / "preflights") / f".{job.fingerprint.id}.lock"
     with lock(
         guard, purpose="training on the same dataset", observer=observer, timeout_seconds=_WAIT_SECONDS
     ):
         if not force and (known := _recorded(job)):
-            return with_changes(known, report, competition)
-        result, seen = _train(job, observer)
-        learned.save(home, result.id, seen)
+            return with_changes(known, training)
+        result, images = _train(job, observer)
+        model_predictions.save(home, result.id, images)
         records.save(home, result)
-    return with_changes(result, report, competition)
+    return with_changes(result, training)
 
 
-def with_changes(
-    result: PreflightResult, report: ValidationReport, competition: Competition
-) -> PreflightResult:
+def with_changes(result: PreflightResult, training: Training) -> PreflightResult:
     """The result, which is of the images as they were validated, with what became of them in the meantime."""
-    changed = changes_since(report.dataset, competition.dataset.extensions)
+    changed = changes_since(training.report.dataset, training.competition.dataset.extensions)
     return dataclasses.replace(result, dataset_changed=changed)
 
 
@@ -113,16 +100,10 @@ def _recorded(job: _Job) -> PreflightResult | None:
     return records.read(job.home, f"{job.fingerprint.id}-quick")
 
 
-def fingerprint(
-    report: ValidationReport,
-    script: Script,
-    label_book: LabelBook,
-    environment: Environment,
-    competition: Competition,
-) -> Fingerprint:
+def fingerprint(training: Training, environment: Environment) -> Fingerprint:
     """What decides the numbers of this training on this machine."""
     return dataclasses.replace(
-        fingerprint_in(environment.id, report, script, label_book, competition),
+        fingerprint_in(environment.id, training),
         tensorflow=environment.version,
         python=environment.python_version,
         platform=f"{platform.system()} {platform.machine()}",
@@ -131,18 +112,13 @@ def fingerprint(
     )
 
 
-def fingerprint_in(
-    environment: str,
-    report: ValidationReport,
-    script: Script,
-    label_book: LabelBook,
-    competition: Competition,
-) -> Fingerprint:
+def fingerprint_in(environment: str, training: Training) -> Fingerprint:
     """As much of a fingerprint as is known before it is asked what is in the environment of that id."""
+    competition = training.competition
     return Fingerprint(
-        dataset=report.dataset.hash,
-        label_book=label_book.hash,
-        script=script.sha256,
+        dataset=training.report.dataset.hash,
+        label_book=training.label_book.hash,
+        script=training.script.sha256,
         command=competition.run.command,
         competition=competition.name,
         epochs=competition.training.epochs,
@@ -152,7 +128,7 @@ def fingerprint_in(
         platform="",
         device="unknown",
         threads=0,
-        seed=seed(script, competition),
+        seed=seed(training.script, competition),
     )
 
 
@@ -183,54 +159,66 @@ def device(environment: Environment) -> Literal["cpu", "gpu"]:
     return "gpu" if not hidden and not blind and any(Path("/dev").glob("nvidia[0-9]*")) else "cpu"
 
 
-def _require_faithful(script: Script, environment: Environment, competition: Competition) -> None:
+def _require_faithful(training: Training, environment: Environment) -> None:
     """The organisers' script would run in a later TensorFlow, and quietly train something else."""
-    if environment.faithful or script.sha256 == builtin_script(competition).sha256:
+    builtin = builtin_script(training.competition)
+    if environment.faithful or training.script.sha256 == builtin.sha256:
         return
     raise PreflightFailed(
         f"TensorFlow {environment.version} would not train what the competition trains: {environment.why}.",
         action="Install one of the Pythons that `cldc doctor` names for a faithful version, or use the built-in "
-        f"script: --script {builtin_script(competition).path}",
+        f"script: --script {builtin.path}",
     )
 
 
-def _train(job: _Job, observer: Observer) -> tuple[PreflightResult, Learned]:
-    python, started = job.environment.python, datetime.now(UTC).isoformat(timespec="seconds")
+def _train(job: _Job, observer: Observer) -> tuple[PreflightResult, ModelPredictions]:
+    training, python = job.training, job.environment.python
+    dataset, competition = training.report.dataset, training.competition
+    started = datetime.now(UTC).isoformat(timespec="seconds")
     with temporary_folder("cldc-preflight-") as root:
         workspace = fill(
             root,
-            dataset=job.report.dataset,
-            label_book=job.label_book,
-            script=job.script,
-            competition=job.competition,
+            dataset=dataset,
+            label_book=training.label_book,
+            script=training.script,
+            competition=competition,
             observer=observer,
         )
         env = environment_of(workspace, python)
         machine = probe(workspace, python=python, env=env, observer=observer)
-        log = workspace.aside / "output.log"
         run = follow(
-            command(job.competition, workspace, python),
+            command(competition, workspace, python),
             workspace=workspace,
             env=env,
-            epochs=job.competition.training.epochs,
-            log=log,
+            epochs=competition.training.epochs,
+            log=workspace.aside / "output.log",
             observer=observer,
             only_first_epoch=job.quick,
         )
-        kept = _keep_log(job, log)
-        predictions, validation = _outcome(job, run, workspace, kept)
-        images = images_of(job.report.dataset, job.label_book, job.competition)
+        log = _keep_log(job, workspace.aside / "output.log")
+        predictions, validation = _outcome(job, run, workspace, log)
+        images = list_images(dataset, training.label_book, competition)
         if not run.stopped:
-            images = learn(
+            images = predict_images(
                 images,
                 run.output,
-                competition=job.competition,
+                competition=competition,
                 workspace=workspace,
                 python=python,
                 env=env,
                 observer=observer,
             )
-    return _result(job, run, machine, predictions, validation, started=started, log=kept), images
+    used = job.environment
+    caveats = () if used.faithful else (f"Trained with TensorFlow {used.version}: {used.why}.",)
+    result = build_result(
+        training,
+        run,
+        fingerprint=job.fingerprint,
+        predictions=predictions,
+        validation=validation,
+        environment=RunEnvironment(machine, used.faithful, caveats, started, log),
+    )
+    return result, images
 
 
 def _keep_log(job: _Job, log: Path) -> Path:
@@ -246,24 +234,12 @@ def _outcome(job: _Job, run: Run, workspace: Workspace, log: Path) -> tuple[tupl
     if run.stopped:
         first = run.output.history[0]
         return (), Score(first.val_loss, first.val_accuracy)
-    labels = expected_labels(job.label_book, job.competition, job.script, tensorflow=job.environment.version)
-    predictions = judge(run, competition=job.competition, labels=labels, folder=workspace.root, log=log)
-    assert run.output.validation is not None  # noqa: S101 - judge has refused what has none
+    training = job.training
+    labels = expected_labels(
+        training.label_book, training.competition, training.script, tensorflow=job.environment.version
+    )
+    predictions = require_usable(
+        run, competition=training.competition, labels=labels, folder=workspace.root, log=log
+    )
+    assert run.output.validation is not None  # noqa: S101 - require_usable has refused what has none
     return predictions, run.output.validation
-
-
-def _result(
-    job: _Job,
-    run: Run,
-    machine: Probe,
-    predictions: tuple[int, ...],
-    validation: Score,
-    *,
-    started: str,
-    log: Path,
-) -> PreflightResult:
-    used = job.environment
-    caveats = () if used.faithful else (f"Trained with TensorFlow {used.version}: {used.why}.",)
-    subject = Subject(job.report, job.script, job.label_book, job.competition, job.fingerprint)
-    where = Surroundings(machine, used.faithful, caveats, started, log)
-    return sum_up(subject, run, predictions, validation, where)

@@ -9,8 +9,8 @@ from pathlib import Path
 from cldc.competition import Competition
 from cldc.dataset import Dataset
 from cldc.errors import ConfigurationError, ProcessFailed
-from cldc.preflight.learned import Learned, Seen
 from cldc.preflight.model import LabelBook
+from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 from cldc.preflight.output import Output
 from cldc.preflight.sources import builtin_script
 from cldc.preflight.workspace import Workspace
@@ -24,17 +24,22 @@ _TIMEOUT_SECONDS = 1800
 _ENDINGS = (".index", ".weights.h5", ".h5", "")
 
 
-def images_of(dataset: Dataset, label_book: LabelBook, competition: Competition) -> Learned:
+def list_images(dataset: Dataset, label_book: LabelBook, competition: Competition) -> ModelPredictions:
     """Every image in the order of the workspace, nothing known of what the model makes of it."""
     index = {label: number for number, label in enumerate(competition.dataset.classes)}
     book = competition.bundles.label_book.name
-    images = [Seen(i.split, i.path, i.sha256, index[i.label]) for i in dataset.images]
-    images += [Seen(book, path, sha256, index[path.partition("/")[0]]) for path, sha256 in label_book.images]
-    return Learned(competition.dataset.classes, tuple(images), "the training was stopped after one epoch")
+    images = [ImagePrediction(i.split, i.path, i.sha256, index[i.label]) for i in dataset.images]
+    images += [
+        ImagePrediction(book, path, sha256, index[path.partition("/")[0]])
+        for path, sha256 in label_book.images
+    ]
+    return ModelPredictions(
+        competition.dataset.classes, tuple(images), "the training was stopped after one epoch"
+    )
 
 
-def learn(
-    images: Learned,
+def predict_images(
+    images: ModelPredictions,
     output: Output,
     *,
     competition: Competition,
@@ -42,7 +47,7 @@ def learn(
     python: Path,
     env: Mapping[str, str],
     observer: Observer,
-) -> Learned:
+) -> ModelPredictions:
     """Ask the model that the training left about every image; ``why_not`` says why it can't be told.
 
     What it says is trusted only if it makes the very accuracies that the script printed: then the weights are the
@@ -53,11 +58,11 @@ def learn(
     )
     told = images.with_probabilities(rows) if not why else images
     why = why or _disagreement(told, output, competition)
-    return told if not why else Learned(images.classes, images.images, why)
+    return told if not why else ModelPredictions(images.classes, images.images, why)
 
 
 def _ask(
-    images: Learned,
+    images: ModelPredictions,
     *,
     competition: Competition,
     workspace: Workspace,
@@ -94,7 +99,7 @@ def _ask(
     return "", rows
 
 
-def _disagreement(told: Learned, output: Output, competition: Competition) -> str:
+def _disagreement(told: ModelPredictions, output: Output, competition: Competition) -> str:
     """Why these can't be the probabilities of the model that the script judged; empty where they can."""
     printed = {
         competition.dataset.splits[-1]: output.validation,

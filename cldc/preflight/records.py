@@ -33,7 +33,7 @@ def read(home: Path, identity: str) -> PreflightResult | None:
         return None
 
 
-def everything(home: Path) -> tuple[PreflightResult, ...]:
+def all_records(home: Path) -> tuple[PreflightResult, ...]:
     """Every record that can be read, the oldest first."""
     found = (read(home, path.stem) for path in (home / "preflights").glob("*.json"))
     return tuple(sorted((result for result in found if result), key=lambda result: result.started))
@@ -61,7 +61,7 @@ def find(
         elsewhere: Whether only that server's count.
     """
     places = (server,) if elsewhere else ("", server)
-    for result in reversed(everything(home)):
+    for result in reversed(all_records(home)):
         mark = result.fingerprint
         if (
             result.complete

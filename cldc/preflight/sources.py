@@ -21,7 +21,7 @@ from cldc.files import (
     storage_errors,
     temporary_folder,
 )
-from cldc.preflight.downloaded import current_label_book, label_books, point, pointed
+from cldc.preflight.downloads import current_label_book, label_books, read_pointer, write_pointer
 from cldc.preflight.model import LabelBook, Script
 from cldc.resources import template
 
@@ -92,14 +92,14 @@ def remember_script(home: Path, competition: Competition, content: bytes) -> Rem
     sha256 = hash_bytes(content)
     path = kept / f"{sha256}.py"
     replace_atomically(path, content)  # again even if it is there: someone may have touched it
-    previous = point(kept, sha256)
+    previous = write_pointer(kept, sha256)
     return RememberedScript(Script(path, sha256, "competition"), previous)
 
 
 def remembered_script(home: Path, competition: Competition) -> Script | None:
     """The competition's script as it was last downloaded; None where it never was."""
     kept = home / "scripts" / competition.name
-    sha256 = pointed(kept)
+    sha256 = read_pointer(kept)
     path = kept / f"{sha256}.py"
     try:
         # Trusted only as long as it is what was downloaded.
@@ -133,7 +133,7 @@ def remember_label_book(home: Path, competition: Competition, fetched: Path) -> 
                     (draft / path).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(book.root / path, draft / path)
                 draft.rename(place)
-        previous = point(kept, book.hash)
+        previous = write_pointer(kept, book.hash)
     return RememberedLabelBook(read_label_book(place, competition), previous)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cldc.codalab import Dependency
 from cldc.errors import CodaLabError
 from cldc.package import pack
-from cldc.preflight import command_on
+from cldc.preflight.remote_runs import remote_command
 from cldc.remote.model import Job, Remote
 from cldc.submission.checking import organisers_uuid
 from cldc.submission.model import own_sheets, worksheet_name
@@ -65,7 +65,7 @@ def _own(remote: Remote, job: Job) -> list[Bundle]:
 
 def _dataset(remote: Remote, job: Job, bundles: list[Bundle]) -> Bundle:
     """The dataset as a ready bundle: one of the same content that a preflight or a submission uploaded, or a new one."""
-    dataset = job.subject.report.dataset
+    dataset = job.training.report.dataset
     for bundle in bundles:
         if identity_of(bundle) == dataset.hash and arrived(remote, bundle):
             return remote.rest.bundle(bundle.uuid)
@@ -73,7 +73,7 @@ def _dataset(remote: Remote, job: Job, bundles: list[Bundle]) -> Bundle:
         remote.observer.note(f"{job.name} is on the server already, as {known.name}.")
         return known
     folder = remote.home / "packages" / f"preflight-{job.id}"
-    return send(remote, job.sheet, pack(job.subject.report, folder, remote.observer))
+    return send(remote, job.sheet, pack(job.training.report, folder, remote.observer))
 
 
 def find_uploads(remote: Remote) -> None:
@@ -92,7 +92,7 @@ def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle) -> str:
         Dependency(data.name, data.uuid, ""),
         Dependency(organisers.label_book.name, organisers_uuid(organisers.label_book), ""),
     )
-    command = command_on(remote.competition, dataset=data.name)
+    command = remote_command(remote.competition, dataset=data.name)
     wanted = {(d.key, d.parent) for d in dependencies}
     for bundle in bundles:
         same = (bundle.type, bundle.command) == ("run", command)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cldc.competition import Competition
 from cldc.environments import Environment
 from cldc.errors import CldcError
-from cldc.preflight import PreflightResult, Subject
+from cldc.preflight.model import Fingerprint, PreflightResult, Training
 from cldc.progress import SILENT, Observer
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class Job:
     """One dataset on its way.
 
     Attributes:
-        subject: What is trained.
+        training: What is trained.
+        fingerprint: What decides its numbers.
         known: Uuid of the run that an earlier result came from, which is not taken for a new one; or empty.
         sheet: Uuid of its own worksheet, once there is one.
         run: Uuid of its run, once there is one.
@@ -68,7 +69,8 @@ class Job:
         lost_dependency: Whether one of them did not find what it depends on.
     """
 
-    subject: Subject
+    training: Training
+    fingerprint: Fingerprint
     known: str = ""
     sheet: str = ""
     run: str = ""
@@ -78,12 +80,12 @@ class Job:
     @property
     def name(self) -> str:
         """The dataset's."""
-        return self.subject.report.dataset.name
+        return self.training.report.dataset.name
 
     @property
     def id(self) -> str:
         """The fingerprint's."""
-        return self.subject.fingerprint.id
+        return self.fingerprint.id
 
 
 @dataclass(frozen=True, slots=True)

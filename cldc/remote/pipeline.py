@@ -22,18 +22,10 @@ from cldc.errors import (
     Unreachable,
 )
 from cldc.files import lock, temporary_folder
-from cldc.preflight import (
-    ABOUT,
-    LabelBook,
-    PreflightResult,
-    Ran,
-    Script,
-    Subject,
-    conclude,
-    fingerprint_on,
-    with_changes,
-)
-from cldc.preflight.records import everything, read
+from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
+from cldc.preflight.pipeline import with_changes
+from cldc.preflight.records import all_records, read
+from cldc.preflight.remote_runs import ABOUT_FILE, RunArtifacts, finish_run, remote_fingerprint
 from cldc.remote.following import Follower, follow
 from cldc.remote.making import begin, begun_before, find_uploads, forget_run, tidy
 from cldc.remote.model import Failed, Job, Remote, RemotePreflights
@@ -113,8 +105,8 @@ def _distinct(remote: Remote, reports: Sequence[ValidationReport]) -> list[Valid
 
 
 def _job(remote: Remote, report: ValidationReport, script: Script, label_book: LabelBook) -> Job:
-    mark = fingerprint_on(remote.rest.server, report, script, label_book, remote.competition)
-    return Job(Subject(report, script, label_book, remote.competition, mark))
+    training = Training(report, script, label_book, remote.competition)
+    return Job(training, remote_fingerprint(remote.rest.server, training))
 
 
 def _carry_out(remote: Remote, waiting: deque[Job], outcomes: dict[str, PreflightResult | Failed]) -> None:
@@ -152,9 +144,9 @@ def _require_time(
     remote: Remote, user: User, waiting: deque[Job], outcomes: dict[str, PreflightResult | Failed]
 ) -> None:
     """Take jobs out of ``waiting`` for which the account has no computing time, but those with a run of an earlier call."""
-    known = list(preflight_runs(everything(remote.home), remote.competition, remote.rest.server))
+    known = list(preflight_runs(all_records(remote.home), remote.competition, remote.rest.server))
     for job in list(waiting):
-        images = job.subject.report.total
+        images = job.training.report.total
         try:
             finding, tight = check_time(remote.rest, user, remote.competition, known, images=images)
         except QuotaExceeded as error:
@@ -257,10 +249,15 @@ def _settled(remote: Remote, follower: Follower) -> PreflightResult | Failed:
         _require_ended(remote, bundle)
         with temporary_folder("cldc-remote-") as folder:
             ran = _fetched(remote, bundle, folder)
-            result = conclude(
-                job.subject, ran, remote.home, environment=remote.environment, observer=remote.observer
+            result = finish_run(
+                job.training,
+                job.fingerprint,
+                ran,
+                remote.home,
+                environment=remote.environment,
+                observer=remote.observer,
             )
-            outcome = with_changes(result, job.subject.report, remote.competition)
+            outcome = with_changes(result, job.training)
     except _OF_ONE as error:
         outcome = _failed(job, error)
         remote.observer.note(f"{job.name}: {error.message.splitlines()[0]}")
@@ -286,7 +283,7 @@ def _stopped(bundle: Bundle) -> bool:
     return bundle.state == "killed" or bool(message and not message.lower().startswith("exit code"))
 
 
-def _fetched(remote: Remote, bundle: Bundle, folder: Path) -> Ran:
+def _fetched(remote: Remote, bundle: Bundle, folder: Path) -> RunArtifacts:
     rest: Rest = remote.rest
 
     def text(path: str) -> str:
@@ -299,7 +296,7 @@ def _fetched(remote: Remote, bundle: Bundle, folder: Path) -> Ran:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(NotFound):
             rest.download(bundle.uuid, path, folder / path)
-    return Ran(
+    return RunArtifacts(
         run=bundle.uuid,
         started=(bundle.created or datetime.now(UTC)).isoformat(timespec="seconds"),
         seconds=bundle.seconds,
@@ -307,7 +304,7 @@ def _fetched(remote: Remote, bundle: Bundle, folder: Path) -> Ran:
         image=bundle.docker_image or bundle.requested_image or remote.competition.run.image,
         stdout=text("stdout"),
         stderr=text("stderr"),
-        about=text(ABOUT),
+        about=text(ABOUT_FILE),
         folder=folder,
     )
 
@@ -327,5 +324,5 @@ def _left(remote: Remote, bundle: Bundle) -> list[str]:
 
 
 def _failed(job: Job, error: CldcError) -> Failed:
-    dataset = job.subject.report.dataset
+    dataset = job.training.report.dataset
     return Failed(dataset.name, str(dataset.root), error.kind, error.code, error.message, error.action, error)

@@ -11,7 +11,7 @@ from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.insight import Comparison, Moved
-    from cldc.preflight import Score
+    from cldc.preflight.output import Score
 
 _SHOWN = 10
 _MOST = 200

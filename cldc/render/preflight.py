@@ -10,7 +10,8 @@ from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.insight import Insight
-    from cldc.preflight import PreflightResult, Repeated, Spread
+    from cldc.preflight.model import PreflightResult
+    from cldc.preflight.repeats import RepeatedRuns, Spread
 
 # As many as one looks at before the next thing; the others are told elsewhere.
 _SUGGESTIONS = 5
@@ -70,7 +71,7 @@ def next_blocks(result: PreflightResult) -> Iterator[Block]:
         yield Line("Next: cldc submit DIR")
 
 
-def spread_blocks(repeated: Repeated) -> Iterator[Block]:
+def spread_blocks(repeated: RepeatedRuns) -> Iterator[Block]:
     """Each run's accuracies, and how far they lie apart."""
     rows = [
         (
@@ -126,6 +127,6 @@ def _grounds(result: PreflightResult) -> Iterator[tuple[str, str]]:
     if result.peak_memory:
         yield "memory", f"{result.peak_memory / 2**20:,.0f} MB at most"
     yield "script", f"{mark.script[:12]} ({result.origin})"
-    yield "trained with", result.surroundings
+    yield "trained with", result.trained_with
     yield "dataset", mark.dataset[:12]
     yield "preflight", result.id

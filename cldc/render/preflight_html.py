@@ -10,8 +10,9 @@ from cldc.insight import Insight, confusion, worst_mistakes
 from cldc.render.pages import render_page
 
 if TYPE_CHECKING:
-    from cldc.preflight import Epoch, PreflightResult
-    from cldc.preflight.learned import Learned, Seen
+    from cldc.preflight.model import PreflightResult
+    from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
+    from cldc.preflight.output import Epoch
 
 MOST_MISTAKES = 24
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _TOP = 420, 240, 36, 8, 24, 10
@@ -51,14 +52,14 @@ def _facts(result: PreflightResult) -> list[tuple[str, object]]:
         ("Images", ", ".join(f"{count:,} {split}" for split, count in result.images.items())),
         ("Best epoch", f"{result.best_epoch} of {trained_on.epochs}"),
         ("Trained", f"{result.started[:16].replace('T', ' ')} UTC, {result.seconds:,.0f} s"),
-        ("With", result.surroundings),
+        ("With", result.trained_with),
         ("Script", f"{trained_on.script[:12]} ({result.origin})"),
         ("Dataset", trained_on.dataset),
         ("Preflight", result.id),
     ]
 
 
-def _mistakes(learned: Learned, split: str) -> dict[str, Any]:
+def _mistakes(learned: ModelPredictions, split: str) -> dict[str, Any]:
     images = learned.of(split)
     return {
         "split": split,
@@ -68,11 +69,11 @@ def _mistakes(learned: Learned, split: str) -> dict[str, Any]:
     }
 
 
-def _accuracy(images: Sequence[Seen]) -> float | None:
+def _accuracy(images: Sequence[ImagePrediction]) -> float | None:
     return sum(not image.misclassified for image in images) / len(images) if images else None
 
 
-def _matrix(learned: Learned, split: str) -> dict[str, Any]:
+def _matrix(learned: ModelPredictions, split: str) -> dict[str, Any]:
     counts = confusion(learned, split)
     return {"split": split, "counts": counts, "totals": [max(sum(row), 1) for row in counts]}
 

@@ -10,7 +10,7 @@ from cldc.render.preflight import OF_BEFORE
 from cldc.text import printable
 
 if TYPE_CHECKING:
-    from cldc.preflight import PreflightResult
+    from cldc.preflight.model import PreflightResult
     from cldc.remote import RemotePreflights
 
 
@@ -22,7 +22,7 @@ def remote_blocks(found: RemotePreflights) -> Iterator[Block]:
         rows = [_row(result) for result in found.results]
         numbers = frozenset({"images", "validation", "label book", "best epoch", "time"})
         yield Table(headers, rows, numbers=numbers)
-        for used in dict.fromkeys(result.surroundings for result in found.results):
+        for used in dict.fromkeys(result.trained_with for result in found.results):
             yield Line(f"Trained with {printable(used)}", "dim")
     for result in found.results:
         for warning in result.warnings:

@@ -20,7 +20,7 @@ from cldc.validation import Severity
 if TYPE_CHECKING:
     from cldc.codalab import Rest, User
     from cldc.competition import Competition, Reference
-    from cldc.preflight import PreflightResult
+    from cldc.preflight.model import PreflightResult
     from cldc.quota import Quota
     from cldc.validation import ValidationReport
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cldc.codalab import Rest, User
     from cldc.competition import Competition
     from cldc.ledger import Ledger
-    from cldc.preflight import PreflightResult
+    from cldc.preflight.model import PreflightResult
 
 # No run of a competition takes that long, so nobody's runs have to be looked up.
 _PLENTY_SECONDS = 86_400.0

@@ -13,7 +13,7 @@ from cldc.files import hash_bytes
 from cldc.quota import Quota
 
 if TYPE_CHECKING:
-    from cldc.preflight import PreflightResult
+    from cldc.preflight.model import PreflightResult
     from cldc.validation import ValidationReport
     from cldc.validation.metadata.model import MetadataCounts
 

@@ -10,7 +10,7 @@ import pytest
 from cldc import competition, sample
 from cldc.environments import ensure_analysis
 from cldc.insight import suggest
-from cldc.preflight.learned import Learned, Seen
+from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 from cldc.validation import validate
 
 
@@ -27,9 +27,9 @@ def test_wrong_labels_come_first(tmp_path: Path, environments_home: Path) -> Non
         flipped.add(moved.relative_to(root).as_posix())
     dataset = validate(root, profile).dataset
     index = {label: number for number, label in enumerate(profile.dataset.classes)}
-    learned = Learned(
+    learned = ModelPredictions(
         profile.dataset.classes,
-        tuple(Seen(i.split, i.path, i.sha256, index[i.label]) for i in dataset.images),
+        tuple(ImagePrediction(i.split, i.path, i.sha256, index[i.label]) for i in dataset.images),
     )
     found, why = suggest(dataset, learned, lambda: ensure_analysis(environments_home), home=tmp_path)
     assert not why

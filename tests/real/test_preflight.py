@@ -17,18 +17,10 @@ from cldc import competition
 from cldc.competition import Competition
 from cldc.environments import Environment, ensure_tensorflow
 from cldc.errors import PreflightFailed
-from cldc.preflight import (
-    LabelBook,
-    PreflightResult,
-    Script,
-    builtin_script,
-    find,
-    given_script,
-    preflight,
-    read_label_book,
-)
-from cldc.preflight.model import from_json, to_json
-from cldc.preflight.pipeline import threads
+from cldc.preflight.model import LabelBook, PreflightResult, Script, Training, from_json, to_json
+from cldc.preflight.pipeline import preflight, threads
+from cldc.preflight.records import find
+from cldc.preflight.sources import builtin_script, given_script, read_label_book
 from cldc.validation import ValidationReport, validate
 from tests.conftest import SHAPES_PROFILE, Cldc
 
@@ -52,11 +44,8 @@ def test_training_for_real_and_the_answer_from_the_record(
 ) -> None:
     def train(*, force: bool = False, quick: bool = False, script: Script | None = None) -> PreflightResult:
         return preflight(
-            report,
-            script=script or builtin_script(shapes),
-            label_book=book,
+            Training(report, script or builtin_script(shapes), book, shapes),
             environment=tensorflow,
-            competition=shapes,
             home=tmp_path / "home",
             force=force,
             quick=quick,
@@ -102,11 +91,8 @@ def test_an_image_that_only_tensorflow_refuses_is_named(
     broken.write_bytes(broken.read_bytes()[:-20])
     with pytest.raises(PreflightFailed, match=rf"examples/z/{broken.name}: Invalid PNG data"):
         preflight(
-            report,
-            script=builtin_script(shapes),
-            label_book=read_label_book(book.root, shapes),
+            Training(report, builtin_script(shapes), read_label_book(book.root, shapes), shapes),
             environment=tensorflow,
-            competition=shapes,
             home=tmp_path / "home",
         )
 
@@ -135,11 +121,8 @@ def test_an_interruption_leaves_nothing_behind(  # noqa: PLR0917 - fixtures
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     with pytest.raises(KeyboardInterrupt):
         preflight(
-            report,
-            script=builtin_script(shapes),
-            label_book=book,
+            Training(report, builtin_script(shapes), book, shapes),
             environment=tensorflow,
-            competition=shapes,
             home=tmp_path / "home",
             observer=Interrupting(),
         )
@@ -185,11 +168,10 @@ def test_the_built_in_script_trains_what_the_competitions_did(
     if environment.version != "2.4.1":
         pytest.skip("the numbers are TensorFlow 2.4.1's")
     result = preflight(
-        report,
-        script=builtin_script(profile),
-        label_book=read_label_book(real_data / "label_book", profile),
+        Training(
+            report, builtin_script(profile), read_label_book(real_data / "label_book", profile), profile
+        ),
         environment=environment,
-        competition=profile,
         home=tmp_path,
         quick=True,
     )

@@ -10,8 +10,10 @@ import pytest
 from cldc import competition, sample
 from cldc.competition import Competition
 from cldc.environments import ensure_analysis, ensure_tensorflow
-from cldc.preflight import LabelBook, Script, builtin_script, given_script, preflight, read_label_book
-from cldc.preflight.learned import Learned, read
+from cldc.preflight.model import LabelBook, Script, Training
+from cldc.preflight.model_predictions import ModelPredictions, read
+from cldc.preflight.pipeline import preflight
+from cldc.preflight.sources import builtin_script, given_script, read_label_book
 from cldc.resources import template
 from cldc.validation import ValidationReport, validate
 from tests.conftest import SHAPES_PROFILE, Cldc
@@ -27,15 +29,12 @@ def short() -> Competition:
 
 def _trained(
     tmp_path: Path, profile: Competition, script: Script, environments_home: Path
-) -> tuple[ValidationReport, LabelBook, Learned, tuple[int, ...]]:
+) -> tuple[ValidationReport, LabelBook, ModelPredictions, tuple[int, ...]]:
     report = validate(sample.draw(tmp_path / "mine", profile, images=80), profile)
     book = read_label_book(sample.draw_label_book(tmp_path / "book", profile, images=20), profile)
     result = preflight(
-        report,
-        script=script,
-        label_book=book,
+        Training(report, script, book, profile),
         environment=ensure_tensorflow(profile.training.tensorflow, environments_home),
-        competition=profile,
         home=tmp_path / "kept",
     )
     learned = read(tmp_path / "kept", result.id)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from cldc.preflight import Epoch, Fingerprint, PreflightResult, Probe, Score
-from cldc.preflight.learned import Learned, Seen
+from cldc.preflight.model import Fingerprint, PreflightResult, Probe
+from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
+from cldc.preflight.output import Epoch, Score
 
 CLASSES = ("a", "b")
 MARK = Fingerprint("d", "l", "s", "c", "demo", 2, "2.4.1", "e", "3.8.18", "Linux x86_64", "cpu", 2, 123)
@@ -31,9 +32,11 @@ RESULT = PreflightResult(
 )
 
 
-def images(*rows: tuple[str, str, int, float]) -> Learned:
+def images(*rows: tuple[str, str, int, float]) -> ModelPredictions:
     """Path, content, label, and the probability of the second class."""
-    return Learned(
+    return ModelPredictions(
         CLASSES,
-        tuple(Seen(path.split("/")[0], path, sha, label, (1 - p, p)) for path, sha, label, p in rows),
+        tuple(
+            ImagePrediction(path.split("/")[0], path, sha, label, (1 - p, p)) for path, sha, label, p in rows
+        ),
     )

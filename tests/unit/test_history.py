@@ -11,7 +11,7 @@ from pathlib import Path
 from cldc.history import history
 from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import Ledger, Record
-from cldc.preflight import learned, records
+from cldc.preflight import model_predictions, records
 from cldc.render.history import history_csv
 from tests.conftest import Cldc
 from tests.support.insights import RESULT, images
@@ -55,7 +55,7 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
         (other, (("train/b/1.png", "s1", 1, 0.9), ("val/a/2.png", "s2", 0, 0.2))),
     ):
         records.save(cldc.home, result)
-        learned.save(cldc.home, result.id, images(*rows))
+        model_predictions.save(cldc.home, result.id, images(*rows))
     cldc = Cldc(cldc.home, {"CLDC_COMPETITION": "demo", "CLDC_SERVER": "sandbox"})
     told = cldc("compare", "mine", other.id[:6], "--report", tmp_path / "page.html").out
     assert "images relabelled: 1\n  train/a/1.png -> train/b/1.png" in told

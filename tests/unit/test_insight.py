@@ -9,7 +9,7 @@ from cldc import competition, sample
 from cldc.environments import Environment
 from cldc.errors import EnvironmentFailed
 from cldc.insight import Insight, Suggestion, compare, confusion, pictures, suggest, worst_mistakes
-from cldc.preflight.learned import Learned
+from cldc.preflight.model_predictions import ModelPredictions
 from cldc.render.preflight_html import to_html
 from cldc.validation import validate
 from tests.support.insights import CLASSES, RESULT, images
@@ -64,7 +64,7 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
     assert '<a href="#labels">Labels that look wrong</a>: 1<' in page
     assert "nan" not in page
     assert "http" not in page.replace("http-equiv", "")
-    for learned_or_none in (None, Learned(CLASSES, (), "it was <so>")):
+    for learned_or_none in (None, ModelPredictions(CLASSES, (), "it was <so>")):
         assert "Not known" in to_html(Insight(RESULT, learned_or_none, (), "no reason"))
     quick = dataclasses.replace(RESULT, quick=True, label_book=None, history=())
     assert "One epoch only" in to_html(Insight(quick, learned))
@@ -81,7 +81,7 @@ def test_labels_that_can_not_be_looked_at_do_not_spoil_the_rest(tmp_path: Path) 
 
     profile = competition.load("demo")
     dataset = validate(sample.draw(tmp_path / "mine", profile, images=60), profile).dataset
-    learned = Learned(profile.dataset.classes, ())
+    learned = ModelPredictions(profile.dataset.classes, ())
     assert suggest(dataset, learned, failing, home=tmp_path) == ((), "It can't be made")
     assert suggest(dataset, learned, lambda: "no time", home=tmp_path) == ((), "no time")
     few = dataclasses.replace(dataset, images=dataset.images[:20])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cldc import competition
-from cldc.preflight import LabelBook, Script
+from cldc.preflight.model import LabelBook, Script
 from cldc.preflight.output import Output
 from cldc.preflight.predictions import ExpectedLabels, UnusablePredictions, expected_labels, read_predictions
 

@@ -15,20 +15,20 @@ from cldc.competition import Competition
 from cldc.environments import Environment
 from cldc.errors import ConfigurationError, InvalidDataset, PreflightFailed
 from cldc.files import hash_bytes
-from cldc.preflight import (
-    LabelBook,
+from cldc.preflight.following import Run, environment_of, follow
+from cldc.preflight.model import LabelBook, Training
+from cldc.preflight.pipeline import preflight
+from cldc.preflight.predictions import expected_labels
+from cldc.preflight.run_checks import require_usable, warnings_of
+from cldc.preflight.sources import (
     builtin_script,
     given_script,
-    preflight,
     read_label_book,
     remember_label_book,
     remember_script,
     remembered_label_book,
     remembered_script,
 )
-from cldc.preflight.following import Run, environment_of, follow
-from cldc.preflight.judging import judge, warnings_of
-from cldc.preflight.predictions import expected_labels
 from cldc.preflight.workspace import Workspace, fill
 from cldc.progress import SILENT
 from cldc.validation import ValidationReport, validate
@@ -58,7 +58,7 @@ def ran(tmp_path: Path, source: str, *, only_first_epoch: bool = False) -> tuple
 def judged(tmp_path: Path, source: str, shapes: Competition, book: LabelBook) -> tuple[int, ...]:
     run, root = ran(tmp_path, source)
     labels = expected_labels(book, shapes, given_script(root / "learn.py"))
-    return judge(run, competition=shapes, labels=labels, folder=root, log=tmp_path / "output.log")
+    return require_usable(run, competition=shapes, labels=labels, folder=root, log=tmp_path / "output.log")
 
 
 def test_a_run_that_ends_well(tmp_path: Path, shapes: Competition, book: LabelBook) -> None:
@@ -260,9 +260,7 @@ def test_the_organisers_script_does_not_run_where_it_would_train_something_else(
     with pytest.raises(
         PreflightFailed, match=r"TensorFlow 2\.21\.0 would not train what .* ten times the rate"
     ):
-        preflight(
-            report, script=script, label_book=book, environment=later, competition=shapes, home=tmp_path
-        )
+        preflight(Training(report, script, book, shapes), environment=later, home=tmp_path)
 
 
 # --------------------------------------------------------------------------------------------------- for real

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cldc.preflight.learned import Learned, Seen, place, read, save
+from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions, predictions_path, read, save
 from tests.conftest import SHAPES_PROFILE, Cldc
 
 
 def test_what_was_learned_is_kept_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "preflights").mkdir()
-    images = (Seen("val", "val/a/1.png", "ab", 0, (0.25, 0.75)), Seen("val", "val/b/2.png", "cd", 1))
-    learned = Learned(("a", "b"), images, "a reason")
+    images = (
+        ImagePrediction("val", "val/a/1.png", "ab", 0, (0.25, 0.75)),
+        ImagePrediction("val", "val/b/2.png", "cd", 1),
+    )
+    learned = ModelPredictions(("a", "b"), images, "a reason")
     save(tmp_path, "x", learned)
     assert read(tmp_path, "x") == learned
-    first = place(tmp_path, "x").read_bytes()
+    first = predictions_path(tmp_path, "x").read_bytes()
     save(tmp_path, "x", learned)
-    assert place(tmp_path, "x").read_bytes() == first
-    place(tmp_path, "x").write_bytes(first[:-20])
+    assert predictions_path(tmp_path, "x").read_bytes() == first
+    predictions_path(tmp_path, "x").write_bytes(first[:-20])
     assert read(tmp_path, "x") is None
     assert read(tmp_path, "y") is None
 
 
 def test_a_mistake_is_another_class_more_probable_than_the_label() -> None:
-    assert Seen("val", "p", "", 0, (0.2, 0.8)).misclassified
-    assert not Seen("val", "p", "", 1, (0.2, 0.8)).misclassified
-    assert not Seen("val", "p", "", 1).misclassified
+    assert ImagePrediction("val", "p", "", 0, (0.2, 0.8)).misclassified
+    assert not ImagePrediction("val", "p", "", 1, (0.2, 0.8)).misclassified
+    assert not ImagePrediction("val", "p", "", 1).misclassified
 
 
 def test_what_can_not_be_repeated_is_refused_before_anything_is_trained(cldc: Cldc, tmp_path: Path) -> None:

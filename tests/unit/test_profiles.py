@@ -23,8 +23,9 @@ from cldc.competition import (
 from cldc.errors import ConfigurationError
 from cldc.organise import configuration
 from cldc.organise.profile import to_toml
-from cldc.preflight import builtin_script, command_on
 from cldc.preflight.pipeline import seed
+from cldc.preflight.remote_runs import remote_command
+from cldc.preflight.sources import builtin_script
 from cldc.sample import draw as draw_sample
 from cldc.settings import Options, resolve
 from cldc.trust import Approvals
@@ -196,7 +197,7 @@ def test_what_is_made_from_any_profile_that_is_read_is_sound(
     written = description.compose(competition.submission.description, name=name, **said)
     assert description.read(written) == description.Reading(name, **said)
 
-    command = command_on(competition, dataset=name)
+    command = remote_command(competition, dataset=name)
     assert command.isascii()
     assert shlex.split(command)
     keys = {"log": "", "label_book": "", "test_set": "", "evaluate": ""}

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from cldc.competition import Competition
 from cldc.errors import ConfigurationError
-from cldc.preflight.model import PreflightResult
+from cldc.preflight.model import PreflightResult, Training
+from cldc.preflight.pipeline import seed
+from cldc.preflight.sources import builtin_script
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
+class RepeatedRuns:
     """Several runs on one dataset, the competition's own first."""
 
     runs: tuple[PreflightResult, ...]
@@ -29,23 +31,30 @@ class Repeated:
     label_book: Spread | None
 
 
-def other_seeds(competition: Competition, first: PreflightResult, count: int) -> tuple[Competition, ...]:
-    """The competition with a command for each of ``count`` seeds after that of the ``first`` run.
+def repeats_of(training: Training, times: int) -> tuple[Training, ...]:
+    """The training itself, then the built-in script's with the seeds that follow, ``times`` in all.
 
-    For the built-in script only: the competition's own sets its seed itself, and is never modified. The command
-    makes them other fingerprints, which no submission rests on.
+    Only the built-in script can be told another seed: the competition's own sets its seed itself, and is never modified.
+    The command makes them other fingerprints, which no submission rests on.
 
     Raises:
-        ConfigurationError: As `require_seeds`.
+        ConfigurationError: As `require_seeds`, or the built-in script can't be read.
     """
-    option = require_seeds(competition)
-    start = first.fingerprint.seed or 0
-    return tuple(
+    competition = training.competition
+    option, script = require_seeds(competition), builtin_script(competition)
+    first = seed(training.script, competition) or 0
+    return training, *(
         dataclasses.replace(
-            competition,
-            run=dataclasses.replace(competition.run, command=f"{competition.run.command} {option} {seed}"),
+            training,
+            script=script,
+            competition=dataclasses.replace(
+                competition,
+                run=dataclasses.replace(
+                    competition.run, command=f"{competition.run.command} {option} {other}"
+                ),
+            ),
         )
-        for seed in range(start + 1, start + count + 1)
+        for other in range(first + 1, first + times)
     )
 
 
@@ -64,10 +73,10 @@ def require_seeds(competition: Competition) -> str:
     return option
 
 
-def repeated(runs: Sequence[PreflightResult]) -> Repeated:
+def summarize_runs(runs: Sequence[PreflightResult]) -> RepeatedRuns:
     """What several runs come to."""
     book = [run.label_book.accuracy for run in runs if run.label_book is not None]
-    return Repeated(
+    return RepeatedRuns(
         tuple(runs), _spread([run.validation.accuracy for run in runs]), _spread(book) if book else None
     )
 

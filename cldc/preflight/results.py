@@ -1,31 +1,18 @@
-"""What is told of a run that ended well, wherever it ran."""
+"""The result of a run that ended well, wherever it ran."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldc.competition import Competition
 from cldc.preflight.following import Run
-from cldc.preflight.judging import warnings_of
-from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe, Script
+from cldc.preflight.model import Fingerprint, PreflightResult, Probe, Training
 from cldc.preflight.output import Score
-from cldc.validation import ValidationReport
+from cldc.preflight.run_checks import warnings_of
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What was trained: the validated dataset, with what, by whose rules."""
-
-    report: ValidationReport
-    script: Script
-    label_book: LabelBook
-    competition: Competition
-    fingerprint: Fingerprint
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class RunEnvironment:
     """Where and when it was trained.
 
     Attributes:
@@ -45,22 +32,28 @@ class Surroundings:
     run: str = ""
 
 
-def sum_up(
-    subject: Subject, run: Run, predictions: tuple[int, ...], validation: Score, where: Surroundings
+def build_result(
+    training: Training,
+    run: Run,
+    *,
+    fingerprint: Fingerprint,
+    predictions: tuple[int, ...],
+    validation: Score,
+    environment: RunEnvironment,
 ) -> PreflightResult:
     """The result of a run whose predictions and validation score were found good."""
-    dataset, competition, best = subject.report.dataset, subject.competition, run.output.best
+    dataset, competition, best = training.report.dataset, training.competition, run.output.best
     counts = {split: dataset.count(split) for split in competition.dataset.splits}
     return PreflightResult(
-        fingerprint=subject.fingerprint,
+        fingerprint=fingerprint,
         dataset_name=dataset.name,
         dataset_root=str(dataset.root),
-        images={**counts, competition.bundles.label_book.name: len(subject.label_book.images)},
+        images={**counts, competition.bundles.label_book.name: len(training.label_book.images)},
         classes=competition.dataset.classes,
-        origin=subject.script.origin,
-        faithful=where.faithful,
+        origin=training.script.origin,
+        faithful=environment.faithful,
         quick=run.stopped,
-        started=where.started,
+        started=environment.started,
         seconds=run.seconds,
         peak_memory=run.peak_memory,
         validation=validation,
@@ -69,8 +62,8 @@ def sum_up(
         predictions=predictions,
         history=tuple(run.output.history),
         best_epoch=best.number if best else 0,
-        probe=where.probe,
-        warnings=(*warnings_of(run, predictions, competition), *where.caveats),
-        log=str(where.log),
-        run=where.run,
+        probe=environment.probe,
+        warnings=(*warnings_of(run, predictions, competition), *environment.caveats),
+        log=str(environment.log),
+        run=environment.run,
     )

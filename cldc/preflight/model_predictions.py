@@ -16,7 +16,7 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ImagePrediction:
     """An image of a preflight.
 
     Attributes:
@@ -49,7 +49,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class ModelPredictions:
     """The images of a preflight, each split's together, and what its model makes of them.
 
     Attributes:
@@ -59,7 +59,7 @@ class Learned:
     """
 
     classes: tuple[str, ...]
-    images: tuple[Seen, ...]
+    images: tuple[ImagePrediction, ...]
     why_not: str = ""
 
     @property
@@ -72,23 +72,23 @@ class Learned:
         """The splits in their order, the label book last."""
         return tuple(dict.fromkeys(image.split for image in self.images))
 
-    def of(self, split: str) -> tuple[Seen, ...]:
+    def of(self, split: str) -> tuple[ImagePrediction, ...]:
         """The images of one split."""
         return tuple(image for image in self.images if image.split == split)
 
-    def with_probabilities(self, rows: Sequence[Sequence[float]]) -> Learned:
+    def with_probabilities(self, rows: Sequence[Sequence[float]]) -> ModelPredictions:
         """The same with a row of probabilities for each image, in their order."""
         pairs = zip(self.images, rows, strict=True)
         images = tuple(replace(image, probabilities=tuple(row)) for image, row in pairs)
         return replace(self, images=images, why_not="")
 
 
-def place(home: Path, identity: str) -> Path:
+def predictions_path(home: Path, identity: str) -> Path:
     """Where what the preflight of that id learned is kept."""
     return home / "preflights" / f"{identity}.learned.json.gz"
 
 
-def save(home: Path, identity: str, learned: Learned) -> None:
+def save(home: Path, identity: str, learned: ModelPredictions) -> None:
     """Keep it, in place of an earlier one of the same id.
 
     Raises:
@@ -102,20 +102,21 @@ def save(home: Path, identity: str, learned: Learned) -> None:
     }
     # No time stamp in it: the same content, the same bytes.
     replace_atomically(
-        place(home, identity), gzip.compress(json.dumps(table, separators=(",", ":")).encode(), mtime=0)
+        predictions_path(home, identity),
+        gzip.compress(json.dumps(table, separators=(",", ":")).encode(), mtime=0),
     )
 
 
-def read(home: Path, identity: str) -> Learned | None:
+def read(home: Path, identity: str) -> ModelPredictions | None:
     """What the preflight of that id learned; None where nothing was kept that this version understands."""
     try:
-        table: dict[str, Any] = json.loads(gzip.decompress(place(home, identity).read_bytes()))
+        table: dict[str, Any] = json.loads(gzip.decompress(predictions_path(home, identity).read_bytes()))
         if table["format"] != _FORMAT:
             return None
         images = tuple(
-            Seen(split, path, sha256, label, tuple(probabilities))
+            ImagePrediction(split, path, sha256, label, tuple(probabilities))
             for split, path, sha256, label, probabilities in table["images"]
         )
-        return Learned(tuple(table["classes"]), images, table["why_not"])
+        return ModelPredictions(tuple(table["classes"]), images, table["why_not"])
     except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None

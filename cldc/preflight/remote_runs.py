@@ -1,4 +1,4 @@
-"""A training that ran on a CodaLab: its fingerprint, what is asked of its image, and its result, judged as any."""
+"""A training that ran on a CodaLab: its fingerprint, what its image is asked, and its result, checked as any other."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from cldc.competition import Competition
 from cldc.environments import Environment
 from cldc.errors import InvalidDataset
 from cldc.files import replace_atomically, temporary_folder
-from cldc.preflight import learned, records
+from cldc.preflight import model_predictions, records
 from cldc.preflight.following import Run, environment_of
-from cldc.preflight.judging import judge
-from cldc.preflight.learned import Learned
-from cldc.preflight.model import Fingerprint, LabelBook, PreflightResult, Probe, Script
+from cldc.preflight.model import Fingerprint, PreflightResult, Probe, Training
+from cldc.preflight.model_predictions import ModelPredictions
 from cldc.preflight.output import Output
 from cldc.preflight.pipeline import fingerprint_in
-from cldc.preflight.predicting import images_of, learn
+from cldc.preflight.predicting import list_images, predict_images
 from cldc.preflight.predictions import expected_labels
-from cldc.preflight.summing import Subject, Surroundings, sum_up
+from cldc.preflight.results import RunEnvironment, build_result
+from cldc.preflight.run_checks import require_usable
 from cldc.preflight.workspace import fill
 from cldc.progress import Observer
-from cldc.validation import ValidationReport
 
 # Where the run leaves what its image says of itself.
-ABOUT = "cldc-about.json"
+ABOUT_FILE = "cldc-about.json"
 # One line, without two % signs: CodaLab takes what is between them for a bundle.
 _ASK = (
     "import json, os, platform, tensorflow as t; "
@@ -41,7 +40,7 @@ _NOT_ASKED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class RunArtifacts:
     """What a finished run left.
 
     Attributes:
@@ -52,7 +51,7 @@ class Ran:
         image: The image it ran in, by digest where that is known.
         stdout: What the script printed.
         stderr: What it and its libraries complained of.
-        about: What `ABOUT` holds; empty where there is none.
+        about: What `ABOUT_FILE` holds; empty where there is none.
         folder: Where the predictions and the weights are, if it left any.
     """
 
@@ -67,31 +66,35 @@ class Ran:
     folder: Path
 
 
-def fingerprint_on(
-    server: str, report: ValidationReport, script: Script, label_book: LabelBook, competition: Competition
-) -> Fingerprint:
+def remote_fingerprint(server: str, training: Training) -> Fingerprint:
     """What decides the numbers of a training on that CodaLab, as far as it is known before: the image by name."""
-    known = fingerprint_in(competition.run.image, report, script, label_book, competition)
-    return replace(known, server=server)
+    return replace(fingerprint_in(training.competition.run.image, training), server=server)
 
 
-def command_on(competition: Competition, *, dataset: str) -> str:
+def remote_command(competition: Competition, *, dataset: str) -> str:
     """The competition's own command; when it has ended, its Python is asked what it was."""
     train = competition.run.command.format(dataset=dataset, label_book=competition.bundles.label_book.name)
     python = shlex.split(train)[0]
     if not python.startswith("python"):
         return train
-    return f"{train}; code=$?; {python} -c {shlex.quote(_ASK)} >{ABOUT} 2>/dev/null; exit $code"
+    return f"{train}; code=$?; {python} -c {shlex.quote(_ASK)} >{ABOUT_FILE} 2>/dev/null; exit $code"
 
 
-def conclude(
-    subject: Subject, ran: Ran, home: Path, *, environment: Environment | None, observer: Observer
+def finish_run(
+    training: Training,
+    fingerprint: Fingerprint,
+    artifacts: RunArtifacts,
+    home: Path,
+    *,
+    environment: Environment | None,
+    observer: Observer,
 ) -> PreflightResult:
-    """Judge a run as one of this machine, keep the result, its log and what its model makes of the images.
+    """Check a run as one of this machine, and keep the result, its log and the model's predictions.
 
     Args:
-        subject: What was trained.
-        ran: What the run left.
+        training: What was trained.
+        fingerprint: As `remote_fingerprint` gave it.
+        artifacts: What the run left.
         home: The data folder.
         environment: A TensorFlow of this machine, which asks the model; None where there is none.
         observer: Told of that.
@@ -100,65 +103,81 @@ def conclude(
         PreflightFailed: It has no usable result; its output is kept all the same.
         StorageError: No room.
     """
-    competition, identity = subject.competition, subject.fingerprint.id
+    competition, identity = training.competition, fingerprint.id
     output, lines = Output(), []
-    for text in (ran.stdout, ran.stderr):
+    for text in (artifacts.stdout, artifacts.stderr):
         lines += output.feed(text + "\n", now=0.0)
     lines += output.close(now=0.0)
     log = records.folder(home) / f"{identity}.log"
     replace_atomically(log, "".join(f"{line}\n" for line in lines))
-    run = Run(output, ran.exit_code, ran.seconds, 0, stopped=False)
-    about = _about(ran.about)
+    run = Run(output, artifacts.exit_code, artifacts.seconds, 0, stopped=False)
+    about = _about(artifacts.about)
     labels = expected_labels(
-        subject.label_book, competition, subject.script, tensorflow=str(about.get("version", ""))
+        training.label_book, competition, training.script, tensorflow=str(about.get("version", ""))
     )
-    predictions = judge(run, competition=competition, labels=labels, folder=ran.folder, log=log)
-    assert output.validation is not None  # noqa: S101 - judge has refused what has none
+    predictions = require_usable(
+        run, competition=competition, labels=labels, folder=artifacts.folder, log=log
+    )
+    assert output.validation is not None  # noqa: S101 - require_usable has refused what has none
     caveats = _caveats(about, competition)
-    where = Surroundings(_probe(about, ran.image), not caveats, caveats, ran.started, log, ran.run)
-    result = sum_up(subject, run, predictions, output.validation, where)
-    learned.save(home, result.id, _learned(subject, ran, output, environment, observer))
+    result = build_result(
+        training,
+        run,
+        fingerprint=fingerprint,
+        predictions=predictions,
+        validation=output.validation,
+        environment=RunEnvironment(
+            _probe(about, artifacts.image), not caveats, caveats, artifacts.started, log, artifacts.run
+        ),
+    )
+    model_predictions.save(home, result.id, _predictions(training, artifacts, output, environment, observer))
     records.save(home, result)
     return result
 
 
-def _learned(
-    subject: Subject, ran: Ran, output: Output, environment: Environment | None, observer: Observer
-) -> Learned:
+def _predictions(
+    training: Training,
+    artifacts: RunArtifacts,
+    output: Output,
+    environment: Environment | None,
+    observer: Observer,
+) -> ModelPredictions:
     """What the weights that the run left make of every image, asked here."""
-    competition = subject.competition
-    images = images_of(subject.report.dataset, subject.label_book, competition)
+    competition = training.competition
+    images = list_images(training.report.dataset, training.label_book, competition)
     if environment is None:
         return replace(images, why_not=_NOT_ASKED)
     try:
         with temporary_folder("cldc-remote-") as root:
-            return _asked(images, subject, ran, output, environment=environment, root=root, observer=observer)
+            return _predict_in(
+                images, training, artifacts, output, environment=environment, root=root, observer=observer
+            )
     except InvalidDataset as error:  # the folder was worked on meanwhile, which takes nothing from the result
         return replace(images, why_not=error.message.rstrip("."))
 
 
-def _asked(
-    images: Learned,
-    subject: Subject,
-    ran: Ran,
+def _predict_in(
+    images: ModelPredictions,
+    training: Training,
+    artifacts: RunArtifacts,
     output: Output,
     *,
     environment: Environment,
     root: Path,
     observer: Observer,
-) -> Learned:
-    competition, python = subject.competition, environment.python
+) -> ModelPredictions:
+    competition, python = training.competition, environment.python
     workspace = fill(
         root,
-        dataset=subject.report.dataset,
-        label_book=subject.label_book,
-        script=subject.script,
+        dataset=training.report.dataset,
+        label_book=training.label_book,
+        script=training.script,
         competition=competition,
         observer=observer,
     )
-    for weights in ran.folder.glob(f"{competition.training.checkpoint}*"):
+    for weights in artifacts.folder.glob(f"{competition.training.checkpoint}*"):
         shutil.copyfile(weights, root / weights.name)
-    return learn(
+    return predict_images(
         images,
         output,
         competition=competition,

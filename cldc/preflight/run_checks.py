@@ -15,7 +15,7 @@ _KILLED = (-9, 137)
 _SHOWN_LINES = 8
 
 
-def judge(
+def require_usable(
     run: Run, *, competition: Competition, labels: ExpectedLabels, folder: Path, log: Path
 ) -> tuple[int, ...]:
     """The predictions of a run that ended well.

@@ -16,11 +16,11 @@ def label_books(home: Path, competition: Competition) -> Path:
 def current_label_book(home: Path, competition: Competition) -> Path | None:
     """The folder of the label book that was downloaded last, as it is now; None where none ever was."""
     kept = label_books(home, competition)
-    name = pointed(kept)
+    name = read_pointer(kept)
     return kept / name if name else None
 
 
-def pointed(kept: Path) -> str:
+def read_pointer(kept: Path) -> str:
     """The hash of what is current; empty where nothing is."""
     try:
         return (kept / "current").read_text(encoding="ascii").strip()
@@ -28,9 +28,9 @@ def pointed(kept: Path) -> str:
         return ""
 
 
-def point(kept: Path, to: str) -> str | None:
+def write_pointer(kept: Path, to: str) -> str | None:
     """Make ``to`` the current one and return what was current before."""
-    before = pointed(kept) or None
+    before = read_pointer(kept) or None
     if before != to:
         replace_atomically(kept / "current", to + "\n")
     return before
