@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cldc import competition as profiles
-from cldc.competition import Competition, read_table, read_text, read_toml
+from cldc.competition import Competition
+from cldc.competition.reading import read_table, read_text, read_toml
 from cldc.trust import Approval, Approvals, Claim, NotApproved, file_claim, foreign_owner, profile_claims
 
 PROJECT_FILE = "cldc.toml"

@@ -83,6 +83,7 @@ def profile_claims(path: Path) -> tuple[Claim, ...]:
         beside = profiles.file_beside(chosen, name) if name else None
         if beside is not None:
             claims.append(file_claim(f"competition: {key}", beside))
+    claims += [file_claim("competition: extends", inherited) for inherited in chosen.files[1:]]
     return tuple(claims)
 
 

@@ -105,32 +105,48 @@ def profile() -> str:
     """Every key of a competition's profile."""
     parts = [
         "# Profiles\n",
-        "A profile says everything about a competition. `templates/competitions/` has those that come with cldc; copy one,",
-        "change it, and name it with `--competition`. Unknown keys are refused, with the nearest known one.\n",
+        "A profile says everything about a competition. `templates/competitions/` has those that come with cldc; extend one with",
+        '`extends = "data-centric-2021"`, or copy it, and name yours with `--competition`. Unknown keys are refused, with the',
+        "nearest known one. [Describe another competition](../tasks/competition.md) shows how.\n",
     ]
-    parts += _table(competition.Competition, "")
+    parts += _tables(competition.Competition, "")
+    parts += _table(competition.Reference, "A bundle or a worksheet")
     return "\n".join(parts) + "\n"
 
 
-def _table(cls: type, at: str) -> Iterator[str]:
+def _tables(cls: type, at: str) -> Iterator[str]:
+    """A table of a profile, then the tables in it."""
+    yield from _table(cls, f"`{at}`" if at else "Top level")
     hints = typing.get_type_hints(cls)
-    meanings = _attributes(cls)
-    head = inspect.cleandoc(cls.__doc__ or "").split("\n\nAttributes:")[0]
-    yield f"\n## `{at or 'top level'}`\n\n{_code(head)}\n"
-    yield "| key | type | what it is |\n|---|---|---|"
-    inner: list[tuple[type, str]] = []
     for field in dataclasses.fields(cls):
-        if (cls, field.name) in ((competition.Competition, "name"), (competition.Competition, "folder")):
-            continue
-        hint = hints[field.name]
-        nested = next((h for h in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(h)), None)
-        needed = field.default is dataclasses.MISSING
-        kind = "table" if nested else _type(hint)
-        yield f"| `{field.name}`{'' if needed else ' (optional)'} | {kind} | {_cell(meanings.get(field.name, ''))} |"
+        nested = _nested(hints[field.name])
         if nested is not None and nested is not competition.Reference:
-            inner.append((typing.cast(type, nested), f"{at}.{field.name}" if at else field.name))
-    for nested_cls, place in inner:
-        yield from _table(nested_cls, place)
+            yield from _tables(nested, f"{at}.{field.name}" if at else field.name)
+
+
+def _table(cls: type, heading: str) -> Iterator[str]:
+    hints, meanings = typing.get_type_hints(cls), _attributes(cls)
+    head = inspect.cleandoc(cls.__doc__ or "").split("\n\nAttributes:")[0]
+    yield f"\n## {heading}\n\n{_code(head)}\n"
+    yield "| key | type | default | what it is |\n|---|---|---|---|"
+    for field in dataclasses.fields(cls):
+        if cls is not competition.Competition or field.name not in competition.NOT_KEYS:
+            meaning = _cell(meanings[field.name])
+            yield f"| `{field.name}` | {_type(hints[field.name])} | {_default(field)} | {meaning} |"
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is dataclasses.MISSING:
+        return "required"
+    return "none" if field.default in (None, ()) else f"`{field.default!r}`"
+
+
+def _nested(hint: Any) -> type | None:
+    """The dataclass in a type, if there is one."""
+    return next(
+        (h for h in (hint, *typing.get_args(hint)) if isinstance(h, type) and dataclasses.is_dataclass(h)),
+        None,
+    )
 
 
 def _type(hint: Any) -> str:
@@ -140,7 +156,10 @@ def _type(hint: Any) -> str:
         return " or ".join(f'`"{a}"`' for a in args)
     if typing.get_origin(hint) is tuple:
         return f"list of {names.get(args[0], 'tables')}"
-    return names.get(args[0] if args else hint, "date and time")
+    nested = _nested(hint)
+    if nested is competition.Reference:
+        return "[bundle or worksheet](#a-bundle-or-a-worksheet)"
+    return "table" if nested else names.get(args[0] if args else hint, "date and time")
 
 
 def _attributes(cls: type) -> dict[str, str]:

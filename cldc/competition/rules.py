@@ -14,15 +14,13 @@ import shlex
 import string
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from cldc import address, description
+from cldc.competition.model import Competition, Organiser, Reference
+from cldc.competition.reading import refused
 from cldc.errors import ConfigurationError, SubmissionRefused
 from cldc.resources import template
-
-if TYPE_CHECKING:
-    from cldc.competition import Competition, Organiser, Reference
 
 TEST_KEY = "test"  # what the evaluation command calls the hidden test set
 
@@ -55,18 +53,6 @@ class Refusal(NamedTuple):
     key: str
     value: object
     wanted: str
-
-
-def subject(what: str) -> str:
-    """A profile by name, or a file by its path, as the beginning of a sentence."""
-    return what if Path(what).is_absolute() else f"The {what}"
-
-
-def refused(what: str, problem: str, hint: str) -> ConfigurationError:
-    """The error about a profile or another file of settings."""
-    return ConfigurationError(
-        f"{subject(what)} can't be used: {problem}{hint}.", action="Correct it and run the command again."
-    )
 
 
 def check(competition: Competition) -> None:
@@ -378,7 +364,7 @@ def _organiser(competition: Competition) -> Iterator[Refusal]:
         yield Refusal("run.predictions", competition.run.predictions, wanted)
 
 
-_Rule = Callable[["Competition"], Iterable[Refusal]]
+_Rule = Callable[[Competition], Iterable[Refusal]]
 _RULES: tuple[_Rule, ...] = (
     _texts,
     _addresses,

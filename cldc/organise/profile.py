@@ -10,7 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cldc.competition import Competition, Organiser, QuotaRule, Reference, parse
+import tomli_w
+
+from cldc.competition import NOT_KEYS, Competition, Organiser, QuotaRule, Reference, parse
 from cldc.errors import ConfigurationError
 from cldc.files import hash_file, replace_atomically, storage_errors
 from cldc.organise.daemon import organiser_of
@@ -186,11 +188,10 @@ def with_script(competition: Competition, seed: Seed, path: Path) -> Competition
 
 
 def to_toml(competition: Competition) -> str:
-    """The profile's file; what it does not say is left out."""
-    import tomli_w
-
-    table = _without_none(dataclasses.asdict(competition))
-    for name in ("name", "folder"):
+    """The profile's file, whole: what it extends is written out, and what it does not say left out."""
+    whole = replace(competition, extends=None, unset=())
+    table = _without_none(dataclasses.asdict(whole))
+    for name in (*NOT_KEYS, "unset"):
         table.pop(name, None)
     scalars = {key: value for key, value in table.items() if not isinstance(value, dict)}
     tables = {key: value for key, value in table.items() if isinstance(value, dict)}
@@ -214,7 +215,7 @@ def write(competition: Competition, path: Path) -> bool:
     header = (
         f"# {competition.title.splitlines()[0]}: a competition on {competition.server}.\n"
         "# Written by `cldc organise init`, which keeps what is changed here by hand. Contestants use it with\n"
-        f"# --competition {path.name}; what each key means stands in the README of cldc.\n\n"
+        f"# --competition {path.name}; what each key means stands in cldc's reference of profiles.\n\n"
     )
     with storage_errors(path):
         before = path.read_text(encoding="utf-8") if path.is_file() else None

@@ -18,6 +18,7 @@ _EFFECTS = {
     "label_book": _READ,
     "dataset": "is read, and published when you submit it; it lies outside the project",
     "competition": "is the competition's profile",
+    "competition: extends": "is what the profile extends",
     "competition: server": _SERVER,
     "competition: run.command": _RUN,
     "competition: training.builtin": _RUN,

@@ -40,8 +40,9 @@ def test_the_reference_has_every_command_setting_and_key() -> None:
     settings = reference.setting_names()
     assert all(f"| `{name}` | `CLDC_{name.upper()}` | " in settings for name in NAMES)
     profile = reference.profile()
-    assert "| `max_images` | whole number | The guide's limit" in profile
+    assert "| `max_images` | whole number | required | The guide's limit" in profile
     assert "## `organiser.score`" in profile
+    assert not re.search(r"\| *\|$", profile, re.MULTILINE), "a key without its meaning"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)

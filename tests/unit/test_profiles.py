@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from cldc import description
 from cldc.competition import (
     DEFAULT,
     Competition,
+    Reference,
     builtin_profiles,
     load,
     parse,
@@ -30,6 +32,7 @@ from cldc.sample import draw as draw_sample
 from cldc.settings import Options, resolve
 from cldc.trust import Approvals
 from cldc.validation import validate
+from tests.conftest import ROOT
 from tests.support.odd_profiles import (
     TEXT,
     odd_profiles,
@@ -247,6 +250,77 @@ def test_no_value_anywhere_makes_it_crash(data: st.DataObject) -> None:
         parse(tomli_w.dumps(profile), name="mine")
     except ConfigurationError as refused:
         assert refused.action
+
+
+def test_a_profile_of_0_1_0_means_what_it_meant() -> None:
+    old = load(str(ROOT / "tests" / "data" / "profile-0.1.0.toml"))
+    assert old.dataset.classes[8:] == ("ix", "x")
+    assert old.training.tensorflow[0].version == "2.4.1"
+    assert dataclasses.replace(load(), name=old.name, folder=old.folder) == old
+
+
+def write_chain(folder: Path, **profiles: str) -> Path:
+    """Profiles in a folder; returns the path of the first."""
+    for name, text in profiles.items():
+        (folder / f"{name}.toml").write_text(text, encoding="utf-8")
+    return folder / f"{next(iter(profiles))}.toml"
+
+
+def test_a_profile_has_what_it_extends_and_its_own_differences(tmp_path: Path) -> None:
+    mine = load(
+        str(
+            write_chain(
+                tmp_path,
+                mine='extends = "class.toml"\nunset = ["organiser", "bundles.starting_dataset"]\n[quota]\ntotal = 7\n',
+                **{
+                    "class": 'extends = "demo"\ntitle = "Winter"\n[bundles]\nscript = { name = "other.py" }\n'
+                },
+            )
+        )
+    )
+    demo = load("demo")
+    assert (mine.title, mine.quota) == ("Winter", dataclasses.replace(demo.quota, total=7))
+    # A bundle is another one as a whole: no uuid is inherited by another name.
+    assert mine.bundles.script == Reference("other.py")
+    assert mine.bundles.label_book == demo.bundles.label_book
+    assert (mine.organiser, mine.bundles.starting_dataset) == (None, None)
+    assert mine.training == demo.training
+    assert parse(to_toml(mine), name="mine", folder=tmp_path) == mine
+
+
+@pytest.mark.parametrize(
+    ("own", "base", "told"),
+    [
+        ('extends = "demos"', "", "'extends' is 'demos'; one of data-centric-2021, demo belongs there"),
+        ('extends = "../x.toml"', "", "in the same folder"),
+        ("extends = 5", "", "'extends' is 5; a string in quotes belongs there"),
+        ('extend = "demo"', "", "perhaps you meant 'extends'"),
+        ('unset = ["closes"]', "", "stands without 'extends'"),
+        ('extends = "demo"\nunset = ["closes"]', "", "'unset' names 'closes', which demo does not set"),
+        ('extends = "demo"\nunset = ["quota.total"]', "", "'quota.total' is missing"),
+        ('extends = "demo"\nquota = 5', "", "'quota' is 5; a table belongs there"),
+        ('extends = "mine.toml"', "", "these profiles extend each other"),
+        ('extends = "base.toml"', 'extends = "mine.toml"', "base.toml can't be used: 'extends' is 'mine.toml'; these profiles extend each other"),
+        ('extends = "base.toml"', 'extends = "demo"\ntitel = "x"', "base.toml can't be used: unknown key 'titel'"),
+        ('extends = "base.toml"', "title =", "base.toml is not valid TOML"),
+    ],
+)  # fmt: skip
+def test_a_profile_that_extends_what_it_can_t_is_refused(
+    tmp_path: Path, own: str, base: str, told: str
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load(str(write_chain(tmp_path, mine=own, base=base)))
+    assert told in refused.value.message
+    assert refused.value.action
+
+
+def test_a_chain_of_profiles_has_an_end(tmp_path: Path) -> None:
+    chain = {f"p{n}": f'extends = "p{n + 1}.toml"' for n in range(5)}
+    with pytest.raises(
+        ConfigurationError, match=r"p0\.toml can't be used: it extends a chain of more than 5"
+    ):
+        load(str(write_chain(tmp_path, **chain, p5='extends = "demo"')))
+    assert load(str(tmp_path / "p3.toml")).training.epochs == load("demo").training.epochs
 
 
 def test_a_mistyped_competition_gets_a_suggestion() -> None:

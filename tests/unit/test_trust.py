@@ -172,9 +172,11 @@ def test_a_server_counts_once_it_is_approved_and_no_longer_when_it_changes(
 
 def test_a_changed_script_or_profile_is_asked_about_again(bare_cldc: Cldc, project: Path) -> None:
     profile = project / "profile"
-    write(project, script="evil.py", competition="profile/shapes.toml", server="sandbox")
+    (profile / "winter.toml").write_text('extends = "shapes.toml"\n', encoding="utf-8")
+    write(project, script="evil.py", competition="profile/winter.toml", server="sandbox")
     changes = (
         (project / "evil.py", "\n# more"),
+        (profile / "winter.toml", "\n# more"),
         (profile / "shapes.toml", "\n# more"),
         (profile / "learn.py", "\n# more"),
         (profile / "evaluate.py", "\n# more"),

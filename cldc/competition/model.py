@@ -1,0 +1,260 @@
+"""A competition as data. The attributes are the keys of a profile, and the reference of profiles is made from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A bundle or worksheet of the organisers.
+
+    Attributes:
+        name: Its name on CodaLab: letters, digits, _ . and -, at most 128.
+        uuid: Its uuid, 0x and 32 hex digits. Nobody can submit without those of the script and the label book.
+    """
+
+    name: str
+    uuid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRules:
+    """What a dataset must look like.
+
+    Attributes:
+        splits: Folders of the dataset, the training split first.
+        classes: Class folders of each split, in the order in which the script numbers them from 0.
+        extensions: File name extensions that the script takes, in lower case: some of .png .jpg .jpeg .gif .bmp, which
+            is what TensorFlow reads.
+        max_images: The guide's limit on images of all splits together.
+        batch: Images in a batch; each split is rounded up to whole batches before it is held against ``max_padded``.
+        max_padded: The script's own limit on images after that rounding.
+        image_size: Height and width in pixels that the script scales each image to.
+    """
+
+    splits: tuple[str, ...]
+    classes: tuple[str, ...]
+    extensions: tuple[str, ...]
+    max_images: int
+    batch: int
+    max_padded: int
+    image_size: tuple[int, ...]
+
+    def padded(self, counts: Iterable[int]) -> int:
+        """Images after rounding each split's count up to whole batches, as the script counts them."""
+        return sum(math.ceil(count / self.batch) for count in counts) * self.batch
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaRule:
+    """How often an account may submit.
+
+    Attributes:
+        window_days: Length of the rolling window in days of 24 hours.
+        per_window: Submissions in any such window.
+        total: Submissions in all.
+    """
+
+    window_days: float
+    per_window: int
+    total: int
+
+    @property
+    def window(self) -> timedelta:
+        """The rolling window."""
+        return timedelta(days=self.window_days)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionForm:
+    """How a submission is marked and described.
+
+    Attributes:
+        tag: The tag that makes a bundle a submission, of letters, digits and _ . -; setting it spends quota.
+        supersedes: Which of an account's tagged bundles the scoring daemon scores: the newest of each ``name``, or
+            only the newest of the ``account``.
+        description: Form of the description, with {name}, {institution} and {link}; the board must read them back.
+        usual_wait: How long the organisers usually take from tag to score, in words.
+    """
+
+    tag: str
+    supersedes: Literal["name", "account"]
+    description: str
+    usual_wait: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bundles:
+    """The organisers' bundles that a submission is made from.
+
+    Attributes:
+        worksheet: The public worksheet that holds the others.
+        script: The training script.
+        label_book: The label book, a folder with one folder for each class.
+        starting_dataset: The dataset that contestants start from.
+    """
+
+    worksheet: Reference
+    script: Reference
+    label_book: Reference
+    starting_dataset: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunForm:
+    """The run bundle that trains, and the file of it that becomes the submission.
+
+    Attributes:
+        name: The run's name on CodaLab.
+        command: One line of ASCII with {dataset} and {label_book} where the dependencies' keys stand. A preflight runs it
+            without a shell.
+        image: The container image, by tag or by digest.
+        predictions: The file that the script leaves: a JSON list with a class index for each image of the label book.
+    """
+
+    name: str
+    command: str
+    image: str
+    predictions: str
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFlowChoice:
+    """A TensorFlow to train with. The first that this machine can install is used.
+
+    Attributes:
+        version: Its version, one that cldc has locked requirements for.
+        python: The Python it wants, as major.minor.
+        faithful: Whether the organisers' script trains in it what it trained in the competition. In the others only the
+            built-in script is run.
+        why: What using it means for the result, in words.
+    """
+
+    version: str
+    python: str
+    faithful: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How the training is run on this machine.
+
+    Attributes:
+        builtin: The script to train with where the organisers' can't be had: a file in the profile's folder, else one
+            of templates/scripts.
+        epochs: Epochs that the script trains, which progress and time estimates rest on.
+        tensorflow: The TensorFlow versions to try, the most faithful first.
+        checkpoint: The weights that the script leaves, which fit the model of the ``build_model()`` of ``builtin``.
+            Without it no image's prediction can be shown.
+        seed_option: What ``builtin`` takes before another seed than the competition's. Without it a preflight can't be
+            repeated with other seeds.
+    """
+
+    builtin: str
+    epochs: int
+    tensorflow: tuple[TensorFlowChoice, ...]
+    checkpoint: str | None = None
+    seed_option: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePath:
+    """The one score.
+
+    Attributes:
+        name: Its name on the board.
+        path: Where the evaluation leaves it, as /FILE:KEY.
+    """
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Organiser:
+    """The organisers' side: what CodaLab's scoring daemon is configured with.
+
+    Attributes:
+        log_worksheet: The organisers' private worksheet, where evaluations are made.
+        test_set: The hidden test set, which takes the label book's place in an evaluation.
+        evaluate: The evaluation script.
+        evaluate_command: One line of ASCII with {predictions}; the hidden test set lies beside it as ``test``.
+        score: The score that the board shows.
+        window_seconds: Length in seconds of the daemon's own rolling window, by the time of evaluation.
+        per_window: Evaluations of an account in any such window.
+        total: Evaluations of an account in all.
+    """
+
+    log_worksheet: Reference
+    test_set: Reference
+    evaluate: Reference
+    evaluate_command: str
+    score: ScorePath
+    window_seconds: int
+    per_window: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Competition:
+    """Everything that cldc knows of one competition.
+
+    Attributes:
+        name: The profile's file name without ``.toml``; no key.
+        folder: Where files that the profile names are looked for before templates/; no key.
+        files: The profile's file, and those it extends; empty for a built-in one; no key.
+        title: The competition's name.
+        server: Address of its CodaLab, without a path.
+        dataset: What a dataset must look like.
+        quota: How often an account may submit.
+        submission: How a submission is marked and described.
+        bundles: The organisers' bundles that a submission is made from.
+        run: The run that trains.
+        training: How the training is run on this machine.
+        organiser: The organisers' side, which `cldc organise` and the sandbox need.
+        closes: When it closes, with a time zone.
+        guide: Address of the submission guide.
+        form: Address of a form to fill out after submitting.
+        leaderboard: Address of the scoring daemon's JSON, if it is published.
+        server_status: What is known of the state of that server, with the date it was known at, in sentences; ``init``,
+            ``doctor`` and failures of the server show it.
+        extends: The profile whose keys count where this one has none: a built-in name, or a ``.toml`` file in the same
+            folder. A key of a table replaces that one key.
+        unset: Keys of the profile that it extends which do not count here, as "closes" or "submission.usual_wait".
+    """
+
+    name: str
+    folder: Path | None
+    title: str
+    server: str
+    dataset: DatasetRules
+    quota: QuotaRule
+    submission: SubmissionForm
+    bundles: Bundles
+    run: RunForm
+    training: Training
+    organiser: Organiser | None = None
+    closes: datetime | None = None
+    guide: str | None = None
+    form: str | None = None
+    leaderboard: str | None = None
+    server_status: str | None = None
+    extends: str | None = field(default=None, compare=False)
+    unset: tuple[str, ...] = field(default=(), compare=False)
+    files: tuple[Path, ...] = field(default=(), compare=False)
+
+    def status_of(self, server: str) -> str | None:
+        """What is known of ``server``, if it is the one that the profile speaks of."""
+        same = server.strip().rstrip("/").lower() == self.server.rstrip("/").lower()
+        return self.server_status if same else None
+
+
+NOT_KEYS = ("name", "folder", "files")
+"""Attributes of a competition that come from the file's name and place."""

@@ -1,0 +1,125 @@
+"""TOML files read into frozen dataclasses, strictly: every error names the file, the key, the value and what belongs there."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from cldc.errors import ConfigurationError
+
+T = TypeVar("T")
+_NOUNS = {
+    str: "a string in quotes",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    datetime: "a date and time",
+}
+
+
+def refused(what: str, problem: str, hint: str) -> ConfigurationError:
+    """The error about a profile (``profile NAME``) or another file of settings (its path)."""
+    return ConfigurationError(
+        f"{_subject(what)} can't be used: {problem}{hint}.", action="Correct it and run the command again."
+    )
+
+
+def _subject(what: str) -> str:
+    return what if Path(what).is_absolute() else f"The {what}"
+
+
+def read_text(path: Path) -> str:
+    """The text of a settings file or a profile.
+
+    Raises:
+        ConfigurationError: It can't be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            f"{path} is not UTF-8: line {line} has a byte that can't be read.", action="Save it as UTF-8."
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} can't be read: {error.strerror}.", action="Check its path, and that you may read it."
+        ) from error
+
+
+def read_toml(text: str, *, what: str) -> dict[str, Any]:
+    """``text`` as TOML; an error names the file.
+
+    Raises:
+        ConfigurationError: It is no TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(
+            f"{_subject(what)} is not valid TOML: {error}.", action="Correct that line."
+        ) from error
+
+
+def read_table(
+    cls: type[T], table: dict[str, Any], *, what: str, at: str = "", hidden: tuple[str, ...] = ()
+) -> T:
+    """A TOML table as the frozen dataclass ``cls``; ``at`` is the table's own dotted key.
+
+    Args:
+        hidden: Attributes of ``cls`` that are no keys, so that no error suggests them.
+
+    Raises:
+        ConfigurationError: An unknown key (with the nearest known one), a missing key, a wrong type.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in table:
+        if key not in fields:
+            known = [name for name in fields if name not in hidden]
+            close = nearest(key, known, least=0.5)
+            hint = f"; perhaps you meant {close!r}" if close else f"; known are {', '.join(known)}"
+            raise refused(what, f"unknown key {at + key!r}", hint)
+    values = {}
+    for name, spec in fields.items():
+        if name in table:
+            values[name] = _convert(hints[name], table[name], what=what, at=at + name)
+        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
+            raise refused(what, f"the key {at + name!r} is missing", "")
+    return cls(**values)
+
+
+def nearest(word: str, known: Sequence[str], *, least: float) -> str:
+    """The known word that is most like ``word``; empty where none is."""
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=least)), "")
+
+
+def _convert(hint: Any, value: Any, *, what: str, at: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in args:
+            return None
+        return _convert(next(a for a in args if a is not type(None)), value, what=what, at=at)
+    if origin is Literal:
+        if value not in args:
+            raise refused(what, f"{at!r} is {value!r}", f"; it can be {' or '.join(map(repr, args))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise refused(what, f"{at!r} is {value!r}", "; a list belongs there")
+        return tuple(_convert(args[0], v, what=what, at=f"{at}[{i}]") for i, v in enumerate(value))
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise refused(what, f"{at!r} is {value!r}", "; a table belongs there")
+        return read_table(typing.cast(type, hint), value, what=what, at=f"{at}.")
+    accepted = (int, float) if hint is float else hint
+    if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
+        raise refused(what, f"{at!r} is {value!r}", f"; {_NOUNS.get(hint, hint.__name__)} belongs there")
+    return value
