@@ -117,6 +117,10 @@ def _summary(report: ValidationReport) -> Iterator[Line]:
         f"(limits {report.max_images:,} and {report.max_padded:,})."
     )
     yield Line(f"Dataset {report.dataset.hash}")
+    if report.silenced:
+        are = "is" if report.silenced == 1 else "are"
+        findings = plural(report.silenced, "finding")
+        yield Line(f"{findings} {are} silent: decisions.csv calls the images correct as they are.", "dim")
     tally = ", ".join(plural(len(report.of(s)), s.value) for s in Severity)
     style: Style = "bad" if not report.ok else "warning" if report.of(Severity.WARNING) else "good"
     yield Line(f"{'Valid' if report.ok else 'Not valid'} for {report.competition}: {tally}.", style)
@@ -209,6 +213,7 @@ def _report(report: ValidationReport) -> dict[str, Any]:
         "limits": {"images": report.max_images, "padded": report.max_padded},
         "outward_links": [_outward_link(link) for link in report.outward_links],
         "metadata": asdict(report.metadata),
+        "silenced": report.silenced,
         "findings": [_finding(finding) for finding in report.findings],
     }
 

@@ -14,6 +14,7 @@ from cldc.validation.inspection import AskTensorFlow, Inspection, inspect_files
 from cldc.validation.model import InspectedDataset, ValidationReport
 from cldc.validation.near_duplicates import find_near_duplicates, group_pairs
 from cldc.validation.rules import apply_rules
+from cldc.validation.silencing import silence
 from cldc.validation.sniffing import find_pointers, formats_of_ignored
 from cldc.validation.tensorflow_decoder import Readable
 
@@ -28,7 +29,7 @@ def validate(
     label_book: Path | None = None,
     cache_folder: Path | None = None,
 ) -> ValidationReport:
-    """Check ``folder`` against every rule.
+    """Check ``folder`` against every rule; what ``decisions.csv`` calls correct is left out.
 
     Args:
         folder: The dataset's folder, whose direct children are the splits.
@@ -41,6 +42,7 @@ def validate(
 
     Raises:
         InvalidDataset: ``folder`` does not exist or is not a folder. Whatever is wrong inside it is a finding instead.
+        InvalidDecisions: ``decisions.csv`` says what nobody understands.
         StorageError: ``folder`` can't be listed.
     """
     listing = _scan(folder, competition, name)
@@ -50,7 +52,8 @@ def validate(
         key = _report_key(listing, competition, book, cache, can_ask=ask_tensorflow is not None)
         if key and cached.key == key:
             dataset = assemble(listing, filter(None, cached.images))
-            return ValidationReport.make(dataset, competition, cached.findings, cached.metadata)
+            report = ValidationReport.make(dataset, competition, cached.findings, cached.metadata)
+            return silence(report, competition)
         known = cache.load_inspections(listing)
         inspected = _inspect(
             listing,
@@ -63,7 +66,7 @@ def validate(
         )
         report = apply_rules(inspected)
         cache.store(listing, report, key=key, known=known, inspections=inspected.inspections)
-    return report
+    return silence(report, competition)
 
 
 def inspect_dataset(

@@ -188,6 +188,7 @@ class ValidationReport:
         max_images: The guide's limit on ``total``.
         max_padded: The script's own limit on ``padded``.
         metadata: Number of images with metadata that a submission would publish.
+        silenced: Number of findings that are left out because a person called them correct as they are.
     """
 
     dataset: Dataset
@@ -199,6 +200,7 @@ class ValidationReport:
     max_images: int
     max_padded: int
     metadata: MetadataCounts = NO_METADATA
+    silenced: int = 0
 
     @classmethod
     def make(

@@ -1,0 +1,152 @@
+"""Which images of a dataset decisions are about, and which decisions contradict each other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from cldc.dataset import Dataset, Image, fold_name, meant_class
+from cldc.decisions.model import CORRECT, RELABEL, SET_ASIDE, Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Decisions about one image, or about files of one content, that can't all be carried out.
+
+    Attributes:
+        paths: The images.
+        decisions: What was decided about them.
+    """
+
+    paths: tuple[str, ...]
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Decisions and the images of a dataset that they are about.
+
+    Attributes:
+        by_path: For each image's path the decisions about it. What is said of a label holds for all files of a content;
+            what is to be set aside or moved is the file at the decision's path where that is still there.
+        conflicts: Contradictions.
+        unmatched: Decisions about no image of this dataset.
+        astray: Decisions to set aside a file that is not at its path any more, with the paths of its content: these may
+            be copies that were to stay.
+    """
+
+    by_path: Mapping[str, tuple[Decision, ...]] = field(default_factory=dict)
+    conflicts: tuple[Conflict, ...] = ()
+    unmatched: tuple[Decision, ...] = ()
+    astray: tuple[tuple[Decision, tuple[str, ...]], ...] = ()
+    _correct: tuple[tuple[str, Decision], ...] = ()
+
+    def of(self, image: Image) -> tuple[Decision, ...]:
+        """The decisions about an image."""
+        return self.by_path.get(image.path, ())
+
+    def correct(self, question: str, known: Collection[str]) -> frozenset[str]:
+        """SHA-256 of the contents for which ``question`` is answered: correct as is.
+
+        Args:
+            question: The id of a rule, or ``label``.
+            known: All such questions, so that ids can be told from other words of a reason.
+        """
+        return frozenset(
+            sha256
+            for sha256, decision in self._correct
+            if not (named := decision.questions(known)) or question in named
+        )
+
+
+def match(decisions: Iterable[Decision], dataset: Dataset, classes: Sequence[str] = ()) -> Matched:
+    """Match decisions to the images of a dataset, by content even after a rename or a move.
+
+    Args:
+        decisions: The decisions.
+        dataset: The dataset, its images read.
+        classes: The competition's classes, so that a folder ``IX`` counts as class ``ix``.
+    """
+    by_path = {image.path: image for image in dataset.images}
+    by_content: dict[str, list[Image]] = defaultdict(list)
+    for image in dataset.images:
+        if image.sha256:
+            by_content[image.sha256].append(image)
+    named: dict[Decision, list[Image]] = {}
+    unmatched, astray = [], []
+    for decision in decisions:
+        copies = by_content.get(decision.sha256, [])
+        found = _named(decision, by_path, copies)
+        if found:
+            named[decision] = found
+        elif copies:
+            astray.append((decision, tuple(image.path for image in copies)))
+        else:
+            unmatched.append(decision)
+    about: dict[str, list[Decision]] = defaultdict(list)
+    correct = []
+    for decision, images in named.items():
+        contents = {image.sha256 for image in images if image.sha256}
+        paths = dict.fromkeys(image.path for image in images)
+        if decision.is_about_label:
+            paths |= dict.fromkeys(copy.path for sha in sorted(contents) for copy in by_content[sha])
+        if decision.action == CORRECT:
+            correct += [(sha, decision) for sha in sorted(contents)]
+        for path in paths:
+            about[path].append(decision)
+    return Matched(
+        by_path={path: tuple(found) for path, found in about.items()},
+        conflicts=_conflicts(named, classes),
+        unmatched=tuple(unmatched),
+        astray=tuple(astray),
+        _correct=tuple(correct),
+    )
+
+
+def _named(decision: Decision, by_path: Mapping[str, Image], copies: list[Image]) -> list[Image]:
+    """The images that a decision names: the one at its path, else those of its content."""
+    image = by_path.get(decision.path)
+    if image is not None and decision.sha256 in ("", image.sha256):
+        return [image]
+    if decision.action == SET_ASIDE and decision.path:
+        # What has the same content may be the copy that was to stay, unless only a folder's spelling changed.
+        return [image for image in copies if _folded(image.path) == _folded(decision.path)]
+    return copies
+
+
+def _folded(path: str) -> tuple[str, ...]:
+    *folders, name = PurePosixPath(path).parts
+    return (*map(fold_name, folders), name)
+
+
+def _conflicts(named: Mapping[Decision, list[Image]], classes: Sequence[str]) -> tuple[Conflict, ...]:
+    by_image: dict[str, list[Decision]] = defaultdict(list)
+    by_content: dict[str, list[tuple[Decision, Image]]] = defaultdict(list)
+    for decision, images in named.items():
+        for image in images:
+            by_image[image.path].append(decision)
+            if decision.is_about_label:
+                by_content[image.sha256 or image.path].append((decision, image))
+    found = {
+        Conflict((path,), tuple(decisions)): None
+        for path, decisions in by_image.items()
+        if _contradictory(decisions)
+    }
+    for pairs in by_content.values():
+        labels = {
+            decision.label if decision.action == RELABEL else meant_class(image.label, classes) or image.label
+            for decision, image in pairs
+        }
+        if len(labels) > 1 and any(decision.action == RELABEL for decision, _ in pairs):
+            paths = tuple(sorted({image.path for _, image in pairs}))
+            found[Conflict(paths, tuple(dict.fromkeys(decision for decision, _ in pairs)))] = None
+    return tuple(sorted(found, key=lambda conflict: conflict.paths))
+
+
+def _contradictory(decisions: list[Decision]) -> bool:
+    """Whether one image is to be set aside and something else, or moved to two splits."""
+    actions = {decision.action for decision in decisions}
+    splits = {decision.split for decision in decisions if decision.split}
+    return len(splits) > 1 or (SET_ASIDE in actions and len(actions) > 1)

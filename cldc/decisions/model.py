@@ -1,0 +1,80 @@
+"""A decision about one image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+RELABEL = "relabel"
+SET_ASIDE = "set-aside"
+CORRECT = "correct"
+_MOVE_TO = "move-to-"
+
+
+def move_to(split: str) -> str:
+    """The action that moves an image to ``split``."""
+    return _MOVE_TO + split
+
+
+def moved_to(action: str) -> str:
+    """The split that ``action`` moves an image to; empty where it moves none."""
+    return action.removeprefix(_MOVE_TO) if action.startswith(_MOVE_TO) else ""
+
+
+class Decision(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        sha256: SHA-256 of the file's content, in lower-case hexadecimal; empty in a line made by hand.
+        path: Where the image was when it was decided, relative to the dataset, with slashes; may be empty if
+            ``sha256`` is not.
+        action: `RELABEL`, `SET_ASIDE`, `CORRECT` or what `move_to` gives.
+        label: The new class of `RELABEL`; empty otherwise. The table's column is called ``class``.
+        reason: Why, in free words. Of `CORRECT`, ids of rules (and ``label``, the question whether the label is right)
+            limit the decision to these questions.
+        time: When, in UTC, as ``2026-11-26T09:50:11Z``; free text, or nothing, in a line made by hand.
+    """
+
+    sha256: str
+    path: str
+    action: str
+    label: str = ""
+    reason: str = ""
+    time: str = ""
+
+    @property
+    def split(self) -> str:
+        """The split that the image moves to; empty where the decision is another."""
+        return moved_to(self.action)
+
+    @property
+    def is_about_label(self) -> bool:
+        """Whether it says what the image shows, which then holds for every copy of the file."""
+        return self.action in (RELABEL, CORRECT)
+
+    def questions(self, known: Iterable[str]) -> frozenset[str]:
+        """Those of the ``known`` questions that the reason names; none means that it is about all of them."""
+        return frozenset(re.split(r"[\s,;]+", self.reason)).intersection(known)
+
+    def describe(self) -> str:
+        """The decision in a few words, such as ``relabel to viii``."""
+        if self.action == RELABEL:
+            return f"relabel to {self.label}"
+        if self.split:
+            return f"move to {self.split}"
+        return {SET_ASIDE: "set aside", CORRECT: "correct as is"}[self.action]
+
+
+def replaces(new: Decision, old: Decision) -> bool:
+    """Whether ``new`` takes the place of ``old`` in the table: both can't be true, or they say the same.
+
+    Two files of one content are two images, of which one may be set aside or moved; a label holds for both.
+    """
+    if old.sha256 != new.sha256 or not (old.sha256 or old.path == new.path):
+        return False
+    if old.path != new.path:
+        return new.is_about_label and old.action == RELABEL and old != new
+    if SET_ASIDE in (old.action, new.action):
+        return True
+    return bool(old.split) == bool(new.split)

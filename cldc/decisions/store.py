@@ -1,0 +1,110 @@
+"""Read and change ``decisions.csv``; every change is whole, and none of two processes' changes is lost."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cldc.competition import DatasetRules
+from cldc.decisions import table
+from cldc.decisions.model import CORRECT, Decision, replaces
+from cldc.errors import StorageError
+from cldc.files import hash_bytes, lock, replace_atomically, storage_errors
+
+FILE_NAME = "decisions.csv"
+_MODE = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What a change did to the table; ``edit(add=removed, remove=added)`` undoes it."""
+
+    added: tuple[Decision, ...] = ()
+    removed: tuple[Decision, ...] = ()
+
+
+def default_path(root: Path) -> Path:
+    """The table beside a dataset's folder."""
+    return Path(os.path.abspath(root)).parent / FILE_NAME  # noqa: PTH100 - resolve() would follow a linked dataset
+
+
+def now() -> str:
+    """The time for a new decision."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def read(path: Path, rules: DatasetRules) -> tuple[Decision, ...]:
+    """All decisions of the table; none where there is no such file.
+
+    Args:
+        path: The table.
+        rules: Whose classes and splits it may name.
+
+    Raises:
+        InvalidDecisions: A line says what nobody understands.
+        StorageError: It can't be read.
+    """
+    with storage_errors(path):
+        if not path.exists():
+            return ()
+        if not path.is_file():
+            raise StorageError(f"{path} is there and is no file.", action="Move it away, or name another.")
+        return table.parse(path.read_bytes(), path, rules)
+
+
+def edit(
+    path: Path,
+    rules: DatasetRules,
+    *,
+    add: Iterable[Decision] = (),
+    remove: Iterable[Decision] = (),
+    home: Path,
+) -> Edit:
+    """Add and remove decisions, all or none.
+
+    An added decision takes the place of what contradicts it about the same image. "Correct as is" about one more question
+    is added to the questions that the image was called correct for.
+
+    Args:
+        path: The table; made if it is not there.
+        rules: Whose classes and splits it may name.
+        add: New decisions; each wants a SHA-256 and a path.
+        remove: Decisions to remove, as they were read; those that are not there (any more) are passed over.
+        home: The data folder, where the lock lies.
+
+    Raises:
+        InvalidDecisions: The table has a line that nobody understands; it stays as it is.
+        StorageError: It can't be read or written.
+    """
+    guard = home / "decisions" / f"{hash_bytes(os.fsencode(path.resolve()))[:32]}.lock"
+    with lock(guard, purpose="writing decisions"):
+        before = read(path, rules)
+        gone = set(remove)
+        after = dict.fromkeys(decision for decision in before if decision not in gone)
+        for new in add:
+            replaced = [old for old in after if replaces(new, old)]
+            for old in replaced:
+                del after[old]
+            after[_joined(new, replaced)] = None
+        done = Edit(
+            tuple(decision for decision in after if decision not in before),
+            tuple(decision for decision in before if decision not in after),
+        )
+        if done != Edit():
+            with storage_errors(path):
+                mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _MODE
+            replace_atomically(path, table.to_text(after), mode=mode)
+        return done
+
+
+def _joined(new: Decision, replaced: Iterable[Decision]) -> Decision:
+    """``new`` with the questions of what it replaces, where both say "correct"; no reason means every question."""
+    reasons = [old.reason for old in replaced if old.action == CORRECT]
+    if new.action != CORRECT or not reasons:
+        return new
+    words = sorted({word for reason in (*reasons, new.reason) for word in reason.split()})
+    return new._replace(reason=" ".join(words) if all((*reasons, new.reason)) else "")

@@ -1,0 +1,121 @@
+"""The form of ``decisions.csv``: comma-separated UTF-8 with a header, a line for each decision, sorted by path.
+
+What a spreadsheet makes of it is read as well: a byte order mark, semicolons or tabs, other line ends, quotes, columns in
+another order, empty lines. A cell that a spreadsheet would take for a formula has an apostrophe in front.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cldc.competition import DatasetRules
+from cldc.decisions.model import CORRECT, RELABEL, SET_ASIDE, Decision, move_to
+from cldc.errors import ConfigurationError
+
+COLUMNS = ("sha256", "path", "action", "class", "reason", "time")
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+_ESCAPED = re.compile(r"'+[=+\-@\t\r\n]")
+_NEEDS_QUOTES = re.compile(r"[\",;\t\r\n]")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DELIMITERS = ",;\t"
+
+
+class InvalidDecisions(ConfigurationError):
+    """The table of decisions can't be read; the message names the line."""
+
+
+def to_text(decisions: Iterable[Decision]) -> bytes:
+    """The table of some decisions: the same bytes whatever their order."""
+    rows = sorted(set(decisions), key=lambda decision: (os.fsencode(decision.path), decision))
+    text = "".join(f"{','.join(map(_cell, row))}\n" for row in (COLUMNS, *rows))
+    return text.encode(errors="surrogateescape")
+
+
+def _cell(text: str) -> str:
+    """A cell as every spreadsheet reads it; `csv` before Python 3.13 does not quote a carriage return."""
+    if _FORMULA.match(text):
+        text = f"'{text}"
+    return '"{}"'.format(text.replace('"', '""')) if _NEEDS_QUOTES.search(text) else text
+
+
+def parse(content: bytes, path: Path, rules: DatasetRules) -> tuple[Decision, ...]:
+    """The decisions of a table, in its order.
+
+    Args:
+        content: The bytes of the file.
+        path: The file, for messages.
+        rules: Whose classes and splits decisions may name.
+
+    Raises:
+        InvalidDecisions: A line says what nobody understands; the message names it.
+    """
+    # As in file names, bytes that are not UTF-8 become surrogates.
+    text = content.decode("utf-8-sig", errors="surrogateescape")
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = max(_DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    columns: Sequence[str] | None = None
+    decisions: list[Decision] = []
+    line = 1
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                if columns is None:
+                    columns = _columns(row, path, line)
+                else:
+                    decisions.append(_decision(row, columns, rules, path, line))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise _refused(path, line, f"can't be read: {error}", "Correct the quotes in that line.") from error
+    return tuple(dict.fromkeys(decisions))
+
+
+def _columns(row: list[str], path: Path, line: int) -> list[str]:
+    names = [cell.strip().lower() for cell in row]
+    while names and not names[-1]:
+        names.pop()
+    known = f"The columns are {', '.join(COLUMNS)}."
+    if unknown := [name for name in names if name not in COLUMNS]:
+        raise _refused(path, line, f"names a column {unknown[0]!r}, which there is not", known)
+    if len(set(names)) < len(names):
+        raise _refused(path, line, "names a column twice", known)
+    if "action" not in names or not {"sha256", "path"}.intersection(names):
+        raise _refused(path, line, "lacks the column action, or both sha256 and path", known)
+    return names
+
+
+def _decision(row: list[str], columns: Sequence[str], rules: DatasetRules, path: Path, line: int) -> Decision:
+    if any(cell.strip() for cell in row[len(columns) :]):
+        raise _refused(path, line, "has more cells than columns", "Put quotes around a cell with a comma.")
+    cells = dict.fromkeys(COLUMNS, "")
+    cells.update(zip(columns, (cell[1:] if _ESCAPED.match(cell) else cell for cell in row), strict=False))
+    sha256, place = cells["sha256"].strip().lower(), cells["path"]
+    action, label = cells["action"].strip().lower(), cells["class"].strip()
+    if sha256 and not _SHA256.fullmatch(sha256):
+        raise _refused(
+            path, line, "has no SHA-256 of 64 hexadecimal digits", "Correct it, or leave it empty."
+        )
+    if not sha256:
+        place = place.strip().replace("\\", "/").removeprefix("./")
+    if not (sha256 or place):
+        raise _refused(path, line, "names no image", "Give its path in the dataset, such as train/i/a.png.")
+    actions = (RELABEL, SET_ASIDE, *map(move_to, rules.splits), CORRECT)
+    if action not in map(str.lower, actions):
+        raise _refused(
+            path, line, f"has the action {action!r}, which there is not", f"Use {', '.join(actions)}."
+        )
+    action = next(each for each in actions if each.lower() == action)
+    if action == RELABEL and label not in rules.classes:
+        wrong = f"relabels to {label!r}, which is no class" if label else "relabels to no class"
+        raise _refused(path, line, wrong, f"The classes are {', '.join(rules.classes)}.")
+    label = label if action == RELABEL else ""
+    return Decision(sha256, place, action, label, cells["reason"].strip(), cells["time"].strip())
+
+
+def _refused(path: Path, line: int, problem: str, action: str) -> InvalidDecisions:
+    return InvalidDecisions(f"Line {line} of {path} {problem}.", action=action)

@@ -1,0 +1,52 @@
+"""Leave out findings that a person has called correct as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from cldc.competition import Competition
+from cldc.decisions import CORRECT, default_path, match, read
+from cldc.validation.model import Finding, Severity, ValidationReport
+from cldc.validation.rules import RULES
+
+# The question whether a label looks wrong, which no rule asks.
+LABEL_QUESTION = "label"
+# What the reason of "correct as is" may name.
+QUESTIONS = frozenset((LABEL_QUESTION, *(rule.id for rule in RULES)))
+
+
+def silence(
+    report: ValidationReport, competition: Competition, decisions: Path | None = None
+) -> ValidationReport:
+    """The report without the findings that are correct as they are by ``decisions``, which it counts.
+
+    A finding about several images is silent once all of them are correct. Errors are never silent, and neither is a
+    finding about a folder.
+
+    Args:
+        report: Everything that was found.
+        competition: Whose classes and splits decisions may name.
+        decisions: The table; by default that beside the dataset.
+
+    Raises:
+        InvalidDecisions: A line of the table says what nobody understands.
+        StorageError: It can't be read.
+    """
+    table = read(decisions or default_path(report.dataset.root), competition.dataset)
+    correct = [decision for decision in table if decision.action == CORRECT]
+    if not correct:
+        return report
+    matched = match(correct, report.dataset, competition.dataset.classes)
+    contents = {image.path: image.sha256 for image in report.dataset.images}
+    answered = {question: matched.correct(question, QUESTIONS) for question in QUESTIONS}
+
+    def is_silent(finding: Finding) -> bool:
+        return (
+            finding.severity != Severity.ERROR
+            and bool(finding.paths)
+            and all(contents.get(path) in answered[finding.rule] for path in finding.paths)
+        )
+
+    left = tuple(finding for finding in report.findings if not is_silent(finding))
+    return replace(report, findings=left, silenced=len(report.findings) - len(left))
