@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from cldc.submission.places import TAG
+from cldc.ledger import TAG
 
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard
@@ -95,10 +95,9 @@ def _submissions(
 ) -> list[Entry]:
     scores = {row.submission: row for row in board.rows} if board else {}
     entries = []
-    for record in ledger.records():
-        tag = ledger.steps(record.id).get(TAG)
-        tagged = tag if tag and tag.finished else None
-        row = scores.get(tagged.result.get("uuid", "")) if tagged else None
+    for submission in ledger.submissions():
+        record, tagged = submission.record, submission.tagged
+        row = scores.get(submission.uuid(TAG)) if tagged else None
         result = known.get(record.preflight or "")
         if row is not None and row.score is not None:
             detail = f"place {row.rank}" if row.rank else "not shown on the board"
@@ -107,7 +106,7 @@ def _submissions(
         entries.append(
             Entry(
                 kind="submission",
-                when=tagged.finished if tagged and tagged.finished else record.created,
+                when=tagged or record.created,
                 id=record.id,
                 name=record.name,
                 competition=record.competition,

@@ -17,7 +17,7 @@ _MALFORMED = (
     ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, OSError, RecursionError,
 )  # fmt: skip
 # What the ledger keeps of a row, for those who show it and know no ledger.
-Place = ledger.Place
+BoardResult = ledger.BoardResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,6 +64,13 @@ _PARTS = ("", "-journal", "-wal", "-shm")
 _BUSY_SECONDS = 30.0
 _WAY_OUT = "`cldc ledger rebuild`: it sets this file aside and reads your submissions back from the server."
 
+# Names in the table of steps that mean more than a step of a submission. The tag and its withdrawal spend and free
+# places of the quota; the next two say how the last run ended; what begins with the last says that an earlier bundle
+# of the submission, whose tag was taken off, has spent a place.
+TAG, WITHDRAW = "tag", "withdraw"
+FAILED, LOST = "failed", "lost dependency"
+SPENT = "spent "
+
 Value = str | int | float | None
 
 
@@ -102,6 +109,11 @@ class Record:
 _NAMES = tuple(f.name for f in fields(Record))
 
 
+def submission_id(*, tag: str, server: str, account: str, name: str, dataset_hash: str) -> str:
+    """Sixteen hex digits made from what identifies a submission: the same intent has the same id everywhere."""
+    return hash_bytes(json.dumps([tag, server, account, name, dataset_hash]))[:16]
+
+
 @dataclass(frozen=True, slots=True)
 class StepRecord:
     """A step that was begun; ``finished`` is None while nobody knows how it ended."""
@@ -113,8 +125,42 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a submission stood on the board.
+class KnownSubmission:
+    """A submission with its steps, in the order in which they were begun."""
+
+    record: Record
+    steps: Mapping[str, StepRecord]
+
+    def finished(self, step: str) -> StepRecord | None:
+        """The step, if it ended well."""
+        known = self.steps.get(step)
+        return known if known is not None and known.finished is not None else None
+
+    def uuid(self, step: str) -> str:
+        """Uuid of what a step made or found; empty while it is not finished."""
+        known = self.finished(step)
+        return known.result.get("uuid", "") if known is not None else ""
+
+    @property
+    def tagged(self) -> datetime | None:
+        """When the tag was set, whether or not it was taken off since."""
+        tag = self.finished(TAG)
+        return tag.finished if tag is not None else None
+
+    @property
+    def carries_tag(self) -> bool:
+        """Whether the tag was set and not taken off, as far as this machine knows."""
+        return self.tagged is not None and self.finished(WITHDRAW) is None
+
+    @property
+    def uuids(self) -> frozenset[str]:
+        """Uuids of everything on the server that its steps gave."""
+        return frozenset(uuid for step in self.steps.values() if (uuid := step.result.get("uuid")))
+
+
+@dataclass(frozen=True, slots=True)
+class BoardResult:
+    """What the board showed of a submission at one time.
 
     Attributes:
         bundle: Uuid of the tagged bundle.
@@ -221,7 +267,7 @@ class Ledger:
         try:
             self.export()
             for (competition,) in self._database.execute("SELECT DISTINCT competition FROM place").fetchall():
-                self.places(competition)
+                self.board_results(competition)
         except (ValueError, TypeError) as error:
             raise self._damaged(str(error)) from error
 
@@ -265,12 +311,30 @@ class Ledger:
 
     def find(self, submission: str) -> Record | None:
         """The record with that id."""
-        return next((r for r in self.records() if r.id == submission), None)
+        return next(iter(self._records("WHERE id = ?", submission)), None)
 
     def records(self) -> tuple[Record, ...]:
         """Every submission ever meant, oldest first."""
-        rows = self._select("submission", "ORDER BY created, id")
-        named = (dict(zip(_NAMES, row, strict=True)) for row in rows)
+        return self._records("ORDER BY created, id")
+
+    def submissions(
+        self, *, competition: str | None = None, server: str | None = None, account: str | None = None
+    ) -> tuple[KnownSubmission, ...]:
+        """Submissions with their steps, oldest first: all of them, or those to a competition, server or account."""
+        steps: dict[str, dict[str, StepRecord]] = {}
+        for row in self._select("step", "ORDER BY started, rowid"):
+            step = _step(row)
+            steps.setdefault(row[0], {})[step.name] = step
+        return tuple(
+            KnownSubmission(record, steps.get(record.id, {}))
+            for record in self.records()
+            if competition in (None, record.competition)
+            and server in (None, record.server)
+            and account in (None, record.account)
+        )
+
+    def _records(self, which: str, *values: str) -> tuple[Record, ...]:
+        named = (dict(zip(_NAMES, row, strict=True)) for row in self._select("submission", which, *values))
         return tuple(Record(**{**row, "created": datetime.fromisoformat(row["created"])}) for row in named)
 
     def begin(self, submission: str, step: str, *, now: datetime | None = None) -> None:
@@ -304,33 +368,29 @@ class Ledger:
     def steps(self, submission: str) -> dict[str, StepRecord]:
         """Steps of a submission by name, in the order they were begun."""
         rows = self._select("step", "WHERE submission = ? ORDER BY started, rowid", submission)
-        return {
-            name: StepRecord(
-                name,
-                datetime.fromisoformat(started),
-                datetime.fromisoformat(finished) if finished else None,
-                json.loads(result) if result else {},
-            )
-            for _, name, started, finished, result in rows
-        }
+        return {step.name: step for step in map(_step, rows)}
 
-    # Places on the board ---------------------------------------------------------------------------------
+    # What the board showed -------------------------------------------------------------------------------
 
-    def remember(self, competition: str, place: Place) -> None:
-        """Keep a place on the board, unless the one known last is the same."""
-        before = next((p for p in reversed(self.places(competition)) if p.bundle == place.bundle), None)
-        if before is None or (before.rank, before.score) != (place.rank, place.score):
-            bundle, name, updated, *shown = astuple(place)
-            with self._errors():
-                self._insert("INSERT OR IGNORE", "place", competition, bundle, name, _stamp(updated), *shown)
+    def remember(self, competition: str, results: Iterable[BoardResult]) -> None:
+        """Keep what the board shows of each submission, unless it showed the same before."""
+        before = {result.bundle: result for result in self.board_results(competition)}
+        with self._errors(), self._transaction():
+            for result in results:
+                known = before.get(result.bundle)
+                if known is None or (known.rank, known.score) != (result.rank, result.score):
+                    bundle, name, updated, *shown = astuple(result)
+                    row = (competition, bundle, name, _stamp(updated), *shown)
+                    self._insert("INSERT OR IGNORE", "place", *row)
+                    before[bundle] = result
 
-    def places(self, competition: str) -> tuple[Place, ...]:
-        """Every place on the board that was seen, oldest first."""
+    def board_results(self, competition: str) -> tuple[BoardResult, ...]:
+        """Everything that the board showed of submissions and that was seen, oldest first."""
         rows = self._select("place", "WHERE competition = ? ORDER BY updated, bundle", competition)
-        return tuple(Place(b, n, datetime.fromisoformat(u), *shown) for _, b, n, u, *shown in rows)
+        return tuple(BoardResult(b, n, datetime.fromisoformat(u), *shown) for _, b, n, u, *shown in rows)
 
-    def rescue_places(self, aside: Path) -> None:
-        """Take over the places of a ledger that was set aside, as far as they are whole: no server knows them."""
+    def rescue_board_results(self, aside: Path) -> None:
+        """Take over what the board showed from a ledger that was set aside, as far as it is whole: no server knows it."""
         uri = f"{aside.absolute().as_uri()}?mode=ro"
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(uri, uri=True)) as old:
             for *row, checksum in old.execute("SELECT * FROM place"):
@@ -342,8 +402,8 @@ class Ledger:
         return {
             "ledger": 1,
             "submissions": [
-                {"submission": record, "steps": tuple(self.steps(record.id).values())}
-                for record in self.records()
+                {"submission": known.record, "steps": tuple(known.steps.values())}
+                for known in self.submissions()
             ],
         }
 
@@ -381,6 +441,16 @@ _SYSTEM_ERRORS = {
     sqlite3.SQLITE_CANTOPEN: errno.EACCES,
     sqlite3.SQLITE_PERM: errno.EACCES,
 }
+
+
+def _step(row: Sequence[Any]) -> StepRecord:
+    _, name, started, finished, result = row
+    return StepRecord(
+        name,
+        datetime.fromisoformat(started),
+        datetime.fromisoformat(finished) if finished else None,
+        json.loads(result) if result else {},
+    )
 
 
 def _checksum(table: str, values: Sequence[Value]) -> str:

@@ -9,7 +9,7 @@ from cldc.cli.app import App
 from cldc.codalab import fetch_text
 from cldc.errors import CodaLabError, ConfigurationError, Unreachable
 from cldc.leaderboard import parse
-from cldc.ledger import Ledger, Place
+from cldc.ledger import BoardResult, Ledger
 
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard
@@ -43,15 +43,19 @@ def fetch_board(app: App, *, account: str | None, required: bool) -> Leaderboard
 
 
 def _remember(app: App, board: Leaderboard) -> None:
-    """Keep one's own places: the board itself has no history."""
+    """Keep what the board shows of one's own submissions: the board itself has no history."""
     own = [row for row in board.rows if row.mine and row.submission]
     if not own:
         return
     entries = sum(row.shown for row in board.rows)
     with Ledger(app.home, reading=True) as ledger:
-        for row in own:
-            place = Place(row.submission, row.name, board.updated, row.rank, entries, row.score)
-            ledger.remember(board.competition, place)
+        ledger.remember(
+            board.competition,
+            (
+                BoardResult(row.submission, row.name, board.updated, row.rank, entries, row.score)
+                for row in own
+            ),
+        )
 
 
 def board_if_any(app: App) -> Leaderboard | None:

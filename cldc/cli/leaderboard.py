@@ -29,7 +29,7 @@ def leaderboard(app: App, *, everything: bool, history: bool) -> None:
     """
     board = fetch_board(app, account=account_or_none(app), required=True)
     with Ledger(app.home, reading=True) as ledger:
-        places = ledger.places(app.competition.name)
+        places = ledger.board_results(app.competition.name)
     blocks = [
         *board_blocks(board, limit=None if everything else _TOP),
         *(history_blocks(places) if history else ()),

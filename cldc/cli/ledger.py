@@ -70,5 +70,5 @@ def _opened(app: App) -> tuple[Ledger, Path | None]:
         app.observer.note(error.message)
     aside = set_aside(app.home)
     record = Ledger(app.home)
-    record.rescue_places(aside)
+    record.rescue_board_results(aside)
     return record, aside

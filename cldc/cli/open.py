@@ -45,21 +45,14 @@ def _page(app: App, what: str) -> str:
 def _submission(app: App, what: str) -> str:
     """The page of what has come of a submission, as far as the ledger knows."""
     with Ledger(app.home, reading=True) as ledger:
-        mine = [
-            (
-                record,
-                {step: r.result for step, r in ledger.steps(record.id).items() if r.finished is not None},
-            )
-            for record in ledger.records()
-            if (record.competition, record.server) == (app.competition.name, app.server)
-        ]
-    for record, done in reversed(mine):
+        mine = ledger.submissions(competition=app.competition.name, server=app.server)
+    for known in reversed(mine):
         kinds = (
             ("worksheet",) if what == "worksheet" else ("tag", "predictions", "run", "upload", "worksheet")
         )
-        made = next((kind for kind in kinds if kind in done), None)
-        if made is not None and what in ("worksheet", record.name):
-            return f"{app.server}/{'worksheets' if made == 'worksheet' else 'bundles'}/{done[made]['uuid']}/"
+        made = next((kind for kind in kinds if known.uuid(kind)), None)
+        if made is not None and what in ("worksheet", known.record.name):
+            return f"{app.server}/{'worksheets' if made == 'worksheet' else 'bundles'}/{known.uuid(made)}/"
     raise UsageError(
         f"Nothing of {what!r} is known on {app.server}.",
         action="`cldc status` shows the submissions there are.",

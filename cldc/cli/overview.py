@@ -139,15 +139,12 @@ def _preflight_fact(result: PreflightResult | None) -> str:
 def _submissions(app: App) -> Iterator[tuple[Record, bool]]:
     """This competition's submissions, and whether each carries the tag."""
     from cldc.ledger import FILE, Ledger
-    from cldc.submission.places import TAG
 
     if not (app.home / FILE).exists():
         return
     with Ledger(app.home, reading=True) as ledger:
-        for record in ledger.records():
-            if record.competition == app.competition.name:
-                step = ledger.steps(record.id).get(TAG)
-                yield record, step is not None and step.finished is not None
+        for known in ledger.submissions(competition=app.competition.name):
+            yield known.record, known.tagged is not None
 
 
 def _submissions_fact(submissions: tuple[tuple[Record, bool], ...]) -> str:

@@ -10,7 +10,7 @@ from cldc.render.submission import moment
 from cldc.text import printable
 
 if TYPE_CHECKING:
-    from cldc.leaderboard import Leaderboard, Place, Row
+    from cldc.leaderboard import BoardResult, Leaderboard, Row
     from cldc.organise import LeftOut
 
 
@@ -32,7 +32,7 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
     )
 
 
-def history_blocks(places: Sequence[Place]) -> Iterator[Block]:
+def history_blocks(places: Sequence[BoardResult]) -> Iterator[Block]:
     """One's own places over time, as boards were read."""
     rows = [
         (

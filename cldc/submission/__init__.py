@@ -5,7 +5,7 @@ the steps in order. Everything up to the tag is private to the competition, repe
 commit point: it alone spends quota, and it is the last step.
 """
 
-from cldc.submission.model import Check, Consent, Intent, NeedsConsent, Plan, Submission, submission_id
+from cldc.submission.model import Check, Consent, Intent, NeedsConsent, Plan, Submission
 from cldc.submission.places import Clock, facts, standing
 from cldc.submission.planning import plan
 from cldc.submission.steps import STEPS, carry_out
@@ -25,5 +25,4 @@ __all__ = [
     "facts",
     "plan",
     "standing",
-    "submission_id",
 ]

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from cldc import description as descriptions
 from cldc.errors import CldcError, QuotaExceeded, SubmissionRefused
-from cldc.ledger import Ledger, Record
+from cldc.ledger import TAG, Ledger, Record
 from cldc.submission.computing_time import check_time, preflight_runs, submitted_runs
 from cldc.submission.linked import check_links
 from cldc.submission.model import Check, Consent, Intent, NeedsConsent
-from cldc.submission.places import TAG
 from cldc.submission.sight import Sight
 from cldc.text import plural
 from cldc.validation import Severity

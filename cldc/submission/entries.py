@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cldc.submission.model import Replaced, submission_id, worksheet_name
+from cldc.ledger import submission_id
+from cldc.submission.model import Replaced, worksheet_name
 from cldc.submission.work import age
 
 if TYPE_CHECKING:
     from cldc.codalab import Bundle, Rest
     from cldc.competition import Competition
     from cldc.leaderboard import Leaderboard
-    from cldc.ledger import Ledger, Place
+    from cldc.ledger import BoardResult, Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Entries:
     ledger: Ledger
     tagged: tuple[Bundle, ...]
     board: Leaderboard | None
-    seen: Mapping[str, Place]
+    seen: Mapping[str, BoardResult]
 
     def identity(self, name: str, dataset_hash: str) -> str:
         """The id of the submission of that dataset under that name."""

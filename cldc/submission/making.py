@@ -11,13 +11,13 @@ from cldc import files
 from cldc.codalab import Dependency, lost_dependency, require_ready, wait_for
 from cldc.codalab.failures import NotFound, TooLarge
 from cldc.errors import QuotaExceeded, RunFailed
+from cldc.ledger import FAILED, LOST
 from cldc.package import Package, pack
 from cldc.preflight.output import Output
 from cldc.preflight.predictions import UnusablePredictions, read_predictions
 from cldc.progress import SILENT, Observer
 from cldc.submission.checking import organisers_uuid
 from cldc.submission.model import preflight_sheets
-from cldc.submission.places import FAILED, LOST
 from cldc.submission.uploading import arrived, identity_of, send, whole_uploads
 from cldc.submission.usage import Usage
 from cldc.submission.work import Result, RunAgain, Work, age, own, rivals, sheet

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cldc.description import plain_name
 from cldc.errors import CldcError, SubmissionRefused
-from cldc.files import hash_bytes
 from cldc.quota import Quota
 
 if TYPE_CHECKING:
     from cldc.preflight.model import PreflightResult
     from cldc.validation import ValidationReport
     from cldc.validation.metadata.model import MetadataCounts
-
-
-def submission_id(*, tag: str, server: str, account: str, name: str, dataset_hash: str) -> str:
-    """Sixteen hex digits made from what identifies a submission: the same intent has the same id everywhere."""
-    return hash_bytes(json.dumps([tag, server, account, name, dataset_hash]))[:16]
 
 
 def worksheet_name(account: str, name: str, identity: str) -> str:

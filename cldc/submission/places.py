@@ -8,20 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cldc import quota as quotas
-from cldc.ledger import Ledger
+from cldc.ledger import SPENT, TAG, WITHDRAW, Ledger
 
 if TYPE_CHECKING:
     from cldc.codalab import Bundle, Rest
     from cldc.competition import Competition
     from cldc.quota import Quota, Spent
-
-TAG = "tag"
-WITHDRAW = "withdraw"
-FAILED = "failed"
-# What says that a run was started again, since a worker lost what it depends on.
-LOST = "lost dependency"
-# What a step's name begins with that only says of an earlier tagged bundle, taken back since, that its place is spent.
-SPENT = "spent "
 
 
 class Clock:
@@ -89,17 +81,14 @@ def standing(
 
 def spent_by_ledger(ledger: Ledger, competition: Competition, server: str, account: str) -> Iterable[Spent]:
     """Places that the ledger knows to be spent: tags that were seen on their bundles, and not taken off in time."""
-    for record in ledger.records():
-        if (record.competition, record.server, record.account) == (competition.name, server, account):
-            steps = ledger.steps(record.id)
-            tag, withdrawn = steps.get(TAG), steps.get(WITHDRAW)
-            free = withdrawn is not None and withdrawn.result.get("spent") == "no"
-            current = tag.result["uuid"] if tag is not None and tag.finished is not None else ""
-            for name, step in steps.items():
-                # Of the bundle that is tagged now, or was last, its own tag tells.
-                earlier = name.startswith(SPENT) and step.result.get("uuid") != current
-                if step.finished is not None and (earlier or (name == TAG and not free)):
-                    yield quotas.Spent(step.result["uuid"], record.name, step.finished, "ledger")
+    for known in ledger.submissions(competition=competition.name, server=server, account=account):
+        withdrawn, current = known.steps.get(WITHDRAW), known.uuid(TAG)
+        free = withdrawn is not None and withdrawn.result.get("spent") == "no"
+        for name, step in known.steps.items():
+            # Of the bundle that is tagged now, or was last, its own tag tells.
+            earlier = name.startswith(SPENT) and step.result.get("uuid") != current
+            if step.finished is not None and (earlier or (name == TAG and not free)):
+                yield quotas.Spent(step.result["uuid"], known.record.name, step.finished, "ledger")
 
 
 def spent_on_server(carrying: Iterable[Bundle]) -> Iterable[Spent]:

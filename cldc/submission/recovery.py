@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from cldc import description as descriptions
 from cldc.errors import CodaLabError
-from cldc.ledger import Ledger, Record
-from cldc.submission.model import own_sheets, submission_id, worksheet_name
-from cldc.submission.places import TAG, tagged
+from cldc.ledger import TAG, Ledger, Record, submission_id
+from cldc.submission.model import own_sheets, worksheet_name
+from cldc.submission.places import tagged
 from cldc.submission.uploading import identity_of
 from cldc.submission.worksheets import TITLE
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cldc.ledger import Ledger
+from cldc.ledger import TAG, WITHDRAW, Ledger
 from cldc.submission.entries import Entries, free_name
 from cldc.submission.model import Intent, Replaced
-from cldc.submission.places import TAG, WITHDRAW, lost_tag, standing, tagged
+from cldc.submission.places import lost_tag, standing, tagged
 from cldc.submission.recovery import learn
 from cldc.submission.withdrawal import count_again, record_withdrawal
 
@@ -67,7 +67,7 @@ def look(
     learn(ledger, competition, rest, user.name, carrying)
     if board is not None:
         count_again(ledger, competition, rest.server, user.name, board=board, now=now)
-    seen = {place.bundle: place for place in ledger.places(competition.name)}
+    seen = {result.bundle: result for result in ledger.board_results(competition.name)}
     entries = Entries(competition, user.name, rest, ledger, carrying, board, seen)
     dataset_hash = intent.report.dataset.hash
     name = intent.name if intent.named else free_name(intent.name, dataset_hash, entries)

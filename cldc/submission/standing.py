@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from cldc.codalab import log_tail, progress_of
 from cldc.errors import CodaLabError
-from cldc.submission.places import FAILED, TAG, WITHDRAW, lost_tag
+from cldc.ledger import FAILED, TAG, WITHDRAW
+from cldc.submission.places import lost_tag
 from cldc.submission.steps import STEPS
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from cldc import files
 from cldc.codalab.failures import NotFound, ServerFailed, UploadFailed
 from cldc.dataset.changes import changes_since
 from cldc.errors import CldcError, CredentialsError, SubmissionRefused, Unreachable
-from cldc.ledger import Record, StepRecord
+from cldc.ledger import SPENT, TAG, WITHDRAW, Record, StepRecord
 from cldc.submission import making, proving, tagging
 from cldc.submission.model import Plan, Submission
-from cldc.submission.places import SPENT, TAG, WITHDRAW, standing
+from cldc.submission.places import standing
 from cldc.submission.work import Remake, Result, RunAgain, Step, Work
 
 # A step that broke off looks for what it left and goes on from there, so it may be tried again by itself.

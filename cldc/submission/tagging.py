@@ -10,9 +10,10 @@ from cldc import description as descriptions
 from cldc import quota as quotas
 from cldc.codalab.failures import not_done
 from cldc.errors import QuotaExceeded, SubmissionRefused
+from cldc.ledger import TAG
 from cldc.submission.checking import check_open
 from cldc.submission.making import stale
-from cldc.submission.places import TAG, spent_by_ledger, spent_on_server, standing, tagged
+from cldc.submission.places import spent_by_ledger, spent_on_server, standing, tagged
 from cldc.submission.proving import check_description
 from cldc.submission.work import Remake, Result, Work, age, own, rivals, tag_lock
 

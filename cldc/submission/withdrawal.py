@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from cldc.codalab.failures import NotFound
 from cldc.errors import CodaLabError, UsageError
-from cldc.ledger import Ledger, Record, StepRecord
-from cldc.submission.places import TAG, WITHDRAW, standing
+from cldc.ledger import TAG, WITHDRAW, Ledger, Record, StepRecord
+from cldc.submission.places import standing
 from cldc.submission.usage import Usage
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from cldc.files import hash_bytes
-from cldc.submission.model import own_sheets, submission_id, worksheet_name
+from cldc.ledger import submission_id
+from cldc.submission.model import own_sheets, worksheet_name
 from cldc.submission.uploading import identity_of
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from cldc.competition import Competition, Reference, load
-from cldc.ledger import Ledger
+from cldc.ledger import Ledger, submission_id
 from cldc.submission.cleanup import Orphans, Remover, find_orphans
-from cldc.submission.model import preflight_sheets, submission_id, worksheet_name
+from cldc.submission.model import preflight_sheets, worksheet_name
 from cldc.submission.worksheets import mark_of
 from tests.conftest import SHAPES
 from tests.support.fake_codalab import NOW, CodaLab, Rest, Server

@@ -20,7 +20,7 @@ from cldc import ledger as ledgers
 from cldc import process
 from cldc.errors import StorageError
 from cldc.files import LockTimeout
-from cldc.ledger import FILE, Ledger, LedgerUnusable, Place, set_aside
+from cldc.ledger import FILE, BoardResult, Ledger, LedgerUnusable, set_aside
 from tests.conftest import ROOT, Cldc, Outcome
 from tests.support.records import RECORD
 
@@ -75,15 +75,15 @@ def test_what_it_said_is_done_survives_a_kill_at_any_moment(tmp_path: Path) -> N
 
 
 def test_places_on_the_board_are_kept_when_they_change(tmp_path: Path) -> None:
-    def place(day: int, rank: int | None, score: float | None) -> Place:
-        return Place("0x1", "n", datetime(2021, 8, day, tzinfo=UTC), rank, 50, score)
+    def place(day: int, rank: int | None, score: float | None) -> BoardResult:
+        return BoardResult("0x1", "n", datetime(2021, 8, day, tzinfo=UTC), rank, 50, score)
 
     seen = [place(1, None, None), place(2, None, None), place(3, 4, 0.8), place(4, 4, 0.8), place(5, 6, 0.8)]
     with Ledger(tmp_path) as ledger:
         for one in seen:
-            ledger.remember("c", one)
-        assert ledger.places("c") == (seen[0], seen[2], seen[4])
-        assert ledger.places("other") == ()
+            ledger.remember("c", [one])
+        assert ledger.board_results("c") == (seen[0], seen[2], seen[4])
+        assert ledger.board_results("other") == ()
 
 
 # Damage ----------------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def test_places_on_the_board_are_kept_when_they_change(tmp_path: Path) -> None:
 def contents(folder: Path, *, reading: bool = False) -> Any:
     """Everything that a ledger tells."""
     with Ledger(folder, reading=reading) as ledger:
-        return ledger.export(), ledger.places("data-centric-2021"), ledger.places("c")
+        return ledger.export(), ledger.board_results("data-centric-2021"), ledger.board_results("c")
 
 
 @pytest.fixture
@@ -104,7 +104,8 @@ def filled(tmp_path: Path) -> Path:
             for step in ("upload", "run", "tag"):
                 ledger.begin(f"id{number}", step)
                 ledger.finish(f"id{number}", step, {"uuid": f"0x{number:032x}"})
-            ledger.remember("c", Place(f"0x{number}", "n", datetime(2021, 8, 1, tzinfo=UTC), number, 50, 0.5))
+            shown = BoardResult(f"0x{number}", "n", datetime(2021, 8, 1, tzinfo=UTC), number, 50, 0.5)
+            ledger.remember("c", [shown])
     return tmp_path
 
 
@@ -181,9 +182,9 @@ def test_a_ledger_that_can_not_be_used_names_the_way_out(
     aside = set_aside(bare_cldc.home)
     assert aside.exists()
     with Ledger(bare_cldc.home) as ledger:
-        ledger.rescue_places(aside)
+        ledger.rescue_board_results(aside)
         assert ledger.records() == ()
-        assert ledger.places("c") in (before[2], ())
+        assert ledger.board_results("c") in (before[2], ())
 
 
 def test_places_are_rescued_from_a_damaged_ledger(filled: Path) -> None:
@@ -195,8 +196,8 @@ def test_places_are_rescued_from_a_damaged_ledger(filled: Path) -> None:
         contents(filled)
     aside = set_aside(filled)
     with Ledger(filled) as ledger:
-        ledger.rescue_places(aside)
-        assert ledger.places("c") == places[:2]
+        ledger.rescue_board_results(aside)
+        assert ledger.board_results("c") == places[:2]
 
 
 def test_a_journal_left_behind_is_not_played_back_into_the_next_ledger(filled: Path) -> None:

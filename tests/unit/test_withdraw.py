@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from cldc.competition import load
 from cldc.leaderboard import Leaderboard, Row
-from cldc.ledger import Ledger, Record
-from cldc.submission.places import TAG, spent_by_ledger
+from cldc.ledger import TAG, Ledger, Record
+from cldc.submission.places import spent_by_ledger
 from cldc.submission.withdrawal import count_again, record_withdrawal
 from tests.conftest import SHAPES
 from tests.support.fake_codalab import NOW, CodaLab, Server
