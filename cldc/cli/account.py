@@ -12,6 +12,7 @@ from cldc.cli.options import command
 from cldc.credentials import everywhere
 from cldc.errors import CredentialsError
 from cldc.render.blocks import Block, Line, Table
+from cldc.render.document import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ def login(app: App) -> None:
     else:
         credentials.store(app.server, app.credentials)
         stored = Line("The password is in the keyring.", "dim")
-    app.output.show(account, [Line(f"Signed in to {account.server} as {account.account}.", "good"), stored])
+    app.output.show(
+        Document(account, [Line(f"Signed in to {account.server} as {account.account}.", "good"), stored])
+    )
 
 
 @click.command()
@@ -81,7 +84,7 @@ def logout(app: App) -> None:
         if gone
         else f"No account on {app.server} was remembered."
     )
-    app.output.show({"server": app.server, "forgotten": gone}, [Line(text, "good")])
+    app.output.show(Document({"server": app.server, "forgotten": gone}, [Line(text, "good")]))
 
 
 @click.command()
@@ -107,7 +110,7 @@ def whoami(app: App, every: bool) -> None:
         ("time", f"{account.time_used / 3600:,.1f}{hours} hours used"),
         ("runs at once", str(account.parallel_run_quota)),
     ]
-    app.output.show(account, [Table(("", ""), rows)])
+    app.output.show(Document(account, [Table(("", ""), rows)]))
 
 
 def _show_every(app: App) -> None:
@@ -118,4 +121,4 @@ def _show_every(app: App) -> None:
     ]
     rows = [(str(a["server"]), str(a["account"]), "yes" if a["default"] else "") for a in found]
     blocks: list[Block] = [Table(("server", "account", "default"), rows)] if rows else []
-    app.output.show({"accounts": found}, blocks or [Line("None is remembered. Next: cldc login")])
+    app.output.show(Document({"accounts": found}, blocks or [Line("None is remembered. Next: cldc login")]))

@@ -96,7 +96,8 @@ class App:
         Raises:
             UsageError: The command line has not agreed, and nobody can be asked.
         """
-        from cldc.render.blocks import Line, plain
+        from cldc.render.blocks import Line
+        from cldc.render.formats.text import plain
         from cldc.render.trust import claims_blocks
 
         if not yes:
@@ -165,9 +166,7 @@ class App:
         if yes:
             return
         self.require_someone_to_ask(stake)
-        if self.output.form != "json":
-            self.output.tell(shown)
-        self.output.close()
+        self.output.tell(shown)
         if not click.confirm(question, err=True):
             click.echo("Nothing was changed.", err=True)
             raise click.exceptions.Exit(REFUSED)

@@ -7,6 +7,7 @@ import click
 from cldc.cli.app import App
 from cldc.cli.options import command
 from cldc.ledger import Ledger
+from cldc.render.document import Document
 from cldc.render.submission import counted, orphan_blocks, removed_blocks
 from cldc.submission import Clock
 from cldc.submission.cleanup import Orphan, Remover, find_orphans
@@ -57,7 +58,9 @@ def clean(app: App, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
         "kept": kept,
         "left_alone": orphans.left_alone,
     }
-    app.output.show(result, [*orphan_blocks(orphans), *(removed_blocks(removed) if removed else [])])
+    app.output.show(
+        Document(result, [*orphan_blocks(orphans), *(removed_blocks(removed) if removed else [])])
+    )
 
 
 def _stake(found: tuple[Orphan, ...]) -> str:

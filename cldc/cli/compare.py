@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +13,10 @@ from cldc import insight
 from cldc.cli.app import App
 from cldc.cli.options import command
 from cldc.errors import UsageError
-from cldc.files import replace_atomically
 from cldc.insight import pictures
 from cldc.preflight.model_predictions import read
 from cldc.preflight.records import all_records
-from cldc.render.comparison import comparison_blocks, comparison_page
+from cldc.render.comparison import comparison_document
 
 if TYPE_CHECKING:
     from cldc.insight import Comparison
@@ -27,14 +28,8 @@ _MOST_PICTURES = 1200
 @click.command()
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@click.option(
-    "--report",
-    "page",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a page with pictures (HTML) to this file.",
-)
-@command()
-def compare(app: App, a: str, b: str, page: Path | None) -> None:
+@command(formats=("html",))
+def compare(app: App, a: str, b: str) -> None:
     """Show what changed between two preflights: images, accuracy per class, mistakes.
 
     A and B are ids as `cldc history` shows them (their first digits will do), or names of datasets, of which the
@@ -43,9 +38,9 @@ def compare(app: App, a: str, b: str, page: Path | None) -> None:
     results = [r for r in all_records(app.home) if r.fingerprint.competition == app.competition.name]
     before, after = (_chosen(results, word, app.competition.run.command) for word in (a, b))
     found = insight.compare(before, read(app.home, before.id), after, read(app.home, after.id))
-    if page is not None:
-        _write_page(app, found, page)
-    app.output.show(found, comparison_blocks(found, everything=app.output.verbose))
+    app.output.show(
+        comparison_document(found, functools.partial(_pictures, app, found), everything=app.output.verbose)
+    )
 
 
 def _chosen(results: list[PreflightResult], word: str, command: str) -> PreflightResult:
@@ -63,12 +58,10 @@ def _chosen(results: list[PreflightResult], word: str, command: str) -> Prefligh
     )
 
 
-def _write_page(app: App, found: Comparison, page: Path) -> None:
+def _pictures(app: App, found: Comparison) -> Mapping[str, tuple[str, str]]:
     old, new = Path(found.before.dataset_root), Path(found.after.dataset_root)
     lists = (found.added, found.removed, found.relabelled, found.moved, found.fixed, found.broken)
     moves = [move for moved in lists for move in moved][:_MOST_PICTURES]
     # Where the folder was changed since, the picture is left out or is today's.
     places = {m.after or m.before: (new / m.after if m.after else old / m.before) for m in moves}
-    drawn = pictures(places.items(), size=app.competition.dataset.image_size)
-    replace_atomically(page, comparison_page(found, drawn), mode=0o644)
-    app.observer.note(f"The page with pictures is {page}.")
+    return pictures(places.items(), size=app.competition.dataset.image_size)

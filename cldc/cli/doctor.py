@@ -21,6 +21,7 @@ from cldc.files import (
     temporary_folder,
 )
 from cldc.ledger import FILE, Ledger
+from cldc.render.document import Document
 from cldc.settings import NAMES
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def doctor(app: App, thorough: bool) -> int:
             "bad" if wrong else "good",
         )
     )
-    app.output.show({"checks": found, "wrong": wrong}, blocks)
+    app.output.show(Document({"checks": found, "wrong": wrong}, blocks))
     return 1 if wrong else 0
 
 

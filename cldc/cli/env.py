@@ -7,6 +7,7 @@ import click
 from cldc.cli import completing
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.render.document import Document
 
 
 @click.group()
@@ -31,7 +32,7 @@ def list_(app: App) -> None:
         if rows
         else [Line("There are none yet.")]
     )
-    app.output.show({"environments": found}, blocks)
+    app.output.show(Document({"environments": found}, blocks))
 
 
 @env.command()
@@ -43,4 +44,4 @@ def remove(app: App, name: str) -> None:
     from cldc.render.blocks import Line
 
     gone = remove_environment(app.home, name)
-    app.output.show({"removed": gone}, [Line(f"Removed {path}.", "good") for path in gone])
+    app.output.show(Document({"removed": gone}, [Line(f"Removed {path}.", "good") for path in gone]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +14,8 @@ from cldc.cli.options import command
 from cldc.errors import CldcError
 from cldc.ledger import Ledger
 from cldc.preflight.records import all_records as results
-from cldc.render.history import history_blocks, history_csv
+from cldc.render.document import Document
+from cldc.render.history import history_blocks, history_rows
 
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard
@@ -31,10 +33,9 @@ def history(app: App, everything: bool) -> None:
             _board(app),
             competition=None if everything else app.competition.name,
         )
-    if app.output.form == "csv":
-        app.output.write(history_csv(entries))
-    else:
-        app.output.show({"entries": entries}, history_blocks(entries))
+    app.output.show(
+        Document({"entries": entries}, history_blocks(entries), rows=functools.partial(history_rows, entries))
+    )
 
 
 def _board(app: App) -> Leaderboard | None:

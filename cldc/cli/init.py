@@ -16,6 +16,7 @@ from cldc.cli.workflows import origin_of, workflow
 from cldc.competition import DEFAULT, builtin_profiles, load
 from cldc.errors import CldcError, ConfigurationError
 from cldc.files import working_folder
+from cldc.render.document import Document
 from cldc.settings import PROJECT_FILE, read_project
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def init(app: App, ci: Literal["github", "gitlab"] | None, action: str | None, f
         path, text = _workflow(app, folder, ci, origin, answers)
         files[path] = "kept" if (folder / path).exists() and not force else _write(folder / path, text)
     start = Start(folder, files, answers, tuple(_next(folder, answers, ci)), _server_status(app, answers))
-    app.output.show(start, _blocks(start))
+    app.output.show(Document(start, _blocks(start)))
 
 
 def _workflow(

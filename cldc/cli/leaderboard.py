@@ -12,6 +12,7 @@ from cldc.cli.options import command
 from cldc.cli.work import account_or_none
 from cldc.ledger import Ledger
 from cldc.render.board import board_blocks, history_blocks
+from cldc.render.document import Document
 
 _TOP = 20
 
@@ -34,4 +35,6 @@ def leaderboard(app: App, *, everything: bool, history: bool) -> None:
         *board_blocks(board, limit=None if everything else _TOP),
         *(history_blocks(places) if history else ()),
     ]
-    app.output.show({**{f.name: getattr(board, f.name) for f in fields(board)}, "history": places}, blocks)
+    app.output.show(
+        Document({**{f.name: getattr(board, f.name) for f in fields(board)}, "history": places}, blocks)
+    )

@@ -1,18 +1,16 @@
-"""What a finished preflight teaches, shown: numbers, spread, labels that look wrong, and the page with pictures."""
+"""What a finished preflight teaches: numbers, spread, labels that look wrong, and the page with pictures."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
+import functools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cldc.environments import ensure_analysis, ready_analysis
-from cldc.files import replace_atomically
-from cldc.insight import Insight, pictures, suggest, worst_mistakes
+from cldc.insight import Insight, pictures, suggest
 from cldc.preflight.model_predictions import read
-from cldc.render.data import to_data
-from cldc.render.preflight import next_blocks, preflight_blocks, spread_blocks, suggestion_blocks
-from cldc.render.preflight_html import MOST_MISTAKES, to_html
+from cldc.render.preflight import preflight_document
+from cldc.render.preflight_page import pictured
 
 if TYPE_CHECKING:
     from cldc.cli.app import App
@@ -31,25 +29,15 @@ def show(
     result: PreflightResult,
     *,
     repeated: RepeatedRuns | None,
-    page: Path | None,
 ) -> None:
-    """Print a finished preflight, all its runs where it was repeated, and write the page where one is asked for.
+    """Tell of a finished preflight, and of all its runs where it was repeated.
 
     Labels that look wrong are looked for where that delays nobody: after a training, in an environment that is there.
     Only who asks for the page has that environment made, or waits in a quick preflight or before an earlier result.
     """
-    insight = _insight(app, report, result, wait=page is not None)
-    if page is not None:
-        _write_page(app, report, needed, insight, page)
-    told = {
-        **to_data(repeated or result),
-        "suggestions": insight.suggestions,
-        "no_suggestions": insight.no_suggestions or None,
-    }
-    if not insight.no_suggestions and app.output.form == "github":
-        told["label_suggestions"] = len(insight.suggestions)
-    blocks = [*preflight_blocks(result), *(spread_blocks(repeated) if repeated else ())]
-    app.output.show(told, [*blocks, *suggestion_blocks(insight), *next_blocks(result)])
+    insight = _insight(app, report, result, wait=app.output.wants("html"))
+    drawn = functools.partial(_pictures, app, report, needed, insight)
+    app.output.show(preflight_document(insight, repeated, drawn))
 
 
 def _insight(app: App, report: ValidationReport, result: PreflightResult, *, wait: bool) -> Insight:
@@ -70,17 +58,11 @@ def _insight(app: App, report: ValidationReport, result: PreflightResult, *, wai
     return Insight(result, learned, found, why)
 
 
-def _write_page(
-    app: App, report: ValidationReport, needed: TrainingInputs, insight: Insight, page: Path
-) -> None:
-    learned, shown = insight.learned, {suggestion.path for suggestion in insight.suggestions}
-    if learned is not None and learned.known:
-        for split in learned.splits[1:]:
-            shown |= {image.path for image in worst_mistakes(learned, split, MOST_MISTAKES)}
+def _pictures(
+    app: App, report: ValidationReport, needed: TrainingInputs, insight: Insight
+) -> Mapping[str, tuple[str, str]]:
     # A path of the label book begins with its class, one of the dataset with its split.
     book = {path for path, _ in needed.label_book.images}
     root, outside = report.dataset.root, needed.label_book.root
-    places = [(path, (outside if path in book else root) / path) for path in sorted(shown)]
-    drawn = pictures(places, size=app.competition.dataset.image_size)
-    replace_atomically(page, to_html(replace(insight, pictures=drawn)), mode=0o644)
-    app.observer.note(f"The page with pictures is {page}.")
+    places = [(path, (outside if path in book else root) / path) for path in pictured(insight)]
+    return pictures(places, size=app.competition.dataset.image_size)

@@ -12,7 +12,8 @@ from cldc.cli.options import command
 from cldc.files import replace_atomically
 from cldc.ledger import Ledger, LedgerUnusable, set_aside
 from cldc.render.blocks import Line, Table
-from cldc.render.data import to_json
+from cldc.render.document import Document
+from cldc.render.formats.json import to_json
 from cldc.submission.recovery import rebuild as read_back
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def export(app: App, *, file: Path | None) -> None:
         app.output.write(text)
         return
     replace_atomically(file, text)
-    app.output.show({"file": file}, [Line(f"Written to {file}.", "good")])
+    app.output.show(Document({"file": file}, [Line(f"Written to {file}.", "good")]))
 
 
 @ledger.command()
@@ -59,7 +60,7 @@ def rebuild(app: App) -> None:
         blocks.append(Line(f"The old ledger was set aside as {aside}."))
         blocks.append(Line("Run this again for each other account or competition of yours.", "dim"))
     blocks.append(Line(f"{len(found)} found that the ledger did not know.", "good"))
-    app.output.show({"found": found, "set_aside": aside}, blocks)
+    app.output.show(Document({"found": found, "set_aside": aside}, blocks))
 
 
 def _opened(app: App) -> tuple[Ledger, Path | None]:

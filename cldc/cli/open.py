@@ -12,6 +12,7 @@ from cldc.cli.options import command
 from cldc.errors import ConfigurationError, UsageError
 from cldc.ledger import Ledger
 from cldc.render.blocks import Line
+from cldc.render.document import Document
 
 
 @click.command("open")
@@ -27,7 +28,7 @@ def open_(app: App, *, what: str, only_print: bool) -> None:
     address = _page(app, what)
     if not only_print and not webbrowser.open(address):
         app.observer.note("There is no browser here to open it in.")
-    app.output.show({"address": address}, [Line(address)])
+    app.output.show(Document({"address": address}, [Line(address)]))
 
 
 def _page(app: App, what: str) -> str:

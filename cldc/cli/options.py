@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import click
 
 from cldc.cli import completing
 from cldc.cli.app import App
-from cldc.cli.output import Output
-from cldc.errors import CldcError
+from cldc.cli.output import Output, Report
+from cldc.errors import CldcError, StorageError
+from cldc.render.formats import ALWAYS, extensions_of, format_of
 from cldc.settings import Options
 
 _SETTINGS = {f.name for f in fields(Options)}
@@ -41,19 +43,77 @@ _ACCOUNT = click.option(
     shell_complete=completing.accounts,
     help="User name there; by default the one last signed in with.",
 )
-_FORM_HELP = "How to tell the result; `github` also adds to a job's summary and outputs."
 _SHARED = (
-    click.option(
-        "--format",
-        "form",
-        type=click.Choice(["text", "json", "github"]),
-        default="text",
-        help=_FORM_HELP,
-    ),
     click.option("-q", "--quiet", is_flag=True, help="No progress, only the result and errors."),
     click.option("-v", "--verbose", is_flag=True, help="Tell more."),
     click.option("--no-input", is_flag=True, help="Never ask; fail where an answer is missing."),
 )
+
+
+def _as_reports(
+    formats: tuple[str, ...],
+) -> Callable[[click.Context, click.Parameter, tuple[Path, ...]], tuple[Report, ...]]:
+    """Finds each file's format by its extension; a page needs none."""
+
+    def convert(
+        context: click.Context, parameter: click.Parameter, paths: tuple[Path, ...]
+    ) -> tuple[Report, ...]:
+        return tuple(Report(path, form(path, context, parameter)) for path in paths)
+
+    def form(path: Path, context: click.Context, parameter: click.Parameter) -> str:
+        found = format_of(path, formats)
+        if found is None and not path.suffix and "html" in formats:
+            return "html"
+        if found is None:
+            known = ", ".join(extensions_of(formats))
+            raise click.BadParameter(f"{path} ends in none of {known}.", context, parameter)
+        return found
+
+    return convert
+
+
+def _format_options(formats: tuple[str, ...]) -> tuple[Callable[[Any], Any], ...]:
+    """How the result is told: on standard output, and in files."""
+    known = (*ALWAYS, *formats)
+    return (
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(known),
+            default="text",
+            help="How to print the result; `github` also adds to a job's summary and outputs.",
+        ),
+        click.option(
+            "--report",
+            "reports",
+            type=click.Path(path_type=Path),
+            callback=_as_reports(known),
+            metavar="FILE",
+            multiple=True,
+            help=f"Also write the result to this file, as its extension says: {', '.join(extensions_of(known))}. "
+            "Repeatable.",
+        ),
+    )
+
+
+def _require_writable(reports: Iterable[Report]) -> None:
+    """Refuse a file that can't be written before the work is done that it would tell of."""
+    for report in reports:
+        folder = report.path.absolute().parent
+        why = (
+            f"there is no folder {folder}"
+            if not folder.is_dir()
+            else "it is a folder"
+            if report.path.is_dir()
+            else f"the folder {folder} is not writable for you"
+            if not os.access(folder, os.W_OK | os.X_OK)
+            else ""
+        )
+        if why:
+            raise StorageError(
+                f"The report {report.path} can't be written: {why}.",
+                action="Name another file with --report.",
+            )
 
 
 def command(
@@ -64,7 +124,7 @@ def command(
     Args:
         server: Whether it talks to a CodaLab.
         competition: Whether it needs to know of a competition.
-        formats: Formats besides text, JSON and GitHub's.
+        formats: Formats that its result has besides those of every result.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,9 +132,18 @@ def command(
         settings = _SETTINGS - inspect.signature(function).parameters.keys()
 
         @functools.wraps(function)
-        def wrapper(*, form: str, quiet: bool, verbose: bool, no_input: bool, **given: Any) -> Any:
+        def wrapper(
+            *,
+            form: str,
+            reports: tuple[Report, ...],
+            quiet: bool,
+            verbose: bool,
+            no_input: bool,
+            **given: Any,
+        ) -> Any:
             flags = {name: given.pop(name) for name in settings & given.keys()}
-            output = Output(form=form, quiet=quiet, verbose=verbose)
+            _require_writable(reports)
+            output = Output(form=form, reports=reports, quiet=quiet, verbose=verbose)
             app = App(flags=Options(**flags), output=output, ask=not no_input)
             click.get_current_context().call_on_close(app.close)
             try:
@@ -83,10 +152,7 @@ def command(
                 _add_what_is_known(error, app)
                 raise
 
-        shared = list(_SHARED)
-        if formats:
-            choice = click.Choice(list(dict.fromkeys(("text", "json", "github", *formats))))
-            shared[0] = click.option("--format", "form", type=choice, default="text", help=_FORM_HELP)
+        shared = [*_format_options(formats), *_SHARED]
         if server:
             shared[:0] = (_SERVER, _ACCOUNT)
         if competition:

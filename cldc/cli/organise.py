@@ -18,6 +18,7 @@ from cldc.leaderboard import parse
 from cldc.organise import board_file, read_left_out
 from cldc.render.blocks import Line
 from cldc.render.board import board_blocks, left_out_blocks
+from cldc.render.document import Document
 
 if TYPE_CHECKING:
     from cldc.cli.organising import Place
@@ -85,7 +86,7 @@ def init(app: App, **given: object) -> None:
     image the class's runs get; the profile names it by digest.
     """
     done = set_up(app, given)
-    app.output.show(done, done.blocks())
+    app.output.show(Document(done, done.blocks()))
 
 
 @organise.command()
@@ -131,7 +132,7 @@ def score(
     board = _read(app, where)
     if target is not None:
         board = _published(board, competition, target)
-    app.output.show(board, _blocks(board))
+    app.output.show(Document(board, _blocks(board)))
 
 
 @organise.command()
@@ -140,7 +141,7 @@ def score(
 def publish(app: App, folder: Path) -> None:
     """Write the leaderboard's page and JSON for a web server, and list what the board hides."""
     board = _published(_read(app, place(app, sign_in=False)), app.competition, folder)
-    app.output.show(board, _blocks(board))
+    app.output.show(Document(board, _blocks(board)))
 
 
 def _published(board: Board, competition: Competition, folder: Path) -> Board:

@@ -385,13 +385,14 @@ def publish_files(board: Any, source: Path, competition: Competition, folder: Pa
         StorageError: They can't be written.
     """
     from cldc.files import replace_atomically, storage_errors
-    from cldc.render.board_html import to_html
+    from cldc.render.board_page import board_page
+    from cldc.render.formats.html import render_page
 
     page, data = folder / "index.html", folder / "leaderboard.json"
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         replace_atomically(data, source.read_bytes(), mode=0o644)
-    replace_atomically(page, to_html(board, title=competition.title), mode=0o644)
+    replace_atomically(page, render_page(board_page(board, title=competition.title)), mode=0o644)
     return page, data
 
 

@@ -9,24 +9,131 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+
+import click
 
 from cldc.cli.streams import discard, trusted
 from cldc.errors import CldcError, StorageError
-from cldc.files import storage_error, storage_errors
+from cldc.files import replace_atomically, storage_error, storage_errors
 from cldc.progress import SILENT, Observer
-from cldc.text import shown
+from cldc.render.blocks import Block, Line
+from cldc.render.document import Annotation, Document
+from cldc.render.formats import github, markdown, render
+from cldc.render.formats.json import to_json
+from cldc.render.formats.text import plain
+from cldc.text import masked
 
 if TYPE_CHECKING:
-    import click
-    from rich.progress import Progress, TaskID
-
-    from cldc.render.blocks import Block
+    from cldc.cli.terminal import MovingLine
 
 # Lines of progress in a pipe or a log: often enough to see that it lives, seldom enough to read.
 _PLAIN_SECONDS = 15.0
-# Below this many columns the moving line has no room for a bar.
-_NARROW = 64
+
+
+class Report(NamedTuple):
+    """A file that a result is written to, and in which format."""
+
+    path: Path
+    form: str
+
+
+class Output:
+    """Where a command's result goes, in the formats that were asked for."""
+
+    def __init__(
+        self,
+        *,
+        form: str = "text",
+        reports: Sequence[Report] = (),
+        quiet: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        """Choose how progress is told: not at all, as a moving line on a terminal, or as plain lines.
+
+        Args:
+            form: The format of standard output.
+            reports: Files to write besides.
+            quiet: Whether no progress is told.
+            verbose: Whether long lists are told whole.
+        """
+        self.form = form
+        self.verbose = verbose
+        self._reports = reports
+        self._line: MovingLine | None = None
+        self.observer: Observer = SILENT
+        if quiet:
+            return
+        if not _lively(sys.stderr):
+            self.observer = PlainProgress()
+            return
+        # Rich takes longer to import than a second check takes, and pipes and logs do without it.
+        from cldc.cli.terminal import MovingLine
+
+        self.observer = self._line = MovingLine()
+
+    def wants(self, form: str) -> bool:
+        """Whether the result is asked for in that format."""
+        return form == self.form or any(report.form == form for report in self._reports)
+
+    def show(self, document: Document) -> None:
+        """Tell a result: print it, and write the reports."""
+        self.close()
+        if self.form == "text":
+            self.tell(document.blocks)
+        else:
+            # Commands to a job's log have been made safe where they were made.
+            stream = trusted(sys.stdout) if self.form == "github" else sys.stdout
+            _write(render(self.form, document), stream)
+        if self.form == "github":
+            add_to_job(document)
+        for report in self._reports:
+            try:
+                replace_atomically(report.path, masked(render(report.form, document)), mode=0o644)
+            except StorageError as error:
+                error.action = f"{error.action} Or name another file with --report."
+                raise
+            self.observer.note(f"Written: {report.path}")
+
+    def tell(self, blocks: Iterable[Block]) -> None:
+        """Print what comes before the result; on standard error where standard output is for programs."""
+        self.close()
+        if self.form != "text":
+            if text := plain(blocks):
+                _tell(text.rstrip("\n"))
+        elif _lively(sys.stdout):
+            from cldc.cli.terminal import draw  # as above
+
+            draw(blocks, trusted(sys.stdout))
+        else:
+            _write(plain(blocks))
+
+    def write(self, text: str) -> None:
+        """Print a finished text."""
+        self.close()
+        _write(text)
+
+    def clear(self) -> None:
+        """Empty the screen, where standard output is one."""
+        self.close()
+        if _lively(sys.stdout):
+            _write("\x1b[2J\x1b[H", trusted(sys.stdout))
+
+    def close(self) -> None:
+        """End any moving line."""
+        if self._line is not None:
+            self._line.close()
+
+
+def add_to_job(document: Document) -> None:
+    """Add a result to the summary and the outputs of a GitHub Actions step, where one runs this."""
+    for variable, text in (
+        ("GITHUB_STEP_SUMMARY", markdown.render(document)),
+        ("GITHUB_OUTPUT", github.outputs(document.data)),
+    ):
+        if path := os.environ.get(variable):
+            with storage_errors(Path(path)), Path(path).open("a", encoding="utf-8") as file:
+                file.write(text)
 
 
 class PlainProgress:
@@ -52,138 +159,6 @@ class PlainProgress:
     def note(self, text: str) -> None:
         """One line."""
         _tell(text)
-
-
-class RichProgress:
-    """One moving line on standard error: what is done now, how far it is, how long it will take."""
-
-    def __init__(self) -> None:
-        """Start nothing before the first task."""
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
-
-    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
-        """Replace the line; the task before it stays as a finished one."""
-        progress = self._open()
-        self._finish()
-        self._task = progress.add_task(shown(task), total=total, unit=unit, detail="")
-
-    def advance(self, done: float, detail: str = "") -> None:
-        """Move the line."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, detail=shown(detail))
-
-    def note(self, text: str) -> None:
-        """A line above the moving one."""
-        self._open().console.print(shown(text), markup=False, highlight=False)
-
-    def close(self) -> None:
-        """Leave the screen as it should be for what comes next."""
-        if self._progress is not None:
-            self._finish()
-            self._progress.stop()
-            self._progress = None
-
-    def _finish(self) -> None:
-        if self._progress is not None and self._task is not None:
-            task = next((t for t in self._progress.tasks if t.id == self._task), None)
-            if task is not None and not task.finished:
-                total = task.total if task.total is not None else 1
-                self._progress.update(self._task, total=total, completed=total)
-            self._task = None
-
-    def _open(self) -> Progress:
-        if self._progress is None:
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                Progress,
-                ProgressColumn,
-                SpinnerColumn,
-                TextColumn,
-                TimeElapsedColumn,
-            )
-            from rich.table import Column
-
-            console = Console(file=trusted(sys.stderr))
-            what = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=2))
-            detail = TextColumn("{task.fields[detail]}", markup=False, table_column=Column(ratio=2))
-            spinner, elapsed = SpinnerColumn(finished_text="✓"), TimeElapsedColumn()
-            columns: tuple[ProgressColumn, ...] = (spinner, what, BarColumn(bar_width=20), detail, elapsed)
-            if console.width < _NARROW:
-                columns = (spinner, what, elapsed)
-            self._progress = Progress(*columns, console=console)
-            self._progress.start()
-        return self._progress
-
-
-class Output:
-    """Where a command's result goes, in the format that was asked for."""
-
-    def __init__(self, *, form: str = "text", quiet: bool = False, verbose: bool = False) -> None:
-        """Choose how progress is told: not at all, as a moving line on a terminal, or as plain lines."""
-        self.form = form
-        self.verbose = verbose
-        self.observer: Observer = SILENT
-        if not quiet:
-            self.observer = RichProgress() if _lively(sys.stderr) else PlainProgress()
-
-    def show(self, result: object, blocks: Iterable[Block]) -> None:
-        """Print a result: as JSON, or as the blocks that tell it."""
-        self.close()
-        if self.form == "json":
-            from cldc.render.data import to_json
-
-            _write(to_json(result))
-            return
-        told = list(blocks)
-        self.tell(told)
-        if self.form == "github":
-            self.add_to_job(result, told)
-
-    def add_to_job(self, result: object, blocks: Iterable[Block]) -> None:
-        """Add a result to the summary and the outputs of a GitHub Actions step, where one runs this."""
-        from cldc.render.markdown import to_markdown, to_outputs
-
-        for variable, text in (
-            ("GITHUB_STEP_SUMMARY", to_markdown(blocks)),
-            ("GITHUB_OUTPUT", to_outputs(result)),
-        ):
-            if path := os.environ.get(variable):
-                with storage_errors(Path(path)), Path(path).open("a", encoding="utf-8") as file:
-                    file.write(text)
-
-    def tell(self, blocks: Iterable[Block]) -> None:
-        """Print blocks to standard output."""
-        self.close()
-        if not _lively(sys.stdout):
-            from cldc.render.blocks import plain
-
-            _write(plain(blocks))
-            return
-        from rich.console import Console
-
-        from cldc.render.blocks import drawn
-
-        console = Console(file=trusted(sys.stdout), highlight=False)
-        for block in blocks:
-            console.print(drawn(block, width=console.width))
-
-    def write(self, text: str, *, commands: bool = False) -> None:
-        """Print a finished text; one with commands to a job's log has been made safe where they were made."""
-        self.close()
-        _write(text, trusted(sys.stdout) if commands else None)
-
-    def clear(self) -> None:
-        """Empty the screen, where standard output is one."""
-        self.close()
-        if _lively(sys.stdout):
-            _write("\x1b[2J\x1b[H", trusted(sys.stdout))
-
-    def close(self) -> None:
-        """End any moving line."""
-        if isinstance(self.observer, RichProgress):
-            self.observer.close()
 
 
 def _lively(stream: Any) -> bool:
@@ -242,8 +217,6 @@ def show_usage_error(error: click.ClickException, arguments: Sequence[str]) -> i
 
 def _write_error(told: dict[str, object], arguments: Sequence[str]) -> None:
     if _wants("json", arguments):
-        from cldc.render.data import to_json
-
         _write(to_json({"error": told}))
 
 
@@ -261,10 +234,8 @@ def _wants(form: str, arguments: Sequence[str]) -> bool:
 
 def _annotate(error: CldcError) -> None:
     """Tell an error where a job's reader looks first: as an annotation and in the summary."""
-    from cldc.render.blocks import Line
-    from cldc.render.markdown import annotation
-
-    _write(annotation(error.kind, f"{error.message} {error.action}"), trusted(sys.stdout))
-    Output(form="github", quiet=True).add_to_job(
-        {"exit-code": error.code}, [Line(f"Failed: {error.message}", "bad"), Line(error.action)]
+    remark = Annotation("error", f"cldc {error.kind}", f"{error.message} {error.action}")
+    _write(github.annotation(remark), trusted(sys.stdout))
+    add_to_job(
+        Document({"exit-code": error.code}, [Line(f"Failed: {error.message}", "bad"), Line(error.action)])
     )

@@ -12,6 +12,7 @@ from cldc.cli.app import App
 from cldc.errors import CldcError
 from cldc.files import working_folder
 from cldc.render.blocks import Line, Table
+from cldc.render.document import Document
 from cldc.settings import NAMES
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def show(app: App) -> None:
         Line(f"  {seen.next[1]}"),
         Line("`cldc --help` lists all commands.", "dim"),
     ]
-    app.output.show(seen, blocks)
+    app.output.show(Document(seen, blocks))
 
 
 def _title(app: App) -> list[Line]:

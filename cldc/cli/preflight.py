@@ -47,13 +47,7 @@ if TYPE_CHECKING:
 )
 @click.option("--keep", is_flag=True, help="With --remote: leave what was made for it on the server.")
 @click.option("--force", is_flag=True, help="Train again even where the same was trained before.")
-@click.option(
-    "--report",
-    "page",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a page with curves, mistakes and labels that look wrong (HTML) to this file.",
-)
-@command(server=True)
+@command(server=True, formats=("html",))
 def preflight(
     app: App,
     *,
@@ -63,7 +57,6 @@ def preflight(
     remote: bool,
     keep: bool,
     force: bool,
-    page: Path | None,
 ) -> int:
     """Train on a dataset as the competition does, and show what comes out.
 
@@ -75,7 +68,7 @@ def preflight(
     """
     _require_sense({"--quick": quick, "--repeat": repeat, "--remote": remote})
     if remote:
-        return preflight_remotely(app, folders, keep=keep, force=force, page=page)
+        return preflight_remotely(app, folders, keep=keep, force=force)
     if keep or len(folders) > 1:
         raise UsageError(
             f"{'--keep is' if keep else 'Several datasets at once are'} for preflights on CodaLab only.",
@@ -85,13 +78,12 @@ def preflight(
         require_seeds(app.competition)
     report = validated(app, next(iter(folders), None))
     if not report.ok:
-        if app.output.form != "json":
-            app.output.tell(blocks(report))
+        app.output.tell(blocks(report))
         report.require_valid()
     needed = training_inputs(app)
     result = preflighted(app, report, needed, force=force, quick=quick)
     runs = _repeat(app, report, needed, result, times=repeat, force=force) if repeat else None
-    show(app, report, needed, result, repeated=runs, page=page)
+    show(app, report, needed, result, repeated=runs)
     return 0
 
 

@@ -9,6 +9,7 @@ import click
 from cldc.cli.app import App
 from cldc.cli.options import command
 from cldc.ledger import Ledger
+from cldc.render.document import Document
 from cldc.render.submission import quota_blocks
 from cldc.submission import facts
 
@@ -26,4 +27,6 @@ def quota(app: App) -> None:
     together = found["together"]
     # What was asked for stands on top; the two sources are beside it.
     result = {f.name: getattr(together, f.name) for f in fields(together)}
-    app.output.show({**result, "server": found["server"], "ledger": found["ledger"]}, quota_blocks(found))
+    app.output.show(
+        Document({**result, "server": found["server"], "ledger": found["ledger"]}, quota_blocks(found))
+    )

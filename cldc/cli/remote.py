@@ -12,6 +12,7 @@ from cldc.cli.work import training_inputs, validated
 from cldc.environments import ready_tensorflow
 from cldc.errors import CldcError, InvalidDataset, UsageError
 from cldc.remote import Remote, preflight_there
+from cldc.render.document import Document
 from cldc.render.remote import remote_blocks
 from cldc.render.validation import blocks
 from cldc.submission import Clock
@@ -22,21 +23,21 @@ if TYPE_CHECKING:
     from cldc.validation import ValidationReport
 
 
-def preflight_remotely(
-    app: App, folders: Sequence[Path], *, keep: bool, force: bool, page: Path | None
-) -> int:
+def preflight_remotely(app: App, folders: Sequence[Path], *, keep: bool, force: bool) -> int:
     """Train on datasets on the server; the exit code is that of the first that has no result."""
-    if page is not None and len(folders) > 1:
-        raise UsageError("--report is for one dataset.", action="Name one dataset, or leave --report out.")
+    if app.output.wants("html") and len(folders) > 1:
+        raise UsageError(
+            "A page shows one dataset.", action="Name one dataset, or choose another format of report."
+        )
     _require_organisers(app)
     reports = _valid(app, folders)
     needed, found = _trained(app, reports, keep=keep, force=force)
     if len(folders) > 1:
-        app.output.show(found, remote_blocks(found))
+        app.output.show(Document(found, remote_blocks(found)))
         return found.failed[0].code if found.failed else 0
     if found.failed:
         raise found.failed[0].error
-    show(app, reports[0], needed, found.results[0], repeated=None, page=page)
+    show(app, reports[0], needed, found.results[0], repeated=None)
     return 0
 
 
@@ -57,7 +58,7 @@ def _valid(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
     for folder in folders or (None,):
         try:
             report = validated(app, folder)
-            if not report.ok and app.output.form != "json":
+            if not report.ok:
                 app.output.tell(blocks(report))
             report.require_valid()
         except InvalidDataset as error:

@@ -9,6 +9,7 @@ import click
 from cldc.cli.app import App
 from cldc.cli.options import command
 from cldc.render.blocks import Line
+from cldc.render.document import Document
 from cldc.sample import draw
 
 
@@ -27,6 +28,8 @@ def sample(app: App, folder: Path, images: int, seed: int) -> None:
     """
     draw(folder, app.competition, images=images, seed=seed, observer=app.observer)
     app.output.show(
-        {"folder": folder, "images": images, "seed": seed},
-        [Line(f"Drew {images:,} images in {folder}.", "good"), Line(f"Next: cldc validate {folder}")],
+        Document(
+            {"folder": folder, "images": images, "seed": seed},
+            [Line(f"Drew {images:,} images in {folder}.", "good"), Line(f"Next: cldc validate {folder}")],
+        )
     )

@@ -20,6 +20,7 @@ from cldc.leaderboard import parse
 from cldc.preflight.sources import builtin_script
 from cldc.render.blocks import Line, Table
 from cldc.render.board import board_blocks
+from cldc.render.document import Document
 from cldc.render.submission import moment
 from cldc.sample import draw_label_book
 from cldc.sandbox import Seed
@@ -112,7 +113,10 @@ def down(app: App) -> None:
     """Stop it; its state is kept for the next time."""
     was_up = room.down(app.home, observer=app.observer)
     app.output.show(
-        {"was_up": was_up}, [Line("The sandbox is down." if was_up else "The sandbox was not up.", "good")]
+        Document(
+            {"was_up": was_up},
+            [Line("The sandbox is down." if was_up else "The sandbox was not up.", "good")],
+        )
     )
 
 
@@ -125,7 +129,9 @@ def status(app: App) -> None:
 
 def _show(app: App, status: Status | None) -> None:
     if status is None:
-        app.output.show({"running": False}, [Line("The sandbox is not up."), Line("Next: cldc sandbox up")])
+        app.output.show(
+            Document({"running": False}, [Line("The sandbox is not up."), Line("Next: cldc sandbox up")])
+        )
         return
     rows = [
         ("address", status.address),
@@ -135,12 +141,14 @@ def _show(app: App, status: Status | None) -> None:
         ("folder", str(status.folder)),
     ]
     app.output.show(
-        {"running": True, **asdict(status)},
-        [
-            Line("The sandbox is up.", "good"),
-            Table(("", ""), rows),
-            Line("Next: cldc submit DIR --server sandbox, then cldc sandbox score"),
-        ],
+        Document(
+            {"running": True, **asdict(status)},
+            [
+                Line("The sandbox is up.", "good"),
+                Table(("", ""), rows),
+                Line("Next: cldc submit DIR --server sandbox, then cldc sandbox score"),
+            ],
+        )
     )
 
 
@@ -155,4 +163,4 @@ def score(app: App) -> None:
     board = parse(
         path.read_text(encoding="utf-8"), app.competition, account=contestant.name if contestant else None
     )
-    app.output.show(board, board_blocks(board))
+    app.output.show(Document(board, board_blocks(board)))

@@ -10,6 +10,7 @@ from cldc.cli.app import App
 from cldc.cli.board import board_if_any
 from cldc.cli.options import command
 from cldc.ledger import Ledger
+from cldc.render.document import Document
 from cldc.render.submission import standing_blocks
 from cldc.submission import Clock
 from cldc.submission.standing import standings
@@ -28,7 +29,7 @@ def status(app: App) -> None:
     """
     with Ledger(app.home, reading=True) as ledger:
         found = look(app, ledger)
-    app.output.show({"submissions": found}, standing_blocks(found))
+    app.output.show(Document({"submissions": found}, standing_blocks(found)))
 
 
 def look(app: App, ledger: Ledger) -> tuple[Standing, ...]:

@@ -21,6 +21,7 @@ from cldc.ledger import Ledger
 from cldc.preflight.predictions import expected_labels
 from cldc.preflight.records import find
 from cldc.render.blocks import Line
+from cldc.render.document import Document
 from cldc.render.submission import plan_blocks, public, submission_blocks
 from cldc.submission import Clock, Consent, Intent, NeedsConsent, Work, carry_out
 from cldc.text import plural
@@ -108,13 +109,13 @@ def submit(
         intent = _intent(app, report, labels, consent)
         plan = _settle(app, intent, needed, ledger, train=not no_preflight, dry_run=dry_run, yes=yes)
         if dry_run:
-            app.output.show(plan, plan_blocks(plan))
+            app.output.show(Document(plan, plan_blocks(plan)))
             return _code(plan)
         plan.require()
         if plan.steps:
             _agree(app, plan, yes)
         submission = carry_out(_work(app, plan, report, labels, ledger))
-        app.output.show(submission, submission_blocks(submission))
+        app.output.show(Document(submission, submission_blocks(submission)))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from pathlib import Path
 
 import click
@@ -10,10 +11,10 @@ import click
 from cldc.cli.app import App
 from cldc.cli.options import DATASET, command
 from cldc.cli.work import validated
-from cldc.errors import CldcError, InvalidDataset, StorageError, UsageError
-from cldc.files import lock, replace_atomically
-from cldc.render import validation, validation_ci, validation_html
-from cldc.render.blocks import plain
+from cldc.errors import InvalidDataset, StorageError, UsageError
+from cldc.files import lock
+from cldc.render.document import Document
+from cldc.render.validation import document, fixed_blocks, undone_blocks, undone_data
 from cldc.validation import ValidationReport, inspect_dataset
 from cldc.validation.fixing import Fixed, fix_copy, fix_in_place, undo
 from cldc.validation.thumbnails import thumbnails
@@ -28,7 +29,6 @@ _FIXES = "fixes"
 @click.argument("folder", type=DATASET, required=False)
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @click.option("--label-book", type=click.Path(), help="Also find images that are in this label book.")
-@click.option("--report", "page", type=_FILE, help="Write a page with pictures (HTML) to this file.")
 @click.option("--watch", is_flag=True, help="Check again whenever the folder changes, until Ctrl-C.")
 @click.option("--no-cache", is_flag=True, help="Read every file again, even if it did not change.")
 @click.option(
@@ -38,13 +38,12 @@ _FIXES = "fixes"
 )
 @click.option("--into", type=click.Path(path_type=Path), help="With --fix: fix a copy in this new folder.")
 @click.option("--undo", "record", type=_FILE, help="Undo what --fix did, by the record that it named.")
-@command(formats=("github", "sarif"))
+@command(formats=("html", "sarif"))
 def validate(
     app: App,
     *,
     folder: Path | None,
     strict: bool,
-    page: Path | None,
     watch: bool,
     no_cache: bool,
     fix: bool,
@@ -63,43 +62,30 @@ def validate(
     fixed = _fix(app, folder, into) if fix else None
     folder = fixed.root if fixed else folder
     if watch:
-        return _watch(app, folder, page, strict=strict, fixed=fixed)
-    return _check(app, folder, page, use_cache=not no_cache, fixed=fixed).exit_code(strict=strict)
+        return _watch(app, folder, strict=strict, fixed=fixed)
+    return _check(app, folder, use_cache=not no_cache, fixed=fixed).exit_code(strict=strict)
 
 
 def _check(
-    app: App, folder: Path | None, page: Path | None, *, use_cache: bool = True, fixed: Fixed | None = None
+    app: App, folder: Path | None, *, use_cache: bool = True, fixed: Fixed | None = None
 ) -> ValidationReport:
-    try:
-        report = validated(app, folder, use_cache=use_cache)
-    except CldcError:
-        if fixed and app.output.form == "json":  # no report will name the fixes
-            _show_fixed_on_stderr(fixed)
-        raise
-    match app.output.form:
-        case "json":
-            app.output.write(validation.to_json(report, fixed))
-        case "sarif":
-            app.output.write(validation_ci.to_sarif(report))
-        case "github":
-            app.output.write(validation_ci.to_github(report), commands=True)
-            app.output.add_to_job(validation.data(report, fixed), validation.blocks(report))
-        case _:
-            app.output.tell(validation.blocks(report, everything=app.output.verbose))
-    if page is not None:
-        replace_atomically(page, validation_html.to_html(report, thumbnails(report)), mode=0o644)
-        app.observer.note(f"The page with pictures is {page}.")
+    report = validated(app, folder, use_cache=use_cache)
+    app.output.show(
+        document(
+            report, fixed, everything=app.output.verbose, thumbnails=functools.partial(thumbnails, report)
+        )
+    )
     return report
 
 
-def _watch(app: App, folder: Path | None, page: Path | None, *, strict: bool, fixed: Fixed | None) -> int:
+def _watch(app: App, folder: Path | None, *, strict: bool, fixed: Fixed | None) -> int:
     folder, code, checked = app.dataset_folder(folder), 0, False
     for _ in changes(folder, app.competition):
         # What --fix did must stay readable.
         if app.output.form == "text" and (checked or not fixed):
             app.output.clear()
         try:
-            code = _check(app, folder, page, fixed=None if checked else fixed).exit_code(strict=strict)
+            code = _check(app, folder, fixed=None if checked else fixed).exit_code(strict=strict)
         except (InvalidDataset, StorageError) as error:
             if not checked:
                 raise
@@ -120,17 +106,8 @@ def _fix(app: App, folder: Path | None, into: Path | None) -> Fixed:
             fixed = fix_copy(inspected, into, app.observer)
         else:
             fixed = fix_in_place(inspected, app.home / _FIXES, app.observer)
-    if app.output.form == "text":
-        app.output.tell(validation.fixed_blocks(fixed))
-    elif app.output.form != "json":
-        app.output.close()
-        _show_fixed_on_stderr(fixed)
+    app.output.tell(fixed_blocks(fixed))
     return fixed
-
-
-def _show_fixed_on_stderr(fixed: Fixed) -> None:
-    """For formats of standard output that have no place for it."""
-    click.echo(plain(validation.fixed_blocks(fixed)), err=True, nl=False)
 
 
 def _fix_lock(app: App) -> contextlib.AbstractContextManager[None]:
@@ -141,5 +118,5 @@ def _fix_lock(app: App) -> contextlib.AbstractContextManager[None]:
 def _undo(app: App, record: Path) -> int:
     with _fix_lock(app):
         undone = undo(record)
-    app.output.show(validation.undone_data(undone), validation.undone_blocks(undone))
+    app.output.show(Document(undone_data(undone), undone_blocks(undone)))
     return StorageError.code if undone.left else 0

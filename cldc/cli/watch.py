@@ -15,6 +15,7 @@ from cldc.cli.options import command
 from cldc.cli.status import look
 from cldc.errors import NotFinished, Unreachable, UsageError
 from cldc.ledger import Ledger
+from cldc.render.document import Document
 from cldc.render.submission import change_line, standing_blocks
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def watch(app: App, *, submission: str | None, every: float, timeout: float | No
                     action="Run `cldc watch` again to go on waiting.",
                 )
             time.sleep(min(every, left))
-    app.output.show({"submissions": found}, standing_blocks(found))
+    app.output.show(Document({"submissions": found}, standing_blocks(found)))
 
 
 def _tell(app: App, found: tuple[Standing, ...], known: dict[str, str]) -> None:

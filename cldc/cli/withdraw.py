@@ -7,6 +7,7 @@ import click
 from cldc.cli import completing
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.render.document import Document
 
 
 @click.command()
@@ -47,4 +48,4 @@ def withdraw(app: App, *, submission: str, yes: bool) -> None:
             read_board=lambda: board_if_any(app),
             clock=Clock(app.rest),
         )
-    app.output.show(result, withdrawn_blocks(result))
+    app.output.show(Document(result, withdrawn_blocks(result)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cldc.preflight.model import PreflightResult
@@ -39,14 +38,12 @@ class Insight:
         learned: Its images and what the model makes of them; None where an older cldc kept nothing of it.
         suggestions: Labels that look wrong, the worst first.
         no_suggestions: Why there are none; empty where they were looked for.
-        pictures: For a path as in ``learned``, the picture and what the model saw of it, as ``data:`` addresses.
     """
 
     result: PreflightResult
     learned: ModelPredictions | None
     suggestions: tuple[Suggestion, ...] = ()
     no_suggestions: str = ""
-    pictures: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def confusion(learned: ModelPredictions, split: str) -> tuple[tuple[int, ...], ...]:

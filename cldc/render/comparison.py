@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cldc.render.blocks import Block, Line, Table
-from cldc.render.pages import render_page
+from cldc.render.document import Document, Page
 from cldc.text import printable
 
 if TYPE_CHECKING:
@@ -19,7 +19,21 @@ _MOST = 200
 _OPEN_UP_TO = 24
 
 
-def comparison_blocks(comparison: Comparison, *, everything: bool = False) -> Iterator[Block]:
+def comparison_document(
+    comparison: Comparison,
+    pictures: Callable[[], Mapping[str, tuple[str, str]]],
+    *,
+    everything: bool = False,
+) -> Document:
+    """A comparison in all its formats; ``pictures`` makes those of the page by path, as `cldc.insight.pictures` does."""
+    return Document(
+        data=comparison,
+        blocks=list(_blocks(comparison, everything=everything)),
+        page=Page("comparison.html", lambda: _values(comparison, pictures())),
+    )
+
+
+def _blocks(comparison: Comparison, *, everything: bool) -> Iterator[Block]:
     """Accuracies, images, classes, mistakes."""
     before, after = comparison.before, comparison.after
     yield Line(
@@ -83,28 +97,27 @@ def _classes(comparison: Comparison) -> Iterator[tuple[str, str, str, str, str]]
         yield (change.split, change.label, *_three(change.before, change.after))
 
 
-def comparison_page(comparison: Comparison, pictures: Mapping[str, tuple[str, str]]) -> str:
-    """The page; ``pictures`` are by path, as `cldc.insight.pictures` makes them."""
+def _values(comparison: Comparison, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    """What the page is made of."""
     before, after = comparison.before, comparison.after
     lists = [(name, [_case(name, move) for move in moves]) for name, moves in _lists(comparison)]
     cases = [case for _, moves in lists for case in moves]
-    return render_page(
-        "comparison.html",
-        title=f"From {before.dataset_name} to {after.dataset_name}",
-        before=before,
-        after=after,
-        scores=list(_scores(comparison)),
-        same=comparison.same,
-        renamed=comparison.renamed,
-        note=comparison.note,
-        lists=lists,
-        pictures=pictures,
-        splits=list(dict.fromkeys(split for _, _, split, _ in cases)),
-        classes=list(dict.fromkeys(label for _, _, _, label in cases)),
-        changes=list(_classes(comparison)),
-        most=_MOST,
-        open_up_to=_OPEN_UP_TO,
-    )
+    return {
+        "title": f"From {before.dataset_name} to {after.dataset_name}",
+        "before": before,
+        "after": after,
+        "scores": list(_scores(comparison)),
+        "same": comparison.same,
+        "renamed": comparison.renamed,
+        "note": comparison.note,
+        "lists": lists,
+        "pictures": pictures,
+        "splits": list(dict.fromkeys(split for _, _, split, _ in cases)),
+        "classes": list(dict.fromkeys(label for _, _, _, label in cases)),
+        "changes": list(_classes(comparison)),
+        "most": _MOST,
+        "open_up_to": _OPEN_UP_TO,
+    }
 
 
 def _case(name: str, move: Moved) -> tuple[str, str, str, str]:

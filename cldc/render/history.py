@@ -1,21 +1,13 @@
-"""The list of preflights and submissions as text and as CSV."""
+"""The list of preflights and submissions."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from cldc.history import Entry
 from cldc.render.blocks import Block, Line, Table
 from cldc.text import printable
-
-if TYPE_CHECKING:
-    from cldc.history import Entry
-
-# A spreadsheet takes a cell that begins so for a formula.
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def history_blocks(entries: Sequence[Entry]) -> Iterator[Block]:
@@ -58,22 +50,10 @@ def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:.2%}"
 
 
-def history_csv(entries: Sequence[Entry]) -> str:
-    """The same for a spreadsheet, accuracies from 0 to 1, with a line of headers."""
-    from cldc.history import Entry
-
+def history_rows(entries: Sequence[Entry]) -> Iterator[Sequence[object]]:
+    """The same for a spreadsheet, accuracies from 0 to 1, with a row of headers."""
     names = [field.name for field in dataclasses.fields(Entry)]
-    held = io.StringIO()
-    writer = csv.writer(held, lineterminator="\n")
-    writer.writerow(names)
+    yield names
     for entry in entries:
         values = {**{name: getattr(entry, name) for name in names}, "when": entry.when.isoformat()}
-        writer.writerow(_cell(values[name]) for name in names)
-    return held.getvalue()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, str):
-        value = printable(value)
-        return f"'{value}" if value.startswith(_FORMULAS) else value
-    return value
+        yield [values[name] for name in names]

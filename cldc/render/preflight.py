@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
+from cldc.render.document import Document
+from cldc.render.formats.json import to_data
+from cldc.render.preflight_page import preflight_page
 from cldc.text import printable
 
 if TYPE_CHECKING:
@@ -16,6 +19,34 @@ if TYPE_CHECKING:
 # As many as one looks at before the next thing; the others are told elsewhere.
 _SUGGESTIONS = 5
 OF_BEFORE = "The result is that of the images as they were."
+
+
+def preflight_document(
+    insight: Insight,
+    repeated: RepeatedRuns | None,
+    pictures: Callable[[], Mapping[str, tuple[str, str]]],
+) -> Document:
+    """A preflight in all its formats.
+
+    Args:
+        insight: The preflight, and what can be learned from it.
+        repeated: All its runs where it was repeated.
+        pictures: Makes those of the page by path.
+    """
+    result, found = insight.result, insight.suggestions
+    data = {
+        **to_data(repeated or result),
+        "suggestions": found,
+        "no_suggestions": insight.no_suggestions or None,
+        "label_suggestions": None if insight.no_suggestions else len(found),
+    }
+    blocks = [
+        *preflight_blocks(result),
+        *(spread_blocks(repeated) if repeated else ()),
+        *suggestion_blocks(insight),
+        *next_blocks(result),
+    ]
+    return Document(data, blocks, page=preflight_page(insight, pictures))
 
 
 def preflight_blocks(result: PreflightResult) -> Iterator[Block]:

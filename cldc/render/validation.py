@@ -1,15 +1,17 @@
-"""A validation report as text, and as JSON that other programs may rely on."""
+"""A validation report for people, and as JSON that other programs may rely on."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
 from cldc.dataset import IgnoreReason, OutwardLink
 from cldc.render.blocks import Block, Line, Style, Table
+from cldc.render.document import Document
+from cldc.render.validation_ci import file_annotations, sarif
+from cldc.render.validation_page import validation_page
 from cldc.text import first_few, plural, printable
 from cldc.validation import Finding, Rule, Severity, ValidationReport
 from cldc.validation.fixing import Change, Fixed, Undone, undo_command
@@ -25,6 +27,30 @@ _STYLES: dict[Severity, Style] = {
 _COUNTED = {rule.id: rule.counted for rule in RULES}
 _SHOWN_FINDINGS = 10
 _SHOWN_PATHS = 5
+
+
+def document(
+    report: ValidationReport,
+    fixed: Fixed | None = None,
+    *,
+    everything: bool = False,
+    thumbnails: Callable[[], Mapping[str, str]] = dict,
+) -> Document:
+    """A report in all its formats.
+
+    Args:
+        report: The report.
+        fixed: What was fixed before.
+        everything: Whether long lists are told whole to people.
+        thumbnails: Makes the page's pictures by path.
+    """
+    return Document(
+        data=data(report, fixed),
+        blocks=blocks(report, everything=everything),
+        page=validation_page(report, thumbnails),
+        annotations=lambda: file_annotations(report),
+        sarif=lambda: sarif(report),
+    )
 
 
 def blocks(report: ValidationReport, *, everything: bool = False) -> tuple[Block, ...]:
@@ -232,11 +258,6 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "paths": [printable(path) for path in finding.paths],
         "fixable": finding.fixable,
     }
-
-
-def to_json(report: ValidationReport, fixed: Fixed | None = None) -> str:
-    """The report, and what was fixed before, as JSON text with a line end."""
-    return json.dumps(data(report, fixed), indent=2) + "\n"
 
 
 def rules_markdown(rules: tuple[Rule, ...]) -> str:

@@ -2,55 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from cldc import __version__
-from cldc.render.markdown import escape_command
+from cldc.render.document import Annotation
 from cldc.text import printable
 from cldc.validation import Finding, Rule, Severity, ValidationReport
 from cldc.validation.rules import RULES
 
-_COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
+_COMMANDS: dict[Severity, Literal["error", "warning", "notice"]] = {
+    Severity.ERROR: "error",
+    Severity.WARNING: "warning",
+    Severity.NOTE: "notice",
+}
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 # GitHub shows ten of a kind and drops the rest.
 _MOST_PATHS = 10
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def to_github(report: ValidationReport, *, base: Path | None = None) -> str:
-    """Workflow commands for GitHub Actions, one a finding and file (ten files at most), and a last line that sums up.
+def file_annotations(report: ValidationReport, *, base: Path | None = None) -> Iterator[Annotation]:
+    """One for each finding and file, ten files of a finding at most.
 
     Args:
         report: What to tell.
         base: The repository's folder, where paths are to be told from it; the current one by default.
     """
-    lines = [line for finding in report.findings for line in _annotations(report, finding, base)]
-    verdict = "Valid" if report.ok else "Not valid"
-    lines.append(f"{verdict}: {report.total} images, {len(report.findings)} findings.")
-    return "\n".join(lines) + "\n"
-
-
-def _annotations(report: ValidationReport, finding: Finding, base: Path | None) -> Iterator[str]:
-    text = _escaped(f"{finding.message} {finding.consequence} {finding.remedy}")
-    command = _COMMANDS[finding.severity]
-    more = len(finding.paths) - _MOST_PATHS
-    if more > 0:
-        text += f" (and {more:,} more files)"
-    for path in finding.paths[:_MOST_PATHS] or ("",):
-        place = _property(_from_base(report, path, base))
-        yield f"::{command} file={place},title={_property(finding.rule)}::{text}"
-
-
-def _escaped(text: str) -> str:
-    return escape_command(printable(text))
-
-
-def _property(text: str) -> str:
-    return _escaped(text).replace(":", "%3A").replace(",", "%2C")
+    for finding in report.findings:
+        text = f"{finding.message} {finding.consequence} {finding.remedy}"
+        more = len(finding.paths) - _MOST_PATHS
+        if more > 0:
+            text += f" (and {more:,} more files)"
+        for path in finding.paths[:_MOST_PATHS] or ("",):
+            yield Annotation(_COMMANDS[finding.severity], finding.rule, text, _from_base(report, path, base))
 
 
 def _from_base(report: ValidationReport, path: str, base: Path | None) -> str:
@@ -61,8 +48,8 @@ def _from_base(report: ValidationReport, path: str, base: Path | None) -> str:
         return place.as_posix()
 
 
-def to_sarif(report: ValidationReport, *, base: Path | None = None) -> str:
-    """SARIF 2.1.0, one result a finding; ``base`` as in `to_github`."""
+def sarif(report: ValidationReport, *, base: Path | None = None) -> dict[str, Any]:
+    """SARIF 2.1.0, one result a finding; ``base`` as in `file_annotations`."""
     run = {
         "tool": {
             "driver": {
@@ -73,8 +60,7 @@ def to_sarif(report: ValidationReport, *, base: Path | None = None) -> str:
         },
         "results": [_result(report, finding, base) for finding in report.findings],
     }
-    document = {"$schema": _SARIF, "version": "2.1.0", "runs": [run]}
-    return json.dumps(document, indent=2) + "\n"
+    return {"$schema": _SARIF, "version": "2.1.0", "runs": [run]}
 
 
 def _sarif_rule(rule: Rule) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from cldc import competition
 from cldc.errors import StorageError, UsageError
-from cldc.render.blocks import plain
+from cldc.render.formats.text import plain
 from cldc.render.validation import fixed_blocks
 from cldc.validation import inspect_dataset, validate
 from cldc.validation.fixing import Undone, fix_copy, fix_in_place, undo

@@ -12,7 +12,9 @@ from cldc.history import history
 from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import Ledger, Record
 from cldc.preflight import model_predictions, records
-from cldc.render.history import history_csv
+from cldc.render.document import Document
+from cldc.render.formats import csv as csv_format
+from cldc.render.history import history_rows
 from tests.conftest import Cldc
 from tests.support.insights import RESULT, images
 
@@ -38,7 +40,8 @@ def test_submissions_carry_their_preflights_accuracy_and_the_score_when_it_is_kn
     first = next(entry for entry in entries if entry.name == "first")
     assert (first.score, first.validation, first.images, first.detail) == (0.625, 0.5, 4, "place 3")
     assert next(e for e in entries if e.id == "s2").detail == "not tagged"
-    rows = list(csv.DictReader(io.StringIO(history_csv(entries))))
+    told = csv_format.render(Document(entries, (), rows=lambda: history_rows(entries)))
+    rows = list(csv.DictReader(io.StringIO(told)))
     assert [row["score"] for row in rows if row["name"] == "first"] == ["0.625"]
     assert [row["name"] for row in rows if row["id"] == "s2"] == ["'=cmd()"]
 

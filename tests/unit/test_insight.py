@@ -10,9 +10,14 @@ from cldc.environments import Environment
 from cldc.errors import EnvironmentFailed
 from cldc.insight import Insight, Suggestion, compare, confusion, pictures, suggest, worst_mistakes
 from cldc.preflight.model_predictions import ModelPredictions
-from cldc.render.preflight_html import to_html
+from cldc.render.formats.html import render_page
+from cldc.render.preflight_page import preflight_page
 from cldc.validation import validate
 from tests.support.insights import CLASSES, RESULT, images
+
+
+def page_of(insight: Insight) -> str:
+    return render_page(preflight_page(insight, dict))
 
 
 def test_a_comparison_goes_by_content_and_not_by_name() -> None:
@@ -57,7 +62,7 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
     assert confusion(learned, "val") == ((0, 1), (0, 0))
     assert [image.path for image in worst_mistakes(learned, "val", 9)] == ["val/a/<b>.png"]
     suggestion = Suggestion("train/a/1.png", "a", "b", 0.9, 0.01, "b")
-    page = to_html(Insight(RESULT, learned, (suggestion,), "", {}))
+    page = page_of(Insight(RESULT, learned, (suggestion,)))
     assert "<b>.png" not in page.replace("</b>", "")
     assert "a &lt;warning&gt;" in page
     assert "looks like <b>b</b> (90%)" in page
@@ -65,9 +70,9 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
     assert "nan" not in page
     assert "http" not in page.replace("http-equiv", "")
     for learned_or_none in (None, ModelPredictions(CLASSES, (), "it was <so>")):
-        assert "Not known" in to_html(Insight(RESULT, learned_or_none, (), "no reason"))
+        assert "Not known" in page_of(Insight(RESULT, learned_or_none, (), "no reason"))
     quick = dataclasses.replace(RESULT, quick=True, label_book=None, history=())
-    assert "One epoch only" in to_html(Insight(quick, learned))
+    assert "One epoch only" in page_of(Insight(quick, learned))
 
 
 def test_a_picture_that_can_not_be_drawn_is_left_out(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from cldc.codalab import Rest
 from cldc.errors import CodaLabError
 from cldc.leaderboard import parse
 from cldc.ledger import Ledger, Record
-from cldc.render.blocks import plain
 from cldc.render.board import board_blocks
+from cldc.render.formats.text import plain
 from cldc.submission.standing import standings
 
 COMPETITION = competition.load("demo")

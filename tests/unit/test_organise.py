@@ -25,7 +25,8 @@ from cldc.organise import (
     write_profile,
 )
 from cldc.organise.profile import to_toml
-from cldc.render.board_html import to_html
+from cldc.render.board_page import board_page
+from cldc.render.formats.html import render_page
 
 # The profile and the page, without a server
 
@@ -72,7 +73,7 @@ def page_of(name: str, institution: str, link: str) -> str:
     """The body of a page with these on it, as themselves and where the board's own pattern leaves them."""
     rows = (row(1, "a", name or "x", institution, link), row(2, "a", "y", institution or "z", f"http{link}"))
     board = Leaderboard("winter", "accuracy", datetime.now(UTC), rows)
-    html = to_html(board, title=name)
+    html = render_page(board_page(board, title=name))
     return html.partition("</head>")[2]
 
 

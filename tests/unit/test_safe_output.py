@@ -35,6 +35,7 @@ from cldc.cli.streams import make_safe
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError
 from cldc.render.blocks import Line, Table
+from cldc.render.document import Annotation, Document
 from cldc.settings import Options
 
 hostile, form = sys.argv[1].encode().decode("unicode_escape"), sys.argv[2]
@@ -44,7 +45,9 @@ output = Output(form=form)
 output.observer.start(hostile, total=2, unit=hostile)
 output.observer.advance(1, hostile)
 output.observer.note(hostile)
-output.show({"name": hostile}, [Line(hostile), Table((hostile, "b"), [(hostile, hostile)], title=hostile)])
+blocks = [Line(hostile), Table((hostile, "b"), [(hostile, hostile)], title=hostile)]
+remark = Annotation("error", hostile, hostile, hostile)
+output.show(Document({"name": hostile}, blocks, annotations=lambda: [remark]))
 output.write(hostile)
 click.echo(hostile)
 click.echo(hostile, err=True)
@@ -68,7 +71,7 @@ def test_passwords_in_addresses_are_masked() -> None:
     assert masked(f"proxy {PROXY}/x and ftp://a@b") == "proxy http://***@127.0.0.1:9/x and ftp://***@b"
 
 
-@pytest.mark.parametrize("form", ["text", "json", "github"])
+@pytest.mark.parametrize("form", ["text", "json", "github", "markdown"])
 def test_hostile_text_through_every_way_out(form: str, tmp_path: Path) -> None:
     summary, outputs = tmp_path / "summary.md", tmp_path / "outputs"
     done = process.run(
@@ -85,9 +88,12 @@ def test_hostile_text_through_every_way_out(form: str, tmp_path: Path) -> None:
     texts = [done.stdout, done.stderr]
     if form == "github":
         texts += [summary.read_text(), outputs.read_text()]
-        own = [line for line in done.stdout.splitlines() if line.startswith("::error title=cldc codalab::")]
-        assert len(own) == 1
-        texts[0] = done.stdout.replace(own[0], "")
+        own = [line for line in done.stdout.splitlines() if line.startswith("::error ")]
+        assert len(own) == 2  # the annotation and the error
+        for line in own:
+            assert not OBEYED.search(line.removeprefix("::error "))
+            assert SECRET not in line
+            texts[0] = texts[0].replace(line, "")
     for text in texts:
         assert text
         assert not OBEYED.search(text), text

@@ -10,8 +10,9 @@ import pytest
 
 from cldc import competition
 from cldc.render import validation as text
-from cldc.render import validation_ci as ci
-from cldc.render.blocks import plain
+from cldc.render.formats import github, render
+from cldc.render.formats.text import plain
+from cldc.render.validation_ci import file_annotations, sarif
 from cldc.validation import ValidationReport, validate
 from cldc.validation.rules import RULES
 from tests.conftest import ROOT, Cldc
@@ -84,7 +85,7 @@ def test_a_wrong_folder_gets_two_lines(tmp_path: Path, bare_cldc: Cldc) -> None:
 
 
 def test_json_is_as_documented(odd_report: ValidationReport) -> None:
-    shown = json.loads(text.to_json(odd_report))
+    shown = json.loads(render("json", text.document(odd_report)))
     assert (shown["schema"], shown["ok"], shown["padded"]) == (1, False, odd_report.padded)
     assert shown["dataset"]["hash"] == odd_report.dataset.hash
     assert [finding["rule"] for finding in shown["findings"]] == [f.rule for f in odd_report.findings]
@@ -119,13 +120,15 @@ def test_a_class_folder_that_leads_out_is_named_in_every_format(folder: Path, ba
 
 
 def test_github_annotations_are_one_line_each(odd_report: ValidationReport) -> None:
-    shown = ci.to_github(odd_report, base=odd_report.dataset.root.parent).splitlines()
+    remarks = list(file_annotations(odd_report, base=odd_report.dataset.root.parent))
+    shown = [github.annotation(remark) for remark in remarks]
     assert shown[0].startswith("::error file=digits/val/x/")
-    assert all(line.startswith(("::error ", "::warning ", "::notice ")) for line in shown[:-1])
+    assert all(line.startswith(("::error ", "::warning ", "::notice ")) for line in shown)
+    assert all(line.endswith("\n") and line.count("\n") == 1 for line in shown)
 
 
 def test_sarif_names_its_rules(odd_report: ValidationReport) -> None:
-    shown = json.loads(ci.to_sarif(odd_report, base=odd_report.dataset.root))
+    shown = sarif(odd_report, base=odd_report.dataset.root)
     run = shown["runs"][0]
     known = {rule["id"] for rule in run["tool"]["driver"]["rules"]}
     assert {result["ruleId"] for result in run["results"]} <= known

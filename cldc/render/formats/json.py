@@ -1,4 +1,4 @@
-"""Any result as JSON: dataclasses as objects, times in ISO 8601, paths and enumerations as strings."""
+"""JSON: dataclasses as objects, times in ISO 8601, paths and enumerations as strings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from cldc.render.document import Document
+
+
+def render(document: Document) -> str:
+    """The document's data."""
+    return to_json(document.data)
 
 
 def to_json(result: object) -> str:

@@ -1,38 +1,40 @@
-"""Pages: one file each that works offline, rendered with Jinja2 from ``templates/pages``."""
+"""HTML: a page that is one file and works offline, rendered with Jinja2 from ``templates/pages``."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cldc import __version__
+from cldc.render.document import Document, Page
 from cldc.resources import template
 from cldc.text import printable
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
+
+def render(document: Document) -> str:
+    """The document's page."""
+    assert document.page is not None  # noqa: S101 - only commands whose documents have one offer the format
+    return render_page(document.page)
 
 
-def render_page(name: str, **values: Any) -> str:
-    """The page ``templates/pages/NAME`` with these values; every text among them is escaped."""
+def render_page(page: Page) -> str:
+    """A page with its values; every text among them is escaped."""
     script = template("pages", "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         _environment()
-        .get_template(name)
-        .render(values, version=__version__, script=Markup(script), script_hash=f"sha256-{digest}")  # noqa: S704 - our own file
+        .get_template(page.template)
+        .render(page.values(), version=__version__, script=Markup(script), script_hash=f"sha256-{digest}")  # noqa: S704 - our own file
     )
 
 
 @cache
 def _environment() -> Environment:
-    # It takes as long to import as a second check takes, and few checks write a page.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     return Environment(
         loader=FileSystemLoader(template("pages")),
         autoescape=True,

@@ -3,47 +3,59 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cldc.insight import Insight, confusion, worst_mistakes
-from cldc.render.pages import render_page
+from cldc.render.document import Page
 
 if TYPE_CHECKING:
     from cldc.preflight.model import PreflightResult
     from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
     from cldc.preflight.output import Epoch
 
-MOST_MISTAKES = 24
+_MOST_MISTAKES = 24
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _TOP = 420, 240, 36, 8, 24, 10
 
 
-def to_html(insight: Insight) -> str:
-    """The page."""
+def preflight_page(insight: Insight, pictures: Callable[[], Mapping[str, tuple[str, str]]]) -> Page:
+    """The page; ``pictures`` makes those of `pictured` by path, as `cldc.insight.pictures` does."""
+    return Page("preflight.html", lambda: _values(insight, pictures()))
+
+
+def pictured(insight: Insight) -> list[str]:
+    """Paths of the images that the page shows."""
+    learned, paths = insight.learned, {suggestion.path for suggestion in insight.suggestions}
+    if learned is not None and learned.known:
+        for split in learned.splits[1:]:
+            paths |= {image.path for image in worst_mistakes(learned, split, _MOST_MISTAKES)}
+    return sorted(paths)
+
+
+def _values(insight: Insight, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     result, learned = insight.result, insight.learned
     judged = learned.splits[1:] if learned is not None and learned.known else ()
     why_not = learned.why_not if learned else "an older cldc trained it; --force trains again"
-    return render_page(
-        "preflight.html",
-        title=f"{'Quick preflight' if result.quick else 'Preflight'} of {result.dataset_name}",
-        result=result,
-        facts=_facts(result),
-        suggestions=insight.suggestions,
-        no_suggestions=insight.no_suggestions,
-        pictures=insight.pictures,
-        classes=learned.classes if learned else (),
-        splits=learned.splits if learned else (),
-        not_learned="" if judged else why_not,
-        mistakes=[_mistakes(learned, split) for split in judged if learned],
-        charts=_charts(result),
-        accuracies=[
+    return {
+        "title": f"{'Quick preflight' if result.quick else 'Preflight'} of {result.dataset_name}",
+        "result": result,
+        "facts": _facts(result),
+        "suggestions": insight.suggestions,
+        "no_suggestions": insight.no_suggestions,
+        "pictures": pictures,
+        "classes": learned.classes if learned else (),
+        "splits": learned.splits if learned else (),
+        "not_learned": "" if judged else why_not,
+        "mistakes": [_mistakes(learned, split) for split in judged if learned],
+        "charts": _charts(result),
+        "accuracies": [
             (label, [_accuracy([i for i in learned.of(split) if i.label == index]) for split in judged])
             for index, label in enumerate(learned.classes)
         ]
         if learned
         else [],
-        matrices=[_matrix(learned, split) for split in judged if learned],
-    )
+        "matrices": [_matrix(learned, split) for split in judged if learned],
+    }
 
 
 def _facts(result: PreflightResult) -> list[tuple[str, object]]:
@@ -65,7 +77,7 @@ def _mistakes(learned: ModelPredictions, split: str) -> dict[str, Any]:
         "split": split,
         "images": len(images),
         "wrong": sum(image.misclassified for image in images),
-        "worst": worst_mistakes(learned, split, MOST_MISTAKES),
+        "worst": worst_mistakes(learned, split, _MOST_MISTAKES),
     }
 
 

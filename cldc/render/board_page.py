@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cldc.render.pages import render_page
+from cldc.render.document import Page
 
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard, Row
@@ -16,24 +16,26 @@ if TYPE_CHECKING:
 _WIDTH, _HEIGHT, _MARGIN = 400.0, 80.0, 6.0
 
 
-def to_html(board: Leaderboard, *, title: str) -> str:
+def board_page(board: Leaderboard, *, title: str) -> Page:
     """The board as a web page, entries that it hides left out."""
+    return Page("leaderboard.html", lambda: _values(board, title))
+
+
+def _values(board: Leaderboard, title: str) -> dict[str, Any]:
     rows = [row for row in board.rows if row.shown]
     accounts = list(dict.fromkeys(row.account for row in rows))
-    return render_page(
-        "leaderboard.html",
-        title=title,
-        heading=f"{title}: leaderboard",
-        score=board.score,
-        updated=board.updated,
-        rows=rows,
-        anchors={account: f"contestant-{number}" for number, account in enumerate(accounts, 1)},
-        links={row.submission: _web_address(row.link) for row in rows},
-        histories=[
+    return {
+        "title": title,
+        "score": board.score,
+        "updated": board.updated,
+        "rows": rows,
+        "anchors": {account: f"contestant-{number}" for number, account in enumerate(accounts, 1)},
+        "links": {row.submission: _web_address(row.link) for row in rows},
+        "histories": [
             _history(account, [row for row in rows if row.account == account]) for account in accounts
         ],
-        utc=_utc,
-    )
+        "utc": _utc,
+    }
 
 
 def _utc(time: datetime) -> datetime:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import Any
 
-from cldc.render.pages import render_page
+from cldc.render.document import Page
 from cldc.validation import Finding, ValidationReport
 from cldc.validation.rules import RULES
 
@@ -17,31 +17,34 @@ _MOST_FINDINGS = 300
 _OPEN_UP_TO = 12
 
 
-def to_html(report: ValidationReport, thumbnails: Mapping[str, str]) -> str:
-    """The page; ``thumbnails`` are ``data:`` addresses by path, as `cldc.validation.thumbnails` makes them."""
+def validation_page(report: ValidationReport, thumbnails: Callable[[], Mapping[str, str]]) -> Page:
+    """The page; ``thumbnails`` makes ``data:`` addresses by path, as `cldc.validation.thumbnails` does."""
+    return Page("validation.html", lambda: _values(report, thumbnails()))
+
+
+def _values(report: ValidationReport, thumbnails: Mapping[str, str]) -> dict[str, Any]:
     splits = list(report.counts)
     classes = list(dict.fromkeys(label for counts in report.counts.values() for label in counts))
     balance = [(label, [report.counts[split].get(label, 0) for split in splits]) for label in classes]
     most = max((count for _, counts in balance for count in counts), default=0) or 1
-    return render_page(
-        "validation.html",
-        title=f"Dataset {report.dataset.name}",
-        report=report,
-        splits=splits,
-        classes=classes,
-        balance=balance,
-        shares=[[count / most for count in counts] for _, counts in balance],
-        totals=[sum(report.counts[split].values()) for split in splits],
-        groups=[
+    return {
+        "title": f"Dataset {report.dataset.name}",
+        "report": report,
+        "splits": splits,
+        "classes": classes,
+        "balance": balance,
+        "shares": [[count / most for count in counts] for _, counts in balance],
+        "totals": [sum(report.counts[split].values()) for split in splits],
+        "groups": [
             _group(rule, severity, list(findings), thumbnails)
             for (severity, rule), findings in groupby(report.findings, key=lambda f: (f.severity, f.rule))
         ],
-        places={image.path: (image.split, image.label) for image in report.dataset.images},
-        thumbnails=thumbnails,
-        most_paths=_MOST_PATHS,
-        most_findings=_MOST_FINDINGS,
-        open_up_to=_OPEN_UP_TO,
-    )
+        "places": {image.path: (image.split, image.label) for image in report.dataset.images},
+        "thumbnails": thumbnails,
+        "most_paths": _MOST_PATHS,
+        "most_findings": _MOST_FINDINGS,
+        "open_up_to": _OPEN_UP_TO,
+    }
 
 
 def _group(
