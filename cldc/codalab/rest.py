@@ -6,14 +6,14 @@ import email.utils
 import re
 import time
 import urllib.parse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldc.codalab import download, jsonapi, records
-from cldc.codalab.failures import NotFound, PermissionDenied
+from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
 from cldc.codalab.http import READ_SECONDS, Connection, Params, read
 from cldc.codalab.patience import PAUSES_SECONDS
 from cldc.codalab.records import Bundle, Entry, User, Worksheet, check_uuid
@@ -26,14 +26,17 @@ from cldc.progress import SILENT, Observer
 if TYPE_CHECKING:
     import requests
 
-PAGE = 100
+# What a search asks for at a time. The server takes about a millisecond for each, and looks through everything for each
+# page; the smaller pages are for lists whose texts make a large one too large.
+PAGE, SMALL_PAGE = 1000, 100
+# Where a list is longer, something is wrong with it or with the server.
+MOST_LISTED = 100_000
 _INCLUDE = "owner,group_permissions"
 # 40 uuids make an address of some 2,000 characters, which every proxy lets through.
 _UUIDS_A_REQUEST = 40
 # Deeper than any chain of bundles is.
 _ALL_GENERATIONS = 10_000
 FILE_LIMIT_BYTES = 64 * 2**20
-_MOST_WORKSHEETS = 10_000
 # CodaLab cuts lines of head and tail at 128 characters unless told otherwise.
 _LINE_CHARACTERS = 4096
 
@@ -180,41 +183,49 @@ class Rest:
         *,
         tag: str | None = None,
         owner: str | None = None,
-        name: str | None = None,
         name_between: tuple[str, str] | None = None,
-        worksheet: str | None = None,
         dependency: str | None = None,
-        most: int = 10_000,
+        most: int | None = None,
     ) -> tuple[Bundle, ...]:
-        """Bundles that fit everything given, the newest first, page after page up to ``most``.
+        """Bundles that fit everything given, the newest first; ``most`` stops after so many of them.
 
         ``name_between`` is what a name begins and ends with.
 
         CodaLab's search hides private bundles from everyone but root, their owner included: read what must not be
         missed through its worksheet. On MariaDB tags are compared without regard to case.
+
+        Raises:
+            CodaLabError: There are more than `MOST_LISTED`.
         """
-        given = {
-            "tags": tag,
-            "owner": owner,
-            "name": name,
-            "host_worksheet": worksheet,
-            "dependency": dependency,
-        }
+        given = {"tags": tag, "owner": owner, "dependency": dependency}
         keywords = [f"{key}={_literal(value)}" for key, value in given.items() if value is not None]
         begins, ends = name_between or ("", "")
         if name_between is not None:
             keywords.append(f"name={_literal(begins)}.*{_literal(ends)}")
-        found: dict[str, Bundle] = {}
-        for offset in range(0, most, PAGE):
-            page = self._search_page(
-                "/bundles", [*keywords, "created=.sort-"], offset, min(PAGE, most - offset)
-            )
-            # A bundle made between two pages shifts one over the edge; it must not count twice.
-            found.update((bundle.uuid, bundle) for bundle in map(records.bundle, page))
-            if len(page) < PAGE:
-                break
+        listed = self._listed("/bundles", [*keywords, "id=.sort-"], most=most)
+        # A bundle made between two pages moves one over the edge, which must not count twice.
+        found = {bundle.uuid: bundle for bundle in map(records.bundle, listed)}
         # In the server's pattern an underscore means any character.
         return tuple(b for b in found.values() if b.name.startswith(begins) and b.name.endswith(ends))
+
+    def _listed(
+        self, path: str, keywords: Iterable[str], *, most: int | None = None
+    ) -> Iterator[jsonapi.Resource]:
+        """What a search finds, page after page."""
+        offset, size = 0, min(PAGE, most or PAGE)
+        while offset < MOST_LISTED:
+            try:
+                page = self._search_page(path, keywords, offset, size)
+            except TooLarge:
+                if size <= SMALL_PAGE:
+                    raise
+                size = SMALL_PAGE
+                continue
+            yield from page
+            offset += size
+            if len(page) < size or (most is not None and offset >= most):
+                return
+        raise jsonapi.unusable(f"it lists {MOST_LISTED:,} {path.strip('/')} and still more")
 
     def _search_page(
         self, path: str, keywords: Iterable[str], offset: int, limit: int
@@ -238,8 +249,8 @@ class Rest:
 
     def _worksheet_named(self, name: str) -> str:
         # A search, since asking by name makes the worksheet if it is called "dashboard" or "/".
-        page = self._search_page("/worksheets", [f"name={_literal(name)}"], 0, PAGE)
-        found = [records.worksheet(resource) for resource in page]
+        listed = self._listed("/worksheets", [f"name={_literal(name)}"])
+        found = [records.worksheet(resource) for resource in listed]
         if not found:
             raise NotFound(
                 f"{self.server} has no worksheet {name!r} that may be read here.",
@@ -256,13 +267,10 @@ class Rest:
 
     def _own_worksheets(self, name: str | None) -> tuple[Worksheet, ...]:
         keywords = [".mine", *([f"name={_literal(name)}"] if name is not None else [])]
-        found: dict[str, Worksheet] = {}
-        for offset in range(0, _MOST_WORKSHEETS, PAGE):
-            page = self._search_page("/worksheets", keywords, offset, PAGE)
-            found.update((sheet.uuid, sheet) for sheet in map(records.worksheet, page))
-            if len(page) < PAGE:
-                return tuple(sheet for sheet in found.values() if name in (None, sheet.name))
-        raise jsonapi.unusable(f"the account has {_MOST_WORKSHEETS:,} worksheets and still more")
+        # By id, since CodaLab's own order, by the last change, is another one when a worksheet is changed meanwhile.
+        listed = self._listed("/worksheets", [*keywords, "id=.sort"])
+        found = {sheet.uuid: sheet for sheet in map(records.worksheet, listed)}
+        return tuple(sheet for sheet in found.values() if name in (None, sheet.name))
 
     def read_items_as_owner(self, uuid: str) -> Worksheet:
         """Read a worksheet's items with full rights, which gives new ones their place for all other readers.

@@ -41,7 +41,7 @@ def test_what_the_daemon_is_evaluating_stays_spent_whatever_the_board_says(
     with held(stage):
         scoring = start(stage, account, stage.home, "sandbox", "score")
         with stage.rest(account) as rest:
-            until(lambda: list(rest.search(name=f"{account.name}-third-results")), scoring)
+            until(lambda: list(rest.search(name_between=(f"{account.name}-third", "-results"))), scoring)
         wait_for_change(board, older)
         # As if its pass were still going on, on a board that is written all the while.
         board.write_text(json.dumps({**older, "updated": time.time()}), encoding="utf-8")

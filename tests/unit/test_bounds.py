@@ -211,14 +211,14 @@ def test_what_comes_at_a_bearable_rate_may_take_long(server: FaultServer, tmp_pa
 
 
 def test_pages_come_to_an_end(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cldc.codalab.rest._MOST_WORKSHEETS", 1000)
+    monkeypatch.setattr("cldc.codalab.rest.MOST_LISTED", 3000)
 
     def sheet(number: int) -> dict[str, Any]:
         uuid = f"0x{number:032x}"
         return {"id": uuid, "type": "worksheets", "attributes": {"name": "x"}, "relationships": {}}
 
     server.script("/rest/oauth2/token", as_json(TOKEN))
-    server.script("/rest/worksheets", as_json({"data": [sheet(number) for number in range(100)]}))
+    server.script("/rest/worksheets", as_json({"data": [sheet(number) for number in range(1000)]}))
     with rest(server, total_seconds=60) as client, pytest.raises(CodaLabError, match="still more"):
         client.own_worksheets()
 

@@ -250,16 +250,30 @@ def test_a_search_goes_on_over_pages_and_counts_nothing_twice(server: FaultServe
         template = bundle_document()["data"]
         return as_json({"data": [{**template, "id": f"0x{number:032x}"} for number in range(first, last)]})
 
-    server.script("/rest/bundles", page(0, 100), page(99, 199), page(198, 205))
+    server.script("/rest/bundles", page(0, 1000), page(999, 1999), page(1998, 2005))
     with rest(server) as client:
         found = client.search(tag="some-tag", owner="alice")
-    assert [int(bundle.uuid, 16) for bundle in found] == list(range(205))
+    assert [int(bundle.uuid, 16) for bundle in found] == list(range(2005))
     queries = [asked.path for asked in server.asked if asked.path.startswith("/rest/bundles")]
-    assert [query.count(f".offset%3D{n}") for query, n in zip(queries, (0, 100, 200), strict=True)] == [
+    assert [query.count(f".offset%3D{n}") for query, n in zip(queries, (0, 1000, 2000), strict=True)] == [
         1,
         1,
         1,
     ]
+
+
+def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(server: FaultServer) -> None:
+    def page(first: int, last: int) -> Answer:
+        resources = [
+            bundle_document(metadata={"description": "x" * 65_535})["data"] for _ in range(first, last)
+        ]
+        return as_json(
+            {"data": [{**one, "id": f"0x{number:032x}"} for number, one in enumerate(resources, first)]}
+        )
+
+    server.script("/rest/bundles", page(0, 300), page(0, 100), page(100, 200), page(200, 300), page(300, 300))
+    with rest(server) as client:
+        assert len(client.search(tag="some-tag")) == 300
 
 
 @pytest.mark.parametrize("value", ["a%", "a.*", "a,b", "", "a b", ".sort", ".sum"])

@@ -14,6 +14,7 @@ from bottle import request
 from codalab.lib import spec_util
 from codalab.lib.codalab_manager import CodaLabManager
 from codalab.model.bundle_model import BundleModel
+from codalab.model.tables import db_metadata
 from codalab.model.tables import user as user_table
 from codalab.model.worker_model import WorkerModel
 from codalab.worker.bundle_state import State
@@ -64,6 +65,19 @@ class SandboxModel(BundleModel):
         # WAL: readers don't wait for writers. NORMAL: a killed process loses nothing, only a power cut could.
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={_BUSY_SECONDS * 1000}"):
             connection.execute("PRAGMA " + pragma).close()
+
+    def create_tables(self) -> None:
+        super().create_tables()
+        # MySQL gives each foreign key an index, and CodaLab relies on them. Without them SQLite reads whole tables to
+        # list a page of bundles: with 3,000 bundles a search by tag took 217 s, with them 12 s.
+        with self.engine.begin() as connection:
+            for table in db_metadata.tables.values():
+                for column in table.columns:
+                    if column.foreign_keys:
+                        name = f"foreign_key_{table.name}_{column.name}"
+                        connection.execute(
+                            f'CREATE INDEX IF NOT EXISTS {name} ON "{table.name}" ({column.name})'
+                        )
 
     def encode_str(self, value: str) -> str:
         return value
