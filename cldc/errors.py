@@ -6,7 +6,7 @@ Exit codes belong to classes, so that a script can tell failures apart. Click it
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class CldcError(Exception):
@@ -29,6 +29,16 @@ class CldcError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.action}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default an exception is made anew from its message alone, when it comes from another process.
+        return _remade, (type(self), self.message, self.action)
+
+
+def _remade(kind: type[CldcError], message: str, action: str) -> CldcError:
+    error = kind.__new__(kind)
+    CldcError.__init__(error, message, action=action)
+    return error
 
 
 class UsageError(CldcError):

@@ -291,17 +291,30 @@ def lock(
             guard.acquire(timeout=min(_SILENT_WAIT_SECONDS, timeout_seconds))
         except filelock.Timeout:
             observer.note(f"Another cldc is {purpose}; waiting for it.")
-            try:
-                guard.acquire(timeout=max(0.0, timeout_seconds - _SILENT_WAIT_SECONDS))
-            except filelock.Timeout:
-                raise LockTimeout(
-                    f"Another cldc has been {purpose} for {timeout_seconds:.0f} s (lock {path}).",
-                    action="Wait until it is done, or stop that process, then run the command again.",
-                ) from None
+            _wait_for(guard, purpose, observer, timeout_seconds)
     try:
         yield
     finally:
         guard.release()
+
+
+def _wait_for(guard: filelock.BaseFileLock, purpose: str, observer: Observer, timeout_seconds: float) -> None:
+    import filelock
+
+    waited = _SILENT_WAIT_SECONDS
+    while True:
+        try:
+            guard.acquire(timeout=max(0.0, min(_SILENT_WAIT_SECONDS, timeout_seconds - waited)))
+        except filelock.Timeout:
+            waited += _SILENT_WAIT_SECONDS
+            if waited > timeout_seconds:
+                raise LockTimeout(
+                    f"Another cldc has been {purpose} for {timeout_seconds:.0f} s (lock {guard.lock_file}).",
+                    action="Wait until it is done, or stop that process, then run the command again.",
+                ) from None
+            observer.advance(0, f"waiting for {waited:.0f} s")  # who is to stop learns it here
+        else:
+            return
 
 
 @contextlib.contextmanager

@@ -64,6 +64,18 @@ class Training:
     label_book: LabelBook
     competition: Competition
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What is the same in every record of this training, whatever machine it was trained on."""
+        return (
+            self.report.dataset.hash,
+            self.label_book.hash,
+            self.script.sha256,
+            self.competition.run.command,
+            self.competition.name,
+            str(self.competition.training.epochs),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
@@ -109,6 +121,18 @@ class Fingerprint:
         if not self.server:
             del told["server"]  # so that it stays what it was before there were remote runs
         return hash_bytes(json.dumps(told, sort_keys=True))[:16]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """As `Training.key`."""
+        return (
+            self.dataset,
+            self.label_book,
+            self.script,
+            self.command,
+            self.competition,
+            str(self.epochs),
+        )
 
 
 @dataclass(frozen=True, slots=True)

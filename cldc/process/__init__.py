@@ -12,16 +12,19 @@ from collections.abc import Mapping
 
 from cldc.process.daemon import Daemon, alive, detach, terminate
 from cldc.process.follow import Child, Stream, Waiting, run, stream
+from cldc.process.group import Cancelled, Group
 from cldc.process.outcome import CommandFailed, CommandNotFound, Completed, ProcessTimeout, describe_exit
 from cldc.process.running import Argument
 
 __all__ = [
     "Argument",
+    "Cancelled",
     "Child",
     "CommandFailed",
     "CommandNotFound",
     "Completed",
     "Daemon",
+    "Group",
     "ProcessTimeout",
     "Stream",
     "Waiting",

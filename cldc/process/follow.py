@@ -50,6 +50,7 @@ def run(
         except subprocess.TimeoutExpired:
             raise running.too_slow(timeout_seconds) from None
         running.wait()
+        running.check_group()
         done = Completed(
             running.returncode, _decode(stdout), _decode(stderr), peak_memory_bytes=running.peak_memory_bytes
         )
@@ -86,6 +87,7 @@ class Stream:
             self._tail.append(line.rstrip("\n"))
             yield self._tail[-1]
         self._running.wait()
+        self._running.check_group()
         if self._timed_out and self._timeout_seconds is not None:
             raise self._running.too_slow(self._timeout_seconds)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 from cldc.errors import ProcessFailed
+from cldc.process.group import current_group
 from cldc.process.outcome import CommandNotFound, ProcessTimeout
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Running:
         self.peak_memory_bytes: int | None = None
         self._link: socket.socket | None = None
         self._job: Job | None = None
+        self._group = current_group()
         if cwd is not None and not cwd.is_dir():
             raise ProcessFailed(f"The folder {cwd} is not there.", action="Give a folder that exists.")
         pipes: dict[str, Any] = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": stderr}
@@ -110,6 +112,13 @@ class Running:
             self.popen, self._link = start_guarded("run", self.command, env=env, cwd=cwd, pipes=pipes)
             try:
                 first_report(self._link, self.command)
+            except BaseException:
+                self.end()
+                self.close()
+                raise
+        if self._group is not None:
+            try:
+                self._group.add(self)
             except BaseException:
                 self.end()
                 self.close()
@@ -144,6 +153,11 @@ class Running:
                 if line.startswith("exit "):
                     self.returncode, self.peak_memory_bytes = (int(word) for word in line.split()[1:])
         self._link = None
+
+    def check_group(self) -> None:
+        """Raise `Cancelled` if it was ended because its group was."""
+        if self._group is not None:
+            self._group.check()
 
     def ask_to_end(self) -> None:
         """Have it ended, without waiting."""

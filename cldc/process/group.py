@@ -1,0 +1,66 @@
+"""Programs that another thread can end: one thread trains, another is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cldc.process.running import Running
+
+_current: ContextVar[Group | None] = ContextVar("group", default=None)
+
+
+class Cancelled(BaseException):
+    """Raised in a thread whose group was ended, so that it cleans up on the way out; no failure, and not caught as one."""
+
+
+class Group:
+    """The programs that are started inside of ``with group.entered():``, in whatever thread."""
+
+    def __init__(self) -> None:
+        """Nothing runs yet."""
+        self._lock = threading.Lock()
+        self._running: weakref.WeakSet[Running] = weakref.WeakSet()
+        self._ended = False
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Count the programs that this thread starts in the block as the group's."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def end(self) -> None:
+        """End all its programs, without waiting; whoever waits for one, or starts another, meets `Cancelled`."""
+        with self._lock:
+            self._ended = True
+            programs = list(self._running)
+        for program in programs:
+            program.ask_to_end()
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the group was ended."""
+        if self._ended:
+            raise Cancelled
+
+    def add(self, running: Running) -> None:
+        """Take in a program that has just started.
+
+        Raises:
+            Cancelled: The group was ended meanwhile.
+        """
+        with self._lock:
+            self.check()
+            self._running.add(running)
+
+
+def current_group() -> Group | None:
+    """The group that this thread's programs belong to."""
+    return _current.get()

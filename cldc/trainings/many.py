@@ -1,0 +1,138 @@
+"""Hand trainings to a trainer, show how far all of them are, and collect what comes of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any
+
+from cldc.errors import CldcError, PreflightFailed
+from cldc.preflight.model import PreflightResult, Training
+from cldc.preflight.pipeline import with_changes
+from cldc.preflight.records import all_records
+from cldc.progress import SILENT, Observer
+from cldc.text import duration
+from cldc.trainings.model import Lane, Trainer
+
+Outcome = PreflightResult | CldcError
+# As often as an eye follows.
+_TELL_SECONDS = 0.2
+_MOST_TRIES = 2
+
+
+def train_all(
+    trainings: Sequence[Training],
+    trainer: Trainer,
+    *,
+    home: Path,
+    observer: Observer = SILENT,
+    force: bool = False,
+) -> tuple[Outcome, ...]:
+    """Train what was not trained before, as many at once as the trainer can.
+
+    What was trained before, by whatever machine, is answered from its record; so a call that was interrupted goes on where it
+    was. The same training given twice is trained once. One whose worker dies is trained once more.
+
+    Args:
+        trainings: What to train; each dataset is valid.
+        trainer: Where to train.
+        home: The data folder, where every result is kept as if it had been trained alone.
+        observer: Told how far all are.
+        force: Train even what was trained before.
+
+    Returns:
+        For each training its result, or why it has none.
+    """
+    known = (
+        {} if force else {record.fingerprint.key: record for record in all_records(home) if record.complete}
+    )
+    missing = {training.key: training for training in trainings if training.key not in known}
+    outcomes: dict[tuple[str, ...], Outcome] = dict(known)
+    outcomes |= _Trainings(missing, trainer, observer).run(force=force) if missing else {}
+    found = []
+    for training in trainings:
+        outcome = outcomes[training.key]
+        found.append(outcome if isinstance(outcome, CldcError) else with_changes(outcome, training))
+    return tuple(found)
+
+
+class _Trainings:
+    """Trainings on their way."""
+
+    def __init__(
+        self, trainings: Mapping[tuple[str, ...], Training], trainer: Trainer, observer: Observer
+    ) -> None:
+        self._trainings = trainings
+        self._trainer = trainer
+        self._observer = observer
+        self._lanes = {key: Lane() for key in trainings}
+        self._outcomes: dict[tuple[str, ...], Outcome] = {}
+        self._tries = dict.fromkeys(trainings, 0)
+
+    def run(self, *, force: bool) -> dict[tuple[str, ...], Outcome]:
+        """Train all; an interruption ends those that are at work."""
+        epochs = sum(t.competition.training.epochs for t in self._trainings.values())
+        count = len(self._trainings)
+        self._observer.start(
+            f"Training {self._trainer.where}"
+            if count == 1
+            else f"Training {count} times {self._trainer.where}",
+            epochs,
+            "epochs",
+        )
+        began = time.monotonic()
+        try:
+            running = {self._submit(key, force=force): key for key in self._trainings}
+            while running:
+                done, _ = wait(running, _TELL_SECONDS, FIRST_COMPLETED)
+                for future in done:
+                    key = running.pop(future)
+                    if not self._collect(key, future):
+                        running[self._submit(key, force=force)] = key
+                self._tell(epochs, time.monotonic() - began)
+        except BaseException:
+            self._trainer.stop()
+            kept = sum(isinstance(outcome, PreflightResult) for outcome in self._outcomes.values())
+            if count > 1:
+                self._observer.note(
+                    f"Stopped: {kept} of {count} are trained and kept; the others start over."
+                )
+            raise
+        return self._outcomes
+
+    def _submit(self, key: tuple[str, ...], *, force: bool) -> Future[Any]:
+        self._tries[key] += 1
+        return self._trainer.submit(self._trainings[key], self._lanes[key], force=force)
+
+    def _collect(self, key: tuple[str, ...], future: Future[Any]) -> bool:
+        """Keep what came of a training; False where its worker is gone and another should try."""
+        training, epochs = self._trainings[key], self._trainings[key].competition.training.epochs
+        name = training.report.dataset.name
+        try:
+            self._outcomes[key] = self._trainer.result(training, future)
+        except CldcError as error:
+            self._outcomes[key] = error
+            self._observer.note(f"{name} has no result: {error.message.splitlines()[0]}")
+        except self._trainer.lost as error:
+            if self._tries[key] < _MOST_TRIES:
+                self._observer.note(f"The worker that trained {name} is gone; training it again.")
+                return False
+            self._outcomes[key] = PreflightFailed(
+                f"The worker that trained {name} died {self._tries[key]} times: {error}.",
+                action="Look at the workers' logs (did they run out of memory?), then run the command again.",
+            )
+        self._lanes[key].epochs = epochs
+        return True
+
+    def _tell(self, epochs: int, seconds: float) -> None:
+        done = sum(lane.epochs for lane in self._lanes.values())
+        if len(self._lanes) == 1:
+            (lane,) = self._lanes.values()
+            self._observer.advance(done, lane.detail)
+            return
+        words = [f"{len(self._outcomes)} of {len(self._lanes)} done"]
+        if done > 1 and done < epochs:
+            words.append(f"{duration((epochs - done) * seconds / done)} left")
+        self._observer.advance(done, ", ".join(words))

@@ -1,0 +1,86 @@
+"""Many trainings at once, with a real TensorFlow: the numbers of each alone, and nothing left running."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cldc import sample
+from cldc.competition import Competition
+from cldc.environments import Environment, ensure_tensorflow
+from cldc.preflight.model import LabelBook, PreflightResult, Training
+from cldc.preflight.pipeline import preflight
+from cldc.preflight.sources import builtin_script
+from cldc.trainings.local import LocalTrainer
+from cldc.trainings.many import train_all
+from cldc.validation import validate
+from tests.support.observers import Heard
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def tensorflow(shapes: Competition, environments_home: Path) -> Environment:
+    return ensure_tensorflow(shapes.training.tensorflow, environments_home)
+
+
+@pytest.fixture
+def trainings(tmp_path: Path, shapes: Competition, book: LabelBook) -> list[Training]:
+    folders = [
+        sample.draw(tmp_path / name, shapes, images=80, seed=seed)
+        for seed, name in enumerate(("first", "second"))
+    ]
+    return [Training(validate(folder, shapes), builtin_script(shapes), book, shapes) for folder in folders]
+
+
+def test_two_at_once_have_the_numbers_that_each_has_alone(
+    tmp_path: Path, trainings: list[Training], tensorflow: Environment
+) -> None:
+    with LocalTrainer(tensorflow, tmp_path / "home", at_once=2) as trainer:
+        together = train_all([*trainings, trainings[0]], trainer, home=tmp_path / "home")
+        again = train_all(trainings, trainer, home=tmp_path / "home")
+    alone = [preflight(t, environment=tensorflow, home=tmp_path / "alone") for t in trainings]
+    for one, other, recorded in zip(together, alone, again, strict=False):
+        assert isinstance(one, PreflightResult)
+        assert isinstance(recorded, PreflightResult)
+        assert (one.history and [e.val_loss for e in one.history]) == [e.val_loss for e in other.history]
+        assert (one.fingerprint, one.validation, one.label_book) == (
+            other.fingerprint,
+            other.validation,
+            other.label_book,
+        )
+        assert recorded.recorded
+    assert together[2] == together[0]
+
+
+class _Interrupting(Heard):
+    """Presses Ctrl-C when both are training."""
+
+    def advance(self, done: float, detail: str = "") -> None:
+        super().advance(done, detail)
+        if len(_programs()) == 2:
+            raise KeyboardInterrupt
+
+
+def _programs() -> set[int]:
+    """The training scripts that run, without their guards."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "learn.py" in process.cmdline()[1:2]:
+                found.add(process.pid)
+    return found
+
+
+def test_an_interruption_ends_all_of_them(
+    tmp_path: Path, trainings: list[Training], tensorflow: Environment
+) -> None:
+    observer = _Interrupting()
+    with LocalTrainer(tensorflow, tmp_path / "home", at_once=2) as trainer, pytest.raises(KeyboardInterrupt):
+        train_all(trainings, trainer, home=tmp_path / "home", observer=observer)
+    assert not _programs()
+    assert not list((tmp_path / "home" / "preflights").glob("*.json"))
+    assert observer.notes == ["Stopped: 0 of 2 are trained and kept; the others start over."]

@@ -1,0 +1,129 @@
+"""Many trainings: what is trained, what is answered from a record, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cldc import sample
+from cldc.competition import Competition
+from cldc.errors import CldcError, PreflightFailed
+from cldc.preflight import records
+from cldc.preflight.model import LabelBook, PreflightResult, Training
+from cldc.preflight.pipeline import fingerprint_in
+from cldc.preflight.sources import builtin_script
+from cldc.progress import Observer
+from cldc.trainings.local import BYTES_EACH, free_memory, most_at_once
+from cldc.trainings.many import train_all
+from cldc.validation import validate
+from tests.support.insights import RESULT
+from tests.support.observers import Heard
+
+
+class _Gone(Exception):
+    """A worker is gone."""
+
+
+class _Trainer:
+    """Trains by asking a function."""
+
+    where = "here"
+    lost: tuple[type[BaseException], ...] = (_Gone,)
+
+    def __init__(self, home: Path, train: Callable[[Training, int], None]) -> None:
+        self.home, self.train, self.asked = home, train, list[str]()
+        self.executor = ThreadPoolExecutor(2)
+        self.stopped = False
+
+    def submit(self, training: Training, observer: Observer, *, force: bool) -> Future[PreflightResult]:
+        self.asked.append(training.report.dataset.name)
+        return self.executor.submit(self._train, training, self.asked.count(training.report.dataset.name))
+
+    def _train(self, training: Training, tries: int) -> PreflightResult:
+        self.train(training, tries)
+        result = dataclasses.replace(
+            RESULT,
+            dataset_name=training.report.dataset.name,
+            fingerprint=fingerprint_in("env", training),
+            history=(),
+        )
+        records.save(self.home, result)
+        return result
+
+    def result(self, training: Training, future: Future[PreflightResult]) -> PreflightResult:
+        return future.result()
+
+    def stop(self) -> None:
+        self.stopped = True
+        self.executor.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> _Trainer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+@pytest.fixture
+def trainings(tmp_path: Path, shapes: Competition, book: LabelBook) -> list[Training]:
+    script = builtin_script(shapes)
+    folders = [sample.draw(tmp_path / name, shapes, images=40, seed=ord(name)) for name in "abc"]
+    return [Training(validate(folder, shapes), script, book, shapes) for folder in folders]
+
+
+def test_each_is_trained_once_and_answered_from_its_record_the_next_time(
+    tmp_path: Path, trainings: list[Training]
+) -> None:
+    def train(training: Training, tries: int) -> None:
+        if training.report.dataset.name == "b" and tries == 1:
+            raise PreflightFailed("It diverged.", action="Look.")
+
+    observer = Heard()
+    a, b, c = trainings
+    with _Trainer(tmp_path, train) as trainer:
+        found = train_all([a, b, a, c], trainer, home=tmp_path, observer=observer)
+        assert [o.dataset_name if isinstance(o, PreflightResult) else str(o) for o in found] == [
+            "a", "It diverged.\nLook.", "a", "c",
+        ]  # fmt: skip
+        assert sorted(trainer.asked) == ["a", "b", "c"]
+        assert observer.notes == ["b has no result: It diverged."]
+        again = train_all([c, b], trainer, home=tmp_path)
+        assert [o.dataset_name for o in again if isinstance(o, PreflightResult)] == ["c", "b"]
+        assert trainer.asked[3:] == ["b"]
+        train_all([c], trainer, home=tmp_path, force=True)
+        assert trainer.asked[4:] == ["c"]
+
+
+@pytest.mark.parametrize("dies", [1, 2])
+def test_a_worker_that_dies_costs_one_retry(tmp_path: Path, trainings: list[Training], dies: int) -> None:
+    def train(training: Training, tries: int) -> None:
+        if tries <= dies:
+            raise _Gone
+
+    with _Trainer(tmp_path, train) as trainer:
+        (found,) = train_all(trainings[:1], trainer, home=tmp_path)
+        assert trainer.asked == ["a", "a"]
+    assert isinstance(found, CldcError) == (dies == 2)
+    assert dies == 1 or "died 2 times" in str(found)
+
+
+def test_a_mistake_of_ours_ends_all(tmp_path: Path, trainings: list[Training]) -> None:
+    def train(training: Training, tries: int) -> None:
+        raise ZeroDivisionError
+
+    with _Trainer(tmp_path, train) as trainer, pytest.raises(ZeroDivisionError):
+        train_all(trainings, trainer, home=tmp_path)
+    assert trainer.stopped
+
+
+def test_no_more_at_once_than_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cldc.trainings.local.threads", lambda: 64)
+    assert most_at_once() == max(1, min(64, free_memory() // BYTES_EACH))
+    monkeypatch.setattr("cldc.trainings.local.free_memory", lambda: 3 * BYTES_EACH + 1)
+    assert most_at_once() == 3
+    monkeypatch.setattr("cldc.trainings.local.free_memory", lambda: 1)
+    assert most_at_once() == 1
