@@ -251,7 +251,7 @@ def _server(app: App) -> Iterator[CheckResult]:
 
     try:
         # One try: a doctor is asked when the network is bad, and has to say so at once.
-        with Rest(app.server) as patient, patient.impatient(read_seconds=_PATIENCE_SECONDS) as rest:
+        with Rest(app.server) as usual, usual.with_timeout(_PATIENCE_SECONDS) as rest:
             health = rest.health()
     except CldcError as error:
         yield CheckResult("server", "wrong", error.message, error.action)
@@ -267,7 +267,7 @@ def _server(app: App) -> Iterator[CheckResult]:
     )
     yield _clock(health)
     try:
-        with app.rest.impatient(read_seconds=_PATIENCE_SECONDS) as rest:
+        with app.rest.with_timeout(_PATIENCE_SECONDS) as rest:
             user = rest.user()
     except CldcError as error:
         yield CheckResult("account", "note", error.message, error.action)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
 
+from cldc.codalab.cl_session import ClSession
 from cldc.codalab.failures import Interrupted, UploadFailed
 from cldc.codalab.records import NAME, UUID, Dependency, check_uuid
-from cldc.codalab.warm import WarmCl
 from cldc.credentials import Credentials
 from cldc.description import ARCHIVES
 from cldc.errors import CodaLabError, StorageError, UsageError
@@ -25,7 +25,7 @@ _TAG = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*")
 
 
 class Cl:
-    """CodaLab's commands as one account; raises as `WarmCl` does, and UsageError for what CodaLab would garble."""
+    """CodaLab's commands as one account; raises as `ClSession` does, and UsageError for what CodaLab would garble."""
 
     def __init__(
         self,
@@ -35,23 +35,23 @@ class Cl:
         *,
         observer: Observer = SILENT,
     ) -> None:
-        """As `WarmCl`; nothing is started yet."""
-        self.warm = WarmCl(python, server, credentials, observer=observer)
+        """As `ClSession`; nothing is started yet."""
+        self.session = ClSession(python, server, credentials, observer=observer)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.warm.close()
+        self.session.close()
 
     @property
     def username(self) -> str:
         """The account's name."""
-        return self.warm.username
+        return self.session.username
 
     def start(self) -> None:
         """Start the client in the background, to hide its imports behind other work."""
-        self.warm.start()
+        self.session.start()
 
     def new_worksheet(self, name: str, title: str = "", tags: Iterable[str] = ()) -> str:
         """Make a public-read worksheet and return its uuid.
@@ -59,7 +59,7 @@ class Cl:
         Raises:
             AlreadyExists: Someone on this server has one of that name.
         """
-        uuid = self._uuid(self.warm("new", _name(name)))
+        uuid = self._uuid(self.session("new", _name(name)))
         self.edit_worksheet(uuid, title=title, tags=tags)
         return uuid
 
@@ -67,7 +67,7 @@ class Cl:
         """Set a worksheet's title, and replace all of its tags; what is empty stays as it is."""
         options = [f"--title={_ascii('title', title)}"] if title else []
         if options := [*options, *_tag_options(tags)]:
-            self.warm("wedit", check_uuid(worksheet), *options)
+            self.session("wedit", check_uuid(worksheet), *options)
 
     def upload(
         self,
@@ -76,17 +76,15 @@ class Cl:
         *,
         name: str,
         description: str = "",
-        unpack: bool = True,
         observer: Observer = SILENT,
     ) -> str:
         """Upload a file, an archive or a folder as a bundle and return its uuid, ready to be used.
 
         Args:
             worksheet: Its uuid.
-            path: A .zip keeps its top folder when unpacked.
+            path: An archive is unpacked on the server; a .zip keeps its top folder.
             name: The bundle's name.
             description: Put on the bundle before the first byte is sent, so that a marker in it can be found again.
-            unpack: Whether an archive is unpacked on the server.
             observer: Told of the bytes.
 
         Raises:
@@ -95,8 +93,6 @@ class Cl:
         """
         _check_source(path)
         options = self._options(worksheet, name, description)
-        if not unpack:
-            options.append("--pack")
         size = path.stat().st_size if path.is_file() else None
         observer.start(f"Uploading {name}", size, "bytes")
         # The path is absolute, so it begins with no dash.
@@ -119,11 +115,11 @@ class Cl:
             )
 
         try:
-            answer = self.warm(*argv, progress=progress, waiting=waiting)
+            answer = self.session(*argv, progress=progress, waiting=waiting)
         except Interrupted:
             raise
         except CodaLabError as error:
-            made = next(iter(self.warm.created), None)
+            made = next(iter(self.session.created), None)
             if made is None:
                 raise
             raise UploadFailed(error.message, action=error.action, created=made) from error
@@ -131,11 +127,11 @@ class Cl:
 
     def add_bundle(self, worksheet: str, *bundles: str) -> None:
         """Put bundles of anyone's at the end of a worksheet; twice puts them there twice."""
-        self.warm("add", "bundle", *map(check_uuid, bundles), f"--dest-worksheet={check_uuid(worksheet)}")
+        self.session("add", "bundle", *map(check_uuid, bundles), f"--dest-worksheet={check_uuid(worksheet)}")
 
     def detach(self, worksheet: str, *bundles: str) -> None:
         """Take bundles off a worksheet; they stay."""
-        self.warm("detach", *map(check_uuid, bundles), f"--worksheet-spec={check_uuid(worksheet)}")
+        self.session("detach", *map(check_uuid, bundles), f"--worksheet-spec={check_uuid(worksheet)}")
 
     def run(
         self,
@@ -146,7 +142,6 @@ class Cl:
         name: str,
         image: str | None = None,
         description: str = "",
-        tags: Iterable[str] = (),
     ) -> str:
         """Start a run bundle and return its uuid, at once.
 
@@ -157,16 +152,13 @@ class Cl:
             name: The bundle's name.
             image: The container image asked for.
             description: The bundle's description.
-            tags: The bundle's tags.
         """
         _check_command(command)
         targets = [_target(dependency) for dependency in dependencies]
         options = self._options(worksheet, name, description)
         if image:
             options.append(f"--request-docker-image={_ascii('image', image)}")
-        marked = _tag_options(tags)
-        # An option that takes one value stands between the tags, which take all that follows, and the targets.
-        return self._uuid(self.warm("run", *marked, *options, *targets, command))
+        return self._uuid(self.session("run", *options, *targets, command))
 
     def make(self, worksheet: str, parent: str, path: str, *, name: str, description: str = "") -> str:
         """Make a bundle from a file or folder of another and return its uuid, at once.
@@ -175,7 +167,7 @@ class Cl:
         waited for by the server.
         """
         target = _target(Dependency("", parent, path))
-        return self._uuid(self.warm("make", *self._options(worksheet, name, description), target))
+        return self._uuid(self.session("make", *self._options(worksheet, name, description), target))
 
     def _options(self, worksheet: str, name: str, description: str) -> list[str]:
         options = [f"--worksheet-spec={check_uuid(worksheet)}", f"--name={_bundle_name(name)}"]
@@ -194,41 +186,37 @@ class Cl:
     def _permit(self, bundles: Iterable[str], worksheet: str | None, permission: str) -> None:
         # The worksheet first: what is added to it from now on takes its permission.
         if worksheet is not None:
-            self.warm("wperm", check_uuid(worksheet), "public", permission)
+            self.session("wperm", check_uuid(worksheet), "public", permission)
         if uuids := [check_uuid(uuid) for uuid in bundles]:
-            self.warm("perm", *uuids, "public", permission)
+            self.session("perm", *uuids, "public", permission)
 
     def describe(self, bundle: str, text: str) -> None:
         """Set a bundle's description; empty is allowed."""
         if text:
-            self.warm("edit", check_uuid(bundle), f"--description={_ascii('description', text)}")
+            self.session("edit", check_uuid(bundle), f"--description={_ascii('description', text)}")
         else:
-            self.warm("edit", check_uuid(bundle), "--field", "description", "")
-
-    def rename(self, bundle: str, name: str) -> None:
-        """Give a bundle another name."""
-        self.warm("edit", check_uuid(bundle), f"--name={_bundle_name(name)}")
+            self.session("edit", check_uuid(bundle), "--field", "description", "")
 
     def set_tags(self, bundle: str, tags: Iterable[str]) -> None:
         """Replace all of a bundle's tags. None at all is what `cl` can't do: see `Rest.clear_tags`."""
         options = _tag_options(tags)
         if not options:
             raise UsageError("cl can't take all tags off.", action="Use Rest.clear_tags.")
-        self.warm("edit", check_uuid(bundle), *options)
+        self.session("edit", check_uuid(bundle), *options)
 
     def remove(self, *bundles: str, force: bool = False) -> None:
         """Remove bundles for ever; ``force`` also such as others depend on or that are on several worksheets."""
         if bundles:
-            self.warm("rm", *(["--force"] if force else []), *map(check_uuid, bundles))
+            self.session("rm", *(["--force"] if force else []), *map(check_uuid, bundles))
 
     def remove_worksheet(self, worksheet: str, *, force: bool = False) -> None:
         """Remove a worksheet; ``force`` also with what is on it, which leaves the bundles themselves."""
-        self.warm("wrm", *(["--force"] if force else []), check_uuid(worksheet))
+        self.session("wrm", *(["--force"] if force else []), check_uuid(worksheet))
 
     def kill(self, *bundles: str) -> None:
         """Ask for runs to be ended; it takes the worker some seconds."""
         if bundles:
-            self.warm("kill", *map(check_uuid, bundles))
+            self.session("kill", *map(check_uuid, bundles))
 
     def _uuid(self, printed: str) -> str:
         last = printed.strip().splitlines()[-1] if printed.strip() else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cldc import address
 from cldc.codalab import failures, jsonapi, proxies, tls
-from cldc.codalab.patience import PAUSES_SECONDS, TRANSIENT, Again, patiently, retry_after
+from cldc.codalab.retry import PAUSES_SECONDS, TRANSIENT, RetryableError, retry, retry_after
 from cldc.credentials import Credentials
 from cldc.errors import CldcError, CredentialsError
 from cldc.inside import bounded_http
@@ -140,21 +140,21 @@ class Connection:
                 return reader(answer)
 
         try:
-            return patiently(attempt, self.server, observer=self._observer, pauses_seconds=self._pauses)
+            return retry(attempt, self.server, observer=self._observer, pauses_seconds=self._pauses)
         except _Stale:
             if self.credentials is None:
                 raise self._unauthorized("it wants a signed-in account") from None
             # The server forgot the token (restarted, its clock moved): a new one, once.
             self._token = None
         except (failures.NotFound, failures.PermissionDenied):
-            if path == _ACCOUNT or not self.was_nobody():
+            if path == _ACCOUNT or not self.reauthenticate():
                 raise
         try:
-            return patiently(attempt, self.server, observer=self._observer, pauses_seconds=self._pauses)
+            return retry(attempt, self.server, observer=self._observer, pauses_seconds=self._pauses)
         except _Stale as stale:
             raise self._unauthorized(str(stale)) from None
 
-    def was_nobody(self) -> bool:
+    def reauthenticate(self) -> bool:
         """Whether the server had forgotten the account's token; there is a new one now.
 
         It then answers reads as it answers everyone, without a word: with less, or that nothing is there.
@@ -238,7 +238,7 @@ class Connection:
             what, text or (answer.reason or "no reason given"), status=status, server=self.server
         )
         if status in TRANSIENT:
-            raise Again(failure, retry_after(answer.headers.get("Retry-After")))
+            raise RetryableError(failure, retry_after(answer.headers.get("Retry-After")))
         raise failure
 
     def decode(self, answer: requests.Response) -> Any:
@@ -253,7 +253,7 @@ class Connection:
             shown = content[:300].decode("utf-8", "replace")
             failure = failures.not_codalab(self.server, f"{shown or 'nothing'} in place of JSON")
             if "json" in kind:
-                raise Again(failure) from error  # cut off on its way
+                raise RetryableError(failure) from error  # cut off on its way
             raise failure from error
 
     def _access(self) -> str | None:
@@ -297,7 +297,7 @@ class Connection:
                 self.check(answer, "the sign-in", said)
                 return _Token(jsonapi.Fields.of("the token", self.decode(answer)))
 
-        return patiently(attempt, self.server, observer=self._observer, pauses_seconds=self._pauses)
+        return retry(attempt, self.server, observer=self._observer, pauses_seconds=self._pauses)
 
 
 def read(answer: requests.Response, limit_bytes: int) -> bytes:
@@ -390,7 +390,7 @@ def _fetched(url: str, observer: Observer, limit_bytes: int) -> tuple[str, str]:
             return read(answer, limit_bytes).decode("utf-8", "replace"), ""
 
     try:
-        return patiently(attempt, connection.server, observer=observer)
+        return retry(attempt, connection.server, observer=observer)
     except _Stale:
         raise failures.refusal(
             "the file", "it wants a sign-in", status=401, server=connection.server

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from cldc.codalab import download, jsonapi, records
 from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
 from cldc.codalab.http import READ_SECONDS, Connection, Params, read
-from cldc.codalab.patience import PAUSES_SECONDS
 from cldc.codalab.records import Bundle, Entry, User, Worksheet, check_uuid
+from cldc.codalab.retry import PAUSES_SECONDS
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, UsageError
 from cldc.inside import unpacking
@@ -103,15 +103,11 @@ class Rest:
         """The same server as everyone sees it."""
         return Rest(self.server, None, **self._options)  # type: ignore[arg-type]
 
-    def impatient(self, *, read_seconds: float) -> Rest:
-        """The same server as the same account, for what may hang and can be done without: no second try."""
-        impatience = {"read_seconds": read_seconds, "total_seconds": 2 * read_seconds}
-        options = {**self._options, "pauses_seconds": (), **impatience}
+    def with_timeout(self, seconds: float) -> Rest:
+        """The same server as the same account, for optional reads that may hang: one attempt, silent for ``seconds`` at most."""
+        short = {"read_seconds": seconds, "total_seconds": 2 * seconds}
+        options = {**self._options, "pauses_seconds": (), **short}
         return Rest(self.server, self._http.credentials, **options)  # type: ignore[arg-type]
-
-    def url(self, kind: str, uuid: str) -> str:
-        """The page of a bundle or worksheet (``kind`` is "bundles" or "worksheets") for the browser."""
-        return f"{self.server}/{kind}/{uuid}/"
 
     # --- the account and the server
 
@@ -263,7 +259,7 @@ class Rest:
         """The account's worksheets, or the one of them that has this name; without items."""
         found = self._own_worksheets(name)
         # None is also what everyone has.
-        return found or (self._own_worksheets(name) if self._http.was_nobody() else found)
+        return found or (self._own_worksheets(name) if self._http.reauthenticate() else found)
 
     def _own_worksheets(self, name: str | None) -> tuple[Worksheet, ...]:
         keywords = [".mine", *([f"name={_literal(name)}"] if name is not None else [])]
@@ -279,7 +275,7 @@ class Rest:
             PermissionDenied: The account has no full rights, so that nothing was given a place.
         """
         sheet = self.worksheet(check_uuid(uuid), items=True)
-        if sheet.permission != records.ALL and self._http.was_nobody():
+        if sheet.permission != records.ALL and self._http.reauthenticate():
             sheet = self.worksheet(uuid, items=True)
         if sheet.permission != records.ALL:
             raise PermissionDenied(

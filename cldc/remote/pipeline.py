@@ -120,7 +120,7 @@ def _carry_out(remote: Remote, waiting: deque[Job], outcomes: dict[str, Prefligh
     room = max(1, user.parallel_run_quota)
     going: list[Follower] = []
     total, epochs = len(waiting), remote.competition.training.epochs
-    with _told_what_stays(remote, going), remote.rest.impatient(read_seconds=_READ_SECONDS) as reader:
+    with _told_what_stays(remote, going), remote.rest.with_timeout(_READ_SECONDS) as reader:
         while waiting or going:
             if waiting and len(going) < room:
                 while waiting and len(going) < room:

@@ -1,4 +1,4 @@
-"""The codalab room against a real CodaLab, and its warm `cl` against a server that misbehaves."""
+"""The codalab room against a real CodaLab, and its session of `cl` against a server that misbehaves."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ import psutil
 import pytest
 
 from cldc import competition, sandbox
-from cldc.codalab import Cl, CodaLab, Dependency, Rest, require_ready, wait_for
-from cldc.codalab import warm as warm_cl
+from cldc.codalab import Cl, CodaLab, Dependency, Rest, cl_session, require_ready, wait_for
 from cldc.codalab.failures import AlreadyExists, Interrupted, NotFound, PermissionDenied, UploadFailed
 from cldc.credentials import Credentials
 from cldc.errors import (
@@ -51,25 +50,25 @@ def codalab_python(environments_home: Path) -> Path:
 # What never gets as far as CodaLab
 
 
-# The warm `cl` and a server that misbehaves
+# The session of `cl` and a server that misbehaves
 
 
 @pytest.fixture(scope="module")
-def one_warm(codalab_python: Path) -> Iterator[tuple[FaultServer, Cl]]:
+def shared_cl(codalab_python: Path) -> Iterator[tuple[FaultServer, Cl]]:
     """One for all tests here: a start costs seconds."""
     with fault_server() as server, Cl(lambda: codalab_python, server.address, ALICE) as cl:
         yield server, cl
 
 
 @pytest.fixture
-def faulty(one_warm: tuple[FaultServer, Cl]) -> FaultServer:
-    one_warm[0].reset()
-    return one_warm[0]
+def faulty(shared_cl: tuple[FaultServer, Cl]) -> FaultServer:
+    shared_cl[0].reset()
+    return shared_cl[0]
 
 
 @pytest.fixture
-def warm(one_warm: tuple[FaultServer, Cl]) -> Cl:
-    return one_warm[1]
+def cl(shared_cl: tuple[FaultServer, Cl]) -> Cl:
+    return shared_cl[1]
 
 
 def made(kind: str, uuid: str) -> Answer:
@@ -81,14 +80,14 @@ def made(kind: str, uuid: str) -> Answer:
 
 
 @pytest.mark.real
-def test_a_forgotten_token_is_replaced_and_the_command_done_once(faulty: FaultServer, warm: Cl) -> None:
+def test_a_forgotten_token_is_replaced_and_the_command_done_once(faulty: FaultServer, cl: Cl) -> None:
     faulty.script("/rest/worksheets", text(401, "User is not authenticated."), made("worksheets", SHEET))
-    assert warm.new_worksheet("x") == SHEET
+    assert cl.new_worksheet("x") == SHEET
     assert faulty.count("/rest/worksheets") == 2
     assert faulty.count("/rest/oauth2/token") >= 1
     faulty.script("/rest/worksheets", text(401, "User is not authenticated."))
     with pytest.raises(CredentialsError):
-        warm.new_worksheet("x")
+        cl.new_worksheet("x")
 
 
 @pytest.mark.real
@@ -106,21 +105,21 @@ def test_a_forgotten_token_is_replaced_and_the_command_done_once(faulty: FaultSe
     ids=["500", "502", "reset", "truncated", "html", "quota", "exists"],
 )
 def test_what_may_have_been_done_is_never_done_again(
-    faulty: FaultServer, warm: Cl, fault: Answer, kind: type[CldcError]
+    faulty: FaultServer, cl: Cl, fault: Answer, kind: type[CldcError]
 ) -> None:
     faulty.script("/rest/worksheets", fault)
     with pytest.raises(kind) as raised:
-        warm.new_worksheet("x")
+        cl.new_worksheet("x")
     assert faulty.count("/rest/worksheets") == 1
     assert "Traceback" not in str(raised.value)
     assert "secret-canary" not in str(raised.value)
     faulty.script("/rest/worksheets", made("worksheets", SHEET))
-    assert warm.new_worksheet("x") == SHEET
+    assert cl.new_worksheet("x") == SHEET
 
 
 @pytest.mark.real
 def test_an_upload_that_breaks_off_names_the_bundle(
-    faulty: FaultServer, warm: Cl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faulty: FaultServer, cl: Cl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.txt").write_bytes(random.randbytes(300_000))
     faulty.script("/rest/bundles", made("bundles", UUID))
@@ -134,52 +133,52 @@ def test_an_upload_that_breaks_off_names_the_bundle(
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(reset=True))
     heard = Heard()
     with pytest.raises(Interrupted) as raised:
-        warm.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
+        cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
     assert raised.value.created == UUID
     assert heard.tasks == [("Uploading a", 300_000, "bytes")]
     monkeypatch.setattr(follow, "TELL_SECONDS", 0.1)
-    monkeypatch.setattr(warm_cl, "UNPACK_SECONDS", 1.0)
+    monkeypatch.setattr(cl_session, "UNPACK_SECONDS", 1.0)
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(delay_seconds=30.0))
     with pytest.raises(Interrupted, match=r"broke off: nothing came for 1 s\.") as raised:
-        warm.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
+        cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
     assert raised.value.created == UUID
     assert any(re.fullmatch(r"unpacking for \d s, 1 s at most", detail) for detail in heard.details)
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", text(400, "Upload failed: Invalid archive upload"))
     with pytest.raises(UploadFailed) as refused:
-        warm.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
+        cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
     assert refused.value.created == UUID
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", as_json({}))
-    assert warm.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard) == UUID
+    assert cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard) == UUID
     assert heard.done[-1] == 300_000
     assert faulty.count("/rest/bundles") == 4
 
 
 @pytest.mark.real
 def test_a_client_that_dies_or_hangs_is_replaced(
-    faulty: FaultServer, warm: Cl, codalab_python: Path, monkeypatch: pytest.MonkeyPatch
+    faulty: FaultServer, cl: Cl, codalab_python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faulty.script("/rest/worksheets", made("worksheets", SHEET))
-    assert warm.new_worksheet("x") == SHEET
+    assert cl.new_worksheet("x") == SHEET
     (first,) = clients(codalab_python)
     first.kill()
     first.wait(5)
-    assert warm.new_worksheet("x") == SHEET
+    assert cl.new_worksheet("x") == SHEET
     (second,) = clients(codalab_python)
 
     faulty.script("/rest/worksheets", Answer(delay_seconds=20))
     threading.Timer(0.5, second.kill).start()
     with pytest.raises(Interrupted, match="ended"):
-        warm.new_worksheet("x")
-    monkeypatch.setattr(warm_cl, "COMMAND_SECONDS", 1.0)
+        cl.new_worksheet("x")
+    monkeypatch.setattr(cl_session, "COMMAND_SECONDS", 1.0)
     with pytest.raises(Interrupted, match="nothing came for 1 s"):
-        warm.new_worksheet("x")
+        cl.new_worksheet("x")
     assert not clients(codalab_python)
     faulty.script("/rest/worksheets", made("worksheets", SHEET))
-    assert warm.new_worksheet("x") == SHEET
+    assert cl.new_worksheet("x") == SHEET
 
 
 def clients(python: Path) -> list[psutil.Process]:
-    """The warm clients that this process runs; their guards run in another Python."""
+    """The clients that this process runs; their guards run in another Python."""
     children = psutil.Process().children(recursive=True)
     alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
     return [child for child in alive if child.cmdline()[:2] == [str(python), "-I"]]
@@ -252,7 +251,7 @@ def real(codalab_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def mine(real: Real) -> Iterator[CodaLab]:
-    """The contestant's access, warm from test to test."""
+    """The contestant's access, kept from test to test."""
     with real.as_contestant() as codalab:
         yield codalab
 
@@ -298,10 +297,9 @@ def test_the_guides_steps(mine: CodaLab, tmp_path: Path) -> None:
         name="run-train",
         image=competition.load("demo").run.image,
         description="-d",
-        tags=["one", "two"],
     )
     done = require_ready(rest, wait_for(rest, run, observer=heard), ["predictions.json"])
-    assert (done.exit_code, done.tags, done.description) == (0, ("one", "two"), "-d")
+    assert (done.exit_code, done.description) == (0, "-d")
     assert {dependency.key for dependency in done.dependencies} == {"train.py", "data", "label_book"}
     assert rest.file(run, "stdout", tail=1) == b"['train']\n"
     assert rest.file(run, "predictions.json", span=(0, 3)) == b"[1,"
@@ -398,7 +396,7 @@ def test_refusals(mine: CodaLab, real: Real, tmp_path: Path) -> None:
             mine.rest.worksheet("no-such-worksheet")
         assert mine.rest.search(owner="nobody-of-that-name") == ()
         with pytest.raises(CodaLabError, match="editor"):
-            mine.cl.warm("wedit", sheet)
+            mine.cl.session("wedit", sheet)
     wrong = Credentials(real.contestant.username, "wrong", "test")
     with CodaLab(real.address, wrong, python=lambda: real.python) as stranger:
         with pytest.raises(CredentialsError, match="Invalid username or password"):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cldc import __main__ as entry
-from cldc.codalab import Rest, fetch_text, http, patience
+from cldc.codalab import Rest, fetch_text, http, retry
 from cldc.codalab.failures import TooLarge
 from cldc.codalab.inside import session
 from cldc.credentials import Credentials
@@ -33,7 +33,7 @@ MIB = 2**20
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
-    monkeypatch.setitem(patience.patiently.__kwdefaults__, "pauses_seconds", (0.01,))  # type: ignore[arg-type]
+    monkeypatch.setitem(retry.retry.__kwdefaults__, "pauses_seconds", (0.01,))  # type: ignore[arg-type]
     with fault_server() as running:
         yield running
 

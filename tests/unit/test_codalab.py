@@ -1,4 +1,4 @@
-"""The codalab room against a real CodaLab, and its warm `cl` against a server that misbehaves."""
+"""What `cl` is never asked, and a client that does not start or does not answer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from cldc.codalab import Cl, Dependency
-from cldc.codalab import warm as warm_cl
+from cldc.codalab import Cl, Dependency, cl_session
 from cldc.credentials import Credentials
 from cldc.errors import (
     EnvironmentFailed,
@@ -49,7 +48,7 @@ MISREAD: list[Callable[[Cl], Any]] = [
     lambda cl: cl.run(SHEET, "echo %a% b", [], name="x"),
     lambda cl: cl.run(SHEET, "echo é", [], name="x"),
     lambda cl: cl.run(SHEET, "ls", [Dependency("-k", UUID, "")], name="x"),
-    lambda cl: cl.run(SHEET, "ls", [], name="x", tags=["-t"]),
+    lambda cl: cl.set_tags(UUID, ["-t"]),
     lambda cl: cl.describe(UUID, "café"),
     lambda cl: cl.set_tags(UUID, []),
     lambda cl: cl.set_tags(UUID, ["a b"]),
@@ -83,7 +82,7 @@ def test_an_environment_without_codalab_is_told() -> None:
         cl.new_worksheet("x")
 
 
-# The warm `cl` and a server that misbehaves
+# The session of `cl` and a server that misbehaves
 
 
 SILENT_CLIENT = """
@@ -99,8 +98,8 @@ def test_a_command_that_gets_no_answer_for_long_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "session.py").write_text(SILENT_CLIENT, encoding="utf-8")
-    monkeypatch.setattr(warm_cl, "_SESSION", tmp_path / "session.py")
-    monkeypatch.setattr(warm_cl, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(cl_session, "_SESSION", tmp_path / "session.py")
+    monkeypatch.setattr(cl_session, "_TELL_SECONDS", 0.0)
     monkeypatch.setattr(follow, "TELL_SECONDS", 0.1)
     heard = Heard()
     with Cl(lambda: Path(sys.executable), "http://127.0.0.1:9", ALICE, observer=heard) as cl:

@@ -1,4 +1,4 @@
-"""What the warm client's process does about networks, tested here in our own Python without CodaLab."""
+"""What the session's process does about networks, tested here in our own Python without CodaLab."""
 
 from __future__ import annotations
 

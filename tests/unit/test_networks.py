@@ -13,7 +13,7 @@ import pytest
 
 from cldc import __main__ as entry
 from cldc import competition
-from cldc.codalab import Rest, http, patience, proxies
+from cldc.codalab import Rest, http, proxies, retry
 from cldc.codalab.failures import Untrusted
 from cldc.codalab.inside import session
 from cldc.codalab.tls import certificate
@@ -196,7 +196,7 @@ def test_a_proxy_that_can_not_be_used_is_named_and_its_password_is_not(
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     monkeypatch.setenv("CODALAB_USERNAME", "alice")
     monkeypatch.setenv("CODALAB_PASSWORD", "x")
-    monkeypatch.setitem(patience.patiently.__kwdefaults__, "pauses_seconds", ())  # type: ignore[arg-type]
+    monkeypatch.setitem(retry.retry.__kwdefaults__, "pauses_seconds", ())  # type: ignore[arg-type]
     monkeypatch.setitem(http.Connection.__init__.__kwdefaults__, "pauses_seconds", ())  # type: ignore[arg-type]
     monkeypatch.setitem(Rest.__init__.__kwdefaults__, "pauses_seconds", ())  # type: ignore[arg-type]
     assert entry.run(["whoami", "--server", "https://codalab.example"]) == code

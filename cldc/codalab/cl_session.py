@@ -1,4 +1,4 @@
-"""A warm `cl`: CodaLab's own command line in its environment, started once and asked again and again."""
+"""A session of `cl`: CodaLab's own command line in its environment, started once for many commands."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class _NeverStarted(Exception):
     """The process was gone before it took the command up."""
 
 
-class WarmCl:
+class ClSession:
     """One `cl` process as one account of one server.
 
     It starts at the first command, or at `start`, which returns at once and hides seconds of imports behind other

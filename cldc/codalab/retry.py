@@ -25,7 +25,7 @@ _MOST_READ_TIMEOUTS = 2
 _FINAL = (failures.TooLarge, failures.TooSlow, failures.Untrusted)
 
 
-class Again(Exception):
+class RetryableError(Exception):
     """The attempt failed in a way that may pass.
 
     Attributes:
@@ -39,7 +39,7 @@ class Again(Exception):
         self.pause_seconds = pause_seconds
 
 
-def patiently(
+def retry(
     attempt: Callable[[], T],
     server: str,
     *,
@@ -50,7 +50,7 @@ def patiently(
 
     Raises:
         Unreachable: The network never let it through.
-        CldcError: What it raised, or what it gave with its last `Again`.
+        CldcError: What it raised, or what it gave with its last `RetryableError`.
     """
     import requests
     import urllib3.exceptions
@@ -59,7 +59,7 @@ def patiently(
     for pause in (*pauses_seconds, None):
         try:
             return attempt()
-        except Again as again:
+        except RetryableError as again:
             failure, asked = again.failure, again.pause_seconds
         except (
             requests.exceptions.RequestException,
