@@ -10,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test venv lock lint unit docs pictures actionlint
+.PHONY: help demo test venv lock lint unit reference docs pictures actionlint
 
 help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
@@ -35,6 +35,10 @@ lint: $(READY)
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+
+# The reference pages of the documentation, from the program.
+reference: $(READY)
+	@$(BIN)/python tools/reference.py
 
 # The documentation site into .cache/site, warnings as errors, in an environment of its own.
 DOCS := .cache/docs-venv

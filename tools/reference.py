@@ -1,4 +1,7 @@
-"""Pages of the documentation that are made from the program itself; MkDocs calls `on_files` (see mkdocs.yml)."""
+"""Write the reference pages of the documentation from the program itself: `make reference`.
+
+They lie in docs/reference, so that links to them also work where the repository is read; a test holds them to the program.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from cldc import __main__ as entry
 from cldc import competition, errors, settings
 from cldc.cli import COMMANDS, cli
-
-
-def on_files(files: Any, config: Any) -> Any:
-    """Add the pages that are made here to those that are written."""
-    from mkdocs.structure.files import File  # noqa: PLC0415 - a test makes the pages without MkDocs
-
-    for name, page in PAGES.items():
-        files.append(File.generated(config, f"reference/{name}.md", content=page()))
-    return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -53,7 +47,7 @@ def _command(command: click.Command, parent: click.Context, name: str, level: in
     context = click.Context(command, info_name=name, parent=parent)
     usage = command.get_usage(context).removeprefix("Usage: ")
     yield f"{'#' * level} {context.command_path}\n"
-    yield f"```console\n$ {' '.join(usage.split())}\n```\n"
+    yield f"```bash\n{' '.join(usage.split())}\n```\n"
     yield _text(command.help or "") + "\n"
     rows = [record for p in command.params if (record := p.get_help_record(context))]
     if rows:
@@ -184,6 +178,7 @@ def exit_codes() -> str:
         0: "Done.",
         1: "An error that fits none of these; `cldc doctor` uses it where something is wrong.",
         entry.BUG: "A bug in cldc; a log file says more, and the message says where it is.",
+        129: "The terminal was closed (SIGHUP).",
         entry.INTERRUPTED: "Interrupted (Ctrl-C).",
         entry.TERMINATED: "Stopped (SIGTERM).",
     }
@@ -201,3 +196,11 @@ PAGES: dict[str, Callable[[], str]] = {
     "profile": profile,
     "exit-codes": exit_codes,
 }
+
+
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (FOLDER / f"{name}.md").write_text(page(), encoding="utf-8")

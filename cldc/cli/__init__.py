@@ -84,7 +84,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes, settings and a first walk through are in the README.",
+    epilog="A quick start, settings and exit codes are in the documentation (docs/).",
 )
 @click.version_option(__version__, "-V", "--version", message="cldc %(version)s")
 @click.pass_context

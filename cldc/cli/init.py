@@ -75,7 +75,7 @@ class Start:
 )
 @click.option(
     "--action",
-    metavar="OWNER/REPO@COMMIT",
+    metavar="OWNER/REPO@VERSION",
     help="Where the workflow's action is taken from; by default where cldc itself was installed from.",
 )
 @click.option("--force", is_flag=True, help="Write files anew that are there already.")

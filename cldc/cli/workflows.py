@@ -15,27 +15,28 @@ from cldc.resources import template
 _UNKNOWN = "0" * 40
 _PLACEHOLDER = f"cldc/cldc/.github/actions/submit@{_UNKNOWN}"
 _SOURCE = f"git+https://github.com/cldc/cldc@{_UNKNOWN}"
+_GITHUB = re.compile(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$")
 _PLACES = {"github": Path(".github/workflows/submit.yml"), "gitlab": Path(".gitlab-ci.yml")}
 # The server and the competition that the templates name.
 _SERVER, _COMPETITION = '"https://worksheets.codalab.org"', '"data-centric-2021"'
-_ORIGIN = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
+_ORIGIN = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40}|v\d+\.\d+\.\d+)")
 
 
 def origin_of(action: str | None) -> tuple[str, str]:
-    """Repository and commit that a workflow takes cldc from.
+    """Repository, and commit or release, that a workflow takes cldc from.
 
     Args:
-        action: ``OWNER/REPO@COMMIT``; None takes where this cldc was installed from.
+        action: ``OWNER/REPO@COMMIT`` or ``OWNER/REPO@vX.Y.Z``; None takes where this cldc was installed from.
 
     Raises:
         ConfigurationError: That is not known, or no such reference.
     """
     found = _ORIGIN.fullmatch(action or _installed_from() or "")
     if found is None:
-        problem = f"{action!r} is no such place" if action else "it is not known where this cldc came from"
+        problem = f"{action!r} is neither" if action else "it is not known where this cldc came from"
         raise ConfigurationError(
-            f"The workflow takes cldc from a commit of its repository, and {problem}.",
-            action="Say it with --action OWNER/REPO@COMMIT, with all 40 digits of the commit.",
+            f"The workflow takes cldc from a commit or a release of its repository, and {problem}.",
+            action="Name it with --action OWNER/REPO@vX.Y.Z, or OWNER/REPO@COMMIT with all 40 digits.",
         )
     return found[1], found[2]
 
@@ -43,7 +44,7 @@ def origin_of(action: str | None) -> tuple[str, str]:
 def workflow(
     ci: Literal["github", "gitlab"], origin: tuple[str, str], *, server: str, competition: str
 ) -> tuple[str, str]:
-    """Path (with slashes) and text of a workflow whose action is pinned to a commit.
+    """Path (with slashes) and text of a workflow whose action is pinned to a commit or a release.
 
     Args:
         ci: The code host.
@@ -53,19 +54,23 @@ def workflow(
     """
     name = _PLACES[ci].name.lstrip(".") if ci == "github" else "submit.gitlab-ci.yml"
     text = template(ci, name).read_text(encoding="utf-8")
-    repository, commit = origin
+    repository, pin = origin
     # A string of JSON is one of YAML.
     text = text.replace(_SERVER, json.dumps(server)).replace(_COMPETITION, json.dumps(competition))
-    text = text.replace(_PLACEHOLDER, f"{repository}/.github/actions/submit@{commit}")
-    return _PLACES[ci].as_posix(), text.replace(_SOURCE, f"git+https://github.com/{repository}@{commit}")
+    text = text.replace(_PLACEHOLDER, f"{repository}/.github/actions/submit@{pin}")
+    return _PLACES[ci].as_posix(), text.replace(_SOURCE, f"git+https://github.com/{repository}@{pin}")
 
 
 def _installed_from() -> str | None:
-    """``OWNER/REPO@COMMIT`` where pip or uv installed cldc from a commit on GitHub (PEP 610)."""
+    """``OWNER/REPO@COMMIT`` of an installation from GitHub (PEP 610), ``OWNER/REPO@vX.Y.Z`` of a release, else None."""
     try:
-        record = importlib.metadata.distribution("cldc").read_text("direct_url.json")
-        table = json.loads(record or "{}")
-        place = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$", table["url"])
+        distribution = importlib.metadata.distribution("cldc")
+        record = distribution.read_text("direct_url.json")
+        if record is None:  # from a package index, which has releases only
+            place = _GITHUB.search(distribution.metadata["Project-URL"].partition(", ")[2])
+            return f"{place[1]}@v{distribution.version}" if place else None
+        table = json.loads(record)
+        place = _GITHUB.search(table["url"])
         return f"{place[1]}@{table['vcs_info']['commit_id']}" if place else None
     except (importlib.metadata.PackageNotFoundError, ValueError, KeyError, TypeError):
         return None

@@ -20,32 +20,31 @@ from tests.conftest import ROOT, Cldc
 from tests.support.commands import every_command
 from tests.support.folders import make_dataset
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONSENT = (ROOT / "docs" / "tasks" / "consent.md").read_text(encoding="utf-8")
+EXIT_CODES = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("name", "command"), every_command(), ids=lambda v: v if isinstance(v, str) else "")
-def test_every_command_explains_itself_and_stands_in_the_readme(name: str, command: click.Command) -> None:
+def test_every_command_explains_itself(name: str, command: click.Command) -> None:
     assert command.help
     if name in COMMANDS:
         assert COMMANDS[name][1] == command.get_short_help_str(limit=200)
-    assert f"`cldc {name}" in README
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, (name, parameter.name)
 
 
-def test_the_readme_names_every_exit_code() -> None:
+def test_the_reference_names_every_exit_code() -> None:
     classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.CldcError)]
     codes = {c.code for c in classes} | {*entry._STOPS.values(), entry.BUG}
     assert len({c.code for c in classes}) == len(classes), "two kinds of failure share an exit code"
-    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", EXIT_CODES, re.MULTILINE)}
     assert documented == codes | {0}
 
 
-def test_the_readme_names_every_command_that_asks_before_it_acts() -> None:
+def test_the_page_on_consent_names_every_command_that_asks_before_it_acts() -> None:
     asking = {name for name, command in every_command() if any(p.name == "yes" for p in command.params)}
-    section = README.partition("## What can't be undone\n")[2].partition("\n## ")[0]
-    named = re.findall(r"`cldc ([a-z ]+?)(?: --replace)?`", section.partition(" ask before")[0])
+    named = re.findall(r"`cldc ([a-z ]+?)(?: --replace)?`", CONSENT.partition(" ask before they act")[0])
     # An approval can be taken back.
     assert set(named) == asking - {"trust", "trust approve"}
 

@@ -16,7 +16,7 @@ from tools import reference
 
 DOCS = ROOT / "docs"
 TROUBLE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
-PAGES = sorted(DOCS.rglob("*.md"))
+PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md"))]
 
 
 def test_every_exit_code_says_what_to_do() -> None:
@@ -45,14 +45,28 @@ def test_the_reference_has_every_command_setting_and_key() -> None:
     assert not re.search(r"\| *\|$", profile, re.MULTILINE), "a key without its meaning"
 
 
+@pytest.mark.parametrize("name", reference.PAGES)
+def test_the_reference_is_the_programs(name: str) -> None:
+    written = (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8")
+    assert written == reference.PAGES[name](), "run `make reference`"
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
 def test_commands_and_options_on_a_page_are_real(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    for name in re.findall(r"^\$ cldc ([a-z]+)", text, re.MULTILINE):
-        assert name in COMMANDS, name
+    assert not re.search(r"^ *\$ ", text, re.MULTILINE), "a copied command would begin with a prompt"
+    for block in re.findall(r"^ *```bash\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
+        for name in re.findall(r"^ *cldc ([a-z]+)", block, re.MULTILINE):
+            assert name in COMMANDS, name
     options = set(re.findall(r"`cldc [^`]*?(--[a-z-]+)", text))
     known = set(re.findall(r"--[a-z-]+", reference.commands())) | {"--help"}
     assert options <= known
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
+def test_a_link_leads_to_a_file(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / link).exists(), link
 
 
 def test_pages_and_pictures_fetch_nothing() -> None:

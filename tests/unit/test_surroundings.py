@@ -22,8 +22,8 @@ if os.name == "nt":
 from tests.support.commands import every_command
 from tests.support.surroundings import COMPLETING, SURROUNDINGS
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTED = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+EXIT_CODES = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
+DOCUMENTED = {int(code) for code in re.findall(r"^\| (\d+) \|", EXIT_CODES, re.MULTILINE)}
 # A bug, and signals that nobody sent.
 NEVER = {70, 129, 130, 143}
 NOTHING_WRONG = "nothing wrong"
