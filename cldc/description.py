@@ -13,16 +13,11 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from cldc.errors import SubmissionRefused
+from cldc.identifiers import ARCHIVES, MAX_NAME_LENGTH, NAME, is_name
 
 # JavaScript's dot stops at more line ends than Python's, and its trim() knows other white space.
 _LINE_ENDS = re.compile("[\n\r\u2028\u2029]")
 _WHITE = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
-# CodaLab's own rule for bundle names; the guide asks for no spaces or special characters either.
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_LONGEST_NAME = 128
-ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".zip", ".gz", ".bz2")
-"""Extensions that CodaLab cuts off a bundle's name, and files that it unpacks; in lower case only."""
-
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNESCAPED = "!#$%&'*+,/:;=?@[]~"
@@ -88,8 +83,8 @@ def check_name(name: str) -> None:
         SubmissionRefused: With the nearest proper form.
     """
     why = ""
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
-        why = f"it starts with a letter or _ and has only letters, digits, _ . - (at most {_LONGEST_NAME})"
+    if not is_name(name):
+        why = f"it starts with a letter or _ and has only letters, digits, _ . - (at most {MAX_NAME_LENGTH})"
     elif name.endswith(ARCHIVES):
         why = "CodaLab would cut off the extension of an archive"
     if why:
@@ -100,7 +95,7 @@ def check_name(name: str) -> None:
 
 def proper_name(text: str) -> str:
     """The nearest name that `check_name` accepts."""
-    name, longer = plain_name(text)[:_LONGEST_NAME], ""
+    name, longer = plain_name(text)[:MAX_NAME_LENGTH], ""
     while name != longer:
         longer = name
         for extension in ARCHIVES:
@@ -111,7 +106,7 @@ def proper_name(text: str) -> str:
 def plain_name(text: str) -> str:
     """``text`` in characters that CodaLab takes for a name, however long; the same for a name that it takes."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", _ascii(text)).strip("-.")
-    return name if _NAME.fullmatch(name) else f"_{name}"
+    return name if NAME.fullmatch(name) else f"_{name}"
 
 
 def _ascii(text: str) -> str:

@@ -13,10 +13,10 @@ from typing import Self
 
 from cldc.codalab.cl_session import ClSession
 from cldc.codalab.failures import Interrupted, UploadFailed
-from cldc.codalab.records import NAME, UUID, Dependency, check_uuid
+from cldc.codalab.records import Dependency, check_uuid
 from cldc.credentials import Credentials
-from cldc.description import ARCHIVES
 from cldc.errors import CodaLabError, StorageError, UsageError
+from cldc.identifiers import ARCHIVES, NAME, UUID
 from cldc.progress import SILENT, Observer
 from cldc.text import duration
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cldc.codalab.jsonapi import Fields, Resource, unusable
 from cldc.errors import UsageError
+from cldc.identifiers import UUID
 from cldc.inside import unpacking
 
-UUID = re.compile(r"0x[0-9a-f]{32}")
-NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.\-]*")
 FINAL_STATES = frozenset({"ready", "failed", "killed"})
 READ, ALL = 1, 2
 _PUBLIC = "public"

@@ -19,6 +19,7 @@ from cldc.codalab.records import Bundle, Entry, User, Worksheet, check_uuid
 from cldc.codalab.retry import PAUSES_SECONDS
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, UsageError
+from cldc.identifiers import UUID
 from cldc.inside import unpacking
 from cldc.inside.bounded_http import TOTAL_SECONDS
 from cldc.progress import SILENT, Observer
@@ -238,7 +239,7 @@ class Rest:
         Items that have just been added have no place yet until someone with full rights has read them; until then
         everyone else is refused with PermissionDenied. See `read_items_as_owner`.
         """
-        uuid = spec if records.UUID.fullmatch(spec) else self._worksheet_named(spec)
+        uuid = spec if UUID.fullmatch(spec) else self._worksheet_named(spec)
         include = _INCLUDE + (",items" if items or bundles else "")
         include += ",items.bundle,items.bundle.owner" if bundles else ""
         return records.worksheet(self._document(f"/worksheets/{uuid}", [("include", include)]).resource)

@@ -20,14 +20,13 @@ from cldc import address, description
 from cldc.competition.model import Competition, Organiser, Reference
 from cldc.competition.reading import refused
 from cldc.errors import ConfigurationError, SubmissionRefused
+from cldc.identifiers import UUID, is_name
 from cldc.resources import template
 
 TEST_KEY = "test"  # what the evaluation command calls the hidden test set
 
 # What TensorFlow's `decode_image` and `image_dataset_from_directory` take.
 _EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".bmp")
-_UUID = re.compile(r"0x[0-9a-f]{32}")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _PATH_IN_BUNDLE = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 _WORD = re.compile(r"[A-Za-z0-9_.=-]+")
@@ -206,9 +205,9 @@ def _submissions(competition: Competition) -> Iterator[Refusal]:
 
 def _bundles(competition: Competition) -> Iterator[Refusal]:
     for key, reference in _references(competition):
-        if not _NAME.fullmatch(reference.name):
+        if not is_name(reference.name):
             yield Refusal(f"{key}.name", reference.name, _NAME_WANTED)
-        if reference.uuid is not None and not _UUID.fullmatch(reference.uuid):
+        if reference.uuid is not None and not UUID.fullmatch(reference.uuid):
             yield Refusal(f"{key}.uuid", reference.uuid, "it is 0x and 32 hex digits")
     bundles, side = competition.bundles, competition.organiser
     yield from _different("bundles", bundles, ("script", "label_book", "starting_dataset"))
@@ -251,7 +250,7 @@ def _different(table: str, owner: Any, keys: Iterable[str]) -> Iterator[Refusal]
 
 def _run(competition: Competition) -> Iterator[Refusal]:
     run, bundles = competition.run, competition.bundles
-    if not _NAME.fullmatch(run.name):
+    if not is_name(run.name):
         yield Refusal("run.name", run.name, _NAME_WANTED)
     yield from _command("run.command", run.command, {"dataset", "label_book"})
     if not _IMAGE.fullmatch(run.image):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,12 +14,12 @@ import tomli_w
 from cldc.competition import NOT_KEYS, Competition, Organiser, QuotaRule, Reference, parse
 from cldc.errors import ConfigurationError
 from cldc.files import hash_file, replace_atomically, storage_errors
+from cldc.identifiers import is_name
 from cldc.organise.daemon import organiser_of
 from cldc.organise.model import Seed
 from cldc.resources import template
 
 _DAY_SECONDS = 86400
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 # Where each of the server's bundles stands in a profile, by its key in a `seed`'s result.
 _BUNDLES = {"script": "script", "label_book": "label_book", "data": "starting_dataset"}
 _HIDDEN = {"test_set": "test_set", "evaluate": "evaluate"}
@@ -59,7 +58,7 @@ def begin(base: Competition, path: Path) -> Competition:
         ConfigurationError: The file's name is none that CodaLab takes, or ``base`` has no organiser's side.
     """
     name, side, bundles = path.stem, organiser_of(base), base.bundles
-    if path.suffix != ".toml" or not _NAME.fullmatch(name):
+    if path.suffix != ".toml" or not is_name(name):
         raise ConfigurationError(
             f"The profile can't be called {path.name}: worksheets are named after it.",
             action="Call it LETTERS.toml, with letters, digits, _ . and -, a letter first.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import time
 from pathlib import Path
@@ -11,10 +10,10 @@ from pathlib import Path
 from cldc.credentials import Credentials
 from cldc.errors import SandboxError, UsageError
 from cldc.files import lock, replace_atomically
+from cldc.identifiers import is_name
 from cldc.organise import read_json
 from cldc.sandbox.paths import Account, SandboxPaths
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _NOTICED_SECONDS = 10.0
 
 
@@ -53,7 +52,7 @@ def add_account(data: Path, name: str) -> Account:
         UsageError: CodaLab does not allow the name.
         StorageError: The file can't be written.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise UsageError(
             f"CodaLab does not allow the account name {name!r}.",
             action="Start it with a letter or _ and use letters, digits, _ . and - only.",
