@@ -6,8 +6,15 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cldc.environments import ensure_analysis, ready_analysis
-from cldc.insight import Insight, pictures, suggest
+from cldc.environments import ready_analysis
+from cldc.errors import CldcError
+from cldc.insight import (
+    Insight,
+    find_suspicious_labels,
+    known_suspicious_labels,
+    pictures,
+    suggest,
+)
 from cldc.preflight.model_predictions import read
 from cldc.render.preflight import preflight_document
 from cldc.render.preflight_page import pictured
@@ -15,8 +22,6 @@ from cldc.render.preflight_page import pictured
 if TYPE_CHECKING:
     from cldc.cli.app import App
     from cldc.cli.work import TrainingInputs
-    from cldc.environments import Environment
-    from cldc.insight import Insight
     from cldc.preflight.model import PreflightResult
     from cldc.preflight.repeats import RepeatedRuns
     from cldc.validation import ValidationReport
@@ -41,21 +46,27 @@ def show(
 
 
 def _insight(app: App, report: ValidationReport, result: PreflightResult, *, wait: bool) -> Insight:
-    def environment() -> Environment | str:
-        if wait:
-            return ensure_analysis(app.home, app.observer)
-        if result.quick or result.recorded:
-            return "not looked for yet, which takes half a minute; --report FILE does"
-        return ready_analysis(app.home) or (
-            "not looked for, since that takes an environment of its own (a quarter of a gigabyte, made once); "
-            "--report FILE does"
-        )
-
     learned = read(app.home, result.id)
     if learned is None:
         return Insight(result, None, (), "nothing was kept of its images")
-    found, why = suggest(report.dataset, learned, environment, home=app.home, observer=app.observer)
-    return Insight(result, learned, found, why)
+    dataset, classes = report.dataset, learned.classes
+    labels = known_suspicious_labels(dataset, classes, home=app.home)
+    if labels is None:
+        if not wait and (result.quick or result.recorded):
+            return Insight(result, learned, (), "not looked for yet; `cldc labels` does, or --report FILE")
+        if not wait and not ready_analysis(app.home):
+            return Insight(
+                result,
+                learned,
+                (),
+                "not looked for, since that takes an environment of its own (a quarter of a gigabyte, made once); "
+                "`cldc labels` does, or --report FILE",
+            )
+        try:
+            labels = find_suspicious_labels(dataset, classes, home=app.home, observer=app.observer)
+        except CldcError as error:
+            return Insight(result, learned, (), error.message.splitlines()[0].rstrip(".:"))
+    return Insight(result, learned, suggest(labels, learned))
 
 
 def _pictures(

@@ -1,95 +1,38 @@
-"""Labels that look wrong, found with confident learning in an environment of its own.
-
-The library cleanlab brings numpy, scipy, pandas and scikit-learn, a quarter of a gigabyte and seconds of imports:
-too heavy for cldc itself, and too new for the Python that trains.
-"""
+"""Labels that look wrong, as a preflight shows them: the worst of `cldc labels`, with what the trained model predicts."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
-from cldc.dataset import Dataset
-from cldc.environments import Environment
-from cldc.errors import EnvironmentFailed, ProcessFailed, StorageError
-from cldc.insight import kept
+from cldc.insight.labels import LabelReport
 from cldc.insight.model import Suggestion
 from cldc.preflight.model_predictions import ModelPredictions
-from cldc.process import clean_environment, run
-from cldc.progress import SILENT, Observer
 
-_TIMEOUT_SECONDS = 3600
-# Each of its processes keeps to itself; more threads than processors only get into each other's way.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-# Fewer say nothing of what is usual in a class.
-_LEAST_IMAGES = 50
 # More than anyone looks through between two trainings.
 _MOST = 100
+# Fewer wrong labels than this among those shown are not worth the look, and a clean dataset has none.
+_LEAST_WRONG = 0.25
 
 
-def suggest(
-    dataset: Dataset,
-    learned: ModelPredictions,
-    environment: Callable[[], Environment | str],
-    *,
-    home: Path,
-    observer: Observer = SILENT,
-) -> tuple[tuple[Suggestion, ...], str]:
-    """The labels of a dataset that look most wrong, at most 100, the worst first; or why that can't be told.
+def suggest(report: LabelReport, learned: ModelPredictions) -> tuple[Suggestion, ...]:
+    """The labels of a dataset that look most wrong, at most 100, the worst first; none where few are expected to be wrong.
 
     Args:
-        dataset: The dataset, on the disk as it was preflighted.
-        learned: What its preflight left.
-        environment: Gives the environment of kind analysis, or why it is not to be had; called only where they are
-            not known yet.
-        home: The data folder, where they are kept.
-        observer: Told that it is being worked on.
-
-    Raises:
-        StorageError: They can't be kept.
+        report: All labels.
+        learned: What the trained model predicts.
     """
-    if len(dataset.images) < _LEAST_IMAGES:
-        return (), f"the dataset has fewer than {_LEAST_IMAGES} images"
-    place = kept.place(home, dataset, learned.classes)
-    found = kept.read(place)
-    if found is None:
-        try:
-            ready = environment()
-        except (EnvironmentFailed, StorageError) as error:
-            return (), error.message.splitlines()[0].rstrip(".:")
-        if isinstance(ready, str):
-            return (), ready
-        try:
-            found = _found(dataset, learned.classes, ready.python, observer)
-        except (ProcessFailed, ValueError, KeyError) as error:
-            return (), f"looking for them failed: {str(error).splitlines()[-1]}"
-        kept.save(place, found)
-    return _with_model(found, learned), ""
+    return tuple(_suggestions(report, learned))[:_MOST]
 
 
-def _found(
-    dataset: Dataset, classes: Sequence[str], python: Path, observer: Observer
-) -> tuple[Suggestion, ...]:
-    observer.start("Looking for labels that look wrong", len(dataset.images), "images")
-    images = [[str(dataset.locate(image)), classes.index(image.label)] for image in dataset.images]
-    done = run(
-        [python, "-I", kept.LABELS],
-        text=json.dumps({"classes": len(classes), "images": images}),
-        env=clean_environment(_ONE_THREAD),
-        timeout_seconds=_TIMEOUT_SECONDS,
-    )
-    rows = json.loads(done.stdout)["images"]
-    found = [
-        Suggestion(image.path, image.label, classes[predicted], probability, quality)
-        for image, (quality, _, predicted, probability) in zip(dataset.images, rows, strict=True)
-        if classes[predicted] != image.label
-    ]
-    return tuple(sorted(found, key=lambda suggestion: (suggestion.quality, suggestion.path))[:_MOST])
-
-
-def _with_model(found: Sequence[Suggestion], learned: ModelPredictions) -> tuple[Suggestion, ...]:
-    """The same with what the trained model takes each image for, where that is known."""
+def _suggestions(report: LabelReport, learned: ModelPredictions) -> Iterator[Suggestion]:
     model = {image.path: learned.classes[image.predicted] for image in learned.images if image.probabilities}
-    return tuple(dataclasses.replace(s, model=model.get(s.path, "")) for s in found)
+    for image in report.images[: report.depth(_LEAST_WRONG)]:
+        if image.problem and image.likely and image.likely[0] != image.label:
+            yield Suggestion(
+                path=image.path,
+                label=image.label,
+                predicted=image.suggestion,
+                probability=image.probability,
+                quality=image.fit,
+                model=model.get(image.path, ""),
+            )

@@ -5,14 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from cldc import competition, sample
-from cldc.environments import Environment
-from cldc.errors import EnvironmentFailed
-from cldc.insight import Insight, Suggestion, compare, confusion, pictures, suggest, worst_mistakes
+from cldc.insight import Insight, Suggestion, compare, confusion, pictures, worst_mistakes
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.render.formats.html import render_page
 from cldc.render.preflight_page import preflight_page
-from cldc.validation import validate
 from tests.support.insights import CLASSES, RESULT, images
 
 
@@ -78,16 +74,3 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
 def test_a_picture_that_can_not_be_drawn_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "no.png").write_bytes(b"no picture")
     assert pictures([("no", tmp_path / "no.png"), ("none", tmp_path / "none.png")], size=(32, 32)) == {}
-
-
-def test_labels_that_can_not_be_looked_at_do_not_spoil_the_rest(tmp_path: Path) -> None:
-    def failing() -> Environment:
-        raise EnvironmentFailed("It can't be made:\nno network", action="Connect.")
-
-    profile = competition.load("demo")
-    dataset = validate(sample.draw(tmp_path / "mine", profile, images=60), profile).dataset
-    learned = ModelPredictions(profile.dataset.classes, ())
-    assert suggest(dataset, learned, failing, home=tmp_path) == ((), "It can't be made")
-    assert suggest(dataset, learned, lambda: "no time", home=tmp_path) == ((), "no time")
-    few = dataclasses.replace(dataset, images=dataset.images[:20])
-    assert suggest(few, learned, failing, home=tmp_path) == ((), "the dataset has fewer than 50 images")

@@ -1,15 +1,16 @@
-"""Rank images by how much their label looks wrong: confident learning over cross-validated probabilities.
+"""Predict each image's class from all other images, and estimate from that how many labels are wrong.
 
-    python labels.py
+    python labels.py JOB RESULT
 
-Standard input is one JSON object: {"classes": N, "images": [[PATH, LABEL], ...]}. Standard output is one:
-{"images": [[QUALITY, ISSUE, BELIEVED, PROBABILITY], ...]} in the same order: the label's quality from 0 to 1, whether
-confident learning counts it among the errors, and the class predicted, with its probability.
+JOB is a file with one JSON object: {"classes": N, "images": [[PATH, LABEL, CONTENT], ...]}; images of one CONTENT are
+copies of each other. RESULT becomes one: {"noise": SHARE, "images": [[PROBABILITIES, WRONG, EVIDENCE, SUSPICION], null, ...]} in
+the same order: how probable each class is, how probable it is that the label is wrong, how much the image looks like any
+class at all (about 1 for a usual drawing, about 0 for a scribble), and how suspicious it is, all told, from 0 to 1. A file
+that can't be read has null, one without ink no probabilities. Standard output is one line "done NUMBER" now and then.
 
-What is predicted of an image was learned from other images only. The trained model can't be asked for that: it has
-learned its wrong labels by heart (docs/preflight.md has the measurement).
+The trained model can't be asked for that: it has learned its wrong labels by heart (docs/preflight.md has the measurement).
 """
-# mypy: disable-error-code="import-not-found,import-untyped,no-untyped-def,no-untyped-call"
+# mypy: disable-error-code="import-not-found,import-untyped"
 
 from __future__ import annotations
 
@@ -17,110 +18,146 @@ import json
 import os
 import sys
 import warnings
+from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 
-SIDE, CELL, BINS = 32, 4, 8
-FOLDS = 5
+import numpy as np
+from scipy import linalg, optimize
 
+sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 
-def ink(path):  # noqa: ANN001, ANN201 - arrays of numpy, which is only in this environment
-    """The drawing, dark on white or light on black, cut to its ink and scaled to a square; and its proportions."""
-    import numpy as np
-    from PIL import Image
+from drawings import (
+    Array,
+    direction_histograms,
+    direction_maps,
+    read_drawing,
+    scaled,
+    stroke_counts,
+    upright,
+)
 
-    with Image.open(path) as image:
-        strength = 255 - np.asarray(image.convert("L"), float)
-    if strength.mean() > 127:
-        strength = 255 - strength
-    marked = strength > max(40, strength.max() * 0.35)
-    rows, columns = np.flatnonzero(marked.any(1)), np.flatnonzero(marked.any(0))
-    if len(rows) < 2 or len(columns) < 2:
-        return np.zeros((SIDE, SIDE)), 0.0
-    cut = strength[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype("uint8")
-    square = Image.fromarray(cut).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return np.asarray(square, float) / 255, float(np.log(cut.shape[1] / cut.shape[0]))
-
-
-def directions(square):  # noqa: ANN001, ANN201
-    """Histograms of the strokes' directions over overlapping blocks (Dalal and Triggs, 2005)."""
-    import numpy as np
-
-    down, right = np.gradient(square)
-    strength = np.hypot(right, down)
-    angle = (np.arctan2(down, right) % np.pi) / np.pi * BINS
-    low, part, cells = np.floor(angle).astype(int) % BINS, angle - np.floor(angle), SIDE // CELL
-    histogram = np.zeros((cells, cells, BINS))
-    y, x = np.indices(square.shape) // CELL
-    np.add.at(histogram, (y, x, low), strength * (1 - part))
-    np.add.at(histogram, (y, x, (low + 1) % BINS), strength * part)
-    blocks = [histogram[i : i + 2, j : j + 2].ravel() for i in range(cells - 1) for j in range(cells - 1)]
-    return np.concatenate([block / np.sqrt((block**2).sum() + 0.01) for block in blocks])
+_CHUNK = 50
+# How much the fit is held back, against 1 for an image's likeness to itself. More than usual, since labels are wrong.
+_RIDGE = 0.2
+# A kernel's width: the median squared distance between images divided by this.
+_WIDTH = 2.0
+_BLOCK = 1000
 
 
-def part(features, labels, classes, split):  # noqa: ANN001, ANN201
-    """What two unlike learners, neighbours and a margin, believe of one part after learning from the others."""
-    import numpy as np
-    from sklearn.decomposition import PCA
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.svm import SVC
+def describe(path: str) -> list[Array] | None:
+    """What each kernel compares of a drawing: nothing where there is no ink, None where the file can't be read."""
+    try:
+        drawing = read_drawing(path)
+    except Exception:  # Pillow raises all sorts of things on odd files
+        return None
+    if drawing is None:
+        return []
+    return [
+        np.append(direction_maps(upright(drawing.strokes, 40)), drawing.proportion),
+        np.append(direction_histograms(upright(drawing.strokes, 32)), 2 * drawing.proportion),
+        np.append(stroke_counts(scaled(drawing.strokes, 48)), 2 * drawing.proportion),
+    ]
 
-    learned, asked = split
-    found = np.zeros((len(asked), classes))
-    few = PCA(min(250, len(learned) - 1), svd_solver="randomized", random_state=0).fit(features[learned])
-    near, far = few.transform(features[learned]), few.transform(features[asked])
-    for learner in (
-        KNeighborsClassifier(min(15, len(learned)), weights="distance"),
-        SVC(C=10, gamma="scale", probability=True, random_state=0),
-    ):
-        learner.fit(near, labels[learned])
-        found[:, learner.classes_] += learner.predict_proba(far) / 2
+
+def likeness(described: list[list[Array]]) -> Array:
+    """How alike any two images are, 0 to 1: the mean of one Gaussian kernel for each description."""
+    count = len(described)
+    total = np.zeros((count, count), np.float32, order="F")
+    for columns in zip(*described):
+        rows = np.stack(columns).astype(np.float32)
+        lengths = (rows**2).sum(1)
+        usual = None
+        for start in range(0, count, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            distances = lengths[block, None] + lengths[None] - 2 * rows[block] @ rows.T
+            if usual is None:
+                usual = max(float(np.median(distances)), 1e-6)
+            total[block] += np.exp(-_WIDTH / usual * np.maximum(distances, 0)) / len(described[0])
+    return total
+
+
+def predict(alike: Array, labels: Array, contents: list[str], classes: int) -> Array:
+    """How much each image looks like each class to a least-squares fit that has seen neither it nor its copies.
+
+    The fit of all others is known in closed form from the fit of all (Rifkin and Lippert, 2007). ``alike`` is overwritten.
+    """
+    # A class's share is taken off, so that an image unlike all others looks like none.
+    targets = np.full((len(labels), classes), -1 / classes)
+    targets[np.arange(len(labels)), labels] += 1
+    alike.flat[:: len(labels) + 1] += _RIDGE
+    factor, _ = linalg.lapack.spotrf(alike, lower=1, overwrite_a=1)
+    weights = linalg.cho_solve((factor, True), targets)
+    inverse, _ = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
+    found = targets - weights / np.diag(inverse)[:, None]
+    copies = defaultdict(list)
+    for number, content in enumerate(contents):
+        copies[content].append(number)
+    for group in copies.values():
+        if len(group) > 1:  # only the lower triangle holds the inverse
+            part = np.tril(inverse[np.ix_(group, group)])
+            found[group] = targets[group] - np.linalg.solve(part + np.tril(part, -1).T, weights[group])
     return found
 
 
-def probabilities(features, labels, classes, pool):  # noqa: ANN001, ANN201
-    """For each image what is predicted by those that never saw its label; the parts are learned side by side."""
-    import numpy as np
-    from sklearn.model_selection import StratifiedKFold
-
-    folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(features, labels))
-    found = np.zeros((len(labels), classes))
-    told = pool.map(partial(part, features, labels, classes), folds)
-    for (_, asked), predicted in zip(folds, told):
-        found[asked] = predicted
-    return found
+def probabilities(found: Array, sharpness: float) -> Array:
+    """Predictions as probabilities."""
+    powers = np.exp(sharpness * (found - found.max(1, keepdims=True)))
+    return powers / powers.sum(1, keepdims=True)
 
 
-def described(path):  # noqa: ANN001, ANN201
-    """An image as numbers: the directions of its strokes, and its proportions."""
-    import numpy as np
+def estimate(found: Array, labels: Array) -> tuple[float, float]:
+    """How sharp the predictions are, and the share of wrong labels: what makes the labels most likely.
 
-    square, proportions = ink(path)
-    return np.append(directions(square), proportions)
+    A label is taken to be right, or with the share's probability any other class. Where drawings are hard to tell
+    apart that makes predictions less sharp, and no label wrong.
+    """
+    own, others = np.arange(len(labels)), found.shape[1] - 1
+
+    def surprise(values: Array) -> float:
+        right = probabilities(found, np.exp(values[0]))[own, labels]
+        wrong = 1 / (1 + np.exp(-values[1]))
+        return float(-np.log((1 - wrong) * right + wrong * (1 - right) / others + 1e-300).sum())
+
+    starts = [(np.log(sharpness), share) for sharpness in (4, 10) for share in (-2, -4)]
+    fits = [optimize.minimize(surprise, start, method="Nelder-Mead") for start in starts]
+    best = min(fits, key=lambda fit: fit.fun).x
+    return float(np.exp(best[0])), float(1 / (1 + np.exp(-best[1])))
 
 
 def main() -> None:
     warnings.simplefilter("ignore")  # of what newer libraries will do otherwise
-    job = json.load(sys.stdin)
-    import numpy as np
-    from cleanlab.filter import find_label_issues
-    from cleanlab.rank import get_label_quality_scores
-
-    labels = np.array([label for _, label in job["images"]])
+    with open(sys.argv[1], encoding="utf-8") as file:
+        job = json.load(file)
+    images = job["images"]
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    with ProcessPoolExecutor(min(FOLDS, len(usable))) as pool:
-        features = np.stack(list(pool.map(described, [path for path, _ in job["images"]], chunksize=100)))
-        predicted = probabilities(features, labels, job["classes"], pool)
-    predicted = np.clip(predicted, 1e-6, None)
-    predicted /= predicted.sum(1, keepdims=True)
-    quality = get_label_quality_scores(labels, predicted, method="self_confidence")
-    issues = find_label_issues(labels, predicted, n_jobs=1)
-    rows = zip(quality, issues, predicted.argmax(1), predicted.max(1))
-    print(
-        json.dumps(
-            {"images": [[round(float(q), 6), bool(i), int(b), round(float(p), 6)] for q, i, b, p in rows]}
-        )
-    )
+    described = []
+    with ProcessPoolExecutor(len(usable)) as pool:
+        for number, description in enumerate(
+            pool.map(describe, [path for path, _, _ in images], chunksize=_CHUNK)
+        ):
+            described.append(description)
+            if number % _CHUNK == 0:
+                print("done", number, flush=True)
+    drawn = [number for number, description in enumerate(described) if description]
+    labels = np.array([images[number][1] for number in drawn])
+    rows: list[object] = [None if description is None else [[], 1.0, 0.0, 1.0] for description in described]
+    noise = 0.0
+    if drawn:
+        alike = likeness([description for description in described if description])
+        found = predict(alike, labels, [images[number][2] for number in drawn], job["classes"])
+        sharpness, noise = estimate(found, labels)
+        predicted = probabilities(found, sharpness)
+        right = predicted[np.arange(len(labels)), labels]
+        stray = noise * (1 - right) / max(job["classes"] - 1, 1)
+        wrong = stray / ((1 - noise) * right + stray)
+        evidence = found.max(1) + 1 / job["classes"]
+        for number, *values in zip(drawn, predicted, wrong, evidence, 1 - right):
+            rows[number] = [
+                [round(float(p), 5) for p in values[0]],
+                *(round(float(v), 5) for v in values[1:]),
+            ]
+    with open(sys.argv[2], "w", encoding="utf-8") as file:
+        json.dump({"noise": round(noise, 6), "images": rows}, file)
 
 
 if __name__ == "__main__":

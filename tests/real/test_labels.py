@@ -1,0 +1,50 @@
+"""Suspicious labels, found for real in their own environment."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from cldc import competition, sample
+from cldc.insight import find_suspicious_labels, known_suspicious_labels
+from cldc.validation import validate
+
+pytestmark = pytest.mark.real
+
+
+def test_wrong_labels_come_first_and_a_clean_dataset_has_none(
+    tmp_path: Path, environments_home: Path
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "environments").symlink_to(environments_home / "environments")
+    profile = competition.load("demo")
+    root = sample.draw(tmp_path / "mine", profile, images=400)
+    (root / "train" / "i" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
+
+    def search() -> tuple[float, list[str]]:
+        dataset = validate(root, profile).dataset
+        report = find_suspicious_labels(dataset, profile.dataset.classes, home=tmp_path / "home")
+        assert report.unreadable == ("train/i/torn.png",)
+        assert len(report.images) == len(dataset.images) - 1
+        # Kept, also for the same images under other names.
+        (root / "train" / "v").rename(root / "val" / "v" / "moved")
+        moved = validate(root, profile).dataset
+        known = known_suspicious_labels(moved, profile.dataset.classes, home=tmp_path / "home")
+        (root / "val" / "v" / "moved").rename(root / "train" / "v")
+        assert known is not None
+        assert [image.sha256 for image in known.images] == [image.sha256 for image in report.images]
+        return report.expected_wrong(), [image.path for image in report.images]
+
+    expected, _ = search()
+    assert expected < 2
+    rng, flipped = random.Random(5), set()
+    for path in rng.sample(sorted((root / "train").rglob("??*.png")), 15):
+        to = rng.choice([c for c in profile.dataset.classes if c != path.parent.name])
+        moved = root / "train" / to / f"flipped-{path.parent.name}-{path.name}"
+        if path.name != "torn.png":
+            flipped.add(path.rename(moved).relative_to(root).as_posix())
+    expected, ranked = search()
+    assert 5 <= expected <= 25
+    assert sum(path in flipped for path in ranked[:20]) >= 10
