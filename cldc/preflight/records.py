@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.files import private_folder, replace_atomically
+from cldc.files import private_folder, replace_atomically, storage_errors
 from cldc.preflight.model import PreflightResult, from_json, to_json
 
 
@@ -31,6 +31,22 @@ def read(home: Path, identity: str) -> PreflightResult | None:
         return from_json((home / "preflights" / f"{identity}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def files_of(home: Path, identity: str) -> dict[str, bytes]:
+    """What is kept beside the record of that id, by name: the script's output, the model's predictions and weights.
+
+    Raises:
+        StorageError: It can't be read.
+    """
+    kept = folder(home)
+    with storage_errors(kept):
+        return {
+            path.relative_to(kept).as_posix(): path.read_bytes()
+            for pattern in (f"{identity}.*", f"{identity}.*/*")
+            for path in sorted(kept.glob(pattern))
+            if path.is_file() and path.suffix != ".json"
+        }
 
 
 def all_records(home: Path) -> tuple[PreflightResult, ...]:

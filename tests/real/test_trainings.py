@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from distributed import LocalCluster
 
 from cldc import sample
 from cldc.competition import Competition
 from cldc.environments import Environment, ensure_tensorflow
 from cldc.preflight.model import LabelBook, PreflightResult, Training
+from cldc.preflight.model_predictions import read as read_predictions
 from cldc.preflight.pipeline import preflight
+from cldc.preflight.records import read as read_record
 from cldc.preflight.sources import builtin_script
+from cldc.trainings.dask import dask_trainer
 from cldc.trainings.local import LocalTrainer
 from cldc.trainings.many import train_all
 from cldc.validation import validate
@@ -84,3 +90,67 @@ def test_an_interruption_ends_all_of_them(
     assert not _programs()
     assert not list((tmp_path / "home" / "preflights").glob("*.json"))
     assert observer.notes == ["Stopped: 0 of 2 are trained and kept; the others start over."]
+
+
+@pytest.fixture
+def cluster(
+    tmp_path: Path, environments_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LocalCluster]:
+    """Two workers, each a process of its own, with a data folder that is not ours."""
+    workers = tmp_path / "workers"
+    workers.mkdir(mode=0o700)
+    (workers / "environments").symlink_to(environments_home / "environments")
+    monkeypatch.setenv("CLDC_HOME", str(workers))
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        yield cluster
+
+
+class _Killing(Heard):
+    """Kills the worker of the first training that it hears of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.killed = 0
+
+    def advance(self, done: float, detail: str = "") -> None:
+        super().advance(done, detail)
+        if not self.killed and (running := _programs()):
+            training = psutil.Process(min(running))
+            worker = training.parents()[1]  # the training's guard, then the worker
+            self.killed = worker.pid
+            worker.kill()
+
+
+def test_a_dask_cluster_trains_the_same_though_a_worker_is_killed(
+    tmp_path: Path, trainings: list[Training], tensorflow: Environment, cluster: LocalCluster
+) -> None:
+    home, observer = tmp_path / "home", _Killing()
+    with dask_trainer(cluster.scheduler_address, home) as trainer:
+        found = train_all(trainings, trainer, home=home, observer=observer)
+    assert observer.killed
+    alone = [preflight(t, environment=tensorflow, home=tmp_path / "alone") for t in trainings]
+    for one, other in zip(found, alone, strict=True):
+        assert isinstance(one, PreflightResult), one
+        assert (one.fingerprint, one.validation, one.predictions) == (
+            other.fingerprint,
+            other.validation,
+            other.predictions,
+        )
+        assert (one.dataset_root, one.dataset_changed) == (other.dataset_root, "")
+        assert Path(one.log).read_text(encoding="utf-8").count("Epoch") == 4
+        assert read_record(home, one.id) is not None
+        assert read_predictions(home, one.id) == read_predictions(tmp_path / "alone", one.id)
+
+
+def test_an_interruption_ends_the_trainings_of_a_dask_cluster(
+    tmp_path: Path, trainings: list[Training], cluster: LocalCluster
+) -> None:
+    home = tmp_path / "home"
+    with dask_trainer(cluster.scheduler_address, home) as trainer, pytest.raises(KeyboardInterrupt):
+        train_all(trainings, trainer, home=home, observer=_Interrupting())
+    deadline = time.monotonic() + 30
+    while _programs():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

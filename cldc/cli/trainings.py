@@ -1,0 +1,44 @@
+"""Where a command trains several times: on this machine, or on a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import click
+
+from cldc.cli.app import App
+from cldc.errors import ConfigurationError
+from cldc.trainings.local import LocalTrainer, most_at_once
+from cldc.trainings.model import Trainer
+
+DASK = click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Train on the Dask cluster whose scheduler is at this address (tcp://HOST:8786). It can run any program here and there: "
+    "name only one that you trust.",
+)
+
+
+@contextlib.contextmanager
+def trainer(app: App, *, dask: str | None) -> Iterator[Trainer]:
+    """What trains: this machine, or the Dask cluster with that address.
+
+    Raises:
+        ConfigurationError: Dask is not installed.
+        ClusterUnreachable: There is no such cluster.
+        EnvironmentFailed: This machine can't have the competition's TensorFlow.
+    """
+    if dask is None:
+        with LocalTrainer(app.tensorflow(), app.home, at_once=most_at_once()) as here:
+            yield here
+        return
+    if find_spec("distributed") is None:
+        raise ConfigurationError(
+            "Dask is not installed beside cldc.", action="Install it: pip install 'cldc[dask]'."
+        )
+    from cldc.trainings.dask import dask_trainer  # an extra, which takes half a second to import
+
+    with dask_trainer(dask, app.home, app.observer) as cluster:
+        yield cluster

@@ -1,0 +1,192 @@
+"""Trainings on a Dask cluster, which people start on laptops, Slurm or Kubernetes.
+
+Whoever connects to a Dask scheduler can run any program on its workers, and what a worker sends back is unpickled here: the
+cluster is trusted by the person who gives its address. This module is imported when somebody gives one; `distributed` is an extra.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import Client, KilledWorker, get_worker
+
+from cldc.errors import ConfigurationError, PreflightFailed, Unreachable
+from cldc.preflight.model import PreflightResult, Training
+from cldc.process import Group
+from cldc.progress import SILENT, Observer
+from cldc.trainings.workers import SentDataset, SentLabelBook, Trained, Work, WorkerTrainer, train_sent
+
+_TOPIC = "cldc-trainings"
+_CONNECT_SECONDS = 20
+_TELL_SECONDS = 1.0
+_AT_WORK = ("executing", "long-running")
+# Dask warns of what it would rather be given as a file; a dataset has tens of megabytes at most.
+_SETTINGS = {"distributed.admin.large-graph-warning-threshold": "10 GB"}
+
+
+class ClusterUnreachable(Unreachable):
+    """There is no Dask scheduler at an address, or it has no worker."""
+
+    server_failed = False
+
+
+@contextlib.contextmanager
+def dask_trainer(address: str, home: Path, observer: Observer = SILENT) -> Iterator[DaskTrainer]:
+    """A trainer on the cluster whose scheduler is at ``address``, as ``tcp://10.0.0.1:8786``.
+
+    Raises:
+        ConfigurationError: A worker has no cldc.
+        ClusterUnreachable: There is no such cluster, or it has no worker.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told by what fails
+    observer.start(f"Connecting to Dask at {address}")
+    with dask.config.set(_SETTINGS):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # other versions of libraries that trainings don't use
+                client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:
+            raise ClusterUnreachable(
+                f"There is no Dask scheduler at {address}: {error}.",
+                action="Give the address that `dask scheduler` shows, as tcp://HOST:8786.",
+            ) from error
+        try:
+            count = _count_workers(client, address)
+            with DaskTrainer(client, home, count) as trainer:
+                yield trainer
+        finally:
+            client.close(timeout=5)
+
+
+def _count_workers(client: Client, address: str) -> int:
+    """How many workers there are, each with cldc."""
+    answers = client.run(version, "cldc", on_error="return")
+    if not answers:
+        raise ClusterUnreachable(
+            f"The Dask scheduler at {address} has no worker.", action=f"Start some: dask worker {address}"
+        )
+    for worker, answer in answers.items():
+        if isinstance(answer, Exception):
+            raise ConfigurationError(
+                f"The Dask worker at {worker} has no cldc.",
+                action="Install cldc[dask] of the same version on every worker.",
+            )
+    return len(answers)
+
+
+class DaskTrainer(WorkerTrainer):
+    """Trains on a Dask cluster.
+
+    A worker that dies is no loss: Dask gives its training to another, up to three times (its setting
+    ``distributed.scheduler.allowed-failures``), and its dataset is sent again by the scheduler, which keeps it.
+    """
+
+    def __init__(self, client: Client, home: Path, workers: int) -> None:
+        """Use a client that is connected to a cluster with so many workers."""
+        super().__init__(
+            client.get_executor(pure=False),
+            home,
+            where=f"on {workers} Dask worker{'s' if workers > 1 else ''}",
+            run=train_in_dask,
+            share=lambda identity, sent: client.submit(_itself, sent, key=f"cldc-{identity}"),
+            lost=(CancelledError,),
+        )
+        self._client = client
+        self._observers: dict[str, Observer] = {}
+        client.subscribe_topic(_TOPIC, self._hear)
+
+    def submit(self, training: Training, observer: Observer, *, force: bool) -> Future[Trained]:
+        """As `Trainer.submit`.
+
+        Raises:
+            ClusterUnreachable: The scheduler is gone.
+        """
+        if self._client.status != "running":
+            raise ClusterUnreachable(
+                "The Dask scheduler is gone.",
+                action="Start it again, then run the same command: what was trained is kept.",
+            )
+        self._observers[self.id_of(training)] = observer
+        return super().submit(training, observer, force=force)
+
+    def result(self, training: Training, future: Future[Trained]) -> PreflightResult:
+        """As `Trainer.result`."""
+        try:
+            return super().result(training, future)
+        except KilledWorker as error:
+            raise PreflightFailed(
+                f"Several Dask workers died while they trained {training.report.dataset.name}.",
+                action="See in their logs whether memory ran out; fewer threads a worker train fewer at once.",
+            ) from error
+
+    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
+        """A worker tells how far a training is."""
+        _, told = event
+        if observer := self._observers.get(told["id"]):
+            observer.start(told["task"], None, told["unit"])
+            observer.advance(told["done"], told["detail"])
+
+
+def _itself(sent: object) -> object:
+    """A task whose result is its argument: the scheduler keeps it, and each worker gets it once."""
+    return sent
+
+
+class _Events:
+    """Tells the client of a training's progress, as often as an eye follows."""
+
+    def __init__(self, identity: str, group: Group) -> None:
+        self._id = identity
+        self._group = group
+        self._worker = get_worker()
+        self._task = self._unit = ""
+        self._told = 0.0
+
+    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
+        self._task, self._unit, self._told = task, unit, 0.0
+        self.advance(0.0)
+
+    def advance(self, done: float, detail: str = "") -> None:
+        self._group.check()
+        if time.monotonic() - self._told < _TELL_SECONDS:
+            return
+        self._told = time.monotonic()
+        told = {"id": self._id, "task": self._task, "unit": self._unit, "done": done, "detail": detail}
+        self._worker.log_event(_TOPIC, told)
+
+    def note(self, text: str) -> None:
+        self._group.check()
+
+
+def train_in_dask(work: Work, dataset: SentDataset, label_book: SentLabelBook) -> Trained:
+    """`train_sent` as a task of Dask's, which ends when nobody waits for it any more.
+
+    Dask can't end a task that runs: it only forgets it, when it is cancelled or its client is gone.
+    """
+    group, done = Group(), threading.Event()
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def watch() -> None:
+        while not done.wait(_TELL_SECONDS):
+            task = worker.state.tasks.get(key)
+            if task is None or task.state not in _AT_WORK:
+                group.end()
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        with group.entered():
+            return train_sent(work, dataset, label_book, _Events(work.id, group))
+    finally:
+        done.set()

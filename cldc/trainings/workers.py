@@ -1,0 +1,252 @@
+"""Trainings on other machines: what is sent to a worker, what it does with it, and what comes back.
+
+A worker has cldc installed and a data folder of its own. It makes the TensorFlow environment once, gets each dataset once,
+trains as `cldc preflight` does and sends its record back, which is kept as if it had been trained here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import zipfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import BrokenExecutor, Executor, Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from cldc import __version__
+from cldc.competition import Competition
+from cldc.environments import ensure_tensorflow
+from cldc.errors import EnvironmentFailed, InvalidDataset
+from cldc.files import (
+    data_folder,
+    hash_bytes,
+    private_folder,
+    replace_atomically,
+    storage_errors,
+    temporary_folder,
+)
+from cldc.inside.unpacking import unpack_zip
+from cldc.preflight import records
+from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
+from cldc.preflight.pipeline import preflight
+from cldc.preflight.sources import builtin_script
+from cldc.progress import SILENT, Observer
+from cldc.validation import ValidationReport
+
+
+@dataclass(frozen=True, slots=True)
+class SentDataset:
+    """A valid dataset, and its images as a zip."""
+
+    report: ValidationReport
+    zipped: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SentLabelBook:
+    """A label book, and its images as a zip."""
+
+    label_book: LabelBook
+    zipped: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A training without its images.
+
+    Attributes:
+        id: The training's, for what is told of its progress.
+        script: The training script; ``content`` is what is in it.
+        builtin: What is in the competition's built-in script.
+        force: Whether to train even what the worker has trained before.
+        version: The version of cldc that sends it.
+    """
+
+    id: str
+    script: Script
+    content: bytes
+    builtin: bytes
+    competition: Competition
+    force: bool
+    version: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A worker's record, and the files beside it by name."""
+
+    result: PreflightResult
+    files: dict[str, bytes]
+
+
+def train_sent(
+    work: Work, dataset: SentDataset, label_book: SentLabelBook, observer: Observer = SILENT
+) -> Trained:
+    """Train on a worker; its data folder is this machine's.
+
+    Raises:
+        EnvironmentFailed: It has another cldc, or can't have the competition's TensorFlow.
+        CldcError: As `preflight`.
+    """
+    if work.version != __version__:
+        raise EnvironmentFailed(
+            f"A worker has cldc {__version__}, and this is cldc {work.version}.",
+            action="Install the same version on every worker.",
+        )
+    home = data_folder()
+    environment = ensure_tensorflow(work.competition.training.tensorflow, home, observer)
+    with temporary_folder("cldc-received-") as folder:
+        training = _unpack(work, dataset, label_book, folder)
+        result = preflight(training, environment=environment, home=home, observer=observer, force=work.force)
+    return Trained(result, records.files_of(home, result.id))
+
+
+def _unpack(work: Work, dataset: SentDataset, label_book: SentLabelBook, folder: Path) -> Training:
+    """The training, with its files in an empty folder; that they are what was validated is seen when they are copied."""
+    with storage_errors(folder):
+        unpack_zip(io.BytesIO(dataset.zipped), str(folder / "dataset"))
+        unpack_zip(io.BytesIO(label_book.zipped), str(folder / "label_book"))
+        script = folder / "script.py"
+        script.write_bytes(work.content)
+        profile = private_folder(folder / "profile")
+        builtin = profile / work.competition.training.builtin
+        builtin.parent.mkdir(parents=True, exist_ok=True)
+        builtin.write_bytes(work.builtin)
+    report = dataset.report
+    return Training(
+        report=dataclasses.replace(
+            report, dataset=dataclasses.replace(report.dataset, root=folder / "dataset")
+        ),
+        script=dataclasses.replace(work.script, path=script),
+        label_book=dataclasses.replace(label_book.label_book, root=folder / "label_book"),
+        competition=dataclasses.replace(work.competition, folder=profile),
+    )
+
+
+class WorkerTrainer:
+    """Trains in an executor whose workers have nothing of this machine's disk."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        home: Path,
+        *,
+        where: str,
+        run: Callable[..., Trained] = train_sent,
+        share: Callable[[str, object], object] = lambda _, sent: sent,
+        lost: tuple[type[BaseException], ...] = (BrokenExecutor,),
+    ) -> None:
+        """Train in an executor.
+
+        Args:
+            executor: What runs the trainings.
+            home: The data folder, where the records that come back are kept.
+            where: As `Trainer.where`.
+            run: What a worker does: `train_sent`, or a function around it.
+            share: Hands over what many trainings need, by its hash; what it gives back is an argument for the executor.
+            lost: As `Trainer.lost`.
+        """
+        self.where = where
+        self.lost = lost
+        self._executor = executor
+        self._home = home
+        self._run = run
+        self._share = share
+        self._shared: dict[str, object] = {}
+        self._futures: list[Future[Trained]] = []
+
+    def submit(self, training: Training, observer: Observer, *, force: bool) -> Future[Trained]:
+        """As `Trainer.submit`."""
+        dataset, book = training.report.dataset, training.label_book
+        work = Work(
+            id=self.id_of(training),
+            script=training.script,
+            content=training.script.path.read_bytes(),
+            builtin=builtin_script(training.competition).path.read_bytes(),
+            competition=training.competition,
+            force=force,
+        )
+        future: Future[Trained] = self._executor.submit(
+            self._run,
+            work,
+            self._once(
+                dataset.hash,
+                lambda: SentDataset(
+                    training.report, _zip((i.path, dataset.locate(i), i.sha256) for i in dataset.images)
+                ),
+            ),
+            self._once(
+                book.hash,
+                lambda: SentLabelBook(
+                    book, _zip((path, book.root / path, sha256) for path, sha256 in book.images)
+                ),
+            ),
+        )
+        self._futures.append(future)
+        return future
+
+    @staticmethod
+    def id_of(training: Training) -> str:
+        """What a worker calls the training when it tells how far it is."""
+        return hash_bytes("\0".join(training.key))[:16]
+
+    def _once(self, identity: str, make: Callable[[], object]) -> object:
+        if identity not in self._shared:
+            self._shared[identity] = self._share(identity, make())
+        return self._shared[identity]
+
+    def result(self, training: Training, future: Future[Trained]) -> PreflightResult:
+        """As `Trainer.result`."""
+        trained, dataset = future.result(), training.report.dataset
+        folder = records.folder(self._home)
+        for name, content in trained.files.items():
+            path = folder / Path(name)
+            private_folder(path.parent)
+            replace_atomically(path, content)
+        result = dataclasses.replace(
+            trained.result,
+            dataset_name=dataset.name,
+            dataset_root=str(dataset.root),
+            log=str(folder / f"{trained.result.id}.log"),
+            recorded=False,
+            dataset_changed="",
+        )
+        records.save(self._home, result)
+        return result
+
+    def stop(self) -> None:
+        """As `Trainer.stop`."""
+        for future in self._futures:
+            future.cancel()
+        self._executor.shutdown(wait=False)
+
+    def __enter__(self) -> Self:
+        """It is ready."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing running."""
+        self.stop()
+
+
+def _zip(files: Iterable[tuple[str, Path, str]]) -> bytes:
+    """Files as a zip: each one's name in it, its path and the SHA-256 that its content must have.
+
+    Raises:
+        InvalidDataset: One is not any more what it was.
+        StorageError: One can't be read.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:  # stored: images are compressed already
+        for name, path, sha256 in files:
+            with storage_errors(path):
+                content = path.read_bytes()
+            if hash_bytes(content) != sha256:
+                raise InvalidDataset(
+                    f"{path} was changed after it was validated.",
+                    action="Let its writer finish, then run the command again.",
+                )
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return buffer.getvalue()
