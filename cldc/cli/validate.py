@@ -12,17 +12,15 @@ from cldc.cli.app import App
 from cldc.cli.options import DATASET, command
 from cldc.cli.work import validated
 from cldc.errors import InvalidDataset, StorageError, UsageError
-from cldc.files import lock
 from cldc.render.document import Document
 from cldc.render.validation import document, fixed_blocks, undone_blocks, undone_data
 from cldc.validation import ValidationReport, inspect_dataset
-from cldc.validation.fixing import Fixed, fix_copy, fix_in_place, undo
+from cldc.validation.fixing import Fixed, fix_copy, fix_in_place
+from cldc.validation.journal import journal_lock, records_folder, undo
 from cldc.validation.thumbnails import thumbnails
 from cldc.validation.watching import changes
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-# In the data folder: records of fixes, with what was set aside.
-_FIXES = "fixes"
 
 
 @click.command()
@@ -100,23 +98,18 @@ def _watch(app: App, folder: Path | None, *, strict: bool, fixed: Fixed | None) 
 def _fix(app: App, folder: Path | None, into: Path | None) -> Fixed:
     """Fix the folder, or a copy of it, and show what was done before anything else can fail."""
     folder = app.dataset_folder(folder)
-    with _fix_lock(app) if into is None else contextlib.nullcontext():
+    with journal_lock(app.home, app.observer) if into is None else contextlib.nullcontext():
         inspected = inspect_dataset(folder, app.competition, app.observer, cache_folder=app.home)
         if into is not None:
             fixed = fix_copy(inspected, into, app.observer)
         else:
-            fixed = fix_in_place(inspected, app.home / _FIXES, app.observer)
+            fixed = fix_in_place(inspected, records_folder(app.home), app.observer)
     app.output.tell(fixed_blocks(fixed))
     return fixed
 
 
-def _fix_lock(app: App) -> contextlib.AbstractContextManager[None]:
-    """One fix at a time: two would do the same changes twice."""
-    return lock(app.home / _FIXES / ".lock", purpose="fixing a dataset", observer=app.observer)
-
-
 def _undo(app: App, record: Path) -> int:
-    with _fix_lock(app):
+    with journal_lock(app.home, app.observer):
         undone = undo(record)
     app.output.show(Document(undone_data(undone), undone_blocks(undone)))
     return StorageError.code if undone.left else 0

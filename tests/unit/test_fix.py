@@ -18,7 +18,8 @@ from cldc.errors import StorageError, UsageError
 from cldc.render.formats.text import plain
 from cldc.render.validation import fixed_blocks
 from cldc.validation import inspect_dataset, validate
-from cldc.validation.fixing import Undone, fix_copy, fix_in_place, undo
+from cldc.validation.fixing import fix_copy, fix_in_place
+from cldc.validation.journal import Undone, undo
 from tests.conftest import Cldc
 from tests.support.folders import make_dataset, png
 

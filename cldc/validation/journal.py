@@ -1,0 +1,334 @@
+"""Carry out changes in a dataset's folder by a record written first, from which every byte can be restored.
+
+`cldc validate --fix` and `cldc apply` change folders here, and nowhere else. Nothing is deleted or written over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import tempfile
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from cldc.dataset import Dataset
+from cldc.errors import CldcError, StorageError, UsageError
+from cldc.files import lock, private_folder, replace_atomically, storage_errors, temporary_folder
+from cldc.progress import SILENT, Observer
+from cldc.validation.moving import copy_following_links, link_targets, move, move_back, require_parent
+from cldc.validation.stripping import restore_original, strip
+
+_RECORD = "record.json"
+# Beside the record of changes that were all undone.
+_UNDONE = "undone"
+
+Command = Literal["validate", "apply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change: ``rename`` from ``source`` to ``target``, set ``source`` ``aside``, ``strip`` it of metadata, or make
+    the new ``folder`` ``target``.
+
+    Paths are relative to the dataset, with slashes; of what is set aside or stripped, ``target`` is where it, or the
+    original, is kept in a folder outside. ``sha256`` is that of a file without its metadata.
+    """
+
+    kind: Literal["rename", "aside", "strip", "folder"]
+    rule: str
+    source: str
+    target: str
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What was undone, and what could not be, each with the reason."""
+
+    changes: tuple[Change, ...] = ()
+    left: tuple[tuple[Change, CldcError], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where changes happen: the dataset, where files are set aside, where originals are kept."""
+
+    root: Path
+    aside: Path
+    originals: Path
+
+    def target(self, change: Change) -> Path:
+        folders = {"aside": self.aside, "strip": self.originals}
+        return folders.get(change.kind, self.root) / change.target
+
+
+def records_folder(home: Path) -> Path:
+    """Where the records lie in the data folder."""
+    return home / "fixes"
+
+
+def journal_lock(home: Path, observer: Observer = SILENT) -> contextlib.AbstractContextManager[None]:
+    """One command at a time changes folders: two would do the same changes twice."""
+    return lock(records_folder(home) / ".lock", purpose="changing a dataset", observer=observer)
+
+
+def carry_out(
+    changes: Sequence[Change],
+    root: Path,
+    records: Path,
+    *,
+    command: Command,
+    task: str,
+    aside: Path | None = None,
+    observer: Observer = SILENT,
+) -> Path:
+    """Do the changes one after the other and return their record, for `undo`.
+
+    Args:
+        changes: What to do, in this order.
+        root: The dataset, resolved.
+        records: Where to create a folder for the record.
+        command: Which command does it.
+        task: What to call it in progress.
+        aside: Where to put what is set aside; by default beside the record.
+        observer: Receives progress.
+
+    Raises:
+        StorageError: Something can't be moved; the error says how to undo what was done until then.
+    """
+    with storage_errors(records):
+        # A new folder, even if two commands begin in the same second.
+        prefix = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{root.name}-"
+        keep = Path(tempfile.mkdtemp(prefix=prefix, dir=private_folder(records)))
+    record, places = keep / _RECORD, _Places(root, aside or keep / "aside", keep / "originals")
+    # Written first, so that the record knows of whatever happens.
+    text = {
+        "root": str(root),
+        "command": command,
+        "aside": str(places.aside),
+        "changes": [asdict(change) for change in changes],
+    }
+    replace_atomically(record, json.dumps(text, indent=2))
+    observer.note(f"The changes are recorded in {record}.")
+    observer.start(task, total=len(changes), unit="changes")
+    for number, change in enumerate(changes):
+        try:
+            _apply(change, places)
+        except StorageError as error:
+            raise StorageError(
+                f"{error.message} {number} of {len(changes)} changes were made.",
+                action=f"{error.action} To undo what was done: {undo_command(record, command)}",
+            ) from error
+        observer.advance(number + 1)
+    return record
+
+
+def carry_out_in_copy(
+    changes: Sequence[Change], dataset: Dataset, into: Path, *, follow: Iterable[str], observer: Observer
+) -> Path:
+    """Copy the dataset to ``into`` with the changes, and return that; the original and what it links to stay unchanged.
+
+    What would be set aside is left out; `copy_following_links` says what else is copied. ``into`` appears when it is
+    complete.
+
+    Args:
+        changes: What to do, in this order.
+        dataset: The dataset.
+        into: A folder that does not exist yet.
+        follow: Folders, relative to the dataset, that are copied even if they are links, besides splits and classes.
+        observer: Receives progress.
+
+    Raises:
+        UsageError: ``into`` exists, or lies in the dataset.
+        StorageError: It can't be written, or something can't be read.
+    """
+    root, target = dataset.root, into.absolute()
+    folders = {split.name for split in dataset.splits}
+    folders |= {f"{split.name}/{folder}" for split in dataset.splits for folder in split.folders}
+    inside = any(target.resolve().is_relative_to((root / place).resolve()) for place in ("", *folders))
+    if os.path.lexists(target) or inside:
+        raise UsageError(
+            f"{into} exists already, or lies in the dataset.", action="Name a folder that does not exist yet."
+        )
+    left_out = frozenset(change.source for change in changes if change.kind == "aside")
+    observer.start("Copying the dataset")
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(".cldc-", target.parent) as room:
+        copy = room / "copy"
+        copy_following_links(root, copy, follow=frozenset({*folders, *follow}), leave_out=left_out)
+        for change in changes:
+            if change.kind == "strip":
+                strip(copy / change.source, change.sha256)
+            elif change.kind != "aside":
+                _apply(change, _Places(copy, copy, copy))
+        move(copy, target)
+    return target
+
+
+def harmless(
+    wanted: tuple[Change, ...], dataset: Dataset, root: Path
+) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    """The changes that break no link and touch nothing outside, and the sources of the others."""
+    if not wanted:
+        return (), ()
+    links = {image.path for image in dataset.images if image.link}
+    is_linked = link_targets(root, [root / path for path in links])
+
+    def is_harmless(change: Change) -> bool:
+        if change.kind == "folder":
+            return True
+        if change.kind == "strip":  # its name stays, so a link that leads to it does no harm
+            return (root / change.source).resolve() == root / change.source
+        # A link that moves to another folder may lead elsewhere from there.
+        leaves = Path(change.source).parent != Path(change.target).parent and change.kind == "rename"
+        return not is_linked(change.source) and not (leaves and change.source in links)
+
+    changes = tuple(filter(is_harmless, wanted))
+    # A file that has two paths is changed under its own.
+    done = {(change.kind, root / change.source) for change in changes}
+    skipped = set(wanted).difference(changes)
+    left = (c.source for c in wanted if c in skipped and (c.kind, _real_place(root, c)) not in done)
+    return changes, tuple(dict.fromkeys(left))
+
+
+def _real_place(root: Path, change: Change) -> Path:
+    """Where what is changed really lies: the content of what is stripped, the name of everything else."""
+    path = root / change.source
+    return path.resolve() if change.kind == "strip" else path.parent.resolve() / path.name
+
+
+def folded(path: str) -> str:
+    """Equal for paths that some systems take as the same: they differ in case or in the form of accents only."""
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def free_name(path: Path, is_free: Callable[[Path], bool]) -> Path:
+    """``path`` or, where that is taken, the first of ``NAME-1.png``, ``NAME-2.png`` and so on that is free."""
+    candidate, number = path, 0
+    while not is_free(candidate):
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
+
+
+def _apply(change: Change, places: _Places) -> None:
+    source, target = places.root / change.source, places.target(change)
+    if change.kind == "folder":
+        with storage_errors(target):
+            target.mkdir(exist_ok=True)
+        return
+    if change.kind == "strip":
+        strip(source, change.sha256, target)
+        return
+    if change.kind == "aside":
+        with storage_errors(target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
+    move(source, target)
+
+
+def undo_command(record: Path, command: Command = "validate") -> str:
+    """The command that undoes what ``record`` lists."""
+    return f"cldc {command} --undo {shlex.quote(str(record))}"
+
+
+def last_record(root: Path, records: Path, command: Command) -> Path | None:
+    """The newest record of a command's changes to ``root`` that were not all undone; None where there is none."""
+    # Names begin with the time.
+    for folder in sorted(records.glob("*/"), key=lambda folder: folder.name, reverse=True):
+        record = folder / _RECORD
+        with contextlib.suppress(OSError, ValueError):
+            text = json.loads(record.read_text())
+            ours = Path(text.get("root", "")) == root.resolve() and text.get("command") == command
+            if ours and not (folder / _UNDONE).exists():
+                return record
+    return None
+
+
+def undo(record: Path) -> Undone:
+    """Undo everything that was done of what the record lists; what can't be undone is skipped.
+
+    Running it again goes on from there.
+
+    Raises:
+        UsageError: ``record`` is not a record.
+        StorageError: Its dataset is gone.
+    """
+    try:
+        text = json.loads(record.read_text())
+        root = Path(text["root"])
+        # Records of 0.1.0 name no such folder.
+        places = _Places(root, Path(text.get("aside", record.parent / "aside")), record.parent / "originals")
+        changes = [Change(**change) for change in text["changes"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{record} is not a record of changes: {error}.",
+            action="Give the file that `--fix` or `apply` named.",
+        ) from error
+    if not root.is_dir():
+        raise StorageError(
+            f"{root}, the dataset of {record}, is not there any more.",
+            action="Move it back there and run the command again.",
+        )
+    done, left = [], []
+    for change in reversed(changes):
+        try:
+            if _undo(change, places):
+                done.append(change)
+        except StorageError as error:
+            left.append((change, error))
+    if not left:
+        _remove_empty(places.aside, changes)
+        with contextlib.suppress(StorageError):  # only saves looking at it again
+            replace_atomically(record.parent / _UNDONE, "")
+    return Undone(tuple(done), tuple(left))
+
+
+def _undo(change: Change, places: _Places) -> bool:
+    """Undo one change; whether there was anything to undo."""
+    source, target = places.root / change.source, places.target(change)
+    if change.kind == "strip":
+        return restore_original(target, source, change.sha256)
+    if change.kind == "folder":
+        with contextlib.suppress(OSError):  # gone, or somebody has put something in it
+            target.rmdir()
+            return True
+        return False
+    back_already = _exists(source, target)
+    if not _exists(target, source):
+        if back_already:
+            return False  # never done, or undone before
+        raise StorageError(
+            f"Neither {source} nor {target} is there any more.", action="Look for it where you moved it."
+        )
+    if change.kind == "aside":
+        return move_back(target, source)
+    if back_already:
+        raise StorageError(
+            f"{source} and {target} both exist.", action="Move one away and run the command again."
+        )
+    require_parent(source)
+    move(target, source)
+    return True
+
+
+def _remove_empty(aside: Path, changes: Iterable[Change]) -> None:
+    """Remove the folders in which things were set aside, where nothing else is in them."""
+    inside = {aside / change.target for change in changes if change.kind == "aside"}
+    folders = {parent for path in inside for parent in path.parents if parent.is_relative_to(aside)}
+    for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _exists(path: Path, other: Path) -> bool:
+    """Whether ``path`` exists by its exact name: a file system that ignores case would find ``other`` by it."""
+    if not os.path.lexists(path):
+        return False
+    return folded(path.name) != folded(other.name) or path.name in os.listdir(path.parent)  # noqa: PTH208
