@@ -15,6 +15,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Start a project in this folder: write cldc.toml, a .gitignore and, if asked, the workflow.",
     ),
     "validate": ("validate", "Check a dataset by the rules of the training script."),
+    "apply": (
+        "apply",
+        "Carry out what was decided about images: relabel, move to another split, set aside.",
+    ),
     "preflight": ("preflight", "Train on a dataset as the competition does, and show what comes out."),
     "history": (
         "history",

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from cldc.dataset import Dataset
@@ -103,8 +103,8 @@ def carry_out(
         StorageError: Something can't be moved; the error says how to undo what was done until then.
     """
     with storage_errors(records):
-        # A new folder, even if two commands begin in the same second.
-        prefix = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{root.name}-"
+        # A new folder even if two commands begin at the same moment, and sorted by time.
+        prefix = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{root.name}-"
         keep = Path(tempfile.mkdtemp(prefix=prefix, dir=private_folder(records)))
     record, places = keep / _RECORD, _Places(root, aside or keep / "aside", keep / "originals")
     # Written first, so that the record knows of whatever happens.
@@ -186,9 +186,13 @@ def harmless(
             return True
         if change.kind == "strip":  # its name stays, so a link that leads to it does no harm
             return (root / change.source).resolve() == root / change.source
-        # A link that moves to another folder may lead elsewhere from there.
-        leaves = Path(change.source).parent != Path(change.target).parent and change.kind == "rename"
-        return not is_linked(change.source) and not (leaves and change.source in links)
+        if is_linked(change.source):
+            return False
+        if change.kind == "aside" or Path(change.source).parent == Path(change.target).parent:
+            return True
+        # A link would lead elsewhere from another folder, and that folder may itself lie outside.
+        folder = (root / change.target).parent
+        return change.source not in links and folder.resolve() == folder
 
     changes = tuple(filter(is_harmless, wanted))
     # A file that has two paths is changed under its own.
@@ -209,7 +213,7 @@ def folded(path: str) -> str:
     return unicodedata.normalize("NFC", path).casefold()
 
 
-def free_name(path: Path, is_free: Callable[[Path], bool]) -> Path:
+def free_name(path: PurePosixPath, is_free: Callable[[PurePosixPath], bool]) -> PurePosixPath:
     """``path`` or, where that is taken, the first of ``NAME-1.png``, ``NAME-2.png`` and so on that is free."""
     candidate, number = path, 0
     while not is_free(candidate):

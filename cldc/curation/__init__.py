@@ -1,0 +1,1 @@
+"""Change what a dataset holds: carry out decisions, draw splits, import pictures."""

@@ -1,0 +1,199 @@
+"""Carry out what was decided about images: relabel, move to another split, set aside. Nothing is deleted or written over."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from cldc.competition import DatasetRules
+from cldc.dataset import Dataset, Image, meant_class
+from cldc.decisions import RELABEL, SET_ASIDE, Decision, InvalidDecisions, Matched, match, move_to
+from cldc.files import hash_file
+from cldc.progress import SILENT, Observer
+from cldc.text import plural
+from cldc.validation.journal import (
+    Change,
+    carry_out,
+    carry_out_in_copy,
+    folded,
+    free_name,
+    harmless,
+)
+
+_SHOWN_CONFLICTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What carrying out decisions changes.
+
+    Attributes:
+        dataset: The dataset as it is.
+        changes: What to do, in this order; the rule of each is the action of its decision.
+        aside: The folder beside the dataset for what is set aside.
+        left: Images that only a copy can change, because links lead to them or through them.
+        unmatched: Decisions about no image of this dataset that are not carried out already.
+        astray: Decisions to set aside a file that is not at its path, with the paths of its content.
+    """
+
+    dataset: Dataset
+    changes: tuple[Change, ...]
+    aside: Path
+    left: tuple[str, ...] = ()
+    unmatched: tuple[Decision, ...] = ()
+    astray: tuple[tuple[Decision, tuple[str, ...]], ...] = ()
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Number of images for each action."""
+        return Counter(change.rule for change in self.changes if change.kind != "folder")
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What was carried out: the changed folder, and the record for undoing it where that was in place."""
+
+    plan: Plan
+    root: Path
+    record: Path | None = None
+
+
+def plan(dataset: Dataset, decisions: Iterable[Decision], rules: DatasetRules, *, in_place: bool) -> Plan:
+    """What has to be done that is not done yet.
+
+    Args:
+        dataset: The dataset, its images read.
+        decisions: What was decided.
+        rules: The competition's splits and classes.
+        in_place: Whether the dataset itself is to be changed, which leaves links and what they lead to alone.
+
+    Raises:
+        InvalidDecisions: Some contradict each other.
+    """
+    matched = match(decisions, dataset, rules.classes)
+    require_no_conflict(matched)
+    root = dataset.root.resolve()
+    aside = root.parent / f"{root.name}-set-aside"
+    changes = _Changes(dataset, rules, aside)
+    for image in dataset.images:
+        changes.add(image, matched.of(image))
+    wanted, left = (*changes.folders, *changes.moves), ()  # type: tuple[Change, ...], tuple[str, ...]
+    if in_place:
+        wanted, left = harmless(wanted, dataset, root)
+        needed = {str(PurePosixPath(change.target).parent) for change in wanted if change.kind == "rename"}
+        needed |= {str(PurePosixPath(folder).parent) for folder in needed}
+        wanted = tuple(change for change in wanted if change.kind != "folder" or change.target in needed)
+    return Plan(
+        dataset=dataset,
+        changes=wanted,
+        aside=aside,
+        left=left,
+        unmatched=tuple(decision for decision in matched.unmatched if not _is_aside(decision, aside)),
+        astray=tuple(pair for pair in matched.astray if not _is_aside(pair[0], aside)),
+    )
+
+
+def require_no_conflict(matched: Matched) -> None:
+    """Raise if decisions contradict each other, and name the images.
+
+    Raises:
+        InvalidDecisions: They do.
+    """
+    if not matched.conflicts:
+        return
+    lines = [
+        f"{', '.join(conflict.paths)}: {' and '.join(sorted({d.describe() for d in conflict.decisions}))}"
+        for conflict in matched.conflicts[:_SHOWN_CONFLICTS]
+    ]
+    if len(matched.conflicts) > len(lines):
+        lines.append(f"and {len(matched.conflicts) - len(lines):,} more")
+    count = plural(len(matched.conflicts), "image has", "images have")
+    raise InvalidDecisions(
+        "\n".join((f"{count} decisions that contradict each other:", *lines)),
+        action="Remove all but one of the lines about each of them, then run the command again.",
+    )
+
+
+def apply_in_place(plan: Plan, records: Path, observer: Observer = SILENT) -> Applied:
+    """Change the dataset's own folder; nothing happens where there is nothing to do.
+
+    Raises:
+        StorageError: Something can't be moved; the error says how to undo what was done until then.
+    """
+    if not plan.changes:
+        return Applied(plan, plan.dataset.root)
+    record = carry_out(
+        plan.changes,
+        plan.dataset.root.resolve(),
+        records,
+        command="apply",
+        task="Carrying out the decisions",
+        aside=plan.aside,
+        observer=observer,
+    )
+    return Applied(plan, plan.dataset.root, record)
+
+
+def apply_to_copy(plan: Plan, into: Path, observer: Observer = SILENT) -> Applied:
+    """Make a changed copy, without what is to be set aside; errors are those of `carry_out_in_copy`."""
+    return Applied(plan, carry_out_in_copy(plan.changes, plan.dataset, into, follow=(), observer=observer))
+
+
+class _Changes:
+    """Changes as they are collected, image by image."""
+
+    def __init__(self, dataset: Dataset, rules: DatasetRules, aside: Path) -> None:
+        self.folders: list[Change] = []
+        self.moves: list[Change] = []
+        self._dataset, self._rules, self._aside = dataset, rules, aside
+        self._class_folders = {
+            (split.name, meant_class(folder, rules.classes)): folder
+            for split in dataset.splits
+            for folder in reversed(split.folders)
+        }
+        self._taken: set[str] = set()
+
+    def add(self, image: Image, decisions: tuple[Decision, ...]) -> None:
+        """What has to be done about one image."""
+        if any(decision.action == SET_ASIDE for decision in decisions):
+            target = free_name(PurePosixPath(image.path), self._is_free_aside)
+            self._taken.add(folded(f"../{target}"))
+            self.moves.append(Change("aside", SET_ASIDE, image.path, str(target)))
+            return
+        now = meant_class(image.label, self._rules.classes) or image.label
+        label = next((decision.label for decision in decisions if decision.action == RELABEL), now)
+        split = next((decision.split for decision in decisions if decision.split), image.split)
+        if (split, label) == (image.split, now):
+            return
+        target = free_name(PurePosixPath(self._folder(split, label)) / image.name, self._is_free)
+        self._taken.add(folded(str(target)))
+        action = RELABEL if label != now else move_to(split)
+        self.moves.append(Change("rename", action, image.path, str(target)))
+
+    def _folder(self, split: str, label: str) -> str:
+        """The folder of a split and class as it is called on the disk; one to be made where there is none."""
+        if (split, label) not in self._class_folders:
+            self._class_folders[split, label] = label
+            made = {change.target for change in self.folders}
+            for path in (split, f"{split}/{label}"):
+                if path not in made and not (self._dataset.root / path).is_dir():
+                    self.folders.append(Change("folder", "folder", path, path))
+        return f"{split}/{self._class_folders[split, label]}"
+
+    def _is_free(self, path: PurePosixPath) -> bool:
+        # Also where an image that is to be moved away still lies.
+        return folded(str(path)) not in self._taken and not os.path.lexists(self._dataset.root / path)
+
+    def _is_free_aside(self, path: PurePosixPath) -> bool:
+        return folded(f"../{path}") not in self._taken and not os.path.lexists(self._aside / path)
+
+
+def _is_aside(decision: Decision, aside: Path) -> bool:
+    """Whether what a decision sets aside lies there already."""
+    place = aside / decision.path
+    if decision.action != SET_ASIDE or not decision.path or not place.is_file():
+        return False
+    return decision.sha256 in ("", hash_file(place))

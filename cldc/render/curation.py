@@ -1,0 +1,96 @@
+"""What is done to a dataset's folder by `apply`, `split` and `import`, as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cldc.curation.applying import Applied, Plan
+from cldc.decisions import RELABEL, SET_ASIDE, moved_to
+from cldc.render.blocks import Block, Line
+from cldc.text import first_few, plural, printable
+from cldc.validation.journal import Change, undo_command
+
+_SHOWN = 10
+
+
+def plan_blocks(plan: Plan, *, everything: bool = False) -> Iterator[Block]:
+    """What would be done, action by action, and what can't be."""
+    for action, count in sorted(plan.counts.items()):
+        yield Line(_heading(action, count, plan))
+        changes = [change for change in plan.changes if change.kind != "folder" and change.rule == action]
+        shown = changes if everything else changes[:_SHOWN]
+        yield from (Line(printable(f"  {_arrow(change)}")) for change in shown)
+        if len(changes) > len(shown):
+            yield Line(f"  and {len(changes) - len(shown):,} more (--verbose shows all)", "dim")
+    if folders := [change.target for change in plan.changes if change.kind == "folder"]:
+        yield Line(printable(f"Make {plural(len(folders), 'folder')}: {first_few(folders, 5)}"))
+    for path in plan.left:
+        yield Line(
+            printable(f"Left {path}: links lead to it or through it; --into changes a copy."), "warning"
+        )
+    for decision, paths in plan.astray:
+        yield Line(
+            printable(
+                f"Left {first_few(paths)}: it was {decision.path} that was to be set aside, which is gone. "
+                "Write this path in its line if it is the same image."
+            ),
+            "warning",
+        )
+    if plan.unmatched:
+        named = first_few([decision.path or decision.sha256[:12] for decision in plan.unmatched])
+        about = plural(len(plan.unmatched), "decision is", "decisions are")
+        yield Line(printable(f"{about} about images that are not in this dataset: {named}"), "dim")
+    if not plan.changes:
+        yield Line("There is nothing to do.")
+
+
+def _heading(action: str, count: int, plan: Plan) -> str:
+    images = plural(count, "image")
+    if action == RELABEL:
+        return f"Relabel {images}:"
+    if action == SET_ASIDE:
+        return printable(f"Set aside {images}, in {plan.aside}:")
+    return f"Move {images} to {moved_to(action)}:"
+
+
+def _arrow(change: Change) -> str:
+    return change.source if change.kind == "aside" else f"{change.source} -> {change.target}"
+
+
+def applied_blocks(applied: Applied) -> Iterator[Block]:
+    """What was done, and how to undo it."""
+    images = sum(applied.plan.counts.values())
+    if applied.root != applied.plan.dataset.root:
+        yield Line(printable(f"{applied.root} is a copy with {plural(images, 'image')} changed."), "good")
+    elif applied.record is not None:
+        yield Line(f"Changed {plural(images, 'image')}.", "good")
+        yield Line(printable(f"To undo: {undo_command(applied.record, 'apply')}"))
+
+
+def apply_data(plan: Plan, applied: Applied | None) -> dict[str, Any]:
+    """The plan and, where it was carried out, the result."""
+    record = applied.record if applied else None
+    return {
+        "dataset": printable(str(plan.dataset.root)),
+        "applied": applied is not None,
+        "folder": printable(str(applied.root)) if applied else None,
+        "record": printable(str(record)) if record else None,
+        "set_aside_in": printable(str(plan.aside)),
+        "counts": dict(sorted(plan.counts.items())),
+        "changes": [
+            {
+                "kind": change.kind,
+                "action": change.rule,
+                "source": printable(change.source),
+                "target": printable(change.target),
+            }
+            for change in plan.changes
+        ],
+        "left": [printable(path) for path in plan.left],
+        "unmatched": [printable(decision.path or decision.sha256) for decision in plan.unmatched],
+        "astray": [
+            {"path": printable(decision.path), "copies": [printable(path) for path in paths]}
+            for decision, paths in plan.astray
+        ],
+    }
