@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+import msgspec
+
 from cldc import address, files, process
 from cldc.codalab import failures, proxies
-from cldc.codalab.jsonapi import Fields
+from cldc.codalab.jsonapi import convert
 from cldc.credentials import PASSWORD_VARIABLE, USERNAME_VARIABLE, Credentials
 from cldc.errors import CldcError, CodaLabError, EnvironmentFailed, ProcessFailed
 from cldc.progress import SILENT, Observer
@@ -47,6 +49,38 @@ Progress = Callable[[int, int | None], None]
 
 def _no_progress(_done: int, _total: int | None) -> None:
     return
+
+
+class _Hello(msgspec.Struct):
+    """The client's first message."""
+
+    ready: str | None = None
+    failed: str = "it said nothing"
+
+
+class _ClientError(msgspec.Struct):
+    """An exception of the client's, as `inside/session.py` describes it."""
+
+    type: str
+    message: str = ""
+    status: int | None = None
+    network: bool = False
+    untouched: bool = False
+    verify_code: int | None = None
+
+
+class _Message(msgspec.Struct):
+    """An event of a command, or its end where it names no event."""
+
+    id: int = 0
+    event: str = ""
+    uuid: str = ""
+    done: int = 0
+    total: int | None = None
+    code: int = 1
+    stdout: str = ""
+    stderr: str = ""
+    error: _ClientError | None = None
 
 
 class _NeverStarted(Exception):
@@ -172,7 +206,7 @@ class ClSession:
                     reply = self._ask(argv, progress, waiting or self._noting(argv[0]))
                 except _NeverStarted as error:
                     raise _broken("it is ended as soon as it starts") from error
-        return self._judged(reply, f"cl {argv[0]}")
+        return self._output(reply, f"cl {argv[0]}")
 
     def _noting(self, name: str) -> process.Waiting:
         """Says every minute that a command has no answer yet."""
@@ -189,7 +223,7 @@ class ClSession:
 
         return waiting
 
-    def _ask(self, argv: tuple[str, ...], progress: Progress, waiting: process.Waiting) -> Fields:
+    def _ask(self, argv: tuple[str, ...], progress: Progress, waiting: process.Waiting) -> _Message:
         self.created = ()
         self._wait_until_ready()
         self._number += 1
@@ -200,19 +234,19 @@ class ClSession:
         if self._ready or self._child is None:
             return
         try:
-            hello = Fields.of("the client's first word", json.loads(self._child.receive(START_SECONDS)))
+            hello = convert(json.loads(self._child.receive(START_SECONDS)), _Hello)
         except (ProcessFailed, ValueError, CodaLabError) as error:
             errors = self._child.errors
             self.close()
             if isinstance(error, process.CommandFailed) and error.returncode < 0:
                 raise _NeverStarted from error  # killed, as where memory runs out: no fault of its environment
             raise _broken(errors.strip().splitlines()[-1] if errors.strip() else str(error)) from error
-        if "ready" not in hello.values:
+        if hello.ready is None:
             self.close()
-            raise _broken(hello.text("failed", "it said nothing"))
+            raise _broken(hello.failed)
         self._ready = True
 
-    def _converse(self, line: str, name: str, progress: Progress, waiting: process.Waiting) -> Fields:
+    def _converse(self, line: str, name: str, progress: Progress, waiting: process.Waiting) -> _Message:
         """Send one command and follow it to its answer; how long it may be silent depends on where it is."""
         child = self._child
         if child is None:
@@ -221,19 +255,17 @@ class ClSession:
         try:
             child.send(line)
             while True:
-                message = Fields.of("the client's message", json.loads(child.receive(limit, waiting)))
-                if message.whole("id", 0) != self._number:
+                message = convert(json.loads(child.receive(limit, waiting)), _Message)
+                if message.id != self._number:
                     continue  # the end of a command that an exception of ours left behind
-                event = message.text("event", "")
-                if not event:
+                if not message.event:
                     return message
                 taken_up = True
-                if event == "created":
-                    self.created += (message.text("uuid"),)
-                elif event == "progress":
-                    done, total = message.whole("done"), message.optional_whole("total")
-                    limit = UNPACK_SECONDS if done == total else STALL_SECONDS
-                    progress(done, total)
+                if message.event == "created":
+                    self.created += (message.uuid,)
+                elif message.event == "progress":
+                    limit = UNPACK_SECONDS if message.done == message.total else STALL_SECONDS
+                    progress(message.done, message.total)
         except (ProcessFailed, ValueError) as error:
             self.close()
             slow = isinstance(error, process.ProcessTimeout)
@@ -253,28 +285,32 @@ class ClSession:
             created=next(iter(self.created), None),
         )
 
-    def _judged(self, reply: Fields, what: str) -> str:
-        """Its output, or the error it means."""
-        code, error = reply.whole("code"), reply.values.get("error")
-        if code == 0 and error is None:
-            return reply.text("stdout", "").rstrip("\n")
-        if error is None:
-            said = reply.text("stderr", "").strip() or reply.text("stdout", "").strip() or f"exit code {code}"
-            raise failures.refusal(what, said.splitlines()[-1], status=None, server=self.server)
-        raise self._failure(Fields.of("the client's error", error), what)
+    def _output(self, reply: _Message, what: str) -> str:
+        """The output of a command that succeeded.
 
-    def _failure(self, error: Fields, what: str) -> CldcError:
-        kind, message = error.text("type"), error.text("message", "")
-        status = _STATUS_BY_TYPE.get(kind) or error.optional_whole("status")
-        if (verify_code := error.optional_whole("verify_code")) is not None:
-            return failures.untrusted(self.server, message, verify_code)
-        if error.flag("untouched") and not self.created:
-            return failures.unreachable(self.server, message.rpartition("urlopen error ")[2].strip("<>"))
-        if error.flag("network") or status in (502, 503, 504):
-            return self._interrupted(what, message)
-        if kind.rpartition(".")[2] in _MISREAD and status is None:
+        Raises:
+            CldcError: It failed.
+        """
+        if reply.error is not None:
+            raise self._failure(reply.error, what)
+        if reply.code != 0:
+            said = reply.stderr.strip() or reply.stdout.strip() or f"exit code {reply.code}"
+            raise failures.refusal(what, said.splitlines()[-1], status=None, server=self.server)
+        return reply.stdout.rstrip("\n")
+
+    def _failure(self, error: _ClientError, what: str) -> CldcError:
+        status = _STATUS_BY_TYPE.get(error.type) or error.status
+        if error.verify_code is not None:
+            return failures.untrusted(self.server, error.message, error.verify_code)
+        if error.untouched and not self.created:
+            return failures.unreachable(
+                self.server, error.message.rpartition("urlopen error ")[2].strip("<>")
+            )
+        if error.network or status in (502, 503, 504):
+            return self._interrupted(what, error.message)
+        if error.type.rpartition(".")[2] in _MISREAD and status is None:
             return failures.not_codalab(self.server, f"CodaLab's client could not read its answer to {what}")
-        return failures.refusal(what, message or kind, status=status, server=self.server)
+        return failures.refusal(what, error.message or error.type, status=status, server=self.server)
 
 
 def _broken(reason: str) -> EnvironmentFailed:

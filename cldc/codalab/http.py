@@ -9,6 +9,8 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from cldc import address
 from cldc.codalab import failures, jsonapi, proxies, tls
 from cldc.codalab.retry import PAUSES_SECONDS, TRANSIENT, RetryableError, retry, retry_after
@@ -34,6 +36,7 @@ _EXPLANATION_LIMIT_BYTES = 64 * 1024
 CHUNK_BYTES = 64 * 1024
 # A token is renewed this long before it ends, so that none ends between being taken and being looked at.
 _RENEW_SECONDS = 300.0
+_TOKEN_SECONDS = 3600.0
 _CLIENT = ("codalab_cli_client", "")
 _ACCOUNT = "/user"
 
@@ -42,13 +45,21 @@ class _Stale(Exception):
     """The server does not know the token, or asks to sign in."""
 
 
+class _Grant(msgspec.Struct):
+    """The server's answer to a sign-in."""
+
+    access_token: str
+    refresh_token: str | None = None
+    expires_in: float | None = None
+
+
 class _Token:
     """An access token and the moment to renew it, by both clocks: one may jump, the other stops in sleep."""
 
-    def __init__(self, fields: jsonapi.Fields) -> None:
-        self.access = fields.text("access_token")
-        self.refresh = fields.optional_text("refresh_token")
-        left = max(0.0, fields.number("expires_in", 3600.0) - _RENEW_SECONDS)
+    def __init__(self, grant: _Grant) -> None:
+        self.access, self.refresh = grant.access_token, grant.refresh_token
+        seconds = _TOKEN_SECONDS if grant.expires_in is None else grant.expires_in
+        left = max(0.0, seconds - _RENEW_SECONDS)
         self._ends = (time.monotonic() + left, time.time() + left)
 
     @property
@@ -295,7 +306,7 @@ class Connection:
                 if answer.status_code == 404:
                     raise failures.not_codalab(self.server, "it has no place to sign in")
                 self.check(answer, "the sign-in", said)
-                return _Token(jsonapi.Fields.of("the token", self.decode(answer)))
+                return _Token(jsonapi.convert(self.decode(answer), _Grant, where="the token"))
 
         return retry(attempt, self.server, observer=self._observer, pauses_seconds=self._pauses)
 

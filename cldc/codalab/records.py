@@ -1,11 +1,14 @@
-"""Bundles, worksheets and users as CodaLab tells of them."""
+"""Bundles, worksheets and users, and how they are read from CodaLab's answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Annotated
 
-from cldc.codalab.jsonapi import Fields, Resource, unusable
+from msgspec import Meta, Struct
+
+from cldc.codalab.jsonapi import Document, Relationship, Resource, convert, unusable
 from cldc.errors import UsageError
 from cldc.identifiers import UUID
 from cldc.inside import unpacking
@@ -13,7 +16,7 @@ from cldc.inside import unpacking
 FINAL_STATES = frozenset({"ready", "failed", "killed"})
 READ, ALL = 1, 2
 _PUBLIC = "public"
-_DEEPEST = 100
+_MAX_DEPTH = 100
 
 
 def check_uuid(uuid: str) -> str:
@@ -174,38 +177,123 @@ class Entry:
     contents: tuple[Entry, ...] = ()
 
 
-def bundle(resource: Resource) -> Bundle:
-    """A bundle from its resource.
+# The shapes that CodaLab sends. Null counts as absent.
+
+_Number = Annotated[float, Meta(ge=-1e300, le=1e300)]  # finite
+
+
+class _Dependency(Struct):
+    parent_uuid: str
+    child_path: str | None = None
+    parent_path: str | None = None
+    parent_name: str | None = None
+
+
+class _Metadata(Struct):
+    name: str | None = None
+    description: str | None = None
+    tags: tuple[str, ...] | None = None
+    created: datetime | None = None
+    exitcode: int | None = None
+    failure_message: str | None = None
+    run_status: str | None = None
+    time: _Number | None = None
+    data_size: int | None = None
+    docker_image: str | None = None
+    request_docker_image: str | None = None
+
+
+class _Bundle(Struct):
+    bundle_type: str
+    state: str | None = None
+    state_details: str | None = None
+    command: str | None = None
+    dependencies: tuple[_Dependency, ...] | None = None
+    permission: int | None = None
+    metadata: _Metadata | None = None
+
+
+class _Worksheet(Struct):
+    name: str | None = None
+    title: str | None = None
+    tags: tuple[str, ...] | None = None
+    permission: int | None = None
+
+
+class _Item(Struct):
+    type: str
+    value: str | None = None
+
+
+class _Owner(Struct):
+    user_name: str | None = None
+
+
+class _GroupPermission(Struct):
+    group_name: str | None = None
+    permission: int = 0
+
+
+class _User(Struct):
+    user_name: str
+    disk_used: _Number | None = None
+    disk_quota: _Number | None = None
+    time_used: _Number | None = None
+    time_quota: _Number | None = None
+    parallel_run_quota: int | None = None
+
+
+class _File(Struct):
+    type: str
+    name: str | None = None
+    size: int | None = None
+    contents: tuple[_File, ...] | None = None
+
+
+class _Info(Struct):
+    data: _File
+
+
+def bundle(resource: Resource, document: Document) -> Bundle:
+    """Read a bundle from a document.
 
     Raises:
         CodaLabError: Something of it has a form that CodaLab does not give it.
     """
-    own, metadata = resource.attributes, resource.attributes.object("metadata")
-    owner = resource.one("owner")
+    own = resource.read(_Bundle)
+    metadata = own.metadata or _Metadata()
     return Bundle(
         uuid=_uuid(resource.id),
-        name=metadata.text("name", ""),
-        type=own.text("bundle_type"),
-        state=own.text("state", ""),
+        name=metadata.name or "",
+        type=own.bundle_type,
+        state=own.state or "",
         owner_id=resource.linked("owner"),
-        owner=owner.attributes.optional_text("user_name") if owner else None,
-        tags=metadata.texts("tags"),
-        description=metadata.text("description", ""),
-        created=_time(metadata, "created"),
-        command=own.optional_text("command"),
-        dependencies=tuple(_dependency(fields) for fields in own.objects("dependencies")),
-        exit_code=metadata.optional_whole("exitcode"),
-        failure_message=metadata.optional_text("failure_message"),
-        run_status=metadata.optional_text("run_status"),
-        state_details=own.optional_text("state_details"),
-        seconds=metadata.number("time", 0.0),
-        data_size=metadata.whole("data_size", 0),
-        docker_image=metadata.optional_text("docker_image"),
-        requested_image=metadata.optional_text("request_docker_image"),
-        permission=own.optional_whole("permission"),
-        public_permission=_public_permission(resource),
-        worksheets=tuple(sheet.id for sheet in resource.many("host_worksheets")),
+        owner=_owner(resource, document),
+        tags=metadata.tags or (),
+        description=metadata.description or "",
+        created=metadata.created,
+        command=own.command or None,
+        dependencies=tuple(
+            Dependency(d.child_path or "", d.parent_uuid, d.parent_path or "", d.parent_name or None)
+            for d in own.dependencies or ()
+        ),
+        exit_code=metadata.exitcode,
+        failure_message=metadata.failure_message or None,
+        run_status=metadata.run_status or None,
+        state_details=own.state_details or None,
+        seconds=metadata.time or 0.0,
+        data_size=metadata.data_size or 0,
+        docker_image=metadata.docker_image or None,
+        requested_image=metadata.request_docker_image or None,
+        permission=own.permission,
+        public_permission=_public_permission(resource, document),
+        worksheets=tuple(sheet.id for sheet in document.related(resource, "host_worksheets")),
     )
+
+
+def bundles(document: Document) -> list[Bundle]:
+    """Read a document's bundles, in its order."""
+    return [bundle(resource, document) for resource in document.resources]
 
 
 def _uuid(text: str) -> str:
@@ -214,99 +302,86 @@ def _uuid(text: str) -> str:
     return text
 
 
-def _time(fields: Fields, key: str) -> datetime | None:
-    if fields.values.get(key) is None:
-        return None
-    try:
-        return datetime.fromtimestamp(fields.number(key), UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise unusable(f"{fields.where}.{key} is no time") from error
+def _owner(resource: Resource, document: Document) -> str | None:
+    owners = document.related(resource, "owner")
+    return owners[0].read(_Owner).user_name or None if owners else None
 
 
-def _dependency(fields: Fields) -> Dependency:
-    return Dependency(
-        key=fields.text("child_path", ""),
-        parent=fields.text("parent_uuid"),
-        parent_path=fields.text("parent_path", ""),
-        parent_name=fields.optional_text("parent_name"),
-    )
-
-
-def _public_permission(resource: Resource) -> int | None:
+def _public_permission(resource: Resource, document: Document) -> int | None:
     """What the public group may do, or None where the permissions are not in the document."""
-    if resource.links.object("group_permissions").values.get("data") is None:
+    relation = "group_permissions"
+    if (resource.relationships or {}).get(relation, Relationship()).data is None:
         return None
-    granted = [
-        entry.attributes.whole("permission", 0)
-        for entry in resource.many("group_permissions")
-        if entry.attributes.optional_text("group_name") == _PUBLIC
-    ]
-    return max(granted, default=0)
+    groups = (found.read(_GroupPermission) for found in document.related(resource, relation))
+    return max((group.permission for group in groups if group.group_name == _PUBLIC), default=0)
 
 
-def worksheet(resource: Resource) -> Worksheet:
-    """A worksheet from its resource.
+def worksheet(resource: Resource, document: Document) -> Worksheet:
+    """Read a worksheet from a document.
 
     Raises:
         CodaLabError: As `bundle`.
     """
-    own, owner = resource.attributes, resource.one("owner")
-    entries = resource.many("items")
-    inside = (entry.one("bundle") for entry in entries)
+    own, items = resource.read(_Worksheet), document.related(resource, "items")
     return Worksheet(
         uuid=_uuid(resource.id),
-        name=own.text("name", ""),
-        title=own.optional_text("title"),
+        name=own.name or "",
+        title=own.title or None,
         owner_id=resource.linked("owner"),
-        owner=owner.attributes.optional_text("user_name") if owner else None,
-        tags=own.texts("tags"),
-        permission=own.optional_whole("permission"),
-        public_permission=_public_permission(resource),
-        items=tuple(
-            Item(
-                type=entry.attributes.text("type"),
-                bundle=entry.linked("bundle"),
-                worksheet=entry.linked("subworksheet"),
-                text=entry.attributes.text("value", ""),
-            )
-            for entry in entries
+        owner=_owner(resource, document),
+        tags=own.tags or (),
+        permission=own.permission,
+        public_permission=_public_permission(resource, document),
+        items=tuple(_item(item) for item in items),
+        bundles=tuple(
+            bundle(found, document) for item in items for found in document.related(item, "bundle")
         ),
-        bundles=tuple(bundle(found) for found in inside if found is not None),
     )
 
 
-def user(resource: Resource) -> User:
-    """The signed-in account from its resource.
+def worksheets(document: Document) -> list[Worksheet]:
+    """Read a document's worksheets, in its order."""
+    return [worksheet(resource, document) for resource in document.resources]
+
+
+def _item(resource: Resource) -> Item:
+    own = resource.read(_Item)
+    return Item(own.type, resource.linked("bundle"), resource.linked("subworksheet"), own.value or "")
+
+
+def user(document: Document) -> User:
+    """Read the signed-in account.
 
     Raises:
         CodaLabError: As `bundle`.
     """
-    own = resource.attributes
+    resource = document.resource
+    own = resource.read(_User)
     return User(
         id=resource.id,
-        name=own.text("user_name"),
-        disk_used=own.whole("disk_used", 0),
-        disk_quota=own.whole("disk_quota", 0),
-        time_used=own.number("time_used", 0.0),
-        time_quota=None if own.values.get("time_quota") is None else own.number("time_quota"),
-        parallel_run_quota=own.whole("parallel_run_quota", 0),
+        name=own.user_name,
+        disk_used=int(own.disk_used or 0),
+        disk_quota=int(own.disk_quota or 0),
+        time_used=own.time_used or 0.0,
+        time_quota=own.time_quota,
+        parallel_run_quota=own.parallel_run_quota or 0,
     )
 
 
-def entry(fields: Fields, depth: int = 0) -> Entry:
-    """A file or folder from ``contents/info``; ``depth`` is how far down it is.
+def entry(value: object) -> Entry:
+    """Read what is at a path inside a bundle from the decoded answer of ``contents/info``.
 
     Raises:
         CodaLabError: As `bundle`.
     """
-    if depth > _DEEPEST:
+    return _entry(convert(value, _Info).data, depth=0)
+
+
+def _entry(file: _File, depth: int) -> Entry:
+    if depth > _MAX_DEPTH:
         raise unusable("folders in it are nested too deep")
-    return Entry(
-        name=_file_name(fields.text("name", ""), is_inside=depth > 0),
-        type=fields.text("type"),
-        size=fields.whole("size", 0),
-        contents=tuple(entry(inner, depth + 1) for inner in fields.objects("contents")),
-    )
+    inside = tuple(_entry(inner, depth + 1) for inner in file.contents or ())
+    return Entry(_file_name(file.name or "", is_inside=depth > 0), file.type, file.size or 0, inside)
 
 
 def _file_name(name: str, *, is_inside: bool) -> str:

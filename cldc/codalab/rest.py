@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from cldc.codalab import download, jsonapi, records
 from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
 from cldc.codalab.http import READ_SECONDS, Connection, Params, read
+from cldc.codalab.jsonapi import Document
 from cldc.codalab.records import Bundle, Entry, User, Worksheet, check_uuid
 from cldc.codalab.retry import PAUSES_SECONDS
 from cldc.credentials import Credentials
@@ -114,17 +115,19 @@ class Rest:
 
     def user(self) -> User:
         """The signed-in account with its disk and time."""
-        return records.user(self._document("/user").resource)
+        return records.user(self._document("/user"))
 
     def health(self) -> Health:
         """Reach the server as everyone may; for `doctor`."""
         started = time.monotonic()
 
         def read(answer: requests.Response) -> Health:
-            document = jsonapi.parse(self._http.decode(answer))
+            document = jsonapi.convert(self._http.decode(answer), Document)
             date = _date(answer.headers.get("Date"))
             ahead = date.timestamp() - time.time() if date else None
-            return Health(document.meta.optional_text("version"), time.monotonic() - started, date, ahead)
+            return Health(
+                document.meta.version if document.meta else None, time.monotonic() - started, date, ahead
+            )
 
         return self._http.use("GET", "/worksheets", read, params=[("keywords", ".limit=1")])
 
@@ -133,7 +136,8 @@ class Rest:
     def bundle(self, uuid: str, *, worksheets: bool = False) -> Bundle:
         """One bundle; with ``worksheets`` also the worksheets it is on."""
         include = _INCLUDE + (",host_worksheets" if worksheets else "")
-        return records.bundle(self._document(f"/bundles/{check_uuid(uuid)}", [("include", include)]).resource)
+        document = self._document(f"/bundles/{check_uuid(uuid)}", [("include", include)])
+        return records.bundle(document.resource, document)
 
     def bundles(self, uuids: Iterable[str]) -> tuple[Bundle, ...]:
         """Several bundles in the order given; NotFound if one is missing."""
@@ -143,8 +147,7 @@ class Rest:
             specs: list[tuple[str, str | int]] = [
                 ("specs", u) for u in wanted[start : start + _UUIDS_A_REQUEST]
             ]
-            document = self._document("/bundles", [*specs, ("include", _INCLUDE)])
-            found += [records.bundle(resource) for resource in document.resources]
+            found += records.bundles(self._document("/bundles", [*specs, ("include", _INCLUDE)]))
         return tuple(found)
 
     def found(self, uuid: str) -> Bundle | None:
@@ -169,7 +172,7 @@ class Rest:
             ("depth", _ALL_GENERATIONS),
             ("include", f"{_INCLUDE},host_worksheets"),
         ]
-        found = [records.bundle(resource) for resource in self._document("/bundles", params).resources]
+        found = records.bundles(self._document("/bundles", params))
         itself = next((bundle for bundle in found if bundle.uuid == uuid), None)
         if itself is None:
             raise jsonapi.unusable(f"it does not have the bundle {uuid} that was asked for")
@@ -199,15 +202,13 @@ class Rest:
         begins, ends = name_between or ("", "")
         if name_between is not None:
             keywords.append(f"name={_literal(begins)}.*{_literal(ends)}")
-        listed = self._listed("/bundles", [*keywords, "id=.sort-"], most=most)
+        pages = self._pages("/bundles", [*keywords, "id=.sort-"], most=most)
         # A bundle made between two pages moves one over the edge, which must not count twice.
-        found = {bundle.uuid: bundle for bundle in map(records.bundle, listed)}
+        found = {bundle.uuid: bundle for page in pages for bundle in records.bundles(page)}
         # In the server's pattern an underscore means any character.
         return tuple(b for b in found.values() if b.name.startswith(begins) and b.name.endswith(ends))
 
-    def _listed(
-        self, path: str, keywords: Iterable[str], *, most: int | None = None
-    ) -> Iterator[jsonapi.Resource]:
+    def _pages(self, path: str, keywords: Iterable[str], *, most: int | None = None) -> Iterator[Document]:
         """What a search finds, page after page."""
         offset, size = 0, min(PAGE, most or PAGE)
         while offset < MOST_LISTED:
@@ -218,18 +219,16 @@ class Rest:
                     raise
                 size = SMALL_PAGE
                 continue
-            yield from page
+            yield page
             offset += size
-            if len(page) < size or (most is not None and offset >= most):
+            if len(page.resources) < size or (most is not None and offset >= most):
                 return
         raise jsonapi.unusable(f"it lists {MOST_LISTED:,} {path.strip('/')} and still more")
 
-    def _search_page(
-        self, path: str, keywords: Iterable[str], offset: int, limit: int
-    ) -> tuple[jsonapi.Resource, ...]:
+    def _search_page(self, path: str, keywords: Iterable[str], offset: int, limit: int) -> Document:
         every = [*keywords, f".offset={offset}", f".limit={limit}"]
         params: list[tuple[str, str | int]] = [("keywords", keyword) for keyword in every]
-        return self._document(path, [*params, ("include", _INCLUDE)]).resources
+        return self._document(path, [*params, ("include", _INCLUDE)])
 
     # --- worksheets
 
@@ -242,12 +241,13 @@ class Rest:
         uuid = spec if UUID.fullmatch(spec) else self._worksheet_named(spec)
         include = _INCLUDE + (",items" if items or bundles else "")
         include += ",items.bundle,items.bundle.owner" if bundles else ""
-        return records.worksheet(self._document(f"/worksheets/{uuid}", [("include", include)]).resource)
+        document = self._document(f"/worksheets/{uuid}", [("include", include)])
+        return records.worksheet(document.resource, document)
 
     def _worksheet_named(self, name: str) -> str:
         # A search, since asking by name makes the worksheet if it is called "dashboard" or "/".
-        listed = self._listed("/worksheets", [f"name={_literal(name)}"])
-        found = [records.worksheet(resource) for resource in listed]
+        pages = self._pages("/worksheets", [f"name={_literal(name)}"])
+        found = [sheet for page in pages for sheet in records.worksheets(page)]
         if not found:
             raise NotFound(
                 f"{self.server} has no worksheet {name!r} that may be read here.",
@@ -265,8 +265,8 @@ class Rest:
     def _own_worksheets(self, name: str | None) -> tuple[Worksheet, ...]:
         keywords = [".mine", *([f"name={_literal(name)}"] if name is not None else [])]
         # By id, since CodaLab's own order, by the last change, is another one when a worksheet is changed meanwhile.
-        listed = self._listed("/worksheets", [*keywords, "id=.sort"])
-        found = {sheet.uuid: sheet for sheet in map(records.worksheet, listed)}
+        pages = self._pages("/worksheets", [*keywords, "id=.sort"])
+        found = {sheet.uuid: sheet for page in pages for sheet in records.worksheets(page)}
         return tuple(sheet for sheet in found.values() if name in (None, sheet.name))
 
     def read_items_as_owner(self, uuid: str) -> Worksheet:
@@ -292,7 +292,7 @@ class Rest:
         answer = self._http.json(
             "GET", f"/bundles/{check_uuid(uuid)}/contents/info/{_quoted(path)}", [("depth", depth)]
         )
-        return records.entry(jsonapi.Fields.of("the answer", answer).object("data"))
+        return records.entry(answer)
 
     def has(self, uuid: str, path: str) -> bool:
         """Whether a bundle has something at ``path``."""
@@ -357,8 +357,8 @@ class Rest:
         change = {"type": "bundles", "id": check_uuid(uuid), "attributes": {"metadata": {"tags": []}}}
         self._http.json("PATCH", "/bundles", body={"data": [change]})
 
-    def _document(self, path: str, params: Params = ()) -> jsonapi.Document:
-        return jsonapi.parse(self._http.json("GET", path, params))
+    def _document(self, path: str, params: Params = ()) -> Document:
+        return jsonapi.convert(self._http.json("GET", path, params), Document)
 
 
 def _literal(value: str) -> str:

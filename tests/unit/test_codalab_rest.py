@@ -98,7 +98,7 @@ def test_a_fault_that_passes_is_passed_over(server: FaultServer, fault: Answer) 
     [
         (text(503, "down"), Unreachable, "down"),
         (Answer(reset=True), Unreachable, "can't be reached"),
-        (as_json("x"), CodaLabError, "not an object"),
+        (as_json("x"), CodaLabError, "Expected `object`, got `str`"),
         (
             Answer(body=b"<html><title>Hotel WLAN</title>", headers={"Content-Type": "text/html"}),
             Unreachable,
@@ -505,16 +505,21 @@ FULL["included"] = [
         "relationships": {"bundle": {"data": {"type": "bundles", "id": UUID}}},
     },
 ]
-READERS = (records.bundle, records.worksheet, records.user)
+READERS: tuple[Callable[[jsonapi.Document], object], ...] = (
+    records.bundles,
+    records.worksheets,
+    records.user,
+)
 
 
 def test_a_full_document_is_read() -> None:
-    bundle = records.bundle(jsonapi.parse(FULL).resource)
+    document = jsonapi.convert(FULL, jsonapi.Document)
+    (bundle,) = records.bundles(document)
     assert (bundle.owner, bundle.public_permission, bundle.exit_code) == ("alice", 1, 0)
     assert bundle.created is not None
     assert bundle.created.year == 2023
     assert bundle.failure is None
-    assert records.worksheet(jsonapi.parse(FULL).resource).bundle_uuids == (UUID,)
+    assert records.worksheets(document)[0].bundle_uuids == (UUID,)
 
 
 @given(st.data())
@@ -522,8 +527,7 @@ def test_a_spoilt_document_gives_a_record_or_a_designed_error(data: st.DataObjec
     document = spoilt(FULL, data.draw)
     for reader in READERS:
         try:
-            for resource in jsonapi.parse(document).resources:
-                reader(resource)
+            reader(jsonapi.convert(document, jsonapi.Document))
         except CodaLabError as error:
             assert len(str(error)) < 500
 
@@ -531,8 +535,8 @@ def test_a_spoilt_document_gives_a_record_or_a_designed_error(data: st.DataObjec
 @given(JSON)
 def test_anything_gives_a_document_or_a_designed_error(value: Any) -> None:
     try:
-        jsonapi.parse(value)
-        records.entry(jsonapi.Fields.of("x", value))
+        jsonapi.convert(value, jsonapi.Document)
+        records.entry(value)
     except CodaLabError:
         pass
 
