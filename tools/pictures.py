@@ -14,6 +14,7 @@ import os
 import pty
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import pyte
 from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
@@ -58,7 +60,6 @@ FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="htt
 </g>
 </svg>
 """
-PAGE = "report"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 COLOURS = {"brown": "yellow", "brightbrown": "bright_yellow"}
 
@@ -96,9 +97,9 @@ def main() -> int:
     """Take the pictures named on the command line, or all."""
     wanted = set(sys.argv[1:])
     prepare()
-    if not wanted or PAGE in wanted:
-        page()
-    if wanted == {PAGE}:
+    if not wanted or wanted & PAGES.keys():
+        pages(wanted)
+    if wanted and wanted <= PAGES.keys():
         return 0
     cldc("sandbox", "up", *seed())
     try:
@@ -112,31 +113,58 @@ def main() -> int:
     return 0
 
 
-def page() -> None:
-    """The report on the dataset with faults, as a browser shows it."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if browser is None:
-        print(f"No browser ({', '.join(BROWSERS)}): docs/{PAGE}.png stays as it is.", file=sys.stderr)
+def pages(wanted: set[str]) -> None:
+    """The pages of PAGES that are wanted, as a browser shows them."""
+    found = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if found is None:
+        print(f"No browser ({', '.join(BROWSERS)}): pictures of pages stay as they are.", file=sys.stderr)
         return
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, chromium_sandbox=False)
+        for name, take in PAGES.items():
+            if not wanted or name in wanted:
+                picture = HOME / f"{name}.png"
+                take(browser, picture)
+                with Image.open(picture) as shot:
+                    shot.convert("RGB").quantize(64).save(DOCS / f"{name}.png", optimize=True)
+                print(f"docs/{name}.png", flush=True)
+        browser.close()
+
+
+def report(browser: Browser, picture: Path) -> None:
+    """The report on the dataset with faults."""
     subprocess.run(
         [sys.executable, "-m", "cldc", "validate", "faulty", "--quiet", "--report", "report.html"],
         env=environment(), cwd=HOME, check=False, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     text = (HOME / "report.html").read_text(encoding="utf-8").replace(str(HOME), "~")
     (HOME / "report.html").write_text(text, encoding="utf-8")
-    picture = HOME / "report.png"
-    subprocess.run(
-        [
-            *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-            *("--disable-component-update", "--disable-sync", "--no-first-run", "--hide-scrollbars"),
-            *(f"--user-data-dir={HOME / 'browser'}", "--window-size=1200,1500", f"--screenshot={picture}"),
-            (HOME / "report.html").as_uri(),
-        ],
-        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    with Image.open(picture) as shot:
-        shot.convert("RGB").quantize(64).save(DOCS / f"{PAGE}.png", optimize=True)
-    print(f"docs/{PAGE}.png", flush=True)
+    page = browser.new_page(viewport={"width": 1200, "height": 1500})
+    page.goto((HOME / "report.html").as_uri())
+    page.screenshot(path=picture)
+
+
+def review(browser: Browser, picture: Path) -> None:
+    """The review of the competition's own images where they are at hand: copies with two labels, some of them decided."""
+    whole = HOME / "competition" / "data"
+    folder = whole if whole.exists() else HOME / "faulty"
+    with subprocess.Popen(
+        [sys.executable, "-m", "cldc", "review", str(folder), "--no-browser"],
+        env=environment(), cwd=HOME, stdout=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
+        assert running.stdout is not None  # noqa: S101 - it was asked for
+        address = next(line.strip() for line in running.stdout if line.startswith("http:"))
+        page = browser.new_page(viewport={"width": 1300, "height": 820})
+        page.goto(address)
+        page.get_by_role("button", name="two labels").first.click()
+        for key in ("a", "x"):
+            page.keyboard.press(key)
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=picture)
+        running.send_signal(signal.SIGINT)
+
+
+PAGES = {"report": report, "review": review}
 
 
 def environment() -> dict[str, str]:

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Start a project in this folder: write cldc.toml, a .gitignore and, if asked, the workflow.",
     ),
     "validate": ("validate", "Check a dataset by the rules of the training script."),
+    "review": ("review", "Look at the images in the browser, and decide about labels, copies and splits."),
     "apply": (
         "apply",
         "Carry out what was decided about images: relabel, move to another split, set aside.",

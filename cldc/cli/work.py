@@ -14,6 +14,7 @@ from cldc.preflight.model import Training
 if TYPE_CHECKING:
     from cldc.competition import Competition
     from cldc.preflight.model import LabelBook, PreflightResult, Script
+    from cldc.progress import Observer
     from cldc.validation import ValidationReport
     from cldc.validation.tensorflow_decoder import Verdict
 
@@ -30,13 +31,16 @@ class TrainingInputs:
         return Training(report, self.script, self.label_book, competition)
 
 
-def validated(app: App, folder: Path | None, *, use_cache: bool = True) -> ValidationReport:
+def validated(
+    app: App, folder: Path | None, *, use_cache: bool = True, observer: Observer | None = None
+) -> ValidationReport:
     """The report on a dataset folder; TensorFlow itself is asked about images without a verdict.
 
     Args:
         app: The command's surroundings.
         folder: The folder; None takes the project's.
         use_cache: Whether files that did not change since an earlier check are skipped.
+        observer: Told of progress in place of the command's own.
     """
     from cldc.validation import validate
 
@@ -52,7 +56,7 @@ def validated(app: App, folder: Path | None, *, use_cache: bool = True) -> Valid
     return validate(
         app.dataset_folder(folder),
         app.competition,
-        app.observer,
+        observer or app.observer,
         ask_tensorflow=ask,
         label_book=_known_label_book(app),
         cache_folder=app.home if use_cache else None,

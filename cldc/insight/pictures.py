@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from PIL import Image
+
 # Drawn as it is up to this size; larger ones are made smaller for the page.
 _MOST_BYTES = 16_384
 _SIDE = 160
@@ -29,8 +31,6 @@ def pictures(places: Iterable[tuple[str, Path]], *, size: Sequence[int]) -> Mapp
 
 
 def _both(path: Path, height: int, width: int) -> tuple[str, str]:
-    from PIL import Image
-
     content = path.read_bytes()
     with Image.open(io.BytesIO(content)) as opened:
         kind, image = opened.format, opened.convert("RGB")
@@ -40,18 +40,22 @@ def _both(path: Path, height: int, width: int) -> tuple[str, str]:
         small = image.copy()
         small.thumbnail((_SIDE, _SIDE))
         whole = _png(small)
-    # As tf.image.resize: between the four nearest pixels, without smoothing over the ones left out.
+    return whole, _png(seen_by_model(image, (height, width)))
+
+
+def seen_by_model(image: Image.Image, size: Sequence[int]) -> Image.Image:
+    """An image of mode L or RGB, scaled to a height and width as ``tf.image.resize`` does it.
+
+    That is between the four nearest pixels, without smoothing over the ones left out.
+    """
+    height, width = size
     matrix = (image.width / width, 0, 0, 0, image.height / height, 0)
-    seen = image.transform(
+    return image.transform(
         (width, height), Image.Transform.AFFINE, matrix, resample=Image.Resampling.BILINEAR
     )
-    return whole, _png(seen)
 
 
-def _png(image: object) -> str:
-    from PIL import Image
-
-    assert isinstance(image, Image.Image)  # noqa: S101 - named so that Pillow stays unloaded until here
+def _png(image: Image.Image) -> str:
     held = io.BytesIO()
     image.save(held, "PNG")
     return _address(held.getvalue(), "image/png")

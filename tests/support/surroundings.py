@@ -20,6 +20,7 @@ import socket
 import sqlite3
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -343,6 +344,8 @@ def _command(arguments: list[str]) -> int:
         os.environ.update(dict(word.split("=", 1) for word in arguments))
         arguments = []
     sys.argv = ["cldc", *arguments]
+    if arguments[:1] == ["review"]:  # its page stays until Ctrl-C
+        threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     code = 0
     try:
         entry.main()

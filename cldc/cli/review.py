@@ -1,0 +1,62 @@
+"""`cldc review`."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import webbrowser
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.options import DATASET, command
+from cldc.cli.work import validated
+from cldc.errors import CldcError
+from cldc.render.review import address_blocks, summary_document
+from cldc.review import ReviewServer, Session
+from cldc.review.predictions import last_predictions
+
+
+@click.command()
+@click.argument("folder", type=DATASET, required=False)
+@click.option("--no-browser", is_flag=True, help="Print the page's address and open no browser.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the page; any that is free by default.")
+@command()
+def review(app: App, *, folder: Path | None, no_browser: bool, port: int | None) -> None:
+    """Look at the images in the browser, and decide about labels, copies and splits.
+
+    The page shows all images: those with findings, labels that look wrong, copies side by side, and what the model of
+    the last preflight predicts. Decisions are saved at once, in decisions.csv beside the folder; `cldc apply` carries
+    them out. The page is served on this machine only, until Ctrl-C.
+
+    \b
+    Examples:
+      cldc review my-images
+      cldc review my-images --no-browser --port 8080
+    """
+    folder = app.dataset_folder(folder)
+    session = Session(folder, app.competition, home=app.home)
+    server = ReviewServer(session, port=port or 0)
+    with contextlib.suppress(KeyboardInterrupt), server.running():
+        app.output.tell(address_blocks(server.address))
+        if not no_browser and not webbrowser.open(server.ticket()):
+            app.observer.note("There is no browser here; open that address in one.")
+        _keep_checking(app, session)
+    done = session.summary()
+    app.output.show(summary_document(done, shlex.quote(str(folder))))
+
+
+def _keep_checking(app: App, session: Session) -> NoReturn:
+    """Check the folder, at first and whenever it has changed, and tell the page what is found, until Ctrl-C."""
+    while True:
+        listing = session.wait_for_change()
+        try:
+            report = validated(app, session.root, observer=session)
+            session.found(report, listing)
+            session.predicted(*last_predictions(report.dataset.images, app.competition, app.home))
+        except CldcError as error:
+            session.failed(error)
+        finally:
+            session.start("")

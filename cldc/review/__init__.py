@@ -1,0 +1,9 @@
+"""A page on loopback on which people look at a dataset's images and decide about them."""
+
+from __future__ import annotations
+
+from cldc.review.model import Prediction, Suspicion
+from cldc.review.server import ReviewServer
+from cldc.review.session import Session, Summary
+
+__all__ = ["Prediction", "ReviewServer", "Session", "Summary", "Suspicion"]

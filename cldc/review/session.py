@@ -1,0 +1,422 @@
+"""A dataset under review: what the page shows, kept true while the folder and the decisions change."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cldc import decisions
+from cldc.competition import Competition
+from cldc.dataset import Dataset, Image, ImageFile, Listing, read_image, scan
+from cldc.decisions import CORRECT, RELABEL, SET_ASIDE, Decision, Edit
+from cldc.errors import CldcError, UsageError
+from cldc.review.model import Prediction, Suspicion, key_of
+from cldc.text import plural
+from cldc.validation import Finding, ValidationReport
+from cldc.validation.rules import RULES
+
+# A scan of ten thousand files takes a twentieth of a second.
+_SECONDS_BETWEEN_SCANS = 1.0
+_MOST_PROBLEMS = 20
+_RULES = {rule.id: rule for rule in RULES}
+# By the end of a rule's id, what its images differ in; then a decision about one of them can be enough.
+_DIFFERENCES = {"two-labels": "label", "across-splits": "split", "in-class": "copy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was decided.
+
+    Attributes:
+        path: The table of decisions.
+        counts: How many decisions of each kind it has.
+        made: How many of them are new since the review began.
+        later: How many images were left for later.
+    """
+
+    path: Path
+    counts: Mapping[str, int]
+    made: int
+    later: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What `Session.undo` needs to take back an action."""
+
+    edit: Edit
+    later: frozenset[str]
+
+
+class Session:
+    """What the page shows. Every method may be called from any thread.
+
+    The page asks for `state` again and again; each part of it (``images``, ``findings``, ``suspicions``, ``predictions``,
+    ``decisions``) has a number that changes with it, and only parts that the page does not have yet are sent.
+    """
+
+    def __init__(self, folder: Path, competition: Competition, *, home: Path) -> None:
+        """Scan ``folder`` and read its decisions; ``home`` is the data folder.
+
+        Raises:
+            InvalidDataset: ``folder`` is not there.
+            InvalidDecisions: A line of the decisions can't be understood.
+            StorageError: Folder or decisions can't be read.
+        """
+        self.competition, self._home = competition, home
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._parts: dict[str, tuple[int, Any]] = {}
+        self._listing = self._scan(folder)
+        self._scanned = time.monotonic()
+        self._folder_problem = self._check_problem = ""
+        self._hashes: dict[str, str] = {}
+        self._later: set[str] = set()
+        self._undo: dict[int, _Done] = {}
+        self._task: tuple[str, float, float] = ("", 0, 0)
+        self._changed = threading.Event()
+        self.path = decisions.default_path(self._listing.root)
+        self._decisions_problem = ""
+        self._decisions = decisions.read(self.path, competition.dataset)
+        self._before = frozenset(self._decisions)
+        self._signature = _signature(self.path)
+        self._changed.set()
+        self._put("images", self._images_part())
+        for part in ("findings", "suspicions", "predictions"):
+            self._put(part, None)
+        self._put_decisions()
+
+    # What the page asks for ------------------------------------------------------------------------------
+
+    def state(self, have: Mapping[str, int]) -> dict[str, Any]:
+        """The parts that differ from those that the page has, what is being worked on, and what is wrong."""
+        with self._lock:
+            self.refresh()
+            self._refresh_decisions()
+            task, done, total = self._task
+            return {
+                "parts": {
+                    name: {"number": number, "data": data}
+                    for name, (number, data) in self._parts.items()
+                    if have.get(name) != number
+                },
+                "progress": {"task": task, "done": done, "total": total},
+                "problems": list(
+                    filter(None, (self._folder_problem, self._check_problem, self._decisions_problem))
+                ),
+            }
+
+    def file(self, key: str) -> ImageFile | None:
+        """The image of that key; None where there is none any more, or another."""
+        return self._files.get(key)
+
+    @property
+    def root(self) -> Path:
+        """The dataset's folder."""
+        return self._listing.root
+
+    def decide(
+        self, action: str, keys: Iterable[str], *, value: str = "", reason: str = ""
+    ) -> dict[str, Any]:
+        """Decide the same about some images, and save it.
+
+        Args:
+            action: ``relabel`` to the class ``value``, ``move`` to the split ``value``, ``set-aside``, ``correct``,
+                ``later``, or ``clear``, which removes every decision.
+            keys: Keys of the images as the page showed them. Of images that have changed since, nothing is decided.
+            value: The new class or split.
+            reason: Of ``correct``, the question that is answered.
+
+        Returns:
+            ``undo``: a number for `undo`, None where nothing was done; ``skipped``: of how many images nothing was
+            decided, and why.
+
+        Raises:
+            UsageError: There is no such action, class or split.
+            InvalidDecisions: Somebody made the table unreadable; it stays as it is.
+            StorageError: The decisions can't be saved; nothing has changed.
+        """
+        with self._lock:
+            self.refresh(now=True)
+            found, skipped = self._current(keys)
+            before = frozenset(self._later)
+            edit = Edit()
+            if action == "later":
+                self._later.update(image.path for image in found)
+            else:
+                add = [] if action == "clear" else self._made(action, found, value, reason)
+                remove = self._about(found) if action == "clear" else []
+                edit = self._edit(add=add, remove=remove)
+                self._later.difference_update(image.path for image in found)
+            if edit == Edit() and before == self._later:
+                return {"undo": None, "skipped": skipped}
+            number = next(self._numbers)
+            self._undo[number] = _Done(edit, before)
+            self._put_decisions()
+            return {"undo": number, "skipped": skipped}
+
+    def undo(self, number: int) -> None:
+        """Take back what was decided under that number, once; whatever else was written since stays.
+
+        Raises:
+            InvalidDecisions: Somebody made the table unreadable; it stays as it is.
+            StorageError: The decisions can't be saved; nothing has changed.
+        """
+        with self._lock:
+            done = self._undo.get(number)
+            if done is None:
+                return
+            self._edit(add=done.edit.removed, remove=done.edit.added)
+            del self._undo[number]
+            self._later = set(done.later)
+            self._put_decisions()
+
+    def summary(self) -> Summary:
+        """What the table of decisions has now."""
+        with self._lock:
+            self._refresh_decisions()
+            counts = Counter("move" if each.split else each.action for each in self._decisions)
+            made = len(frozenset(self._decisions) - self._before)
+            return Summary(self.path, dict(counts), made, len(self._later))
+
+    # What the checks tell --------------------------------------------------------------------------------
+
+    def wait_for_change(self) -> Listing:
+        """Wait until there is a folder to check: at first, and then when it has changed and is no longer changing."""
+        self._changed.wait()
+        while True:
+            with self._lock:
+                self.refresh(now=True)
+                self._changed.clear()
+                listing = self._listing
+            if not self._changed.wait(_SECONDS_BETWEEN_SCANS / 2):
+                return listing
+
+    def found(self, report: ValidationReport, listing: Listing) -> None:
+        """Take the findings of a check that began when the folder was ``listing``."""
+        with self._lock:
+            self.refresh(now=True)
+            paths = {image.path: image.sha256 for image in report.dataset.images}
+            keys = map(key_of, listing.files)
+            self._hashes |= {
+                key: paths.get(file.path, "") for key, file in zip(keys, listing.files, strict=True)
+            }
+            self._check_problem = ""
+            self._put("findings", _findings_part(report.findings))
+            self._put_decisions()
+
+    def predicted(self, name: str, predictions: Iterable[Prediction]) -> None:
+        """Take what the model of a preflight predicts; ``name`` says which one."""
+        rows = {p.path: [p.label, round(p.probability, 3)] for p in predictions}
+        with self._lock:
+            self._put("predictions", {"name": name, "rows": rows} if rows else None)
+
+    def suspected(self, suspicions: Iterable[Suspicion], why_not: str = "") -> None:
+        """Take the labels that look wrong, the worst first; or why they are not known."""
+        with self._lock:
+            self._put("suspicions", {"rows": list(suspicions), "why_not": why_not})
+
+    def failed(self, error: CldcError) -> None:
+        """Tell why the folder could not be checked; the next check takes that back."""
+        with self._lock:
+            self._check_problem = f"{error.message} {error.action}"
+
+    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
+        """As an `Observer`: a task begins; an empty one says that all is done."""
+        self._task = (task, 0, total or 0)
+
+    def advance(self, done: float, detail: str = "") -> None:
+        """As an `Observer`."""
+        self._task = (self._task[0], done, self._task[2])
+
+    def note(self, text: str) -> None:
+        """As an `Observer`; the page has no place for it."""
+
+    # The folder ------------------------------------------------------------------------------------------
+
+    def refresh(self, *, now: bool = False) -> None:
+        """Look whether the folder has changed, unless that was done a moment ago and ``now`` does not ask for it."""
+        with self._lock:
+            if not now and time.monotonic() - self._scanned < _SECONDS_BETWEEN_SCANS:
+                return
+            try:
+                listing = self._scan(self._listing.root)
+            except CldcError as error:
+                self._folder_problem = error.message
+                return
+            finally:
+                self._scanned = time.monotonic()
+            self._folder_problem = ""
+            if listing.files != self._listing.files:
+                self._listing = listing
+                del self._files
+                self._put("images", self._images_part())
+                self._put_decisions()
+                self._changed.set()
+
+    def _scan(self, folder: Path) -> Listing:
+        rules = self.competition.dataset
+        return scan(folder, splits=rules.splits, extensions=rules.extensions)
+
+    @cached_property
+    def _files(self) -> dict[str, ImageFile]:
+        return {key_of(file): file for file in self._listing.files}
+
+    def _images_part(self) -> dict[str, Any]:
+        rules = self.competition.dataset
+        return {
+            "name": self._listing.name,
+            "root": str(self._listing.root),
+            "classes": rules.classes,
+            "splits": rules.splits,
+            "seen": rules.image_size,
+            "files": [
+                [key, file.path, file.split, file.label, file.error] for key, file in self._files.items()
+            ],
+        }
+
+    def _dataset(self) -> Dataset:
+        """The dataset as far as its contents are known."""
+        images = tuple(
+            Image(f.split, f.label, f.path, f.size, self._hashes.get(key, ""), f.link, f.error)
+            for key, f in self._files.items()
+        )
+        here = self._listing
+        return Dataset(here.root, here.name, here.splits, images, here.ignored, "")
+
+    # The decisions ---------------------------------------------------------------------------------------
+
+    def _current(self, keys: Iterable[str]) -> tuple[list[Image], list[str]]:
+        """The images that are still what the page showed, read; and of the others why they are left out."""
+        found, skipped = [], []
+        for key in keys:
+            file = self._files.get(key)
+            if file is None:
+                skipped.append("It has changed, or is no longer there.")
+                continue
+            known = self._hashes.get(key)
+            image = Image(file.split, file.label, file.path, file.size, known or "", file.link)
+            if not known:
+                image = read_image(self.root, file, keep=False).image
+                self._hashes[key] = image.sha256
+            if image.error:
+                skipped.append(f"{file.path}: {image.error}.")
+            else:
+                found.append(image)
+        return found, skipped
+
+    def _made(self, action: str, images: Sequence[Image], value: str, reason: str) -> list[Decision]:
+        rules, moment = self.competition.dataset, decisions.now()
+        if action not in (RELABEL, SET_ASIDE, CORRECT, "move"):
+            raise UsageError(f"There is no action {action!r}.", action="Reload the page.")
+        if (action == RELABEL and value not in rules.classes) or (
+            action == "move" and value not in rules.splits
+        ):
+            raise UsageError(f"There is no class or split {value!r}.", action="Reload the page.")
+        made = []
+        for image in images:
+            if action == "move":
+                if image.split != value:
+                    made.append(Decision(image.sha256, image.path, decisions.move_to(value), time=moment))
+            elif action == RELABEL and image.label == value:
+                made.append(Decision(image.sha256, image.path, CORRECT, reason="label", time=moment))
+            elif action == CORRECT:
+                made.append(Decision(image.sha256, image.path, CORRECT, reason=reason, time=moment))
+            else:
+                made.append(
+                    Decision(
+                        image.sha256, image.path, action, value if action == RELABEL else "", time=moment
+                    )
+                )
+        return made
+
+    def _about(self, images: Iterable[Image]) -> list[Decision]:
+        matched = decisions.match(self._decisions, self._dataset(), self.competition.dataset.classes)
+        return [decision for image in images for decision in matched.of(image)]
+
+    def _edit(self, *, add: Sequence[Decision], remove: Sequence[Decision]) -> Edit:
+        rules = self.competition.dataset
+        edit = decisions.edit(self.path, rules, add=add, remove=remove, home=self._home)
+        self._read_decisions()
+        return edit
+
+    def _refresh_decisions(self) -> None:
+        """Read the table again if somebody else has written it."""
+        if _signature(self.path) != self._signature:
+            self._read_decisions()
+            self._put_decisions()
+
+    def _read_decisions(self) -> None:
+        self._signature = _signature(self.path)
+        try:
+            self._decisions = decisions.read(self.path, self.competition.dataset)
+            self._decisions_problem = ""
+        except CldcError as error:
+            self._decisions_problem = (
+                f"{error.message} {error.action} Until then nothing can be decided here."
+            )
+
+    def _put_decisions(self) -> None:
+        matched = decisions.match(self._decisions, self._dataset(), self.competition.dataset.classes)
+        problems = [
+            f"Decisions about {' and '.join(conflict.paths)} contradict each other: "
+            f"{', '.join(dict.fromkeys(decision.describe() for decision in conflict.decisions))}."
+            for conflict in matched.conflicts[:_MOST_PROBLEMS]
+        ]
+        if len(matched.conflicts) > _MOST_PROBLEMS:
+            more = len(matched.conflicts) - _MOST_PROBLEMS
+            problems.append(f"{plural(more, 'more contradiction')}.")
+        rows = {
+            path: [[("move" if each.split else each.action), each.label or each.split] for each in about]
+            for path, about in matched.by_path.items()
+        }
+        self._put(
+            "decisions",
+            {
+                "rows": rows,
+                "later": sorted(self._later),
+                "file": str(self.path),
+                "problems": problems,
+            },
+        )
+
+    def _put(self, part: str, data: Any) -> None:
+        self._parts[part] = (next(self._numbers), data)
+
+
+def _signature(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _findings_part(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """The findings about images, one entry for each rule."""
+    parts: dict[str, dict[str, Any]] = {}
+    for finding in findings:
+        if not finding.paths:
+            continue
+        rule = _RULES[finding.rule]
+        kind = next((kind for end, kind in _DIFFERENCES.items() if finding.rule.endswith(end)), "")
+        part = parts.setdefault(
+            finding.rule,
+            {
+                "rule": rule.id,
+                "title": rule.title,
+                "severity": finding.severity,
+                "why": rule.why,
+                "differ": kind,
+                "findings": [],
+            },
+        )
+        part["findings"].append({"message": finding.message, "paths": finding.paths})
+    return list(parts.values())
