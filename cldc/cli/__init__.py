@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "validate": ("validate", "Check a dataset by the rules of the training script."),
     "review": ("review", "Look at the images in the browser, and decide about labels, copies and splits."),
+    "split": ("split", "Draw train and val anew, never with the same drawing in both."),
     "apply": (
         "apply",
         "Carry out what was decided about images: relabel, move to another split, set aside.",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from cldc.competition import DatasetRules
 from cldc.curation.applying import Applied, Plan
+from cldc.curation.splitting import Drawn
 from cldc.decisions import RELABEL, SET_ASIDE, moved_to
-from cldc.render.blocks import Block, Line
+from cldc.render.blocks import Block, Line, Table
 from cldc.text import first_few, plural, printable
 from cldc.validation.journal import Change, undo_command
 
@@ -93,4 +96,49 @@ def apply_data(plan: Plan, applied: Applied | None) -> dict[str, Any]:
             {"path": printable(decision.path), "copies": [printable(path) for path in paths]}
             for decision, paths in plan.astray
         ],
+    }
+
+
+def split_blocks(drawn: Drawn, rules: DatasetRules, table: Path | None) -> Iterator[Block]:
+    """A drawn split, class by class, before and after; and what to do next."""
+    extra = sorted({label for _, label in drawn.after} - set(rules.classes))
+    rows = [
+        [label, *(f"{counts.get((split, label), 0):,}" for split in rules.splits for counts in both)]
+        for both in ((drawn.before, drawn.after),)
+        for label in (*rules.classes, *extra)
+    ]
+    sums = [
+        sum(count for (place, _), count in counts.items() if place == split)
+        for split in rules.splits
+        for counts in (drawn.before, drawn.after)
+    ]
+    headers = ("class", *(name for split in rules.splits for name in (f"{split} now", f"{split} then")))
+    yield Table(headers, [*rows, ["all", *(f"{count:,}" for count in sums)]], numbers=frozenset(headers[1:]))
+    if drawn.kept_together:
+        yield Line(f"{plural(drawn.kept_together, 'drawing')} with several images stay on one side each.")
+    images = plural(drawn.moving, "image")
+    if not drawn.moving:
+        yield Line("Every image is in its split already.", "good")
+    elif table is None:
+        yield Line(f"{images} would move.")
+    else:
+        yield Line(printable(f"Decisions to move {images} are in {table}. Next: cldc apply"), "good")
+
+
+def split_data(drawn: Drawn, table: Path | None) -> dict[str, Any]:
+    """The same as JSON."""
+
+    def nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for (split, label), count in sorted(counts.items()):
+            found.setdefault(split, {})[label] = count
+        return found
+
+    return {
+        "decisions": printable(str(table)) if table else None,
+        "moving": drawn.moving,
+        "moves": [{"path": printable(move.path), "split": move.split} for move in drawn.moves],
+        "kept_together": drawn.kept_together,
+        "before": nested(drawn.before),
+        "after": nested(drawn.after),
     }

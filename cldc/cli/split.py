@@ -1,0 +1,56 @@
+"""`cldc split`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.options import DATASET, command
+from cldc.curation.applying import require_no_conflict
+from cldc.curation.splitting import draw_split
+from cldc.decisions import default_path, edit, match, read
+from cldc.render.curation import split_blocks, split_data
+from cldc.render.document import Document
+from cldc.validation import inspect_dataset
+
+
+@click.command()
+@click.argument("folder", type=DATASET, required=False)
+@click.option(
+    "--val",
+    "share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="How much of each class goes to the validation split.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed draws another split.")
+@click.option("--dry-run", is_flag=True, help="Show the split, and write no decisions.")
+@command()
+def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bool) -> None:
+    """Draw train and val anew, never with the same drawing in both.
+
+    Each class is divided in the same proportion. Images of one content, copies saved differently and near duplicates stay
+    together. The result is decisions in decisions.csv beside the dataset, which `cldc apply` carries out; the same seed and
+    images give the same split.
+
+    \b
+    Examples:
+      cldc split data --val 0.2 --seed 1
+      cldc apply data
+    """
+    rules = app.competition.dataset
+    root = app.dataset_folder(folder)
+    table = default_path(root)
+    decisions = read(table, rules)
+    inspected = inspect_dataset(root, app.competition, app.observer, cache_folder=app.home)
+    matched = match(decisions, inspected.dataset, rules.classes)
+    drawn = draw_split(inspected, matched, share=share, seed=seed)
+    # Where an image goes is decided anew, so that contradictions about it don't count.
+    require_no_conflict(match(set(decisions) - set(drawn.replaced), inspected.dataset, rules.classes))
+    if not dry_run:
+        edit(table, rules, add=drawn.moves, remove=drawn.replaced, home=app.home)
+    written = None if dry_run else table
+    app.output.show(Document(split_data(drawn, written), split_blocks(drawn, rules, written)))

@@ -1,0 +1,118 @@
+"""Draw a split: stratified, reproducible, and never the same drawing on both sides."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cldc.competition import DatasetRules
+from cldc.dataset import Image, meant_class
+from cldc.decisions import RELABEL, SET_ASIDE, Decision, Matched, move_to, now
+from cldc.errors import UsageError
+from cldc.files import hash_bytes
+from cldc.validation.model import InspectedDataset
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A drawn split.
+
+    Attributes:
+        moves: New decisions: images that lie in the other split, unless that is decided already.
+        replaced: Earlier decisions to move images elsewhere, which no longer hold.
+        moving: Number of images that lie in the other split now.
+        before: Number of images of each split and class, as they lie and with the labels that were decided.
+        after: The same once the decisions are carried out.
+        kept_together: Number of groups of images that show one drawing.
+    """
+
+    moves: tuple[Decision, ...]
+    replaced: tuple[Decision, ...]
+    moving: int
+    before: Mapping[tuple[str, str], int]
+    after: Mapping[tuple[str, str], int]
+    kept_together: int
+
+
+def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, seed: int) -> Drawn:
+    """Divide all images anew between the two splits.
+
+    Images of one content or one drawing stay together. What is to be set aside is left out, and what is to be relabelled
+    counts as its new class. The drawing depends on the seed and on the contents, not on names or on where images lie now.
+
+    Args:
+        inspected: The dataset, its drawings compared.
+        matched: What was decided about its images.
+        share: How much of each class goes to the second split, between 0 and 1.
+        seed: Another seed draws another split.
+
+    Raises:
+        UsageError: The competition has another number of splits than two.
+    """
+    rules = inspected.competition.dataset
+    train, val = _two_splits(rules)
+    images = [
+        image
+        for image in inspected.dataset.images
+        if image.sha256 and not any(decision.action == SET_ASIDE for decision in matched.of(image))
+    ]
+    labels = {image.path: _label(image, matched, rules) for image in images}
+    totals = Counter(labels.values())
+    wanted = {label: count * share for label, count in totals.items()}
+    groups = _groups(inspected, images)
+    taken: Counter[str] = Counter()
+    target: dict[str, str] = {}
+    for group in sorted(groups, key=lambda group: hash_bytes(f"{seed} {min(i.sha256 for i in group)}")):
+        counts = Counter(labels[image.path] for image in group)
+        # Taken where that brings the classes nearer to their shares.
+        before = sum(abs(wanted[label] - taken[label]) for label in counts)
+        after = sum(abs(wanted[label] - taken[label] - count) for label, count in counts.items())
+        if after < before:
+            taken += counts
+        target |= {image.path: val if after < before else train for image in group}
+    time, reason = now(), f"split with --val {share:g} --seed {seed}"
+    return Drawn(
+        moves=tuple(
+            Decision(image.sha256, image.path, move_to(target[image.path]), reason=reason, time=time)
+            for image in images
+            if image.split != target[image.path]
+            and target[image.path] not in {decision.split for decision in matched.of(image)}
+        ),
+        replaced=tuple(
+            dict.fromkeys(
+                decision
+                for image in images
+                for decision in matched.of(image)
+                if decision.split not in ("", target[image.path])
+            )
+        ),
+        moving=sum(image.split != target[image.path] for image in images),
+        before=Counter((image.split, labels[image.path]) for image in images),
+        after=Counter((target[image.path], labels[image.path]) for image in images),
+        kept_together=sum(len(group) > 1 for group in groups),
+    )
+
+
+def _two_splits(rules: DatasetRules) -> tuple[str, str]:
+    if len(rules.splits) != 2:
+        raise UsageError(
+            f"This competition has {len(rules.splits)} splits, {', '.join(rules.splits)}; a split is drawn between two.",
+            action="Write decisions that move images by hand.",
+        )
+    train, val = rules.splits
+    return train, val
+
+
+def _label(image: Image, matched: Matched, rules: DatasetRules) -> str:
+    decided = (decision.label for decision in matched.of(image) if decision.action == RELABEL)
+    return next(decided, "") or meant_class(image.label, rules.classes) or image.label
+
+
+def _groups(inspected: InspectedDataset, images: Sequence[Image]) -> list[list[Image]]:
+    """Images that show one drawing, or are alone with theirs."""
+    leader = {sha: group.contents[0] for group in inspected.drawings for sha in group.contents}
+    groups: dict[str, list[Image]] = defaultdict(list)
+    for image in images:
+        groups[leader.get(image.sha256, image.sha256)].append(image)
+    return list(groups.values())
