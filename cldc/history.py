@@ -74,7 +74,9 @@ def _preflight(result: PreflightResult) -> Entry:
         validation=result.validation.accuracy,
         label_book=result.label_book.accuracy if result.label_book else None,
         score=None,
-        detail=f"{origin}{_where(result)}" + ("" if mark.seed is None else f", seed {mark.seed}"),
+        detail=f"{origin}{_where(result)}"
+        + ("" if mark.seed is None else f", seed {mark.seed}")
+        + (f", also called {', '.join(result.other_names)}" if result.other_names else ""),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,16 +12,18 @@ from cldc.cli.app import App
 from cldc.cli.learning import show
 from cldc.cli.options import DATASET, command
 from cldc.cli.remote import preflight_remotely
-from cldc.cli.work import preflighted, training_inputs, validated
-from cldc.errors import UsageError
-from cldc.preflight.pipeline import preflight as preflight_once
+from cldc.cli.trainings import DASK, trainer
+from cldc.cli.work import preflighted, training_inputs, valid_reports
+from cldc.errors import CldcError, UsageError
+from cldc.preflight.model import FailedPreflight, PreflightResult, Training
 from cldc.preflight.repeats import repeats_of, require_seeds, summarize_runs
-from cldc.render.validation import blocks
+from cldc.render.document import Document
+from cldc.render.preflights import preflights_blocks
+from cldc.trainings.many import train_all
+from cldc.trainings.model import Preflights
 
 if TYPE_CHECKING:
     from cldc.cli.work import TrainingInputs
-    from cldc.preflight.model import PreflightResult
-    from cldc.preflight.repeats import RepeatedRuns
     from cldc.validation import ValidationReport
 
 
@@ -43,8 +45,9 @@ if TYPE_CHECKING:
 @click.option(
     "--remote",
     is_flag=True,
-    help="Train on CodaLab's workers, several datasets at once: private runs that spend no quota.",
+    help="Train on CodaLab's workers: private runs that spend no quota.",
 )
+@DASK
 @click.option("--keep", is_flag=True, help="With --remote: leave what was made for it on the server.")
 @click.option("--force", is_flag=True, help="Train again even where the same was trained before.")
 @command(server=True, formats=("html",))
@@ -57,6 +60,7 @@ def preflight(
     remote: bool,
     keep: bool,
     force: bool,
+    dask: str | None,
 ) -> int:
     """Train on a dataset as the competition does, and show what comes out.
 
@@ -64,26 +68,32 @@ def preflight(
     accuracy it reaches on the validation split and on the label book. Script and label book come from CodaLab; when
     it can't be reached, from what was downloaded before, and the script from cldc itself.
 
-    With --remote the same runs on CodaLab, as a submission's training would; what it made there is removed afterwards.
+    Several datasets, and repeats, are trained at once, as many as processors and memory allow; each has the numbers that it
+    has alone. With --remote the same runs on CodaLab, as a submission's training would; what it made there is removed
+    afterwards.
     """
     _require_sense({"--quick": quick, "--repeat": repeat, "--remote": remote})
+    _require_sense({"--quick": quick, "--dask": dask, "--remote": remote})
+    _require_sense({"--quick": quick, "--repeat": repeat, "several datasets": len(folders) > 1})
     if remote:
         return preflight_remotely(app, folders, keep=keep, force=force)
-    if keep or len(folders) > 1:
-        raise UsageError(
-            f"{'--keep is' if keep else 'Several datasets at once are'} for preflights on CodaLab only.",
-            action="Say --remote as well, or train on one dataset here.",
-        )
+    if keep:
+        raise UsageError("--keep is for preflights on CodaLab only.", action="Say --remote as well.")
     if repeat:
         require_seeds(app.competition)
-    report = validated(app, next(iter(folders), None))
-    if not report.ok:
-        app.output.tell(blocks(report))
-        report.require_valid()
-    needed = training_inputs(app)
-    result = preflighted(app, report, needed, force=force, quick=quick)
-    runs = _repeat(app, report, needed, result, times=repeat, force=force) if repeat else None
-    show(app, report, needed, result, repeated=runs)
+    reports = valid_reports(app, folders)
+    inputs = training_inputs(app)
+    if len(reports) > 1:
+        return _several(app, reports, inputs, dask=dask, force=force)
+    (report,) = reports
+    if repeat or dask:
+        runs = _repeat(
+            app, inputs.training(report, app.competition), times=repeat or 1, dask=dask, force=force
+        )
+        show(app, report, inputs, runs[0], repeated=summarize_runs(runs) if repeat else None)
+    else:
+        result = preflighted(app, report, inputs, force=force, quick=quick)
+        show(app, report, inputs, result, repeated=None)
     return 0
 
 
@@ -94,23 +104,40 @@ def _require_sense(ways: Mapping[str, object]) -> None:
         raise UsageError(f"{' and '.join(given)} do not go together.", action="Leave one of them out.")
 
 
-def _repeat(
-    app: App,
-    report: ValidationReport,
-    needed: TrainingInputs,
-    first: PreflightResult,
-    *,
-    times: int,
-    force: bool,
-) -> RepeatedRuns:
-    """The first run and others of other seeds, each kept as a preflight is."""
-    runs = [first]
-    _, *others = repeats_of(needed.training(report, app.competition), times)
-    for number, training in enumerate(others, 2):
-        app.observer.note(f"Run {number} of {times}: the built-in script with another seed")
-        runs.append(
-            preflight_once(
-                training, environment=app.tensorflow(), home=app.home, observer=app.observer, force=force
-            )
+def _several(
+    app: App, reports: Sequence[ValidationReport], inputs: TrainingInputs, *, dask: str | None, force: bool
+) -> int:
+    """Train on several datasets; the exit code is that of the first that has no result."""
+    if app.output.wants("html"):
+        raise UsageError(
+            "A page shows one dataset.", action="Name one dataset, or choose another format of report."
         )
-    return summarize_runs(runs)
+    trainings = [inputs.training(report, app.competition) for report in reports]
+    with trainer(app, dask=dask) as trains:
+        outcomes = train_all(trainings, trains, home=app.home, observer=app.observer, force=force)
+    found = Preflights(
+        tuple(outcome for outcome in outcomes if isinstance(outcome, PreflightResult)),
+        tuple(
+            FailedPreflight.of(training, outcome)
+            for training, outcome in zip(trainings, outcomes, strict=True)
+            if isinstance(outcome, CldcError)
+        ),
+    )
+    title = f"Preflights of {len(trainings)} datasets"
+    app.output.show(Document(found, preflights_blocks(title, found.results, found.failed)))
+    return found.failed[0].code if found.failed else 0
+
+
+def _repeat(
+    app: App, training: Training, *, times: int, dask: str | None, force: bool
+) -> list[PreflightResult]:
+    """The training and others of other seeds, each kept as a preflight is."""
+    trainings = repeats_of(training, times) if times > 1 else (training,)
+    with trainer(app, dask=dask) as trains:
+        outcomes = train_all(trainings, trains, home=app.home, observer=app.observer, force=force)
+    runs = []
+    for outcome in outcomes:
+        if isinstance(outcome, CldcError):
+            raise outcome
+        runs.append(outcome)
+    return runs

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from cldc.cli.app import App
 from cldc.cli.learning import show
-from cldc.cli.work import training_inputs, validated
+from cldc.cli.work import training_inputs, valid_reports
 from cldc.environments import ready_tensorflow
-from cldc.errors import CldcError, InvalidDataset, UsageError
+from cldc.errors import UsageError
 from cldc.remote import Remote, preflight_there
 from cldc.render.document import Document
-from cldc.render.remote import remote_blocks
-from cldc.render.validation import blocks
+from cldc.render.preflights import preflights_blocks
 from cldc.submission import Clock
 
 if TYPE_CHECKING:
@@ -30,10 +29,12 @@ def preflight_remotely(app: App, folders: Sequence[Path], *, keep: bool, force: 
             "A page shows one dataset.", action="Name one dataset, or choose another format of report."
         )
     _require_organisers(app)
-    reports = _valid(app, folders)
+    reports = valid_reports(app, folders)
     needed, found = _trained(app, reports, keep=keep, force=force)
     if len(folders) > 1:
-        app.output.show(Document(found, remote_blocks(found)))
+        app.output.show(
+            Document(found, preflights_blocks(f"Preflights on {found.server}", found.results, found.failed))
+        )
         return found.failed[0].code if found.failed else 0
     if found.failed:
         raise found.failed[0].error
@@ -49,31 +50,6 @@ def _require_organisers(app: App) -> None:
                 f"A preflight on CodaLab uses the organisers' own {name.replace('_', ' ')}, but another is set.",
                 action=f"Leave --{name.replace('_', '-')} and its setting out, or train here: leave --remote out.",
             )
-
-
-def _valid(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
-    """The reports of datasets that are all valid; nothing is trained while one is not."""
-    reports: list[ValidationReport] = []
-    refused: list[CldcError] = []
-    for folder in folders or (None,):
-        try:
-            report = validated(app, folder)
-            if not report.ok:
-                app.output.tell(blocks(report))
-            report.require_valid()
-        except InvalidDataset as error:
-            refused.append(error)
-        else:
-            reports.append(report)
-    if len(refused) == 1:
-        raise refused[0]
-    if refused:
-        raise InvalidDataset(
-            f"{len(refused)} of {len(folders)} datasets can't be used, so nothing was trained:\n"
-            + "\n".join(f"  {error.message}" for error in refused),
-            action="Mend them or leave them out; `cldc validate` shows everything that was found in each.",
-        )
-    return reports
 
 
 def _trained(

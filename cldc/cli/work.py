@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldc.cli.app import App
-from cldc.errors import CldcError, ConfigurationError, CredentialsError, SandboxError, Unreachable
+from cldc.errors import (
+    CldcError,
+    ConfigurationError,
+    CredentialsError,
+    InvalidDataset,
+    SandboxError,
+    Unreachable,
+)
 from cldc.preflight.model import Training
+from cldc.render.validation import blocks
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
@@ -61,6 +69,31 @@ def validated(
         label_book=_known_label_book(app),
         cache_folder=app.home if use_cache else None,
     )
+
+
+def valid_reports(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
+    """The reports of datasets that are all valid; nothing is trained while one is not."""
+    reports: list[ValidationReport] = []
+    refused: list[CldcError] = []
+    for folder in folders or (None,):
+        try:
+            report = validated(app, folder)
+            if not report.ok:
+                app.output.tell(blocks(report))
+            report.require_valid()
+        except InvalidDataset as error:
+            refused.append(error)
+        else:
+            reports.append(report)
+    if len(refused) == 1:
+        raise refused[0]
+    if refused:
+        raise InvalidDataset(
+            f"{len(refused)} of {len(folders)} datasets can't be used, so nothing was trained:\n"
+            + "\n".join(f"  {error.message}" for error in refused),
+            action="Mend them or leave them out; `cldc validate` shows everything that was found in each.",
+        )
+    return reports
 
 
 def _known_label_book(app: App) -> Path | None:

@@ -6,11 +6,12 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cldc.competition import Competition
+from cldc.errors import CldcError
 from cldc.files import hash_bytes
 from cldc.preflight.output import Epoch, Score
 
@@ -156,8 +157,9 @@ class PreflightResult:
 
     Attributes:
         fingerprint: What was trained, on what, with what.
-        dataset_name: The dataset's name at the time; its hash says what was in it.
-        dataset_root: Where it was.
+        dataset_name: The name of the folder that was trained on, or that held the same images when it was last asked for.
+        dataset_root: Where that folder was.
+        other_names: What else folders with the same images were called, the oldest first.
         images: Images of each split, and of the label book under its own name.
         classes: The classes that indices in ``predictions`` stand for.
         origin: Where the script came from.
@@ -204,6 +206,12 @@ class PreflightResult:
     recorded: bool = False
     run: str = ""
     dataset_changed: str = ""
+    other_names: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that folders with these images had."""
+        return (*self.other_names, self.dataset_name)
 
     @property
     def id(self) -> str:
@@ -223,6 +231,27 @@ class PreflightResult:
         """Whether it trained as long as the profile says, so that `submit` may rest on it."""
         # A script that prints no epochs is taken at its word.
         return not self.quick and (not self.history or self.history[-1].number >= self.fingerprint.epochs)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedPreflight:
+    """A dataset without a result, and why."""
+
+    dataset_name: str
+    dataset_root: str
+    kind: str
+    code: int
+    message: str
+    action: str
+    error: CldcError = field(repr=False)
+
+    @classmethod
+    def of(cls, training: Training, error: CldcError) -> FailedPreflight:
+        """What an error says of a training."""
+        dataset = training.report.dataset
+        return cls(
+            dataset.name, str(dataset.root), error.kind, error.code, error.message, error.action, error
+        )
 
 
 def to_json(result: PreflightResult) -> str:
@@ -255,8 +284,8 @@ def from_json(text: str) -> PreflightResult:
         table["fingerprint"] = Fingerprint(**table["fingerprint"])
         table["probe"] = Probe(**{**table["probe"], "devices": tuple(table["probe"]["devices"])})
         table["history"] = tuple(Epoch(**_numbers(epoch)) for epoch in table["history"])
-        for name in ("classes", "predictions", "warnings"):
-            table[name] = tuple(table[name])
+        for name in ("classes", "predictions", "warnings", "other_names"):
+            table[name] = tuple(table.get(name, ()))
         return PreflightResult(**{**table, "recorded": True})
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no preflight record: {error}") from error

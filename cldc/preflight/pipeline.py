@@ -21,7 +21,7 @@ from cldc.preflight.following import Run, command, environment_of, follow
 from cldc.preflight.model import Fingerprint, PreflightResult, Script, Training
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.preflight.output import Score
-from cldc.preflight.predicting import list_images, predict_images
+from cldc.preflight.predicting import keep_weights, list_images, predict_images
 from cldc.preflight.predictions import expected_labels
 from cldc.preflight.probing import probe
 from cldc.preflight.results import RunEnvironment, build_result
@@ -74,14 +74,17 @@ def preflight(
     _require_faithful(training, environment)
     job = _Job(training, environment, home, fingerprint(training, environment), quick)
     if not force and (known := _recorded(job)):
-        return with_changes(known, training)
+        return with_changes(records.remember_name(home, known, training.report.dataset), training)
     guard = private_folder(home / "preflights") / f".{job.fingerprint.id}.lock"
     with lock(
         guard, purpose="training on the same dataset", observer=observer, timeout_seconds=_WAIT_SECONDS
     ):
         if not force and (known := _recorded(job)):
-            return with_changes(known, training)
+            return with_changes(records.remember_name(home, known, training.report.dataset), training)
         result, images = _train(job, observer)
+        if earlier := records.read(home, result.id):
+            others = tuple(name for name in earlier.names if name != result.dataset_name)
+            result = dataclasses.replace(result, other_names=others)
         model_predictions.save(home, result.id, images)
         records.save(home, result)
     return with_changes(result, training)
@@ -208,6 +211,8 @@ def _train(job: _Job, observer: Observer) -> tuple[PreflightResult, ModelPredict
                 env=env,
                 observer=observer,
             )
+        if images.known:
+            keep_weights(workspace.root, competition, records.weights_folder(job.home, job.fingerprint.id))
     used = job.environment
     caveats = () if used.faithful else (f"Trained with TensorFlow {used.version}: {used.why}.",)
     result = build_result(

@@ -1,14 +1,17 @@
-"""What the trained model makes of every image: its weights loaded again, and held against what the script printed."""
+"""What the trained model predicts for every image: its weights loaded again, and compared with what the script printed."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cldc.competition import Competition
 from cldc.dataset import Dataset
 from cldc.errors import ConfigurationError, ProcessFailed
+from cldc.files import remove_tree, storage_errors, temporary_folder
 from cldc.preflight.model import LabelBook
 from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 from cldc.preflight.output import Output
@@ -21,7 +24,11 @@ _PREDICT = Path(__file__).with_name("inside") / "predict.py"
 # Ten thousand images take half a minute; a machine that is busy beyond all measure still gets its answer.
 _TIMEOUT_SECONDS = 1800
 # Keras writes its checkpoint as NAME.index and others, or as one file.
-_ENDINGS = (".index", ".weights.h5", ".h5", "")
+_EXTENSIONS = (".index", ".weights.h5", ".h5", "")
+
+
+class ModelUnusable(Exception):
+    """Why a trained model can't be asked, in words that complete "the predictions are not known: ..."."""
 
 
 def list_images(dataset: Dataset, label_book: LabelBook, competition: Competition) -> ModelPredictions:
@@ -53,60 +60,108 @@ def predict_images(
     What it says is trusted only if it makes the very accuracies that the script printed: then the weights are the
     best epoch's and the model is the script's, whatever script that was.
     """
-    why, rows = _ask(
-        images, competition=competition, workspace=workspace, python=python, env=env, observer=observer
-    )
-    told = images.with_probabilities(rows) if not why else images
-    why = why or _disagreement(told, output, competition)
-    return told if not why else ModelPredictions(images.classes, images.images, why)
+    try:
+        rows = ask_model(
+            find_weights(workspace.root, competition),
+            workspace.root,
+            workspace.images,
+            competition=competition,
+            python=python,
+            env=env,
+            observer=observer,
+        )
+    except ModelUnusable as error:
+        return replace(images, why_not=str(error))
+    predicted = images.with_probabilities(rows)
+    why = _disagreement(predicted, output, competition)
+    return replace(images, why_not=why) if why else predicted
 
 
-def _ask(
-    images: ModelPredictions,
+def find_weights(folder: Path, competition: Competition) -> Path:
+    """What Keras is told to load of the weights that a script left in ``folder``.
+
+    Raises:
+        ModelUnusable: There are none.
+    """
+    name = competition.training.checkpoint
+    if name is None:
+        raise ModelUnusable(f"the profile {competition.name} names no checkpoint that its script leaves")
+    if not any((folder / f"{name}{extension}").is_file() for extension in _EXTENSIONS):
+        raise ModelUnusable(f"the training script left no weights called {name}")
+    keras_3 = folder / f"{name}.weights.h5"
+    return keras_3 if keras_3.is_file() else folder / name
+
+
+def keep_weights(workspace: Path, competition: Competition, kept: Path) -> None:
+    """Copy the weights that a script left into the folder ``kept``, so that the model can be asked about other images later.
+
+    Raises:
+        StorageError: No room.
+    """
+    with storage_errors(kept), temporary_folder(".weights-", kept.parent) as draft:
+        for path in workspace.glob(f"{competition.training.checkpoint}*"):
+            shutil.copyfile(path, draft / path.name)
+        remove_tree(kept)
+        draft.rename(kept)
+
+
+def ask_model(
+    weights: Path,
+    folder: Path,
+    paths: Sequence[str],
     *,
     competition: Competition,
-    workspace: Workspace,
     python: Path,
     env: Mapping[str, str],
     observer: Observer,
-) -> tuple[str, Sequence[Sequence[float]]]:
-    name, rules = competition.training.checkpoint, competition.dataset
-    if name is None:
-        return f"the profile {competition.name} names no checkpoint that its script leaves", ()
-    if not any((workspace.root / f"{name}{ending}").is_file() for ending in _ENDINGS):
-        return f"the training script left no weights called {name}", ()
-    weights = f"{name}.weights.h5" if (workspace.root / f"{name}.weights.h5").is_file() else name
-    observer.start("Asking the trained model about every image", len(images.images), "images")
+) -> list[Sequence[float]]:
+    """How probable a trained model finds each class for each image.
+
+    Args:
+        weights: As `find_weights` gives them.
+        folder: Where the images are.
+        paths: The images, relative to ``folder``, with slashes.
+        competition: Whose built-in script describes the model.
+        python: Of an environment with TensorFlow.
+        env: The environment variables for it.
+        observer: Told of it.
+
+    Raises:
+        ModelUnusable: The weights can't be loaded, or do not fit the model.
+    """
+    rules = competition.dataset
+    observer.start("Asking the trained model about every image", len(paths), "images")
     numbers = (str(number) for number in (*rules.image_size, rules.batch))
     try:
-        script = builtin_script(competition).path
         done = run(
-            [python, _PREDICT, script, workspace.root / weights, workspace.root, *numbers],
-            text="\0".join(workspace.images),
+            [python, _PREDICT, builtin_script(competition).path, weights, folder, *numbers],
+            text="\0".join(paths),
             env={**env, "TF_CPP_MIN_LOG_LEVEL": "2"},
             timeout_seconds=_TIMEOUT_SECONDS,
         )
     except (ProcessFailed, ConfigurationError) as error:
-        return f"the trained model can't be asked: {error.message.splitlines()[-1]}", ()
+        raise ModelUnusable(f"the trained model can't be asked: {error.message.splitlines()[-1]}") from error
     rows: list[Sequence[float]] = []
     for line in done.stdout.splitlines():
         if line.startswith('{"cannot"'):
-            return f"the script's weights do not fit the model described: {json.loads(line)['cannot']}", ()
+            raise ModelUnusable(
+                f"the script's weights do not fit the model described: {json.loads(line)['cannot']}"
+            )
         if line.startswith('{"p"'):
             rows.append(json.loads(line)["p"])
-    if len(rows) != len(images.images):
-        return f"the trained model told of {len(rows)} of {len(images.images)} images", ()
-    return "", rows
+    if len(rows) != len(paths):
+        raise ModelUnusable(f"the trained model told of {len(rows)} of {len(paths)} images")
+    return rows
 
 
-def _disagreement(told: ModelPredictions, output: Output, competition: Competition) -> str:
+def _disagreement(predicted: ModelPredictions, output: Output, competition: Competition) -> str:
     """Why these can't be the probabilities of the model that the script judged; empty where they can."""
     printed = {
         competition.dataset.splits[-1]: output.validation,
         competition.bundles.label_book.name: output.label_book,
     }
     for split, score in printed.items():
-        images = told.of(split)
+        images = predicted.of(split)
         right = sum(not image.misclassified for image in images)
         # An accuracy is a number of images; half of one covers how it was printed.
         if score is None or abs(score.accuracy * len(images) - right) > 0.5:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cldc.competition import Competition
 from cldc.files import private_folder, replace_atomically, storage_errors
 from cldc.preflight.model import PreflightResult, from_json, to_json
+
+if TYPE_CHECKING:
+    from cldc.dataset import Dataset
 
 
 def folder(home: Path) -> Path:
@@ -25,12 +30,34 @@ def save(home: Path, result: PreflightResult) -> Path:
     return path
 
 
+def remember_name(home: Path, result: PreflightResult, dataset: Dataset) -> PreflightResult:
+    """The record of a folder's images under that folder's name, its other names kept.
+
+    Raises:
+        StorageError: It can't be written.
+    """
+    named = replace(
+        result,
+        dataset_name=dataset.name,
+        dataset_root=str(dataset.root),
+        other_names=tuple(dict.fromkeys(name for name in result.names if name != dataset.name)),
+    )
+    if named != result:
+        save(home, named)
+    return named
+
+
 def read(home: Path, identity: str) -> PreflightResult | None:
     """The record of that id; None where there is none, or none that this version understands."""
     try:
         return from_json((home / "preflights" / f"{identity}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def weights_folder(home: Path, identity: str) -> Path:
+    """Where the weights of the best epoch are kept, if they are."""
+    return folder(home) / f"{identity}.weights"
 
 
 def files_of(home: Path, identity: str) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from cldc.preflight.model import Fingerprint, PreflightResult, Probe, Training
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.preflight.output import Output
 from cldc.preflight.pipeline import fingerprint_in
-from cldc.preflight.predicting import list_images, predict_images
+from cldc.preflight.predicting import keep_weights, list_images, predict_images
 from cldc.preflight.predictions import expected_labels
 from cldc.preflight.results import RunEnvironment, build_result
 from cldc.preflight.run_checks import require_usable
@@ -130,7 +130,10 @@ def finish_run(
             _probe(about, artifacts.image), not caveats, caveats, artifacts.started, log, artifacts.run
         ),
     )
-    model_predictions.save(home, result.id, _predictions(training, artifacts, output, environment, observer))
+    images = _predictions(training, artifacts, output, environment, observer)
+    if images.known:
+        keep_weights(artifacts.folder, competition, records.weights_folder(home, result.id))
+    model_predictions.save(home, result.id, images)
     records.save(home, result)
     return result
 

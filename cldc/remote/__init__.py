@@ -7,7 +7,7 @@ submission's is, and nothing is made twice.
 
 from __future__ import annotations
 
-from cldc.remote.model import Failed, Remote, RemotePreflights
+from cldc.remote.model import Remote, RemotePreflights
 from cldc.remote.pipeline import preflight_there
 
-__all__ = ["Failed", "Remote", "RemotePreflights", "preflight_there"]
+__all__ = ["Remote", "RemotePreflights", "preflight_there"]

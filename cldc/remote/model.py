@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from cldc.competition import Competition
 from cldc.environments import Environment
-from cldc.errors import CldcError
-from cldc.preflight.model import Fingerprint, PreflightResult, Training
+from cldc.preflight.model import FailedPreflight, Fingerprint, PreflightResult, Training
 from cldc.progress import SILENT, Observer
 
 if TYPE_CHECKING:
@@ -89,22 +88,9 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """A dataset without a result, and why."""
-
-    dataset_name: str
-    dataset_root: str
-    kind: str
-    code: int
-    message: str
-    action: str
-    error: CldcError = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class RemotePreflights:
     """What came of several preflights on one server, in the order in which the datasets were given."""
 
     server: str
     results: tuple[PreflightResult, ...]
-    failed: tuple[Failed, ...]
+    failed: tuple[FailedPreflight, ...]

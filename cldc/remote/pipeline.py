@@ -22,13 +22,13 @@ from cldc.errors import (
     Unreachable,
 )
 from cldc.files import lock, temporary_folder
-from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
+from cldc.preflight.model import FailedPreflight, LabelBook, PreflightResult, Script, Training
 from cldc.preflight.pipeline import with_changes
-from cldc.preflight.records import all_records, read
+from cldc.preflight.records import all_records, read, remember_name
 from cldc.preflight.remote_runs import ABOUT_FILE, RunArtifacts, finish_run, remote_fingerprint
 from cldc.remote.following import Follower, follow
 from cldc.remote.making import begin, begun_before, find_uploads, forget_run, tidy
-from cldc.remote.model import Failed, Job, Remote, RemotePreflights
+from cldc.remote.model import Job, Remote, RemotePreflights
 from cldc.submission.computing_time import check_time, preflight_runs
 from cldc.submission.making import lost_twice
 from cldc.submission.steps import PAUSES_SECONDS
@@ -75,20 +75,20 @@ def preflight_there(
                     timeout_seconds=_WAIT_SECONDS,
                 )
             )
-        outcomes: dict[str, PreflightResult | Failed] = {}
+        outcomes: dict[str, PreflightResult | FailedPreflight] = {}
         for job in jobs:
             if known := read(remote.home, job.id):
                 if remote.force:
                     job.known = known.run
                 else:
                     tidy(remote, job)  # what a call that was killed, or was to keep it, left
-                    outcomes[job.id] = known
+                    outcomes[job.id] = remember_name(remote.home, known, job.training.report.dataset)
         _carry_out(remote, deque(job for job in jobs if job.id not in outcomes), outcomes)
     found = [outcomes[job.id] for job in jobs]
     return RemotePreflights(
         remote.rest.server,
         tuple(outcome for outcome in found if isinstance(outcome, PreflightResult)),
-        tuple(outcome for outcome in found if isinstance(outcome, Failed)),
+        tuple(outcome for outcome in found if isinstance(outcome, FailedPreflight)),
     )
 
 
@@ -109,7 +109,9 @@ def _job(remote: Remote, report: ValidationReport, script: Script, label_book: L
     return Job(training, remote_fingerprint(remote.rest.server, training))
 
 
-def _carry_out(remote: Remote, waiting: deque[Job], outcomes: dict[str, PreflightResult | Failed]) -> None:
+def _carry_out(
+    remote: Remote, waiting: deque[Job], outcomes: dict[str, PreflightResult | FailedPreflight]
+) -> None:
     """Keep as many runs going as the account may have, until every job has its outcome."""
     if not waiting:
         return
@@ -141,7 +143,7 @@ def _carry_out(remote: Remote, waiting: deque[Job], outcomes: dict[str, Prefligh
 
 
 def _require_time(
-    remote: Remote, user: User, waiting: deque[Job], outcomes: dict[str, PreflightResult | Failed]
+    remote: Remote, user: User, waiting: deque[Job], outcomes: dict[str, PreflightResult | FailedPreflight]
 ) -> None:
     """Take jobs out of ``waiting`` for which the account has no computing time, but those with a run of an earlier call."""
     known = list(preflight_runs(all_records(remote.home), remote.competition, remote.rest.server))
@@ -174,7 +176,7 @@ def _told_what_stays(remote: Remote, going: list[Follower]) -> Iterator[None]:
 
 
 def _start(
-    remote: Remote, job: Job, going: list[Follower], outcomes: dict[str, PreflightResult | Failed]
+    remote: Remote, job: Job, going: list[Follower], outcomes: dict[str, PreflightResult | FailedPreflight]
 ) -> None:
     """Have a job's run on the server, with a second and a third try where network or server broke it off."""
     for pause in (*PAUSES_SECONDS, None):
@@ -198,7 +200,10 @@ def _start(
 
 
 def _again(
-    remote: Remote, follower: Follower, going: list[Follower], outcomes: dict[str, PreflightResult | Failed]
+    remote: Remote,
+    follower: Follower,
+    going: list[Follower],
+    outcomes: dict[str, PreflightResult | FailedPreflight],
 ) -> None:
     """Give a run that nobody works at any more to another worker."""
     job, server = follower.job, remote.rest.server
@@ -225,7 +230,7 @@ def _again_with_dependencies(
     follower: Follower,
     path: str,
     going: list[Follower],
-    outcomes: dict[str, PreflightResult | Failed],
+    outcomes: dict[str, PreflightResult | FailedPreflight],
 ) -> None:
     """Start a run once more whose worker lost ``path``, which it depends on; a second loss is the job's outcome."""
     job = follower.job
@@ -240,11 +245,11 @@ def _again_with_dependencies(
     _start(remote, job, going, outcomes)
 
 
-def _settled(remote: Remote, follower: Follower) -> PreflightResult | Failed:
+def _settled(remote: Remote, follower: Follower) -> PreflightResult | FailedPreflight:
     """Judge a run that ended, keep what came of it, remove it."""
     job, bundle = follower.job, follower.bundle
     assert bundle is not None  # noqa: S101 - one that was removed is lost
-    outcome: PreflightResult | Failed
+    outcome: PreflightResult | FailedPreflight
     try:
         _require_ended(remote, bundle)
         with temporary_folder("cldc-remote-") as folder:
@@ -323,6 +328,5 @@ def _left(remote: Remote, bundle: Bundle) -> list[str]:
     return found
 
 
-def _failed(job: Job, error: CldcError) -> Failed:
-    dataset = job.training.report.dataset
-    return Failed(dataset.name, str(dataset.root), error.kind, error.code, error.message, error.action, error)
+def _failed(job: Job, error: CldcError) -> FailedPreflight:
+    return FailedPreflight.of(job.training, error)

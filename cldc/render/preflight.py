@@ -65,6 +65,8 @@ def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
         yield Line(f"warning: {printable(warning)}", "warning")
     if result.dataset_changed:
         yield Line(f"warning: {printable(result.dataset_changed)} {OF_BEFORE}", "warning")
+    if result.other_names:
+        yield Line(f"The same images were also called {printable(', '.join(result.other_names))}.", "dim")
     if result.recorded:
         yield Line("The same was trained before; this is its record (--force trains again).", "dim")
 

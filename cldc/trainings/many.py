@@ -11,7 +11,7 @@ from typing import Any
 from cldc.errors import CldcError, PreflightFailed
 from cldc.preflight.model import PreflightResult, Training
 from cldc.preflight.pipeline import with_changes
-from cldc.preflight.records import all_records
+from cldc.preflight.records import all_records, remember_name
 from cldc.progress import SILENT, Observer
 from cldc.text import duration
 from cldc.trainings.model import Lane, Trainer
@@ -54,7 +54,10 @@ def train_all(
     found = []
     for training in trainings:
         outcome = outcomes[training.key]
-        found.append(outcome if isinstance(outcome, CldcError) else with_changes(outcome, training))
+        if isinstance(outcome, PreflightResult):
+            named = remember_name(home, outcome, training.report.dataset)
+            outcome = with_changes(named, training)
+        found.append(outcome)
     return tuple(found)
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from cldc.preflight.model import PreflightResult, Training
+from cldc.preflight.model import FailedPreflight, PreflightResult, Training
 from cldc.progress import Observer
 
 
@@ -40,6 +40,14 @@ class Trainer(Protocol):
 
     def __exit__(self, *_: object) -> None:
         """Leave nothing running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preflights:
+    """What came of several trainings, in the order in which the datasets were given."""
+
+    results: tuple[PreflightResult, ...]
+    failed: tuple[FailedPreflight, ...]
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -127,3 +128,23 @@ def test_no_more_at_once_than_memory_allows(monkeypatch: pytest.MonkeyPatch) -> 
     assert most_at_once() == 3
     monkeypatch.setattr("cldc.trainings.local.free_memory", lambda: 1)
     assert most_at_once() == 1
+
+
+def test_a_record_keeps_every_name_that_its_images_had(
+    tmp_path: Path, trainings: list[Training], shapes: Competition
+) -> None:
+    first = trainings[0]
+    copy = shutil.copytree(first.report.dataset.root, tmp_path / "bob")
+    second = dataclasses.replace(first, report=validate(copy, shapes))
+    with _Trainer(tmp_path, lambda _training, _tries: None) as trainer:
+        train_all([first], trainer, home=tmp_path)
+        for _ in range(2):
+            (found,) = train_all([second], trainer, home=tmp_path)
+        assert trainer.asked == ["a"]
+    assert isinstance(found, PreflightResult)
+    assert (found.dataset_name, found.other_names, found.dataset_root) == ("bob", ("a",), str(copy))
+    (kept,) = records.all_records(tmp_path)
+    assert kept.names == ("a", "bob")
+    (back,) = train_all([first], trainer, home=tmp_path)
+    assert isinstance(back, PreflightResult)
+    assert back.names == ("bob", "a")
