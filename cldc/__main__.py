@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cldc.cli.streams import discard, make_safe
-from cldc.credentials import PASSWORD_VARIABLE
 from cldc.errors import CldcError
-from cldc.text import keep_secret, masked
+from cldc.text import PASSWORD_VARIABLE, keep_secret
 
 INTERRUPTED = 130
 HUNG_UP = 129
@@ -87,6 +87,7 @@ def _open_what_is_closed() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; every outcome, expected or not, comes back as an exit code."""
+    # Only now, when a signal finds a handler: these imports are what takes time.
     import click
 
     from cldc.cli import cli
@@ -95,13 +96,9 @@ def run(arguments: Sequence[str]) -> int:
         outcome = cli.main(list(arguments), prog_name="cldc", standalone_mode=False)
         sys.stdout.flush()
     except CldcError as error:
-        from cldc.cli.output import show_error
-
-        return show_error(error, arguments)
+        outcome = _failures().show_error(error, arguments)
     except click.ClickException as error:
-        from cldc.cli.output import show_usage_error
-
-        return show_usage_error(error, arguments)
+        outcome = _failures().show_usage_error(error, arguments)
     except (KeyboardInterrupt, click.Abort, Terminated):
         return _stopped()
     except BrokenPipeError:
@@ -112,16 +109,9 @@ def run(arguments: Sequence[str]) -> int:
     return outcome if isinstance(outcome, int) else 0
 
 
-def _unforeseen(error: Exception, arguments: Sequence[str]) -> int:
-    """A bug, unless it comes of an interruption, or of Click's own words (`--help`) meeting a full disk."""
-    if _asked_to_stop:
-        return _stopped()
-    if isinstance(error, OSError):
-        from cldc.cli.output import lost_output, show_error
-
-        if lost := lost_output():
-            return show_error(lost, arguments)
-    return _bug(error)
+def _failures() -> Any:
+    """What tells failures; `--help` does without, and whatever a command raises finds it imported."""
+    return importlib.import_module("cldc.cli.output")
 
 
 def _stop(number: int, _: object) -> None:
@@ -151,35 +141,13 @@ def _say(text: str) -> None:
     print(f"\n{text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _bug(error: Exception) -> int:
-    """Write the traceback, without values of variables, to a log and say where it is."""
-    import platform
-    import traceback
-    from datetime import UTC, datetime
-
-    from cldc import __version__
-    from cldc.files import data_folder, private_folder, replace_atomically
-
-    # No command line: an argument may be private. No locals: one may hold a token.
-    text = "".join(
-        (
-            f"cldc {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n",
-            *traceback.format_exception(error),
-        )
-    )
-    try:
-        name = f"bug-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.log"
-        path = private_folder(data_folder() / "logs") / name
-        replace_atomically(path, masked(text))
-        _say(
-            f"This is a bug in cldc: {type(error).__name__}. Its log is {path}; please report it with that file."
-        )
-    except Exception as unwritten:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        _say(
-            f"This is a bug in cldc: {type(error).__name__} in {place.filename}, line {place.lineno}; please report it.\n"
-            f"Its log can't be written: {unwritten.message if isinstance(unwritten, CldcError) else unwritten}"
-        )
+def _unforeseen(error: Exception, arguments: Sequence[str]) -> int:
+    """A bug, unless it comes of an interruption, or of Click's own words (`--help`) meeting a full disk."""
+    if _asked_to_stop:
+        return _stopped()
+    if isinstance(error, OSError) and (lost := _failures().lost_output()):
+        return int(_failures().show_error(lost, arguments))
+    _say(importlib.import_module("cldc.cli.bug").report(error))
     return BUG
 
 

@@ -19,10 +19,9 @@ from typing import Any, TypeVar, cast
 from cldc import files
 from cldc.errors import CredentialsError
 from cldc.progress import SILENT, Observer
-from cldc.text import keep_secret
+from cldc.text import PASSWORD_VARIABLE, keep_secret
 
 USERNAME_VARIABLE = "CODALAB_USERNAME"
-PASSWORD_VARIABLE = "CODALAB_PASSWORD"  # noqa: S105 - a variable's name
 _FILE = "accounts.json"
 KEYRING_SECONDS = 5.0
 T = TypeVar("T")

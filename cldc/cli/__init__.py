@@ -73,7 +73,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As Click does, with the nearest command named where there is none of that name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib
+            import difflib  # seldom needed, and every start would pay for it
 
             close = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
             hint = f" Perhaps you meant {close[0]!r}." if close else ""
@@ -100,11 +100,4 @@ def cli(context: click.Context) -> None:
     Without a command: where the project stands, and the next sensible command.
     """
     if context.invoked_subcommand is None:
-        from cldc.cli.app import App
-        from cldc.cli.output import Output
-        from cldc.cli.overview import show
-        from cldc.settings import Options
-
-        app = App(flags=Options(), output=Output(), ask=False)
-        context.call_on_close(app.close)
-        show(app)
+        importlib.import_module("cldc.cli.overview").run(context)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import click
 
 from cldc import credentials
-from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.cli.server import ServerApp
 from cldc.credentials import everywhere
 from cldc.errors import CredentialsError
 from cldc.render.blocks import Block, Line, Table
@@ -29,7 +29,7 @@ class Account:
     parallel_run_quota: int
 
 
-def _account(app: App) -> Account:
+def _account(app: ServerApp) -> Account:
     user = app.rest.user()
     return Account(
         app.server,
@@ -44,8 +44,8 @@ def _account(app: App) -> Account:
 
 
 @click.command()
-@command(server=True)
-def login(app: App) -> None:
+@command(ServerApp)
+def login(app: ServerApp) -> None:
     """Check an account against the server and remember it in the keyring.
 
     The user name and password come from CODALAB_USERNAME and CODALAB_PASSWORD, or are asked for; there is no
@@ -66,8 +66,8 @@ def login(app: App) -> None:
 
 
 @click.command()
-@command(server=True)
-def logout(app: App) -> None:
+@command(ServerApp)
+def logout(app: ServerApp) -> None:
     """Forget an account.
 
     With --account only that one, without it all of the server.
@@ -91,8 +91,8 @@ def logout(app: App) -> None:
 @click.option(
     "--all", "every", is_flag=True, help="List every account remembered on any server, and ask none."
 )
-@command(server=True)
-def whoami(app: App, every: bool) -> None:
+@command(ServerApp)
+def whoami(app: ServerApp, every: bool) -> None:
     """Show server, account, and its disk and time quotas.
 
     Several accounts, on one server or on several, can be remembered: --server and --account (or `server` and
@@ -113,7 +113,7 @@ def whoami(app: App, every: bool) -> None:
     app.output.show(Document(account, [Table(("", ""), rows)]))
 
 
-def _show_every(app: App) -> None:
+def _show_every(app: ServerApp) -> None:
     found = [
         {"server": server, "account": name, "default": number == 0}
         for server, names in everywhere()

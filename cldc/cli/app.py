@@ -1,4 +1,4 @@
-"""What a command works with: settings, server, credentials and environments, each settled when first asked for."""
+"""What a command works with: settings and environments, each made when it is first asked for, and a person to ask."""
 
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
+from cldc.cli.output import Output
+from cldc.competition import Competition
+from cldc.environments import Environment, ensure_tensorflow
 from cldc.errors import StorageError, UsageError
 from cldc.files import data_folder, sweep, system_temporary_folder, working_folder
-from cldc.settings import SANDBOX, Options, refuse, resolve
-from cldc.trust import Approvals
-
-if TYPE_CHECKING:
-    from cldc.cli.output import Output
-    from cldc.codalab import CodaLab, Rest
-    from cldc.competition import Competition
-    from cldc.credentials import Credentials, Source
-    from cldc.environments import Environment
-    from cldc.progress import Observer
-    from cldc.render.blocks import Block
-    from cldc.settings import ProjectFile, Settings
-    from cldc.trust import Approval, Claim
+from cldc.progress import Observer
+from cldc.render.blocks import Block, Line
+from cldc.render.formats.text import plain
+from cldc.render.trust import claims_blocks
+from cldc.settings import Options, ProjectFile, Settings, refuse, resolve
+from cldc.trust import Approval, Approvals, Claim
 
 USER_FILE = "cldc.toml"
 # Somebody was asked, and said no.
@@ -36,7 +32,13 @@ C = TypeVar("C", bound=contextlib.AbstractContextManager[Any])
 
 
 class App:
-    """One command's surroundings."""
+    """Lazily created services of one command.
+
+    Attributes:
+        takes_server: Whether the command can be told which server to use, and as whom.
+    """
+
+    takes_server: ClassVar[bool] = False
 
     def __init__(self, *, flags: Options, output: Output, ask: bool) -> None:
         """``ask`` says whether questions are allowed at all; without a terminal none is ever asked."""
@@ -96,10 +98,6 @@ class App:
         Raises:
             UsageError: The command line has not agreed, and nobody can be asked.
         """
-        from cldc.render.blocks import Line
-        from cldc.render.formats.text import plain
-        from cldc.render.trust import claims_blocks
-
         if not yes:
             self.output.close()
             shown = [Line(f"{path} sets:"), *claims_blocks(claims, self.approvals.find(path))]
@@ -116,26 +114,6 @@ class App:
     def server_status(self) -> str | None:
         """What the competition's profile says of the state of the server chosen; None where it says nothing."""
         return self.competition.status_of(self.settings.server)
-
-    @property
-    def on_sandbox(self) -> bool:
-        """Whether the server chosen is this machine's sandbox."""
-        return self.settings.server == SANDBOX
-
-    @functools.cached_property
-    def server(self) -> str:
-        """Address of the server chosen.
-
-        Raises:
-            SandboxError: It is the sandbox, which is not up.
-        """
-        if self.on_sandbox:
-            from cldc import sandbox
-
-            return sandbox.require_up(self.home).address
-        from cldc.address import check
-
-        return check(self.settings.server)
 
     def dataset_folder(self, given: Path | None) -> Path:
         """The folder named on the command line, else the project file's.
@@ -183,119 +161,6 @@ class App:
                 action="Add --yes to do it without being asked.",
             )
 
-    # Accounts and the server -----------------------------------------------------------------------------
-
-    @functools.cached_property
-    def credentials(self) -> Credentials:
-        """Who to sign in as.
-
-        Raises:
-            CredentialsError: Nobody is known and nobody can be asked.
-        """
-        return self.credentials_for(
-            self.server,
-            fallback=self._sandbox_account if self.on_sandbox else None,
-            named_by=self.settings.unapproved_profile,
-        )
-
-    def credentials_for(
-        self, server: str, *, fallback: Source | None = None, named_by: Path | None
-    ) -> Credentials:
-        """Who to sign in as on a server.
-
-        Args:
-            server: Its address.
-            fallback: Where else to look, after the keyring.
-            named_by: The profile that alone says that it is this server, and that nobody has approved; None otherwise.
-
-        Raises:
-            CredentialsError: Nobody is known and nobody can be asked.
-        """
-        from cldc import credentials
-
-        return credentials.find(
-            server,
-            username=self.settings["account"],
-            unapproved=named_by,
-            fallback=fallback,
-            prompt=self.ask_for_account if self.interactive else None,
-            observer=self.observer,
-        )
-
-    def _sandbox_account(self, _server: str, username: str | None) -> Credentials | None:
-        from cldc import sandbox
-        from cldc.credentials import Credentials
-
-        accounts = {account.name: account for account in sandbox.list_accounts(self.home)}
-        account = accounts.get(username) if username else sandbox.contestant(self.home)
-        return Credentials(account.name, account.password, "sandbox") if account else None
-
-    def prompt_again(self) -> None:
-        """Ask for user name and password now, whatever is remembered; the environment's come first where they may be sent."""
-        from cldc import credentials
-
-        if not os.environ.get(credentials.PASSWORD_VARIABLE) or self.settings.unapproved_profile:
-            wanted = self.settings["account"]
-            if wanted:
-                name, password = wanted, self.ask_for_password(wanted)
-            else:
-                name, password = self.ask_for_account(self.server, credentials.default_account(self.server))
-            self.__dict__["credentials"] = credentials.Credentials(name, password, "prompt")
-
-    def ask_for_account(self, server: str, suggested: str | None) -> tuple[str, str]:
-        """User name and password from the person at the terminal; what is typed as password is not shown."""
-        self.output.close()
-        wanted = self.settings["account"]
-        name: str = wanted or click.prompt(f"User name on {server}", default=suggested, err=True)
-        return name, self.ask_for_password(name)
-
-    def ask_for_password(self, name: str) -> str:
-        """What is typed is not shown."""
-        self.output.close()
-        password: str = click.prompt(f"Password of {name}", hide_input=True, err=True)
-        return password
-
-    @functools.cached_property
-    def codalab(self) -> CodaLab:
-        """The server as the account; CodaLab's own command line starts when the first thing is changed."""
-        from cldc.codalab import CodaLab
-
-        return self._keep(
-            CodaLab(self.server, self.credentials, python=self.codalab_python, observer=self.observer)
-        )
-
-    def prestart_cl(self) -> None:
-        """Start CodaLab's command line behind other work, for its imports take seconds.
-
-        Unless it must be made first, or somebody may have to be asked who they are, by us or by their keyring. Whatever
-        is wrong is told by who needs it.
-        """
-        from cldc.environments import ready_codalab
-        from cldc.errors import CldcError
-
-        if self.interactive and "credentials" not in self.__dict__:
-            return
-        with contextlib.suppress(CldcError):
-            if ready_codalab(self.home):
-                self.codalab.cl.start()
-
-    def codalab_python(self) -> Path:
-        from cldc.environments import ensure_codalab
-
-        return ensure_codalab(self.home, self.observer).python
-
-    @property
-    def rest(self) -> Rest:
-        """Reads the server as the account."""
-        return self.codalab.rest
-
-    @functools.cached_property
-    def anonymous(self) -> Rest:
-        """Reads the server as everyone."""
-        from cldc.codalab import Rest
-
-        return self._keep(Rest(self.server, observer=self.observer))
-
     def _keep(self, resource: C) -> C:
         """Close ``resource`` when the command ends."""
         self._resources.enter_context(resource)
@@ -308,10 +173,6 @@ class App:
         finally:
             self._resources.close()
 
-    # Environments ----------------------------------------------------------------------------------------
-
     def tensorflow(self) -> Environment:
         """The competition's TensorFlow, made on first use."""
-        from cldc.environments import ensure_tensorflow
-
         return ensure_tensorflow(self.competition.training.tensorflow, self.home, self.observer)

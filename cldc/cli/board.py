@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, overload
+from typing import Literal, overload
 
 from cldc import sandbox
-from cldc.cli.app import App
+from cldc.cli.server import ServerApp
 from cldc.codalab import fetch_text
 from cldc.errors import CodaLabError, ConfigurationError, Unreachable
-from cldc.leaderboard import parse
+from cldc.leaderboard import Leaderboard, parse
 from cldc.ledger import BoardResult, Ledger
 
-if TYPE_CHECKING:
-    from cldc.leaderboard import Leaderboard
-
 
 @overload
-def fetch_board(app: App, *, account: str | None, required: Literal[True]) -> Leaderboard: ...
+def fetch_board(app: ServerApp, *, account: str | None, required: Literal[True]) -> Leaderboard: ...
 @overload
-def fetch_board(app: App, *, account: str | None, required: bool) -> Leaderboard | None: ...
-def fetch_board(app: App, *, account: str | None, required: bool) -> Leaderboard | None:
+def fetch_board(app: ServerApp, *, account: str | None, required: bool) -> Leaderboard | None: ...
+def fetch_board(app: ServerApp, *, account: str | None, required: bool) -> Leaderboard | None:
     """The board of the sandbox, or the one that the profile gives the address of.
 
     Raises:
@@ -42,7 +39,7 @@ def fetch_board(app: App, *, account: str | None, required: bool) -> Leaderboard
     )
 
 
-def _remember(app: App, board: Leaderboard) -> None:
+def _remember(app: ServerApp, board: Leaderboard) -> None:
     """Keep what the board shows of one's own submissions: the board itself has no history."""
     own = [row for row in board.rows if row.mine and row.submission]
     if not own:
@@ -58,7 +55,7 @@ def _remember(app: App, board: Leaderboard) -> None:
         )
 
 
-def board_if_any(app: App) -> Leaderboard | None:
+def board_if_any(app: ServerApp) -> Leaderboard | None:
     """The board as it stands, with the account's rows marked; None where there is none, or it can't be read now."""
     try:
         return fetch_board(app, account=app.credentials.username, required=False)
@@ -67,12 +64,12 @@ def board_if_any(app: App) -> Leaderboard | None:
         return None
 
 
-def _sandbox_board(app: App) -> str | None:
+def _sandbox_board(app: ServerApp) -> str | None:
     path = sandbox.leaderboard_file(app.home, app.competition)
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def _published_board(app: App) -> str | None:
+def _published_board(app: ServerApp) -> str | None:
     if app.competition.leaderboard is None:
         return None
     return fetch_text(app.competition.leaderboard, observer=app.observer)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
 from cldc.render.document import Document
 from cldc.render.submission import counted, orphan_blocks, removed_blocks
@@ -20,8 +20,8 @@ from cldc.text import plural
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@command(server=True)
-def clean(app: App, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
+@command(ServerApp)
+def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
     """Remove from the server what no submission of yours needs.
 
     Looks at the worksheets that cldc made for this competition: failed bundles, uploads that broke off, and what a

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -13,14 +12,11 @@ from cldc import insight
 from cldc.cli.app import App
 from cldc.cli.options import command
 from cldc.errors import UsageError
-from cldc.insight import pictures
+from cldc.insight import Comparison, pictures
+from cldc.preflight.model import PreflightResult
 from cldc.preflight.model_predictions import read
 from cldc.preflight.records import all_records
 from cldc.render.comparison import comparison_document
-
-if TYPE_CHECKING:
-    from cldc.insight import Comparison
-    from cldc.preflight.model import PreflightResult
 
 _MOST_PICTURES = 1200
 

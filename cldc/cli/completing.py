@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterable
 import click
 from click.shell_completion import CompletionItem
 
+from cldc.competition import builtin_profiles, load
+from cldc.credentials import everywhere
+from cldc.environments import list_environments
 from cldc.errors import CldcError
+from cldc.files import data_folder
+from cldc.ledger import Ledger
 
 Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -32,14 +37,10 @@ def _offer(values: Callable[[], Iterable[tuple[str, str]]], *, files: bool = Fal
 
 
 def _competitions() -> Iterable[tuple[str, str]]:
-    from cldc.competition import builtin_profiles, load
-
     return [(name, load(name).title) for name in builtin_profiles()]
 
 
 def _servers() -> Iterable[tuple[str, str]]:
-    from cldc.credentials import everywhere
-
     return [
         ("sandbox", "the one on this machine"),
         *((server, ", ".join(names)) for server, names in everywhere()),
@@ -47,15 +48,10 @@ def _servers() -> Iterable[tuple[str, str]]:
 
 
 def _accounts() -> Iterable[tuple[str, str]]:
-    from cldc.credentials import everywhere
-
     return [(name, server) for server, names in everywhere() for name in names]
 
 
 def _submissions() -> Iterable[tuple[str, str]]:
-    from cldc.files import data_folder
-    from cldc.ledger import Ledger
-
     with Ledger(data_folder(), reading=True) as ledger:
         records = ledger.records()
     newest = {record.name: record for record in records}
@@ -69,9 +65,6 @@ def _pages() -> Iterable[tuple[str, str]]:
 
 
 def _environments() -> Iterable[tuple[str, str]]:
-    from cldc.environments import list_environments
-    from cldc.files import data_folder
-
     return [(environment.name, environment.version) for environment in list_environments(data_folder())]
 
 

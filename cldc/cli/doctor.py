@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import platform
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
-from cldc.cli.app import App
+from cldc import __version__
 from cldc.cli.options import command
+from cldc.cli.server import ServerApp
+from cldc.codalab import Health, Rest
+from cldc.codalab.tls import certificate
+from cldc.credentials import keyring_name
+from cldc.environments import diagnose
 from cldc.errors import CldcError
 from cldc.files import (
     HOME_VARIABLE,
@@ -21,11 +29,9 @@ from cldc.files import (
     temporary_folder,
 )
 from cldc.ledger import FILE, Ledger
+from cldc.render.blocks import Line, Table
 from cldc.render.document import Document
 from cldc.settings import NAMES
-
-if TYPE_CHECKING:
-    from cldc.codalab import Health
 
 _LEAST_FREE_BYTES = 3 * 10**9
 _LEAST_TEMPORARY = 10**9
@@ -47,15 +53,13 @@ class CheckResult:
 
 @click.command()
 @click.option("--thorough", is_flag=True, help="Also use each environment, which takes seconds.")
-@command(server=True)
-def doctor(app: App, thorough: bool) -> int:
+@command(ServerApp)
+def doctor(app: ServerApp, thorough: bool) -> int:
     """Check what cldc needs, and say what is wrong.
 
     The report holds no secrets and can be pasted into an issue. The exit code is 1 where something is wrong, 0 where
     nothing is or there are only notes.
     """
-    from cldc.render.blocks import Line, Table
-
     found = [_without_home(result) for result in _examine(app, thorough)]
     blocks: list[Line | Table] = [
         Table(("looked at", "", "found"), [(a.subject, a.verdict, a.finding) for a in found])
@@ -76,7 +80,7 @@ def doctor(app: App, thorough: bool) -> int:
     return 1 if wrong else 0
 
 
-def _examine(app: App, thorough: bool) -> Iterator[CheckResult]:
+def _examine(app: ServerApp, thorough: bool) -> Iterator[CheckResult]:
     yield _about_cldc()
     yield _try("data folder", lambda: _disk("data folder", app.home, _LEAST_FREE_BYTES, HOME_VARIABLE))
     yield _try("temporary", lambda: _disk("temporary", system_temporary_folder(), _LEAST_TEMPORARY, "TMPDIR"))
@@ -117,10 +121,6 @@ def _try(subject: str, look: Callable[[], CheckResult]) -> CheckResult:
 
 
 def _about_cldc() -> CheckResult:
-    import platform
-
-    from cldc import __version__
-
     return CheckResult(
         "cldc", "ok", f"{__version__} on Python {platform.python_version()}, {platform.platform()}"
     )
@@ -128,8 +128,6 @@ def _about_cldc() -> CheckResult:
 
 def _disk(subject: str, folder: Path, least: int, variable: str) -> CheckResult:
     """Whether a folder can be written to, and has room."""
-    import shutil
-
     with storage_errors(folder), temporary_folder("cldc-doctor-", folder):
         free = shutil.disk_usage(folder).free
     text = f"{folder}, {free / 1e9:,.1f} GB free"
@@ -142,7 +140,7 @@ def _disk(subject: str, folder: Path, least: int, variable: str) -> CheckResult:
     return CheckResult(subject, "ok", text)
 
 
-def _project(app: App) -> CheckResult:
+def _project(app: ServerApp) -> CheckResult:
     """The project file and all that is set; whoever reads the report sees which layer won."""
     settings = app.settings
     said = [
@@ -177,15 +175,13 @@ def _proxy() -> CheckResult:
     )
 
 
-def _competition(app: App) -> CheckResult:
+def _competition(app: ServerApp) -> CheckResult:
     source = app.settings.values["competition"].source
     server = "not approved" if app.settings.withheld("server") else app.settings.server
     return CheckResult("competition", "ok", f"{app.competition.name} ({source}), server {server}")
 
 
-def _environments(app: App, thorough: bool) -> Iterator[CheckResult]:
-    from cldc.environments import diagnose
-
+def _environments(app: ServerApp, thorough: bool) -> Iterator[CheckResult]:
     try:
         found = diagnose(app.home, app.competition.training.tensorflow, thorough=thorough)
     except CldcError as error:
@@ -233,8 +229,6 @@ def _ledger(home: Path) -> CheckResult:
 
 
 def _keyring() -> CheckResult:
-    from cldc.credentials import keyring_name
-
     name = keyring_name()
     if name is None:
         return CheckResult(
@@ -246,9 +240,7 @@ def _keyring() -> CheckResult:
     return CheckResult("keyring", "ok", name)
 
 
-def _server(app: App) -> Iterator[CheckResult]:
-    from cldc.codalab import Rest
-
+def _server(app: ServerApp) -> Iterator[CheckResult]:
     try:
         # One try: a doctor is asked when the network is bad, and has to say so at once.
         with Rest(app.server) as usual, usual.with_timeout(_PATIENCE_SECONDS) as rest:
@@ -278,7 +270,7 @@ def _server(app: App) -> Iterator[CheckResult]:
     )
 
 
-def _server_status(app: App) -> Iterator[CheckResult]:
+def _server_status(app: ServerApp) -> Iterator[CheckResult]:
     """What was known of the server when the profile was written."""
     if status := app.server_status:
         yield CheckResult("server status", "note", status)
@@ -289,10 +281,6 @@ def _tested(version: str | None) -> str:
 
 
 def _tls(server: str) -> CheckResult:
-    from datetime import UTC, datetime
-
-    from cldc.codalab.tls import certificate
-
     found = certificate(server)
     if found is None:
         loopback = server.startswith("http:")

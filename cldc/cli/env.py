@@ -7,6 +7,8 @@ import click
 from cldc.cli import completing
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.environments import list_environments, remove_environment
+from cldc.render.blocks import Line, Table
 from cldc.render.document import Document
 
 
@@ -22,9 +24,6 @@ def env() -> None:
 @command()
 def list_(app: App) -> None:
     """List the environments that are there."""
-    from cldc.environments import list_environments
-    from cldc.render.blocks import Line, Table
-
     found = list_environments(app.home)
     rows = [(e.name, e.version, e.python_version, e.made[:16].replace("T", " "), str(e.path)) for e in found]
     blocks = (
@@ -40,8 +39,5 @@ def list_(app: App) -> None:
 @command(competition=False)
 def remove(app: App, name: str) -> None:
     """Remove an environment by name or kind; it is made again when it is needed."""
-    from cldc.environments import remove_environment
-    from cldc.render.blocks import Line
-
     gone = remove_environment(app.home, name)
     app.output.show(Document({"removed": gone}, [Line(f"Removed {path}.", "good") for path in gone]))

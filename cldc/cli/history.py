@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
 
 import click
 
 from cldc import history as histories
-from cldc.cli.app import App
 from cldc.cli.board import fetch_board
 from cldc.cli.options import command
+from cldc.cli.server import ServerApp
 from cldc.errors import CldcError
+from cldc.leaderboard import Leaderboard
 from cldc.ledger import Ledger
 from cldc.preflight.records import all_records as results
 from cldc.render.document import Document
 from cldc.render.history import history_blocks, history_rows
 
-if TYPE_CHECKING:
-    from cldc.leaderboard import Leaderboard
-
 
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Of every competition, not only of the one chosen.")
-@command(server=True, formats=("csv",))
-def history(app: App, everything: bool) -> None:
+@command(ServerApp, formats=("csv",))
+def history(app: ServerApp, everything: bool) -> None:
     """List every preflight and submission: dataset, accuracy, and the score when it is known."""
     with Ledger(app.home, reading=True) as ledger:
         entries = histories.history(
@@ -38,7 +35,7 @@ def history(app: App, everything: bool) -> None:
     )
 
 
-def _board(app: App) -> Leaderboard | None:
+def _board(app: ServerApp) -> Leaderboard | None:
     """The board where it can be had; a list of what is known here is worth having without a server."""
     try:
         return fetch_board(app, account=None, required=False)

@@ -6,22 +6,21 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
+import tomli_w
 
-from cldc.cli.app import App
+from cldc import description
 from cldc.cli.options import command
+from cldc.cli.server import ServerApp
 from cldc.cli.workflows import origin_of, workflow
-from cldc.competition import DEFAULT, builtin_profiles, load
+from cldc.competition import DEFAULT, Competition, builtin_profiles, load
 from cldc.errors import CldcError, ConfigurationError
-from cldc.files import working_folder
+from cldc.files import replace_atomically, storage_errors, working_folder
+from cldc.render.blocks import Block, Line
 from cldc.render.document import Document
 from cldc.settings import PROJECT_FILE, read_project
-
-if TYPE_CHECKING:
-    from cldc.competition import Competition
-    from cldc.render.blocks import Block
 
 _DATASET = "my-images"
 # What never belongs into a dataset repository: packed uploads, and what systems and notebooks leave in folders.
@@ -79,8 +78,8 @@ class Start:
     help="Where the workflow's action is taken from; by default where cldc itself was installed from.",
 )
 @click.option("--force", is_flag=True, help="Write files anew that are there already.")
-@command(server=True)
-def init(app: App, ci: Literal["github", "gitlab"] | None, action: str | None, force: bool) -> None:
+@command(ServerApp)
+def init(app: ServerApp, ci: Literal["github", "gitlab"] | None, action: str | None, force: bool) -> None:
     """Start a project in this folder: write cldc.toml, a .gitignore and, if asked, the workflow.
 
     Asks four questions, each with a default; what is given as an option is not asked. Without a terminal, or with
@@ -105,7 +104,7 @@ def init(app: App, ci: Literal["github", "gitlab"] | None, action: str | None, f
 
 
 def _workflow(
-    app: App,
+    app: ServerApp,
     folder: Path,
     ci: Literal["github", "gitlab"],
     origin: tuple[str, str],
@@ -131,7 +130,7 @@ def _workflow(
     return workflow(ci, origin, server=server, competition=choice)
 
 
-def _approve(app: App, path: Path) -> None:
+def _approve(app: ServerApp, path: Path) -> None:
     """Whoever had the file written has chosen what it sets."""
     project = read_project(path)
     if project.claims:
@@ -156,7 +155,7 @@ def _kept(path: Path, force: bool) -> bool:
     return True
 
 
-def _answers(app: App, folder: Path) -> Answers:
+def _answers(app: ServerApp, folder: Path) -> Answers:
     """Every setting from its option, else from the person at the terminal, else its default."""
     settings = app.settings
     given = click.get_current_context().params
@@ -177,12 +176,12 @@ def _answers(app: App, folder: Path) -> Answers:
     )
 
 
-def _chosen(app: App) -> str:
+def _chosen(app: ServerApp) -> str:
     """The competition of a file above or before, if it is approved: a default that is taken unseen becomes approved."""
     return app.settings.offered("competition") or DEFAULT
 
 
-def _asked(app: App, given: str | None, text: str, default: str, check: Callable[[str], None]) -> str:
+def _asked(app: ServerApp, given: str | None, text: str, default: str, check: Callable[[str], None]) -> str:
     """An answer that holds: what was given is checked and not asked for; a wrong answer is asked for again."""
     if given is not None or not app.interactive:
         answer = given if given is not None else default
@@ -211,7 +210,6 @@ def _check_dataset(answer: str) -> None:
 
 def _check_part(part: str) -> Callable[[str], None]:
     """Refuses what the board would hide or garble."""
-    from cldc import description
 
     def check(answer: str) -> None:
         parts = {"name": "name", "institution": "", "link": "", part: answer}
@@ -230,8 +228,6 @@ def _guess(folder: Path, competition: Competition) -> str:
 
 
 def _project_file(answers: Answers) -> str:
-    import tomli_w
-
     said = {name: value for name, value in asdict(answers).items() if value}
     lines = [(tomli_w.dumps({name: value}).strip(), _COMMENTS[name]) for name, value in said.items()]
     width = max(len(line) for line, _ in lines)
@@ -240,8 +236,6 @@ def _project_file(answers: Answers) -> str:
 
 def _ignore(path: Path) -> str:
     """Add to the .gitignore what it lacks."""
-    from cldc.files import storage_errors
-
     with storage_errors(path):
         before = path.read_text(encoding="utf-8") if path.exists() else ""
     lacking = [line for line in _IGNORED if line not in before.splitlines()]
@@ -253,8 +247,6 @@ def _ignore(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> str:
-    from cldc.files import replace_atomically, storage_errors
-
     with storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     replace_atomically(path, text, mode=0o644)
@@ -277,7 +269,7 @@ def _next(folder: Path, answers: Answers | None, ci: str | None) -> Iterator[str
         yield "commit, then submit by a tag: git tag submission-NAME && git push origin submission-NAME"
 
 
-def _server_status(app: App, answers: Answers | None) -> str | None:
+def _server_status(app: ServerApp, answers: Answers | None) -> str | None:
     """What is known of the server that the project is for."""
     try:
         if answers is None:
@@ -295,8 +287,6 @@ def _server_status(app: App, answers: Answers | None) -> str | None:
 
 
 def _blocks(start: Start) -> list[Block]:
-    from cldc.render.blocks import Line
-
     return [
         *(
             Line(f"{how.capitalize()}: {path}", "dim" if how == "kept" else "good")

@@ -6,9 +6,9 @@ from dataclasses import fields
 
 import click
 
-from cldc.cli.app import App
 from cldc.cli.board import fetch_board
 from cldc.cli.options import command
+from cldc.cli.server import ServerApp
 from cldc.cli.work import account_or_none
 from cldc.ledger import Ledger
 from cldc.render.board import board_blocks, history_blocks
@@ -22,8 +22,8 @@ _TOP = 20
 @click.option(
     "--history", is_flag=True, help="How your places have changed, as far as they were seen from here."
 )
-@command(server=True)
-def leaderboard(app: App, *, everything: bool, history: bool) -> None:
+@command(ServerApp)
+def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
     """Show the competition's leaderboard with your rows marked.
 
     Your places are remembered each time that a command reads the board, as the board itself has no history.

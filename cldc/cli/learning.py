@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from cldc.cli.server import ServerApp
+from cldc.cli.work import TrainingInputs
 from cldc.environments import ready_analysis
 from cldc.errors import CldcError
 from cldc.insight import (
@@ -15,20 +16,16 @@ from cldc.insight import (
     pictures,
     suggest,
 )
+from cldc.preflight.model import PreflightResult
 from cldc.preflight.model_predictions import read
+from cldc.preflight.repeats import RepeatedRuns
 from cldc.render.preflight import preflight_document
 from cldc.render.preflight_page import pictured
-
-if TYPE_CHECKING:
-    from cldc.cli.app import App
-    from cldc.cli.work import TrainingInputs
-    from cldc.preflight.model import PreflightResult
-    from cldc.preflight.repeats import RepeatedRuns
-    from cldc.validation import ValidationReport
+from cldc.validation import ValidationReport
 
 
 def show(
-    app: App,
+    app: ServerApp,
     report: ValidationReport,
     needed: TrainingInputs,
     result: PreflightResult,
@@ -45,7 +42,7 @@ def show(
     app.output.show(preflight_document(insight, repeated, drawn))
 
 
-def _insight(app: App, report: ValidationReport, result: PreflightResult, *, wait: bool) -> Insight:
+def _insight(app: ServerApp, report: ValidationReport, result: PreflightResult, *, wait: bool) -> Insight:
     learned = read(app.home, result.id)
     if learned is None:
         return Insight(result, None, (), "nothing was kept of its images")
@@ -70,7 +67,7 @@ def _insight(app: App, report: ValidationReport, result: PreflightResult, *, wai
 
 
 def _pictures(
-    app: App, report: ValidationReport, needed: TrainingInputs, insight: Insight
+    app: ServerApp, report: ValidationReport, needed: TrainingInputs, insight: Insight
 ) -> Mapping[str, tuple[str, str]]:
     # A path of the label book begins with its class, one of the dataset with its split.
     book = {path for path, _ in needed.label_book.images}

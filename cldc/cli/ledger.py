@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.cli.server import ServerApp
 from cldc.files import replace_atomically
 from cldc.ledger import Ledger, LedgerUnusable, set_aside
 from cldc.render.blocks import Line, Table
 from cldc.render.document import Document
 from cldc.render.formats.json import to_json
 from cldc.submission.recovery import rebuild as read_back
-
-if TYPE_CHECKING:
-    from cldc.ledger import Ledger
 
 
 @click.group()
@@ -43,8 +40,8 @@ def export(app: App, *, file: Path | None) -> None:
 
 
 @ledger.command()
-@command(server=True)
-def rebuild(app: App) -> None:
+@command(ServerApp)
+def rebuild(app: ServerApp) -> None:
     """Write into it what the server knows of your submissions and the ledger does not.
 
     A ledger that is damaged, or that a newer cldc wrote, is set aside first and stays in the data folder.

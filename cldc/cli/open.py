@@ -7,8 +7,8 @@ import webbrowser
 import click
 
 from cldc.cli import completing
-from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.cli.server import ServerApp
 from cldc.errors import ConfigurationError, UsageError
 from cldc.ledger import Ledger
 from cldc.render.blocks import Line
@@ -18,8 +18,8 @@ from cldc.render.document import Document
 @click.command("open")
 @click.argument("what", metavar="NAME|worksheet|form|guide", shell_complete=completing.pages)
 @click.option("--print", "only_print", is_flag=True, help="Print the address and open nothing.")
-@command(server=True)
-def open_(app: App, *, what: str, only_print: bool) -> None:
+@command(ServerApp)
+def open_(app: ServerApp, *, what: str, only_print: bool) -> None:
     """Open a submission, its worksheet, the contact form or the guide in the browser.
 
     NAME is a submission's name: its tagged bundle is opened, or what there is of it. `worksheet` is that of the
@@ -31,7 +31,7 @@ def open_(app: App, *, what: str, only_print: bool) -> None:
     app.output.show(Document({"address": address}, [Line(address)]))
 
 
-def _page(app: App, what: str) -> str:
+def _page(app: ServerApp, what: str) -> str:
     if what in ("form", "guide"):
         address = app.competition.form if what == "form" else app.competition.guide
         if address is None:
@@ -43,7 +43,7 @@ def _page(app: App, what: str) -> str:
     return _submission(app, what)
 
 
-def _submission(app: App, what: str) -> str:
+def _submission(app: ServerApp, what: str) -> str:
     """The page of what has come of a submission, as far as the ledger knows."""
     with Ledger(app.home, reading=True) as ledger:
         mine = ledger.submissions(competition=app.competition.name, server=app.server)

@@ -117,12 +117,12 @@ def _require_writable(reports: Iterable[Report]) -> None:
 
 
 def command(
-    *, server: bool = False, competition: bool = True, formats: tuple[str, ...] = ()
+    services: type[App] = App, *, competition: bool = True, formats: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the shared options, and an `App` made of them as its first argument.
+    """Give a command the shared options, and the services made of them as its first argument.
 
     Args:
-        server: Whether it talks to a CodaLab.
+        services: What it works with.
         competition: Whether it needs to know of a competition.
         formats: Formats that its result has besides those of every result.
     """
@@ -144,7 +144,7 @@ def command(
             flags = {name: given.pop(name) for name in settings & given.keys()}
             _require_writable(reports)
             output = Output(form=form, reports=reports, quiet=quiet, verbose=verbose)
-            app = App(flags=Options(**flags), output=output, ask=not no_input)
+            app = services(flags=Options(**flags), output=output, ask=not no_input)
             click.get_current_context().call_on_close(app.close)
             try:
                 return function(app, **given)
@@ -153,7 +153,7 @@ def command(
                 raise
 
         shared = [*_format_options(formats), *_SHARED]
-        if server:
+        if services.takes_server:
             shared[:0] = (_SERVER, _ACCOUNT)
         if competition:
             shared.insert(0, _COMPETITION)

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from cldc import organise as room
-from cldc.cli.app import App
 from cldc.cli.options import command
-from cldc.cli.organising import place, publish_files, set_up
+from cldc.cli.organising import Place, place, publish_files, set_up
+from cldc.cli.server import ServerApp
+from cldc.competition import Competition
 from cldc.environments import ensure_codalab
 from cldc.errors import ConfigurationError, UsageError
-from cldc.leaderboard import parse
-from cldc.organise import board_file, read_left_out
-from cldc.render.blocks import Line
+from cldc.leaderboard import Leaderboard, parse
+from cldc.organise import LeftOut, board_file, read_left_out
+from cldc.render.blocks import Block, Line
 from cldc.render.board import board_blocks, left_out_blocks
 from cldc.render.document import Document
-
-if TYPE_CHECKING:
-    from cldc.cli.organising import Place
-    from cldc.competition import Competition
-    from cldc.leaderboard import Leaderboard
-    from cldc.organise import LeftOut
-    from cldc.render.blocks import Block
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _NEW = click.Path(file_okay=False, path_type=Path)
@@ -77,8 +70,8 @@ def organise() -> None:
     help="Make new bundles of what has changed; what was made from the old stays theirs.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before --replace.")
-@command(server=True)
-def init(app: App, **given: object) -> None:
+@command(ServerApp)
+def init(app: ServerApp, **given: object) -> None:
     """Set a competition up on a CodaLab, and write the class's profile.
 
     Takes the rules of --competition and puts script, label book and hidden test set of your own under them. Safe to
@@ -97,9 +90,9 @@ def init(app: App, **given: object) -> None:
 @click.option(
     "--daemon-quota", is_flag=True, help="Count the quota between passes only, as CodaLab's daemon does."
 )
-@command(server=True)
+@command(ServerApp)
 def score(
-    app: App, *, watch: bool, once: bool, every: float | None, target: Path | None, daemon_quota: bool
+    app: ServerApp, *, watch: bool, once: bool, every: float | None, target: Path | None, daemon_quota: bool
 ) -> None:
     """Run CodaLab's own scoring daemon on what was submitted, and show the board.
 
@@ -137,8 +130,8 @@ def score(
 
 @organise.command()
 @click.argument("folder", metavar="DIR", type=_NEW)
-@command(server=True)
-def publish(app: App, folder: Path) -> None:
+@command(ServerApp)
+def publish(app: ServerApp, folder: Path) -> None:
     """Write the leaderboard's page and JSON for a web server, and list what the board hides."""
     board = _published(_read(app, place(app, sign_in=False)), app.competition, folder)
     app.output.show(Document(board, _blocks(board)))
@@ -149,7 +142,7 @@ def _published(board: Board, competition: Competition, folder: Path) -> Board:
     return replace(board, page=page, data=data)
 
 
-def _read(app: App, where: Place) -> Board:
+def _read(app: ServerApp, where: Place) -> Board:
     """The board that the last pass of the daemon left.
 
     Raises:

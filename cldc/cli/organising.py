@@ -7,24 +7,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from cldc.cli.app import App
+from cldc import credentials, sandbox
+from cldc import organise as room
+from cldc.address import check
 from cldc.cli.sandbox import evaluate_beside_profile, remembered
-from cldc.codalab import CodaLab
+from cldc.cli.server import ServerApp
+from cldc.codalab import CodaLab, Rest
+from cldc.competition import Competition, load
+from cldc.credentials import Credentials
+from cldc.environments import ensure_codalab
 from cldc.errors import CodaLabError, InvalidDataset, UsageError
-from cldc.organise import Rehearsal, is_pinned, rehearse, write_profile
+from cldc.files import replace_atomically, storage_errors
+from cldc.organise import Rehearsal, Seed, Wishes, is_pinned, rehearse, write_profile
 from cldc.organise.daemon import organiser_of
+from cldc.preflight.sources import builtin_script, read_label_book
+from cldc.render.blocks import Block, Line, Table
+from cldc.render.board_page import board_page
+from cldc.render.formats.html import render_page
 from cldc.settings import SANDBOX
 from cldc.trust import profile_claims
-
-if TYPE_CHECKING:
-    from cldc.competition import Competition
-    from cldc.credentials import Credentials
-    from cldc.organise import Seed, Wishes
-    from cldc.render.blocks import Block
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,6 @@ class SetUp:
 
     def blocks(self) -> list[Block]:
         """For a person."""
-        from cldc.render.blocks import Line, Table
-
         rows = [
             ("server", f"{self.server} as {self.account}"),
             ("tag", self.tag),
@@ -97,7 +100,7 @@ class SetUp:
 # Where, and as whom ---------------------------------------------------------------------------------------------
 
 
-def place(app: App, *, sign_in: bool = True) -> Place:
+def place(app: ServerApp, *, sign_in: bool = True) -> Place:
     """The server of the competition's profile, or the one chosen, as its organiser.
 
     Args:
@@ -110,15 +113,12 @@ def place(app: App, *, sign_in: bool = True) -> Place:
 
 
 def _place_at(
-    app: App, server: str, name: str, *, sign_in: bool = True, named_by: Path | None = None
+    app: ServerApp, server: str, name: str, *, sign_in: bool = True, named_by: Path | None = None
 ) -> Place:
     """As `place`, for any server and a competition of that name; ``named_by`` is as for `App.credentials_for`.
 
     On the sandbox it is the sandbox's organiser, however its address was said, else who is signed in.
     """
-    from cldc import credentials, sandbox
-    from cldc.address import check
-
     folder, up = app.home / "organise" / name, sandbox.status(app.home)
     if server == SANDBOX or (up is not None and server == up.address):
         address = sandbox.require_up(app.home).address
@@ -132,16 +132,13 @@ def _place_at(
 # Setting up -----------------------------------------------------------------------------------------------------
 
 
-def set_up(app: App, given: Mapping[str, Any]) -> SetUp:
+def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
     """Put the competition on the server and write its profile; what is there and right is kept.
 
     Raises:
         UsageError: Something is not named, and nobody can be asked.
         CldcError: As the rooms used here say.
     """
-    from cldc import organise as room
-    from cldc.competition import load
-
     path = Path(_answer(app, given["profile"], "Profile to write", "--profile", "class.toml"))
     previous = load(str(path)) if path.is_file() else None
     start = previous or room.begin(app.competition, path)
@@ -198,7 +195,7 @@ def set_up(app: App, given: Mapping[str, Any]) -> SetUp:
     )
 
 
-def _write(app: App, competition: Competition, path: Path) -> bool:
+def _write(app: ServerApp, competition: Competition, path: Path) -> bool:
     """Write the profile, whose server this organiser has chosen; whether it had to be."""
     written = write_profile(competition, path)
     app.approvals.approve(path, profile_claims(path))
@@ -206,7 +203,7 @@ def _write(app: App, competition: Competition, path: Path) -> bool:
 
 
 def _rehearsed(
-    app: App, where: Place, previous: Competition | None, competition: Competition
+    app: ServerApp, where: Place, previous: Competition | None, competition: Competition
 ) -> Rehearsal | None:
     """What a run in the image tells; None on the sandbox, and where the image was pinned by an earlier one."""
     known = previous is not None and previous.run.image == competition.run.image
@@ -235,11 +232,8 @@ def _remarks(competition: Competition, where: Place, rehearsal: Rehearsal | None
     return rehearsal.remarks(competition) if rehearsal else ()
 
 
-def _where(app: App, path: Path, previous: Competition | None, start: Competition) -> Place:
+def _where(app: ServerApp, path: Path, previous: Competition | None, start: Competition) -> Place:
     """The server named now, else the one of the profile that is there; the sandbox is started if it is that."""
-    from cldc import sandbox
-    from cldc.environments import ensure_codalab
-
     named = app.settings["server"]
     trusted = named is not None or previous is None or app.approvals.hold(path, profile_claims(path))
     known = named or (previous.server if previous else None)
@@ -255,11 +249,8 @@ def _where(app: App, path: Path, previous: Competition | None, start: Competitio
     return _place_at(app, server, start.name, named_by=None if trusted else path)
 
 
-def _seed(app: App, given: Mapping[str, Any], folder: Path, base: Competition) -> Seed:
+def _seed(app: ServerApp, given: Mapping[str, Any], folder: Path, base: Competition) -> Seed:
     """The organiser's files: those named now, else those named the last time, else asked for or our own."""
-    from cldc.organise import Seed
-    from cldc.preflight.sources import builtin_script
-
     settings = app.settings
     now = {"script": settings["script"], "label_book": settings["label_book"]}
     named = {**now, **{key: given[key] for key in ("test_set", "starting_dataset", "evaluate")}}
@@ -280,11 +271,9 @@ def _seed(app: App, given: Mapping[str, Any], folder: Path, base: Competition) -
 
 
 def _wishes(
-    app: App, given: Mapping[str, Any], previous: Competition | None, start: Competition, seed: Seed
+    app: ServerApp, given: Mapping[str, Any], previous: Competition | None, start: Competition, seed: Seed
 ) -> Wishes:
     """What is said, asked for or seen in the folders; nothing is asked about a profile that is there."""
-    from cldc.organise import Wishes
-
     title, tag = given["title"], given["tag"]
     if previous is None and app.interactive:
         title = title or _answer(app, None, "Title", "--title", start.title)
@@ -307,7 +296,7 @@ def _wishes(
     )
 
 
-def _classes_in(app: App, label_book: Path, start: Competition) -> tuple[str, ...] | None:
+def _classes_in(app: ServerApp, label_book: Path, start: Competition) -> tuple[str, ...] | None:
     """The label book's own folders where they are not the classes of the profile that was started from."""
     found = sorted(p.name for p in label_book.iterdir() if p.is_dir() and not p.name.startswith("."))
     inside = label_book / start.bundles.label_book.name
@@ -327,8 +316,6 @@ def _checked(competition: Competition, seed: Seed) -> tuple[Seed, int, tuple[int
     Raises:
         InvalidDataset: A class is missing or has no image, or a file can't be read.
     """
-    from cldc.preflight.sources import read_label_book
-
     books = [read_label_book(folder, competition) for folder in (seed.label_book, seed.test_set)]
     for book in books:
         filled = {path.partition("/")[0] for path, _ in book.images}
@@ -348,14 +335,12 @@ def _checked(competition: Competition, seed: Seed) -> tuple[Seed, int, tuple[int
     return roots, len(hashes[0] & hashes[1]), (len(books[0].images), len(books[1].images))
 
 
-def _check_readable(app: App, address: str, competition: Competition) -> None:
+def _check_readable(app: ServerApp, address: str, competition: Competition) -> None:
     """What everyone must be able to read they can, and what nobody may they can't.
 
     Raises:
         CodaLabError: It is not so.
     """
-    from cldc.codalab import Rest
-
     bundles, side = competition.bundles, competition.organiser
     assert side is not None  # noqa: S101 - the draft has one
     wanted = [
@@ -384,10 +369,6 @@ def publish_files(board: Any, source: Path, competition: Competition, folder: Pa
     Raises:
         StorageError: They can't be written.
     """
-    from cldc.files import replace_atomically, storage_errors
-    from cldc.render.board_page import board_page
-    from cldc.render.formats.html import render_page
-
     page, data = folder / "index.html", folder / "leaderboard.json"
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -399,7 +380,7 @@ def publish_files(board: Any, source: Path, competition: Competition, folder: Pa
 # Answers --------------------------------------------------------------------------------------------------------
 
 
-def _answer(app: App, given: object, text: str, option: str, default: str | None) -> str:
+def _answer(app: ServerApp, given: object, text: str, option: str, default: str | None) -> str:
     """What was given, else what the person at the terminal says.
 
     Raises:

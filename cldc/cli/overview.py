@@ -6,20 +6,22 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from cldc.cli.app import App
+import click
+
+from cldc import credentials, sandbox
+from cldc.cli.output import Output
+from cldc.cli.server import ServerApp
 from cldc.errors import CldcError
 from cldc.files import working_folder
-from cldc.render.blocks import Line, Table
+from cldc.ledger import FILE, Ledger, Record
+from cldc.preflight.model import PreflightResult
+from cldc.preflight.records import find
+from cldc.render.blocks import Block, Line, Table
 from cldc.render.document import Document
-from cldc.settings import NAMES
-
-if TYPE_CHECKING:
-    from cldc.ledger import Record
-    from cldc.preflight.model import PreflightResult
-    from cldc.render.blocks import Block
-    from cldc.validation import ValidationReport
+from cldc.settings import NAMES, Options
+from cldc.text import printable
+from cldc.validation import ValidationReport, validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,14 @@ class Overview:
     next: tuple[str, str]
 
 
-def show(app: App) -> None:
-    """Print the overview."""
+def run(context: click.Context) -> None:
+    """What `cldc` without a command does."""
+    app = ServerApp(flags=Options(), output=Output(), ask=False)
+    context.call_on_close(app.close)
+    _show(app)
+
+
+def _show(app: ServerApp) -> None:
     seen = look(app)
     blocks: list[Block] = [
         *_title(app),
@@ -48,11 +56,11 @@ def show(app: App) -> None:
     app.output.show(Document(seen, blocks))
 
 
-def _title(app: App) -> list[Line]:
+def _title(app: ServerApp) -> list[Line]:
     return [] if app.settings.withheld("competition") else [Line(app.competition.title, "title")]
 
 
-def look(app: App) -> Overview:
+def look(app: ServerApp) -> Overview:
     """Go the way from the folder to the board up to what is missing."""
     settings = app.settings
     project = settings.project
@@ -92,28 +100,22 @@ def _short(folder: str) -> str:
         return folder
 
 
-def _report(app: App, folder: Path) -> ValidationReport:
+def _report(app: ServerApp, folder: Path) -> ValidationReport:
     """Only what changed since the last check is read; TensorFlow is not asked here."""
-    from cldc.validation import validate
-
     return validate(folder, app.competition, app.observer, cache_folder=app.home)
 
 
 def _dataset_fact(report: ValidationReport) -> str:
-    from cldc.text import printable
-
     errors = sum(finding.severity.value == "error" for finding in report.findings)
     verdict = "valid" if report.ok else f"{errors} error{'' if errors == 1 else 's'}"
     return f"{printable(report.dataset.name)}, {report.total:,} images, {verdict}"
 
 
-def _account_fact(app: App) -> tuple[str, str]:
+def _account_fact(app: ServerApp) -> tuple[str, str]:
     return ("account", _account(app) or f"none signed in, on {app.settings.server}")
 
 
-def _account(app: App) -> str | None:
-    from cldc import credentials
-
+def _account(app: ServerApp) -> str | None:
     if app.on_sandbox:
         return "the sandbox's contestant"
     name = app.settings["account"] or os.environ.get(credentials.USERNAME_VARIABLE)
@@ -121,9 +123,7 @@ def _account(app: App) -> str | None:
     return f"{name} on {app.settings.server}" if name else None
 
 
-def _preflight(app: App, report: ValidationReport) -> PreflightResult | None:
-    from cldc.preflight.records import find
-
+def _preflight(app: ServerApp, report: ValidationReport) -> PreflightResult | None:
     try:
         server = app.server
     except CldcError:  # the sandbox is not up, or the address is none
@@ -137,10 +137,8 @@ def _preflight_fact(result: PreflightResult | None) -> str:
     return f"validation {result.validation.accuracy:.1%}, label book {result.label_book.accuracy:.1%}"
 
 
-def _submissions(app: App) -> Iterator[tuple[Record, bool]]:
+def _submissions(app: ServerApp) -> Iterator[tuple[Record, bool]]:
     """This competition's submissions, and whether each carries the tag."""
-    from cldc.ledger import FILE, Ledger
-
     if not (app.home / FILE).exists():
         return
     with Ledger(app.home, reading=True) as ledger:
@@ -157,7 +155,7 @@ def _submissions_fact(submissions: tuple[tuple[Record, bool], ...]) -> str:
 
 
 def _next(
-    app: App,
+    app: ServerApp,
     report: ValidationReport,
     result: PreflightResult | None,
     submissions: tuple[tuple[Record, bool], ...],
@@ -179,9 +177,7 @@ def _next(
     )
 
 
-def _sandbox_up(app: App) -> bool:
-    from cldc import sandbox
-
+def _sandbox_up(app: ServerApp) -> bool:
     try:
         return sandbox.status(app.home) is not None
     except CldcError:

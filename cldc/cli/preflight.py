@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from cldc.cli.app import App
 from cldc.cli.learning import show
 from cldc.cli.options import DATASET, command
 from cldc.cli.remote import preflight_remotely
+from cldc.cli.server import ServerApp
 from cldc.cli.trainings import DASK, trainer
-from cldc.cli.work import preflighted, training_inputs, valid_reports
+from cldc.cli.validating import valid_reports
+from cldc.cli.work import TrainingInputs, preflighted, training_inputs
 from cldc.errors import CldcError, UsageError
 from cldc.preflight.model import FailedPreflight, PreflightResult, Training
 from cldc.preflight.repeats import repeats_of, require_seeds, summarize_runs
@@ -21,10 +21,7 @@ from cldc.render.document import Document
 from cldc.render.preflights import preflights_blocks
 from cldc.trainings.many import train_all
 from cldc.trainings.model import Preflights
-
-if TYPE_CHECKING:
-    from cldc.cli.work import TrainingInputs
-    from cldc.validation import ValidationReport
+from cldc.validation import ValidationReport
 
 
 @click.command()
@@ -50,9 +47,9 @@ if TYPE_CHECKING:
 @DASK
 @click.option("--keep", is_flag=True, help="With --remote: leave what was made for it on the server.")
 @click.option("--force", is_flag=True, help="Train again even where the same was trained before.")
-@command(server=True, formats=("html",))
+@command(ServerApp, formats=("html",))
 def preflight(
-    app: App,
+    app: ServerApp,
     *,
     folders: tuple[Path, ...],
     quick: bool,
@@ -105,7 +102,12 @@ def _require_sense(ways: Mapping[str, object]) -> None:
 
 
 def _several(
-    app: App, reports: Sequence[ValidationReport], inputs: TrainingInputs, *, dask: str | None, force: bool
+    app: ServerApp,
+    reports: Sequence[ValidationReport],
+    inputs: TrainingInputs,
+    *,
+    dask: str | None,
+    force: bool,
 ) -> int:
     """Train on several datasets; the exit code is that of the first that has no result."""
     if app.output.wants("html"):
@@ -129,7 +131,7 @@ def _several(
 
 
 def _repeat(
-    app: App, training: Training, *, times: int, dask: str | None, force: bool
+    app: ServerApp, training: Training, *, times: int, dask: str | None, force: bool
 ) -> list[PreflightResult]:
     """The training and others of other seeds, each kept as a preflight is."""
     trainings = repeats_of(training, times) if times > 1 else (training,)

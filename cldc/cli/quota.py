@@ -6,8 +6,8 @@ from dataclasses import fields
 
 import click
 
-from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
 from cldc.render.document import Document
 from cldc.render.submission import quota_blocks
@@ -15,8 +15,8 @@ from cldc.submission import facts
 
 
 @click.command()
-@command(server=True)
-def quota(app: App) -> None:
+@command(ServerApp)
+def quota(app: ServerApp) -> None:
     """Show how many submissions are left, and when the next place frees.
 
     Counted by the competition's rule from two sources side by side: the account's tagged bundles that the server shows,

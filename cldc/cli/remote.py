@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from cldc.cli.app import App
 from cldc.cli.learning import show
-from cldc.cli.work import training_inputs, valid_reports
+from cldc.cli.server import ServerApp
+from cldc.cli.validating import valid_reports
+from cldc.cli.work import TrainingInputs, training_inputs
 from cldc.environments import ready_tensorflow
 from cldc.errors import UsageError
-from cldc.remote import Remote, preflight_there
+from cldc.remote import Remote, RemotePreflights, preflight_there
 from cldc.render.document import Document
 from cldc.render.preflights import preflights_blocks
 from cldc.submission import Clock
-
-if TYPE_CHECKING:
-    from cldc.cli.work import TrainingInputs
-    from cldc.remote import RemotePreflights
-    from cldc.validation import ValidationReport
+from cldc.validation import ValidationReport
 
 
-def preflight_remotely(app: App, folders: Sequence[Path], *, keep: bool, force: bool) -> int:
+def preflight_remotely(app: ServerApp, folders: Sequence[Path], *, keep: bool, force: bool) -> int:
     """Train on datasets on the server; the exit code is that of the first that has no result."""
     if app.output.wants("html") and len(folders) > 1:
         raise UsageError(
@@ -42,7 +38,7 @@ def preflight_remotely(app: App, folders: Sequence[Path], *, keep: bool, force: 
     return 0
 
 
-def _require_organisers(app: App) -> None:
+def _require_organisers(app: ServerApp) -> None:
     """A run there is made from the organisers' own bundles, as a submission's is."""
     for name in ("script", "label_book"):
         if app.settings[name] is not None:
@@ -53,7 +49,7 @@ def _require_organisers(app: App) -> None:
 
 
 def _trained(
-    app: App, reports: Sequence[ValidationReport], *, keep: bool, force: bool
+    app: ServerApp, reports: Sequence[ValidationReport], *, keep: bool, force: bool
 ) -> tuple[TrainingInputs, RemotePreflights]:
     account = app.rest.user().name  # without an account, or a server, there is nothing to prepare for
     needed = training_inputs(app)

@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from cldc import sandbox as room
 from cldc.cli.app import App
 from cldc.cli.options import command
-from cldc.competition import file_beside
+from cldc.competition import Competition, file_beside
 from cldc.environments import ensure_codalab
 from cldc.files import private_folder, replace_atomically
 from cldc.leaderboard import parse
@@ -23,11 +22,7 @@ from cldc.render.board import board_blocks
 from cldc.render.document import Document
 from cldc.render.submission import moment
 from cldc.sample import draw_label_book
-from cldc.sandbox import Seed
-
-if TYPE_CHECKING:
-    from cldc.competition import Competition
-    from cldc.sandbox import Seed, Status
+from cldc.sandbox import Seed, Status
 
 _HIDDEN_IMAGES = 200
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from cldc.cli.app import App
 from cldc.cli.board import board_if_any
 from cldc.cli.options import command
+from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
 from cldc.render.document import Document
 from cldc.render.submission import standing_blocks
 from cldc.submission import Clock
-from cldc.submission.standing import standings
-
-if TYPE_CHECKING:
-    from cldc.ledger import Ledger
-    from cldc.submission.standing import Standing
+from cldc.submission.standing import Standing, standings
 
 
 @click.command()
-@command(server=True)
-def status(app: App) -> None:
+@command(ServerApp)
+def status(app: ServerApp) -> None:
     """Show how far your submissions are.
 
     Of a run that goes or failed, the end of its log is shown; of one that nothing happens to, why.
@@ -32,7 +26,7 @@ def status(app: App) -> None:
     app.output.show(Document({"submissions": found}, standing_blocks(found)))
 
 
-def look(app: App, ledger: Ledger) -> tuple[Standing, ...]:
+def look(app: ServerApp, ledger: Ledger) -> tuple[Standing, ...]:
     """Where every submission of the account is now."""
     return standings(
         ledger,

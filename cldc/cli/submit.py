@@ -7,32 +7,26 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from cldc.cli import completing
-from cldc.cli.app import App
 from cldc.cli.board import board_if_any
 from cldc.cli.options import DATASET, command
-from cldc.cli.work import preflighted, training_inputs, validated
+from cldc.cli.server import ServerApp
+from cldc.cli.validating import validated
+from cldc.cli.work import TrainingInputs, preflighted, training_inputs
 from cldc.errors import CldcError
 from cldc.ledger import Ledger
-from cldc.preflight.predictions import expected_labels
+from cldc.preflight.model import PreflightResult
+from cldc.preflight.predictions import ExpectedLabels, expected_labels
 from cldc.preflight.records import find
 from cldc.render.blocks import Line
 from cldc.render.document import Document
 from cldc.render.submission import plan_blocks, public, submission_blocks
-from cldc.submission import Clock, Consent, Intent, NeedsConsent, Work, carry_out
+from cldc.submission import STEPS, Clock, Consent, Intent, NeedsConsent, Plan, Work, carry_out, plan
 from cldc.text import plural
-
-if TYPE_CHECKING:
-    from cldc.cli.work import TrainingInputs
-    from cldc.ledger import Ledger
-    from cldc.preflight.model import PreflightResult
-    from cldc.preflight.predictions import ExpectedLabels
-    from cldc.submission import Consent, Intent, Plan, Work
-    from cldc.validation import ValidationReport
+from cldc.validation import ValidationReport
 
 
 @click.command()
@@ -71,9 +65,9 @@ if TYPE_CHECKING:
     "--dry-run", is_flag=True, help="Show what would be done and what would be refused, and do nothing."
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before it becomes public and spends quota.")
-@command(server=True)
+@command(ServerApp)
 def submit(
-    app: App,
+    app: ServerApp,
     *,
     folder: Path | None,
     no_preflight: bool,
@@ -119,7 +113,7 @@ def submit(
     return 0
 
 
-def _labels(app: App, needed: TrainingInputs) -> ExpectedLabels:
+def _labels(app: ServerApp, needed: TrainingInputs) -> ExpectedLabels:
     """What the predictions of the run on CodaLab have to fit: it is made from the organisers' own, whatever is set here."""
     if app.settings["script"] or app.settings["label_book"]:
         with contextlib.suppress(CldcError):  # the plan says what is wrong with them
@@ -127,7 +121,7 @@ def _labels(app: App, needed: TrainingInputs) -> ExpectedLabels:
     return expected_labels(needed.label_book, app.competition, needed.script)
 
 
-def _intent(app: App, report: ValidationReport, labels: ExpectedLabels, consent: Consent) -> Intent:
+def _intent(app: ServerApp, report: ValidationReport, labels: ExpectedLabels, consent: Consent) -> Intent:
     settings = app.settings
     return Intent(
         report=report,
@@ -150,7 +144,14 @@ def _in_dataset(root: Path, given: tuple[str, ...]) -> frozenset[str]:
 
 
 def _settle(
-    app: App, intent: Intent, needed: TrainingInputs, ledger: Ledger, *, train: bool, dry_run: bool, yes: bool
+    app: ServerApp,
+    intent: Intent,
+    needed: TrainingInputs,
+    ledger: Ledger,
+    *,
+    train: bool,
+    dry_run: bool,
+    yes: bool,
 ) -> Plan:
     """The plan; everything that can be refused is refused before minutes of training."""
     planned = _planner(app, ledger)
@@ -173,10 +174,8 @@ def _settle(
     return planned(replace(intent, preflight=_preflight(app, intent.report, needed, dry_run)))
 
 
-def _planner(app: App, ledger: Ledger) -> Callable[[Intent], Plan]:
+def _planner(app: ServerApp, ledger: Ledger) -> Callable[[Intent], Plan]:
     """Makes plans by the board as it is now."""
-    from cldc.submission import STEPS, plan
-
     board, steps = board_if_any(app), tuple(step.name for step in STEPS)
 
     def planned(intent: Intent) -> Plan:
@@ -187,7 +186,9 @@ def _planner(app: App, ledger: Ledger) -> Callable[[Intent], Plan]:
     return planned
 
 
-def _work(app: App, plan: Plan, report: ValidationReport, labels: ExpectedLabels, ledger: Ledger) -> Work:
+def _work(
+    app: ServerApp, plan: Plan, report: ValidationReport, labels: ExpectedLabels, ledger: Ledger
+) -> Work:
     return Work(
         plan=plan,
         report=report,
@@ -208,7 +209,7 @@ def _code(plan: Plan) -> int:
 
 
 def _preflight(
-    app: App, report: ValidationReport, needed: TrainingInputs, dry_run: bool
+    app: ServerApp, report: ValidationReport, needed: TrainingInputs, dry_run: bool
 ) -> PreflightResult | None:
     """A whole preflight: one that ran on this very server proves as much as one of this machine."""
     known = find(
@@ -230,7 +231,7 @@ def _preflight(
     return known
 
 
-def _ask_for_consent(app: App, plan: Plan, consent: Consent) -> Consent:
+def _ask_for_consent(app: ServerApp, plan: Plan, consent: Consent) -> Consent:
     """``consent`` with what a person, asked here, agrees to besides; --yes answers none of these questions."""
     refusals = [check.error for check in plan.checks if check.error is not None]
     if app.interactive and all(isinstance(refusal, NeedsConsent) for refusal in refusals):
@@ -241,7 +242,7 @@ def _ask_for_consent(app: App, plan: Plan, consent: Consent) -> Consent:
     return consent
 
 
-def _agree(app: App, plan: Plan, yes: bool) -> None:
+def _agree(app: ServerApp, plan: Plan, yes: bool) -> None:
     """Say what becomes public, and have somebody agree to it."""
     carrying = (
         f", with the metadata of {plural(plan.metadata.images, 'image')}" if plan.metadata.images else ""

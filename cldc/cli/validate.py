@@ -10,7 +10,7 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import DATASET, command
-from cldc.cli.work import validated
+from cldc.cli.validating import validated
 from cldc.errors import InvalidDataset, StorageError, UsageError
 from cldc.render.document import Document
 from cldc.render.validation import document, fixed_blocks, undone_blocks, undone_data

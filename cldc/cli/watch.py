@@ -5,21 +5,19 @@ from __future__ import annotations
 import math
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cldc.cli import completing
-from cldc.cli.app import App
 from cldc.cli.options import command
+from cldc.cli.server import ServerApp
 from cldc.cli.status import look
 from cldc.errors import NotFinished, Unreachable, UsageError
 from cldc.ledger import Ledger
 from cldc.render.document import Document
 from cldc.render.submission import change_line, standing_blocks
-
-if TYPE_CHECKING:
-    from cldc.submission.standing import Standing
+from cldc.submission.standing import Standing
 
 _EVERY_SECONDS = 30.0
 _A_YEAR = 366 * 86_400.0
@@ -54,8 +52,8 @@ class _Seconds(click.FloatRange):
     metavar="SECONDS",
     help="Stop looking after that long, with exit code 16.",
 )
-@command(server=True)
-def watch(app: App, *, submission: str | None, every: float, timeout: float | None) -> None:
+@command(ServerApp)
+def watch(app: ServerApp, *, submission: str | None, every: float, timeout: float | None) -> None:
     """Follow your submissions until they are scored.
 
     Prints a line whenever one of them (or only NAME) comes further, and ends when all are scored, withdrawn, or wait for
@@ -87,7 +85,7 @@ def watch(app: App, *, submission: str | None, every: float, timeout: float | No
     app.output.show(Document({"submissions": found}, standing_blocks(found)))
 
 
-def _tell(app: App, found: tuple[Standing, ...], known: dict[str, str]) -> None:
+def _tell(app: ServerApp, found: tuple[Standing, ...], known: dict[str, str]) -> None:
     """A line for each that has changed since the last look."""
     for standing in found:
         state = f"{standing.stage} {standing.detail}"

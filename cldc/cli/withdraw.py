@@ -5,31 +5,30 @@ from __future__ import annotations
 import click
 
 from cldc.cli import completing
-from cldc.cli.app import App
+from cldc.cli.board import board_if_any
 from cldc.cli.options import command
+from cldc.cli.server import ServerApp
+from cldc.ledger import Ledger
 from cldc.render.document import Document
+from cldc.render.submission import withdrawn_blocks
+from cldc.submission import Clock
+from cldc.submission.places import tagged
+from cldc.submission.recovery import learn
+from cldc.submission.withdrawal import tagged_record
+from cldc.submission.withdrawal import withdraw as take_back
 
 
 @click.command()
 @click.argument("submission", metavar="NAME", shell_complete=completing.submissions)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@command(server=True)
-def withdraw(app: App, *, submission: str, yes: bool) -> None:
+@command(ServerApp)
+def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
     """Take the tag off a submission, and say what that does to the quota.
 
     NAME is the submission's name or the uuid of its tagged bundle. What was uploaded stays; `cldc submit` sets the tag
     again. Its place of the quota is free again only if the board is newer than the tag and does not have it, and
     nothing on the server shows that the scoring daemon has begun to evaluate it.
     """
-    from cldc.cli.board import board_if_any
-    from cldc.ledger import Ledger
-    from cldc.render.submission import withdrawn_blocks
-    from cldc.submission import Clock
-    from cldc.submission.places import tagged
-    from cldc.submission.recovery import learn
-    from cldc.submission.withdrawal import tagged_record
-    from cldc.submission.withdrawal import withdraw as take_back
-
     account, competition = app.rest.user().name, app.competition
     with Ledger(app.home) as ledger:
         learn(ledger, competition, app.rest, account, tagged(competition, app.rest, account))

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from cldc.cli.app import App
+from cldc.cli.server import ServerApp
+from cldc.competition import Competition
 from cldc.errors import (
     CldcError,
     ConfigurationError,
     CredentialsError,
-    InvalidDataset,
     SandboxError,
     Unreachable,
 )
-from cldc.preflight.model import Training
-from cldc.render.validation import blocks
-
-if TYPE_CHECKING:
-    from cldc.competition import Competition
-    from cldc.preflight.model import LabelBook, PreflightResult, Script
-    from cldc.progress import Observer
-    from cldc.validation import ValidationReport
-    from cldc.validation.tensorflow_decoder import Verdict
+from cldc.files import temporary_folder
+from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
+from cldc.preflight.pipeline import preflight
+from cldc.preflight.sources import (
+    builtin_script,
+    given_script,
+    read_label_book,
+    remember_label_book,
+    remember_script,
+    remembered_label_book,
+    remembered_script,
+)
+from cldc.validation import ValidationReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,80 +41,7 @@ class TrainingInputs:
         return Training(report, self.script, self.label_book, competition)
 
 
-def validated(
-    app: App, folder: Path | None, *, use_cache: bool = True, observer: Observer | None = None
-) -> ValidationReport:
-    """The report on a dataset folder; TensorFlow itself is asked about images without a verdict.
-
-    Args:
-        app: The command's surroundings.
-        folder: The folder; None takes the project's.
-        use_cache: Whether files that did not change since an earlier check are skipped.
-        observer: Told of progress in place of the command's own.
-    """
-    from cldc.validation import validate
-
-    def ask(files: Mapping[str, Path]) -> Mapping[str, Verdict]:
-        from cldc.validation.real_tensorflow import ask_tensorflow, kept_verdicts
-
-        # Making the environment takes minutes, and kept answers don't need it.
-        for choice in app.competition.training.tensorflow:
-            if (known := kept_verdicts(files, choice.version, app.home)) is not None:
-                return known
-        return ask_tensorflow(files, app.tensorflow(), app.home)
-
-    return validate(
-        app.dataset_folder(folder),
-        app.competition,
-        observer or app.observer,
-        ask_tensorflow=ask,
-        label_book=_known_label_book(app),
-        cache_folder=app.home if use_cache else None,
-    )
-
-
-def valid_reports(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
-    """The reports of datasets that are all valid; nothing is trained while one is not."""
-    reports: list[ValidationReport] = []
-    refused: list[CldcError] = []
-    for folder in folders or (None,):
-        try:
-            report = validated(app, folder)
-            if not report.ok:
-                app.output.tell(blocks(report))
-            report.require_valid()
-        except InvalidDataset as error:
-            refused.append(error)
-        else:
-            reports.append(report)
-    if len(refused) == 1:
-        raise refused[0]
-    if refused:
-        raise InvalidDataset(
-            f"{len(refused)} of {len(folders)} datasets can't be used, so nothing was trained:\n"
-            + "\n".join(f"  {error.message}" for error in refused),
-            action="Mend them or leave them out; `cldc validate` shows everything that was found in each.",
-        )
-    return reports
-
-
-def _known_label_book(app: App) -> Path | None:
-    """The label book that is named, or that was downloaded last, as it is now; validation does not wait for a network."""
-    settings = app.settings
-    if settings.withheld("label_book") and settings.project is not None:
-        app.observer.note(
-            f"The label book that {settings.project.path} names is not looked at: `cldc trust` shows and approves it."
-        )
-    if given := settings.offered("label_book"):
-        from cldc.preflight.sources import label_book_root
-
-        return label_book_root(Path(given), app.competition)
-    from cldc.preflight.downloads import current_label_book
-
-    return current_label_book(app.home, app.competition)
-
-
-def training_inputs(app: App, *, organisers: bool = False) -> TrainingInputs:
+def training_inputs(app: ServerApp, *, organisers: bool = False) -> TrainingInputs:
     """Script and label book: those named, else the organisers', else what is remembered or built in.
 
     Args:
@@ -130,10 +59,8 @@ def training_inputs(app: App, *, organisers: bool = False) -> TrainingInputs:
     return TrainingInputs(found, _label_book(app, book, unreachable))
 
 
-def _script(app: App, given: Path | None) -> tuple[Script, CldcError | None]:
+def _script(app: ServerApp, given: Path | None) -> tuple[Script, CldcError | None]:
     """The script, and why the server can't be reached where that was found out."""
-    from cldc.preflight.sources import builtin_script, given_script, remember_script, remembered_script
-
     if given is not None:
         return given_script(given), None
     unreachable: CldcError | None = None
@@ -159,10 +86,7 @@ def _script(app: App, given: Path | None) -> tuple[Script, CldcError | None]:
     return builtin_script(app.competition), unreachable
 
 
-def _label_book(app: App, given: Path | None, unreachable: CldcError | None) -> LabelBook:
-    from cldc.files import temporary_folder
-    from cldc.preflight.sources import read_label_book, remember_label_book, remembered_label_book
-
+def _label_book(app: ServerApp, given: Path | None, unreachable: CldcError | None) -> LabelBook:
     if given is not None:
         return read_label_book(given, app.competition)
     reference = app.competition.bundles.label_book
@@ -190,11 +114,14 @@ def _label_book(app: App, given: Path | None, unreachable: CldcError | None) -> 
 
 
 def preflighted(
-    app: App, report: ValidationReport, inputs: TrainingInputs, *, force: bool = False, quick: bool = False
+    app: ServerApp,
+    report: ValidationReport,
+    inputs: TrainingInputs,
+    *,
+    force: bool = False,
+    quick: bool = False,
 ) -> PreflightResult:
     """A finished preflight of a valid dataset: an earlier one of the same fingerprint, or one made now."""
-    from cldc.preflight.pipeline import preflight
-
     return preflight(
         inputs.training(report, app.competition),
         environment=app.tensorflow(),
@@ -205,7 +132,7 @@ def preflighted(
     )
 
 
-def account_or_none(app: App) -> str | None:
+def account_or_none(app: ServerApp) -> str | None:
     """The account's name where credentials are at hand, for marking one's own rows."""
     try:
         return app.credentials.username

@@ -1,0 +1,139 @@
+"""What a command works with that talks to a CodaLab: accounts, connections, CodaLab's own command line."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import click
+
+from cldc import credentials, sandbox
+from cldc.address import check
+from cldc.cli.app import App
+from cldc.codalab import CodaLab, Rest
+from cldc.credentials import Credentials, Source
+from cldc.environments import ensure_codalab, ready_codalab
+from cldc.errors import CldcError
+from cldc.settings import SANDBOX
+from cldc.text import PASSWORD_VARIABLE
+
+
+class ServerApp(App):
+    """Lazily created services of one command, a server's included."""
+
+    takes_server: ClassVar[bool] = True
+
+    @property
+    def on_sandbox(self) -> bool:
+        """Whether the server chosen is this machine's sandbox."""
+        return self.settings.server == SANDBOX
+
+    @functools.cached_property
+    def server(self) -> str:
+        """Address of the server chosen.
+
+        Raises:
+            SandboxError: It is the sandbox, which is not up.
+        """
+        if self.on_sandbox:
+            return sandbox.require_up(self.home).address
+        return check(self.settings.server)
+
+    @functools.cached_property
+    def credentials(self) -> Credentials:
+        """Who to sign in as.
+
+        Raises:
+            CredentialsError: Nobody is known and nobody can be asked.
+        """
+        return self.credentials_for(
+            self.server,
+            fallback=self._sandbox_account if self.on_sandbox else None,
+            named_by=self.settings.unapproved_profile,
+        )
+
+    def credentials_for(
+        self, server: str, *, fallback: Source | None = None, named_by: Path | None
+    ) -> Credentials:
+        """Who to sign in as on a server.
+
+        Args:
+            server: Its address.
+            fallback: Where else to look, after the keyring.
+            named_by: The profile that alone says that it is this server, and that nobody has approved; None otherwise.
+
+        Raises:
+            CredentialsError: Nobody is known and nobody can be asked.
+        """
+        return credentials.find(
+            server,
+            username=self.settings["account"],
+            unapproved=named_by,
+            fallback=fallback,
+            prompt=self.ask_for_account if self.interactive else None,
+            observer=self.observer,
+        )
+
+    def _sandbox_account(self, _server: str, username: str | None) -> Credentials | None:
+        accounts = {account.name: account for account in sandbox.list_accounts(self.home)}
+        account = accounts.get(username) if username else sandbox.contestant(self.home)
+        return Credentials(account.name, account.password, "sandbox") if account else None
+
+    def prompt_again(self) -> None:
+        """Ask for user name and password now, whatever is remembered; the environment's come first where they may be sent."""
+        if not os.environ.get(PASSWORD_VARIABLE) or self.settings.unapproved_profile:
+            wanted = self.settings["account"]
+            if wanted:
+                name, password = wanted, self.ask_for_password(wanted)
+            else:
+                name, password = self.ask_for_account(self.server, credentials.default_account(self.server))
+            self.__dict__["credentials"] = Credentials(name, password, "prompt")
+
+    def ask_for_account(self, server: str, suggested: str | None) -> tuple[str, str]:
+        """User name and password from the person at the terminal; what is typed as password is not shown."""
+        self.output.close()
+        wanted = self.settings["account"]
+        name: str = wanted or click.prompt(f"User name on {server}", default=suggested, err=True)
+        return name, self.ask_for_password(name)
+
+    def ask_for_password(self, name: str) -> str:
+        """What is typed is not shown."""
+        self.output.close()
+        password: str = click.prompt(f"Password of {name}", hide_input=True, err=True)
+        return password
+
+    @functools.cached_property
+    def codalab(self) -> CodaLab:
+        """The server as the account; CodaLab's own command line starts when the first thing is changed."""
+        return self._keep(
+            CodaLab(self.server, self.credentials, python=self.codalab_python, observer=self.observer)
+        )
+
+    def prestart_cl(self) -> None:
+        """Start CodaLab's command line behind other work, for its imports take seconds.
+
+        Unless it must be made first, or somebody may have to be asked who they are, by us or by their keyring. Whatever
+        is wrong is told by who needs it.
+        """
+        if self.interactive and "credentials" not in self.__dict__:
+            return
+        with contextlib.suppress(CldcError):
+            if ready_codalab(self.home):
+                self.codalab.cl.start()
+
+    def codalab_python(self) -> Path:
+        """The Python of CodaLab's environment, made on first use."""
+        return ensure_codalab(self.home, self.observer).python
+
+    @property
+    def rest(self) -> Rest:
+        """Reads the server as the account."""
+        return self.codalab.rest
+
+    @functools.cached_property
+    def anonymous(self) -> Rest:
+        """Reads the server as everyone."""
+        return self._keep(Rest(self.server, observer=self.observer))
