@@ -12,7 +12,7 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import DATASET, command
-from cldc.cli.work import validated
+from cldc.cli.validating import validated
 from cldc.errors import CldcError
 from cldc.render.review import address_blocks, summary_document
 from cldc.review import ReviewServer, Session

@@ -16,10 +16,10 @@ import msgspec
 from cldc import address, files, process
 from cldc.codalab import failures, proxies
 from cldc.codalab.jsonapi import convert
-from cldc.credentials import PASSWORD_VARIABLE, USERNAME_VARIABLE, Credentials
+from cldc.credentials import USERNAME_VARIABLE, Credentials
 from cldc.errors import CldcError, CodaLabError, EnvironmentFailed, ProcessFailed
 from cldc.progress import SILENT, Observer
-from cldc.text import duration
+from cldc.text import PASSWORD_VARIABLE, duration
 
 START_SECONDS = 180.0
 # A command's requests each give up after a minute; this is for one that hangs all the same.
