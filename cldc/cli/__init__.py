@@ -8,55 +8,76 @@ import click
 
 from cldc import __version__
 
-# Order and help as `cldc --help` shows them; a test holds the help against the commands' own.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "init": (
-        "init",
-        "Start a project in this folder: write cldc.toml, a .gitignore and, if asked, the workflow.",
-    ),
-    "validate": ("validate", "Check a dataset by the rules of the training script."),
-    "review": ("review", "Look at the images in the browser, and decide about labels, copies and splits."),
-    "split": ("split", "Draw train and val anew, never with the same drawing in both."),
-    "apply": (
-        "apply",
-        "Carry out what was decided about images: relabel, move to another split, set aside.",
-    ),
-    "preflight": ("preflight", "Train on a dataset as the competition does, and show what comes out."),
-    "history": (
-        "history",
-        "List every preflight and submission: dataset, accuracy, and the score when it is known.",
-    ),
-    "compare": (
-        "compare",
-        "Show what changed between two preflights: images, accuracy per class, mistakes.",
-    ),
-    "submit": ("submit", "Submit a dataset: from its folder to the tagged bundle, exactly once."),
-    "status": ("status", "Show how far your submissions are."),
-    "watch": ("watch", "Follow your submissions until they are scored."),
-    "quota": ("quota", "Show how many submissions are left, and when the next place frees."),
-    "leaderboard": ("leaderboard", "Show the competition's leaderboard with your rows marked."),
-    "withdraw": ("withdraw", "Take the tag off a submission, and say what that does to the quota."),
-    "clean": ("clean", "Remove from the server what no submission of yours needs."),
-    "open": ("open", "Open a submission, its worksheet, the contact form or the guide in the browser."),
-    "ledger": ("ledger", "The record of your submissions on this machine."),
-    "login": ("account", "Check an account against the server and remember it in the keyring."),
-    "logout": ("account", "Forget an account."),
-    "whoami": ("account", "Show server, account, and its disk and time quotas."),
-    "trust": ("trust", "Approve what a project's cldc.toml may use, and list or revoke approvals."),
-    "sample": ("sample", "Draw a dataset to try things with."),
-    "sandbox": ("sandbox", "A whole CodaLab on this machine, to rehearse on."),
-    "organise": ("organise", "Run the same competition for a class, on a CodaLab of one's own."),
-    "env": ("env", "List or remove the isolated environments."),
-    "doctor": ("doctor", "Check what cldc needs, and say what is wrong."),
-    "completion": ("completion", "Print the completion script of a shell."),
+# As `cldc --help` shows them: what people do, the commands for it in the order in which one meets them, each with its
+# module and its help. A test holds the help against the commands' own.
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Start": {
+        "init": (
+            "init",
+            "Start a project in this folder: cldc.toml and .gitignore.",
+        ),
+        "sample": ("sample", "Draw a dataset to try things with."),
+        "doctor": ("doctor", "Check what cldc needs, and say what is wrong."),
+    },
+    "Improve a dataset": {
+        "validate": ("validate", "Check a dataset by the rules of the training script."),
+        "review": (
+            "review",
+            "Look at the images in the browser, and decide about labels, copies and splits.",
+        ),
+        "split": ("split", "Draw train and val anew, never with the same drawing in both."),
+        "apply": (
+            "apply",
+            "Carry out what was decided about images: relabel, move to another split, set aside.",
+        ),
+        "preflight": (
+            "preflight",
+            "Train on a dataset as the competition does.",
+        ),
+        "compare": (
+            "compare",
+            "Show what changed between two preflights.",
+        ),
+        "history": (
+            "history",
+            "List preflights and submissions with their scores.",
+        ),
+    },
+    "Submit it": {
+        "login": ("account", "Check an account and remember it in the keyring."),
+        "submit": ("submit", "Submit a dataset, exactly once."),
+        "status": ("status", "Show how far your submissions are."),
+        "watch": ("watch", "Follow your submissions until they are scored."),
+        "leaderboard": ("leaderboard", "Show the competition's leaderboard with your rows marked."),
+        "quota": ("quota", "Show how many submissions are left."),
+        "open": (
+            "open",
+            "Open a submission or the guide in the browser.",
+        ),
+        "withdraw": ("withdraw", "Take the tag off a submission."),
+        "clean": ("clean", "Remove from the server what no submission of yours needs."),
+    },
+    "Rehearse, teach": {
+        "sandbox": ("sandbox", "A whole CodaLab on this machine, to rehearse on."),
+        "organise": ("organise", "Run the same competition for a class, on a CodaLab of one's own."),
+    },
+    "Accounts and this machine": {
+        "whoami": ("account", "Show server, account, and its disk and time quotas."),
+        "logout": ("account", "Forget an account."),
+        "trust": ("trust", "Approve what a project's cldc.toml may use."),
+        "ledger": ("ledger", "The record of your submissions on this machine."),
+        "env": ("env", "List or remove the isolated environments."),
+        "completion": ("completion", "Print the completion script of a shell."),
+    },
 }
+COMMANDS = {name: found for commands in SECTIONS.values() for name, found in commands.items()}
 
 
 class LazyGroup(click.Group):
     """A group that knows its commands by name and imports the one that is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of all commands, in the order in which one meets them."""
+        """Names of all commands, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -81,9 +102,10 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table of commands, without importing any of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        """The commands by what people do, without importing any of them."""
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
 
 
 @click.group(
@@ -98,6 +120,12 @@ def cli(context: click.Context) -> None:
     """From a folder of images to a scored CodaLab submission.
 
     Without a command: where the project stands, and the next sensible command.
+
+    \b
+    Examples:
+      cldc sample my-images
+      cldc validate my-images
+      cldc submit my-images --server sandbox
     """
     if context.invoked_subcommand is None:
         importlib.import_module("cldc.cli.overview").run(context)

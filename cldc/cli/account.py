@@ -46,10 +46,15 @@ def _account(app: ServerApp) -> Account:
 @click.command()
 @command(ServerApp)
 def login(app: ServerApp) -> None:
-    """Check an account against the server and remember it in the keyring.
+    """Check an account and remember it in the keyring.
 
     The user name and password come from CODALAB_USERNAME and CODALAB_PASSWORD, or are asked for; there is no
     option for them, since a command line can be read by everyone on the machine.
+
+    \b
+    Examples:
+      cldc login
+      cldc login --server https://codalab.example.org --account alice
     """
     if app.interactive and not app.on_sandbox:
         app.prompt_again()
@@ -71,6 +76,10 @@ def logout(app: ServerApp) -> None:
     """Forget an account.
 
     With --account only that one, without it all of the server.
+
+    \b
+    Examples:
+      cldc logout
     """
     account = click.get_current_context().params["account"]
     gone = credentials.forget(app.server, account)
@@ -97,6 +106,11 @@ def whoami(app: ServerApp, every: bool) -> None:
 
     Several accounts, on one server or on several, can be remembered: --server and --account (or `server` and
     `account` in cldc.toml) say which one is meant, else it is the one last signed in with.
+
+    \b
+    Examples:
+      cldc whoami
+      cldc whoami --all
     """
     if every:
         _show_every(app)

@@ -28,6 +28,11 @@ def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None
     finished submission was made without. A run that is going is killed first, if you agree. Never touched are other
     competitions' worksheets, what you made by hand, and whatever a tag, a board or another bundle needs; that is
     checked again right before each removal.
+
+    \b
+    Examples:
+      cldc clean --dry-run
+      cldc clean --unfinished
     """
     with Ledger(app.home) as ledger:
         account = app.rest.user().name

@@ -26,10 +26,15 @@ _MOST_PICTURES = 1200
 @click.argument("b", metavar="B")
 @command(formats=("html",))
 def compare(app: App, a: str, b: str) -> None:
-    """Show what changed between two preflights: images, accuracy per class, mistakes.
+    """Show what changed between two preflights.
 
     A and B are ids as `cldc history` shows them (their first digits will do), or names of datasets, of which the
     newest preflight is taken. Images are told by their content, whatever they are called.
+
+    \b
+    Examples:
+      cldc compare my-images better-images
+      cldc compare 3f2a 91bc --report changes.html
     """
     results = [r for r in all_records(app.home) if r.fingerprint.competition == app.competition.name]
     before, after = (_chosen(results, word, app.competition.run.command) for word in (a, b))

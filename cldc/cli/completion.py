@@ -14,9 +14,10 @@ def completion(shell: str) -> None:
     """Print the completion script of a shell.
 
     \b
-    bash:  cldc completion bash > ~/.local/share/bash-completion/completions/cldc
-    zsh:   cldc completion zsh > "${fpath[1]}/_cldc"
-    fish:  cldc completion fish > ~/.config/fish/completions/cldc.fish
+    Examples:
+      cldc completion bash > ~/.local/share/bash-completion/completions/cldc
+      cldc completion zsh > "${fpath[1]}/_cldc"
+      cldc completion fish > ~/.config/fish/completions/cldc.fish
     """
     completer = get_completion_class(shell)
     assert completer is not None  # noqa: S101 - the choice above holds Click's own shells

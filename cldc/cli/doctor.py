@@ -59,6 +59,11 @@ def doctor(app: ServerApp, thorough: bool) -> int:
 
     The report holds no secrets and can be pasted into an issue. The exit code is 1 where something is wrong, 0 where
     nothing is or there are only notes.
+
+    \b
+    Examples:
+      cldc doctor
+      cldc doctor --thorough --server sandbox
     """
     found = [_without_home(result) for result in _examine(app, thorough)]
     blocks: list[Line | Table] = [

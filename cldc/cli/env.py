@@ -6,24 +6,33 @@ import click
 
 from cldc.cli import completing
 from cldc.cli.app import App
-from cldc.cli.options import command
+from cldc.cli.options import command, group
 from cldc.environments import list_environments, remove_environment
 from cldc.render.blocks import Line, Table
 from cldc.render.document import Document
 
 
-@click.group()
+@group
 def env() -> None:
     """List or remove the isolated environments.
 
     CodaLab and TensorFlow each live in an environment of their own, made on first use in the data folder.
+
+    \b
+    Examples:
+      cldc env list
     """
 
 
 @env.command("list")
 @command()
 def list_(app: App) -> None:
-    """List the environments that are there."""
+    """List the environments that are there.
+
+    \b
+    Examples:
+      cldc env list
+    """
     found = list_environments(app.home)
     rows = [(e.name, e.version, e.python_version, e.made[:16].replace("T", " "), str(e.path)) for e in found]
     blocks = (
@@ -38,6 +47,11 @@ def list_(app: App) -> None:
 @click.argument("name", shell_complete=completing.environments)
 @command(competition=False)
 def remove(app: App, name: str) -> None:
-    """Remove an environment by name or kind; it is made again when it is needed."""
+    """Remove an environment by name or kind; it is made again when it is needed.
+
+    \b
+    Examples:
+      cldc env remove tensorflow-2.5.0
+    """
     gone = remove_environment(app.home, name)
     app.output.show(Document({"removed": gone}, [Line(f"Removed {path}.", "good") for path in gone]))

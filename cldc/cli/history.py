@@ -22,7 +22,13 @@ from cldc.render.history import history_blocks, history_rows
 @click.option("--all", "everything", is_flag=True, help="Of every competition, not only of the one chosen.")
 @command(ServerApp, formats=("csv",))
 def history(app: ServerApp, everything: bool) -> None:
-    """List every preflight and submission: dataset, accuracy, and the score when it is known."""
+    """List preflights and submissions with their scores.
+
+    \b
+    Examples:
+      cldc history
+      cldc history --all --format csv
+    """
     with Ledger(app.home, reading=True) as ledger:
         entries = histories.history(
             results(app.home),

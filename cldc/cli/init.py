@@ -80,10 +80,16 @@ class Start:
 @click.option("--force", is_flag=True, help="Write files anew that are there already.")
 @command(ServerApp)
 def init(app: ServerApp, ci: Literal["github", "gitlab"] | None, action: str | None, force: bool) -> None:
-    """Start a project in this folder: write cldc.toml, a .gitignore and, if asked, the workflow.
+    """Start a project in this folder: cldc.toml and .gitignore.
 
     Asks four questions, each with a default; what is given as an option is not asked. Without a terminal, or with
     --no-input, the defaults are taken. A cldc.toml that is there is kept, unless --force is said.
+
+    \b
+    Examples:
+      cldc init
+      cldc init --dataset my-images --institution "Some Lab" --no-input
+      cldc init --ci github
     """
     folder = working_folder()
     origin = origin_of(action) if ci else None

@@ -27,6 +27,11 @@ def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
     """Show the competition's leaderboard with your rows marked.
 
     Your places are remembered each time that a command reads the board, as the board itself has no history.
+
+    \b
+    Examples:
+      cldc leaderboard
+      cldc leaderboard --all --history
     """
     board = fetch_board(app, account=account_or_none(app), required=True)
     with Ledger(app.home, reading=True) as ledger:

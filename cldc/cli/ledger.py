@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cldc.cli.app import App
-from cldc.cli.options import command
+from cldc.cli.options import command, group
 from cldc.cli.server import ServerApp
 from cldc.files import replace_atomically
 from cldc.ledger import Ledger, LedgerUnusable, set_aside
@@ -17,11 +17,16 @@ from cldc.render.formats.json import to_json
 from cldc.submission.recovery import rebuild as read_back
 
 
-@click.group()
+@group
 def ledger() -> None:
     """The record of your submissions on this machine.
 
     No submission depends on it: what was submitted is found again on the server.
+
+    \b
+    Examples:
+      cldc ledger export
+      cldc ledger rebuild
     """
 
 
@@ -29,7 +34,12 @@ def ledger() -> None:
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @command(competition=False)
 def export(app: App, *, file: Path | None) -> None:
-    """Write every submission and its steps as JSON, to FILE or to standard output. It holds no secrets."""
+    """Write every submission and its steps as JSON, to FILE or to standard output. It holds no secrets.
+
+    \b
+    Examples:
+      cldc ledger export submissions.json
+    """
     with Ledger(app.home, reading=True) as record:
         text = to_json(record.export())
     if file is None:
@@ -45,6 +55,10 @@ def rebuild(app: ServerApp) -> None:
     """Write into it what the server knows of your submissions and the ledger does not.
 
     A ledger that is damaged, or that a newer cldc wrote, is set aside first and stays in the data folder.
+
+    \b
+    Examples:
+      cldc ledger rebuild
     """
     account = app.rest.user().name  # nothing is moved before the server has answered
     record, aside = _opened(app)

@@ -20,10 +20,15 @@ from cldc.render.document import Document
 @click.option("--print", "only_print", is_flag=True, help="Print the address and open nothing.")
 @command(ServerApp)
 def open_(app: ServerApp, *, what: str, only_print: bool) -> None:
-    """Open a submission, its worksheet, the contact form or the guide in the browser.
+    """Open a submission or the guide in the browser.
 
     NAME is a submission's name: its tagged bundle is opened, or what there is of it. `worksheet` is that of the
     submission begun last.
+
+    \b
+    Examples:
+      cldc open first-try
+      cldc open guide
     """
     address = _page(app, what)
     if not only_print and not webbrowser.open(address):

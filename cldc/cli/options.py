@@ -116,6 +116,19 @@ def _require_writable(reports: Iterable[Report]) -> None:
             )
 
 
+def group(function: Callable[[], None]) -> click.Group:
+    """A command that only has others below it; alone it shows its help."""
+
+    @click.group(invoke_without_command=True)
+    @click.pass_context
+    @functools.wraps(function)
+    def help_alone(context: click.Context) -> None:
+        if context.invoked_subcommand is None:
+            click.echo(context.get_help())
+
+    return help_alone
+
+
 def command(
     services: type[App] = App, *, competition: bool = True, formats: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cldc import organise as room
-from cldc.cli.options import command
+from cldc.cli.options import command, group
 from cldc.cli.organising import Place, place, publish_files, set_up
 from cldc.cli.server import ServerApp
 from cldc.competition import Competition
@@ -35,12 +35,17 @@ class Board:
     page: Path | None = None
 
 
-@click.group()
+@group
 def organise() -> None:
     """Run the same competition for a class, on a CodaLab of one's own.
 
     `init` sets it up and writes the class's profile, `score` runs CodaLab's own scoring daemon, `publish` makes the
     leaderboard's page. All three work with the organiser's own account; on the sandbox that is the sandbox's.
+
+    \b
+    Examples:
+      cldc organise init
+      cldc organise score --competition class.toml
     """
 
 
@@ -77,6 +82,11 @@ def init(app: ServerApp, **given: object) -> None:
     Takes the rules of --competition and puts script, label book and hidden test set of your own under them. Safe to
     run again: what is there and right is kept, and files named once need not be named again. A short private run tells which
     image the class's runs get; the profile names it by digest.
+
+    \b
+    Examples:
+      cldc organise init
+      cldc organise init --profile class.toml --label-book book --test-set hidden --server https://codalab.example.org
     """
     done = set_up(app, given)
     app.output.show(Document(done, done.blocks()))
@@ -98,6 +108,11 @@ def score(
 
     Waits until everything that is within the quota has been evaluated. What is tagged and not evaluated is listed with
     the reason.
+
+    \b
+    Examples:
+      cldc organise score --competition class.toml
+      cldc organise score --watch --publish board --competition class.toml
     """
     if watch and once:
         raise UsageError("--watch and --once exclude each other.", action="Say one of them.")
@@ -132,7 +147,12 @@ def score(
 @click.argument("folder", metavar="DIR", type=_NEW)
 @command(ServerApp)
 def publish(app: ServerApp, folder: Path) -> None:
-    """Write the leaderboard's page and JSON for a web server, and list what the board hides."""
+    """Write the leaderboard's page and JSON for a web server, and list what the board hides.
+
+    \b
+    Examples:
+      cldc organise publish board --competition class.toml
+    """
     board = _published(_read(app, place(app, sign_in=False)), app.competition, folder)
     app.output.show(Document(board, _blocks(board)))
 

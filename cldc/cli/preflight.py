@@ -59,7 +59,7 @@ def preflight(
     force: bool,
     dask: str | None,
 ) -> int:
-    """Train on a dataset as the competition does, and show what comes out.
+    """Train on a dataset as the competition does.
 
     The organisers' own script runs in a TensorFlow of its time, on a read-only copy of the dataset, and says what
     accuracy it reaches on the validation split and on the label book. Script and label book come from CodaLab; when
@@ -68,6 +68,12 @@ def preflight(
     Several datasets, and repeats, are trained at once, as many as processors and memory allow; each has the numbers that it
     has alone. With --remote the same runs on CodaLab, as a submission's training would; what it made there is removed
     afterwards.
+
+    \b
+    Examples:
+      cldc preflight my-images
+      cldc preflight --quick
+      cldc preflight --repeat 5 --report preflight.html
     """
     _require_sense({"--quick": quick, "--repeat": repeat, "--remote": remote})
     _require_sense({"--quick": quick, "--dask": dask, "--remote": remote})

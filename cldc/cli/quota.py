@@ -17,10 +17,14 @@ from cldc.submission import facts
 @click.command()
 @command(ServerApp)
 def quota(app: ServerApp) -> None:
-    """Show how many submissions are left, and when the next place frees.
+    """Show how many submissions are left.
 
     Counted by the competition's rule from two sources side by side: the account's tagged bundles that the server shows,
     and the ledger on this machine. Whichever knows of more decides.
+
+    \b
+    Examples:
+      cldc quota
     """
     with Ledger(app.home, reading=True) as ledger:
         found = facts(app.competition, app.rest, ledger, app.rest.user().name)

@@ -25,6 +25,11 @@ def sample(app: App, folder: Path, images: int, seed: int) -> None:
 
     FOLDER must not be there yet. It gets the competition's splits and class folders with images that look
     handwritten; the same seed draws the same images.
+
+    \b
+    Examples:
+      cldc sample my-images
+      cldc sample many-images --images 3000 --seed 7
     """
     draw(folder, app.competition, images=images, seed=seed, observer=app.observer)
     app.output.show(

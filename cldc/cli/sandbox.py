@@ -11,7 +11,7 @@ import click
 
 from cldc import sandbox as room
 from cldc.cli.app import App
-from cldc.cli.options import command
+from cldc.cli.options import command, group
 from cldc.competition import Competition, file_beside
 from cldc.environments import ensure_codalab
 from cldc.files import private_folder, replace_atomically
@@ -28,13 +28,19 @@ _HIDDEN_IMAGES = 200
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.group()
+@group
 def sandbox() -> None:
     """A whole CodaLab on this machine, to rehearse on.
 
     It is CodaLab itself, from its own package: server, bundle manager, worker and scoring daemon, listening on
     127.0.0.1 only. `--server sandbox` (or CLDC_SERVER=sandbox) makes the other commands use it, as an ordinary
     account that needs no login.
+
+    \b
+    Examples:
+      cldc sandbox up
+      cldc submit my-images --server sandbox
+      cldc sandbox score
     """
 
 
@@ -45,7 +51,13 @@ def sandbox() -> None:
 @click.option("--starting-dataset", type=_FOLDER, help="A dataset for contestants to start from.")
 @command()
 def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
-    """Start it, seeded as the organisers would; harmless when it is up."""
+    """Start it, seeded as the organisers would; harmless when it is up.
+
+    \b
+    Examples:
+      cldc sandbox up
+      cldc sandbox up --test-set hidden-images
+    """
     seed = _seed(app, test_set, starting_dataset)
     codalab = ensure_codalab(app.home, app.observer)
     tensorflow = app.tensorflow()
@@ -105,7 +117,12 @@ def evaluate_beside_profile(competition: Competition) -> Path | None:
 @sandbox.command()
 @command(competition=False)
 def down(app: App) -> None:
-    """Stop it; its state is kept for the next time."""
+    """Stop it; its state is kept for the next time.
+
+    \b
+    Examples:
+      cldc sandbox down
+    """
     was_up = room.down(app.home, observer=app.observer)
     app.output.show(
         Document(
@@ -118,7 +135,12 @@ def down(app: App) -> None:
 @sandbox.command()
 @command(competition=False)
 def status(app: App) -> None:
-    """Show whether it is up, and where."""
+    """Show whether it is up, and where.
+
+    \b
+    Examples:
+      cldc sandbox status
+    """
     _show(app, room.status(app.home))
 
 
@@ -150,7 +172,12 @@ def _show(app: App, status: Status | None) -> None:
 @sandbox.command()
 @command()
 def score(app: App) -> None:
-    """Let CodaLab's own scoring daemon score what was submitted, and show the board."""
+    """Let CodaLab's own scoring daemon score what was submitted, and show the board.
+
+    \b
+    Examples:
+      cldc sandbox score
+    """
     room.require_up(app.home)
     codalab = ensure_codalab(app.home, app.observer)
     path = room.score(app.home, app.competition, codalab_python=codalab.python, observer=app.observer)

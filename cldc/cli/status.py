@@ -20,6 +20,10 @@ def status(app: ServerApp) -> None:
     """Show how far your submissions are.
 
     Of a run that goes or failed, the end of its log is shown; of one that nothing happens to, why.
+
+    \b
+    Examples:
+      cldc status
     """
     with Ledger(app.home, reading=True) as ledger:
         found = look(app, ledger)

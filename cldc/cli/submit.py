@@ -78,11 +78,17 @@ def submit(
     dry_run: bool,
     yes: bool,
 ) -> int:
-    """Submit a dataset: from its folder to the tagged bundle, exactly once.
+    """Submit a dataset, exactly once.
 
     Validates, preflights (or finds the preflight of the same dataset), uploads, runs, makes the predictions bundle,
     makes everything readable by everyone, writes the description and sets the tag, which alone spends quota. If
     anything stops it, the same command goes on where it was.
+
+    \b
+    Examples:
+      cldc submit --dry-run
+      cldc submit my-images --name first-try
+      cldc submit --yes --report submission.json
     """
     at_once = no_preflight and not dry_run
     if at_once:

@@ -34,7 +34,7 @@ class Trusted:
 @_YES
 @command(competition=False)
 def trust(app: App, *, yes: bool) -> None:
-    """Approve what a project's cldc.toml may use, and list or revoke approvals.
+    """Approve what a project's cldc.toml may use.
 
     A cldc.toml that comes with a cloned repository can name a server, which gets your password, a script or a profile,
     which is run, and folders, which are read. It takes effect once you approve it here; where a command needs it, that
@@ -42,6 +42,10 @@ def trust(app: App, *, yes: bool) -> None:
     changes, you are asked again. What `cldc init` writes is approved.
 
     Without a subcommand it is the project of the working folder.
+
+    \b
+    Examples:
+      cldc trust
     """
     if click.get_current_context().invoked_subcommand is None:
         _approve(app, _project(app), yes=yes)
@@ -57,6 +61,11 @@ def approve(app: App, *, path: Path | None, yes: bool) -> None:
     PATH is a project's folder or its cldc.toml, by default that of the working folder, or a competition's profile: a
     server that only a profile names gets the password in CODALAB_PASSWORD once the profile is approved. A cldc.toml of
     another user counts once it is approved.
+
+    \b
+    Examples:
+      cldc trust approve
+      cldc trust approve class.toml
     """
     _approve(app, _file(app, path), yes=yes)
 
@@ -64,7 +73,12 @@ def approve(app: App, *, path: Path | None, yes: bool) -> None:
 @trust.command("list")
 @command(competition=False)
 def list_(app: App) -> None:
-    """List what is approved on this machine."""
+    """List what is approved on this machine.
+
+    \b
+    Examples:
+      cldc trust list
+    """
     found = app.approvals.all()
     app.output.show(Document({"approvals": found}, approvals_blocks(found)))
 
@@ -73,7 +87,12 @@ def list_(app: App) -> None:
 @_PATH
 @command(competition=False)
 def revoke(app: App, *, path: Path | None) -> None:
-    """Take an approval back; PATH is as for `cldc trust approve`."""
+    """Take an approval back; PATH is as for `cldc trust approve`.
+
+    \b
+    Examples:
+      cldc trust revoke
+    """
     chosen = _file(app, path)
     if not app.approvals.revoke(chosen):
         raise UsageError(f"{chosen} is not approved.", action="`cldc trust list` shows what is.")

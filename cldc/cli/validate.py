@@ -52,6 +52,12 @@ def validate(
 
     Each finding says what the script makes of it and what to do. The exit code is 0 if a submission would run, and 3 if
     it would not.
+
+    \b
+    Examples:
+      cldc validate my-images
+      cldc validate --fix --into clean-images
+      cldc validate --report report.html --report findings.sarif
     """
     if into is not None and not fix:
         raise UsageError("--into goes with --fix.", action="Say --fix --into FOLDER.")

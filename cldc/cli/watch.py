@@ -58,6 +58,11 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
 
     Prints a line whenever one of them (or only NAME) comes further, and ends when all are scored, withdrawn, or wait for
     you. It changes nothing and can be stopped and started at will.
+
+    \b
+    Examples:
+      cldc watch
+      cldc watch first-try --timeout 3600
     """
     started, known = time.monotonic(), dict[str, str]()
     with Ledger(app.home, reading=True) as ledger:

@@ -23,11 +23,15 @@ from cldc.submission.withdrawal import withdraw as take_back
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @command(ServerApp)
 def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
-    """Take the tag off a submission, and say what that does to the quota.
+    """Take the tag off a submission.
 
     NAME is the submission's name or the uuid of its tagged bundle. What was uploaded stays; `cldc submit` sets the tag
     again. Its place of the quota is free again only if the board is newer than the tag and does not have it, and
     nothing on the server shows that the scoring daemon has begun to evaluate it.
+
+    \b
+    Examples:
+      cldc withdraw first-try
     """
     account, competition = app.rest.user().name, app.competition
     with Ledger(app.home) as ledger:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,6 +34,28 @@ def test_every_command_explains_itself(name: str, command: click.Command) -> Non
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, (name, parameter.name)
+
+
+@pytest.mark.parametrize(("name", "command"), every_command(), ids=lambda v: v if isinstance(v, str) else "")
+def test_every_help_has_examples_that_the_command_line_understands(name: str, command: click.Command) -> None:
+    examples = inspect.cleandoc(command.help or "").partition("\b\nExamples:\n")[2].splitlines()
+    assert any(example.strip().startswith(f"cldc {name}") for example in examples)
+    for example in examples:
+        program, *words = shlex.split(example.partition(">")[0])
+        assert program == "cldc"
+        context = click.Context(cli)
+        understood, words = cli.get_command(context, words[0]), words[1:]
+        while isinstance(understood, click.Group) and words:
+            understood, words = understood.commands[words[0]], words[1:]
+        assert understood is not None
+        understood.make_parser(click.Context(understood, parent=context)).parse_args(words)
+
+
+@pytest.mark.parametrize("name", ["sandbox", "ledger", "organise", "env"])
+def test_a_group_alone_shows_its_help(name: str, bare_cldc: Cldc) -> None:
+    alone = bare_cldc(name)
+    assert alone.out == bare_cldc(name, "--help").out
+    assert alone.err == ""
 
 
 def test_the_reference_names_every_exit_code() -> None:
