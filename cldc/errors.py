@@ -42,7 +42,7 @@ def _remade(kind: type[CldcError], message: str, action: str) -> CldcError:
 
 
 class UsageError(CldcError):
-    """An option or argument that makes no sense here."""
+    """An invalid command line."""
 
     code = 2
     kind = "usage"
@@ -91,7 +91,7 @@ class QuotaExceeded(CldcError):
 
 
 class Unreachable(CldcError):
-    """The server can't be reached or answers as no CodaLab does."""
+    """The server can't be reached, or did not answer like a CodaLab server."""
 
     code = 9
     kind = "network"

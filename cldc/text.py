@@ -55,6 +55,14 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:,.1f} hours"
 
 
+def size(count: float) -> str:
+    """So many bytes as ``740 MB`` or ``1.1 TB``."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9)):
+        if abs(count) >= factor:
+            return f"{count / factor:,.1f} {unit}"
+    return f"{count / 1e6:,.0f} MB"
+
+
 def first_few(items: Sequence[str], limit: int = 3) -> str:
     """The first few of ``items`` in one line, and how many more there are."""
     few = ", ".join(items[:limit])

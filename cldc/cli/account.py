@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import click
@@ -13,6 +14,7 @@ from cldc.credentials import everywhere
 from cldc.errors import CredentialsError
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.document import Document
+from cldc.text import PASSWORD_VARIABLE, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ def login(app: ServerApp) -> None:
     """
     if app.interactive and not app.on_sandbox:
         app.prompt_again()
+    elif not app.on_sandbox and not os.environ.get(PASSWORD_VARIABLE):
+        raise CredentialsError(
+            "There is no terminal here on which a password can be asked for.",
+            action=f"Set {credentials.USERNAME_VARIABLE} and {PASSWORD_VARIABLE}, or run `cldc login` on a terminal.",
+        )
     # Asking the server who this is comes first: what it refuses is never stored.
     account = _account(app)
     if app.credentials.source in ("environment", "sandbox"):
@@ -120,7 +127,7 @@ def whoami(app: ServerApp, every: bool) -> None:
     rows = [
         ("server", account.server),
         ("account", f"{account.account} (from {account.source})"),
-        ("disk", f"{account.disk_used / 1e6:,.1f} of {account.disk_quota / 1e6:,.1f} MB used"),
+        ("disk", f"{size(account.disk_used)} of {size(account.disk_quota)} used"),
         ("time", f"{account.time_used / 3600:,.1f}{hours} hours used"),
         ("runs at once", str(account.parallel_run_quota)),
     ]

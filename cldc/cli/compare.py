@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from cldc import insight
+from cldc.cli import completing
 from cldc.cli.app import App
 from cldc.cli.options import command
 from cldc.errors import UsageError
@@ -22,8 +23,8 @@ _MOST_PICTURES = 1200
 
 
 @click.command()
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", shell_complete=completing.preflights)
+@click.argument("b", metavar="B", shell_complete=completing.preflights)
 @command(formats=("html",))
 def compare(app: App, a: str, b: str) -> None:
     """Show what changed between two preflights.

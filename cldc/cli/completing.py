@@ -13,6 +13,7 @@ from cldc.environments import list_environments
 from cldc.errors import CldcError
 from cldc.files import data_folder
 from cldc.ledger import Ledger
+from cldc.preflight.records import all_records
 
 Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -64,6 +65,13 @@ def _pages() -> Iterable[tuple[str, str]]:
     return [*_submissions(), *kinds]
 
 
+def _preflights() -> Iterable[tuple[str, str]]:
+    """Names of datasets that were trained, and ids; the newest first."""
+    results = sorted(all_records(data_folder()), key=lambda result: result.started, reverse=True)
+    names = {result.dataset_name: f"trained {result.started[:10]}" for result in reversed(results)}
+    return [*names.items(), *((result.id, result.dataset_name) for result in results)]
+
+
 def _environments() -> Iterable[tuple[str, str]]:
     return [(environment.name, environment.version) for environment in list_environments(data_folder())]
 
@@ -73,4 +81,5 @@ servers = _offer(_servers)
 accounts = _offer(_accounts)
 submissions = _offer(_submissions)
 pages = _offer(_pages)
+preflights = _offer(_preflights)
 environments = _offer(_environments)

@@ -32,6 +32,7 @@ from cldc.ledger import FILE, Ledger
 from cldc.render.blocks import Line, Table
 from cldc.render.document import Document
 from cldc.settings import NAMES
+from cldc.text import size
 
 _LEAST_FREE_BYTES = 3 * 10**9
 _LEAST_TEMPORARY = 10**9
@@ -269,9 +270,10 @@ def _server(app: ServerApp) -> Iterator[CheckResult]:
     except CldcError as error:
         yield CheckResult("account", "note", error.message, error.action)
         return
-    free = (user.disk_quota - user.disk_used) / 1e6
     yield CheckResult(
-        "account", "ok", f"{user.name} (from {app.credentials.source}), {free:,.0f} MB of disk left"
+        "account",
+        "ok",
+        f"{user.name} (from {app.credentials.source}), {size(user.disk_quota - user.disk_used)} of disk left",
     )
 
 

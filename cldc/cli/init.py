@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -262,7 +263,7 @@ def _write(path: Path, text: str) -> str:
 def _next(folder: Path, answers: Answers | None, ci: str | None) -> Iterator[str]:
     dataset = answers.dataset if answers else None
     if dataset and not (folder / dataset).exists():
-        yield f"put your images into {dataset}, or draw some to try with: cldc sample {dataset}"
+        yield f"put your images into {dataset}, or draw some to try with: cldc sample {shlex.quote(dataset)}"
     yield "check the images: cldc validate"
     yield "train on them here: cldc preflight"
     yield "sign in: cldc login"

@@ -41,8 +41,10 @@ def _page(app: ServerApp, what: str) -> str:
         address = app.competition.form if what == "form" else app.competition.guide
         if address is None:
             raise ConfigurationError(
-                f"The profile {app.competition.name} gives no address of a {what}.",
-                action=f"Add `{what}` to it.",
+                f"No contact form here: the profile {app.competition.name} names none."
+                if what == "form"
+                else f"No guide here: the profile {app.competition.name} names none.",
+                action=f"Whoever keeps the profile can add its address as `{what}`.",
             )
         return address
     return _submission(app, what)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -84,7 +85,7 @@ class SetUp:
             ("new on the server", ", ".join(self.created) or "nothing"),
             ("profile", f"{self.profile} ({'written' if self.written else 'as it was'})"),
         ]
-        where = " --server sandbox" if self.sandbox else ""
+        where = f"--competition {shlex.quote(str(self.profile))}{' --server sandbox' if self.sandbox else ''}"
         blocks: list[Block] = [Line(f"{self.title} is set up.", "good"), Table(("", ""), rows)]
         if self.both:
             told = f"{self.both:,} images of the hidden test set are in the label book, too, which everyone may read."
@@ -92,8 +93,8 @@ class SetUp:
         blocks += [Line(remark, "warning") for remark in self.remarks]
         return [
             *blocks,
-            Line(f"Contestants: cldc submit DIR --competition {self.profile}{where}"),
-            Line(f"You: cldc organise score --watch --publish board --competition {self.profile}{where}"),
+            Line(f"Contestants: cldc submit DIR {where}"),
+            Line(f"You: cldc organise score --watch --publish board {where}"),
         ]
 
 

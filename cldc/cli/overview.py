@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,10 +96,9 @@ def look(app: ServerApp) -> Overview:
 
 def _short(folder: str) -> str:
     """As one would type it from here."""
-    try:
-        return Path(folder).absolute().relative_to(working_folder()).as_posix()
-    except ValueError:
-        return folder
+    with contextlib.suppress(ValueError):
+        folder = Path(folder).absolute().relative_to(working_folder()).as_posix()
+    return shlex.quote(folder)
 
 
 def _report(app: ServerApp, folder: Path) -> ValidationReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -35,6 +36,9 @@ def sample(app: App, folder: Path, images: int, seed: int) -> None:
     app.output.show(
         Document(
             {"folder": folder, "images": images, "seed": seed},
-            [Line(f"Drew {images:,} images in {folder}.", "good"), Line(f"Next: cldc validate {folder}")],
+            [
+                Line(f"Drew {images:,} images in {folder}.", "good"),
+                Line(f"Next: cldc validate {shlex.quote(str(folder))}"),
+            ],
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 import types
 import typing
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from cldc.errors import ConfigurationError
+from cldc.text import printable
 
 T = TypeVar("T")
 _NOUNS = {
@@ -21,6 +23,14 @@ _NOUNS = {
     float: "a number",
     bool: "true or false",
     datetime: "a date and time",
+}
+# What the parser says of the mistakes that people make most.
+_PROBLEMS = {
+    "Illegal character '\\n'": "a quote is missing at its end",
+    "Unterminated string": "a quote is missing at its end",
+    "Invalid value": "what follows the equals sign is no value; text stands in quotes",
+    "Expected '=' after a key in a key/value pair": "an equals sign is missing after the key",
+    "Cannot overwrite a value": "the same key stands there twice",
 }
 
 
@@ -63,9 +73,20 @@ def read_toml(text: str, *, what: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
+        problem, number = _problem(str(error), text)
+        line = text.splitlines()[number - 1].strip() if text.strip() else ""
         raise ConfigurationError(
-            f"{_subject(what)} is not valid TOML: {error}.", action="Correct that line."
+            f"{_subject(what)} is not valid TOML. Line {number} is `{printable(line)}`: {problem}.",
+            action=f"Correct line {number}.",
         ) from error
+
+
+def _problem(message: str, text: str) -> tuple[str, int]:
+    """What the parser found, in our words where they say more, and in which line."""
+    found, _, place = message.partition(" (at ")
+    told = re.match(r"line (\d+)", place)
+    number = int(told[1]) if told else max(1, len(text.rstrip().splitlines()))
+    return _PROBLEMS.get(found, found[:1].lower() + found[1:]), number
 
 
 def read_table(

@@ -67,6 +67,8 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
     data = cldc("compare", "mine", "better", "--format", "json").data
     assert data["classes"][0] == {"split": "val", "label": "a", "before": 0.0, "after": 1.0}
     assert "There is no preflight zzz" in cldc("compare", "mine", "zzz", code=2).err
+    offered = cldc(_CLDC_COMPLETE="bash_complete", COMP_WORDS="cldc compare ", COMP_CWORD="2").out
+    assert {f"plain,{word}" for word in ("mine", "better", RESULT.id, other.id)} <= set(offered.split())
     listed = cldc("history", "--format", "json").data["entries"]
     assert [entry["name"] for entry in listed] == ["mine", "better"]
     assert cldc("history", "--format", "csv").out.count("\n") == 3
