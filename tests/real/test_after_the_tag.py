@@ -44,7 +44,8 @@ def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(
     assert "no patience with mine" in standing["log"]
     assert "no quota was spent" in cldc("status").out
     assert cldc("quota", "--format", "json").data["spent"] == []
-    assert "run" in cldc("open", "mine", "--print").out or "bundles" in cldc("open", "mine", "--print").out
+    (uploaded,) = stage.made(account)["dataset"]  # what there is of it
+    assert cldc("open", "mine", "--print").out.strip().endswith(f"/bundles/{uploaded.uuid}/")
 
     cldc("submit", folder, "--yes", "--no-preflight")
     assert len(stage.made(account)["dataset"]) == 1
