@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from cldc.codalab.cl import Cl
 from cldc.codalab.dependencies import lost_dependency
-from cldc.codalab.http import fetch_text
+from cldc.codalab.fetch import fetch_text
+from cldc.codalab.limits import Limits
 from cldc.codalab.records import Bundle, Dependency, Entry, Item, User, Worksheet
 from cldc.codalab.rest import Health, Rest
 from cldc.codalab.server import CodaLab
@@ -22,6 +23,7 @@ __all__ = [
     "Entry",
     "Health",
     "Item",
+    "Limits",
     "Rest",
     "User",
     "Worksheet",

@@ -198,10 +198,10 @@ class Cl:
             self.session("edit", check_uuid(bundle), "--field", "description", "")
 
     def set_tags(self, bundle: str, tags: Iterable[str]) -> None:
-        """Replace all of a bundle's tags. None at all is what `cl` can't do: see `Rest.clear_tags`."""
+        """Replace all of a bundle's tags. To take all off, see `Changes.clear_tags`."""
         options = _tag_options(tags)
         if not options:
-            raise UsageError("cl can't take all tags off.", action="Use Rest.clear_tags.")
+            raise UsageError("cl can't take all tags off.", action="Use Changes.clear_tags.")
         self.session("edit", check_uuid(bundle), *options)
 
     def remove(self, *bundles: str, force: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Bundle contents onto this machine's disk: whole or not at all, and never outside the chosen place."""
+"""The contents of an answer, into memory or onto this machine's disk: whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     import requests
 
 CHUNK_BYTES = 64 * 1024
+
+
+def read(answer: requests.Response, limit_bytes: int) -> bytes:
+    """Read an answer's decoded body.
+
+    Raises:
+        TooMuch: It is larger than ``limit_bytes``.
+    """
+    content = bytearray()
+    for chunk in answer.iter_content(CHUNK_BYTES):
+        content += chunk
+        bounded_http.check_size(len(content), limit_bytes)
+    return bytes(content)
 
 
 def save(answer: requests.Response, target: Path, *, limit_bytes: int) -> Path:

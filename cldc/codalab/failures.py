@@ -64,6 +64,10 @@ class ServerFailed(CodaLabError):
     server_failed = True
 
 
+class Unauthorized(Exception):
+    """The server does not know the token, or asks to sign in; the client handles it and never lets it out."""
+
+
 class UploadFailed(CodaLabError):
     """The upload ended without a usable bundle.
 
@@ -189,9 +193,9 @@ def too_slow(server: str, seconds: float) -> TooSlow:
 
 
 def not_codalab(server: str, reason: str) -> Unreachable:
-    """The error for an answer that no CodaLab gives."""
+    """The error for an answer that is not CodaLab's."""
     return Unreachable(
-        f"{server} answers as no CodaLab does: {tidy(reason)}.",
+        f"{server} did not answer like a CodaLab server: {tidy(reason)}.",
         action="Check the address, and whether a proxy or a login page of your network stands in between.",
     )
 

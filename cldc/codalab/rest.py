@@ -1,4 +1,4 @@
-"""Reading from CodaLab over REST. What changes something goes through `cl`, but for tags taken off altogether."""
+"""Reading from CodaLab over REST."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import email.utils
 import re
 import time
 import urllib.parse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldc.codalab import download, jsonapi, records
+from cldc.codalab.changes import Changes
+from cldc.codalab.connection import Connection, Params, Request
 from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
-from cldc.codalab.http import READ_SECONDS, Connection, Params, read
 from cldc.codalab.jsonapi import Document
+from cldc.codalab.limits import FILE_BYTES, Limits
 from cldc.codalab.records import Bundle, Entry, User, Worksheet, check_uuid
-from cldc.codalab.retry import PAUSES_SECONDS
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, UsageError
 from cldc.identifiers import UUID
 from cldc.inside import unpacking
-from cldc.inside.bounded_http import TOTAL_SECONDS
 from cldc.progress import SILENT, Observer
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ _INCLUDE = "owner,group_permissions"
 _UUIDS_A_REQUEST = 40
 # Deeper than any chain of bundles is.
 _ALL_GENERATIONS = 10_000
-FILE_LIMIT_BYTES = 64 * 2**20
 # CodaLab cuts lines of head and tail at 128 characters unless told otherwise.
 _LINE_CHARACTERS = 4096
 
@@ -72,44 +71,41 @@ class Rest:
         credentials: Credentials | None = None,
         *,
         observer: Observer = SILENT,
-        pauses_seconds: Sequence[float] = PAUSES_SECONDS,
-        read_seconds: float = READ_SECONDS,
-        total_seconds: float = TOTAL_SECONDS,
+        limits: Limits | None = None,
     ) -> None:
         """As `Connection`."""
-        self._options = {
-            "observer": observer,
-            "pauses_seconds": pauses_seconds,
-            "read_seconds": read_seconds,
-            "total_seconds": total_seconds,
-        }
-        self._http = Connection(server, credentials, **self._options)  # type: ignore[arg-type]
+        self._observer, self._limits = observer, limits
+        self._connection = Connection(server, credentials, observer=observer, limits=limits)
+
+    @property
+    def changes(self) -> Changes:
+        """Changes that `cl` can't make."""
+        return Changes(self._connection)
 
     @property
     def server(self) -> str:
         """The server's address."""
-        return self._http.server
+        return self._connection.server
 
     @property
     def username(self) -> str | None:
         """The account's name; None for everyone."""
-        return self._http.credentials.username if self._http.credentials else None
+        return self._connection.credentials.username if self._connection.credentials else None
 
     def __enter__(self) -> Rest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        self._connection.close()
 
     def anonymous(self) -> Rest:
         """The same server as everyone sees it."""
-        return Rest(self.server, None, **self._options)  # type: ignore[arg-type]
+        return Rest(self.server, None, observer=self._observer, limits=self._limits)
 
     def with_timeout(self, seconds: float) -> Rest:
         """The same server as the same account, for optional reads that may hang: one attempt, silent for ``seconds`` at most."""
-        short = {"read_seconds": seconds, "total_seconds": 2 * seconds}
-        options = {**self._options, "pauses_seconds": (), **short}
-        return Rest(self.server, self._http.credentials, **options)  # type: ignore[arg-type]
+        limits = Limits(pauses_seconds=(), silence_seconds=seconds, total_seconds=2 * seconds)
+        return Rest(self.server, self._connection.credentials, observer=self._observer, limits=limits)
 
     # --- the account and the server
 
@@ -122,14 +118,14 @@ class Rest:
         started = time.monotonic()
 
         def read(answer: requests.Response) -> Health:
-            document = jsonapi.convert(self._http.decode(answer), Document)
+            document = jsonapi.convert(self._connection.transport.decode(answer), Document)
             date = _date(answer.headers.get("Date"))
             ahead = date.timestamp() - time.time() if date else None
             return Health(
                 document.meta.version if document.meta else None, time.monotonic() - started, date, ahead
             )
 
-        return self._http.use("GET", "/worksheets", read, params=[("keywords", ".limit=1")])
+        return self._connection.send(Request(path="/worksheets", params=[("keywords", ".limit=1")]), read)
 
     # --- bundles
 
@@ -260,7 +256,7 @@ class Rest:
         """The account's worksheets, or the one of them that has this name; without items."""
         found = self._own_worksheets(name)
         # None is also what everyone has.
-        return found or (self._own_worksheets(name) if self._http.reauthenticate() else found)
+        return found or (self._own_worksheets(name) if self._connection.reauthenticate() else found)
 
     def _own_worksheets(self, name: str | None) -> tuple[Worksheet, ...]:
         keywords = [".mine", *([f"name={_literal(name)}"] if name is not None else [])]
@@ -276,7 +272,7 @@ class Rest:
             PermissionDenied: The account has no full rights, so that nothing was given a place.
         """
         sheet = self.worksheet(check_uuid(uuid), items=True)
-        if sheet.permission != records.ALL and self._http.reauthenticate():
+        if sheet.permission != records.ALL and self._connection.reauthenticate():
             sheet = self.worksheet(uuid, items=True)
         if sheet.permission != records.ALL:
             raise PermissionDenied(
@@ -289,10 +285,8 @@ class Rest:
 
     def info(self, uuid: str, path: str = "", *, depth: int = 0) -> Entry:
         """What is at ``path`` inside a bundle, with folders' contents ``depth`` levels down."""
-        answer = self._http.json(
-            "GET", f"/bundles/{check_uuid(uuid)}/contents/info/{_quoted(path)}", [("depth", depth)]
-        )
-        return records.entry(answer)
+        request = Request(path=_contents("info", uuid, path), params=[("depth", depth)])
+        return records.entry(self._connection.json(request))
 
     def has(self, uuid: str, path: str) -> bool:
         """Whether a bundle has something at ``path``."""
@@ -310,7 +304,7 @@ class Rest:
         head: int | None = None,
         tail: int | None = None,
         span: tuple[int, int] | None = None,
-        limit_bytes: int = FILE_LIMIT_BYTES,
+        limit_bytes: int = FILE_BYTES,
     ) -> bytes:
         """A file inside a bundle, also while its run is going.
 
@@ -328,37 +322,26 @@ class Rest:
         if params:
             params.append(("max_line_length", _LINE_CHARACTERS))
         headers = {} if span is None else {"Range": f"bytes={span[0]}-{span[1] - 1}"}
-        return self._http.use(
-            "GET",
-            f"/bundles/{check_uuid(uuid)}/contents/blob/{_quoted(path)}",
-            lambda answer: _content(answer, limit_bytes),
+        request = Request(
+            path=_contents("blob", uuid, path),
             params=params,
             headers=headers,
             limit_bytes=limit_bytes,
-            long=True,
+            is_large=True,
         )
+        return self._connection.send(request, lambda answer: _content(answer, limit_bytes))
 
     def download(
         self, uuid: str, path: str, target: Path, *, limit_bytes: int = unpacking.LIMIT_BYTES
     ) -> Path:
         """Save a file or folder of a bundle (all of it where ``path`` is empty) as ``target``, which must not exist."""
-        return self._http.use(
-            "GET",
-            f"/bundles/{check_uuid(uuid)}/contents/blob/{_quoted(path)}",
-            lambda answer: download.save(answer, target, limit_bytes=limit_bytes),
-            limit_bytes=limit_bytes,
-            long=True,
+        request = Request(path=_contents("blob", uuid, path), limit_bytes=limit_bytes, is_large=True)
+        return self._connection.send(
+            request, lambda answer: download.save(answer, target, limit_bytes=limit_bytes)
         )
 
-    # --- the one change that `cl` can't make
-
-    def clear_tags(self, uuid: str) -> None:
-        """Take every tag off a bundle."""
-        change = {"type": "bundles", "id": check_uuid(uuid), "attributes": {"metadata": {"tags": []}}}
-        self._http.json("PATCH", "/bundles", body={"data": [change]})
-
     def _document(self, path: str, params: Params = ()) -> Document:
-        return jsonapi.convert(self._http.json("GET", path, params), Document)
+        return jsonapi.convert(self._connection.json(Request(path=path, params=params)), Document)
 
 
 def _literal(value: str) -> str:
@@ -370,14 +353,14 @@ def _literal(value: str) -> str:
     return value
 
 
-def _quoted(path: str) -> str:
-    return urllib.parse.quote(path.strip("/"))
+def _contents(what: str, uuid: str, path: str) -> str:
+    return f"/bundles/{check_uuid(uuid)}/contents/{what}/{urllib.parse.quote(path.strip('/'))}"
 
 
 def _content(answer: requests.Response, limit_bytes: int) -> bytes:
     if answer.headers.get("Target-Type") == "directory":
         raise CodaLabError("It is a folder, not a file.", action="Name a file in it.")
-    return read(answer, limit_bytes)
+    return download.read(answer, limit_bytes)
 
 
 def _date(value: str | None) -> datetime | None:

@@ -68,7 +68,7 @@ class CodaLab:
         if rest := tuple(other for other in bundle.tags if other != tag):
             self.cl.set_tags(uuid, rest)
         else:
-            self.rest.clear_tags(uuid)
+            self.rest.changes.clear_tags(uuid)
         return self.rest.bundle(uuid)
 
     def publish(self, bundles: Iterable[str], worksheet: str) -> Worksheet:

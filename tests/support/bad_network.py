@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from cldc import __main__ as entry
-from cldc.codalab import cl_session, rest
-from cldc.codalab import http as connections
+from cldc.codalab import Limits, cl_session, limits
 from cldc.submission import steps
 
 STALL_SECONDS = 3.0
@@ -296,10 +295,7 @@ def _send(
 
 def impatient() -> None:
     """Shorten every wait of ``cldc``, and change nothing else."""
-    for cls in (connections.Connection, rest.Rest):
-        defaults = cls.__init__.__kwdefaults__
-        assert defaults is not None
-        defaults.update(pauses_seconds=(0.1, 0.3, 0.6, 1.2), read_seconds=PATIENCE_SECONDS)
+    limits.DEFAULT = Limits(pauses_seconds=(0.1, 0.3, 0.6, 1.2), silence_seconds=PATIENCE_SECONDS)
     cl_session._REQUEST_SECONDS = str(PATIENCE_SECONDS)
     steps.PAUSES_SECONDS = (0.2, 0.5)
 

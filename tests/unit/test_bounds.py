@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cldc import __main__ as entry
-from cldc.codalab import Rest, fetch_text, http, retry
+from cldc.codalab import Limits, Rest, fetch_text, limits
 from cldc.codalab.failures import TooLarge
 from cldc.codalab.inside import session
 from cldc.credentials import Credentials
@@ -32,15 +32,19 @@ MIB = 2**20
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
-    monkeypatch.setitem(retry.retry.__kwdefaults__, "pauses_seconds", (0.01,))  # type: ignore[arg-type]
+def server() -> Iterator[FaultServer]:
     with fault_server() as running:
         yield running
 
 
-def rest(server: FaultServer, **options: Any) -> Rest:
+def rest(server: FaultServer, *, total_seconds: float = SECONDS) -> Rest:
     """A client that does not wait long."""
-    return Rest(server.address, ALICE, **{"pauses_seconds": (0.01,) * 3, "total_seconds": SECONDS, **options})
+    return Rest(server.address, ALICE, limits=short(total_seconds))
+
+
+def short(total_seconds: float = SECONDS) -> Limits:
+    """Short pauses, and little time."""
+    return Limits(pauses_seconds=(0.01,) * 3, total_seconds=total_seconds)
 
 
 def bomb(size: int) -> bytes:
@@ -109,7 +113,7 @@ def download(server: FaultServer, folder: Path, seconds: float) -> object:
 
 
 def board(server: FaultServer, _: Path, seconds: float) -> object:
-    return fetch_text(f"{server.address}/board", total_seconds=seconds, limit_bytes=4 * MIB)
+    return fetch_text(f"{server.address}/board", limits=short(seconds), limit_bytes=4 * MIB)
 
 
 def as_cl(server: FaultServer, _: Path, seconds: float) -> object:
@@ -187,7 +191,7 @@ def test_a_refusal_without_end_is_a_refusal(
 def test_redirections_and_tries_share_one_time(server: FaultServer) -> None:
     server.script("/round", Answer(302, b"", {"Location": "/round"}, delay_seconds=0.1))
     with pytest.raises(Unreachable, match="too slow"):
-        fetch_text(f"{server.address}/round", total_seconds=SECONDS)
+        fetch_text(f"{server.address}/round", limits=short())
     assert server.count("/round") < 10
     server.script("/rest/bundles", text(503, "down", Retry_After="3600"))
     with rest(server).anonymous() as client, pytest.raises(Unreachable, match="down"):
@@ -228,8 +232,7 @@ def test_pages_come_to_an_end(server: FaultServer, monkeypatch: pytest.MonkeyPat
 def test_a_command_ends_with_what_to_do(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str
 ) -> None:
-    for cls in (http.Connection, Rest):
-        monkeypatch.setitem(cls.__init__.__kwdefaults__, "total_seconds", SECONDS)  # type: ignore[arg-type]
+    monkeypatch.setattr(limits, "DEFAULT", short())
     monkeypatch.setenv("CODALAB_USERNAME", "alice")
     monkeypatch.setenv("CODALAB_PASSWORD", "secret-canary")
     server.script(path, SLOW["body"])

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cldc import address
-from cldc.codalab import Rest, failures, fetch_text, jsonapi, records, require_ready, wait_for
+from cldc.codalab import Limits, Rest, failures, fetch_text, jsonapi, records, require_ready, wait_for
 from cldc.codalab.failures import NotFound, PermissionDenied, ServerFailed
 from cldc.credentials import Credentials
 from cldc.errors import (
@@ -68,9 +68,12 @@ def server() -> Iterator[FaultServer]:
         yield running
 
 
-def rest(server: FaultServer, credentials: Credentials | None = ALICE, **options: Any) -> Rest:
+def rest(
+    server: FaultServer, credentials: Credentials | None = ALICE, *, silence_seconds: float = 60.0
+) -> Rest:
     """A client that does not wait long."""
-    return Rest(server.address, credentials, **{"pauses_seconds": (0.01, 0.01, 0.01), **options})
+    limits = Limits(pauses_seconds=(0.01, 0.01, 0.01), silence_seconds=silence_seconds)
+    return Rest(server.address, credentials, limits=limits)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +156,7 @@ def test_nothing_listens(server: FaultServer) -> None:
 def test_a_silent_server_is_given_up(server: FaultServer) -> None:
     server.script(USER_PATH, Answer(delay_seconds=0.5))
     started = time.monotonic()
-    with rest(server, read_seconds=0.1) as client, pytest.raises(Unreachable, match="in time"):
+    with rest(server, silence_seconds=0.1) as client, pytest.raises(Unreachable, match="in time"):
         client.user()
     assert time.monotonic() - started < 0.5
 

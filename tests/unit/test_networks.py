@@ -13,7 +13,7 @@ import pytest
 
 from cldc import __main__ as entry
 from cldc import competition
-from cldc.codalab import Rest, http, proxies, retry
+from cldc.codalab import Limits, Rest, limits, proxies
 from cldc.codalab.failures import Untrusted
 from cldc.codalab.inside import session
 from cldc.codalab.tls import certificate
@@ -80,7 +80,10 @@ def test_a_handshake_that_breaks_off_is_tried_again() -> None:
         thread = threading.Thread(target=hang_up, daemon=True)
         thread.start()
         address = f"https://localhost:{listening.getsockname()[1]}"
-        with Rest(address, pauses_seconds=(0.01, 0.01)) as client, pytest.raises(Unreachable) as raised:
+        with (
+            Rest(address, limits=Limits(pauses_seconds=(0.01, 0.01))) as client,
+            pytest.raises(Unreachable) as raised,
+        ):
             client.health()
         listening.shutdown(socket.SHUT_RDWR)
         thread.join()
@@ -196,9 +199,7 @@ def test_a_proxy_that_can_not_be_used_is_named_and_its_password_is_not(
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     monkeypatch.setenv("CODALAB_USERNAME", "alice")
     monkeypatch.setenv("CODALAB_PASSWORD", "x")
-    monkeypatch.setitem(retry.retry.__kwdefaults__, "pauses_seconds", ())  # type: ignore[arg-type]
-    monkeypatch.setitem(http.Connection.__init__.__kwdefaults__, "pauses_seconds", ())  # type: ignore[arg-type]
-    monkeypatch.setitem(Rest.__init__.__kwdefaults__, "pauses_seconds", ())  # type: ignore[arg-type]
+    monkeypatch.setattr(limits, "DEFAULT", Limits(pauses_seconds=()))
     assert entry.run(["whoami", "--server", "https://codalab.example"]) == code
     told = capsys.readouterr().err
     assert re.search(says, told)
@@ -210,7 +211,7 @@ def test_a_socks_proxy_that_refuses_is_told(authority: Authority, monkeypatch: p
     with socks_proxy(0, refuses=True) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"socks5h://127.0.0.1:{proxy.port}")
         with (
-            Rest("https://codalab.example", pauses_seconds=()) as client,
+            Rest("https://codalab.example", limits=Limits(pauses_seconds=())) as client,
             pytest.raises(Unreachable, match=r"HTTPS_PROXY names: .*Connection refused"),
         ):
             client.health()

@@ -24,11 +24,11 @@ pytestmark = [
 # Breaks in the middle of signing in, where the password is at hand.
 _CRASH = """
 import sys
-from cldc.codalab.http import Connection
+from cldc.codalab.connection import Connection
 def broken(self, form):
     password, token = form["password"], "Bearer " + form["password"]
     raise ZeroDivisionError("a bug")
-Connection._grant = broken
+Connection._request_grant = broken
 from cldc.__main__ import run
 sys.exit(run(sys.argv[1:]))
 """

@@ -1,0 +1,88 @@
+"""An account's access token: signing in, renewing, forgetting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from cldc.credentials import Credentials
+from cldc.errors import CredentialsError
+
+# Renewed this long before it expires, so that none expires between being sent and being checked.
+_RENEW_SECONDS = 300.0
+_TOKEN_SECONDS = 3600.0
+
+
+class Grant(msgspec.Struct):
+    """The server's answer to a sign-in."""
+
+    access_token: str
+    refresh_token: str | None = None
+    expires_in: float | None = None
+
+
+class Auth:
+    """The access token of one account, or none for everyone."""
+
+    def __init__(
+        self, credentials: Credentials | None, request_grant: Callable[[Mapping[str, str]], Grant]
+    ) -> None:
+        """Nobody signs in yet.
+
+        Args:
+            credentials: The account; None for everyone.
+            request_grant: Sends an OAuth form to the server.
+        """
+        self.credentials = credentials
+        self._request_grant = request_grant
+        self._token: _Token | None = None
+
+    def access_token(self) -> str | None:
+        """A token that is good for some minutes; None for everyone.
+
+        Raises:
+            CredentialsError: The server refuses the account.
+        """
+        if self.credentials is None:
+            return None
+        if self._token is None or not self._token.is_fresh:
+            self._token = self._renew() or self._sign_in(self.credentials)
+        return self._token.access
+
+    def forget(self) -> None:
+        """Sign in anew for the next request: the server does not know the token any more."""
+        self._token = None
+
+    @property
+    def current(self) -> object:
+        """The token of now, to tell whether it has been replaced; None where nobody is signed in."""
+        return self._token
+
+    def _renew(self) -> _Token | None:
+        if self._token is None or self._token.refresh is None:
+            return None
+        form = {"grant_type": "refresh_token", "refresh_token": self._token.refresh}
+        try:
+            return _Token(self._request_grant(form))
+        except CredentialsError:
+            return None
+
+    def _sign_in(self, account: Credentials) -> _Token:
+        form = {"grant_type": "password", "username": account.username, "password": account.password}
+        return _Token(self._request_grant(form))
+
+
+class _Token:
+    """An access token and the moment to renew it, by two clocks: one may jump, the other stops in sleep."""
+
+    def __init__(self, grant: Grant) -> None:
+        self.access, self.refresh = grant.access_token, grant.refresh_token
+        seconds = _TOKEN_SECONDS if grant.expires_in is None else grant.expires_in
+        left = max(0.0, seconds - _RENEW_SECONDS)
+        self._ends = (time.monotonic() + left, time.time() + left)
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() < self._ends[0] and time.time() < self._ends[1]

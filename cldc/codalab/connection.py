@@ -1,0 +1,201 @@
+"""Requests to one CodaLab server, layer by layer: budget, authentication, retries, a single request."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from cldc import address
+from cldc.codalab import failures, jsonapi
+from cldc.codalab import limits as usual
+from cldc.codalab.auth import Auth, Grant
+from cldc.codalab.failures import NotFound, PermissionDenied, Unauthorized
+from cldc.codalab.limits import JSON_BYTES, Limits
+from cldc.codalab.retry import retry
+from cldc.credentials import Credentials
+from cldc.errors import CldcError
+from cldc.inside import bounded_http
+from cldc.progress import SILENT, Observer
+
+if TYPE_CHECKING:
+    from requests import Response
+
+    from cldc.codalab.transport import Transport
+
+T = TypeVar("T")
+Params = Sequence[tuple[str, str | int]]
+_CLIENT = ("codalab_cli_client", "")
+_ACCOUNT = "/user"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request to CodaLab's REST interface.
+
+    Attributes:
+        method: As GET.
+        path: Below ``/rest``.
+        params: The query.
+        body: JSON to send; or
+        file: a file to send, from its beginning.
+        headers: Beside the usual ones.
+        limit_bytes: How large the answer may be.
+        is_large: Whether it may take longer than others as long as its bytes move at a bearable rate.
+        is_repeatable: Whether doing it twice comes to the same as doing it once. What is not gets one attempt; only where
+            the server refused it for its token, and so did nothing, it is sent again.
+        work_seconds: How long the server may work before it answers, beyond the usual.
+    """
+
+    method: str = "GET"
+    path: str
+    params: Params = ()
+    body: Any = None
+    file: IO[bytes] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    limit_bytes: int = JSON_BYTES
+    is_large: bool = False
+    is_repeatable: bool = True
+    work_seconds: float = 0.0
+
+
+class Connection:
+    """One server as an account, or as everyone. Not for several threads at once."""
+
+    def __init__(
+        self,
+        server: str,
+        credentials: Credentials | None,
+        *,
+        observer: Observer = SILENT,
+        limits: Limits | None = None,
+    ) -> None:
+        """Nothing is asked of the server yet.
+
+        Args:
+            server: Its address.
+            credentials: The account; None for everyone.
+            observer: Told when the server is asked again.
+            limits: What each request may take; None for the usual.
+        """
+        self.server = address.check(server)
+        self._auth = Auth(credentials, self._request_grant)
+        self._observer = observer
+        self._limits = limits or usual.DEFAULT
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """The account; None for everyone."""
+        return self._auth.credentials
+
+    @functools.cached_property
+    def transport(self) -> Transport:
+        """The layer that sends."""
+        return open_transport(self.server, self._limits)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if "transport" in self.__dict__:
+            self.transport.close()
+
+    def json(self, request: Request) -> Any:
+        """Send a request and decode its answer.
+
+        Raises:
+            CldcError: As `failures` says.
+        """
+        return self.send(request, self.transport.decode)
+
+    def send(self, request: Request, reader: Callable[[Response], T]) -> T:
+        """Send a request, and return what ``reader`` makes of its answer.
+
+        ``reader`` runs again from the start if the answer breaks off and the request is repeatable.
+
+        Raises:
+            CldcError: As `failures` says.
+        """
+        budget = self._limits.budget(
+            request.limit_bytes, is_large=request.is_large, extra_seconds=request.work_seconds
+        )
+        with bounded_http.within(budget):
+            return self._send_handling_auth(request, reader)
+
+    def _send_handling_auth(self, request: Request, reader: Callable[[Response], T]) -> T:
+        """Sign in again, once, where the server has forgotten the token (restarted, its clock moved)."""
+        try:
+            return self._send_handling_retries(request, reader)
+        except Unauthorized:
+            if self.credentials is None:
+                raise self._unauthorized("it wants a signed-in account") from None
+            self._auth.forget()
+        except (NotFound, PermissionDenied):
+            if request.path == _ACCOUNT or not self.reauthenticate():
+                raise
+        try:
+            return self._send_handling_retries(request, reader)
+        except Unauthorized as refused:
+            raise self._unauthorized(str(refused)) from None
+
+    def reauthenticate(self) -> bool:
+        """Sign in again if the server has forgotten the account's token; whether it had.
+
+        The server then silently treats us as anonymous: it shows less, or says that nothing is there.
+        """
+        before = self._auth.current
+        if before is None:
+            return False
+        self.json(Request(path=_ACCOUNT))
+        return self._auth.current is not before
+
+    def _unauthorized(self, reason: str) -> CldcError:
+        return failures.refusal("the request", reason, status=401, server=self.server)
+
+    def _send_handling_retries(self, request: Request, reader: Callable[[Response], T]) -> T:
+        return retry(
+            lambda: self._send_single_request(request, reader),
+            pauses_seconds=self._limits.pauses_seconds if request.is_repeatable else (),
+            observer=self._observer,
+        )
+
+    def _send_single_request(self, request: Request, reader: Callable[[Response], T]) -> T:
+        token = self._auth.access_token()
+        with self.transport.send(
+            request.method,
+            f"{self.server}/rest{request.path}",
+            token=token,
+            params=list(request.params),
+            json=request.body,
+            file=request.file,
+            headers=dict(request.headers),
+            work_seconds=request.work_seconds,
+        ) as answer:
+            self.transport.check(answer, f"{request.method} {request.path}")
+            return reader(answer)
+
+    def _request_grant(self, form: Mapping[str, str]) -> Grant:
+        """Sign in with an OAuth form; safe to repeat."""
+        return retry(
+            lambda: self._send_single_grant(form),
+            pauses_seconds=self._limits.pauses_seconds,
+            observer=self._observer,
+        )
+
+    def _send_single_grant(self, form: Mapping[str, str]) -> Grant:
+        what, transport = "the sign-in", self.transport
+        with transport.send("POST", f"{self.server}/rest/oauth2/token", client=_CLIENT, data=form) as answer:
+            said = None if answer.status_code == 200 else transport.explain(answer)
+            # Refused credentials are 401 from CodaLab 1.7.5, 400 from other versions of its OAuth library.
+            if answer.status_code in (400, 401) and "<html" not in (said or "")[:500].lower():
+                raise failures.refusal(what, "Invalid username or password.", status=401, server=self.server)
+            if answer.status_code == 404:
+                raise failures.not_codalab(self.server, "it has no place to sign in")
+            transport.check(answer, what, said)
+            return jsonapi.convert(transport.decode(answer), Grant, where="the token")
+
+
+def open_transport(server: str, limits: Limits) -> Transport:
+    """The layer that sends to ``server``."""
+    from cldc.codalab.transport import Transport  # late: `requests` takes 0.2 s, and not every command sends
+
+    return Transport(server, limits)

@@ -1,0 +1,43 @@
+"""How long a request may take, how often it is tried, and how large its answer may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cldc.inside import bounded_http
+from cldc.inside.bounded_http import Budget
+
+CONNECT_SECONDS = 10.0
+JSON_BYTES = 16 * 2**20
+FILE_BYTES = 64 * 2**20
+BOARD_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client allows each of its requests.
+
+    Attributes:
+        pauses_seconds: Between two attempts; as many as there are attempts after the first.
+        silence_seconds: How long the server may be silent.
+        total_seconds: For a request with all its attempts and pauses, from connecting to the answer's last byte.
+    """
+
+    pauses_seconds: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    silence_seconds: float = 60.0
+    total_seconds: float = bounded_http.TOTAL_SECONDS
+
+    def budget(self, limit_bytes: int, *, is_large: bool = False, extra_seconds: float = 0.0) -> Budget:
+        """The budget of a request whose answer may have ``limit_bytes``.
+
+        Args:
+            limit_bytes: Of the content; its way here takes a little more, for headers and between chunks.
+            is_large: Whether much is sent or received, which may take longer as long as it moves at a bearable rate.
+            extra_seconds: What the server may take beyond the usual.
+        """
+        rate = bounded_http.LEAST_BYTES_PER_SECOND if is_large else 0.0
+        seconds = self.total_seconds + extra_seconds
+        return Budget(seconds, limit_bytes=1.25 * limit_bytes + 2**20, bytes_per_second=rate)
+
+
+DEFAULT = Limits()
