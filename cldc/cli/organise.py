@@ -9,13 +9,13 @@ import click
 
 from cldc import organise as room
 from cldc.cli.options import command, group
-from cldc.cli.organising import Place, place, publish_files, set_up
+from cldc.cli.organising import OrganiserTarget, place, publish_files, set_up
 from cldc.cli.server import ServerApp
 from cldc.competition import Competition
 from cldc.environments import ensure_codalab
 from cldc.errors import ConfigurationError, UsageError
 from cldc.leaderboard import Leaderboard, parse
-from cldc.organise import LeftOut, board_file, read_left_out
+from cldc.organise import Skipped, board_file, read_left_out
 from cldc.render.blocks import Block, Line
 from cldc.render.board import board_blocks, left_out_blocks
 from cldc.render.document import Document
@@ -30,7 +30,7 @@ class Board:
     """The board for its organiser: with what it leaves out, its JSON, and its page where that was published."""
 
     leaderboard: Leaderboard
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[Skipped, ...]
     data: Path
     page: Path | None = None
 
@@ -162,7 +162,7 @@ def _published(board: Board, competition: Competition, folder: Path) -> Board:
     return replace(board, page=page, data=data)
 
 
-def _read(app: ServerApp, where: Place) -> Board:
+def _read(app: ServerApp, where: OrganiserTarget) -> Board:
     """The board that the last pass of the daemon left.
 
     Raises:

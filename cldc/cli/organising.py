@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,7 +22,7 @@ from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
 from cldc.errors import CodaLabError, InvalidDataset, UsageError
 from cldc.files import replace_atomically, storage_errors
-from cldc.organise import Rehearsal, Seed, Wishes, is_pinned, rehearse, write_profile
+from cldc.organise import ProfileOverrides, Rehearsal, Seed, is_pinned, rehearse, write_profile
 from cldc.organise.daemon import organiser_of
 from cldc.preflight.sources import builtin_script, read_label_book
 from cldc.render.blocks import Block, Line, Table
@@ -34,7 +33,7 @@ from cldc.trust import profile_claims
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class OrganiserTarget:
     """A CodaLab with its organiser, and the folder of what this machine keeps of the competition."""
 
     address: str
@@ -101,7 +100,7 @@ class SetUp:
 # Where, and as whom ---------------------------------------------------------------------------------------------
 
 
-def place(app: ServerApp, *, sign_in: bool = True) -> Place:
+def place(app: ServerApp, *, sign_in: bool = True) -> OrganiserTarget:
     """The server of the competition's profile, or the one chosen, as its organiser.
 
     Args:
@@ -115,7 +114,7 @@ def place(app: ServerApp, *, sign_in: bool = True) -> Place:
 
 def _place_at(
     app: ServerApp, server: str, name: str, *, sign_in: bool = True, named_by: Path | None = None
-) -> Place:
+) -> OrganiserTarget:
     """As `place`, for any server and a competition of that name; ``named_by`` is as for `App.credentials_for`.
 
     On the sandbox it is the sandbox's organiser, however its address was said, else who is signed in.
@@ -123,11 +122,13 @@ def _place_at(
     folder, up = app.home / "organise" / name, sandbox.status(app.home)
     if server == SANDBOX or (up is not None and server == up.address):
         address = sandbox.require_up(app.home).address
-        return Place(address, sandbox.organiser(app.home), sandbox.folder_of(app.home, name), sandbox=True)
+        return OrganiserTarget(
+            address, sandbox.organiser(app.home), sandbox.folder_of(app.home, name), sandbox=True
+        )
     address = check(server)
     if not sign_in:
-        return Place(address, credentials.Credentials("", "", "nobody"), folder, sandbox=False)
-    return Place(address, app.credentials_for(address, named_by=named_by), folder, sandbox=False)
+        return OrganiserTarget(address, credentials.Credentials("", "", "nobody"), folder, sandbox=False)
+    return OrganiserTarget(address, app.credentials_for(address, named_by=named_by), folder, sandbox=False)
 
 
 # Setting up -----------------------------------------------------------------------------------------------------
@@ -147,8 +148,8 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
     seed = _seed(
         app, given, app.home / "organise" / start.name, app.competition if previous is None else start
     )
-    wishes = _wishes(app, given, previous, start, seed)
-    drafted = room.draft(start, wishes, server=where.address)
+    overrides = _overrides(app, given, previous, start, seed)
+    drafted = room.draft(start, overrides, server=where.address)
     seed, both, counts = _checked(drafted, seed)
     if given["replace"]:
         app.confirm(
@@ -166,10 +167,9 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
         room.without_uuids(drafted) if given["replace"] else drafted,
         seed,
         folder=where.folder,
-        python=Path(sys.executable),
         observer=app.observer,
     )
-    competition = room.with_script(room.with_uuids(drafted, seeded), seed, path)
+    competition = room.with_script(room.with_uuids(drafted, seeded.uuids), seed, path)
     _check_readable(app, where.address, competition)
     # Written before the rehearsal, which may wait for long: whoever ends it has a profile that works.
     written = _write(app, competition, path)
@@ -183,9 +183,9 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
         tag=competition.submission.tag,
         server=where.address,
         account=where.credentials.username,
-        worksheet=f"{where.address}/worksheets/{seeded['worksheets']['utils']}",
-        uuids={**seeded["worksheets"], **seeded["bundles"]},
-        created=tuple(seeded["created"]),
+        worksheet=f"{where.address}/worksheets/{seeded.uuids['utils']}",
+        uuids=seeded.uuids,
+        created=seeded.created,
         label_book_images=counts[0],
         test_set_images=counts[1],
         both=both,
@@ -204,7 +204,7 @@ def _write(app: ServerApp, competition: Competition, path: Path) -> bool:
 
 
 def _rehearsed(
-    app: ServerApp, where: Place, previous: Competition | None, competition: Competition
+    app: ServerApp, where: OrganiserTarget, previous: Competition | None, competition: Competition
 ) -> Rehearsal | None:
     """What a run in the image tells; None on the sandbox, and where the image was pinned by an earlier one."""
     known = previous is not None and previous.run.image == competition.run.image
@@ -223,7 +223,9 @@ def _pinned(competition: Competition, rehearsal: Rehearsal | None) -> Competitio
     return replace(competition, run=replace(competition.run, image=image or competition.run.image))
 
 
-def _remarks(competition: Competition, where: Place, rehearsal: Rehearsal | None) -> tuple[str, ...]:
+def _remarks(
+    competition: Competition, where: OrganiserTarget, rehearsal: Rehearsal | None
+) -> tuple[str, ...]:
     """What an organiser should know of the image and its TensorFlow."""
     if where.sandbox:
         image = competition.run.image
@@ -233,7 +235,7 @@ def _remarks(competition: Competition, where: Place, rehearsal: Rehearsal | None
     return rehearsal.remarks(competition) if rehearsal else ()
 
 
-def _where(app: ServerApp, path: Path, previous: Competition | None, start: Competition) -> Place:
+def _where(app: ServerApp, path: Path, previous: Competition | None, start: Competition) -> OrganiserTarget:
     """The server named now, else the one of the profile that is there; the sandbox is started if it is that."""
     named = app.settings["server"]
     trusted = named is not None or previous is None or app.approvals.hold(path, profile_claims(path))
@@ -271,9 +273,9 @@ def _seed(app: ServerApp, given: Mapping[str, Any], folder: Path, base: Competit
     )
 
 
-def _wishes(
+def _overrides(
     app: ServerApp, given: Mapping[str, Any], previous: Competition | None, start: Competition, seed: Seed
-) -> Wishes:
+) -> ProfileOverrides:
     """What is said, asked for or seen in the folders; nothing is asked about a profile that is there."""
     title, tag = given["title"], given["tag"]
     if previous is None and app.interactive:
@@ -282,7 +284,7 @@ def _wishes(
     classes = _words(given["classes"])
     if previous is None and classes is None:
         classes = _classes_in(app, seed.label_book, start)
-    return Wishes(
+    return ProfileOverrides(
         title=title,
         tag=tag,
         classes=classes,

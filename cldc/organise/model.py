@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,21 @@ class Seed:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class Seeded:
+    """What a competition has on a server.
+
+    Attributes:
+        uuids: From the key of each worksheet (``utils``, ``log``) and bundle (``script``, ``label_book``, ``data``,
+            ``test_set``, ``evaluate``) to its uuid.
+        created: Keys of what was not there before.
+    """
+
+    uuids: Mapping[str, str]
+    created: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
     """A tagged submission that the scoring daemon sees and does not evaluate.
 
     Attributes:
@@ -65,7 +80,7 @@ class Scored:
     board: Path
     rows: int
     waiting: int
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[Skipped, ...]
 
 
 def board_file(folder: Path) -> Path:
@@ -78,15 +93,20 @@ def daemon_file(folder: Path) -> Path:
     return folder / "competition.json"
 
 
+def seeded_file(folder: Path) -> Path:
+    """What the competition has on the server; there is no file before it was put there."""
+    return folder / "seed.json"
+
+
 def left_out_file(folder: Path) -> Path:
     """What the last pass left out."""
     return folder / "left-out.json"
 
 
-def read_left_out(folder: Path) -> tuple[LeftOut, ...]:
+def read_left_out(folder: Path) -> tuple[Skipped, ...]:
     """What the daemon's last pass left out; empty where there was none."""
     known = read_json(left_out_file(folder)) or []
-    return tuple(LeftOut(**entry) for entry in known)
+    return tuple(Skipped(**entry) for entry in known)
 
 
 def read_json(path: Path) -> Any:

@@ -26,8 +26,8 @@ _HIDDEN = {"test_set": "test_set", "evaluate": "evaluate"}
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What a competition of one's own does differently; None keeps what is there.
+class ProfileOverrides:
+    """What a competition of one's own does differently from the profile it starts from; None keeps what is there.
 
     Attributes:
         classes: Class folders in the order in which the script numbers them.
@@ -93,33 +93,33 @@ def begin(base: Competition, path: Path) -> Competition:
     )
 
 
-def draft(start: Competition, wishes: Wishes, *, server: str) -> Competition:
-    """``start`` with the wishes fulfilled, and without the uuids of another server.
+def draft(start: Competition, overrides: ProfileOverrides, *, server: str) -> Competition:
+    """``start`` with the overrides, and without the uuids of another server.
 
     Raises:
         ConfigurationError: The profile would not be taken.
     """
-    w, quota = wishes, start.quota
+    new, quota = overrides, start.quota
     asked = QuotaRule(
-        window_days=quota.window_days if w.window_days is None else w.window_days,
-        per_window=quota.per_window if w.per_window is None else w.per_window,
-        total=quota.total if w.total is None else w.total,
+        window_days=quota.window_days if new.window_days is None else new.window_days,
+        per_window=quota.per_window if new.per_window is None else new.per_window,
+        total=quota.total if new.total is None else new.total,
     )
     side = organiser_of(start)
     drafted = replace(
         start,
-        title=w.title or start.title,
+        title=new.title or start.title,
         server=server,
-        closes=w.closes or start.closes,
-        leaderboard=w.leaderboard or start.leaderboard,
+        closes=new.closes or start.closes,
+        leaderboard=new.leaderboard or start.leaderboard,
         dataset=replace(
             start.dataset,
-            classes=w.classes or start.dataset.classes,
-            splits=w.splits or start.dataset.splits,
+            classes=new.classes or start.dataset.classes,
+            splits=new.splits or start.dataset.splits,
         ),
         quota=asked,
-        submission=replace(start.submission, tag=w.tag or start.submission.tag),
-        run=replace(start.run, image=w.image or start.run.image, command=w.command or start.run.command),
+        submission=replace(start.submission, tag=new.tag or start.submission.tag),
+        run=replace(start.run, image=new.image or start.run.image, command=new.command or start.run.command),
         organiser=side if asked == quota else _same_quota(side, asked),
     )
     if server != start.server:
@@ -142,9 +142,8 @@ def without_uuids(competition: Competition, *, worksheets: bool = False) -> Comp
     return _with_references(competition, lambda _, reference: bare(reference), worksheets=worksheets)
 
 
-def with_uuids(competition: Competition, seeded: Mapping[str, Mapping[str, str]]) -> Competition:
-    """The profile with the uuids that the server gave: ``worksheets`` and ``bundles`` of a `seed`'s result."""
-    uuids = {**seeded["bundles"], **seeded["worksheets"]}
+def with_uuids(competition: Competition, uuids: Mapping[str, str]) -> Competition:
+    """The profile with the uuids that the server gave, by the keys of `Seeded`."""
 
     def known(key: str, reference: Reference | None) -> Reference | None:
         # A starting dataset that is not there is none to start from.

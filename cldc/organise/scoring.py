@@ -12,7 +12,7 @@ from cldc import process
 from cldc.errors import CodaLabError
 from cldc.files import lock, private_folder, replace_atomically
 from cldc.organise.daemon import environment
-from cldc.organise.model import INSIDE, LeftOut, Scored, board_file, daemon_file, left_out_file
+from cldc.organise.model import INSIDE, Scored, Skipped, board_file, daemon_file, left_out_file
 from cldc.progress import SILENT, Observer
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _outcome(child: process.Stream, last: Scored | None, timeout_seconds: float)
 
 def _passed(event: Mapping[str, Any], folder: Path) -> Scored:
     """What a pass left; what it left out is kept for who publishes later."""
-    left_out = tuple(LeftOut(**entry) for entry in event["left_out"])
+    left_out = tuple(Skipped(**entry) for entry in event["left_out"])
     replace_atomically(left_out_file(folder), json.dumps([asdict(entry) for entry in left_out], indent=2))
     return Scored(board_file(folder), event["rows"], event["waiting"], left_out)
 

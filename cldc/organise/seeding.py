@@ -1,161 +1,164 @@
-"""A competition's profile as the plan that the organiser's program carries out on a CodaLab."""
+"""Put a competition on a CodaLab as its organiser: worksheets, bundles, permissions, the scoring daemon's configuration."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO
 
-from cldc import process
-from cldc.competition import file_beside
+from cldc import files
+from cldc.codalab import Bundle, Rest, Worksheet
+from cldc.codalab.failures import NotFound
+from cldc.competition import Competition, Reference, file_beside
+from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, StorageError
 from cldc.files import private_folder, replace_atomically, storage_errors
-from cldc.organise.daemon import configuration, environment, organiser_of
-from cldc.organise.model import INSIDE, Seed, daemon_file, read_json
+from cldc.organise.contents import contents_digest, pack
+from cldc.organise.daemon import configuration, organiser_of
+from cldc.organise.model import Seed, Seeded, daemon_file, seeded_file
 from cldc.progress import SILENT, Observer
 from cldc.resources import template
 
-if TYPE_CHECKING:
-    from cldc.competition import Competition, Reference
-    from cldc.credentials import Credentials
 
-_SEED_SECONDS = 3600
-# The server's uuids, which `inside/seed.py` knows once everything is there.
-_FILLED_IN = {key: f"@{key}" for key in ("log", "label_book", "test_set", "evaluate")}
+@dataclass(frozen=True, slots=True)
+class WantedWorksheet:
+    """A worksheet of the competition; everyone may read it where it is public, else nobody but its owner."""
+
+    key: str
+    reference: Reference
+    public: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WantedBundle:
+    """A bundle of the competition.
+
+    Attributes:
+        worksheet: Key of the worksheet that it belongs on.
+        path: A file, which is uploaded as it is, or a folder.
+        top: The one folder that the bundle holds the folder in; None for a file.
+        public: Whether everyone may read it.
+        digest: Of its contents; see `contents_digest`.
+    """
+
+    key: str
+    worksheet: str
+    reference: Reference
+    path: Path
+    top: str | None
+    public: bool
+    description: str
+    digest: str
 
 
 def seed(
     address: str,
-    organiser: Credentials,
+    account: Credentials,
     competition: Competition,
     materials: Seed,
     *,
     folder: Path,
-    python: Path,
     replace: bool = False,
     observer: Observer = SILENT,
-) -> dict[str, Any]:
-    """Put the competition on the CodaLab at ``address`` as ``organiser``; what is there and right is kept.
+) -> Seeded:
+    """Put the competition on the CodaLab at ``address``. What is there and right is kept, so it is safe to run again.
+
+    Works on any CodaLab: where a server does not take a wanted uuid it gives its own.
 
     Args:
-        folder: Keeps the plan, what came of it (``seed.json``) and the daemon's configuration (``competition.json``).
-        python: Any Python from 3.8 on; it needs no library.
+        address: The server.
+        account: The organiser's.
+        competition: Names everything, and gives the uuids that are wanted.
+        materials: The organiser's files.
+        folder: Keeps the result and the daemon's configuration (``competition.json``).
         replace: Whether a bundle whose contents differ is removed and made anew, and with it what was made from it.
-
-    Returns:
-        ``worksheets`` and ``bundles``, each from its key to its uuid; ``created``, the keys of what was not there.
+        observer: Told of each worksheet and bundle.
 
     Raises:
         ConfigurationError: The profile has no organiser's side.
         StorageError: There is no such file or folder.
         CodaLabError: The server refused, or holds something else under these names.
     """
-    plan = make_plan(address, organiser.username, competition, materials, folder=folder, replace=replace)
+    wanted_worksheets = worksheets_of(competition)
+    wanted_bundles = bundles_of(competition, materials, folder)
     private_folder(folder)
-    replace_atomically(folder / "plan.json", json.dumps(plan, indent=2))
-    observer.start(f"Putting {competition.name} on CodaLab", len(plan["worksheets"]) + len(plan["bundles"]))
-    if failed := _carried_out(address, organiser, folder, python, observer):
-        raise CodaLabError(
-            f"The competition {competition.name} can't be put on {address}: {failed}",
-            action="Mend that and run the command again; what is there already is kept.",
-        )
-    result: dict[str, Any] = read_json(folder / "seed.json")
-    replace_atomically(daemon_file(folder), json.dumps(result["daemon"], indent=2))
-    return result
+    observer.start(f"Putting {competition.name} on CodaLab", len(wanted_worksheets) + len(wanted_bundles))
+    with Rest(address, account, observer=observer) as rest:
+        organiser = _Organiser(rest, replace=replace)
+        worksheets: dict[str, str] = {}
+        for sheet in wanted_worksheets:
+            observer.advance(len(worksheets), f"worksheet {sheet.reference.name}")
+            worksheets[sheet.key] = organiser.ensure_worksheet(sheet)
+        bundles: dict[str, str] = {}
+        for bundle in wanted_bundles:
+            observer.advance(len(worksheets) + len(bundles), bundle.reference.name)
+            bundles[bundle.key] = organiser.ensure_bundle(bundle, worksheets[bundle.worksheet])
+        for uuid in worksheets.values():
+            rest.read_items_as_owner(uuid)
+    seeded = Seeded({**worksheets, **bundles}, tuple(organiser.created))
+    config = configuration(address, account.username, competition, seeded.uuids)
+    replace_atomically(daemon_file(folder), json.dumps(config, indent=2))
+    replace_atomically(seeded_file(folder), json.dumps(asdict(seeded), indent=2))
+    return seeded
 
 
-def _carried_out(
-    address: str, organiser: Credentials, folder: Path, python: Path, observer: Observer
-) -> str | None:
-    """Run the organiser's program on the plan in ``folder``; why it failed, or None."""
-    command: list[process.Argument] = [
-        python,
-        INSIDE / "seed.py",
-        address,
-        folder / "plan.json",
-        folder / "seed.json",
-    ]
-    env = environment(address, organiser)
-    with process.stream(command, env=env, timeout_seconds=_SEED_SECONDS) as child:
-        for number, line in enumerate(child):
-            if line.startswith("{"):
-                observer.advance(number, json.loads(line)["step"])
-    if not child.returncode:
-        return None
-    said = child.tail.strip().splitlines()
-    return said[-1] if said else "no reason given"
-
-
-def make_plan(
-    address: str,
-    username: str,
-    competition: Competition,
-    materials: Seed,
-    *,
-    folder: Path,
-    replace: bool,
-) -> dict[str, Any]:
-    """What `inside/seed.py` takes, as plain data.
+def worksheets_of(competition: Competition) -> tuple[WantedWorksheet, ...]:
+    """The competition's worksheets.
 
     Raises:
         ConfigurationError: The profile has no organiser's side.
     """
-    side = organiser_of(competition)
-    book = competition.bundles.label_book.name
+    return (
+        WantedWorksheet("utils", competition.bundles.worksheet, public=True),
+        WantedWorksheet("log", organiser_of(competition).log_worksheet, public=False),
+    )
+
+
+def bundles_of(competition: Competition, materials: Seed, folder: Path) -> tuple[WantedBundle, ...]:
+    """The competition's bundles with the organiser's files.
+
+    Args:
+        competition: Names them.
+        materials: The organiser's files.
+        folder: Gets the evaluation script where there is none but ours.
+
+    Raises:
+        ConfigurationError: The profile has no organiser's side.
+        StorageError: There is no such file or folder, or it can't be read.
+    """
+    side, bundles = organiser_of(competition), competition.bundles
+    book, start = bundles.label_book.name, bundles.starting_dataset
     evaluate = materials.evaluate or _evaluate_script(competition, side.evaluate.name, folder)
-    bundles = [
-        _bundle("script", "utils", competition.bundles.script, materials.script, "Training script"),
-        _bundle(
-            "label_book",
-            "utils",
-            competition.bundles.label_book,
-            materials.label_book,
-            "Label book",
-            top=book,
-        ),
-        # It takes the label book's place in the mimicked runs, so that its one folder has the same name.
+    found = [
+        _bundle("script", "utils", bundles.script, materials.script, "Training script"),
+        _bundle("label_book", "utils", bundles.label_book, materials.label_book, "Label book", top=book),
+    ]
+    if materials.starting_dataset is not None and start is not None:
+        path = materials.starting_dataset
+        found.append(_bundle("data", "utils", start, path, "Starting dataset", top=start.name))
+    return (
+        *found,
+        # It takes the label book's place in the mimicked runs, so its one folder has the same name.
         _bundle("test_set", "log", side.test_set, materials.test_set, "Hidden test set", top=book),
         _bundle("evaluate", "log", side.evaluate, evaluate, "Evaluation script"),
-    ]
-    start = competition.bundles.starting_dataset
-    if materials.starting_dataset is not None and start is not None:
-        bundles.insert(
-            2, _bundle("data", "utils", start, materials.starting_dataset, "Starting dataset", top=start.name)
-        )
-    return {
-        "replace": replace,
-        "worksheets": [
-            {"key": "utils", **_named(competition.bundles.worksheet), "public": True},
-            {"key": "log", **_named(side.log_worksheet), "public": False},
-        ],
-        "bundles": bundles,
-        "daemon": configuration(address, username, competition, _FILLED_IN),
-    }
-
-
-def _named(reference: Reference) -> Mapping[str, Any]:
-    return {"name": reference.name, "uuid": reference.uuid}
+    )
 
 
 def _bundle(
     key: str, worksheet: str, reference: Reference, path: Path, description: str, *, top: str | None = None
-) -> dict[str, Any]:
+) -> WantedBundle:
     found = path.is_dir() if top else path.is_file()
     if not found:
         raise StorageError(
             f"There is no {'folder' if top else 'file'} {path} for the bundle {reference.name}.",
             action="Check the path.",
         )
-    return {
-        "key": key,
-        "worksheet": worksheet,
-        **_named(reference),
-        "path": str(path.resolve()),
-        "top": top,
-        "public": worksheet == "utils",
-        "description": description,
-    }
+    public, digest = worksheet == "utils", contents_digest(path, top)
+    return WantedBundle(key, worksheet, reference, path, top, public, description, digest)
 
 
 def _evaluate_script(competition: Competition, name: str, folder: Path) -> Path:
@@ -170,3 +173,115 @@ def _evaluate_script(competition: Competition, name: str, folder: Path) -> Path:
     path = private_folder(folder) / "evaluate.py"
     replace_atomically(path, text)
     return path
+
+
+class _Organiser:
+    """The organiser's account at work.
+
+    Attributes:
+        created: Keys of what was not there before.
+    """
+
+    def __init__(self, rest: Rest, *, replace: bool) -> None:
+        self._rest, self._changes, self._replace = rest, rest.changes, replace
+        self._id = rest.user().id
+        self.created: list[str] = []
+
+    def ensure_worksheet(self, wanted: WantedWorksheet) -> str:
+        """The worksheet's uuid; it is created where it is not there."""
+        name, uuid = wanted.reference.name, wanted.reference.uuid
+        found = (self._worksheet(uuid) if uuid else None) or self._worksheet(name)
+        if found is not None:
+            self._require_own(found, name)
+            uuid = found.uuid
+        else:
+            uuid = self._changes.create_worksheet(name, uuid=uuid)
+            self.created.append(wanted.key)
+        self._changes.share_worksheet(uuid, public=wanted.public)
+        return uuid
+
+    def ensure_bundle(self, wanted: WantedBundle, worksheet: str) -> str:
+        """The bundle's uuid; it is uploaded where it is not there or not right."""
+        if wanted.reference.uuid is not None:
+            found = self._rest.found(wanted.reference.uuid)
+        else:
+            found = self._same_bundle(wanted, worksheet)
+        if found is not None and not self._is_right(found, wanted):
+            self._changes.remove_bundle(found.uuid)
+            found = None
+        if found is not None:
+            uuid = found.uuid
+        else:
+            uuid = self._upload(wanted, worksheet)
+            self.created.append(wanted.key)
+        self._changes.share_bundle(uuid, public=wanted.public)
+        return uuid
+
+    def _worksheet(self, spec: str) -> Worksheet | None:
+        try:
+            return self._rest.worksheet(spec)
+        except NotFound:
+            return None
+
+    def _same_bundle(self, wanted: WantedBundle, worksheet: str) -> Bundle | None:
+        """An own bundle on the worksheet with that name and these contents."""
+        for bundle in self._rest.worksheet(worksheet, bundles=True).bundles:
+            is_same = bundle.name == wanted.reference.name and _holds(bundle, wanted)
+            if is_same and bundle.owner_id == self._id:
+                return bundle
+        return None
+
+    def _is_right(self, found: Bundle, wanted: WantedBundle) -> bool:
+        """Whether a bundle holds what is wanted.
+
+        Raises:
+            CodaLabError: It may not be replaced, which what was never finished always may.
+        """
+        self._require_own(found, wanted.reference.name)
+        if _holds(found, wanted):
+            return True
+        if found.state == "ready" and not self._replace:
+            raise CodaLabError(
+                f"{wanted.reference.name} ({found.uuid}) is on the server with other contents.",
+                action="Run the command again with --replace to make a new one.",
+            )
+        return False
+
+    def _require_own(self, found: Bundle | Worksheet, name: str) -> None:
+        if found.owner_id != self._id:
+            raise CodaLabError(
+                f"{name} ({found.uuid}) belongs to another account on {self._rest.server}.",
+                action="Sign in as its owner, or give the profile other names.",
+            )
+
+    def _upload(self, wanted: WantedBundle, worksheet: str) -> str:
+        reference = wanted.reference
+        uuid = self._changes.create_dataset(
+            worksheet,
+            reference.name,
+            description=f"{wanted.description} ({wanted.digest})",
+            uuid=reference.uuid,
+        )
+        is_folder = wanted.top is not None
+        with _content(wanted) as file:
+            self._changes.put_contents(
+                uuid, file, filename="contents.zip" if is_folder else reference.name, unpack=is_folder
+            )
+        return uuid
+
+
+def _holds(bundle: Bundle, wanted: WantedBundle) -> bool:
+    return bundle.state == "ready" and wanted.digest in bundle.description
+
+
+@contextlib.contextmanager
+def _content(wanted: WantedBundle) -> Iterator[IO[bytes]]:
+    """What is uploaded: the file, or the folder as a zip."""
+    if wanted.top is None:
+        with storage_errors(wanted.path):
+            content: IO[bytes] = io.BytesIO(wanted.path.read_bytes())
+        yield content
+    else:
+        with files.temporary_folder("cldc-seed-") as folder, (folder / "contents.zip").open("w+b") as content:
+            pack(wanted.path, wanted.top, content)
+            yield content

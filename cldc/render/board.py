@@ -11,7 +11,7 @@ from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.leaderboard import BoardResult, Leaderboard, Row
-    from cldc.organise import LeftOut
+    from cldc.organise import Skipped
 
 
 def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Block]:
@@ -48,7 +48,7 @@ def history_blocks(places: Sequence[BoardResult]) -> Iterator[Block]:
         yield Table(headers, rows, title="Your places over time", numbers=frozenset({"score"}))
 
 
-def left_out_blocks(board: Leaderboard, left_out: Sequence[LeftOut]) -> Iterator[Block]:
+def left_out_blocks(board: Leaderboard, left_out: Sequence[Skipped]) -> Iterator[Block]:
     """For the organiser: what was tagged and does not show, whoever tagged it, and why."""
     rows = [
         (printable(row.account or "?"), printable(row.evaluation), row.submission, printable(row.hidden))

@@ -57,7 +57,6 @@ def up(
             competition,
             seed,
             folder=folder_of(data, competition.name),
-            python=codalab_python,
             replace=True,
             observer=observer,
         )

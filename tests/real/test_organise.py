@@ -230,9 +230,9 @@ def test_a_teacher_needs_no_more_than_an_account(cldc: Cldc, environments_home: 
 
     with material["script"].open("a") as file:
         file.write("# better\n")
-    refused = own(*setting_up, code=10).data["error"]["message"]
-    assert "train.py" in refused
-    assert "--replace" in refused
+    refused = own(*setting_up, code=10).data["error"]
+    assert "train.py" in refused["message"]
+    assert "--replace" in refused["action"]
     unasked = own(*setting_up, "--replace", code=2).data["error"]
     assert "are not scored" in unasked["message"]
     assert "--yes" in unasked["action"]

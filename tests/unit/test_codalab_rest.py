@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -318,6 +319,53 @@ def test_a_file_that_is_missing_is_no_result(server: FaultServer) -> None:
     server.script(BUNDLE_PATH, as_json(bundle_document(metadata={"exitcode": 0})))
     with rest(server) as client, pytest.raises(RunFailed, match=r"predictions\.json"):
         require_ready(client, client.bundle(UUID), ["predictions.json"])
+
+
+# Changes
+
+CREATED = {"data": [{"id": UUID, "type": "bundles", "attributes": {"uuid": UUID}}]}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        text(500, "boom"),
+        text(503, "down"),
+        Answer(reset=True),
+        Answer(body=b'{"data": [', headers={"Content-Type": "application/json"}),
+        text(404, "no such worksheet"),
+    ],
+    ids=["500", "503", "reset", "truncated", "404"],
+)
+def test_what_may_have_been_created_is_never_created_again(server: FaultServer, fault: Answer) -> None:
+    server.script("/rest/bundles", fault)
+    with rest(server) as client:
+        with pytest.raises(CldcError):
+            client.changes.create_dataset(UUID, "data")
+        with pytest.raises(CldcError):
+            client.changes.remove_bundle(UUID)
+    methods = [asked.method for asked in server.asked if asked.path.startswith("/rest/bundles?")]
+    assert methods == ["POST", "DELETE"]
+
+
+@pytest.mark.parametrize("fault", [text(503, "down"), Answer(reset=True)], ids=["503", "reset"])
+def test_contents_that_may_have_come_are_never_sent_again(server: FaultServer, fault: Answer) -> None:
+    server.script(BLOB_PATH, fault)
+    with rest(server) as client, pytest.raises(CldcError):
+        client.changes.put_contents(UUID, io.BytesIO(b"x"), filename="x", unpack=False)
+    assert server.count(BLOB_PATH) == 1
+
+
+def test_what_was_refused_for_its_token_was_not_done_and_is_sent_again(server: FaultServer) -> None:
+    forgotten = text(401, "User is not authenticated.")
+    server.script("/rest/bundles", forgotten, as_json(CREATED))
+    server.script(BLOB_PATH, forgotten, as_json({}))
+    content = random.randbytes(300_000)
+    with rest(server) as client:
+        assert client.changes.create_dataset(UUID, "data") == UUID
+        client.changes.put_contents(UUID, io.BytesIO(content), filename="x", unpack=False)
+    sent = [asked.body for asked in server.asked if asked.path.startswith(BLOB_PATH)]
+    assert sent == [content, content]
 
 
 # Contents

@@ -15,8 +15,8 @@ from cldc import competition
 from cldc.errors import ConfigurationError
 from cldc.leaderboard import Leaderboard, Row
 from cldc.organise import (
+    ProfileOverrides,
     Rehearsal,
-    Wishes,
     begin,
     draft,
     pinned,
@@ -34,8 +34,8 @@ from cldc.render.formats.html import render_page
 def test_a_profile_keeps_the_rules_and_nothing_of_the_organisers(tmp_path: Path) -> None:
     base = competition.load()
     path = tmp_path / "winter.toml"
-    wishes = Wishes(title="Winter", per_window=3, window_days=1.5)
-    made = draft(begin(base, path), wishes, server="https://codalab.example.org")
+    overrides = ProfileOverrides(title="Winter", per_window=3, window_days=1.5)
+    made = draft(begin(base, path), overrides, server="https://codalab.example.org")
     assert (made.dataset, made.run, made.training) == (base.dataset, base.run, base.training)
     assert (made.closes, made.form, made.guide, made.submission.usual_wait) == (None, None, None, None)
     assert not re.search(r"0x[0-9a-f]{32}|mnist|codalab\.org", to_toml(made))
@@ -45,17 +45,14 @@ def test_a_profile_keeps_the_rules_and_nothing_of_the_organisers(tmp_path: Path)
     with pytest.raises(ConfigurationError, match="no uuid"):
         uuids_of(made)
 
-    keys = ("script", "label_book", "test_set", "evaluate", "data")
-    seeded = {
-        "worksheets": {"utils": "0x" + "a" * 32, "log": "0x" + "b" * 32},
-        "bundles": {key: "0x" + f"{number:032x}" for number, key in enumerate(keys)},
-    }
-    known = with_uuids(made, seeded)
+    keys = ("utils", "log", "script", "label_book", "test_set", "evaluate", "data")
+    uuids = {key: f"0x{number:032x}" for number, key in enumerate(keys)}
+    known = with_uuids(made, uuids)
     assert write_profile(known, path)
     assert not write_profile(known, path)
     assert competition.load(str(path)) == known
-    assert set(uuids_of(known).values()) <= {*seeded["worksheets"].values(), *seeded["bundles"].values()}
-    moved = draft(known, Wishes(tag="other"), server="https://elsewhere.example.org")
+    assert set(uuids_of(known).values()) <= set(uuids.values())
+    moved = draft(known, ProfileOverrides(tag="other"), server="https://elsewhere.example.org")
     assert moved == replace(made, server=moved.server, submission=moved.submission)
     with pytest.raises(ConfigurationError, match="worksheets are named after it"):
         begin(base, tmp_path / "my class.toml")

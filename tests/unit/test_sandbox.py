@@ -12,22 +12,23 @@ import pytest
 
 from cldc import competition, sandbox
 from cldc.errors import ConfigurationError, SandboxError, UsageError
-from cldc.organise.inside.seed import contents_digest
-from cldc.organise.seeding import make_plan
+from cldc.organise.contents import contents_digest
+from cldc.organise.daemon import configuration
+from cldc.organise.seeding import bundles_of, worksheets_of
 from cldc.sandbox import Account
 from tests.conftest import ROOT
 from tests.support.small_competition import materials
-
-# Without CodaLab
 
 
 def test_a_digest_tells_names_contents_and_top_apart(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x").write_text("1")
-    first = contents_digest(str(tmp_path), "top")
-    assert contents_digest(str(tmp_path), "top") == first != contents_digest(str(tmp_path), "other")
+    first = contents_digest(tmp_path, "top")
+    # As servers have it that were set up by 0.1.0.
+    assert first == "sha256:450f11f9ed4e47d1481ecea5258e58224b849774dbbcd071a546ddd83eb331c4"
+    assert contents_digest(tmp_path, "other") != first
     (tmp_path / "a" / "x").rename(tmp_path / "a" / "y")
-    assert contents_digest(str(tmp_path), "top") != first
+    assert contents_digest(tmp_path, "top") != first
 
 
 def test_passwords_do_not_show() -> None:
@@ -47,23 +48,21 @@ def test_what_a_killed_sandbox_left_behind_is_no_sandbox(tmp_path: Path) -> None
     assert sandbox.list_accounts(tmp_path) == ()
 
 
-def test_the_plan_says_what_the_profile_says(tmp_path: Path) -> None:
+def test_a_competition_is_put_on_a_server_as_its_profile_says(tmp_path: Path) -> None:
     shapes = competition.load(str(ROOT / "tests" / "data" / "shapes" / "shapes.toml"))
     seed = materials(tmp_path, shapes.dataset.classes)
-    plan = make_plan("http://host", "olga", shapes, seed, folder=tmp_path / "plan", replace=False)
-    text = json.dumps(plan)
-    assert not any(word in text for word in ("mnist", "accuracy", "viii"))
-    assert plan["daemon"]["allow_multiple_models"] is False
-    assert plan["daemon"]["quota_period_seconds"] == 3600
-    assert [bundle["public"] for bundle in plan["bundles"]] == [True, True, False, False]
-    assert {bundle["top"] for bundle in plan["bundles"]} == {None, "examples"}
+    bundles = bundles_of(shapes, seed, tmp_path / "folder")
+    assert [bundle.public for bundle in bundles] == [True, True, False, False]
+    assert {bundle.top for bundle in bundles} == {None, "examples"}
+    worksheets = worksheets_of(shapes)
+    keys = [sheet.key for sheet in worksheets] + [bundle.key for bundle in bundles]
+    daemon = configuration("http://host", "olga", shapes, {key: key for key in keys})
+    assert (daemon["allow_multiple_models"], daemon["quota_period_seconds"]) == (False, 3600)
+    assert not any(word in f"{worksheets}{bundles}{daemon}" for word in ("mnist", "accuracy", "viii"))
     with pytest.raises(ConfigurationError, match="organiser"):
-        make_plan("", "olga", replace(shapes, organiser=None), seed, folder=tmp_path, replace=False)
+        bundles_of(replace(shapes, organiser=None), seed, tmp_path)
 
 
 def test_names_that_codalab_would_refuse_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         sandbox.add_account(tmp_path, "no spaces")
-
-
-# With CodaLab

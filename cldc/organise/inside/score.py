@@ -19,7 +19,12 @@ import os
 import sys
 import time
 import traceback
+import urllib.request
 from typing import Any
+
+from codalab.client.json_api_client import JsonApiException
+from codalab.common import UsageError
+from codalab.worker.download_util import BundleTarget
 
 if (
     __name__ == "__main__" and not __package__
@@ -30,12 +35,17 @@ if (
     __import__(__package__)
 
 from .daemon import start
-from .rest import Rest, RestError, prepare
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "inside"))
+import bounded_http
 
 _POLL_SECONDS = 1.0
 _GATHER_SECONDS = 10.0  # a pass reads everything; what ends together is read together
 _FINAL = ("ready", "failed", "killed")
 _OUT_OF_TIME = 3
+_LIMIT_BYTES = 256 * 2**20  # the daemon asks for all that is tagged at once
+# What CodaLab's client raises when the server refuses or can't be reached.
+_REFUSED = (JsonApiException, UsageError)
 
 
 def main() -> int:
@@ -52,23 +62,28 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     username, password = os.environ["CODALAB_USERNAME"], os.environ["CODALAB_PASSWORD"]
-    with open(options.config, encoding="utf-8") as file:
-        config = json.load(file)
-    prepare()
+    _bound_requests()
     with contextlib.redirect_stdout(sys.stderr):  # the daemon prints
         daemon = start(options.config, options.leaderboard + ".new", username, password)
     daemon.strict_quota = options.strict_quota
-    work = _Work(daemon, Rest(config["host"], username, password), options.leaderboard)
+    work = _Work(daemon, options.leaderboard)
     if options.mode == "watch":
         work.watch(options.every)
     return work.finish(options.timeout, once=options.mode == "once")
 
 
+def _bound_requests() -> None:
+    """Hold every request of this program, which are CodaLab's own, to limits."""
+    bounded_http.BoundedResponse.limit_bytes = _LIMIT_BYTES
+    bounded_http.trust_certificates()
+    urllib.request.install_opener(bounded_http.opener())
+
+
 class _Work:
     """Pass after pass, told on standard output."""
 
-    def __init__(self, daemon: Any, rest: Rest, leaderboard: str) -> None:
-        self._daemon, self._rest, self._leaderboard = daemon, rest, leaderboard
+    def __init__(self, daemon: Any, leaderboard: str) -> None:
+        self._daemon, self._leaderboard = daemon, leaderboard
         self._told: set[tuple[str, str]] = set()
 
     def finish(self, timeout: float, *, once: bool) -> int:
@@ -78,7 +93,7 @@ class _Work:
             rows = self._pass()
             if once or all(row["final"] for row in rows):
                 return 0
-            if not _wait(self._rest, rows, end):
+            if not _wait(self._daemon.client, rows, end):
                 return _OUT_OF_TIME
 
     def watch(self, every: float) -> None:
@@ -122,7 +137,7 @@ def _rows(leaderboard: str) -> list[dict[str, Any]]:
     ]
 
 
-def _wait(rest: Rest, rows: list[dict[str, Any]], end: float) -> bool:
+def _wait(client: Any, rows: list[dict[str, Any]], end: float) -> bool:
     """Until evaluations have ended, all of them or what has by ten seconds; False if the time is up before.
 
     Tells what each is at meanwhile.
@@ -132,7 +147,7 @@ def _wait(rest: Rest, rows: list[dict[str, Any]], end: float) -> bool:
     told: dict[str, Any] = {}
     while time.monotonic() < end:
         for row in list(waiting):
-            now = _at(rest, row)
+            now = _at(client, row)
             if told.get(row["uuid"]) != now:
                 told[row["uuid"]] = now
                 _tell(event="at", name=row["name"], **now)
@@ -144,26 +159,28 @@ def _wait(rest: Rest, rows: list[dict[str, Any]], end: float) -> bool:
     return False
 
 
-def _at(rest: Rest, row: dict[str, Any]) -> dict[str, str]:
+def _at(client: Any, row: dict[str, Any]) -> dict[str, str]:
     """What an evaluation is at: training (with the last line of its output), predicting, evaluating, evaluated."""
-    evaluation = rest.get("/bundles/" + row["uuid"])["data"]["attributes"]
+    evaluation = client.fetch("bundles", row["uuid"])
     if evaluation["state"] in _FINAL:
         return {"stage": "evaluated", "state": evaluation["state"], "detail": ""}
-    with contextlib.suppress(RestError, KeyError, TypeError):
-        prediction = rest.get("/bundles/" + row["predict"])["data"]["attributes"]
+    with contextlib.suppress(*_REFUSED, KeyError, TypeError):
+        prediction = client.fetch("bundles", row["predict"])
         for parent in prediction["dependencies"]:
-            run = rest.get("/bundles/" + parent["parent_uuid"])["data"]["attributes"]
+            run = client.fetch("bundles", parent["parent_uuid"])
             if run["bundle_type"] == "run" and run["state"] not in _FINAL:
-                return {"stage": "training", "state": run["state"], "detail": _last_line(rest, run["uuid"])}
+                said = _last_line(client, run["id"]) if run["state"] == "running" else ""
+                return {"stage": "training", "state": run["state"], "detail": said}
         if prediction["state"] not in _FINAL:
             return {"stage": "predicting", "state": prediction["state"], "detail": ""}
     return {"stage": "evaluating", "state": evaluation["state"], "detail": ""}
 
 
-def _last_line(rest: Rest, uuid: str) -> str:
+def _last_line(client: Any, uuid: str) -> str:
     """The last line that a run has printed so far, as far as it is known."""
-    with contextlib.suppress(RestError):
-        text = rest.text(f"/bundles/{uuid}/contents/blob/stdout", {"tail": 3, "max_line_length": 400})
+    with contextlib.suppress(*_REFUSED):
+        with contextlib.closing(client.fetch_contents_blob(BundleTarget(uuid, "stdout"), tail=3)) as blob:
+            text = blob.read().decode("utf-8", "replace")
         lines = [
             line.strip() for line in text.replace("\r", "\n").replace("\b", "").splitlines() if line.strip()
         ]
