@@ -309,6 +309,26 @@ class Ledger:
         assert found is not None  # noqa: S101 - it was inserted in this very call
         return found
 
+    def add_submissions(self, submissions: Iterable[KnownSubmission]) -> None:
+        """Write down submissions with their steps, all of them or none; one that is known already stays as it is."""
+        known = {record.id for record in self.records()}
+        with self._errors(), self._transaction():
+            for submission in submissions:
+                *values, created = astuple(submission.record)
+                if submission.record.id in known:
+                    continue
+                self._insert("INSERT", "submission", *values, created.isoformat())
+                for step in submission.steps.values():
+                    finished = _stamp(step.finished) if step.finished else None
+                    row = (
+                        submission.record.id,
+                        step.name,
+                        _stamp(step.started),
+                        finished,
+                        _gave(step.result),
+                    )
+                    self._insert("INSERT", "step", *row)
+
     def find(self, submission: str) -> Record | None:
         """The record with that id."""
         return next(iter(self._records("WHERE id = ?", submission)), None)
@@ -346,7 +366,7 @@ class Ledger:
         self, submission: str, step: str, result: Mapping[str, str], *, now: datetime | None = None
     ) -> None:
         """Write down that a step ended well, and what it gave (never a secret)."""
-        gave = json.dumps(dict(result), sort_keys=True)
+        gave = _gave(result)
         with self._errors(), self._transaction():
             for _, _, started, _, _ in self._select(
                 "step", "WHERE submission = ? AND name = ?", submission, step
@@ -441,6 +461,10 @@ _SYSTEM_ERRORS = {
     sqlite3.SQLITE_CANTOPEN: errno.EACCES,
     sqlite3.SQLITE_PERM: errno.EACCES,
 }
+
+
+def _gave(result: Mapping[str, str]) -> str:
+    return json.dumps(dict(result), sort_keys=True)
 
 
 def _step(row: Sequence[Any]) -> StepRecord:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
+from cldc.bundles.account import ServerClock
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
 from cldc.render.document import Document
 from cldc.render.submission import counted, orphan_blocks, removed_blocks
-from cldc.submission import Clock
 from cldc.submission.cleanup import Orphan, Remover, find_orphans
 from cldc.text import plural
 
@@ -42,7 +42,7 @@ def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None
             ledger,
             account,
             home=app.home,
-            now=Clock(app.rest)(),
+            now=ServerClock(app.rest)(),
             unfinished=unfinished,
         )
         removed = None

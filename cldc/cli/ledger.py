@@ -14,7 +14,7 @@ from cldc.ledger import Ledger, LedgerUnusable, set_aside
 from cldc.render.blocks import Line, Table
 from cldc.render.document import Document
 from cldc.render.formats.json import to_json
-from cldc.submission.recovery import rebuild as read_back
+from cldc.submission.sync import rebuild_ledger
 
 
 @group
@@ -63,7 +63,7 @@ def rebuild(app: ServerApp) -> None:
     account = app.rest.user().name  # nothing is moved before the server has answered
     record, aside = _opened(app)
     with record:
-        found = read_back(record, app.competition, app.rest, account)
+        found = rebuild_ledger(record, app.competition, app.rest, account)
         steps = {r.id: record.steps(r.id) for r in found}
     rows = [(r.name, r.dataset, "tagged" if "tag" in steps[r.id] else "begun", r.id) for r in found]
     blocks: list[Line | Table] = [Table(("submission", "dataset", "", "id"), rows)] if rows else []

@@ -45,6 +45,13 @@ from cldc.validation import ValidationReport
     help="Train on CodaLab's workers: private runs that spend no quota.",
 )
 @DASK
+@click.option(
+    "--include-link",
+    "links",
+    multiple=True,
+    metavar="PATH",
+    help="With --remote: upload what this link leads to outside the dataset, as in `cldc submit`. Repeatable.",
+)
 @click.option("--keep", is_flag=True, help="With --remote: leave what was made for it on the server.")
 @click.option("--force", is_flag=True, help="Train again even where the same was trained before.")
 @command(ServerApp, formats=("html",))
@@ -55,6 +62,7 @@ def preflight(
     quick: bool,
     repeat: int | None,
     remote: bool,
+    links: tuple[str, ...],
     keep: bool,
     force: bool,
     dask: str | None,
@@ -79,9 +87,10 @@ def preflight(
     _require_sense({"--quick": quick, "--dask": dask, "--remote": remote})
     _require_sense({"--quick": quick, "--repeat": repeat, "several datasets": len(folders) > 1})
     if remote:
-        return preflight_remotely(app, folders, keep=keep, force=force)
-    if keep:
-        raise UsageError("--keep is for preflights on CodaLab only.", action="Say --remote as well.")
+        return preflight_remotely(app, folders, keep=keep, force=force, links=links)
+    if keep or links:
+        option = "--keep" if keep else "--include-link"
+        raise UsageError(f"{option} is for preflights on CodaLab only.", action="Say --remote as well.")
     if repeat:
         require_seeds(app.competition)
     reports = valid_reports(app, folders)

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from cldc.bundles.account import ServerClock
+from cldc.cli.consent import ask_for_consent, paths_in_dataset
 from cldc.cli.learning import show
 from cldc.cli.server import ServerApp
 from cldc.cli.validating import valid_reports
 from cldc.cli.work import TrainingInputs, training_inputs
 from cldc.environments import ready_tensorflow
 from cldc.errors import UsageError
-from cldc.remote import Remote, RemotePreflights, preflight_there
+from cldc.remote.model import Remote, RemotePreflights
+from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.document import Document
 from cldc.render.preflights import preflights_blocks
-from cldc.submission import Clock
+from cldc.submission.links import check_links
+from cldc.submission.model import Consent, NeedsConsent
 from cldc.validation import ValidationReport
 
 
-def preflight_remotely(app: ServerApp, folders: Sequence[Path], *, keep: bool, force: bool) -> int:
+def preflight_remotely(
+    app: ServerApp, folders: Sequence[Path], *, keep: bool, force: bool, links: Sequence[str]
+) -> int:
     """Train on datasets on the server; the exit code is that of the first that has no result."""
     if app.output.wants("html") and len(folders) > 1:
         raise UsageError(
@@ -26,6 +32,8 @@ def preflight_remotely(app: ServerApp, folders: Sequence[Path], *, keep: bool, f
         )
     _require_organisers(app)
     reports = valid_reports(app, folders)
+    for report in reports:
+        _require_consent(app, report, links)
     needed, found = _trained(app, reports, keep=keep, force=force)
     if len(folders) > 1:
         app.output.show(
@@ -48,6 +56,20 @@ def _require_organisers(app: ServerApp) -> None:
             )
 
 
+def _require_consent(app: ServerApp, report: ValidationReport, links: Sequence[str]) -> None:
+    """Have somebody agree to what links that lead out of a dataset would have uploaded.
+
+    Raises:
+        NeedsConsent: Nobody agreed.
+    """
+    consent = Consent(links=paths_in_dataset(report.dataset.root, links))
+    try:
+        check_links(report.outward_links, consent, private=True)
+    except NeedsConsent as refusal:
+        agreed = ask_for_consent(app, [refusal], consent)
+        check_links(report.outward_links, agreed, private=True)
+
+
 def _trained(
     app: ServerApp, reports: Sequence[ValidationReport], *, keep: bool, force: bool
 ) -> tuple[TrainingInputs, RemotePreflights]:
@@ -58,10 +80,10 @@ def _trained(
         codalab=app.codalab,
         account=account,
         home=app.home,
-        clock=Clock(app.rest),
+        clock=ServerClock(app.rest),
         observer=app.observer,
         keep=keep,
         force=force,
         environment=ready_tensorflow(app.competition.training.tensorflow, app.home),
     )
-    return needed, preflight_there(remote, reports, script=needed.script, label_book=needed.label_book)
+    return needed, train_remotely(remote, reports, script=needed.script, label_book=needed.label_book)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
+from cldc.bundles.account import ServerClock
 from cldc.cli.board import board_if_any
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
 from cldc.render.document import Document
-from cldc.render.submission import standing_blocks
-from cldc.submission import Clock
-from cldc.submission.standing import Standing, standings
+from cldc.render.submission import status_blocks
+from cldc.submission.status import SubmissionStatus, fetch_statuses
 
 
 @click.command()
@@ -26,17 +26,17 @@ def status(app: ServerApp) -> None:
       cldc status
     """
     with Ledger(app.home, reading=True) as ledger:
-        found = look(app, ledger)
-    app.output.show(Document({"submissions": found}, standing_blocks(found)))
+        found = own_statuses(app, ledger)
+    app.output.show(Document({"submissions": found}, status_blocks(found)))
 
 
-def look(app: ServerApp, ledger: Ledger) -> tuple[Standing, ...]:
-    """Where every submission of the account is now."""
-    return standings(
+def own_statuses(app: ServerApp, ledger: Ledger) -> tuple[SubmissionStatus, ...]:
+    """How far every submission of the account is now."""
+    return fetch_statuses(
         ledger,
         app.rest,
         board_if_any(app),
         competition=app.competition,
         account=app.rest.user().name,
-        now=Clock(app.rest)(),
+        now=ServerClock(app.rest)(),
     )

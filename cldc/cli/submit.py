@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from cldc.bundles.account import ServerClock
 from cldc.cli import completing
 from cldc.cli.board import board_if_any
+from cldc.cli.consent import ask_for_consent, paths_in_dataset
 from cldc.cli.options import DATASET, command
 from cldc.cli.server import ServerApp
 from cldc.cli.validating import validated
@@ -22,9 +22,12 @@ from cldc.preflight.model import PreflightResult
 from cldc.preflight.predictions import ExpectedLabels, expected_labels
 from cldc.preflight.records import find
 from cldc.render.blocks import Line
-from cldc.render.document import Document
-from cldc.render.submission import plan_blocks, public, submission_blocks
-from cldc.submission import STEPS, Clock, Consent, Intent, NeedsConsent, Plan, Work, carry_out, plan
+from cldc.render.submission import plan_blocks, plan_document, public, submission_document
+from cldc.submission.account import fetch_account_state
+from cldc.submission.context import SubmissionContext
+from cldc.submission.model import Consent, Intent, Plan
+from cldc.submission.plan import plan_submission
+from cldc.submission.submit import submit as carry_out
 from cldc.text import plural
 from cldc.validation import ValidationReport
 
@@ -98,33 +101,33 @@ def submit(
     if at_once:
         app.prestart_cl()
     with Ledger(app.home, reading=dry_run) as ledger:
-        needed = training_inputs(app)
-        labels = _labels(app, needed)
+        inputs = training_inputs(app)
+        labels = _labels(app, inputs)
         consent = Consent(
             again=again,
             supersede=supersede,
-            links=_in_dataset(report.dataset.root, links),
+            links=paths_in_dataset(report.dataset.root, links),
             after_closing=after_closing,
         )
         intent = _intent(app, report, labels, consent)
-        plan = _settle(app, intent, needed, ledger, train=not no_preflight, dry_run=dry_run, yes=yes)
+        plan = _plan(app, intent, inputs, ledger, train=not no_preflight, dry_run=dry_run, yes=yes)
         if dry_run:
-            app.output.show(Document(plan, plan_blocks(plan)))
-            return _code(plan)
+            app.output.show(plan_document(plan))
+            return plan.refusals[0].code if plan.refusals else 0
         plan.require()
         if plan.steps:
             _agree(app, plan, yes)
-        submission = carry_out(_work(app, plan, report, labels, ledger))
-        app.output.show(Document(submission, submission_blocks(submission)))
+        submission = carry_out(_context(app, plan, report, labels, ledger))
+        app.output.show(submission_document(submission))
     return 0
 
 
-def _labels(app: ServerApp, needed: TrainingInputs) -> ExpectedLabels:
+def _labels(app: ServerApp, inputs: TrainingInputs) -> ExpectedLabels:
     """What the predictions of the run on CodaLab have to fit: it is made from the organisers' own, whatever is set here."""
     if app.settings["script"] or app.settings["label_book"]:
         with contextlib.suppress(CldcError):  # the plan says what is wrong with them
-            needed = training_inputs(app, organisers=True)
-    return expected_labels(needed.label_book, app.competition, needed.script)
+            inputs = training_inputs(app, organisers=True)
+    return expected_labels(inputs.label_book, app.competition, inputs.script)
 
 
 def _intent(app: ServerApp, report: ValidationReport, labels: ExpectedLabels, consent: Consent) -> Intent:
@@ -140,19 +143,10 @@ def _intent(app: ServerApp, report: ValidationReport, labels: ExpectedLabels, co
     )
 
 
-def _in_dataset(root: Path, given: tuple[str, ...]) -> frozenset[str]:
-    """Paths as the dataset has them, whether they were given so or from the working folder."""
-    names = {Path(path).as_posix() for path in given}
-    for path in given:
-        with contextlib.suppress(ValueError):  # on another drive
-            names.add(Path(os.path.relpath(path, root)).as_posix())
-    return frozenset(names)
-
-
-def _settle(
+def _plan(
     app: ServerApp,
     intent: Intent,
-    needed: TrainingInputs,
+    inputs: TrainingInputs,
     ledger: Ledger,
     *,
     train: bool,
@@ -160,92 +154,68 @@ def _settle(
     yes: bool,
 ) -> Plan:
     """The plan; everything that can be refused is refused before minutes of training."""
-    planned = _planner(app, ledger)
-    plan = planned(intent)
+    board = board_if_any(app)
+    state = fetch_account_state(app.competition, app.rest, ledger, board=board)
+    plan = plan_submission(intent, state, ledger)
     if not dry_run:
-        if plan.name != intent.name:
+        if plan.record.name != intent.name:
             app.observer.note(
-                f"{intent.name} is an earlier submission of another dataset, so this one is called {plan.name}; "
+                f"{intent.name} is an earlier submission of another dataset, so this one is called {plan.record.name}; "
                 "--name chooses another name."
             )
-        if (consent := _ask_for_consent(app, plan, intent.consent)) != intent.consent:
+        if (consent := ask_for_consent(app, plan.refusals, intent.consent)) != intent.consent:
             intent = replace(intent, consent=consent)
-            plan = planned(intent)
+            plan = plan_submission(intent, state, ledger)
         plan.require()
         if plan.steps and not yes:
             app.require_someone_to_ask(_stake(plan))
     if not train:
         return plan
-    # A training takes minutes, in which things change.
-    return planned(replace(intent, preflight=_preflight(app, intent.report, needed, dry_run)))
+    intent = replace(intent, preflight=_preflight(app, intent.report, inputs, dry_run))
+    if not dry_run:  # a training takes minutes, in which things change
+        state = fetch_account_state(app.competition, app.rest, ledger, board=board)
+    return plan_submission(intent, state, ledger)
 
 
-def _planner(app: ServerApp, ledger: Ledger) -> Callable[[Intent], Plan]:
-    """Makes plans by the board as it is now."""
-    board, steps = board_if_any(app), tuple(step.name for step in STEPS)
-
-    def planned(intent: Intent) -> Plan:
-        return plan(
-            intent, competition=app.competition, rest=app.rest, ledger=ledger, steps=steps, board=board
-        )
-
-    return planned
-
-
-def _work(
+def _context(
     app: ServerApp, plan: Plan, report: ValidationReport, labels: ExpectedLabels, ledger: Ledger
-) -> Work:
-    return Work(
+) -> SubmissionContext:
+    return SubmissionContext(
+        competition=app.competition,
+        codalab=app.codalab,
+        account=plan.record.account,
+        home=app.home,
+        clock=ServerClock(app.rest),
+        observer=app.observer,
         plan=plan,
         report=report,
         labels=labels,
-        competition=app.competition,
-        codalab=app.codalab,
         anonymous=app.anonymous,
         ledger=ledger,
-        home=app.home,
-        clock=Clock(app.rest),
-        observer=app.observer,
     )
 
 
-def _code(plan: Plan) -> int:
-    refused = next((check.error for check in plan.checks if check.error is not None), None)
-    return refused.code if refused else 0
-
-
 def _preflight(
-    app: ServerApp, report: ValidationReport, needed: TrainingInputs, dry_run: bool
+    app: ServerApp, report: ValidationReport, inputs: TrainingInputs, dry_run: bool
 ) -> PreflightResult | None:
     """A whole preflight: one that ran on this very server proves as much as one of this machine."""
     known = find(
         app.home,
         dataset=report.dataset.hash,
         competition=app.competition,
-        script=needed.script.sha256,
-        label_book=needed.label_book.hash,
+        script=inputs.script.sha256,
+        label_book=inputs.label_book.hash,
         server=app.rest.server,
         elsewhere=not dry_run,
     )
     if dry_run:
         return known
     if known is None:
-        known = preflighted(app, report, needed)
+        known = preflighted(app, report, inputs)
         if known.dataset_changed:
             app.observer.note(f"{known.dataset_changed} What was checked counts, not what is there now.")
     app.prestart_cl()
     return known
-
-
-def _ask_for_consent(app: ServerApp, plan: Plan, consent: Consent) -> Consent:
-    """``consent`` with what a person, asked here, agrees to besides; --yes answers none of these questions."""
-    refusals = [check.error for check in plan.checks if check.error is not None]
-    if app.interactive and all(isinstance(refusal, NeedsConsent) for refusal in refusals):
-        for refusal in refusals:
-            assert isinstance(refusal, NeedsConsent)  # noqa: S101 - all of them are
-            app.confirm(refusal.question, yes=False, stake=refusal.message)
-            consent |= refusal.grants
-    return consent
 
 
 def _agree(app: ServerApp, plan: Plan, yes: bool) -> None:
@@ -260,6 +230,6 @@ def _agree(app: ServerApp, plan: Plan, yes: bool) -> None:
 
 def _stake(plan: Plan) -> str:
     return (
-        f"publish the {plan.images:,} images of {plan.dataset} on {plan.server} for everyone to read, "
+        f"publish the {plan.images:,} images of {plan.record.dataset} on {plan.record.server} for everyone to read, "
         "and spend a place of the quota"
     )

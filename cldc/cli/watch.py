@@ -12,12 +12,12 @@ import click
 from cldc.cli import completing
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
-from cldc.cli.status import look
+from cldc.cli.status import own_statuses
 from cldc.errors import NotFinished, Unreachable, UsageError
 from cldc.ledger import Ledger
 from cldc.render.document import Document
-from cldc.render.submission import change_line, standing_blocks
-from cldc.submission.standing import Standing
+from cldc.render.submission import change_line, status_blocks
+from cldc.submission.status import SubmissionStatus
 
 _EVERY_SECONDS = 30.0
 _A_YEAR = 366 * 86_400.0
@@ -68,7 +68,7 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
     with Ledger(app.home, reading=True) as ledger:
         while True:
             try:
-                found = tuple(s for s in look(app, ledger) if submission in (None, s.name, s.bundle))
+                found = tuple(s for s in own_statuses(app, ledger) if submission in (None, s.name, s.bundle))
             except Unreachable as error:
                 app.observer.note(f"{error.message} Looking again.")
             else:
@@ -78,7 +78,7 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
                         action="`cldc status` shows those there are.",
                     )
                 _tell(app, found, known)
-                if all(s.settled for s in found):
+                if all(s.final for s in found):
                     break
             left = math.inf if timeout is None else timeout - (time.monotonic() - started)
             if not left > 0:
@@ -87,13 +87,13 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
                     action="Run `cldc watch` again to go on waiting.",
                 )
             time.sleep(min(every, left))
-    app.output.show(Document({"submissions": found}, standing_blocks(found)))
+    app.output.show(Document({"submissions": found}, status_blocks(found)))
 
 
-def _tell(app: ServerApp, found: tuple[Standing, ...], known: dict[str, str]) -> None:
+def _tell(app: ServerApp, found: tuple[SubmissionStatus, ...], known: dict[str, str]) -> None:
     """A line for each that has changed since the last look."""
-    for standing in found:
-        state = f"{standing.stage} {standing.detail}"
-        if known.get(standing.id) != state:
-            known[standing.id] = state
-            app.observer.note(change_line(standing, datetime.now(UTC)))
+    for status in found:
+        state = f"{status.stage} {status.detail}"
+        if known.get(status.id) != state:
+            known[status.id] = state
+            app.observer.note(change_line(status, datetime.now(UTC)))

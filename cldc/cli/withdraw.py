@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cldc.bundles.account import ServerClock
 from cldc.cli import completing
 from cldc.cli.board import board_if_any
 from cldc.cli.options import command
@@ -11,11 +12,10 @@ from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
 from cldc.render.document import Document
 from cldc.render.submission import withdrawn_blocks
-from cldc.submission import Clock
-from cldc.submission.places import tagged
-from cldc.submission.recovery import learn
-from cldc.submission.withdrawal import tagged_record
-from cldc.submission.withdrawal import withdraw as take_back
+from cldc.submission.quota import tagged_bundles
+from cldc.submission.sync import sync_ledger
+from cldc.submission.withdraw import find_tagged
+from cldc.submission.withdraw import withdraw as take_back
 
 
 @click.command()
@@ -35,20 +35,21 @@ def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
     """
     account, competition = app.rest.user().name, app.competition
     with Ledger(app.home) as ledger:
-        learn(ledger, competition, app.rest, account, tagged(competition, app.rest, account))
-        record = tagged_record(ledger, competition, app.rest.server, account, submission)
+        sync_ledger(ledger, competition, app.rest, account, tagged_bundles(competition, app.rest, account))
+        found = find_tagged(ledger, competition, app.rest.server, account, submission)
+        name = found.record.name
         app.confirm(
-            f"Take the tag off {record.name}, so that it is not scored?",
+            f"Take the tag off {name}, so that it is not scored?",
             yes=yes,
-            stake=f"take the tag off {record.name} on {app.rest.server}, so that it is not scored",
+            stake=f"take the tag off {name} on {app.rest.server}, so that it is not scored",
         )
         result = take_back(
-            record,
+            found,
             competition=competition,
             codalab=app.codalab,
             anonymous=app.anonymous,
             ledger=ledger,
             read_board=lambda: board_if_any(app),
-            clock=Clock(app.rest),
+            clock=ServerClock(app.rest),
         )
     app.output.show(Document(result, withdrawn_blocks(result)))

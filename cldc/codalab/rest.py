@@ -135,15 +135,16 @@ class Rest:
         document = self._document(f"/bundles/{check_uuid(uuid)}", [("include", include)])
         return records.bundle(document.resource, document)
 
-    def bundles(self, uuids: Iterable[str]) -> tuple[Bundle, ...]:
-        """Several bundles in the order given; NotFound if one is missing."""
+    def bundles(self, uuids: Iterable[str], *, worksheets: bool = False) -> tuple[Bundle, ...]:
+        """Several bundles in the order given, with ``worksheets`` as `bundle`; NotFound if one is missing."""
+        include = _INCLUDE + (",host_worksheets" if worksheets else "")
         wanted = [check_uuid(uuid) for uuid in uuids]
         found: list[Bundle] = []
         for start in range(0, len(wanted), _UUIDS_A_REQUEST):
             specs: list[tuple[str, str | int]] = [
                 ("specs", u) for u in wanted[start : start + _UUIDS_A_REQUEST]
             ]
-            found += records.bundles(self._document("/bundles", [*specs, ("include", _INCLUDE)]))
+            found += records.bundles(self._document("/bundles", [*specs, ("include", include)]))
         return tuple(found)
 
     def found(self, uuid: str) -> Bundle | None:

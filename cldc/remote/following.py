@@ -7,18 +7,14 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from cldc.codalab import progress_of
+from cldc.codalab import Bundle, Rest, progress_of
 from cldc.codalab.failures import NotFound
 from cldc.codalab.wait import PATIENCE_SECONDS
 from cldc.errors import CldcError, Unreachable
 from cldc.preflight.following import describe
 from cldc.preflight.output import Output, done_epochs
 from cldc.remote.model import Job, Remote
-
-if TYPE_CHECKING:
-    from cldc.codalab import Bundle, Rest
 
 # CodaLab has waited a minute before it calls a worker offline; one that restarts is back within another.
 OFFLINE_SECONDS = 60.0
@@ -135,7 +131,7 @@ def follow(remote: Remote, followers: Sequence[Follower], rest: Rest, *, waiting
         for follower in followers:
             follower.read(rest)
         at = epochs * done + sum(done_epochs(follower.output) for follower in followers)
-        remote.observer.advance(at, standing(followers, waiting))
+        remote.observer.advance(at, summarize(followers, waiting))
         if any(follower.ended for follower in followers):
             return
         time.sleep(pause)
@@ -153,8 +149,8 @@ def _look(remote: Remote, followers: Iterable[Follower]) -> None:
                 follower.bundle = None
 
 
-def standing(followers: Sequence[Follower], waiting: int) -> str:
-    """How the runs stand, in a few words: one in full, several in short."""
+def summarize(followers: Sequence[Follower], waiting: int) -> str:
+    """How far the runs are, in a few words: one in full, several in short."""
     if len(followers) == 1 and not waiting:
         return _one(followers[0])
     told = [f"{_shortened(follower.job.name)} {_short(follower)}" for follower in followers[:_MOST_TOLD]]

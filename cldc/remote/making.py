@@ -6,22 +6,23 @@ and by what it was made from.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from cldc.codalab import Dependency
+from cldc.bundles.runs import find_or_start_run
+from cldc.bundles.uploads import dataset_hash_of, find_upload, finished_uploads, upload
+from cldc.bundles.usage import Usage
+from cldc.bundles.worksheets import (
+    PREFLIGHT,
+    find_or_make_worksheet,
+    is_own_run,
+    own_bundles,
+    remaining_item,
+    worksheet_name,
+    worksheet_prefix,
+)
+from cldc.codalab import Bundle
 from cldc.errors import CodaLabError
 from cldc.package import pack
 from cldc.preflight.remote_runs import remote_command
 from cldc.remote.model import Job, Remote
-from cldc.submission.checking import organisers_uuid
-from cldc.submission.model import own_sheets, worksheet_name
-from cldc.submission.uploading import arrived, identity_of, send, whole_uploads
-from cldc.submission.usage import Usage
-from cldc.submission.work import age
-from cldc.submission.worksheets import PREFLIGHT, find_or_make, is_training, what_stays
-
-if TYPE_CHECKING:
-    from cldc.codalab import Bundle
 
 
 def begin(remote: Remote, job: Job) -> None:
@@ -31,11 +32,9 @@ def begin(remote: Remote, job: Job) -> None:
         CldcError: It can't be had; what was made is found by the next call.
     """
     name = worksheet_name(remote.account, "preflight", job.id)
-    job.sheet = find_or_make(
-        remote.codalab, name, title=f"Preflight {job.name}", competition=remote.competition
-    )
-    _close(remote, job.sheet)
-    bundles = _own(remote, job)
+    job.worksheet = find_or_make_worksheet(remote, name, title=f"Preflight {job.name}")
+    _make_private(remote, job.worksheet)
+    bundles = own_bundles(remote, job.worksheet)
     data = _dataset(remote, job, bundles)
     job.run = _run(remote, job, bundles, data)
     job.tries += 1
@@ -43,74 +42,61 @@ def begin(remote: Remote, job: Job) -> None:
 
 def begun_before(remote: Remote, job: Job) -> bool:
     """Whether an earlier call began the job and left what it made."""
-    return _own_sheet(remote, job) is not None
+    return _find_worksheet(remote, job) is not None
 
 
-def _own_sheet(remote: Remote, job: Job) -> str | None:
+def _find_worksheet(remote: Remote, job: Job) -> str | None:
     name = worksheet_name(remote.account, "preflight", job.id)
-    return next((sheet.uuid for sheet in remote.rest.own_worksheets(name)), None)
+    return next((worksheet.uuid for worksheet in remote.rest.own_worksheets(name)), None)
 
 
-def _close(remote: Remote, sheet: str) -> None:
+def _make_private(remote: Remote, worksheet: str) -> None:
     """New worksheets are everyone's to read, and what is put on one takes its permission."""
-    if remote.rest.worksheet(sheet).public_permission:
-        remote.cl.set_private((), sheet)
-
-
-def _own(remote: Remote, job: Job) -> list[Bundle]:
-    """The account's bundles on the job's worksheet, the oldest first."""
-    sheet = remote.rest.worksheet(job.sheet, bundles=True)
-    return sorted((b for b in sheet.bundles if b.owner in (None, remote.account)), key=age)
+    if remote.rest.worksheet(worksheet).public_permission:
+        remote.cl.set_private((), worksheet)
 
 
 def _dataset(remote: Remote, job: Job, bundles: list[Bundle]) -> Bundle:
     """The dataset as a ready bundle: one of the same content that a preflight or a submission uploaded, or a new one."""
     dataset = job.training.report.dataset
-    for bundle in bundles:
-        if identity_of(bundle) == dataset.hash and arrived(remote, bundle):
-            return remote.rest.bundle(bundle.uuid)
+    if found := find_upload(remote, bundles, dataset.hash):
+        return remote.rest.bundle(found.uuid)
     if known := remote.uploads.get(dataset.hash):
         remote.observer.note(f"{job.name} is on the server already, as {known.name}.")
         return known
     folder = remote.home / "packages" / f"preflight-{job.id}"
-    return send(remote, job.sheet, pack(job.training.report, folder, remote.observer))
+    return upload(remote, job.worksheet, pack(job.training.report, folder, remote.observer))
 
 
 def find_uploads(remote: Remote) -> None:
     """Learn which datasets are on the server already, whatever they were uploaded for."""
     remote.observer.start("Looking for what is on the server already")
-    for identity, bundle in whole_uploads(remote.rest, remote.account, own_sheets(remote.account)):
-        remote.uploads.setdefault(identity, bundle)
+    prefix = worksheet_prefix(remote.account)
+    for dataset_hash, bundle in finished_uploads(remote.rest, remote.account, prefix):
+        remote.uploads.setdefault(dataset_hash, bundle)
 
 
 def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle) -> str:
     """The run, started or found; one that failed was told of and is not taken up again."""
-    form, organisers = remote.competition.run, remote.competition.bundles
     # The folder in the upload has the upload's name, whatever the folder here is called.
-    dependencies = (
-        Dependency(organisers.script.name, organisers_uuid(organisers.script), ""),
-        Dependency(data.name, data.uuid, ""),
-        Dependency(organisers.label_book.name, organisers_uuid(organisers.label_book), ""),
-    )
     command = remote_command(remote.competition, dataset=data.name)
-    wanted = {(d.key, d.parent) for d in dependencies}
-    for bundle in bundles:
-        same = (bundle.type, bundle.command) == ("run", command)
-        if not same or {(d.key, d.parent) for d in bundle.dependencies} != wanted or bundle.uuid == job.known:
-            continue
-        if not bundle.final or bundle.failure is None:
-            remote.observer.note(f"{job.name} was begun before; going on with that run.")
-            return bundle.uuid
-        if not remote.keep and not Usage(remote.rest, remote.account).why_needed(bundle.uuid):
+    runs = [b for b in bundles if (b.type, b.command) == ("run", command) and b.uuid != job.known]
+    for bundle in runs:
+        failed = bundle.final and bundle.failure is not None
+        if failed and not remote.keep and not Usage(remote.rest, remote.account).why_needed(bundle.uuid):
             remote.cl.remove(bundle.uuid)
-    return remote.cl.run(
-        job.sheet,
-        command,
-        dependencies,
-        image=form.image,
-        name=form.name,
+    uuid, found = find_or_start_run(
+        remote,
+        job.worksheet,
+        runs,
+        dataset=data.name,
+        dataset_uuid=data.uuid,
+        command=command,
         description=f"{PREFLIGHT}{job.id}",
     )
+    if found:
+        remote.observer.note(f"{job.name} was begun before; going on with that run.")
+    return uuid
 
 
 def forget_run(remote: Remote, job: Job) -> bool:
@@ -124,10 +110,10 @@ def forget_run(remote: Remote, job: Job) -> bool:
 
 def tidy(remote: Remote, job: Job) -> None:
     """Remove what the preflight made on the server; what something else needs meanwhile stays, and is reported."""
-    sheet = job.sheet or _own_sheet(remote, job)
-    if remote.keep or not sheet:
+    worksheet = job.worksheet or _find_worksheet(remote, job)
+    if remote.keep or not worksheet:
         return
-    job.sheet = sheet
+    job.worksheet = worksheet
     try:
         if reason := _why_untidy(remote, job):
             remote.observer.note(f"What the preflight of {job.name} made stays on the server: {reason}.")
@@ -138,7 +124,9 @@ def tidy(remote: Remote, job: Job) -> None:
 def _why_untidy(remote: Remote, job: Job) -> str:
     """Remove a preflight's run, dataset and worksheet, in that order; why it had to stop, or empty."""
     made = [
-        bundle for bundle in _own(remote, job) if is_training(bundle, remote.account) or identity_of(bundle)
+        bundle
+        for bundle in own_bundles(remote, job.worksheet)
+        if is_own_run(bundle, remote.account) or dataset_hash_of(bundle)
     ]
     shared = set()
     for bundle in sorted(made, key=lambda bundle: bundle.type == "dataset"):
@@ -148,10 +136,10 @@ def _why_untidy(remote: Remote, job: Job) -> str:
         if why := Usage(remote.rest, remote.account).why_needed(bundle.uuid):
             return f"{bundle.name}: {why}"
         remote.cl.remove(bundle.uuid)
-    worksheet = remote.rest.worksheet(job.sheet, bundles=True)
-    if stays := what_stays(worksheet, remote.competition, shared):
+    worksheet = remote.rest.worksheet(job.worksheet, bundles=True)
+    if stays := remaining_item(worksheet, remote.competition, shared):
         return f"{stays} is on its worksheet"
-    remote.cl.remove_worksheet(job.sheet, force=True)
+    remote.cl.remove_worksheet(job.worksheet, force=True)
     return ""
 
 

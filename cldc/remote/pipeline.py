@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from cldc.codalab import failure_of, lost_dependency
-from cldc.codalab.failures import NotFound, ServerFailed, TooLarge, UploadFailed
+from cldc.bundles.computing_time import check_time, preflight_runs
+from cldc.bundles.retry import BROKEN_OFF, repeat
+from cldc.bundles.runs import lost_dependency_twice
+from cldc.codalab import Bundle, Rest, User, failure_of, lost_dependency
+from cldc.codalab.failures import NotFound, TooLarge, UploadFailed
 from cldc.errors import (
     CldcError,
-    CredentialsError,
     InvalidDataset,
     PreflightFailed,
     QuotaExceeded,
     RunFailed,
-    Unreachable,
 )
 from cldc.files import lock, temporary_folder
 from cldc.preflight.model import FailedPreflight, LabelBook, PreflightResult, Script, Training
@@ -29,23 +28,18 @@ from cldc.preflight.remote_runs import ABOUT_FILE, RunArtifacts, finish_run, rem
 from cldc.remote.following import Follower, follow
 from cldc.remote.making import begin, begun_before, find_uploads, forget_run, tidy
 from cldc.remote.model import Job, Remote, RemotePreflights
-from cldc.submission.computing_time import check_time, preflight_runs
-from cldc.submission.making import lost_twice
-from cldc.submission.steps import PAUSES_SECONDS
-
-if TYPE_CHECKING:
-    from cldc.codalab import Bundle, Rest, User
-    from cldc.validation import ValidationReport
+from cldc.validation import ValidationReport
 
 # A worker may die of bad luck twice; a third time there is a reason.
 _MOST_TRIES = 3
 _READ_SECONDS = 10.0
 _WAIT_SECONDS = 24 * 3600
+_BROKEN_OFF: tuple[type[CldcError], ...] = (*BROKEN_OFF, NotFound)
 # What concerns one dataset and leaves the others as they are.
 _OF_ONE = (InvalidDataset, PreflightFailed, QuotaExceeded, RunFailed, TooLarge, UploadFailed)
 
 
-def preflight_there(
+def preflight_remotely(
     remote: Remote, reports: Sequence[ValidationReport], *, script: Script, label_book: LabelBook
 ) -> RemotePreflights:
     """Train on valid datasets on the server as a submission's run would, or answer from the record of the same.
@@ -122,7 +116,7 @@ def _carry_out(
     room = max(1, user.parallel_run_quota)
     going: list[Follower] = []
     total, epochs = len(waiting), remote.competition.training.epochs
-    with _told_what_stays(remote, going), remote.rest.with_timeout(_READ_SECONDS) as reader:
+    with _noting_what_goes_on(remote, going), remote.rest.with_timeout(_READ_SECONDS) as reader:
         while waiting or going:
             if waiting and len(going) < room:
                 while waiting and len(going) < room:
@@ -139,7 +133,7 @@ def _carry_out(
                 elif follower.bundle and (path := lost_dependency(remote.rest, follower.bundle)):
                     _again_with_dependencies(remote, follower, path, going, outcomes)
                 else:
-                    outcomes[follower.job.id] = _settled(remote, follower)
+                    outcomes[follower.job.id] = _outcome(remote, follower)
 
 
 def _require_time(
@@ -161,7 +155,7 @@ def _require_time(
 
 
 @contextlib.contextmanager
-def _told_what_stays(remote: Remote, going: list[Follower]) -> Iterator[None]:
+def _noting_what_goes_on(remote: Remote, going: list[Follower]) -> Iterator[None]:
     try:
         yield
     except BaseException:
@@ -179,24 +173,23 @@ def _start(
     remote: Remote, job: Job, going: list[Follower], outcomes: dict[str, PreflightResult | FailedPreflight]
 ) -> None:
     """Have a job's run on the server, with a second and a third try where network or server broke it off."""
-    for pause in (*PAUSES_SECONDS, None):
-        try:
-            begin(remote, job)
-        except (Unreachable, ServerFailed, UploadFailed, CredentialsError, NotFound) as error:
-            remote.uploads.clear()  # what was looked at is not there any more, perhaps
-            if pause is not None:
-                remote.observer.note(f"{error.message.splitlines()[0]} Trying again.")
-                time.sleep(pause)
-                continue
-            if not isinstance(error, _OF_ONE):
-                raise
-            outcomes[job.id] = _failed(job, error)
-        except _OF_ONE as error:
-            outcomes[job.id] = _failed(job, error)
-            tidy(remote, job)
-        else:
-            going.append(Follower(job))
-        return
+
+    def broken_off(error: CldcError) -> None:
+        remote.uploads.clear()  # what was looked at is not there any more, perhaps
+        remote.observer.note(f"{error.message.splitlines()[0]} Trying again.")
+
+    try:
+        repeat(lambda: begin(remote, job), on_failure=broken_off, errors=_BROKEN_OFF)
+    except _BROKEN_OFF as error:
+        remote.uploads.clear()
+        if not isinstance(error, _OF_ONE):
+            raise
+        outcomes[job.id] = _failed(job, error)
+    except _OF_ONE as error:
+        outcomes[job.id] = _failed(job, error)
+        tidy(remote, job)
+    else:
+        going.append(Follower(job))
 
 
 def _again(
@@ -235,7 +228,7 @@ def _again_with_dependencies(
     """Start a run once more whose worker lost ``path``, which it depends on; a second loss is the job's outcome."""
     job = follower.job
     if job.lost_dependency:
-        outcomes[job.id] = _failed(job, lost_twice(remote.rest.server, job.run, path))
+        outcomes[job.id] = _failed(job, lost_dependency_twice(remote.rest.server, job.run, path))
         tidy(remote, job)
         return
     job.lost_dependency = True
@@ -245,7 +238,7 @@ def _again_with_dependencies(
     _start(remote, job, going, outcomes)
 
 
-def _settled(remote: Remote, follower: Follower) -> PreflightResult | FailedPreflight:
+def _outcome(remote: Remote, follower: Follower) -> PreflightResult | FailedPreflight:
     """Judge a run that ended, keep what came of it, remove it."""
     job, bundle = follower.job, follower.bundle
     assert bundle is not None  # noqa: S101 - one that was removed is lost

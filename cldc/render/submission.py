@@ -1,21 +1,33 @@
-"""Plans, submissions, quota and standing as text."""
+"""Plans, submissions, their quota and their status."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cldc.render.blocks import Block, Line, Table
+from cldc.render.document import Document
 from cldc.text import plural, printable
 
 if TYPE_CHECKING:
     from cldc.quota import Quota
-    from cldc.submission import Plan, Submission
     from cldc.submission.cleanup import Kept, Orphan, Orphans, Removed
-    from cldc.submission.standing import Standing
-    from cldc.submission.withdrawal import Withdrawn
+    from cldc.submission.model import Plan, Submission
+    from cldc.submission.status import SubmissionStatus
+    from cldc.submission.withdraw import Withdrawn
 
+# The names of a plan and of a submission in JSON, and their order, which programs rely on.
+_PLAN_KEYS = (
+    "id", "competition", "server", "account", "name", "institution", "link", "description", "dataset",
+    "dataset_hash", "images", "metadata", "predictions", "preflight", "worksheet", "steps", "checks", "quota",
+    "replaces", "supersedes", "scored", "after_closing",
+)  # fmt: skip
+_SUBMISSION_KEYS = (
+    "id", "name", "description", "server", "account", "tagged", "again", "worksheet", "dataset", "run", "bundle",
+    "links", "proof", "quota", "usual_wait", "form", "dataset_changed",
+)  # fmt: skip
 _PUBLIC = (
     "Everything submitted, the images too, becomes readable by everyone: the guide demands it, and the scoring "
     "daemon sees nothing else."
@@ -33,9 +45,30 @@ def moment(time: datetime | None) -> str:
     return f"{time.astimezone():%Y-%m-%d %H:%M}" if time else "-"
 
 
+def plan_document(plan: Plan) -> Document:
+    """What would be done, and every reason to refuse it."""
+    return Document(_data(plan, _PLAN_KEYS), plan_blocks(plan))
+
+
+def submission_document(submission: Submission) -> Document:
+    """A submission that carries the tag, and what comes next."""
+    known = {"links": submission.links, "proof": submission.evidence}
+    return Document(_data(submission, _SUBMISSION_KEYS, **known), submission_blocks(submission))
+
+
+def _data(result: Plan | Submission, keys: Sequence[str], **more: object) -> dict[str, Any]:
+    """A result with its record as one object; what both have is the result's own."""
+    parts = (result.record, result)
+    known = {f.name: getattr(part, f.name) for part in parts for f in fields(part)} | more
+    return {key: known[key] for key in keys}
+
+
 def plan_blocks(plan: Plan) -> Iterator[Block]:
-    """What would be done, and what stands against it."""
-    yield Line(f"Submission {plan.name} to {plan.competition} on {plan.server} as {plan.account}", "title")
+    """What would be done, and every reason to refuse it."""
+    record = plan.record
+    yield Line(
+        f"Submission {record.name} to {record.competition} on {record.server} as {record.account}", "title"
+    )
     rows = [
         (check.subject, _mark(check.refusal, check.warning), check.refusal or check.finding)
         for check in plan.checks
@@ -52,7 +85,7 @@ def plan_blocks(plan: Plan) -> Iterator[Block]:
         if check.error is not None:
             yield Line(f"  {check.error.action}")
     if not refusals:
-        yield Line("Nothing stands against it.", "good")
+        yield Line("Ready to submit.", "good")
 
 
 def _mark(refusal: str, warning: bool) -> str:
@@ -62,12 +95,14 @@ def _mark(refusal: str, warning: bool) -> str:
 def submission_blocks(submission: Submission) -> Iterator[Block]:
     """A submission that carries the tag, and what comes next."""
     how = "was submitted before, on" if submission.again else "is submitted:"
-    yield Line(f"{submission.name} {how} {moment(submission.tagged)}, as {submission.account}.", "good")
+    record = submission.record
+    yield Line(f"{record.name} {how} {moment(submission.tagged)}, as {record.account}.", "good")
     rows = [("description", submission.description), *submission.links.items()]
     yield Table(("", ""), rows)
-    if submission.proof:
+    if submission.evidence:
         yield Table(
-            ("checked as everyone", "found"), [(check.subject, check.finding) for check in submission.proof]
+            ("checked as everyone", "found"),
+            [(check.subject, check.finding) for check in submission.evidence],
         )
     if submission.dataset_changed:
         yield Line(
@@ -92,9 +127,9 @@ def left(quota: Quota) -> str:
     return f"{text} The next place frees at {moment(quota.next_free)}." if quota.next_free else text
 
 
-def quota_blocks(facts: Mapping[str, Quota]) -> Iterator[Block]:
+def quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
     """The rule, what each source says by it, and each place that was spent."""
-    together = facts["together"]
+    together = usage["together"]
     rule = together.rule
     yield Line(left(together), "good" if together.left else "warning")
     headers = ("", f"in {rule.window_days:g} days", "in all", "left", "next place frees")
@@ -108,7 +143,7 @@ def quota_blocks(facts: Mapping[str, Quota]) -> Iterator[Block]:
             str(quota.left),
             moment(quota.next_free) if quota.next_free else "now" if quota.left else "never",
         )
-        for who, quota in facts.items()
+        for who, quota in usage.items()
     ]
     yield Table(headers, [allowed, *told], numbers=frozenset(headers[1:4]))
     if together.spent:
@@ -119,9 +154,9 @@ def quota_blocks(facts: Mapping[str, Quota]) -> Iterator[Block]:
         yield Table(("submission", "spent", "frees", "known from", "bundle"), rows)
 
 
-def standing_blocks(standings: Sequence[Standing]) -> Iterator[Block]:
+def status_blocks(statuses: Sequence[SubmissionStatus]) -> Iterator[Block]:
     """Every submission and how far it is, with the end of the log of a run that goes or failed."""
-    if not standings:
+    if not statuses:
         yield Line("Nothing was submitted from this machine with this account yet.")
         yield Line("Next: cldc submit DIR")
         return
@@ -133,10 +168,10 @@ def standing_blocks(standings: Sequence[Standing]) -> Iterator[Block]:
             moment(s.since),
             printable(s.detail),
         )
-        for s in standings
+        for s in statuses
     ]
     yield Table(("submission", "stage", "score", "since", "detail"), rows, numbers=frozenset({"score"}))
-    for s in standings:
+    for s in statuses:
         if s.log:
             yield Line(f"The end of the log of {s.name}'s run:", "title")
             yield from (Line(f"  {printable(line)}") for line in s.log.splitlines())
@@ -144,11 +179,11 @@ def standing_blocks(standings: Sequence[Standing]) -> Iterator[Block]:
             yield Line(f"{s.name}: {s.action}", "warning")
 
 
-def change_line(standing: Standing, now: datetime) -> str:
+def change_line(status: SubmissionStatus, now: datetime) -> str:
     """One line for a submission that has come to another stage."""
-    score = f" with {standing.score:.4f}" if standing.score is not None else ""
-    detail = f" ({printable(standing.detail)})" if standing.detail else ""
-    return f"{moment(now)}  {standing.name}: {standing.stage}{score}{detail}"
+    score = f" with {status.score:.4f}" if status.score is not None else ""
+    detail = f" ({printable(status.detail)})" if status.detail else ""
+    return f"{moment(now)}  {status.name}: {status.stage}{score}{detail}"
 
 
 def withdrawn_blocks(withdrawn: Withdrawn) -> Iterator[Block]:

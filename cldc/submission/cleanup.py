@@ -13,30 +13,29 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from cldc.codalab import wait_for
+from cldc.bundles.lineage import lineage
+from cldc.bundles.uploads import dataset_hash_of, machine_id
+from cldc.bundles.usage import Usage
+from cldc.bundles.worksheets import (
+    SUBMISSION,
+    competition_mark,
+    is_own_run,
+    is_run_of,
+    preflight_prefix,
+    read_own_worksheets,
+    remaining_item,
+    why_foreign,
+    worksheet_prefix,
+)
+from cldc.codalab import Bundle, CodaLab, Rest, Worksheet, wait_for
 from cldc.codalab.failures import NotFound
+from cldc.competition import Competition
 from cldc.errors import CodaLabError, NotFinished
 from cldc.ledger import Ledger
 from cldc.progress import SILENT, Observer
-from cldc.submission.model import own_sheets, preflight_sheets
-from cldc.submission.uploading import identity_of
-from cldc.submission.usage import Usage
-from cldc.submission.work import machine, tag_lock
-from cldc.submission.worksheets import (
-    SUBMISSION,
-    is_trained_for,
-    is_training,
-    mark_of,
-    read_all,
-    what_stays,
-    why_left_alone,
-)
-
-if TYPE_CHECKING:
-    from cldc.codalab import Bundle, CodaLab, Rest, Worksheet
-    from cldc.competition import Competition
+from cldc.submission.context import tag_lock
 
 _ABANDONED = timedelta(hours=1)
 # Bundles are removed in this order, those that are made from others first.
@@ -103,17 +102,19 @@ def find_orphans(
     Args:
         unfinished: Also all of the submissions that never got the tag, and of preflights on the server.
     """
-    every = read_all(rest, account)
+    every, submissions = read_own_worksheets(rest, account), ledger.submissions()
     left_alone, mine = [], []
     for worksheet in every:
-        why = why_left_alone(worksheet, competition, server=rest.server, account=account, ledger=ledger)
+        why = why_foreign(
+            worksheet, competition, server=rest.server, account=account, submissions=submissions
+        )
         if why:
             left_alone.append(Kept("worksheet", worksheet.uuid, worksheet.name, why))
         else:
             mine.append(worksheet)
     usage = Usage(rest, account)
     submitted = _submitted(every, usage)
-    useless = _Useless(competition, account, submitted, machine(home), now, unfinished)
+    useless = _Useless(competition, account, submitted, machine_id(home), now, unfinished)
     candidates = {orphan.uuid: orphan for worksheet in mine for orphan in useless.bundles(worksheet)}
     found = _unneeded(candidates, usage, {worksheet.uuid for worksheet in mine})
     ordered = sorted(found.values(), key=lambda orphan: _ORDER.index(orphan.type))
@@ -124,15 +125,8 @@ def find_orphans(
 def _submitted(worksheets: Sequence[Worksheet], usage: Usage) -> set[str]:
     """Uuids of what carries a tag or was evaluated, and of everything on these worksheets that it is made from."""
     bundles = {bundle.uuid: bundle for worksheet in worksheets for bundle in worksheet.bundles}
-    waiting = [uuid for uuid, bundle in bundles.items() if bundle.tags or uuid in usage.evaluations]
-    found: set[str] = set()
-    while waiting:
-        uuid = waiting.pop()
-        found.add(uuid)
-        waiting += [
-            d.parent for d in bundles[uuid].dependencies if d.parent in bundles and d.parent not in found
-        ]
-    return found
+    entries = [uuid for uuid, bundle in bundles.items() if bundle.tags or uuid in usage.evaluations]
+    return {bundle.uuid for bundle in lineage(entries, bundles.get)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +149,7 @@ class _Useless:
                 continue
             why = self._why(bundle, has_submission)
             if not why and not has_submission and self.unfinished:
-                preflight = worksheet.name.startswith(preflight_sheets(self.account))
+                preflight = worksheet.name.startswith(preflight_prefix(self.account))
                 why = "a preflight was made with it" if preflight else "its submission does not carry the tag"
             if why:
                 running = bundle.type == "run" and bundle.state in _RUNNING
@@ -164,7 +158,7 @@ class _Useless:
     def worksheet(self, worksheet: Worksheet, going: Set[str]) -> Iterator[Orphan]:
         """The worksheet itself, if nothing stays on it but the organisers' bundles."""
         own = [bundle for bundle in worksheet.bundles if bundle.owner == self.account]
-        if (self.unfinished or not own) and not what_stays(worksheet, self.competition, going):
+        if (self.unfinished or not own) and not remaining_item(worksheet, self.competition, going):
             why = "it is abandoned" if own else "nothing of a submission is on it"
             yield Orphan("worksheet", worksheet.uuid, worksheet.name, why)
 
@@ -173,17 +167,15 @@ class _Useless:
         if bundle.owner != self.account:
             return False
         if bundle.type == "dataset":
-            return identity_of(bundle) is not None
+            return dataset_hash_of(bundle) is not None
         if bundle.type == "run":
-            return is_training(bundle, self.account) and is_trained_for(bundle, self.competition)
+            return is_own_run(bundle, self.account) and is_run_of(bundle, self.competition)
         parents = [on_worksheet.get(dependency.parent) for dependency in bundle.dependencies]
-        named = worksheet.name.startswith(f"{own_sheets(self.account)}{bundle.name}-")
+        named = worksheet.name.startswith(f"{worksheet_prefix(self.account)}{bundle.name}-")
         return (
             bundle.type == "make"
             and (named or bundle.description.startswith(SUBMISSION))
-            and all(
-                p and is_training(p, self.account) and is_trained_for(p, self.competition) for p in parents
-            )
+            and all(p and is_own_run(p, self.account) and is_run_of(p, self.competition) for p in parents)
         )
 
     def _why(self, bundle: Bundle, has_submission: bool) -> str:
@@ -271,14 +263,18 @@ class Remover:
 
     def _mark(self, uuid: str) -> None:
         """Write on a worksheet which competition it is for, while there is something on it that says so."""
-        worksheet, mark = self.codalab.rest.worksheet(uuid, bundles=True), mark_of(self.competition)
-        if mark not in worksheet.tags and not self._why_left_alone(worksheet):
+        worksheet, mark = self.codalab.rest.worksheet(uuid, bundles=True), competition_mark(self.competition)
+        if mark not in worksheet.tags and not self._why_foreign(worksheet):
             self.codalab.cl.edit_worksheet(uuid, tags=(*worksheet.tags, mark))
 
-    def _why_left_alone(self, worksheet: Worksheet) -> str:
+    def _why_foreign(self, worksheet: Worksheet) -> str:
         server = self.codalab.rest.server
-        return why_left_alone(
-            worksheet, self.competition, server=server, account=self.account, ledger=self.ledger
+        return why_foreign(
+            worksheet,
+            self.competition,
+            server=server,
+            account=self.account,
+            submissions=self.ledger.submissions(),
         )
 
     def _bundle(self, orphan: Orphan) -> str:
@@ -321,8 +317,8 @@ class Remover:
     def _worksheet(self, orphan: Orphan) -> str:
         """Remove a worksheet, which leaves the organisers' bundles that it links to; or why it stays."""
         worksheet = self.codalab.rest.worksheet(orphan.uuid, bundles=True)
-        why = self._why_left_alone(worksheet)
-        if not why and (stays := what_stays(worksheet, self.competition)):
+        why = self._why_foreign(worksheet)
+        if not why and (stays := remaining_item(worksheet, self.competition)):
             why = f"{stays} is on it"
         if not why:
             self.codalab.cl.remove_worksheet(orphan.uuid, force=True)

@@ -1,4 +1,4 @@
-"""What is meant to be submitted, what stands against it, and what came of it."""
+"""What somebody wants to submit, what would be done about it, and what came of it."""
 
 from __future__ import annotations
 
@@ -6,39 +6,38 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cldc.description import plain_name
 from cldc.errors import CldcError, SubmissionRefused
+from cldc.ledger import TAG, Record
 from cldc.quota import Quota
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what shows submissions needs neither
     from cldc.preflight.model import PreflightResult
     from cldc.validation import ValidationReport
     from cldc.validation.metadata.model import MetadataCounts
 
-
-def worksheet_name(account: str, name: str, identity: str) -> str:
-    """What a submission's own worksheet is called; names of worksheets are one for a whole server."""
-    return f"{own_sheets(account)}{plain_name(name)}-{identity[:8]}"
-
-
-def own_sheets(account: str) -> str:
-    """What the names of all worksheets begin with that cldc makes for an account."""
-    return f"cldc-{plain_name(account)}-"
-
-
-def preflight_sheets(account: str) -> str:
-    """What the names of those begin with that are for preflights on the server."""
-    return worksheet_name(account, "preflight", "")
+# The steps of a submission in order, as the ledger calls them, and what each says while it runs.
+STEPS = {
+    "worksheet": "Making a worksheet",
+    "upload": "Preparing the upload",
+    "link": "Adding the organisers' bundles",
+    "run": "Starting the run",
+    "train": "Waiting for the run",
+    "predictions": "Making the predictions bundle",
+    "publish": "Making everything readable by everyone",
+    "describe": "Writing the description",
+    "prove": "Checking it as the scoring daemon and the board will",
+    TAG: "Setting the tag",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What a person agreed to besides making the dataset public and spending a place of the quota.
+    """What a person agreed to, besides publishing the dataset and spending a place of the quota.
 
     Attributes:
         again: The same dataset may be submitted under another name.
         supersede: An entry of the account may be replaced, whatever its score.
-        replaced: Uuids of entries that may be, since the person saw which ones they are.
+        replaced: Uuids of entries that may be replaced: the person saw which ones they are.
         links: Links whose images may be published although they lead out of the dataset, by their paths in it; a folder
             stands for the linked files in it.
         after_closing: It may be submitted to a competition that is closed.
@@ -94,14 +93,14 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at before anything is uploaded.
+class SubmissionCheck:
+    """One thing that was checked before the upload or before the tag.
 
     Attributes:
-        subject: What was looked at, in a word or two.
+        subject: What was checked, in a word or two.
         finding: What was found.
-        refusal: Why nothing can be submitted as it stands; empty where nothing stands against it.
-        warning: Whether the finding deserves attention without standing against it.
+        refusal: Why nothing can be submitted; empty where this check is no reason.
+        warning: Whether the finding deserves attention but is no reason to refuse.
     """
 
     subject: str
@@ -113,12 +112,12 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """An entry that a submission would take the place of.
+    """An entry that a submission would replace.
 
     Attributes:
         uuid: Of the bundle that has, or had, the tag.
         score: What it was scored with; None where it has no score, or none that is known here.
-        rank: Its place on the board; None where the board does not show it, as far as known.
+        rank: Its rank on the board; None where the board does not show it, as far as known.
     """
 
     uuid: str
@@ -137,52 +136,41 @@ class Replaced:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be done, and every reason for which it would be refused.
+    """What will be done, and every reason to refuse it.
 
     Attributes:
-        id: See `submission_id`.
-        competition: The profile's name.
-        server: Address of the CodaLab.
-        account: User name there.
-        name: The submission's name: what the predictions bundle is called and the board shows.
-        description: What the board will read.
-        dataset: Name of the dataset's bundle and zip.
-        dataset_hash: Its identity.
+        record: The submission as the ledger will keep it, with its name and id.
+        description: What the board will read; empty where it would hide or garble it.
         images: How many images; ``metadata`` counts those that carry more than their picture.
         predictions: How many predictions the run must leave: the images of the label book.
-        preflight: Id of the preflight that it rests on, if any.
         worksheet: Name of the worksheet of its own that everything is put on.
         steps: Names of the steps still to do.
-        checks: What was looked at.
-        quota: Where the account stands before it.
-        replaces: The entries that this one would take the place of.
-        supersedes: Uuids of other tagged bundles of which, as of this one, only the newest counts, and that have no score.
+        checks: What was checked.
+        quota: The account's quota before it.
+        replaces: The entries that this one would replace.
+        supersedes: Uuids of other tagged bundles of which, with this one, only the newest counts, and that have no score.
         scored: Uuids of those of them that have one.
         after_closing: Whether the tag may be set although the competition is closed.
     """
 
-    id: str
-    competition: str
-    server: str
-    account: str
-    name: str
-    institution: str
-    link: str
+    record: Record
     description: str
-    dataset: str
-    dataset_hash: str
     images: int
     metadata: MetadataCounts
     predictions: int
-    preflight: str | None
     worksheet: str
     steps: tuple[str, ...]
-    checks: tuple[Check, ...]
+    checks: tuple[SubmissionCheck, ...]
     quota: Quota
     replaces: tuple[Replaced, ...] = ()
     supersedes: tuple[str, ...] = ()
     scored: tuple[str, ...] = ()
     after_closing: bool = False
+
+    @property
+    def refusals(self) -> tuple[CldcError, ...]:
+        """Every reason to refuse it."""
+        return tuple(check.error for check in self.checks if check.error is not None)
 
     def require(self) -> None:
         """Raise the first refusal, if there is one.
@@ -190,9 +178,8 @@ class Plan:
         Raises:
             CldcError: Of the kind that the refusal is.
         """
-        for check in self.checks:
-            if check.error is not None:
-                raise check.error
+        for refusal in self.refusals:
+            raise refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,32 +187,38 @@ class Submission:
     """A submission that carries the tag.
 
     Attributes:
+        record: As the ledger keeps it, with its name and id.
         tagged: When the tag was set.
         again: Whether it carried the tag before this call, so that nothing was done.
         worksheet: Uuid of its worksheet; ``bundle`` that of the tagged bundle, ``dataset`` and ``run`` of the
             bundles behind it.
-        links: Addresses of these on the server, by what they are.
-        proof: What was looked at before the tag was set, as everyone sees it; empty where that was done before.
-        quota: Where the account stands after it.
+        evidence: What was verified before the tag was set, as everyone sees it; empty where that was done before.
+        quota: The account's quota after it.
         usual_wait: How long the organisers usually take to score it, if that is known.
         form: Address of the form to be filled out after a first submission, if there is one.
         dataset_changed: How the folder differs from what was submitted, as a sentence; empty where it does not.
     """
 
-    id: str
-    name: str
+    record: Record
     description: str
-    server: str
-    account: str
     tagged: datetime
     again: bool
     worksheet: str
     dataset: str
     run: str
     bundle: str
-    links: dict[str, str]
-    proof: tuple[Check, ...]
+    evidence: tuple[SubmissionCheck, ...]
     quota: Quota
     usual_wait: str | None
     form: str | None
     dataset_changed: str = ""
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Their addresses on the server, by what they are."""
+        bundles = {"upload": self.dataset, "run": self.run, "predictions": self.bundle}
+        server = self.record.server
+        return {
+            "worksheet": f"{server}/worksheets/{self.worksheet}",
+            **{step: f"{server}/bundles/{uuid}" for step, uuid in bundles.items()},
+        }

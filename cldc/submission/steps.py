@@ -1,199 +1,255 @@
-"""The steps of a submission in order, and the one function that carries them out."""
+"""The steps of a submission up to the tag. Each looks first for what an earlier try left, so it is safe to run again."""
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NoReturn
 
 from cldc import files
-from cldc.codalab.failures import NotFound, ServerFailed, UploadFailed
-from cldc.dataset.changes import changes_since
-from cldc.errors import CldcError, CredentialsError, SubmissionRefused, Unreachable
-from cldc.ledger import SPENT, TAG, WITHDRAW, Record, StepRecord
-from cldc.submission import making, proving, tagging
-from cldc.submission.model import Plan, Submission
-from cldc.submission.places import standing
-from cldc.submission.work import Remake, Result, RunAgain, Step, Work
-
-# A step that broke off looks for what it left and goes on from there, so it may be tried again by itself.
-PAUSES_SECONDS = (1.0, 4.0)
-# Predictions are made again when another submission is tagged in between, a run when a worker loses a dependency.
-_MOST_ROUNDS = 4
-
-STEPS = (
-    Step("worksheet", "Making a worksheet", making.make_worksheet),
-    Step("upload", "Preparing the upload", making.upload),
-    Step("link", "Adding the organisers' bundles", making.link),
-    Step("run", "Starting the run", making.run),
-    Step("train", "Waiting for the run", making.train),
-    Step("predictions", "Making the predictions bundle", making.predictions),
-    Step("publish", "Making everything readable by everyone", tagging.publish),
-    Step("describe", "Writing the description", tagging.describe),
-    Step("prove", "Checking it as the scoring daemon and the board will", proving.prove),
-    Step(TAG, "Setting the tag", tagging.tag),
+from cldc.bundles.runs import find_or_start_run, lost_dependency_twice, organisers_uuid
+from cldc.bundles.uploads import find_upload, finished_uploads, upload
+from cldc.bundles.usage import Usage
+from cldc.bundles.worksheets import (
+    SUBMISSION,
+    TITLE,
+    find_or_make_worksheet,
+    preflight_prefix,
 )
-_FROM_PREDICTIONS = tuple(step.name for step in STEPS[5:])
+from cldc.codalab import Bundle, lost_dependency, require_ready, wait_for
+from cldc.codalab.failures import not_done
+from cldc.errors import QuotaExceeded, RunFailed
+from cldc.ledger import FAILED, LOST
+from cldc.package import Package, pack
+from cldc.progress import SILENT, Observer
+from cldc.submission.context import (
+    RunLostDependency,
+    SubmissionContext,
+    competing_submissions,
+    find_own_bundles,
+    why_outdated,
+)
+from cldc.submission.quota import tagged_bundles
+from cldc.submission.results import (
+    FinishedRun,
+    OrganisersBundles,
+    PredictionsBundle,
+    PublishedWorksheet,
+    StartedRun,
+    StoredDescription,
+    SubmissionWorksheet,
+    UploadedDataset,
+)
+from cldc.submission.verify import check_predictions, require_description
 
 
-def carry_out(work: Work) -> Submission:
-    """Do every step that the ledger does not know to be done, in order, and return the tagged submission.
+def make_worksheet(context: SubmissionContext) -> SubmissionWorksheet:
+    """The submission's own worksheet."""
+    title = f"{TITLE}{context.record.name}"
+    return SubmissionWorksheet(find_or_make_worksheet(context, context.plan.worksheet, title=title))
+
+
+def begin_packing(context: SubmissionContext) -> Future[Package]:
+    """Make the zip in a thread: the seconds that CodaLab's client takes to start are enough for it."""
+    pool = ThreadPoolExecutor(1)
+    packing = pool.submit(_pack, context, SILENT)
+    pool.shutdown(wait=False)
+    return packing
+
+
+def _pack(context: SubmissionContext, observer: Observer) -> Package:
+    return pack(context.report, context.home / "packages" / context.record.id, observer)
+
+
+def upload_dataset(
+    context: SubmissionContext, worksheet: SubmissionWorksheet, packing: Future[Package] | None
+) -> UploadedDataset:
+    """The dataset as a bundle that is ready. The client makes it before it sends the bytes, so it may be half there.
+
+    Args:
+        context: The submission.
+        worksheet: Its worksheet.
+        packing: The zip, being made; None where nobody has begun it.
+    """
+    record = context.record
+    candidates = find_own_bundles(context, worksheet.uuid, "dataset", record.dataset)
+    if found := find_upload(context, candidates, record.dataset_hash):
+        return UploadedDataset(found.uuid)
+    package = packing.result() if packing else None
+    if package is None or not package.path.exists():
+        package = _pack(context, context.observer)
+    if kept := _upload_of_preflight(context):
+        context.cl.add_bundle(worksheet.uuid, kept.uuid)
+        files.remove_tree(package.path.parent)
+        return UploadedDataset(kept.uuid)
+    return UploadedDataset(upload(context, worksheet.uuid, package).uuid)
+
+
+def _upload_of_preflight(context: SubmissionContext) -> Bundle | None:
+    """The same dataset as a preflight on this server left it: under the same name, since its folder is called so."""
+    record = context.record
+    for dataset_hash, bundle in finished_uploads(
+        context.rest, record.account, preflight_prefix(record.account)
+    ):
+        if (dataset_hash, bundle.name) == (record.dataset_hash, record.dataset):
+            return bundle
+    return None
+
+
+def link_organisers(context: SubmissionContext, worksheet: SubmissionWorksheet) -> OrganisersBundles:
+    """The organisers' own script and label book, on the worksheet."""
+    there = context.rest.worksheet(worksheet.uuid, bundles=True).bundle_uuids
+    organisers = context.competition.bundles
+    linked = OrganisersBundles(organisers_uuid(organisers.script), organisers_uuid(organisers.label_book))
+    for uuid in (linked.script, linked.label_book):
+        if uuid not in there:
+            context.cl.add_bundle(worksheet.uuid, uuid)
+    return linked
+
+
+def start_run(
+    context: SubmissionContext, worksheet: SubmissionWorksheet, dataset: UploadedDataset
+) -> StartedRun:
+    """The training on the server, started or found; one that failed is left for its log, and so is any before it."""
+    record, competition = context.record, context.competition
+    candidates = find_own_bundles(context, worksheet.uuid, "run", competition.run.name)
+    command = competition.run.command.format(
+        dataset=record.dataset, label_book=competition.bundles.label_book.name
+    )
+    uuid, _ = find_or_start_run(
+        context,
+        worksheet.uuid,
+        _after_the_failed(context, candidates),
+        dataset=record.dataset,
+        dataset_uuid=dataset.uuid,
+        command=command,
+        description=f"{SUBMISSION}{record.id}",
+    )
+    return StartedRun(uuid)
+
+
+def _after_the_failed(context: SubmissionContext, runs: list[Bundle]) -> list[Bundle]:
+    """The runs made after the one that failed last: a run can be ready and its predictions be no good."""
+    failed = context.ledger.steps(context.record.id).get(FAILED)
+    uuids = [bundle.uuid for bundle in runs]
+    if failed is None or failed.result.get("uuid") not in uuids:
+        return runs
+    return runs[uuids.index(failed.result["uuid"]) + 1 :]
+
+
+def wait_for_run(context: SubmissionContext, run: StartedRun) -> FinishedRun:
+    """A failed run spends nothing: it is forgotten here, so that the next try makes a new one.
 
     Raises:
-        CldcError: What went wrong; what was done is kept, and the next call goes on from there.
+        RunLostDependency: A worker lost what the run depends on, for the first time.
+        RunFailed, QuotaExceeded: It failed.
     """
-    plan = work.plan
-    lock = work.home / "locks" / f"submission-{plan.id}.lock"
-    with files.lock(lock, purpose=f"submitting {plan.name}", observer=work.observer, timeout_seconds=60):
-        work.ledger.add(_record(plan))
-        _forget_what_is_gone(work)
-        steps = work.ledger.steps(plan.id)
-        again = TAG in steps and steps[TAG].finished is not None
-        if again and _hidden(work, steps[TAG].result["uuid"]):
-            work.observer.note(f"{plan.name} was made private since; making it readable by everyone again.")
-            work.ledger.forget(plan.id, ("publish", "describe", "prove"))
-        if not again:
-            plan.require()
-            work.cl.start()  # its imports take seconds, in which the dataset is packed
-            if "worksheet" not in steps:
-                making.begin_packing(work)
-        for _ in range(_MOST_ROUNDS):
-            try:
-                _do(work)
-            except Remake:
-                work.ledger.forget(plan.id, _FROM_PREDICTIONS)
-            except RunAgain:
-                continue
-            else:
-                return _submission(work, again)
-        raise SubmissionRefused(
-            "Others of this account keep being tagged before this one, and only the newest counts.",
-            action="Run the command again when they are done.",
-        )
-
-
-def _do(work: Work) -> None:
-    steps = work.ledger.steps(work.plan.id)
-    for step in STEPS:
-        known = steps.get(step.name)
-        if known is not None and known.finished is not None:
-            work.results[step.name] = known.result
-            continue
-        if known is not None:
-            work.begun.add(step.name)
-        work.observer.start(step.says)
-        result = _persist(work, step)
-        work.results[step.name] = result
-        work.ledger.finish(work.plan.id, step.name, result, now=work.clock())
-
-
-def _persist(work: Work, step: Step) -> Result:
-    """Do a step, again where the network or the server broke it off."""
-    for pause in (*PAUSES_SECONDS, None):
-        work.ledger.begin(work.plan.id, step.name, now=work.clock())
-        try:
-            return step.do(work)
-        except (Unreachable, ServerFailed, UploadFailed, CredentialsError) as error:
-            if pause is None:
-                raise
-            work.begun.add(step.name)
-            work.observer.note(f"{_first_line(error)} Trying again.")
-            time.sleep(pause)
-    raise AssertionError("the last pause is None")
-
-
-def _first_line(error: CldcError) -> str:
-    return error.message.splitlines()[0]
-
-
-def _forget_what_is_gone(work: Work) -> None:
-    """Steps whose results somebody removed from the server, or took back, have to be done again."""
-    identity, steps = work.plan.id, work.ledger.steps(work.plan.id)
-    names = [step.name for step in STEPS]
-    if WITHDRAW in steps and steps[WITHDRAW].finished is not None:
-        _remember_place(work, steps)
-        work.ledger.forget(identity, (*names[names.index("prove") :], WITHDRAW))
-        steps = work.ledger.steps(identity)
-    done = {name: steps[name].result for name in names if name in steps and steps[name].finished is not None}
-    if TAG in done or "worksheet" not in done:
-        return
+    ledger, identity, file = context.ledger, context.record.id, context.competition.run.predictions
+    bundle = wait_for(context.rest, run.uuid, observer=context.observer)
     try:
-        sheet = work.rest.worksheet(done["worksheet"]["uuid"], bundles=True)
-    except NotFound:
-        work.ledger.forget(identity, tuple(names))
-        return
-    there = {bundle.uuid for bundle in sheet.bundles}
-    for name in ("upload", "run", "predictions"):
-        if name in done and done[name]["uuid"] not in there:
-            work.observer.note(f"What the step {name} made is no longer on the server; going on from there.")
-            work.ledger.forget(identity, tuple(names[names.index(name) :]))
-            return
+        if path := lost_dependency(context.rest, bundle):
+            _start_once_more(context, run, path)
+        # `ready` with exit code 0 is no proof: the script ends so when it refuses a dataset for its size.
+        require_ready(context.rest, bundle, (file,))
+        check_predictions(context, context.rest, run, run.uuid, file)
+    except (RunFailed, QuotaExceeded) as error:
+        _note(context, FAILED, {"uuid": run.uuid, "reason": error.message.splitlines()[0]})
+        ledger.forget(identity, ("run", "train", LOST))
+        raise
+    ledger.forget(identity, (FAILED, LOST))
+    return FinishedRun(run.uuid, bundle.seconds, context.plan.images)
 
 
-def _remember_place(work: Work, steps: dict[str, StepRecord]) -> None:
-    """What was taken back after it was evaluated keeps its place, also where another bundle is tagged in its stead."""
-    if TAG in steps and steps[WITHDRAW].result.get("spent") != "no":
-        tag, name = steps[TAG], f"{SPENT}{steps[TAG].result['uuid']}"
-        work.ledger.begin(work.plan.id, name, now=tag.started)
-        work.ledger.finish(work.plan.id, name, {"uuid": tag.result["uuid"]}, now=tag.finished)
-
-
-def _hidden(work: Work, uuid: str) -> bool:
-    """Whether a tagged bundle was made private since, which spends its place and is scored by nobody.
+def _start_once_more(context: SubmissionContext, run: StartedRun, path: str) -> NoReturn:
+    """Have a run that lost a dependency made once more; a second loss is for the server's operators.
 
     Raises:
-        SubmissionRefused: It was removed; whether that spent its place is for `withdraw` to say.
+        RunLostDependency: It is the first, whether or not a call that was killed knew it already.
+        RunFailed: Another one lost a dependency before.
     """
-    bundle = work.rest.found(uuid)
-    if bundle is None:
-        raise SubmissionRefused(
-            f"{work.plan.name} was submitted, and its tagged bundle {uuid} is no longer on the server.",
-            action=f"Run `cldc withdraw {work.plan.name}`, then submit it again.",
-        )
-    return not bundle.public_permission
-
-
-def _record(plan: Plan) -> Record:
-    return Record(
-        id=plan.id,
-        competition=plan.competition,
-        server=plan.server,
-        account=plan.account,
-        name=plan.name,
-        institution=plan.institution,
-        link=plan.link,
-        dataset=plan.dataset,
-        dataset_hash=plan.dataset_hash,
-        preflight=plan.preflight,
-        created=datetime.now(UTC),
+    before = context.ledger.steps(context.record.id).get(LOST)
+    if before is not None and before.result.get("uuid", run.uuid) != run.uuid:
+        raise lost_dependency_twice(context.rest.server, run.uuid, path)
+    _note(context, LOST, {"uuid": run.uuid, "path": path})
+    context.ledger.forget(context.record.id, ("run", "train"))
+    context.observer.note(
+        f"The worker lost {path}, which the run depends on and the server has; starting the run once more."
     )
+    raise RunLostDependency
 
 
-def _submission(work: Work, again: bool) -> Submission:
-    plan = work.plan
-    made = {step: work.uuid(step) for step in ("worksheet", "upload", "run")}
-    made["predictions"] = work.uuid(TAG)
-    tagged = work.ledger.steps(plan.id)[TAG].finished
-    assert tagged is not None  # noqa: S101 - the last step has just been finished
-    links = {"worksheet": f"{plan.server}/worksheets/{made['worksheet']}"}
-    links |= {step: f"{plan.server}/bundles/{made[step]}" for step in ("upload", "run", "predictions")}
-    return Submission(
-        id=plan.id,
-        name=plan.name,
-        description=plan.description or work.results["describe"]["description"],
-        server=plan.server,
-        account=plan.account,
-        tagged=tagged,
-        again=again,
-        worksheet=made["worksheet"],
-        dataset=made["upload"],
-        run=made["run"],
-        bundle=made["predictions"],
-        links=links,
-        proof=tuple(work.proof),
-        quota=standing(work.competition, work.rest, work.ledger, plan.account),
-        usual_wait=work.competition.submission.usual_wait,
-        form=work.competition.form,
-        dataset_changed=""
-        if again
-        else changes_since(work.report.dataset, work.competition.dataset.extensions),
+def _note(context: SubmissionContext, name: str, result: Mapping[str, str]) -> None:
+    """Write down what happened and is not a step."""
+    now = context.clock()
+    context.ledger.begin(context.record.id, name, now=now)
+    context.ledger.finish(context.record.id, name, result, now=now)
+
+
+def make_predictions(
+    context: SubmissionContext, worksheet: SubmissionWorksheet, run: StartedRun
+) -> PredictionsBundle:
+    """`make` gives a uuid whatever happens, and its contents can be read before it is ready: wait, then look."""
+    file = context.competition.run.predictions
+    uuid = _find_predictions(context, worksheet, run, file) or context.cl.make(
+        worksheet.uuid,
+        run.uuid,
+        file,
+        name=context.record.name,
+        description=f"{SUBMISSION}{context.record.id}",
     )
+    require_ready(context.rest, wait_for(context.rest, uuid, observer=context.observer))
+    return PredictionsBundle(uuid)
+
+
+def _find_predictions(
+    context: SubmissionContext, worksheet: SubmissionWorksheet, run: StartedRun, file: str
+) -> str | None:
+    """The predictions bundle of an earlier try, if the daemon would take it; a useless one is removed."""
+    tag = context.competition.submission.tag
+    for bundle in find_own_bundles(context, worksheet.uuid, "make", context.record.name):
+        if bundle.final and bundle.failure is not None:
+            _remove(context, bundle)
+        elif {(d.parent, d.parent_path) for d in bundle.dependencies} == {(run.uuid, file)}:
+            if tag in bundle.tags or not _is_outdated(context, bundle):
+                return bundle.uuid
+            _remove(context, bundle)
+    return None
+
+
+def _is_outdated(context: SubmissionContext, bundle: Bundle) -> bool:
+    tagged = tagged_bundles(context.competition, context.rest, context.account)
+    return why_outdated(context, bundle, competing_submissions(context, tagged)) is not None
+
+
+def _remove(context: SubmissionContext, bundle: Bundle) -> None:
+    """Remove a useless predictions bundle, unless another competition's tag, a board or somebody's bundle needs it."""
+    if not Usage(context.rest, context.account).why_needed(bundle.uuid):
+        context.cl.remove(bundle.uuid)
+
+
+def publish(
+    context: SubmissionContext,
+    worksheet: SubmissionWorksheet,
+    dataset: UploadedDataset,
+    run: StartedRun,
+    predictions: PredictionsBundle,
+) -> PublishedWorksheet:
+    """The scoring daemon is another account: it sees only what everyone sees."""
+    uuids = [dataset.uuid, run.uuid, predictions.uuid]
+    context.codalab.publish(uuids, worksheet.uuid)
+    for uuid in uuids:
+        if not context.anonymous.bundle(uuid).readable:
+            raise not_done(f"was told to let everyone read {uuid} and does not")
+    return PublishedWorksheet(worksheet.uuid)
+
+
+def describe(context: SubmissionContext, predictions: PredictionsBundle) -> StoredDescription:
+    """The description, read back as the board will read it."""
+    uuid, description = predictions.uuid, context.plan.description
+    before = context.rest.bundle(uuid).description
+    context.cl.describe(uuid, description)
+    stored = context.anonymous.bundle(uuid).description
+    if stored == before != description:
+        raise not_done("was told the description and keeps the old one")
+    require_description(context, stored)
+    return StoredDescription(uuid, stored)

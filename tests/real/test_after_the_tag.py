@@ -19,7 +19,7 @@ from cldc import process
 from cldc.codalab import CodaLab
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
-from cldc.submission.standing import _run
+from cldc.submission.status import _of_run
 from tests.conftest import ROOT
 from tests.support.rehearsal import Stage, assert_exactly_once, environment, odd, python
 from tests.support.terminal import Terminal
@@ -62,7 +62,7 @@ def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(
     stuck = replace(run, state="staged", state_details="Bundle is waiting for a worker", run_status=None)
     with stage.rest(account) as rest:
         monkeypatch.setattr(rest, "bundle", lambda _: stuck)
-        detail, log, action = _run(rest, run.uuid, run.created + timedelta(hours=1))
+        detail, log, action = _of_run(rest, run.uuid, run.created + timedelta(hours=1))
     assert "no worker has taken it yet (Bundle is waiting for a worker)" in detail
     assert "image python:3.8" in detail
     assert (log, action) == ("", "")

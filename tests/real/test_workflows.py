@@ -148,7 +148,7 @@ def test_a_tag_submits_once_however_often_its_job_runs(
     assert "the plan is not shown" in pull_request.log
     trusted = run("trusted-proposal", event="pull_request")
     assert trusted.ok, trusted.log
-    assert "Nothing stands against it." in trusted.log
+    assert "Ready to submit." in trusted.log
     assert sandbox("quota", "--format", "json").data["left"] == 2
 
     first = run("submission-first")

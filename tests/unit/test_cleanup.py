@@ -12,11 +12,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from cldc.bundles.worksheets import competition_mark, preflight_prefix, worksheet_name
 from cldc.competition import Competition, Reference, load
-from cldc.ledger import Ledger, submission_id
+from cldc.ledger import KnownSubmission, Ledger, Record, StepRecord, submission_id
 from cldc.submission.cleanup import Orphans, Remover, find_orphans
-from cldc.submission.model import preflight_sheets, worksheet_name
-from cldc.submission.worksheets import mark_of
 from tests.conftest import SHAPES
 from tests.support.fake_codalab import NOW, CodaLab, Rest, Server
 
@@ -50,8 +49,7 @@ class World:
 
     competitions: tuple[Competition, Competition]
     server: Server = field(default_factory=Server)
-    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
-    records: list[Any] = field(default_factory=list)
+    known: dict[str, KnownSubmission] = field(default_factory=dict)
     untouchable: set[str] = field(default_factory=set)
     confirmed: set[str] = field(default_factory=set)
     checks: list[tuple[int, str, str]] = field(default_factory=list)
@@ -69,8 +67,7 @@ class World:
 
     @property
     def ledger(self) -> Ledger:
-        known = SimpleNamespace(records=lambda: self.records, steps=lambda i: self.steps[i])
-        return cast(Ledger, known)
+        return cast(Ledger, SimpleNamespace(submissions=lambda: tuple(self.known.values())))
 
     def mine(self, *kinds: str) -> list[str]:
         """The account's bundles of these types that are not those of the plain submission."""
@@ -90,14 +87,10 @@ class World:
         )
         called = worksheet_name(ME, name, identity)
         sheet = self._worksheet(called, f"Submission {name}", rules, new=new)
-        if known and identity not in self.steps:
-            step = SimpleNamespace(result={"uuid": sheet})
-            self.records.append(
-                SimpleNamespace(
-                    id=identity, server=Rest.server, account=ME, name=name, dataset_hash=dataset_hash
-                )
-            )
-            self.steps[identity] = {"worksheet": step}
+        if known:
+            where = (rules.name, Rest.server, ME, name, "", "", "data", dataset_hash, None, NOW)
+            step = StepRecord("worksheet", NOW, NOW, {"uuid": sheet})
+            self.known.setdefault(identity, KnownSubmission(Record(identity, *where), {"worksheet": step}))
         made: list[str] = []
         if until >= 1:
             described = (
@@ -124,7 +117,7 @@ class World:
 
     def _worksheet(self, called: str, title: str, rules: Competition, *, new: bool) -> str:
         found = next((u for u, s in self.server.worksheets.items() if s.name == called), None)
-        tags = (mark_of(rules),) if new else ()
+        tags = (competition_mark(rules),) if new else ()
         return found or self.server.add_worksheet(ME, called, title=title, tags=tags)
 
     def _run(
@@ -148,7 +141,7 @@ class World:
         rules = self.competitions[which]
         # Of two competitions with the same script and label book an older version's preflight could be either's.
         new = new or self.competitions[0].bundles.label_book == self.competitions[1].bundles.label_book
-        called = f"{preflight_sheets(ME)}{which}{number:07x}"
+        called = f"{preflight_prefix(ME)}{which}{number:07x}"
         sheet = self._worksheet(called, f"Preflight p{number}", rules, new=new)
         made = []
         if upload is None:

@@ -10,10 +10,10 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cldc.bundles.worksheets import worksheet_name
 from cldc.competition import load
 from cldc.leaderboard import Leaderboard, Row
-from cldc.submission.entries import Entries, free_name
-from cldc.submission.model import worksheet_name
+from cldc.submission.account import AccountState
 
 ACCOUNT, BASE = "ann", "mine"
 COMPETITION = load("demo")
@@ -43,7 +43,7 @@ class Server:
     def server(self) -> str:
         return "https://codalab.example"
 
-    def entries(self, *, ledger: bool = True) -> Entries:
+    def state(self, *, ledger: bool = True) -> AccountState:
         rows = tuple(
             Row(
                 *(1, name, "", "", ACCOUNT, 0.5, "ready", bundle, NOW, True),
@@ -51,22 +51,23 @@ class Server:
             )
             for name, bundle in self.board.items()
         )
-        records = [SimpleNamespace(id=known) for known in self.ids] if ledger else []
         tagged = tuple(SimpleNamespace(uuid=uuid, name=name) for uuid, name in self.tagged.items())
-        return Entries(
+        known = SimpleNamespace(uuids=frozenset())
+        return AccountState(
             competition=COMPETITION,
-            account=ACCOUNT,
             rest=cast(Any, self),
-            ledger=cast(Any, SimpleNamespace(records=lambda: records, steps=lambda _: {})),
+            user=cast(Any, SimpleNamespace(name=ACCOUNT)),
+            now=NOW,
             tagged=cast(Any, tagged),
             board=Leaderboard("demo", "accuracy", NOW, rows),
-            seen={},
+            submissions=cast(Any, dict.fromkeys(self.ids, known) if ledger else {}),
+            board_results={},
         )
 
     def do(self, dataset: str, deed: str) -> None:
         """Go so far with a submission of the dataset under the name that it gets."""
-        name = free_name(BASE, dataset, self.entries())
-        identity = self.entries().identity(name, dataset)
+        name = self.state().free_name(BASE, dataset)
+        identity = self.state().submission_id(name, dataset)
         bundle = f"0x{identity}"
         self.sheets[worksheet_name(ACCOUNT, name, identity)] = bundle
         self.owner[bundle] = dataset
@@ -86,19 +87,19 @@ def test_a_name_takes_nobodys_entry_and_is_kept(
     server = Server()
     for each, deed in before:
         server.do(each, deed)
-    entries = server.entries()
-    name = free_name(BASE, dataset, entries)
-    assert {server.owner[uuid] for uuid in entries.named(name)} <= {dataset}
-    assert free_name(BASE, dataset, server.entries(ledger=False)) == name
+    state = server.state()
+    name = state.free_name(BASE, dataset)
+    assert {server.owner[uuid] for uuid in state.entries_named(name)} <= {dataset}
+    assert server.state(ledger=False).free_name(BASE, dataset) == name
 
     server.do(dataset, "begin")
     for other, deed in meanwhile:
         if other != dataset:
             server.do(other, deed)
     # Only another dataset's tag under that very name could take it away, and each of those has its own.
-    entries = server.entries(ledger=False)
-    assert free_name(BASE, dataset, entries) == name or entries.named(name)
+    state = server.state(ledger=False)
+    assert state.free_name(BASE, dataset) == name or state.entries_named(name)
     server.do(dataset, "tag")
-    tagged = free_name(BASE, dataset, server.entries())
+    tagged = server.state().free_name(BASE, dataset)
     server.do("e", "score")
-    assert free_name(BASE, dataset, server.entries(ledger=False)) == tagged
+    assert server.state(ledger=False).free_name(BASE, dataset) == tagged

@@ -16,7 +16,7 @@ from cldc.leaderboard import parse
 from cldc.ledger import Ledger, Record
 from cldc.render.board import board_blocks
 from cldc.render.formats.text import plain
-from cldc.submission.standing import standings
+from cldc.submission.status import fetch_statuses
 
 COMPETITION = competition.load("demo")
 
@@ -93,7 +93,7 @@ def test_an_evaluation_that_failed_is_not_waited_for(tmp_path: Path, state: str,
         ledger.begin(record.id, "tag", now=now)
         ledger.finish(record.id, "tag", {"uuid": "0x1"}, now=now)
         read = parse(board(evaluated), COMPETITION, account="me")
-        (standing,) = standings(ledger, rest, read, competition=COMPETITION, account="me", now=now)
-    assert (standing.stage, standing.detail) == ("evaluated", f"evaluation {state}")
-    assert standing.settled == settled
-    assert ("ask the organisers" in standing.action) == settled
+        (status,) = fetch_statuses(ledger, rest, read, competition=COMPETITION, account="me", now=now)
+    assert (status.stage, status.detail) == ("evaluated", f"evaluation {state}")
+    assert status.final == settled
+    assert ("ask the organisers" in status.action) == settled

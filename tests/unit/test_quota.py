@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cldc.bundles.account import ServerClock
 from cldc.codalab import Health, Rest
 from cldc.competition import QuotaRule
 from cldc.errors import QuotaExceeded
 from cldc.quota import Spent, decide, merge
-from cldc.submission import Clock
 
 NOW = datetime(2021, 8, 1, 12, tzinfo=UTC)
 rules = st.builds(
@@ -86,7 +86,7 @@ def test_the_servers_clock_counts_and_a_jump_of_ours_frees_no_place(
     monkeypatch: pytest.MonkeyPatch, ahead_seconds: float | None
 ) -> None:
     server = _Server(ahead_seconds)
-    clock = Clock(cast(Rest, server))
+    clock = ServerClock(cast(Rest, server))
     start = clock()
     expected = datetime.now(UTC) + timedelta(seconds=ahead_seconds or 0)
     assert abs(start - expected) < timedelta(seconds=3)

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cldc import competition
+from cldc.bundles.computing_time import PastRun, check_time
 from cldc.codalab import Rest, User, failures
 from cldc.codalab.dependencies import missed_paths
 from cldc.errors import QuotaExceeded
-from cldc.submission.computing_time import PastRun, check_time
 
 COMPETITION = competition.load("demo")
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from cldc.competition import load
 from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import TAG, Ledger, Record
-from cldc.submission.places import spent_by_ledger
-from cldc.submission.withdrawal import count_again, record_withdrawal
+from cldc.submission.quota import spent_by_ledger
+from cldc.submission.withdraw import record_withdrawal, recount_withdrawals
 from tests.conftest import SHAPES
 from tests.support.fake_codalab import NOW, CodaLab, Server
 
@@ -94,7 +94,8 @@ class Competition:
         self.now += SECOND
         self.server.change(self.bundle, tags=())
         rest = cast(Any, CodaLab(self.server, ME)).rest
-        return record_withdrawal(self.ledger, RECORD, rest=rest, board=self.board, now=self.now)
+        (known,) = self.ledger.submissions()
+        return record_withdrawal(self.ledger, known, rest=rest, board=self.board, now=self.now)
 
 
 @contextlib.contextmanager
@@ -181,9 +182,9 @@ def test_a_place_that_was_freed_is_spent_after_all_once_the_board_has_the_entry(
         spent, _ = past.withdraw()
         assert not spent
         rules, server = load(str(SHAPES / "shapes.toml")), RECORD.server
-        assert not list(spent_by_ledger(past.ledger, rules, server, ME))
+        assert not list(spent_by_ledger(past.ledger.submissions()))
         row = Row(1, "mine", "", "", ME, 0.5, "ready", past.bundle, NOW, mine=True)
         assert past.board is not None
         board = replace(past.board, rows=(row,))
-        count_again(past.ledger, rules, server, ME, board=board, now=past.now)
-        assert [place.uuid for place in spent_by_ledger(past.ledger, rules, server, ME)] == [past.bundle]
+        recount_withdrawals(past.ledger, rules, server, ME, board=board, now=past.now)
+        assert [place.uuid for place in spent_by_ledger(past.ledger.submissions())] == [past.bundle]

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 
-sys.path[0] = os.path.join(os.path.dirname(__file__), "..", "..", "cldc", "sandbox")
+sys.path[0] = os.path.join(os.path.dirname(__file__), "..", "..", "..", "cldc", "sandbox")
 
 from inside import worker  # noqa: E402 - found there
 from inside.home import Home, accounts, read_json  # noqa: E402

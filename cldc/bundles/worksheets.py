@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Set
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Set
 
+from cldc.bundles.account import ServerAccount
+from cldc.bundles.lineage import creation_key
+from cldc.bundles.uploads import dataset_hash_of
+from cldc.codalab import Bundle, Rest, Worksheet
+from cldc.competition import Competition
+from cldc.description import plain_name
 from cldc.files import hash_bytes
-from cldc.ledger import submission_id
-from cldc.submission.model import own_sheets, worksheet_name
-from cldc.submission.uploading import identity_of
-
-if TYPE_CHECKING:
-    from cldc.codalab import Bundle, CodaLab, Rest, Worksheet
-    from cldc.competition import Competition
-    from cldc.ledger import Ledger
+from cldc.ledger import KnownSubmission, submission_id
 
 TITLE = "Submission "
 # What the descriptions of runs and predictions begin with that cldc makes; an id follows.
@@ -29,28 +27,47 @@ _MARK = re.compile(r"cldc-.*-[0-9a-f]{12}")
 _LONGEST_TAG = 40
 
 
-def mark_of(competition: Competition) -> str:
+def worksheet_prefix(account: str) -> str:
+    """What the names of all worksheets begin with that cldc makes for an account."""
+    return f"cldc-{plain_name(account)}-"
+
+
+def worksheet_name(account: str, name: str, identity: str) -> str:
+    """What a submission's own worksheet is called; names of worksheets are unique on a whole server."""
+    return f"{worksheet_prefix(account)}{plain_name(name)}-{identity[:8]}"
+
+
+def preflight_prefix(account: str) -> str:
+    """What the names of worksheets begin with that are for preflights on the server."""
+    return worksheet_name(account, "preflight", "")
+
+
+def competition_mark(competition: Competition) -> str:
     """The tag of a worksheet that is for a competition."""
     tag, label_book = competition.submission.tag, competition.bundles.label_book.uuid or ""
     return f"cldc-{tag[:_LONGEST_TAG]}-{hash_bytes(json.dumps([tag, label_book]))[:12]}"
 
 
-def find_or_make(codalab: CodaLab, name: str, *, title: str, competition: Competition) -> str:
-    """Uuid of the account's worksheet of that name, made if need be, which says that it is for ``competition``."""
-    mark = mark_of(competition)
-    for found in codalab.rest.own_worksheets(name):
-        known = codalab.rest.worksheet(found.uuid)
+def find_or_make_worksheet(account: ServerAccount, name: str, *, title: str) -> str:
+    """Uuid of the account's worksheet of that name, made if need be, and marked as the competition's."""
+    rest, cl, mark = account.rest, account.cl, competition_mark(account.competition)
+    for found in rest.own_worksheets(name):
+        known = rest.worksheet(found.uuid)
         if mark not in known.tags:
-            codalab.cl.edit_worksheet(
-                found.uuid, title="" if known.title else title, tags=(*known.tags, mark)
-            )
+            cl.edit_worksheet(found.uuid, title="" if known.title else title, tags=(*known.tags, mark))
         return found.uuid
-    return codalab.cl.new_worksheet(name, title=title, tags=(mark,))
+    return cl.new_worksheet(name, title=title, tags=(mark,))
 
 
-def read_all(rest: Rest, account: str) -> tuple[Worksheet, ...]:
+def own_bundles(account: ServerAccount, worksheet: str) -> list[Bundle]:
+    """The account's bundles on a worksheet, oldest first: the same order on every machine."""
+    found = account.rest.worksheet(worksheet, bundles=True).bundles
+    return sorted((b for b in found if b.owner in (None, account.account)), key=creation_key)
+
+
+def read_own_worksheets(rest: Rest, account: str) -> tuple[Worksheet, ...]:
     """Every worksheet that cldc made for the account, with the bundles on it; a search would miss private bundles."""
-    prefix = own_sheets(account)
+    prefix = worksheet_prefix(account)
     return tuple(
         rest.worksheet(found.uuid, bundles=True)
         for found in rest.own_worksheets()
@@ -58,26 +75,31 @@ def read_all(rest: Rest, account: str) -> tuple[Worksheet, ...]:
     )
 
 
-def why_left_alone(
-    worksheet: Worksheet, competition: Competition, *, server: str, account: str, ledger: Ledger
+def why_foreign(
+    worksheet: Worksheet,
+    competition: Competition,
+    *,
+    server: str,
+    account: str,
+    submissions: Iterable[KnownSubmission],
 ) -> str:
-    """Why a worksheet is none of ``competition``'s, in words that call it "it"; empty where it is one.
+    """Why a worksheet is not one of ``competition``'s, in words that call it "it"; empty where it is.
 
-    A worksheet of cldc 0.1.0 does not say what it is for. It is taken for one of the competition's if the ledger, its
-    own name or the runs on it say so, and nothing says otherwise.
+    A worksheet of cldc 0.1.0 carries no mark. It counts as the competition's if the ledger, its own name or the runs on
+    it say so, and nothing says otherwise.
     """
     if marks := {tag for tag in worksheet.tags if _MARK.fullmatch(tag)}:
-        return "" if marks == {mark_of(competition)} else "it is for another competition"
-    runs = [bundle for bundle in worksheet.bundles if is_training(bundle, account)]
-    if not all(is_trained_for(run, competition) for run in runs):
+        return "" if marks == {competition_mark(competition)} else "it is for another competition"
+    runs = [bundle for bundle in worksheet.bundles if is_own_run(bundle, account)]
+    if not all(is_run_of(run, competition) for run in runs):
         return "a run on it is for another competition"
-    named = _is_named_for(worksheet, competition, server=server, account=account, ledger=ledger)
+    named = _is_named_for(worksheet, competition, server=server, account=account, submissions=submissions)
     if named is None:
         return "" if runs else "nothing on it says which competition it is for"
     return "" if named else "it is for another competition"
 
 
-def what_stays(worksheet: Worksheet, competition: Competition, going: Set[str] = frozenset()) -> str:
+def remaining_item(worksheet: Worksheet, competition: Competition, going: Set[str] = frozenset()) -> str:
     """What keeps a worksheet from being removed, in a few words; the organisers' bundles on it are only links."""
     organisers = {competition.bundles.script.uuid, competition.bundles.label_book.uuid}
     for item in worksheet.items:
@@ -88,7 +110,7 @@ def what_stays(worksheet: Worksheet, competition: Competition, going: Set[str] =
     return ""
 
 
-def is_training(bundle: Bundle, account: str) -> bool:
+def is_own_run(bundle: Bundle, account: str) -> bool:
     """Whether a bundle is a run that cldc started for the account."""
     return (
         bundle.type == "run"
@@ -97,14 +119,19 @@ def is_training(bundle: Bundle, account: str) -> bool:
     )
 
 
-def is_trained_for(run: Bundle, competition: Competition) -> bool:
+def is_run_of(run: Bundle, competition: Competition) -> bool:
     """Whether a run was made from the competition's own script and label book."""
     organisers = {competition.bundles.script.uuid, competition.bundles.label_book.uuid}
     return organisers <= {dependency.parent for dependency in run.dependencies}
 
 
 def _is_named_for(
-    worksheet: Worksheet, competition: Competition, *, server: str, account: str, ledger: Ledger
+    worksheet: Worksheet,
+    competition: Competition,
+    *,
+    server: str,
+    account: str,
+    submissions: Iterable[KnownSubmission],
 ) -> bool | None:
     """Whether the submission that a worksheet is named after is for ``competition``, whose tag is part of its id.
 
@@ -120,14 +147,10 @@ def _is_named_for(
             dataset_hash=dataset_hash,
         )
 
-    known = [
-        record
-        for record in ledger.records()
-        if (step := ledger.steps(record.id).get("worksheet")) and step.result.get("uuid") == worksheet.uuid
-    ]
+    known = [s.record for s in submissions if s.uuid("worksheet") == worksheet.uuid]
     if known:
         return all(r.id == identity(r.name, r.dataset_hash, r.server) for r in known)
-    datasets = [found for bundle in worksheet.bundles if (found := identity_of(bundle))]
+    datasets = [found for bundle in worksheet.bundles if (found := dataset_hash_of(bundle))]
     if not datasets or not (worksheet.title or "").startswith(TITLE):
         return None
     name = (worksheet.title or "").removeprefix(TITLE)

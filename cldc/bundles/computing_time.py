@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from cldc.codalab import Rest, User
 from cldc.codalab.failures import MORE_TIME
+from cldc.competition import Competition
 from cldc.errors import QuotaExceeded
+from cldc.ledger import KnownSubmission
+from cldc.preflight.model import PreflightResult
 from cldc.text import duration
-
-if TYPE_CHECKING:
-    from cldc.codalab import Rest, User
-    from cldc.competition import Competition
-    from cldc.ledger import Ledger
-    from cldc.preflight.model import PreflightResult
 
 # No run of a competition takes that long, so nobody's runs have to be looked up.
 _PLENTY_SECONDS = 86_400.0
@@ -40,15 +37,11 @@ class PastRun:
         return self.seconds * (min(1.0, images / self.images) if self.images else 1.0)
 
 
-def submitted_runs(ledger: Ledger, competition: Competition, server: str, account: str) -> Iterator[PastRun]:
-    """The account's submissions that the ledger knows."""
-    for record in ledger.records():
-        if (record.competition, record.server, record.account) == (competition.name, server, account):
-            step = ledger.steps(record.id).get("train")
-            if step is not None and step.finished is not None:
-                yield PastRun(
-                    float(step.result.get("seconds", 0)), int(step.result.get("images", 0)), own=True
-                )
+def submitted_runs(submissions: Iterable[KnownSubmission]) -> Iterator[PastRun]:
+    """The runs of submissions that the ledger knows."""
+    for submission in submissions:
+        if (step := submission.finished("train")) is not None:
+            yield PastRun(float(step.result.get("seconds", 0)), int(step.result.get("images", 0)), own=True)
 
 
 def preflight_runs(

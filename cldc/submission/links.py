@@ -1,4 +1,4 @@
-"""Links that lead out of a dataset: a submission publishes what they lead to, so a person has to name them."""
+"""Links that lead out of a dataset: a person has to agree, by name, to uploading what they lead to."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
+from cldc.dataset import OutwardLink
 from cldc.submission.model import Consent, NeedsConsent
 from cldc.text import plural, printable
 
-if TYPE_CHECKING:
-    from cldc.dataset import OutwardLink
-
-Groups = Mapping[str, list["OutwardLink"]]
+Groups = Mapping[str, list[OutwardLink]]
 
 
-def check_links(links: Iterable[OutwardLink], consent: Consent) -> str:
-    """What is published through links that lead out of the dataset, in words.
+def check_links(links: Iterable[OutwardLink], consent: Consent, *, private: bool = False) -> str:
+    """What is uploaded through links that lead out of the dataset, in words.
+
+    Args:
+        links: The dataset's.
+        consent: The links that somebody agreed to.
+        private: Whether the upload stays private.
 
     Raises:
         NeedsConsent: Nobody agreed to one of them.
@@ -27,11 +29,12 @@ def check_links(links: Iterable[OutwardLink], consent: Consent) -> str:
     missing = {name: group for name, group in groups.items() if not _agreed(name, group, consent)}
     if not missing:
         return f"{_listed(groups)}; as agreed" if groups else "none leads out of the dataset"
+    fate, verb = ("be uploaded", "Upload") if private else ("become public", "Publish")
     options = " ".join(f"--include-link {shlex.quote(name)}" for name in missing)
     raise NeedsConsent(
-        f"Links lead out of the dataset, and what they lead to would become public: {_listed(missing)}.",
+        f"Links lead out of the dataset, and what they lead to would {fate}: {_listed(missing)}.",
         action=f"Replace them with copies of what belongs to the dataset, or agree to each by its name: {options}",
-        question=f"Links lead out of the dataset: {_listed(missing)}. Publish what they lead to?",
+        question=f"Links lead out of the dataset: {_listed(missing)}. {verb} what they lead to?",
         grants=Consent(links=frozenset(missing)),
     )
 

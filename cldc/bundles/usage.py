@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Set
-from typing import TYPE_CHECKING
 
+from cldc.bundles.lineage import lineage
+from cldc.codalab import Bundle, Rest
 from cldc.leaderboard import evaluated_submission
-
-if TYPE_CHECKING:
-    from cldc.codalab import Bundle, Rest
 
 
 class Usage:
@@ -75,21 +73,16 @@ class Usage:
 
     def _evaluating(self, submission: Bundle) -> Bundle | None:
         """What may be an evaluation under way: the daemon starts from what a submission was made from, and hides its runs."""
-        waiting, seen = [d.parent for d in submission.dependencies], set[str]()
-        while waiting:
-            uuid = waiting.pop()
-            parent = self._rest.found(uuid)
-            if uuid in seen or parent is None:
-                continue
-            seen.add(uuid)
+        parents = (dependency.parent for dependency in submission.dependencies)
+        for parent in lineage(parents, self._rest.found, descend=self._is_own):
             if not parent.readable:
                 return parent
-            if parent.owner != self._account:
-                continue
-            if others := self.made_by_others(uuid):
+            if self._is_own(parent) and (others := self.made_by_others(parent.uuid)):
                 return others[0]
-            waiting += [d.parent for d in parent.dependencies]
         return None
+
+    def _is_own(self, bundle: Bundle) -> bool:
+        return bundle.owner == self._account
 
     def _family(self, uuid: str) -> tuple[Bundle, tuple[Bundle, ...]]:
         if uuid not in self._families:

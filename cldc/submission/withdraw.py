@@ -1,4 +1,4 @@
-"""Taking the tag off a submission, and whether that frees its place of the quota.
+"""Take the tag off a submission, and decide whether that frees its place of the quota.
 
 The scoring daemon counts what it has evaluated, tagged or not, and it may have begun before any board shows it. So a
 place is free again only where everything that can be seen says that the daemon has not touched the submission.
@@ -9,21 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
+from cldc.bundles.usage import Usage
+from cldc.codalab import CodaLab, Rest
 from cldc.codalab.failures import NotFound
+from cldc.competition import Competition
 from cldc.errors import CodaLabError, UsageError
-from cldc.ledger import TAG, WITHDRAW, Ledger, Record, StepRecord
-from cldc.submission.places import standing
-from cldc.submission.usage import Usage
+from cldc.leaderboard import Leaderboard
+from cldc.ledger import TAG, WITHDRAW, KnownSubmission, Ledger, Record, StepRecord
+from cldc.quota import Quota
+from cldc.submission.quota import current_quota, tagged_bundles
 
-if TYPE_CHECKING:
-    from cldc.codalab import CodaLab, Rest
-    from cldc.competition import Competition
-    from cldc.leaderboard import Leaderboard
-    from cldc.quota import Quota
-
-# A board's time is that of the daemon's machine; `Clock` takes two clocks for the same that are this far apart.
+# A board's time is that of the daemon's machine; `ServerClock` takes two clocks for the same that are this far apart.
 _CLOCKS_APART = timedelta(seconds=2)
 
 
@@ -42,19 +39,16 @@ class Withdrawn:
     quota: Quota
 
 
-def tagged_record(ledger: Ledger, competition: Competition, server: str, account: str, name: str) -> Record:
+def find_tagged(
+    ledger: Ledger, competition: Competition, server: str, account: str, name: str
+) -> KnownSubmission:
     """The one submission that carries the tag and has that name, or whose tagged bundle has that uuid.
 
     Raises:
         UsageError: There is none, or more than one.
     """
-    found = []
-    for record in ledger.records():
-        steps = ledger.steps(record.id)
-        mine = (record.competition, record.server, record.account) == (competition.name, server, account)
-        done = {step: r.result for step, r in steps.items() if r.finished is not None}
-        if mine and TAG in done and WITHDRAW not in done and name in (record.name, done[TAG]["uuid"]):
-            found.append(record)
+    mine = ledger.submissions(competition=competition.name, server=server, account=account)
+    found = [known for known in mine if known.carries_tag and name in (known.record.name, known.uuid(TAG))]
     if len(found) != 1:
         raise UsageError(
             f"{'No submission' if not found else f'{len(found)} submissions'} named {name!r} "
@@ -65,7 +59,7 @@ def tagged_record(ledger: Ledger, competition: Competition, server: str, account
 
 
 def withdraw(
-    record: Record,
+    submission: KnownSubmission,
     *,
     competition: Competition,
     codalab: CodaLab,
@@ -79,60 +73,62 @@ def withdraw(
     Raises:
         CodaLabError: The server still shows the tag.
     """
-    tag, uuid = competition.submission.tag, ledger.steps(record.id)[TAG].result["uuid"]
+    record, tag, uuid = submission.record, competition.submission.tag, submission.uuid(TAG)
     if codalab.rest.exists(uuid):  # else it went with its tag
         codalab.untag(uuid, tag)
         if tag in anonymous.bundle(uuid).tags:
             raise CodaLabError(f"The server still shows the tag on {uuid}.", action="Run the command again.")
     board, now = read_board(), clock()
-    spent, why = record_withdrawal(ledger, record, rest=codalab.rest, board=board, now=now)
-    quota = standing(competition, codalab.rest, ledger, record.account, now=now)
+    spent, why = record_withdrawal(ledger, submission, rest=codalab.rest, board=board, now=now)
+    quota = current_quota(
+        competition.quota,
+        tagged_bundles(competition, codalab.rest, record.account),
+        ledger.submissions(competition=competition.name, server=record.server, account=record.account),
+        now,
+    )
     return Withdrawn(record.name, uuid, spent, why, quota)
 
 
 def record_withdrawal(
-    ledger: Ledger, record: Record, *, rest: Rest, board: Leaderboard | None, now: datetime
+    ledger: Ledger, submission: KnownSubmission, *, rest: Rest, board: Leaderboard | None, now: datetime
 ) -> tuple[bool, str]:
     """Write down that a tag was taken off; whether its place of the quota stays spent, and why."""
-    steps = ledger.steps(record.id)
-    why = _why_evaluated(record, steps, rest, board) or _why_unknown(steps[TAG], board, now)
+    identity, tag = submission.record.id, submission.steps[TAG]
+    why = _why_evaluated(submission, rest, board) or _why_unknown(tag, board, now)
     spent = bool(why)
     if board is not None and not spent:
         why = f"the board of {_time(board.updated)} is newer than its tag and does not have it, and nothing was made from it"
-    ledger.begin(record.id, WITHDRAW, now=now)
-    result = {"uuid": steps[TAG].result["uuid"], "spent": "yes" if spent else "no", "why": why}
-    ledger.finish(record.id, WITHDRAW, result, now=now)
+    ledger.begin(identity, WITHDRAW, now=now)
+    result = {"uuid": tag.result["uuid"], "spent": "yes" if spent else "no", "why": why}
+    ledger.finish(identity, WITHDRAW, result, now=now)
     return spent, why
 
 
-def count_again(
+def recount_withdrawals(
     ledger: Ledger, competition: Competition, server: str, account: str, *, board: Leaderboard, now: datetime
 ) -> None:
     """Take back what was freed and is on the board after all: a pass of the daemon had read the tag before it was off."""
-    for record in ledger.records():
-        known = ledger.steps(record.id).get(WITHDRAW)
-        mine = (record.competition, record.server, record.account) == (competition.name, server, account)
-        if mine and known is not None and known.result.get("spent") == "no":
-            uuid = known.result["uuid"]
-            if is_on(board, uuid, record):
-                ledger.begin(record.id, WITHDRAW, now=now)
+    for known in ledger.submissions(competition=competition.name, server=server, account=account):
+        withdrawal = known.steps.get(WITHDRAW)
+        if withdrawal is not None and withdrawal.result.get("spent") == "no":
+            uuid = withdrawal.result["uuid"]
+            if _is_on_board(board, uuid, known.record):
+                ledger.begin(known.record.id, WITHDRAW, now=now)
                 why = "the organisers' daemon has evaluated it after all, and counts that"
-                ledger.finish(record.id, WITHDRAW, {"uuid": uuid, "spent": "yes", "why": why}, now=now)
+                ledger.finish(known.record.id, WITHDRAW, {"uuid": uuid, "spent": "yes", "why": why}, now=now)
 
 
-def _why_evaluated(
-    record: Record, steps: dict[str, StepRecord], rest: Rest, board: Leaderboard | None
-) -> str:
+def _why_evaluated(submission: KnownSubmission, rest: Rest, board: Leaderboard | None) -> str:
     """What shows that the daemon has evaluated a submission or is at it; empty where nothing does."""
-    uuid, usage = steps[TAG].result["uuid"], Usage(rest, record.account)
+    uuid, usage = submission.uuid(TAG), Usage(rest, submission.record.account)
     if uuid in usage.evaluations:
         return (
             f"the organisers' daemon evaluates it or has done so ({usage.evaluations[uuid]}), and counts that"
         )
-    if board is not None and is_on(board, uuid, record):
+    if board is not None and _is_on_board(board, uuid, submission.record):
         return "the organisers' daemon has evaluated it, and counts that"
     for step in ("upload", "run", TAG):
-        made = steps[step].result["uuid"] if step in steps and steps[step].finished else None
+        made = submission.uuid(step)
         try:
             others = usage.made_by_others(made) if made else ()
         except NotFound:
@@ -144,7 +140,7 @@ def _why_evaluated(
     return ""
 
 
-def is_on(board: Leaderboard, uuid: str, record: Record) -> bool:
+def _is_on_board(board: Leaderboard, uuid: str, record: Record) -> bool:
     """Whether a board has a submission, also where it lost track of it since its bundle was removed."""
     lost = f"{record.account}-{record.name}-results"
     return any(

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from cldc.codalab import log_tail, progress_of
+from cldc.bundles.lineage import find_bundles
+from cldc.codalab import Bundle, Rest, log_tail, progress_of
+from cldc.competition import Competition
 from cldc.errors import CodaLabError
-from cldc.ledger import FAILED, TAG, WITHDRAW
-from cldc.submission.places import lost_tag
-from cldc.submission.steps import STEPS
-
-if TYPE_CHECKING:
-    from cldc.codalab import Bundle, Rest
-    from cldc.competition import Competition
-    from cldc.leaderboard import Leaderboard
-    from cldc.ledger import Ledger, Record, StepRecord
+from cldc.leaderboard import Leaderboard, Row
+from cldc.ledger import FAILED, TAG, WITHDRAW, KnownSubmission, Ledger, Record
+from cldc.submission.model import STEPS
+from cldc.submission.quota import has_lost_tag
 
 _GO_ON = "`cldc submit` again goes on from there."
 # A step but the training takes seconds; one that was begun that long ago was broken off.
@@ -30,8 +26,8 @@ _ASK_ORGANISERS = "its evaluation failed, so no score will come; ask the organis
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a submission is.
+class SubmissionStatus:
+    """How far a submission is.
 
     Attributes:
         stage: The step it is at, ``tagged`` when it waits for the organisers, ``evaluated`` when their daemon has
@@ -57,12 +53,12 @@ class Standing:
     action: str = ""
 
     @property
-    def settled(self) -> bool:
+    def final(self) -> bool:
         """Whether nothing will change any more by itself."""
         return self.stage in ("scored", "withdrawn") or bool(self.action)
 
 
-def standings(
+def fetch_statuses(
     ledger: Ledger,
     rest: Rest,
     board: Leaderboard | None,
@@ -70,41 +66,45 @@ def standings(
     competition: Competition,
     account: str,
     now: datetime,
-) -> tuple[Standing, ...]:
-    """Every submission of the account that the ledger knows, oldest first."""
+) -> tuple[SubmissionStatus, ...]:
+    """How far every submission of the account is that the ledger knows, oldest first."""
+    submissions = ledger.submissions(competition=competition.name, server=rest.server, account=account)
+    rows = {row.submission: row for row in board.rows} if board else {}
+    unscored = [s.uuid(TAG) for s in submissions if s.carries_tag and s.uuid(TAG) not in rows]
+    bundles = find_bundles(rest, unscored)
     return tuple(
-        _standing(record, ledger.steps(record.id), rest, board, competition=competition, now=now)
-        for record in ledger.records()
-        if (record.competition, record.server, record.account) == (competition.name, rest.server, account)
+        _of_tagged(known, rows.get(known.uuid(TAG)), bundles.get(known.uuid(TAG)), competition)
+        if known.tagged
+        else _of_unfinished(known, rest, now)
+        for known in submissions
     )
 
 
-def _standing(
-    record: Record,
-    steps: dict[str, StepRecord],
-    rest: Rest,
-    board: Leaderboard | None,
-    *,
-    competition: Competition,
-    now: datetime,
-) -> Standing:
-    tag, withdrawn = steps.get(TAG), steps.get(WITHDRAW)
-    if tag is None or tag.finished is None:
-        return _unfinished(record, steps, rest, now)
-    bundle = tag.result["uuid"]
-    row = next((r for r in board.rows if r.submission == bundle), None) if board else None
-    since, score, action = tag.finished, row.score if row else None, ""
-    if withdrawn is not None and withdrawn.finished is not None:
-        stage, detail, since = "withdrawn", "it no longer carries the tag", withdrawn.finished
+def _of_tagged(
+    known: KnownSubmission, row: Row | None, bundle: Bundle | None, competition: Competition
+) -> SubmissionStatus:
+    """The status of a submission that carries the tag, or carried it."""
+    record, tag, withdrawal = known.record, known.steps[TAG], known.finished(WITHDRAW)
+    since, score, action = tag.finished or tag.started, row.score if row else None, ""
+    if withdrawal is not None:
+        stage, detail, since = "withdrawn", "it no longer carries the tag", withdrawal.finished or since
     elif row is None:
-        stage, detail, action = _unscored(record, rest.found(bundle), competition)
+        stage, detail, action = _unscored(record, bundle, competition)
     elif score is None:
         stage, detail = "evaluated", f"evaluation {row.state}"
         action = _ASK_ORGANISERS if row.state in _FAILED_STATES else ""
     else:
         stage, detail = "scored", f"place {row.rank}" if row.rank else "not shown on the board"
-    return Standing(
-        record.id, record.name, stage, since, detail, bundle, score, record.dataset_hash, action=action
+    return SubmissionStatus(
+        record.id,
+        record.name,
+        stage,
+        since,
+        detail,
+        known.uuid(TAG),
+        score,
+        record.dataset_hash,
+        action=action,
     )
 
 
@@ -113,7 +113,7 @@ def _unscored(record: Record, bundle: Bundle | None, competition: Competition) -
     if bundle is None:
         action = f"`cldc withdraw {record.name}` and `cldc submit` make it anew."
         return "tagged", "its bundle is no longer on the server, so it can't be scored", action
-    if lost_tag(bundle, competition.submission.tag):
+    if has_lost_tag(bundle, competition.submission.tag):
         return "withdrawn", "it no longer carries the tag, which this machine did not take off", ""
     if not bundle.public_permission:
         action = f"`cldc submit` makes {record.name} readable by everyone again."
@@ -122,25 +122,25 @@ def _unscored(record: Record, bundle: Bundle | None, competition: Competition) -
     return "tagged", "waits for the organisers' daemon" + (f"; usually {wait}" if wait else ""), ""
 
 
-def _unfinished(record: Record, steps: dict[str, StepRecord], rest: Rest, now: datetime) -> Standing:
+def _of_unfinished(known: KnownSubmission, rest: Rest, now: datetime) -> SubmissionStatus:
     """The first step that is not done; of a run, what the server says of it."""
-    step = next(step for step in STEPS if step.name not in steps or steps[step.name].finished is None)
-    begun = steps.get(step.name)
+    record = known.record
+    step = next(name for name in STEPS if known.finished(name) is None)
+    begun, failed = known.steps.get(step), known.finished(FAILED)
     since = begun.started if begun else record.created
     detail, log, action = "", "", _GO_ON if now - since > _BROKEN_OFF else ""
-    failed = steps.get(FAILED)
-    if step.name == "train":
-        detail, log, action = _run(rest, steps["run"].result["uuid"], now)
-    elif step.name == "run" and failed is not None and failed.finished is not None:
+    if step == "train":
+        detail, log, action = _of_run(rest, known.uuid("run"), now)
+    elif step == "run" and failed is not None:
         detail = f"the run failed: {failed.result['reason']}"
         log = log_tail(rest, failed.result["uuid"])
         action = "no quota was spent; `cldc submit` again repeats the run with what was uploaded."
-    return Standing(
-        record.id, record.name, step.name, since, detail, "", None, record.dataset_hash, log, action
+    return SubmissionStatus(
+        record.id, record.name, step, since, detail, "", None, record.dataset_hash, log, action
     )
 
 
-def _run(rest: Rest, uuid: str, now: datetime) -> tuple[str, str, str]:
+def _of_run(rest: Rest, uuid: str, now: datetime) -> tuple[str, str, str]:
     """A run's state, the end of its log, and what to do if it is stuck."""
     try:
         run = rest.bundle(uuid)

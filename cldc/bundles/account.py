@@ -1,0 +1,65 @@
+"""An account on a CodaLab, and the server's time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cldc.codalab import Cl, CodaLab, Rest
+from cldc.competition import Competition
+from cldc.progress import SILENT, Observer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAccount:
+    """An account that takes part in a competition on a server, used from this machine.
+
+    Attributes:
+        codalab: The server as the account: reads over REST, changes through `cl`.
+        account: The account's user name.
+        home: The data folder.
+        clock: The server's time.
+    """
+
+    competition: Competition
+    codalab: CodaLab
+    account: str
+    home: Path
+    clock: Callable[[], datetime]
+    observer: Observer = SILENT
+
+    @property
+    def rest(self) -> Rest:
+        """Reads the server as the account."""
+        return self.codalab.rest
+
+    @property
+    def cl(self) -> Cl:
+        """Changes things on the server."""
+        return self.codalab.cl
+
+
+class ServerClock:
+    """The server's time: bundles are stamped by it, and a clock of ours that is wrong or jumps would free places."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+        self._base: tuple[float, float] | None = None
+
+    def __call__(self) -> datetime:
+        """Now, by the server's clock, read once and continued by a clock that can't jump; ours where the server tells none."""
+        if self._base is None:
+            health, started = self._rest.health(), time.monotonic()
+            if health.date is None or health.clock_ahead_seconds is None:
+                now = time.time()
+            else:
+                # Ours is no further off than the Date header's whole second: then it is the better one. What it was
+                # when that header came, since it may have jumped in between.
+                skew = health.clock_ahead_seconds
+                now = health.date.timestamp() - (skew if abs(skew) <= 2 else 0.0)
+            self._base = (now, started)
+        base, started = self._base
+        return datetime.fromtimestamp(base, UTC) + timedelta(seconds=time.monotonic() - started)

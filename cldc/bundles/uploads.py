@@ -1,0 +1,110 @@
+"""Uploaded datasets: each is sent once, and known again by its content, whichever command sent it."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from cldc import files
+from cldc.bundles.account import ServerAccount
+from cldc.codalab import Bundle, Rest, require_ready, wait_for
+from cldc.codalab.failures import not_done
+from cldc.errors import NotFinished
+from cldc.package import Package
+
+# What an uploaded dataset's description begins with; its identity and the machine that sent it follow.
+DATASET = "cldc dataset "
+# What another machine is sending has that long to arrive.
+_ABANDONED = timedelta(hours=1)
+# What arrived in full before we were cut off is unpacked by then.
+_UNPACKING_SECONDS = 10.0
+
+
+def machine_id(home: Path) -> str:
+    """Twelve hex digits for this account's data folder on this machine, the same after its ledger was lost."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = ""
+    return files.hash_bytes(f"{socket.gethostname()}\n{user}\n{home.resolve()}")[:12]
+
+
+def dataset_hash_of(bundle: Bundle) -> str | None:
+    """The identity of the dataset that cldc uploaded as ``bundle``; None where it is no such bundle."""
+    if bundle.type != "dataset" or not bundle.description.startswith(DATASET):
+        return None
+    return bundle.description.removeprefix(DATASET).split(" ")[0]
+
+
+def upload(account: ServerAccount, worksheet: str, package: Package) -> Bundle:
+    """Upload a package, remove it here, and return the bundle, which is ready.
+
+    Raises:
+        CldcError: It did not arrive; the next call's `find_upload` deals with what there is of it.
+    """
+    uuid = account.cl.upload(
+        worksheet,
+        package.path,
+        name=package.name,
+        description=f"{DATASET}{package.dataset_hash} {machine_id(account.home)}",
+        observer=account.observer,
+    )
+    try:
+        bundle = wait_for(account.rest, uuid, timeout_seconds=_UNPACKING_SECONDS, observer=account.observer)
+    except NotFinished as error:
+        # It is unpacked before the server answers; what answered, a proxy with its login page, has kept the bytes.
+        account.cl.remove(uuid)
+        raise not_done(f"was sent {package.name} and did not get it") from error
+    require_ready(account.rest, bundle)
+    files.remove_tree(package.path.parent)
+    return bundle
+
+
+def find_upload(account: ServerAccount, bundles: Iterable[Bundle], dataset_hash: str) -> Bundle | None:
+    """The first of the bundles that is a good upload of the dataset; broken uploads before it are removed."""
+    for bundle in bundles:
+        if dataset_hash_of(bundle) == dataset_hash and _arrived(account, bundle):
+            return bundle
+    return None
+
+
+def _arrived(account: ServerAccount, bundle: Bundle) -> bool:
+    """Whether an earlier upload is good. A broken one is removed, unless somebody may still be sending it.
+
+    A lock keeps two processes of this machine from one submission, so what this machine left is abandoned. What
+    another machine began may still be on its way; both then have an upload each, and use the older one.
+    """
+    if not bundle.final and bundle.description.endswith(machine_id(account.home)):
+        try:
+            bundle = wait_for(
+                account.rest, bundle.uuid, timeout_seconds=_UNPACKING_SECONDS, observer=account.observer
+            )
+        except NotFinished:
+            account.cl.remove(bundle.uuid)
+            return False
+    if bundle.final and bundle.failure is None:
+        return True
+    if bundle.final or (bundle.created is not None and account.clock() - bundle.created > _ABANDONED):
+        account.cl.remove(bundle.uuid)
+    return False
+
+
+def finished_uploads(rest: Rest, account: str, prefix: str) -> Iterator[tuple[str, Bundle]]:
+    """Dataset hash and bundle of each good upload of the account on its worksheets whose names begin with ``prefix``.
+
+    Read from the worksheets, since a search shows no private bundles.
+    """
+    for worksheet in rest.own_worksheets():
+        if worksheet.name.startswith(prefix):
+            for bundle in rest.worksheet(worksheet.uuid, bundles=True).bundles:
+                dataset_hash = dataset_hash_of(bundle)
+                if (
+                    dataset_hash
+                    and bundle.owner in (None, account)
+                    and bundle.final
+                    and bundle.failure is None
+                ):
+                    yield dataset_hash, bundle

@@ -1,0 +1,223 @@
+"""Carry out a plan, from the worksheet to the tag. Every step is written down before it starts and after it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from cldc import files
+from cldc.bundles.retry import repeat
+from cldc.codalab.failures import NotFound
+from cldc.dataset.changes import changes_since
+from cldc.errors import CldcError, SubmissionRefused
+from cldc.ledger import SPENT, TAG, WITHDRAW, KnownSubmission
+from cldc.package import Package
+from cldc.quota import Quota
+from cldc.submission import steps
+from cldc.submission.context import PredictionsOutdated, RunLostDependency, SubmissionContext
+from cldc.submission.model import STEPS, Submission
+from cldc.submission.quota import current_quota, tagged_bundles
+from cldc.submission.results import (
+    Evidence,
+    FinishedRun,
+    OrganisersBundles,
+    PredictionsBundle,
+    PublishedWorksheet,
+    StartedRun,
+    StepResult,
+    StoredDescription,
+    SubmissionWorksheet,
+    TaggedBundle,
+    UploadedDataset,
+)
+from cldc.submission.tag import set_tag
+from cldc.submission.verify import verify
+
+R = TypeVar("R", bound=StepResult)
+# Predictions are made again when another submission is tagged in between, a run when a worker loses a dependency.
+_MOST_ROUNDS = 4
+_NAMES = tuple(STEPS)
+
+
+def submit(context: SubmissionContext) -> Submission:
+    """Do every step that the ledger does not know to be done, in order, and return the tagged submission.
+
+    Raises:
+        CldcError: What went wrong; what was done is kept, and the next call goes on from there.
+    """
+    record, ledger = context.record, context.ledger
+    lock = context.home / "locks" / f"submission-{record.id}.lock"
+    with files.lock(lock, purpose=f"submitting {record.name}", observer=context.observer, timeout_seconds=60):
+        ledger.add(record)
+        _forget_what_is_gone(context)
+        known = _known(context)
+        again, packing = known.tagged is not None, None
+        if again and _is_hidden(context, known.uuid(TAG)):
+            context.observer.note(
+                f"{record.name} was made private since; making it readable by everyone again."
+            )
+            ledger.forget(record.id, ("publish", "describe", "prove"))
+        if not again:
+            context.plan.require()
+            context.cl.start()  # its imports take seconds, in which the dataset is packed
+            if "worksheet" not in known.steps:
+                packing = steps.begin_packing(context)
+        do = _Recorder(context)
+        for _ in range(_MOST_ROUNDS):
+            try:
+                return _do_steps(context, do, packing, again=again)
+            except PredictionsOutdated:
+                ledger.forget(record.id, _NAMES[_NAMES.index("predictions") :])
+            except RunLostDependency:
+                continue
+        raise SubmissionRefused(
+            "Others of this account keep being tagged before this one, and only the newest counts.",
+            action="Run the command again when they are done.",
+        )
+
+
+def _do_steps(
+    context: SubmissionContext, do: _Recorder, packing: Future[Package] | None, *, again: bool
+) -> Submission:
+    """From the worksheet to the tag."""
+    do.read_ledger()
+    worksheet = do("worksheet", SubmissionWorksheet, lambda: steps.make_worksheet(context))
+    dataset = do("upload", UploadedDataset, lambda: steps.upload_dataset(context, worksheet, packing))
+    do("link", OrganisersBundles, lambda: steps.link_organisers(context, worksheet))
+    run = do("run", StartedRun, lambda: steps.start_run(context, worksheet, dataset))
+    do("train", FinishedRun, lambda: steps.wait_for_run(context, run))
+    predictions = do(
+        "predictions", PredictionsBundle, lambda: steps.make_predictions(context, worksheet, run)
+    )
+    do(
+        "publish",
+        PublishedWorksheet,
+        lambda: steps.publish(context, worksheet, dataset, run, predictions),
+    )
+    described = do("describe", StoredDescription, lambda: steps.describe(context, predictions))
+    evidence = do("prove", Evidence, lambda: verify(context, worksheet, run, predictions))
+    tagged = do(
+        TAG,
+        TaggedBundle,
+        lambda: set_tag(context, worksheet, predictions, begun_before=do.was_begun(TAG)),
+    )
+    known = _known(context)
+    assert known.tagged is not None  # noqa: S101 - the last step has just been finished
+    return Submission(
+        record=context.record,
+        description=context.plan.description or described.description,
+        tagged=known.tagged,
+        again=again,
+        worksheet=worksheet.uuid,
+        dataset=dataset.uuid,
+        run=run.uuid,
+        bundle=tagged.uuid,
+        evidence=evidence.checks,
+        quota=_quota(context),
+        usual_wait=context.competition.submission.usual_wait,
+        form=context.competition.form,
+        dataset_changed=""
+        if again
+        else changes_since(context.report.dataset, context.competition.dataset.extensions),
+    )
+
+
+class _Recorder:
+    """Does a step, unless the ledger knows it to be done, and writes down that it begins and that it ended."""
+
+    def __init__(self, context: SubmissionContext) -> None:
+        self._context = context
+        self._known = KnownSubmission(context.record, {})
+        self._begun: set[str] = set()
+
+    def read_ledger(self) -> None:
+        """Learn which steps are done, and which were begun."""
+        self._known = _known(self._context)
+        self._begun |= {name for name, step in self._known.steps.items() if step.finished is None}
+
+    def was_begun(self, name: str) -> bool:
+        """Whether an earlier attempt, by this call or another, began the step and did not finish it."""
+        return name in self._begun
+
+    def __call__(self, name: str, result: type[R], action: Callable[[], R]) -> R:
+        """The result of a step, from the ledger or from ``action``."""
+        if (done := self._known.finished(name)) is not None:
+            return result.from_ledger(done.result)
+        context, identity = self._context, self._context.record.id
+        context.observer.start(STEPS[name])
+
+        def attempt() -> R:
+            context.ledger.begin(identity, name, now=context.clock())
+            return action()
+
+        def broken_off(error: CldcError) -> None:
+            self._begun.add(name)
+            context.observer.note(f"{error.message.splitlines()[0]} Trying again.")
+
+        made = repeat(attempt, on_failure=broken_off)
+        context.ledger.finish(identity, name, made.to_ledger(), now=context.clock())
+        return made
+
+
+def _known(context: SubmissionContext) -> KnownSubmission:
+    """What the ledger knows of the submission now."""
+    return KnownSubmission(context.record, context.ledger.steps(context.record.id))
+
+
+def _quota(context: SubmissionContext) -> Quota:
+    """The account's quota with the submission."""
+    record, competition = context.record, context.competition
+    submissions = context.ledger.submissions(
+        competition=record.competition, server=record.server, account=record.account
+    )
+    tagged = tagged_bundles(competition, context.rest, record.account)
+    return current_quota(competition.quota, tagged, submissions, context.clock())
+
+
+def _forget_what_is_gone(context: SubmissionContext) -> None:
+    """Steps whose results somebody removed from the server, or took back, have to be done again."""
+    identity, known = context.record.id, _known(context)
+    if known.finished(WITHDRAW):
+        _remember_spent_place(context, known)
+        context.ledger.forget(identity, (*_NAMES[_NAMES.index("prove") :], WITHDRAW))
+        known = _known(context)
+    if known.tagged or not known.finished("worksheet"):
+        return
+    try:
+        worksheet = context.rest.worksheet(known.uuid("worksheet"), bundles=True)
+    except NotFound:
+        context.ledger.forget(identity, _NAMES)
+        return
+    there = {bundle.uuid for bundle in worksheet.bundles}
+    for name in ("upload", "run", "predictions"):
+        if known.finished(name) and known.uuid(name) not in there:
+            context.observer.note(
+                f"What the step {name} made is no longer on the server; going on from there."
+            )
+            context.ledger.forget(identity, _NAMES[_NAMES.index(name) :])
+            return
+
+
+def _remember_spent_place(context: SubmissionContext, known: KnownSubmission) -> None:
+    """What was taken back after it was evaluated keeps its place, also where another bundle is tagged in its stead."""
+    if TAG in known.steps and known.steps[WITHDRAW].result.get("spent") != "no":
+        tag, identity = known.steps[TAG], context.record.id
+        name = f"{SPENT}{tag.result['uuid']}"
+        context.ledger.begin(identity, name, now=tag.started)
+        context.ledger.finish(identity, name, {"uuid": tag.result["uuid"]}, now=tag.finished)
+
+
+def _is_hidden(context: SubmissionContext, uuid: str) -> bool:
+    """Whether a tagged bundle was made private since, which spends its place and is scored by nobody.
+
+    Raises:
+        SubmissionRefused: It was removed; whether that spent its place is for `withdraw` to say.
+    """
+    bundle, name = context.rest.found(uuid), context.record.name
+    if bundle is None:
+        raise SubmissionRefused(
+            f"{name} was submitted, and its tagged bundle {uuid} is no longer on the server.",
+            action=f"Run `cldc withdraw {name}`, then submit it again.",
+        )
+    return not bundle.public_permission
