@@ -35,15 +35,15 @@ _SILENT_WAIT_SECONDS = 1.0
 
 
 class DiskFull(StorageError):
-    """No room left on the disk, or in the user's quota on it."""
+    """The disk, or the user's quota on it, is full."""
 
 
 class LockTimeout(StorageError):
-    """Another process kept a lock for longer than we were told to wait."""
+    """Another process held a lock for longer than the timeout."""
 
 
 def storage_error(error: OSError, path: Path | None = None) -> StorageError:
-    """Say what an operating system's error on ``path`` means and what to do about it."""
+    """Turn an operating system's error about ``path`` into an explanation and a next action."""
     name = path or error.filename or "a file"
     elsewhere = _elsewhere(name)
     if str(name) == ".":
@@ -65,7 +65,7 @@ def storage_error(error: OSError, path: Path | None = None) -> StorageError:
 
 
 def _elsewhere(name: Path | str) -> str:
-    """How to have cldc use another disk or folder than that of ``name``, where a variable does that."""
+    """The hint that names the variable which moves the folder ``name`` to another disk, if there is one."""
     places = ((HOME_VARIABLE, _chosen_data_folder), ("TMPDIR", system_temporary_folder))
     with contextlib.suppress(StorageError, OSError):
         for variable, place in places:
@@ -84,13 +84,13 @@ def storage_errors(path: Path | None = None) -> Iterator[None]:
 
 
 def data_folder(observer: Observer = SILENT) -> Path:
-    """The one folder that cldc keeps its things in, made readable by its owner only.
+    """cldc's data folder, created if missing and readable by its owner only.
 
     Args:
-        observer: Told where others can read it and that can't be changed.
+        observer: Notified if others can read it and that can't be changed.
 
     Raises:
-        StorageError: It can't be made.
+        StorageError: It can't be created.
     """
     folder = _chosen_data_folder()
     try:
@@ -140,12 +140,12 @@ def working_folder() -> Path:
 
 
 def others_can_read(folder: Path) -> bool:
-    """Whether its mode lets other users of this machine in; on Windows they are kept out by where it lies."""
+    """Whether its mode lets other users read it; on Windows its location keeps them out."""
     return os.name != "nt" and bool(folder.stat().st_mode & _FOR_OTHERS)
 
 
 def _shared_on_purpose(folder: Path) -> bool:
-    """Whether cldc keeps its things in a folder that serves for others as well, whose mode is not ours to change."""
+    """Whether the data folder also serves another purpose, so that we must not change its mode."""
     if folder.stat().st_mode & (stat.S_ISGID | stat.S_ISVTX):
         return True
     around = []
@@ -156,14 +156,14 @@ def _shared_on_purpose(folder: Path) -> bool:
 
 
 def _close_to_others(folder: Path, observer: Observer) -> None:
-    """Take other users' rights from the folder and from what lies in it; links, and what is behind them, stay as they are.
+    """Remove other users' permissions on the folder and its contents; links and their targets are left alone.
 
-    What lies deeper can't be reached by others then.
+    Others then can't reach anything deeper.
     """
     try:
         if folder.stat().st_uid != _user():
             raise PermissionError(errno.EPERM, "it belongs to another user")
-        # The folder first: after that nobody else can exchange what is in it.
+        # The folder first, so that nobody can swap its contents afterwards.
         _take_rights(folder, folder.stat())
         for path in folder.iterdir():
             if not path.is_symlink() and (status := path.stat()).st_uid == _user():
@@ -199,22 +199,22 @@ def private_folder(path: Path) -> Path:
 
 
 def private_file(path: Path) -> None:
-    """Make ``path`` if it is not there; in both cases only its owner can read it then.
+    """Create ``path`` if it is missing, and let only its owner read it.
 
     Raises:
-        OSError: It can't be made, or belongs to somebody else.
+        OSError: It can't be created, or belongs to another user.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE))
     _take_rights(path, path.stat())
 
 
 def replace_atomically(path: Path, content: bytes | str, *, mode: int = PRIVATE_FILE) -> None:
-    """Put ``content`` (text as UTF-8) in place of ``path``, all of it or nothing, safe against a power cut.
+    """Write ``content`` (text as UTF-8) to ``path`` atomically, safe against a power cut.
 
-    A link stays, and what it leads to is replaced.
+    Follows a link and replaces its target.
 
     Raises:
-        StorageError: It can't be written, or is no file; what was there before is still there.
+        StorageError: It can't be written, or is not a file; the old content is unchanged.
     """
     import tempfile
 
@@ -270,17 +270,17 @@ def hash_bytes(content: bytes | str) -> str:
 def lock(
     path: Path, *, purpose: str, observer: Observer = SILENT, timeout_seconds: float = 600
 ) -> Iterator[None]:
-    """Hold ``path`` as a lock between processes; the operating system frees it when its holder dies.
+    """Hold ``path`` as a lock between processes; the operating system releases it when the process dies.
 
     Args:
-        path: A file beside what it guards; it is made, and stays.
+        path: A file beside what it guards; created if missing, and kept.
         purpose: What the other process may be doing, as in "making the environment".
-        observer: Told when there is a wait to speak of.
-        timeout_seconds: How long to wait for another holder.
+        observer: Notified when the wait takes longer than a moment.
+        timeout_seconds: How long to wait for the lock.
 
     Raises:
-        LockTimeout: Another process held it all that time.
-        StorageError: The file can't be made.
+        LockTimeout: Another process held the lock for the whole time.
+        StorageError: The file can't be created.
     """
     import filelock
 
@@ -319,16 +319,16 @@ def _wait_for(guard: filelock.BaseFileLock, purpose: str, observer: Observer, ti
 
 @contextlib.contextmanager
 def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
-    """A private folder with a resolved path, removed with all that is in it when the block ends.
+    """A private temporary folder with a resolved path, removed when the block ends.
 
-    What a killed process left is removed by `sweep`, here of the same ``parent`` and ``prefix``.
+    `sweep` with the same ``parent`` and ``prefix`` removes what a killed process left.
 
     Args:
         prefix: What its name begins with.
-        parent: Where to make it; None takes the system's folder for temporary files.
+        parent: Where to make it; None means the system's temporary folder.
 
     Raises:
-        StorageError: It can't be made.
+        StorageError: It can't be created.
     """
     place = parent or system_temporary_folder()
     sweep(place, prefix)
@@ -346,7 +346,7 @@ def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
 
 
 def _claim(prefix: str, parent: Path) -> tuple[Path, filelock.BaseFileLock]:
-    """A new folder, and the lock that says that its process lives."""
+    """Create a folder, and the lock that shows that its process is alive."""
     import tempfile
 
     import filelock
@@ -359,9 +359,7 @@ def _claim(prefix: str, parent: Path) -> tuple[Path, filelock.BaseFileLock]:
         except filelock.Timeout:
             continue  # another process has just found it without a lock, and removes it
         except OSError:
-            if (
-                folder.is_dir()
-            ):  # a file system without locks: without its mark it is never taken for a leftover
+            if folder.is_dir():  # a file system without locks: without its mark it never counts as a leftover
                 with contextlib.suppress(OSError):
                     mark.unlink()
                 return folder, guard
@@ -374,7 +372,7 @@ def _claim(prefix: str, parent: Path) -> tuple[Path, filelock.BaseFileLock]:
 def _guard(folder: Path) -> filelock.BaseFileLock:
     import filelock
 
-    # Not a thread's own: what one thread begins another may end.
+    # Shared between threads: one may create a folder and another remove it.
     return filelock.FileLock(folder / _IN_USE, timeout=0, mode=PRIVATE_FILE, thread_local=False)
 
 
@@ -396,9 +394,9 @@ def system_temporary_folder() -> Path:
 
 
 def sweep(parent: Path, prefix: str) -> None:
-    """Remove temporary folders of that prefix whose process was killed: the system has freed their locks.
+    """Remove temporary folders of that prefix whose process was killed, which released their locks.
 
-    Folders of other people, and those that `temporary_folder` did not make, stay.
+    Leaves folders of other users, and those that `temporary_folder` did not create.
     """
     try:
         found = [Path(entry.path) for entry in os.scandir(parent) if entry.name.startswith(prefix)]
@@ -422,7 +420,7 @@ def _ours(path: Path, kind: int) -> bool:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file or a folder with all that is in it, read-only parts too; nothing there is no error.
+    """Remove a file or a whole folder, read-only parts too; succeeds if there is nothing.
 
     Raises:
         StorageError: Something can't be removed.

@@ -27,13 +27,13 @@ _CODALAB_PYTHONS = ("3.9", "3.12", "3.11", "3.13")
 
 
 def ensure_codalab(home: Path, observer: Observer = SILENT) -> Environment:
-    """CodaLab's environment in the data folder ``home``, made where it is not there.
+    """CodaLab's environment in the data folder ``home``, created if missing.
 
     ``CLDC_CODALAB_PYTHON`` (as 3.12) forces its Python.
 
     Raises:
-        ConfigurationError: CodaLab can't be had on the forced Python.
-        EnvironmentFailed: It can't be made, or does not work here.
+        ConfigurationError: CodaLab does not run on the forced Python.
+        EnvironmentFailed: It can't be created, or does not work on this machine.
         StorageError: No space or no permission.
     """
     # Any Python will do, so what is there is taken, also where one that is tried first has come since.
@@ -43,17 +43,17 @@ def ensure_codalab(home: Path, observer: Observer = SILENT) -> Environment:
 def ensure_tensorflow(
     choices: Sequence[TensorFlowChoice], home: Path, observer: Observer = SILENT, *, faithful: bool = False
 ) -> Environment:
-    """The first TensorFlow of ``choices`` that this machine can have, made where it is not there.
+    """The first TensorFlow of ``choices`` that this machine can have, created if missing.
 
     Args:
         choices: From the most faithful to the last fallback.
         home: The data folder.
-        observer: Told what is downloaded, and why a choice is passed by.
-        faithful: Take none in which the competition's own script would train something else.
+        observer: Notified of downloads, and of why a choice is skipped.
+        faithful: Skip those in which the competition's own script would train something else.
 
     Raises:
         ConfigurationError: A choice has no locked requirements.
-        EnvironmentFailed: None can be made, or it does not work here.
+        EnvironmentFailed: None can be created, or it does not work on this machine.
         StorageError: No space or no permission.
     """
     recipes = tensorflow_recipes([choice for choice in choices if choice.faithful or not faithful])
@@ -66,10 +66,10 @@ def ensure_tensorflow(
 
 
 def ensure_analysis(home: Path, observer: Observer = SILENT) -> Environment:
-    """The environment that finds labels that look wrong, in the data folder ``home``, made where it is not there.
+    """The environment that finds labels that look wrong, in the data folder ``home``, created if missing.
 
     Raises:
-        EnvironmentFailed: It can't be made, or does not work here.
+        EnvironmentFailed: It can't be created, or does not work on this machine.
         StorageError: No space or no permission.
     """
     return _ensure(analysis_recipes(), home, observer)
@@ -89,7 +89,7 @@ def ready_codalab(home: Path) -> Environment | None:
     """CodaLab's environment where it is there already; makes nothing.
 
     Raises:
-        ConfigurationError: CodaLab can't be had on the forced Python.
+        ConfigurationError: CodaLab does not run on the forced Python.
     """
     found = (making.ready(recipe, home) for recipe in codalab_recipes())
     return next((environment for environment in found if environment), None)

@@ -1,4 +1,4 @@
-"""What environments there are, what would be made, and what is wrong; makes nothing."""
+"""Report the environments that exist or would be created, and their problems; creates nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cldc.files import lock, remove_tree, storage_errors
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """How a wanted environment stands.
+    """The state of a wanted environment.
 
     Attributes:
         kind: codalab, tensorflow or analysis.
@@ -25,10 +25,10 @@ class Diagnosis:
         python: The wanted Python, as major.minor.
         used: Whether this is the one that cldc uses on this machine; at most one of each kind is.
         faithful: Whether the competition's own script trains in it what it trained in the competition.
-        why: What using it means for the result.
+        why: What it means for the result.
         environment: The ready environment, where there is one.
         interpreter: The Python that it was, or would be, made with.
-        problem: Why it can't be made or does not work; None where all is well.
+        problem: Why it can't be created or does not work; None if there is no problem.
     """
 
     kind: str
@@ -109,9 +109,9 @@ def remove_environment(home: Path, name: str) -> list[Path]:
     """Remove every environment whose id, name or kind is ``name``, half-made ones too; give their folders.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: No environment has that name.
         EnvironmentFailed: One is in use; nothing is removed then.
-        StorageError: One can't be removed, or is being made.
+        StorageError: One can't be removed, or is being created.
     """
     folder = environments_folder(home)
     names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
@@ -128,6 +128,6 @@ def remove_environment(home: Path, name: str) -> list[Path]:
             )
     for id_ in wanted:
         with lock(folder / f"{id_}.lock", purpose=f"making the environment {id_}", timeout_seconds=10):
-            remove_tree(folder / id_ / MARKER)  # first, so that a half-removed one is not taken for ready
+            remove_tree(folder / id_ / MARKER)  # first, so that a half-removed one never counts as ready
             remove_tree(folder / id_)
     return [folder / id_ for id_ in wanted]

@@ -1,4 +1,4 @@
-"""Make an environment, see it working, and mark it ready."""
+"""Create an environment, check that it works, and mark it ready."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from cldc.files import (
 from cldc.process import CommandFailed, Stream, clean_environment, describe_exit, run, stream
 from cldc.progress import Observer
 
-# A gigabyte over a slow line, and still an end.
+# Enough for a gigabyte over a slow line.
 _INSTALL_SECONDS = 3600
 _HEALTH_SECONDS = 300
 _HEALTH = Path(__file__).with_name("inside") / "health.py"
@@ -48,10 +48,10 @@ def ready(recipe: Recipe, home: Path) -> Environment | None:
 
 
 def make(recipe: Recipe, interpreter: Interpreter, home: Path, observer: Observer) -> Environment:
-    """Make an environment, or wait for another process that makes it.
+    """Create an environment, or wait for another process that does.
 
     Raises:
-        EnvironmentFailed: Its packages can't be had, or it does not work on this machine.
+        EnvironmentFailed: Its packages are not available, or it does not work on this machine.
         StorageError: No space, no permission, or the other process takes too long.
     """
     folder = environments_folder(home) / recipe.id
@@ -149,7 +149,7 @@ def _install_error(recipe: Recipe, folder: Path, child: Stream) -> CldcError:
 
 
 def check(environment: Environment, kind: str) -> None:
-    """Use an environment as it will be used.
+    """Check that an environment works by using it.
 
     Raises:
         EnvironmentFailed: It does not work on this machine.

@@ -1,4 +1,4 @@
-"""What an environment is made from, and what is known of one that is ready."""
+"""Recipes of environments, and the marker of a ready one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cldc.resources import template
 Kind = Literal["codalab", "tensorflow", "analysis"]
 
 MARKER = "ready.json"
-# Counted up when environments made by an older cldc can't be used any more.
+# Raised when environments created by an older cldc can no longer be used.
 _FORM = 1
 _CODALAB_VERSION = "1.7.5"
 _ANALYSIS_VERSION = "2.9"
@@ -37,7 +37,7 @@ class Recipe:
         python: Its Python, as major.minor.
         requirements: The locked requirements.
         faithful: Whether the competition's own script trains in it what it trained in the competition.
-        why: What using it means for the result.
+        why: What it means for the result.
     """
 
     kind: Kind
@@ -72,7 +72,7 @@ class Environment:
         interpreter: The Python that it is based on.
         made: When, as ISO 8601 with a zone.
         faithful: Whether the competition's own script trains in it what it trained in the competition.
-        why: What using it means for the result.
+        why: What it means for the result.
     """
 
     name: str
@@ -110,7 +110,7 @@ def codalab_recipe(python: str) -> Recipe:
     """CodaLab on a Python.
 
     Raises:
-        ConfigurationError: It can't be had on that Python.
+        ConfigurationError: It does not run on that Python.
     """
     if python not in _CODALAB_REQUIREMENTS:
         raise ConfigurationError(
@@ -122,7 +122,7 @@ def codalab_recipe(python: str) -> Recipe:
 
 
 def analysis_recipe(python: str) -> Recipe:
-    """What finds labels that look wrong (its version is that of the library cleanlab), on a Python from 3.11 on."""
+    """The environment that finds labels that look wrong (its version is that of the library cleanlab), on a Python from 3.11 on."""
     return Recipe("analysis", _ANALYSIS_VERSION, python, template("requirements", "analysis.txt"))
 
 

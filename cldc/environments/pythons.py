@@ -1,4 +1,4 @@
-"""Find a Python of a given version on this machine, else fetch one.
+"""Find a Python of a given version on this machine, or download one.
 
 uv's own search stops at pyenv's shims: they are on PATH for every version that is installed, and fail for all but
 the active one (https://github.com/astral-sh/uv/issues/1795). So the places where Pythons are known to live
@@ -20,7 +20,7 @@ from cldc.process import clean_environment, run, stream
 from cldc.progress import Observer
 
 _PROBE_SECONDS = 20
-# What the packages import of the standard library and a self-built Python may lack.
+# Standard modules that the packages import and that a self-built Python may lack.
 _MODULES = ("bz2", "ctypes", "lzma", "sqlite3", "ssl", "zlib")
 _PROBE = f"""
 import json, platform, struct, sys
@@ -36,7 +36,7 @@ print(json.dumps([platform.python_version(), platform.python_implementation(), s
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """A Python that was seen working: its path and full version."""
+    """A working Python: its path and full version."""
 
     path: Path
     version: str
@@ -99,7 +99,7 @@ def _probe(path: Path, python: str) -> Interpreter | None:
 
 
 def _candidates(python: str, home: Path) -> Iterator[Path]:
-    """Paths that may be a Python of that version, the likeliest first."""
+    """Paths where that version may be, the likeliest first."""
     if python == f"{sys.version_info.major}.{sys.version_info.minor}":
         yield Path(getattr(sys, "_base_executable", sys.executable))
     for folder, pattern in _collections(python, home):

@@ -1,7 +1,7 @@
 """The only user of `subprocess`: run, stream, converse, detach, stop.
 
-Every program that cldc starts, but for a detached one, ends with cldc, however cldc ends: on POSIX it runs under
-`cldc.process.guard`, in a session without a terminal, so that it can neither prompt nor be hit by the terminal's
+Every program that cldc starts, except a detached one, ends when cldc ends, however that happens: on POSIX it runs under
+`cldc.process.guard`, in a session without a terminal, so that it can't prompt and doesn't receive the terminal's
 Ctrl-C before us. No shell is involved, and no secret belongs in an argument.
 """
 
@@ -46,6 +46,6 @@ _NOT_FOR_CHILDREN = (
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment for a child: ours without what is meant for other programs, with UTF-8, and ``extra``."""
+    """A child's environment: ours without settings meant for other programs, plus UTF-8 and ``extra``."""
     kept = {k: v for k, v in os.environ.items() if not k.upper().startswith(_NOT_FOR_CHILDREN)}
     return {**kept, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **(extra or {})}

@@ -19,7 +19,7 @@ _SAME_START_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A detached process: a pid is given to another process some day, a pid and a start time (s) are not."""
+    """A detached process, identified by pid and start time (s), since pids are reused."""
 
     pid: int
     started: float
@@ -28,7 +28,7 @@ class Daemon:
 def detach(
     args: Sequence[Argument], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Daemon:
-    """Start a program in a session of its own that goes on without us; what it writes is added to ``log``.
+    """Start a program in its own session that outlives us; its output is appended to ``log``.
 
     Raises:
         CommandNotFound: There is no such program.
@@ -84,13 +84,13 @@ def _start_time(pid: int) -> float | None:
 
 
 def alive(daemon: Daemon) -> bool:
-    """Whether that very process still runs: another one that was given its pid does not count."""
+    """Whether this process still runs; another process that reuses its pid does not count."""
     started = _start_time(daemon.pid)
     return started is not None and abs(started - daemon.started) < _SAME_START_SECONDS
 
 
 def terminate(daemon: Daemon, grace_seconds: float = 10) -> None:
-    """Ask a daemon to end, so that it can end its own children; after the grace, end all that is left of it."""
+    """Ask a daemon to end, so that it can end its children; kill what remains after the grace period."""
     import psutil
 
     if not alive(daemon):

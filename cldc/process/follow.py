@@ -18,7 +18,7 @@ from cldc.process.outcome import CommandFailed, Completed
 from cldc.process.running import Argument, Running
 
 _ERRORS_KEPT_BYTES = 64 * 1024
-# How often it is told that a program is silent.
+# How often a silent program is reported.
 TELL_SECONDS = 5.0
 
 Waiting = Callable[[float, float], None]
@@ -34,11 +34,11 @@ def run(
     text: str | None = None,
     check: bool = True,
 ) -> Completed:
-    """Run a program to its end and keep what it writes; ``text`` is its standard input, else that is empty.
+    """Run a program to its end and keep its output; ``text`` is its standard input, empty by default.
 
     Raises:
         CommandNotFound: There is no such program.
-        CommandFailed: It ended with another code than 0, and ``check`` is set.
+        CommandFailed: Its exit code is not 0, and ``check`` is set.
         ProcessTimeout: It took longer than ``timeout_seconds``.
     """
     stdin = subprocess.DEVNULL if text is None else subprocess.PIPE
@@ -117,7 +117,7 @@ class Stream:
         return "\n".join(self._tail)
 
     def check(self) -> None:
-        """Raise `CommandFailed` if it ended with another code than 0."""
+        """Raise `CommandFailed` if its exit code is not 0."""
         if self.returncode:
             raise CommandFailed(self._running.command, self.returncode, self.tail)
 
@@ -149,7 +149,7 @@ def stream(
 
 
 class Child:
-    """A program to converse with: a line in, a line out. Its standard error is drained and its end kept.
+    """A program to converse with, line by line. Its standard error is drained, and the end of it kept.
 
     Use it as a context manager, or call `stop`.
 
@@ -203,11 +203,11 @@ class Child:
             raise self._ended() from None
 
     def receive(self, timeout_seconds: float, waiting: Waiting | None = None) -> str:
-        """Its next line, without the line's end.
+        """Its next line, without the line break.
 
         Args:
             timeout_seconds: How long to wait for it.
-            waiting: Told every few seconds that nothing has come.
+            waiting: Called every few seconds while nothing arrives.
 
         Raises:
             CommandFailed: It ended before it said anything.
@@ -234,7 +234,7 @@ class Child:
 
     @property
     def ready(self) -> bool:
-        """Whether `receive` would come back at once."""
+        """Whether `receive` would return immediately."""
         return not self._lines.empty()
 
     def ask(self, line: str, timeout_seconds: float) -> str:
@@ -247,7 +247,7 @@ class Child:
         return CommandFailed(self._running.command, self._running.returncode, "", self.errors)
 
     def stop(self) -> None:
-        """End it and all that it started; harmless when it has ended."""
+        """End it and everything it started; does nothing if it has ended."""
         self._running.end()
         for reader in self._readers:
             reader.join(1)

@@ -1,4 +1,4 @@
-"""Programs that another thread can end: one thread trains, another is told to stop."""
+"""Programs that another thread can end, so that one thread can stop another's training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Group:
     """The programs that are started inside of ``with group.entered():``, in whatever thread."""
 
     def __init__(self) -> None:
-        """Nothing runs yet."""
+        """Start with no programs."""
         self._lock = threading.Lock()
         self._running: weakref.WeakSet[Running] = weakref.WeakSet()
         self._ended = False
@@ -38,7 +38,7 @@ class Group:
             _current.reset(token)
 
     def end(self) -> None:
-        """End all its programs, without waiting; whoever waits for one, or starts another, meets `Cancelled`."""
+        """End all its programs without waiting; a thread that waits for one, or starts one, gets `Cancelled`."""
         with self._lock:
             self._ended = True
             programs = list(self._running)
@@ -51,7 +51,7 @@ class Group:
             raise Cancelled
 
     def add(self, running: Running) -> None:
-        """Take in a program that has just started.
+        """Add a program that has just started.
 
         Raises:
             Cancelled: The group was ended meanwhile.

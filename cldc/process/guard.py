@@ -1,4 +1,4 @@
-"""Stands between cldc and a program it starts, so that neither the program nor what it starts outlives cldc.
+"""Runs between cldc and a program, so that neither the program nor its children outlive cldc.
 
 Started by path, by cldc's own Python without site-packages; imports nothing of cldc. It starts the program as
 the leader of a process group, and ends it with everything that descends from it when the program is done or when the
