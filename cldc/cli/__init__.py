@@ -20,6 +20,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "doctor": ("doctor", "Check what cldc needs, and say what is wrong."),
     },
     "Improve a dataset": {
+        "import": (
+            "import_",
+            "Add photos, scans and PDF pages to a dataset, as PNGs like the competition's.",
+        ),
         "validate": ("validate", "Check a dataset by the rules of the training script."),
         "review": (
             "review",

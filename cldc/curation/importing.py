@@ -1,0 +1,228 @@
+"""Import photos, scans and documents into a dataset: as PNGs like the competition's, named by content, never over a file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL.Image import Image as Picture
+
+from cldc.competition import DatasetRules
+from cldc.curation.opening import NotReadable, open_sheets
+from cldc.curation.toning import NothingDrawn, tone
+from cldc.dataset import load, meant_class
+from cldc.errors import StorageError, UsageError
+from cldc.files import hash_bytes, hash_file, replace_atomically, storage_errors
+from cldc.progress import SILENT, Observer
+from cldc.validation.sniffing import looks_like_picture
+
+_MODE = 0o644
+
+
+class Source(NamedTuple):
+    """A file to import, and the split and class that it goes to."""
+
+    path: Path
+    split: str
+    label: str
+
+
+class Page(NamedTuple):
+    """A page of a source file, from 1; 0 where the whole file is meant."""
+
+    source: Path
+    number: int = 0
+
+
+class Added(NamedTuple):
+    """An imported picture: its path in the dataset, and what was done to it that one might not expect."""
+
+    path: str
+    page: Page
+    inverted: bool
+    moves: bool
+
+
+class Copy(NamedTuple):
+    """A picture that was not imported because it is in the dataset already, at ``path``."""
+
+    path: str
+    page: Page
+
+
+class Refused(NamedTuple):
+    """A picture that was not imported, and why; ``blank`` says that it can be read and nothing is on it."""
+
+    page: Page
+    reason: str
+    blank: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of all sources."""
+
+    root: Path
+    added: tuple[Added, ...]
+    copies: tuple[Copy, ...]
+    refused: tuple[Refused, ...]
+
+
+def find_sources(
+    paths: Iterable[Path], rules: DatasetRules, *, label: str | None, split: str | None
+) -> tuple[Source, ...]:
+    """The files to import: those named, and the pictures in the folders named.
+
+    Args:
+        paths: Files and folders. A folder may hold folders of the classes, or of the splits with those in them.
+        rules: The competition's splits and classes.
+        label: The class of everything; by default that of the folder around each file.
+        split: The split of everything; by default that of the folder, or the first.
+
+    Raises:
+        UsageError: There is no such file, or nothing says its class.
+        StorageError: A folder can't be listed.
+    """
+    found = [source for path in paths for source in _walk(path, rules, split)]
+    found = [source._replace(label=label or source.label) for source in found]
+    if unlabelled := next((source for source in found if not source.label), None):
+        raise UsageError(
+            f"Nothing says which class {unlabelled.path} is.",
+            action=f"Add --class, or put the pictures into folders called {', '.join(rules.classes)}.",
+        )
+    return tuple(dict.fromkeys(found))
+
+
+def _walk(path: Path, rules: DatasetRules, split: str | None, label: str = "") -> Iterator[Source]:
+    """The pictures of a folder, or a file; ``label`` is the class of the folder around it."""
+    if not path.exists():
+        raise UsageError(
+            f"There is no {path}.", action="Give the path of a picture, or of a folder of pictures."
+        )
+    folder = path if path.is_dir() else path.parent
+    label = meant_class(folder.resolve().name, rules.classes) or label
+    if not path.is_dir():
+        yield Source(path, split or rules.splits[0], label)
+        return
+    with storage_errors(path):
+        items = sorted(item for item in path.iterdir() if not item.name.startswith("."))
+    for item in items:
+        if item.is_dir():
+            if not item.is_symlink():
+                inner = "" if label else meant_class(item.name, rules.splits)
+                yield from _walk(item, rules, split or inner or None, label)
+        elif looks_like_picture(item.name, (*rules.extensions, ".pdf")):
+            yield Source(item, split or rules.splits[0], label)
+
+
+def import_pictures(
+    sources: Iterable[Source], root: Path, rules: DatasetRules, *, trim: bool, observer: Observer = SILENT
+) -> Imported:
+    """Add each picture of the sources to the dataset, unless it is there already.
+
+    What is added is whole as soon as it is there, so after an interruption the same call goes on.
+
+    Args:
+        sources: What to import.
+        root: The dataset; its folders are made where they are missing.
+        rules: The competition's splits and classes.
+        trim: Whether to cut each picture to the drawing.
+        observer: Receives progress.
+
+    Raises:
+        StorageError: The dataset can't be read or written.
+    """
+    sources = tuple(sources)
+    target = _Target(root, rules)
+    observer.start("Importing pictures", len(sources), "files")
+    added: list[Added] = []
+    copies: list[Copy] = []
+    refused: list[Refused] = []
+    for number, source in enumerate(sources):
+        observer.advance(number, source.path.name)
+        try:
+            if same := target.find_file(source.path):
+                copies.append(Copy(same, Page(source.path)))
+                continue
+            sheets = list(open_sheets(source.path))
+        except NotReadable as error:
+            refused.append(Refused(Page(source.path), str(error)))
+            continue
+        except (OSError, StorageError) as error:
+            reason = error.message if isinstance(error, StorageError) else error.strerror or str(error)
+            refused.append(Refused(Page(source.path), reason.rstrip(".")))
+            continue
+        for sheet in sheets:
+            page = Page(source.path, sheet.page if len(sheets) > 1 else 0)
+            try:
+                toned = tone(sheet.grey, trim=trim)
+            except NothingDrawn:
+                refused.append(Refused(page, "nothing is drawn on it", blank=True))
+                continue
+            path, is_new = target.add(toned.image, source)
+            if is_new:
+                added.append(Added(path, page, toned.inverted, sheet.moves))
+            else:
+                copies.append(Copy(path, page))
+    observer.advance(len(sources))
+    return Imported(root, tuple(added), tuple(copies), tuple(refused))
+
+
+class _Target:
+    """The dataset, and what is known to be in it."""
+
+    def __init__(self, root: Path, rules: DatasetRules) -> None:
+        self._root, self._classes = root, rules.classes
+        self._by_content: dict[str, str] = {}
+        self._by_name: dict[str, str] = {}
+        self._folders: dict[tuple[str, str], str] = {}
+        if not root.exists():
+            return
+        dataset = load(root, splits=rules.splits, extensions=rules.extensions)
+        for image in dataset.images:
+            self._by_content.setdefault(image.sha256, image.path)
+            self._by_name.setdefault(image.name, image.path)
+        for split in dataset.splits:
+            for folder in split.folders:
+                self._folders.setdefault((split.name, meant_class(folder, rules.classes)), folder)
+
+    def find_file(self, path: Path) -> str:
+        """Where a file's very bytes are in the dataset; empty where they are not."""
+        return self._by_content.get(hash_file(path), "")
+
+    def add(self, image: Picture, source: Source) -> tuple[str, bool]:
+        """Write a picture; its path in the dataset, and whether it is new there."""
+        name = f"{_pixel_hash(image)}.png"
+        content = _png(image)
+        known = self._by_name.get(name) or self._by_content.get(hash_bytes(content))
+        if known:
+            return known, False
+        folder = self._folders.setdefault((source.split, source.label), source.label)
+        path = f"{source.split}/{folder}/{name}"
+        place = self._root / path
+        if os.path.lexists(place):  # something that is no image, such as a folder
+            raise StorageError(
+                f"{place} is there and is no image.", action="Move it away, and run the command again."
+            )
+        with storage_errors(place.parent):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        replace_atomically(place, content, mode=_MODE)
+        self._by_name[name] = self._by_content[hash_bytes(content)] = path
+        return path, True
+
+
+def _pixel_hash(image: Picture) -> str:
+    """A name for a picture, whatever packs it: the start of the SHA-256 over its size and pixels, in hexadecimal."""
+    header = f"{image.width} {image.height}\n".encode()
+    return hashlib.sha256(header + image.tobytes()).hexdigest()[:32]
+
+
+def _png(image: Picture) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG", optimize=True)
+    return out.getvalue()

@@ -1,0 +1,167 @@
+"""Open photos, scans and documents as people see them: upright, on white paper, page by page."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pi_heif
+import PIL
+import pypdfium2
+from PIL import Image, ImageChops, ImageMath, ImageOps, ImageSequence
+
+# Larger than any phone's photo; three bytes each are held in memory.
+MAX_PIXELS = 120_000_000
+# Longest side, in pixels, to which large pictures are reduced before anything else: a stroke keeps several pixels.
+_WORKING_SIDE = 2048
+_PDF_START = b"%PDF-"
+# What opens a file with the wrong plugin, or a damaged one, raises.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    RuntimeError,
+)
+# What photos and scans come as; Pillow knows more, some of which start other programs.
+_FORMATS = (
+    "PNG",
+    "JPEG",
+    "GIF",
+    "BMP",
+    "DIB",
+    "TIFF",
+    "WEBP",
+    "AVIF",
+    "HEIF",
+    "JPEG2000",
+    "PPM",
+    "TGA",
+    "PCX",
+)
+# Formats with pages, all of which are wanted; of what moves, the first picture is.
+_PAGED = ("TIFF",)
+# Greys with more than 8 bits.
+_DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+
+
+class NotReadable(Exception):
+    """A file, or a page of it, is no picture that can be read; the text says why."""
+
+
+class Sheet(NamedTuple):
+    """One picture: the page of its file, from 1, its grey pixels (mode L), and whether the file has more that moves."""
+
+    page: int
+    grey: Image.Image
+    moves: bool = False
+
+
+def open_sheets(path: Path) -> Iterator[Sheet]:
+    """The pictures of a file: one, or each page of a PDF or TIFF, none larger than 2,048 pixels on its longest side.
+
+    Raises:
+        NotReadable: It is no picture, is damaged, or is too large.
+        OSError: It can't be read.
+    """
+    with path.open("rb") as file:
+        is_pdf = _PDF_START in file.read(1024)
+    try:
+        with warnings.catch_warnings():
+            # What Pillow warns of is either harmless or told here.
+            warnings.simplefilter("ignore")
+            yield from _pages(path) if is_pdf else _pictures(path)
+    except PIL.UnidentifiedImageError:
+        raise NotReadable("it is no picture in a format that is known") from None
+    except Image.DecompressionBombError:
+        raise NotReadable(f"it has more than {MAX_PIXELS:,} pixels") from None
+    except pypdfium2.PdfiumError as error:
+        reason = "it needs a password" if "password" in str(error).lower() else "the document is damaged"
+        raise NotReadable(reason) from None
+    except MemoryError:
+        raise NotReadable("it is too large for this machine's memory") from None
+    except _DAMAGED as error:
+        raise NotReadable(f"it is damaged ({' '.join(str(error).split()) or type(error).__name__})") from None
+
+
+def _pages(path: Path) -> Iterator[Sheet]:
+    with contextlib.closing(pypdfium2.PdfDocument(path)) as document:
+        for number in range(len(document)):
+            page = document[number]
+            scale = _WORKING_SIDE / max(*page.get_size(), 1.0)
+            yield Sheet(number + 1, page.render(scale=scale, grayscale=True).to_pil().convert("L"))
+            page.close()
+
+
+def _pictures(path: Path) -> Iterator[Sheet]:
+    Image.init()  # every format, not only the common ones
+    pi_heif.register_heif_opener(thumbnails=False)
+    with Image.open(path, formats=_FORMATS) as image:
+        _check_size(image)
+        frames = getattr(image, "n_frames", 1)
+        if image.format in _PAGED and frames > 1:
+            for number, frame in enumerate(ImageSequence.Iterator(image), 1):
+                _check_size(frame)
+                yield Sheet(number, _grey(frame))
+            return
+        # Decodes a JPEG at a fraction of its size.
+        image.draft(None, (_WORKING_SIDE, _WORKING_SIDE))
+        moves = frames > 1 and image.format in ("GIF", "WEBP", "PNG", "AVIF")
+        yield Sheet(1, _grey(image), moves)
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """A picture as people see it, in grey: upright, and what it lets through on white."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in _DEEP:
+        grey = _eight_bits(upright)
+    elif upright.has_transparency_data:
+        grey = _on_paper(upright.convert("RGBA"))
+    else:
+        grey = upright.convert("RGB" if upright.mode not in ("1", "L") else "L").convert("L")
+    grey.thumbnail((_WORKING_SIDE, _WORKING_SIDE), Image.Resampling.BOX, reducing_gap=None)
+    plain = Image.new("L", grey.size)
+    plain.paste(grey)  # without what the file says besides
+    return plain
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Greys of more than 8 bits in 8, by the full range of the fewest bits that hold them; fractions by their own range."""
+    values = image.convert("F" if image.mode == "F" else "I")
+    low, high = values.getextrema()
+    assert isinstance(low, int | float)  # noqa: S101 - one band
+    assert isinstance(high, int | float)  # noqa: S101
+    if image.mode.startswith("I") and low >= 0 and high <= _DEPTHS[-1]:
+        low, high = 0, next(most for most in _DEPTHS if most >= high)
+    span = (high - low) or 1
+    grey: Image.Image = ImageMath.lambda_eval(
+        lambda given: given["convert"]((given["float"](given["values"]) - low) * 255 / span + 0.5, "L"),
+        values=values,
+    )
+    return grey
+
+
+def _on_paper(image: Image.Image) -> Image.Image:
+    """A transparent picture on white; where that hides a white drawing, the drawing in black."""
+    alpha = image.getchannel("A")
+    paper = Image.new("RGBA", image.size, "white")
+    paper.alpha_composite(image)
+    grey = paper.convert("L")
+    low, high = grey.getextrema()
+    seen, hidden = int(high) - int(low), alpha.getextrema()  # type: ignore[arg-type]
+    if seen < 16 and int(hidden[1]) - int(hidden[0]) >= 128:  # type: ignore[arg-type]
+        return ImageChops.invert(alpha)
+    return grey
