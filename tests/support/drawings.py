@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pypdfium2
 from PIL import Image, ImageChops, ImageDraw, ImageOps, TiffImagePlugin
@@ -34,7 +35,7 @@ def seen() -> Image.Image:
     return image
 
 
-def _with_exif(orientation: int, **options: object) -> Callable[[Path], None]:
+def _with_exif(orientation: int, **options: Any) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         exif = Image.Exif()
         exif[_ORIENTATION] = orientation
@@ -44,7 +45,7 @@ def _with_exif(orientation: int, **options: object) -> Callable[[Path], None]:
     return write
 
 
-def _transparent(ink: int, **options: object) -> Callable[[Path], None]:
+def _transparent(ink: int, **options: Any) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         image = Image.merge("LA", (Image.new("L", seen().size, ink), ImageChops.invert(seen())))
         image.convert("RGBA").save(path, **options)
@@ -102,10 +103,13 @@ def _photo(path: Path) -> None:
 
 
 def _sample(name: str) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes((DATA / name).read_bytes()) and None
+    def write(path: Path) -> None:
+        path.write_bytes((DATA / name).read_bytes())
+
+    return write
 
 
-def _saved(mode: str, **options: object) -> Callable[[Path], None]:
+def _saved(mode: str, **options: Any) -> Callable[[Path], None]:
     return lambda path: seen().convert(mode).save(path, **options)
 
 
