@@ -19,6 +19,7 @@ from cldc.text import PASSWORD_VARIABLE, keep_secret
 INTERRUPTED = 130
 HUNG_UP = 129
 TERMINATED = 143
+_KEPT = "Stopped. What was done is kept; run the same command to go on."
 BUG = 70
 # The exit code for each signal that asks us to stop. Not every system has every one: SIGHUP is a terminal that was closed,
 # SIGBREAK the same on Windows.
@@ -99,8 +100,11 @@ def run(arguments: Sequence[str]) -> int:
         outcome = _failures().show_error(error, arguments)
     except click.ClickException as error:
         outcome = _failures().show_usage_error(error, arguments)
-    except (KeyboardInterrupt, click.Abort, Terminated):
-        return _stopped()
+    except click.Abort as error:
+        # Click raises it in place of an interruption, which is its cause, or because a person ended a question.
+        return _stopped(_told_of(error.__cause__) if error.__cause__ else "Cancelled; nothing changed.")
+    except (KeyboardInterrupt, Terminated) as error:
+        return _stopped(_told_of(error))
     except BrokenPipeError:
         discard(sys.stdout)  # the reader (`| head`) has what it wanted
         outcome = 0
@@ -123,8 +127,13 @@ def _stop(number: int, _: object) -> None:
         raise Terminated
 
 
-def _stopped() -> int:
-    _say("Stopped. What was done is kept; run the same command to go on.")
+def _told_of(interruption: BaseException) -> str:
+    """What becomes of the work: what is stopped in its midst knows it, and notes it on the way out."""
+    return str((getattr(interruption, "__notes__", None) or [_KEPT])[-1])
+
+
+def _stopped(told: str) -> int:
+    _say(told)
     try:
         sys.stdout.flush()
     except OSError:
@@ -144,7 +153,7 @@ def _say(text: str) -> None:
 def _unforeseen(error: Exception, arguments: Sequence[str]) -> int:
     """A bug, unless it comes of an interruption, or of Click's own words (`--help`) meeting a full disk."""
     if _asked_to_stop:
-        return _stopped()
+        return _stopped(_KEPT)
     if isinstance(error, OSError) and (lost := _failures().lost_output()):
         return int(_failures().show_error(lost, arguments))
     _say(importlib.import_module("cldc.cli.bug").report(error))

@@ -1,4 +1,4 @@
-"""What domain code tells while it works. Only the command line knows about progress bars."""
+"""Progress events. Only the command line knows about progress bars."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Observer(Protocol):
         """A task begins, and any before it has ended. ``total`` is in ``unit``s, None where unknown."""
 
     def advance(self, done: float, detail: str = "") -> None:
-        """The current task has come to ``done`` of its total; ``detail`` is a few words."""
+        """The current task has come to ``done`` of its total; ``detail`` is a few words, in parts two spaces apart."""
 
     def note(self, text: str) -> None:
         """A sentence worth keeping on the screen."""

@@ -161,8 +161,10 @@ def command(
             click.get_current_context().call_on_close(app.close)
             try:
                 return function(app, **given)
-            except CldcError as error:
-                _add_what_is_known(error, app)
+            except BaseException as error:
+                output.close(done=isinstance(error, click.exceptions.Exit))
+                if isinstance(error, CldcError):
+                    _add_what_is_known(error, app)
                 raise
 
         shared = [*_format_options(formats), *_SHARED]

@@ -6,13 +6,13 @@ import contextlib
 import itertools
 import os
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import click
 
+from cldc.cli.progress import PlainProgress, tell
 from cldc.cli.streams import discard, trusted
 from cldc.errors import CldcError, StorageError
 from cldc.files import replace_atomically, storage_error, storage_errors
@@ -26,9 +26,6 @@ from cldc.text import masked
 
 if TYPE_CHECKING:
     from cldc.cli.terminal import MovingLine
-
-# Lines of progress in a pipe or a log: often enough to see that it lives, seldom enough to read.
-_PLAIN_SECONDS = 15.0
 
 
 class Report(NamedTuple):
@@ -100,7 +97,7 @@ class Output:
         self.close()
         if self.form != "text":
             if text := plain(blocks):
-                _tell(text.rstrip("\n"))
+                tell(text.rstrip("\n"))
         elif _lively(sys.stdout):
             from cldc.cli.terminal import draw  # as above
 
@@ -119,10 +116,10 @@ class Output:
         if _lively(sys.stdout):
             _write("\x1b[2J\x1b[H", trusted(sys.stdout))
 
-    def close(self) -> None:
-        """End any moving line."""
+    def close(self, *, done: bool = True) -> None:
+        """End any moving line; a task that was not ``done`` is shown where it stopped."""
         if self._line is not None:
-            self._line.close()
+            self._line.close(done=done)
 
 
 def add_to_job(document: Document) -> None:
@@ -134,31 +131,6 @@ def add_to_job(document: Document) -> None:
         if path := os.environ.get(variable):
             with storage_errors(Path(path)), Path(path).open("a", encoding="utf-8") as file:
                 file.write(text)
-
-
-class PlainProgress:
-    """Progress as plain lines on standard error, for pipes, logs and screen readers."""
-
-    def __init__(self) -> None:
-        """Nothing has been told yet."""
-        self._task, self._total, self._unit, self._last = "", None, "", 0.0  # type: str, float | None, str, float
-
-    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
-        """One line a task."""
-        self._task, self._total, self._unit, self._last = task, total, unit, time.monotonic()
-        _tell(f"{task} ...")
-
-    def advance(self, done: float, detail: str = "") -> None:
-        """One line every few seconds."""
-        if time.monotonic() - self._last < _PLAIN_SECONDS:
-            return
-        self._last = time.monotonic()
-        of = f" {done:,.0f} of {self._total:,.0f} {self._unit}".rstrip() if self._total else ""
-        _tell("  ".join(part for part in (f"{self._task}:{of}", detail) if part))
-
-    def note(self, text: str) -> None:
-        """One line."""
-        _tell(text)
 
 
 def _lively(stream: Any) -> bool:
@@ -186,11 +158,6 @@ def lost_output() -> StorageError | None:
         discard(sys.stdout)
         return storage_error(error, Path("standard output"))
     return None
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 def show_error(error: CldcError, arguments: Sequence[str]) -> int:
@@ -223,9 +190,9 @@ def _write_error(told: dict[str, object], arguments: Sequence[str]) -> None:
 def _tell_error(message: str, action: str) -> None:
     if _lively(sys.stderr) and not os.environ.get("NO_COLOR"):
         trusted(sys.stderr).write("\x1b[1;31mError:\x1b[0m ")
-        _tell(f"{message}\n{action}")
+        tell(f"{message}\n{action}")
     else:
-        _tell(f"Error: {message}\n{action}")
+        tell(f"Error: {message}\n{action}")
 
 
 def _wants(form: str, arguments: Sequence[str]) -> bool:

@@ -7,24 +7,19 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import Progress, ProgressColumn, Task
 from rich.table import Column
+from rich.text import Text
 
+from cldc.cli.progress import fitted, parts_of
 from cldc.cli.streams import trusted
 from cldc.render.blocks import Block
 from cldc.render.terminal import drawn
-from cldc.text import shown
+from cldc.text import duration, shown
 
-# Below this many columns the moving line has no room for a bar.
-_NARROW = 64
+# A bar takes what room the words leave, and none where that is less than this.
+_LEAST_BAR, _MOST_BAR = 8, 30
+_ALIVE, _DONE, _STOPPED = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "✓", "✗"
 
 
 def draw(blocks: Iterable[Block], stream: TextIO) -> None:
@@ -34,53 +29,73 @@ def draw(blocks: Iterable[Block], stream: TextIO) -> None:
         console.print(drawn(block, width=console.width))
 
 
+class _Line(ProgressColumn):
+    """One task on one line, whatever the terminal's width: a sign that it lives, what is done, a bar, how far it is."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(Column(no_wrap=True, overflow="crop"))
+        self._console = console
+
+    def render(self, task: Task) -> Text:
+        mark = task.fields["mark"] or _ALIVE[int(10 * task.get_time()) % len(_ALIVE)]
+        parts = parts_of(task.completed, task.total, task.fields["unit"], task.fields["detail"])
+        elapsed = duration(task.elapsed or 0.0)
+        if not (parts and parts[-1].endswith(" left")):
+            parts.append(elapsed)
+        width = self._console.width - 3
+        words = fitted([task.description, *parts], width)
+        line = Text.assemble(mark, " ")
+        bar = min(_MOST_BAR, width - len(words) - 2)
+        if task.total is None or bar < _LEAST_BAR or words.endswith("…"):
+            return line.append(words)
+        full = round(bar * min(1.0, task.completed / task.total)) if task.total else bar
+        rest = words.removeprefix(task.description)
+        line.append(f"{task.description}  ").append("━" * full, "green")
+        return line.append("─" * (bar - full), "dim").append(rest)
+
+
 class MovingLine:
     """One moving line on standard error: what is done now, how far it is, how long it will take."""
 
     def __init__(self) -> None:
         """Start nothing before the first task."""
         self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._task: Task | None = None
 
     def start(self, task: str, total: float | None = None, unit: str = "") -> None:
         """Replace the line; the task before it stays as a finished one."""
         progress = self._open()
-        self._finish()
-        self._task = progress.add_task(shown(task), total=total, unit=unit, detail="")
+        self._end(_DONE)
+        added = progress.add_task(shown(task), total=total, unit=unit, detail="", mark="")
+        self._task = next(known for known in progress.tasks if known.id == added)
 
     def advance(self, done: float, detail: str = "") -> None:
         """Move the line."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, detail=shown(detail))
+            self._progress.update(self._task.id, completed=done, detail=shown(detail))
 
     def note(self, text: str) -> None:
         """A line above the moving one."""
         self._open().console.print(shown(text), markup=False, highlight=False)
 
-    def close(self) -> None:
-        """Leave the screen as it should be for what comes next."""
+    def close(self, *, done: bool = True) -> None:
+        """Leave the screen as it should be for what comes next; a task that was not ``done`` stays where it is."""
         if self._progress is not None:
-            self._finish()
+            self._end(_DONE if done else _STOPPED)
             self._progress.stop()
             self._progress = None
 
-    def _finish(self) -> None:
+    def _end(self, mark: str) -> None:
         if self._progress is not None and self._task is not None:
-            task = next((t for t in self._progress.tasks if t.id == self._task), None)
-            if task is not None and not task.finished:
-                total = task.total if task.total is not None else 1
-                self._progress.update(self._task, total=total, completed=total)
+            self._progress.update(self._task.id, mark=mark)
+            if mark == _DONE and self._task.total is not None:
+                self._progress.update(self._task.id, completed=self._task.total)
+            self._progress.stop_task(self._task.id)
             self._task = None
 
     def _open(self) -> Progress:
         if self._progress is None:
             console = Console(file=trusted(sys.stderr))
-            what = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=2))
-            detail = TextColumn("{task.fields[detail]}", markup=False, table_column=Column(ratio=2))
-            spinner, elapsed = SpinnerColumn(finished_text="✓"), TimeElapsedColumn()
-            columns: tuple[ProgressColumn, ...] = (spinner, what, BarColumn(bar_width=20), detail, elapsed)
-            if console.width < _NARROW:
-                columns = (spinner, what, elapsed)
-            self._progress = Progress(*columns, console=console)
+            self._progress = Progress(_Line(console), console=console)
             self._progress.start()
         return self._progress

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def follow(
     output, teller, started, stopped = Output(), _Teller(observer, epochs), time.monotonic(), False
     observer.start("Training", epochs, "epochs")
     with storage_errors(log), log.open("w", encoding="utf-8") as file:
-        with stream(words, env=env, cwd=workspace.root) as child:
+        with _noting_the_epoch(output), stream(words, env=env, cwd=workspace.root) as child:
             for line in child:
                 now = time.monotonic()
                 for standing in output.feed(line + "\n", now=now):
@@ -94,6 +95,17 @@ def follow(
             file.write(standing + "\n")
     seconds = time.monotonic() - started
     return Run(output, child.returncode, seconds, child.peak_memory_bytes or 0, stopped)
+
+
+@contextlib.contextmanager
+def _noting_the_epoch(output: Output) -> Iterator[None]:
+    """Note on an interruption how far the training had come: nothing of it is kept."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            error.add_note(f"Stopped at epoch {output.epoch}; training starts over.")
+        raise
 
 
 class _Teller:
@@ -132,12 +144,18 @@ class _Teller:
 
 
 def describe(output: Output, *, now: float, began: float | None) -> str:
-    """How the training stands, in a few words."""
-    words = []
+    """How the training stands: ``epoch 23/100  val 61 %  best 63 % (19)  8 min left``."""
+    if not output.epoch:
+        return "starting TensorFlow"
+    words = [f"epoch {output.epoch}/{output.epochs}"]
     if output.history:
-        words.append(f"val {output.history[-1].val_accuracy:.1%}")
+        words.append(f"val {_percent(output.history[-1].val_accuracy)}")
     if best := output.best:
-        words.append(f"best {best.val_accuracy:.1%} in epoch {best.number}")
+        words.append(f"best {_percent(best.val_accuracy)} ({best.number})")
     if began is not None and (left := seconds_left(output, now=now, started=began)) is not None:
         words.append(f"{duration(left)} left")
-    return ", ".join(words) or ("starting TensorFlow" if not output.epoch else "")
+    return "  ".join(words)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

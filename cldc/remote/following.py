@@ -156,7 +156,7 @@ def summarize(followers: Sequence[Follower], waiting: int) -> str:
     told = [f"{_shortened(follower.job.name)} {_short(follower)}" for follower in followers[:_MOST_TOLD]]
     if more := len(followers) - len(told) + waiting:
         told.append(f"{more} more")
-    return ", ".join(told)
+    return "  ".join(told)
 
 
 def _shortened(name: str) -> str:

@@ -138,4 +138,4 @@ class _Trainings:
         words = [f"{len(self._outcomes)} of {len(self._lanes)} done"]
         if done > 1 and done < epochs:
             words.append(f"{duration((epochs - done) * seconds / done)} left")
-        self._observer.advance(done, ", ".join(words))
+        self._observer.advance(done, "  ".join(words))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -60,7 +61,7 @@ class Terminal:
             self.process.send_signal(signal.SIGINT)
             ends = time.monotonic() + 10
             while time.monotonic() < ends:
-                if not self._read() or "Stopped." in self.text[self.seen :]:
+                if not self._read() or re.search(r"Stopped|Cancelled", self.text[self.seen :]):
                     return
         self._give_up("goes on after Ctrl-C")
 

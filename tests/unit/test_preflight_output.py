@@ -147,4 +147,4 @@ def test_the_time_left_follows_the_pace() -> None:
     bar = "4/4 [====] - 8s - loss: 2.4 - accuracy: 0.2 - val_loss: 2.2 - val_accuracy: 0.3\n"
     output.feed(bar, now=8.0)
     assert seconds_left(output, now=8.0, started=0.0) == pytest.approx(9 * 8.0)
-    assert describe(output, now=8.0, began=0.0) == "val 30.0%, best 30.0% in epoch 1, 72 s left"
+    assert describe(output, now=8.0, began=0.0) == "epoch 1/10  val 30 %  best 30 % (1)  72 s left"

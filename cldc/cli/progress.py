@@ -1,0 +1,65 @@
+"""How progress is worded, and as plain lines where no terminal can be drawn on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+from cldc.text import size
+
+# Lines of progress in a pipe or a log: often enough to see that it lives, seldom enough to read.
+_SECONDS = 60.0
+_GAP = "  "
+
+
+def parts_of(done: float, total: float | None, unit: str, detail: str) -> list[str]:
+    """How far a task is, in parts that may be left out one by one; ``detail`` has two spaces between its own.
+
+    A training tells its epochs itself.
+    """
+    counts = ""
+    if unit == "bytes":
+        counts = f"{size(done)} of {size(total)}" if total else size(done)
+    elif total and unit != "epochs":
+        counts = f"{done:,.0f} of {total:,.0f} {unit}".rstrip()
+    return [part for part in (counts, *detail.split(_GAP)) if part]
+
+
+def fitted(parts: Sequence[str], width: int) -> str:
+    """As many of the parts as fit: what is done and what comes last, such as the time left, matter most."""
+    kept = list(parts)
+    while len(_GAP.join(kept)) > width and len(kept) > 1:
+        del kept[-2 if len(kept) > 2 else -1]
+    line = _GAP.join(kept)
+    return line if len(line) <= width else f"{line[: max(0, width - 1)]}…"
+
+
+class PlainProgress:
+    """Progress as plain lines on standard error, for pipes, logs and screen readers."""
+
+    def __init__(self) -> None:
+        """Nothing has been told yet."""
+        self._task, self._total, self._unit, self._last = "", None, "", 0.0  # type: str, float | None, str, float
+
+    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
+        """One line a task."""
+        self._task, self._total, self._unit, self._last = task, total, unit, time.monotonic()
+        tell(f"{task} ...")
+
+    def advance(self, done: float, detail: str = "") -> None:
+        """One line a minute."""
+        if time.monotonic() - self._last < _SECONDS:
+            return
+        self._last = time.monotonic()
+        tell(_GAP.join([f"{self._task}:", *parts_of(done, self._total, self._unit, detail)]))
+
+    def note(self, text: str) -> None:
+        """One line."""
+        tell(text)
+
+
+def tell(text: str) -> None:
+    """A line on standard error."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
