@@ -16,8 +16,9 @@ from scipy import ndimage
 _LARGEST = 128
 # Ink is what is at least this dark, of 255, and at least this share of the darkest.
 _FAINT, _INK_SHARE = 40.0, 0.35
-# Connected pieces with less than this share of the ink are specks, or what a cut left of a neighbouring drawing.
-_SPECK = 0.02
+# Connected pieces with less than this share of the ink are specks; larger ones at the picture's edge are what a cut left of
+# a neighbouring drawing or of a frame.
+_SPECK, _REMNANT = 0.02, 0.12
 # Half the side of an upright drawing, in standard deviations of its ink.
 _REACH = 2.2
 
@@ -28,7 +29,7 @@ class Drawing(NamedTuple):
     """A drawing cut to its strokes.
 
     Attributes:
-        strokes: How dark each pixel is, 0 to 255, without specks; cut to the strokes.
+        strokes: How dark each pixel is, 0 to 255, without specks and remnants; cut to the strokes.
         ink: Number of pixels of ink, specks included.
         proportion: Logarithm of width by height.
     """
@@ -55,16 +56,18 @@ def read_drawing(path: str) -> Drawing | None:
 
 
 def cut_to_strokes(darkness: Array) -> Drawing | None:
-    """The part that holds the strokes, without specks; None where there is no ink."""
+    """The part that holds the strokes, without specks and remnants at the edges; None where there is no ink."""
     marked = darkness > max(_FAINT, darkness.max() * _INK_SHARE)
     pieces, count = ndimage.label(marked, np.ones((3, 3)))
     if not count:
         return None
     areas = np.bincount(pieces.ravel())
     areas[0] = 0
-    kept = (areas >= _SPECK * marked.sum())[pieces]
-    if not kept.any():
-        return None
+    edges = [pieces[:2], pieces[-2:], pieces[:, :2], pieces[:, -2:]]
+    least = np.full(count + 1, _SPECK * marked.sum())
+    least[np.unique(np.concatenate([edge.ravel() for edge in edges]))] = _REMNANT * marked.sum()
+    least[areas.argmax()] = 0
+    kept = marked & (areas >= least)[pieces]
     rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
     strokes = np.where(ndimage.binary_dilation(kept, iterations=2), darkness, 0.0)
     strokes = strokes[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -94,7 +97,7 @@ def upright(strokes: Array, side: int) -> Array:
     return found / max(found.max(), 1e-6)
 
 
-def direction_histograms(square: Array, *, cell: int = 4, bins: int = 8) -> Array:
+def direction_histograms(square: Array, *, cell: int, bins: int = 8) -> Array:
     """Histograms of the strokes' directions over overlapping blocks (Dalal and Triggs, 2005)."""
     planes = _direction_planes(square, bins, turn=np.pi)
     cells = square.shape[0] // cell
