@@ -25,6 +25,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Add photos, scans and PDF pages to a dataset, as PNGs like the competition's.",
         ),
         "validate": ("validate", "Check a dataset by the rules of the training script."),
+        "labels": ("labels", "List labels that look wrong, without a training."),
         "review": (
             "review",
             "Look at the images in the browser, and decide about labels, copies and splits.",

@@ -26,8 +26,8 @@ _TIMEOUT_SECONDS = 3600
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 # Fewer say nothing of what is usual in a class.
 _LEAST_IMAGES = 50
-# A usual drawing's evidence for its class is about 1.
-_ILLEGIBLE = 0.4
+# A share of the median drawing's evidence for any class.
+_ILLEGIBLE = 0.45
 _LIKELY = 3
 
 

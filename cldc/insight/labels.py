@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -73,6 +74,11 @@ class LabelReport:
     def expected_wrong(self, depth: int | None = None) -> float:
         """How many wrong labels to expect among the first ``depth`` images, or among all."""
         return sum(image.wrong for image in self.images[:depth])
+
+    def without(self, contents: Container[str]) -> LabelReport:
+        """The same without images of these SHA-256, ranked anew."""
+        left = (image for image in self.images if image.sha256 not in contents)
+        return replace(self, images=tuple(replace(image, rank=rank) for rank, image in enumerate(left, 1)))
 
     def depth(self, share: float) -> int:
         """How far down the list at least this share of the labels seen so far is expected to be wrong."""

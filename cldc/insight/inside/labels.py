@@ -5,7 +5,7 @@
 JOB is a file with one JSON object: {"classes": N, "images": [[PATH, LABEL, CONTENT], ...]}; images of one CONTENT are
 copies of each other. RESULT becomes one: {"noise": SHARE, "images": [[PROBABILITIES, WRONG, EVIDENCE, SUSPICION], null, ...]} in
 the same order: how probable each class is, how probable it is that the label is wrong, how much the image looks like any
-class at all (about 1 for a usual drawing, about 0 for a scribble), and how suspicious it is, all told, from 0 to 1. A file
+class at all (1 for the median, about 0 for a scribble), and how suspicious it is, all told, from 0 to 1. A file
 that can't be read has null, one without ink no probabilities. Standard output is one line "done NUMBER" now and then.
 
 The trained model can't be asked for that: it has learned its wrong labels by heart (docs/preflight.md has the measurement).
@@ -156,6 +156,7 @@ def main() -> None:
         stray = noise * (1 - right) / max(job["classes"] - 1, 1)
         wrong = stray / ((1 - noise) * right + stray)
         evidence = found.max(1) + 1 / job["classes"]
+        evidence /= max(float(np.median(evidence)), 1e-6)
         suspicion = 1 - probabilities(found, _RANKING_SHARPNESS)[np.arange(len(labels)), labels]
         for number, *values in zip(drawn, predicted, wrong, evidence, suspicion):
             rows[number] = [

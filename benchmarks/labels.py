@@ -1,0 +1,119 @@
+"""How good the ranking of suspicious labels is: against what people changed, against changed labels, and on clean labels.
+
+    python benchmarks/labels.py FOLDER PEOPLE [--seeds 3] [--result FILE]
+
+FOLDER is a dataset of the data-centric competition of 2021. PEOPLE is a table, separated by tabs, with the columns path, sha256
+and one a person: ``kept``, ``removed``, or the class that this person moved the image to. The ranking was chosen on the images
+whose SHA-256, its first four digits as a number, does not leave two when divided by three; the others are told apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+from cldc.competition import load
+from cldc.dataset import Dataset
+from cldc.files import data_folder
+from cldc.insight.label_search import find_suspicious_labels
+from cldc.insight.labels import LabelReport
+from cldc.validation import inspect_dataset
+
+_DEPTHS = (20, 100, 300)
+_FLIPPED = 0.05
+_CLEAN = 400
+
+
+def main() -> None:
+    """Measure, print and keep."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("people", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--result", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        # The environment is the user's own; results are found anew.
+        (Path(home) / "environments").symlink_to(data_folder() / "environments")
+        text = _report(options.folder, options.people, options.seeds, Path(home))
+    print(text)
+    if options.result:
+        options.result.write_text(text)
+
+
+def _report(folder: Path, people: Path, seeds: int, home: Path) -> str:
+    competition = load("data-centric-2021")
+    classes = competition.dataset.classes
+    dataset = inspect_dataset(folder, competition).dataset
+    touched = _touched(people)
+    found = find_suspicious_labels(dataset, classes, home=home)
+    lines = [
+        f"# Suspicious labels, {len(found.images):,} images",
+        "",
+        "| first | changed or removed by two of three people | by chance | expected wrong |",
+        "|---|---|---|---|",
+    ]
+    often = {path for path, times in touched.items() if times >= 2}
+    for depth in _DEPTHS:
+        hits = sum(image.path in often for image in found.images[:depth])
+        lines.append(
+            f"| {depth} | {hits} | {depth * len(often) / len(found.images):.0f} | {found.expected_wrong(depth):.0f} |"
+        )
+    lines += ["", "| as many, of 100 and of 300 | first 100 | first 300 |", "|---|---|---|"]
+    for name, held in (("two thirds that the ranking was chosen on", False), ("the other third", True)):
+        lines.append(f"| {name} | {' | '.join(_scaled(found, often, held=held))} |")
+    lines += [
+        "",
+        "| labels changed at random | among the first 100 | changed | estimated to be wrong |",
+        "|---|---|---|---|",
+    ]
+    for seed in range(seeds):
+        flipped, changed = _flip(dataset, classes, seed)
+        told = find_suspicious_labels(flipped, classes, home=home)
+        hits = sum(image.path in changed for image in told.images[:100])
+        lines.append(f"| seed {seed} | {hits} | {len(changed)} | {told.expected_wrong():.0f} |")
+    lines += ["", "| images that nobody touched | estimated to be wrong | suspicious |", "|---|---|---|"]
+    untouched = [image for image in dataset.images if not touched[image.path]]
+    for count in (_CLEAN, len(untouched)):
+        clean = replace(dataset, images=tuple(Random(count).sample(untouched, count)))
+        told = find_suspicious_labels(clean, classes, home=home)
+        lines.append(f"| {count} | {told.expected_wrong():.0f} | {len(told.suspicious)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _touched(people: Path) -> dict[str, int]:
+    """How many people changed or removed each image, by path."""
+    with people.open(newline="") as file:
+        return {
+            row.pop("path"): sum(verdict != "kept" for name, verdict in row.items() if name != "sha256")
+            for row in csv.DictReader(file, delimiter="\t")
+        }
+
+
+def _scaled(found: LabelReport, often: set[str], *, held: bool) -> list[str]:
+    """The ranking of a part of the images alone, to the same share of it, with counts scaled to the whole."""
+    part = [image for image in found.images if (int(image.sha256[:4], 16) % 3 == 2) == held]
+    share = len(part) / len(found.images)
+    return [
+        f"{sum(image.path in often for image in part[: round(depth * share)]) / share:.0f}"
+        for depth in _DEPTHS[1:]
+    ]
+
+
+def _flip(dataset: Dataset, classes: tuple[str, ...], seed: int) -> tuple[Dataset, set[str]]:
+    """The dataset with other labels for some images, and the paths of these."""
+    random = Random(seed)
+    changed = random.sample(range(len(dataset.images)), round(_FLIPPED * len(dataset.images)))
+    images = list(dataset.images)
+    for number in changed:
+        others = [label for label in classes if label != images[number].label]
+        images[number] = images[number]._replace(label=random.choice(others))
+    return replace(dataset, images=tuple(images)), {images[number].path for number in changed}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Suspicious labels in all formats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
+from cldc.render.blocks import Block, Line, Table
+from cldc.render.document import Document, Page
+from cldc.text import plural, printable
+
+Pictures = Callable[[Sequence[RankedLabel]], Mapping[str, tuple[str, str]]]
+
+# As many as a screen holds.
+_PRINTED = 20
+# What a browser draws without effort.
+_PICTURED = 1000
+_DEPTHS = (20, 100, 300, 1000)
+_WORDS = {
+    LabelProblem.OTHER_CLASS: "looks like another class",
+    LabelProblem.AMBIGUOUS: "looks like several classes",
+    LabelProblem.ILLEGIBLE: "looks like no class",
+    LabelProblem.BLANK: "blank",
+}
+_COUNTED = {
+    LabelProblem.OTHER_CLASS: "like another class",
+    LabelProblem.AMBIGUOUS: "like several classes",
+    LabelProblem.ILLEGIBLE: "like no class",
+    LabelProblem.BLANK: "blank",
+}
+
+
+def labels_document(
+    report: LabelReport,
+    name: str,
+    *,
+    correct: int,
+    top: int | None,
+    pictures: Pictures,
+    next_command: str,
+) -> Document:
+    """Suspicious labels.
+
+    Args:
+        report: The labels that nobody has called correct.
+        name: The dataset's name.
+        correct: How many images were called correct, and are left out.
+        top: How many to list; None lists every suspicious one, and a screenful as text.
+        pictures: Makes the page's pictures.
+        next_command: What to run next.
+    """
+    listed = report.images[:top] if top else report.suspicious
+    printed = listed if top else listed[:_PRINTED]
+    data = {
+        "dataset": name,
+        "images": len(report.images),
+        "correct_as_is": correct,
+        "noise": report.noise,
+        "expected_wrong": round(report.expected_wrong(), 2),
+        "expected": [
+            {"first": depth, "wrong": round(report.expected_wrong(depth), 2)}
+            for depth in _DEPTHS
+            if depth < len(report.images)
+        ],
+        "unreadable": report.unreadable,
+        "suspicious": listed,
+    }
+    return Document(
+        data,
+        [*_heading(report, name, correct), *_list(listed, printed, next_command)],
+        page=Page("labels.html", lambda: _page_values(report, name, listed[:_PICTURED], pictures)),
+        rows=lambda: _rows(listed),
+    )
+
+
+def _heading(report: LabelReport, name: str, correct: int) -> Iterator[Block]:
+    yield Line(f"Labels of {printable(name)}, {plural(len(report.images), 'image')}", "title")
+    yield Line(expectation(report))
+    counts = Counter(image.problem for image in report.suspicious)
+    if counts:
+        told = ", ".join(f"{counts[problem]:,} {_COUNTED[problem]}" for problem in _WORDS if counts[problem])
+        yield Line(f"Worth a look: {told}.")
+    if correct:
+        yield Line(f"Left out: {plural(correct, 'image')} decided to be correct.", "dim")
+    if report.unreadable:
+        yield Line(
+            f"{plural(len(report.unreadable), 'image')} could not be read; `cldc validate` says why.",
+            "warning",
+        )
+
+
+def expectation(report: LabelReport) -> str:
+    """How many labels are wrong to expect, as a sentence."""
+    expected = report.expected_wrong()
+    if round(expected) < 1:
+        return "No label is expected to be wrong; some drawings are harder to read than others."
+    depths = [
+        f"{report.expected_wrong(depth):.0f} of the first {depth}"
+        for depth in _DEPTHS
+        if depth < len(report.images) and report.expected_wrong(depth) < 0.99 * expected
+    ]
+    where = f": {', '.join(depths)}" if depths else ""
+    return f"About {plural(round(expected), 'label')} {'is' if round(expected) == 1 else 'are'} expected to be wrong{where}."
+
+
+def _list(
+    listed: Sequence[RankedLabel], printed: Sequence[RankedLabel], next_command: str
+) -> Iterator[Block]:
+    if not listed:
+        yield Line("No label is suspicious.", "good")
+        return
+    rows = [
+        (
+            str(image.rank),
+            printable(image.path),
+            image.label,
+            f"{image.suggestion} ({image.probability:.0%})" if image.suggestion else "",
+            _WORDS[image.problem] if image.problem else "",
+        )
+        for image in printed
+    ]
+    yield Table(("", "image", "labelled", "could be", "problem"), rows, numbers=frozenset({""}))
+    if len(listed) > len(printed):
+        yield Line(
+            f"{len(listed) - len(printed):,} more: --top N, or all with their pictures in --report labels.html."
+        )
+    yield Line(f"Next: {next_command}")
+
+
+def _rows(listed: Sequence[RankedLabel]) -> Iterator[Sequence[object]]:
+    yield ("rank", "path", "sha256", "label", "suggestion", "probability", "fit", "wrong", "problem")
+    for image in listed:
+        yield (
+            image.rank,
+            image.path,
+            image.sha256,
+            image.label,
+            image.suggestion,
+            image.probability,
+            image.fit,
+            image.wrong,
+            image.problem.value if image.problem else "",
+        )
+
+
+def _page_values(
+    report: LabelReport, name: str, listed: Sequence[RankedLabel], pictures: Pictures
+) -> dict[str, Any]:
+    counts = Counter(image.problem for image in listed)
+    return {
+        "title": f"Labels of {name}",
+        "expectation": expectation(report),
+        "report": report,
+        "listed": listed,
+        "pictures": pictures(listed),
+        "words": {problem.value: words for problem, words in _WORDS.items()},
+        "counts": [(words, counts[problem]) for problem, words in _WORDS.items() if counts[problem]],
+        "splits": sorted({image.path.partition("/")[0] for image in listed}),
+    }

@@ -1,0 +1,74 @@
+"""What `cldc labels` says of labels that are known."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
+from cldc.insight.model import Suggestion
+from cldc.insight.suggesting import suggest
+from cldc.preflight.model_predictions import ModelPredictions
+from cldc.render.formats import csv as csv_format
+from cldc.render.formats import html, json, text
+from cldc.render.labels import labels_document
+
+
+def ranked(rank: int, *, wrong: float, problem: LabelProblem | None, fit: float = 0.1) -> RankedLabel:
+    likely = () if problem is LabelProblem.BLANK else ("b", "a") if fit < 0.5 else ("a", "b")
+    return RankedLabel(
+        rank=rank, path=f"train/a/<{rank}>.png", sha256=f"sha{rank}", label="a", suggestion="b" if likely else "",
+        probability=1 - fit if likely else 0.0, fit=fit, wrong=wrong, problem=problem, likely=likely,
+    )  # fmt: skip
+
+
+def report(*wrong: float) -> LabelReport:
+    images = [
+        ranked(rank, wrong=each, problem=LabelProblem.OTHER_CLASS) for rank, each in enumerate(wrong, 1)
+    ]
+    fitting = [ranked(rank, wrong=0.0, problem=None, fit=0.99) for rank in range(len(wrong) + 1, 400)]
+    return LabelReport(("a", "b"), (*images, *fitting), noise=0.1)
+
+
+def document(found: LabelReport, top: int | None = None) -> tuple[str, str]:
+    made = labels_document(
+        found, "mine", correct=0, top=top, pictures=lambda _: {}, next_command="cldc review mine"
+    )
+    assert "<1>" not in html.render(made)
+    rows = list(csv.reader(io.StringIO(csv_format.render(made))))
+    assert len(rows) - 1 == len(made.data["suspicious"])  # type: ignore[index]
+    return text.render(made), json.render(made)
+
+
+def test_a_clean_dataset_is_told_of_no_wrong_label_although_some_drawings_are_hard_to_read() -> None:
+    clean = report(*[0.001] * 60)
+    printed, _ = document(clean)
+    assert "No label is expected to be wrong" in printed
+    assert "60 like another class" in printed
+    assert suggest(clean, ModelPredictions(("a", "b"), ())) == ()
+
+
+def test_what_is_expected_is_told_at_each_depth_and_every_suspicious_label_is_listed() -> None:
+    found = report(*[1.0] * 15, *[0.5] * 10, *[0.0] * 125)
+    printed, told = document(found)
+    assert "About 20 labels are expected to be wrong: 18 of the first 20." in printed
+    assert "130 more" in printed
+    assert told.count('"rank"') == 150
+    assert document(found, top=160)[1].count('"rank"') == 160
+    # As deep as a quarter of them is expected to be wrong.
+    suggestions = suggest(found, ModelPredictions(("a", "b"), ()))
+    assert len(suggestions) == 80
+    assert suggestions[0] == Suggestion("train/a/<1>.png", "a", "b", 0.9, 0.1)
+
+
+def test_what_was_decided_to_be_correct_is_left_out_and_the_rest_ranked_anew() -> None:
+    left = report(1.0, 1.0, 0.4).without({"sha1", "sha3"})
+    assert [(image.rank, image.sha256) for image in left.images[:2]] == [(1, "sha2"), (2, "sha4")]
+    assert left.expected_wrong() == 1.0
+
+
+def test_a_blank_image_is_listed_and_never_suggested_as_another_class() -> None:
+    blank = LabelReport(("a", "b"), (ranked(1, wrong=1.0, problem=LabelProblem.BLANK),), noise=0.0)
+    printed, _ = document(blank)
+    assert "blank" in printed
+    assert suggest(blank, ModelPredictions(("a", "b"), ())) == ()
