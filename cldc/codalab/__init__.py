@@ -1,6 +1,7 @@
 """The only room that knows CodaLab.
 
-`CodaLab` is the way in: its `rest` reads, its `cl` changes. What can go wrong beyond `cldc.errors` is in `failures`;
+Start at `CodaLab`: its `rest` reads, its `cl` changes. Below `rest` a request passes through `connection` (authentication,
+retries), `transport` (one request) and `records` (typed answers). `failures` holds the errors that `cldc.errors` lacks;
 `inside/session.py` runs in the codalab environment.
 """
 

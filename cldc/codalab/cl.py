@@ -1,7 +1,7 @@
 """What changes something on CodaLab: `cl` commands as typed functions.
 
-Everything is named by uuid, since a name means the last bundle of that name on a worksheet. Values are joined to
-their options with ``=`` so that none can be taken for an option, and none is empty, which would open an editor.
+Bundles and worksheets are named by uuid, since a name means the last bundle of that name on a worksheet. Values are joined
+to their options with ``=``, so that `cl` can't mistake one for an option, and are never empty, which would open an editor.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TAG = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*")
 
 
 class Cl:
-    """CodaLab's commands as one account; raises as `ClSession` does, and UsageError for what CodaLab would garble."""
+    """CodaLab's commands as one account; raises what `ClSession` raises, and UsageError for what CodaLab would garble."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Cl:
         return self.session.username
 
     def start(self) -> None:
-        """Start the client in the background, to hide its imports behind other work."""
+        """Start the client in the background, so that it imports CodaLab while other work is done."""
         self.session.start()
 
     def new_worksheet(self, name: str, title: str = "", tags: Iterable[str] = ()) -> str:
@@ -64,7 +64,7 @@ class Cl:
         return uuid
 
     def edit_worksheet(self, worksheet: str, *, title: str = "", tags: Iterable[str] = ()) -> None:
-        """Set a worksheet's title, and replace all of its tags; what is empty stays as it is."""
+        """Set a worksheet's title and replace all its tags; empty values leave them as they are."""
         options = [f"--title={_ascii('title', title)}"] if title else []
         if options := [*options, *_tag_options(tags)]:
             self.session("wedit", check_uuid(worksheet), *options)
@@ -78,18 +78,18 @@ class Cl:
         description: str = "",
         observer: Observer = SILENT,
     ) -> str:
-        """Upload a file, an archive or a folder as a bundle and return its uuid, ready to be used.
+        """Upload a file, an archive or a folder as a bundle that is then ready, and return its uuid.
 
         Args:
             worksheet: Its uuid.
             path: An archive is unpacked on the server; a .zip keeps its top folder.
             name: The bundle's name.
-            description: Put on the bundle before the first byte is sent, so that a marker in it can be found again.
-            observer: Told of the bytes.
+            description: Set before the first byte is sent, so that a marker in it can be found after an interruption.
+            observer: Told how many bytes are sent.
 
         Raises:
-            UploadFailed: The server refused the contents; the bundle it had made is named in it.
-            Interrupted: It broke off; the bundle is named in it, if there was one by then.
+            UploadFailed: The server refused the contents; the error names the bundle that it had created.
+            Interrupted: It was interrupted; the error names the bundle, if there was one by then.
         """
         _check_source(path)
         options = self._options(worksheet, name, description)
@@ -99,8 +99,7 @@ class Cl:
         return self._sent(["upload", str(path.resolve()), *options], observer)
 
     def _sent(self, argv: list[str], observer: Observer) -> str:
-        """The uuid of what was sent; a refusal names the bundle that was made for it."""
-
+        """Send with progress and return the uuid; a refusal names the bundle that was created for it."""
         sent, whole = 0, False
 
         def progress(done: int, total: int | None) -> None:
@@ -126,11 +125,11 @@ class Cl:
         return self._uuid(answer)
 
     def add_bundle(self, worksheet: str, *bundles: str) -> None:
-        """Put bundles of anyone's at the end of a worksheet; twice puts them there twice."""
+        """Add anyone's bundles at the end of a worksheet; doing it twice adds them twice."""
         self.session("add", "bundle", *map(check_uuid, bundles), f"--dest-worksheet={check_uuid(worksheet)}")
 
     def detach(self, worksheet: str, *bundles: str) -> None:
-        """Take bundles off a worksheet; they stay."""
+        """Take bundles off a worksheet without removing them."""
         self.session("detach", *map(check_uuid, bundles), f"--worksheet-spec={check_uuid(worksheet)}")
 
     def run(
@@ -143,14 +142,14 @@ class Cl:
         image: str | None = None,
         description: str = "",
     ) -> str:
-        """Start a run bundle and return its uuid, at once.
+        """Start a run bundle and return its uuid without waiting for it.
 
         Args:
             worksheet: Its uuid.
-            command: For the shell of the run's container, with the dependencies at their keys.
+            command: For the shell of the run's container, where each dependency lies at its key.
             dependencies: Key, parent's uuid, and path in the parent (empty for all of it).
             name: The bundle's name.
-            image: The container image asked for.
+            image: The container image to request.
             description: The bundle's description.
         """
         _check_command(command)
@@ -161,10 +160,10 @@ class Cl:
         return self._uuid(self.session("run", *options, *targets, command))
 
     def make(self, worksheet: str, parent: str, path: str, *, name: str, description: str = "") -> str:
-        """Make a bundle from a file or folder of another and return its uuid, at once.
+        """Make a bundle from a file or folder of another and return its uuid without waiting for it.
 
-        CodaLab reports success whatever happens: wait for the bundle and look at it. A parent that is still going is
-        waited for by the server.
+        CodaLab reports success whatever happens: wait for the bundle and check it. The server waits for a parent that
+        is still running.
         """
         target = _target(Dependency("", parent, path))
         return self._uuid(self.session("make", *self._options(worksheet, name, description), target))
@@ -176,15 +175,15 @@ class Cl:
         return options
 
     def set_public(self, bundles: Iterable[str], worksheet: str | None = None) -> None:
-        """Let everyone read the bundles, and the worksheet where one is named."""
+        """Let everyone read the bundles, and the worksheet if one is named."""
         self._permit(bundles, worksheet, "read")
 
     def set_private(self, bundles: Iterable[str], worksheet: str | None = None) -> None:
-        """Let nobody but their owner read the bundles, and the worksheet where one is named."""
+        """Let only their owner read the bundles, and the worksheet if one is named."""
         self._permit(bundles, worksheet, "none")
 
     def _permit(self, bundles: Iterable[str], worksheet: str | None, permission: str) -> None:
-        # The worksheet first: what is added to it from now on takes its permission.
+        # The worksheet first: bundles that are added to it from now on inherit its permission.
         if worksheet is not None:
             self.session("wperm", check_uuid(worksheet), "public", permission)
         if uuids := [check_uuid(uuid) for uuid in bundles]:
@@ -198,23 +197,23 @@ class Cl:
             self.session("edit", check_uuid(bundle), "--field", "description", "")
 
     def set_tags(self, bundle: str, tags: Iterable[str]) -> None:
-        """Replace all of a bundle's tags. To take all off, see `Changes.clear_tags`."""
+        """Replace all of a bundle's tags; see `Changes.clear_tags` to remove all of them."""
         options = _tag_options(tags)
         if not options:
-            raise UsageError("cl can't take all tags off.", action="Use Changes.clear_tags.")
+            raise UsageError("cl can't remove all tags of a bundle.", action="Use Changes.clear_tags.")
         self.session("edit", check_uuid(bundle), *options)
 
     def remove(self, *bundles: str, force: bool = False) -> None:
-        """Remove bundles for ever; ``force`` also such as others depend on or that are on several worksheets."""
+        """Remove bundles for good; ``force`` also those that others depend on or that are on several worksheets."""
         if bundles:
             self.session("rm", *(["--force"] if force else []), *map(check_uuid, bundles))
 
     def remove_worksheet(self, worksheet: str, *, force: bool = False) -> None:
-        """Remove a worksheet; ``force`` also with what is on it, which leaves the bundles themselves."""
+        """Remove a worksheet; ``force`` also one with items, whose bundles stay."""
         self.session("wrm", *(["--force"] if force else []), check_uuid(worksheet))
 
     def kill(self, *bundles: str) -> None:
-        """Ask for runs to be ended; it takes the worker some seconds."""
+        """Request that runs be killed, which takes the worker some seconds."""
         if bundles:
             self.session("kill", *map(check_uuid, bundles))
 
@@ -222,8 +221,8 @@ class Cl:
         last = printed.strip().splitlines()[-1] if printed.strip() else ""
         if not UUID.fullmatch(last):
             raise CodaLabError(
-                f"CodaLab's client printed {last[:80]!r} in place of a uuid.",
-                action="Look at the worksheet in the browser before you try again.",
+                f"CodaLab's client printed {last[:80]!r} instead of a uuid.",
+                action="Check the worksheet in the browser before you try again.",
             )
         return last
 
@@ -240,8 +239,8 @@ def _ascii(what: str, text: str) -> str:
 def _name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"CodaLab takes no name {name!r}.",
-            action="Begin it with a letter or underscore; then letters, digits, underscores, periods and dashes.",
+            f"CodaLab does not allow the name {name!r}.",
+            action="Start it with a letter or underscore; use only letters, digits, underscores, periods and dashes.",
         )
     return name
 
@@ -249,7 +248,7 @@ def _name(name: str) -> str:
 def _bundle_name(name: str) -> str:
     if name.endswith(ARCHIVES):
         raise UsageError(
-            f"CodaLab would cut the ending off the name {name!r}.", action="Leave the ending out."
+            f"CodaLab would cut the extension off the name {name!r}.", action="Leave the extension out."
         )
     return _name(name)
 
@@ -259,16 +258,19 @@ def _tag_options(tags: Iterable[str]) -> list[str]:
     for tag in wanted:
         if not _TAG.fullmatch(tag):
             raise UsageError(
-                f"CodaLab takes no tag {tag!r}.", action="Use letters, digits, underscores, periods, dashes."
+                f"CodaLab does not allow the tag {tag!r}.",
+                action="Use letters, digits, underscores, periods and dashes.",
             )
     return ["--tags", *wanted] if wanted else []
 
 
 def _target(dependency: Dependency) -> str:
-    """``key:uuid/path``; the key stands there also when it is empty, since the path may hold a colon."""
+    """A target as ``key:uuid/path``; an empty key keeps its colon, since the path may contain one."""
     key, path = dependency.key, dependency.parent_path.strip("/")
     if key and not _KEY.fullmatch(key):
-        raise UsageError(f"{key!r} can't be a dependency's key.", action="Use letters, digits, _ . - and /.")
+        raise UsageError(
+            f"{key!r} can't be the key of a dependency.", action="Use letters, digits, _ . - and /."
+        )
     if "%" in path or ":" in path or "//" in path:
         raise UsageError(f"CodaLab would misread the path {path!r}.", action="Rename it without %, : and //.")
     return f"{key}:{check_uuid(dependency.parent)}" + (f"/{_ascii('path', path)}" if path else "")
@@ -279,15 +281,15 @@ def _check_command(command: str) -> None:
     if not command.strip() or command.startswith("-") or command.count("%") > 1:
         raise UsageError(
             f"CodaLab would misread the command {command!r}.",
-            action="Begin it with a word, and use no two % in it: cl takes what is between them for a bundle.",
+            action="Start it with a word, and use at most one %: cl reads what is between two as a bundle.",
         )
 
 
 def _check_source(path: Path) -> None:
     if not path.exists():
-        raise StorageError(f"{path} is not there.", action="Check the path of what is to be uploaded.")
+        raise StorageError(f"{path} does not exist.", action="Check the path of what to upload.")
     if path.name.endswith(ARCHIVES) != path.name.lower().endswith(ARCHIVES):
         raise UsageError(
-            f"CodaLab would not unpack {path.name}: its ending is not in lower case.",
+            f"CodaLab would not unpack {path.name}: its extension is not in lower case.",
             action="Rename the file.",
         )

@@ -22,17 +22,17 @@ from cldc.progress import SILENT, Observer
 from cldc.text import PASSWORD_VARIABLE, duration
 
 START_SECONDS = 180.0
-# A command's requests each give up after a minute; this is for one that hangs all the same.
+# Each request of a command gives up after a minute; this is for a command that hangs all the same.
 COMMAND_SECONDS = 300.0
-# An upload of which no byte moves; its own connection gives up after a minute.
+# For an upload whose bytes stand still; its own connection gives up after a minute.
 STALL_SECONDS = 120.0
 # All bytes are sent: the server unpacks them before it answers.
 UNPACK_SECONDS = 600.0
-# Seconds between two notes that the server has not answered.
+# Between two notes that the server has not answered.
 _TELL_SECONDS = 60.0
 _REQUEST_SECONDS = "60"
 _SESSION = Path(__file__).with_name("inside") / "session.py"
-# How the client's exceptions translate into the statuses that they were made from.
+# The HTTP statuses that the client's exceptions stand for.
 _STATUS_BY_TYPE = {
     "codalab.common.AuthorizationError": 401,
     "codalab.common.LoginPermissionError": 401,
@@ -40,7 +40,7 @@ _STATUS_BY_TYPE = {
     "codalab.common.NotFoundError": 404,
     "codalab.common.UsageError": 400,
 }
-# What the client trips over when a proxy or another program answers in the server's place.
+# What the client raises when a proxy or another program answers instead of the server.
 _MISREAD = frozenset({"TypeError", "KeyError", "AttributeError", "IndexError", "JSONDecodeError"})
 
 Progress = Callable[[int, int | None], None]
@@ -55,7 +55,7 @@ class _Hello(msgspec.Struct):
     """The client's first message."""
 
     ready: str | None = None
-    failed: str = "it said nothing"
+    failed: str = "it gave no reason"
 
 
 class _ClientError(msgspec.Struct):
@@ -84,17 +84,17 @@ class _Message(msgspec.Struct):
 
 
 class _NeverStarted(Exception):
-    """The process was gone before it took the command up."""
+    """The process ended before it accepted the command."""
 
 
 class ClSession:
     """One `cl` process as one account of one server.
 
-    It starts at the first command, or at `start`, which returns at once and hides seconds of imports behind other
-    work. A process that has died is started anew at the next command.
+    It starts with the first command, or with `start`, which returns at once, so that CodaLab is imported while other work is
+    done. A process that died is replaced at the next command.
 
     Attributes:
-        created: Uuids of the bundles and worksheets that the last command made, also if it failed after that.
+        created: Uuids of the bundles and worksheets that the last command created, even if it failed afterwards.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class ClSession:
         """Nothing is started yet.
 
         Args:
-            python: Gives the interpreter of the codalab environment, making that first where it must.
+            python: Returns the interpreter of the codalab environment, which it makes first if necessary.
             server: The server's address.
-            credentials: The account; handed on by environment only.
-            observer: Told of a command that gets no answer for long.
+            credentials: The account; passed on in the environment only.
+            observer: Told of a command that is not answered for long.
         """
         self._observer = observer
         self.server = address.check(server)
@@ -136,7 +136,7 @@ class ClSession:
         self.close()
 
     def close(self) -> None:
-        """End the process; the next command starts another."""
+        """End the process; the next command starts a new one."""
         self._child = None
         self._resources.close()
 
@@ -152,7 +152,7 @@ class ClSession:
         python = self._python()
         home = self._resources.enter_context(files.temporary_folder("cldc-cl-"))
         try:
-            # -I: neither the user's packages nor the current folder; SyntaxWarnings of CodaLab's are not ours.
+            # -I: neither the user's packages nor the current folder. CodaLab's SyntaxWarnings are not ours to show.
             child = process.Child(
                 [python, "-I", "-W", "ignore", _SESSION], env=self._environment(home), cwd=home
             )
@@ -187,29 +187,29 @@ class ClSession:
         """Run ``cl ARGV`` and return what it prints, without the end of line.
 
         Args:
-            argv: Command and arguments. No secrets; no empty values but after ``--field``, since they open editors.
-            progress: Told of bytes uploaded.
+            argv: Command and arguments. No secrets, and no empty values except after ``--field``, since they open editors.
+            progress: Told of uploaded bytes.
             waiting: Told while nothing comes; without it a note says so every minute.
 
         Raises:
-            CredentialsError, PermissionDenied, NotFound, AlreadyExists, QuotaExceeded, CodaLabError: It refused.
+            CredentialsError, PermissionDenied, NotFound, AlreadyExists, QuotaExceeded, CodaLabError: The server refused.
             Unreachable: The server was not reached.
-            Interrupted: It broke off; what it was to do may have been done.
-            EnvironmentFailed: The client itself does not start.
+            Interrupted: The command was interrupted; it may or may not have been carried out.
+            EnvironmentFailed: The client does not start.
         """
         with self._lock:
             try:
                 reply = self._ask(argv, progress, waiting or self._noting(argv[0]))
             except _NeverStarted:
-                # It died while it was idle, which no command has to suffer from.
+                # It died while it was idle, which is no reason for this command to fail.
                 try:
                     reply = self._ask(argv, progress, waiting or self._noting(argv[0]))
                 except _NeverStarted as error:
-                    raise _broken("it is ended as soon as it starts") from error
+                    raise _broken("something kills it as soon as it starts") from error
         return self._output(reply, f"cl {argv[0]}")
 
     def _noting(self, name: str) -> process.Waiting:
-        """Says every minute that a command has no answer yet."""
+        """Note every minute that a command is not answered yet."""
         next_note = _TELL_SECONDS
 
         def waiting(silent_seconds: float, limit_seconds: float) -> None:
@@ -239,7 +239,7 @@ class ClSession:
             errors = self._child.errors
             self.close()
             if isinstance(error, process.CommandFailed) and error.returncode < 0:
-                raise _NeverStarted from error  # killed, as where memory runs out: no fault of its environment
+                raise _NeverStarted from error  # killed, as when memory runs out: not the fault of its environment
             raise _broken(errors.strip().splitlines()[-1] if errors.strip() else str(error)) from error
         if hello.ready is None:
             self.close()
@@ -247,7 +247,7 @@ class ClSession:
         self._ready = True
 
     def _converse(self, line: str, name: str, progress: Progress, waiting: process.Waiting) -> _Message:
-        """Send one command and follow it to its answer; how long it may be silent depends on where it is."""
+        """Send one command and follow it to its end; how long it may be silent depends on how far it is."""
         child = self._child
         if child is None:
             raise RuntimeError("not started")
@@ -257,7 +257,7 @@ class ClSession:
             while True:
                 message = convert(json.loads(child.receive(limit, waiting)), _Message)
                 if message.id != self._number:
-                    continue  # the end of a command that an exception of ours left behind
+                    continue  # from a command that an exception of ours left behind
                 if not message.event:
                     return message
                 taken_up = True
@@ -274,14 +274,14 @@ class ClSession:
             reason = f"nothing came for {duration(limit)}" if slow else "CodaLab's client ended"
             raise self._interrupted(name, reason) from error
         except BaseException:
-            # Ctrl-C, or progress told to something that raises: what the client does is stopped with it.
+            # Ctrl-C, or an exception in ``progress``: stop what the client is doing, too.
             self.close()
             raise
 
     def _interrupted(self, name: str, reason: str) -> failures.Interrupted:
         return failures.Interrupted(
-            f"`cl {name.removeprefix('cl ')}` on {self.server} broke off: {failures.tidy(reason)}.",
-            action="Run the command again; it looks for what was done already.",
+            f"`cl {name.removeprefix('cl ')}` on {self.server} was interrupted: {failures.tidy(reason)}.",
+            action="Run the command again; it first looks for what was done already.",
             created=next(iter(self.created), None),
         )
 
@@ -316,5 +316,5 @@ class ClSession:
 def _broken(reason: str) -> EnvironmentFailed:
     return EnvironmentFailed(
         f"CodaLab's client does not start: {failures.tidy(reason)}.",
-        action="Run `cldc env remove codalab`; it is made anew by the next command that needs it.",
+        action="Run `cldc env remove codalab`; the next command that needs it makes it again.",
     )

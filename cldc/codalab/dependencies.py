@@ -1,8 +1,8 @@
-"""Dependencies that a worker lost: a run does not find what its bundles hold.
+"""Dependencies that a worker lost: the run does not find what its bundles hold.
 
-Seen on worksheets.codalab.org in 2021, with many accounts and without a pattern: "FileNotFoundError: [Errno 2] No such
-file or directory: 'mine/mine/train'" and "NotADirectoryError" for the same path, though the upload was whole
-(issues 1417, 3170, 3627, 3739 and 3743 of codalab/codalab-worksheets). The same run, started again, usually ended well.
+On worksheets.codalab.org in 2021 runs of many accounts failed with "FileNotFoundError: [Errno 2] No such file or directory:
+'mine/mine/train'" or "NotADirectoryError" for the same path, though the upload was complete (issues 1417, 3170, 3627, 3739 and
+3743 of codalab/codalab-worksheets). The same run usually succeeded when it was started again.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from cldc.codalab.records import Bundle, Dependency
 from cldc.codalab.rest import Rest
 
 _LOG_LINES = 50
-# What CodaLab's worker itself says where it can't fetch one.
+# CodaLab's worker, when it can't download a dependency.
 _NOT_FETCHED = re.compile(r"Failed to download dependency (\S+?):")
 _ABSENT = r"(?:No such file or directory|Not a directory)"
-# As Python's exceptions say it, its command line and `ls`, shells and TensorFlow, and TensorFlow of a folder.
+# Python's exceptions; its command line and `ls`; shells and TensorFlow; TensorFlow for a folder.
 _MISSED = (
     re.compile(rf"{_ABSENT}: b?(?P<quote>['\"])(?P<path>.+?)(?P=quote)"),
     re.compile(rf"(?P<quote>['\"])(?P<path>[^'\"]+)(?P=quote): (?:\[Errno \d+\] )?{_ABSENT}"),
@@ -29,7 +29,7 @@ _MISSED = (
 
 
 def lost_dependency(rest: Rest, run: Bundle) -> str | None:
-    """What a failed run did not find although it is in a bundle that it depends on; None where it failed otherwise.
+    """The path that a failed run did not find though a bundle that it depends on has it; None if it failed otherwise.
 
     Raises:
         CldcError: The server can't be asked.
@@ -46,7 +46,7 @@ def lost_dependency(rest: Rest, run: Bundle) -> str | None:
 
 
 def missed_paths(log: str) -> Iterator[str]:
-    """The paths that a log says are not there."""
+    """The paths that are missing according to a log."""
     for line in log.splitlines():
         for pattern in _MISSED:
             for found in pattern.finditer(line):
@@ -61,11 +61,11 @@ def _tail(rest: Rest, uuid: str, name: str) -> str:
 
 
 def _holds(rest: Rest, dependency: Dependency, path: str) -> bool:
-    """Whether the bundle behind a dependency has what the run looked for at ``path``."""
+    """Whether the bundle behind a dependency has the file that the run looked for at ``path``."""
     parts = PurePosixPath(path).parts
     if ".." in parts:
         return False
-    # The run's folder may stand before the key in an absolute path.
+    # In an absolute path the run's folder stands before the key.
     for index, part in enumerate(parts):
         inside = "/".join((*PurePosixPath(dependency.parent_path).parts, *parts[index + 1 :]))
         if part == dependency.key and rest.has(dependency.parent, inside):

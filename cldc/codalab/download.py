@@ -33,15 +33,15 @@ def read(answer: requests.Response, limit_bytes: int) -> bytes:
 
 
 def save(answer: requests.Response, target: Path, *, limit_bytes: int) -> Path:
-    """Write a ``contents/blob`` answer to ``target``: a file, or a folder where it is a packed one.
+    """Save a ``contents/blob`` answer as ``target``: a file, or an unpacked folder.
 
     Raises:
         TooMuch: It is too large.
-        CodaLabError: It is a packed folder that is damaged or holds anything but files and folders.
-        StorageError: It can't be written, or ``target`` is there already.
+        CodaLabError: It is a damaged archive, or one that holds anything but files and folders.
+        StorageError: It can't be written, or ``target`` exists.
     """
     if os.path.lexists(target):
-        raise StorageError(f"{target} is there already.", action="Remove it, or choose another place.")
+        raise StorageError(f"{target} already exists.", action="Remove it, or choose another path.")
     with files.storage_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
     is_folder = answer.headers.get("Target-Type") == "directory"
@@ -81,8 +81,8 @@ def _unpack(archive: Path, folder: Path, limit_bytes: int) -> Path:
         unpacking.unpack_tar(str(archive), str(folder), limit_bytes=limit_bytes)
     except unpacking.Refused as refused:
         raise CodaLabError(
-            f"The folder that CodaLab sends is not unpacked: {refused}.",
-            action="Try again; if it stays so, ask the bundle's owner to upload it again.",
+            f"The folder that CodaLab sent was not unpacked: {refused}.",
+            action="Try again; if that does not help, ask the bundle's owner to upload it again.",
         ) from refused
     except OSError as error:
         raise files.storage_error(error, folder) from error

@@ -1,7 +1,6 @@
-"""What CodaLab's refusals mean, for `cl` and REST alike.
+"""Errors for what CodaLab refuses, through `cl` or REST.
 
-The texts are CodaLab 1.7.5's own. Where a status code says it all, it is believed; where CodaLab gives 400 for
-everything, the text decides.
+The patterns match CodaLab 1.7.5's own texts. The text decides first, since CodaLab gives many refusals the status 400.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from datetime import datetime
 from cldc.errors import CldcError, CodaLabError, CredentialsError, QuotaExceeded, Unreachable
 
 _MOST_CHARACTERS = 400
-# OpenSSL's X509_V_ERR_... that say whose fault it is.
+# OpenSSL's X509_V_ERR_... numbers.
 _EXPIRED, _NOT_YET_VALID = 10, 9
 _WRONG_HOST = (62, 64)
 _UNKNOWN_ISSUER = (2, 18, 19, 20, 21)
@@ -27,11 +26,11 @@ class PermissionDenied(CodaLabError):
 
 
 class TooLarge(CodaLabError):
-    """There is more than was to be fetched."""
+    """The answer is larger than the limit."""
 
 
 class NoAnswer(Unreachable):
-    """The server was silent."""
+    """The server sent nothing in time."""
 
 
 class Untrusted(Unreachable):
@@ -39,18 +38,18 @@ class Untrusted(Unreachable):
 
 
 class TooSlow(Unreachable):
-    """The server answered, but not to the end in the time that a request has."""
+    """The server did not finish its answer in the time that a request has."""
 
 
 class AlreadyExists(CodaLabError):
-    """The name is taken; worksheet names are one for a whole server."""
+    """The name is taken; worksheet names are unique on a server."""
 
 
 class Interrupted(Unreachable):
-    """The connection or the client ended in the middle of a command: it may or may not have been carried out.
+    """The connection or the client failed during a command, which may or may not have been carried out.
 
     Attributes:
-        created: What the server had made by then, if it said so.
+        created: What the server had created by then, as far as it said so.
     """
 
     def __init__(self, message: str, *, action: str, created: str | None = None) -> None:
@@ -59,20 +58,20 @@ class Interrupted(Unreachable):
 
 
 class ServerFailed(CodaLabError):
-    """The server failed at it (a status from 500 on): it may or may not have been done, and may work the next time."""
+    """The server failed (a status from 500 on): the request may or may not have been carried out, and may work next time."""
 
     server_failed = True
 
 
 class Unauthorized(Exception):
-    """The server does not know the token, or asks to sign in; the client handles it and never lets it out."""
+    """The server does not know the token, or asks to sign in. Handled within the client."""
 
 
 class UploadFailed(CodaLabError):
     """The upload ended without a usable bundle.
 
     Attributes:
-        created: The bundle that stays behind on the server, failed or still "uploading"; it is there to be removed.
+        created: The bundle that is left on the server, failed or still "uploading", and should be removed.
     """
 
     def __init__(self, message: str, *, action: str, created: str | None = None) -> None:
@@ -81,7 +80,7 @@ class UploadFailed(CodaLabError):
 
 
 def tidy(text: str) -> str:
-    """A server's text on one line, of a length to read; HTML by its title only."""
+    """Shorten a server's text to one readable line; of HTML only the title."""
     if re.match(r"\s*<(!doctype|html)", text, re.IGNORECASE):
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         text = f"a web page, {title[1].strip()!r}" if title else "a web page"
@@ -90,12 +89,12 @@ def tidy(text: str) -> str:
 
 
 def refusal(what: str, message: str, *, status: int | None, server: str) -> CldcError:
-    """The designed error for ``message``, given in answer to ``what`` (as in "cl run") with an HTTP ``status``.
+    """The error for a refused request.
 
     Args:
-        what: What was asked for.
+        what: The request, as "cl run" or "GET /user".
         message: CodaLab's own text.
-        status: The HTTP status behind it, where there is one.
+        status: The HTTP status, if there is one.
         server: The server's address.
     """
     text = tidy(message)
@@ -107,7 +106,8 @@ def refusal(what: str, message: str, *, status: int | None, server: str) -> Cldc
         return kind(f"{server} refused {what}: {text}", action=action)
     if status in _DOWN:
         return Unreachable(
-            f"{server}, or a proxy before it, is down (status {status} for {what}): {text}", action=_NOT_YOURS
+            f"{server}, or a proxy in front of it, is down (status {status} for {what}): {text}",
+            action=_NOT_YOURS,
         )
     if status is not None and status >= 500:
         return ServerFailed(f"{server} itself failed at {what} (status {status}): {text}", action=_NOT_YOURS)
@@ -117,22 +117,22 @@ def refusal(what: str, message: str, *, status: int | None, server: str) -> Cldc
 
 
 def spent_quota(what: str, text: str) -> QuotaExceeded | None:
-    """The error for a bundle that failed since the account's disk or time is used up; None where that is not why.
+    """The error for a bundle that failed because a quota is used up; None if it failed for another reason.
 
     Args:
-        what: The bundle, as the message's subject.
-        text: How CodaLab says that it failed.
+        what: The bundle, as the subject of the message.
+        text: CodaLab's reason.
     """
     action = next((action for pattern, action in _QUOTAS if re.search(pattern, text, re.IGNORECASE)), None)
     return None if action is None else QuotaExceeded(f"{what} failed: {tidy(text)}", action=action)
 
 
 def unreachable(server: str, reason: str, *, proxy: str | None = None) -> Unreachable:
-    """The error for a server that can't be reached; ``proxy`` is what names the proxy on the way, where there is one."""
+    """The error for a server that can't be reached; ``proxy`` is the variable or setting that names the proxy, if any."""
     if proxy is not None:
         return Unreachable(
             f"{server} can't be reached through the proxy that {proxy} names: {tidy(reason)}.",
-            action=f"Check the proxy, or leave {proxy} out where the network needs none; then run the command again.",
+            action=f"Check the proxy, or unset {proxy} if the network needs none; then run the command again.",
         )
     return Unreachable(
         f"{server} can't be reached: {tidy(reason)}.",
@@ -141,12 +141,12 @@ def unreachable(server: str, reason: str, *, proxy: str | None = None) -> Unreac
 
 
 def untrusted(server: str, reason: str, verify_code: int | None = None) -> Untrusted:
-    """The error for a server whose certificate or encryption is not as it should be.
+    """The error for a server whose certificate or TLS connection can't be trusted.
 
     Args:
         server: Its address.
-        reason: OpenSSL's words.
-        verify_code: OpenSSL's number for what it has against the certificate; None where it is something else.
+        reason: OpenSSL's text.
+        verify_code: OpenSSL's number for its objection to the certificate; None if that is not the problem.
     """
     today = datetime.now().astimezone().date()
     if verify_code == _EXPIRED:
@@ -177,7 +177,7 @@ def untrusted(server: str, reason: str, verify_code: int | None = None) -> Untru
 
 
 def no_answer(server: str) -> NoAnswer:
-    """The error for a server that takes a request and says nothing."""
+    """The error for a server that accepts a request and sends nothing."""
     return NoAnswer(
         f"{server} can't be reached: no answer in time.",
         action="The server is overloaded or hangs; run the command again later.",
@@ -185,7 +185,7 @@ def no_answer(server: str) -> NoAnswer:
 
 
 def too_slow(server: str, seconds: float) -> TooSlow:
-    """The error for a request whose time was up."""
+    """The error for a request that ran out of time."""
     return TooSlow(
         f"{server} was too slow: a request took more than {seconds:.0f} s.",
         action="The server or the network is overloaded; run the command again later.",
@@ -201,20 +201,20 @@ def not_codalab(server: str, reason: str) -> Unreachable:
 
 
 def not_done(what: str) -> ServerFailed:
-    """A change that was acknowledged and not made: CodaLab's client believes whoever answers in the server's place."""
+    """The error for a change that was acknowledged but not made, as when a proxy answers instead of the server."""
     return ServerFailed(f"The server {what}.", action="Run the command again; it goes on from there.")
 
 
 def too_large(what: str) -> TooLarge:
-    """The error for contents beyond what was to be fetched; ``what`` names the limit."""
+    """The error for an answer that is too large; ``what`` names the limit."""
     return TooLarge(
         f"The server sends too much: {what}.",
-        action="Check the address; fetch it in the browser if it is really meant to be that large.",
+        action="Check the address; use the browser if the file is really meant to be that large.",
     )
 
 
 _DOWN = (502, 503, 504)
-_NOT_YOURS = "This is no fault of yours: try again later, and tell the server's operators if it goes on."
+_NOT_YOURS = "This is no fault of yours: try again later, and tell the server's operators if it continues."
 _LOGIN = "Run `cldc login`, or correct CODALAB_USERNAME and CODALAB_PASSWORD."
 MORE_TIME = "Ask the server's operators for more computing time."
 # "Out of disk quota", "User time quota exceeded", and from older servers "Requested more time (30m0s) than user time
@@ -240,6 +240,6 @@ _BY_STATUS: dict[int | None, tuple[type[CldcError], str]] = {
     401: (CredentialsError, _LOGIN),
     403: (PermissionDenied, "Sign in as an account that may do this."),
     404: (NotFound, "Check the name or uuid; it may have been removed, or be private to someone else."),
-    413: (CodaLabError, "Make it smaller: the server, or a proxy before it, does not take that much."),
-    429: (Unreachable, "The server asks to go slower; wait a few minutes."),
+    413: (CodaLabError, "Make it smaller: the server, or a proxy in front of it, does not accept that much."),
+    429: (Unreachable, "The server asks for fewer requests; wait a few minutes."),
 }

@@ -1,4 +1,4 @@
-"""The proxy on the way to a server, as the environment names it. Its address may hold a password and is never shown."""
+"""The proxy that the environment names for a server. Its address may hold a password and is never shown."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import urllib.parse
 from cldc import address
 from cldc.errors import ConfigurationError
 
-# The variable that gives CodaLab's client and the organiser's programs the path of PySocks; see `bounded_http`.
+# Gives CodaLab's client and the organiser's programs the path of PySocks; see `bounded_http`.
 _SOCKS_VARIABLE = "CLDC_SOCKS"
 _VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 _SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
 def proxy_of(server: str) -> str | None:
-    """Address of the proxy for ``server``; None where it is reached without one, as this machine itself is."""
+    """Address of the proxy for ``server``; None if there is none, as on the way to this machine itself."""
     if address.is_loopback(urllib.parse.urlsplit(server).hostname or ""):
         return None
+    # Late: `requests` takes 0.2 s.
     from requests.utils import get_environ_proxies, select_proxy
 
     return select_proxy(server, get_environ_proxies(server)) or None
 
 
 def variable_of(server: str) -> str | None:
-    """What names the proxy for ``server``, in words; None where there is none."""
+    """The variable or setting that names the proxy for ``server``; None if there is no proxy."""
     chosen = proxy_of(server)
     if chosen is None:
         return None
@@ -35,10 +36,10 @@ def variable_of(server: str) -> str | None:
 
 
 def check(server: str) -> None:
-    """Refuse a proxy that nothing here can use.
+    """Refuse a proxy that can't be used.
 
     Raises:
-        ConfigurationError: Its address has no host, or is of an unknown kind.
+        ConfigurationError: Its address has no host, or an unknown scheme.
     """
     chosen = proxy_of(server)
     if chosen is None:
@@ -58,6 +59,6 @@ def check(server: str) -> None:
 
 
 def for_children() -> dict[str, str]:
-    """What a program in another environment needs besides the usual variables to go through a SOCKS proxy."""
+    """Variables that a program in another environment needs in order to use a SOCKS proxy."""
     found = importlib.util.find_spec("socks")
     return {_SOCKS_VARIABLE: found.origin} if found is not None and found.origin else {}

@@ -20,21 +20,21 @@ _MAX_DEPTH = 100
 
 
 def check_uuid(uuid: str) -> str:
-    """``uuid``, which must be a whole one: names and prefixes mean other things on other worksheets.
+    """Return ``uuid`` if it is a whole one: the meaning of names and prefixes depends on the worksheet.
 
     Raises:
-        UsageError: It is no uuid.
+        UsageError: It is not a uuid.
     """
     if not UUID.fullmatch(uuid):
         raise UsageError(
-            f"{uuid!r} is no uuid.", action="Give 0x and 32 hex digits, as the bundle's page shows them."
+            f"{uuid!r} is not a uuid.", action="Give 0x and 32 hex digits, as shown on the bundle's page."
         )
     return uuid
 
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """What a bundle was made from: ``parent_path`` of the parent appears as ``key`` in the bundle."""
+    """A dependency of a bundle: ``parent_path`` of the parent appears as ``key`` in the bundle."""
 
     key: str
     parent: str
@@ -44,22 +44,22 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle as the asking account sees it.
+    """A bundle as the account sees it.
 
     Attributes:
-        type: ``dataset`` (an upload), ``run``, ``make``, or ``private`` where the asker may not read it.
-        state: As CodaLab names it; final are ``ready``, ``failed`` and ``killed``.
-        owner: The owner's name, where it was asked for and is shown.
-        created: When it was made, by the server's clock.
+        type: ``dataset`` (an upload), ``run``, ``make``, or ``private`` if the account may not read it.
+        state: As CodaLab names it; the final ones are ``ready``, ``failed`` and ``killed``.
+        owner: The owner's name, if it was requested and is shown.
+        created: By the server's clock.
         command: A run's command.
-        run_status: What CodaLab says of a run while it goes, as in "Downloading dependencies".
+        run_status: CodaLab's comment on a running run, as "Downloading dependencies".
         state_details: CodaLab's explanation of the state.
-        seconds: A run's own time.
+        seconds: A run's computing time.
         data_size: In bytes.
-        docker_image: The image by digest that it ran in; ``requested_image`` is what was asked for.
-        permission: What the asker may do: 0 nothing, 1 read, 2 all; None where CodaLab did not say.
-        public_permission: What everyone may do, by the owner's setting; None where it was not asked for.
-        worksheets: Uuids of the worksheets it is on, where it was asked for.
+        docker_image: The image by digest that it ran in; ``requested_image`` is the requested one.
+        permission: What the account may do: 0 nothing, 1 read, 2 everything; None if CodaLab does not say.
+        public_permission: What everyone may do; None if it was not requested.
+        worksheets: Uuids of the worksheets it is on, if they were requested.
     """
 
     uuid: str
@@ -87,17 +87,17 @@ class Bundle:
 
     @property
     def readable(self) -> bool:
-        """Whether the asker may read it."""
+        """Whether the account may read it."""
         return self.type != "private" and self.permission != 0
 
     @property
     def final(self) -> bool:
-        """Whether its state can't change any more."""
+        """Whether its state won't change any more."""
         return self.state in FINAL_STATES
 
     @property
     def failure(self) -> str | None:
-        """Why it is no good, or None. ``ready`` alone is not believed: a failing run can end so."""
+        """Why it can't be used, or None. ``ready`` alone says nothing: a failing run can end so."""
         code = "" if self.exit_code in (None, 0) else f"exit code {self.exit_code}"
         message = self.failure_message or ""
         if code.lower() in message.lower():
@@ -120,11 +120,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Worksheet:
-    """A worksheet as the asking account sees it; ``permission`` and ``public_permission`` as of a bundle.
+    """A worksheet as the account sees it; ``permission`` and ``public_permission`` as for a bundle.
 
     Attributes:
-        items: In order; empty where they were not asked for.
-        bundles: The bundles among the items, where they were asked for.
+        items: In order; empty if they were not requested.
+        bundles: The bundles among the items, if they were requested.
     """
 
     uuid: str
@@ -146,7 +146,7 @@ class Worksheet:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The signed-in account; disk in bytes, time in seconds; ``time_quota`` is None where the server does not say."""
+    """The signed-in account; disk in bytes, time in seconds; ``time_quota`` is None if the server does not say."""
 
     id: str
     name: str
@@ -158,7 +158,7 @@ class User:
 
     @property
     def time_left(self) -> float | None:
-        """Seconds of computing time that are left; None where the server does not say."""
+        """Seconds of computing time that are left; None if the server does not say."""
         return None if self.time_quota is None else self.time_quota - self.time_used
 
 
@@ -168,7 +168,7 @@ class Entry:
 
     Attributes:
         type: ``file``, ``directory`` or ``link``.
-        contents: What is in a folder, to the depth asked for.
+        contents: What is in a folder, down to the requested depth.
     """
 
     name: str
@@ -258,7 +258,7 @@ def bundle(resource: Resource, document: Document) -> Bundle:
     """Read a bundle from a document.
 
     Raises:
-        CodaLabError: Something of it has a form that CodaLab does not give it.
+        CodaLabError: It does not have the form that CodaLab gives it.
     """
     own = resource.read(_Bundle)
     metadata = own.metadata or _Metadata()
@@ -298,7 +298,7 @@ def bundles(document: Document) -> list[Bundle]:
 
 def _uuid(text: str) -> str:
     if not UUID.fullmatch(text):
-        raise unusable(f"{text[:60]!r} is no uuid")
+        raise unusable(f"{text[:60]!r} is not a uuid")
     return text
 
 
@@ -308,7 +308,7 @@ def _owner(resource: Resource, document: Document) -> str | None:
 
 
 def _public_permission(resource: Resource, document: Document) -> int | None:
-    """What the public group may do, or None where the permissions are not in the document."""
+    """What the public group may do, or None if the permissions are not in the document."""
     relation = "group_permissions"
     if (resource.relationships or {}).get(relation, Relationship()).data is None:
         return None
@@ -385,7 +385,7 @@ def _entry(file: _File, depth: int) -> Entry:
 
 
 def _file_name(name: str, *, is_inside: bool) -> str:
-    """The name of an entry; inside of a folder it is one that can be no path to elsewhere."""
+    """The name of an entry; inside a folder it must be a plain file name, never a path."""
     if is_inside:
         try:
             parts = unpacking.checked_parts(name)

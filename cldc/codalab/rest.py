@@ -28,17 +28,17 @@ from cldc.progress import SILENT, Observer
 if TYPE_CHECKING:
     import requests
 
-# What a search asks for at a time. The server takes about a millisecond for each, and looks through everything for each
-# page; the smaller pages are for lists whose texts make a large one too large.
+# Results per page. The server spends about a millisecond on each result, and searches everything anew for each page. The
+# smaller pages are for results with long descriptions, of which a large page would exceed the limit for an answer.
 PAGE, SMALL_PAGE = 1000, 100
-# Where a list is longer, something is wrong with it or with the server.
+# If a list is longer, something is wrong with the server.
 MOST_LISTED = 100_000
 _INCLUDE = "owner,group_permissions"
-# 40 uuids make an address of some 2,000 characters, which every proxy lets through.
+# 40 uuids make an address of some 2,000 characters, which every proxy accepts.
 _UUIDS_A_REQUEST = 40
 # Deeper than any chain of bundles is.
 _ALL_GENERATIONS = 10_000
-# CodaLab cuts lines of head and tail at 128 characters unless told otherwise.
+# CodaLab cuts the lines of head and tail at 128 characters by default.
 _LINE_CHARACTERS = 4096
 
 
@@ -47,10 +47,10 @@ class Health:
     """A server that answered.
 
     Attributes:
-        version: CodaLab's version, where it says so.
+        version: CodaLab's version, if it says so.
         seconds: How long the answer took.
-        date: The server's time when it answered, by its Date header (whole seconds).
-        clock_ahead_seconds: How far that was ahead of ours.
+        date: The server's time when it answered, from its Date header (whole seconds).
+        clock_ahead_seconds: How far the server's clock is ahead of ours.
     """
 
     version: str | None
@@ -60,9 +60,9 @@ class Health:
 
 
 class Rest:
-    """One server as one account sees it, or as everyone does where ``credentials`` is None.
+    """One server as one account sees it, or as everyone does if ``credentials`` is None.
 
-    Every method raises as `failures` says: Unreachable, CredentialsError, NotFound, PermissionDenied, CodaLabError.
+    Every method raises Unreachable, CredentialsError, NotFound, PermissionDenied or CodaLabError; see `failures`.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Rest:
         return records.user(self._document("/user"))
 
     def health(self) -> Health:
-        """Reach the server as everyone may; for `doctor`."""
+        """Make a request that anyone may make; for `doctor`."""
         started = time.monotonic()
 
         def read(answer: requests.Response) -> Health:
@@ -136,7 +136,7 @@ class Rest:
         return records.bundle(document.resource, document)
 
     def bundles(self, uuids: Iterable[str], *, worksheets: bool = False) -> tuple[Bundle, ...]:
-        """Several bundles in the order given, with ``worksheets`` as `bundle`; NotFound if one is missing."""
+        """Several bundles, in the given order, with ``worksheets`` as in `bundle`; NotFound if one is missing."""
         include = _INCLUDE + (",host_worksheets" if worksheets else "")
         wanted = [check_uuid(uuid) for uuid in uuids]
         found: list[Bundle] = []
@@ -148,21 +148,20 @@ class Rest:
         return tuple(found)
 
     def found(self, uuid: str) -> Bundle | None:
-        """The bundle, readable or not; None where the server has none."""
+        """The bundle, readable or not; None if it does not exist."""
         try:
             return self.bundle(uuid)
         except NotFound:
             return None
 
     def exists(self, uuid: str) -> bool:
-        """Whether the server has the bundle, readable or not."""
+        """Whether the bundle exists, readable or not."""
         return self.found(uuid) is not None
 
     def with_descendants(self, uuid: str) -> tuple[Bundle, tuple[Bundle, ...]]:
-        """One bundle with the worksheets it is on, and every bundle that was made from it, however indirectly.
+        """One bundle with the worksheets it is on, and all its descendants.
 
-        A descendant that the account may not read is listed as well, as a bundle of type ``private``. Removing the
-        bundle would take away what it was made from.
+        A descendant that the account may not read is listed as a bundle of type ``private``; it still depends on the bundle.
         """
         params: list[tuple[str, str | int]] = [
             ("specs", check_uuid(uuid)),
@@ -184,12 +183,17 @@ class Rest:
         dependency: str | None = None,
         most: int | None = None,
     ) -> tuple[Bundle, ...]:
-        """Bundles that fit everything given, the newest first; ``most`` stops after so many of them.
+        """Bundles that match all criteria, newest first.
 
-        ``name_between`` is what a name begins and ends with.
+        CodaLab's search hides private bundles from everyone but root, even from their owner: read what must not be missed
+        through its worksheet. On MariaDB the case of tags is ignored.
 
-        CodaLab's search hides private bundles from everyone but root, their owner included: read what must not be
-        missed through its worksheet. On MariaDB tags are compared without regard to case.
+        Args:
+            tag: One of the bundle's tags.
+            owner: The owner's name.
+            name_between: What the name starts and ends with.
+            dependency: Uuid of a bundle that it depends on directly.
+            most: Stop after so many; None for all.
 
         Raises:
             CodaLabError: There are more than `MOST_LISTED`.
@@ -200,13 +204,13 @@ class Rest:
         if name_between is not None:
             keywords.append(f"name={_literal(begins)}.*{_literal(ends)}")
         pages = self._pages("/bundles", [*keywords, "id=.sort-"], most=most)
-        # A bundle made between two pages moves one over the edge, which must not count twice.
+        # A bundle created between two pages shifts another one to the next page, which must not count twice.
         found = {bundle.uuid: bundle for page in pages for bundle in records.bundles(page)}
-        # In the server's pattern an underscore means any character.
+        # In the server's pattern an underscore matches any character.
         return tuple(b for b in found.values() if b.name.startswith(begins) and b.name.endswith(ends))
 
     def _pages(self, path: str, keywords: Iterable[str], *, most: int | None = None) -> Iterator[Document]:
-        """What a search finds, page after page."""
+        """The pages of a search."""
         offset, size = 0, min(PAGE, most or PAGE)
         while offset < MOST_LISTED:
             try:
@@ -220,7 +224,7 @@ class Rest:
             offset += size
             if len(page.resources) < size or (most is not None and offset >= most):
                 return
-        raise jsonapi.unusable(f"it lists {MOST_LISTED:,} {path.strip('/')} and still more")
+        raise jsonapi.unusable(f"it lists more than {MOST_LISTED:,} {path.strip('/')}")
 
     def _search_page(self, path: str, keywords: Iterable[str], offset: int, limit: int) -> Document:
         every = [*keywords, f".offset={offset}", f".limit={limit}"]
@@ -230,10 +234,10 @@ class Rest:
     # --- worksheets
 
     def worksheet(self, spec: str, *, items: bool = False, bundles: bool = False) -> Worksheet:
-        """A worksheet by uuid or name, with its items and the bundles on it where asked for.
+        """A worksheet by uuid or name, with its items, or also its bundles, if requested.
 
-        Items that have just been added have no place yet until someone with full rights has read them; until then
-        everyone else is refused with PermissionDenied. See `read_items_as_owner`.
+        New items have no position until someone with full permission reads them; everyone else gets PermissionDenied
+        until then. See `read_items_as_owner`.
         """
         uuid = spec if UUID.fullmatch(spec) else self._worksheet_named(spec)
         include = _INCLUDE + (",items" if items or bundles else "")
@@ -242,35 +246,35 @@ class Rest:
         return records.worksheet(document.resource, document)
 
     def _worksheet_named(self, name: str) -> str:
-        # A search, since asking by name makes the worksheet if it is called "dashboard" or "/".
+        # By search, since asking by name creates the worksheet if it is called "dashboard" or "/".
         pages = self._pages("/worksheets", [f"name={_literal(name)}"])
         found = [sheet for page in pages for sheet in records.worksheets(page)]
         if not found:
             raise NotFound(
-                f"{self.server} has no worksheet {name!r} that may be read here.",
-                action="Check its name; a private one is seen by its owner only.",
+                f"{self.server} has no worksheet {name!r} that this account may read.",
+                action="Check its name; only its owner sees a private worksheet.",
             )
         # MariaDB ignores case.
         return next((sheet for sheet in found if sheet.name == name), found[0]).uuid
 
     def own_worksheets(self, name: str | None = None) -> tuple[Worksheet, ...]:
-        """The account's worksheets, or the one of them that has this name; without items."""
+        """The account's worksheets, or the one with this name; without items."""
         found = self._own_worksheets(name)
-        # None is also what everyone has.
+        # An empty list is also what an anonymous reader gets.
         return found or (self._own_worksheets(name) if self._connection.reauthenticate() else found)
 
     def _own_worksheets(self, name: str | None) -> tuple[Worksheet, ...]:
         keywords = [".mine", *([f"name={_literal(name)}"] if name is not None else [])]
-        # By id, since CodaLab's own order, by the last change, is another one when a worksheet is changed meanwhile.
+        # Sorted by id: CodaLab's own order, by last change, shifts when a worksheet is changed between two pages.
         pages = self._pages("/worksheets", [*keywords, "id=.sort"])
         found = {sheet.uuid: sheet for page in pages for sheet in records.worksheets(page)}
         return tuple(sheet for sheet in found.values() if name in (None, sheet.name))
 
     def read_items_as_owner(self, uuid: str) -> Worksheet:
-        """Read a worksheet's items with full rights, which gives new ones their place for all other readers.
+        """Read a worksheet's items with full permission, which gives new items the position that other readers need.
 
         Raises:
-            PermissionDenied: The account has no full rights, so that nothing was given a place.
+            PermissionDenied: The account lacks full permission, so new items have no position yet.
         """
         sheet = self.worksheet(check_uuid(uuid), items=True)
         if sheet.permission != records.ALL and self._connection.reauthenticate():
@@ -278,14 +282,14 @@ class Rest:
         if sheet.permission != records.ALL:
             raise PermissionDenied(
                 f"The items of worksheet {sheet.name} were read, but not as its owner.",
-                action="Sign in as the account that made the worksheet.",
+                action="Sign in as the account that created the worksheet.",
             )
         return sheet
 
     # --- contents
 
     def info(self, uuid: str, path: str = "", *, depth: int = 0) -> Entry:
-        """What is at ``path`` inside a bundle, with folders' contents ``depth`` levels down."""
+        """The file or folder at ``path`` inside a bundle, with the contents of folders down to ``depth`` levels."""
         request = Request(path=_contents("info", uuid, path), params=[("depth", depth)])
         return records.entry(self._connection.json(request))
 
@@ -307,15 +311,15 @@ class Rest:
         span: tuple[int, int] | None = None,
         limit_bytes: int = FILE_BYTES,
     ) -> bytes:
-        """A file inside a bundle, also while its run is going.
+        """A file inside a bundle, even while its run is running.
 
         Args:
             uuid: The bundle.
-            path: The file in it; empty where the bundle is the file.
-            head: Only so many lines from its beginning.
-            tail: Only so many lines from its end.
-            span: Only the bytes from the first to the second offset, that one excluded.
-            limit_bytes: Refused beyond that.
+            path: The file in it; empty if the bundle is the file.
+            head: Only so many lines from the beginning.
+            tail: Only so many lines from the end.
+            span: Only the bytes from the first offset up to, but not including, the second.
+            limit_bytes: A larger file is refused.
         """
         params: list[tuple[str, str | int]] = [
             (key, value) for key, value in (("head", head), ("tail", tail)) if value is not None
@@ -335,7 +339,7 @@ class Rest:
     def download(
         self, uuid: str, path: str, target: Path, *, limit_bytes: int = unpacking.LIMIT_BYTES
     ) -> Path:
-        """Save a file or folder of a bundle (all of it where ``path`` is empty) as ``target``, which must not exist."""
+        """Save a file or folder of a bundle (all of it if ``path`` is empty) as ``target``, which must not exist."""
         request = Request(path=_contents("blob", uuid, path), limit_bytes=limit_bytes, is_large=True)
         return self._connection.send(
             request, lambda answer: download.save(answer, target, limit_bytes=limit_bytes)
@@ -346,7 +350,7 @@ class Rest:
 
 
 def _literal(value: str) -> str:
-    """``value`` for a search, which must mean itself: CodaLab reads ``%``, ``.*`` and ``,`` as patterns."""
+    """``value`` as a search term, which must not be a pattern: CodaLab interprets ``%``, ``.*`` and ``,``."""
     if not re.fullmatch(r"[A-Za-z0-9_.\-]+", value) or value in (".sort", ".sort-", ".sum"):
         raise UsageError(
             f"{value!r} can't be searched for.", action="Use letters, digits, dots, dashes and underscores."

@@ -1,4 +1,4 @@
-"""One CodaLab server as one account: reads over REST, changes through `cl`, and the few things that need both."""
+"""One CodaLab server as one account: reads over REST, changes through `cl`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from cldc.progress import SILENT, Observer
 
 
 class CodaLab:
-    """The two ways to a server under one roof.
+    """A server as one account sees it and changes it.
 
     Attributes:
         rest: Reads.
-        cl: Changes; its process starts when the first change is made.
+        cl: Changes; its process starts with the first change.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class CodaLab:
         Args:
             server: Its address.
             credentials: The account.
-            python: Gives the interpreter of the codalab environment, called when `cl` is first needed.
-            observer: Told when the server has to be asked again, or does not answer for long.
+            python: Returns the interpreter of the codalab environment; called when `cl` is first needed.
+            observer: Told when a request is repeated, or not answered for long.
         """
         self.rest = Rest(server, credentials, observer=observer)
         self.cl = Cl(python, server, credentials, observer=observer)
@@ -53,7 +53,7 @@ class CodaLab:
         return self.cl.username
 
     def tag(self, uuid: str, tag: str) -> Bundle:
-        """Add a tag to those a bundle has, and return the bundle as it is then; harmless when it is there."""
+        """Add a tag to a bundle unless it has it, and return the changed bundle."""
         bundle = self.rest.bundle(uuid)
         if tag in bundle.tags:
             return bundle
@@ -61,17 +61,17 @@ class CodaLab:
         return self.rest.bundle(uuid)
 
     def untag(self, uuid: str, tag: str) -> Bundle:
-        """Take one tag off a bundle, and return the bundle as it is then; harmless when it is not there."""
+        """Take one tag off a bundle if it has it, and return the changed bundle."""
         bundle = self.rest.bundle(uuid)
         if tag not in bundle.tags:
             return bundle
-        if rest := tuple(other for other in bundle.tags if other != tag):
-            self.cl.set_tags(uuid, rest)
+        if kept := tuple(other for other in bundle.tags if other != tag):
+            self.cl.set_tags(uuid, kept)
         else:
             self.rest.changes.clear_tags(uuid)
         return self.rest.bundle(uuid)
 
     def publish(self, bundles: Iterable[str], worksheet: str) -> Worksheet:
-        """Let everyone read the bundles and the worksheet, and give new items their place (`read_items_as_owner`)."""
+        """Let everyone read the bundles and the worksheet with its new items; see `Rest.read_items_as_owner`."""
         self.cl.set_public(bundles, worksheet)
         return self.rest.read_items_as_owner(worksheet)

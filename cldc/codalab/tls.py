@@ -1,4 +1,4 @@
-"""What a server's certificate says, for `cldc doctor`."""
+"""A server's certificate, for `cldc doctor`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import certifi
+
 from cldc import address
 from cldc.codalab import failures, proxies
 from cldc.errors import ConfigurationError
@@ -20,7 +22,7 @@ _VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate that was verified, and the connection it came by."""
+    """A verified certificate, and the protocol of its connection."""
 
     issuer: str
     expires: datetime
@@ -28,7 +30,7 @@ class Certificate:
 
 
 def certificates_of_the_user() -> str | None:
-    """The file or folder of certificates that the environment names in place of the usual ones.
+    """The file or folder of certificates that the environment names instead of the usual ones.
 
     Raises:
         ConfigurationError: The file does not exist.
@@ -37,15 +39,15 @@ def certificates_of_the_user() -> str | None:
         if path := os.environ.get(name):
             if not Path(path).exists():
                 raise ConfigurationError(
-                    f"{name} names {path}, which is not there.",
-                    action=f"Correct it to the file with your network's certificates, or leave {name} out.",
+                    f"{name} names {path}, which does not exist.",
+                    action=f"Set it to the file with your network's certificates, or unset {name}.",
                 )
             return path
     return None
 
 
 def certificate(server: str) -> Certificate | None:
-    """The verified certificate of a server with TLS; None where there is no TLS, or a proxy stands in between.
+    """The verified certificate of a server; None without TLS, or behind a proxy.
 
     Raises:
         Unreachable: It can't be reached within seconds, or its certificate can't be trusted.
@@ -54,8 +56,6 @@ def certificate(server: str) -> Certificate | None:
     host = parts.hostname or ""
     if parts.scheme != "https" or proxies.proxy_of(server):
         return None
-    import certifi
-
     bundle = certificates_of_the_user() or certifi.where()
     folder = Path(bundle).is_dir()
     try:

@@ -1,4 +1,4 @@
-"""Waiting for bundles, and not believing "ready" alone."""
+"""Wait for bundles, and check what they came to: CodaLab can call a failed run ready."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cldc.errors import CldcError, CodaLabError, NotFinished, QuotaExceeded, Run
 from cldc.progress import SILENT, Observer
 
 _SHORTEST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.1, 10.0, 1.4
-# A server that restarts is back within that time; the run goes on meanwhile.
+# A server that restarts is back by then; the run continues meanwhile.
 PATIENCE_SECONDS = 600.0
 _LOG_LINES = 20
 _TIME_LIMIT = "Time limit exceeded"
-# A worker looks every few seconds, so about that much may be left or be missing.
+# A worker checks every few seconds, so about that much may be left or overdrawn.
 _NOTHING_LEFT_SECONDS = 60.0
 
 
@@ -29,19 +29,19 @@ def wait_for(
     observer: Observer = SILENT,
     longest_pause_seconds: float = _LONGEST_SECONDS,
 ) -> Bundle:
-    """Wait until a bundle's state is final and return it, good or not: see `require_ready`.
+    """Wait until a bundle's state is final and return it, whether ready or failed; see `require_ready`.
 
     Args:
         rest: The server.
         uuid: The bundle.
         timeout_seconds: How long to wait; None for as long as it takes.
-        observer: Told of the state as CodaLab words it, and of the seconds so far.
-        longest_pause_seconds: Between two looks; it starts with short ones.
+        observer: Told the state in CodaLab's words, and the seconds so far.
+        longest_pause_seconds: Between two requests; the first pauses are short.
 
     Raises:
-        NotFinished: The time was up.
+        NotFinished: The time is up.
         NotFound: It was removed meanwhile.
-        Unreachable: The server was gone for `PATIENCE_SECONDS`.
+        Unreachable: The server did not answer for `PATIENCE_SECONDS`.
     """
     started = last_seen = time.monotonic()
     pause, task = _SHORTEST_SECONDS, ""
@@ -54,7 +54,7 @@ def wait_for(
         except Unreachable:
             if now - last_seen > PATIENCE_SECONDS:
                 raise
-            observer.note(f"{rest.server} does not answer; still waiting for it.")
+            observer.note(f"{rest.server} does not answer; still waiting.")
         if bundle is not None:
             if not task:
                 task = f"Waiting for {bundle.name}"
@@ -63,51 +63,56 @@ def wait_for(
             if bundle.final:
                 return bundle
         if timeout_seconds is not None and now + pause - started > timeout_seconds:
-            state = progress_of(bundle) if bundle is not None else "out of sight"
+            state = progress_of(bundle) if bundle is not None else "unknown"
             raise NotFinished(
                 f"{bundle.name if bundle else uuid} is still {state} after {timeout_seconds:.0f} s.",
-                action="Run the command again to go on waiting.",
+                action="Run the command again to continue waiting.",
             )
         time.sleep(pause)
         pause = min(pause * _GROWTH, longest_pause_seconds)
 
 
 def progress_of(bundle: Bundle) -> str:
-    """A bundle's state in a few words, with what CodaLab says of a run while it goes."""
+    """A bundle's state in a few words, with a running run's status."""
     status = (bundle.run_status or "").strip()
     return f"{bundle.state} ({status})" if status and not bundle.final else bundle.state
 
 
 def require_ready(rest: Rest, bundle: Bundle, files: Iterable[str] = ()) -> Bundle:
-    """``bundle`` if it is ready without a failure and has the ``files`` (paths in it; "" for a bundle that is one).
+    """Return ``bundle`` if it is ready without a failure and has the ``files``.
+
+    Args:
+        rest: The server.
+        bundle: What to check.
+        files: Paths in the bundle; "" for a bundle that is a file itself.
 
     Raises:
-        QuotaExceeded: It failed since the account's disk or time is used up.
-        RunFailed: It failed, with the end of its log where it is a run; or a file is missing.
+        QuotaExceeded: It failed because the account's disk or time quota is used up.
+        RunFailed: It failed; the message of a run has the end of its log. Or a file is missing.
     """
     if bundle.failure is not None:
         raise failure_of(
-            rest, bundle, action="See the log on its page, correct the cause, and run the command again."
+            rest, bundle, action="Read the log on its page, fix the cause, and run the command again."
         )
     for path in files:
         if not rest.has(bundle.uuid, path):
             raise RunFailed(
                 f"{bundle.name} ({bundle.uuid}) ended without an error but has no {path or 'contents'}.",
-                action="See its stdout: the training script says there why it wrote none.",
+                action="Read its stdout: the training script says there why it wrote none.",
             )
     return bundle
 
 
 def failure_of(rest: Rest, bundle: Bundle, *, action: str) -> CldcError:
-    """The error for a bundle that failed; ``action`` is what to do where no quota is the reason.
+    """The error for a bundle that failed; ``action`` is what to do unless a quota is the reason.
 
     Raises:
-        Unreachable: Whether a quota is the reason can't be asked.
+        Unreachable: The server can't be asked whether a quota is the reason.
     """
     what, reason = f"{bundle.name} ({bundle.uuid})", bundle.failure or bundle.state
     if error := failures.spent_quota(what, reason):
         return error
-    # A run that requests no time may use what is left of the account's, and its messages name no quota.
+    # A run without a time limit may use all that the account has left, and its message does not mention the quota.
     if _TIME_LIMIT in reason and rest.username is not None:
         left = rest.user().time_left
         if left is not None and left < _NOTHING_LEFT_SECONDS:
@@ -119,7 +124,7 @@ def failure_of(rest: Rest, bundle: Bundle, *, action: str) -> CldcError:
 
 
 def log_tail(rest: Rest, uuid: str, *, lines: int = _LOG_LINES) -> str:
-    """The last lines of a run's stderr and stdout, whichever has any; empty where there is none to be had."""
+    """The last lines of a run's stderr, or else of its stdout; empty if neither can be read."""
     for name in ("stderr", "stdout"):
         try:
             text = rest.file(uuid, name, tail=lines).decode("utf-8", "replace").strip()

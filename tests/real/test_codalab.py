@@ -139,7 +139,7 @@ def test_an_upload_that_breaks_off_names_the_bundle(
     monkeypatch.setattr(follow, "TELL_SECONDS", 0.1)
     monkeypatch.setattr(cl_session, "UNPACK_SECONDS", 1.0)
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(delay_seconds=30.0))
-    with pytest.raises(Interrupted, match=r"broke off: nothing came for 1 s\.") as raised:
+    with pytest.raises(Interrupted, match=r"was interrupted: nothing came for 1 s\.") as raised:
         cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
     assert raised.value.created == UUID
     assert any(re.fullmatch(r"unpacking for \d s, 1 s at most", detail) for detail in heard.details)

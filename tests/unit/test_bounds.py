@@ -223,7 +223,10 @@ def test_pages_come_to_an_end(server: FaultServer, monkeypatch: pytest.MonkeyPat
 
     server.script("/rest/oauth2/token", as_json(TOKEN))
     server.script("/rest/worksheets", as_json({"data": [sheet(number) for number in range(1000)]}))
-    with rest(server, total_seconds=60) as client, pytest.raises(CodaLabError, match="still more"):
+    with (
+        rest(server, total_seconds=60) as client,
+        pytest.raises(CodaLabError, match="it lists more than 3,000"),
+    ):
         client.own_worksheets()
 
 

@@ -97,7 +97,9 @@ def test_certificates_that_are_not_there_are_told_at_once(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
     with (
         Rest("https://codalab.example") as client,
-        pytest.raises(ConfigurationError, match=r"REQUESTS_CA_BUNDLE names .*gone\.pem, which is not there"),
+        pytest.raises(
+            ConfigurationError, match=r"REQUESTS_CA_BUNDLE names .*gone\.pem, which does not exist"
+        ),
     ):
         client.health()
     with fault_server() as server, Rest(server.address) as client:

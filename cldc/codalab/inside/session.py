@@ -1,21 +1,21 @@
-"""CodaLab's own command line, imported once and fed one command after another.
+"""CodaLab's own command line, imported once for many commands.
 
-Runs in the codalab environment (Python 3.9 to 3.12). One `cl` process spends seconds on imports and
-milliseconds on its request; this one pays for the imports once.
+Runs in the codalab environment (Python 3.9 to 3.12). A `cl` process spends seconds on imports and milliseconds on its
+request; this one imports once.
 
 Protocol, JSON lines over the original standard input and output:
 
     here:   {"ready": "1.7.5", "python": "3.9.18"}
     there:  {"id": 1, "argv": ["new", "name"]}
-    here:   {"id": 1, "event": "started"}                                           until here nothing can have been done
-    here:   {"id": 1, "event": "created", "kind": "bundles", "uuid": "0x..."}       as soon as the server has made one
-    here:   {"id": 1, "event": "progress", "done": 65536, "total": 1048576}         while it uploads, in bytes
+    here:   {"id": 1, "event": "started"}                                           before it nothing can have been done
+    here:   {"id": 1, "event": "created", "kind": "bundles", "uuid": "0x..."}       as soon as the server has created one
+    here:   {"id": 1, "event": "progress", "done": 65536, "total": 1048576}         during an upload, in bytes
     here:   {"id": 1, "code": 0, "stdout": "...", "stderr": "...", "error": null}
 
-The name of the server and the credentials come by environment (CODALAB_SERVER, CODALAB_USERNAME,
-CODALAB_PASSWORD). Nothing is written: tokens stay in memory. Standard input and output of everything that runs
-here are /dev/null and captured, so nothing can prompt; an editor can't open. The end of the protocol's input, which
-the parent's death brings too, ends the process at once, in the middle of a command as well.
+The environment gives the server's address and the credentials (CODALAB_SERVER, CODALAB_USERNAME, CODALAB_PASSWORD).
+Nothing is written to disk: tokens stay in memory. Standard input is /dev/null and standard output is captured, so nothing
+can prompt, and no editor can open. When the protocol's input ends, as it does when the parent dies, the process ends at once,
+even in the middle of a command.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import getpass
+import http.client
 import io
 import json
 import os
@@ -33,6 +35,7 @@ import sys
 import threading
 import time
 import types
+import urllib.error
 from typing import Any, Callable, Dict
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "inside"))
@@ -40,9 +43,9 @@ import bounded_http
 
 Json = Dict[str, Any]
 PROGRESS_SECONDS = 0.1
-# No worksheet has it: it stands for "the current worksheet", which costs `cl` one request a command to look up.
+# No worksheet has this uuid. Without one, `cl` would look up "the current worksheet" at each command, which costs a request.
 NO_WORKSHEET = "0x" + 32 * "0"
-# Nothing has reached the server when a connection is refused or a name is unknown, so anything may be tried again.
+# When a connection is refused or a name unknown, nothing has reached the server: any request is safe to repeat.
 CONNECT_PAUSES_SECONDS = (0.5, 1.0, 2.0)
 UNTOUCHED_ERRORS = (ConnectionRefusedError, socket.gaierror)
 NETWORK_ERRORS = (ConnectionError, socket.timeout, socket.gaierror, ssl.SSLError)
@@ -51,7 +54,7 @@ _OPENER = bounded_http.opener()
 
 
 class Channel:
-    """The protocol's two ends, moved away from descriptors 0 and 1 before anything else can touch them."""
+    """The two ends of the protocol, moved away from descriptors 0 and 1 before anything else can use them."""
 
     def __init__(self) -> None:
         self._input = os.fdopen(os.dup(0), "r", encoding="utf-8")
@@ -64,7 +67,7 @@ class Channel:
         self.requests: queue.Queue[Json] = queue.Queue()
 
     def send(self, message: Json) -> None:
-        """Send one message; a parent that is gone ends the process."""
+        """Send one message; end the process if the parent is gone."""
         line = json.dumps(message)
         try:
             with self._lock:
@@ -74,14 +77,14 @@ class Channel:
             os._exit(0)
 
     def listen(self) -> None:
-        """Queue what comes in. Runs in a thread of its own so that the end of input is seen during a command."""
+        """Queue the requests. Runs in its own thread, so that it sees the end of input during a command."""
         for line in self._input:
             self.requests.put(json.loads(line))
         os._exit(0)
 
 
 class Reporter:
-    """Takes the place of CodaLab's own `FileTransferProgress`."""
+    """Replaces CodaLab's own `FileTransferProgress`."""
 
     def __init__(self, tell: Callable[[Json], None], total: int | None) -> None:
         self._tell, self._total = tell, total
@@ -97,10 +100,10 @@ class Reporter:
         return None
 
     def update(self, done: int) -> bool:
-        """Report the bytes sent, at most as often as a screen needs; True continues the upload.
+        """Report the bytes sent, no more often than a screen needs; True continues the upload.
 
         Raises:
-            TooSlow: They go more slowly than is any use.
+            TooSlow: The upload is too slow to be of any use.
         """
         self._budget.moved(done - self._done)
         self._done = done
@@ -113,17 +116,18 @@ class Reporter:
 
 
 class Session:
-    """The one BundleCLI, made harmless, and what is running in it."""
+    """The one BundleCLI, made harmless, and the command that runs in it."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._id = 0
         self._created = False
         self._address = os.environ["CODALAB_SERVER"]
+        # Here and below late: this file's network code is tested without CodaLab, and `main` reports a failing import.
         from codalab.lib.bundle_cli import BundleCLI
         from codalab.lib.codalab_manager import CodaLabManager
 
-        # A temporary manager keeps its state, tokens included, in memory only.
+        # A temporary manager keeps its state, including tokens, in memory only.
         config = {
             "cli": {
                 "default_address": self._address,
@@ -145,8 +149,6 @@ class Session:
         return Reporter(self._tell, total)
 
     def _patch(self) -> None:
-        import getpass
-
         from codalab.client.json_api_client import JsonApiClient
         from codalab.common import UsageError
         from codalab.lib import editor_util, upload_manager
@@ -160,7 +162,7 @@ class Session:
         getpass.getpass = refuse  # type: ignore[assignment]
         upload_manager.FileTransferProgress = self._reporter
         rest_client.urlopen_with_retry = auth.urlopen_with_retry = open_url
-        # What it uses of `http`: its own bare connections have no limits and pass by the environment's proxies.
+        # The only names of `http` that it uses. Its own connections have no limits and ignore the environment's proxies.
         upload_util.http = types.SimpleNamespace(
             client=types.SimpleNamespace(
                 HTTPConnection=bounded_http.plain, HTTPSConnection=bounded_http.secured
@@ -178,11 +180,11 @@ class Session:
         JsonApiClient.create = create
 
     def answer(self, request: Json) -> Json:
-        """Run one command and tell how it ended."""
+        """Run one command and report how it ended."""
         self._id, self._created = request["id"], False
         self._tell({"event": "started"})
         reply = self._run(request["argv"])
-        # A token that the server has forgotten is never renewed by `cl` itself. Nothing was made yet: do it again.
+        # `cl` never renews a token that the server has forgotten. Nothing was created yet, so the command is safe to repeat.
         error = reply["error"]
         if error and error["type"] == "codalab.common.AuthorizationError":
             self._manager.logout(self._address)
@@ -206,14 +208,11 @@ class Session:
 
 
 def describe(raised: BaseException) -> Json:
-    """An exception as its class, its text, the HTTP status behind it, and whether the network was at fault.
+    """Describe an exception: its class, its text, the HTTP status behind it, and whether the network failed.
 
-    ``untouched`` says that the request can't have reached the server, ``verify_code`` what OpenSSL has against its
+    ``untouched`` says that the request can't have reached the server; ``verify_code`` is OpenSSL's objection to its
     certificate.
     """
-    import http.client
-    import urllib.error
-
     status, network, untouched, verify_code = None, False, False, None
     cause: BaseException | None = raised
     seen: list[int] = []
@@ -240,29 +239,26 @@ def describe(raised: BaseException) -> Json:
 
 
 def open_url(request: Any, timeout: float = 60) -> Any:
-    """Open a request, again only where that can't do anything twice.
+    """Open a request, and repeat it only if that can't do anything twice.
 
-    CodaLab's own `urlopen_with_retry` repeats every failed request, a POST that the server has carried out
-    included, and each refusal a second later.
+    CodaLab's own `urlopen_with_retry` repeats every failed request, including a POST that the server has carried out,
+    and each refusal.
     """
-    import urllib.error
-
     reads = not isinstance(request, str) and request.get_method() in ("GET", "HEAD")
-    for pause in (*CONNECT_PAUSES_SECONDS, None):
+    for pause in CONNECT_PAUSES_SECONDS:
         try:
             return _OPENER.open(request, timeout=timeout)
         except urllib.error.HTTPError as error:
-            if pause is None or not reads or error.code not in GATEWAY_ERRORS:
+            if not reads or error.code not in GATEWAY_ERRORS:
                 raise
         except urllib.error.URLError as error:
-            untouched = isinstance(error.reason, UNTOUCHED_ERRORS)
-            if pause is None or not (reads or untouched):
+            if not reads and not isinstance(error.reason, UNTOUCHED_ERRORS):
                 raise
         except (ConnectionError, socket.timeout):
-            if pause is None or not reads:
+            if not reads:
                 raise
         time.sleep(pause)
-    raise AssertionError("the last pause is None")
+    return _OPENER.open(request, timeout=timeout)
 
 
 def main() -> None:
@@ -271,7 +267,7 @@ def main() -> None:
     channel = Channel()
     threading.Thread(target=channel.listen, daemon=True).start()
     bounded_http.trust_certificates()
-    # Looking for cycles in what imports make, of which nearly nothing goes again, takes a fifth of their time.
+    # Collecting garbage takes a fifth of the imports' time and finds nearly nothing.
     gc.disable()
     try:
         session = Session(channel)
