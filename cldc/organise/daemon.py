@@ -1,4 +1,4 @@
-"""How CodaLab's scoring daemon is configured, and what a program that works as the organiser is started with."""
+"""The configuration and environment of CodaLab's scoring daemon."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def organiser_of(competition: Competition) -> Organiser:
-    """The profile's organiser's side.
+    """The profile's [organiser] table.
 
     Raises:
         ConfigurationError: It has none.
     """
     if competition.organiser is None:
         raise ConfigurationError(
-            f"The profile {competition.name} has no [organiser] table, so that nothing could be scored.",
-            action="Add one; the profile data-centric-2021 shows what belongs in it.",
+            f"The profile {competition.name} has no [organiser] table, without which nothing can be scored.",
+            action="Add one, as in the profile data-centric-2021.",
         )
     return competition.organiser
 
@@ -34,9 +34,9 @@ def organiser_of(competition: Competition) -> Organiser:
 def configuration(
     address: str, username: str, competition: Competition, uuids: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Configuration of CodaLab's `cl-competitiond`, without a password; "{predict}" in it is the daemon's own.
+    """Configuration of CodaLab's `cl-competitiond`, without a password. The daemon itself fills in "{predict}".
 
-    Evaluations ask for the image that trains: the order of the predictions is that of its TensorFlow.
+    Evaluations request the image that trains, since the order of predictions depends on its TensorFlow.
 
     Args:
         uuids: Of ``log`` (the worksheet), ``label_book``, ``test_set`` and ``evaluate``.
@@ -77,10 +77,10 @@ def configuration(
 
 
 def uuids_of(competition: Competition) -> dict[str, str]:
-    """What `configuration` needs, as the profile says it.
+    """The uuids that `configuration` needs, from the profile.
 
     Raises:
-        ConfigurationError: The profile does not say it.
+        ConfigurationError: The profile lacks one.
     """
     side = organiser_of(competition)
     references: dict[str, Reference] = {
@@ -92,7 +92,7 @@ def uuids_of(competition: Competition) -> dict[str, str]:
     found = {key: reference.uuid for key, reference in references.items() if reference.uuid is not None}
     if lacking := [reference.name for key, reference in references.items() if key not in found]:
         raise ConfigurationError(
-            f"The profile {competition.name} gives no uuid of {', '.join(lacking)}.",
+            f"The profile {competition.name} gives no uuid for {', '.join(lacking)}.",
             action="Use the profile that `cldc organise init` wrote.",
         )
     return found
@@ -101,7 +101,7 @@ def uuids_of(competition: Competition) -> dict[str, str]:
 def environment(
     address: str, organiser: Credentials, extra: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """For a program that works as the organiser: the credentials, and no proxy on the way to this machine."""
+    """Environment of a program that acts as the organiser: the credentials, and no proxy on the way to this machine."""
     local = is_loopback(urlsplit(address).hostname or "")
     network = {"no_proxy": "*", "NO_PROXY": "*"} if local else proxies.for_children()
     credentials = {"CODALAB_USERNAME": organiser.username, "CODALAB_PASSWORD": organiser.password}

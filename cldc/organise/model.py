@@ -1,4 +1,4 @@
-"""What an organiser puts on a CodaLab, and what came of what others submitted there."""
+"""What an organiser puts on a CodaLab, and the results of scoring."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ INSIDE = Path(__file__).with_name("inside")
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """What an organiser puts on CodaLab.
+    """An organiser's files.
 
     Attributes:
         script: The training script, a file.
         label_book: A folder with one folder for each class.
         test_set: The hidden test set, a folder like the label book.
-        evaluate: The evaluation script, a file; None takes the one beside the profile, else ours with the profile's
+        evaluate: The evaluation script, a file; None for the one beside the profile, or else ours with the profile's
             classes.
-        starting_dataset: A folder with the splits, for contestants to start from; None leaves it out.
+        starting_dataset: A folder with the splits, for contestants to start from; None for no such bundle.
     """
 
     script: Path
@@ -49,14 +49,14 @@ class Seeded:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A tagged submission that the scoring daemon sees and does not evaluate.
+    """A tagged submission that the scoring daemon does not evaluate.
 
     Attributes:
         submission: Uuid of the tagged bundle.
         name: The bundle's name.
-        account: Who tagged it.
+        account: Its owner.
         reason: Why, as a sentence.
-        waiting: Whether it will be evaluated later without anyone doing anything.
+        waiting: Whether it will be evaluated later without further action.
     """
 
     submission: str
@@ -68,13 +68,13 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a pass of the scoring daemon left.
+    """The result of a pass of the scoring daemon.
 
     Attributes:
         board: The leaderboard's JSON, as the daemon writes it.
-        rows: Evaluations on it.
-        waiting: Those of them that have not ended yet.
-        left_out: What it saw and does not evaluate.
+        rows: Number of evaluations on it.
+        waiting: How many of them have not ended yet.
+        left_out: The submissions that it skipped.
     """
 
     board: Path
@@ -84,33 +84,33 @@ class Scored:
 
 
 def board_file(folder: Path) -> Path:
-    """The leaderboard's JSON in the folder of one competition; there is no file before the first pass."""
+    """The leaderboard's JSON in a competition's folder; it does not exist before the first pass."""
     return folder / "leaderboard.json"
 
 
 def daemon_file(folder: Path) -> Path:
-    """The scoring daemon's configuration in that folder, without credentials."""
+    """The scoring daemon's configuration in a competition's folder, without credentials."""
     return folder / "competition.json"
 
 
 def seeded_file(folder: Path) -> Path:
-    """What the competition has on the server; there is no file before it was put there."""
+    """What the competition has on the server; it does not exist before the competition was put there."""
     return folder / "seed.json"
 
 
 def left_out_file(folder: Path) -> Path:
-    """What the last pass left out."""
+    """The submissions that the last pass skipped."""
     return folder / "left-out.json"
 
 
 def read_left_out(folder: Path) -> tuple[Skipped, ...]:
-    """What the daemon's last pass left out; empty where there was none."""
+    """The submissions that the daemon's last pass skipped; empty before the first pass."""
     known = read_json(left_out_file(folder)) or []
     return tuple(Skipped(**entry) for entry in known)
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in ``path``, None where there is no such file or only a part of one.
+    """The JSON in ``path``; None if there is no such file, or only part of one.
 
     Raises:
         StorageError: It can't be read.

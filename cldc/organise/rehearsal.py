@@ -1,7 +1,7 @@
-"""A tiny private run in the class's image, which tells the image's digest and the TensorFlow in it.
+"""A tiny private run in the competition's image, to find out the image's digest and its TensorFlow.
 
-A tag such as ``jupyter/tensorflow-notebook`` is another image every few weeks: it resolved to 15 digests during the
-competition of 2021. Pinned by digest, every run of the class trains in the same one.
+A tag such as ``jupyter/tensorflow-notebook`` names a new image every few weeks: it resolved to 15 digests during the
+competition of 2021. With the digest in the profile, all runs of the class train in the same image.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _DIGEST = re.compile(r"(.+)@sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What a run in the image told.
+    """What a run in the image revealed.
 
     Attributes:
-        image: The image by digest; None where the server told none.
-        tensorflow: Version of the TensorFlow in it; None where none works there.
-        problem: Why nothing is known; empty where the run ended well.
+        image: The image by digest; None if the server gave none.
+        tensorflow: Version of the TensorFlow in it; None if none works there.
+        problem: Why nothing is known; empty if the run succeeded.
     """
 
     image: str | None = None
@@ -39,35 +39,35 @@ class Rehearsal:
     problem: str = ""
 
     def remarks(self, competition: Competition) -> tuple[str, ...]:
-        """What is not as it should be: an image that can change, a TensorFlow that is not the preflights'."""
+        """Warnings: an image that can change, or another TensorFlow than the preflights'."""
         image, ours = competition.run.image, competition.training.tensorflow[0].version
         if self.problem:
             return (
                 f"{image} is not pinned and its TensorFlow is not known: {self.problem}. Run this command again.",
             )
-        said = []
+        warnings = []
         if not is_pinned(image):
-            said.append(f"The server told no digest of {image}, so that the image can change under its name.")
+            warnings.append(f"The server gave no digest of {image}, so the image can change under its name.")
         if self.tensorflow is None:
-            said.append(f"No TensorFlow works in {image}; preflights train in TensorFlow {ours}.")
+            warnings.append(f"No TensorFlow works in {image}; preflights train in TensorFlow {ours}.")
         elif self.tensorflow != ours:
-            said.append(
+            warnings.append(
                 f"Runs train in TensorFlow {self.tensorflow}, preflights in {ours}: their numbers differ. Name an image with "
                 f"{ours} by --image, or put {self.tensorflow} first under training.tensorflow in the profile."
             )
-        return tuple(said)
+        return tuple(warnings)
 
 
 def rehearse(
     codalab: CodaLab, competition: Competition, worksheet: str, *, observer: Observer = SILENT
 ) -> Rehearsal:
-    """Run in the competition's image, once, and remove what that made.
+    """Make one run in the competition's image, and remove it.
 
     Args:
         codalab: The server, as the organiser.
         competition: Its run names the image.
-        worksheet: The organiser's private one; what is on it nobody else sees.
-        observer: Told how far it is.
+        worksheet: The organiser's private one, which nobody else sees.
+        observer: Told the progress.
 
     Raises:
         RunFailed: Nothing can run in the image.
@@ -75,15 +75,15 @@ def rehearse(
     """
     for bundle in codalab.rest.worksheet(worksheet, bundles=True).bundles:
         if (bundle.name, bundle.description) == (_NAME, _MARK) and not bundle.tags:
-            _remove(codalab, bundle.uuid, observer)  # of a command that was killed
+            _remove(codalab, bundle.uuid, observer)  # left by a killed command
     run = competition.run
     uuid = codalab.cl.run(
         worksheet, _question(run.command), (), name=_NAME, image=run.image, description=_MARK
     )
-    observer.note(f"Rehearsing in {run.image}, privately; the first run there waits for the image.")
+    observer.note(f"Rehearsing privately in {run.image}; the first run there waits for the image.")
     try:
         ended = wait_for(codalab.rest, uuid, timeout_seconds=_PATIENCE_SECONDS, observer=observer)
-        return _told(codalab, ended, run.image)
+        return _result(codalab, ended, run.image)
     except NotFinished:
         return Rehearsal(problem=f"no run ended there within {_PATIENCE_SECONDS / 60:.0f} minutes")
     finally:
@@ -91,17 +91,17 @@ def rehearse(
 
 
 def _question(command: str) -> str:
-    """Asks the Python that trains; it fails only where that Python is not there."""
+    """A command that asks the Python that trains; it fails only if that Python is missing."""
     first = shlex.split(command)[0]
     python = first if first.startswith("python") else "python3"
     return f"{python} -c {shlex.quote(_ASK)} 2>/dev/null || {python} -c 'print()'"
 
 
-def _told(codalab: CodaLab, ended: Bundle, image: str) -> Rehearsal:
+def _result(codalab: CodaLab, ended: Bundle, image: str) -> Rehearsal:
     if ended.failure is not None:
         raise RunFailed(
             f"Nothing can run in the image {image}: {ended.failure}.",
-            action="Name another with --image; what was set up is kept.",
+            action="Name another one with --image; what was set up is kept.",
         )
     words = codalab.rest.file(ended.uuid, "stdout").decode("utf-8", "replace").split()
     version = words[words.index("tensorflow") + 1] if "tensorflow" in words[:-1] else None
@@ -109,27 +109,27 @@ def _told(codalab: CodaLab, ended: Bundle, image: str) -> Rehearsal:
 
 
 def is_pinned(image: str) -> bool:
-    """Whether it is named by digest."""
+    """Whether an image is named by digest."""
     return _DIGEST.fullmatch(image) is not None
 
 
 def pinned(image: str, ran_in: str | None) -> str | None:
-    """The image that a run asked for by the digest that it ran in; None where the server told none of that image.
+    """The requested image by the digest that a run got; None if the server gave none for that image.
 
-    A worker with Docker tells ``NAME@sha256:...``; others repeat the request, or tell a hash of a file of their own.
+    A worker with Docker reports ``NAME@sha256:...``; others repeat the request, or report a hash of a file of their own.
     """
     found = _DIGEST.fullmatch(ran_in or "")
     return ran_in if found and _repository(found[1]) == _repository(image) else None
 
 
 def _repository(image: str) -> str:
-    """An image's name without tag and digest, as Docker Hub's short names are."""
+    """An image's name without tag and digest, in the short form of Docker Hub."""
     name = re.sub(r":[^:/]*$", "", image.partition("@")[0])
     return name.removeprefix("docker.io/").removeprefix("library/")
 
 
 def _remove(codalab: CodaLab, uuid: str, observer: Observer) -> None:
-    """Remove a run, ended before if it still goes; what can't be removed is told and harms nothing."""
+    """Remove a run, and kill it first if necessary; a run that can't be removed is reported and harmless."""
     try:
         if not codalab.rest.bundle(uuid).final:
             codalab.cl.kill(uuid)

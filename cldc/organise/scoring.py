@@ -1,4 +1,4 @@
-"""Run CodaLab's own scoring daemon: one pass, until everything is scored, or on and on."""
+"""Run CodaLab's own scoring daemon: for one pass, until everything is scored, or until it is interrupted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cldc.credentials import Credentials
 
 Mode = Literal["finish", "once", "watch"]
-PASS_SECONDS = 60.0  # between two passes of a daemon that watches; the default of CodaLab's own
+PASS_SECONDS = 60.0  # between two passes of ``watch``; CodaLab's own default
 _OUT_OF_TIME = 3
 _SLACK_SECONDS = 120
 
@@ -37,18 +37,18 @@ def score(
     on_pass: Callable[[Scored], None] = lambda _: None,
     observer: Observer = SILENT,
 ) -> Scored:
-    """Score what is tagged and within the daemon's quota; the board is in ``folder`` after each pass.
+    """Score what is tagged and within the daemon's quota; each pass leaves the board in ``folder``.
 
-    Each submission's run is repeated on the hidden test set, so that this takes as long as the trainings.
+    This repeats each submission's run on the hidden test set, so it takes as long as the trainings.
 
     Args:
-        config: As `configuration` makes it.
+        config: Made by `configuration`.
         python: The Python of the `codalab` environment.
-        mode: ``finish`` waits until every evaluation has ended, ``once`` makes one pass as the daemon does each
-            minute, ``watch`` makes pass after pass until it is interrupted.
+        mode: ``finish`` waits until every evaluation has ended, ``once`` makes one pass, as the daemon does each
+            minute, and ``watch`` makes passes until it is interrupted.
         every_seconds: Between two passes of ``watch``.
-        strict_quota: Whether the quota also counts within one pass. The daemon's own does not: what an account
-            tagged between two passes is evaluated however much it is.
+        strict_quota: Whether the quota also counts within a pass. CodaLab's does not: it evaluates everything that an
+            account tagged between two passes.
         on_pass: Called after each pass.
 
     Raises:
@@ -79,23 +79,23 @@ def _outcome(child: process.Stream, last: Scored | None, timeout_seconds: float)
     if child.returncode == _OUT_OF_TIME:
         raise CodaLabError(
             f"Not everything was scored within {timeout_seconds:.0f} s.",
-            action="Score again: it goes on where it is.",
+            action="Score again: it continues where it stopped.",
         )
     if child.returncode or last is None:
         tail = "\n".join(child.tail.strip().splitlines()[-10:])
-        raise CodaLabError(f"CodaLab's scoring daemon failed.\n{tail}", action="Mend that and score again.")
+        raise CodaLabError(f"CodaLab's scoring daemon failed.\n{tail}", action="Fix that and score again.")
     return last
 
 
 def _passed(event: Mapping[str, Any], folder: Path) -> Scored:
-    """What a pass left; what it left out is kept for who publishes later."""
+    """The result of a pass; what it skipped is kept for publishing later."""
     left_out = tuple(Skipped(**entry) for entry in event["left_out"])
     replace_atomically(left_out_file(folder), json.dumps([asdict(entry) for entry in left_out], indent=2))
     return Scored(board_file(folder), event["rows"], event["waiting"], left_out)
 
 
 def _tell(event: dict[str, Any], observer: Observer) -> None:
-    """Pass on what the daemon is at."""
+    """Report the daemon's progress."""
     if event["event"] == "pass":
         if event["waiting"]:
             observer.start("Scoring", event["rows"], "submissions")
@@ -103,8 +103,8 @@ def _tell(event: dict[str, Any], observer: Observer) -> None:
         observer.advance(done, f"{done:,} evaluated, {event['waiting']:,} under way")
     elif event["event"] == "left out":
         observer.note(f"{event['name']} of {event['account']}: {event['reason']}")
-    elif event["event"] == "stumbled":
-        observer.note(f"The scoring daemon stumbled and goes on: {event['detail']}")
+    elif event["event"] == "failed":
+        observer.note(f"The scoring daemon failed and continues: {event['detail']}")
     else:
         words = [event["name"], event["stage"]] + ([event["detail"]] if event["detail"] else [])
         observer.note(": ".join(words[:2])) if event["stage"] == "evaluated" else observer.advance(

@@ -1,7 +1,7 @@
 """A real CodaLab on loopback, the organiser's side included.
 
-What runs CodaLab is in `inside/`, in the `codalab` environment; here it is started, found again and stopped. It is seeded
-and scored as any CodaLab is: see `cldc.organise`. Everything is kept below ``DATA/sandbox``, with mode 0700.
+`inside/` runs CodaLab in the `codalab` environment; the modules here start, find and stop it. It is seeded and scored like
+any other CodaLab: see `cldc.organise`. Everything is kept below ``DATA/sandbox``, with mode 0700.
 """
 
 from cldc.organise import Seed

@@ -32,21 +32,21 @@ def organiser(data: Path) -> Credentials:
     """The account that sets up competitions and scores them.
 
     Raises:
-        SandboxError: The sandbox was never up.
+        SandboxError: The sandbox was never started.
     """
     account = by_role(data, "organiser")
     if account is None:
-        raise SandboxError("The sandbox was never up.", action="Start it with `cldc sandbox up`.")
+        raise SandboxError("The sandbox was never started.", action="Run `cldc sandbox up`.")
     return Credentials(account.name, account.password, "sandbox")
 
 
 def by_role(data: Path, role: str) -> Account | None:
-    """The account of that role."""
+    """The account with that role."""
     return next((account for account in list_accounts(data) if account.role == role), None)
 
 
 def add_account(data: Path, name: str) -> Account:
-    """Create an ordinary account with a random password; it can sign in when this returns if the sandbox is up.
+    """Create an ordinary account with a random password; if the sandbox is up, it can sign in when this returns.
 
     Raises:
         UsageError: CodaLab does not allow the name.
@@ -55,7 +55,7 @@ def add_account(data: Path, name: str) -> Account:
     if not is_name(name):
         raise UsageError(
             f"CodaLab does not allow the account name {name!r}.",
-            action="Start it with a letter or _ and use letters, digits, _ . and - only.",
+            action="Start it with a letter or _ and use only letters, digits, _ . and -.",
         )
     paths = SandboxPaths(data)
     with lock(paths.lock, purpose="starting or changing the sandbox"):
@@ -68,7 +68,7 @@ def add_account(data: Path, name: str) -> Account:
         replace_atomically(paths.accounts, json.dumps(known, indent=2))
         changed = paths.accounts.stat().st_mtime_ns
     end = time.monotonic() + _NOTICED_SECONDS
-    # Not equal: another account may have been added meanwhile.
+    # Not `!=`: another account may have been added meanwhile.
     while (
         paths.ready.is_file() and (read_json(paths.accounts_seen) or 0) < changed and time.monotonic() < end
     ):

@@ -1,4 +1,4 @@
-"""The sandbox's accounts and status, and where its files are."""
+"""The sandbox's files, accounts and status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INSIDE = Path(__file__).with_name("inside")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account of the sandbox. Its password never shows in a repr."""
+    """An account of the sandbox. Its repr hides the password."""
 
     role: str
     name: str
@@ -26,16 +26,16 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A sandbox that is up.
+    """A running sandbox.
 
     Attributes:
-        address: Where CodaLab answers, as ``http://127.0.0.1:PORT``.
+        address: CodaLab's address, as ``http://127.0.0.1:PORT``.
         pid: The server's process.
         started: When it was ready.
         codalab: CodaLab's version.
-        python: Version of the Python it runs in.
+        python: Version of the Python that it runs in.
         folder: Where it keeps everything.
-        competitions: Names of the competitions it was seeded with.
+        competitions: Names of the competitions on it.
     """
 
     address: str
@@ -48,7 +48,7 @@ class Status:
 
 
 class SandboxPaths:
-    """Files of the sandbox below one data folder; the names are those of `inside/home.py`."""
+    """Files of the sandbox below a data folder, named as in `inside/home.py`."""
 
     def __init__(self, data: Path) -> None:
         self.home = data / "sandbox"
@@ -64,10 +64,10 @@ class SandboxPaths:
 
 
 def folder_of(data: Path, competition: str) -> Path:
-    """The folder of a competition: its daemon's configuration and its board."""
+    """The folder of a competition, with its daemon's configuration and its board."""
     return SandboxPaths(data).competitions / competition
 
 
 def leaderboard_file(data: Path, competition: Competition) -> Path:
-    """The board that `score` writes; missing before the first scoring."""
+    """The board that `score` writes; it does not exist before the first scoring."""
     return board_file(folder_of(data, competition.name))

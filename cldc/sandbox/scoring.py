@@ -1,4 +1,4 @@
-"""Run CodaLab's own scoring daemon on the sandbox, as the organiser, until everything is scored."""
+"""Score submissions on the sandbox as its organiser."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def score(
     This repeats each submission's run on the hidden test set, so it takes as long as the trainings.
 
     Raises:
-        SandboxError: It is not up, or does not hold the competition.
+        SandboxError: The sandbox is not up, or the competition is not on it.
         CodaLabError: The daemon failed or took too long.
     """
     address = require_up(data).address
@@ -38,7 +38,7 @@ def score(
     config = read_json(daemon_file(folder))
     if config is None:
         raise SandboxError(
-            f"The sandbox does not hold the competition {competition.name}.",
+            f"The competition {competition.name} is not on the sandbox.",
             action="Put it there with `cldc sandbox up`.",
         )
     scored = score_with(

@@ -37,13 +37,13 @@ def up(
     tensorflow_bin: Path,
     observer: Observer = SILENT,
 ) -> Status:
-    """Start a CodaLab that holds the competition. Safe to call again: what is up and seeded stays as it is.
+    """Start a CodaLab with the competition on it. Safe to call again: what is up and seeded stays as it is.
 
     Args:
         data: The data folder; everything is kept in its folder ``sandbox``.
-        seed: The organiser's files; a bundle whose contents changed is uploaded again.
+        seed: The organiser's files; a bundle whose contents have changed is uploaded again.
         codalab_python: The Python of the `codalab` environment.
-        tensorflow_bin: Folder with the ``python`` that runs use in place of the competition's Docker image.
+        tensorflow_bin: Folder with the ``python`` that runs use instead of the competition's Docker image.
 
     Raises:
         SandboxError: It does not start.
@@ -66,7 +66,7 @@ def up(
 def start(
     data: Path, image: str, *, codalab_python: Path, tensorflow_bin: Path, observer: Observer = SILENT
 ) -> Status:
-    """Start a CodaLab without a competition, for `organise` to set one up.
+    """Start a CodaLab without a competition, on which `organise` can set one up.
 
     Raises:
         SandboxError: It does not start.
@@ -97,7 +97,7 @@ def _started(
 
 
 def status(data: Path) -> Status | None:
-    """The sandbox, if it is up and ready; files of a killed one don't count."""
+    """The sandbox if it is up and ready; None otherwise, also if a killed one left files behind."""
     paths = SandboxPaths(data)
     ready = read_json(paths.ready)
     if ready is None or not process.alive(process.Daemon(ready["pid"], ready["process_started"])):
@@ -127,7 +127,7 @@ def require_up(data: Path) -> Status:
 
 
 def down(data: Path, *, observer: Observer = SILENT) -> bool:
-    """Stop the sandbox and everything it started, and keep its data. False if nothing was running.
+    """Stop the sandbox and everything it started, but keep its data; whether anything was running.
 
     Raises:
         SandboxError: It does not stop.
@@ -141,11 +141,11 @@ def down(data: Path, *, observer: Observer = SILENT) -> bool:
         if server is not None:
             observer.start("Stopping CodaLab")
             process.terminate(server, grace_seconds=_STOP_SECONDS)
-        for run in left:  # of a server that was killed; one that is asked to stop ends its runs itself
+        for run in left:  # left by a killed server; one that is asked to stop ends its runs itself
             process.terminate(run, grace_seconds=0)
         if server is not None and process.alive(server):
             raise SandboxError(
-                f"The sandbox (process {server.pid}) does not stop.", action="End that process."
+                f"The sandbox (process {server.pid}) does not stop.", action="Kill that process."
             )
         for path in (paths.ready, paths.process):
             remove_tree(path)
@@ -153,7 +153,7 @@ def down(data: Path, *, observer: Observer = SILENT) -> bool:
 
 
 def _server(paths: SandboxPaths) -> process.Daemon | None:
-    """The server's process, ready or not, if it is alive."""
+    """The server's process if it is alive, ready or not."""
     record = read_json(paths.process)
     if record is None:
         return None
@@ -167,7 +167,7 @@ def _runs(paths: SandboxPaths) -> list[process.Daemon]:
 
 
 def _start(paths: SandboxPaths, python: Path, observer: Observer) -> None:
-    """Start the server unless one is starting already, and wait until it is ready."""
+    """Start the server unless one is already starting, and wait until it is ready."""
     observer.start("Starting CodaLab")
     private_folder(paths.logs)
     server = _server(paths)
@@ -205,7 +205,7 @@ def _did_not_start(paths: SandboxPaths) -> SandboxError:
 
 
 def _map_image(paths: SandboxPaths, image: str, folder: Path) -> None:
-    """Put ``folder`` on the PATH of runs that request ``image``; the first folder serves other images too."""
+    """Put ``folder`` on the PATH of runs that request ``image``; the first folder also serves unknown images."""
     table = read_json(paths.images) or {"images": {}}
     table["images"][image] = str(folder)
     table.setdefault("default", str(folder))

@@ -216,7 +216,7 @@ def test_a_teacher_needs_no_more_than_an_account(cldc: Cldc, environments_home: 
     assert (first["account"], first["sandbox"], len(first["created"])) == ("teacher", False, 6)
     # This server's runs have no image, and their Python no TensorFlow.
     assert (first["image"], first["tensorflow"]) == (competition.load().run.image, None)
-    assert ["told no digest" in first["remarks"][0], "No TensorFlow works" in first["remarks"][1]] == [
+    assert ["gave no digest" in first["remarks"][0], "No TensorFlow works" in first["remarks"][1]] == [
         True
     ] * 2
     assert (tmp_path / "class" / "spring.py").read_text() == material["script"].read_text()

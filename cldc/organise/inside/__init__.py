@@ -1,1 +1,1 @@
-"""Programs of the organiser's side, run by the `codalab` environment's Python; they import nothing of cldc."""
+"""The scoring program, run by the `codalab` environment's Python; it imports nothing of cldc."""

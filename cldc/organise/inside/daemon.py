@@ -1,13 +1,13 @@
-"""CodaLab's own scoring daemon, so that one odd submission does not stop it for everyone, and with its reasons kept.
+"""CodaLab's own scoring daemon, made to survive odd submissions and to say why it skips any.
 
-What it does to a submission is CodaLab's code. Around it:
+Submissions are evaluated by CodaLab's code. This adds:
 
-- A submission that was evaluated and then made private comes back from the server without an owner. The daemon's
-  handling of that very case fails itself (it formats a field that is not there), and no board is written any more.
-  Such bundles are taken out of what the daemon fetches; it then treats them as it treats deleted ones.
-- Why it leaves a tagged bundle out it only logs, or not even that. Here it is kept, by uuid, in ``left_out``.
-- Its quota counts what was evaluated before a pass: all that an account tagged since then is evaluated, however much
-  it is. With ``strict_quota`` the quota holds within a pass, too, the oldest first.
+- The server returns a submission that was evaluated and then made private without its owner. The daemon's own handling of
+  that case fails (it formats a missing field), after which no board is written any more. Such bundles are removed from what
+  the daemon fetches; it then treats them as deleted.
+- The daemon logs why it skips a tagged bundle, if at all. Here the reasons are kept, by uuid, in ``left_out``.
+- The daemon's quota counts what was evaluated before a pass, so it evaluates everything that an account has tagged since.
+  With ``strict_quota`` the quota also holds within a pass, the oldest submissions first.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined"
 
@@ -20,20 +20,20 @@ _READ = 1
 
 
 def start(config: str, output: str, username: str, password: str) -> Any:
-    """The daemon, signed in. It asks for what its configuration lacks; the answers are given here."""
+    """The daemon, signed in. It prompts for credentials, which this answers."""
     from scripts import competitiond
 
     competitiond.input = lambda _prompt: username
     competitiond.getpass.getpass = lambda _prompt: password
-    # Made here, since CodaLab is imported only where it is needed.
-    kept_going = type("KeptGoing", (_KeptGoing, competitiond.Competition), {})
-    daemon = kept_going(config, output, False)
+    # Defined here, since CodaLab's class is imported here: importing it at the top would need CodaLab for every test.
+    robust = type("RobustCompetition", (_Robust, competitiond.Competition), {})
+    daemon = robust(config, output, False)
     daemon.ensure_log_worksheet_private()
     return daemon
 
 
-class _KeptGoing:
-    """The handling above, to stand before CodaLab's class of the daemon."""
+class _Robust:
+    """The additions above, as a mix-in before CodaLab's class."""
 
     strict_quota = False
 
@@ -45,8 +45,8 @@ class _KeptGoing:
         self.client.fetch = self._fetch_owned
 
     def _fetch_owned(self, kind: str, *arguments: Any, **more: Any) -> Any:
-        """As the client's; where owners are asked for, without bundles that nobody is told the owner of."""
-        params = dict(more.get("params") or {})  # the client changes what it is given
+        """The client's `fetch`; if owners are requested, without bundles whose owner is hidden."""
+        params = dict(more.get("params") or {})  # the client modifies its arguments
         answer = self._fetch(kind, *arguments, **more)
         if kind == "bundles" and isinstance(answer, list) and "owner" in params.get("include", ()):
             answer = [bundle for bundle in answer if _owner(bundle)]
@@ -73,7 +73,7 @@ class _KeptGoing:
         return kept
 
     def _leave_out_for_quota(self, bundle: Bundle, used: int) -> None:
-        """Say which quota it is; ``used`` is how many of the account's were evaluated in all."""
+        """Record which quota is used up; ``used`` is the number of the account's evaluations in total."""
         config = self.config
         if used >= config["max_submissions_total"]:
             self._leave_out(
@@ -85,7 +85,7 @@ class _KeptGoing:
         self._leave_out(bundle, reason, waiting=True)
 
     def _within_quota(self, latest: Any, total: Any, period: Any) -> Any:
-        """What of ``latest`` (by key) is within both quotas, the oldest of each account first."""
+        """The submissions of ``latest`` (by key) that are within both quotas, the oldest of each account first."""
         used: dict[str, int] = {}
         kept = {}
         for key, bundle in sorted(latest.items(), key=lambda item: item[1]["metadata"]["created"]):
@@ -113,7 +113,7 @@ class _KeptGoing:
         return predicted
 
     def _unreadable(self, bundle: Bundle) -> str:
-        """What of the submission's ancestors is private, as a sentence; empty if nothing is."""
+        """Which ancestor of the submission is private, as a sentence; empty if none is."""
         queue = [dependency["parent_uuid"] for dependency in bundle["dependencies"]]
         seen = set()
         while queue:
@@ -141,7 +141,7 @@ class _KeptGoing:
 
 
 def _owner(bundle: Bundle) -> bool:
-    """Whether the server says whose it is."""
+    """Whether the server shows the owner."""
     try:
         return bool(bundle["owner"]["id"]) and bool(bundle["owner"]["user_name"])
     except (KeyError, TypeError):

@@ -2,10 +2,10 @@
 
     CODALAB_USERNAME=... CODALAB_PASSWORD=... python score.py CONFIG LEADERBOARD [--mode finish|once|watch]
 
-CONFIG is the daemon's configuration file, without credentials; LEADERBOARD is the JSON file it writes. Progress is
-one line of JSON on standard output for each change. By default it makes pass after pass until every evaluation has
-come to an end; ``once`` makes one pass, ``watch`` goes on until it is stopped, whatever happens in a pass. Exit code
-0: everything is scored or has failed for good; 3: the time was up before.
+CONFIG is the daemon's configuration file, without credentials; LEADERBOARD is the JSON file that it writes. Each change is
+reported as one line of JSON on standard output. By default it makes passes until every evaluation has ended; ``once`` makes
+one pass; ``watch`` continues until it is stopped, even if a pass fails. Exit code 0: everything is scored or has failed for
+good; 3: the time is up.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined"
 
@@ -40,7 +40,7 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "
 import bounded_http
 
 _POLL_SECONDS = 1.0
-_GATHER_SECONDS = 10.0  # a pass reads everything; what ends together is read together
+_GATHER_SECONDS = 10.0  # a pass reads everything, so wait for more evaluations to end
 _FINAL = ("ready", "failed", "killed")
 _OUT_OF_TIME = 3
 _LIMIT_BYTES = 256 * 2**20  # the daemon asks for all that is tagged at once
@@ -66,10 +66,10 @@ def main() -> int:
     with contextlib.redirect_stdout(sys.stderr):  # the daemon prints
         daemon = start(options.config, options.leaderboard + ".new", username, password)
     daemon.strict_quota = options.strict_quota
-    work = _Work(daemon, options.leaderboard)
+    scorer = _Scorer(daemon, options.leaderboard)
     if options.mode == "watch":
-        work.watch(options.every)
-    return work.finish(options.timeout, once=options.mode == "once")
+        scorer.watch(options.every)
+    return scorer.finish(options.timeout, once=options.mode == "once")
 
 
 def _bound_requests() -> None:
@@ -79,15 +79,15 @@ def _bound_requests() -> None:
     urllib.request.install_opener(bounded_http.opener())
 
 
-class _Work:
-    """Pass after pass, told on standard output."""
+class _Scorer:
+    """Makes passes and reports them on standard output."""
 
     def __init__(self, daemon: Any, leaderboard: str) -> None:
         self._daemon, self._leaderboard = daemon, leaderboard
         self._told: set[tuple[str, str]] = set()
 
     def finish(self, timeout: float, *, once: bool) -> int:
-        """Until every evaluation has ended, or the time is up."""
+        """Make passes until every evaluation has ended, or the time is up; return the exit code."""
         end = time.monotonic() + timeout
         while True:
             rows = self._pass()
@@ -97,17 +97,17 @@ class _Work:
                 return _OUT_OF_TIME
 
     def watch(self, every: float) -> None:
-        """Until somebody stops it. What goes wrong in a pass is told, and the next one tries again."""
+        """Make passes for ever. A pass that fails is reported, and the next one tries again."""
         while True:
             try:
                 self._pass()
             except Exception as error:
                 traceback.print_exc()
-                _tell(event="stumbled", detail=f"{type(error).__name__}: {error}"[:400])
+                _tell(event="failed", detail=f"{type(error).__name__}: {error}"[:400])
             time.sleep(every)
 
     def _pass(self) -> list[dict[str, Any]]:
-        """One pass. The daemon writes over its file in place; readers of ours see the old one or the new one."""
+        """Make one pass. The daemon overwrites its file in place; readers of ours see the old or the new one."""
         with contextlib.redirect_stdout(sys.stderr):
             self._daemon.run_once()
         rows = _rows(self._daemon.output_path)
@@ -123,7 +123,7 @@ class _Work:
 
 
 def _rows(leaderboard: str) -> list[dict[str, Any]]:
-    """Each evaluation on the board: its uuid, name, and whether it has ended and been read."""
+    """The evaluations on the board."""
     with open(leaderboard, encoding="utf-8") as file:
         board = json.load(file)["leaderboard"]
     return [
@@ -138,16 +138,16 @@ def _rows(leaderboard: str) -> list[dict[str, Any]]:
 
 
 def _wait(client: Any, rows: list[dict[str, Any]], end: float) -> bool:
-    """Until evaluations have ended, all of them or what has by ten seconds; False if the time is up before.
+    """Wait until all evaluations have ended, or some after ten seconds; False if the time is up first.
 
-    Tells what each is at meanwhile.
+    Reports the stage of each meanwhile.
     """
     waiting = [row for row in rows if not row["final"]]
     most, enough = len(waiting), time.monotonic() + _GATHER_SECONDS
     told: dict[str, Any] = {}
     while time.monotonic() < end:
         for row in list(waiting):
-            now = _at(client, row)
+            now = _stage(client, row)
             if told.get(row["uuid"]) != now:
                 told[row["uuid"]] = now
                 _tell(event="at", name=row["name"], **now)
@@ -159,8 +159,8 @@ def _wait(client: Any, rows: list[dict[str, Any]], end: float) -> bool:
     return False
 
 
-def _at(client: Any, row: dict[str, Any]) -> dict[str, str]:
-    """What an evaluation is at: training (with the last line of its output), predicting, evaluating, evaluated."""
+def _stage(client: Any, row: dict[str, Any]) -> dict[str, str]:
+    """An evaluation's stage: training (with the last line of its output), predicting, evaluating or evaluated."""
     evaluation = client.fetch("bundles", row["uuid"])
     if evaluation["state"] in _FINAL:
         return {"stage": "evaluated", "state": evaluation["state"], "detail": ""}
@@ -177,7 +177,7 @@ def _at(client: Any, row: dict[str, Any]) -> dict[str, str]:
 
 
 def _last_line(client: Any, uuid: str) -> str:
-    """The last line that a run has printed so far, as far as it is known."""
+    """The last line that a run has printed so far; empty if it can't be read."""
     with contextlib.suppress(*_REFUSED):
         with contextlib.closing(client.fetch_contents_blob(BundleTarget(uuid, "stdout"), tail=3)) as blob:
             text = blob.read().decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Accounts of the sandbox. CodaLab's REST has no call that makes one without a confirmed e-mail."""
+"""Accounts of the sandbox, created in the database: over REST CodaLab creates none without a confirmed e-mail."""
 # mypy: disable-error-code="import-not-found,import-untyped,no-any-return"
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from codalab.objects.user import User
 
 
 def ensure_account(model: Any, name: str, password: str, *, root: bool = False) -> None:
-    """Create the verified account ``name``, or give it this password."""
+    """Create the verified account ``name``, or set its password."""
     known = model.get_user(user_id=model.root_user_id) if root else model.get_user(username=name)
     if known is None:
         model.add_user(

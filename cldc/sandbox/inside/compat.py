@@ -1,4 +1,4 @@
-"""Behaviour that CodaLab 1.7.5 expects and newer releases of its libraries dropped."""
+"""Behaviour that CodaLab 1.7.5 expects and that newer releases of its libraries dropped."""
 # mypy: disable-error-code="import-not-found,import-untyped,no-any-return"
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The sandbox's home folder: its files, their modes, and the plain data in them. Standard library only."""
+"""The files in the sandbox's home folder. Standard library only."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -34,14 +35,14 @@ class Home:
         self.worker_state = os.path.join(self.root, "worker-state.json")
 
     def make(self) -> None:
-        """Create the folders, closed to others."""
+        """Create the folders, accessible to their owner only."""
         for folder in (self.root, self.codalab, self.logs, self.runs):
             os.makedirs(folder, mode=0o700, exist_ok=True)
             os.chmod(folder, 0o700)
 
 
 def read_json(path: str, default: Any = None) -> Any:
-    """The JSON in ``path``; ``default`` where there is none."""
+    """The JSON in ``path``; ``default`` if there is no such file."""
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)
@@ -66,7 +67,7 @@ def write_json(path: str, data: Any) -> None:
 
 
 def accounts(home: Home) -> dict[str, dict[str, str]]:
-    """Name and password of each account by its role, created at the first start."""
+    """Name and password of each account, by role; created at the first start."""
     known: dict[str, dict[str, str]] = read_json(home.accounts, {})
     missing = {role: name for role, name in ROLES.items() if role not in known}
     if missing:
@@ -93,7 +94,7 @@ def _free_port(wanted: int | None, taken: set[int]) -> int:
         if port is None or port in taken:
             continue
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            # As the servers do it: a port whose last connections are only lingering is free.
+            # As servers do: a port with only lingering connections is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((LOOPBACK, port))
@@ -107,9 +108,7 @@ def _free_port(wanted: int | None, taken: set[int]) -> int:
 
 @contextlib.contextmanager
 def held(path: str) -> Iterator[bool]:
-    """Hold the lock file for the time of the block; False where another process has it."""
-    import fcntl
-
+    """Hold the lock file during the block; False if another process has it."""
     with open(path, "a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""CodaLab's model on a file of SQLite, and its messages to workers without sockets where there is but one process."""
+"""CodaLab's database on SQLite, and its messages to the worker of the same process without sockets."""
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return"
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BUSY_SECONDS = 30
 
 
 def substring_index(text: str | None, separator: str, count: int) -> str | None:
-    """MySQL's SUBSTRING_INDEX, which CodaLab calls and SQLite lacks."""
+    """MySQL's SUBSTRING_INDEX, which CodaLab uses and SQLite lacks."""
     if text is None:
         return None
     parts = text.split(separator)
@@ -34,7 +34,7 @@ def substring_index(text: str | None, separator: str, count: int) -> str | None:
 
 
 def _wanted_uuid() -> str | None:
-    """The uuid that the current request gives the one worksheet it creates."""
+    """The uuid that the current request wants for the worksheet that it creates."""
     try:
         (resource,) = request.json["data"]
         wanted = resource["attributes"]["uuid"]
@@ -44,7 +44,7 @@ def _wanted_uuid() -> str | None:
 
 
 class SandboxModel(BundleModel):
-    """A BundleModel on a file, one connection a thread at a time, as MySQLModel is on a server."""
+    """A BundleModel on a file, with one connection per thread, as MySQLModel has on a server."""
 
     def __init__(self, path: str, default_user_info: Any, root_user_id: str, system_user_id: str) -> None:
         engine = create_engine(
@@ -62,7 +62,7 @@ class SandboxModel(BundleModel):
     @staticmethod
     def _prepare(connection: Any, _record: Any) -> None:
         connection.create_function("substring_index", 3, substring_index)
-        # WAL: readers don't wait for writers. NORMAL: a killed process loses nothing, only a power cut could.
+        # WAL: readers don't wait for writers. NORMAL: only a power failure could lose anything, not a killed process.
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={_BUSY_SECONDS * 1000}"):
             connection.execute("PRAGMA " + pragma).close()
 
@@ -92,55 +92,55 @@ class SandboxModel(BundleModel):
         self._increment(user_id, {"time_used": user_table.c.time_used + amount})
 
     def _increment(self, user_id: str, values: Any) -> None:
-        """Add in one statement of the transaction around it.
+        """Add in a single statement within the caller's transaction.
 
-        CodaLab reads, adds, writes and commits, and this commit ends the caller's transaction early: the
-        bundle manager then sees a run's new state before its exit code and calls a failed run ready.
+        CodaLab reads, adds, writes and commits, which ends the caller's transaction early: the bundle manager then sees
+        a run's new state before its exit code and marks a failed run ready.
         """
         with self.engine.begin() as connection:
             connection.execute(user_table.update().where(user_table.c.user_id == user_id).values(values))
 
     def new_worksheet(self, worksheet: Any) -> None:
-        # Bundles can be created with a uuid of one's choosing; here worksheets can, so that published ones stay good.
+        # CodaLab lets bundles be created with a chosen uuid; here also worksheets, so that they have their published uuids.
         wanted = _wanted_uuid()
         if wanted is not None:
             worksheet.uuid = wanted
         super().new_worksheet(worksheet)
 
     def bundle_checkin(self, bundle: Any, worker_run: Any, user_id: str, worker_id: str) -> bool:
-        # A check-in under way while the run is finished would set it back to finalizing, which no worker then ends.
+        # A check-in that is processed while the run finishes would set it back to finalizing for good.
         with self._ending:
             if self.get_bundle_state(bundle.uuid) in State.FINAL_STATES:
                 return False
             return super().bundle_checkin(bundle, worker_run, user_id, worker_id)
 
     def transition_bundle_finished(self, bundle: Any, bundle_location: str) -> None:
-        # The worker writes straight into the bundle store, so nobody else measures what a run left there.
+        # The worker writes directly into the bundle store, so nobody else measures a run's results.
         try:
             self.update_disk_metadata(bundle, bundle_location)
         except OSError:
-            logger.warning("the size of %s can't be taken", bundle.uuid, exc_info=True)
+            logger.warning("the size of %s can't be measured", bundle.uuid, exc_info=True)
         with self._ending:
             super().transition_bundle_finished(bundle, bundle_location)
 
 
 class _Mailbox:
-    """Messages to the worker of this process. CodaLab's Unix socket loses what comes between two check-ins."""
+    """Messages to the worker of this process. CodaLab's Unix socket loses what arrives between two check-ins."""
 
     def __init__(self) -> None:
         self.messages: queue.Queue[Any] = queue.Queue()
 
     def close(self) -> None:
-        """It stays open; CodaLab closes its socket after each check-in."""
+        """Do nothing; CodaLab closes its socket after each check-in."""
 
 
 class SandboxWorkerModel(WorkerModel):
-    """Hands messages to the worker of this process directly; other workers get theirs as CodaLab has it.
+    """Hands messages to the worker of this process directly, and to other workers in CodaLab's way.
 
     Attributes:
-        own_worker: The id of that worker.
-        poll_seconds: How long its check-in may wait for a message now.
-        on_checkin: Called when a check-in has been taken down, before it waits for a message.
+        own_worker: The id of the worker of this process.
+        poll_seconds: Returns how long its check-in may wait for a message.
+        on_checkin: Called when a check-in is recorded, before it waits for a message.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -152,7 +152,7 @@ class SandboxWorkerModel(WorkerModel):
         self._mailbox = _Mailbox()
 
     def wake(self) -> None:
-        """Let the worker's check-in return now."""
+        """Let the worker's check-in return at once."""
         if self._mailbox.messages.empty():
             self._mailbox.messages.put(None)
 
@@ -193,11 +193,11 @@ class SandboxWorkerModel(WorkerModel):
         try:
             asyncio.run(ping())
         except (OSError, websockets.exceptions.WebSocketException):
-            logger.warning("worker %s can't be pinged; it will check in by itself", worker_id)
+            logger.warning("worker %s can't be pinged; it will check in on its own", worker_id)
 
 
 class SandboxManager(CodaLabManager):
-    """A CodaLabManager that makes these two, and keeps its Unix sockets where their paths stay short."""
+    """A CodaLabManager with these two models, and with Unix sockets in a folder whose path is short."""
 
     def __init__(self, database: str, sockets: str, ws_address: str) -> None:
         self._database, self._sockets, self._ws_address = database, sockets, ws_address

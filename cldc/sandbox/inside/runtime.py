@@ -1,8 +1,7 @@
-"""Runs a bundle's command as local processes where CodaLab would start a container.
+"""Runs a bundle's command as local processes instead of in a container.
 
-A run's "container" is a session of processes with a record of its own in the home folder, so that it is found
-again, and can be ended, after the server was killed: a folder ``runs/<id>/`` with ``process.json`` and, once the
-command has ended, ``exit``.
+A run's "container" is a session of processes with a record in the home folder, so that it can be found and ended even after
+the server was killed: a folder ``runs/<id>/`` with ``process.json`` and, once the command has ended, ``exit``.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return"
 
@@ -28,7 +27,7 @@ from .home import Home, read_json, write_json
 
 _PASSED_ON = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _START_TOLERANCE_SECONDS = 1.0
-# $1 is the bundle's folder, $2 the run's record, $3 the command. What bash itself has to say goes to the log.
+# $1 is the bundle's folder, $2 the run's record, $3 the command. Bash's own messages go to the log.
 _SCRIPT = """\
 cd "$1" || exit 70
 bash -c "$3" 2>"$2/log"
@@ -39,7 +38,7 @@ exit $code
 
 
 def processes(record: dict[str, Any]) -> list[psutil.Process]:
-    """What still lives of the session that ``record`` tells of; nothing if its id now belongs to someone else."""
+    """The live processes of a recorded session; none if its id now belongs to another process."""
     leader = record["pid"]
     with contextlib.suppress(psutil.Error):
         started = psutil.Process(leader).create_time()
@@ -54,7 +53,7 @@ def processes(record: dict[str, Any]) -> list[psutil.Process]:
 
 
 def end(folder: str) -> None:
-    """Kill everything that the run in ``folder`` started. A process that made a session of its own escapes."""
+    """Kill everything that the run in ``folder`` started, except processes that started a session of their own."""
     record = read_json(os.path.join(folder, "process.json"))
     for _ in range(20):
         alive = processes(record) if record else []
@@ -70,20 +69,22 @@ class LocalRuntime(Runtime):
     """A Runtime whose containers are sessions of local processes.
 
     Args:
-        home: Where records are kept, and ``images.json``: ``{"default": BIN, "images": {IMAGE: BIN}}``, read at
-            each start; BIN goes in front of PATH.
-        on_exit: Called, in some thread, when a command has ended.
+        home: Holds the records, and ``images.json``: ``{"default": BIN, "images": {IMAGE: BIN}}``, read at each
+            start; BIN is put in front of PATH.
+        on_exit: Called, in any thread, when a command has ended.
     """
 
     name = "local"
 
     def __init__(self, home: Home, on_exit: Callable[[], None]) -> None:
         self._home, self._on_exit = home, on_exit
-        self.stopping = False  # set by the server: what it kills then has not failed, it will be run again
+        self.stopping = (
+            False  # set by the server: what it kills from then on has not failed and will run again
+        )
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._usage: dict[str, tuple[float, dict[str, float]]] = {}
 
-    # What the worker asks
+    # Called by the worker
 
     def start_bundle_container(
         self,
@@ -135,7 +136,7 @@ class LocalRuntime(Runtime):
             return True, child.returncode if child.returncode >= 0 else 128 - child.returncode, None
         record = read_json(os.path.join(self._folder(container_id), "process.json"))
         if record and processes(record):
-            return False, None, None  # started by a server that was killed, and still at work
+            return False, None, None  # started by a server that was killed, and still running
         return True, None, "The process of this run is gone."
 
     def get_container_running_time(self, container_id: str) -> float:
@@ -147,7 +148,7 @@ class LocalRuntime(Runtime):
         return time.time() - record["started"]
 
     def get_container_stats(self, container_id: str) -> dict[str, float]:
-        """Resident bytes and CPU seconds, at most once a second: asking costs more than CodaLab expects."""
+        """Resident bytes and CPU seconds, measured once a second at most: measuring costs more than CodaLab expects."""
         taken, usage = self._usage.get(container_id, (0.0, {}))
         if time.monotonic() - taken < 1.0:
             return usage
@@ -182,10 +183,10 @@ class LocalRuntime(Runtime):
     def get_container_ip(self, network_name: str, container_id: str) -> str:
         raise DockerUserErrorException("the sandbox's runs have no network of their own")
 
-    # What the server asks
+    # Called by the server
 
     def exit_code(self, container_id: str) -> int | None:
-        """The command's exit code, None while it has none (or never will, having been killed)."""
+        """The command's exit code; None while it is running, or if it was killed."""
         try:
             with open(os.path.join(self._folder(container_id), "exit"), encoding="ascii") as file:
                 return int(file.read())
@@ -193,7 +194,7 @@ class LocalRuntime(Runtime):
             return None
 
     def _log(self, container_id: str) -> str | None:
-        """What bash said outside of the command's own output: a syntax error, as a rule."""
+        """Bash's own message, usually a syntax error."""
         try:
             with open(os.path.join(self._folder(container_id), "log"), "rb") as file:
                 return file.read(4000).decode("ascii", errors="ignore").strip() or None
@@ -201,7 +202,7 @@ class LocalRuntime(Runtime):
             return None
 
     def lost(self, container_id: str | None) -> bool:
-        """Whether nobody will ever tell how this run ended."""
+        """Whether it can't be known any more how this run ended."""
         if not self.container_exists(container_id):
             return True
         finished, code, _ = self.check_finished(str(container_id))
@@ -213,7 +214,7 @@ class LocalRuntime(Runtime):
             if container not in except_for:
                 self.remove(container)
 
-    # How it is done
+    # Implementation
 
     def _folder(self, container_id: str) -> str:
         return os.path.join(self._home.runs, container_id)
@@ -233,7 +234,7 @@ class LocalRuntime(Runtime):
 
     @staticmethod
     def _link(bundle_path: str, dependencies: list[tuple[str, str]]) -> None:
-        """Put a link to each dependency where a container would have it mounted.
+        """Link each dependency where a container would mount it.
 
         ``dependencies`` are (path in the bundle store, path in the container); the latter is /UUID/KEY, or
         /UUID_dependencies/KEY when the worker shares no file system with the server.

@@ -2,8 +2,8 @@
 
     python server.py HOME
 
-It writes ``HOME/sandbox.json`` when it is ready, logs to ``HOME/logs`` and stops, with all it started, on SIGTERM.
-A second server on the same HOME ends with exit code 75 at once.
+It writes ``HOME/sandbox.json`` when it is ready, logs to ``HOME/logs``, and on SIGTERM stops together with everything it
+started. A second server on the same HOME exits with code 75 at once.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return"
 
@@ -27,6 +27,8 @@ import traceback
 import warnings
 from typing import Any
 
+import psutil
+
 if (
     __name__ == "__main__" and not __package__
 ):  # started by path: make this folder the package it is (PEP 366)
@@ -45,7 +47,7 @@ _STOP_SECONDS = 2.5
 
 
 def main() -> int:
-    """Parse, take the lock, serve until told to stop."""
+    """Parse, take the lock, serve until a signal stops it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,7 +66,7 @@ def main() -> int:
         try:
             Sandbox(home, sockets).run()
         except BaseException:
-            logger.critical("the sandbox can't go on:\n%s", traceback.format_exc())
+            logger.critical("the sandbox failed:\n%s", traceback.format_exc())
             raise
         finally:
             shutil.rmtree(sockets, ignore_errors=True)
@@ -73,7 +75,7 @@ def main() -> int:
 
 
 def _socket_folder(home: Home) -> str:
-    """A folder for Unix sockets, whose paths must be short; that of a server that was killed goes."""
+    """A folder for Unix sockets, whose paths must be short; the one of a killed server is removed."""
     last = read_json(home.sockets)
     if last:
         shutil.rmtree(last, ignore_errors=True)
@@ -83,14 +85,12 @@ def _socket_folder(home: Home) -> str:
 
 
 def _me() -> dict[str, Any]:
-    """This process, told apart from a later one with the same number by its start time."""
-    import psutil
-
+    """This process; its start time tells it apart from a later one with the same number."""
     return {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
 
 
 def _forget(home: Home) -> None:
-    """Remove the files that say that a server is running."""
+    """Remove the files that mark a running server."""
     for path in (home.ready, home.process):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -112,14 +112,14 @@ def _send_output_to_logs(home: Home) -> None:
     )
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # They tell of every check-in of the worker.
+    # They log every check-in of the worker.
     for noisy in ("codalab.worker.worker", "codalab.bin.ws_server", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
 
 
 class Sandbox:
-    """The parts of the sandbox, started in the order in which they need each other."""
+    """The parts of the sandbox, started in the order of their dependencies."""
 
     def __init__(self, home: Home, sockets: str) -> None:
         self.home, self.sockets = home, sockets
@@ -138,6 +138,7 @@ class Sandbox:
         manager = self._codalab(ports)
         self._ensure_accounts()
 
+        # Late, here and below: `_codalab` writes the configuration that CodaLab reads when it is imported.
         from codalab.server.rest_server import create_rest_app
 
         from . import web
@@ -204,14 +205,14 @@ class Sandbox:
 
     def _ensure_accounts(self) -> None:
         """Create or update the accounts of accounts.json whenever that file changes."""
-        # Before it is read: what is written after that is seen at the next look.
+        # Before reading, so that a later change is seen next time.
         changed = os.stat(self.home.accounts).st_mtime_ns
         if changed == self._accounts_seen:
             return
         from .accounts import ensure_account
 
         for role, account in accounts(self.home).items():
-            if account != self._ensured.get(role):  # to check a password is slow on purpose
+            if account != self._ensured.get(role):  # checking a password is slow on purpose
                 ensure_account(self.model, account["name"], account["password"], root=role == "root")
                 self._ensured[role] = account
         self._accounts_seen = changed
@@ -252,7 +253,7 @@ class Sandbox:
         return worker, runtime
 
     def _manage_bundles(self, manager: Any) -> None:
-        """Run CodaLab's bundle manager when something changed, and now and then."""
+        """Run CodaLab's bundle manager when something changed, and every few seconds."""
         from codalab.server.bundle_manager import BundleManager
 
         changed = self.changed
@@ -260,7 +261,7 @@ class Sandbox:
         class Manager(BundleManager):
             def _make_bundle(self, bundle: Any) -> None:
                 super()._make_bundle(bundle)
-                changed.set()  # what was waiting for it can go on
+                changed.set()  # bundles may have waited for it
 
         bundles = Manager(manager)
         while not self.stopping.is_set():
@@ -268,9 +269,9 @@ class Sandbox:
             try:
                 bundles._run_iteration()
             except Exception:
-                logger.exception("the bundle manager stumbled and goes on")
+                logger.exception("the bundle manager failed and continues")
             self.changed.wait(_IDLE_SECONDS)
-            time.sleep(0.02)  # what belongs together often comes together
+            time.sleep(0.02)  # changes often come in groups
 
     def _say_ready(self, address: str, ports: dict[str, int]) -> None:
         from codalab.common import CODALAB_VERSION

@@ -18,7 +18,7 @@ _LIMIT_BYTES = 16 * 2**30
 
 
 def prepare() -> None:
-    """Put them in place where the real program is missing; to be called before CodaLab's server works."""
+    """Replace the programs that are missing. Call this before CodaLab's server starts."""
     from codalab.lib import path_util, zip_util
     from codalab.worker import file_util
 
@@ -29,7 +29,7 @@ def prepare() -> None:
 
 
 def _copy(source_path: str, dest_path: str, follow_symlinks: bool | None = False) -> None:
-    """As `rsync -prl` (or `-prL`) does it for codalab.lib.path_util.copy: links stay links, modes stay."""
+    """What `rsync -prl` (or `-prL`) does for codalab.lib.path_util.copy: it keeps links and modes."""
     from codalab.lib.path_util import path_error
 
     if os.path.exists(dest_path):
@@ -48,7 +48,7 @@ def _copy(source_path: str, dest_path: str, follow_symlinks: bool | None = False
 
 
 def _unzip(fileobj: IO[bytes], directory_path: str, force: bool = False) -> None:
-    """As `unzip -q` without anyone to answer its questions, but for links, which are refused."""
+    """What `unzip -q` does when nobody answers its questions, except that links are refused."""
     from codalab.common import UsageError
     from codalab.worker.file_util import remove_path
 

@@ -11,18 +11,18 @@ from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 
 logger = logging.getLogger("cldc.sandbox.web")
-# A worker's long poll holds one, and so does every upload of a class.
+# A worker's long poll occupies one, and so does every upload of a class.
 _THREADS = 64
 
 
 class Connection(HTTPConnection):
-    """Takes absolute addresses in request lines, which `cl upload` sends."""
+    """Accepts absolute addresses in request lines, which `cl upload` sends."""
 
     RequestHandlerClass = functools.partial(HTTPRequest, strict_mode=False)
 
 
 class LoggingServer(Server):
-    """Tells what goes wrong in the log of cldc's own."""
+    """Writes errors to the sandbox's log."""
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         """Called by cheroot."""
@@ -32,10 +32,10 @@ class LoggingServer(Server):
 def make_server(
     address: str, port: int, app: Callable[..., Any], on_change: Callable[[], None] | None = None
 ) -> LoggingServer:
-    """A server for ``app``, bound but not yet answering; ``on_change`` is called after each request that is no GET."""
+    """A server for ``app``, bound but not yet serving; ``on_change`` is called after each request that is not a GET."""
 
     def watched(environ: Any, start_response: Any) -> Any:
-        # Bottle decodes chunks by itself where it sees this header, and cheroot has decoded them already.
+        # Bottle would decode chunks because of this header, but cheroot has decoded them already.
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         try:
             return app(environ, start_response)
@@ -52,7 +52,7 @@ def make_server(
 
 
 def _drain(body: Any) -> None:
-    """Read what the application left unread: closing the connection over it would reset the answer on its way."""
+    """Read what the application left unread; closing the connection with unread data would reset it before the answer arrives."""
     try:
         while body.read(65536):
             continue

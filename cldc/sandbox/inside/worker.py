@@ -1,4 +1,4 @@
-"""CodaLab's worker in the server's process: without Docker, without spinning, and able to take up where it stopped."""
+"""CodaLab's worker in the server's process: without Docker, without busy waiting, and able to resume after a restart."""
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined,has-type"
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _IDLE_POLL_SECONDS = 5.0
 
 
 class _AtomicCommitter(JsonStateCommitter):
-    """CodaLab copies over the old file; killed in between, it forgets every run."""
+    """Writes atomically; CodaLab's overwrites the file in place and, if killed meanwhile, forgets every run."""
 
     def commit(self, state: Any) -> None:
         with open(self.path + ".new", "w", encoding="utf-8") as file:
@@ -40,7 +40,7 @@ class _AtomicCommitter(JsonStateCommitter):
 
 
 class _Unjoined(ThreadDict):
-    """Lets go of the threads that measure a run's folder: waiting for their naps costs every run a second."""
+    """Does not join the threads that measure a run's folder: waiting for their sleep costs every run a second."""
 
     def __init__(self, fields: Any) -> None:
         super().__init__(fields)
@@ -51,7 +51,7 @@ class _Unjoined(ThreadDict):
             self._let_go[key] = self.pop(key)
 
     def __missing__(self, key: str) -> Any:
-        return self._let_go[key]  # such a thread looks here once more, whether it is to go on
+        return self._let_go[key]  # such a thread checks here once more whether to continue
 
 
 class SandboxWorker(Worker):
@@ -60,7 +60,7 @@ class SandboxWorker(Worker):
     def __init__(
         self, home: Home, address: str, ws_address: str, account: dict[str, str], runtime: LocalRuntime
     ) -> None:
-        # CodaLab's worker makes a Docker client that it then needs only for containers; later dockers connect at once.
+        # CodaLab's worker makes a Docker client, which it needs only for containers; newer ones connect at once.
         docker.from_env = lambda **_options: None
         super().__init__(
             image_manager=NoOpImageManager(),
@@ -92,18 +92,18 @@ class SandboxWorker(Worker):
         self._saved: Any = None
 
     def poll_seconds(self) -> float:
-        """How long the server keeps a check-in open: short while something is about to happen."""
+        """How long the server keeps a check-in open: short while something is about to change."""
         stages = {run.stage for run in list(self.runs.values())}
         if not stages:
             return _IDLE_POLL_SECONDS
         waiting = stages <= {
             RunStage.RUNNING,
             RunStage.FINALIZING,
-        }  # for the command's end, for the server's word
+        }  # for the end of the command, or for the server
         return _SETTLED_POLL_SECONDS if waiting else _BUSY_POLL_SECONDS
 
     def load_state(self) -> None:
-        # CodaLab's asks Docker for the containers here.
+        # CodaLab's own method asks Docker for the containers.
         for uuid, run in self.state_committer.load(default={}).items():
             self.runs[uuid] = run._replace(
                 bundle=BundleInfo.from_dict(run.bundle), resources=RunResources.from_dict(run.resources)
@@ -111,27 +111,27 @@ class SandboxWorker(Worker):
         self.sync_state()
 
     def save_state(self) -> None:
-        # CodaLab writes the file some hundred times a second.
+        # CodaLab would write the file some hundred times a second.
         if self.runs != self._saved:
             super().save_state()
             self._saved = dict(self.runs)
 
     def start(self) -> None:
-        """Work until ``terminate`` is set: check in (which waits for messages), let each run take its next step."""
+        """Until ``terminate`` is set, check in (which waits for messages) and let each run take its next step."""
         while not self.terminate:
             try:
                 self.checkin()
                 self.process_runs()
                 self.save_state()
             except Exception:
-                logger.exception("the worker stumbled and goes on")
+                logger.exception("the worker failed and continues")
                 time.sleep(1.0)
 
 
 def recover(worker: SandboxWorker, runtime: LocalRuntime, model: Any) -> list[str]:
-    """After a restart: keep the runs that go on or have ended, put back into the queue what was lost.
+    """After a restart, keep the runs that are still running or have ended, and queue the lost ones again.
 
-    Returns the uuids that will run again. To be called before server, bundle manager and worker work.
+    Returns the uuids that will run again. Call this before server, bundle manager and worker start.
     """
     worker.load_state()
     for uuid, run in list(worker.runs.items()):
@@ -150,7 +150,7 @@ def recover(worker: SandboxWorker, runtime: LocalRuntime, model: Any) -> list[st
 
 
 def in_thread(worker: SandboxWorker) -> threading.Thread:
-    """The worker at work."""
+    """Run the worker in a thread."""
     thread = threading.Thread(target=worker.start, name="worker", daemon=True)
     thread.start()
     return thread
