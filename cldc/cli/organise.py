@@ -62,6 +62,10 @@ def organise() -> None:
     "--classes", metavar="A,B,...", help="Class folders, in the order in which the script numbers them."
 )
 @click.option("--splits", metavar="TRAIN,VAL", help="Folders of a dataset, the training split first.")
+@click.option(
+    "--image-size", metavar="H,W", help="Height and width in pixels that the script scales images to."
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs that the script trains.")
 @click.option("--window-days", type=float, help="Length of the quota's window.")
 @click.option("--per-window", type=int, help="Submissions an account may make in a window.")
 @click.option("--total", type=int, help="Submissions an account may make in all.")
@@ -74,6 +78,7 @@ def organise() -> None:
     is_flag=True,
     help="Make new bundles of what has changed; what was made from the old stays theirs.",
 )
+@click.option("--no-rehearsal", is_flag=True, help="Do not rehearse a submission at the end.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before --replace.")
 @command(ServerApp)
 def init(app: ServerApp, **given: object) -> None:
@@ -81,7 +86,8 @@ def init(app: ServerApp, **given: object) -> None:
 
     Takes the rules of --competition and puts script, label book and hidden test set of your own under them. Safe to
     run again: what is there and right is kept, and files named once need not be named again. A short private run tells which
-    image the class's runs get; the profile names it by digest.
+    image the class's runs get; the profile names it by digest. At the end a few drawn images are submitted privately, trained,
+    scored and removed again, so that you see a failure before the class does.
 
     \b
     Examples:

@@ -20,16 +20,32 @@ from cldc.codalab import CodaLab, Rest
 from cldc.competition import Competition, load
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
-from cldc.errors import CodaLabError, InvalidDataset, UsageError
-from cldc.files import replace_atomically, storage_errors
-from cldc.organise import ProfileOverrides, Rehearsal, Seed, is_pinned, rehearse, write_profile
+from cldc.errors import CodaLabError, InvalidDataset, RunFailed, UsageError
+from cldc.files import hash_bytes, replace_atomically, storage_errors, temporary_folder
+from cldc.leaderboard import parse
+from cldc.organise import (
+    ProfileOverrides,
+    Rehearsal,
+    Seed,
+    is_pinned,
+    read_left_out,
+    rehearse,
+    rehearse_submission,
+    write_profile,
+)
 from cldc.organise.daemon import organiser_of
+from cldc.package import pack
 from cldc.preflight.sources import builtin_script, read_label_book
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.board_page import board_page
 from cldc.render.formats.html import render_page
+from cldc.sample import draw
 from cldc.settings import SANDBOX
 from cldc.trust import profile_claims
+from cldc.validation import validate
+
+_DRAWN = ".png"
+_DRAWN_FOR_EACH = 3  # images of a rehearsal for each class of each split, on the average
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +68,8 @@ class SetUp:
         both: Images that are in the hidden test set and in the label book, which everyone may read.
         image: The container image of the runs, by digest where a rehearsal told it.
         tensorflow: The TensorFlow in it; None where no rehearsal ran, or none works there.
-        remarks: What to know of the image and its TensorFlow.
+        rehearsed: The score of a submission of drawn images, which was removed again; None where none was made now.
+        remarks: What to know of the script, the image and its TensorFlow.
     """
 
     profile: Path
@@ -69,6 +86,7 @@ class SetUp:
     both: int
     image: str
     tensorflow: str | None
+    rehearsed: float | None
     remarks: tuple[str, ...]
     sandbox: bool
 
@@ -86,6 +104,9 @@ class SetUp:
         ]
         where = f"--competition {shlex.quote(str(self.profile))}{' --server sandbox' if self.sandbox else ''}"
         blocks: list[Block] = [Line(f"{self.title} is set up.", "good"), Table(("", ""), rows)]
+        if self.rehearsed is not None:
+            told = f"A rehearsal was trained, scored ({self.rehearsed:.4g}) and shown on a board, and is removed again."
+            blocks.append(Line(told, "good"))
         if self.both:
             told = f"{self.both:,} images of the hidden test set are in the label book, too, which everyone may read."
             blocks.append(Line(told, "warning"))
@@ -150,6 +171,12 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
     )
     overrides = _overrides(app, given, previous, start, seed)
     drafted = room.draft(start, overrides, server=where.address)
+    builtin = room.is_builtin(seed.script)
+    if builtin:
+        drafted = room.tell_builtin_script(drafted, epochs=overrides.epochs)
+    elif previous is None and overrides.command is None:
+        plain = room.without_builtin_options(drafted.run.command)
+        drafted = replace(drafted, run=replace(drafted.run, command=plain))
     seed, both, counts = _checked(drafted, seed)
     if given["replace"]:
         app.confirm(
@@ -169,13 +196,18 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
         folder=where.folder,
         observer=app.observer,
     )
-    competition = room.with_script(room.with_uuids(drafted, seeded.uuids), seed, path)
+    competition = room.with_uuids(drafted, seeded.uuids)
+    if not builtin:
+        competition = room.with_own_script(competition, seed.script, path, new=previous is None)
     _check_readable(app, where.address, competition)
     # Written before the rehearsal, which may wait for long: whoever ends it has a profile that works.
     written = _write(app, competition, path)
     rehearsal = _rehearsed(app, where, previous, competition)
     competition = _pinned(competition, rehearsal)
     written = _write(app, competition, path) or written
+    rehearsed = (
+        None if given["no_rehearsal"] else _rehearse_submission(app, where, competition, builtin=builtin)
+    )
     return SetUp(
         profile=path,
         written=written,
@@ -191,7 +223,8 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
         both=both,
         image=competition.run.image,
         tensorflow=rehearsal.tensorflow if rehearsal else None,
-        remarks=_remarks(competition, where, rehearsal),
+        rehearsed=rehearsed,
+        remarks=(*_remarks(competition, where, rehearsal), *_unknown_of_script(competition, path)),
         sandbox=where.sandbox,
     )
 
@@ -218,6 +251,62 @@ def _rehearsed(
         return rehearse(codalab, competition, side.log_worksheet.uuid, observer=app.observer)
 
 
+def _rehearse_submission(
+    app: ServerApp, where: OrganiserTarget, competition: Competition, *, builtin: bool
+) -> float | None:
+    """The score of a submission of drawn images; None where the same was rehearsed before, or none can be drawn.
+
+    Raises:
+        RunFailed: Its training failed, or it got no score.
+    """
+    record = where.folder / "rehearsed"
+    parts = (competition.dataset, competition.run, competition.bundles, competition.organiser)
+    identity = hash_bytes(repr(parts))
+    if record.is_file() and record.read_text(encoding="utf-8") == identity:
+        return None
+    if _DRAWN not in competition.dataset.extensions:
+        app.observer.note(f"No rehearsal: drawn images are {_DRAWN}, which this competition does not take.")
+        return None
+    run = competition.run
+    if builtin:  # one epoch shows as much
+        run = replace(run, command=f"{run.command} --epochs 1")
+    try:
+        score = _score_of_drawn(app, where, replace(competition, run=run))
+    except RunFailed as error:
+        raise RunFailed(
+            f"{competition.title} is set up, but its rehearsal failed: {error.message}",
+            action="Correct that and run the command again; what is there is kept. --no-rehearsal leaves it out.",
+        ) from error
+    replace_atomically(record, identity)
+    return score
+
+
+def _score_of_drawn(app: ServerApp, where: OrganiserTarget, competition: Competition) -> float:
+    rules = competition.dataset
+    images = min(rules.max_images, _DRAWN_FOR_EACH * len(rules.splits) * len(rules.classes))
+    with temporary_folder("cldc-rehearsal-") as folder:
+        drawn = draw(folder / "rehearsal", competition, images=images)
+        package = pack(validate(drawn, competition), folder / "packed")
+        with CodaLab(
+            where.address, where.credentials, python=app.codalab_python, observer=app.observer
+        ) as codalab:
+            text = rehearse_submission(
+                codalab,
+                competition,
+                package.path,
+                credentials=where.credentials,
+                folder=folder / "scoring",
+                python=app.codalab_python(),
+                observer=app.observer,
+            )
+        rows = parse(text, competition).rows
+        if rows and rows[0].score is not None and not rows[0].hidden:
+            return rows[0].score
+        reasons = [row.hidden for row in rows] or [left.reason for left in read_left_out(folder / "scoring")]
+        told = ", ".join(reasons) or "the scoring daemon did not find it"
+        raise RunFailed(f"it was trained and got no score: {told}.", action="Look at the evaluation script.")
+
+
 def _pinned(competition: Competition, rehearsal: Rehearsal | None) -> Competition:
     image = rehearsal.image if rehearsal else None
     return replace(competition, run=replace(competition.run, image=image or competition.run.image))
@@ -233,6 +322,23 @@ def _remarks(
             f"The sandbox runs in an environment of this machine in place of {image}; nothing is pinned.",
         )
     return rehearsal.remarks(competition) if rehearsal else ()
+
+
+def _unknown_of_script(competition: Competition, profile: Path) -> tuple[str, ...]:
+    """What preflights can't do with the class's script, since the profile does not say how."""
+    training = competition.training
+    lacks = []
+    if training.checkpoint is None:
+        lacks.append(
+            "show what the trained model makes of each image (training.checkpoint, the weights it leaves)"
+        )
+    if training.seed_option is None:
+        lacks.append("be repeated with other seeds (training.seed_option)")
+    if not lacks:
+        return ()
+    return (
+        f"Preflights with {training.builtin} can't {' or '.join(lacks)}; if the script can, add that to {profile.name}.",
+    )
 
 
 def _where(app: ServerApp, path: Path, previous: Competition | None, start: Competition) -> OrganiserTarget:
@@ -289,6 +395,8 @@ def _overrides(
         tag=tag,
         classes=classes,
         splits=_words(given["splits"]),
+        image_size=_height_and_width(given["image_size"]),
+        epochs=given["epochs"],
         window_days=given["window_days"],
         per_window=given["per_window"],
         total=given["total"],
@@ -409,6 +517,15 @@ def _moment(text: str) -> datetime:
     if time is None or time.tzinfo is None:
         raise UsageError(f"{text!r} is no time with a zone.", action="Write it as 2027-02-01T23:59:00+01:00.")
     return time
+
+
+def _height_and_width(text: str | None) -> tuple[int, ...] | None:
+    words = _words(text)
+    if words is None:
+        return None
+    if len(words) != 2 or not all(word.isdecimal() for word in words):
+        raise UsageError(f"{text!r} is no image size.", action="Write height and width in pixels, as 32,32.")
+    return tuple(int(word) for word in words)
 
 
 def _words(text: str | None) -> tuple[str, ...] | None:

@@ -5,6 +5,7 @@ with the same functions as a class's own CodaLab.
 """
 
 from cldc.organise.daemon import configuration, uuids_of
+from cldc.organise.dress_rehearsal import rehearse_submission
 from cldc.organise.model import (
     Scored,
     Seed,
@@ -15,7 +16,17 @@ from cldc.organise.model import (
     read_json,
     read_left_out,
 )
-from cldc.organise.profile import ProfileOverrides, begin, draft, with_script, with_uuids, without_uuids
+from cldc.organise.profile import (
+    ProfileOverrides,
+    begin,
+    draft,
+    is_builtin,
+    tell_builtin_script,
+    with_own_script,
+    with_uuids,
+    without_builtin_options,
+    without_uuids,
+)
 from cldc.organise.profile import write as write_profile
 from cldc.organise.rehearsal import Rehearsal, is_pinned, pinned, rehearse
 from cldc.organise.scoring import PASS_SECONDS, score
@@ -34,16 +45,20 @@ __all__ = [
     "configuration",
     "daemon_file",
     "draft",
+    "is_builtin",
     "is_pinned",
     "pinned",
     "read_json",
     "read_left_out",
     "rehearse",
+    "rehearse_submission",
     "score",
     "seed",
+    "tell_builtin_script",
     "uuids_of",
-    "with_script",
+    "with_own_script",
     "with_uuids",
+    "without_builtin_options",
     "without_uuids",
     "write_profile",
 ]

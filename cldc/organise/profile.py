@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,15 +13,21 @@ from typing import Any
 
 import tomli_w
 
-from cldc.competition import NOT_KEYS, Competition, Organiser, QuotaRule, Reference, parse
+from cldc.competition import NOT_KEYS, Competition, Organiser, QuotaRule, Reference, load, parse
 from cldc.errors import ConfigurationError
 from cldc.files import hash_file, replace_atomically, storage_errors
 from cldc.identifiers import is_name
 from cldc.organise.daemon import organiser_of
-from cldc.organise.model import Seed
 from cldc.resources import template
 
 _DAY_SECONDS = 86400
+_BUILTIN_SCRIPT = "train.py"
+# What the built-in script is told in the run's command where a profile's dataset is not the competition's of 2021.
+_RULE_OPTIONS = re.compile(r" --(?:classes|image-size|splits)=(?:'[^']*'|[^\s'])+")
+_EPOCHS_OPTION = re.compile(r" --epochs[ =]([0-9]+)")
+# A class's name that stands in a command as it is, on CodaLab's shell and without one.
+_ARGUMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]*")
+_SMALLEST_SIDE = 32  # what the built-in script's convolutions need
 # Where each of the server's bundles stands in a profile, by its key in a `seed`'s result.
 _BUNDLES = {"script": "script", "label_book": "label_book", "data": "starting_dataset"}
 _HIDDEN = {"test_set": "test_set", "evaluate": "evaluate"}
@@ -32,6 +40,8 @@ class ProfileOverrides:
     Attributes:
         classes: Class folders in the order in which the script numbers them.
         splits: Folders of a dataset, the training split first.
+        image_size: Height and width in pixels that the script scales each image to.
+        epochs: Epochs that the script trains.
         command: The run's, with {dataset} and {label_book}.
         leaderboard: Address of the published JSON.
     """
@@ -40,6 +50,8 @@ class ProfileOverrides:
     tag: str | None = None
     classes: tuple[str, ...] | None = None
     splits: tuple[str, ...] | None = None
+    image_size: tuple[int, ...] | None = None
+    epochs: int | None = None
     window_days: float | None = None
     per_window: int | None = None
     total: int | None = None
@@ -116,7 +128,9 @@ def draft(start: Competition, overrides: ProfileOverrides, *, server: str) -> Co
             start.dataset,
             classes=new.classes or start.dataset.classes,
             splits=new.splits or start.dataset.splits,
+            image_size=new.image_size or start.dataset.image_size,
         ),
+        training=replace(start.training, epochs=new.epochs or start.training.epochs),
         quota=asked,
         submission=replace(start.submission, tag=new.tag or start.submission.tag),
         run=replace(start.run, image=new.image or start.run.image, command=new.command or start.run.command),
@@ -162,27 +176,91 @@ def _with_references(competition: Competition, change: Any, *, worksheets: bool)
     return replace(competition, bundles=replace(bundles, **public), organiser=replace(side, **hidden))
 
 
-def with_script(competition: Competition, seed: Seed, path: Path) -> Competition:
-    """The profile with the class's script as what its training is built in with, put beside it if it is elsewhere.
+def is_builtin(script: Path) -> bool:
+    """Whether a script is the one that comes with cldc.
 
-    What is known of the built-in script (the weights it leaves, how it takes a seed) is not known of another.
+    Raises:
+        StorageError: It can't be read.
+    """
+    with storage_errors(script):
+        return hash_file(script) == hash_file(template("scripts", _BUILTIN_SCRIPT))
+
+
+def tell_builtin_script(competition: Competition, *, epochs: int | None = None) -> Competition:
+    """The profile with a command that tells the built-in script the classes, splits, image size and epochs.
+
+    Args:
+        competition: The profile.
+        epochs: Epochs to train; None takes those that the command gives, else the profile's.
+
+    Raises:
+        ConfigurationError: A class or a split has a name that can't stand in a command, or the images are too small.
+    """
+    rules, known = competition.dataset, load()
+    for name in (*rules.classes, *rules.splits):
+        if not _ARGUMENT.fullmatch(name):
+            raise ConfigurationError(
+                f"The built-in script can't be told of the folder {name!r}: it is named in the run's command.",
+                action="Rename it in letters, digits and _ . + -, or bring a script of your own with --script.",
+            )
+    if min(rules.image_size) < _SMALLEST_SIDE:
+        raise ConfigurationError(
+            f"The built-in script can't train on images of {rules.image_size[0]} x {rules.image_size[1]} pixels.",
+            action=f"Take {_SMALLEST_SIDE} or more with --image-size, or bring a script of your own with --script.",
+        )
+    command = _RULE_OPTIONS.sub("", competition.run.command)
+    given = _EPOCHS_OPTION.search(command)
+    epochs = epochs or (int(given[1]) if given else competition.training.epochs)
+    command = _EPOCHS_OPTION.sub("", command)
+    told = {
+        "classes": (rules.classes, known.dataset.classes),
+        "splits": (rules.splits, known.dataset.splits),
+        "image-size": (rules.image_size, known.dataset.image_size),
+    }
+    for option, (values, default) in told.items():
+        if values != default:
+            command += f" --{option}={shlex.quote(','.join(map(str, values)))}"
+    if epochs != known.training.epochs:
+        command += f" --epochs {epochs}"
+    training = replace(competition.training, epochs=epochs)
+    if training.builtin != _BUILTIN_SCRIPT:  # the class had a script of its own before
+        usual = known.training
+        training = replace(
+            training, builtin=usual.builtin, checkpoint=usual.checkpoint, seed_option=usual.seed_option
+        )
+    return replace(competition, run=replace(competition.run, command=command), training=training)
+
+
+def with_own_script(competition: Competition, script: Path, path: Path, *, new: bool) -> Competition:
+    """The profile at ``path`` with the class's own script, which is put beside it if it is elsewhere.
+
+    What is known of the built-in script (its options, the weights it leaves, how it takes a seed) is not known of another.
+    What an organiser added to the profile since stays.
+
+    Args:
+        competition: The profile.
+        script: The class's script.
+        path: Where the profile is, or will be.
+        new: Whether the profile is written for the first time.
 
     Raises:
         StorageError: The script can't be read, or its copy written.
     """
-    with storage_errors(seed.script):
-        ours = template("scripts", competition.training.builtin)
-        if ours.is_file() and hash_file(ours) == hash_file(seed.script):
-            return competition
-        beside = seed.script if seed.script.absolute().parent == path.absolute().parent else None
-        if beside is None:
-            beside = path.with_suffix(seed.script.suffix)
+    beside = script
+    if script.absolute().parent != path.absolute().parent:
+        beside = path.with_suffix(script.suffix)
+        with storage_errors(beside):
             beside.parent.mkdir(parents=True, exist_ok=True)
-            replace_atomically(beside, seed.script.read_bytes(), mode=0o644)
-    if competition.training.builtin == beside.name:
-        return competition
-    training = replace(competition.training, builtin=beside.name, checkpoint=None, seed_option=None)
+            replace_atomically(beside, script.read_bytes(), mode=0o644)
+    training = competition.training
+    if new or training.builtin != beside.name:
+        training = replace(training, builtin=beside.name, checkpoint=None, seed_option=None)
     return replace(competition, training=training)
+
+
+def without_builtin_options(command: str) -> str:
+    """A run's command without what only the built-in script understands."""
+    return _EPOCHS_OPTION.sub("", _RULE_OPTIONS.sub("", command))
 
 
 def to_toml(competition: Competition) -> str:

@@ -131,7 +131,7 @@ def ask_model(
     """
     rules = competition.dataset
     observer.start("Asking the trained model about every image", len(paths), "images")
-    numbers = (str(number) for number in (*rules.image_size, rules.batch))
+    numbers = (str(number) for number in (len(rules.classes), *rules.image_size, rules.batch))
     try:
         done = run(
             [python, _PREDICT, builtin_script(competition).path, weights, folder, *numbers],

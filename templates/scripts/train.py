@@ -1,11 +1,12 @@
 """The fixed training of the Data-Centric AI Competition 2021, written anew from a description of it.
 
-    python train.py SUBMISSION LABEL_BOOK [--epochs N] [--seed N]
+    python train.py SUBMISSION LABEL_BOOK [--classes=A,B,C] [--image-size=H,W] [--splits=TRAIN,VAL] [--epochs N] [--seed N]
 
-SUBMISSION and LABEL_BOOK are folders of the working directory, each holding one folder: SUBMISSION/SUBMISSION
-with train/ and val/, LABEL_BOOK/label_book. Model and training are fixed; what varies is the dataset.
-Leaves the weights of the best epoch in ``best_model`` and the label book's predicted classes, as indices into
-CLASSES and in the order in which the folder is read, in ``predictions.json``.
+SUBMISSION and LABEL_BOOK are folders of the working directory, each holding one folder of the same name:
+SUBMISSION/SUBMISSION with train/ and val/, LABEL_BOOK/LABEL_BOOK. Model and training are fixed; what varies is the
+dataset. Without options it trains what the competition trained; a class of its own says its classes and image size.
+Leaves the weights of the best epoch in ``best_model`` and the label book's predicted classes, as indices into the
+classes and in the order in which the folder is read, in ``predictions.json``.
 
 Under TensorFlow 2.4 to 2.9 the same seed gives the same first weights and the same numbers as the
 competition's own script. From 2.10 on weights come from another generator: the same in each run of this script,
@@ -21,35 +22,51 @@ import numpy as np
 import tensorflow as tf
 
 CLASSES = ["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"]
+SPLITS = ["train", "val"]
 BATCH = 8
-SIDE = 32
+IMAGE_SIZE = (32, 32)  # height, width
+SMALLEST = 32  # of either: the convolutions leave nothing of a smaller image
 SEED = 123
 MOST_EXAMPLES = 10000
 VERSION = tuple(int(part) for part in tf.__version__.split(".")[:2])
 
 
-def images(folder, shuffle, seed):
+def words(text):
+    """A list from the command line."""
+    return text.split(",")
+
+
+def size(text):
+    """Height and width from the command line."""
+    height, width = (int(word) for word in text.split(","))
+    if min(height, width) < SMALLEST:
+        raise argparse.ArgumentTypeError("{} pixels or more are needed".format(SMALLEST))
+    return height, width
+
+
+def images(folder, chosen, shuffle):
     """Batches of (images, one-hot labels) of a folder with one folder for each class."""
     return tf.keras.preprocessing.image_dataset_from_directory(
         folder,
         labels="inferred",
         label_mode="categorical",
-        class_names=CLASSES,
+        class_names=chosen.classes,
         batch_size=BATCH,
-        image_size=(SIDE, SIDE),
+        image_size=chosen.image_size,
         shuffle=shuffle,
-        seed=seed if shuffle else None,
+        seed=chosen.seed if shuffle else None,
     )
 
 
-def build_model():
+def build_model(classes=len(CLASSES), image_size=IMAGE_SIZE):
     """The first stage of a ResNet50 with nothing learned yet, pooled, and one logit for each class."""
-    resnet = tf.keras.applications.ResNet50(include_top=False, weights=None, input_shape=(SIDE, SIDE, 3))
+    shape = tuple(image_size) + (3,)
+    resnet = tf.keras.applications.ResNet50(include_top=False, weights=None, input_shape=shape)
     stage = tf.keras.Model(resnet.inputs, resnet.get_layer("conv2_block3_out").output)
-    inputs = tf.keras.Input(shape=(SIDE, SIDE, 3))
+    inputs = tf.keras.Input(shape=shape)
     x = stage(tf.keras.applications.resnet.preprocess_input(inputs))
     x = tf.keras.layers.GlobalAveragePooling2D()(x)
-    model = tf.keras.Model(inputs, tf.keras.layers.Dense(len(CLASSES))(x))
+    model = tf.keras.Model(inputs, tf.keras.layers.Dense(classes)(x))
     model.compile(
         # "learning_rate" is understood by every version; "lr" is ignored from 2.11 on, and 0.001 used instead.
         optimizer=tf.keras.optimizers.Adam(learning_rate=0.0001),
@@ -76,22 +93,24 @@ def main():
     parser = argparse.ArgumentParser(description="Train the fixed model on a dataset.")
     parser.add_argument("submission")
     parser.add_argument("label_book")
+    parser.add_argument("--classes", type=words, default=CLASSES, help="class folders, in the order of their indices")
+    parser.add_argument("--image-size", type=size, default=IMAGE_SIZE, help="height and width, as 32,32")
+    parser.add_argument("--splits", type=words, default=SPLITS, help="training and validation folder, as train,val")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=SEED, help="another than the competition's, to see the spread")
     chosen = parser.parse_args()
 
     start_from(chosen.seed)
     dataset = os.path.join(chosen.submission, chosen.submission)
-    train = images(os.path.join(dataset, "train"), True, chosen.seed)
-    val = images(os.path.join(dataset, "val"), True, chosen.seed)
+    train, val = (images(os.path.join(dataset, split), chosen, True) for split in chosen.splits)
     # Counted in whole batches, as the competition did.
     examples = int(train.cardinality() + val.cardinality()) * BATCH
     if examples > MOST_EXAMPLES:
         print("Dataset size larger than {:,}. Got {} examples".format(MOST_EXAMPLES, examples))
         sys.exit(0)
-    book = images(os.path.join(chosen.label_book, "label_book"), False, None)
+    book = images(os.path.join(chosen.label_book, os.path.basename(chosen.label_book)), chosen, False)
 
-    model = build_model()
+    model = build_model(len(chosen.classes), chosen.image_size)
     model.summary()
     loss, accuracy = model.evaluate(val)
     print("loss {}, acc {}".format(loss, accuracy))

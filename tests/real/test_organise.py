@@ -27,6 +27,8 @@ from cldc.organise import (
     Rehearsal,
     rehearse,
 )
+from cldc.preflight import model_predictions
+from cldc.preflight.records import all_records
 from cldc.sample import draw_label_book
 from tests.conftest import Cldc, cldc_in
 
@@ -34,8 +36,8 @@ from tests.conftest import Cldc, cldc_in
 TRAIN = """
 import json, os, sys
 data, book = sys.argv[1:]
-with open(os.path.join(data, data, "train", "quality")) as file:
-    right = int(file.read())
+quality = os.path.join(data, data, "train", "quality")
+right = int(open(quality).read()) if os.path.exists(quality) else 0
 book = os.path.join(book, "label_book")
 truth = [k for k, c in enumerate(CLASSES) for _ in os.listdir(os.path.join(book, c))]
 json.dump([k if n < right else (k + 1) % len(CLASSES) for n, k in enumerate(truth)], open("predictions.json", "w"))
@@ -198,6 +200,51 @@ def test_a_class_of_five_comes_to_a_finished_board(cldc: Cldc, tmp_path: Path) -
 
 
 @pytest.mark.real
+def test_a_class_with_classes_of_its_own_trains_with_the_built_in_script(cldc: Cldc, tmp_path: Path) -> None:
+    base = competition.load("demo")
+    shapes = replace(base, dataset=replace(base.dataset, classes=("circle", "cross", "square")))
+    draw_label_book(tmp_path / "book", shapes, images=9)
+    draw_label_book(tmp_path / "hidden", shapes, images=12, seed=2)
+    profile = tmp_path / "shapes.toml"
+    setting_up: list[str | Path] = ["organise", "init", "--profile", profile, "--server", "sandbox"]
+    named = ("--label-book", tmp_path / "book", "--test-set", tmp_path / "hidden", "--epochs", "2")
+    done = cldc(*setting_up, *named, "--format", "json").data
+    assert 0 <= done["rehearsed"] <= 1
+    rules = competition.load(str(profile))
+    assert (
+        rules.run.command == "python train.py {dataset} {label_book} --classes=circle,cross,square --epochs 2"
+    )
+
+    # The rehearsal left nothing, and what was rehearsed is not rehearsed again.
+    server, organiser = sandbox.require_up(cldc.home).address, sandbox.organiser(cldc.home)
+    with CodaLab(server, organiser, python=lambda: python_of(cldc)) as codalab:
+        sheets = {sheet.name for sheet in codalab.rest.own_worksheets()}
+        assert {name for name in sheets if name.startswith("shapes")} == {"shapes-utils", "shapes-log"}
+        assert {b.uuid for b in codalab.rest.search(owner=organiser.username)} <= set(done["uuids"].values())
+        hidden = codalab.rest.worksheet(done["uuids"]["log"], bundles=True).bundles
+        assert {b.uuid for b in hidden} <= set(done["uuids"].values())
+    assert cldc(*setting_up, "--format", "json").data["rehearsed"] is None
+
+    cldc("sample", tmp_path / "mine", "--images", "18", "--competition", profile)
+    trained = cldc(
+        *("preflight", tmp_path / "mine", "--competition", profile, "--server", "sandbox"),
+        *("--format", "json"),
+    ).data
+    assert len(trained["history"]) == 2
+    (record,) = all_records(cldc.home)
+    asked = model_predictions.read(cldc.home, record.id)
+    assert asked is not None
+    assert asked.known, asked.why_not
+
+    # A script that fails says so before the class does.
+    script = tmp_path / "own.py"
+    script.write_text("raise SystemExit('no such luck')")
+    failed = cldc(*setting_up, "--script", script, "--replace", "--yes", code=11, cwd=tmp_path)
+    assert "is set up, but its rehearsal failed" in failed.err
+    assert "no such luck" in failed.err
+
+
+@pytest.mark.real
 def test_a_teacher_needs_no_more_than_an_account(cldc: Cldc, environments_home: Path, tmp_path: Path) -> None:
     """Another machine than the server's, an ordinary account, its password in the environment."""
     server = sandbox.start(
@@ -222,7 +269,8 @@ def test_a_teacher_needs_no_more_than_an_account(cldc: Cldc, environments_home: 
     assert (tmp_path / "class" / "spring.py").read_text() == material["script"].read_text()
     image = f"any@sha256:{'0' * 64}"
     again = own(*setting_up, "--image", image)
-    assert (again.data["created"], again.data["image"], len(again.data["remarks"])) == ([], image, 1)
+    assert (again.data["created"], again.data["image"], len(again.data["remarks"])) == ([], image, 2)
+    assert "training.checkpoint" in again.data["remarks"][1]
     assert competition.load(str(profile)).run.image == image
     assert "Rehearsing" in again.err
     # What was pinned once is not tried again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +21,11 @@ from cldc.organise import (
     begin,
     draft,
     pinned,
+    tell_builtin_script,
     uuids_of,
+    with_own_script,
     with_uuids,
+    without_builtin_options,
     write_profile,
 )
 from cldc.organise.profile import to_toml
@@ -107,3 +111,67 @@ def test_another_tensorflow_than_the_preflights_is_told() -> None:
     (told,) = Rehearsal(fixed.run.image, "2.16.1").remarks(fixed)
     assert "Runs train in TensorFlow 2.16.1, preflights in 2.4.1" in told
     assert "no run ended" in Rehearsal(problem="no run ended").remarks(rules)[0]
+
+
+def test_the_built_in_script_is_told_the_class_s_own_classes_size_and_epochs(tmp_path: Path) -> None:
+    base = competition.load()
+    assert tell_builtin_script(base) == base
+    demo = competition.load("demo")
+    assert tell_builtin_script(demo) == demo
+
+    start = begin(demo, tmp_path / "shapes.toml")
+    wishes = ProfileOverrides(classes=("circle", "stop sign"), image_size=(64, 48), splits=("learn", "check"))
+    made = tell_builtin_script(draft(start, wishes, server="https://codalab.example.org"), epochs=3)
+    words = shlex.split(made.run.command)
+    assert words[2:] == [
+        *("{dataset}", "{label_book}", "--classes=circle,stop sign", "--splits=learn,check"),
+        *("--image-size=64,48", "--epochs", "3"),
+    ]
+    assert made.training.epochs == 3
+    # Told anew and not twice; what was changed by hand counts.
+    changed = replace(made, run=replace(made.run, command=f"{made.run.command}1 --seed 5"))
+    again = tell_builtin_script(changed)
+    assert again.training.epochs == 31
+    assert sorted(shlex.split(again.run.command)) == sorted([*words[:-1], "31", "--seed", "5"])
+    assert without_builtin_options(made.run.command) == "python train.py {dataset} {label_book}"
+
+
+@pytest.mark.parametrize(
+    ("wishes", "told"),
+    [
+        (ProfileOverrides(classes=("caf\u00e9", "tea")), "the folder 'caf\u00e9'"),
+        (ProfileOverrides(classes=("a,b", "c")), "the folder 'a,b'"),
+        (ProfileOverrides(classes=("-x", "{y}")), "the folder '-x'"),
+        (ProfileOverrides(image_size=(16, 64)), "16 x 64"),
+    ],
+)
+def test_what_the_built_in_script_can_t_be_told_is_refused(
+    tmp_path: Path, wishes: ProfileOverrides, told: str
+) -> None:
+    start = begin(competition.load("demo"), tmp_path / "shapes.toml")
+    drafted = draft(start, wishes, server="https://codalab.example.org")
+    with pytest.raises(ConfigurationError) as refused:
+        tell_builtin_script(drafted)
+    assert told in refused.value.message
+    assert "--script" in refused.value.action
+
+
+def test_nothing_of_the_built_in_script_is_claimed_of_a_class_s_own(tmp_path: Path) -> None:
+    base = begin(competition.load("demo"), tmp_path / "shapes.toml")
+    elsewhere = tmp_path / "elsewhere" / "train.py"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text("print()")
+    made = with_own_script(base, elsewhere, tmp_path / "shapes.toml", new=True)
+    assert (tmp_path / "shapes.py").read_text() == "print()"
+    assert (made.training.builtin, made.training.checkpoint, made.training.seed_option) == (
+        "shapes.py",
+        None,
+        None,
+    )
+    # One that is called as ours is, too.
+    beside = tmp_path / "train.py"
+    beside.write_text("print()")
+    made = with_own_script(base, beside, tmp_path / "shapes.toml", new=True)
+    assert (made.training.builtin, made.training.checkpoint) == ("train.py", None)
+    known = replace(made, training=replace(made.training, checkpoint="weights", seed_option="-s"))
+    assert with_own_script(known, beside, tmp_path / "shapes.toml", new=False) == known
