@@ -41,7 +41,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "compare": (
             "compare",
-            "Show what changed between two preflights.",
+            "Show what changed between two datasets, and which is better.",
         ),
         "history": (
             "history",

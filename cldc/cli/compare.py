@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from cldc import insight
 from cldc.cli import completing
-from cldc.cli.app import App
 from cldc.cli.options import command
-from cldc.errors import UsageError
+from cldc.cli.server import ServerApp
+from cldc.cli.trainings import DASK, trainer
+from cldc.cli.validating import validated
+from cldc.cli.work import TrainingInputs, training_inputs
+from cldc.dataset import load
+from cldc.errors import CldcError, InvalidDataset, UsageError
 from cldc.insight import Comparison, pictures
-from cldc.preflight.model import PreflightResult
-from cldc.preflight.model_predictions import read
-from cldc.preflight.records import all_records
+from cldc.insight.repeated import RepeatedComparison, TrainedModel, compare_repeats
+from cldc.preflight.model import LabelBook, PreflightResult, Training
+from cldc.preflight.model_predictions import ModelPredictions, read
+from cldc.preflight.predicting import ModelUnusable, predict_folder
+from cldc.preflight.records import all_records, weights_folder
+from cldc.preflight.repeats import repeats_of, require_seeds
+from cldc.preflight.sources import read_label_book
 from cldc.render.comparison import comparison_document
+from cldc.render.validation import blocks
+from cldc.trainings.many import train_all
+from cldc.validation import ValidationReport
 
 _MOST_PICTURES = 1200
 
@@ -25,42 +37,222 @@ _MOST_PICTURES = 1200
 @click.command()
 @click.argument("a", metavar="A", shell_complete=completing.preflights)
 @click.argument("b", metavar="B", shell_complete=completing.preflights)
-@command(formats=("html",))
-def compare(app: App, a: str, b: str) -> None:
-    """Show what changed between two preflights.
+@click.option(
+    "--repeat",
+    type=click.IntRange(2, 50),
+    metavar="N",
+    help="Train both from the same N seeds, and say which is better and how sure that is.",
+)
+@click.option(
+    "--judge",
+    "judge_folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="With --repeat: judge by the images of this folder too, one folder for each class; none of them may be in A or B.",
+)
+@DASK
+@command(ServerApp, formats=("html",))
+def compare(
+    app: ServerApp, *, a: str, b: str, repeat: int | None, judge_folder: Path | None, dask: str | None
+) -> None:
+    """Show what changed between two datasets, and which is better.
 
-    A and B are ids as `cldc history` shows them (their first digits will do), or names of datasets, of which the
-    newest preflight is taken. Images are told by their content, whatever they are called.
+    A and B are folders, or preflights: their ids as `cldc history` shows them (the first digits will do), or names of datasets,
+    of which the newest preflight is taken. Images are told by their content, whatever they are called.
+
+    One training says nothing of a small change, since another seed moves the accuracy by several points. With --repeat both are
+    trained from the same seeds, and the answer has an interval that counts seeds and images. What was trained before is not
+    trained again, so an interrupted command goes on where it was.
 
     \b
     Examples:
-      cldc compare my-images better-images
-      cldc compare 3f2a 91bc --report changes.html
+      cldc compare before after
+      cldc compare old/ new/ --repeat 10
+      cldc compare old/ new/ --repeat 10 --judge photos/ --report compared.html
     """
-    results = [r for r in all_records(app.home) if r.fingerprint.competition == app.competition.name]
-    before, after = (_chosen(results, word, app.competition.run.command) for word in (a, b))
-    found = insight.compare(before, read(app.home, before.id), after, read(app.home, after.id))
+    if repeat is None and (judge_folder or dask):
+        raise UsageError(
+            f"{'--judge' if judge_folder else '--dask'} goes with --repeat.", action="Add --repeat 5."
+        )
+    if repeat is None:
+        found = _compare_once(app, a, b)
+    else:
+        require_seeds(app.competition)
+        found = _compare_repeatedly(app, a, b, times=repeat, judge_folder=judge_folder, dask=dask)
     app.output.show(
         comparison_document(found, functools.partial(_pictures, app, found), everything=app.output.verbose)
     )
 
 
-def _chosen(results: list[PreflightResult], word: str, command: str) -> PreflightResult:
-    named = [result for result in results if result.dataset_name == word]
+def _compare_once(app: ServerApp, a: str, b: str) -> Comparison:
+    before, after = (_find_preflight(app, word) for word in (a, b))
+    if before.id == after.id:
+        raise _same(a, b)
+    return insight.compare(before, read(app.home, before.id), after, read(app.home, after.id))
+
+
+def _same(a: str, b: str) -> UsageError:
+    return UsageError(
+        f"{a} and {b} hold the same images, so there is nothing to compare.",
+        action="Name two different datasets.",
+    )
+
+
+def _find_preflight(app: ServerApp, word: str) -> PreflightResult:
+    """The preflight that a word of the command line stands for.
+
+    Raises:
+        UsageError: There is none, or there are several.
+    """
+    results = [r for r in all_records(app.home) if r.fingerprint.competition == app.competition.name]
+    if Path(word).is_dir():
+        dataset = load(
+            Path(word), splits=app.competition.dataset.splits, extensions=app.competition.dataset.extensions
+        )
+        named = [result for result in results if result.fingerprint.dataset == dataset.hash]
+        if not named:
+            raise UsageError(
+                f"There is no preflight of {word} as it is now.",
+                action=f"Run `cldc preflight {word}` first, or have both trained with --repeat 5.",
+            )
+    else:
+        named = [result for result in results if word in result.names]
     if named:
         # The newest whole one trained as the competition trains, before one of another seed.
+        command = app.competition.run.command
         return max(named, key=lambda r: (not r.quick, r.fingerprint.command == command, r.started))
     matching = [result for result in results if result.id.startswith(word)]
     whole = [result for result in matching if result.id == word or not result.quick]
     if len(whole or matching) == 1:
         return (whole or matching)[0]
     raise UsageError(
-        f"{word} stands for {len(matching)} preflights." if matching else f"There is no preflight {word}.",
-        action="Give the id of one, or the name of a dataset, as `cldc history` shows them.",
+        f"{word} stands for {len(matching)} preflights."
+        if matching
+        else f"There is no folder and no preflight {word}.",
+        action="Give a folder, or the id of a preflight or the name of a dataset as `cldc history` shows them.",
     )
 
 
-def _pictures(app: App, found: Comparison) -> Mapping[str, tuple[str, str]]:
+def _compare_repeatedly(
+    app: ServerApp, a: str, b: str, *, times: int, judge_folder: Path | None, dask: str | None
+) -> Comparison:
+    reports = [_report(app, word) for word in (a, b)]
+    if reports[0].dataset.hash == reports[1].dataset.hash:
+        raise _same(a, b)
+    judge = read_label_book(judge_folder, app.competition) if judge_folder else None
+    if judge:
+        _require_unseen(judge, judge_folder, {a: reports[0], b: reports[1]})
+    models = _trained_models(app, reports, training_inputs(app), times=times, judge=judge, dask=dask)
+    before, after = models[:times], models[times:]
+    repeated = compare_repeats(before, after, judge_name=f"images of {judge_folder}")
+    return _with_repeats(before[0], after[0], repeated)
+
+
+def _with_repeats(before: TrainedModel, after: TrainedModel, repeated: RepeatedComparison) -> Comparison:
+    found = insight.compare(before.result, before.predictions, after.result, after.predictions)
+    return dataclasses.replace(found, repeated=repeated)
+
+
+def _report(app: ServerApp, word: str) -> ValidationReport:
+    """The validation of a folder, or of the one that a preflight was trained on.
+
+    Raises:
+        InvalidDataset: It has errors, or is not any more what that preflight was trained on.
+    """
+    if Path(word).is_dir():
+        folder, identity = Path(word), None
+    else:
+        known = _find_preflight(app, word)
+        folder, identity = Path(known.dataset_root), known.fingerprint.dataset
+    report = validated(app, folder)
+    if identity not in (None, report.dataset.hash):
+        raise InvalidDataset(
+            f"{folder} is not any more what {word} was trained on.",
+            action=f"Name the folder itself to compare it as it is now: {folder}",
+        )
+    if not report.ok:
+        app.output.tell(blocks(report))
+    report.require_valid()
+    return report
+
+
+def _require_unseen(judge: LabelBook, folder: Path | None, datasets: Mapping[str, ValidationReport]) -> None:
+    """A model that has learned an image, or was chosen by it, is no judge of what it would make of others."""
+    contents = {sha256 for _, sha256 in judge.images}
+    known = {
+        name: len(contents & {image.sha256 for image in report.dataset.images})
+        for name, report in datasets.items()
+    }
+    if any(known.values()):
+        counted = ", ".join(f"{count} in {name}" for name, count in known.items())
+        raise UsageError(
+            f"Images of {folder} can't judge, since models have learned them: of {len(contents)} there are {counted}.",
+            action="Take them out of that folder, or out of the datasets, or judge by another folder.",
+        )
+
+
+def _trained_models(
+    app: ServerApp,
+    reports: Sequence[ValidationReport],
+    inputs: TrainingInputs,
+    *,
+    times: int,
+    judge: LabelBook | None,
+    dask: str | None,
+) -> list[TrainedModel]:
+    """Every model of both datasets, those of the first one first."""
+    trainings = [
+        training
+        for report in reports
+        for training in repeats_of(inputs.training(report, app.competition), times)
+    ]
+    with trainer(app, dask=dask) as trains:
+
+        def train(wanted: Sequence[Training], *, force: bool = False) -> list[PreflightResult]:
+            outcomes = train_all(wanted, trains, home=app.home, observer=app.observer, force=force)
+            failed = [outcome for outcome in outcomes if isinstance(outcome, CldcError)]
+            if failed:
+                raise failed[0]
+            return [outcome for outcome in outcomes if isinstance(outcome, PreflightResult)]
+
+        results = train(trainings)
+        if judge:  # an older cldc kept no weights
+            lacking = [
+                training
+                for training, result in zip(trainings, results, strict=True)
+                if not weights_folder(app.home, result.id).is_dir()
+            ]
+            train(lacking, force=True)
+            results = train(trainings)
+    return [
+        TrainedModel(
+            result,
+            read(app.home, result.id)
+            or ModelPredictions(result.classes, (), "an older cldc kept nothing of the images"),
+            _judged(app, result, judge) if judge else None,
+        )
+        for result in results
+    ]
+
+
+def _judged(app: ServerApp, result: PreflightResult, judge: LabelBook) -> ModelPredictions:
+    try:
+        return predict_folder(
+            result,
+            judge,
+            home=app.home,
+            competition=app.competition,
+            environment=app.tensorflow(),
+            observer=app.observer,
+        )
+    except ModelUnusable as error:
+        raise InvalidDataset(
+            f"The model of preflight {result.id} can't judge: {error}.",
+            action="Judge by the label book: leave --judge out.",
+        ) from error
+
+
+def _pictures(app: ServerApp, found: Comparison) -> Mapping[str, tuple[str, str]]:
     old, new = Path(found.before.dataset_root), Path(found.after.dataset_root)
     lists = (found.added, found.removed, found.relabelled, found.moved, found.fixed, found.broken)
     moves = [move for moved in lists for move in moved][:_MOST_PICTURES]

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cldc.insight.repeated import RepeatedComparison
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 
@@ -46,6 +47,7 @@ class Comparison:
         fixed: Images in both that only the first model misclassifies.
         broken: Images in both that only the second model misclassifies.
         note: Why mistakes are not known; empty where they are.
+        repeated: What several seeds say of the two datasets; None where each was trained once.
     """
 
     before: PreflightResult
@@ -60,6 +62,7 @@ class Comparison:
     fixed: tuple[Moved, ...] = field(metadata={"key": "mended"})
     broken: tuple[Moved, ...] = field(metadata={"key": "made"})
     note: str = ""
+    repeated: RepeatedComparison | None = None
 
 
 @dataclass(slots=True)

@@ -50,16 +50,15 @@ def command(competition: Competition, workspace: Workspace, python: Path) -> lis
     return [str(python) if words[0] in ("python", "python3") else words[0], *words[1:]]
 
 
-def environment_of(workspace: Workspace, python: Path) -> dict[str, str]:
+def environment_of(aside: Path, python: Path) -> dict[str, str]:
     """What the script sees of the environment: nothing that changes its numbers, or that it could leave behind.
 
     `clean_environment` drops the variables that do; a ``keras.json`` in the user's home could change the order of
-    an image's axes or the type of floats, so Keras gets a home of its own.
+    an image's axes or the type of floats, so Keras gets a home of its own. What programs leave goes to the folder ``aside``.
     """
-    aside = str(workspace.aside)
     path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
     return clean_environment(
-        {"PATH": path, "KERAS_HOME": aside, "TMPDIR": aside, "TEMP": aside, "TMP": aside}
+        {"PATH": path, **dict.fromkeys(("KERAS_HOME", "TMPDIR", "TEMP", "TMP"), str(aside))}
     )
 
 

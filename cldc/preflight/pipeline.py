@@ -187,7 +187,7 @@ def _train(job: _Job, observer: Observer) -> tuple[PreflightResult, ModelPredict
             competition=competition,
             observer=observer,
         )
-        env = environment_of(workspace, python)
+        env = environment_of(workspace.aside, python)
         machine = probe(workspace, python=python, env=env, observer=observer)
         run = follow(
             command(competition, workspace, python),

@@ -10,11 +10,15 @@ from pathlib import Path
 
 from cldc.competition import Competition
 from cldc.dataset import Dataset
+from cldc.environments import Environment
 from cldc.errors import ConfigurationError, ProcessFailed
 from cldc.files import remove_tree, storage_errors, temporary_folder
-from cldc.preflight.model import LabelBook
+from cldc.preflight import model_predictions
+from cldc.preflight.following import environment_of
+from cldc.preflight.model import LabelBook, PreflightResult
 from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 from cldc.preflight.output import Output
+from cldc.preflight.records import weights_folder
 from cldc.preflight.sources import builtin_script
 from cldc.preflight.workspace import Workspace
 from cldc.process import run
@@ -75,6 +79,47 @@ def predict_images(
     predicted = images.with_probabilities(rows)
     why = _disagreement(predicted, output, competition)
     return replace(images, why_not=why) if why else predicted
+
+
+def predict_folder(
+    result: PreflightResult,
+    folder: LabelBook,
+    *,
+    home: Path,
+    competition: Competition,
+    environment: Environment,
+    observer: Observer,
+) -> ModelPredictions:
+    """What the model of a finished preflight predicts for the images of another labelled folder; kept for the next time.
+
+    Raises:
+        ModelUnusable: Its weights were not kept, or can't be loaded.
+        StorageError: The predictions can't be kept.
+    """
+    identity = f"{result.id}.{folder.hash[:16]}"
+    if known := model_predictions.read(home, identity):
+        return known
+    index = {label: number for number, label in enumerate(competition.dataset.classes)}
+    images = ModelPredictions(
+        competition.dataset.classes,
+        tuple(
+            ImagePrediction(folder.root.name, path, sha256, index[path.partition("/")[0]])
+            for path, sha256 in folder.images
+        ),
+    )
+    with temporary_folder("cldc-judge-") as aside:
+        rows = ask_model(
+            find_weights(weights_folder(home, result.id), competition),
+            folder.root,
+            [path for path, _ in folder.images],
+            competition=competition,
+            python=environment.python,
+            env=environment_of(aside, environment.python),
+            observer=observer,
+        )
+    predicted = images.with_probabilities(rows)
+    model_predictions.save(home, identity, predicted)
+    return predicted
 
 
 def find_weights(folder: Path, competition: Competition) -> Path:

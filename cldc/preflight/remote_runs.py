@@ -186,7 +186,7 @@ def _predict_in(
         competition=competition,
         workspace=workspace,
         python=python,
-        env=environment_of(workspace, python),
+        env=environment_of(workspace.aside, python),
         observer=observer,
     )
 

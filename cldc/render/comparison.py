@@ -11,12 +11,16 @@ from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.insight import Comparison, Moved
+    from cldc.insight.repeated import RepeatedComparison
+    from cldc.insight.significance import Judgement
     from cldc.preflight.output import Score
 
 _SHOWN = 10
 _MOST = 200
 # A longer list starts folded.
 _OPEN_UP_TO = 24
+# So many can tell a few points apart.
+_MANY_IMAGES = 200
 
 
 def comparison_document(
@@ -41,7 +45,14 @@ def _blocks(comparison: Comparison, *, everything: bool) -> Iterator[Block]:
         "title",
     )
     numbers = frozenset({"before", "after", "change"})
-    yield Table(("", "before", "after", "change"), list(_scores(comparison)), numbers=numbers)
+    if comparison.repeated:
+        yield from _repeated_blocks(comparison, comparison.repeated)
+    else:
+        yield Table(("", "before", "after", "change"), list(_scores(comparison)), numbers=numbers)
+        yield Line(
+            "Trained once each: another seed moves an accuracy by several points (--repeat N says more).",
+            "dim",
+        )
     yield Line(f"{comparison.same:,} images are in both ({comparison.renamed:,} under another name).")
     for name, moves in _lists(comparison):
         yield Line(f"{name}: {len(moves):,}")
@@ -54,6 +65,59 @@ def _blocks(comparison: Comparison, *, everything: bool) -> Iterator[Block]:
     elif rows := list(_classes(comparison)):
         headers = ("split", "class", "before", "after", "change")
         yield Table(headers, rows, title="Accuracy of each class", numbers=numbers)
+
+
+def _repeated_blocks(comparison: Comparison, repeated: RepeatedComparison) -> Iterator[Block]:
+    """Which is better, and the accuracies that say so."""
+    names = _names(comparison)
+    for judgement in repeated.judgements:
+        yield Line(verdict(judgement, *names), "plain" if judgement.verdict == "unknown" else "good")
+    for judgement in repeated.judgements:
+        if caveat := limit(judgement):
+            yield Line(caveat, "dim")
+    yield from (Line(printable(note), "warning") for note in repeated.notes)
+    headers = ("seed", "val before", "val after", "label book before", "label book after")
+    yield Table(headers, list(_pairs(repeated)), title="Accuracies", numbers=frozenset(headers))
+
+
+def _names(comparison: Comparison) -> tuple[str, str]:
+    """What the two are called: their names, or where they are the same, their folders."""
+    before, after = comparison.before, comparison.after
+    if before.dataset_name == after.dataset_name:
+        return printable(before.dataset_root), printable(after.dataset_root)
+    return printable(before.dataset_name), printable(after.dataset_name)
+
+
+def verdict(judgement: Judgement, before: str, after: str) -> str:
+    """Which of two datasets is better by a set of images, as a sentence."""
+    by, sign = printable(judgement.by), -1 if judgement.difference < 0 else 1
+    ends = sorted(sign * 100 * end for end in (judgement.low, judgement.high))
+    points = f"{sign * 100 * judgement.difference:.1f} points (95 %: {ends[0]:.1f} to {ends[1]:.1f})"
+    if judgement.verdict != "unknown":
+        return f"{after} is {judgement.verdict} than {before} on the {by} by {points}, from {judgement.seeds} seeds."
+    ahead = f"{after} is {'ahead' if sign > 0 else 'behind'} by {points}"
+    if judgement.more_seeds is None:
+        return f"Can't tell on the {by}: {ahead}, and no number of seeds would tell a difference so small."
+    more = f"about {judgement.more_seeds} more seed{'s' if judgement.more_seeds > 1 else ''} would"
+    return f"Can't tell on the {by}: {ahead}; {more}."
+
+
+def limit(judgement: Judgement) -> str:
+    """What a small set of images can't tell apart; empty for a large one."""
+    if judgement.images >= _MANY_IMAGES:
+        return ""
+    return (
+        f"{judgement.images} images can't tell less than some {100 * judgement.smallest:.0f} points apart; "
+        "more images can (--judge DIR)."
+    )
+
+
+def _pairs(repeated: RepeatedComparison) -> Iterator[tuple[str, ...]]:
+    for pair in repeated.pairs:
+        accuracies = (
+            pair.validation_before, pair.validation_after, pair.label_book_before, pair.label_book_after,
+        )  # fmt: skip
+        yield (str(pair.seed), *("" if value is None else f"{value:.2%}" for value in accuracies))
 
 
 def _scores(comparison: Comparison) -> Iterator[tuple[str, str, str, str]]:
@@ -107,6 +171,8 @@ def _values(comparison: Comparison, pictures: Mapping[str, tuple[str, str]]) -> 
         "before": before,
         "after": after,
         "scores": list(_scores(comparison)),
+        "verdicts": _verdicts(comparison),
+        "pairs": list(_pairs(comparison.repeated)) if comparison.repeated else [],
         "same": comparison.same,
         "renamed": comparison.renamed,
         "note": comparison.note,
@@ -118,6 +184,18 @@ def _values(comparison: Comparison, pictures: Mapping[str, tuple[str, str]]) -> 
         "most": _MOST,
         "open_up_to": _OPEN_UP_TO,
     }
+
+
+def _verdicts(comparison: Comparison) -> list[tuple[str, str]]:
+    """Each sentence of the verdict, and how the page shows it."""
+    if comparison.repeated is None:
+        return []
+    names, judgements = _names(comparison), comparison.repeated.judgements
+    return [
+        *((verdict(judgement, *names), "verdict") for judgement in judgements),
+        *((caveat, "soft") for judgement in judgements if (caveat := limit(judgement))),
+        *((note, "warning") for note in comparison.repeated.notes),
+    ]
 
 
 def _case(name: str, move: Moved) -> tuple[str, str, str, str]:

@@ -66,7 +66,7 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
     assert "train/a/1.png -&gt; train/b/1.png" in (tmp_path / "page.html").read_text()
     data = cldc("compare", "mine", "better", "--format", "json").data
     assert data["classes"][0] == {"split": "val", "label": "a", "before": 0.0, "after": 1.0}
-    assert "There is no preflight zzz" in cldc("compare", "mine", "zzz", code=2).err
+    assert "no preflight zzz" in cldc("compare", "mine", "zzz", code=2).err
     offered = cldc(_CLDC_COMPLETE="bash_complete", COMP_WORDS="cldc compare ", COMP_CWORD="2").out
     assert {f"plain,{word}" for word in ("mine", "better", RESULT.id, other.id)} <= set(offered.split())
     listed = cldc("history", "--format", "json").data["entries"]

@@ -46,7 +46,7 @@ def ran(tmp_path: Path, source: str, *, only_first_epoch: bool = False) -> tuple
     run = follow(
         [sys.executable, "learn.py"],
         workspace=workspace,
-        env=environment_of(workspace, Path(sys.executable)),
+        env=environment_of(workspace.aside, Path(sys.executable)),
         epochs=4,
         log=tmp_path / "output.log",
         observer=SILENT,

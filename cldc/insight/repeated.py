@@ -1,0 +1,131 @@
+"""Two datasets trained from the same seeds, judged by the same images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cldc.insight.significance import Judgement, judge
+from cldc.preflight.model import PreflightResult
+from cldc.preflight.model_predictions import ModelPredictions
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A finished training and what its model predicts.
+
+    Attributes:
+        result: The preflight.
+        predictions: For the images of the dataset and of the label book.
+        judged: For the images of a folder that judges; None where there is none.
+    """
+
+    result: PreflightResult
+    predictions: ModelPredictions
+    judged: ModelPredictions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeedPair:
+    """The two preflights of a seed, by id, and their accuracies from 0 to 1."""
+
+    seed: int | None
+    before: str
+    after: str
+    validation_before: float
+    validation_after: float
+    label_book_before: float | None
+    label_book_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedComparison:
+    """What several seeds say of two datasets.
+
+    Attributes:
+        pairs: The trainings, a pair for each seed.
+        judgements: By each set of images that can judge, the most trustworthy first: the folder that was given, the label
+            book, the validation split.
+        notes: Why others can't judge, and what else to know of those that do, as sentences.
+    """
+
+    pairs: tuple[SeedPair, ...]
+    judgements: tuple[Judgement, ...]
+    notes: tuple[str, ...]
+
+
+def compare_repeats(
+    before: Sequence[TrainedModel], after: Sequence[TrainedModel], *, judge_name: str = ""
+) -> RepeatedComparison:
+    """Judge two datasets by models of the same seeds, in the same order; ``judge_name`` is that of the folder that judges."""
+    *_, validation, label_book = before[0].result.images
+    sets = [
+        ("label book", [_answers(m.predictions, label_book) for m in (*before, *after)]),
+        ("validation split", [_answers(m.predictions, validation) for m in (*before, *after)]),
+    ]
+    judged = [model.judged for model in (*before, *after)]
+    if all(judged):
+        sets.insert(0, (judge_name, [_answers(one, _only_split(one)) for one in judged if one]))
+    judgements, notes = [], []
+    for name, answers in sets:
+        if not all(answers):
+            why = next((m.predictions.why_not for m in (*before, *after) if m.predictions.why_not), "")
+            notes.append(f"The {name} can't judge: {why or 'nothing was kept of the predictions'}.")
+        elif any(one.keys() != answers[0].keys() for one in answers):
+            notes.append(f"Their {name}s differ, so they say nothing of which is better.")
+        else:
+            order = sorted(answers[0])
+            rows = [[one[key] for key in order] for one in answers]
+            judgements.append(judge(name, rows[: len(before)], rows[len(before) :]))
+    notes += _learned_by_heart(before[0].predictions, after[0].predictions, label_book)
+    return RepeatedComparison(
+        pairs=tuple(_pair(a.result, b.result) for a, b in zip(before, after, strict=True)),
+        judgements=tuple(judgements),
+        notes=tuple(notes),
+    )
+
+
+def _answers(model: ModelPredictions, split: str) -> dict[tuple[str, str, int], bool]:
+    """Whether the model is right about each image of a split: by content, class and, of copies, their number."""
+    seen: Counter[tuple[str, str]] = Counter()
+    answers = {}
+    for image in model.of(split):
+        if not image.probabilities:
+            return {}
+        key = (image.sha256, model.classes[image.label])
+        answers[*key, seen[key]] = not image.misclassified
+        seen[key] += 1
+    return answers
+
+
+def _only_split(model: ModelPredictions) -> str:
+    (split,) = model.splits
+    return split
+
+
+def _learned_by_heart(before: ModelPredictions, after: ModelPredictions, label_book: str) -> list[str]:
+    """Whether images of the label book are in the datasets."""
+    contents = {image.sha256 for image in before.of(label_book)}
+    counts = [
+        len(contents & {image.sha256 for image in model.images if image.split != label_book})
+        for model in (before, after)
+    ]
+    if not any(counts):
+        return []
+    return [
+        f"{counts[0]} of the {len(contents)} images of the label book are in the first dataset and {counts[1]} in the second: "
+        "models learn those by heart."
+    ]
+
+
+def _pair(before: PreflightResult, after: PreflightResult) -> SeedPair:
+    return SeedPair(
+        seed=after.fingerprint.seed,
+        before=before.id,
+        after=after.id,
+        validation_before=before.validation.accuracy,
+        validation_after=after.validation.accuracy,
+        label_book_before=before.label_book.accuracy if before.label_book else None,
+        label_book_after=after.label_book.accuracy if after.label_book else None,
+    )

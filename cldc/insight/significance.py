@@ -1,0 +1,162 @@
+"""Whether one dataset trains better models than another: the difference of their accuracies and how sure it is.
+
+Both are trained from the same seeds, and every model is asked about the same images. What is measured would come out otherwise
+with other seeds and with other images, so the error counts both: the variance of the means of seeds, and that of the means of
+images. It is conservative, since the noise of a single answer is in both. `benchmarks/compare.py` measures its coverage.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, variance
+from typing import Literal
+
+# How sure the interval is.
+CONFIDENCE = 0.95
+# What a person might still train; beyond it there is no use in more.
+_MOST_SEEDS = 200
+# For how many seeds it is told what a set of images can tell apart.
+_TYPICAL_SEEDS = 10
+_STEPS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a set of images says of two datasets, A and B.
+
+    Attributes:
+        by: What the images are, as people call them.
+        images: How many they are.
+        seeds: How many models were trained on each dataset.
+        before: The mean accuracy of A's models, from 0 to 1; ``after`` of B's.
+        difference: ``after`` less ``before``.
+        low: Lower end of the 95 % interval of the difference; ``high`` the upper end.
+        verdict: Whether B is better or worse; ``unknown`` where the interval holds zero.
+        more_seeds: About how many more seeds would tell, were the difference as it was measured; None where the verdict is
+            known, or where no number of seeds would tell.
+        smallest: The smallest difference that these images could tell with ten seeds.
+    """
+
+    by: str
+    images: int
+    seeds: int
+    before: float
+    after: float
+    difference: float
+    low: float
+    high: float
+    verdict: Literal["better", "worse", "unknown"]
+    more_seeds: int | None
+    smallest: float
+
+
+def judge(by: str, before: Sequence[Sequence[bool]], after: Sequence[Sequence[bool]]) -> Judgement:
+    """Compare models by their answers: for each seed, whether each image was right, images in the same order.
+
+    Raises:
+        ValueError: There are fewer than two seeds or images, or not the same numbers on both sides.
+    """
+    changes = [
+        [int(new) - int(old) for old, new in zip(a, b, strict=True)]
+        for a, b in zip(before, after, strict=True)
+    ]
+    noise = _Noise.of(changes)
+    seeds, images = len(changes), len(changes[0])
+    difference = fmean(fmean(row) for row in changes)
+    half = noise.half_width(seeds)
+    if abs(difference) > half:
+        verdict: Literal["better", "worse", "unknown"] = "better" if difference > 0 else "worse"
+        more = None
+    else:
+        verdict = "unknown"
+        # The interval only narrows with more seeds.
+        candidates = range(seeds + 1, _MOST_SEEDS + 1)
+        enough = bisect.bisect_left(candidates, True, key=lambda n: noise.half_width(n) < abs(difference))
+        more = enough + 1 if enough < len(candidates) else None
+    return Judgement(
+        by=by,
+        images=images,
+        seeds=seeds,
+        before=fmean(fmean(row) for row in before),
+        after=fmean(fmean(row) for row in after),
+        difference=difference,
+        low=difference - half,
+        high=difference + half,
+        verdict=verdict,
+        more_seeds=more,
+        smallest=noise.half_width(max(seeds, _TYPICAL_SEEDS)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Noise:
+    """Where the noise of a difference comes from, as variances.
+
+    Attributes:
+        seeds: How many were measured; ``images`` likewise.
+        of_seeds: Of the means of seeds.
+        of_images: Of the means of images, as measured.
+        of_answers: What is left of a single answer when seed and image are known.
+    """
+
+    seeds: int
+    images: int
+    of_seeds: float
+    of_images: float
+    of_answers: float
+
+    @classmethod
+    def of(cls, changes: Sequence[Sequence[int]]) -> _Noise:
+        """From the change of each answer: a row for each seed, a column for each image."""
+        by_seed = [fmean(row) for row in changes]
+        by_image = [fmean(column) for column in zip(*changes, strict=True)]
+        if len(by_seed) < 2 or len(by_image) < 2:
+            raise ValueError("a comparison takes two seeds and two images")
+        mean = fmean(by_seed)
+        rest = math.fsum(
+            (change - seed - image + mean) ** 2
+            for row, seed in zip(changes, by_seed, strict=True)
+            for change, image in zip(row, by_image, strict=True)
+        )
+        freedom = (len(by_seed) - 1) * (len(by_image) - 1)
+        return cls(len(by_seed), len(by_image), variance(by_seed), variance(by_image), rest / freedom)
+
+    def half_width(self, seeds: int) -> float:
+        """Half the interval, measured or (for another number of seeds) foreseen."""
+        # More seeds average the noise of single answers out of the images' means.
+        lasting = max(0.0, self.of_images - self.of_answers / self.seeds)
+        of_images = self.of_images if seeds == self.seeds else lasting + self.of_answers / seeds
+        parts = ((self.of_seeds / seeds, seeds - 1), (of_images / self.images, self.images - 1))
+        error = math.fsum(part for part, _ in parts)
+        if error == 0:
+            return 0.0
+        # Welch's and Satterthwaite's number of degrees of freedom.
+        freedom = error**2 / math.fsum(part**2 / degrees for part, degrees in parts)
+        return t_quantile(freedom) * math.sqrt(error)
+
+
+def t_quantile(freedom: float) -> float:
+    """What Student's t with so many degrees of freedom (1 or more, not only whole ones) exceeds in 2.5 % of all cases."""
+    low, high = 0.0, 13.0  # with one degree it is 12.7
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _within(middle, freedom) < CONFIDENCE else (low, middle)
+    return high
+
+
+def _within(t: float, freedom: float) -> float:
+    """How probably Student's t is at most ``t`` away from zero.
+
+    With t = sqrt(freedom) tan(angle) its density is that of cos(angle)^(freedom - 1), which Simpson's rule sums well.
+    """
+    end = math.atan(t / math.sqrt(freedom))
+    step = end / _STEPS
+    total = math.fsum(
+        (1 if k in (0, _STEPS) else 4 if k % 2 else 2) * math.cos(k * step) ** (freedom - 1)
+        for k in range(_STEPS + 1)
+    )
+    whole = math.sqrt(math.pi) * math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom + 1) / 2)) / 2
+    return total * step / 3 / whole
