@@ -1,4 +1,4 @@
-"""Who signs in where: environment, keyring, another source handed in, a prompt, in that order.
+"""Find an account's credentials: environment, keyring, a given fallback, a prompt, in that order.
 
 The only user of `keyring`. Passwords live in the environment, in the keyring and in memory, nowhere else; a plain
 file in the data folder remembers only which accounts there are, since keyrings can't be asked that.
@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An account and its password, which no repr shows.
+    """An account and its password, which repr hides.
 
     Attributes:
-        source: Where they came from, as in "environment" or "keyring".
+        source: Where they were found, such as "environment" or "keyring".
     """
 
     username: str
@@ -50,7 +50,7 @@ Prompt = Callable[[str, str | None], tuple[str, str]]
 """Asks a person for (username, password) of a server; the username, where known, is suggested."""
 
 Source = Callable[[str, str | None], Credentials | None]
-"""Another place to look: the credentials of a server, of one username where one is named, or None."""
+"""A fallback: returns the credentials for a server (and a username, if given), or None."""
 
 
 def find(
@@ -64,19 +64,19 @@ def find(
 ) -> Credentials:
     """The credentials for ``server``.
 
-    The environment's are meant for no server in particular, so they go only to one that somebody named. The keyring's were
-    stored for this very server, and a person who is asked sees which it is.
+    The environment's name no server, so they go only to a server that a person named. The keyring's were stored for this
+    server, and a prompt shows which server asks.
 
     Args:
         server: Its address, as settings give it.
         username: The account wanted; by default the environment's, else the one last signed in with.
-        unapproved: The profile that alone names the server and that nobody has approved, if it is so.
-        fallback: Looked at after the keyring.
-        prompt: Asks the person at the terminal; None where there is none.
-        observer: Told why a place that should have had them was passed by.
+        unapproved: The unapproved profile, if only that names the server.
+        fallback: Tried after the keyring.
+        prompt: Asks the person at the terminal; None without a terminal.
+        observer: Notified why a source was skipped.
 
     Raises:
-        CredentialsError: Found nowhere.
+        CredentialsError: No source has them.
     """
     found = _from_environment(username, observer)
     if found is not None and unapproved is None:
@@ -118,7 +118,7 @@ def _from_environment(username: str | None, observer: Observer) -> Credentials |
 
 
 def _check_password(password: str) -> None:
-    """Refuse what can't have been meant.
+    """Refuse a password that can't be right.
 
     Raises:
         CredentialsError: It is not UTF-8 text, or ends with a line break, as a password read from a file does.
@@ -151,11 +151,11 @@ def _from_keyring(server: str, username: str, observer: Observer) -> Credentials
 
 
 class KeyringFailed(Exception):
-    """The keyring did not do what it was asked; the text says why, in words that hold no secret."""
+    """The keyring failed; the text says why and holds no secret."""
 
 
 def _ask_keyring(request: Callable[[Any], T]) -> T:
-    """What ``request`` makes of the `keyring` module, given up after some seconds: a backend may wait for ever.
+    """Call ``request`` with the `keyring` module, with a timeout, since a backend may hang.
 
     Raises:
         KeyringFailed: It failed or did not answer.
@@ -167,10 +167,10 @@ def _ask_keyring(request: Callable[[Any], T]) -> T:
             import keyring
 
             answer.put((request(keyring), ""))
-        except Exception as error:  # backends raise what they like, and say what they like in it
+        except Exception as error:  # backends raise any exception, with any text
             answer.put((None, f"it failed with {type(error).__name__}"))
 
-    # A daemon thread, since one that hangs must not keep the program from ending.
+    # A daemon thread, so that a hanging backend can't keep the program from exiting.
     threading.Thread(target=ask, name="keyring", daemon=True).start()
     try:
         result, failure = answer.get(timeout=KEYRING_SECONDS)
@@ -187,7 +187,7 @@ def store(server: str, credentials: Credentials) -> None:
     """Keep the credentials in the keyring and make them the server's default account.
 
     Raises:
-        CredentialsError: There is no keyring, or it does not keep what it is given.
+        CredentialsError: There is no keyring, or it does not store the password.
         StorageError: The list of accounts can't be written.
     """
 
@@ -214,7 +214,7 @@ def forget(server: str, username: str | None = None) -> tuple[str, ...]:
     """Remove one account of the server, or all of them, from the keyring; returns the names removed.
 
     Raises:
-        CredentialsError: The keyring refuses to give one up.
+        CredentialsError: The keyring refuses to remove one.
         StorageError: The list of accounts can't be written.
     """
     gone = tuple(name for name in known(server) if username in (None, name))
@@ -229,7 +229,7 @@ def forget(server: str, username: str | None = None) -> tuple[str, ...]:
 
 def _remove_password(server: str, username: str) -> None:
     def remove(keyring: Any) -> None:
-        # Asking first tells an entry that is already gone from one that can't be removed.
+        # Reading first distinguishes a missing entry from one that can't be removed.
         if keyring.get_password(_service(server), username) is not None:
             keyring.delete_password(_service(server), username)
 
@@ -243,10 +243,10 @@ def _remove_password(server: str, username: str) -> None:
 
 
 def keyring_name() -> str | None:
-    """The keyring that keeps passwords on this machine and answers, or None where there is none.
+    """The name of this machine's working keyring, or None.
 
     Raises:
-        CredentialsError: There is one that does not answer.
+        CredentialsError: The keyring does not answer.
     """
 
     def name(keyring: Any) -> str | None:
@@ -289,7 +289,7 @@ def _accounts_lock() -> Any:
 
 
 def _read_accounts() -> dict[str, list[str]]:
-    """Account names by server. A file that is missing or spoilt costs nothing but a name to type again."""
+    """Account names by server. If the file is missing or damaged, people only have to type a name again."""
     try:
         table = json.loads(_path().read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -39,7 +39,7 @@ def wait_for(
         longest_pause_seconds: Between two requests; the first pauses are short.
 
     Raises:
-        NotFinished: The time is up.
+        NotFinished: The time limit is reached.
         NotFound: It was removed meanwhile.
         Unreachable: The server did not answer for `PATIENCE_SECONDS`.
     """

@@ -1,4 +1,4 @@
-"""What became of a dataset's folder since it was read: a training or a submission takes long, and people go on working."""
+"""Detect changes to a dataset's folder since it was read, since people keep working during a long training."""
 
 from __future__ import annotations
 

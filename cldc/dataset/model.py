@@ -1,4 +1,4 @@
-"""What is known of a dataset folder, before and after its files are read."""
+"""A dataset folder, before and after its files are read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class IgnoreReason(StrEnum):
 
 
 class SplitState(StrEnum):
-    """What is in the place of a split's folder."""
+    """What was found where a split's folder should be."""
 
     FOLDER = "a folder"
     MISSING = "missing"
@@ -136,7 +136,7 @@ class Dataset:
     Attributes:
         root: The folder, absolute.
         name: Default name of what is made from it; CodaLab keeps it unchanged.
-        splits: The splits that the competition wants, in the profile's order.
+        splits: The competition's splits, in the profile's order.
         images: Every file that the script reads, sorted by the bytes of its path.
         ignored: What the script ignores.
         hash: The dataset's identity: SHA-256, in lower-case hexadecimal, over the bytes

@@ -1,4 +1,4 @@
-"""Read the files of a folder that may be hostile or may change meanwhile; nothing here raises for that."""
+"""Read files of a folder that may be hostile or change during the read, without raising."""
 
 from __future__ import annotations
 

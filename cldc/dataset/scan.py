@@ -74,7 +74,7 @@ def _list_root(root: Path) -> list[str]:
 
 
 class _Scanner:
-    """What one scan has found so far."""
+    """The state of one scan."""
 
     def __init__(self, root: Path, extensions: tuple[str, ...]) -> None:
         self.files: list[ImageFile] = []

@@ -1,7 +1,7 @@
-"""HTTP of which no answer takes more time or memory than it may, whatever the server sends.
+"""HTTP with limits on the time and size of each response, whatever the server sends.
 
-A socket's timeout ends a silence only: who sends a byte every ten seconds is never silent. Here each answer has a
-`Budget`, which every read from the socket is held to, headers and chunk sizes included.
+A socket's timeout only ends a silence, and a server that sends a byte every ten seconds is never silent. Here each
+response has a `Budget` that limits every read from the socket, headers and chunk sizes included.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ import urllib.request
 from contextvars import ContextVar
 from typing import Any, Iterator, Optional
 
-# One request, from connecting to the answer's last byte, with all its tries.
+# One request, from connecting to the last byte of the response, retries included.
 TOTAL_SECONDS = 240.0
-# What is long may take longer, as long as it comes, or goes, at this rate.
+# A long transfer may take longer while it keeps this rate.
 LEAST_BYTES_PER_SECOND = 8 * 1024
 _MIB = 2**20
 _HEADERS_LIMIT_BYTES = 256 * 1024
 
 
 class TooSlow(socket.timeout):
-    """The time is up."""
+    """The time limit is reached."""
 
 
 class TooMuch(http.client.HTTPException):
-    """The answer is larger than it may be."""
+    """The response is larger than the limit."""
 
 
 class Budget:
-    """What one request may take: its time starts now.
+    """The time and size that one request may take; time starts now.
 
     Attributes:
-        seconds: In all.
-        bytes_per_second: Each second's worth of bytes that have come buys another second; 0 where nothing does.
-        limit_bytes: How much one answer may be.
+        seconds: In total.
+        bytes_per_second: Bytes transferred at this rate extend the time; 0 means they don't.
+        limit_bytes: Maximum size of one response.
     """
 
     def __init__(
@@ -55,22 +55,22 @@ class Budget:
 
     @property
     def left_seconds(self) -> float:
-        """Until the time is up; below 0 where it is."""
+        """Seconds left; negative after the limit."""
         bought = self._moved_bytes / self.bytes_per_second if self.bytes_per_second else 0.0
         return self._began + self.seconds + bought - time.monotonic()
 
     def moved(self, count: int) -> None:
-        """Take note of bytes that came or went."""
+        """Count transferred bytes."""
         self._moved_bytes += count
 
     def check_time(self) -> None:
-        """Raise `TooSlow` where the time is up."""
+        """Raise `TooSlow` after the time limit."""
         if self.left_seconds <= 0:
             raise TooSlow(f"it took more than {self.seconds:.0f} s")
 
 
 def check_size(size: int, limit_bytes: float) -> None:
-    """Raise `TooMuch` for an answer of ``size`` bytes where it is one."""
+    """Raise `TooMuch` if ``size`` bytes exceed the limit."""
     if size > limit_bytes:
         raise TooMuch(f"its answer is larger than {limit_bytes / _MIB:,.0f} MiB")
 
@@ -80,7 +80,7 @@ _current: ContextVar[Optional[Budget]] = ContextVar("budget", default=None)  # n
 
 @contextlib.contextmanager
 def within(budget: Budget) -> Iterator[Budget]:
-    """Hold the answers of the block's requests to one budget; without it each gets one of its own."""
+    """Give all requests of the block one budget; outside of it each has its own."""
     token = _current.set(budget)
     try:
         yield budget
@@ -89,12 +89,12 @@ def within(budget: Budget) -> Iterator[Budget]:
 
 
 def current() -> Optional[Budget]:  # noqa: UP045
-    """The budget of the block that this is in."""
+    """The budget of the current block."""
     return _current.get()
 
 
 class _Timed(io.RawIOBase):
-    """What a socket receives, held to a budget."""
+    """A socket's received data, limited by a budget."""
 
     def __init__(self, line: Any, raw: io.RawIOBase, budget: Budget) -> None:
         self._line, self._raw, self._budget = line, raw, budget
@@ -122,7 +122,7 @@ class _Timed(io.RawIOBase):
         return count
 
     def headers_came(self) -> None:
-        """From now on the answer itself is read."""
+        """Switch from reading headers to reading the body."""
         self._headers_came = True
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class _Timed(io.RawIOBase):
 
 
 class BoundedResponse(http.client.HTTPResponse):
-    """An answer held to the current budget, else to one of its own."""
+    """A response limited by the current budget, or by its own."""
 
     # Of an answer outside of any `within`.
     limit_bytes = 16 * _MIB
@@ -145,7 +145,7 @@ class BoundedResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         self._timed.headers_came()
-        # Reading makes room for all that is announced before the first byte is there.
+        # Reading allocates the announced length before the first byte arrives.
         check_size(self.length or 0, self._budget.limit_bytes)
 
 
@@ -158,7 +158,7 @@ class _Secured(http.client.HTTPSConnection):
 
 
 def plain(netloc: str, timeout: float = 60) -> http.client.HTTPConnection:
-    """A connection without TLS, which is for this machine only; so no proxy is used."""
+    """A connection without TLS, for this machine only, so without a proxy."""
     return _Plain(netloc, timeout=timeout)
 
 
@@ -216,7 +216,7 @@ def _through_socks(
 
 @functools.lru_cache(maxsize=None)
 def _socks() -> Any:
-    """PySocks, which the environment that this runs in may lack: a single file, whose path cldc gives."""
+    """Import PySocks from the path that cldc passes, since this environment may lack it."""
     path = os.environ.get("CLDC_SOCKS")
     spec = importlib.util.spec_from_file_location("socks", path) if path else None
     if spec is None or spec.loader is None:
@@ -251,11 +251,11 @@ class _SecuredHandler(urllib.request.HTTPSHandler):
 
 class _Staying(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """A CodaLab sends nobody away; who does is none, and may be without TLS."""
+        """CodaLab never redirects, so a redirect comes from something else, perhaps without TLS."""
 
 
 def opener() -> urllib.request.OpenerDirector:
-    """Opens addresses as above, follows none elsewhere."""
-    # The proxies are the connections' own matter.
+    """An opener with these limits that follows no redirect."""
+    # The connections handle proxies themselves.
     proxies = urllib.request.ProxyHandler({})
     return urllib.request.build_opener(proxies, _PlainHandler, _SecuredHandler, _Staying)

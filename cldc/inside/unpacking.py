@@ -1,7 +1,7 @@
-"""Unpacks archives made by others: whole or not at all, and nothing outside of a new folder.
+"""Unpack untrusted archives: completely or not at all, and only into a new folder.
 
-No filter of `tarfile` is relied on, since each of them can be bypassed in some Python (CVE-2025-4517). Only regular
-files and folders are taken, and their names are checked here. Links are never made, so that no path leads through
+The filters of `tarfile` are not used, since each can be bypassed in some Python (CVE-2025-4517). Only regular
+files and folders are unpacked, and their names are checked here. Links are never made, so that no path leads through
 one; a file is only ever created, so that nothing is overwritten. Modes, owners and times in an archive mean nothing.
 """
 
@@ -42,7 +42,7 @@ _DAMAGED = (
 
 
 class Refused(Exception):
-    """The archive is not unpacked; the text says why."""
+    """The archive was refused; the text says why."""
 
 
 class _Member(NamedTuple):
@@ -54,7 +54,7 @@ class _Member(NamedTuple):
 
 
 def unpack_tar(path: str, folder: str, *, limit_bytes: int = LIMIT_BYTES) -> None:
-    """Unpack a .tar.gz into ``folder``, which is made.
+    """Unpack a .tar.gz into ``folder``, which must not exist yet.
 
     Raises:
         Refused: It is damaged, too large, or holds what is no regular file or folder inside of it.
@@ -65,7 +65,7 @@ def unpack_tar(path: str, folder: str, *, limit_bytes: int = LIMIT_BYTES) -> Non
 
 
 def unpack_zip(file: IO[bytes], folder: str, *, limit_bytes: int = LIMIT_BYTES) -> None:
-    """Unpack a .zip into ``folder``, which is made; raises as `unpack_tar`."""
+    """Unpack a .zip into ``folder``; requirements and errors as for `unpack_tar`."""
     _unpack(_zip_members(file), folder, limit_bytes)
 
 
