@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.document import Document
 from cldc.render.formats.json import to_data
-from cldc.render.preflight_page import preflight_page
+from cldc.render.preflight_page import OF_BEFORE, preflight_page
 from cldc.text import printable
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 # As many as one looks at before the next thing; the others are told elsewhere.
 _SUGGESTIONS = 5
-OF_BEFORE = "The result is that of the images as they were."
 
 
 def preflight_document(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
     from cldc.preflight.output import Epoch
 
+# Said where the folder has changed since.
+OF_BEFORE = "The result is that of the images as they were."
 _MOST_MISTAKES = 24
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _TOP = 420, 240, 36, 8, 24, 10
 
@@ -39,6 +41,7 @@ def _values(insight: Insight, pictures: Mapping[str, tuple[str, str]]) -> dict[s
     return {
         "title": f"{'Quick preflight' if result.quick else 'Preflight'} of {result.dataset_name}",
         "result": result,
+        "of_before": OF_BEFORE,
         "facts": _facts(result),
         "suggestions": insight.suggestions,
         "no_suggestions": insight.no_suggestions,

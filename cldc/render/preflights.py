@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
-from cldc.render.preflight import OF_BEFORE
+from cldc.render.preflight_page import OF_BEFORE
 from cldc.text import printable
 
 if TYPE_CHECKING:

@@ -20,6 +20,8 @@ Outcome = PreflightResult | CldcError
 # As often as an eye follows.
 _TELL_SECONDS = 0.2
 _MOST_TRIES = 2
+# Epochs that have room on one line.
+_MOST_TOLD = 4
 
 
 def train_all(
@@ -95,15 +97,20 @@ class _Trainings:
                     if not self._collect(key, future):
                         running[self._submit(key, force=force)] = key
                 self._tell(epochs, time.monotonic() - began)
-        except BaseException:
+        except BaseException as error:
             self._trainer.stop()
-            kept = sum(isinstance(outcome, PreflightResult) for outcome in self._outcomes.values())
-            if count > 1:
-                self._observer.note(
-                    f"Stopped: {kept} of {count} are trained and kept; the others start over."
-                )
+            if not isinstance(error, Exception):
+                error.add_note(self._after_interruption())
             raise
         return self._outcomes
+
+    def _after_interruption(self) -> str:
+        """What an interruption leaves."""
+        kept = sum(isinstance(outcome, PreflightResult) for outcome in self._outcomes.values())
+        if len(self._lanes) > 1:
+            return f"Stopped. {kept} of {len(self._lanes)} trainings are kept; the others start over."
+        (lane,) = self._lanes.values()
+        return f"Stopped at epoch {int(lane.epochs) + 1}; training starts over."
 
     def _submit(self, key: tuple[str, ...], *, force: bool) -> Future[Any]:
         self._tries[key] += 1
@@ -135,7 +142,12 @@ class _Trainings:
             (lane,) = self._lanes.values()
             self._observer.advance(done, lane.detail)
             return
-        words = [f"{len(self._outcomes)} of {len(self._lanes)} done"]
-        if done > 1 and done < epochs:
-            words.append(f"{duration((epochs - done) * seconds / done)} left")
-        self._observer.advance(done, "  ".join(words))
+        parts = [f"{len(self._outcomes)} of {len(self._lanes)} done"]
+        running = [
+            lane.epochs for key, lane in self._lanes.items() if key not in self._outcomes and lane.epochs
+        ]
+        if running:
+            parts.append(f"epoch {', '.join(str(int(at) + 1) for at in running[:_MOST_TOLD])}")
+        if 1 < done < epochs:
+            parts.append(f"{duration((epochs - done) * seconds / done)} left")
+        self._observer.advance(done, "  ".join(parts))

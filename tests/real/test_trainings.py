@@ -85,11 +85,14 @@ def test_an_interruption_ends_all_of_them(
     tmp_path: Path, trainings: list[Training], tensorflow: Environment
 ) -> None:
     observer = _Interrupting()
-    with LocalTrainer(tensorflow, tmp_path / "home", at_once=2) as trainer, pytest.raises(KeyboardInterrupt):
+    with (
+        LocalTrainer(tensorflow, tmp_path / "home", at_once=2) as trainer,
+        pytest.raises(KeyboardInterrupt) as interrupted,
+    ):
         train_all(trainings, trainer, home=tmp_path / "home", observer=observer)
     assert not _programs()
     assert not list((tmp_path / "home" / "preflights").glob("*.json"))
-    assert observer.notes == ["Stopped: 0 of 2 are trained and kept; the others start over."]
+    assert interrupted.value.__notes__ == ["Stopped. 0 of 2 trainings are kept; the others start over."]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 from cldc.insight import Insight, Suggestion, compare, confusion, pictures, worst_mistakes
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.render.formats.html import render_page
-from cldc.render.preflight_page import preflight_page
+from cldc.render.preflight_page import OF_BEFORE, preflight_page
 from tests.support.insights import CLASSES, RESULT, images
 
 
@@ -69,6 +69,8 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
         assert "Not known" in page_of(Insight(RESULT, learned_or_none, (), "no reason"))
     quick = dataclasses.replace(RESULT, quick=True, label_book=None, history=())
     assert "One epoch only" in page_of(Insight(quick, learned))
+    changed = dataclasses.replace(RESULT, dataset_changed="2 images of mine were changed.")
+    assert f"2 images of mine were changed. {OF_BEFORE}" in page_of(Insight(changed, learned))
 
 
 def test_a_picture_that_can_not_be_drawn_is_left_out(tmp_path: Path) -> None:
