@@ -16,6 +16,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "init",
             "Start a project in this folder: cldc.toml and .gitignore.",
         ),
+        "download": ("download", "Fetch the organisers' starting dataset, label book and script."),
         "sample": ("sample", "Draw a dataset to try things with."),
         "doctor": ("doctor", "Check what cldc needs, and say what is wrong."),
     },

@@ -1,0 +1,101 @@
+"""`cldc download` from a real CodaLab: folders of the right shape, and an interruption costs only what was on its way."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cldc import sandbox
+from cldc.environments import ensure_codalab
+from tests.conftest import ROOT, Cldc
+from tests.support.folders import make_dataset
+from tests.support.small_competition import PROFILE, SCRIPT, materials
+
+pytestmark = pytest.mark.real
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Site:
+    """A sandbox whose bundles hold these folders."""
+
+    cldc: Cldc
+    dataset: Path
+    label_book: Path
+
+
+@pytest.fixture(scope="module")
+def site(environments_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    data, given = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("given")
+    start = make_dataset(given / "images", train=12)
+    seed = dataclasses.replace(materials(given / "materials"), starting_dataset=start)
+    python = ensure_codalab(environments_home).python
+    sandbox.up(data, PROFILE, seed, codalab_python=python, tensorflow_bin=Path(sys.executable).parent)
+    yield Site(Cldc(data, {}), start, given / "materials" / "book")
+    sandbox.down(data)
+
+
+def test_everything_comes_in_the_right_shape(site: Site, tmp_path: Path) -> None:
+    done = site.cldc("download", "--server", "sandbox", cwd=tmp_path)
+    bundles = PROFILE.bundles
+    assert bundles.starting_dataset is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        (bundles.starting_dataset.name, bundles.label_book.name, bundles.script.name)
+    )
+    assert tree(tmp_path / bundles.starting_dataset.name) == tree(site.dataset)
+    assert tree(tmp_path / bundles.label_book.name) == tree(site.label_book)
+    assert "json.dump" in SCRIPT
+    assert "json.dump" in (tmp_path / bundles.script.name).read_text()
+    site.cldc("validate", tmp_path / bundles.starting_dataset.name)
+    assert "Next: cldc validate" in done.out
+
+
+def test_nothing_that_is_there_is_written_over(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("mine")
+    (tmp_path / "images").mkdir()
+    for what, place in (("script", "train.py"), ("dataset", "images")):
+        done = site.cldc("download", what, "--into", place, "--server", "sandbox", cwd=tmp_path, code=2)
+        assert "there already" in done.err
+    assert (tmp_path / "train.py").read_text() == "mine"
+    site.cldc("download", "script", "--into", "other.py", "--server", "sandbox", cwd=tmp_path)
+    assert (
+        "as it is on the server"
+        in site.cldc("download", "script", "--into", "other.py", "--server", "sandbox", cwd=tmp_path).out
+    )
+
+
+def test_a_killed_download_goes_on(site: Site, tmp_path: Path) -> None:
+    arguments = ("download", "dataset", "--into", str(tmp_path / "mine"), "--server", "sandbox")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cldc", *arguments],
+        env={**os.environ, "CLDC_HOME": str(site.cldc.home), "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+    )
+    arrived: list[Path] = []
+    end = time.monotonic() + 60
+    while not arrived and process.poll() is None and time.monotonic() < end:
+        arrived = list(tmp_path.glob(".mine-*.part/train/i*/0.png"))
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait(30)
+    assert arrived, "the download ended before it could be killed"
+    assert not (tmp_path / "mine").exists()
+    # What had arrived is not fetched again.
+    inode = arrived[0].stat().st_ino
+    site.cldc(*arguments)
+    assert tree(tmp_path / "mine") == tree(site.dataset)
+    assert (tmp_path / "mine/train" / arrived[0].parent.name / "0.png").stat().st_ino == inode
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
