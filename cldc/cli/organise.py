@@ -9,7 +9,7 @@ import click
 
 from cldc import organise as room
 from cldc.cli.options import command, group
-from cldc.cli.organising import OrganiserTarget, place, publish_files, set_up
+from cldc.cli.organising import OrganiserTarget, organiser_target, publish_files, set_up
 from cldc.cli.server import ServerApp
 from cldc.competition import Competition
 from cldc.environments import ensure_codalab
@@ -27,7 +27,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The board for its organiser: with what it leaves out, its JSON, and its page where that was published."""
+    """The board for its organiser: with the submissions that were skipped, its JSON, and its page if it was published."""
 
     leaderboard: Leaderboard
     left_out: tuple[Skipped, ...]
@@ -37,10 +37,10 @@ class Board:
 
 @group
 def organise() -> None:
-    """Run the same competition for a class, on a CodaLab of one's own.
+    """Run the competition for a class, on your own CodaLab.
 
-    `init` sets it up and writes the class's profile, `score` runs CodaLab's own scoring daemon, `publish` makes the
-    leaderboard's page. All three work with the organiser's own account; on the sandbox that is the sandbox's.
+    `init` sets it up and writes the class's profile, `score` runs CodaLab's own scoring daemon, `publish` writes the
+    leaderboard's page. All three use the organiser's account; on the sandbox that is the sandbox's organiser.
 
     \b
     Examples:
@@ -70,22 +70,22 @@ def organise() -> None:
 @click.option("--per-window", type=int, help="Submissions an account may make in a window.")
 @click.option("--total", type=int, help="Submissions an account may make in all.")
 @click.option("--closes", metavar="TIME", help="When it closes, as 2027-02-01T23:59:00+01:00.")
-@click.option("--image", help="The container image that the runs ask for.")
+@click.option("--image", help="The container image that the runs request.")
 @click.option("--run-command", help="The run's command, with {dataset} and {label_book}.")
 @click.option("--leaderboard", metavar="URL", help="Where leaderboard.json will be published.")
 @click.option(
     "--replace",
     is_flag=True,
-    help="Make new bundles of what has changed; what was made from the old stays theirs.",
+    help="Upload what has changed as new bundles, in place of the old ones.",
 )
 @click.option("--no-rehearsal", is_flag=True, help="Do not rehearse a submission at the end.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before --replace.")
 @command(ServerApp)
 def init(app: ServerApp, **given: object) -> None:
-    """Set a competition up on a CodaLab, and write the class's profile.
+    """Set up a competition on a CodaLab, and write the class's profile.
 
-    Takes the rules of --competition and puts script, label book and hidden test set of your own under them. Safe to
-    run again: what is there and right is kept, and files named once need not be named again. A short private run tells which
+    Combines the rules of --competition with your own script, label book and hidden test set. Safe to run again: what is
+    there and right is kept, and files that were given once need not be given again. A short private run finds out which
     image the class's runs get; the profile names it by digest. At the end a few drawn images are submitted privately, trained,
     scored and removed again, so that you see a failure before the class does.
 
@@ -99,8 +99,8 @@ def init(app: ServerApp, **given: object) -> None:
 
 
 @organise.command()
-@click.option("--watch", is_flag=True, help="On and on, until it is interrupted.")
-@click.option("--once", is_flag=True, help="One pass only, without waiting for evaluations; for a timer.")
+@click.option("--watch", is_flag=True, help="Make passes until it is interrupted.")
+@click.option("--once", is_flag=True, help="Make one pass, without waiting for evaluations; for cron.")
 @click.option("--every", type=click.FloatRange(min=1), help="Seconds between two passes of --watch (60).")
 @click.option("--publish", "target", type=_NEW, metavar="DIR", help="Publish there after each pass.")
 @click.option(
@@ -110,10 +110,9 @@ def init(app: ServerApp, **given: object) -> None:
 def score(
     app: ServerApp, *, watch: bool, once: bool, every: float | None, target: Path | None, daemon_quota: bool
 ) -> None:
-    """Run CodaLab's own scoring daemon on what was submitted, and show the board.
+    """Score submissions with CodaLab's own daemon, and show the board.
 
-    Waits until everything that is within the quota has been evaluated. What is tagged and not evaluated is listed with
-    the reason.
+    Waits until everything within the quota is evaluated. Lists tagged submissions that are not evaluated, with the reason.
 
     \b
     Examples:
@@ -121,9 +120,9 @@ def score(
       cldc organise score --watch --publish board --competition class.toml
     """
     if watch and once:
-        raise UsageError("--watch and --once exclude each other.", action="Say one of them.")
+        raise UsageError("--watch and --once exclude each other.", action="Give one of them.")
     competition = app.competition
-    where = place(app)
+    where = organiser_target(app)
     config = room.configuration(
         where.address, where.credentials.username, competition, room.uuids_of(competition)
     )
@@ -153,13 +152,13 @@ def score(
 @click.argument("folder", metavar="DIR", type=_NEW)
 @command(ServerApp)
 def publish(app: ServerApp, folder: Path) -> None:
-    """Write the leaderboard's page and JSON for a web server, and list what the board hides.
+    """Write the leaderboard's page and JSON for a web server, and list the entries that it hides.
 
     \b
     Examples:
       cldc organise publish board --competition class.toml
     """
-    board = _published(_read(app, place(app, sign_in=False)), app.competition, folder)
+    board = _published(_read(app, organiser_target(app, sign_in=False)), app.competition, folder)
     app.output.show(Document(board, _blocks(board)))
 
 
@@ -169,15 +168,15 @@ def _published(board: Board, competition: Competition, folder: Path) -> Board:
 
 
 def _read(app: ServerApp, where: OrganiserTarget) -> Board:
-    """The board that the last pass of the daemon left.
+    """The board of the daemon's last pass.
 
     Raises:
-        ConfigurationError: There was none yet.
+        ConfigurationError: There was no pass yet.
     """
     path = board_file(where.folder)
     if not path.is_file():
         raise ConfigurationError(
-            f"Nothing of {app.competition.name} was scored on this machine yet.",
+            f"Nothing was scored for {app.competition.name} on this machine yet.",
             action="Run `cldc organise score` first.",
         )
     board = parse(path.read_text(encoding="utf-8"), app.competition)

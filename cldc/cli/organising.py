@@ -50,7 +50,7 @@ _DRAWN_FOR_EACH = 3  # images of a rehearsal for each class of each split, on th
 
 @dataclass(frozen=True, slots=True)
 class OrganiserTarget:
-    """A CodaLab with its organiser, and the folder of what this machine keeps of the competition."""
+    """A CodaLab, its organiser, and the folder in which this machine keeps the competition."""
 
     address: str
     credentials: Credentials
@@ -63,13 +63,13 @@ class SetUp:
     """A competition that is set up.
 
     Attributes:
-        written: Whether the profile's file had to be written.
-        created: Keys of the worksheets and bundles that were not there before.
-        both: Images that are in the hidden test set and in the label book, which everyone may read.
-        image: The container image of the runs, by digest where a rehearsal told it.
-        tensorflow: The TensorFlow in it; None where no rehearsal ran, or none works there.
+        written: Whether the profile's file was written.
+        created: Keys of the worksheets and bundles that were created.
+        both: Images that are both in the hidden test set and in the label book, which everyone may read.
+        image: The container image of the runs, by digest if a rehearsal found it out.
+        tensorflow: The TensorFlow in it; None if no rehearsal ran, or if none works there.
         rehearsed: The score of a submission of drawn images, which was removed again; None where none was made now.
-        remarks: What to know of the script, the image and its TensorFlow.
+        remarks: What to know about the script, the image and its TensorFlow.
     """
 
     profile: Path
@@ -100,7 +100,7 @@ class SetUp:
             ("hidden test set", f"{self.test_set_images:,} images, readable by {self.account} only"),
             ("image", self.image + (f", TensorFlow {self.tensorflow}" if self.tensorflow else "")),
             ("new on the server", ", ".join(self.created) or "nothing"),
-            ("profile", f"{self.profile} ({'written' if self.written else 'as it was'})"),
+            ("profile", f"{self.profile} ({'written' if self.written else 'unchanged'})"),
         ]
         where = f"--competition {shlex.quote(str(self.profile))}{' --server sandbox' if self.sandbox else ''}"
         blocks: list[Block] = [Line(f"{self.title} is set up.", "good"), Table(("", ""), rows)]
@@ -108,7 +108,7 @@ class SetUp:
             told = f"A rehearsal was trained, scored ({self.rehearsed:.4g}) and shown on a board, and is removed again."
             blocks.append(Line(told, "good"))
         if self.both:
-            told = f"{self.both:,} images of the hidden test set are in the label book, too, which everyone may read."
+            told = f"{self.both:,} images of the hidden test set are also in the label book, which everyone may read."
             blocks.append(Line(told, "warning"))
         blocks += [Line(remark, "warning") for remark in self.remarks]
         return [
@@ -118,27 +118,28 @@ class SetUp:
         ]
 
 
-# Where, and as whom ---------------------------------------------------------------------------------------------
+# Server and account ---------------------------------------------------------------------------------------------
 
 
-def place(app: ServerApp, *, sign_in: bool = True) -> OrganiserTarget:
-    """The server of the competition's profile, or the one chosen, as its organiser.
+def organiser_target(app: ServerApp, *, sign_in: bool = True) -> OrganiserTarget:
+    """The chosen server, or that of the competition's profile, with its organiser.
 
     Args:
-        sign_in: Whether the account's password will be needed.
+        app: The command.
+        sign_in: Whether the account's password is needed.
     """
     settings = app.settings
-    return _place_at(
+    return _target_at(
         app, settings.server, app.competition.name, sign_in=sign_in, named_by=settings.unapproved_profile
     )
 
 
-def _place_at(
+def _target_at(
     app: ServerApp, server: str, name: str, *, sign_in: bool = True, named_by: Path | None = None
 ) -> OrganiserTarget:
-    """As `place`, for any server and a competition of that name; ``named_by`` is as for `App.credentials_for`.
+    """`organiser_target` for any server and competition; ``named_by`` as for `App.credentials_for`.
 
-    On the sandbox it is the sandbox's organiser, however its address was said, else who is signed in.
+    On the sandbox, by name or by address, it is the sandbox's organiser; elsewhere the account that is signed in.
     """
     folder, up = app.home / "organise" / name, sandbox.status(app.home)
     if server == SANDBOX or (up is not None and server == up.address):
@@ -159,8 +160,8 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
     """Put the competition on the server and write its profile; what is there and right is kept.
 
     Raises:
-        UsageError: Something is not named, and nobody can be asked.
-        CldcError: As the rooms used here say.
+        UsageError: Something is missing, and nobody can be asked.
+        CldcError: The server or a file can't be used.
     """
     path = Path(_answer(app, given["profile"], "Profile to write", "--profile", "class.toml"))
     previous = load(str(path)) if path.is_file() else None
@@ -180,8 +181,8 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
     seed, both, counts = _checked(drafted, seed)
     if given["replace"]:
         app.confirm(
-            "Replace the bundles whose files have changed? Submissions made with an older label book or script are "
-            "not scored any more then.",
+            "Replace the bundles whose files have changed? Submissions made with an older label book or script will not be "
+            "scored any more.",
             yes=given["yes"],
             stake=(
                 f"replace the bundles of {drafted.title} on {where.address} whose files have changed, "
@@ -200,7 +201,7 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
     if not builtin:
         competition = room.with_own_script(competition, seed.script, path, new=previous is None)
     _check_readable(app, where.address, competition)
-    # Written before the rehearsal, which may wait for long: whoever ends it has a profile that works.
+    # Written before the rehearsal, which may take long: if it is interrupted, the profile works already.
     written = _write(app, competition, path)
     rehearsal = _rehearsed(app, where, previous, competition)
     competition = _pinned(competition, rehearsal)
@@ -230,7 +231,7 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
 
 
 def _write(app: ServerApp, competition: Competition, path: Path) -> bool:
-    """Write the profile, whose server this organiser has chosen; whether it had to be."""
+    """Write the profile, and approve the server in it, which this organiser has chosen; whether it changed."""
     written = write_profile(competition, path)
     app.approvals.approve(path, profile_claims(path))
     return written
@@ -239,7 +240,7 @@ def _write(app: ServerApp, competition: Competition, path: Path) -> bool:
 def _rehearsed(
     app: ServerApp, where: OrganiserTarget, previous: Competition | None, competition: Competition
 ) -> Rehearsal | None:
-    """What a run in the image tells; None on the sandbox, and where the image was pinned by an earlier one."""
+    """What a run in the image reveals; None on the sandbox, or if an earlier run has pinned the image."""
     known = previous is not None and previous.run.image == competition.run.image
     if where.sandbox or (known and is_pinned(competition.run.image)):
         return None
@@ -315,12 +316,10 @@ def _pinned(competition: Competition, rehearsal: Rehearsal | None) -> Competitio
 def _remarks(
     competition: Competition, where: OrganiserTarget, rehearsal: Rehearsal | None
 ) -> tuple[str, ...]:
-    """What an organiser should know of the image and its TensorFlow."""
+    """What an organiser should know about the image and its TensorFlow."""
     if where.sandbox:
         image = competition.run.image
-        return (
-            f"The sandbox runs in an environment of this machine in place of {image}; nothing is pinned.",
-        )
+        return (f"The sandbox uses an environment of this machine instead of {image}; nothing is pinned.",)
     return rehearsal.remarks(competition) if rehearsal else ()
 
 
@@ -342,7 +341,7 @@ def _unknown_of_script(competition: Competition, profile: Path) -> tuple[str, ..
 
 
 def _where(app: ServerApp, path: Path, previous: Competition | None, start: Competition) -> OrganiserTarget:
-    """The server named now, else the one of the profile that is there; the sandbox is started if it is that."""
+    """The server that is given, or else that of the existing profile; a sandbox is started."""
     named = app.settings["server"]
     trusted = named is not None or previous is None or app.approvals.hold(path, profile_claims(path))
     known = named or (previous.server if previous else None)
@@ -355,11 +354,11 @@ def _where(app: ServerApp, path: Path, previous: Competition | None, start: Comp
             tensorflow_bin=app.tensorflow().bin,
             observer=app.observer,
         )
-    return _place_at(app, server, start.name, named_by=None if trusted else path)
+    return _target_at(app, server, start.name, named_by=None if trusted else path)
 
 
 def _seed(app: ServerApp, given: Mapping[str, Any], folder: Path, base: Competition) -> Seed:
-    """The organiser's files: those named now, else those named the last time, else asked for or our own."""
+    """The organiser's files: those given now, or else the last time, or else the answers to questions or our own."""
     settings = app.settings
     now = {"script": settings["script"], "label_book": settings["label_book"]}
     named = {**now, **{key: given[key] for key in ("test_set", "starting_dataset", "evaluate")}}
@@ -382,7 +381,7 @@ def _seed(app: ServerApp, given: Mapping[str, Any], folder: Path, base: Competit
 def _overrides(
     app: ServerApp, given: Mapping[str, Any], previous: Competition | None, start: Competition, seed: Seed
 ) -> ProfileOverrides:
-    """What is said, asked for or seen in the folders; nothing is asked about a profile that is there."""
+    """What the options, answers and folders say; nothing is asked about an existing profile."""
     title, tag = given["title"], given["tag"]
     if previous is None and app.interactive:
         title = title or _answer(app, None, "Title", "--title", start.title)
@@ -408,7 +407,7 @@ def _overrides(
 
 
 def _classes_in(app: ServerApp, label_book: Path, start: Competition) -> tuple[str, ...] | None:
-    """The label book's own folders where they are not the classes of the profile that was started from."""
+    """The label book's folders, if they are not the classes of the profile to start from."""
     found = sorted(p.name for p in label_book.iterdir() if p.is_dir() and not p.name.startswith("."))
     inside = label_book / start.bundles.label_book.name
     if found == [inside.name]:
@@ -416,13 +415,13 @@ def _classes_in(app: ServerApp, label_book: Path, start: Competition) -> tuple[s
     if len(found) < 2 or set(found) == set(start.dataset.classes):
         return None
     app.observer.note(
-        f"The classes are the label book's folders, numbered as {', '.join(found)}; --classes says another order."
+        f"The classes are the label book's folders, numbered in the order {', '.join(found)}; use --classes for another order."
     )
     return tuple(found)
 
 
 def _checked(competition: Competition, seed: Seed) -> tuple[Seed, int, tuple[int, int]]:
-    """The seed with the very folders that hold the classes; images that both sets have; images of each.
+    """The seed with the folders that hold the class folders; the number of images in both sets; the number in each.
 
     Raises:
         InvalidDataset: A class is missing or has no image, or a file can't be read.
@@ -439,7 +438,7 @@ def _checked(competition: Competition, seed: Seed) -> tuple[Seed, int, tuple[int
     if start is not None and (lacking := [s for s in competition.dataset.splits if not (start / s).is_dir()]):
         raise InvalidDataset(
             f"The starting dataset {start} has no folder {' and no folder '.join(lacking)}.",
-            action="Name a dataset's splits with --splits.",
+            action="Give the splits' names with --splits.",
         )
     hashes = [{sha256 for _, sha256 in book.images} for book in books]
     roots = replace(seed, label_book=books[0].root, test_set=books[1].root)
@@ -447,10 +446,10 @@ def _checked(competition: Competition, seed: Seed) -> tuple[Seed, int, tuple[int
 
 
 def _check_readable(app: ServerApp, address: str, competition: Competition) -> None:
-    """What everyone must be able to read they can, and what nobody may they can't.
+    """Check that everyone can read what is public, and nobody what is hidden.
 
     Raises:
-        CodaLabError: It is not so.
+        CodaLabError: A bundle has the wrong permission.
     """
     bundles, side = competition.bundles, competition.organiser
     assert side is not None  # noqa: S101 - the draft has one
@@ -492,10 +491,10 @@ def publish_files(board: Any, source: Path, competition: Competition, folder: Pa
 
 
 def _answer(app: ServerApp, given: object, text: str, option: str, default: str | None) -> str:
-    """What was given, else what the person at the terminal says.
+    """What was given, or else what the person at the terminal answers.
 
     Raises:
-        UsageError: Neither is there.
+        UsageError: It was not given, and nobody can be asked.
     """
     if given is not None:
         return str(given)
@@ -515,7 +514,9 @@ def _moment(text: str) -> datetime:
     except ValueError:
         time = None
     if time is None or time.tzinfo is None:
-        raise UsageError(f"{text!r} is no time with a zone.", action="Write it as 2027-02-01T23:59:00+01:00.")
+        raise UsageError(
+            f"{text!r} is not a time with a time zone.", action="Write it as 2027-02-01T23:59:00+01:00."
+        )
     return time
 
 

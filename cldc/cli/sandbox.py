@@ -32,9 +32,9 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 def sandbox() -> None:
     """A whole CodaLab on this machine, to rehearse on.
 
-    It is CodaLab itself, from its own package: server, bundle manager, worker and scoring daemon, listening on
-    127.0.0.1 only. `--server sandbox` (or CLDC_SERVER=sandbox) makes the other commands use it, as an ordinary
-    account that needs no login.
+    This is CodaLab itself, from its own package: server, bundle manager, worker and scoring daemon, listening on
+    127.0.0.1 only. With `--server sandbox` (or CLDC_SERVER=sandbox) the other commands use it, with an ordinary
+    account and without a login.
 
     \b
     Examples:
@@ -51,7 +51,7 @@ def sandbox() -> None:
 @click.option("--starting-dataset", type=_FOLDER, help="A dataset for contestants to start from.")
 @command()
 def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
-    """Start it, seeded as the organisers would; harmless when it is up.
+    """Start the sandbox with the competition on it; harmless if it is up.
 
     \b
     Examples:
@@ -73,7 +73,7 @@ def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
 
 
 def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> Seed:
-    """What to seed with: what is named now, else what was named at the last `up`, else our own and drawn images."""
+    """The organiser's files: those given now, or else at the last `up`, or else our own and drawn images."""
     competition, settings = app.competition, app.settings
     folder = app.home / "seeds" / competition.name
     given = {
@@ -99,7 +99,7 @@ def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> See
 
 
 def remembered(record: Path, given: Mapping[str, str | Path | None]) -> dict[str, Path]:
-    """What is given now over what was given before; a folder that is gone since is forgotten."""
+    """The paths given now, or else before; a path that no longer exists is forgotten."""
     before = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     now = {name: str(Path(value).absolute()) for name, value in given.items() if value is not None}
     chosen = {name: value for name, value in {**before, **now}.items() if Path(value).exists()}
@@ -109,7 +109,7 @@ def remembered(record: Path, given: Mapping[str, str | Path | None]) -> dict[str
 
 
 def evaluate_beside_profile(competition: Competition) -> Path | None:
-    """The evaluation script that lies beside a profile, if one does."""
+    """The evaluation script beside the profile, if there is one."""
     side = competition.organiser
     return file_beside(competition, side.evaluate.name) if side else None
 
@@ -117,7 +117,7 @@ def evaluate_beside_profile(competition: Competition) -> Path | None:
 @sandbox.command()
 @command(competition=False)
 def down(app: App) -> None:
-    """Stop it; its state is kept for the next time.
+    """Stop the sandbox, and keep its state for the next time.
 
     \b
     Examples:
@@ -135,7 +135,7 @@ def down(app: App) -> None:
 @sandbox.command()
 @command(competition=False)
 def status(app: App) -> None:
-    """Show whether it is up, and where.
+    """Show whether the sandbox is up, and its address.
 
     \b
     Examples:
@@ -172,7 +172,7 @@ def _show(app: App, status: Status | None) -> None:
 @sandbox.command()
 @command()
 def score(app: App) -> None:
-    """Let CodaLab's own scoring daemon score what was submitted, and show the board.
+    """Score submissions with CodaLab's own daemon, and show the board.
 
     \b
     Examples:

@@ -165,7 +165,7 @@ def test_a_class_of_five_comes_to_a_finished_board(cldc: Cldc, tmp_path: Path) -
     rules = competition.load(str(profile))
     assert (rules.title, rules.submission.tag, rules.quota.per_window) == ("Winter term", "winter", QUOTA)
     assert done["image"] == rules.run.image
-    assert "The sandbox runs in an environment" in done["remarks"][0]
+    assert "The sandbox uses an environment" in done["remarks"][0]
     again = cldc(*setting_up).data
     assert (again["created"], again["written"], again["uuids"]) == ([], False, done["uuids"])
 
