@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from cldc.ledger import TAG
-
-if TYPE_CHECKING:
-    from cldc.leaderboard import Leaderboard
-    from cldc.ledger import Ledger
-    from cldc.preflight.model import PreflightResult
+from cldc.competition import Competition
+from cldc.leaderboard import Leaderboard, Row
+from cldc.ledger import TAG, BoardResult, KnownSubmission, Ledger
+from cldc.preflight.model import PreflightResult
+from cldc.submission.status import replaced_by, successors
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +50,22 @@ def history(
     ledger: Ledger,
     board: Leaderboard | None,
     *,
-    competition: str | None = None,
+    competition: Competition,
+    everything: bool = False,
 ) -> tuple[Entry, ...]:
-    """Everything that was preflighted and submitted, the oldest first; of one competition where one is named."""
+    """Everything that was preflighted and submitted, the oldest first.
+
+    Args:
+        results: Preflights.
+        ledger: Of the submissions.
+        board: The competition's, as it stands; without it, what it showed when it was last read counts.
+        competition: The one to tell of.
+        everything: Whether the others are told of, too.
+    """
     known = {result.id: result for result in results}
-    entries = [_preflight(result) for result in known.values()] + _submissions(ledger, known, board)
-    wanted = (entry for entry in entries if competition in (None, entry.competition))
+    entries = [_preflight(result) for result in known.values()]
+    entries += _submissions(ledger, known, board, competition)
+    wanted = (entry for entry in entries if everything or entry.competition == competition.name)
     return tuple(sorted(wanted, key=lambda entry: (entry.when, entry.id)))
 
 
@@ -93,22 +102,19 @@ def _count(result: PreflightResult) -> int:
 
 
 def _submissions(
-    ledger: Ledger, known: Mapping[str, PreflightResult], board: Leaderboard | None
+    ledger: Ledger, known: Mapping[str, PreflightResult], board: Leaderboard | None, competition: Competition
 ) -> list[Entry]:
-    scores = {row.submission: row for row in board.rows} if board else {}
+    rows = {row.submission: row for row in board.rows} if board else {}
+    seen = {result.bundle: result for result in ledger.board_results(competition.name)}
     entries = []
-    for submission in ledger.submissions():
-        record, tagged = submission.record, submission.tagged
-        row = scores.get(submission.uuid(TAG)) if tagged else None
-        result = known.get(record.preflight or "")
-        if row is not None and row.score is not None:
-            detail = f"place {row.rank}" if row.rank else "not shown on the board"
-        else:
-            detail = "no score yet" if tagged else "not tagged"
+    for submission, newer in _with_successors(ledger.submissions(), competition):
+        record, result = submission.record, known.get(submission.record.preflight or "")
+        now, before = rows.get(submission.uuid(TAG)), seen.get(submission.uuid(TAG))
+        last = now or before
         entries.append(
             Entry(
                 kind="submission",
-                when=tagged or record.created,
+                when=submission.tagged or record.created,
                 id=record.id,
                 name=record.name,
                 competition=record.competition,
@@ -116,8 +122,38 @@ def _submissions(
                 images=_count(result) if result else None,
                 validation=result.validation.accuracy if result else None,
                 label_book=result.label_book.accuracy if result and result.label_book else None,
-                score=row.score if row else None,
-                detail=detail,
+                score=last.score if last else None,
+                detail=_standing(submission, now, replaced_by(newer, rows), None if board else before),
             )
         )
     return entries
+
+
+def _with_successors(
+    submissions: Iterable[KnownSubmission], competition: Competition
+) -> Iterator[tuple[KnownSubmission, KnownSubmission | None]]:
+    """Each submission with the newest that replaces it, as far as the rule of its competition is known."""
+    every = list(submissions)
+    accounts: dict[tuple[str, str], list[KnownSubmission]] = {}
+    for known in every:
+        if known.record.competition == competition.name:
+            accounts.setdefault((known.record.server, known.record.account), []).append(known)
+    newer: dict[str, KnownSubmission] = {}
+    for own in accounts.values():
+        newer |= successors(own, competition)
+    for known in every:
+        yield known, newer.get(known.record.id)
+
+
+def _standing(submission: KnownSubmission, now: Row | None, replaced: str, before: BoardResult | None) -> str:
+    """What has become of a submission: by the board, by the rule, or else by what the board showed ``before``."""
+    if submission.tagged is None:
+        return "not tagged"
+    if not submission.carries_tag:
+        return "withdrawn"
+    if now is None and replaced:
+        return replaced
+    shown = now or before
+    if shown is not None and shown.score is not None:
+        return f"place {shown.rank}" if shown.rank else "not shown on the board"
+    return "no score yet"

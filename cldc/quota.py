@@ -58,8 +58,9 @@ class Quota:
                 action="No further submission will be scored; `cldc leaderboard` shows what was.",
             )
         free = f"{self.next_free.astimezone():%A %Y-%m-%d %H:%M %Z}" if self.next_free else "later"
+        days = "day" if self.rule.window_days == 1 else f"{self.rule.window_days:g} days"
         raise QuotaExceeded(
-            f"All {self.rule.per_window} submissions of the last {self.rule.window_days:g} days are used; "
+            f"All {self.rule.per_window} submissions of the last {days} are used; "
             f"the next place frees on {free}.",
             action="Run the command again then: what was prepared is kept.",
         )

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cldc import competition as profiles
-from cldc.competition import Competition
+from cldc.competition import SANDBOX, Competition
 from cldc.competition.reading import read_table, read_text, read_toml
 from cldc.trust import Approval, Approvals, Claim, NotApproved, file_claim, foreign_owner, profile_claims
 
 PROJECT_FILE = "cldc.toml"
-SANDBOX = "sandbox"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,13 @@ REFUSED = 1
 C = TypeVar("C", bound=contextlib.AbstractContextManager[Any])
 
 
+def shown_path(path: Path) -> str:
+    """A path as one would type it from here."""
+    with contextlib.suppress(ValueError):
+        path = path.absolute().relative_to(working_folder())
+    return shlex.quote(path.as_posix())
+
+
 class App:
     """Lazily created services of one command.
 
@@ -128,6 +135,18 @@ class App:
                 action="Give its path, or set `dataset` in the project's cldc.toml.",
             )
         return Path(chosen)
+
+    def command_for(self, command: str, folder: Path | None = None) -> str:
+        """``command`` as a person gives it for a dataset: with its folder, unless it is the project's.
+
+        Args:
+            command: As "cldc submit".
+            folder: The dataset; None stands for any.
+        """
+        project = self.settings.offered("dataset")
+        if project is not None and (folder is None or folder.absolute() == Path(project).absolute()):
+            return command
+        return f"{command} {'DIR' if folder is None else shown_path(folder)}"
 
     def confirm(self, question: str, *, yes: bool, stake: str, shown: Iterable[Block] = ()) -> None:
         """Ask before something that can't be undone. Every command that does such a thing asks here, and only here.

@@ -29,14 +29,23 @@ def fetch_board(app: ServerApp, *, account: str | None, required: bool) -> Leade
         return board
     if not required:
         return None
-    if app.on_sandbox:
-        raise ConfigurationError(
-            "Nothing was scored on the sandbox yet.", action="Run `cldc sandbox score` first."
-        )
+    require_board(app)
     raise ConfigurationError(
-        f"The profile {app.competition.name} gives no address of a leaderboard.",
-        action='Add `leaderboard = "https://..."`, the address of the scoring daemon\'s JSON, to the profile.',
+        "Nothing was scored on the sandbox yet.", action="Run `cldc sandbox score` first."
     )
+
+
+def require_board(app: ServerApp) -> None:
+    """Refuse where no board can be had, whoever asks.
+
+    Raises:
+        ConfigurationError: The profile names none.
+    """
+    if app.competition.leaderboard is None and not app.on_sandbox:
+        raise ConfigurationError(
+            f"The profile {app.competition.name} gives no address of a leaderboard.",
+            action='Add `leaderboard = "https://..."`, the address of the scoring daemon\'s JSON, to the profile.',
+        )
 
 
 def _remember(app: ServerApp, board: Leaderboard) -> None:

@@ -34,10 +34,15 @@ def history(app: ServerApp, everything: bool) -> None:
             results(app.home),
             ledger,
             _board(app),
-            competition=None if everything else app.competition.name,
+            competition=app.competition,
+            everything=everything,
         )
     app.output.show(
-        Document({"entries": entries}, history_blocks(entries), rows=functools.partial(history_rows, entries))
+        Document(
+            {"entries": entries},
+            history_blocks(entries, next_command=app.command_for("cldc preflight")),
+            rows=functools.partial(history_rows, entries),
+        )
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import click
 
-from cldc.cli.board import fetch_board
+from cldc.cli.board import fetch_board, require_board
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.cli.work import account_or_none
@@ -33,6 +33,7 @@ def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
       cldc leaderboard
       cldc leaderboard --all --history
     """
+    require_board(app)  # before anybody is asked for an account
     board = fetch_board(app, account=account_or_none(app), required=True)
     with Ledger(app.home, reading=True) as ledger:
         places = ledger.board_results(app.competition.name)

@@ -39,7 +39,8 @@ def show(
     """
     insight = _insight(app, report, result, wait=app.output.wants("html"))
     drawn = functools.partial(_pictures, app, report, needed, insight)
-    app.output.show(preflight_document(insight, repeated, drawn))
+    next_command = app.command_for("cldc preflight" if result.quick else "cldc submit", report.dataset.root)
+    app.output.show(preflight_document(insight, repeated, drawn, next_command=next_command))
 
 
 def _insight(app: ServerApp, report: ValidationReport, result: PreflightResult, *, wait: bool) -> Insight:

@@ -17,7 +17,7 @@ from cldc.address import check
 from cldc.cli.sandbox import evaluate_beside_profile, remembered
 from cldc.cli.server import ServerApp
 from cldc.codalab import CodaLab, Rest
-from cldc.competition import Competition, load
+from cldc.competition import SANDBOX, Competition, load
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
 from cldc.errors import CodaLabError, InvalidDataset, RunFailed, UsageError
@@ -40,7 +40,6 @@ from cldc.render.blocks import Block, Line, Table
 from cldc.render.board_page import board_page
 from cldc.render.formats.html import render_page
 from cldc.sample import draw
-from cldc.settings import SANDBOX
 from cldc.trust import profile_claims
 from cldc.validation import validate
 

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shlex
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from cldc import credentials, sandbox
+from cldc.cli.app import shown_path
 from cldc.cli.output import Output
 from cldc.cli.server import ServerApp
 from cldc.errors import CldcError
-from cldc.files import working_folder
-from cldc.ledger import FILE, Ledger, Record
+from cldc.ledger import FILE, TAG, BoardResult, Ledger
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.records import find
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.document import Document
 from cldc.settings import NAMES, Options
+from cldc.submission.status import successors
 from cldc.text import printable
 from cldc.validation import ValidationReport, validate
+
+_SANDBOX_UP = ("cldc sandbox up", "It starts the CodaLab of this machine, to rehearse on.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +81,24 @@ def look(app: ServerApp) -> Overview:
     facts.append(_account_fact(app))
     if not Path(folder).is_dir():
         facts.append(("dataset", f"{folder} is not there"))
-        way = (f"cldc sample {_short(folder)}", "It draws images to try with; or put your own images there.")
+        way = (
+            f"cldc sample {shown_path(Path(folder))}",
+            "It draws images to try with; or put your own images there.",
+        )
         return Overview(tuple(facts), way)
     report = _report(app, Path(folder))
     facts.append(("dataset", _dataset_fact(report)))
     if not report.ok:
-        way = (f"cldc validate {_short(folder)}", "It tells what is wrong with each image, and what to do.")
+        way = (
+            f"cldc validate {shown_path(Path(folder))}",
+            "It tells what is wrong with each image, and what to do.",
+        )
         return Overview(tuple(facts), way)
     result = _preflight(app, report)
-    submissions = tuple(_submissions(app))
+    submissions = _submissions(app)
     facts.append(("preflight", _preflight_fact(result)))
     facts.append(("submissions", _submissions_fact(submissions)))
     return Overview(tuple(facts), _next(app, report, result, submissions))
-
-
-def _short(folder: str) -> str:
-    """As one would type it from here."""
-    with contextlib.suppress(ValueError):
-        folder = Path(folder).absolute().relative_to(working_folder()).as_posix()
-    return shlex.quote(folder)
 
 
 def _report(app: ServerApp, folder: Path) -> ValidationReport:
@@ -138,44 +138,94 @@ def _preflight_fact(result: PreflightResult | None) -> str:
     return f"validation {result.validation.accuracy:.1%}, label book {result.label_book.accuracy:.1%}"
 
 
-def _submissions(app: ServerApp) -> Iterator[tuple[Record, bool]]:
-    """This competition's submissions, and whether each carries the tag."""
+@dataclass(frozen=True, slots=True)
+class _Submitted:
+    """A submission as far as this machine knows: the score is the one that a board showed last."""
+
+    name: str
+    dataset_hash: str
+    tagged: bool
+    counts: bool
+    result: BoardResult | None
+
+
+def _submissions(app: ServerApp) -> list[_Submitted]:
+    """This competition's submissions, the oldest first."""
     if not (app.home / FILE).exists():
-        return
+        return []
     with Ledger(app.home, reading=True) as ledger:
-        for known in ledger.submissions(competition=app.competition.name):
-            yield known.record, known.tagged is not None
+        every = ledger.submissions(competition=app.competition.name)
+        results = {result.bundle: result for result in ledger.board_results(app.competition.name)}
+    replaced = successors(every, app.competition)
+    return [
+        _Submitted(
+            known.record.name,
+            known.record.dataset_hash,
+            known.tagged is not None,
+            known.carries_tag and known.record.id not in replaced,
+            results.get(known.uuid(TAG)),
+        )
+        for known in every
+    ]
 
 
-def _submissions_fact(submissions: tuple[tuple[Record, bool], ...]) -> str:
+def _submissions_fact(submissions: Sequence[_Submitted]) -> str:
     if not submissions:
         return "none from this machine"
-    tagged = sum(done for _, done in submissions)
-    record, done = submissions[-1]
-    return f"{tagged} submitted; the last is {record.name}" + ("" if done else ", which is not finished")
+    tagged, last = sum(each.tagged for each in submissions), submissions[-1]
+    counting = next((each for each in reversed(submissions) if each.counts), None)
+    said = f"{tagged} submitted"
+    if not last.tagged:
+        said += f"; {last.name} is not finished"
+    if counting is not None:
+        said += f"; {counting.name} counts, {_scored(counting)}"
+    return said
+
+
+def _scored(submission: _Submitted) -> str:
+    result = submission.result
+    if result is None or result.score is None:
+        return "no score seen yet"
+    return f"scored {result.score:.4f}" + (
+        f", rank {result.rank} of {result.entries}" if result.rank is not None else ""
+    )
 
 
 def _next(
     app: ServerApp,
     report: ValidationReport,
     result: PreflightResult | None,
-    submissions: tuple[tuple[Record, bool], ...],
+    submissions: Sequence[_Submitted],
 ) -> tuple[str, str]:
-    of_this = [done for record, done in submissions if record.dataset_hash == report.dataset.hash]
-    if True in of_this:
-        return ("cldc status", "This very dataset is submitted; status shows how far it is.")
-    if False in of_this:
+    of_this = [each for each in submissions if each.dataset_hash == report.dataset.hash]
+    if any(each.tagged for each in of_this):
+        return _after_the_tag(app, of_this)
+    if of_this:
         return ("cldc submit", "It was begun and goes on where it stopped.")
     if result is None:
         return ("cldc preflight", "It trains as the competition does, here, and costs no quota.")
     if app.on_sandbox and not _sandbox_up(app):
-        return ("cldc sandbox up", "It starts the CodaLab of this machine, to rehearse on.")
+        return _SANDBOX_UP
     if _account(app) is None:
         return ("cldc login", "It checks your account against the server and keeps it in the keyring.")
     return (
         "cldc submit --dry-run",
         "It shows the plan and what would be refused; without --dry-run it submits.",
     )
+
+
+def _after_the_tag(app: ServerApp, submissions: Sequence[_Submitted]) -> tuple[str, str]:
+    """What to do about a dataset that is submitted."""
+    if any(each.result is not None and each.result.score is not None for each in submissions):
+        return (
+            "cldc review",
+            "This dataset has its score: look for labels that are wrong, and submit a better one.",
+        )
+    if not app.on_sandbox:
+        return ("cldc status", "This dataset is submitted; status shows how far it is.")
+    if not _sandbox_up(app):
+        return _SANDBOX_UP
+    return ("cldc sandbox score", "This dataset is submitted; the sandbox's scoring daemon scores it.")
 
 
 def _sandbox_up(app: ServerApp) -> bool:

@@ -14,10 +14,10 @@ from cldc import credentials, sandbox
 from cldc.address import check
 from cldc.cli.app import App
 from cldc.codalab import CodaLab, Rest
+from cldc.competition import SANDBOX
 from cldc.credentials import Credentials, Source
 from cldc.environments import ensure_codalab, ready_codalab
 from cldc.errors import CldcError
-from cldc.settings import SANDBOX
 from cldc.text import PASSWORD_VARIABLE
 
 

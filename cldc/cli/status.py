@@ -27,7 +27,9 @@ def status(app: ServerApp) -> None:
     """
     with Ledger(app.home, reading=True) as ledger:
         found = own_statuses(app, ledger)
-    app.output.show(Document({"submissions": found}, status_blocks(found)))
+    app.output.show(
+        Document({"submissions": found}, status_blocks(found, next_command=app.command_for("cldc submit")))
+    )
 
 
 def own_statuses(app: ServerApp, ledger: Ledger) -> tuple[SubmissionStatus, ...]:

@@ -22,13 +22,12 @@ from cldc.preflight.model import PreflightResult
 from cldc.preflight.predictions import ExpectedLabels, expected_labels
 from cldc.preflight.records import find
 from cldc.render.blocks import Line
-from cldc.render.submission import plan_blocks, plan_document, public, submission_document
+from cldc.render.submission import plan_blocks, plan_document, public, question, submission_document
 from cldc.submission.account import fetch_account_state
 from cldc.submission.context import SubmissionContext
 from cldc.submission.model import Consent, Intent, Plan
 from cldc.submission.plan import plan_submission
 from cldc.submission.submit import submit as carry_out
-from cldc.text import plural
 from cldc.validation import ValidationReport
 
 
@@ -220,10 +219,7 @@ def _preflight(
 
 def _agree(app: ServerApp, plan: Plan, yes: bool) -> None:
     """Say what becomes public, and have somebody agree to it."""
-    carrying = (
-        f", with the metadata of {plural(plan.metadata.images, 'image')}" if plan.metadata.images else ""
-    )
-    app.confirm(f"Submit it{carrying}?", yes=yes, stake=_stake(plan), shown=[*plan_blocks(plan), Line("")])
+    app.confirm(question(plan), yes=yes, stake=_stake(plan), shown=[*plan_blocks(plan), Line("")])
     if yes:
         app.observer.note(public(plan))
 

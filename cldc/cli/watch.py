@@ -87,7 +87,9 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
                     action="Run `cldc watch` again to go on waiting.",
                 )
             time.sleep(min(every, left))
-    app.output.show(Document({"submissions": found}, status_blocks(found)))
+    app.output.show(
+        Document({"submissions": found}, status_blocks(found, next_command=app.command_for("cldc submit")))
+    )
 
 
 def _tell(app: ServerApp, found: tuple[SubmissionStatus, ...], known: dict[str, str]) -> None:

@@ -109,7 +109,7 @@ def _label_book(app: ServerApp, given: Path | None, unreachable: CldcError | Non
         return known
     raise ConfigurationError(
         f"There is no label book: {reason.message if reason else 'the profile gives no uuid for it'}",
-        action="Give its folder with --label-book.",
+        action=f"{f'{reason.action} Or give' if reason else 'Give'} its folder with --label-book.",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from cldc.competition.model import (
     NOT_KEYS,
+    SANDBOX,
     Bundles,
     Competition,
     DatasetRules,
@@ -27,6 +28,7 @@ from cldc.resources import template
 __all__ = [
     "DEFAULT",
     "NOT_KEYS",
+    "SANDBOX",
     "Bundles",
     "Competition",
     "DatasetRules",

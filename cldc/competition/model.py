@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+# Stands for the address of the CodaLab on this machine, which changes with each start.
+SANDBOX = "sandbox"
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -211,7 +214,7 @@ class Competition:
         folder: Where files that the profile names are looked for before templates/; no key.
         files: The profile's file, and those it extends; empty for a built-in one; no key.
         title: The competition's name.
-        server: Address of its CodaLab, without a path.
+        server: Address of its CodaLab, without a path, or "sandbox" for the one on this machine.
         dataset: What a dataset must look like.
         quota: How often an account may submit.
         submission: How a submission is marked and described.

@@ -10,6 +10,7 @@ from cldc.errors import PreflightFailed
 from cldc.preflight.following import Run
 from cldc.preflight.predictions import ExpectedLabels, UnusablePredictions, read_predictions
 from cldc.process import describe_exit
+from cldc.text import plural
 
 _KILLED = (-9, 137)
 _SHOWN_LINES = 8
@@ -81,10 +82,15 @@ def _ended(run: Run, log: Path) -> PreflightFailed:
             f"ran out{held}.",
             action=f"Free some memory, then run it again; its output is in {log}.",
         )
+    ended = f"The training script ended with {describe_exit(run.returncode)}"
+    if not lines:
+        return PreflightFailed(
+            f"{ended} and printed nothing.", action="Correct the script, then run it again."
+        )
     shown = "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])
     return PreflightFailed(
-        f"The training script ended with {describe_exit(run.returncode)}. Its last lines:\n{shown}",
-        action=f"Mend what they say, then run it again; the whole output is in {log}.",
+        f"{ended}. Its last lines:\n{shown}",
+        action=f"Fix what they say, then run it again; the whole output is in {log}.",
     )
 
 
@@ -99,5 +105,7 @@ def warnings_of(run: Run, predictions: tuple[int, ...], competition: Competition
     if diverged := [epoch.number for epoch in history if not math.isfinite(epoch.loss + epoch.val_loss)]:
         said.append(f"The loss was no number from epoch {diverged[0]} on; the best epoch before it was kept.")
     if history and predictions and run.output.epoch != epochs:
-        said.append(f"The script trained {run.output.epoch} epochs; the competition's trains {epochs}.")
+        said.append(
+            f"The script trained {plural(run.output.epoch, 'epoch')}; the competition's trains {epochs}."
+        )
     return tuple(said)

@@ -10,11 +10,11 @@ from cldc.render.blocks import Block, Line, Table
 from cldc.text import printable
 
 
-def history_blocks(entries: Sequence[Entry]) -> Iterator[Block]:
-    """One row each, the oldest first."""
+def history_blocks(entries: Sequence[Entry], *, next_command: str) -> Iterator[Block]:
+    """One row each, the oldest first; what to do next where there is none."""
     if not entries:
         yield Line("Nothing was preflighted or submitted yet.")
-        yield Line("Next: cldc preflight DIR")
+        yield Line(f"Next: {next_command}")
         return
     headers = (
         "when (UTC)",

@@ -24,6 +24,8 @@ def preflight_document(
     insight: Insight,
     repeated: RepeatedRuns | None,
     pictures: Callable[[], Mapping[str, tuple[str, str]]],
+    *,
+    next_command: str,
 ) -> Document:
     """A preflight in all its formats.
 
@@ -31,6 +33,7 @@ def preflight_document(
         insight: The preflight, and what can be learned from it.
         repeated: All its runs where it was repeated.
         pictures: Makes those of the page by path.
+        next_command: What to do next.
     """
     result, found = insight.result, insight.suggestions
     data = {
@@ -43,7 +46,7 @@ def preflight_document(
         *preflight_blocks(result),
         *(spread_blocks(repeated) if repeated else ()),
         *suggestion_blocks(insight),
-        *next_blocks(result),
+        *next_blocks(result, next_command),
     ]
     return Document(data, blocks, page=preflight_page(insight, pictures))
 
@@ -90,17 +93,15 @@ def suggestion_blocks(insight: Insight) -> Iterator[Block]:
             )
 
 
-def next_blocks(result: PreflightResult) -> Iterator[Block]:
+def next_blocks(result: PreflightResult, next_command: str) -> Iterator[Block]:
     """What to do next."""
     if result.quick:
         yield Line(
-            "Every image was read and one epoch trained: nothing is in the way of a whole training. The accuracy is "
-            "the first epoch's, and a submission can't rest on it.",
+            "TensorFlow reads every image, and one epoch trained. The accuracy is the first epoch's; a submission needs a "
+            "whole training.",
             "warning",
         )
-        yield Line("Next: cldc preflight DIR")
-    else:
-        yield Line("Next: cldc submit DIR")
+    yield Line(f"Next: {next_command}")
 
 
 def spread_blocks(repeated: RepeatedRuns) -> Iterator[Block]:

@@ -12,6 +12,7 @@ from cldc.render.document import Document
 from cldc.text import plural, printable
 
 if TYPE_CHECKING:
+    from cldc.competition import QuotaRule
     from cldc.quota import Quota
     from cldc.submission.cleanup import Kept, Orphan, Orphans, Removed
     from cldc.submission.model import Plan, Submission
@@ -28,16 +29,35 @@ _SUBMISSION_KEYS = (
     "id", "name", "description", "server", "account", "tagged", "again", "worksheet", "dataset", "run", "bundle",
     "links", "proof", "quota", "usual_wait", "form", "dataset_changed",
 )  # fmt: skip
-_PUBLIC = (
-    "Everything submitted, the images too, becomes readable by everyone: the guide demands it, and the scoring "
-    "daemon sees nothing else."
-)
+_PUBLIC = "Your images become public (competition rule)."
+# What the steps of a submission come to for whoever waits for them.
+_WORK = {
+    "worksheet": "upload",
+    "upload": "upload",
+    "link": "upload",
+    "run": "train",
+    "train": "train",
+    "predictions": "train",
+    "publish": "publish",
+    "describe": "publish",
+    "prove": "publish",
+    "tag": "tag",
+}
+_WINDOWS = {1: "today", 7: "this week"}
 
 
 def public(plan: Plan) -> str:
     """What becomes public, in sentences."""
     carried = plan.metadata.summary
     return f"{_PUBLIC} {carried}, which becomes public with them." if carried else _PUBLIC
+
+
+def question(plan: Plan) -> str:
+    """What a person is asked before it is done."""
+    carried = f" with the metadata of {plural(plan.metadata.images, 'image')}" if plan.metadata.images else ""
+    quota = plan.quota
+    place = f"submission {len(quota.in_window) + 1} of {quota.rule.per_window} {window(quota.rule)}"
+    return f"Publish {printable(plan.record.name)}{carried} ({place})?"
 
 
 def moment(time: datetime | None) -> str:
@@ -75,7 +95,8 @@ def plan_blocks(plan: Plan) -> Iterator[Block]:
     ]
     yield Table(("checked", "", "found"), rows)
     if plan.steps:
-        yield Line(f"Steps to do: {', '.join(plan.steps)} (on the worksheet {plan.worksheet}).")
+        work = dict.fromkeys(_WORK[step] for step in plan.steps)
+        yield Line(f"{', '.join(work).capitalize()}: on the worksheet {plan.worksheet}.")
     else:
         yield Line("Every step is done: it carries the tag.", "good")
     yield Line(public(plan), "warning" if plan.metadata.images else "plain")
@@ -117,13 +138,17 @@ def submission_blocks(submission: Submission) -> Iterator[Block]:
     yield Line("Next: cldc status, then cldc leaderboard")
 
 
+def window(rule: QuotaRule) -> str:
+    """The rule's window as people say it: ``today``, ``this week``, ``in 3 days``."""
+    return _WINDOWS.get(
+        int(rule.window_days) if rule.window_days.is_integer() else 0, f"in {rule.window_days:g} days"
+    )
+
+
 def left(quota: Quota) -> str:
     """One sentence on what is left of the quota."""
     rule = quota.rule
-    text = (
-        f"Quota: {quota.left} of {rule.per_window} left in {rule.window_days:g} days, "
-        f"{len(quota.spent)} of {rule.total} used in all."
-    )
+    text = f"Quota: {quota.left} of {rule.per_window} left {window(rule)}; {len(quota.spent)} of {rule.total} used in all."
     return f"{text} The next place frees at {moment(quota.next_free)}." if quota.next_free else text
 
 
@@ -132,7 +157,7 @@ def quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
     together = usage["together"]
     rule = together.rule
     yield Line(left(together), "good" if together.left else "warning")
-    headers = ("", f"in {rule.window_days:g} days", "in all", "left", "next place frees")
+    headers = ("", window(rule), "in all", "left", "next place")
     allowed = ("the guide allows", str(rule.per_window), str(rule.total), "", "")
     named = {"server": "the server shows", "ledger": "this machine's ledger knows", "together": "together"}
     told = [
@@ -141,7 +166,7 @@ def quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
             str(len(quota.in_window)),
             str(len(quota.spent)),
             str(quota.left),
-            moment(quota.next_free) if quota.next_free else "now" if quota.left else "never",
+            moment(quota.next_free) if quota.next_free else "available now" if quota.left else "never",
         )
         for who, quota in usage.items()
     ]
@@ -154,11 +179,16 @@ def quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
         yield Table(("submission", "spent", "frees", "known from", "bundle"), rows)
 
 
-def status_blocks(statuses: Sequence[SubmissionStatus]) -> Iterator[Block]:
-    """Every submission and how far it is, with the end of the log of a run that goes or failed."""
+def status_blocks(statuses: Sequence[SubmissionStatus], *, next_command: str) -> Iterator[Block]:
+    """Every submission and how far it is, with the end of the log of a run that goes or failed.
+
+    Args:
+        statuses: The submissions.
+        next_command: What to do where there is none.
+    """
     if not statuses:
         yield Line("Nothing was submitted from this machine with this account yet.")
-        yield Line("Next: cldc submit DIR")
+        yield Line(f"Next: {next_command}")
         return
     rows = [
         (

@@ -24,7 +24,7 @@ from cldc.submission.links import check_links
 from cldc.submission.model import STEPS, Consent, Intent, NeedsConsent, Plan, Replaced, SubmissionCheck
 from cldc.submission.quota import has_lost_tag
 from cldc.submission.withdraw import record_withdrawal
-from cldc.text import plural
+from cldc.text import plural, size
 from cldc.validation import Severity, ValidationReport
 
 _SPENT = "its place is spent already"
@@ -262,10 +262,10 @@ def _disk(server: str, user: User, report: ValidationReport) -> str:
     free = user.disk_quota - user.disk_used
     if free < wanted:
         raise QuotaExceeded(
-            f"The account {user.name} has {free / 1e6:.1f} MB of disk left on {server}; about {wanted / 1e6:.1f} MB are needed.",
+            f"The account {user.name} has {size(free)} of disk left on {server}; about {size(wanted)} are needed.",
             action="Remove bundles that are no longer needed, or ask the server's operators for more.",
         )
-    return f"{free / 1e6:,.0f} MB left on the server"
+    return f"{size(free)} left on the server"
 
 
 def _time(intent: Intent, state: AccountState, progress: _Progress) -> SubmissionCheck:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -31,7 +32,7 @@ class SubmissionStatus:
 
     Attributes:
         stage: The step it is at, ``tagged`` when it waits for the organisers, ``evaluated`` when their daemon has
-            taken it and no score is there yet, ``scored``, or ``withdrawn``.
+            taken it and no score is there yet, ``scored``, ``replaced`` by a newer one, or ``withdrawn``.
         since: When it came there, as far as known.
         detail: What is known besides: a run's state, a score's place, how long such a wait usually is.
         bundle: Uuid of the tagged bundle, or empty before there is one.
@@ -55,7 +56,7 @@ class SubmissionStatus:
     @property
     def final(self) -> bool:
         """Whether nothing will change any more by itself."""
-        return self.stage in ("scored", "withdrawn") or bool(self.action)
+        return self.stage in ("scored", "replaced", "withdrawn") or bool(self.action)
 
 
 def fetch_statuses(
@@ -72,22 +73,53 @@ def fetch_statuses(
     rows = {row.submission: row for row in board.rows} if board else {}
     unscored = [s.uuid(TAG) for s in submissions if s.carries_tag and s.uuid(TAG) not in rows]
     bundles = find_bundles(rest, unscored)
+    lost = {uuid for uuid, bundle in bundles.items() if has_lost_tag(bundle, competition.submission.tag)}
+    live = [known for known in submissions if known.uuid(TAG) not in lost]
+    newer = successors(live, competition)
     return tuple(
-        _of_tagged(known, rows.get(known.uuid(TAG)), bundles.get(known.uuid(TAG)), competition)
+        _of_tagged(
+            known,
+            rows.get(known.uuid(TAG)),
+            bundles.get(known.uuid(TAG)),
+            competition,
+            replaced_by(newer.get(known.record.id), rows),
+        )
         if known.tagged
         else _of_unfinished(known, rest, now)
         for known in submissions
     )
 
 
+def successors(
+    submissions: Sequence[KnownSubmission], competition: Competition
+) -> dict[str, KnownSubmission]:
+    """For each tagged submission of one account that a newer one replaces, by its id, the newest."""
+    by_name = competition.submission.supersedes == "name"
+    tagged = sorted((s for s in submissions if s.carries_tag), key=lambda s: s.tagged or s.record.created)
+    newest = {s.record.name if by_name else "": s for s in tagged}
+    found = {s.record.id: newest[s.record.name if by_name else ""] for s in tagged}
+    return {identity: newer for identity, newer in found.items() if newer.record.id != identity}
+
+
+def replaced_by(newer: KnownSubmission | None, rows: Mapping[str, Row]) -> str:
+    """What became of a submission that a newer one replaces; empty where none does."""
+    if newer is None:
+        return ""
+    row = rows.get(newer.uuid(TAG))
+    scored = f" (scored {row.score:.4f})" if row is not None and row.score is not None else ""
+    return f"replaced by {newer.record.name}{scored}"
+
+
 def _of_tagged(
-    known: KnownSubmission, row: Row | None, bundle: Bundle | None, competition: Competition
+    known: KnownSubmission, row: Row | None, bundle: Bundle | None, competition: Competition, replaced: str
 ) -> SubmissionStatus:
     """The status of a submission that carries the tag, or carried it."""
     record, tag, withdrawal = known.record, known.steps[TAG], known.finished(WITHDRAW)
     since, score, action = tag.finished or tag.started, row.score if row else None, ""
     if withdrawal is not None:
         stage, detail, since = "withdrawn", "it no longer carries the tag", withdrawal.finished or since
+    elif row is None and replaced:
+        stage, detail = "replaced", replaced
     elif row is None:
         stage, detail, action = _unscored(record, bundle, competition)
     elif score is None:

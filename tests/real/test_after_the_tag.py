@@ -264,7 +264,7 @@ def test_what_waits_for_its_score_is_not_replaced_without_a_word(stage: Stage, t
     (older,) = made["tagged"]
     agreed = at_a_terminal()
     agreed.answer(_REPLACE, "y")
-    agreed.answer("Submit it? [y/N]", "y")
+    agreed.answer("Publish second (submission 2 of", "y")
     assert agreed.end()[0] == 0, agreed.text
     newer = cldc("submit", second, "--yes", "--no-preflight", "--supersede", "--format", "json").data
     assert newer["again"]

@@ -148,7 +148,7 @@ def test_links_out_of_the_dataset_are_published_only_by_name_and_metadata_is_tol
     agreed = at_a_terminal()
     agreed.answer(f"{', '.join(links)}. Publish what they lead to? [y/N]", "y")
     agreed.until(carried)
-    agreed.answer("Submit it, with the metadata of 1 image? [y/N]", "n")
+    agreed.answer("with the metadata of 1 image (submission 1 of", "n")
     assert agreed.end()[0] == 1
     assert not any(stage.made(account).values())
 

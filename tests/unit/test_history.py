@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cldc.competition import load
 from cldc.history import history
 from cldc.leaderboard import Leaderboard, Row
-from cldc.ledger import Ledger, Record
+from cldc.ledger import BoardResult, Ledger, Record
 from cldc.preflight import model_predictions, records
 from cldc.render.document import Document
 from cldc.render.formats import csv as csv_format
@@ -28,14 +29,15 @@ def record(identity: str, name: str, preflight: str | None) -> Record:
 def test_submissions_carry_their_preflights_accuracy_and_the_score_when_it_is_known(tmp_path: Path) -> None:
     row = Row(3, "first", "", "", "me", 0.625, "ready", "0xab", NOW, True)
     board = Leaderboard("demo", "accuracy", NOW, (row,))
+    demo = load("demo")
     with Ledger(tmp_path) as ledger:
         ledger.add(record("s1", "first", RESULT.id))
         ledger.begin("s1", "tag")
         ledger.finish("s1", "tag", {"uuid": "0xab"}, now=NOW)
         ledger.add(record("s2", "=cmd()", None))
-        entries = history([RESULT], ledger, board, competition="demo")
-        assert not history([RESULT], ledger, board, competition="other")
-        assert history([RESULT], ledger, None)[1].score is None
+        entries = history([RESULT], ledger, board, competition=demo)
+        assert not history([RESULT], ledger, board, competition=load())
+        assert history([RESULT], ledger, None, competition=demo)[1].score is None
     assert [entry.kind for entry in entries] == ["preflight", "submission", "submission"]
     first = next(entry for entry in entries if entry.name == "first")
     assert (first.score, first.validation, first.images, first.detail) == (0.625, 0.5, 4, "place 3")
@@ -44,6 +46,24 @@ def test_submissions_carry_their_preflights_accuracy_and_the_score_when_it_is_kn
     rows = list(csv.DictReader(io.StringIO(told)))
     assert [row["score"] for row in rows if row["name"] == "first"] == ["0.625"]
     assert [row["name"] for row in rows if row["id"] == "s2"] == ["'=cmd()"]
+
+
+def test_a_replaced_submission_names_the_one_that_counts_and_keeps_its_score(tmp_path: Path) -> None:
+    demo = load("demo")
+    demo = dataclasses.replace(demo, submission=dataclasses.replace(demo.submission, supersedes="account"))
+    with Ledger(tmp_path) as ledger:
+        for day, name in enumerate(("first", "second")):
+            ledger.add(record(name, name, None))
+            ledger.begin(name, "tag")
+            ledger.finish(name, "tag", {"uuid": f"0x{name}"}, now=NOW + timedelta(days=day))
+        ledger.remember("demo", (BoardResult("0xfirst", "first", NOW, 1, 5, 0.25),))
+        row = Row(3, "second", "", "", "me", 0.625, "ready", "0xsecond", NOW, True)
+        first, second = history([], ledger, Leaderboard("demo", "accuracy", NOW, (row,)), competition=demo)
+        assert (first.score, first.detail) == (0.25, "replaced by second (scored 0.6250)")
+        assert (second.score, second.detail) == (0.625, "place 3")
+        offline, waiting = history([], ledger, None, competition=demo)
+        assert (offline.score, offline.detail) == (0.25, "replaced by second")
+        assert waiting.detail == "no score yet"
 
 
 def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: Cldc, tmp_path: Path) -> None:
