@@ -92,19 +92,24 @@ def _arrived(account: ServerAccount, bundle: Bundle) -> bool:
     return False
 
 
-def finished_uploads(rest: Rest, account: str, prefix: str) -> Iterator[tuple[str, Bundle]]:
-    """Dataset hash and bundle of each good upload of the account on its worksheets whose names begin with ``prefix``.
+def public_uploads(rest: Rest, account: str) -> Iterator[tuple[str, Bundle]]:
+    """Dataset hash and bundle of each good upload that everyone can read, as those for submissions are."""
+    return _finished(rest.search(owner=account))
+
+
+def private_uploads(rest: Rest, account: str, prefix: str) -> Iterator[tuple[str, Bundle]]:
+    """Dataset hash and bundle of each good upload on the account's worksheets whose names begin with ``prefix``.
 
     Read from the worksheets, since a search shows no private bundles.
     """
     for worksheet in rest.own_worksheets():
         if worksheet.name.startswith(prefix):
-            for bundle in rest.worksheet(worksheet.uuid, bundles=True).bundles:
-                dataset_hash = dataset_hash_of(bundle)
-                if (
-                    dataset_hash
-                    and bundle.owner in (None, account)
-                    and bundle.final
-                    and bundle.failure is None
-                ):
-                    yield dataset_hash, bundle
+            bundles = rest.worksheet(worksheet.uuid, bundles=True).bundles
+            yield from _finished(bundle for bundle in bundles if bundle.owner in (None, account))
+
+
+def _finished(bundles: Iterable[Bundle]) -> Iterator[tuple[str, Bundle]]:
+    for bundle in bundles:
+        dataset_hash = dataset_hash_of(bundle)
+        if dataset_hash and bundle.final and bundle.failure is None:
+            yield dataset_hash, bundle

@@ -45,7 +45,7 @@ def training_inputs(app: ServerApp, *, organisers: bool = False) -> TrainingInpu
     """Script and label book: those named, else the organisers', else what is remembered or built in.
 
     Args:
-        app: The command's surroundings.
+        app: The command's services.
         organisers: Whether what is named is passed over, since the organisers' own counts.
 
     Raises:

@@ -7,16 +7,16 @@ and by what it was made from.
 from __future__ import annotations
 
 from cldc.bundles.runs import find_or_start_run
-from cldc.bundles.uploads import dataset_hash_of, find_upload, finished_uploads, upload
+from cldc.bundles.uploads import dataset_hash_of, find_upload, private_uploads, public_uploads, upload
 from cldc.bundles.usage import Usage
 from cldc.bundles.worksheets import (
     PREFLIGHT,
     find_or_make_worksheet,
     is_own_run,
     own_bundles,
+    preflight_prefix,
     remaining_item,
     worksheet_name,
-    worksheet_prefix,
 )
 from cldc.codalab import Bundle
 from cldc.errors import CodaLabError
@@ -71,8 +71,9 @@ def _dataset(remote: Remote, job: Job, bundles: list[Bundle]) -> Bundle:
 def find_uploads(remote: Remote) -> None:
     """Learn which datasets are on the server already, whatever they were uploaded for."""
     remote.observer.start("Looking for what is on the server already")
-    prefix = worksheet_prefix(remote.account)
-    for dataset_hash, bundle in finished_uploads(remote.rest, remote.account, prefix):
+    prefix = preflight_prefix(remote.account)
+    private = private_uploads(remote.rest, remote.account, prefix)
+    for dataset_hash, bundle in (*private, *public_uploads(remote.rest, remote.account)):
         remote.uploads.setdefault(dataset_hash, bundle)
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
 from cldc.bundles.computing_time import check_time, preflight_runs
 from cldc.bundles.retry import BROKEN_OFF, repeat
 from cldc.bundles.runs import lost_dependency_twice
-from cldc.codalab import Bundle, Rest, User, failure_of, lost_dependency
+from cldc.codalab import Bundle, User, lost_dependency
 from cldc.codalab.failures import NotFound, TooLarge, UploadFailed
 from cldc.errors import (
     CldcError,
@@ -24,7 +22,8 @@ from cldc.files import lock, temporary_folder
 from cldc.preflight.model import FailedPreflight, LabelBook, PreflightResult, Script, Training
 from cldc.preflight.pipeline import with_changes
 from cldc.preflight.records import all_records, read, remember_name
-from cldc.preflight.remote_runs import ABOUT_FILE, RunArtifacts, finish_run, remote_fingerprint
+from cldc.preflight.remote_runs import finish_run, remote_fingerprint
+from cldc.remote.artifacts import fetch_artifacts, require_ended
 from cldc.remote.following import Follower, follow
 from cldc.remote.making import begin, begun_before, find_uploads, forget_run, tidy
 from cldc.remote.model import Job, Remote, RemotePreflights
@@ -58,9 +57,8 @@ def preflight_remotely(
     """
     jobs = [_job(remote, report, script, label_book) for report in _distinct(remote, reports)]
     with contextlib.ExitStack() as held:
-        for job in sorted(
-            jobs, key=lambda job: job.id
-        ):  # in one order, so that two calls can't wait for each other
+        # In one order, so that two calls can't wait for each other.
+        for job in sorted(jobs, key=lambda job: job.id):
             held.enter_context(
                 lock(
                     remote.home / "preflights" / f".{job.id}.lock",
@@ -69,16 +67,16 @@ def preflight_remotely(
                     timeout_seconds=_WAIT_SECONDS,
                 )
             )
-        outcomes: dict[str, PreflightResult | FailedPreflight] = {}
+        batch = _Batch(remote)
         for job in jobs:
             if known := read(remote.home, job.id):
                 if remote.force:
                     job.known = known.run
                 else:
                     tidy(remote, job)  # what a call that was killed, or was to keep it, left
-                    outcomes[job.id] = remember_name(remote.home, known, job.training.report.dataset)
-        _carry_out(remote, deque(job for job in jobs if job.id not in outcomes), outcomes)
-    found = [outcomes[job.id] for job in jobs]
+                    batch.outcomes[job.id] = remember_name(remote.home, known, job.training.report.dataset)
+        batch.train(job for job in jobs if job.id not in batch.outcomes)
+    found = [batch.outcomes[job.id] for job in jobs]
     return RemotePreflights(
         remote.rest.server,
         tuple(outcome for outcome in found if isinstance(outcome, PreflightResult)),
@@ -103,223 +101,163 @@ def _job(remote: Remote, report: ValidationReport, script: Script, label_book: L
     return Job(training, remote_fingerprint(remote.rest.server, training))
 
 
-def _carry_out(
-    remote: Remote, waiting: deque[Job], outcomes: dict[str, PreflightResult | FailedPreflight]
-) -> None:
-    """Keep as many runs going as the account may have, until every job has its outcome."""
-    if not waiting:
-        return
-    remote.cl.start()  # its imports take seconds
-    find_uploads(remote)
-    user = remote.rest.user()
-    _require_time(remote, user, waiting, outcomes)
-    room = max(1, user.parallel_run_quota)
-    going: list[Follower] = []
-    total, epochs = len(waiting), remote.competition.training.epochs
-    with _noting_what_goes_on(remote, going), remote.rest.with_timeout(_READ_SECONDS) as reader:
-        while waiting or going:
-            if waiting and len(going) < room:
-                while waiting and len(going) < room:
-                    _start(remote, waiting.popleft(), going, outcomes)
-                remote.observer.start("Training on CodaLab", total * epochs, "epochs")
-            if not going:
-                continue
-            done = total - len(going) - len(waiting)
-            follow(remote, going, reader, waiting=len(waiting), done=done)
-            for follower in [follower for follower in going if follower.ended]:
-                going.remove(follower)
-                if follower.lost:
-                    _again(remote, follower, going, outcomes)
-                elif follower.bundle and (path := lost_dependency(remote.rest, follower.bundle)):
-                    _again_with_dependencies(remote, follower, path, going, outcomes)
-                else:
-                    outcomes[follower.job.id] = _outcome(remote, follower)
+class _Batch:
+    """The trainings of one call: those that wait, those that go, and what came of the others.
 
+    Attributes:
+        outcomes: What came of each job, by its id.
+    """
 
-def _require_time(
-    remote: Remote, user: User, waiting: deque[Job], outcomes: dict[str, PreflightResult | FailedPreflight]
-) -> None:
-    """Take jobs out of ``waiting`` for which the account has no computing time, but those with a run of an earlier call."""
-    known = list(preflight_runs(all_records(remote.home), remote.competition, remote.rest.server))
-    for job in list(waiting):
-        images = job.training.report.total
+    def __init__(self, remote: Remote) -> None:
+        self.outcomes: dict[str, PreflightResult | FailedPreflight] = {}
+        self._remote = remote
+        self._waiting: deque[Job] = deque()
+        self._going: list[Follower] = []
+
+    def train(self, jobs: Iterable[Job]) -> None:
+        """Keep as many runs going as the account may have, until every job has its outcome."""
+        remote, waiting, going = self._remote, self._waiting, self._going
+        waiting.extend(jobs)
+        if not waiting:
+            return
+        remote.cl.start()  # its imports take seconds
+        find_uploads(remote)
+        user = remote.rest.user()
+        self._require_time(user)
+        room = max(1, user.parallel_run_quota)
+        total, epochs = len(waiting), remote.competition.training.epochs
+        with self._noting_what_goes_on(), remote.rest.with_timeout(_READ_SECONDS) as reader:
+            while waiting or going:
+                if waiting and len(going) < room:
+                    while waiting and len(going) < room:
+                        self._start(waiting.popleft())
+                    remote.observer.start("Training on CodaLab", total * epochs, "epochs")
+                if not going:
+                    continue
+                done = total - len(going) - len(waiting)
+                follow(remote, going, reader, waiting=len(waiting), done=done)
+                for follower in [follower for follower in going if follower.ended]:
+                    going.remove(follower)
+                    self._end(follower)
+
+    def _require_time(self, user: User) -> None:
+        """Give up jobs for which the account has no computing time, but not those with a run of an earlier call."""
+        remote = self._remote
+        known = list(preflight_runs(all_records(remote.home), remote.competition, remote.rest.server))
+        for job in list(self._waiting):
+            images = job.training.report.total
+            try:
+                finding, tight = check_time(remote.rest, user, remote.competition, known, images=images)
+            except QuotaExceeded as error:
+                if not begun_before(remote, job):
+                    self._waiting.remove(job)
+                    self._fail(job, error)
+            else:
+                if tight:
+                    remote.observer.note(f"Computing time for {job.name}: {finding}.")
+
+    @contextlib.contextmanager
+    def _noting_what_goes_on(self) -> Iterator[None]:
         try:
-            finding, tight = check_time(remote.rest, user, remote.competition, known, images=images)
-        except QuotaExceeded as error:
-            if not begun_before(remote, job):
-                waiting.remove(job)
-                outcomes[job.id] = _failed(job, error)
-        else:
-            if tight:
-                remote.observer.note(f"Computing time for {job.name}: {finding}.")
-
-
-@contextlib.contextmanager
-def _noting_what_goes_on(remote: Remote, going: list[Follower]) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        if going:
-            names = ", ".join(follower.job.name for follower in going)
-            noun = "run goes" if len(going) == 1 else "runs go"
-            remote.observer.note(
-                f"{len(going)} {noun} on, on {remote.rest.server}: {names}. The same command takes them up again; "
-                "`cldc clean --unfinished` removes what is no longer wanted."
-            )
-        raise
-
-
-def _start(
-    remote: Remote, job: Job, going: list[Follower], outcomes: dict[str, PreflightResult | FailedPreflight]
-) -> None:
-    """Have a job's run on the server, with a second and a third try where network or server broke it off."""
-
-    def broken_off(error: CldcError) -> None:
-        remote.uploads.clear()  # what was looked at is not there any more, perhaps
-        remote.observer.note(f"{error.message.splitlines()[0]} Trying again.")
-
-    try:
-        repeat(lambda: begin(remote, job), on_failure=broken_off, errors=_BROKEN_OFF)
-    except _BROKEN_OFF as error:
-        remote.uploads.clear()
-        if not isinstance(error, _OF_ONE):
+            yield
+        except BaseException:
+            if self._going:
+                names = ", ".join(follower.job.name for follower in self._going)
+                noun = "run goes" if len(self._going) == 1 else "runs go"
+                self._remote.observer.note(
+                    f"{len(self._going)} {noun} on, on {self._remote.rest.server}: {names}. The same command takes "
+                    "them up again; `cldc clean --unfinished` removes what is no longer wanted."
+                )
             raise
-        outcomes[job.id] = _failed(job, error)
-    except _OF_ONE as error:
-        outcomes[job.id] = _failed(job, error)
-        tidy(remote, job)
-    else:
-        going.append(Follower(job))
 
+    def _start(self, job: Job) -> None:
+        """Have a job's run on the server, with a second and a third try where network or server broke it off."""
+        remote = self._remote
 
-def _again(
-    remote: Remote,
-    follower: Follower,
-    going: list[Follower],
-    outcomes: dict[str, PreflightResult | FailedPreflight],
-) -> None:
-    """Give a run that nobody works at any more to another worker."""
-    job, server = follower.job, remote.rest.server
-    what = "was removed from the server" if follower.bundle is None else "lost its worker"
-    if not forget_run(remote, job):
-        going.append(Follower(job))  # the worker came back at that very moment
-        return
-    if job.tries >= _MOST_TRIES:
-        error = RunFailed(
-            f"The run of {job.name} on {server} {what} {job.tries} times.",
-            action="Run the command again later, or train here: leave --remote out. No quota was spent.",
-        )
-        outcomes[job.id] = _failed(job, error)
-        tidy(remote, job)
-        return
-    remote.observer.note(
-        f"The run of {job.name} {what}; training it again (try {job.tries + 1} of {_MOST_TRIES})."
-    )
-    _start(remote, job, going, outcomes)
+        def broken_off(error: CldcError) -> None:
+            remote.uploads.clear()  # what was looked at is not there any more, perhaps
+            remote.observer.note(f"{error.message.splitlines()[0]} Trying again.")
 
-
-def _again_with_dependencies(
-    remote: Remote,
-    follower: Follower,
-    path: str,
-    going: list[Follower],
-    outcomes: dict[str, PreflightResult | FailedPreflight],
-) -> None:
-    """Start a run once more whose worker lost ``path``, which it depends on; a second loss is the job's outcome."""
-    job = follower.job
-    if job.lost_dependency:
-        outcomes[job.id] = _failed(job, lost_dependency_twice(remote.rest.server, job.run, path))
-        tidy(remote, job)
-        return
-    job.lost_dependency = True
-    remote.observer.note(
-        f"The worker of {job.name} lost {path}, which the run depends on and the server has; starting the run once more."
-    )
-    _start(remote, job, going, outcomes)
-
-
-def _outcome(remote: Remote, follower: Follower) -> PreflightResult | FailedPreflight:
-    """Judge a run that ended, keep what came of it, remove it."""
-    job, bundle = follower.job, follower.bundle
-    assert bundle is not None  # noqa: S101 - one that was removed is lost
-    outcome: PreflightResult | FailedPreflight
-    try:
-        _require_ended(remote, bundle)
-        with temporary_folder("cldc-remote-") as folder:
-            ran = _fetched(remote, bundle, folder)
-            result = finish_run(
-                job.training,
-                job.fingerprint,
-                ran,
-                remote.home,
-                environment=remote.environment,
-                observer=remote.observer,
-            )
-            outcome = with_changes(result, job.training)
-    except _OF_ONE as error:
-        outcome = _failed(job, error)
-        remote.observer.note(f"{job.name}: {error.message.splitlines()[0]}")
-    else:
-        book = f", label book {result.label_book.accuracy:.2%}" if result.label_book else ""
-        remote.observer.note(f"{job.name}: validation {result.validation.accuracy:.2%}{book}")
-    tidy(remote, job)
-    return outcome
-
-
-def _require_ended(remote: Remote, bundle: Bundle) -> None:
-    """A command that ended by itself is judged by what it left; all else is CodaLab's to explain."""
-    if bundle.failure is None or (bundle.exit_code is not None and not _stopped(bundle)):
-        return
-    raise failure_of(
-        remote.rest, bundle, action="Correct what it says, then run the command again. No quota was spent."
-    )
-
-
-def _stopped(bundle: Bundle) -> bool:
-    """Whether a worker ended it: for its memory, its time, or because somebody asked."""
-    message = bundle.failure_message or ""
-    return bundle.state == "killed" or bool(message and not message.lower().startswith("exit code"))
-
-
-def _fetched(remote: Remote, bundle: Bundle, folder: Path) -> RunArtifacts:
-    rest: Rest = remote.rest
-
-    def text(path: str) -> str:
         try:
-            return rest.file(bundle.uuid, path).decode("utf-8", "replace")
-        except NotFound:
-            return ""
+            repeat(lambda: begin(remote, job), on_failure=broken_off, errors=_BROKEN_OFF)
+        except _BROKEN_OFF as error:
+            remote.uploads.clear()
+            if not isinstance(error, _OF_ONE):
+                raise
+            self._fail(job, error)
+        except _OF_ONE as error:
+            self._fail(job, error)
+            tidy(remote, job)
+        else:
+            self._going.append(Follower(job))
 
-    for path in _left(remote, bundle):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(NotFound):
-            rest.download(bundle.uuid, path, folder / path)
-    return RunArtifacts(
-        run=bundle.uuid,
-        started=(bundle.created or datetime.now(UTC)).isoformat(timespec="seconds"),
-        seconds=bundle.seconds,
-        exit_code=bundle.exit_code or 0,
-        image=bundle.docker_image or bundle.requested_image or remote.competition.run.image,
-        stdout=text("stdout"),
-        stderr=text("stderr"),
-        about=text(ABOUT_FILE),
-        folder=folder,
-    )
+    def _end(self, follower: Follower) -> None:
+        """Start a run again that ended through no fault of the dataset; else its outcome is the job's."""
+        job, bundle = follower.job, follower.bundle
+        if bundle is None or follower.lost:
+            self._start_on_another_worker(follower)
+        elif path := lost_dependency(self._remote.rest, bundle):
+            self._start_with_dependencies(job, path)
+        else:
+            self.outcomes[job.id] = self._outcome(job, bundle)
 
+    def _start_on_another_worker(self, follower: Follower) -> None:
+        """Start a run again that nobody works at any more."""
+        remote, job = self._remote, follower.job
+        what = "was removed from the server" if follower.bundle is None else "lost its worker"
+        if not forget_run(remote, job):
+            self._going.append(Follower(job))  # the worker came back at that very moment
+        elif job.tries >= _MOST_TRIES:
+            error = RunFailed(
+                f"The run of {job.name} on {remote.rest.server} {what} {job.tries} times.",
+                action="Run the command again later, or train here: leave --remote out. No quota was spent.",
+            )
+            self._fail(job, error)
+            tidy(remote, job)
+        else:
+            remote.observer.note(
+                f"The run of {job.name} {what}; training it again (try {job.tries + 1} of {_MOST_TRIES})."
+            )
+            self._start(job)
 
-def _left(remote: Remote, bundle: Bundle) -> list[str]:
-    """The run's predictions, and the weights where they can be asked."""
-    competition = remote.competition
-    found = [competition.run.predictions]
-    if remote.environment is not None and competition.training.checkpoint is not None:
-        entries = remote.rest.info(bundle.uuid, depth=1).contents
-        found += [
-            entry.name
-            for entry in entries
-            if entry.type == "file" and entry.name.startswith(competition.training.checkpoint)
-        ]
-    return found
+    def _start_with_dependencies(self, job: Job, path: str) -> None:
+        """Start a run again whose worker lost ``path``, which it depends on; a second loss is the job's outcome."""
+        remote = self._remote
+        if job.lost_dependency:
+            self._fail(job, lost_dependency_twice(remote.rest.server, job.run, path))
+            tidy(remote, job)
+            return
+        job.lost_dependency = True
+        remote.observer.note(
+            f"The worker of {job.name} lost {path}, which the run depends on and the server has; "
+            "starting the run once more."
+        )
+        self._start(job)
 
+    def _outcome(self, job: Job, bundle: Bundle) -> PreflightResult | FailedPreflight:
+        """Judge a run that ended, keep what came of it, remove it."""
+        remote = self._remote
+        outcome: PreflightResult | FailedPreflight
+        try:
+            require_ended(remote, bundle)
+            with temporary_folder("cldc-remote-") as folder:
+                result = finish_run(
+                    job.training,
+                    job.fingerprint,
+                    fetch_artifacts(remote, bundle, folder),
+                    remote.home,
+                    environment=remote.environment,
+                    observer=remote.observer,
+                )
+                outcome = with_changes(result, job.training)
+        except _OF_ONE as error:
+            outcome = FailedPreflight.of(job.training, error)
+            remote.observer.note(f"{job.name}: {error.message.splitlines()[0]}")
+        else:
+            book = f", label book {result.label_book.accuracy:.2%}" if result.label_book else ""
+            remote.observer.note(f"{job.name}: validation {result.validation.accuracy:.2%}{book}")
+        tidy(remote, job)
+        return outcome
 
-def _failed(job: Job, error: CldcError) -> FailedPreflight:
-    return FailedPreflight.of(job.training, error)
+    def _fail(self, job: Job, error: CldcError) -> None:
+        self.outcomes[job.id] = FailedPreflight.of(job.training, error)

@@ -20,7 +20,7 @@ from cldc.bundles.lineage import creation_key
 from cldc.bundles.worksheets import own_bundles
 from cldc.codalab import Bundle, Rest
 from cldc.competition import Competition
-from cldc.ledger import Ledger, Record
+from cldc.ledger import KnownSubmission, Ledger, Record
 from cldc.preflight.predictions import ExpectedLabels
 from cldc.progress import Observer
 from cldc.submission.model import Plan
@@ -59,6 +59,19 @@ class SubmissionContext(ServerAccount):
     def record(self) -> Record:
         """The submission as the ledger keeps it."""
         return self.plan.record
+
+    @property
+    def known(self) -> KnownSubmission:
+        """What the ledger knows of the submission now."""
+        return KnownSubmission(self.record, self.ledger.steps(self.record.id))
+
+    @property
+    def own_submissions(self) -> tuple[KnownSubmission, ...]:
+        """What the ledger knows now of all the account's submissions to the competition."""
+        record = self.record
+        return self.ledger.submissions(
+            competition=record.competition, server=record.server, account=record.account
+        )
 
 
 def tag_lock(

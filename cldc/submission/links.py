@@ -29,10 +29,10 @@ def check_links(links: Iterable[OutwardLink], consent: Consent, *, private: bool
     missing = {name: group for name, group in groups.items() if not _agreed(name, group, consent)}
     if not missing:
         return f"{_listed(groups)}; as agreed" if groups else "none leads out of the dataset"
-    fate, verb = ("be uploaded", "Upload") if private else ("become public", "Publish")
+    consequence, verb = ("be uploaded", "Upload") if private else ("become public", "Publish")
     options = " ".join(f"--include-link {shlex.quote(name)}" for name in missing)
     raise NeedsConsent(
-        f"Links lead out of the dataset, and what they lead to would {fate}: {_listed(missing)}.",
+        f"Links lead out of the dataset, and what they lead to would {consequence}: {_listed(missing)}.",
         action=f"Replace them with copies of what belongs to the dataset, or agree to each by its name: {options}",
         question=f"Links lead out of the dataset: {_listed(missing)}. {verb} what they lead to?",
         grants=Consent(links=frozenset(missing)),

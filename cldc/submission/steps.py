@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from cldc import files
 from cldc.bundles.runs import find_or_start_run, lost_dependency_twice, organisers_uuid
-from cldc.bundles.uploads import find_upload, finished_uploads, upload
+from cldc.bundles.uploads import find_upload, private_uploads, upload
 from cldc.bundles.usage import Usage
 from cldc.bundles.worksheets import (
     SUBMISSION,
@@ -88,7 +88,7 @@ def upload_dataset(
 def _upload_of_preflight(context: SubmissionContext) -> Bundle | None:
     """The same dataset as a preflight on this server left it: under the same name, since its folder is called so."""
     record = context.record
-    for dataset_hash, bundle in finished_uploads(
+    for dataset_hash, bundle in private_uploads(
         context.rest, record.account, preflight_prefix(record.account)
     ):
         if (dataset_hash, bundle.name) == (record.dataset_hash, record.dataset):

@@ -51,7 +51,7 @@ def submit(context: SubmissionContext) -> Submission:
     with files.lock(lock, purpose=f"submitting {record.name}", observer=context.observer, timeout_seconds=60):
         ledger.add(record)
         _forget_what_is_gone(context)
-        known = _known(context)
+        known = context.known
         again, packing = known.tagged is not None, None
         if again and _is_hidden(context, known.uuid(TAG)):
             context.observer.note(
@@ -102,7 +102,7 @@ def _do_steps(
         TaggedBundle,
         lambda: set_tag(context, worksheet, predictions, begun_before=do.was_begun(TAG)),
     )
-    known = _known(context)
+    known = context.known
     assert known.tagged is not None  # noqa: S101 - the last step has just been finished
     return Submission(
         record=context.record,
@@ -133,7 +133,7 @@ class _Recorder:
 
     def read_ledger(self) -> None:
         """Learn which steps are done, and which were begun."""
-        self._known = _known(self._context)
+        self._known = self._context.known
         self._begun |= {name for name, step in self._known.steps.items() if step.finished is None}
 
     def was_begun(self, name: str) -> bool:
@@ -160,28 +160,20 @@ class _Recorder:
         return made
 
 
-def _known(context: SubmissionContext) -> KnownSubmission:
-    """What the ledger knows of the submission now."""
-    return KnownSubmission(context.record, context.ledger.steps(context.record.id))
-
-
 def _quota(context: SubmissionContext) -> Quota:
     """The account's quota with the submission."""
-    record, competition = context.record, context.competition
-    submissions = context.ledger.submissions(
-        competition=record.competition, server=record.server, account=record.account
-    )
-    tagged = tagged_bundles(competition, context.rest, record.account)
-    return current_quota(competition.quota, tagged, submissions, context.clock())
+    competition = context.competition
+    tagged = tagged_bundles(competition, context.rest, context.account)
+    return current_quota(competition.quota, tagged, context.own_submissions, context.clock())
 
 
 def _forget_what_is_gone(context: SubmissionContext) -> None:
     """Steps whose results somebody removed from the server, or took back, have to be done again."""
-    identity, known = context.record.id, _known(context)
+    identity, known = context.record.id, context.known
     if known.finished(WITHDRAW):
         _remember_spent_place(context, known)
         context.ledger.forget(identity, (*_NAMES[_NAMES.index("prove") :], WITHDRAW))
-        known = _known(context)
+        known = context.known
     if known.tagged or not known.finished("worksheet"):
         return
     try:

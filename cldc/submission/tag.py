@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
 
 from cldc import quota as quotas
 from cldc.codalab import Bundle
 from cldc.codalab.failures import not_done
 from cldc.errors import QuotaExceeded, SubmissionRefused
-from cldc.ledger import KnownSubmission
 from cldc.submission.context import (
     PredictionsOutdated,
     SubmissionContext,
@@ -128,21 +126,14 @@ def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
         )
     now = context.clock()
     check_open(competition, now, after_closing=plan.after_closing)
-    current_quota(competition.quota, tagged, _own_submissions(context), now).require()
+    current_quota(competition.quota, tagged, context.own_submissions, now).require()
 
 
 def _is_within_quota(context: SubmissionContext, uuid: str) -> bool:
     """Whether what is tagged now, ours counted as of this moment, keeps the rule."""
     now, rule = context.clock(), context.competition.quota
     mine = quotas.Spent(uuid, context.record.name, now, "ledger")
-    known = [*spent_by_ledger(_own_submissions(context)), mine]
+    known = [*spent_by_ledger(context.own_submissions), mine]
     tagged = tagged_bundles(context.competition, context.rest, context.account)
     after = quotas.decide(rule, quotas.merge(known, spent_on_server(tagged)), now)
     return len(after.in_window) <= rule.per_window and len(after.spent) <= rule.total
-
-
-def _own_submissions(context: SubmissionContext) -> Sequence[KnownSubmission]:
-    record = context.record
-    return context.ledger.submissions(
-        competition=record.competition, server=record.server, account=record.account
-    )

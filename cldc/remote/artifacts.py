@@ -1,0 +1,68 @@
+"""What a run on the server left: whether it is to be judged at all, and its files."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cldc.codalab import Bundle, failure_of
+from cldc.codalab.failures import NotFound
+from cldc.preflight.remote_runs import ABOUT_FILE, RunArtifacts
+from cldc.remote.model import Remote
+
+
+def require_ended(remote: Remote, bundle: Bundle) -> None:
+    """A command that ended by itself is judged by what it left; all else is CodaLab's to explain."""
+    if bundle.failure is None or (bundle.exit_code is not None and not _stopped(bundle)):
+        return
+    raise failure_of(
+        remote.rest, bundle, action="Correct what it says, then run the command again. No quota was spent."
+    )
+
+
+def _stopped(bundle: Bundle) -> bool:
+    """Whether a worker ended it: for its memory, its time, or because somebody asked."""
+    message = bundle.failure_message or ""
+    return bundle.state == "killed" or bool(message and not message.lower().startswith("exit code"))
+
+
+def fetch_artifacts(remote: Remote, bundle: Bundle, folder: Path) -> RunArtifacts:
+    """What a run left, its files in ``folder``."""
+    rest = remote.rest
+
+    def text(path: str) -> str:
+        try:
+            return rest.file(bundle.uuid, path).decode("utf-8", "replace")
+        except NotFound:
+            return ""
+
+    for path in _wanted_files(remote, bundle):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(NotFound):
+            rest.download(bundle.uuid, path, folder / path)
+    return RunArtifacts(
+        run=bundle.uuid,
+        started=(bundle.created or datetime.now(UTC)).isoformat(timespec="seconds"),
+        seconds=bundle.seconds,
+        exit_code=bundle.exit_code or 0,
+        image=bundle.docker_image or bundle.requested_image or remote.competition.run.image,
+        stdout=text("stdout"),
+        stderr=text("stderr"),
+        about=text(ABOUT_FILE),
+        folder=folder,
+    )
+
+
+def _wanted_files(remote: Remote, bundle: Bundle) -> list[str]:
+    """The run's predictions, and the weights where they can be asked."""
+    competition = remote.competition
+    found = [competition.run.predictions]
+    if remote.environment is not None and competition.training.checkpoint is not None:
+        entries = remote.rest.info(bundle.uuid, depth=1).contents
+        found += [
+            entry.name
+            for entry in entries
+            if entry.type == "file" and entry.name.startswith(competition.training.checkpoint)
+        ]
+    return found
