@@ -9,7 +9,7 @@ called, which may do what others do at that moment, or end the client.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -222,6 +222,10 @@ class Rest:
         self._server.on_request()
         return self._server.seen_by(self._account, uuid)
 
+    def bundles(self, uuids: Iterable[str], *, worksheets: bool = False) -> tuple[Bundle, ...]:
+        self._server.on_request()
+        return tuple(self._server.seen_by(self._account, uuid) for uuid in uuids)
+
     def found(self, uuid: str) -> Bundle | None:
         try:
             return self.bundle(uuid)
@@ -234,7 +238,11 @@ class Rest:
         return itself, tuple(server.seen_by(self._account, child) for child in server.descendants(uuid))
 
     def search(
-        self, *, name_between: tuple[str, str] | None = None, tag: str | None = None
+        self,
+        *,
+        name_between: tuple[str, str] | None = None,
+        tag: str | None = None,
+        owner: str | None = None,
     ) -> tuple[Bundle, ...]:
         self._server.on_request()
         begins, ends = name_between or ("", "")
@@ -245,6 +253,7 @@ class Rest:
             and bundle.name.startswith(begins)
             and bundle.name.endswith(ends)
             and (tag is None or tag in bundle.tags)
+            and owner in (None, bundle.owner)
         )
 
     def own_worksheets(self, name: str | None = None) -> tuple[Worksheet, ...]:

@@ -1,0 +1,63 @@
+"""An account with many submissions: whatever their number, the server is asked a few times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from cldc.bundles.worksheets import worksheet_name
+from cldc.competition import Competition, load
+from cldc.ledger import TAG, Ledger, submission_id
+from cldc.submission.quota import current_quota, tagged_bundles
+from cldc.submission.status import fetch_statuses
+from cldc.submission.sync import rebuild_ledger, sync_ledger
+from tests.conftest import SHAPES
+from tests.support.fake_codalab import NOW, Rest, Server
+
+ME, MANY = "ann", 300
+
+
+@pytest.fixture
+def shapes() -> Competition:
+    return load(str(SHAPES / "shapes.toml"))
+
+
+def submit(server: Server, shapes: Competition, number: int) -> str:
+    """A tagged submission that another machine made; the uuid of its tagged bundle."""
+    name, dataset_hash, tag = f"try-{number}", f"hash{number}", shapes.submission.tag
+    identity = submission_id(tag=tag, server=Rest.server, account=ME, name=name, dataset_hash=dataset_hash)
+    sheet = server.add_worksheet(ME, worksheet_name(ME, name, identity), title=f"Submission {name}")
+    data = server.add(ME, "dataset", "data", description=f"cldc dataset {dataset_hash} m", worksheet=sheet)
+    organisers = (shapes.bundles.script.uuid, shapes.bundles.label_book.uuid)
+    run = server.add(ME, "run", "run-learn", parents=(data, *map(str, organisers)), worksheet=sheet)
+    return server.add(
+        ME, "make", name, parents=(run,), tags=(tag,), description=f"{name} ( )", worksheet=sheet
+    )
+
+
+def test_a_ledger_learns_of_many_submissions_and_tells_how_far_they_are_in_few_requests(
+    shapes: Competition, tmp_path: Path
+) -> None:
+    server, asked = Server(), []
+    for reference in (shapes.bundles.script, shapes.bundles.label_book):
+        server.add("org", "dataset", reference.name, uuid=reference.uuid)
+    bundles = {submit(server, shapes, number) for number in range(MANY)}
+    by_hand = server.add(ME, "make", "by-hand", parents=(server.add(ME, "run", "own"),))
+    server.change(by_hand, tags=(shapes.submission.tag,))
+    gone = server.add(ME, "make", "gone", parents=(server.new_uuid(),), tags=(shapes.submission.tag,))
+    rest = cast(Any, Rest(server, ME))
+    server.on_request = lambda: asked.append(1)
+    with Ledger(tmp_path) as ledger:
+        tagged = tagged_bundles(shapes, rest, ME)
+        assert {bundle.uuid for bundle in tagged} == {*bundles, by_hand, gone}
+        assert len(sync_ledger(ledger, shapes, rest, ME, tagged)) == MANY
+        assert {known.uuid(TAG) for known in ledger.submissions(account=ME)} == bundles
+        assert sync_ledger(ledger, shapes, rest, ME, tagged) == ()
+        statuses = fetch_statuses(ledger, rest, None, competition=shapes, account=ME, now=NOW)
+        assert {status.stage for status in statuses} == {"tagged"}
+        assert rebuild_ledger(ledger, shapes, rest, ME) == ()
+        quota = current_quota(shapes.quota, tagged, ledger.submissions(), NOW)
+        assert len(quota.spent) == MANY + 2
+    assert len(asked) < MANY / 5
