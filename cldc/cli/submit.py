@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,7 +155,10 @@ def _plan(
 ) -> Plan:
     """The plan; everything that can be refused is refused before minutes of training."""
     board = board_if_any(app)
-    state = fetch_account_state(app.competition, app.rest, ledger, board=board)
+    read_state = functools.partial(
+        fetch_account_state, app.competition, app.rest, ledger, board=board, observer=app.observer
+    )
+    state = read_state()
     plan = plan_submission(intent, state, ledger)
     if not dry_run:
         if plan.record.name != intent.name:
@@ -172,7 +176,7 @@ def _plan(
         return plan
     intent = replace(intent, preflight=_preflight(app, intent.report, inputs, dry_run))
     if not dry_run:  # a training takes minutes, in which things change
-        state = fetch_account_state(app.competition, app.rest, ledger, board=board)
+        state = read_state()
     return plan_submission(intent, state, ledger)
 
 

@@ -13,6 +13,7 @@ from cldc.codalab import Bundle, Rest, User
 from cldc.competition import Competition
 from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import BoardResult, KnownSubmission, Ledger, submission_id
+from cldc.progress import SILENT, Observer
 from cldc.quota import Quota
 from cldc.submission.model import Replaced
 from cldc.submission.quota import current_quota, tagged_bundles
@@ -144,7 +145,12 @@ class AccountState:
 
 
 def fetch_account_state(
-    competition: Competition, rest: Rest, ledger: Ledger, *, board: Leaderboard | None
+    competition: Competition,
+    rest: Rest,
+    ledger: Ledger,
+    *,
+    board: Leaderboard | None,
+    observer: Observer = SILENT,
 ) -> AccountState:
     """Read what the server shows of the account, and bring the ledger up to date with it.
 
@@ -153,10 +159,12 @@ def fetch_account_state(
         rest: Reads the server as the account.
         ledger: What this machine knows of submissions.
         board: What was scored, as far as it can be read.
+        observer: Told of it: many submissions take some seconds.
 
     Raises:
         Unreachable, CredentialsError: The server can't be asked.
     """
+    observer.start("Reading the account's submissions")
     user, now = rest.user(), ServerClock(rest)()
     tagged = tagged_bundles(competition, rest, user.name)
     sync_ledger(ledger, competition, rest, user.name, tagged)
