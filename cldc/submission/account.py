@@ -137,9 +137,12 @@ class AccountState:
             if identity in self.submissions or worksheet_name(self.user.name, name, identity) in worksheets
         ]
         tagged = {bundle.uuid for bundle in self.tagged}
-        for name in begun:
-            own = self.find_own_bundles(name, ids[name])
-            if own & tagged or not self.entries_named(name) - own:
+        own = {name: self.find_own_bundles(name, ids[name]) for name in begun}
+        if submitted := next((name for name in begun if own[name] & tagged), None):
+            return submitted
+        # The last: it was begun since the names before it were taken, as they may be no longer.
+        for name in reversed(begun):
+            if not self.entries_named(name) - own[name]:
                 return name
         return next(name for name in candidates if name not in begun and name not in entries)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cldc.bundles.worksheets import worksheet_name
@@ -81,6 +81,7 @@ class Server:
 
 
 @given(deeds, datasets, deeds)
+@example([("a", "begin"), ("b", "tag")], "a", [("b", "withdraw")])
 def test_a_name_takes_nobodys_entry_and_is_kept(
     before: list[tuple[str, str]], dataset: str, meanwhile: list[tuple[str, str]]
 ) -> None:
