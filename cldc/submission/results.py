@@ -24,17 +24,34 @@ class StepResult:
 
 
 @dataclass(frozen=True, slots=True)
-class SubmissionWorksheet(StepResult):
+class OnServer(StepResult):
+    """Something on the server, by its uuid."""
+
+    uuid: str
+
+
+class SubmissionWorksheet(OnServer):
     """The submission's own worksheet."""
 
-    uuid: str
 
-
-@dataclass(frozen=True, slots=True)
-class UploadedDataset(StepResult):
+class UploadedDataset(OnServer):
     """The dataset's bundle, which is ready."""
 
-    uuid: str
+
+class StartedRun(OnServer):
+    """The run, which may still go."""
+
+
+class PredictionsBundle(OnServer):
+    """The bundle made from the run's predictions, which is the one to be tagged."""
+
+
+class PublishedWorksheet(OnServer):
+    """The worksheet that everyone can read, with the bundles on it."""
+
+
+class TaggedBundle(OnServer):
+    """The bundle that carries the tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +63,9 @@ class OrganisersBundles(StepResult):
 
 
 @dataclass(frozen=True, slots=True)
-class StartedRun(StepResult):
-    """The run, which may still go."""
-
-    uuid: str
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedRun(StepResult):
+class FinishedRun(OnServer):
     """A run that ended with good predictions: how long it took, over how many images."""
 
-    uuid: str
     seconds: float
     images: int
 
@@ -67,24 +76,9 @@ class FinishedRun(StepResult):
 
 
 @dataclass(frozen=True, slots=True)
-class PredictionsBundle(StepResult):
-    """The bundle made from the run's predictions, which is the one to be tagged."""
-
-    uuid: str
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedWorksheet(StepResult):
-    """The worksheet that everyone can read, with the bundles on it."""
-
-    uuid: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDescription(StepResult):
+class StoredDescription(OnServer):
     """The predictions bundle's description as the server keeps it."""
 
-    uuid: str
     description: str
 
 
@@ -102,10 +96,3 @@ class Evidence(StepResult):
     def from_ledger(cls, stored: Mapping[str, str]) -> Self:  # noqa: ARG003 - as of the base class
         """Nothing: what was found then is not what would be found now."""
         return cls()
-
-
-@dataclass(frozen=True, slots=True)
-class TaggedBundle(StepResult):
-    """The bundle that carries the tag."""
-
-    uuid: str
