@@ -1,4 +1,4 @@
-"""`cldc sandbox up`, `down`, `status` and `score`."""
+"""`cldc sandbox up`, `down`, `status`, `score` and `account`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cldc.render.board import board_blocks
 from cldc.render.document import Document
 from cldc.render.submission import moment
 from cldc.sample import draw_label_book
-from cldc.sandbox import Seed, Status
+from cldc.sandbox import Account, Seed, Status
 
 _HIDDEN_IMAGES = 200
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -186,3 +186,57 @@ def score(app: App) -> None:
         path.read_text(encoding="utf-8"), app.competition, account=contestant.name if contestant else None
     )
     app.output.show(Document(board, board_blocks(board)))
+
+
+@group
+def account() -> None:
+    """Accounts on the sandbox, to show a class how several people compete.
+
+    \b
+    Examples:
+      cldc sandbox account add ann bob
+      cldc submit my-images --server sandbox --account ann
+    """
+
+
+@account.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@command(competition=False)
+def add(app: App, *, names: tuple[str, ...]) -> None:
+    """Create accounts; `--account NAME` then uses one, without a login.
+
+    \b
+    Examples:
+      cldc sandbox account add ann bob
+    """
+    room.require_up(app.home)
+    before = {known.name for known in room.list_accounts(app.home)}
+    added = [room.add_account(app.home, name) for name in dict.fromkeys(names)]
+    table = Table(("account", ""), [(a.name, "exists" if a.name in before else "created") for a in added])
+    following = Line(f"Next: cldc submit DIR --server sandbox --account {names[0]}")
+    data = [{"name": account.name, "created": account.name not in before} for account in added]
+    app.output.show(Document({"accounts": data}, [table, following]))
+
+
+@account.command("list")
+@command(competition=False)
+def list_accounts(app: App) -> None:
+    """List the accounts.
+
+    \b
+    Examples:
+      cldc sandbox account list
+    """
+    rows = [{"name": known.name, "role": _role(known)} for known in room.list_accounts(app.home)]
+    app.output.show(
+        Document(
+            {"accounts": rows}, [Table(("account", "role"), [(row["name"], row["role"]) for row in rows])]
+        )
+    )
+
+
+def _role(account: Account) -> str:
+    return account.role if account.role in ("root", "organiser") else "contestant"
+
+
+sandbox.add_command(account)

@@ -10,6 +10,7 @@ import pytest
 
 from cldc import sandbox as room
 from tests.conftest import ROOT, SHAPES_PROFILE, Cldc, cldc_in
+from tests.support.rehearsal import Stage
 from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.real
@@ -93,3 +94,17 @@ def test_several_accounts_are_checked_kept_chosen_and_forgotten(signed: Cldc, tm
     assert f"no credentials for {second}" in refused.err
     signed("logout")
     assert json.loads(keyring.read_text(encoding="utf-8")) == {}
+
+
+def test_accounts_of_the_sandbox_sign_in_without_a_login(stage: Stage) -> None:
+    someone = Cldc(stage.home, {"CLDC_COMPETITION": str(stage.profile), "CLDC_SERVER": "sandbox"})
+    added = someone("sandbox", "account", "add", "ann", "bob", "--format", "json").data["accounts"]
+    assert added == [{"name": "ann", "created": True}, {"name": "bob", "created": True}]
+    assert "ann" in someone("sandbox", "account", "add", "ann").out
+    assert "CodaLab does not allow" in someone("sandbox", "account", "add", "an n", code=2).err
+    for name in ("ann", "bob"):
+        assert someone("whoami", "--account", name, "--format", "json").data["account"] == name
+    listed = someone("sandbox", "account", "list", "--format", "json")
+    assert {"name": "bob", "role": "contestant"} in listed.data["accounts"]
+    passwords = [account.password for account in room.list_accounts(stage.home)]
+    assert not any(password in listed.out for password in passwords)
