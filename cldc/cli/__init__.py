@@ -65,7 +65,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Rehearse, teach": {
         "sandbox": ("sandbox", "A whole CodaLab on this machine, to rehearse on."),
-        "organise": ("organise", "Run the same competition for a class, on a CodaLab of one's own."),
+        "organise": ("organise", "Run the competition for a class, on your own CodaLab."),
     },
     "Accounts and this machine": {
         "whoami": ("account", "Show server, account, and its disk and time quotas."),
