@@ -43,7 +43,7 @@ _WORK = {
     "prove": "publish",
     "tag": "tag",
 }
-_WINDOWS = {1: "today", 7: "this week"}
+_WINDOWS: dict[float, str] = {1: "today", 7: "this week"}
 
 
 def public(plan: Plan) -> str:
@@ -140,9 +140,7 @@ def submission_blocks(submission: Submission) -> Iterator[Block]:
 
 def window(rule: QuotaRule) -> str:
     """The rule's window as people say it: ``today``, ``this week``, ``in 3 days``."""
-    return _WINDOWS.get(
-        int(rule.window_days) if rule.window_days.is_integer() else 0, f"in {rule.window_days:g} days"
-    )
+    return _WINDOWS.get(rule.window_days, f"in {rule.window_days:g} days")
 
 
 def left(quota: Quota) -> str:
