@@ -6,7 +6,7 @@ Whether model M (trained on dataset D from seed S) is right about image I: a nor
 is, how easy it is for models of that dataset, how good that seed is, and what is left to chance. The spreads are chosen so that
 accuracies of seeds lie as far apart as they did on the starting dataset of 2021: 2.4 points on 813 images, 5.4 on 52. Coverage
 is how often the nominal 95 % interval holds the true difference; power how often B is found better where it is, by so many points.
-The table of docs/comparing.md is from `python benchmarks/compare.py 1000`.
+The table of docs/comparing.md is from `python benchmarks/compare.py 400`.
 """
 
 from __future__ import annotations
