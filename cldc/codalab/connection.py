@@ -40,11 +40,11 @@ class Request:
         params: The query.
         body: JSON to send; or
         file: a file to send, from its beginning.
-        headers: Beside the usual ones.
+        headers: In addition to the usual ones.
         limit_bytes: How large the answer may be.
-        is_large: Whether it may take longer than others as long as its bytes move at a bearable rate.
-        is_repeatable: Whether doing it twice comes to the same as doing it once. What is not gets one attempt; only where
-            the server refused it for its token, and so did nothing, it is sent again.
+        is_large: Whether it may take longer than others, as long as its bytes keep a bearable rate.
+        is_repeatable: Whether doing it twice has the effect of doing it once. Otherwise it gets one attempt, and is sent
+            again only if the server refused it because of its token, and so did nothing.
         work_seconds: How long the server may work before it answers, beyond the usual.
     """
 
@@ -76,8 +76,8 @@ class Connection:
         Args:
             server: Its address.
             credentials: The account; None for everyone.
-            observer: Told when the server is asked again.
-            limits: What each request may take; None for the usual.
+            observer: Told when a request is repeated.
+            limits: For each request; None for the default.
         """
         self.server = address.check(server)
         self._auth = Auth(credentials, self._request_grant)

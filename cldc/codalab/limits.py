@@ -1,4 +1,4 @@
-"""How long a request may take, how often it is tried, and how large its answer may be."""
+"""Limits: how long a request may take, how often it is attempted, and how large its answer may be."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ BOARD_BYTES = 32 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client allows each of its requests.
+    """The limits of each request of a client.
 
     Attributes:
-        pauses_seconds: Between two attempts; as many as there are attempts after the first.
+        pauses_seconds: Between attempts; one for each attempt after the first.
         silence_seconds: How long the server may be silent.
         total_seconds: For a request with all its attempts and pauses, from connecting to the answer's last byte.
     """
@@ -31,9 +31,9 @@ class Limits:
         """The budget of a request whose answer may have ``limit_bytes``.
 
         Args:
-            limit_bytes: Of the content; its way here takes a little more, for headers and between chunks.
-            is_large: Whether much is sent or received, which may take longer as long as it moves at a bearable rate.
-            extra_seconds: What the server may take beyond the usual.
+            limit_bytes: For the content; headers and chunk sizes come on top.
+            is_large: Whether the transfer may take longer, as long as it keeps a bearable rate.
+            extra_seconds: Added to the total.
         """
         rate = bounded_http.LEAST_BYTES_PER_SECOND if is_large else 0.0
         seconds = self.total_seconds + extra_seconds

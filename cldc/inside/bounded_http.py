@@ -133,7 +133,7 @@ class _Timed(io.RawIOBase):
 class BoundedResponse(http.client.HTTPResponse):
     """A response limited by the current budget, or by its own."""
 
-    # Of an answer outside of any `within`.
+    # For an answer outside any `within`.
     limit_bytes = 16 * _MIB
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
@@ -163,7 +163,7 @@ def plain(netloc: str, timeout: float = 60) -> http.client.HTTPConnection:
 
 
 def secured(netloc: str, timeout: float = 60) -> http.client.HTTPSConnection:
-    """A connection with TLS, through the proxy that the environment names for it."""
+    """A connection with TLS, through the environment's proxy if there is one."""
     proxy = _proxy(netloc)
     if proxy is None:
         return _Secured(netloc, timeout=timeout)
@@ -209,7 +209,7 @@ def _through_socks(
             proxy_password=password or None,
         )
     except socks.ProxyError as error:
-        # Nothing has reached the server.
+        # The server was not reached.
         raise ConnectionRefusedError(f"the SOCKS proxy: {error}") from error
     return connection
 
@@ -220,14 +220,14 @@ def _socks() -> Any:
     path = os.environ.get("CLDC_SOCKS")
     spec = importlib.util.spec_from_file_location("socks", path) if path else None
     if spec is None or spec.loader is None:
-        raise OSError("a SOCKS proxy needs PySocks, which is not there")
+        raise OSError("a SOCKS proxy needs PySocks, which is not installed")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def trust_certificates() -> None:
-    """Point OpenSSL at the certificates that the environment names for `requests`, else at the system's, else at certifi's."""
+    """Let OpenSSL use the certificates that the environment names for `requests`, or else the system's, or else certifi's."""
     chosen = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     defaults = ssl.get_default_verify_paths()
     if not chosen and not defaults.cafile and not defaults.capath:
