@@ -131,13 +131,16 @@ class ValidationCache:
         if self._base is None:
             return
         root, now = _root(listing), time.time()
+        readable = [
+            (file, image)
+            for file, image in zip(listing.files, report.dataset.images, strict=True)
+            if not image.error
+        ]
+        settled = [(file, image) for file, image in readable if self.is_settled(file)]
         value = {
-            "key": key,
-            "files": [
-                (file.path, *_stat(file), image.sha256)
-                for file, image in zip(listing.files, report.dataset.images, strict=True)
-                if not image.error and self.is_settled(file)
-            ],
+            # The next check could not tell whether a file that is not kept here is gone.
+            "key": key if settled == readable else "",
+            "files": [(file.path, *_stat(file), image.sha256) for file, image in settled],
             "findings": report.findings,
             "metadata": astuple(report.metadata),
         }

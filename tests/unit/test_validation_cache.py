@@ -115,6 +115,17 @@ def test_a_file_that_changed_just_now_is_read_again(folder: Path) -> None:
 
 
 @later
+def test_a_file_that_was_written_just_now_and_is_gone_again_is_not_reported(folder: Path) -> None:
+    bad = folder / "train" / "i" / "bad.png"
+    bad.write_bytes(b"no picture")
+    just_now = time.time_ns() + 3_600_000_000_000
+    os.utime(bad, ns=(just_now, just_now))
+    assert not check(folder)[0].ok
+    bad.unlink()
+    assert check(folder)[0].ok
+
+
+@later
 def test_advice_on_an_ignored_file_changes_with_its_content(folder: Path) -> None:
     check(folder)
     for content in (b"RIFF\x24\0\0\0WEBPVP8 ", png()):
