@@ -8,6 +8,7 @@ one; a file is only ever created, so that nothing is overwritten. Modes, owners 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import os
 import re
@@ -181,6 +182,10 @@ def _damage() -> Iterator[None]:
     except _DAMAGED as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise Refused(f"it is damaged ({reason[:200]})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise Refused("it is damaged (it names a place before its beginning)") from error
 
 
 class _Bounded:
