@@ -14,7 +14,7 @@ from PIL.Image import Image as Picture
 
 from cldc.competition import DatasetRules
 from cldc.curation.opening import NotReadable, open_sheets
-from cldc.curation.toning import NothingDrawn, tone
+from cldc.curation.toning import NothingDrawn, Toned, tone
 from cldc.dataset import load, meant_class
 from cldc.errors import StorageError, UsageError
 from cldc.files import hash_bytes, hash_file, replace_atomically, storage_errors
@@ -145,32 +145,48 @@ def import_pictures(
     refused: list[Refused] = []
     for number, source in enumerate(sources):
         observer.advance(number, source.path.name)
-        try:
-            if same := target.find_file(source.path):
-                copies.append(Copy(same, Page(source.path)))
+        for found in _pictures_of(source.path, target, trim=trim):
+            if isinstance(found, Copy):
+                copies.append(found)
                 continue
-            sheets = list(open_sheets(source.path))
-        except NotReadable as error:
-            refused.append(Refused(Page(source.path), str(error)))
-            continue
-        except (OSError, StorageError) as error:
-            reason = error.message if isinstance(error, StorageError) else error.strerror or str(error)
-            refused.append(Refused(Page(source.path), reason.rstrip(".")))
-            continue
-        for sheet in sheets:
-            page = Page(source.path, sheet.page if len(sheets) > 1 else 0)
-            try:
-                toned = tone(sheet.grey, trim=trim)
-            except NothingDrawn:
-                refused.append(Refused(page, "nothing is drawn on it", blank=True))
+            if isinstance(found, Refused):
+                refused.append(found)
                 continue
-            path, is_new = target.add(toned.image, source)
+            path, is_new = target.add(found.toned.image, source)
             if is_new:
-                added.append(Added(path, page, toned.inverted, sheet.moves))
+                added.append(Added(path, found.page, found.toned.inverted, found.moves))
             else:
-                copies.append(Copy(path, page))
+                copies.append(Copy(path, found.page))
     observer.advance(len(sources))
     return Imported(root, tuple(added), tuple(copies), tuple(refused))
+
+
+class _Ready(NamedTuple):
+    """A picture that is ready to be added."""
+
+    page: Page
+    toned: Toned
+    moves: bool
+
+
+def _pictures_of(path: Path, target: _Target, *, trim: bool) -> Iterator[_Ready | Copy | Refused]:
+    """The pictures of a file one after the other, as far as it can be read."""
+    try:
+        if same := target.find_file(path):
+            yield Copy(same, Page(path))
+            return
+        for sheet in open_sheets(path):
+            page = Page(path, sheet.page)
+            try:
+                yield _Ready(page, tone(sheet.grey, trim=trim), sheet.moves)
+            except NothingDrawn:
+                yield Refused(page, "nothing is drawn on it", blank=True)
+    except NotReadable as error:
+        yield Refused(Page(path), str(error))
+    except StorageError as error:
+        yield Refused(Page(path), error.message.rstrip("."))
+    except OSError as error:
+        yield Refused(Page(path), error.strerror or str(error))
 
 
 class _Target:

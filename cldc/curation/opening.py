@@ -58,7 +58,9 @@ class NotReadable(Exception):
 
 
 class Sheet(NamedTuple):
-    """One picture: the page of its file, from 1, its grey pixels (mode L), and whether the file has more that moves."""
+    """One picture: the page of its file, from 1, or 0 where it is the only one; its grey pixels (mode L); whether the file
+    moves, of which this is the first picture.
+    """
 
     page: int
     grey: Image.Image
@@ -94,10 +96,13 @@ def open_sheets(path: Path) -> Iterator[Sheet]:
 
 def _pages(path: Path) -> Iterator[Sheet]:
     with contextlib.closing(pypdfium2.PdfDocument(path)) as document:
-        for number in range(len(document)):
+        count = len(document)
+        for number in range(count):
             page = document[number]
             scale = _WORKING_SIDE / max(*page.get_size(), 1.0)
-            yield Sheet(number + 1, page.render(scale=scale, grayscale=True).to_pil().convert("L"))
+            yield Sheet(
+                number + 1 if count > 1 else 0, page.render(scale=scale, grayscale=True).to_pil().convert("L")
+            )
             page.close()
 
 
@@ -115,7 +120,7 @@ def _pictures(path: Path) -> Iterator[Sheet]:
         # Decodes a JPEG at a fraction of its size.
         image.draft(None, (_WORKING_SIDE, _WORKING_SIDE))
         moves = frames > 1 and image.format in ("GIF", "WEBP", "PNG", "AVIF")
-        yield Sheet(1, _grey(image), moves)
+        yield Sheet(0, _grey(image), moves)
 
 
 def _check_size(image: Image.Image) -> None:

@@ -55,7 +55,7 @@ class Decision(NamedTuple):
 
     def questions(self, known: Iterable[str]) -> frozenset[str]:
         """Those of the ``known`` questions that the reason names; none means that it is about all of them."""
-        return frozenset(re.split(r"[\s,;]+", self.reason)).intersection(known)
+        return frozenset(re.findall(r"[\w-]+", self.reason)).intersection(known)
 
     def describe(self) -> str:
         """The decision in a few words, such as ``relabel to viii``."""

@@ -58,7 +58,11 @@ def _heading(action: str, count: int, plan: Plan) -> str:
 
 
 def _arrow(change: Change) -> str:
-    return change.source if change.kind == "aside" else f"{change.source} -> {change.target}"
+    if change.kind == "aside":
+        return change.source
+    folder, _, name = change.target.rpartition("/")
+    is_renamed = name != change.source.rpartition("/")[2]
+    return f"{change.source} -> {change.target if is_renamed else f'{folder}/'}"
 
 
 def applied_blocks(applied: Applied) -> Iterator[Block]:

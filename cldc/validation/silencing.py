@@ -39,7 +39,8 @@ def silence(
         return report
     matched = match(correct, report.dataset, competition.dataset.classes)
     contents = {image.path: image.sha256 for image in report.dataset.images}
-    answered = {question: matched.correct(question, QUESTIONS) for question in QUESTIONS}
+    asked = {finding.rule for finding in report.findings}
+    answered = {question: matched.correct(question, QUESTIONS) for question in asked}
 
     def is_silent(finding: Finding) -> bool:
         return (

@@ -1,4 +1,4 @@
-"""Notice that a folder changes, without opening a file in it."""
+"""Notice that a folder, or what was decided about its images, changes, without opening a file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cldc.competition import Competition
 from cldc.dataset import Listing, scan
+from cldc.decisions import default_path
 from cldc.errors import InvalidDataset, StorageError
 
 # A scan of ten thousand files takes a twentieth of a second, so this often costs a tenth of one processor.
@@ -44,4 +45,13 @@ def _state(folder: Path, competition: Competition) -> tuple[object, ...]:
     except (InvalidDataset, StorageError) as error:
         # Gone for a moment, as when a program replaces the folder.
         return (str(error),)
-    return listing.splits, listing.files, listing.ignored
+    return listing.splits, listing.files, listing.ignored, _written(default_path(folder))
+
+
+def _written(path: Path) -> tuple[int, ...]:
+    """What changes when a file is written; nothing where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_mtime_ns, status.st_size, status.st_ino

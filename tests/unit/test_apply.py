@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +50,24 @@ class Killed(BaseException):
 
 
 @contextmanager
-def killed_at(moment: int) -> Iterator[None]:
-    """Die at a moment: before or after each rename of a file or folder, and each folder that is made."""
+def killed_at(moment: int) -> Iterator[list[int]]:
+    """Die at a moment: before or after each rename of a file or folder, and each folder that is made.
+
+    Gives a list that holds the moment if it was reached.
+    """
     moments = itertools.count()
+    reached: list[int] = []
+
+    def at_moment() -> None:
+        if next(moments) == moment:
+            reached.append(moment)
+            raise Killed
 
     def around(original: Any) -> Any:
         def patched(self: Path, *args: Any, **options: Any) -> Any:
-            if next(moments) == moment:
-                raise Killed
+            at_moment()
             result = original(self, *args, **options)
-            if next(moments) == moment:
-                raise Killed
+            at_moment()
             return result
 
         return patched
@@ -68,10 +75,8 @@ def killed_at(moment: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("rename", "replace", "mkdir"):
             patch.setattr(Path, name, around(getattr(Path, name)))
-        try:
-            yield
-        except Killed:
-            return
+        with suppress(Killed):
+            yield reached
 
 
 # What is decided about each image of a small dataset: where it goes, what it shows, or that it is set aside.
@@ -122,17 +127,26 @@ def test_killed_at_any_moment_it_can_go_on_or_be_undone(
         assert not (Path(place) / "digits-set-aside").exists()
 
 
-def test_undo_that_is_killed_goes_on(tmp_path: Path) -> None:
+def test_apply_and_undo_are_killed_at_each_moment(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "digits", classes=FEW)
-    before = tree(folder)
+    before, records = tree(folder), tmp_path / "records"
     rows = decided(folder, [("val", "x", False), ("val", "", True), ("", "ii", False)])
-    for moment in range(0, 40, 3):
-        record = apply_in_place(planned(folder, rows), tmp_path / "records").record
+    for moment in itertools.count():
+        with killed_at(moment) as reached:
+            apply_in_place(planned(folder, rows), records)
+        applied = bool(reached)
+        apply_in_place(planned(folder, rows), records)
+        assert not planned(folder, rows).changes
+        record = last_record(folder, records, "apply")
         assert record is not None
-        with killed_at(moment):
+        with killed_at(moment) as reached:
             undo(record)
-        assert not undo(record).left
+        while record := last_record(folder, records, "apply"):
+            assert not undo(record).left
         assert tree(folder) == before
+        if not (applied or reached):
+            break
+    assert moment > 20
 
 
 def test_a_copy_gets_the_changes_and_the_original_none(tmp_path: Path) -> None:

@@ -259,7 +259,7 @@ def test_a_reason_limits_correct_to_that_rule(cldc: Cldc, doubtful: Path) -> Non
     blank, table = of(doubtful, "val/i/blank.png", CORRECT), doubtful.parent / "decisions.csv"
     table.write_bytes(to_text([blank._replace(reason="small-image, label")]))
     assert "blank-image" in findings(cldc, doubtful)[0]
-    for reason in ("blank-image", "a drawing so faint that nobody sees it"):
+    for reason in ("blank-image", "blank-image: a faint i", "a drawing so faint that nobody sees it"):
         table.write_bytes(to_text([blank._replace(reason=reason)]))
         assert "blank-image" not in findings(cldc, doubtful)[0]
 

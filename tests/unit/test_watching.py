@@ -24,6 +24,8 @@ def test_watching_reports_a_change_once_when_it_is_over(tmp_path: Path) -> None:
         lambda: None,
         lambda: shutil.move(folder.parent / "gone", folder),
         lambda: None,
+        lambda: (tmp_path / "decisions.csv").write_text("path,action\ntrain/i/a.png,correct\n"),
+        lambda: None,
     ]
     done = 0
 
@@ -42,4 +44,4 @@ def test_watching_reports_a_change_once_when_it_is_over(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         watch()
-    assert reported == [0, 4, 6, 8]
+    assert reported == [0, 4, 6, 8, 10]
