@@ -8,6 +8,9 @@ from cldc.codalab import Bundle, Rest
 from cldc.codalab.failures import ServerFailed
 from cldc.errors import CodaLabError
 
+# As many bundles as `Rest.bundles` asks for in one request.
+_AT_ONCE = 40
+
 
 def creation_key(bundle: Bundle) -> tuple[float, str]:
     """Sorts bundles by when they were made, in the same order for everyone who looks."""
@@ -46,16 +49,21 @@ def find_bundles(rest: Rest, uuids: Iterable[str], *, worksheets: bool = False) 
     Raises:
         ServerFailed, Unreachable: The server can't be asked.
     """
-    wanted = list(dict.fromkeys(uuids))
-    if not wanted:
-        return {}
+    wanted, found = list(dict.fromkeys(uuids)), dict[str, Bundle]()
+    for start in range(0, len(wanted), _AT_ONCE):
+        found |= _find(rest, wanted[start : start + _AT_ONCE], worksheets=worksheets)
+    return found
+
+
+def _find(rest: Rest, uuids: list[str], *, worksheets: bool) -> dict[str, Bundle]:
+    """As `find_bundles`; if one of them is missing CodaLab gives none, so the halves are asked for."""
     try:
-        return {bundle.uuid: bundle for bundle in rest.bundles(wanted, worksheets=worksheets)}
+        return {bundle.uuid: bundle for bundle in rest.bundles(uuids, worksheets=worksheets)}
     except ServerFailed:
         raise
-    except CodaLabError:  # one of them is not there, or can't be read
-        if len(wanted) == 1:
+    except CodaLabError:
+        if len(uuids) == 1:
             return {}
-    half = len(wanted) // 2
-    found = find_bundles(rest, wanted[:half], worksheets=worksheets)
-    return found | find_bundles(rest, wanted[half:], worksheets=worksheets)
+    half = len(uuids) // 2
+    found = _find(rest, uuids[:half], worksheets=worksheets)
+    return found | _find(rest, uuids[half:], worksheets=worksheets)

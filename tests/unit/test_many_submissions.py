@@ -56,8 +56,9 @@ def test_a_ledger_learns_of_many_submissions_and_tells_how_far_they_are_in_few_r
         assert {known.uuid(TAG) for known in ledger.submissions(account=ME)} == bundles
         assert sync_ledger(ledger, shapes, rest, ME, tagged) == ()
         statuses = fetch_statuses(ledger, rest, None, competition=shapes, account=ME, now=NOW)
-        assert {status.stage for status in statuses} == {"tagged"}
+        # Of one account only the newest counts.
+        assert sorted(status.stage for status in statuses) == ["replaced"] * (MANY - 1) + ["tagged"]
         assert rebuild_ledger(ledger, shapes, rest, ME) == ()
         quota = current_quota(shapes.quota, tagged, ledger.submissions(), NOW)
         assert len(quota.spent) == MANY + 2
-    assert len(asked) < MANY / 5
+    assert len(asked) < MANY / 3
