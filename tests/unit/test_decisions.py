@@ -251,8 +251,9 @@ def test_correct_as_is_silences_a_finding_even_after_a_rename(cldc: Cldc, doubtf
     assert silenced >= 1
     (doubtful / pair[0]).rename(doubtful / "train/ix/renamed.png")
     assert findings(cldc, doubtful)[1] == silenced
-    shown = cldc("validate", doubtful).out
-    assert "silent: decisions.csv" in shown
+    page = doubtful.parent / "page.html"
+    assert "silent: decisions.csv" in cldc("validate", doubtful, "--report", page).out
+    assert "decisions.csv calls correct" in page.read_text()
 
 
 def test_a_reason_limits_correct_to_that_rule(cldc: Cldc, doubtful: Path) -> None:
