@@ -24,7 +24,7 @@ from cldc.preflight.predictions import ExpectedLabels, expected_labels
 from cldc.preflight.records import find
 from cldc.render.blocks import Line
 from cldc.render.submission import plan_blocks, plan_document, public, question, submission_document
-from cldc.submission.account import fetch_account_state
+from cldc.submission.account_state import fetch_account_state
 from cldc.submission.context import SubmissionContext
 from cldc.submission.model import Consent, Intent, Plan
 from cldc.submission.plan import plan_submission

@@ -19,7 +19,7 @@ from cldc.errors import CldcError, QuotaExceeded, SubmissionRefused
 from cldc.ledger import TAG, WITHDRAW, Ledger, Record
 from cldc.preflight.model import PreflightResult
 from cldc.quota import Quota
-from cldc.submission.account import AccountState
+from cldc.submission.account_state import AccountState
 from cldc.submission.links import check_links
 from cldc.submission.model import STEPS, Consent, Intent, NeedsConsent, Plan, Replaced, SubmissionCheck
 from cldc.submission.quota import has_lost_tag

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cldc.bundles.worksheets import worksheet_name
 from cldc.competition import load
 from cldc.leaderboard import Leaderboard, Row
-from cldc.submission.account import AccountState
+from cldc.submission.account_state import AccountState
 
 ACCOUNT, BASE = "ann", "mine"
 COMPETITION = load("demo")

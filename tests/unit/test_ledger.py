@@ -21,6 +21,15 @@ from cldc import process
 from cldc.errors import StorageError
 from cldc.files import LockTimeout
 from cldc.ledger import FILE, BoardResult, Ledger, LedgerUnusable, set_aside
+from cldc.submission.results import (
+    FinishedRun,
+    OrganisersBundles,
+    StartedRun,
+    StepResult,
+    StoredDescription,
+    SubmissionWorksheet,
+    TaggedBundle,
+)
 from tests.conftest import ROOT, Cldc, Outcome
 from tests.support.records import RECORD
 
@@ -248,12 +257,34 @@ def test_a_ledger_of_0_1_0_opens_and_is_then_protected(tmp_path: Path) -> None:
     assert [step.finished for step in second["steps"]] == [None]
     assert [(p.rank, p.score) for p in places] == [(None, None), (7, 0.8125)]
     with Ledger(tmp_path) as ledger:
+        begun, tagged = ledger.submissions()
+        assert (begun.carries_tag, tagged.carries_tag) == (False, True)
+        assert (
+            StartedRun.from_ledger(tagged.steps["run"].result).uuid == tagged.uuid("run") == "0x" + "2" * 32
+        )
         ledger.begin("0b7f6c5d4e3a2918", "run")
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(FILE)] == [FILE]
     with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as database, database:
         database.execute("UPDATE step SET result = replace(result, '181.5', '181.4')")
     with pytest.raises(LedgerUnusable):
         contents(tmp_path)
+
+
+UUID = {"uuid": "0x1"}
+
+
+@pytest.mark.parametrize(
+    ("result", "stored"),
+    [
+        (SubmissionWorksheet, UUID),
+        (OrganisersBundles, {"script": "0x1", "label_book": "0x2"}),
+        (FinishedRun, {**UUID, "seconds": "181.5", "images": "52"}),
+        (StoredDescription, {**UUID, "description": "mine (Lab)"}),
+        (TaggedBundle, UUID),
+    ],
+)
+def test_a_step_gives_the_ledger_what_0_1_0_wrote(result: type[StepResult], stored: dict[str, str]) -> None:
+    assert result.from_ledger(stored).to_ledger() == stored
 
 
 def test_an_old_ledger_with_a_value_that_can_not_be_read_is_refused_at_once(tmp_path: Path) -> None:
