@@ -38,8 +38,8 @@ class Drawn:
 def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, seed: int) -> Drawn:
     """Divide all images anew between the two splits.
 
-    Images of one content or one drawing stay together. What is to be set aside is left out, and what is to be relabelled
-    counts as its new class. The drawing depends on the seed and on the contents, not on names or on where images lie now.
+    Images of one content or one drawing stay together. What is to be set aside, or is in no class, is left out, and what is to
+    be relabelled counts as its new class. The drawing depends on the seed and on the contents, not on names or on where images lie now.
 
     Args:
         inspected: The dataset, its drawings compared.
@@ -55,7 +55,9 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
     images = [
         image
         for image in inspected.dataset.images
-        if image.sha256 and not any(decision.action == SET_ASIDE for decision in matched.of(image))
+        if image.sha256
+        and _label(image, matched, rules)
+        and not any(decision.action == SET_ASIDE for decision in matched.of(image))
     ]
     labels = {image.path: _label(image, matched, rules) for image in images}
     totals = Counter(labels.values())
@@ -105,8 +107,9 @@ def _two_splits(rules: DatasetRules) -> tuple[str, str]:
 
 
 def _label(image: Image, matched: Matched, rules: DatasetRules) -> str:
+    """The class that an image is, or will be; empty for one in a folder that is no class."""
     decided = (decision.label for decision in matched.of(image) if decision.action == RELABEL)
-    return next(decided, "") or meant_class(image.label, rules.classes) or image.label
+    return next(decided, "") or meant_class(image.label, rules.classes)
 
 
 def _groups(inspected: InspectedDataset, images: Sequence[Image]) -> list[list[Image]]:

@@ -1,4 +1,4 @@
-"""What is done to a dataset's folder by `apply`, `split` and `import`, as text and as JSON."""
+"""What `apply` and `split` do to a dataset, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from cldc.curation.applying import Applied, Plan
 from cldc.curation.splitting import Drawn
 from cldc.decisions import RELABEL, SET_ASIDE, moved_to
 from cldc.render.blocks import Block, Line, Table
+from cldc.render.validation import copied_blocks
 from cldc.text import first_few, plural, printable
 from cldc.validation.journal import Change, undo_command
 
@@ -70,6 +71,7 @@ def applied_blocks(applied: Applied) -> Iterator[Block]:
     images = sum(applied.plan.counts.values())
     if applied.root != applied.plan.dataset.root:
         yield Line(printable(f"{applied.root} is a copy with {plural(images, 'image')} changed."), "good")
+        yield from copied_blocks(applied.plan.dataset.outward_links)
     elif applied.record is not None:
         yield Line(f"Changed {plural(images, 'image')}.", "good")
         yield Line(printable(f"To undo: {undo_command(applied.record, 'apply')}"))
@@ -105,16 +107,15 @@ def apply_data(plan: Plan, applied: Applied | None) -> dict[str, Any]:
 
 def split_blocks(drawn: Drawn, rules: DatasetRules, table: Path | None) -> Iterator[Block]:
     """A drawn split, class by class, before and after; and what to do next."""
-    extra = sorted({label for _, label in drawn.after} - set(rules.classes))
+    both = (drawn.before, drawn.after)
     rows = [
         [label, *(f"{counts.get((split, label), 0):,}" for split in rules.splits for counts in both)]
-        for both in ((drawn.before, drawn.after),)
-        for label in (*rules.classes, *extra)
+        for label in rules.classes
     ]
     sums = [
         sum(count for (place, _), count in counts.items() if place == split)
         for split in rules.splits
-        for counts in (drawn.before, drawn.after)
+        for counts in both
     ]
     headers = ("class", *(name for split in rules.splits for name in (f"{split} now", f"{split} then")))
     yield Table(headers, [*rows, ["all", *(f"{count:,}" for count in sums)]], numbers=frozenset(headers[1:]))

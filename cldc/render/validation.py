@@ -170,12 +170,17 @@ def fixed_blocks(fixed: Fixed) -> Iterator[Line]:
     for path in fixed.damaged:
         why = "the file is damaged or unusual, so removing it might change the picture"
         yield Line(printable(f"Left the metadata of {path}: {why}."), "warning")
-    for link in fixed.copied:
-        yield Line(printable(f"Copied {link.path} from {link.target}, outside the dataset."), "warning")
+    yield from copied_blocks(fixed.copied)
     if not fixed.changes:
         yield Line("Nothing was fixed." if fixed.left or fixed.damaged else "There was nothing to fix.")
     elif fixed.record is not None:
         yield Line(f"To undo: {undo_command(fixed.record)}")
+
+
+def copied_blocks(links: Iterable[OutwardLink]) -> Iterator[Line]:
+    """Links in whose place a copy has the files themselves, which a submission of it would publish."""
+    for link in links:
+        yield Line(printable(f"Copied {link.path} from {link.target}, outside the dataset."), "warning")
 
 
 def undone_blocks(undone: Undone) -> Iterator[Line]:

@@ -132,6 +132,8 @@ FORMS: Mapping[str, Callable[[Path], None]] = {
     "print.jpg": _saved("CMYK"),
     "lossy.jpg": _saved("L", quality=60),
     "old.bmp": _saved("RGB"),
+    "archive.jp2": _saved("L"),
+    "plain.pgm": _saved("L"),
     "web.webp": _saved("RGB", quality=70),
     "new.avif": _saved("RGB", quality=70),
     "turned.avif": _with_exif(6),

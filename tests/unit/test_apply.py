@@ -219,3 +219,14 @@ def test_a_copy_that_was_to_stay_is_named_not_set_aside(cldc: Cldc, tmp_path: Pa
     shown = cldc("apply", folder, "--yes").out
     assert "Left train/i/0.png: it was val/i/copy.png" in shown
     assert (folder / "train/i/0.png").is_file()
+
+
+def test_a_copy_names_the_links_whose_files_it_holds(cldc: Cldc, tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "digits", train=3)
+    shutil.move(folder / "val/iii", tmp_path / "elsewhere")
+    (folder / "val/iii").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "decisions.csv").write_bytes(to_text([of(folder, "val/iii/0.png", RELABEL, "iv")]))
+    shown = cldc("apply", folder, "--into", tmp_path / "copy").out
+    assert f"Copied val/iii from {tmp_path / 'elsewhere'}" in shown
+    assert (tmp_path / "copy/val/iv/0-1.png").is_file()
+    assert not (tmp_path / "copy/val/iii").is_symlink()

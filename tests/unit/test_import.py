@@ -201,6 +201,17 @@ def test_a_picture_that_would_fill_the_memory_is_refused(cldc: Cldc, tmp_path: P
     assert "more than" in result["left_out"][0]["reason"]
 
 
+def test_each_page_of_a_scan_is_a_picture(tmp_path: Path) -> None:
+    ways = [Image.Transpose.ROTATE_180, Image.Transpose.FLIP_LEFT_RIGHT]
+    pages = [seen(), *(seen().transpose(way) for way in ways)]
+    for name in ("scan.tif", "scan.pdf"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+        sheets = list(open_sheets(tmp_path / name))
+        assert [sheet.page for sheet in sheets] == [1, 2, 3]
+        for page, sheet in zip(pages, sheets, strict=True):
+            assert difference(tone(sheet.grey, trim=False).image, page) < 6
+
+
 def test_a_large_photo_keeps_its_strokes(tmp_path: Path) -> None:
     photo = Image.new("RGB", (4000, 3000), (190, 190, 180))
     ImageDraw.Draw(photo).line([(900, 700), (1500, 2200), (2100, 700)], fill=(60, 60, 90), width=40)

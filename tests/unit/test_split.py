@@ -82,7 +82,9 @@ def test_a_class_of_many_images_comes_out_even(tmp_path: Path) -> None:
 def test_what_was_decided_before_counts(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "digits", train=5)
     rows = [of(folder, "train/i/0.png", RELABEL, "v"), of(folder, "val/i/0.png", SET_ASIDE)]
+    shutil.copytree(folder / "train/x", folder / "train/junk")
     result = split(folder, *rows)
+    assert not any(label == "junk" for _, label in result.after)
     totals = {label: result.after.get(("train", label), 0) + result.after["val", label] for label in CLASSES}
     assert totals["i"] == 4
     assert totals["v"] == 7
