@@ -80,7 +80,7 @@ def made(kind: str, uuid: str) -> Answer:
 
 
 @pytest.mark.real
-def test_a_forgotten_token_is_replaced_and_the_command_done_once(faulty: FaultServer, cl: Cl) -> None:
+def test_after_a_forgotten_token_the_command_is_carried_out_once(faulty: FaultServer, cl: Cl) -> None:
     faulty.script("/rest/worksheets", text(401, "User is not authenticated."), made("worksheets", SHEET))
     assert cl.new_worksheet("x") == SHEET
     assert faulty.count("/rest/worksheets") == 2
@@ -104,7 +104,7 @@ def test_a_forgotten_token_is_replaced_and_the_command_done_once(faulty: FaultSe
     ],
     ids=["500", "502", "reset", "truncated", "html", "quota", "exists"],
 )
-def test_what_may_have_been_done_is_never_done_again(
+def test_a_command_that_may_have_been_carried_out_is_never_repeated(
     faulty: FaultServer, cl: Cl, fault: Answer, kind: type[CldcError]
 ) -> None:
     faulty.script("/rest/worksheets", fault)
@@ -118,7 +118,7 @@ def test_what_may_have_been_done_is_never_done_again(
 
 
 @pytest.mark.real
-def test_an_upload_that_breaks_off_names_the_bundle(
+def test_an_interrupted_upload_names_its_bundle(
     faulty: FaultServer, cl: Cl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.txt").write_bytes(random.randbytes(300_000))
@@ -330,7 +330,7 @@ def test_the_guides_steps(mine: CodaLab, tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_what_has_just_been_added_is_closed_to_others_until_its_owner_reads_it(mine: CodaLab) -> None:
+def test_others_can_not_read_new_items_until_the_owner_has_read_them(mine: CodaLab) -> None:
     script = competition.load("demo").bundles.script.uuid
     assert script is not None
     with mine.rest.anonymous() as everyone:
@@ -348,7 +348,7 @@ def test_what_has_just_been_added_is_closed_to_others_until_its_owner_reads_it(m
 
 
 @pytest.mark.real
-def test_runs_and_makes_that_fail_are_told(mine: CodaLab) -> None:
+def test_failed_runs_and_makes_are_reported(mine: CodaLab) -> None:
     cl, rest = mine.cl, mine.rest
     sheet = cl.new_worksheet(sheet_name())
     bad = cl.run(sheet, "echo the reason >&2; exit 3", [], name="bad")

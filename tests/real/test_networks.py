@@ -25,7 +25,7 @@ SHEET = "0x" + "cd" * 16
 
 @pytest.mark.real
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_change_over_a_bad_certificate_is_told_alike(
+def test_a_change_over_a_bad_certificate_has_the_same_message(
     authority: Authority, fault: str, environments_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")

@@ -90,7 +90,7 @@ def modes(folder: Path) -> set[tuple[str, int]]:
 
 
 @pytest.mark.real
-def test_it_is_one_and_open_to_nobody_else(site: Site) -> None:
+def test_there_is_one_sandbox_and_only_its_owner_can_reach_it(site: Site) -> None:
     first = site.up()
     with ThreadPoolExecutor(3) as pool:
         others = list(pool.map(lambda _: site.up(), range(3)))
@@ -180,7 +180,7 @@ def test_killing_a_run_ends_all_that_it_started(site: Site) -> None:
 
 
 @pytest.mark.real
-def test_it_takes_up_where_it_was_stopped_or_killed(site: Site) -> None:
+def test_it_resumes_after_being_stopped_or_killed(site: Site) -> None:
     rest = site.contestant.rest
     before = sandbox.require_up(site.data)
     worksheet = site.contestant.cl.new_worksheet("restart")
@@ -208,7 +208,7 @@ def test_it_takes_up_where_it_was_stopped_or_killed(site: Site) -> None:
 
 
 @pytest.mark.real
-def test_what_a_killed_sandbox_left_running_is_taken_down(site: Site) -> None:
+def test_down_ends_the_runs_of_a_killed_sandbox(site: Site) -> None:
     site.start(site.contestant.cl.new_worksheet("orphan"), "sleep 73.75")
     wait_until_marked("73.75")
     os.kill(sandbox.require_up(site.data).pid, signal.SIGKILL)
@@ -218,7 +218,7 @@ def test_what_a_killed_sandbox_left_running_is_taken_down(site: Site) -> None:
 
 
 @pytest.mark.real
-def test_a_second_competition_and_another_contestant_come_while_it_is_up(site: Site, tmp_path: Path) -> None:
+def test_a_competition_and_accounts_can_be_added_while_it_is_up(site: Site, tmp_path: Path) -> None:
     shapes = competition.load(str(ROOT / "tests" / "data" / "shapes" / "shapes.toml"))
     pid = sandbox.require_up(site.data).pid
     status = sandbox.up(

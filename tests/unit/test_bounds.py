@@ -142,7 +142,9 @@ ASKS: dict[str, tuple[str, Callable[[FaultServer, Path, float], object]]] = {
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("asked", ASKS)
 @pytest.mark.parametrize("fault", SLOW)
-def test_a_server_that_dribbles_is_left(server: FaultServer, tmp_path: Path, fault: str, asked: str) -> None:
+def test_a_server_that_sends_too_slowly_times_out(
+    server: FaultServer, tmp_path: Path, fault: str, asked: str
+) -> None:
     path, ask = ASKS[asked]
     server.script(path, SLOW[fault])
     with pytest.raises(Unreachable, match="took more than 0 s"):
@@ -153,7 +155,7 @@ def test_a_server_that_dribbles_is_left(server: FaultServer, tmp_path: Path, fau
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("asked", ASKS)
 @pytest.mark.parametrize("fault", HUGE)
-def test_a_server_that_sends_without_end_fills_no_memory(
+def test_an_endless_answer_does_not_fill_the_memory(
     server: FaultServer, tmp_path: Path, fault: str, asked: str
 ) -> None:
     path, ask = ASKS[asked]
@@ -178,7 +180,7 @@ def test_a_server_that_sends_without_end_fills_no_memory(
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("status", "says"), [(401, "signed-in"), (403, "refused"), (500, "failed")])
 @pytest.mark.parametrize("make", [dribbled, endless])
-def test_a_refusal_without_end_is_a_refusal(
+def test_an_endless_refusal_is_still_a_refusal(
     server: FaultServer, status: int, says: str, make: Callable[[bytes, bytes], Answer]
 ) -> None:
     server.script("/rest/bundles", make(b"HTTP/1.1 %d No\r\n\r\n" % status, b"no " * 30))
@@ -188,7 +190,7 @@ def test_a_refusal_without_end_is_a_refusal(
 
 
 @pytest.mark.timeout(120)
-def test_redirections_and_tries_share_one_time(server: FaultServer) -> None:
+def test_redirects_and_attempts_share_one_time_limit(server: FaultServer) -> None:
     server.script("/round", Answer(302, b"", {"Location": "/round"}, delay_seconds=0.1))
     with pytest.raises(Unreachable, match="too slow"):
         fetch_text(f"{server.address}/round", limits=short())
@@ -199,7 +201,7 @@ def test_redirections_and_tries_share_one_time(server: FaultServer) -> None:
     assert server.count("/rest/bundles") == 1  # the next try would be too late
 
 
-def test_what_comes_at_a_bearable_rate_may_take_long(server: FaultServer, tmp_path: Path) -> None:
+def test_a_transfer_at_a_bearable_rate_may_take_long(server: FaultServer, tmp_path: Path) -> None:
     size = 64 * bounded_http.LEAST_BYTES_PER_SECOND
 
     def pieces() -> Iterator[bytes]:
@@ -214,7 +216,7 @@ def test_what_comes_at_a_bearable_rate_may_take_long(server: FaultServer, tmp_pa
         assert len(client.file(UUID)) == size
 
 
-def test_pages_come_to_an_end(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_pages_are_an_error(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cldc.codalab.rest.MOST_LISTED", 3000)
 
     def sheet(number: int) -> dict[str, Any]:
@@ -232,7 +234,7 @@ def test_pages_come_to_an_end(server: FaultServer, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("path", ["/rest/user", "/rest/oauth2/token"])
-def test_a_command_ends_with_what_to_do(
+def test_a_command_that_times_out_says_what_to_do(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str
 ) -> None:
     monkeypatch.setattr(limits, "DEFAULT", short())

@@ -57,7 +57,7 @@ MISREAD: list[Callable[[Cl], Any]] = [
 
 
 @pytest.mark.parametrize("ask", MISREAD)
-def test_what_codalab_would_misread_is_refused_before_anything_starts(
+def test_values_that_codalab_would_misread_are_refused_before_the_client_starts(
     cold: Cl, ask: Callable[[Cl], Any]
 ) -> None:
     with pytest.raises(UsageError):
@@ -70,7 +70,7 @@ def test_an_archive_that_codalab_would_not_unpack_is_refused(cold: Cl, tmp_path:
         cold.upload(SHEET, tmp_path / "data.ZIP", name="data")
 
 
-def test_an_environment_without_codalab_is_told() -> None:
+def test_an_environment_without_codalab_is_reported() -> None:
     with Cl(lambda: Path(sys.executable), "http://127.0.0.1:9", ALICE) as cl:
         with pytest.raises(EnvironmentFailed, match="codalab") as raised:
             cl.new_worksheet("x")
@@ -94,7 +94,7 @@ for line in sys.stdin:
 """
 
 
-def test_a_command_that_gets_no_answer_for_long_is_told(
+def test_a_command_that_is_not_answered_for_long_is_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "session.py").write_text(SILENT_CLIENT, encoding="utf-8")

@@ -90,7 +90,7 @@ def rest(
     ],
     ids=["503", "502", "504", "429", "reset", "truncated", "cut"],
 )
-def test_a_fault_that_passes_is_passed_over(server: FaultServer, fault: Answer) -> None:
+def test_a_transient_fault_is_retried(server: FaultServer, fault: Answer) -> None:
     server.script(USER_PATH, fault, fault, as_json(USER))
     with rest(server) as client:
         assert client.user().name == "alice"
@@ -116,7 +116,7 @@ def test_a_fault_that_passes_is_passed_over(server: FaultServer, fault: Answer) 
         (text(401, "User is not verified."), CredentialsError, "not verified"),
     ],
 )
-def test_a_fault_that_stays_is_told(
+def test_a_lasting_fault_is_a_designed_error(
     server: FaultServer, fault: Answer, kind: type[CldcError], says: str
 ) -> None:
     server.script(USER_PATH, fault)
@@ -145,7 +145,7 @@ def test_a_retry_waits_as_long_as_the_server_asks(
     assert [seconds for seconds in slept if seconds > 0] == [3.0, 60.0, 0.01]
 
 
-def test_nothing_listens(server: FaultServer) -> None:
+def test_a_refused_connection_is_a_designed_error(server: FaultServer) -> None:
     server.close()
     try:
         with rest(server) as client, pytest.raises(Unreachable, match="refused"):
@@ -154,7 +154,7 @@ def test_nothing_listens(server: FaultServer) -> None:
         server.close = lambda: None  # type: ignore[method-assign]
 
 
-def test_a_silent_server_is_given_up(server: FaultServer) -> None:
+def test_a_silent_server_times_out(server: FaultServer) -> None:
     server.script(USER_PATH, Answer(delay_seconds=0.5))
     started = time.monotonic()
     with rest(server, silence_seconds=0.1) as client, pytest.raises(Unreachable, match="in time"):
@@ -178,7 +178,7 @@ def test_a_forgotten_token_is_replaced_once(server: FaultServer) -> None:
     [as_json({"data": []}), text(403, "No permissions"), text(404, "Not found")],
     ids=["none", "403", "404"],
 )
-def test_what_everyone_is_answered_is_asked_again_where_the_token_was_forgotten(
+def test_an_anonymous_answer_is_requested_again_after_signing_in(
     server: FaultServer, as_everyone: Answer
 ) -> None:
     sheet = {
@@ -209,7 +209,7 @@ def test_the_login_page_counts_as_a_forgotten_token(server: FaultServer) -> None
         assert client.user().name == "alice"
 
 
-def test_a_token_is_refreshed_before_it_ends_and_signed_in_anew_where_that_fails(server: FaultServer) -> None:
+def test_a_token_is_refreshed_before_it_expires_or_else_replaced_by_signing_in(server: FaultServer) -> None:
     server.script(
         TOKEN_PATH,
         as_json({**TOKEN, "expires_in": 1}),
@@ -233,7 +233,7 @@ def test_refused_credentials(server: FaultServer) -> None:
     assert server.count(TOKEN_PATH) == 1
 
 
-def test_everyone_sends_no_token_and_no_netrc(server: FaultServer, tmp_path: Path) -> None:
+def test_an_anonymous_client_sends_no_token_and_ignores_netrc(server: FaultServer, tmp_path: Path) -> None:
     (tmp_path / "user").mkdir()
     (tmp_path / "user" / ".netrc").write_text("machine 127.0.0.1 login alice password secret-canary\n")
     server.script("/rest/worksheets", as_json({"data": [], "meta": {"version": "1.7.5"}}))
@@ -249,7 +249,7 @@ def test_everyone_sends_no_token_and_no_netrc(server: FaultServer, tmp_path: Pat
     assert all(asked.headers["X-Requested-With"] == "XMLHttpRequest" for asked in server.asked)
 
 
-def test_a_search_goes_on_over_pages_and_counts_nothing_twice(server: FaultServer) -> None:
+def test_a_search_reads_all_pages_and_counts_nothing_twice(server: FaultServer) -> None:
     def page(first: int, last: int) -> Answer:
         template = bundle_document()["data"]
         return as_json({"data": [{**template, "id": f"0x{number:032x}"} for number in range(first, last)]})
@@ -266,7 +266,7 @@ def test_a_search_goes_on_over_pages_and_counts_nothing_twice(server: FaultServe
     ]
 
 
-def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(server: FaultServer) -> None:
+def test_a_page_that_is_too_large_is_requested_in_smaller_ones(server: FaultServer) -> None:
     def page(first: int, last: int) -> Answer:
         resources = [
             bundle_document(metadata={"description": "x" * 65_535})["data"] for _ in range(first, last)
@@ -281,18 +281,18 @@ def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(server: FaultServ
 
 
 @pytest.mark.parametrize("value", ["a%", "a.*", "a,b", "", "a b", ".sort", ".sum"])
-def test_a_search_means_what_it_says(server: FaultServer, value: str) -> None:
+def test_a_search_term_can_not_be_a_pattern(server: FaultServer, value: str) -> None:
     with rest(server) as client, pytest.raises(UsageError):
         client.search(tag=value)
     assert not server.asked
 
 
-def test_a_name_in_place_of_a_uuid_is_refused(server: FaultServer) -> None:
+def test_a_name_instead_of_a_uuid_is_refused(server: FaultServer) -> None:
     with rest(server) as client, pytest.raises(UsageError):
         client.bundle("label_book")
 
 
-def test_waiting_outlives_an_outage_and_does_not_believe_ready(server: FaultServer) -> None:
+def test_waiting_survives_an_outage_and_does_not_trust_ready(server: FaultServer) -> None:
     server.script(
         BUNDLE_PATH,
         as_json(bundle_document(state="running", metadata={"run_status": "Running job"})),
@@ -309,13 +309,13 @@ def test_waiting_outlives_an_outage_and_does_not_believe_ready(server: FaultServ
     assert "killed" in raised.value.message
 
 
-def test_waiting_ends_with_its_time(server: FaultServer) -> None:
+def test_waiting_times_out(server: FaultServer) -> None:
     server.script(BUNDLE_PATH, as_json(bundle_document(state="created")))
     with rest(server) as client, pytest.raises(NotFinished, match="still created"):
         wait_for(client, UUID, timeout_seconds=0.2)
 
 
-def test_a_file_that_is_missing_is_no_result(server: FaultServer) -> None:
+def test_a_ready_bundle_without_its_file_has_failed(server: FaultServer) -> None:
     server.script(BUNDLE_PATH, as_json(bundle_document(metadata={"exitcode": 0})))
     with rest(server) as client, pytest.raises(RunFailed, match=r"predictions\.json"):
         require_ready(client, client.bundle(UUID), ["predictions.json"])
@@ -337,7 +337,7 @@ CREATED = {"data": [{"id": UUID, "type": "bundles", "attributes": {"uuid": UUID}
     ],
     ids=["500", "503", "reset", "truncated", "404"],
 )
-def test_what_may_have_been_created_is_never_created_again(server: FaultServer, fault: Answer) -> None:
+def test_creating_and_removing_are_never_repeated(server: FaultServer, fault: Answer) -> None:
     server.script("/rest/bundles", fault)
     with rest(server) as client:
         with pytest.raises(CldcError):
@@ -349,14 +349,14 @@ def test_what_may_have_been_created_is_never_created_again(server: FaultServer, 
 
 
 @pytest.mark.parametrize("fault", [text(503, "down"), Answer(reset=True)], ids=["503", "reset"])
-def test_contents_that_may_have_come_are_never_sent_again(server: FaultServer, fault: Answer) -> None:
+def test_contents_are_never_sent_twice(server: FaultServer, fault: Answer) -> None:
     server.script(BLOB_PATH, fault)
     with rest(server) as client, pytest.raises(CldcError):
         client.changes.put_contents(UUID, io.BytesIO(b"x"), filename="x", unpack=False)
     assert server.count(BLOB_PATH) == 1
 
 
-def test_what_was_refused_for_its_token_was_not_done_and_is_sent_again(server: FaultServer) -> None:
+def test_a_change_refused_because_of_its_token_is_sent_again(server: FaultServer) -> None:
     forgotten = text(401, "User is not authenticated.")
     server.script("/rest/bundles", forgotten, as_json(CREATED))
     server.script(BLOB_PATH, forgotten, as_json({}))
@@ -394,7 +394,7 @@ def folder(content: bytes, **options: Any) -> Answer:
     )
 
 
-def test_a_folder_is_unpacked_whole(server: FaultServer, tmp_path: Path) -> None:
+def test_a_folder_is_unpacked_completely(server: FaultServer, tmp_path: Path) -> None:
     content = packed(member("./train/i/1.png"), member("./val/x/2.png"))
     server.script(BLOB_PATH, folder(content, cut=len(content) // 2), folder(content))
     with rest(server) as client:
@@ -420,7 +420,9 @@ def test_a_folder_is_unpacked_whole(server: FaultServer, tmp_path: Path) -> None
     ],
     ids=["dots", "absolute", "link", "pipe", "bypass", "none", "half"],
 )
-def test_an_archive_that_reaches_out_is_refused(server: FaultServer, tmp_path: Path, content: bytes) -> None:
+def test_an_archive_that_would_write_outside_its_folder_is_refused(
+    server: FaultServer, tmp_path: Path, content: bytes
+) -> None:
     server.script(BLOB_PATH, folder(content))
     (tmp_path / "victim").write_text("precious")
     with rest(server) as client, pytest.raises(CodaLabError, match="was not unpacked"):
@@ -431,7 +433,7 @@ def test_an_archive_that_reaches_out_is_refused(server: FaultServer, tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["../../.bashrc", "best_model/../../x", "a/b", "..", "", "C:x", "a\\b"])
-def test_what_is_in_a_bundle_is_called_like_a_file(server: FaultServer, name: str) -> None:
+def test_the_name_of_a_file_in_a_bundle_can_not_be_a_path(server: FaultServer, name: str) -> None:
     inner = {"name": name, "type": "file", "size": 1}
     server.script(
         f"/rest/bundles/{UUID}/contents/info/",
@@ -441,13 +443,13 @@ def test_what_is_in_a_bundle_is_called_like_a_file(server: FaultServer, name: st
         client.info(UUID, depth=1)
 
 
-def test_a_file_beyond_its_limit_is_refused(server: FaultServer) -> None:
+def test_a_file_that_exceeds_its_limit_is_refused(server: FaultServer) -> None:
     server.script(BLOB_PATH + "predictions.json", Answer(body=b"x" * 5000))
     with rest(server) as client, pytest.raises(CodaLabError, match="larger"):
         client.file(UUID, "predictions.json", limit_bytes=1000)
 
 
-def test_a_published_file_is_read_through_redirections(server: FaultServer) -> None:
+def test_a_published_file_is_read_through_redirects(server: FaultServer) -> None:
     server.script("/old", Answer(302, b"", {"Location": "/new"}))
     server.script("/new", text(503, ""), Answer(body="ré".encode()))
     assert fetch_text(f"{server.address}/old") == "ré"
@@ -455,7 +457,7 @@ def test_a_published_file_is_read_through_redirections(server: FaultServer) -> N
         fetch_text(f"{server.address}/gone")
 
 
-def test_no_list_is_not_taken_for_an_empty_one(server: FaultServer) -> None:
+def test_a_missing_list_is_not_an_empty_one(server: FaultServer) -> None:
     """A proxy that answers ``{}`` would free every place of the quota."""
     server.script("/rest/bundles", as_json({}), as_json({"data": []}))
     with rest(server) as client:
@@ -468,7 +470,7 @@ def test_no_list_is_not_taken_for_an_empty_one(server: FaultServer) -> None:
     ("target", "error"),
     [("http://192.0.2.2/plain", ConfigurationError), ("http://[x", Unreachable), ("/round", Unreachable)],
 )
-def test_a_redirection_leads_to_no_place_that_would_be_refused(
+def test_a_redirect_to_an_address_that_would_be_refused_is_refused(
     server: FaultServer, target: str, error: type[CldcError]
 ) -> None:
     server.script("/round", Answer(302, b"", {"Location": target}))
@@ -574,7 +576,7 @@ def test_a_full_document_is_read() -> None:
 
 
 @given(st.data())
-def test_a_spoilt_document_gives_a_record_or_a_designed_error(data: st.DataObject) -> None:
+def test_a_corrupted_document_gives_a_record_or_a_designed_error(data: st.DataObject) -> None:
     document = spoilt(FULL, data.draw)
     for reader in READERS:
         try:

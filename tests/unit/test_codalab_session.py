@@ -27,7 +27,7 @@ def request(server: FaultServer, method: str) -> urllib.request.Request:
 
 
 @pytest.mark.parametrize("fault", [text(503, "down"), Answer(reset=True)], ids=["503", "reset"])
-def test_reading_is_repeated_and_writing_never(server: FaultServer, fault: Answer) -> None:
+def test_reads_are_retried_and_writes_never(server: FaultServer, fault: Answer) -> None:
     server.script("/x", fault, fault, Answer(body=b"here"))
     assert session.open_url(request(server, "GET")).read() == b"here"
     assert server.count("/x") == 3
@@ -41,7 +41,9 @@ def test_reading_is_repeated_and_writing_never(server: FaultServer, fault: Answe
         raised.value.close()
 
 
-def test_what_never_arrived_is_repeated_and_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_never_arrived_is_retried_and_reported_as_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tries: list[float] = []
     monkeypatch.setattr(time, "sleep", tries.append)
     with socket.socket() as free:
@@ -69,7 +71,7 @@ def test_requests_go_through_the_proxy_that_the_environment_names(monkeypatch: p
     assert bounded_http.plain("127.0.0.1:80", timeout=5).host == "127.0.0.1"
 
 
-def test_progress_is_told_no_oftener_than_a_screen_needs() -> None:
+def test_progress_is_reported_no_more_often_than_a_screen_needs() -> None:
     told: list[int] = []
     reporter = session.Reporter(lambda event: told.append(event["done"]), 100)
     with reporter:
@@ -79,7 +81,7 @@ def test_progress_is_told_no_oftener_than_a_screen_needs() -> None:
     assert len(told) < 20
 
 
-def test_an_upload_that_hardly_moves_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_that_hardly_moves_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     reporter = session.Reporter(lambda event: None, 10**6)

@@ -36,7 +36,7 @@ NO_BUNDLES = as_json({"data": [], "meta": {"version": "1.7.5"}})
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_of_a_certificate_is_told_as_what_it_is(
+def test_each_problem_of_a_certificate_has_its_own_message(
     authority: Authority, fault: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make, says, advises = FAULTS[fault]
@@ -54,7 +54,7 @@ def test_each_fault_of_a_certificate_is_told_as_what_it_is(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_codalabs_client_tells_what_is_wrong_with_a_certificate(authority: Authority, fault: str) -> None:
+def test_codalabs_client_reports_the_problem_of_a_certificate(authority: Authority, fault: str) -> None:
     codes = {"expired": {10}, "not yet": {9}, "another host": {62}, "unknown issuer": {18, 19, 20, 21}}
     with FAULTS[fault][0](authority) as server, pytest.raises(urllib.error.URLError) as raised:
         session.open_url(f"{server.address}/x", timeout=5)
@@ -64,7 +64,7 @@ def test_codalabs_client_tells_what_is_wrong_with_a_certificate(authority: Autho
     assert told["verify_code"] in codes.get(fault, {None})
 
 
-def test_a_handshake_that_breaks_off_is_tried_again() -> None:
+def test_an_interrupted_handshake_is_retried() -> None:
     tries = []
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
 
@@ -91,7 +91,7 @@ def test_a_handshake_that_breaks_off_is_tried_again() -> None:
     assert len(tries) == 3
 
 
-def test_certificates_that_are_not_there_are_told_at_once(
+def test_a_missing_certificate_file_is_reported_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
@@ -131,7 +131,7 @@ def test_a_failing_server_is_no_fault_of_the_user(
     assert CANARY not in told
 
 
-def test_what_is_known_of_a_server_is_told_before_it_is_used(bare_cldc: Cldc, tmp_path: Path) -> None:
+def test_the_known_status_of_a_server_is_shown_before_it_is_used(bare_cldc: Cldc, tmp_path: Path) -> None:
     status = competition.load().server_status
     assert status is not None
     assert "2026-06-22" in status
@@ -143,7 +143,9 @@ def test_what_is_known_of_a_server_is_told_before_it_is_used(bare_cldc: Cldc, tm
     assert status in bare_cldc("init", "--force", cwd=tmp_path).out
 
 
-def test_the_doctor_tells_what_is_known_of_a_server(bare_cldc: Cldc, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_shows_the_known_status_of_a_server(
+    bare_cldc: Cldc, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Nobody is asked.
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     checks = bare_cldc("doctor", "--format", "json", code=1).data["checks"]
@@ -209,7 +211,9 @@ def test_a_proxy_that_can_not_be_used_is_named_and_its_password_is_not(
     assert CANARY not in told
 
 
-def test_a_socks_proxy_that_refuses_is_told(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socks_proxy_that_refuses_is_reported(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socks_proxy(0, refuses=True) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"socks5h://127.0.0.1:{proxy.port}")
         with (

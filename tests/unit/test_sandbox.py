@@ -35,7 +35,7 @@ def test_passwords_do_not_show() -> None:
     assert "hush" not in repr(Account("root", "codalab", "hush"))
 
 
-def test_what_a_killed_sandbox_left_behind_is_no_sandbox(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_sandbox_are_not_a_running_one(tmp_path: Path) -> None:
     folder = tmp_path / "sandbox"
     folder.mkdir()
     taken = {"pid": os.getpid(), "process_started": psutil.Process().create_time() - 1000}
