@@ -47,17 +47,18 @@ class Matched:
         """The decisions about an image."""
         return self.by_path.get(image.path, ())
 
-    def correct(self, question: str, known: Collection[str]) -> frozenset[str]:
+    def correct(self, question: str, known: Collection[str], *, only_named: bool = False) -> frozenset[str]:
         """SHA-256 of the contents for which ``question`` is answered: correct as is.
 
         Args:
             question: The id of a rule, or ``label``.
             known: All such questions, so that ids can be told from other words of a reason.
+            only_named: Whether decisions about every question leave this one open.
         """
         return frozenset(
             sha256
             for sha256, decision in self._correct
-            if not (named := decision.questions(known)) or question in named
+            if question in (named := decision.questions(known)) or not (named or only_named)
         )
 
 

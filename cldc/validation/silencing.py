@@ -8,12 +8,14 @@ from pathlib import Path
 from cldc.competition import Competition
 from cldc.decisions import CORRECT, default_path, match, read
 from cldc.validation.model import Finding, Severity, ValidationReport
-from cldc.validation.rules import RULES
+from cldc.validation.rules import RULES, publishing
 
 # The question whether a label looks wrong, which no rule asks.
 LABEL_QUESTION = "label"
 # What the reason of "correct as is" may name.
 QUESTIONS = frozenset((LABEL_QUESTION, *(rule.id for rule in RULES)))
+# Who calls a drawing correct has not thought of what a submission would publish with it.
+_PUBLISHING = frozenset(rule.id for rule in publishing.RULES)
 
 
 def silence(
@@ -22,7 +24,7 @@ def silence(
     """The report without the findings that are correct as they are by ``decisions``, which it counts.
 
     A finding about several images is silent once all of them are correct. Errors are never silent, and neither is a
-    finding about a folder.
+    finding about a folder; one about what a submission would publish only where the reason names its rule.
 
     Args:
         report: Everything that was found.
@@ -40,7 +42,10 @@ def silence(
     matched = match(correct, report.dataset, competition.dataset.classes)
     contents = {image.path: image.sha256 for image in report.dataset.images}
     asked = {finding.rule for finding in report.findings}
-    answered = {question: matched.correct(question, QUESTIONS) for question in asked}
+    answered = {
+        question: matched.correct(question, QUESTIONS, only_named=question in _PUBLISHING)
+        for question in asked
+    }
 
     def is_silent(finding: Finding) -> bool:
         return (

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from cldc import competition, dataset, decisions
 from cldc.dataset import Dataset
@@ -263,6 +264,19 @@ def test_a_reason_limits_correct_to_that_rule(cldc: Cldc, doubtful: Path) -> Non
     for reason in ("blank-image", "blank-image: a faint i", "a drawing so faint that nobody sees it"):
         table.write_bytes(to_text([blank._replace(reason=reason)]))
         assert "blank-image" not in findings(cldc, doubtful)[0]
+
+
+def test_what_would_be_published_is_silent_only_by_name(cldc: Cldc, tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "digits", train=3)
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    with Image.open(folder / "train/i/0.png") as image:
+        image.save(folder / "train/i/0.png", exif=exif)
+    correct, table = of(folder, "train/i/0.png", CORRECT), tmp_path / "decisions.csv"
+    table.write_bytes(to_text([correct]))
+    assert "image-metadata" in findings(cldc, folder)[0]
+    table.write_bytes(to_text([correct._replace(reason="image-metadata")]))
+    assert "image-metadata" not in findings(cldc, folder)[0]
 
 
 def test_errors_are_never_silent_and_strict_counts_what_remains(cldc: Cldc, doubtful: Path) -> None:
