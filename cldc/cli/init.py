@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import click
 import tomli_w
@@ -15,7 +14,7 @@ import tomli_w
 from cldc import description
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
-from cldc.cli.workflows import origin_of, workflow
+from cldc.cli.workflows import Host, origin_of, workflow
 from cldc.competition import DEFAULT, Competition, builtin_profiles, load
 from cldc.errors import CldcError, ConfigurationError
 from cldc.files import replace_atomically, storage_errors, working_folder
@@ -71,7 +70,9 @@ class Start:
 @click.option("--institution", help="What the board shows in parentheses.")
 @click.option("--link", help="A web address that the board links to.")
 @click.option(
-    "--ci", type=click.Choice(["github", "gitlab"]), help="Also write the workflow that submits on a tag."
+    "--ci",
+    type=click.Choice(["github", "gitlab", "classroom"]),
+    help="Also write the workflow that submits on a tag, or for GitHub Classroom the one that checks each push.",
 )
 @click.option(
     "--action",
@@ -80,7 +81,7 @@ class Start:
 )
 @click.option("--force", is_flag=True, help="Write files anew that are there already.")
 @command(ServerApp)
-def init(app: ServerApp, ci: Literal["github", "gitlab"] | None, action: str | None, force: bool) -> None:
+def init(app: ServerApp, ci: Host | None, action: str | None, force: bool) -> None:
     """Start a project in this folder: cldc.toml and .gitignore.
 
     Asks four questions, each with a default; what is given as an option is not asked. Without a terminal, or with
@@ -113,7 +114,7 @@ def init(app: ServerApp, ci: Literal["github", "gitlab"] | None, action: str | N
 def _workflow(
     app: ServerApp,
     folder: Path,
-    ci: Literal["github", "gitlab"],
+    ci: Host,
     origin: tuple[str, str],
     answers: Answers | None,
 ) -> tuple[str, str]:
@@ -266,6 +267,10 @@ def _next(folder: Path, answers: Answers | None, ci: str | None) -> Iterator[str
         yield f"put your images into {dataset}, or draw some to try with: cldc sample {shlex.quote(dataset)}"
     yield "check the images: cldc validate"
     yield "train on them here: cldc preflight"
+    if ci == "classroom":
+        yield "put the label book into the folder label_book, then commit and push: each push is checked"
+        yield "pack what you hand in: cldc package"
+        return
     yield "sign in: cldc login"
     yield "submit: cldc submit"
     if ci == "github":

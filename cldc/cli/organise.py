@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cldc import organise as room
+from cldc.cli.grading import grade
 from cldc.cli.options import command, group
 from cldc.cli.organising import OrganiserTarget, organiser_target, publish_files, set_up
 from cldc.cli.server import ServerApp
@@ -188,3 +189,6 @@ def _blocks(board: Board) -> list[Block]:
     if board.page is not None:
         blocks += [Line(f"Published: {board.page}", "good"), Line(f"Published: {board.data}", "good")]
     return blocks
+
+
+organise.add_command(grade)

@@ -16,7 +16,13 @@ _UNKNOWN = "0" * 40
 _PLACEHOLDER = f"cldc/cldc/.github/actions/submit@{_UNKNOWN}"
 _SOURCE = f"git+https://github.com/cldc/cldc@{_UNKNOWN}"
 _GITHUB = re.compile(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$")
-_PLACES = {"github": Path(".github/workflows/submit.yml"), "gitlab": Path(".gitlab-ci.yml")}
+Host = Literal["github", "gitlab", "classroom"]
+# Where each template lies, and where its copy goes.
+_PLACES: dict[Host, tuple[Path, Path]] = {
+    "github": (Path("github/submit.yml"), Path(".github/workflows/submit.yml")),
+    "gitlab": (Path("gitlab/submit.gitlab-ci.yml"), Path(".gitlab-ci.yml")),
+    "classroom": (Path("github/classroom.yml"), Path(".github/workflows/check.yml")),
+}
 # The server and the competition that the templates name.
 _SERVER, _COMPETITION = '"https://worksheets.codalab.org"', '"data-centric-2021"'
 _ORIGIN = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40}|v\d+\.\d+\.\d+)")
@@ -41,24 +47,22 @@ def origin_of(action: str | None) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def workflow(
-    ci: Literal["github", "gitlab"], origin: tuple[str, str], *, server: str, competition: str
-) -> tuple[str, str]:
+def workflow(ci: Host, origin: tuple[str, str], *, server: str, competition: str) -> tuple[str, str]:
     """Path (with slashes) and text of a workflow whose action is pinned to a commit or a release.
 
     Args:
-        ci: The code host.
+        ci: The code host; ``classroom`` is GitHub with a workflow that checks and submits nothing.
         origin: As `origin_of` gives it.
         server: Where the job signs in. The workflow names it, so that a change of cldc.toml sends no password elsewhere.
         competition: The profile's name, or its path from the repository's folder.
     """
-    name = _PLACES[ci].name.lstrip(".") if ci == "github" else "submit.gitlab-ci.yml"
-    text = template(ci, name).read_text(encoding="utf-8")
+    source, target = _PLACES[ci]
+    text = template(*source.parts).read_text(encoding="utf-8")
     repository, pin = origin
     # A string of JSON is one of YAML.
     text = text.replace(_SERVER, json.dumps(server)).replace(_COMPETITION, json.dumps(competition))
     text = text.replace(_PLACEHOLDER, f"{repository}/.github/actions/submit@{pin}")
-    return _PLACES[ci].as_posix(), text.replace(_SOURCE, f"git+https://github.com/{repository}@{pin}")
+    return target.as_posix(), text.replace(_SOURCE, f"git+https://github.com/{repository}@{pin}")
 
 
 def _installed_from() -> str | None:

@@ -132,7 +132,7 @@ def bundles_of(competition: Competition, materials: Seed, folder: Path) -> tuple
     """
     side, bundles = organiser_of(competition), competition.bundles
     book, start = bundles.label_book.name, bundles.starting_dataset
-    evaluate = materials.evaluate or _evaluate_script(competition, side.evaluate.name, folder)
+    evaluate = materials.evaluate or evaluation_script(competition, side.evaluate.name, folder)
     found = [
         _bundle("script", "utils", bundles.script, materials.script, "Training script"),
         _bundle("label_book", "utils", bundles.label_book, materials.label_book, "Label book", top=book),
@@ -161,7 +161,7 @@ def _bundle(
     return WantedBundle(key, worksheet, reference, path, top, public, description, digest)
 
 
-def _evaluate_script(competition: Competition, name: str, folder: Path) -> Path:
+def evaluation_script(competition: Competition, name: str, folder: Path) -> Path:
     """The script beside the profile, else ours with the profile's classes in place of its own."""
     if (beside := file_beside(competition, name)) is not None:
         return beside

@@ -16,16 +16,23 @@ if TYPE_CHECKING:
 _WIDTH, _HEIGHT, _MARGIN = 400.0, 80.0, 6.0
 
 
-def board_page(board: Leaderboard, *, title: str) -> Page:
-    """The board as a web page, entries that it hides left out."""
-    return Page("leaderboard.html", lambda: _values(board, title))
+def board_page(board: Leaderboard, *, title: str, by_student: bool = False) -> Page:
+    """The board as a web page, entries that it hides left out.
+
+    Args:
+        board: The board.
+        title: The competition's name.
+        by_student: Whether each entry is one student's only one, and there is no ``leaderboard.json`` beside the page.
+    """
+    return Page("leaderboard.html", lambda: _values(board, title, by_student))
 
 
-def _values(board: Leaderboard, title: str) -> dict[str, Any]:
+def _values(board: Leaderboard, title: str, by_student: bool) -> dict[str, Any]:
     rows = [row for row in board.rows if row.shown]
     accounts = list(dict.fromkeys(row.account for row in rows))
     return {
         "title": title,
+        "by_student": by_student,
         "score": board.score,
         "updated": board.updated,
         "rows": rows,

@@ -99,6 +99,14 @@ def test_init_writes_a_workflow_pinned_to_a_commit(cldc: Cldc, project: Path, ho
     assert "outside the project" in refused.err
 
 
+def test_a_classroom_s_workflow_checks_and_needs_no_account(cldc: Cldc, project: Path) -> None:
+    cldc("init", "--ci", "classroom", "--action", f"me/cldc@{COMMIT}", cwd=project)
+    text = (project / ".github" / "workflows" / "check.yml").read_text(encoding="utf-8")
+    assert f"git+https://github.com/me/cldc@{COMMIT}" in text
+    assert "secrets" not in text.partition("jobs:")[2]
+    assert 'CLDC_COMPETITION: "data-centric-2021"' in text
+
+
 def test_cldc_alone_leads_from_nothing_to_the_submission(cldc: Cldc, project: Path) -> None:
     def following() -> str:
         found = re.search(r"^Next: (.*)$", cldc(cwd=project).out, re.MULTILINE)

@@ -104,6 +104,7 @@ def every_command() -> list[tuple[str, ...]]:
         "withdraw": ("x",),
         "compare": ("a", "b"),
         "env remove": ("x",),
+        "organise grade": (".", "--test-set", "."),
         "organise publish": ("board",),
         "sample": ("drawn",),
         "completion": ("bash",),

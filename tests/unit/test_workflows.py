@@ -21,7 +21,7 @@ TEMPLATE: dict[Any, Any] = yaml.safe_load(
 )
 JOBS: dict[str, Any] = TEMPLATE["jobs"]
 WORKFLOWS = [
-    ROOT / "templates" / "github" / "submit.yml",
+    *sorted((ROOT / "templates" / "github").glob("*.yml")),
     *sorted((ROOT / ".github" / "workflows").glob("*.yml")),
     ROOT / ".github" / "actions" / "submit" / "action.yml",
 ]

@@ -1,0 +1,82 @@
+"""`cldc package`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from cldc.cli.app import App
+from cldc.cli.options import DATASET, command
+from cldc.cli.validating import validated
+from cldc.errors import UsageError
+from cldc.files import hash_file, storage_errors, temporary_folder
+from cldc.package import Package, pack
+from cldc.render.blocks import Block, Line
+from cldc.render.document import Document
+from cldc.render.validation import blocks
+from cldc.text import plural
+
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """A zip to hand in, and whether it had to be written."""
+
+    package: Package
+    written: bool
+
+    def blocks(self) -> list[Block]:
+        """For a person."""
+        package = self.package
+        images, size = plural(package.images, "image"), f"{package.size / 1e6:,.1f} MB"
+        told = f"{package.path}: {images}, {size}" + ("" if self.written else "; it is there already")
+        return [
+            Line(told, "good"),
+            Line("Hand it in under this name: the one folder in it is called so, too."),
+        ]
+
+
+@click.command()
+@click.argument("folder", type=DATASET, required=False)
+@click.option(
+    "--into",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="Folder to write the zip to; by default the working folder.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Replace another zip of that name without being asked.")
+@command()
+def package(app: App, folder: Path | None, *, into: Path, yes: bool) -> None:
+    """Write the zip that is handed in where there is no server.
+
+    The dataset is validated first; one with errors is not packed. NAME.zip holds one folder NAME with what the training script
+    would read, byte for byte as `cldc submit` uploads it: for a learning platform, GitHub Classroom or a mail.
+
+    \b
+    Examples:
+      cldc package my-images
+      cldc package my-images --into hand-in
+    """
+    report = validated(app, folder)
+    if not report.ok:
+        app.output.tell(blocks(report))
+        report.require_valid()
+    if into.resolve().is_relative_to(report.dataset.root.resolve()):
+        raise UsageError(
+            f"The zip would lie in the dataset {report.dataset.root} itself.",
+            action="Name another folder with --into.",
+        )
+    with temporary_folder(".packaging-", into.absolute()) as work:
+        made = pack(report, work, app.observer)
+        target = into / made.path.name
+        same = target.is_file() and hash_file(target) == hash_file(made.path)
+        if not same:
+            if target.exists():
+                question = f"{target} is another zip. Replace it?"
+                app.confirm(question, yes=yes, stake=f"replace {target}, which is another zip")
+            with storage_errors(target):
+                made.path.replace(target)
+        packed = Package(target, made.name, made.dataset_hash, made.images, made.size)
+    done = Packaged(packed, written=not same)
+    app.output.show(Document(done, done.blocks()))

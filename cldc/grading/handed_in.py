@@ -1,0 +1,154 @@
+"""Finds each student's dataset in what they handed in, and says in one line where there is none.
+
+What is handed in was made by others, on other systems, and perhaps to trouble the teacher: zips go through the one
+unpacker, and no link leads out of what was handed in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cldc.dataset import suggest_roots
+from cldc.errors import CldcError, InvalidDataset
+from cldc.files import storage_errors
+from cldc.grading.model import HandedIn
+from cldc.inside import unpacking
+from cldc.settings import PROJECT_FILE, read_project
+
+# Other archives than a zip; a file without such an extension is nobody's.
+_OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".zst")
+# What macOS and Windows put beside the one folder of a zip.
+_LEFTOVERS = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+_MOST_NAMED = 5
+
+
+def list_handed_in(folder: Path) -> tuple[HandedIn, ...]:
+    """What was handed in in ``folder``, by student: each zip and each folder, and archives that are no zip.
+
+    Raises:
+        StorageError: The folder can't be listed.
+    """
+    with storage_errors(folder):
+        found = [
+            HandedIn(path.name if path.is_dir() else path.stem, path)
+            for path in sorted(folder.iterdir())
+            if not path.name.startswith(".")
+            and (path.is_dir() or path.suffix.lower() in (".zip", *_OTHER_ARCHIVES))
+        ]
+    times = Counter(entry.student for entry in found)
+    paths = {name: [e.path.name for e in found if e.student == name] for name, n in times.items() if n > 1}
+    return tuple(
+        replace(
+            next(e for e in found if e.student == name),
+            problem=f"it was handed in {count} times: {', '.join(paths[name])}" if count > 1 else "",
+        )
+        for name, count in times.items()
+    )
+
+
+def find_dataset(entry: HandedIn, work: Path, splits: Sequence[str]) -> Path:
+    """The folder of the student's dataset, unpacked below ``work`` where it came in a zip.
+
+    A zip holds one folder with the splits, as `cldc package` writes it. A folder is the dataset, or holds one zip, or names
+    the dataset in its cldc.toml, or holds one folder with the splits, however deep.
+
+    Args:
+        entry: What was handed in.
+        work: A new folder for this student.
+        splits: The competition's.
+
+    Raises:
+        InvalidDataset: There is no such folder; the message is one line that says why.
+        StorageError: No room, no permission.
+    """
+    if entry.problem:
+        raise _refused(entry.problem)
+    if not entry.path.is_dir():
+        return _in_zip(entry.path, work / "unpacked", splits)
+    _forbid_links_out(entry.path)
+    if _has(entry.path, splits):
+        return entry.path
+    zips = [path for path in entry.path.iterdir() if path.suffix.lower() == ".zip"]
+    if len(zips) == 1:
+        return _in_zip(zips[0], work / "unpacked", splits)
+    return _named(entry.path, splits) or _only_one(entry.path, splits)
+
+
+def _in_zip(path: Path, folder: Path, splits: Sequence[str]) -> Path:
+    if path.suffix.lower() != ".zip":
+        raise _refused(f"{path.name} is no zip")
+    with storage_errors(path):
+        try:
+            with path.open("rb") as file:
+                unpacking.unpack_zip(file, str(folder))
+        except unpacking.Refused as error:
+            raise _refused(f"{path.name} can't be unpacked: {error}") from error
+    top = [child for child in sorted(folder.iterdir()) if child.name not in _LEFTOVERS]
+    if len(top) == 1 and top[0].is_dir() and _has(top[0], splits):
+        return top[0]
+    wanted = " and ".join(splits)
+    if _has(folder, splits):
+        raise _refused(f"{wanted} lie at the top of {path.name}, and not in one folder as they must")
+    if found := [child.name for child in top if child.is_dir() and _has(child, splits)]:
+        beside = ", ".join(child.name for child in top if child.name != found[0])
+        raise _refused(f"{path.name} must hold one folder, and beside {found[0]} it holds {beside}")
+    deeper = suggest_roots(folder, splits)
+    if deeper and all(root.is_relative_to(folder) for root in deeper):
+        places = ", ".join(str(root.relative_to(folder)) for root in deeper[:_MOST_NAMED])
+        raise _refused(f"{wanted} lie at the wrong level of {path.name}: in {places}")
+    names = ", ".join(child.name for child in top[:_MOST_NAMED]) or "nothing"
+    raise _refused(f"{path.name} has no folder with {wanted}; at its top is {names}")
+
+
+def _named(folder: Path, splits: Sequence[str]) -> Path | None:
+    """The dataset that the project file in ``folder`` names, if it does and it lies there."""
+    if not (folder / PROJECT_FILE).is_file():
+        return None
+    try:
+        dataset = read_project(folder / PROJECT_FILE).options.dataset
+    except CldcError as error:
+        raise _refused(error.message) from error
+    if dataset is None:
+        return None
+    path = Path(os.path.realpath(dataset))
+    if not path.is_relative_to(os.path.realpath(folder)):
+        raise _refused(f"its {PROJECT_FILE} names a dataset outside of it, {dataset}")
+    if not _has(path, splits):
+        raise _refused(
+            f"its {PROJECT_FILE} names the dataset {path.name}, which has no {' and '.join(splits)}"
+        )
+    return path
+
+
+def _only_one(folder: Path, splits: Sequence[str]) -> Path:
+    roots = [root for root in suggest_roots(folder, splits) if root.is_relative_to(folder.absolute())]
+    if len(roots) == 1:
+        return roots[0]
+    wanted = " and ".join(splits)
+    if not roots:
+        raise _refused(f"it has no folder with {wanted}")
+    places = ", ".join(str(root.relative_to(folder.absolute())) for root in roots[:_MOST_NAMED])
+    raise _refused(f"several of its folders have {wanted}: {places}")
+
+
+def _has(folder: Path, splits: Sequence[str]) -> bool:
+    return all((folder / split).is_dir() for split in splits)
+
+
+def _forbid_links_out(folder: Path) -> None:
+    """A link could make the grading read the hidden test set, or another student's images."""
+    own = os.path.realpath(folder)
+    with storage_errors(folder):
+        for parent, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                path = Path(parent, name)
+                if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(own):
+                    raise _refused(f"{path.relative_to(folder)} is a link that leads out of it")
+
+
+def _refused(why: str) -> InvalidDataset:
+    return InvalidDataset(f"{why}.", action="Have it handed in anew.")
