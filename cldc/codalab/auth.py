@@ -29,7 +29,7 @@ class Auth:
     def __init__(
         self, credentials: Credentials | None, request_grant: Callable[[Mapping[str, str]], Grant]
     ) -> None:
-        """Nobody signs in yet.
+        """Nothing is sent yet.
 
         Args:
             credentials: The account; None for everyone.
@@ -52,12 +52,12 @@ class Auth:
         return self._token.access
 
     def forget(self) -> None:
-        """Sign in anew for the next request: the server does not know the token any more."""
+        """Drop the token, which the server no longer knows; the next request signs in again."""
         self._token = None
 
     @property
     def current(self) -> object:
-        """The token of now, to tell whether it has been replaced; None where nobody is signed in."""
+        """The present token, to find out later whether it was replaced; None if nobody is signed in."""
         return self._token
 
     def _renew(self) -> _Token | None:

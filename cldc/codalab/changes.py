@@ -1,6 +1,6 @@
 """Changes over REST, for what `cl` can't do: choose a uuid, send contents from memory, take all tags off.
 
-What is not safe to repeat gets a single attempt. Whoever does not hear how it ended looks on the server before trying again.
+What is not safe to repeat gets a single attempt. After a failure, check on the server whether it was done before trying again.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from cldc.codalab.connection import Connection, Params, Request
 from cldc.codalab.jsonapi import Document
 from cldc.codalab.records import READ, check_uuid
 
-# All bytes are sent: the server unpacks them before it answers.
+# The server unpacks what was sent before it answers.
 UNPACK_SECONDS = 600.0
 
 
 class Changes:
-    """Changes one server as the account of a connection; raises as `Rest` does."""
+    """Changes one server as the account of a connection; raises what `Rest` raises."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def create_worksheet(self, name: str, *, uuid: str | None = None) -> str:
-        """Create a worksheet and return its uuid, which may be another where the server does not take the wanted one.
+        """Create a worksheet and return its uuid, which may differ from the wanted one.
 
         Raises:
             AlreadyExists: Someone on this server has one of that name.
@@ -71,15 +71,15 @@ class Changes:
         self._connection.send(request, lambda _: None)
 
     def share_bundle(self, bundle: str, *, public: bool) -> None:
-        """Let everyone read a bundle, or nobody but its owner."""
+        """Let everyone read a bundle, or only its owner."""
         self._share("bundle", bundle, public=public)
 
     def share_worksheet(self, worksheet: str, *, public: bool) -> None:
-        """Let everyone read a worksheet, or nobody but its owner; later bundles on it take the same permission."""
+        """Let everyone read a worksheet, or only its owner; bundles added later inherit the permission."""
         self._share("worksheet", worksheet, public=public)
 
     def remove_bundle(self, bundle: str) -> None:
-        """Remove a bundle for ever, also if others depend on it."""
+        """Remove a bundle for good, even if others depend on it."""
         body = {"data": [{"type": "bundles", "id": check_uuid(bundle)}]}
         self._connection.json(
             Request(method="DELETE", path="/bundles", params=[("force", 1)], body=body, is_repeatable=False)

@@ -184,13 +184,13 @@ class Connection:
     def _send_single_grant(self, form: Mapping[str, str]) -> Grant:
         what, transport = "the sign-in", self.transport
         with transport.send("POST", f"{self.server}/rest/oauth2/token", client=_CLIENT, data=form) as answer:
-            said = None if answer.status_code == 200 else transport.explain(answer)
+            explanation = None if answer.status_code == 200 else transport.explain(answer)
             # Refused credentials are 401 from CodaLab 1.7.5, 400 from other versions of its OAuth library.
-            if answer.status_code in (400, 401) and "<html" not in (said or "")[:500].lower():
+            if answer.status_code in (400, 401) and "<html" not in (explanation or "")[:500].lower():
                 raise failures.refusal(what, "Invalid username or password.", status=401, server=self.server)
             if answer.status_code == 404:
                 raise failures.not_codalab(self.server, "it has no place to sign in")
-            transport.check(answer, what, said)
+            transport.check(answer, what, explanation)
             return jsonapi.convert(transport.decode(answer), Grant, where="the token")
 
 

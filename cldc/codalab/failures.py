@@ -202,7 +202,7 @@ def not_codalab(server: str, reason: str) -> Unreachable:
 
 def not_done(what: str) -> ServerFailed:
     """The error for a change that was acknowledged but not made, as when a proxy answers instead of the server."""
-    return ServerFailed(f"The server {what}.", action="Run the command again; it goes on from there.")
+    return ServerFailed(f"The server {what}.", action="Run the command again; it continues from there.")
 
 
 def too_large(what: str) -> TooLarge:

@@ -28,7 +28,7 @@ from cldc.progress import SILENT, Observer
 if TYPE_CHECKING:
     import requests
 
-# Results per page. The server spends about a millisecond on each result, and searches everything anew for each page. The
+# Results per page. The server spends about a millisecond on each result, and repeats the whole search for each page. The
 # smaller pages are for results with long descriptions, of which a large page would exceed the limit for an answer.
 PAGE, SMALL_PAGE = 1000, 100
 # If a list is longer, something is wrong with the server.

@@ -148,7 +148,7 @@ class Transport:
             return jsonapi.load(content)
         except ValueError as error:
             shown = content[:300].decode("utf-8", "replace")
-            failure = failures.not_codalab(self._server, f"{shown or 'nothing'} in place of JSON")
+            failure = failures.not_codalab(self._server, f"{shown or 'nothing'} instead of JSON")
             if "json" in answer.headers.get("Content-Type", ""):
                 raise RetryableError(failure) from error
             raise failure from error
@@ -156,7 +156,7 @@ class Transport:
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Follow no redirect, and do not stumble over one that can't be read."""
+        """Follow no redirect, and accept one that can't be parsed."""
 
 
 class _CountedFile:

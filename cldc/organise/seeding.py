@@ -26,7 +26,7 @@ from cldc.resources import template
 
 @dataclass(frozen=True, slots=True)
 class WantedWorksheet:
-    """A worksheet of the competition; everyone may read it where it is public, else nobody but its owner."""
+    """A worksheet of the competition; everyone may read it if it is public, or else only its owner."""
 
     key: str
     reference: Reference
@@ -75,7 +75,7 @@ def seed(
         competition: Names everything, and gives the uuids that are wanted.
         materials: The organiser's files.
         folder: Keeps the result and the daemon's configuration (``competition.json``).
-        replace: Whether a bundle whose contents differ is removed and made anew, and with it what was made from it.
+        replace: Whether a bundle with other contents is removed and uploaded again; what depends on it stays without it.
         observer: Told of each worksheet and bundle.
 
     Raises:
@@ -124,7 +124,7 @@ def bundles_of(competition: Competition, materials: Seed, folder: Path) -> tuple
     Args:
         competition: Names them.
         materials: The organiser's files.
-        folder: Gets the evaluation script where there is none but ours.
+        folder: Gets the evaluation script if the organiser has none.
 
     Raises:
         ConfigurationError: The profile has no organiser's side.
@@ -162,7 +162,7 @@ def _bundle(
 
 
 def evaluation_script(competition: Competition, name: str, folder: Path) -> Path:
-    """The script beside the profile, else ours with the profile's classes in place of its own."""
+    """The script beside the profile, or else ours with the profile's classes."""
     if (beside := file_beside(competition, name)) is not None:
         return beside
     source = template("scripts", "evaluate.py")
@@ -176,10 +176,10 @@ def evaluation_script(competition: Competition, name: str, folder: Path) -> Path
 
 
 class _Organiser:
-    """The organiser's account at work.
+    """Creates what is missing on the server, as the organiser.
 
     Attributes:
-        created: Keys of what was not there before.
+        created: Keys of what was missing.
     """
 
     def __init__(self, rest: Rest, *, replace: bool) -> None:

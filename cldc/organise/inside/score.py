@@ -84,7 +84,7 @@ class _Scorer:
 
     def __init__(self, daemon: Any, leaderboard: str) -> None:
         self._daemon, self._leaderboard = daemon, leaderboard
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
 
     def finish(self, timeout: float, *, once: bool) -> int:
         """Make passes until every evaluation has ended, or the time is up; return the exit code."""
@@ -97,7 +97,7 @@ class _Scorer:
                 return _OUT_OF_TIME
 
     def watch(self, every: float) -> None:
-        """Make passes for ever. A pass that fails is reported, and the next one tries again."""
+        """Make passes until the program is stopped. A pass that fails is reported, and the next one tries again."""
         while True:
             try:
                 self._pass()
@@ -114,8 +114,8 @@ class _Scorer:
         os.replace(self._daemon.output_path, self._leaderboard)
         left_out = list(self._daemon.left_out.values())
         for entry in left_out:
-            if (entry["submission"], entry["reason"]) not in self._told:
-                self._told.add((entry["submission"], entry["reason"]))
+            if (entry["submission"], entry["reason"]) not in self._reported:
+                self._reported.add((entry["submission"], entry["reason"]))
                 _tell(event="left out", **entry)
         waiting = sum(not row["final"] for row in rows)
         _tell(event="pass", rows=len(rows), waiting=waiting, left_out=left_out)
@@ -144,12 +144,12 @@ def _wait(client: Any, rows: list[dict[str, Any]], end: float) -> bool:
     """
     waiting = [row for row in rows if not row["final"]]
     most, enough = len(waiting), time.monotonic() + _GATHER_SECONDS
-    told: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
     while time.monotonic() < end:
         for row in list(waiting):
             now = _stage(client, row)
-            if told.get(row["uuid"]) != now:
-                told[row["uuid"]] = now
+            if reported.get(row["uuid"]) != now:
+                reported[row["uuid"]] = now
                 _tell(event="at", name=row["name"], **now)
             if now["stage"] == "evaluated":
                 waiting.remove(row)
