@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from cldc.bundles.account import ServerAccount
 from cldc.bundles.lineage import creation_key
@@ -18,6 +18,7 @@ from cldc.competition import Competition
 from cldc.description import plain_name
 from cldc.files import hash_bytes
 from cldc.ledger import KnownSubmission, submission_id
+from cldc.progress import Observer
 
 TITLE = "Submission "
 # What the descriptions of runs and predictions begin with that cldc makes; an id follows.
@@ -65,14 +66,18 @@ def own_bundles(account: ServerAccount, worksheet: str) -> list[Bundle]:
     return sorted((b for b in found if b.owner in (None, account.account)), key=creation_key)
 
 
-def read_own_worksheets(rest: Rest, account: str) -> tuple[Worksheet, ...]:
+def read_own_worksheets(rest: Rest, account: str, observer: Observer) -> tuple[Worksheet, ...]:
     """Every worksheet that cldc made for the account, with the bundles on it; a search would miss private bundles."""
-    prefix = worksheet_prefix(account)
-    return tuple(
-        rest.worksheet(found.uuid, bundles=True)
-        for found in rest.own_worksheets()
-        if found.name.startswith(prefix)
-    )
+    found = [each for each in rest.own_worksheets() if each.name.startswith(worksheet_prefix(account))]
+    return tuple(read_each(rest, found, observer))
+
+
+def read_each(rest: Rest, worksheets: Sequence[Worksheet], observer: Observer) -> Iterator[Worksheet]:
+    """The worksheets with the bundles on them."""
+    observer.start("Reading your worksheets", len(worksheets), "worksheets")
+    for number, worksheet in enumerate(worksheets):
+        observer.advance(number)
+        yield rest.worksheet(worksheet.uuid, bundles=True)
 
 
 def why_foreign(

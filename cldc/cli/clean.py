@@ -44,6 +44,7 @@ def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None
             home=app.home,
             now=ServerClock(app.rest)(),
             unfinished=unfinished,
+            observer=app.observer,
         )
         removed = None
         if orphans.found and not dry_run:

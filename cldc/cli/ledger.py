@@ -63,7 +63,7 @@ def rebuild(app: ServerApp) -> None:
     account = app.rest.user().name  # nothing is moved before the server has answered
     record, aside = _opened(app)
     with record:
-        found = rebuild_ledger(record, app.competition, app.rest, account)
+        found = rebuild_ledger(record, app.competition, app.rest, account, app.observer)
         steps = {r.id: record.steps(r.id) for r in found}
     rows = [(r.name, r.dataset, "tagged" if "tag" in steps[r.id] else "begun", r.id) for r in found]
     blocks: list[Line | Table] = [Table(("submission", "dataset", "", "id"), rows)] if rows else []

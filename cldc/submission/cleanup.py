@@ -96,13 +96,15 @@ def find_orphans(
     home: Path,
     now: datetime,
     unfinished: bool = False,
+    observer: Observer = SILENT,
 ) -> Orphans:
     """What cldc made for ``competition`` that serves no submission, those that are made from others first.
 
     Args:
         unfinished: Also all of the submissions that never got the tag, and of preflights on the server.
+        observer: Told of the worksheets, each of which is read.
     """
-    every, submissions = read_own_worksheets(rest, account), ledger.submissions()
+    every, submissions = read_own_worksheets(rest, account, observer), ledger.submissions()
     left_alone, mine = [], []
     for worksheet in every:
         why = why_foreign(

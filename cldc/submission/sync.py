@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from cldc import description as descriptions
 from cldc.bundles.lineage import find_bundles
 from cldc.bundles.uploads import dataset_hash_of
-from cldc.bundles.worksheets import TITLE, worksheet_name, worksheet_prefix
+from cldc.bundles.worksheets import TITLE, read_each, worksheet_name, worksheet_prefix
 from cldc.codalab import Bundle, Rest
 from cldc.competition import Competition
 from cldc.errors import CodaLabError
 from cldc.ledger import TAG, KnownSubmission, Ledger, Record, StepRecord, submission_id
+from cldc.progress import Observer
 from cldc.submission.quota import tagged_bundles
 
 
@@ -35,20 +36,23 @@ def sync_ledger(
     return tuple(submission.record for submission in added.values())
 
 
-def rebuild_ledger(ledger: Ledger, competition: Competition, rest: Rest, account: str) -> tuple[Record, ...]:
+def rebuild_ledger(
+    ledger: Ledger, competition: Competition, rest: Rest, account: str, observer: Observer
+) -> tuple[Record, ...]:
     """As `sync_ledger`, and add submissions that were begun: `cldc submit` finds on the server how far they are."""
     added = list(sync_ledger(ledger, competition, rest, account, tagged_bundles(competition, rest, account)))
-    submissions = ledger.submissions()
+    submissions, prefix = ledger.submissions(), worksheet_prefix(account)
     known = {submission.record.id for submission in submissions}
-    worksheets = {submission.uuid("worksheet") for submission in submissions}
-    prefix = worksheet_prefix(account)
-    for worksheet in rest.own_worksheets():
+    read = {submission.uuid("worksheet") for submission in submissions}
+    unknown = [
+        each
+        for each in rest.own_worksheets()
+        if each.name.startswith(prefix) and (each.title or "").startswith(TITLE) and each.uuid not in read
+    ]
+    for worksheet in read_each(rest, unknown, observer):
         title = worksheet.title or ""
-        own = worksheet.name.startswith(prefix) and title.startswith(TITLE)
-        if not own or worksheet.uuid in worksheets:
-            continue
         reading = descriptions.Reading(title.removeprefix(TITLE), "", "")
-        for bundle in rest.worksheet(worksheet.uuid, bundles=True).bundles:
+        for bundle in worksheet.bundles:
             if dataset_hash_of(bundle):
                 record = _record(competition, rest, account, reading=reading, dataset=bundle, made=bundle)
                 if record.id not in known and worksheet.name == worksheet_name(

@@ -10,6 +10,7 @@ import pytest
 from cldc.bundles.worksheets import worksheet_name
 from cldc.competition import Competition, load
 from cldc.ledger import TAG, Ledger, submission_id
+from cldc.progress import SILENT
 from cldc.submission.quota import current_quota, tagged_bundles
 from cldc.submission.status import fetch_statuses
 from cldc.submission.sync import rebuild_ledger, sync_ledger
@@ -58,7 +59,7 @@ def test_a_ledger_learns_of_many_submissions_and_tells_how_far_they_are_in_few_r
         statuses = fetch_statuses(ledger, rest, None, competition=shapes, account=ME, now=NOW)
         # Of one account only the newest counts.
         assert sorted(status.stage for status in statuses) == ["replaced"] * (MANY - 1) + ["tagged"]
-        assert rebuild_ledger(ledger, shapes, rest, ME) == ()
+        assert rebuild_ledger(ledger, shapes, rest, ME, SILENT) == ()
         quota = current_quota(shapes.quota, tagged, ledger.submissions(), NOW)
         assert len(quota.spent) == MANY + 2
     assert len(asked) < MANY / 3
