@@ -21,7 +21,7 @@ _MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What a change did to the table; ``edit(add=removed, remove=added)`` undoes it."""
+    """What a change did to the table; ``edit(restore=removed, remove=added)`` undoes it."""
 
     added: tuple[Decision, ...] = ()
     removed: tuple[Decision, ...] = ()
@@ -62,6 +62,7 @@ def edit(
     *,
     add: Iterable[Decision] = (),
     remove: Iterable[Decision] = (),
+    restore: Iterable[Decision] = (),
     home: Path,
 ) -> Edit:
     """Add and remove decisions, all or none.
@@ -74,6 +75,7 @@ def edit(
         rules: Whose classes and splits it may name.
         add: New decisions; each wants a SHA-256 and a path.
         remove: Decisions to remove, as they were read; those that are not there (any more) are passed over.
+        restore: Decisions to put back as they were, whatever they contradict.
         home: The data folder, where the lock lies.
 
     Raises:
@@ -90,6 +92,7 @@ def edit(
             for old in replaced:
                 del after[old]
             after[_joined(new, replaced)] = None
+        after |= dict.fromkeys(restore)
         done = Edit(
             tuple(decision for decision in after if decision not in before),
             tuple(decision for decision in before if decision not in after),

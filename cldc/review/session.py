@@ -173,7 +173,7 @@ class Session:
             done = self._undo.get(number)
             if done is None:
                 return
-            self._edit(add=done.edit.removed, remove=done.edit.added)
+            self._edit(restore=done.edit.removed, remove=done.edit.added)
             del self._undo[number]
             self._later = set(done.later)
             self._put_decisions()
@@ -341,9 +341,15 @@ class Session:
         matched = decisions.match(self._decisions, self._dataset(), self.competition.dataset.classes)
         return [decision for image in images for decision in matched.of(image)]
 
-    def _edit(self, *, add: Sequence[Decision], remove: Sequence[Decision]) -> Edit:
+    def _edit(
+        self,
+        *,
+        remove: Sequence[Decision],
+        add: Sequence[Decision] = (),
+        restore: Sequence[Decision] = (),
+    ) -> Edit:
         rules = self.competition.dataset
-        edit = decisions.edit(self.path, rules, add=add, remove=remove, home=self._home)
+        edit = decisions.edit(self.path, rules, add=add, remove=remove, restore=restore, home=self._home)
         self._read_decisions()
         return edit
 

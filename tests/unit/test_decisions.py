@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -127,10 +128,52 @@ def test_a_new_decision_replaces_what_contradicts_it_and_undo_restores_that(tmp_
     done = edit(place, RULES, add=[aside], home=tmp_path)
     assert set(read(place, RULES)) == {aside, other}
     edit(place, RULES, add=[other._replace(path="train/i/c.png", sha256=hash_bytes("c"))], home=tmp_path)
-    edit(place, RULES, add=done.removed, remove=done.added, home=tmp_path)
+    edit(place, RULES, restore=done.removed, remove=done.added, home=tmp_path)
     assert {relabel, other, back} < set(read(place, RULES))
     edit(place, RULES, remove=[d for d in read(place, RULES) if d.path == "train/i/c.png"], home=tmp_path)
     assert place.read_bytes() == before
+
+
+# Few images, contents and reasons, so that decisions meet.
+MEETING = st.builds(
+    lambda content, name, action, label, reason: decision(
+        f"train/i/{name}.png",
+        action,
+        label if action == RELABEL else "",
+        content,
+        reason if action == CORRECT else "",
+    ),
+    st.sampled_from("ab"),
+    st.sampled_from("12"),
+    st.sampled_from([RELABEL, SET_ASIDE, CORRECT, *map(move_to, RULES.splits)]),
+    st.sampled_from(["i", "v"]),
+    st.sampled_from(["", "label", "blank-image"]),
+)
+
+
+@given(st.lists(MEETING, max_size=5), st.lists(MEETING, max_size=3), st.lists(MEETING, max_size=2))
+def test_undo_restores_a_table_whatever_contradictions_it_held(
+    rows: list[Decision], new: list[Decision], others: list[Decision]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        place = home / "decisions.csv"
+        place.write_bytes(to_text(rows))
+        done = edit(place, RULES, add=new, remove=rows[:1], home=home)
+        if new:  # the last word counts
+            last = new[-1]
+            assert any(
+                (d.sha256, d.path, d.action) == (last.sha256, last.path, last.action)
+                for d in read(place, RULES)
+            )
+        edit(place, RULES, restore=done.removed, remove=done.added, home=home)
+        assert set(read(place, RULES)) == set(rows)
+        # What others wrote meanwhile stays.
+        done = edit(place, RULES, add=new, home=home)
+        theirs = [each._replace(path=f"{each.path}.theirs", sha256=hash_bytes("c")) for each in others]
+        edit(place, RULES, restore=theirs, home=home)
+        edit(place, RULES, restore=done.removed, remove=done.added, home=home)
+        assert set(read(place, RULES)) == {*rows, *theirs}
 
 
 def test_being_correct_for_two_rules_is_one_line(tmp_path: Path) -> None:
@@ -142,6 +185,7 @@ def test_being_correct_for_two_rules_is_one_line(tmp_path: Path) -> None:
 
 _WRITER = """
 import sys
+import tempfile
 from pathlib import Path
 from cldc import competition
 from cldc.decisions import CORRECT, Decision, edit
