@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from cldc.codalab import failures
 from cldc.codalab.failures import NotFound
@@ -27,6 +27,7 @@ def wait_for(
     *,
     timeout_seconds: float | None = None,
     observer: Observer = SILENT,
+    describe: Callable[[Bundle], str] | None = None,
     longest_pause_seconds: float = _LONGEST_SECONDS,
 ) -> Bundle:
     """Wait until a bundle's state is final and return it, whether ready or failed; see `require_ready`.
@@ -36,6 +37,7 @@ def wait_for(
         uuid: The bundle.
         timeout_seconds: How long to wait; None for as long as it takes.
         observer: Told the state in CodaLab's words, and the seconds so far.
+        describe: Words the state in CodaLab's place.
         longest_pause_seconds: Between two requests; the first pauses are short.
 
     Raises:
@@ -59,7 +61,7 @@ def wait_for(
             if not task:
                 task = f"Waiting for {bundle.name}"
                 observer.start(task)
-            observer.advance(now - started, progress_of(bundle))
+            observer.advance(now - started, (describe or progress_of)(bundle))
             if bundle.final:
                 return bundle
         if timeout_seconds is not None and now + pause - started > timeout_seconds:

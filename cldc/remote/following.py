@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from cldc.bundles.run_log import RunLog
 from cldc.codalab import Bundle, Rest, progress_of
 from cldc.codalab.failures import NotFound
 from cldc.codalab.wait import PATIENCE_SECONDS
-from cldc.errors import CldcError, Unreachable
+from cldc.errors import Unreachable
 from cldc.preflight.following import describe
-from cldc.preflight.output import Output, done_epochs
+from cldc.preflight.output import done_epochs
 from cldc.remote.model import Job, Remote
 
 # CodaLab has waited a minute before it calls a worker offline; one that restarts is back within another.
 OFFLINE_SECONDS = 60.0
 _SHORTEST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.5, 5.0, 1.3
-_CHUNK_BYTES = 256 * 1024
-# Reading from a run whose worker has died hangs.
-_READ_SECONDS, _READ_AGAIN_SECONDS = 10.0, 60.0
 # After so long a person wonders why no worker takes it.
 _PATIENT_SECONDS = 120.0
 # What has room on one line of a terminal.
@@ -34,20 +31,19 @@ class Follower:
 
     Attributes:
         bundle: As it was last seen; None where it was removed.
-        output: What it printed so far, understood.
-        began: When its first epoch was seen, by a steady clock.
+        log: What it printed so far.
         offline_since: When its worker was first seen to be gone; None while there is one.
     """
 
     job: Job
     bundle: Bundle | None = None
-    output: Output = field(default_factory=Output)
-    began: float | None = None
+    log: RunLog = field(init=False)
     offline_since: float | None = None
-    _read: int = 0
     _waits_since: float | None = None
-    _not_before: float = 0.0
-    _decoder: codecs.IncrementalDecoder = field(default_factory=codecs.getincrementaldecoder("utf-8"))
+
+    def __post_init__(self) -> None:
+        """Nothing is read yet."""
+        self.log = RunLog(self.job.run)
 
     @property
     def ended(self) -> bool:
@@ -72,10 +68,6 @@ class Follower:
             self.offline_since = None
             remote.observer.note(f"The worker of {self.job.name} is back.")
         self._explain_waiting(bundle, remote)
-        if bundle.state in ("created", "staged", "starting") and self._read:
-            # The server gave it to another worker, where it starts anew.
-            self.output, self.began, self._read = Output(), None, 0
-            self._decoder.reset()
 
     def _explain_waiting(self, bundle: Bundle, remote: Remote) -> None:
         """Say once what CodaLab says of a run that no worker takes."""
@@ -87,23 +79,6 @@ class Follower:
             self._waits_since = math.inf
             said = f": {bundle.state_details}" if bundle.state_details else "."
             remote.observer.note(f"{self.job.name} still waits for a worker{said}")
-
-    def read(self, rest: Rest) -> None:
-        """Read on in what it prints, as far as the server can tell now."""
-        now = time.monotonic()
-        if self.bundle is None or self.bundle.state != "running" or now < self._not_before:
-            return
-        try:
-            data = rest.file(self.job.run, "stdout", span=(self._read, self._read + _CHUNK_BYTES))
-        except NotFound:
-            return  # it has not begun to print
-        except CldcError:
-            self._not_before = time.monotonic() + _READ_AGAIN_SECONDS
-            return
-        self._read += len(data)
-        self.output.feed(self._decoder.decode(data), now=now)
-        if self.output.epoch and self.began is None:
-            self.began = now
 
 
 def follow(remote: Remote, followers: Sequence[Follower], rest: Rest, *, waiting: int, done: int) -> None:
@@ -129,8 +104,9 @@ def follow(remote: Remote, followers: Sequence[Follower], rest: Rest, *, waiting
                 raise
             remote.observer.note(f"{remote.rest.server} does not answer; still waiting for it.")
         for follower in followers:
-            follower.read(rest)
-        at = epochs * done + sum(done_epochs(follower.output) for follower in followers)
+            if follower.bundle is not None:
+                follower.log.follow(follower.bundle, rest)
+        at = epochs * done + sum(done_epochs(follower.log.output) for follower in followers)
         remote.observer.advance(at, summarize(followers, waiting))
         if any(follower.ended for follower in followers):
             return
@@ -164,13 +140,13 @@ def _shortened(name: str) -> str:
 
 
 def _one(follower: Follower) -> str:
-    if follower.output.epoch:
-        return describe(follower.output, now=time.monotonic(), began=follower.began)
+    if follower.log.output.epoch:
+        return describe(follower.log.output, now=time.monotonic(), began=follower.log.began)
     return _state(follower)
 
 
 def _short(follower: Follower) -> str:
-    output = follower.output
+    output = follower.log.output
     if output.epoch and follower.offline_since is None:
         best = f" {output.best.val_accuracy:.0%}" if output.best else ""
         return f"{len(output.history)}/{output.epochs}{best}"

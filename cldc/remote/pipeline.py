@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cldc.bundles.computing_time import check_time, preflight_runs
 from cldc.bundles.retry import BROKEN_OFF, repeat
+from cldc.bundles.run_log import READ_SECONDS
 from cldc.bundles.runs import lost_dependency_twice
 from cldc.codalab import Bundle, User, lost_dependency
 from cldc.codalab.failures import NotFound, TooLarge, UploadFailed
@@ -31,7 +32,6 @@ from cldc.validation import ValidationReport
 
 # A worker may die of bad luck twice; a third time there is a reason.
 _MOST_TRIES = 3
-_READ_SECONDS = 10.0
 _WAIT_SECONDS = 24 * 3600
 _BROKEN_OFF: tuple[type[CldcError], ...] = (*BROKEN_OFF, NotFound)
 # What concerns one dataset and leaves the others as they are.
@@ -126,7 +126,7 @@ class _Batch:
         self._require_time(user)
         room = max(1, user.parallel_run_quota)
         total, epochs = len(waiting), remote.competition.training.epochs
-        with self._noting_what_goes_on(), remote.rest.with_timeout(_READ_SECONDS) as reader:
+        with self._noting_what_goes_on(), remote.rest.with_timeout(READ_SECONDS) as reader:
             while waiting or going:
                 if waiting and len(going) < room:
                     while waiting and len(going) < room:

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NoReturn
 
 from cldc import files
+from cldc.bundles.run_log import READ_SECONDS, RunLog
 from cldc.bundles.runs import find_or_start_run, lost_dependency_twice, organisers_uuid
 from cldc.bundles.uploads import find_upload, private_uploads, upload
 from cldc.bundles.usage import Usage
@@ -41,6 +42,9 @@ from cldc.submission.results import (
     UploadedDataset,
 )
 from cldc.submission.verify import check_predictions, require_description
+
+# How often a person wants to see how far a training is.
+_LOOK_SECONDS = 5.0
 
 
 def make_worksheet(context: SubmissionContext) -> SubmissionWorksheet:
@@ -145,7 +149,15 @@ def wait_for_run(context: SubmissionContext, run: StartedRun) -> FinishedRun:
         RunFailed, QuotaExceeded: It failed.
     """
     ledger, identity, file = context.ledger, context.record.id, context.competition.run.predictions
-    bundle = wait_for(context.rest, run.uuid, observer=context.observer)
+    log = RunLog(run.uuid)
+    with context.rest.with_timeout(READ_SECONDS) as reader:
+        bundle = wait_for(
+            context.rest,
+            run.uuid,
+            observer=context.observer,
+            describe=lambda bundle: log.follow(bundle, reader),
+            longest_pause_seconds=_LOOK_SECONDS,
+        )
     try:
         if path := lost_dependency(context.rest, bundle):
             _start_once_more(context, run, path)

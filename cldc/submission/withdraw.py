@@ -49,13 +49,25 @@ def find_tagged(
     """
     mine = ledger.submissions(competition=competition.name, server=server, account=account)
     found = [known for known in mine if known.carries_tag and name in (known.record.name, known.uuid(TAG))]
-    if len(found) != 1:
+    if not found:
         raise UsageError(
-            f"{'No submission' if not found else f'{len(found)} submissions'} named {name!r} "
-            f"{'carries' if not found else 'carry'} the tag.",
-            action="`cldc status --format json` shows names and bundles; a bundle's uuid names one too.",
+            f"No submission named {name!r} carries the tag.",
+            action="`cldc status` shows the submissions there are.",
+        )
+    if len(found) > 1:
+        scores = {seen.bundle: seen.score for seen in ledger.board_results(competition.name)}
+        raise UsageError(
+            f"{len(found)} submissions named {name!r} carry the tag:\n"
+            + "\n".join(f"  {_told_apart(known, scores.get(known.uuid(TAG)))}" for known in found),
+            action=f"Give the bundle of the one that is meant, as in `cldc withdraw {found[-1].uuid(TAG)}`.",
         )
     return found[0]
+
+
+def _told_apart(submission: KnownSubmission, score: float | None) -> str:
+    scored = "no score seen yet" if score is None else f"scored {score:.4f}"
+    when = submission.tagged or submission.record.created
+    return f"{submission.uuid(TAG)}, tagged {when.astimezone():%Y-%m-%d %H:%M}, {scored}"
 
 
 def withdraw(

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cldc.competition import load
+from cldc.errors import UsageError
 from cldc.leaderboard import Leaderboard, Row
-from cldc.ledger import TAG, Ledger, Record
+from cldc.ledger import TAG, BoardResult, Ledger, Record
 from cldc.submission.quota import spent_by_ledger
-from cldc.submission.withdraw import record_withdrawal, recount_withdrawals
+from cldc.submission.withdraw import find_tagged, record_withdrawal, recount_withdrawals
 from tests.conftest import SHAPES
 from tests.support.fake_codalab import NOW, CodaLab, Server
 
@@ -188,3 +189,21 @@ def test_a_place_that_was_freed_is_spent_after_all_once_the_board_has_the_entry(
         board = replace(past.board, rows=(row,))
         recount_withdrawals(past.ledger, rules, server, ME, board=board, now=past.now)
         assert [place.uuid for place in spent_by_ledger(past.ledger.submissions())] == [past.bundle]
+
+
+def test_two_submissions_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    shapes = load(str(SHAPES / "shapes.toml"))
+    with Ledger(tmp_path) as ledger:
+        for number in (1, 2):
+            identity, uuid = f"{number:016x}", f"0x{number:032x}"
+            ledger.add(replace(RECORD, id=identity))
+            ledger.begin(identity, TAG, now=NOW)
+            ledger.finish(identity, TAG, {"uuid": uuid}, now=NOW)
+        ledger.remember("shapes", (BoardResult(f"0x{1:032x}", "mine", NOW, 1, 1, 0.345),))
+        with pytest.raises(UsageError) as refused:
+            find_tagged(ledger, shapes, RECORD.server, ME, "mine")
+        first, *listed = refused.value.message.splitlines()
+        assert first == "2 submissions named 'mine' carry the tag:"
+        assert [line.rpartition(", ")[2] for line in listed] == ["scored 0.3450", "no score seen yet"]
+        assert f"{NOW.astimezone():%Y-%m-%d}" in listed[0]
+        assert find_tagged(ledger, shapes, RECORD.server, ME, f"0x{2:032x}").record.id == f"{2:016x}"

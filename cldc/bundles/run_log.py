@@ -1,0 +1,67 @@
+"""What a run on the server prints while it goes, read on piece by piece and understood."""
+
+from __future__ import annotations
+
+import codecs
+import time
+from dataclasses import dataclass, field
+
+from cldc.codalab import Bundle, Rest, progress_of
+from cldc.codalab.failures import NotFound
+from cldc.errors import CldcError
+from cldc.preflight.following import describe
+from cldc.preflight.output import Output
+
+# Reading from a run whose worker has died hangs, so whoever reads gives up after so long.
+READ_SECONDS = 10.0
+_CHUNK_BYTES = 256 * 1024
+_READ_AGAIN_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class RunLog:
+    """The standard output of one run.
+
+    Attributes:
+        run: The run's uuid.
+        output: What it printed so far, understood.
+        began: When its first epoch was seen, by a steady clock.
+    """
+
+    run: str
+    output: Output = field(default_factory=Output)
+    began: float | None = None
+    _read: int = 0
+    _not_before: float = 0.0
+    _decoder: codecs.IncrementalDecoder = field(default_factory=codecs.getincrementaldecoder("utf-8"))
+
+    def follow(self, bundle: Bundle, rest: Rest) -> str:
+        """Read on as far as the server can tell now; how far the run is, in a few words.
+
+        Args:
+            bundle: The run as it was just seen.
+            rest: Gives up soon, as `Rest.with_timeout` does.
+        """
+        if bundle.state in ("created", "staged", "starting") and self._read:
+            # The server gave it to another worker, where it starts anew.
+            self.output, self.began, self._read = Output(), None, 0
+            self._decoder.reset()
+        elif bundle.state == "running" and time.monotonic() >= self._not_before:
+            self._read_on(rest)
+        if self.output.epoch:
+            return describe(self.output, now=time.monotonic(), began=self.began)
+        return progress_of(bundle)
+
+    def _read_on(self, rest: Rest) -> None:
+        now = time.monotonic()
+        try:
+            data = rest.file(self.run, "stdout", span=(self._read, self._read + _CHUNK_BYTES))
+        except NotFound:
+            return  # it has not begun to print
+        except CldcError:
+            self._not_before = time.monotonic() + _READ_AGAIN_SECONDS
+            return
+        self._read += len(data)
+        self.output.feed(self._decoder.decode(data), now=now)
+        if self.output.epoch and self.began is None:
+            self.began = now
