@@ -1,4 +1,4 @@
-"""What a command works with: settings and environments, each made when it is first asked for, and a person to ask."""
+"""What a command works with: settings, each read when it is first asked for, and a person to ask."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import click
 
 from cldc.cli.output import Output
 from cldc.competition import Competition
-from cldc.environments import Environment, ensure_tensorflow
 from cldc.errors import StorageError, UsageError
 from cldc.files import data_folder, sweep, system_temporary_folder, working_folder
 from cldc.progress import Observer
@@ -191,7 +190,3 @@ class App:
             self.output.close()
         finally:
             self._resources.close()
-
-    def tensorflow(self) -> Environment:
-        """The competition's TensorFlow, made on first use."""
-        return ensure_tensorflow(self.competition.training.tensorflow, self.home, self.observer)

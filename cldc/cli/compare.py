@@ -13,6 +13,7 @@ from cldc import insight
 from cldc.cli import completing
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
+from cldc.cli.tensorflow import tensorflow
 from cldc.cli.trainings import DASK, trainer
 from cldc.cli.validating import validated
 from cldc.cli.work import TrainingInputs, training_inputs
@@ -242,7 +243,7 @@ def _judged(app: ServerApp, result: PreflightResult, judge: LabelBook) -> ModelP
             judge,
             home=app.home,
             competition=app.competition,
-            environment=app.tensorflow(),
+            environment=tensorflow(app),
             observer=app.observer,
         )
     except ModelUnusable as error:

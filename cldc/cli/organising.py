@@ -16,6 +16,7 @@ from cldc import organise as room
 from cldc.address import check
 from cldc.cli.sandbox import evaluate_beside_profile, remembered
 from cldc.cli.server import ServerApp
+from cldc.cli.tensorflow import tensorflow
 from cldc.codalab import CodaLab, Rest
 from cldc.competition import SANDBOX, Competition, load
 from cldc.credentials import Credentials
@@ -350,7 +351,7 @@ def _where(app: ServerApp, path: Path, previous: Competition | None, start: Comp
             app.home,
             start.run.image,
             codalab_python=ensure_codalab(app.home, app.observer).python,
-            tensorflow_bin=app.tensorflow().bin,
+            tensorflow_bin=tensorflow(app).bin,
             observer=app.observer,
         )
     return _target_at(app, server, start.name, named_by=None if trusted else path)

@@ -12,6 +12,7 @@ import click
 from cldc import sandbox as room
 from cldc.cli.app import App
 from cldc.cli.options import command, group
+from cldc.cli.tensorflow import tensorflow
 from cldc.competition import Competition, file_beside
 from cldc.environments import ensure_codalab
 from cldc.files import private_folder, replace_atomically
@@ -60,13 +61,13 @@ def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
     """
     seed = _seed(app, test_set, starting_dataset)
     codalab = ensure_codalab(app.home, app.observer)
-    tensorflow = app.tensorflow()
+    environment = tensorflow(app)
     status = room.up(
         app.home,
         app.competition,
         seed,
         codalab_python=codalab.python,
-        tensorflow_bin=tensorflow.bin,
+        tensorflow_bin=environment.bin,
         observer=app.observer,
     )
     _show(app, status)

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import click
 
 from cldc.cli.app import App
+from cldc.cli.tensorflow import tensorflow
 from cldc.errors import ConfigurationError
 from cldc.trainings.local import LocalTrainer, most_at_once
 from cldc.trainings.model import Trainer
@@ -31,7 +32,7 @@ def trainer(app: App, *, dask: str | None) -> Iterator[Trainer]:
         EnvironmentFailed: This machine can't have the competition's TensorFlow.
     """
     if dask is None:
-        with LocalTrainer(app.tensorflow(), app.home, at_once=most_at_once()) as here:
+        with LocalTrainer(tensorflow(app), app.home, at_once=most_at_once()) as here:
             yield here
         return
     if find_spec("distributed") is None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cldc.cli.app import App
 from cldc.errors import CldcError, InvalidDataset
-from cldc.preflight.downloads import current_label_book
-from cldc.preflight.sources import label_book_root
+from cldc.preflight.downloads import current_label_book, label_book_root
 from cldc.progress import Observer
 from cldc.render.validation import blocks
 from cldc.validation import ValidationReport, validate
-from cldc.validation.real_tensorflow import ask_tensorflow, kept_verdicts
 from cldc.validation.tensorflow_decoder import Verdict
 
 
@@ -29,11 +28,8 @@ def validated(
     """
 
     def ask(files: Mapping[str, Path]) -> Mapping[str, Verdict]:
-        # Making the environment takes minutes, and kept answers don't need it.
-        for choice in app.competition.training.tensorflow:
-            if (known := kept_verdicts(files, choice.version, app.home)) is not None:
-                return known
-        return ask_tensorflow(files, app.tensorflow(), app.home)
+        answer: Mapping[str, Verdict] = importlib.import_module("cldc.cli.tensorflow").verdicts(app, files)
+        return answer
 
     return validate(
         app.dataset_folder(folder),

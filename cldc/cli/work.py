@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cldc.cli.server import ServerApp
+from cldc.cli.tensorflow import tensorflow
 from cldc.competition import Competition
 from cldc.errors import (
     CldcError,
@@ -124,7 +125,7 @@ def preflighted(
     """A finished preflight of a valid dataset: an earlier one of the same fingerprint, or one made now."""
     return preflight(
         inputs.training(report, app.competition),
-        environment=app.tensorflow(),
+        environment=tensorflow(app),
         home=app.home,
         observer=app.observer,
         force=force,

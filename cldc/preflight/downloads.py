@@ -1,10 +1,11 @@
-"""Which of the downloaded scripts and label books is the current one: a pointer beside what is kept by its hash."""
+"""Where label books and scripts are: those downloaded, of which a pointer names the current one, and those given."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from cldc.competition import Competition
+from cldc.errors import InvalidDataset
 from cldc.files import replace_atomically
 
 
@@ -34,3 +35,23 @@ def write_pointer(kept: Path, to: str) -> str | None:
     if before != to:
         replace_atomically(kept / "current", to + "\n")
     return before
+
+
+def label_book_root(folder: Path, competition: Competition) -> Path:
+    """The folder with a label book's class folders: ``folder``, or the one in it that is called as label books are.
+
+    Raises:
+        InvalidDataset: Neither has all of them.
+    """
+    classes = set(competition.dataset.classes)
+    for root in (folder, folder / competition.bundles.label_book.name):
+        if _has_all(root, classes):
+            return root.absolute()
+    raise InvalidDataset(
+        f"{folder} is no label book: it does not hold the class folders {', '.join(competition.dataset.classes)}.",
+        action="Give the folder whose folders are the classes.",
+    )
+
+
+def _has_all(folder: Path, classes: set[str]) -> bool:
+    return all((folder / name).is_dir() for name in classes)

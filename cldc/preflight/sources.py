@@ -21,7 +21,13 @@ from cldc.files import (
     storage_errors,
     temporary_folder,
 )
-from cldc.preflight.downloads import current_label_book, label_books, read_pointer, write_pointer
+from cldc.preflight.downloads import (
+    current_label_book,
+    label_book_root,
+    label_books,
+    read_pointer,
+    write_pointer,
+)
 from cldc.preflight.model import LabelBook, Script
 from cldc.resources import template
 
@@ -151,22 +157,6 @@ def _is(place: Path, expected: str, competition: Competition) -> bool:
         return False
 
 
-def label_book_root(folder: Path, competition: Competition) -> Path:
-    """The folder with a label book's class folders: ``folder``, or the one in it that is called as label books are.
-
-    Raises:
-        InvalidDataset: Neither has all of them.
-    """
-    classes = set(competition.dataset.classes)
-    for root in (folder, folder / competition.bundles.label_book.name):
-        if _has_all(root, classes):
-            return root.absolute()
-    raise InvalidDataset(
-        f"{folder} is no label book: it does not hold the class folders {', '.join(competition.dataset.classes)}.",
-        action="Give the folder whose folders are the classes.",
-    )
-
-
 def read_label_book(folder: Path, competition: Competition) -> LabelBook:
     """A label book's images; ``folder`` is as for `label_book_root`.
 
@@ -183,7 +173,3 @@ def read_label_book(folder: Path, competition: Competition) -> LabelBook:
         )
     images = tuple((image.path.partition("/")[2], image.sha256) for image in dataset.images)
     return LabelBook(root, images, dataset.splits[0].folders, identity(images))
-
-
-def _has_all(folder: Path, classes: set[str]) -> bool:
-    return all((folder / name).is_dir() for name in classes)

@@ -1,0 +1,25 @@
+"""The competition's TensorFlow for a command: few checks ask it, so they import this when they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cldc.cli.app import App
+from cldc.environments import Environment, ensure_tensorflow
+from cldc.validation.real_tensorflow import ask_tensorflow, kept_verdicts
+from cldc.validation.tensorflow_decoder import Verdict
+
+
+def tensorflow(app: App) -> Environment:
+    """Its environment, made on first use."""
+    return ensure_tensorflow(app.competition.training.tensorflow, app.home, app.observer)
+
+
+def verdicts(app: App, files: Mapping[str, Path]) -> Mapping[str, Verdict]:
+    """Whether it reads these files, by the name of each."""
+    # Making the environment takes minutes, and kept answers don't need it.
+    for choice in app.competition.training.tensorflow:
+        if (known := kept_verdicts(files, choice.version, app.home)) is not None:
+            return known
+    return ask_tensorflow(files, tensorflow(app), app.home)
