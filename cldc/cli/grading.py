@@ -11,6 +11,7 @@ import click
 
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
+from cldc.cli.tensorflow import tensorflow
 from cldc.cli.trainings import DASK, trainer
 from cldc.cli.validating import validated
 from cldc.errors import CldcError, InvalidDataset, PreflightFailed, UsageError
@@ -207,7 +208,7 @@ def _scored(
         competition,
         materials.test_set,
         script,
-        environment=app.tensorflow(),
+        environment=tensorflow(app),
         folder=folder,
         home=app.home,
     )
