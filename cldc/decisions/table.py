@@ -22,6 +22,8 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _ESCAPED = re.compile(r"'+[=+\-@\t\r\n]")
 _NEEDS_QUOTES = re.compile(r"[\",;\t\r\n]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# What git writes around lines of two sides that it could not merge.
+_MARKER = re.compile(r"(<{7}|\|{7}|={7}|>{7})( |$)")
 _DELIMITERS = ",;\t"
 
 
@@ -64,6 +66,14 @@ def parse(content: bytes, path: Path, rules: DatasetRules) -> tuple[Decision, ..
     line = 1
     try:
         for row in reader:
+            if row and _MARKER.match(row[0]):
+                raise _refused(
+                    path,
+                    line,
+                    "is left of a merge that git could not finish",
+                    "Remove git's marker lines and keep the lines of both sides. "
+                    "`decisions.csv merge=union` in .gitattributes does that by itself.",
+                )
             if any(cell.strip() for cell in row):
                 if columns is None:
                     columns = _columns(row, path, line)

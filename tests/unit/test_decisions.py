@@ -98,6 +98,7 @@ def test_a_table_made_by_hand_is_read() -> None:
         ('path,action\n"a,correct\n', 2, "can't be read"),
         ("path,action\na,b,correct\n", 2, "more cells"),
         ("path,action,path\na,correct,b\n", 1, "twice"),
+        ("path,action\n<<<<<<< HEAD\na,correct\n=======\na,set-aside\n>>>>>>> other\n", 2, "merge"),
     ],
 )
 def test_a_line_that_nobody_understands_is_named(text: str, line: int, names: str) -> None:
@@ -174,6 +175,31 @@ def test_undo_restores_a_table_whatever_contradictions_it_held(
         edit(place, RULES, restore=theirs, home=home)
         edit(place, RULES, restore=done.removed, remove=done.added, home=home)
         assert set(read(place, RULES)) == {*rows, *theirs}
+
+
+def test_git_merges_what_two_people_decided(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        names = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *names, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    def decide(*new: Decision) -> None:
+        edit(tmp_path / "decisions.csv", RULES, add=new, home=tmp_path / ".git")
+        git("commit", "-qam", "decide")
+
+    git("init", "-q", "-b", "main")
+    (tmp_path / ".gitattributes").write_text("decisions.csv merge=union\n")
+    (tmp_path / "decisions.csv").write_bytes(to_text([]))
+    git("add", ".")
+    shared = decision("train/i/m.png", CORRECT, content="m")
+    decide(shared)
+    git("checkout", "-qb", "other")
+    theirs = [decision(f"train/i/{name}.png", SET_ASIDE, content=name) for name in "lz"]
+    decide(*theirs)
+    git("checkout", "-q", "main")
+    ours = [decision(f"train/i/{name}.png", RELABEL, "v", content=name) for name in "kno"]
+    decide(*ours)
+    git("merge", "-q", "other")
+    assert set(read(tmp_path / "decisions.csv", RULES)) == {shared, *theirs, *ours}
 
 
 def test_being_correct_for_two_rules_is_one_line(tmp_path: Path) -> None:
