@@ -1,4 +1,7 @@
-"""A small class without a server: six hand in, two of them what can't be used; killed in the middle and run again."""
+"""A class without a server: some hand in what can't be used; the grading is killed in the middle and run again.
+
+`CLDC_CLASS_SIZE=30` takes thirty students, five of them with what can't be used.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,76 +31,124 @@ command = "python train.py {dataset} {label_book} --epochs 2"
 [training]
 epochs = 2
 """
-GOOD = ("ada", "bob", "cy", "dee")
+SIZE = int(os.environ.get("CLDC_CLASS_SIZE", "6"))
+# On two processors at most, so that not everything is trained at once.
+START = (
+    "import os, runpy; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2]); "
+    "runpy.run_module('cldc', run_name='__main__')"
+)
+
+
+def hand_in_deep(dataset: Path, path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for image in dataset.rglob("*.png"):
+            archive.write(image, Path("a", "b", image.relative_to(dataset)))
+
+
+def hand_in_flat(dataset: Path, path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for image in dataset.rglob("*.png"):
+            archive.write(image, image.relative_to(dataset))
+
+
+def hand_in_encrypted(_: Path, path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mine/train/i/1.png", b"x")
+    content = bytearray(path.read_bytes())
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+
+
+def hand_in_escaping(_: Path, path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../../evil.png", b"x")
+
+
+def hand_in_damaged(_: Path, path: Path) -> None:
+    path.write_bytes(b"PK\x03\x04 and no more")
+
+
+UNUSABLE: tuple[tuple[Callable[[Path, Path], None], str], ...] = (
+    (hand_in_deep, "at the wrong level"),
+    (hand_in_encrypted, "is encrypted"),
+    (hand_in_flat, "lie at the top"),
+    (hand_in_escaping, "it names a file"),
+    (hand_in_damaged, "it is damaged"),
+)
+BAD = max(2, SIZE // 6)
 
 
 @pytest.mark.real
-def test_a_class_is_graded_though_two_are_unusable_and_it_was_killed(cldc: Cldc, tmp_path: Path) -> None:
+def test_a_class_is_graded_though_some_are_unusable_and_it_was_killed(cldc: Cldc, tmp_path: Path) -> None:
     profile = tmp_path / "winter.toml"
     profile.write_text(PROFILE)
     draw_label_book(tmp_path / "hidden", load(str(profile)), images=30, seed=9)
-    hand_in = what_they_hand_in(cldc, tmp_path, profile)
+    hand_in = tmp_path / "in"
+    good, bad = what_they_hand_in(cldc, hand_in, profile)
     arguments = ("organise", "grade", hand_in, "--test-set", tmp_path / "hidden", "--competition", profile)
     kill_in_the_middle(cldc, arguments, tmp_path)
     before = {record.id: record.started for record in all_records(cldc.home)}
-    assert 1 <= len(before) < len(GOOD) - 1
+    different = len(good) - 1  # two handed in the same
+    assert 1 <= len(before) < different
 
     done = cldc(*arguments, "--format", "json", cwd=tmp_path).data
     records = {record.id: record for record in all_records(cldc.home)}
     assert {identity: records[identity].started for identity in before} == before
-    assert len(records) == len(GOOD) - 1  # two handed in the same
+    assert len(records) == different
     grades = {grade["student"]: grade for grade in done["grades"]}
-    assert grades.keys() == {*GOOD, "eli", "fay"}
-    for name in GOOD:
+    assert grades.keys() == {*good, *bad}
+    for name in good:
         # The built-in evaluation counts what the training script itself printed of the hidden test set.
         printed = records[grades[name]["preflight"]].label_book
         assert printed is not None
         assert grades[name]["score"] == pytest.approx(printed.accuracy, abs=1e-6)
         assert grades[name]["problem"] == ""
-    assert "eli.zip: in eli/eli" in grades["eli"]["problem"]
-    assert "encrypted" in grades["fay"]["problem"]
-    assert [(group["students"], group["whole"]) for group in done["shared"]] == [(["cy", "dee"], True)]
+    for name, told in bad.items():
+        assert told in grades[name]["problem"]
+        assert grades[name]["score"] is None
+    (shared,) = done["shared"]
+    assert (shared["students"], shared["whole"]) == ([good[-2], good[-1]], True)
 
     folder = tmp_path / "grades"
-    lines = (folder / "grades.csv").read_text().splitlines()
-    assert len(lines) == 1 + len(grades)
+    assert len((folder / "grades.csv").read_text().splitlines()) == 1 + SIZE
     assert json.loads((folder / "grades.json").read_text())["grades"] == done["grades"]
     board = (folder / "index.html").read_text()
-    assert all(name in board for name in GOOD)
-    assert "fay" not in board
-    assert "encrypted" in (folder / "students" / "fay.html").read_text()
+    assert all(name in board for name in good)
+    for name in bad:
+        assert name not in board
+        assert "No score" in (folder / "students" / f"{name}.html").read_text()
+    assert not (tmp_path / "evil.png").exists()
     again = cldc(*arguments, "--format", "json", cwd=tmp_path)
     assert again.data["grades"] == done["grades"]
     assert "Training" not in again.err
 
 
-def what_they_hand_in(cldc: Cldc, folder: Path, profile: Path) -> Path:
-    """Two zips and a platform's folder as `cldc package` writes them, a checkout, and two that are no use."""
-    hand_in = folder / "in"
-    hand_in.mkdir()
-    for seed, name in enumerate(("ada", "bob", "cy")):
-        cldc("sample", folder / name, "--images", "40", "--seed", str(seed))
-    for name, place in (("ada", hand_in), ("cy", hand_in)):
-        cldc("package", folder / name, "--into", place, "--competition", profile)
-    (hand_in / "bob" / ".git").mkdir(parents=True)
-    shutil.copytree(folder / "bob", hand_in / "bob" / "pictures")
-    (hand_in / "bob" / "cldc.toml").write_text('dataset = "pictures"\n')
-    (hand_in / "dee").mkdir()
-    shutil.copy(hand_in / "cy.zip", hand_in / "dee" / "hand-in.zip")
-    with zipfile.ZipFile(hand_in / "eli.zip", "w") as archive:
-        for path in (folder / "ada").rglob("*.png"):
-            archive.write(path, Path("eli", "eli", path.relative_to(folder / "ada")))
-    with zipfile.ZipFile(hand_in / "fay.zip", "w") as archive:
-        archive.writestr("fay/train/i/1.png", b"x")
-    content = bytearray((hand_in / "fay.zip").read_bytes())
-    content[6] |= 1
-    content[content.index(b"PK\x01\x02") + 8] |= 1
-    (hand_in / "fay.zip").write_bytes(content)
-    return hand_in
-
-
-# On two processors at most, so that not everything is trained at once.
-START = "import os, runpy; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2]); runpy.run_module('cldc', run_name='__main__')"
+def what_they_hand_in(cldc: Cldc, folder: Path, profile: Path) -> tuple[list[str], dict[str, str]]:
+    """Good ones as zips, checkouts and a platform's folders, the last of them twice; and what can't be used."""
+    folder.mkdir()
+    good = [f"student-{number:02}" for number in range(SIZE - BAD)]
+    drawn = folder.parent / "drawn"
+    for seed, name in enumerate(good[:-1]):
+        cldc("sample", drawn / name, "--images", "40", "--seed", str(seed))
+        packing = ("package", drawn / name, "--competition", profile, "--into")
+        if seed % 3 == 0:
+            cldc(*packing, folder)
+        elif seed % 3 == 1:
+            (folder / name / ".git").mkdir(parents=True)
+            shutil.copytree(drawn / name, folder / name / "pictures")
+            (folder / name / "cldc.toml").write_text('dataset = "pictures"\n')
+        else:
+            (folder / name).mkdir()
+            cldc(*packing, folder / name)
+    shutil.copytree(drawn / good[-2], folder / good[-1])
+    bad = {}
+    for number in range(BAD):
+        make, told = UNUSABLE[number % len(UNUSABLE)]
+        name = f"unlucky-{number:02}"
+        make(drawn / good[0], folder / f"{name}.zip")
+        bad[name] = told
+    return good, bad
 
 
 def kill_in_the_middle(cldc: Cldc, arguments: tuple[str | Path, ...], folder: Path) -> None:
