@@ -14,8 +14,8 @@ from cldc.cli.server import ServerApp
 from cldc.cli.tensorflow import tensorflow
 from cldc.cli.trainings import DASK, trainer
 from cldc.cli.validating import validated
-from cldc.errors import CldcError, InvalidDataset, PreflightFailed, UsageError
-from cldc.files import replace_atomically, storage_errors, temporary_folder
+from cldc.errors import CldcError, InvalidDataset, PreflightFailed, StorageError, UsageError
+from cldc.files import DiskFull, replace_atomically, storage_errors, temporary_folder
 from cldc.grading.handed_in import find_dataset, list_handed_in
 from cldc.grading.model import Grade, Grading, HandedIn
 from cldc.grading.scoring import Evaluation
@@ -149,12 +149,14 @@ def _checked(app: ServerApp, entries: Sequence[HandedIn], work: Path) -> tuple[G
 
 def _check(app: ServerApp, entry: HandedIn, work: Path) -> Grade:
     with storage_errors(entry.path):
-        modified = datetime.fromtimestamp(entry.path.stat().st_mtime, UTC)
+        modified = datetime.fromtimestamp(entry.path.lstat().st_mtime, UTC)
     grade = Grade(entry.student, entry.path.name, modified)
     try:
         root = find_dataset(entry, work, app.competition.dataset.splits)
         report = validated(app, root, observer=SILENT)
-    except InvalidDataset as error:
+    except DiskFull:
+        raise  # the next one would not fare better
+    except (InvalidDataset, StorageError) as error:
         return replace(grade, problem=_line(error))
     errors, warnings = report.of(Severity.ERROR), report.of(Severity.WARNING)
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""

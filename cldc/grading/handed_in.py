@@ -72,7 +72,8 @@ def find_dataset(entry: HandedIn, work: Path, splits: Sequence[str]) -> Path:
     _forbid_links_out(entry.path)
     if _has(entry.path, splits):
         return entry.path
-    zips = [path for path in entry.path.iterdir() if path.suffix.lower() == ".zip"]
+    with storage_errors(entry.path):
+        zips = [path for path in entry.path.iterdir() if path.suffix.lower() == ".zip"]
     if len(zips) == 1:
         return _in_zip(zips[0], work / "unpacked", splits)
     return _named(entry.path, splits) or _only_one(entry.path, splits)

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cldc.competition import load
 from cldc.errors import InvalidDataset
 from cldc.grading.handed_in import find_dataset, list_handed_in
 from cldc.grading.shared import find_shared
+from cldc.sample import draw_label_book
 from tests.conftest import Cldc
 from tests.support.folders import make_dataset
 
@@ -160,6 +162,28 @@ def test_a_folder_that_leads_elsewhere_or_nowhere_gets_one_line(tmp_path: Path) 
         with pytest.raises(InvalidDataset) as refused:
             find_dataset(entry, tmp_path, SPLITS)
         assert cases[entry.student] in refused.value.message
+
+
+def test_a_class_of_which_nothing_can_be_used_is_told_line_by_line(bare_cldc: Cldc, tmp_path: Path) -> None:
+    hand_in = tmp_path / "in"
+    hand_in.mkdir()
+    (hand_in / "gone.zip").symlink_to(tmp_path / "nowhere")
+    (hand_in / "loop.zip").symlink_to(hand_in / "loop.zip")
+    write_zip(hand_in / "flat.zip", {"train/i/1.png": b"", "val/i/1.png": b""})
+    write_zip(hand_in / "=bad.zip", GOOD)
+    draw_label_book(tmp_path / "hidden", load(), images=10)
+    grading = ("organise", "grade", hand_in, "--test-set", tmp_path / "hidden", "--into", tmp_path / "out")
+    done = bare_cldc(*grading, "--format", "json").data
+    lines = {grade["student"]: grade["problem"] for grade in done["grades"]}
+    assert lines.keys() == {"gone", "loop", "flat", "=bad"}
+    assert all(line and "\n" not in line for line in lines.values())
+    assert all(grade["score"] is None for grade in done["grades"])
+    assert "Nothing is on the board yet" in (tmp_path / "out" / "index.html").read_text()
+    # A spreadsheet takes no name for a formula.
+    assert "'=bad," in (tmp_path / "out" / "grades.csv").read_text()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "Nobody handed in" in bare_cldc("organise", "grade", empty, *grading[3:], code=2).err
 
 
 def test_what_few_have_in_common_is_shared_and_what_all_were_given_is_not() -> None:
