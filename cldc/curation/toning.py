@@ -164,12 +164,9 @@ def _ink_box(drawn: Image.Image) -> tuple[int, int, int, int]:
 
 
 def _trimmed(drawn: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-    """The box and a margin of paper, also where the picture ends before."""
+    """The box and a margin around it, of white where the picture ends before."""
     left, top, right, bottom = box
     margin = max(2, round(max(right - left, bottom - top) * _MARGIN))
     cut = Image.new("L", (right - left + 2 * margin, bottom - top + 2 * margin), 255)
-    cut.paste(
-        drawn.crop((max(0, left - margin), max(0, top - margin), right + margin, bottom + margin)),
-        (margin - min(margin, left), margin - min(margin, top)),
-    )
+    cut.paste(drawn, (margin - left, margin - top))
     return cut

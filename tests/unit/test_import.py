@@ -80,6 +80,15 @@ def test_trimming_cuts_to_the_drawing_and_leaves_specks_out() -> None:
     assert untrimmed.size == (MAX_SIDE, MAX_SIDE * 3 // 4)
 
 
+def test_a_drawing_at_the_edge_gets_its_margin_in_white() -> None:
+    close = seen().crop((21, 16, 149, 100))
+    trimmed = tone(close, trim=True).image
+    assert trimmed.width > close.width
+    assert difference(trimmed, tone(seen(), trim=True).image) < 6
+    edges = [(0, 0, trimmed.width, 4), (trimmed.width - 4, 0, trimmed.width, trimmed.height)]
+    assert all(trimmed.crop(edge).getextrema() == (255, 255) for edge in edges)
+
+
 def test_paper_on_a_dark_table_is_not_inverted() -> None:
     photo = Image.new("L", (400, 300), 40)
     photo.paste(seen().resize((340, 240)), (30, 30))
