@@ -94,19 +94,19 @@ class ProjectFile:
 
 
 Ask = Callable[[ProjectFile, Approval | None], None]
-"""Asks a person to approve a project file, told what was approved of it before; returns once it is approved."""
+"""Asks a person to approve a project file, given what was approved of it before; returns once it is approved."""
 
 
 def refuse(project: ProjectFile, previous: Approval | None) -> None:
-    """What happens to a value that nobody has approved where nobody can be asked.
+    """Refuse a value that nobody has approved, where nobody can be asked.
 
     Raises:
         NotApproved: Always.
     """
-    told = ", ".join(f"{claim.key} = {claim.value!r}" for claim in project.claims if ":" not in claim.key)
+    shown = ", ".join(f"{claim.key} = {claim.value!r}" for claim in project.claims if ":" not in claim.key)
     why = "that has changed since you approved it" if previous else "nobody on this machine has approved that"
     raise NotApproved(
-        f"{project.path} sets {told}, and {why}.",
+        f"{project.path} sets {shown}, and {why}.",
         action="Look at it and approve it with `cldc trust`, or name what it sets yourself, by option or CLDC_ variable.",
     )
 

@@ -174,7 +174,7 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
     drafted = room.draft(start, overrides, server=where.address)
     builtin = room.is_builtin(seed.script)
     if builtin:
-        drafted = room.tell_builtin_script(drafted, epochs=overrides.epochs)
+        drafted = room.with_builtin_options(drafted, epochs=overrides.epochs)
     elif previous is None and overrides.command is None:
         plain = room.without_builtin_options(drafted.run.command)
         drafted = replace(drafted, run=replace(drafted.run, command=plain))

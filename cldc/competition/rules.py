@@ -1,6 +1,6 @@
-"""What a profile must say so that everything made from it will be taken: by the script, by CodaLab and by the board.
+"""Rules that a profile must keep so that the script, CodaLab and the board accept everything made from it.
 
-A profile that breaks one of these would fail only later, after minutes of training or with a place of the quota spent.
+A profile that breaks one of these would fail only later, after minutes of training or with a submission spent.
 Sources: CodaLab 1.7.5's `spec_util` (names, uuids), `Dependency.CHILD_PATH_REGEX` (paths in a bundle), `rest/schemas`
 (ASCII only) and `competitiond` (scores); Docker's grammar of image references.
 """
@@ -55,7 +55,7 @@ class Refusal(NamedTuple):
 
 
 def check(competition: Competition) -> None:
-    """Refuse a profile from which nothing could be made that is taken.
+    """Refuse a profile that would fail later.
 
     Raises:
         ConfigurationError: With the first key that is wrong, its value and what belongs there.
@@ -71,7 +71,7 @@ def check(competition: Competition) -> None:
 
 
 def _texts(competition: Competition) -> Iterator[Refusal]:
-    """Texts that people read, and the profile's own name, which folders of the data folder are called by."""
+    """Texts that people read, and the profile's own name, which names folders of the data folder."""
     if not _folder_name(competition.name):
         yield Refusal("name", competition.name, "the file's name without .toml must be that of a folder")
     shown = {
@@ -87,7 +87,7 @@ def _texts(competition: Competition) -> Iterator[Refusal]:
 
 
 def _one_line(text: str) -> bool:
-    """Whether something can be read in a text, on one line and without control characters."""
+    """Whether a text is one line with something on it, without control characters."""
     return bool(text.strip()) and not any(unicodedata.category(letter) in _BREAKING for letter in text)
 
 
@@ -161,10 +161,10 @@ def _folders(competition: Competition) -> Iterator[Refusal]:
     for key, names in (("dataset.splits", rules.splits), ("dataset.classes", rules.classes)):
         if len(names) < 2 or len(set(names)) < len(names) or not all(map(_folder_name, names)):
             yield Refusal(key, list(names), "two or more different folder names belong there")
-    endings = rules.extensions
-    if not endings or len(set(endings)) < len(endings) or not set(endings) <= set(_EXTENSIONS):
+    extensions = rules.extensions
+    if not extensions or len(set(extensions)) < len(extensions) or not set(extensions) <= set(_EXTENSIONS):
         wanted = f"one or more of {', '.join(_EXTENSIONS)} belong there, which is what TensorFlow reads"
-        yield Refusal("dataset.extensions", list(endings), wanted)
+        yield Refusal("dataset.extensions", list(extensions), wanted)
     # An image in each class of each split is the smallest dataset.
     least = len(rules.splits) * len(rules.classes)
     if rules.max_images < least:
@@ -177,7 +177,7 @@ def _folders(competition: Competition) -> Iterator[Refusal]:
 
 
 def _folder_name(name: str) -> bool:
-    """Whether a folder can be called so, and no program takes it for hidden or for its own."""
+    """Whether a folder can have that name, and no program hides it or uses it itself."""
     return (
         name == name.strip()
         and _one_line(name)
@@ -238,7 +238,7 @@ def _references(competition: Competition) -> Iterator[tuple[str, Reference]]:
 
 
 def _different(table: str, owner: Any, keys: Iterable[str]) -> Iterator[Refusal]:
-    """Names on one worksheet, where the last of a name hides the others."""
+    """Names on one worksheet must differ: the last bundle of a name hides the others."""
     seen: set[str] = set()
     for key in keys:
         reference: Reference | None = getattr(owner, key)
@@ -283,7 +283,7 @@ def _command(key: str, command: str, names: set[str]) -> Iterator[Refusal]:
 
 
 def _placeholders(key: str, form: str, names: set[str]) -> Iterator[Refusal]:
-    """Each placeholder by its plain name; braces that are meant as such are doubled."""
+    """Each placeholder stands there by its plain name; literal braces are doubled."""
     wanted = f"it must have {', '.join(f'{{{name}}}' for name in sorted(names))} and no other braces but {{{{ and }}}}"
     try:
         parts = [part[1:] for part in string.Formatter().parse(form) if part[1] is not None]

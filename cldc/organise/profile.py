@@ -22,10 +22,10 @@ from cldc.resources import template
 
 _DAY_SECONDS = 86400
 _BUILTIN_SCRIPT = "train.py"
-# What the built-in script is told in the run's command where a profile's dataset is not the competition's of 2021.
+# Options of the built-in script in the run's command, where a profile's dataset is not the one of 2021.
 _RULE_OPTIONS = re.compile(r" --(?:classes|image-size|splits)=(?:'[^']*'|[^\s'])+")
 _EPOCHS_OPTION = re.compile(r" --epochs[ =]([0-9]+)")
-# A class's name that stands in a command as it is, on CodaLab's shell and without one.
+# A folder name that means itself in a command, with a shell (on CodaLab) and without one (here).
 _ARGUMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]*")
 _SMALLEST_SIDE = 32  # what the built-in script's convolutions need
 # Where each of the server's bundles stands in a profile, by its key in a `seed`'s result.
@@ -186,8 +186,8 @@ def is_builtin(script: Path) -> bool:
         return hash_file(script) == hash_file(template("scripts", _BUILTIN_SCRIPT))
 
 
-def tell_builtin_script(competition: Competition, *, epochs: int | None = None) -> Competition:
-    """The profile with a command that tells the built-in script the classes, splits, image size and epochs.
+def with_builtin_options(competition: Competition, *, epochs: int | None = None) -> Competition:
+    """The profile with a run command that gives the built-in script its classes, splits, image size and epochs.
 
     Args:
         competition: The profile.
@@ -200,7 +200,7 @@ def tell_builtin_script(competition: Competition, *, epochs: int | None = None) 
     for name in (*rules.classes, *rules.splits):
         if not _ARGUMENT.fullmatch(name):
             raise ConfigurationError(
-                f"The built-in script can't be told of the folder {name!r}: it is named in the run's command.",
+                f"The built-in script can't be given the folder name {name!r}: it is an option in the run's command.",
                 action="Rename it in letters, digits and _ . + -, or bring a script of your own with --script.",
             )
     if min(rules.image_size) < _SMALLEST_SIDE:
@@ -212,12 +212,12 @@ def tell_builtin_script(competition: Competition, *, epochs: int | None = None) 
     given = _EPOCHS_OPTION.search(command)
     epochs = epochs or (int(given[1]) if given else competition.training.epochs)
     command = _EPOCHS_OPTION.sub("", command)
-    told = {
+    options = {
         "classes": (rules.classes, known.dataset.classes),
         "splits": (rules.splits, known.dataset.splits),
         "image-size": (rules.image_size, known.dataset.image_size),
     }
-    for option, (values, default) in told.items():
+    for option, (values, default) in options.items():
         if values != default:
             command += f" --{option}={shlex.quote(','.join(map(str, values)))}"
     if epochs != known.training.epochs:

@@ -21,8 +21,8 @@ from cldc.organise import (
     begin,
     draft,
     pinned,
-    tell_builtin_script,
     uuids_of,
+    with_builtin_options,
     with_own_script,
     with_uuids,
     without_builtin_options,
@@ -115,13 +115,13 @@ def test_another_tensorflow_than_the_preflights_is_told() -> None:
 
 def test_the_built_in_script_is_told_the_class_s_own_classes_size_and_epochs(tmp_path: Path) -> None:
     base = competition.load()
-    assert tell_builtin_script(base) == base
+    assert with_builtin_options(base) == base
     demo = competition.load("demo")
-    assert tell_builtin_script(demo) == demo
+    assert with_builtin_options(demo) == demo
 
     start = begin(demo, tmp_path / "shapes.toml")
     wishes = ProfileOverrides(classes=("circle", "stop sign"), image_size=(64, 48), splits=("learn", "check"))
-    made = tell_builtin_script(draft(start, wishes, server="https://codalab.example.org"), epochs=3)
+    made = with_builtin_options(draft(start, wishes, server="https://codalab.example.org"), epochs=3)
     words = shlex.split(made.run.command)
     assert words[2:] == [
         *("{dataset}", "{label_book}", "--classes=circle,stop sign", "--splits=learn,check"),
@@ -130,7 +130,7 @@ def test_the_built_in_script_is_told_the_class_s_own_classes_size_and_epochs(tmp
     assert made.training.epochs == 3
     # Told anew and not twice; what was changed by hand counts.
     changed = replace(made, run=replace(made.run, command=f"{made.run.command}1 --seed 5"))
-    again = tell_builtin_script(changed)
+    again = with_builtin_options(changed)
     assert again.training.epochs == 31
     assert sorted(shlex.split(again.run.command)) == sorted([*words[:-1], "31", "--seed", "5"])
     assert without_builtin_options(made.run.command) == "python train.py {dataset} {label_book}"
@@ -139,9 +139,9 @@ def test_the_built_in_script_is_told_the_class_s_own_classes_size_and_epochs(tmp
 @pytest.mark.parametrize(
     ("wishes", "told"),
     [
-        (ProfileOverrides(classes=("caf\u00e9", "tea")), "the folder 'caf\u00e9'"),
-        (ProfileOverrides(classes=("a,b", "c")), "the folder 'a,b'"),
-        (ProfileOverrides(classes=("-x", "{y}")), "the folder '-x'"),
+        (ProfileOverrides(classes=("caf\u00e9", "tea")), "the folder name 'caf\u00e9'"),
+        (ProfileOverrides(classes=("a,b", "c")), "the folder name 'a,b'"),
+        (ProfileOverrides(classes=("-x", "{y}")), "the folder name '-x'"),
         (ProfileOverrides(image_size=(16, 64)), "16 x 64"),
     ],
 )
@@ -151,7 +151,7 @@ def test_what_the_built_in_script_can_t_be_told_is_refused(
     start = begin(competition.load("demo"), tmp_path / "shapes.toml")
     drafted = draft(start, wishes, server="https://codalab.example.org")
     with pytest.raises(ConfigurationError) as refused:
-        tell_builtin_script(drafted)
+        with_builtin_options(drafted)
     assert told in refused.value.message
     assert "--script" in refused.value.action
 
