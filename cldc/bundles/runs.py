@@ -33,6 +33,7 @@ def find_or_start_run(
     dataset_uuid: str,
     command: str,
     description: str,
+    script_uuid: str | None = None,
 ) -> tuple[str, bool]:
     """Uuid of a run over an uploaded dataset, and whether it was there already.
 
@@ -44,9 +45,10 @@ def find_or_start_run(
         dataset_uuid: Uuid of that bundle.
         command: What a new run executes.
         description: What a new run is described with.
+        script_uuid: Uuid of the script's bundle; None takes the organisers'.
     """
     form = account.competition.run
-    dependencies = _dependencies(account.competition, dataset, dataset_uuid)
+    dependencies = _dependencies(account.competition, dataset, dataset_uuid, script_uuid)
     wanted = {(dependency.key, dependency.parent) for dependency in dependencies}
     for bundle in candidates:
         usable = not bundle.final or bundle.failure is None
@@ -58,11 +60,13 @@ def find_or_start_run(
     return uuid, False
 
 
-def _dependencies(competition: Competition, dataset: str, dataset_uuid: str) -> tuple[Dependency, ...]:
+def _dependencies(
+    competition: Competition, dataset: str, dataset_uuid: str, script_uuid: str | None
+) -> tuple[Dependency, ...]:
     """The keys are set explicitly: on a worksheet the last bundle of a name wins, so names can't be trusted."""
     script, label_book = competition.bundles.script, competition.bundles.label_book
     return (
-        Dependency(script.name, organisers_uuid(script), ""),
+        Dependency(script.name, script_uuid or organisers_uuid(script), ""),
         Dependency(dataset, dataset_uuid, ""),
         Dependency(label_book.name, organisers_uuid(label_book), ""),
     )

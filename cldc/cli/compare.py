@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -12,11 +13,12 @@ import click
 from cldc import insight
 from cldc.cli import completing
 from cldc.cli.options import command
+from cldc.cli.remote import remote_of, require_consent, require_organisers
 from cldc.cli.server import ServerApp
 from cldc.cli.tensorflow import tensorflow
 from cldc.cli.trainings import DASK, trainer
 from cldc.cli.validating import validated
-from cldc.cli.work import TrainingInputs, training_inputs
+from cldc.cli.work import training_inputs
 from cldc.dataset import load
 from cldc.errors import CldcError, InvalidDataset, UsageError
 from cldc.insight import Comparison, pictures
@@ -27,9 +29,11 @@ from cldc.preflight.predicting import ModelUnusable, predict_folder
 from cldc.preflight.records import all_records, weights_folder
 from cldc.preflight.repeats import repeats_of, require_seeds
 from cldc.preflight.sources import read_label_book
+from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.comparison import comparison_document
 from cldc.render.validation import blocks
 from cldc.trainings.many import train_all
+from cldc.trainings.model import Trainer
 from cldc.validation import ValidationReport
 
 _MOST_PICTURES = 1200
@@ -51,10 +55,18 @@ _MOST_PICTURES = 1200
     metavar="DIR",
     help="With --repeat: judge by the images of this folder too, one folder for each class; none of them may be in A or B.",
 )
+@click.option("--remote", is_flag=True, help="With --repeat: train on CodaLab's workers, in private.")
 @DASK
 @command(ServerApp, formats=("html",))
 def compare(
-    app: ServerApp, *, a: str, b: str, repeat: int | None, judge_folder: Path | None, dask: str | None
+    app: ServerApp,
+    *,
+    a: str,
+    b: str,
+    repeat: int | None,
+    judge_folder: Path | None,
+    remote: bool,
+    dask: str | None,
 ) -> None:
     """Show what changed between two datasets, and which is better.
 
@@ -71,15 +83,22 @@ def compare(
       cldc compare old/ new/ --repeat 10
       cldc compare old/ new/ --repeat 10 --judge photos/ --report compared.html
     """
-    if repeat is None and (judge_folder or dask):
-        raise UsageError(
-            f"{'--judge' if judge_folder else '--dask'} goes with --repeat.", action="Add --repeat 5."
-        )
+    given = [
+        option
+        for option, value in {"--judge": judge_folder, "--remote": remote, "--dask": dask}.items()
+        if value
+    ]
+    if repeat is None and given:
+        raise UsageError(f"{given[0]} goes with --repeat.", action="Add --repeat 5.")
+    if remote and dask:
+        raise UsageError("--remote and --dask do not go together.", action="Leave one of them out.")
     if repeat is None:
         found = _compare_once(app, a, b)
     else:
         require_seeds(app.competition)
-        found = _compare_repeatedly(app, a, b, times=repeat, judge_folder=judge_folder, dask=dask)
+        found = _compare_repeatedly(
+            app, a, b, times=repeat, judge_folder=judge_folder, remote=remote, dask=dask
+        )
     app.output.show(
         comparison_document(found, functools.partial(_pictures, app, found), everything=app.output.verbose)
     )
@@ -135,7 +154,7 @@ def _find_preflight(app: ServerApp, word: str) -> PreflightResult:
 
 
 def _compare_repeatedly(
-    app: ServerApp, a: str, b: str, *, times: int, judge_folder: Path | None, dask: str | None
+    app: ServerApp, a: str, b: str, *, times: int, judge_folder: Path | None, remote: bool, dask: str | None
 ) -> Comparison:
     reports = [_report(app, word) for word in (a, b)]
     if reports[0].dataset.hash == reports[1].dataset.hash:
@@ -143,7 +162,15 @@ def _compare_repeatedly(
     judge = read_label_book(judge_folder, app.competition) if judge_folder else None
     if judge:
         _require_unseen(judge, judge_folder, {a: reports[0], b: reports[1]})
-    models = _trained_models(app, reports, training_inputs(app), times=times, judge=judge, dask=dask)
+    with contextlib.ExitStack() as stack:
+        if remote:
+            require_organisers(app)
+            for report in reports:
+                require_consent(app, report, ())
+            train = functools.partial(_train_on_codalab, app)
+        else:
+            train = functools.partial(_train_with, app, stack.enter_context(trainer(app, dask=dask)))
+        models = _train_models(app, reports, train, times=times, judge=judge)
     before, after = models[:times], models[times:]
     repeated = compare_repeats(before, after, judge_name=f"images of {judge_folder}")
     return _with_repeats(before[0], after[0], repeated)
@@ -192,38 +219,30 @@ def _require_unseen(judge: LabelBook, folder: Path | None, datasets: Mapping[str
         )
 
 
-def _trained_models(
+def _train_models(
     app: ServerApp,
     reports: Sequence[ValidationReport],
-    inputs: TrainingInputs,
+    train: Callable[..., list[PreflightResult]],
     *,
     times: int,
     judge: LabelBook | None,
-    dask: str | None,
 ) -> list[TrainedModel]:
     """Every model of both datasets, those of the first one first."""
+    inputs = training_inputs(app)
     trainings = [
         training
         for report in reports
         for training in repeats_of(inputs.training(report, app.competition), times)
     ]
-    with trainer(app, dask=dask) as trains:
-
-        def train(wanted: Sequence[Training], *, force: bool = False) -> list[PreflightResult]:
-            outcomes = train_all(wanted, trains, home=app.home, observer=app.observer, force=force)
-            failed = [outcome for outcome in outcomes if isinstance(outcome, CldcError)]
-            if failed:
-                raise failed[0]
-            return [outcome for outcome in outcomes if isinstance(outcome, PreflightResult)]
-
-        results = train(trainings)
-        if judge:  # an older cldc kept no weights
-            lacking = [
-                training
-                for training, result in zip(trainings, results, strict=True)
-                if not weights_folder(app.home, result.id).is_dir()
-            ]
-            train(lacking, force=True)
+    results = train(trainings)
+    if judge:
+        without_weights = [
+            training
+            for training, result in zip(trainings, results, strict=True)
+            if not weights_folder(app.home, result.id).is_dir()
+        ]
+        if without_weights:  # an older cldc kept none
+            train(without_weights, force=True)
             results = train(trainings)
     return [
         TrainedModel(
@@ -234,6 +253,27 @@ def _trained_models(
         )
         for result in results
     ]
+
+
+def _train_with(
+    app: ServerApp, trains: Trainer, trainings: Sequence[Training], *, force: bool = False
+) -> list[PreflightResult]:
+    outcomes = train_all(trainings, trains, home=app.home, observer=app.observer, force=force)
+    for outcome in outcomes:
+        if isinstance(outcome, CldcError):
+            raise outcome
+    return [outcome for outcome in outcomes if isinstance(outcome, PreflightResult)]
+
+
+def _train_on_codalab(
+    app: ServerApp, trainings: Sequence[Training], *, force: bool = False
+) -> list[PreflightResult]:
+    """Train on CodaLab's workers; the models are asked here."""
+    remote = remote_of(app, keep=False, force=force, environment=app.tensorflow())
+    found = train_remotely(remote, trainings)
+    if found.failed:
+        raise found.failed[0].error
+    return list(found.results)
 
 
 def _judged(app: ServerApp, result: PreflightResult, judge: LabelBook) -> ModelPredictions:

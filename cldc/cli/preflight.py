@@ -83,16 +83,15 @@ def preflight(
       cldc preflight --quick
       cldc preflight --repeat 5 --report preflight.html
     """
-    _require_sense({"--quick": quick, "--repeat": repeat, "--remote": remote})
     _require_sense({"--quick": quick, "--dask": dask, "--remote": remote})
     _require_sense({"--quick": quick, "--repeat": repeat, "several datasets": len(folders) > 1})
+    if repeat:
+        require_seeds(app.competition)
     if remote:
-        return preflight_remotely(app, folders, keep=keep, force=force, links=links)
+        return preflight_remotely(app, folders, repeat=repeat, keep=keep, force=force, links=links)
     if keep or links:
         option = "--keep" if keep else "--include-link"
         raise UsageError(f"{option} is for preflights on CodaLab only.", action="Say --remote as well.")
-    if repeat:
-        require_seeds(app.competition)
     reports = valid_reports(app, folders)
     inputs = training_inputs(app)
     if len(reports) > 1:

@@ -10,10 +10,11 @@ from cldc.cli.consent import ask_for_consent, paths_in_dataset
 from cldc.cli.learning import show
 from cldc.cli.server import ServerApp
 from cldc.cli.validating import valid_reports
-from cldc.cli.work import TrainingInputs, training_inputs
-from cldc.environments import ready_tensorflow
+from cldc.cli.work import training_inputs
+from cldc.environments import Environment, ready_tensorflow
 from cldc.errors import UsageError
-from cldc.remote.model import Remote, RemotePreflights
+from cldc.preflight.repeats import repeats_of, summarize_runs
+from cldc.remote.model import Remote
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.document import Document
 from cldc.render.preflights import preflights_blocks
@@ -23,18 +24,29 @@ from cldc.validation import ValidationReport
 
 
 def preflight_remotely(
-    app: ServerApp, folders: Sequence[Path], *, keep: bool, force: bool, links: Sequence[str]
+    app: ServerApp,
+    folders: Sequence[Path],
+    *,
+    repeat: int | None,
+    keep: bool,
+    force: bool,
+    links: Sequence[str],
 ) -> int:
     """Train on datasets on the server; the exit code is that of the first that has no result."""
     if app.output.wants("html") and len(folders) > 1:
         raise UsageError(
             "A page shows one dataset.", action="Name one dataset, or choose another format of report."
         )
-    _require_organisers(app)
+    require_organisers(app)
     reports = valid_reports(app, folders)
     for report in reports:
-        _require_consent(app, report, links)
-    needed, found = _trained(app, reports, keep=keep, force=force)
+        require_consent(app, report, links)
+    inputs = training_inputs(app)
+    trainings = [inputs.training(report, app.competition) for report in reports]
+    if repeat:
+        trainings = [seed for training in trainings for seed in repeats_of(training, repeat)]
+    ready = ready_tensorflow(app.competition.training.tensorflow, app.home)
+    found = train_remotely(remote_of(app, keep=keep, force=force, environment=ready), trainings)
     if len(folders) > 1:
         app.output.show(
             Document(found, preflights_blocks(f"Preflights on {found.server}", found.results, found.failed))
@@ -42,11 +54,12 @@ def preflight_remotely(
         return found.failed[0].code if found.failed else 0
     if found.failed:
         raise found.failed[0].error
-    show(app, reports[0], needed, found.results[0], repeated=None)
+    repeated = summarize_runs(found.results) if repeat else None
+    show(app, reports[0], inputs, found.results[0], repeated=repeated)
     return 0
 
 
-def _require_organisers(app: ServerApp) -> None:
+def require_organisers(app: ServerApp) -> None:
     """A run there is made from the organisers' own bundles, as a submission's is."""
     for name in ("script", "label_book"):
         if app.settings[name] is not None:
@@ -56,7 +69,7 @@ def _require_organisers(app: ServerApp) -> None:
             )
 
 
-def _require_consent(app: ServerApp, report: ValidationReport, links: Sequence[str]) -> None:
+def require_consent(app: ServerApp, report: ValidationReport, links: Sequence[str]) -> None:
     """Have somebody agree to what links that lead out of a dataset would have uploaded.
 
     Raises:
@@ -70,20 +83,16 @@ def _require_consent(app: ServerApp, report: ValidationReport, links: Sequence[s
         check_links(report.outward_links, agreed, private=True)
 
 
-def _trained(
-    app: ServerApp, reports: Sequence[ValidationReport], *, keep: bool, force: bool
-) -> tuple[TrainingInputs, RemotePreflights]:
-    account = app.rest.user().name  # without an account, or a server, there is nothing to prepare for
-    needed = training_inputs(app)
-    remote = Remote(
+def remote_of(app: ServerApp, *, keep: bool, force: bool, environment: Environment | None) -> Remote:
+    """The server to train on; a TensorFlow of this machine asks the models."""
+    return Remote(
         competition=app.competition,
         codalab=app.codalab,
-        account=account,
+        account=app.rest.user().name,
         home=app.home,
         clock=ServerClock(app.rest),
         observer=app.observer,
         keep=keep,
         force=force,
-        environment=ready_tensorflow(app.competition.training.tensorflow, app.home),
+        environment=environment,
     )
-    return needed, train_remotely(remote, reports, script=needed.script, label_book=needed.label_book)

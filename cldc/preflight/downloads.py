@@ -22,7 +22,7 @@ def current_label_book(home: Path, competition: Competition) -> Path | None:
 
 
 def read_pointer(kept: Path) -> str:
-    """The hash of what is current; empty where nothing is."""
+    """The hash of the current one; empty where there is none."""
     try:
         return (kept / "current").read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Runs the training script in its environment and tells an observer how far it is."""
+"""Run the training script in its environment and report its progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cldc.progress import Observer
 from cldc.text import duration
 
 # As often as an eye follows.
-_TELL_SECONDS = 0.2
+_REPORT_SECONDS = 0.2
 # On the starting dataset of 2021 the best epoch of a run stood unbeaten for up to a third of it.
 _PATIENCE_SHARE = 0.3
 
@@ -51,7 +51,7 @@ def command(competition: Competition, workspace: Workspace, python: Path) -> lis
 
 
 def environment_of(aside: Path, python: Path) -> dict[str, str]:
-    """What the script sees of the environment: nothing that changes its numbers, or that it could leave behind.
+    """Environment variables for the script: none that changes its numbers.
 
     `clean_environment` drops the variables that do; a ``keras.json`` in the user's home could change the order of
     an image's axes or the type of floats, so Keras gets a home of its own. What programs leave goes to the folder ``aside``.
@@ -78,27 +78,27 @@ def follow(
         ProcessFailed: It can't be started.
         StorageError: The log can't be written.
     """
-    output, teller, started, stopped = Output(), _Teller(observer, epochs), time.monotonic(), False
+    output, reporter, started, stopped = Output(), _EpochReporter(observer, epochs), time.monotonic(), False
     observer.start("Training", epochs, "epochs")
     with storage_errors(log), log.open("w", encoding="utf-8") as file:
         with _noting_the_epoch(output), stream(words, env=env, cwd=workspace.root) as child:
             for line in child:
                 now = time.monotonic()
-                for standing in output.feed(line + "\n", now=now):
-                    file.write(standing + "\n")
-                teller.tell(output, now)
+                for final in output.feed(line + "\n", now=now):
+                    file.write(final + "\n")
+                reporter.report(output, now)
                 stopped = only_first_epoch and bool(output.history)
                 if stopped:
                     break
-        for standing in output.close(now=time.monotonic()):
-            file.write(standing + "\n")
+        for final in output.close(now=time.monotonic()):
+            file.write(final + "\n")
     seconds = time.monotonic() - started
     return Run(output, child.returncode, seconds, child.peak_memory_bytes or 0, stopped)
 
 
 @contextlib.contextmanager
 def _noting_the_epoch(output: Output) -> Iterator[None]:
-    """Note on an interruption how far the training had come: nothing of it is kept."""
+    """Add the epoch to an interruption: nothing of the training is kept."""
     try:
         yield
     except BaseException as error:
@@ -107,24 +107,24 @@ def _noting_the_epoch(output: Output) -> Iterator[None]:
         raise
 
 
-class _Teller:
-    """Puts what is known into an observer's words, not too often."""
+class _EpochReporter:
+    """Reports progress to an observer, not too often."""
 
     def __init__(self, observer: Observer, epochs: int) -> None:
         self._observer = observer
         self._epochs = epochs
-        self._told = 0.0
+        self._reported = 0.0
         self._began: float | None = None
         self._hinted_at = 0
 
-    def tell(self, output: Output, now: float) -> None:
+    def report(self, output: Output, now: float) -> None:
         if output.epoch and self._began is None:
             self._began = now
         if output.epochs and output.epochs != self._epochs:
             self._epochs = output.epochs
             self._observer.start("Training", output.epochs, "epochs")
-        if now - self._told >= _TELL_SECONDS:
-            self._told = now
+        if now - self._reported >= _REPORT_SECONDS:
+            self._reported = now
             self._observer.advance(done_epochs(output), describe(output, now=now, began=self._began))
         self._hint(output)
 
@@ -143,7 +143,7 @@ class _Teller:
 
 
 def describe(output: Output, *, now: float, began: float | None) -> str:
-    """How the training stands: ``epoch 23/100  val 61 %  best 63 % (19)  8 min left``."""
+    """The progress of a training: ``epoch 23/100  val 61 %  best 63 % (19)  8 min left``."""
     if not output.epoch:
         return "starting TensorFlow"
     words = [f"epoch {output.epoch}/{output.epochs}"]

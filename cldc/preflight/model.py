@@ -1,4 +1,4 @@
-"""What a preflight is about and what came of it, and both as JSON."""
+"""Trainings and their results, and results as JSON."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """All that decides a preflight's numbers; the same fingerprint is not trained twice.
+    """Everything that determines a preflight's numbers; the same fingerprint is not trained twice.
 
     Attributes:
         dataset: The dataset's identity.
@@ -117,11 +117,11 @@ class Fingerprint:
 
     @property
     def id(self) -> str:
-        """Sixteen hexadecimal digits that stand for it."""
-        told = dataclasses.asdict(self)
+        """Sixteen hexadecimal digits of its hash."""
+        fields = dataclasses.asdict(self)
         if not self.server:
-            del told["server"]  # so that it stays what it was before there were remote runs
-        return hash_bytes(json.dumps(told, sort_keys=True))[:16]
+            del fields["server"]  # so that it stays what it was before there were remote runs
+        return hash_bytes(json.dumps(fields, sort_keys=True))[:16]
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What TensorFlow itself said of the machine before training.
+    """What TensorFlow reported about the machine before training.
 
     Attributes:
         build: Its git version and compiler.
@@ -175,7 +175,7 @@ class PreflightResult:
         history: The epochs.
         best_epoch: The epoch whose weights were kept, from 1; 0 where the script prints none.
         probe: What TensorFlow said of the machine.
-        warnings: What is worth knowing before the result is trusted, as sentences.
+        warnings: Reasons to doubt the result, as sentences.
         log: The script's whole output.
         recorded: Whether this is an earlier result, not trained again now.
         run: Uuid of the run on the fingerprint's server, which may have been removed since; empty for this machine's.
@@ -215,7 +215,7 @@ class PreflightResult:
 
     @property
     def id(self) -> str:
-        """The fingerprint's, with a mark where it is only a quick one."""
+        """The fingerprint's id, with a suffix for a quick preflight."""
         return self.fingerprint.id + ("-quick" if self.quick else "")
 
     @property
@@ -255,7 +255,7 @@ class FailedPreflight:
 
 
 def to_json(result: PreflightResult) -> str:
-    """The result as it is kept on the disk; what is no number is null there."""
+    """The result as JSON for the disk; NaN and infinities become null."""
     return (
         json.dumps({"format": FORMAT, **_plain(dataclasses.asdict(result))}, indent=1, allow_nan=False) + "\n"
     )
@@ -270,10 +270,10 @@ def _plain(value: Any) -> Any:
 
 
 def from_json(text: str) -> PreflightResult:
-    """The result kept as ``text``, marked as recorded.
+    """Parse a stored result, marked as recorded.
 
     Raises:
-        ValueError: It is no such record, or another version's.
+        ValueError: It is not such a record, or another version wrote it.
     """
     try:
         table: dict[str, Any] = json.loads(text)

@@ -1,4 +1,4 @@
-"""What a preflight's images were and what its model makes of each, kept beside the record."""
+"""The images of a preflight and the class probabilities that its model predicts, stored beside the record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class ImagePrediction:
-    """An image of a preflight.
+    """An image of a preflight and what the model predicts for it.
 
     Attributes:
         split: Its split, or the label book's name.
@@ -35,7 +35,7 @@ class ImagePrediction:
 
     @property
     def predicted(self) -> int:
-        """Index of the class that the model finds most probable, the first of them where several are.
+        """Index of the most probable class, the first of several.
 
         Raises:
             ValueError: It is not known.
@@ -50,7 +50,7 @@ class ImagePrediction:
 
 @dataclass(frozen=True, slots=True)
 class ModelPredictions:
-    """The images of a preflight, each split's together, and what its model makes of them.
+    """The images of a preflight, split by split, and what the model predicts for them.
 
     Attributes:
         classes: The classes that indices stand for.
@@ -77,28 +77,28 @@ class ModelPredictions:
         return tuple(image for image in self.images if image.split == split)
 
     def with_probabilities(self, rows: Sequence[Sequence[float]]) -> ModelPredictions:
-        """The same with a row of probabilities for each image, in their order."""
+        """A copy with a row of probabilities for each image, in order."""
         pairs = zip(self.images, rows, strict=True)
         images = tuple(replace(image, probabilities=tuple(row)) for image, row in pairs)
         return replace(self, images=images, why_not="")
 
 
 def predictions_path(home: Path, identity: str) -> Path:
-    """Where what the preflight of that id learned is kept."""
+    """The file of a preflight's predictions."""
     return home / "preflights" / f"{identity}.learned.json.gz"
 
 
-def save(home: Path, identity: str, learned: ModelPredictions) -> None:
-    """Keep it, in place of an earlier one of the same id.
+def save(home: Path, identity: str, predictions: ModelPredictions) -> None:
+    """Store predictions, replacing earlier ones of the same id.
 
     Raises:
         StorageError: It can't be written.
     """
     table = {
         "format": _FORMAT,
-        "classes": learned.classes,
-        "why_not": learned.why_not,
-        "images": [[i.split, i.path, i.sha256, i.label, i.probabilities] for i in learned.images],
+        "classes": predictions.classes,
+        "why_not": predictions.why_not,
+        "images": [[i.split, i.path, i.sha256, i.label, i.probabilities] for i in predictions.images],
     }
     # No time stamp in it: the same content, the same bytes.
     replace_atomically(
@@ -108,7 +108,7 @@ def save(home: Path, identity: str, learned: ModelPredictions) -> None:
 
 
 def read(home: Path, identity: str) -> ModelPredictions | None:
-    """What the preflight of that id learned; None where nothing was kept that this version understands."""
+    """The predictions of the preflight with that id; None where none are stored that this version can read."""
     try:
         table: dict[str, Any] = json.loads(gzip.decompress(predictions_path(home, identity).read_bytes()))
         if table["format"] != _FORMAT:

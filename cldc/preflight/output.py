@@ -1,4 +1,4 @@
-"""What the training script prints, understood line by line as it comes.
+"""Parse what the training script prints, line by line as it comes.
 
 The script's own lines are the competition's; the progress in between is Keras', which redraws a line with
 carriage returns or backspaces (Keras 2) and colours it (Keras 3). Anything else is passed over, so warnings of
@@ -55,7 +55,7 @@ class Epoch:
 
 @dataclass(slots=True)
 class Output:
-    """What has been understood so far; `feed` takes more of it.
+    """What has been parsed so far; `feed` takes more.
 
     Attributes:
         epoch: The epoch that is running, from 1; 0 before the first.
@@ -95,11 +95,11 @@ class Output:
         """Take more output, cut anywhere, at a steady clock's time ``now`` in seconds.
 
         Returns:
-            The lines that stand, without those that later ones were drawn over, colours and empty ones.
+            The final lines: without those that later ones were drawn over, colours and empty ones.
         """
         *lines, self._rest = _BREAKS.split(self._rest + text)
         self._rest = self._rest[-_LONGEST_LINE:]
-        return [standing for line in lines for standing in self._take(line, now)]
+        return [final for line in lines for final in self._take(line, now)]
 
     def close(self, *, now: float) -> list[str]:
         """The output has ended: take what came after the last break."""
@@ -117,13 +117,13 @@ class Output:
             self._drawn = line
             self._step(line, int(step[1]), int(step[2]), now)
             return []
-        standing = [self._drawn, line] if self._drawn else [line]
+        final = [self._drawn, line] if self._drawn else [line]
         self._drawn = ""
-        self.tail.extend(standing)
-        self._understand(line, now)
-        return standing
+        self.tail.extend(final)
+        self._parse(line, now)
+        return final
 
-    def _understand(self, line: str, now: float) -> None:
+    def _parse(self, line: str, now: float) -> None:
         if epoch := _EPOCH.match(line):
             self.epoch, self.epochs, self.part, self._began = int(epoch[1]), int(epoch[2]), 0.0, now
         elif _REFUSAL.match(line):
@@ -173,7 +173,7 @@ def done_epochs(output: Output) -> float:
 
 
 def seconds_left(output: Output, *, now: float, started: float) -> float | None:
-    """How long the remaining epochs will take at the pace so far; None where there is none yet.
+    """Seconds that the remaining epochs will take at the pace so far; None before there is a pace.
 
     ``started`` is when the first epoch began. The last ten finished epochs set the pace, since the first is
     slower and the machine's load changes.

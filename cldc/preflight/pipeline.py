@@ -37,7 +37,7 @@ _WAIT_SECONDS = 24 * 3600
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Job:
-    """All that one preflight is made from."""
+    """The inputs of one preflight."""
 
     training: Training
     environment: Environment
@@ -91,7 +91,7 @@ def preflight(
 
 
 def with_changes(result: PreflightResult, training: Training) -> PreflightResult:
-    """The result, which is of the images as they were validated, with what became of them in the meantime."""
+    """The result, with how the folder has changed since it was validated."""
     changed = changes_since(training.report.dataset, training.competition.dataset.extensions)
     return dataclasses.replace(result, dataset_changed=changed)
 
@@ -104,7 +104,7 @@ def _recorded(job: _Job) -> PreflightResult | None:
 
 
 def fingerprint(training: Training, environment: Environment) -> Fingerprint:
-    """What decides the numbers of this training on this machine."""
+    """What determines the numbers of this training on this machine."""
     return dataclasses.replace(
         fingerprint_in(environment.id, training),
         tensorflow=environment.version,
@@ -116,7 +116,7 @@ def fingerprint(training: Training, environment: Environment) -> Fingerprint:
 
 
 def fingerprint_in(environment: str, training: Training) -> Fingerprint:
-    """As much of a fingerprint as is known before it is asked what is in the environment of that id."""
+    """The part of a fingerprint that is known without looking into the environment."""
     competition = training.competition
     return Fingerprint(
         dataset=training.report.dataset.hash,
@@ -227,7 +227,7 @@ def _train(job: _Job, observer: Observer) -> tuple[PreflightResult, ModelPredict
 
 
 def _keep_log(job: _Job, log: Path) -> Path:
-    """Keep the output whatever comes of the run, so that every message can name it."""
+    """Keep the log even if the run failed, so that messages can name it."""
     kept = records.folder(job.home) / f"{job.fingerprint.id}{'-quick' * job.quick}.log"
     with storage_errors(kept):
         shutil.copyfile(log, kept)

@@ -36,7 +36,7 @@ class ModelUnusable(Exception):
 
 
 def list_images(dataset: Dataset, label_book: LabelBook, competition: Competition) -> ModelPredictions:
-    """Every image in the order of the workspace, nothing known of what the model makes of it."""
+    """Every image in the order of the workspace, without probabilities."""
     index = {label: number for number, label in enumerate(competition.dataset.classes)}
     book = competition.bundles.label_book.name
     images = [ImagePrediction(i.split, i.path, i.sha256, index[i.label]) for i in dataset.images]
@@ -59,10 +59,10 @@ def predict_images(
     env: Mapping[str, str],
     observer: Observer,
 ) -> ModelPredictions:
-    """Ask the model that the training left about every image; ``why_not`` says why it can't be told.
+    """Predict every image with the trained model; ``why_not`` says why that is impossible.
 
-    What it says is trusted only if it makes the very accuracies that the script printed: then the weights are the
-    best epoch's and the model is the script's, whatever script that was.
+    The predictions count only if they reproduce the accuracies that the script printed: then the weights are the best
+    epoch's and the model is the script's, whatever script that was.
     """
     try:
         rows = ask_model(
@@ -160,7 +160,7 @@ def ask_model(
     env: Mapping[str, str],
     observer: Observer,
 ) -> list[Sequence[float]]:
-    """How probable a trained model finds each class for each image.
+    """The probability of each class for each image, from a trained model.
 
     Args:
         weights: As `find_weights` gives them.
@@ -200,7 +200,7 @@ def ask_model(
 
 
 def _disagreement(predicted: ModelPredictions, output: Output, competition: Competition) -> str:
-    """Why these can't be the probabilities of the model that the script judged; empty where they can."""
+    """Why these predictions can't come from the model that the script evaluated; empty where they can."""
     printed = {
         competition.dataset.splits[-1]: output.validation,
         competition.bundles.label_book.name: output.label_book,

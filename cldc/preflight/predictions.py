@@ -1,4 +1,4 @@
-"""Predictions of the label book: read in one place, and held against the accuracy that the training script printed."""
+"""Read the predictions of the label book and compare them with the accuracy that the training script printed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BY_NAME_FROM = (2, 5)
 
 
 class UnusablePredictions(ValueError):
-    """What is wrong with predictions, as a sentence."""
+    """Predictions can't be used; the text says why, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

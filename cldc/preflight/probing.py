@@ -1,4 +1,4 @@
-"""Every image read once by TensorFlow before it trains, since the script meets a bad one late and names none."""
+"""Have TensorFlow read every image once before it trains: the script would meet a bad one late and not name it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = 5
 
 @dataclass(slots=True)
 class _Answers:
-    """What the probe said."""
+    """The probe's answers."""
 
     about: dict[str, Any] = field(default_factory=dict)
     broken: list[tuple[str, str]] = field(default_factory=list)
@@ -70,17 +70,17 @@ def _understood(text: str) -> _Answers:
     answers = _Answers()
     for line in text.splitlines():
         try:
-            told = json.loads(line)
+            answer = json.loads(line)
         except ValueError:
             continue  # a library's own print
-        if not isinstance(told, dict):
+        if not isinstance(answer, dict):
             continue
-        if "build" in told:
-            answers.about = told
-        elif "error" in told:
-            answers.broken.append((told["path"], told["error"]))
-        elif "read" in told:
-            answers.read = told["read"]
+        if "build" in answer:
+            answers.about = answer
+        elif "error" in answer:
+            answers.broken.append((answer["path"], answer["error"]))
+        elif "read" in answer:
+            answers.read = answer["read"]
     return answers
 
 

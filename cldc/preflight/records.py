@@ -1,4 +1,4 @@
-"""Finished preflights, kept under the data folder: ``preflights/<id>.json`` and its ``.log``."""
+"""Finished preflights, stored in the data folder: ``preflights/<id>.json``, and the files beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def folder(home: Path) -> Path:
-    """Where records are kept."""
+    """The folder of the records."""
     return private_folder(home / "preflights")
 
 

@@ -1,4 +1,4 @@
-"""A training that ran on a CodaLab: its fingerprint, what its image is asked, and its result, checked as any other."""
+"""Trainings that ran on a CodaLab: fingerprint, command, and the result, checked like any other."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _predictions(
     environment: Environment | None,
     observer: Observer,
 ) -> ModelPredictions:
-    """What the weights that the run left make of every image, asked here."""
+    """What the model predicts, from the run's weights and on this machine."""
     competition = training.competition
     images = list_images(training.report.dataset, training.label_book, competition)
     if environment is None:
@@ -193,10 +193,10 @@ def _predict_in(
 
 def _about(text: str) -> dict[str, Any]:
     try:
-        told = json.loads(text)
+        about = json.loads(text)
     except ValueError:
         return {}
-    return told if isinstance(told, dict) and isinstance(told.get("devices"), list) else {}
+    return about if isinstance(about, dict) and isinstance(about.get("devices"), list) else {}
 
 
 def _probe(about: dict[str, Any], image: str) -> Probe:
@@ -210,7 +210,7 @@ def _probe(about: dict[str, Any], image: str) -> Probe:
 
 
 def _caveats(about: dict[str, Any], competition: Competition) -> tuple[str, ...]:
-    """What the profile says of that TensorFlow, where it warns of it."""
+    """What the profile warns of for that TensorFlow."""
     choices = [c for c in competition.training.tensorflow if c.version == about.get("version")]
     if not choices or any(choice.faithful for choice in choices):
         return ()

@@ -1,4 +1,4 @@
-"""The same training from other seeds, to see how far apart its results lie."""
+"""Repeat a training with other seeds, to see how far its results spread."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def repeats_of(training: Training, times: int) -> tuple[Training, ...]:
 
 
 def require_seeds(competition: Competition) -> str:
-    """What the built-in script takes before another seed.
+    """The option of the built-in script that sets the seed.
 
     Raises:
         ConfigurationError: The profile does not say it.
@@ -74,7 +74,7 @@ def require_seeds(competition: Competition) -> str:
 
 
 def summarize_runs(runs: Sequence[PreflightResult]) -> RepeatedRuns:
-    """What several runs come to."""
+    """The spread of several runs."""
     book = [run.label_book.accuracy for run in runs if run.label_book is not None]
     return RepeatedRuns(
         tuple(runs), _spread([run.validation.accuracy for run in runs]), _spread(book) if book else None

@@ -1,4 +1,4 @@
-"""The result of a run that ended well, wherever it ran."""
+"""Build the result of a successful run, wherever it ran."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build_result(
     validation: Score,
     environment: RunEnvironment,
 ) -> PreflightResult:
-    """The result of a run whose predictions and validation score were found good."""
+    """The result of a run whose predictions passed the checks."""
     dataset, competition, best = training.report.dataset, training.competition, run.output.best
     counts = {split: dataset.count(split) for split in competition.dataset.splits}
     return PreflightResult(

@@ -1,4 +1,4 @@
-"""Whether a finished run has a result that can be trusted, and what to say if it has none."""
+"""Check whether a finished run has a result that can be trusted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN_LINES = 8
 def require_usable(
     run: Run, *, competition: Competition, labels: ExpectedLabels, folder: Path, log: Path
 ) -> tuple[int, ...]:
-    """The predictions of a run that ended well.
+    """The predictions of a successful run.
 
     Args:
         run: How the script ended.
@@ -95,17 +95,19 @@ def _ended(run: Run, log: Path) -> PreflightFailed:
 
 
 def warnings_of(run: Run, predictions: tuple[int, ...], competition: Competition) -> tuple[str, ...]:
-    """What a reader of the result ought to know."""
-    said = []
+    """Reasons to doubt the result, as sentences."""
+    warnings = []
     never = [name for index, name in enumerate(competition.dataset.classes) if index not in predictions]
     if predictions and never:
         noun = "class" if len(never) == 1 else "classes"
-        said.append(f"The model never predicts the {noun} {', '.join(never)} on the label book.")
+        warnings.append(f"The model never predicts the {noun} {', '.join(never)} on the label book.")
     history, epochs = run.output.history, competition.training.epochs
     if diverged := [epoch.number for epoch in history if not math.isfinite(epoch.loss + epoch.val_loss)]:
-        said.append(f"The loss was no number from epoch {diverged[0]} on; the best epoch before it was kept.")
+        warnings.append(
+            f"The loss was no number from epoch {diverged[0]} on; the best epoch before it was kept."
+        )
     if history and predictions and run.output.epoch != epochs:
-        said.append(
+        warnings.append(
             f"The script trained {plural(run.output.epoch, 'epoch')}; the competition's trains {epochs}."
         )
-    return tuple(said)
+    return tuple(warnings)

@@ -1,6 +1,6 @@
-"""Training script and label book: where they come from, and what was seen of them before.
+"""Training script and label book: where they come from, and what was downloaded before.
 
-The organisers can change theirs at any time, so what was downloaded is remembered by hash and a change is told.
+The organisers can change theirs at any time, so downloads are remembered by hash and a change is reported.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from cldc.bundles.worksheets import (
 )
 from cldc.codalab import Bundle
 from cldc.errors import CodaLabError
-from cldc.package import pack
+from cldc.files import private_folder, replace_atomically
+from cldc.package import Package, pack
 from cldc.preflight.remote_runs import remote_command
 from cldc.remote.model import Job, Remote
 
@@ -36,7 +37,7 @@ def begin(remote: Remote, job: Job) -> None:
     _make_private(remote, job.worksheet)
     bundles = own_bundles(remote, job.worksheet)
     data = _dataset(remote, job, bundles)
-    job.run = _run(remote, job, bundles, data)
+    job.run = _run(remote, job, bundles, data, script_uuid=_script(remote, job, bundles))
     job.tries += 1
 
 
@@ -61,11 +62,31 @@ def _dataset(remote: Remote, job: Job, bundles: list[Bundle]) -> Bundle:
     dataset = job.training.report.dataset
     if found := find_upload(remote, bundles, dataset.hash):
         return remote.rest.bundle(found.uuid)
+    if sent := remote.sent.get(dataset.hash):
+        return sent
     if known := remote.uploads.get(dataset.hash):
         remote.observer.note(f"{job.name} is on the server already, as {known.name}.")
         return known
     folder = remote.home / "packages" / f"preflight-{job.id}"
-    return upload(remote, job.worksheet, pack(job.training.report, folder, remote.observer))
+    bundle = upload(remote, job.worksheet, pack(job.training.report, folder, remote.observer))
+    remote.sent[dataset.hash] = bundle
+    return bundle
+
+
+def _script(remote: Remote, job: Job, bundles: list[Bundle]) -> str | None:
+    """Uuid of the built-in script as a bundle, for a seed that the organisers' can't be told; None for theirs.
+
+    It is uploaded as datasets are, described with its hash, so that whatever finds and removes those finds it.
+    """
+    script, name = job.training.script, remote.competition.bundles.script.name
+    if script.origin != "built-in":
+        return None
+    if found := find_upload(remote, bundles, script.sha256):
+        return found.uuid
+    folder = private_folder(remote.home / "packages" / f"script-{job.id}")
+    path = folder / name
+    replace_atomically(path, script.path.read_bytes())
+    return upload(remote, job.worksheet, Package(path, name, script.sha256, 0, path.stat().st_size)).uuid
 
 
 def find_uploads(remote: Remote) -> None:
@@ -77,10 +98,10 @@ def find_uploads(remote: Remote) -> None:
         remote.uploads.setdefault(dataset_hash, bundle)
 
 
-def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle) -> str:
+def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle, *, script_uuid: str | None) -> str:
     """The run, started or found; one that failed was told of and is not taken up again."""
     # The folder in the upload has the upload's name, whatever the folder here is called.
-    command = remote_command(remote.competition, dataset=data.name)
+    command = remote_command(job.training.competition, dataset=data.name)
     runs = [b for b in bundles if (b.type, b.command) == ("run", command) and b.uuid != job.known]
     for bundle in runs:
         failed = bundle.final and bundle.failure is not None
@@ -94,6 +115,7 @@ def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle) -> str:
         dataset_uuid=data.uuid,
         command=command,
         description=f"{PREFLIGHT}{job.id}",
+        script_uuid=script_uuid,
     )
     if found:
         remote.observer.note(f"{job.name} was begun before; going on with that run.")

@@ -19,12 +19,14 @@ class Remote(ServerAccount):
         force: Whether what was trained there before is trained again.
         environment: A TensorFlow of this machine that asks the trained models; None where there is none yet.
         uploads: Datasets that the account has on the server, by their hashes; empty before anyone looked.
+        sent: Those that this call uploaded, which all its trainings use.
     """
 
     keep: bool = False
     force: bool = False
     environment: Environment | None = None
     uploads: dict[str, Bundle] = field(default_factory=dict)
+    sent: dict[str, Bundle] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -51,8 +53,9 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The dataset's."""
-        return self.training.report.dataset.name
+        """The dataset's, and the seed where it is not the organisers' training."""
+        name = self.training.report.dataset.name
+        return f"{name}, seed {self.fingerprint.seed}" if self.training.script.origin == "built-in" else name
 
     @property
     def id(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from cldc.bundles.computing_time import check_time, preflight_runs
 from cldc.bundles.retry import BROKEN_OFF, repeat
@@ -20,7 +20,7 @@ from cldc.errors import (
     RunFailed,
 )
 from cldc.files import lock, temporary_folder
-from cldc.preflight.model import FailedPreflight, LabelBook, PreflightResult, Script, Training
+from cldc.preflight.model import FailedPreflight, PreflightResult, Training
 from cldc.preflight.pipeline import with_changes
 from cldc.preflight.records import all_records, read, remember_name
 from cldc.preflight.remote_runs import finish_run, remote_fingerprint
@@ -28,7 +28,6 @@ from cldc.remote.artifacts import fetch_artifacts, require_ended
 from cldc.remote.following import Follower, follow
 from cldc.remote.making import begin, begun_before, find_uploads, forget_run, tidy
 from cldc.remote.model import Job, Remote, RemotePreflights
-from cldc.validation import ValidationReport
 
 # A worker may die of bad luck twice; a third time there is a reason.
 _MOST_TRIES = 3
@@ -38,24 +37,25 @@ _BROKEN_OFF: tuple[type[CldcError], ...] = (*BROKEN_OFF, NotFound)
 _OF_ONE = (InvalidDataset, PreflightFailed, QuotaExceeded, RunFailed, TooLarge, UploadFailed)
 
 
-def preflight_remotely(
-    remote: Remote, reports: Sequence[ValidationReport], *, script: Script, label_book: LabelBook
-) -> RemotePreflights:
-    """Train on valid datasets on the server as a submission's run would, or answer from the record of the same.
+def preflight_remotely(remote: Remote, trainings: Sequence[Training]) -> RemotePreflights:
+    """Train on the server as a submission's run would, or answer from the record of the same.
 
-    A dataset that is given twice, under whatever name, is trained once.
+    The same training given twice, under whatever name of its dataset, is trained once. Repeats from other seeds use the dataset
+    of the first, which stays on the server until all are done.
 
     Args:
         remote: Where to train.
-        reports: The datasets' validations, without errors.
-        script: The organisers' script, as it was just downloaded from there.
-        label_book: Theirs as well.
+        trainings: Each of a valid dataset, with the organisers' label book and either their script, as it was just downloaded from
+            there, or the built-in one.
 
     Raises:
         Unreachable, CredentialsError, SubmissionRefused, CodaLabError: The server, or what the profile names there,
             can't be used. What was begun goes on; the next call goes on with it.
     """
-    jobs = [_job(remote, report, script, label_book) for report in _distinct(remote, reports)]
+    jobs = [
+        Job(training, remote_fingerprint(remote.rest.server, training))
+        for training in _distinct(remote, trainings)
+    ]
     with contextlib.ExitStack() as held:
         # In one order, so that two calls can't wait for each other.
         for job in sorted(jobs, key=lambda job: job.id):
@@ -67,15 +67,14 @@ def preflight_remotely(
                     timeout_seconds=_WAIT_SECONDS,
                 )
             )
-        batch = _Batch(remote)
+        batch = _Batch(remote, jobs)
         for job in jobs:
             if known := read(remote.home, job.id):
                 if remote.force:
                     job.known = known.run
-                else:
-                    tidy(remote, job)  # what a call that was killed, or was to keep it, left
-                    batch.outcomes[job.id] = remember_name(remote.home, known, job.training.report.dataset)
-        batch.train(job for job in jobs if job.id not in batch.outcomes)
+                else:  # a call that was killed, or was to keep it, may have left something
+                    batch.settle(job, remember_name(remote.home, known, job.training.report.dataset))
+        batch.train()
     found = [batch.outcomes[job.id] for job in jobs]
     return RemotePreflights(
         remote.rest.server,
@@ -84,21 +83,15 @@ def preflight_remotely(
     )
 
 
-def _distinct(remote: Remote, reports: Sequence[ValidationReport]) -> list[ValidationReport]:
-    found: dict[str, ValidationReport] = {}
-    for report in reports:
-        report.require_valid()
-        first = found.setdefault(report.dataset.hash, report)
-        if first is not report:
-            remote.observer.note(
-                f"{report.dataset.root} holds the same as {first.dataset.root}; it is trained once."
-            )
+def _distinct(remote: Remote, trainings: Sequence[Training]) -> list[Training]:
+    found: dict[tuple[str, ...], Training] = {}
+    for training in trainings:
+        training.report.require_valid()
+        first = found.setdefault(training.key, training)
+        if first is not training:
+            root, other = training.report.dataset.root, first.report.dataset.root
+            remote.observer.note(f"{root} holds the same as {other}; it is trained once.")
     return list(found.values())
-
-
-def _job(remote: Remote, report: ValidationReport, script: Script, label_book: LabelBook) -> Job:
-    training = Training(report, script, label_book, remote.competition)
-    return Job(training, remote_fingerprint(remote.rest.server, training))
 
 
 class _Batch:
@@ -108,16 +101,18 @@ class _Batch:
         outcomes: What came of each job, by its id.
     """
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: Remote, jobs: Sequence[Job]) -> None:
         self.outcomes: dict[str, PreflightResult | FailedPreflight] = {}
+        self._jobs = jobs
+        self._untidy: list[Job] = []
         self._remote = remote
         self._waiting: deque[Job] = deque()
         self._going: list[Follower] = []
 
-    def train(self, jobs: Iterable[Job]) -> None:
+    def train(self) -> None:
         """Keep as many runs going as the account may have, until every job has its outcome."""
         remote, waiting, going = self._remote, self._waiting, self._going
-        waiting.extend(jobs)
+        waiting.extend(job for job in self._jobs if job.id not in self.outcomes)
         if not waiting:
             return
         remote.cl.start()  # its imports take seconds
@@ -187,7 +182,6 @@ class _Batch:
             self._fail(job, error)
         except _OF_ONE as error:
             self._fail(job, error)
-            tidy(remote, job)
         else:
             self._going.append(Follower(job))
 
@@ -199,7 +193,7 @@ class _Batch:
         elif path := lost_dependency(self._remote.rest, bundle):
             self._start_with_dependencies(job, path)
         else:
-            self.outcomes[job.id] = self._outcome(job, bundle)
+            self.settle(job, self._outcome(job, bundle))
 
     def _start_on_another_worker(self, follower: Follower) -> None:
         """Start a run again that nobody works at any more."""
@@ -213,7 +207,6 @@ class _Batch:
                 action="Run the command again later, or train here: leave --remote out. No quota was spent.",
             )
             self._fail(job, error)
-            tidy(remote, job)
         else:
             remote.observer.note(
                 f"The run of {job.name} {what}; training it again (try {job.tries + 1} of {_MOST_TRIES})."
@@ -225,7 +218,6 @@ class _Batch:
         remote = self._remote
         if job.lost_dependency:
             self._fail(job, lost_dependency_twice(remote.rest.server, job.run, path))
-            tidy(remote, job)
             return
         job.lost_dependency = True
         remote.observer.note(
@@ -256,8 +248,19 @@ class _Batch:
         else:
             book = f", label book {result.label_book.accuracy:.2%}" if result.label_book else ""
             remote.observer.note(f"{job.name}: validation {result.validation.accuracy:.2%}{book}")
-        tidy(remote, job)
         return outcome
 
     def _fail(self, job: Job, error: CldcError) -> None:
-        self.outcomes[job.id] = FailedPreflight.of(job.training, error)
+        self.settle(job, FailedPreflight.of(job.training, error))
+
+    def settle(self, job: Job, outcome: PreflightResult | FailedPreflight) -> None:
+        """Keep what came of a job, and remove what it made as soon as no other job needs its dataset."""
+        self.outcomes[job.id] = outcome
+        self._untidy.append(job)
+        dataset = job.training.report.dataset.hash
+        sharing = [other for other in self._jobs if other.training.report.dataset.hash == dataset]
+        if all(other.id in self.outcomes for other in sharing):
+            # The first has the dataset, which nothing may need when it is removed.
+            for other in reversed(sharing):
+                if other in self._untidy:
+                    tidy(self._remote, other)

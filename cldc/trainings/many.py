@@ -47,9 +47,7 @@ def train_all(
     Returns:
         For each training its result, or why it has none.
     """
-    known = (
-        {} if force else {record.fingerprint.key: record for record in all_records(home) if record.complete}
-    )
+    known = {} if force else _known(home)
     missing = {training.key: training for training in trainings if training.key not in known}
     outcomes: dict[tuple[str, ...], Outcome] = dict(known)
     outcomes |= _Trainings(missing, trainer, observer).run(force=force) if missing else {}
@@ -61,6 +59,15 @@ def train_all(
             outcome = with_changes(named, training)
         found.append(outcome)
     return tuple(found)
+
+
+def _known(home: Path) -> dict[tuple[str, ...], PreflightResult]:
+    """The newest whole record of each training; what a CodaLab trained, in an image of its own, stands for that server alone."""
+    return {
+        record.fingerprint.key: record
+        for record in all_records(home)
+        if record.complete and not record.fingerprint.server
+    }
 
 
 class _Trainings:

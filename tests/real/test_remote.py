@@ -205,3 +205,32 @@ def assert_no_preflights(stage: Stage, account: Account) -> None:
     """No worksheet of a preflight is left."""
     with stage.rest(account) as rest:
         assert not [sheet.name for sheet in rest.own_worksheets() if "preflight" in sheet.name]
+
+
+def test_repeats_share_the_dataset_and_leave_nothing(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    profile = shutil.copytree(stage.profile.parent, tmp_path / "profile") / "shapes.toml"
+    text = profile.read_text(encoding="utf-8")
+    profile.write_text(text.replace("[training]\n", '[training]\nseed_option = "--seed"\n'), encoding="utf-8")
+    script = profile.with_name("learn.py")
+    script.write_text(
+        script.read_text(encoding="utf-8").replace("sys.argv[1:]", "sys.argv[1:3]"), encoding="utf-8"
+    )
+    cldc = stage.person(tmp_path / "home", account, profile=profile)
+    repeat = (
+        "preflight",
+        "--remote",
+        "--repeat",
+        "3",
+        stage.folder(tmp_path / "mine", 7),
+        "--format",
+        "json",
+    )
+    told = cldc(*repeat)
+    runs = told.data["runs"]
+    assert [run["origin"] for run in runs] == ["competition", "built-in", "built-in"]
+    assert len({run["run"] for run in runs}) == 3
+    assert told.err.count("Packing") == 1
+    assert not any(stage.made(account).values())
+    assert_no_preflights(stage, account)
+    assert all(run["recorded"] for run in cldc(*repeat).data["runs"])

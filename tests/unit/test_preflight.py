@@ -104,7 +104,7 @@ def test_what_a_reader_ought_to_know(tmp_path: Path, shapes: Competition) -> Non
     never, diverged, short = warnings_of(run, (0, 1, 0, 1), shapes)
     assert never == "The model never predicts the classes z, x on the label book."
     assert "from epoch 1 on" in diverged
-    assert "trained 1 epochs; the competition's trains 4" in short
+    assert "trained 1 epoch; the competition's trains 4" in short
 
 
 def test_a_quick_one_stops_after_the_first_epoch(tmp_path: Path) -> None:
