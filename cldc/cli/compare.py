@@ -16,6 +16,7 @@ from cldc.cli.options import command
 from cldc.cli.remote import remote_of, require_consent, require_organisers
 from cldc.cli.server import ServerApp
 from cldc.cli.tensorflow import tensorflow
+from cldc.cli.tensorflow import tensorflow
 from cldc.cli.trainings import DASK, trainer
 from cldc.cli.validating import validated
 from cldc.cli.work import training_inputs
@@ -269,7 +270,7 @@ def _train_on_codalab(
     app: ServerApp, trainings: Sequence[Training], *, force: bool = False
 ) -> list[PreflightResult]:
     """Train on CodaLab's workers; the models are asked here."""
-    remote = remote_of(app, keep=False, force=force, environment=app.tensorflow())
+    remote = remote_of(app, keep=False, force=force, environment=tensorflow(app))
     found = train_remotely(remote, trainings)
     if found.failed:
         raise found.failed[0].error

@@ -76,8 +76,9 @@ def _repeated_blocks(comparison: Comparison, repeated: RepeatedComparison) -> It
         if caveat := limit(judgement):
             yield Line(caveat, "dim")
     yield from (Line(printable(note), "warning") for note in repeated.notes)
-    headers = ("seed", "val before", "val after", "label book before", "label book after")
+    headers = ("seed", "val before", "val after", "book before", "book after")
     yield Table(headers, list(_pairs(repeated)), title="Accuracies", numbers=frozenset(headers))
+    yield Line("Mistakes and classes are of the first seed.", "dim")
 
 
 def _names(comparison: Comparison) -> tuple[str, str]:

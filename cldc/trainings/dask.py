@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import threading
 import time
 import warnings
@@ -19,6 +20,7 @@ from typing import Any
 
 import dask
 from distributed import Client, KilledWorker, get_worker
+from distributed.comm.addressing import get_address_host_port
 
 from cldc.errors import ConfigurationError, PreflightFailed, Unreachable
 from cldc.preflight.model import PreflightResult, Training
@@ -52,12 +54,14 @@ def dask_trainer(address: str, home: Path, observer: Observer = SILENT) -> Itera
     observer.start(f"Connecting to Dask at {address}")
     with dask.config.set(_SETTINGS):
         try:
+            # A client that finds nobody complains again when Python ends, after another minute.
+            socket.create_connection(get_address_host_port(address), _CONNECT_SECONDS).close()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # other versions of libraries that trainings don't use
                 client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise ClusterUnreachable(
-                f"There is no Dask scheduler at {address}: {error}.",
+                f"There is no Dask scheduler at {address!r}: {error}.",
                 action="Give the address that `dask scheduler` shows, as tcp://HOST:8786.",
             ) from error
         try:

@@ -17,6 +17,7 @@ from cldc.render.document import Document
 from cldc.render.formats import csv as csv_format
 from cldc.render.history import history_rows
 from tests.conftest import Cldc
+from tests.support.folders import make_dataset
 from tests.support.insights import RESULT, images
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -87,6 +88,12 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
     data = cldc("compare", "mine", "better", "--format", "json").data
     assert data["classes"][0] == {"split": "val", "label": "a", "before": 0.0, "after": 1.0}
     assert "no preflight zzz" in cldc("compare", "mine", "zzz", code=2).err
+    assert "hold the same images" in cldc("compare", "mine", RESULT.id, code=2).err
+    folder = make_dataset(tmp_path / "untrained")
+    assert f"no preflight of {folder} as it is now" in cldc("compare", "mine", folder, code=2).err
+    assert "--judge goes with --repeat" in cldc("compare", "mine", "better", "--judge", folder, code=2).err
+    gone = cldc("compare", "mine", "better", "--repeat", "2", code=3).err
+    assert "/x" in gone  # the folder that it was trained on
     offered = cldc(_CLDC_COMPLETE="bash_complete", COMP_WORDS="cldc compare ", COMP_CWORD="2").out
     assert {f"plain,{word}" for word in ("mine", "better", RESULT.id, other.id)} <= set(offered.split())
     listed = cldc("history", "--format", "json").data["entries"]

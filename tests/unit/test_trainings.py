@@ -18,6 +18,7 @@ from cldc.preflight.model import LabelBook, PreflightResult, Training
 from cldc.preflight.pipeline import fingerprint_in
 from cldc.preflight.sources import builtin_script
 from cldc.progress import Observer
+from cldc.trainings.dask import ClusterUnreachable, dask_trainer
 from cldc.trainings.local import BYTES_EACH, free_memory, most_at_once
 from cldc.trainings.many import train_all
 from cldc.validation import validate
@@ -148,3 +149,13 @@ def test_a_record_keeps_every_name_that_its_images_had(
     (back,) = train_all([first], trainer, home=tmp_path)
     assert isinstance(back, PreflightResult)
     assert back.names == ("bob", "a")
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", ""])
+def test_an_address_without_a_dask_scheduler_is_told_at_once(tmp_path: Path, address: str) -> None:
+    with (
+        pytest.raises(ClusterUnreachable, match=f"no Dask scheduler at '{address}'") as refused,
+        dask_trainer(address, tmp_path),
+    ):
+        pass
+    assert (refused.value.code, refused.value.server_failed) == (9, False)
