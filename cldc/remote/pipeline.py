@@ -146,7 +146,7 @@ class _Batch:
             except QuotaExceeded as error:
                 if not begun_before(remote, job):
                     self._waiting.remove(job)
-                    self._fail(job, error)
+                    self._fail(job, error, leave=True)
             else:
                 if tight:
                     remote.observer.note(f"Computing time for {job.name}: {finding}.")
@@ -171,6 +171,7 @@ class _Batch:
 
         def broken_off(error: CldcError) -> None:
             remote.uploads.clear()  # what was looked at is not there any more, perhaps
+            remote.sent.clear()
             remote.observer.note(f"{error.message.splitlines()[0]} Trying again.")
 
         try:
@@ -179,7 +180,7 @@ class _Batch:
             remote.uploads.clear()
             if not isinstance(error, _OF_ONE):
                 raise
-            self._fail(job, error)
+            self._fail(job, error, leave=True)  # the next call goes on with what there is
         except _OF_ONE as error:
             self._fail(job, error)
         else:
@@ -250,13 +251,14 @@ class _Batch:
             remote.observer.note(f"{job.name}: validation {result.validation.accuracy:.2%}{book}")
         return outcome
 
-    def _fail(self, job: Job, error: CldcError) -> None:
-        self.settle(job, FailedPreflight.of(job.training, error))
+    def _fail(self, job: Job, error: CldcError, *, leave: bool = False) -> None:
+        self.settle(job, FailedPreflight.of(job.training, error), leave=leave)
 
-    def settle(self, job: Job, outcome: PreflightResult | FailedPreflight) -> None:
-        """Keep what came of a job, and remove what it made as soon as no other job needs its dataset."""
+    def settle(self, job: Job, outcome: PreflightResult | FailedPreflight, *, leave: bool = False) -> None:
+        """Keep what came of a job and, if not to ``leave`` it, remove what it made once no other job needs its dataset."""
         self.outcomes[job.id] = outcome
-        self._untidy.append(job)
+        if not leave:
+            self._untidy.append(job)
         dataset = job.training.report.dataset.hash
         sharing = [other for other in self._jobs if other.training.report.dataset.hash == dataset]
         if all(other.id in self.outcomes for other in sharing):
