@@ -16,7 +16,6 @@ from cldc.cli.options import command
 from cldc.cli.remote import remote_of, require_consent, require_organisers
 from cldc.cli.server import ServerApp
 from cldc.cli.tensorflow import tensorflow
-from cldc.cli.tensorflow import tensorflow
 from cldc.cli.trainings import DASK, trainer
 from cldc.cli.validating import validated
 from cldc.cli.work import training_inputs
