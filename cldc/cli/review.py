@@ -13,10 +13,13 @@ import click
 from cldc.cli.app import App
 from cldc.cli.options import DATASET, command
 from cldc.cli.validating import validated
+from cldc.dataset import Dataset
 from cldc.errors import CldcError
+from cldc.insight.label_search import find_suspicious_labels
 from cldc.render.review import address_blocks, summary_document
 from cldc.review import ReviewServer, Session
 from cldc.review.predictions import last_predictions
+from cldc.review.suspicions import expectation, suspicions
 
 
 @click.command()
@@ -56,7 +59,20 @@ def _keep_checking(app: App, session: Session) -> NoReturn:
             report = validated(app, session.root, observer=session)
             session.found(report, listing)
             session.predicted(*last_predictions(report.dataset.images, app.competition, app.home))
+            _suspect(app, session, report.dataset)
         except CldcError as error:
             session.failed(error)
         finally:
             session.start("")
+
+
+def _suspect(app: App, session: Session, dataset: Dataset) -> None:
+    """Tell the page which labels are suspicious, and why where that is not known; all else works without."""
+    try:
+        found = find_suspicious_labels(
+            dataset, app.competition.dataset.classes, home=app.home, observer=session
+        )
+    except CldcError as error:
+        session.suspected((), f"Not known: {error.message}")
+    else:
+        session.suspected(suspicions(found), expectation(found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,14 +88,24 @@ def edit(
         before = read(path, rules)
         gone = set(remove)
         after = dict.fromkeys(decision for decision in before if decision not in gone)
+        # Only decisions about one content replace each other; ten thousand images are decided about in one go.
+        by_content: dict[str, list[Decision]] = defaultdict(list)
+        for decision in after:
+            by_content[decision.sha256].append(decision)
         for new in add:
-            replaced = [old for old in after if replaces(new, old)]
+            same = by_content[new.sha256]
+            replaced = [old for old in same if replaces(new, old)]
             for old in replaced:
                 del after[old]
-            after[_joined(new, replaced)] = None
+                same.remove(old)
+            joined = _joined(new, replaced)
+            if joined not in after:
+                same.append(joined)
+            after[joined] = None
         after |= dict.fromkeys(restore)
+        known = set(before)
         done = Edit(
-            tuple(decision for decision in after if decision not in before),
+            tuple(decision for decision in after if decision not in known),
             tuple(decision for decision in before if decision not in after),
         )
         if done != Edit():

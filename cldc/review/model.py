@@ -18,12 +18,12 @@ class Prediction(NamedTuple):
 
 
 class Suspicion(NamedTuple):
-    """A label that looks wrong.
+    """A label that looks suspicious.
 
     Attributes:
         path: The image.
-        label: The class that images like it have; empty where the image looks like none.
-        words: Why it is suspicious, in a few words.
+        label: The class that it most probably has instead; empty where it looks no more like another one.
+        words: Why it is suspicious, as a sentence.
     """
 
     path: str

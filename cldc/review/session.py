@@ -52,7 +52,8 @@ class _Done:
     """What `Session.undo` needs to take back an action."""
 
     edit: Edit
-    later: frozenset[str]
+    postponed: frozenset[str]
+    no_longer_postponed: frozenset[str]
 
 
 class Session:
@@ -158,7 +159,7 @@ class Session:
             if edit == Edit() and before == self._later:
                 return {"undo": None, "skipped": skipped}
             number = next(self._numbers)
-            self._undo[number] = _Done(edit, before)
+            self._undo[number] = _Done(edit, frozenset(self._later - before), frozenset(before - self._later))
             self._put_decisions()
             return {"undo": number, "skipped": skipped}
 
@@ -175,7 +176,7 @@ class Session:
                 return
             self._edit(restore=done.edit.removed, remove=done.edit.added)
             del self._undo[number]
-            self._later = set(done.later)
+            self._later = (self._later - done.postponed) | done.no_longer_postponed
             self._put_decisions()
 
     def summary(self) -> Summary:
@@ -218,10 +219,10 @@ class Session:
         with self._lock:
             self._put("predictions", {"name": name, "rows": rows} if rows else None)
 
-    def suspected(self, suspicions: Iterable[Suspicion], why_not: str = "") -> None:
-        """Take the labels that look wrong, the worst first; or why they are not known."""
+    def suspected(self, rows: Iterable[Suspicion], why: str) -> None:
+        """Take the suspicious labels, the most suspicious first; ``why`` says what to expect of them, or why there are none."""
         with self._lock:
-            self._put("suspicions", {"rows": list(suspicions), "why_not": why_not})
+            self._put("suspicions", {"rows": list(rows), "why": why})
 
     def failed(self, error: CldcError) -> None:
         """Tell why the folder could not be checked; the next check takes that back."""

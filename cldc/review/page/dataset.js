@@ -10,8 +10,9 @@ export class Dataset {
   numbers = {}; // of the parts that the server has sent
   parts = {};
 
-  // Take the parts that the server sent; gives back their names.
-  take(parts) {
+  // Take the parts that the server sent, but none that a slower answer brings late; gives back their names.
+  take(sent) {
+    const parts = Object.fromEntries(Object.entries(sent).filter(([name, { number }]) => number > (this.numbers[name] ?? 0)));
     for (const [name, { number, data }] of Object.entries(parts)) {
       this.numbers[name] = number;
       this.parts[name] = data;
@@ -19,7 +20,7 @@ export class Dataset {
     if (parts.images) this.#takeImages();
     if (parts.images || parts.decisions) this.#takeDecisions();
     if (parts.images || parts.suspicions || parts.predictions) this.#takeGuesses();
-    if (Object.keys(parts).length) this.#makeQueues();
+    if (Object.keys(parts).length) this.makeQueues();
     return Object.keys(parts);
   }
 
@@ -52,14 +53,15 @@ export class Dataset {
     }
   }
 
-  #makeQueues() {
+  // Sort the images into queues, after any change.
+  makeQueues() {
     const { findings, suspicions, predictions } = this.parts;
     const present = (paths) => paths.map((path) => this.byPath.get(path)).filter(Boolean);
     const queue = (id, title, values) => ({ id, title, why: "", question: "", severity: "", groups: null, images: [], ...values });
     this.queues = [queue("all", "All images", { images: this.images })];
     if (suspicions) {
-      this.queues.push(queue("suspicions", "Labels that look wrong", {
-        why: suspicions.why_not || "The most suspicious first.", question: LABEL, severity: "warning",
+      this.queues.push(queue("suspicions", "Suspicious labels", {
+        why: suspicions.why, question: LABEL, severity: "warning",
         images: present(suspicions.rows.map(([path]) => path)),
       }));
     }
@@ -88,10 +90,11 @@ export class Dataset {
     return groups ? groups.filter((group) => !settled(group)).length : images.filter((image) => !isDecided(image)).length;
   }
 
-  // What people decide most likely of an image's label; empty where nothing says that it is wrong.
+  // The class that an image most likely has instead of its label; empty where nothing says that this is wrong. A model's
+  // mistakes are many, so what it predicts counts only in the list of them.
   likely(image, group) {
     const others = group.differ === "label" && !settled(group) ? group.images.map((other) => after(other).label) : [];
-    const guesses = [...others, image.suspicion?.label, image.prediction?.label];
+    const guesses = [...others, image.suspicion?.label, group.predicted && image.prediction.label];
     return guesses.find((label) => label && label !== image.label && this.classes.includes(label)) ?? "";
   }
 }

@@ -27,7 +27,7 @@ export class Grid {
     this.canvas.setAttribute("role", "presentation");
     let waiting = false;
     element.addEventListener("scroll", () => {
-      if (!waiting) requestAnimationFrame(() => { waiting = false; this.#render(); });
+      if (!waiting) requestAnimationFrame(() => { waiting = false; this.#render({ anew: false }); });
       waiting = true;
     });
     new ResizeObserver(() => { this.#layOut(); this.reveal(); }).observe(element);
@@ -171,7 +171,7 @@ export class Grid {
     return low;
   }
 
-  #render() {
+  #render({ anew = true } = {}) {
     const { scrollTop, clientHeight } = this.element;
     const from = this.#firstBelow(scrollTop - 2 * this.#height);
     const to = this.#firstBelow(scrollTop + clientHeight + this.#height);
@@ -185,6 +185,7 @@ export class Grid {
     }
     for (const number of wanted) {
       let tile = this.#tiles.get(number);
+      if (tile && !anew) continue;
       if (!tile) {
         tile = document.createElement("div");
         tile.className = "tile";

@@ -17,7 +17,9 @@ const automatic = $("automatic").querySelector("input");
 const undos = [];
 let queueId = "all";
 let sending = Promise.resolve();
+let unsent = 0; // decisions that are shown already; what the server says without them is not shown
 let ended = false;
+let progress = { task: "", done: 0, total: 0 };
 
 // The token has done its work once the page is there.
 history.replaceState(null, "", location.pathname);
@@ -34,11 +36,13 @@ async function post(address, body) {
 }
 
 async function poll() {
+  if (unsent) return;
   let told;
   try {
     const answer = await fetch(`state?${new URLSearchParams(data.numbers)}`);
     told = await answer.json();
     if (!answer.ok) throw new Error(told.error);
+    if (unsent) return;
   } catch (error) {
     ended = true;
     showProblems([error instanceof TypeError
@@ -56,8 +60,13 @@ async function poll() {
     else refresh();
   }
   showProblems([...told.problems, ...(data.parts.decisions?.problems ?? [])]);
-  const { task, done, total } = told.progress;
-  $("progress").textContent = task ? `${task}${total ? `: ${percent(done / total)}` : ""} …` : "";
+  progress = told.progress;
+  showProgress();
+}
+
+function showProgress() {
+  const { task, done, total } = progress;
+  $("progress").textContent = unsent ? "Saving …" : task ? `${task}${total ? `: ${percent(done / total)}` : ""} …` : "";
 }
 
 async function keepPolling() {
@@ -103,17 +112,34 @@ function showImages(before) {
 function showQueues() {
   $("predicted-filter").hidden = !data.parts.predictions;
   $("saved").textContent = `Decisions are saved at once, in ${data.parts.decisions.file}.`;
-  $("queues").replaceChildren(...data.queues.map((queue) => {
-    const total = queue.groups?.length ?? queue.images.length;
+  // Buttons stay what they are, so that none loses the focus.
+  const known = new Map([...$("queues").children].map((entry) => [entry.dataset.queue, entry]));
+  const entries = data.queues.map((queue) => {
+    const entry = known.get(queue.id) ?? queueEntry(queue.id);
+    const [button] = entry.children;
+    const [title, badge] = button.children;
     const reviewing = !["all", "decided", "later"].includes(queue.id);
+    const total = queue.groups?.length ?? queue.images.length;
     const left = reviewing ? data.left(queue) : total;
-    const badge = element("span", { className: `badge ${left && reviewing ? queue.severity : ""}`, textContent: left.toLocaleString("en") });
-    if (reviewing) badge.append(element("span", { className: "hidden", textContent: ` of ${total} left` }));
-    const button = element("button", { type: "button" }, element("span", { textContent: queue.title }), badge);
+    title.textContent = queue.title;
+    badge.className = `badge ${left && reviewing ? queue.severity : ""}`;
+    badge.firstChild.textContent = left.toLocaleString("en");
+    badge.lastChild.textContent = reviewing ? ` of ${total.toLocaleString("en")} left` : "";
     if (queue.id === queueId) button.setAttribute("aria-current", "true");
-    button.addEventListener("click", () => choose(queue.id));
-    return element("li", {}, button);
-  }));
+    else button.removeAttribute("aria-current");
+    return entry;
+  });
+  const same = entries.length === known.size && entries.every((entry, place) => entry === $("queues").children[place]);
+  if (!same) $("queues").replaceChildren(...entries);
+}
+
+function queueEntry(id) {
+  const badge = element("span", {}, element("span"), element("span", { className: "hidden" }));
+  const button = element("button", { type: "button" }, element("span"), badge);
+  button.addEventListener("click", () => choose(id));
+  const entry = element("li", {}, button);
+  entry.dataset.queue = id;
+  return entry;
 }
 
 function choose(id) {
@@ -136,11 +162,11 @@ function shows(image) {
 }
 
 function showGrid() {
-  const { title, why, groups, images } = queue();
+  const { id, title, why, groups, images } = queue();
   // Of copies all are shown where one is, since they can only be judged together.
   const shown = groups
     ? groups.filter((group) => group.images.some(shows) && !(filters.open.checked && settled(group)))
-    : [{ title: "", images: images.filter(shows) }];
+    : [{ title: "", images: images.filter(shows), predicted: id === "predictions" }];
   grid.show(shown);
   $("queue-title").textContent = title;
   $("queue-why").textContent = why;
@@ -169,11 +195,11 @@ function refresh() {
 
 function drawTile(tile, { image, group }) {
   if (!tile.firstChild) {
-    tile.append(element("img", { alt: "", draggable: false }), element("span", { className: "label" }), element("span", { className: "state" }));
+    tile.append(element("img", { alt: "", draggable: false }), element("span", { className: "label" }), element("span", { className: "state" }), element("span", { className: "hidden" }));
     tile.firstChild.addEventListener("error", () => tile.classList.add("unshown"));
     tile.firstChild.addEventListener("load", () => tile.classList.remove("unshown"));
   }
-  const [shown, label, state] = tile.children;
+  const [shown, label, state, told] = tile.children;
   const address = picture(image, "small");
   if (shown.getAttribute("src") !== address) shown.src = address;
   const likely = data.likely(image, group);
@@ -181,11 +207,9 @@ function drawTile(tile, { image, group }) {
   state.textContent = image.decisions.map(words).join(", ") || (image.later ? "later" : likely ? `${likely}?` : "");
   state.className = `state ${image.decisions.map(([action]) => action).join(" ") || (image.later ? "postponed" : "likely")}`;
   tile.classList.toggle("decided", isDecided(image));
-  tile.setAttribute("aria-label", [
-    image.label, image.split, image.name, group.title, image.error && `can't be read: ${image.error}`,
-    ...image.decisions.map((decision) => `decided: ${words(decision)}`), image.later && "later",
-    !isDecided(image) && likely && `likely ${likely}`,
-  ].filter(Boolean).join(", "));
+  told.textContent = [
+    isDecided(image) ? "decided" : likely && "the likely class", image.name, group.title, image.error && `can't be read: ${image.error}`,
+  ].filter(Boolean).join(", ");
 }
 
 // The facts about an image, as paragraphs.
@@ -217,7 +241,10 @@ function showPanel() {
   showCount();
   const { item } = grid;
   $("panel").hidden = !item;
-  if (!item) return;
+  if (!item) {
+    $("enlarged").close();
+    return;
+  }
   const { image } = item;
   setPicture($("panel-picture"), image, "large");
   setSeen($("panel-seen"), image);
@@ -249,11 +276,12 @@ function setSeen(figure, image) {
 const otherSplit = ({ split }) => data.splits[(data.splits.indexOf(split) + 1) % data.splits.length];
 const digit = (number) => (number < 10 ? String((number + 1) % 10) : "");
 
-// Everything that can be decided about an item: {key, words, action, value}; the likely class comes first.
+// Everything that can be decided about an item: {key, text, action, value}; the likely class comes first.
 function choices({ image, group }) {
   const likely = data.likely(image, group);
+  const classes = new Set(subjects().map((item) => data.likely(item.image, item.group)).filter(Boolean));
   const found = [];
-  if (likely) found.push({ key: "a", text: likely, action: "relabel", value: likely, likely: true });
+  if (likely) found.push({ key: "a", text: classes.size > 1 ? "each likely class" : likely, action: "relabel", value: likely, likely: true });
   data.classes.forEach((label, number) => found.push({ key: digit(number), text: label, action: "relabel", value: label }));
   found.push(
     { key: "k", text: "Correct as is", action: "correct", value: "" },
@@ -271,7 +299,8 @@ function actionButtons(item, perform) {
   for (const choice of choices(item)) {
     const { key, shown, text, action, value, likely } = choice;
     const button = element("button", { type: "button", className: likely ? "likely" : "" }, text, " ", element("kbd", { textContent: shown ?? key.toUpperCase() }));
-    if (action === "relabel") button.setAttribute("aria-label", `Label as ${text}${likely ? ", the likely class" : ""}, key ${key}`);
+    if (likely) button.append(element("span", { className: "hidden", textContent: " likely" }));
+    button.setAttribute("aria-keyshortcuts", key);
     if (action === "relabel" && value === after(item.image).label) button.setAttribute("aria-pressed", "true");
     button.addEventListener("click", () => { perform(choice); focusBack(); });
     (action === "relabel" ? classes : others).append(button);
@@ -284,67 +313,85 @@ function actionButtons(item, perform) {
 
 const focusBack = () => ($("enlarged").open ? $("enlarged") : grid.element).focus({ preventScroll: true });
 
-// Decide about everything selected; while enlarged, about the image shown alone.
+// What is decided about: everything selected; while enlarged, the image shown alone.
+const subjects = () => ($("enlarged").open ? [grid.item] : grid.targets);
+
 function act({ action, value, likely }) {
-  const items = $("enlarged").open ? [grid.item] : grid.targets;
+  const items = subjects();
   if (!items.length) return;
-  const { question } = queue();
-  // Of several, each is labelled as what is likely for it, and moved out of its own split.
-  const valueOf = ({ image, group }) =>
-    (likely ? data.likely(image, group) || value : action === "move" ? otherSplit(image) : value);
+  // Of several, each is labelled as what is likely for it, and moved out of its own split. Of copies with two labels one
+  // is labelled anew, and then nothing is likely for the others.
   const byValue = new Map();
-  for (const item of items) {
-    const each = valueOf(item);
-    if (!byValue.has(each)) byValue.set(each, []);
-    byValue.get(each).push(item);
+  const done = new Set();
+  const undo = { item: items[0], before: [], numbers: [] };
+  for (const { image, group } of items) {
+    const each = likely ? data.likely(image, group) : action === "move" ? otherSplit(image) : value;
+    if ((likely && !each) || done.has(image)) continue;
+    undo.before.push([image.path, image.decisions, image.later]);
+    decide(image, action, each);
+    done.add(image);
+    byValue.set(each, byValue.get(each) ?? []);
+    byValue.get(each).push(image.key);
   }
-  const last = items.at(-1);
-  for (const [each, group] of byValue) {
-    const images = [...new Set(group.map(({ image }) => image))];
-    const undo = { items: group, number: null };
-    images.forEach((image) => decide(image, action, each));
-    undos.push(undo);
-    const body = { action, value: each, reason: action === "correct" ? question : "", keys: images.map(({ key }) => key) };
-    sending = sending.then(() => send(body, undo));
+  undos.push(undo);
+  const reason = action === "correct" ? queue().question : "";
+  for (const [each, keys] of byValue) {
+    unsent += 1;
+    sending = sending.then(() => send({ action, value: each, reason, keys }, undo));
   }
-  const told = { relabel: `labelled ${value}`, correct: "correct as is", "set-aside": "set aside", move: "to the other split", later: "left for later", clear: "without a decision" }[action];
-  announce(`${count(items.length, "image")} ${told}. ${data.left(queue()).toLocaleString("en")} left here.`);
-  if (automatic.checked && action !== "clear") goOn(last);
+  data.makeQueues();
+  const told = { relabel: byValue.size > 1 ? "labelled" : `labelled ${[...byValue.keys()]}`, correct: "correct as is", "set-aside": "set aside", move: "to the other split", later: "left for later", clear: "without a decision" }[action];
+  announce(`${count(done.size, "image")} ${told}. ${data.left(queue()).toLocaleString("en")} left here.`);
+  if (automatic.checked && action !== "clear") goOn(items.at(-1));
+  showQueues();
+  showProgress();
   refresh();
 }
 
 async function send(body, undo) {
   try {
     const { undo: number, skipped } = await post("decide", body);
-    undo.number = number;
+    if (number !== null) undo.numbers.push(number);
     if (skipped.length) announce(`${count(skipped.length, "image")} not decided. ${skipped[0]}`);
   } catch (error) {
     announce(`Not saved. ${error.message}`);
     data.numbers.decisions = 0; // show again what is really decided
   }
-  if (undo.number === null) undos.splice(undos.indexOf(undo), 1);
+  unsent -= 1;
+  showProgress();
   await poll();
 }
 
-async function takeBack() {
-  await sending;
+// Shown at once, as decisions are; where the server can't take it back, the next answer shows what is really decided.
+function takeBack() {
   const undo = undos.pop();
   if (!undo) {
     announce("There is nothing to undo.");
     return;
   }
-  try {
-    await post("undo", { number: undo.number });
-    announce("Undone.");
-  } catch (error) {
-    undos.push(undo);
-    announce(`Not undone. ${error.message}`);
-  }
-  await poll();
-  const { image, group } = undo.items[0];
+  for (const [path, decisions, later] of undo.before) Object.assign(data.byPath.get(path) ?? {}, { decisions, later });
+  unsent += 1;
+  sending = sending.then(() => sendUndo(undo));
+  data.makeQueues();
+  announce("Undone.");
+  showQueues();
+  showProgress();
+  const { image, group } = undo.item;
   const number = grid.items.findIndex((item) => item.image.path === image.path && item.group.title === group.title);
   if (number >= 0) grid.go(number);
   refresh();
+}
+
+async function sendUndo({ numbers }) {
+  try {
+    for (const number of [...numbers].reverse()) await post("undo", { number });
+  } catch (error) {
+    announce(`Not undone. ${error.message}`);
+    data.numbers.decisions = 0;
+  }
+  unsent -= 1;
+  showProgress();
+  await poll();
 }
 
 const isOpen = ({ image, group }) => !isDecided(image) && !image.later && !(group.differ && settled(group));
@@ -421,7 +468,11 @@ document.addEventListener("keydown", (event) => {
   const { target, key } = event;
   const writing = target.matches("input:not([type=checkbox]), select, textarea");
   if (writing) {
-    if (key === "Escape" || (key === "Enter" && target.type === "search")) { event.preventDefault(); grid.element.focus(); }
+    if (key === "Escape" || (key === "Enter" && target.type === "search")) {
+      event.preventDefault();
+      filter();
+      grid.element.focus();
+    }
     return;
   }
   const pressing = target.matches("button, summary, input") && (key === "Enter" || key === " ");
@@ -451,13 +502,18 @@ document.addEventListener("keydown", (event) => {
 
 const grid = new Grid($("grid"), { draw: drawTile, changed: showPanel, open: enlarge });
 let filtering;
-$("filters").addEventListener("input", () => { clearTimeout(filtering); filtering = setTimeout(showGrid, 120); });
+function filter() {
+  clearTimeout(filtering);
+  showGrid();
+}
+$("filters").addEventListener("input", () => { clearTimeout(filtering); filtering = setTimeout(filter, 120); });
 $("filters").addEventListener("submit", (event) => event.preventDefault());
 $("enlarge").addEventListener("click", enlarge);
 $("help-button").addEventListener("click", () => $("help").showModal());
 document.querySelectorAll("[data-close]").forEach((button) => button.addEventListener("click", () => button.closest("dialog").close()));
 document.querySelectorAll("[data-step]").forEach((button) => button.addEventListener("click", () => step(Number(button.dataset.step))));
 $("enlarged").addEventListener("close", () => grid.element.focus());
+addEventListener("beforeunload", (event) => { if (unsent) event.preventDefault(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
 await keepPolling();
 $("grid").focus({ preventScroll: true });
