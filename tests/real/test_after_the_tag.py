@@ -39,9 +39,9 @@ def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(
     finally:
         stage.switch.unlink()
     assert "no patience with mine" in failed.err
-    (standing,) = cldc("status", "--format", "json").data["submissions"]
-    assert standing["stage"] == "run"
-    assert "no patience with mine" in standing["log"]
+    (status,) = cldc("status", "--format", "json").data["submissions"]
+    assert status["stage"] == "run"
+    assert "no patience with mine" in status["log"]
     assert "no quota was spent" in cldc("status").out
     assert cldc("quota", "--format", "json").data["spent"] == []
     (uploaded,) = stage.made(account)["dataset"]  # what there is of it
@@ -85,8 +85,8 @@ def test_predictions_that_do_not_fit_the_printed_accuracy_are_not_submitted(
     assert f"{said}: " in refused.err
     assert f"predicted.json {said}" in there.err
     assert not stage.made(account)["tagged"]
-    (standing,) = cldc("status", "--format", "json").data["submissions"]
-    assert said in standing["detail"]
+    (status,) = cldc("status", "--format", "json").data["submissions"]
+    assert said in status["detail"]
 
     # The run is ready, and is not taken up again all the same.
     (lying,) = stage.made(account)["run"]
@@ -119,8 +119,8 @@ def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
     # No board can be read here, so that nobody knows whether it was evaluated: better one place too few.
     assert (gone["spent"], gone["quota"]["left"]) == (True, facts["left"])
     assert stage.made(account)["tagged"] == []
-    (standing,) = cldc("watch", "--format", "json").data["submissions"]
-    assert standing["stage"] == "withdrawn"
+    (status,) = cldc("watch", "--format", "json").data["submissions"]
+    assert status["stage"] == "withdrawn"
     assert "no submission" in cldc("withdraw", "mine", "--yes", code=2).err.lower()
 
     again = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data
@@ -132,8 +132,8 @@ def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
     python = ensure_codalab(stage.environments_home).python
     with CodaLab(server, secret, python=lambda: python) as codalab:
         codalab.cl.remove(first["bundle"], force=True)
-    (standing,) = cldc("watch", "--format", "json").data["submissions"]
-    assert "no longer on the server" in standing["detail"]
+    (status,) = cldc("watch", "--format", "json").data["submissions"]
+    assert "no longer on the server" in status["detail"]
     refused = cldc("submit", folder, "--yes", "--no-preflight", code=12)
     assert "`cldc withdraw mine`" in refused.err
     cldc("withdraw", "mine", "--yes")
@@ -153,8 +153,8 @@ def test_a_tag_that_is_gone_is_not_taken_for_a_submission(stage: Stage, tmp_path
     bundle = here(*submit).data["bundle"]
     assert there(*submit).data["again"]
     there("withdraw", "mine", "--yes")
-    (standing,) = here("status", "--format", "json").data["submissions"]
-    assert standing["stage"] == "withdrawn"
+    (status,) = here("status", "--format", "json").data["submissions"]
+    assert status["stage"] == "withdrawn"
     done = here(*submit).data
     assert (done["again"], done["bundle"]) == (False, bundle)
     assert_exactly_once(stage, account)
@@ -183,12 +183,12 @@ def test_what_was_made_private_is_kept_and_made_public_again(stage: Stage, tmp_p
     with CodaLab(stage.address, secret, python=lambda: interpreter) as codalab:
         codalab.cl.set_private([bundle])
     assert cldc("clean", "--unfinished", "--dry-run", "--format", "json").data["leftovers"] == []
-    (standing,) = cldc("status", "--format", "json").data["submissions"]
-    assert "was made private" in standing["detail"]
+    (status,) = cldc("status", "--format", "json").data["submissions"]
+    assert "was made private" in status["detail"]
     assert cldc(*submit).data["again"]
     assert_exactly_once(stage, account)
-    (standing,) = cldc("status", "--format", "json").data["submissions"]
-    assert "waits" in standing["detail"]
+    (status,) = cldc("status", "--format", "json").data["submissions"]
+    assert "waits" in status["detail"]
 
 
 def test_what_was_made_private_is_not_made_public_again_without_a_yes(stage: Stage, tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     (place,) = board["history"]
     assert (place["bundle"], place["rank"], place["score"]) == (first["bundle"], 1, row["score"])
     assert "1 of 1" in cldc("leaderboard", "--history").out
-    (standing,) = cldc("watch", "--format", "json").data["submissions"]
-    assert (standing["stage"], standing["score"]) == ("scored", row["score"])
+    (status,) = cldc("watch", "--format", "json").data["submissions"]
+    assert (status["stage"], status["score"]) == ("scored", row["score"])
     told_in_history(cldc, trained, row["score"])
 
     if codalab_python == "3.9":
@@ -209,7 +209,7 @@ def test_real_images_reach_the_board(tmp_path: Path, environments_home: Path, re
         (row,) = cldc("leaderboard", "--format", "json").data["rows"]
         assert row["submission"] == submission["bundle"]
         assert row["score"] > 0
-        (standing,) = cldc("status", "--format", "json").data["submissions"]
-        assert standing["stage"] == "scored"
+        (status,) = cldc("status", "--format", "json").data["submissions"]
+        assert status["stage"] == "scored"
     finally:
         cldc("sandbox", "down", code=None)

@@ -86,8 +86,8 @@ def test_a_run_that_lost_a_dependency_is_made_once_more(stage: Stage, tmp_path: 
     assert "The worker lost mine/mine/learn, which the run depends on and the server has" in refused.err
     assert "Nothing is wrong with the dataset." in refused.err
     assert len(stage.made(account)["run"]) == 2
-    (standing,) = cldc("status", "--format", "json").data["submissions"]
-    assert "the server's workers lose what runs depend on" in standing["detail"]
+    (status,) = cldc("status", "--format", "json").data["submissions"]
+    assert "the server's workers lose what runs depend on" in status["detail"]
     with stage.losing("learn", times=1):
         assert "starting the run once more" in cldc(*submit).err
     assert len(stage.made(account)["run"]) == 4
