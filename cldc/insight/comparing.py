@@ -1,4 +1,4 @@
-"""What changed from one preflight to another: images by content, accuracy by class, mistakes by image."""
+"""Compare two preflights: images by content, accuracy by class, mistakes by image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """An image whose place or label is another in the second dataset: its path and label in both; empty where none."""
+    """An image whose path or label differs between two datasets, with both; empty where it is in one only."""
 
     before: str
     after: str
@@ -66,7 +66,7 @@ class Comparison:
 
 
 @dataclass(slots=True)
-class _Sorted:
+class _ImageChanges:
     added: list[Moved]
     removed: list[Moved]
     relabelled: list[Moved]
@@ -81,7 +81,7 @@ def compare(
     after: PreflightResult,
     second: ModelPredictions | None,
 ) -> Comparison:
-    """Compare two preflights, with what each learned."""
+    """Compare two preflights and the predictions of their models."""
     nothing = ModelPredictions(before.classes, (), "an older cldc kept nothing of the images")
     first, second = first or nothing, second or nothing
     changes = _images(first, second, book=list(after.images)[-1])
@@ -102,17 +102,17 @@ def compare(
     )
 
 
-def _images(first: ModelPredictions, second: ModelPredictions, *, book: str) -> _Sorted:
+def _images(first: ModelPredictions, second: ModelPredictions, *, book: str) -> _ImageChanges:
     """Pair images of the same content: those that stayed first, so that a copy more is an image added."""
-    old, new = (_by_content(learned, book) for learned in (first, second))
-    found = _Sorted([], [], [], [])
+    old, new = (_images_by_content(predictions, book) for predictions in (first, second))
+    found = _ImageChanges([], [], [], [])
 
-    def name(learned: ModelPredictions, image: ImagePrediction) -> str:
-        return learned.classes[image.label]
+    def name(predictions: ModelPredictions, image: ImagePrediction) -> str:
+        return predictions.classes[image.label]
 
     for sha256 in sorted(old.keys() | new.keys(), key=lambda s: (old.get(s) or new[s])[0].path):
         left, right = list(old.get(sha256, ())), list(new.get(sha256, ()))
-        for stays in (_same_path, _same_place, _same_label, _any):
+        for stays in (_same_path, _same_split_and_label, _same_label, _same_content):
             for image in list(left):
                 twin = next((other for other in right if stays(first, image, second, other)), None)
                 if twin is None:
@@ -141,7 +141,7 @@ def _same_path(
     return a.path == b.path
 
 
-def _same_place(
+def _same_split_and_label(
     first: ModelPredictions, a: ImagePrediction, second: ModelPredictions, b: ImagePrediction
 ) -> bool:
     return a.split == b.split and _same_label(first, a, second, b)
@@ -153,15 +153,15 @@ def _same_label(
     return first.classes[a.label] == second.classes[b.label]
 
 
-def _any(
+def _same_content(
     _first: ModelPredictions, _a: ImagePrediction, _second: ModelPredictions, _b: ImagePrediction
 ) -> bool:
     return True
 
 
-def _by_content(learned: ModelPredictions, book: str) -> dict[str, list[ImagePrediction]]:
+def _images_by_content(predictions: ModelPredictions, book: str) -> dict[str, list[ImagePrediction]]:
     images: dict[str, list[ImagePrediction]] = defaultdict(list)
-    for image in learned.images:
+    for image in predictions.images:
         if image.split != book:
             images[image.sha256].append(image)
     return images
@@ -177,12 +177,12 @@ def _classes(first: ModelPredictions, second: ModelPredictions) -> tuple[ClassCh
     )
 
 
-def _accuracies(learned: ModelPredictions) -> dict[tuple[str, str], float]:
+def _accuracies(predictions: ModelPredictions) -> dict[tuple[str, str], float]:
     right: Counter[tuple[str, str]] = Counter()
     total: Counter[tuple[str, str]] = Counter()
-    for image in learned.images:
+    for image in predictions.images:
         if image.probabilities:
-            at = (image.split, learned.classes[image.label])
+            at = (image.split, predictions.classes[image.label])
             total[at] += 1
             right[at] += not image.misclassified
     return {at: right[at] / total[at] for at in total}

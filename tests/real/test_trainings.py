@@ -23,6 +23,7 @@ from cldc.trainings.dask import dask_trainer
 from cldc.trainings.local import LocalTrainer
 from cldc.trainings.many import train_all
 from cldc.validation import validate
+from tests.conftest import SHAPES_PROFILE, Cldc
 from tests.support.observers import Heard
 
 pytestmark = pytest.mark.real
@@ -60,6 +61,22 @@ def test_two_at_once_have_the_numbers_that_each_has_alone(
         )
         assert recorded.recorded
     assert together[2] == together[0]
+
+
+def test_one_command_trains_several_folders_and_tells_of_each(
+    cldc: Cldc, tmp_path: Path, trainings: list[Training], book: LabelBook
+) -> None:
+    cldc = Cldc(cldc.home, {"CLDC_COMPETITION": str(SHAPES_PROFILE)})
+    folders = [training.report.dataset.root for training in trainings]
+    options = ("--label-book", book.root, "--script", trainings[0].script.path)
+    told = cldc("preflight", *folders, *options, "--format", "json").data
+    assert [result["dataset_name"] for result in told["results"]] == ["first", "second"]
+    assert not told["failed"]
+    shown = cldc("preflight", *folders, *options).out
+    assert shown.startswith("Preflights of 2 datasets")
+    assert shown.count("recorded") == 2
+    refused = cldc("preflight", *folders, *options, "--repeat", "2", code=2).err
+    assert "--repeat and several datasets do not go together" in refused
 
 
 class _Interrupting(Heard):
