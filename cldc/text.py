@@ -60,7 +60,7 @@ def size(count: float) -> str:
     for unit, factor in (("TB", 1e12), ("GB", 1e9)):
         if abs(count) >= factor:
             return f"{count / factor:,.1f} {unit}"
-    return f"{count / 1e6:,.0f} MB"
+    return f"{count / 1e6:,.0f} MB" if abs(count) >= 1e6 else f"{count / 1e3:,.0f} kB"
 
 
 def first_few(items: Sequence[str], limit: int = 3) -> str:

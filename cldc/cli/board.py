@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, overload
 
 from cldc import sandbox
@@ -25,7 +26,7 @@ def fetch_board(app: ServerApp, *, account: str | None, required: bool) -> Leade
     text = _sandbox_board(app) if app.on_sandbox else _published_board(app)
     if text is not None:
         board = parse(text, app.competition, account=account)
-        _remember(app, board)
+        remember(app.home, board)
         return board
     if not required:
         return None
@@ -48,13 +49,13 @@ def require_board(app: ServerApp) -> None:
         )
 
 
-def _remember(app: ServerApp, board: Leaderboard) -> None:
+def remember(home: Path, board: Leaderboard) -> None:
     """Keep what the board shows of one's own submissions: the board itself has no history."""
     own = [row for row in board.rows if row.mine and row.submission]
     if not own:
         return
     entries = sum(row.shown for row in board.rows)
-    with Ledger(app.home, reading=True) as ledger:
+    with Ledger(home, reading=True) as ledger:
         ledger.remember(
             board.competition,
             (

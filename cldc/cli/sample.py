@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
@@ -38,7 +37,7 @@ def sample(app: App, folder: Path, images: int, seed: int) -> None:
             {"folder": folder, "images": images, "seed": seed},
             [
                 Line(f"Drew {images:,} images in {folder}.", "good"),
-                Line(f"Next: cldc validate {shlex.quote(str(folder))}"),
+                Line(f"Next: {app.command_for('cldc validate', folder)}"),
             ],
         )
     )

@@ -11,9 +11,10 @@ import click
 
 from cldc import sandbox as room
 from cldc.cli.app import App
+from cldc.cli.board import remember
 from cldc.cli.options import command, group
 from cldc.cli.tensorflow import tensorflow
-from cldc.competition import Competition, file_beside
+from cldc.competition import SANDBOX, Competition, file_beside
 from cldc.environments import ensure_codalab
 from cldc.files import private_folder, replace_atomically
 from cldc.leaderboard import parse
@@ -164,10 +165,15 @@ def _show(app: App, status: Status | None) -> None:
             [
                 Line("The sandbox is up.", "good"),
                 Table(("", ""), rows),
-                Line("Next: cldc submit DIR --server sandbox, then cldc sandbox score"),
+                Line(f"Next: {_submit(app)}, then cldc sandbox score"),
             ],
         )
     )
+
+
+def _submit(app: App) -> str:
+    server = app.settings.offered("server") or app.competition.server
+    return app.command_for("cldc submit") + ("" if server == SANDBOX else " --server sandbox")
 
 
 @sandbox.command()
@@ -186,6 +192,7 @@ def score(app: App) -> None:
     board = parse(
         path.read_text(encoding="utf-8"), app.competition, account=contestant.name if contestant else None
     )
+    remember(app.home, board)
     app.output.show(Document(board, board_blocks(board)))
 
 

@@ -253,7 +253,8 @@ def _preflight(report: ValidationReport, preflight: PreflightResult | None) -> s
 def _quota(quota: Quota) -> str:
     quota.require()
     rule = quota.rule
-    return f"{quota.left} of {rule.per_window} in {rule.window_days:g} days left, {len(quota.spent)} of {rule.total} used in all"
+    days = "a day" if rule.window_days == 1 else f"{rule.window_days:g} days"
+    return f"{quota.left} of {rule.per_window} left in {days}, {len(quota.spent)} of {rule.total} used in all"
 
 
 def _disk(server: str, user: User, report: ValidationReport) -> str:
