@@ -27,7 +27,7 @@ from cldc.files import (
     storage_errors,
     temporary_folder,
 )
-from cldc.inside.unpacking import unpack_zip
+from cldc.inside.unpacking import Refused, unpack_zip
 from cldc.preflight import records
 from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
 from cldc.preflight.pipeline import preflight
@@ -106,8 +106,14 @@ def train_sent(
 def _unpack(work: Work, dataset: SentDataset, label_book: SentLabelBook, folder: Path) -> Training:
     """The training, with its files in an empty folder; that they are what was validated is seen when they are copied."""
     with storage_errors(folder):
-        unpack_zip(io.BytesIO(dataset.zipped), str(folder / "dataset"))
-        unpack_zip(io.BytesIO(label_book.zipped), str(folder / "label_book"))
+        try:
+            unpack_zip(io.BytesIO(dataset.zipped), str(folder / "dataset"))
+            unpack_zip(io.BytesIO(label_book.zipped), str(folder / "label_book"))
+        except Refused as error:
+            raise InvalidDataset(
+                f"{dataset.report.dataset.name} can't be unpacked on a worker: {error}.",
+                action="Rename that file, or train here: leave --dask out.",
+            ) from error
         script = folder / "script.py"
         script.write_bytes(work.content)
         profile = private_folder(folder / "profile")

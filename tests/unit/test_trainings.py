@@ -12,7 +12,7 @@ import pytest
 
 from cldc import sample
 from cldc.competition import Competition
-from cldc.errors import CldcError, PreflightFailed
+from cldc.errors import CldcError, EnvironmentFailed, PreflightFailed
 from cldc.preflight import records
 from cldc.preflight.model import LabelBook, PreflightResult, Training
 from cldc.preflight.pipeline import fingerprint_in
@@ -21,6 +21,7 @@ from cldc.progress import Observer
 from cldc.trainings.dask import ClusterUnreachable, dask_trainer
 from cldc.trainings.local import BYTES_EACH, free_memory, most_at_once
 from cldc.trainings.many import train_all
+from cldc.trainings.workers import SentDataset, SentLabelBook, Work, train_sent
 from cldc.validation import validate
 from tests.support.insights import RESULT
 from tests.support.observers import Heard
@@ -159,3 +160,14 @@ def test_an_address_without_a_dask_scheduler_is_told_at_once(tmp_path: Path, add
     ):
         pass
     assert (refused.value.code, refused.value.server_failed) == (9, False)
+
+
+def test_a_worker_tells_what_it_can_not_use(
+    tmp_path: Path, trainings: list[Training], shapes: Competition
+) -> None:
+    first = trainings[0]
+    content = builtin_script(shapes).path.read_bytes()
+    book = SentLabelBook(first.label_book, b"")
+    work = Work("id", first.script, content, content, shapes, force=False, version="0.0.1")
+    with pytest.raises(EnvironmentFailed, match=r"this is cldc 0\.0\.1"):
+        train_sent(work, SentDataset(first.report, b""), book)
