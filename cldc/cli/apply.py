@@ -22,7 +22,7 @@ _LAST = "the last"
 
 
 @click.command()
-@click.argument("decisions", type=click.Path(path_type=Path), required=False)
+@click.argument("decisions", type=click.Path(path_type=Path, readable=False), required=False)
 @click.option("--dataset", "folder", type=DATASET, help="The dataset; by default the project's.")
 @click.option("--into", type=click.Path(path_type=Path), help="Make a changed copy in this new folder.")
 @click.option(

@@ -17,7 +17,9 @@ from cldc.validation.journal import journal_lock
 
 
 @click.command("import")
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False)
+)
 @click.option("--class", "label", help="The class; by default the name of each picture's folder.")
 @click.option("--split", help="The split; by default the first, or that of the folder.")
 @click.option("--trim", is_flag=True, help="Cut each picture to the drawing and a margin.")
