@@ -35,13 +35,13 @@ _STOPS = {
 }
 
 
-# Signals that asked this process to stop. What is raised after one is a consequence and no bug: an exception that
-# comes out of nowhere can leave a library's lock in a state which that library then complains of.
+# Signals that asked this process to stop. An exception raised after one is a consequence and no bug: an interruption
+# can leave a library's lock in a state that the library then complains about.
 _asked_to_stop: list[int] = []
 
 
 class Terminated(BaseException):
-    """Somebody else's wish that we stop, raised where the program stands so that it cleans up on the way out."""
+    """A signal to stop, raised where the program is so that it cleans up on the way out."""
 
 
 def main() -> NoReturn:
@@ -64,7 +64,7 @@ def main() -> NoReturn:
 
 
 def read_names_as_utf8() -> None:
-    """Begin anew in Python's UTF-8 mode where the locale has file names read as something else.
+    """Restart in Python's UTF-8 mode where the locale decodes file names as something else.
 
     Names on a disk are bytes, and CodaLab and zips take them for UTF-8. In any other encoding, such as ISO 8859-1 or that of
     LC_ALL=POSIX, Python gives valid names as garbled or undecodable ones, and only a new process can change that.
@@ -79,7 +79,7 @@ def read_names_as_utf8() -> None:
 
 
 def _open_what_is_closed() -> None:
-    """Without a standard stream (`>&-`) the next file that is opened would take its number, and what is told would go there."""
+    """Without a standard stream (`>&-`) the next opened file would take its number, and messages would go into that file."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             os.open(os.devnull, os.O_RDWR)
@@ -102,9 +102,9 @@ def run(arguments: Sequence[str]) -> int:
         outcome = _failures().show_usage_error(error, arguments)
     except click.Abort as error:
         # Click raises it in place of an interruption, which is its cause, or because a person ended a question.
-        return _stopped(_told_of(error.__cause__) if error.__cause__ else "Cancelled; nothing changed.")
+        return _stopped(_message_for(error.__cause__) if error.__cause__ else "Cancelled; nothing changed.")
     except (KeyboardInterrupt, Terminated) as error:
-        return _stopped(_told_of(error))
+        return _stopped(_message_for(error))
     except BrokenPipeError:
         discard(sys.stdout)  # the reader (`| head`) has what it wanted
         outcome = 0
@@ -114,7 +114,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _failures() -> Any:
-    """What tells failures; `--help` does without, and whatever a command raises finds it imported."""
+    """The module that prints failures; `--help` starts faster without it."""
     return importlib.import_module("cldc.cli.output")
 
 
@@ -122,13 +122,13 @@ def _stop(number: int, _: object) -> None:
     _asked_to_stop.append(number)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    # A closed terminal tells us twice, by the system and by the shell: only a person's impatience cuts cleaning up short.
+    # A closed terminal sends two signals, one from the system and one from the shell; only Ctrl-C cuts cleaning up short.
     if len(_asked_to_stop) == 1:
         raise Terminated
 
 
-def _told_of(interruption: BaseException) -> str:
-    """What becomes of the work: what is stopped in its midst knows it, and notes it on the way out."""
+def _message_for(interruption: BaseException) -> str:
+    """What happens to the work: the code that was interrupted notes it on the exception."""
     return str((getattr(interruption, "__notes__", None) or [_KEPT])[-1])
 
 
@@ -151,7 +151,7 @@ def _say(text: str) -> None:
 
 
 def _unforeseen(error: Exception, arguments: Sequence[str]) -> int:
-    """A bug, unless it comes of an interruption, or of Click's own words (`--help`) meeting a full disk."""
+    """A bug, unless it follows from an interruption, or `--help` met a full disk."""
     if _asked_to_stop:
         return _stopped(_KEPT)
     if isinstance(error, OSError) and (lost := _failures().lost_output()):

@@ -55,7 +55,7 @@ class App:
 
     @property
     def observer(self) -> Observer:
-        """Told of progress."""
+        """Receives progress events."""
         return self.output.observer
 
     @functools.cached_property

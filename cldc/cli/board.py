@@ -37,7 +37,7 @@ def fetch_board(app: ServerApp, *, account: str | None, required: bool) -> Leade
 
 
 def require_board(app: ServerApp) -> None:
-    """Refuse where no board can be had, whoever asks.
+    """Refuse early where the profile names no board.
 
     Raises:
         ConfigurationError: The profile names none.

@@ -108,7 +108,7 @@ def _examine(app: ServerApp, thorough: bool) -> Iterator[CheckResult]:
 
 def _without_home(result: CheckResult) -> CheckResult:
     """The report is pasted in public: no home folder, whose name is a person's."""
-    home = os.path.expanduser("~")  # noqa: PTH111 - Path fails for who has no home
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path fails without a home folder
     if len(home) <= 1:
         return result
     return CheckResult(
@@ -147,7 +147,7 @@ def _disk(subject: str, folder: Path, least: int, variable: str) -> CheckResult:
 
 
 def _project(app: ServerApp) -> CheckResult:
-    """The project file and all that is set; whoever reads the report sees which layer won."""
+    """The project file, and where each setting comes from."""
     settings = app.settings
     said = [
         f"{name} ({Path(value.source).name})"

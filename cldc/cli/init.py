@@ -295,7 +295,7 @@ def _server_status(app: ServerApp, answers: Answers | None) -> str | None:
         elsewhere = None if before is not None and setting.source == str(before.path) else setting.value
         return chosen.status_of(answers.server or elsewhere or chosen.server)
     except CldcError:
-        return None  # whoever needs what is wrong there tells it
+        return None  # the command that needs it reports what is wrong
 
 
 def _blocks(start: Start) -> list[Block]:
@@ -304,7 +304,7 @@ def _blocks(start: Start) -> list[Block]:
             Line(f"{how.capitalize()}: {path}", "dim" if how == "kept" else "good")
             for path, how in start.files.items()
         ),
-        Line("What comes next (`cldc` alone tells it at any time):"),
+        Line("Next steps (`cldc` alone shows the next one at any time):"),
         *(Line(f"  {number}. {text}") for number, text in enumerate(start.next, 1)),
         *([Line(start.server_status, "warning")] if start.server_status else []),
     ]

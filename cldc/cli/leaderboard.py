@@ -26,7 +26,7 @@ _TOP = 20
 def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
     """Show the competition's leaderboard with your rows marked.
 
-    Your places are remembered each time that a command reads the board, as the board itself has no history.
+    Every command that reads the board records your places, since the board itself has no history.
 
     \b
     Examples:

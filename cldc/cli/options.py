@@ -22,7 +22,7 @@ from cldc.settings import Options
 
 _SETTINGS = {f.name for f in fields(Options)}
 
-# That it can't be read is told by who reads it, with the exit code for that.
+# The code that reads it reports an unreadable folder, with its own exit code.
 DATASET = click.Path(path_type=Path, readable=False)
 
 _COMPETITION = click.option(
@@ -73,7 +73,7 @@ def _as_reports(
 
 
 def _format_options(formats: tuple[str, ...]) -> tuple[Callable[[Any], Any], ...]:
-    """How the result is told: on standard output, and in files."""
+    """The formats of the result: of standard output, and of files."""
     known = (*ALWAYS, *formats)
     return (
         click.option(

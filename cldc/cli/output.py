@@ -46,13 +46,13 @@ class Output:
         quiet: bool = False,
         verbose: bool = False,
     ) -> None:
-        """Choose how progress is told: not at all, as a moving line on a terminal, or as plain lines.
+        """Choose how to show progress: not at all, as a moving line on a terminal, or as plain lines.
 
         Args:
             form: The format of standard output.
             reports: Files to write besides.
-            quiet: Whether no progress is told.
-            verbose: Whether long lists are told whole.
+            quiet: Whether to show no progress.
+            verbose: Whether to show long lists in full.
         """
         self.form = form
         self.verbose = verbose
@@ -74,7 +74,7 @@ class Output:
         return form == self.form or any(report.form == form for report in self._reports)
 
     def show(self, document: Document) -> None:
-        """Tell a result: print it, and write the reports."""
+        """Print a result, and write the reports."""
         self.close()
         if self.form == "text":
             self.tell(document.blocks)
@@ -134,7 +134,7 @@ def add_to_job(document: Document) -> None:
 
 
 def _lively(stream: Any) -> bool:
-    """Whether a terminal is there that may be drawn on; CLDC_PLAIN asks for plain lines, as for a screen reader."""
+    """Whether this is a terminal to draw on; CLDC_PLAIN asks for plain lines, as for a screen reader."""
     return bool(stream.isatty()) and os.environ.get("TERM") != "dumb" and not os.environ.get("CLDC_PLAIN")
 
 
@@ -151,7 +151,7 @@ def _write(text: str, stream: TextIO | None = None) -> None:
 
 
 def lost_output() -> StorageError | None:
-    """Why standard output takes nothing, such as a full disk behind it; None where it does."""
+    """Why standard output can't be written to, such as a full disk; None where it can."""
     try:
         os.write(sys.stdout.fileno(), b"\n")  # what failed before may be gone from the stream
     except OSError as error:
@@ -161,10 +161,10 @@ def lost_output() -> StorageError | None:
 
 
 def show_error(error: CldcError, arguments: Sequence[str]) -> int:
-    """Tell an expected error and what to do next; give back its exit code."""
+    """Print an expected error and the next action; return its exit code."""
     _tell_error(error.message, error.action)
     told = {"kind": error.kind, "code": error.code, "message": error.message, "action": error.action}
-    with contextlib.suppress(CldcError):  # where neither can be written, people are told already
+    with contextlib.suppress(CldcError):  # the message on standard error is enough
         if _wants("github", arguments):
             _annotate(error)
         _write_error(told, arguments)
@@ -172,7 +172,7 @@ def show_error(error: CldcError, arguments: Sequence[str]) -> int:
 
 
 def show_usage_error(error: click.ClickException, arguments: Sequence[str]) -> int:
-    """Tell an error in the command line as Click does, with the command's help named as the next action."""
+    """Print an error in the command line as Click does, with the command's help as the next action."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "cldc"
     _tell_error(error.format_message(), f"`{command} --help` shows what it takes.")
@@ -200,7 +200,7 @@ def _wants(form: str, arguments: Sequence[str]) -> bool:
 
 
 def _annotate(error: CldcError) -> None:
-    """Tell an error where a job's reader looks first: as an annotation and in the summary."""
+    """Show an error where a job's reader looks first: as an annotation and in the summary."""
     remark = Annotation("error", f"cldc {error.kind}", f"{error.message} {error.action}")
     _write(github.annotation(remark), trusted(sys.stdout))
     add_to_job(

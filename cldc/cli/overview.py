@@ -91,7 +91,7 @@ def look(app: ServerApp) -> Overview:
     if not report.ok:
         way = (
             f"cldc validate {shown_path(Path(folder))}",
-            "It tells what is wrong with each image, and what to do.",
+            "It shows what is wrong with each image, and what to do.",
         )
         return Overview(tuple(facts), way)
     result = _preflight(app, report)

@@ -16,7 +16,7 @@ _GAP = "  "
 def parts_of(done: float, total: float | None, unit: str, detail: str) -> list[str]:
     """How far a task is, in parts that may be left out one by one; ``detail`` has two spaces between its own.
 
-    A training tells its epochs itself.
+    A training puts its epochs into ``detail``.
     """
     counts = ""
     if unit == "bytes":
@@ -39,7 +39,7 @@ class PlainProgress:
     """Progress as plain lines on standard error, for pipes, logs and screen readers."""
 
     def __init__(self) -> None:
-        """Nothing has been told yet."""
+        """Nothing has started yet."""
         self._task, self._total, self._unit, self._last = "", None, "", 0.0  # type: str, float | None, str, float
 
     def start(self, task: str, total: float | None = None, unit: str = "") -> None:

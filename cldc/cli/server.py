@@ -100,7 +100,7 @@ class ServerApp(App):
         return name, self.ask_for_password(name)
 
     def ask_for_password(self, name: str) -> str:
-        """What is typed is not shown."""
+        """A password from the person at the terminal, which is not shown."""
         self.output.close()
         password: str = click.prompt(f"Password of {name}", hide_input=True, err=True)
         return password
@@ -113,10 +113,10 @@ class ServerApp(App):
         )
 
     def prestart_cl(self) -> None:
-        """Start CodaLab's command line behind other work, for its imports take seconds.
+        """Start CodaLab's command line in the background, since its imports take seconds.
 
-        Unless it must be made first, or somebody may have to be asked who they are, by us or by their keyring. Whatever
-        is wrong is told by who needs it.
+        Not where its environment must be made first, or where a person may have to be asked for an account, by us or by
+        their keyring. The command that needs it reports what is wrong.
         """
         if self.interactive and "credentials" not in self.__dict__:
             return

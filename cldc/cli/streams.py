@@ -12,7 +12,7 @@ from cldc.text import shown
 
 
 class SafeStream:
-    """A text stream that shows what is written to it, whoever writes.
+    """A text stream that makes everything written to it safe to show.
 
     Attributes:
         trusted: The stream itself, for what draws with escape sequences of its own, or commands a job's log, and has

@@ -24,7 +24,7 @@ def validated(
         app: The command's services.
         folder: The folder; None takes the project's.
         use_cache: Whether files that did not change since an earlier check are skipped.
-        observer: Told of progress in place of the command's own.
+        observer: Receives progress events in place of the command's own.
     """
 
     def ask(files: Mapping[str, Path]) -> Mapping[str, Verdict]:

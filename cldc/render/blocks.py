@@ -1,4 +1,4 @@
-"""What results are told to people with: lines and tables, which each format shows in its own way."""
+"""Results for people: lines and tables, which each format shows in its own way."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def history_blocks(places: Sequence[BoardResult]) -> Iterator[Block]:
 
 
 def left_out_blocks(board: Leaderboard, left_out: Sequence[Skipped]) -> Iterator[Block]:
-    """For the organiser: what was tagged and does not show, whoever tagged it, and why."""
+    """For the organiser: tagged bundles of any account that the board does not show, and why."""
     rows = [
         (printable(row.account or "?"), printable(row.evaluation), row.submission, printable(row.hidden))
         for row in board.rows

@@ -17,7 +17,7 @@ class Page(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """A remark that a code host shows beside a file; ``file`` is told from the repository's folder."""
+    """A remark that a code host shows beside a file; ``file`` is relative to the repository."""
 
     level: Literal["error", "warning", "notice"]
     title: str

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cldc.preflight.model import PreflightResult
     from cldc.preflight.repeats import RepeatedRuns, Spread
 
-# As many as one looks at before the next thing; the others are told elsewhere.
+# As many as a person looks at before moving on; the page has the others.
 _SUGGESTIONS = 5
 
 
@@ -74,7 +74,7 @@ def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
 
 
 def suggestion_blocks(insight: Insight) -> Iterator[Block]:
-    """The labels that look most wrong, and where the others are told; or why they are not known."""
+    """The labels that look most wrong, and where to see the others; or why they are not known."""
     found = insight.suggestions
     if insight.no_suggestions:
         yield Line(f"Labels that look wrong: {printable(insight.no_suggestions)}.", "dim")

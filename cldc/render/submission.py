@@ -30,7 +30,7 @@ _SUBMISSION_KEYS = (
     "links", "proof", "quota", "usual_wait", "form", "dataset_changed",
 )  # fmt: skip
 _PUBLIC = "Your images become public (competition rule)."
-# What the steps of a submission come to for whoever waits for them.
+# The steps of a submission in the words of a person who waits for them.
 _WORK = {
     "worksheet": "upload",
     "upload": "upload",

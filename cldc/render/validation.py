@@ -42,7 +42,7 @@ def document(
     Args:
         report: The report.
         fixed: What was fixed before.
-        everything: Whether long lists are told whole to people.
+        everything: Whether people see long lists in full.
         thumbnails: Makes the page's pictures by path.
     """
     return Document(

@@ -28,8 +28,8 @@ def file_annotations(report: ValidationReport, *, base: Path | None = None) -> I
     """One for each finding and file, ten files of a finding at most.
 
     Args:
-        report: What to tell.
-        base: The repository's folder, where paths are to be told from it; the current one by default.
+        report: The report.
+        base: The repository's folder, which paths are relative to; the current one by default.
     """
     for finding in report.findings:
         text = f"{finding.message} {finding.consequence} {finding.remedy}"
@@ -79,7 +79,7 @@ def _result(report: ValidationReport, finding: Finding, base: Path | None) -> di
         "ruleId": finding.rule,
         "level": _LEVELS[finding.severity],
         "message": {"text": printable(f"{finding.message} {finding.consequence} {finding.remedy}")},
-        # A result has one place; the others of a group are told as related ones.
+        # A result has one location; the others of a group are related locations.
         "locations": places[:1],
         "relatedLocations": [{"id": number, **place} for number, place in enumerate(places[1:], 1)],
     }
