@@ -209,7 +209,7 @@ def _preflight(
         script=inputs.script.sha256,
         label_book=inputs.label_book.hash,
         server=app.rest.server,
-        elsewhere=not dry_run,
+        server_only=not dry_run,
     )
     if dry_run:
         return known

@@ -90,7 +90,7 @@ def find(
     script: str | None = None,
     label_book: str | None = None,
     server: str | None = None,
-    elsewhere: bool = False,
+    server_only: bool = False,
 ) -> PreflightResult | None:
     """The newest full preflight of the dataset with that hash, under the competition's command and epochs.
 
@@ -101,18 +101,18 @@ def find(
         script: The SHA-256 that its script must have; None takes any.
         label_book: The hash that its label book must have; None takes any.
         server: The CodaLab whose runs count beside this machine's own; another one's would prove nothing of it.
-        elsewhere: Whether only that server's count.
+        server_only: Whether only that server's runs count.
     """
-    places = (server,) if elsewhere else ("", server)
+    machines = (server,) if server_only else ("", server)
     for result in reversed(all_records(home)):
-        mark = result.fingerprint
+        trained = result.fingerprint
         if (
             result.complete
-            and (mark.dataset, mark.competition, mark.command, mark.epochs)
+            and (trained.dataset, trained.competition, trained.command, trained.epochs)
             == (dataset, competition.name, competition.run.command, competition.training.epochs)
-            and script in (None, mark.script)
-            and label_book in (None, mark.label_book)
-            and mark.server in places
+            and script in (None, trained.script)
+            and label_book in (None, trained.label_book)
+            and trained.server in machines
         ):
             return result
     return None
