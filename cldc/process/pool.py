@@ -7,11 +7,14 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from typing import TypeVar
 
 from cldc.errors import ProcessFailed
+
+_GRACE_SECONDS = 2.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,7 +49,12 @@ def map_in_processes(
             f"Can't share the work between processes: {error}.", action="Run the command again."
         ) from error
     except BaseException:
+        # A process that is killed while it writes a result leaves half of it, and whoever reads that waits for ever: so each
+        # may end what it is at.
+        pool.shutdown(wait=False, cancel_futures=True)
+        deadline = time.monotonic() + _GRACE_SECONDS
         for child in multiprocessing.active_children():
+            child.join(max(0.0, deadline - time.monotonic()))
             child.kill()
         raise
     finally:

@@ -53,7 +53,10 @@ def reviewing(folder: Path, home: Path) -> Iterator[tuple[str, list[str]]]:
             yield next(line.strip() for line in running.stdout if line.startswith("http:")), told
         finally:
             running.send_signal(signal.SIGINT)
-            told += running.communicate(timeout=30)[0].splitlines()
+            try:
+                told += running.communicate(timeout=60)[0].splitlines()
+            finally:
+                running.kill()
     assert running.returncode == 0
 
 
