@@ -27,6 +27,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.argument("folder", type=DATASET, required=False)
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @click.option("--label-book", type=click.Path(), help="Also find images that are in this label book.")
+@click.option(
+    "--warped",
+    is_flag=True,
+    help="Make the environment in which copies that were rotated, stretched or sheared are found; once made it is always used.",
+)
 @click.option("--watch", is_flag=True, help="Check again whenever the folder changes, until Ctrl-C.")
 @click.option("--no-cache", is_flag=True, help="Read every file again, even if it did not change.")
 @click.option(
@@ -42,6 +47,7 @@ def validate(
     *,
     folder: Path | None,
     strict: bool,
+    warped: bool,
     watch: bool,
     no_cache: bool,
     fix: bool,
@@ -66,14 +72,14 @@ def validate(
     fixed = _fix(app, folder, into) if fix else None
     folder = fixed.root if fixed else folder
     if watch:
-        return _watch(app, folder, strict=strict, fixed=fixed)
-    return _check(app, folder, use_cache=not no_cache, fixed=fixed).exit_code(strict=strict)
+        return _watch(app, folder, strict=strict, warped=warped, fixed=fixed)
+    return _check(app, folder, use_cache=not no_cache, warped=warped, fixed=fixed).exit_code(strict=strict)
 
 
 def _check(
-    app: App, folder: Path | None, *, use_cache: bool = True, fixed: Fixed | None = None
+    app: App, folder: Path | None, *, warped: bool, use_cache: bool = True, fixed: Fixed | None = None
 ) -> ValidationReport:
-    report = validated(app, folder, use_cache=use_cache)
+    report = validated(app, folder, use_cache=use_cache, warped=warped)
     app.output.show(
         document(
             report, fixed, everything=app.output.verbose, thumbnails=functools.partial(thumbnails, report)
@@ -82,14 +88,16 @@ def _check(
     return report
 
 
-def _watch(app: App, folder: Path | None, *, strict: bool, fixed: Fixed | None) -> int:
+def _watch(app: App, folder: Path | None, *, strict: bool, warped: bool, fixed: Fixed | None) -> int:
     folder, code, checked = app.dataset_folder(folder), 0, False
     for _ in changes(folder, app.competition):
         # What --fix did must stay readable.
         if app.output.form == "text" and (checked or not fixed):
             app.output.clear()
         try:
-            code = _check(app, folder, fixed=None if checked else fixed).exit_code(strict=strict)
+            code = _check(app, folder, warped=warped, fixed=None if checked else fixed).exit_code(
+                strict=strict
+            )
         except (InvalidDataset, StorageError) as error:
             if not checked:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,20 +13,34 @@ from cldc.preflight.downloads import current_label_book, label_book_root
 from cldc.progress import Observer
 from cldc.render.validation import blocks
 from cldc.validation import ValidationReport, validate
+from cldc.validation.near_duplicates import Pair, Side
 from cldc.validation.tensorflow_decoder import Verdict
+
+# Where an environment that finds warped copies is, ready, of this cldc or an older one.
+_ANALYSIS = "environments/analysis-*/ready.json"
 
 
 def validated(
-    app: App, folder: Path | None, *, use_cache: bool = True, observer: Observer | None = None
+    app: App,
+    folder: Path | None,
+    *,
+    use_cache: bool = True,
+    warped: bool = False,
+    observer: Observer | None = None,
 ) -> ValidationReport:
     """The report on a dataset folder; TensorFlow itself is asked about images without a verdict.
+
+    Warped copies are looked for where the environment that takes is ready.
 
     Args:
         app: The command's services.
         folder: The folder; None takes the project's.
         use_cache: Whether files that did not change since an earlier check are skipped.
+        warped: Whether that environment is made where it is missing.
         observer: Receives progress events in place of the command's own.
     """
+    told = observer or app.observer
+    look = warped or any(app.home.glob(_ANALYSIS))
 
     def ask(files: Mapping[str, Path]) -> Mapping[str, Verdict]:
         answer: Mapping[str, Verdict] = importlib.import_module("cldc.cli.tensorflow").verdicts(app, files)
@@ -34,11 +49,21 @@ def validated(
     return validate(
         app.dataset_folder(folder),
         app.competition,
-        observer or app.observer,
+        told,
         ask_tensorflow=ask,
+        find_warped_copies=functools.partial(_find_warped_copies, app, told, make=warped) if look else None,
         label_book=_known_label_book(app),
         cache_folder=app.home if use_cache else None,
     )
+
+
+def _find_warped_copies(
+    app: App, observer: Observer, sides: Sequence[Side], *, make: bool
+) -> Sequence[Pair] | None:
+    # A second check has the result already, and what finds them takes a quarter of its time to import.
+    find = importlib.import_module("cldc.cli.warped_copies").find
+    found: Sequence[Pair] | None = find(app, observer, sides, make=make)
+    return found
 
 
 def _known_label_book(app: App) -> Path | None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cldc import inside
 from cldc.dataset import Dataset, Image
 from cldc.environments import Environment, ensure_analysis
 from cldc.errors import InvalidDataset, ProcessFailed
@@ -84,7 +85,11 @@ def _labelled(dataset: Dataset, classes: Sequence[str]) -> list[Image]:
 
 def _path(home: Path, images: Sequence[Image], classes: Sequence[str]) -> Path:
     """Where the result is kept; another version of what finds it keeps its own."""
-    programs = [*sorted(_INSIDE.glob("*.py")), template("requirements", "analysis.txt")]
+    programs = [
+        *sorted(_INSIDE.glob("*.py")),
+        Path(inside.__file__).with_name("ink.py"),
+        template("requirements", "analysis.txt"),
+    ]
     versions = [hash_bytes(path.read_bytes()) for path in programs]
     labels = [[image.sha256, image.label] for image in images]
     identity = hash_bytes(json.dumps([labels, *classes, *versions]))[:16]

@@ -148,6 +148,11 @@ def _summary(report: ValidationReport) -> Iterator[Line]:
         are = "is" if report.silenced == 1 else "are"
         findings = plural(report.silenced, "finding")
         yield Line(f"{findings} {are} silent: decisions.csv calls the images correct as they are.", "dim")
+    if not report.warped_compared and sum(any(counts.values()) for counts in report.counts.values()) > 1:
+        yield Line(
+            "Copies that were rotated, stretched or sheared were not looked for between splits; --warped does.",
+            "dim",
+        )
     tally = ", ".join(plural(len(report.of(s)), s.value) for s in Severity)
     style: Style = "bad" if not report.ok else "warning" if report.of(Severity.WARNING) else "good"
     yield Line(f"{'Valid' if report.ok else 'Not valid'} for {report.competition}: {tally}.", style)
@@ -246,6 +251,7 @@ def _report(report: ValidationReport) -> dict[str, Any]:
         "outward_links": [_outward_link(link) for link in report.outward_links],
         "metadata": asdict(report.metadata),
         "silenced": report.silenced,
+        "warped_compared": report.warped_compared,
         "findings": [_finding(finding) for finding in report.findings],
     }
 

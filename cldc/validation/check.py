@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from cldc.competition import Competition
@@ -12,7 +13,14 @@ from cldc.text import plural
 from cldc.validation.cache import ValidationCache, report_key
 from cldc.validation.inspection import AskTensorFlow, Inspection, inspect_files
 from cldc.validation.model import InspectedDataset, ValidationReport
-from cldc.validation.near_duplicates import find_near_duplicates, group_pairs
+from cldc.validation.near_duplicates import (
+    FindWarpedCopies,
+    Side,
+    find_near_duplicates,
+    group_pairs,
+    has_drawing,
+    with_warped_copies,
+)
 from cldc.validation.rules import apply_rules
 from cldc.validation.silencing import silence
 from cldc.validation.sniffing import find_pointers, formats_of_ignored
@@ -26,6 +34,7 @@ def validate(
     *,
     name: str | None = None,
     ask_tensorflow: AskTensorFlow | None = None,
+    find_warped_copies: FindWarpedCopies | None = None,
     label_book: Path | None = None,
     cache_folder: Path | None = None,
 ) -> ValidationReport:
@@ -37,6 +46,7 @@ def validate(
         observer: Receives progress.
         name: The dataset's name; by default it is made from the folder's.
         ask_tensorflow: Asks the real TensorFlow where `judge` gives no verdict; without it such images get a warning.
+        find_warped_copies: Finds them between splits and the label book; without it they are not looked for.
         label_book: The label book's folder, with one folder for each class, where it is at hand.
         cache_folder: Where the results of checks are kept, so that the next one reads only what changed.
 
@@ -49,11 +59,17 @@ def validate(
     book = _scan_label_book(label_book, competition) if label_book else None
     with ValidationCache(cache_folder) as cache:
         cached = cache.load(listing)
-        key = _report_key(listing, competition, book, cache, can_ask=ask_tensorflow is not None)
+        key = _report_key(
+            listing,
+            competition,
+            book,
+            cache,
+            ways=(ask_tensorflow is not None, find_warped_copies is not None),
+        )
         if key and cached.key == key:
             dataset = assemble(listing, filter(None, cached.images))
             report = ValidationReport.make(dataset, competition, cached.findings, cached.metadata)
-            return silence(report, competition)
+            return replace(silence(report, competition), warped_compared=find_warped_copies is not None)
         known = cache.load_inspections(listing)
         inspected = _inspect(
             listing,
@@ -62,11 +78,14 @@ def validate(
             competition=competition,
             observer=observer,
             ask_tensorflow=ask_tensorflow,
+            find_warped_copies=find_warped_copies,
             book=book,
         )
         report = apply_rules(inspected)
-        cache.store(listing, report, key=key, known=known, inspections=inspected.inspections)
-    return silence(report, competition)
+        # Where the search for warped copies failed, the next check tries again.
+        whole = inspected.warped_compared == (find_warped_copies is not None)
+        cache.store(listing, report, key=key if whole else "", known=known, inspections=inspected.inspections)
+    return replace(silence(report, competition), warped_compared=inspected.warped_compared)
 
 
 def inspect_dataset(
@@ -88,6 +107,7 @@ def inspect_dataset(
         competition=competition,
         observer=observer,
         ask_tensorflow=ask_tensorflow,
+        find_warped_copies=None,
         book=None,
     )
 
@@ -104,7 +124,12 @@ def _scan_label_book(folder: Path, competition: Competition) -> Listing:
 
 
 def _report_key(
-    listing: Listing, competition: Competition, book: Listing | None, cache: ValidationCache, *, can_ask: bool
+    listing: Listing,
+    competition: Competition,
+    book: Listing | None,
+    cache: ValidationCache,
+    *,
+    ways: tuple[bool, bool],
 ) -> str:
     """What a report depends on besides the images; empty where it depends on more, and must not be used again."""
     # Advice on a missing split depends on the folders around the dataset.
@@ -120,7 +145,7 @@ def _report_key(
         formats_of_ignored(listing, competition.dataset.extensions),
         listing.outward_links,
         book and (book.root, book.files),
-        can_ask,
+        ways,
     )
 
 
@@ -132,6 +157,7 @@ def _inspect(
     competition: Competition,
     observer: Observer,
     ask_tensorflow: AskTensorFlow | None,
+    find_warped_copies: FindWarpedCopies | None,
     book: Listing | None,
 ) -> InspectedDataset:
     """Inspect the images that are not known, and compare all drawings.
@@ -143,12 +169,14 @@ def _inspect(
         competition: Whose rules apply.
         observer: Receives progress.
         ask_tensorflow: Asks the real TensorFlow about images without a verdict.
+        find_warped_copies: Finds them between splits and the label book.
         book: The label book as it was scanned.
     """
     found, inspections = _read(listing, images, known, observer)
     if ask_tensorflow is not None:
         _ask(ask_tensorflow, listing, found, inspections, observer)
     label_book: dict[str, tuple[str, ...]] = {}
+    book_images: list[Image] = []
     book_inspections: dict[str, Inspection] = {}
     if book is not None:
         book_images, book_inspections = _read(book, (None,) * len(book.files), known, SILENT)
@@ -162,6 +190,13 @@ def _inspect(
     everything = {**book_inspections, **inspections}
     pairs = find_near_duplicates({sha: f for sha in order if (f := everything[sha].features)})
     dataset = assemble(listing, found)
+    warped = None
+    if find_warped_copies is not None:
+        sides = [_side(listing.root, split.name, found, everything) for split in listing.splits]
+        if book is not None:
+            sides.append(_side(book.root, book.splits[0].name, book_images, everything))
+        warped = find_warped_copies(sides)
+    pairs = with_warped_copies(pairs, warped or ())
     return InspectedDataset(
         dataset=dataset,
         competition=competition,
@@ -171,7 +206,20 @@ def _inspect(
         book_drawings=tuple(g for g in group_pairs(pairs) if not label_book.keys().isdisjoint(g.contents)),
         ignored_formats=formats_of_ignored(listing, competition.dataset.extensions),
         pointers=find_pointers(dataset.root, dataset.images, inspections),
+        warped_compared=warped is not None,
     )
+
+
+def _side(root: Path, split: str, images: list[Image], inspections: Mapping[str, Inspection]) -> Side:
+    """The drawings of a split, each content once."""
+    files = {
+        image.sha256: root / image.path
+        for image in images
+        if image.split == split
+        and image.sha256 in inspections
+        and has_drawing(inspections[image.sha256].features)
+    }
+    return [*files.items()]
 
 
 def _read(

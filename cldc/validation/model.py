@@ -72,6 +72,7 @@ class InspectedDataset:
         book_drawings: Groups of contents that show the same drawing as one in the label book.
         ignored_formats: Picture formats, by content, of files that the script ignores, by path.
         pointers: Images that are only pointers to the real ones, by path: ``Git LFS`` or ``git-annex``.
+        warped_compared: Whether copies that were rotated, stretched or sheared are among the drawings of two splits.
     """
 
     dataset: Dataset
@@ -82,6 +83,7 @@ class InspectedDataset:
     book_drawings: tuple[DrawingGroup, ...] = ()
     ignored_formats: Mapping[str, str] = field(default_factory=dict)
     pointers: Mapping[str, str] = field(default_factory=dict)
+    warped_compared: bool = False
 
     @cached_property
     def by_content(self) -> dict[str, list[Image]]:
@@ -189,6 +191,7 @@ class ValidationReport:
         max_padded: The script's own limit on ``padded``.
         metadata: Number of images with metadata that a submission would publish.
         silenced: Number of findings that are left out because a person called them correct as they are.
+        warped_compared: Whether copies that were rotated, stretched or sheared were looked for between splits.
     """
 
     dataset: Dataset
@@ -201,6 +204,7 @@ class ValidationReport:
     max_padded: int
     metadata: MetadataCounts = NO_METADATA
     silenced: int = 0
+    warped_compared: bool = False
 
     @classmethod
     def make(

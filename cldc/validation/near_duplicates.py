@@ -5,9 +5,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain, combinations, pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 from cldc.validation.features import Features
@@ -42,19 +43,27 @@ class Evidence(StrEnum):
     INK = "ink"
     ROWS = "rows"
     SHAPE = "shape"
+    WARPED = "warped"
 
 
 class Pair(NamedTuple):
     """Two contents, by SHA-256 and in order, that show the same drawing.
 
-    ``measure`` is, for ROWS, the share of the rows of ink that they have in common, and for SHAPE, how far their
-    blocks differ on average, as a share of their mean; 0 for INK.
+    ``measure`` is, for ROWS, the share of the rows of ink that they have in common; for SHAPE, how far their blocks differ
+    on average, as a share of their mean; for WARPED, how far they differ once they are aligned, as a share of what other
+    drawings do; 0 for INK.
     """
 
     first: str
     second: str
     evidence: Evidence
     measure: float = 0.0
+
+
+# The contents of a split, or of the label book: SHA-256 and a file that has it.
+Side = Sequence[tuple[str, Path]]
+# Finds copies that were rotated, stretched or sheared between sides; None where that failed.
+FindWarpedCopies = Callable[[Sequence[Side]], Sequence[Pair] | None]
 
 
 class DrawingGroup(NamedTuple):
@@ -77,6 +86,17 @@ def find_near_duplicates(features: Mapping[str, Features]) -> tuple[Pair, ...]:
         if key not in found or order.index(pair.evidence) < order.index(found[key].evidence):
             found[key] = pair
     return tuple(found[key] for key in sorted(found))
+
+
+def has_drawing(features: Features | None) -> bool:
+    """Whether there is enough ink to compare."""
+    return features is not None and features.ink_pixels >= _MIN_INK
+
+
+def with_warped_copies(pairs: Sequence[Pair], warped: Iterable[Pair]) -> tuple[Pair, ...]:
+    """The pairs, and those warped copies that are not known by stronger evidence."""
+    known = {(pair.first, pair.second) for pair in pairs}
+    return (*pairs, *(pair for pair in warped if (pair.first, pair.second) not in known))
 
 
 def _pair(one: str, other: str, evidence: Evidence, measure: float = 0.0) -> Pair:

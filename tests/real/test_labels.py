@@ -6,10 +6,12 @@ import random
 from pathlib import Path
 
 import pytest
+from PIL import Image as Picture
 
 from cldc import competition, sample
 from cldc.insight import find_suspicious_labels, known_suspicious_labels
 from cldc.validation import validate
+from tests.conftest import Cldc, cldc_in
 
 pytestmark = pytest.mark.real
 
@@ -48,3 +50,32 @@ def test_wrong_labels_come_first_and_a_clean_dataset_has_none(
     expected, ranked = search()
     assert 5 <= expected <= 25
     assert sum(path in flipped for path in ranked[:20]) >= 10
+
+
+def test_a_rotated_copy_in_another_split_is_found_where_the_environment_is(
+    bare_cldc: Cldc, tmp_path: Path, environments_home: Path
+) -> None:
+    root = sample.draw(tmp_path / "mine", competition.load("demo"), images=400)
+    rng, copied = random.Random(7), set()
+    for path in rng.sample(sorted((root / "val").glob("v*/*.png")), 12):
+        with Picture.open(path) as picture:
+            warped = picture.convert("L").rotate(
+                rng.choice((-5, 5)), Picture.Resampling.BILINEAR, fillcolor=255
+            )
+        warped.save(root / "train" / path.parent.name / f"warped-{path.name}")
+        copied.add(path.relative_to(root).as_posix())
+
+    def findings(cldc: Cldc) -> list[list[str]]:
+        told = cldc("validate", root, "--competition", "demo", "--format", "json").data
+        shared.append(told["warped_compared"])
+        return [f["paths"] for f in told["findings"] if f["rule"] == "drawing-across-splits"]
+
+    shared: list[bool] = []
+    assert findings(bare_cldc) == []
+    found = findings(cldc_in(tmp_path / "shared", environments_home))
+    assert shared == [False, True]
+    assert len(found) >= 6
+    for paths in found:
+        original = next(path for path in paths if path.startswith("val/"))
+        assert original in copied
+        assert any(path.endswith(f"warped-{Path(original).name}") for path in paths)

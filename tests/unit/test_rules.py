@@ -7,7 +7,7 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,11 @@ from cldc import competition, process
 from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, Split, SplitState
 from cldc.errors import InvalidDataset
+from cldc.render.formats.text import plain
+from cldc.render.validation import blocks
 from cldc.validation import Finding, InspectedDataset, Severity, ValidationReport, inspect_dataset, validate
 from cldc.validation.inspection import Inspection
+from cldc.validation.near_duplicates import Evidence, Pair, Side
 from cldc.validation.rules import RULES, apply_rules
 from cldc.validation.tensorflow_decoder import Readable, Remark, Verdict
 from tests.conftest import ROOT
@@ -653,3 +656,48 @@ def test_what_is_known_of_the_starting_dataset_is_found(real_data: Path) -> None
         ("ix", "viii")
     }
     assert paths(by_rule["blank-image"])[0].startswith("train/vi/aac26b40")
+
+
+def test_a_warped_copy_is_found_across_splits_and_in_the_label_book_only(
+    folder: Path, tmp_path: Path
+) -> None:
+    book = make_dataset(tmp_path / "book") / "val"
+    # No two are alike to what compares drawings without aligning them.
+    rows, top, low = drawn(), [bytes(30), b"\xff" * 30] * 8, [b"\xff" * 10 + bytes(20)] * 12
+    for place, drawing in (
+        (folder / "train", rows),
+        (folder / "val", rows[:9] + top),
+        (book, low + rows[20:]),
+    ):
+        (place / "v" / "drawing.png").write_bytes(padded(drawing, 3))
+    asked: list[list[int]] = []
+
+    def find(sides: Sequence[Side]) -> list[Pair] | None:
+        asked.append([len(side) for side in sides])
+        if len(asked) == 1:
+            return None  # it failed
+        train, val, shown = (next(sha for sha, path in side if path.name == "drawing.png") for side in sides)
+        return [
+            Pair(min(train, val), max(train, val), Evidence.WARPED, 0.031),
+            Pair(min(shown, val), max(shown, val), Evidence.WARPED, 0.05),
+        ]
+
+    def check() -> ValidationReport:
+        return validate(
+            folder, COMPETITION, find_warped_copies=find, label_book=book, cache_folder=tmp_path / "home"
+        )
+
+    assert not check().warped_compared
+    report = check()
+    assert report.warped_compared
+    told = [f"{finding.rule}: {finding.message}" for finding in report.findings]
+    (across,) = (message for message in told if message.startswith("drawing-across-splits"))
+    assert "it differs by 3% of what other drawings do" in across
+    assert any(
+        "val/v/drawing.png shows the same drawing as label_book/v/drawing.png" in each for each in told
+    )
+    assert not any(message.startswith("drawing-two-labels") for message in told)
+    assert len(asked) == 2
+    assert len(asked[0]) == 3
+    assert "rotated" not in plain(blocks(report)[-3:])
+    assert "were not looked for" in plain(blocks(dataclasses.replace(report, warped_compared=False))[-3:])

@@ -6,23 +6,22 @@ Only programs of the analysis environment import this.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import os
+import sys
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-# A drawing is described from at most this many pixels a side.
-_LARGEST = 128
-# Ink is what is at least this dark, of 255, and at least this share of the darkest.
-_FAINT, _INK_SHARE = 40.0, 0.35
-# Connected pieces with less than this share of the ink are specks; larger ones at the picture's edge are what a cut left of
-# a neighbouring drawing or of a frame.
-_SPECK, _REMNANT = 0.02, 0.12
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "inside"))
+
+from ink import INK_SHARE, SPECK, Array, read_ink
+
+# Pieces at the picture's edge with less than this share of the ink are what a cut left of another drawing or of a frame.
+_REMNANT = 0.12
 # Half the side of an upright drawing, in standard deviations of its ink.
 _REACH = 2.2
-
-Array = Any  # numpy's own type of an array is generic over shapes that say nothing here
 
 
 class Drawing(NamedTuple):
@@ -30,12 +29,10 @@ class Drawing(NamedTuple):
 
     Attributes:
         strokes: How dark each pixel is, 0 to 255, without specks and remnants; cut to the strokes.
-        ink: Number of pixels of ink, specks included.
         proportion: Logarithm of width by height.
     """
 
     strokes: Array
-    ink: int
     proportion: float
 
 
@@ -45,33 +42,17 @@ def read_drawing(path: str) -> Drawing | None:
     Raises:
         Exception: Whatever Pillow raises for a file that it can't read.
     """
-    with Image.open(path) as opened:
-        image = opened.convert("L")
-        if max(image.size) > _LARGEST:
-            scale = _LARGEST / max(image.size)
-            size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-            image = image.resize(size, Image.Resampling.BOX)
-    darkness = 255 - np.asarray(image, float)
-    return cut_to_strokes(255 - darkness if darkness.mean() > 127 else darkness)
-
-
-def cut_to_strokes(darkness: Array) -> Drawing | None:
-    """The part that holds the strokes, without specks and remnants at the edges; None where there is no ink."""
-    marked = darkness > max(_FAINT, darkness.max() * _INK_SHARE)
-    pieces, count = ndimage.label(marked, np.ones((3, 3)))
-    if not count:
+    ink = read_ink(path)
+    if ink is None:
         return None
-    areas = np.bincount(pieces.ravel())
-    areas[0] = 0
-    edges = [pieces[:2], pieces[-2:], pieces[:, :2], pieces[:, -2:]]
-    least = np.full(count + 1, _SPECK * marked.sum())
-    least[np.unique(np.concatenate([edge.ravel() for edge in edges]))] = _REMNANT * marked.sum()
-    least[areas.argmax()] = 0
-    kept = marked & (areas >= least)[pieces]
-    rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
-    strokes = np.where(ndimage.binary_dilation(kept, iterations=2), darkness, 0.0)
-    strokes = strokes[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Drawing(strokes, int(marked.sum()), float(np.log(strokes.shape[1] / strokes.shape[0])))
+    edges = [ink.pieces[:2], ink.pieces[-2:], ink.pieces[:, :2], ink.pieces[:, -2:]]
+    least = np.full(len(ink.areas), SPECK * ink.areas.sum())
+    least[np.unique(np.concatenate([edge.ravel() for edge in edges]))] = _REMNANT * ink.areas.sum()
+    kept = ink.areas >= np.minimum(least, ink.areas.max())
+    inside = kept[ink.pieces] & ink.marked
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    strokes = ink.strokes(kept)[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return Drawing(strokes, float(np.log(strokes.shape[1] / strokes.shape[0])))
 
 
 def scaled(strokes: Array, side: int) -> Array:
@@ -131,7 +112,7 @@ def _direction_planes(square: Array, bins: int, *, turn: float) -> Array:
 
 def stroke_counts(square: Array) -> Array:
     """How many strokes a line crosses, on average over each of 16 bands of rows and 16 of columns."""
-    marked = square > _INK_SHARE * max(square.max(), 0.1)
+    marked = square > INK_SHARE * max(square.max(), 0.1)
     return np.concatenate(
         [
             (np.diff(np.pad(lines.astype(int), ((0, 0), (1, 0))), axis=1) > 0).sum(1).reshape(16, -1).mean(1)

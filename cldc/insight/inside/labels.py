@@ -27,7 +27,6 @@ from scipy import linalg, optimize
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 
 from drawings import (
-    Array,
     direction_histograms,
     direction_maps,
     read_drawing,
@@ -35,6 +34,7 @@ from drawings import (
     stroke_counts,
     upright,
 )
+from ink import Array, processors
 
 _CHUNK = 50
 # How much the fit is held back, against 1 for an image's likeness to itself. More than usual, since labels are wrong.
@@ -134,9 +134,8 @@ def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         job = json.load(file)
     images = job["images"]
-    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     described = []
-    with ProcessPoolExecutor(len(usable)) as pool:
+    with ProcessPoolExecutor(processors()) as pool:
         for number, description in enumerate(
             pool.map(describe, [path for path, _, _ in images], chunksize=_CHUNK)
         ):

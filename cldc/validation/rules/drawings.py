@@ -358,6 +358,7 @@ def _because(pairs: list[Pair]) -> str:
         Evidence.INK: "the ink is the same pixel for pixel",
         Evidence.ROWS: f"{min(measures):.0%} of the compared rows of ink are equal",
         Evidence.SHAPE: f"the ink differs by {max(measures):.0%} on average",
+        Evidence.WARPED: f"rotated, stretched or sheared back, it differs by {max(measures):.0%} of what other drawings do",
     }[weakest]
 
 

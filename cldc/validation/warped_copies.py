@@ -1,0 +1,93 @@
+"""Copies of drawings that were rotated, sheared, scaled or stretched, between splits and the label book.
+
+Finding them takes numpy, so it runs in the environment that also ranks labels. Copies within one split are not looked for:
+they are often deliberate.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from cldc import inside
+from cldc.environments import Environment
+from cldc.errors import ProcessFailed
+from cldc.files import hash_bytes, private_folder, replace_atomically, temporary_folder
+from cldc.process import Argument, clean_environment, stream
+from cldc.progress import SILENT, Observer
+from cldc.resources import template
+from cldc.validation.near_duplicates import Evidence, Pair, Side
+
+_PROGRAM = Path(__file__).with_name("inside") / "warped.py"
+_TIMEOUT_SECONDS = 3600
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_FOLDER = "warped-copies"
+
+
+def find_warped_copies(
+    sides: Sequence[Side], environment: Environment, *, home: Path, observer: Observer = SILENT
+) -> tuple[Pair, ...]:
+    """Pairs of contents of two sides that show the same drawing, one a warped copy of the other.
+
+    It takes about ten seconds for 3,000 images and is kept until a content changes; then only new files are read.
+
+    Args:
+        sides: The splits, and the label book.
+        environment: That of kind analysis.
+        home: The data folder.
+        observer: Receives progress.
+
+    Raises:
+        ProcessFailed: The search failed.
+        StorageError: The result can't be kept.
+    """
+    version = hash_bytes(
+        "".join(
+            hash_bytes(path.read_bytes()) for path in (*_programs(), template("requirements", "analysis.txt"))
+        )
+    )[:16]
+    contents = json.dumps([[sha256 for sha256, _ in side] for side in sides])
+    folder = private_folder(home / _FOLDER)
+    path = folder / f"{hash_bytes(version + contents)[:16]}.json.gz"
+    rows = _read(path)
+    if rows is None:
+        observer.start("Looking for warped copies", sum(map(len, sides)), "images")
+        rows = _search(sides, environment.python, folder / f"drawings-{version}.npz", observer)
+        replace_atomically(path, gzip.compress(json.dumps(rows).encode(), mtime=0))
+    return tuple(Pair(min(a, b), max(a, b), Evidence.WARPED, part) for a, b, part in rows)
+
+
+def _programs() -> tuple[Path, ...]:
+    return (_PROGRAM, Path(inside.__file__).with_name("ink.py"))
+
+
+def _read(path: Path) -> list[tuple[str, str, float]] | None:
+    try:
+        return [
+            (str(a), str(b), float(part)) for a, b, part in json.loads(gzip.decompress(path.read_bytes()))
+        ]
+    except (OSError, EOFError, ValueError, TypeError):
+        return None
+
+
+def _search(
+    sides: Sequence[Side], python: Path, kept: Path, observer: Observer
+) -> list[tuple[str, str, float]]:
+    job = {"sides": [[[sha256, str(path)] for sha256, path in side] for side in sides]}
+    with temporary_folder("cldc-warped-") as folder:
+        given, result = folder / "job.json", folder / "result.json"
+        given.write_text(json.dumps(job), encoding="utf-8")
+        command: list[Argument] = [python, "-I", _PROGRAM, given, result, kept]
+        with stream(command, env=clean_environment(_ONE_THREAD), timeout_seconds=_TIMEOUT_SECONDS) as child:
+            for line in child:
+                if line.startswith("done "):
+                    observer.advance(int(line.split()[1]))
+        child.check()
+        try:
+            return [(a, b, part) for a, b, part in json.loads(result.read_text(encoding="utf-8"))["pairs"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ProcessFailed(
+                "Looking for warped copies gave no result.", action="Run the command again."
+            ) from error
