@@ -89,9 +89,9 @@ def _open_what_is_closed() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command; every outcome, expected or not, comes back as an exit code."""
     # Only now, when a signal finds a handler: these imports are what takes time.
-    import click
+    import click  # noqa: PLC0415
 
-    from cldc.cli import cli
+    from cldc.cli import cli  # noqa: PLC0415
 
     try:
         outcome = cli.main(list(arguments), prog_name="cldc", standalone_mode=False)

@@ -101,7 +101,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As Click does, with the nearest command named where there is none of that name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib  # seldom needed, and every start would pay for it
+            import difflib  # noqa: PLC0415 - seldom needed, and every start would pay for it
 
             close = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
             hint = f" Perhaps you meant {close[0]!r}." if close else ""

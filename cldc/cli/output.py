@@ -65,7 +65,7 @@ class Output:
             self.observer = PlainProgress()
             return
         # Rich takes longer to import than a second check takes, and pipes and logs do without it.
-        from cldc.cli.terminal import MovingLine
+        from cldc.cli.terminal import MovingLine  # noqa: PLC0415
 
         self.observer = self._line = MovingLine()
 
@@ -99,7 +99,7 @@ class Output:
             if text := plain(blocks):
                 tell(text.rstrip("\n"))
         elif _lively(sys.stdout):
-            from cldc.cli.terminal import draw  # as above
+            from cldc.cli.terminal import draw  # noqa: PLC0415 - as above
 
             draw(blocks, trusted(sys.stdout))
         else:

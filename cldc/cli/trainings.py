@@ -39,7 +39,7 @@ def trainer(app: App, *, dask: str | None) -> Iterator[Trainer]:
         raise ConfigurationError(
             "Dask is not installed beside cldc.", action="Install it: pip install 'cldc[dask]'."
         )
-    from cldc.trainings.dask import dask_trainer  # an extra, which takes half a second to import
+    from cldc.trainings.dask import dask_trainer  # noqa: PLC0415 - an extra, which takes half a second to import
 
     with dask_trainer(dask, app.home, app.observer) as cluster:
         yield cluster
