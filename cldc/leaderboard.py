@@ -130,6 +130,8 @@ def _whole(text: str) -> str:
 
 
 def _why_hidden(entry: Mapping[str, Any], name: str, score: float | None) -> str:
+    if entry.get("hidden"):  # by the organisers' ruling
+        return _whole(str(entry["hidden"]))
     # The daemon knows nothing of a submission that it can't read any more, not even whether it is public.
     if entry["submission"].get("public", True) is None:
         return "its bundle was made private or removed after the evaluation"
@@ -150,10 +152,8 @@ def evaluated_submission(note: str) -> str:
 
 
 def _ranked(rows: list[Row]) -> tuple[Row, ...]:
-    shown = sorted(
-        (r for r in rows if r.name and r.score is not None), key=lambda r: (-(r.score or 0), r.created)
-    )
-    hidden = sorted((r for r in rows if not r.name or r.score is None), key=lambda r: r.created)
+    shown = sorted((r for r in rows if not r.hidden), key=lambda r: (-(r.score or 0), r.created))
+    hidden = sorted((r for r in rows if r.hidden), key=lambda r: r.created)
     # Dense, as on the page: the rank after a shared one follows directly.
     ranks = {score: rank for rank, score in enumerate(dict.fromkeys(r.score for r in shown), 1)}
     return tuple(replace(r, rank=ranks[r.score]) for r in shown) + tuple(hidden)

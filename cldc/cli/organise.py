@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from cldc import organise as room
+from cldc.bundles.account import ServerClock
+from cldc.cli.classroom import accounts, grades, reject
 from cldc.cli.grading import grade
 from cldc.cli.options import command, group
 from cldc.cli.organising import OrganiserTarget, organiser_target, publish_files, set_up
@@ -134,6 +136,7 @@ def score(
 
     room.score(
         config,
+        competition,
         where.folder,
         where.credentials,
         python=ensure_codalab(app.home, app.observer).python,
@@ -141,6 +144,7 @@ def score(
         every_seconds=every or room.PASS_SECONDS,
         strict_quota=not daemon_quota,
         on_pass=passed,
+        clock=ServerClock(app.rest),
         observer=app.observer,
     )
     board = _read(app, where)
@@ -191,4 +195,5 @@ def _blocks(board: Board) -> list[Block]:
     return blocks
 
 
-organise.add_command(grade)
+for _command in (accounts, grade, grades, reject):
+    organise.add_command(_command)

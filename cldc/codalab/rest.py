@@ -113,6 +113,14 @@ class Rest:
         """The signed-in account with its disk and time."""
         return records.user(self._document("/user"))
 
+    def has_account(self, name: str) -> bool:
+        """Whether an account with that name exists on the server."""
+        try:
+            self._document(f"/users/{urllib.parse.quote(name, safe='')}")
+        except NotFound:
+            return False
+        return True
+
     def health(self) -> Health:
         """Make a request that anyone may make; for `doctor`."""
         started = time.monotonic()

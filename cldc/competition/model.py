@@ -193,6 +193,7 @@ class Organiser:
         window_seconds: Length in seconds of the daemon's own rolling window, by the time of evaluation.
         per_window: Evaluations of an account in any such window.
         total: Evaluations of an account in all.
+        grade: Which submission `cldc organise grades` counts for an account: its best or its last.
     """
 
     log_worksheet: Reference
@@ -203,6 +204,7 @@ class Organiser:
     window_seconds: int
     per_window: int
     total: int
+    grade: Literal["best", "last"] = "best"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,7 @@ class Competition:
         training: How the training is run on this machine.
         organiser: The organisers' side, which `cldc organise` and the sandbox need.
         closes: When it closes, with a time zone.
+        grace_minutes: How long after ``closes`` a submission still counts, in minutes.
         guide: Address of the submission guide.
         form: Address of a form to fill out after submitting.
         leaderboard: Address of the scoring daemon's JSON, if it is published.
@@ -245,6 +248,7 @@ class Competition:
     training: Training
     organiser: Organiser | None = None
     closes: datetime | None = None
+    grace_minutes: int = 0
     guide: str | None = None
     form: str | None = None
     leaderboard: str | None = None
@@ -252,6 +256,11 @@ class Competition:
     extends: str | None = field(default=None, compare=False)
     unset: tuple[str, ...] = field(default=(), compare=False)
     files: tuple[Path, ...] = field(default=(), compare=False)
+
+    @property
+    def last_moment(self) -> datetime | None:
+        """Until when a submission counts: the closing time and the grace period."""
+        return self.closes + timedelta(minutes=self.grace_minutes) if self.closes else None
 
     def status_of(self, server: str) -> str | None:
         """What is known of ``server``, if it is the one that the profile speaks of."""

@@ -43,6 +43,7 @@ _OF_PROGRAMS = ("__MACOSX", "__pycache__", "@eaDir")
 _BREAKING = ("Cc", "Zl", "Zp")
 # A century: dates so far back exist.
 _MOST_DAYS = 36_500
+_LONGEST_GRACE_MINUTES = 366 * 24 * 60
 _TAKEN_BY_RUNS = ("stdout", "stderr")  # files that CodaLab itself puts into a run
 
 
@@ -119,6 +120,8 @@ def _times(competition: Competition) -> Iterator[Refusal]:
     if competition.closes is not None and competition.closes.tzinfo is None:
         wanted = "it has no time zone; write it as 2021-09-04T23:59:59-07:00"
         yield Refusal("closes", competition.closes.isoformat(), wanted)
+    if not 0 <= competition.grace_minutes <= _LONGEST_GRACE_MINUTES:
+        yield Refusal("grace_minutes", competition.grace_minutes, "it must be from 0 to a year's minutes")
 
 
 # Numbers ----------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from cldc.organise.profile import (
 )
 from cldc.organise.profile import write as write_profile
 from cldc.organise.rehearsal import Rehearsal, is_pinned, pinned, rehearse
-from cldc.organise.scoring import PASS_SECONDS, score
+from cldc.organise.scoring import PASS_SECONDS, score, write_board
 from cldc.organise.seeding import seed
 
 __all__ = [
@@ -60,5 +60,6 @@ __all__ = [
     "with_uuids",
     "without_builtin_options",
     "without_uuids",
+    "write_board",
     "write_profile",
 ]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cldc import process
 from cldc.errors import CodaLabError
-from cldc.files import lock, private_folder, replace_atomically
+from cldc.files import lock, private_folder, replace_atomically, storage_errors
 from cldc.organise.daemon import environment
 from cldc.organise.model import INSIDE, Scored, Skipped, board_file, daemon_file, left_out_file
+from cldc.organise.rulings import deadline, record_pass, rule_on
 from cldc.progress import SILENT, Observer
 
 if TYPE_CHECKING:
+    from cldc.competition import Competition
     from cldc.credentials import Credentials
 
 Mode = Literal["finish", "once", "watch"]
@@ -26,6 +29,7 @@ _SLACK_SECONDS = 120
 
 def score(
     config: Mapping[str, Any],
+    competition: Competition,
     folder: Path,
     organiser: Credentials,
     *,
@@ -35,6 +39,7 @@ def score(
     timeout_seconds: float = 6 * 3600,
     strict_quota: bool = False,
     on_pass: Callable[[Scored], None] = lambda _: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     observer: Observer = SILENT,
 ) -> Scored:
     """Score what is tagged and within the daemon's quota; each pass leaves the board in ``folder``.
@@ -43,6 +48,7 @@ def score(
 
     Args:
         config: Made by `configuration`.
+        competition: Whose deadline counts; what was tagged later, or was rejected, is scored and kept off the board.
         python: The Python of the `codalab` environment.
         mode: ``finish`` waits until every evaluation has ended, ``once`` makes one pass, as the daemon does each
             minute, and ``watch`` makes passes until it is interrupted.
@@ -50,17 +56,18 @@ def score(
         strict_quota: Whether the quota also counts within a pass. CodaLab's does not: it evaluates everything that an
             account tagged between two passes.
         on_pass: Called after each pass.
+        clock: The server's time.
 
     Raises:
         CodaLabError: The daemon failed or took too long.
     """
     private_folder(folder)
-    program: list[process.Argument] = [python, INSIDE / "score.py", daemon_file(folder), board_file(folder)]
+    program: list[process.Argument] = [python, INSIDE / "score.py", daemon_file(folder), _evaluated(folder)]
     options = ["--mode", mode, "--every", str(every_seconds), "--timeout", str(timeout_seconds)]
     arguments = [*program, *options, *(["--strict-quota"] if strict_quota else [])]
     env = environment(config["host"], organiser, {"CODALAB_HOME": str(private_folder(folder / "codalab"))})
     limit = None if mode == "watch" else timeout_seconds + _SLACK_SECONDS
-    last: Scored | None = None
+    last, started = None, clock()
     with lock(folder / "score.lock", purpose="scoring", observer=observer):
         replace_atomically(daemon_file(folder), json.dumps(config, indent=2))
         observer.start("Scoring")
@@ -69,7 +76,11 @@ def score(
                 if line.startswith('{"event"'):
                     event = json.loads(line)
                     _tell(event, observer)
-                    if event["event"] == "pass":
+                    if event["event"] == "begin":
+                        started = clock()
+                    elif event["event"] == "pass":
+                        record_pass(folder, event["tagged"], started)
+                        write_board(competition, folder)
                         last = _passed(event, folder)
                         on_pass(last)
     return _outcome(child, last, timeout_seconds)
@@ -87,6 +98,24 @@ def _outcome(child: process.Stream, last: Scored | None, timeout_seconds: float)
     return last
 
 
+def _evaluated(folder: Path) -> Path:
+    """The board as CodaLab's daemon writes it, without the organiser's rulings."""
+    return folder / "evaluated.json"
+
+
+def write_board(competition: Competition, folder: Path) -> None:
+    """Write the board of the last pass, with the organiser's rulings as they are now.
+
+    Raises:
+        ConfigurationError: The roster can't be used.
+        StorageError: A file can't be read or written.
+    """
+    path = _evaluated(folder)
+    with storage_errors(path):
+        text = path.read_text(encoding="utf-8")
+    replace_atomically(board_file(folder), rule_on(text, folder, deadline(competition, folder)))
+
+
 def _passed(event: Mapping[str, Any], folder: Path) -> Scored:
     """The result of a pass; what it skipped is kept for publishing later."""
     left_out = tuple(Skipped(**entry) for entry in event["left_out"])
@@ -96,6 +125,8 @@ def _passed(event: Mapping[str, Any], folder: Path) -> Scored:
 
 def _tell(event: dict[str, Any], observer: Observer) -> None:
     """Report the daemon's progress."""
+    if event["event"] == "begin":
+        return
     if event["event"] == "pass":
         if event["waiting"]:
             observer.start("Scoring", event["rows"], "submissions")

@@ -43,6 +43,7 @@ def score(
         )
     scored = score_with(
         {**config, "host": address},  # it may have another port than when it was seeded
+        competition,
         folder,
         organiser(data),
         python=codalab_python,

@@ -341,7 +341,7 @@ def check_open(competition: Competition, now: datetime, *, after_closing: bool) 
     Raises:
         SubmissionRefused: It is closed, and nobody agreed.
     """
-    closes = competition.closes
+    closes = competition.last_moment
     if closes is None:
         return "none"
     if now <= closes:

@@ -69,8 +69,8 @@ def test_the_reference_names_every_exit_code() -> None:
 def test_the_page_on_consent_names_every_command_that_asks_before_it_acts() -> None:
     asking = {name for name, command in every_command() if any(p.name == "yes" for p in command.params)}
     named = re.findall(r"`cldc ([a-z ]+?)(?: --replace)?`", CONSENT.partition(" ask before they act")[0])
-    # An approval can be taken back, and so can what `apply` does.
-    assert set(named) == asking - {"trust", "trust approve", "apply"}
+    # An approval and a rejection can be taken back, and so can what `apply` does.
+    assert set(named) == asking - {"trust", "trust approve", "apply", "organise reject"}
 
 
 def test_a_mistyped_command_or_option_gets_a_suggestion(bare_cldc: Cldc) -> None:

@@ -54,6 +54,10 @@ class _Robust:
                 self._tagged = answer
         return answer
 
+    def tagged_uuids(self) -> list[str]:
+        """Uuids of what the last pass found tagged."""
+        return [bundle["id"] for bundle in self._tagged]
+
     def run_once(self) -> None:
         self.left_out = {}
         super().run_once()

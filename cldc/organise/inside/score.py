@@ -108,6 +108,7 @@ class _Scorer:
 
     def _pass(self) -> list[dict[str, Any]]:
         """Make one pass. The daemon overwrites its file in place; readers of ours see the old or the new one."""
+        _tell(event="begin")
         with contextlib.redirect_stdout(sys.stderr):
             self._daemon.run_once()
         rows = _rows(self._daemon.output_path)
@@ -118,7 +119,13 @@ class _Scorer:
                 self._reported.add((entry["submission"], entry["reason"]))
                 _tell(event="left out", **entry)
         waiting = sum(not row["final"] for row in rows)
-        _tell(event="pass", rows=len(rows), waiting=waiting, left_out=left_out)
+        _tell(
+            event="pass",
+            rows=len(rows),
+            waiting=waiting,
+            left_out=left_out,
+            tagged=self._daemon.tagged_uuids(),
+        )
         return rows
 
 

@@ -1,0 +1,141 @@
+"""Grades: what each student of the roster has reached, by the profile's rule."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from cldc.leaderboard import Row
+from cldc.organise.roster import Student
+from cldc.organise.rulings import LATE
+
+Rule = Literal["best", "last"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracies:
+    """What a submission's run printed, between 0 and 1; None where it printed none or can't be read."""
+
+    validation: float | None
+    label_book: float | None
+
+
+NOT_KNOWN = Accuracies(None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What one student has reached.
+
+    Attributes:
+        name: The student; empty for an account that is not on the roster.
+        account: The account.
+        group: The student's group.
+        score: The score that counts by the rule; None without one that counts.
+        best: The best score of those that count.
+        last: The score of the newest submission that counts.
+        submission: Name of the submission whose score counts.
+        submitted: When that was made, by the server's clock.
+        submissions: Number of evaluated submissions, late and rejected ones included.
+        late: How many of them were late.
+        hidden: How many of them do not count for another reason.
+        validation: Validation accuracy that the counting submission's run printed.
+        label_book: Label-book accuracy that it printed.
+        shared_with: Accounts outside the student's group that submitted the same images.
+    """
+
+    name: str
+    account: str
+    group: str
+    score: float | None
+    best: float | None
+    last: float | None
+    submission: str
+    submitted: datetime | None
+    submissions: int
+    late: int
+    hidden: int
+    validation: float | None
+    label_book: float | None
+    shared_with: tuple[str, ...]
+
+
+def grade(
+    rows: Iterable[Row],
+    students: Sequence[Student],
+    rule: Rule,
+    *,
+    accuracies: Mapping[str, Accuracies],
+    contents: Mapping[str, str],
+) -> tuple[Grade, ...]:
+    """The grades in the roster's order, then accounts that are on no roster.
+
+    Args:
+        rows: The organiser's board, hidden entries included.
+        students: The roster.
+        rule: Whether the best or the last submission counts.
+        accuracies: What a submission's run printed, by its uuid.
+        contents: A hash of the images of a submission, by its uuid.
+    """
+    by_account: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_account[row.account].append(row)
+    groups = {student.account: student.group for student in students}
+    others = [Student("", account) for account in sorted(by_account.keys() - groups.keys()) if account]
+    shared = _shared(by_account, groups, contents)
+    return tuple(
+        _grade(student, by_account[student.account], rule, accuracies, shared.get(student.account, ()))
+        for student in (*students, *others)
+    )
+
+
+def _grade(
+    student: Student,
+    rows: Sequence[Row],
+    rule: Rule,
+    accuracies: Mapping[str, Accuracies],
+    shared: tuple[str, ...],
+) -> Grade:
+    counting = [row for row in rows if row.shown]
+    best = max(counting, key=lambda row: row.score or 0.0, default=None)
+    last = max(counting, key=lambda row: row.created, default=None)
+    chosen = best if rule == "best" else last
+    printed = accuracies.get(chosen.submission, NOT_KNOWN) if chosen else NOT_KNOWN
+    late = sum(row.hidden == LATE for row in rows)
+    return Grade(
+        name=student.name,
+        account=student.account,
+        group=student.group,
+        score=chosen.score if chosen else None,
+        best=best.score if best else None,
+        last=last.score if last else None,
+        submission=chosen.name if chosen else "",
+        submitted=chosen.created if chosen else None,
+        submissions=len(rows),
+        late=late,
+        hidden=len(rows) - len(counting) - late,
+        validation=printed.validation,
+        label_book=printed.label_book,
+        shared_with=shared,
+    )
+
+
+def _shared(
+    by_account: Mapping[str, Sequence[Row]], groups: Mapping[str, str], contents: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """For each account the accounts outside its group that submitted the same images."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for account, rows in by_account.items():
+        for row in rows:
+            if row.submission in contents:
+                owners[contents[row.submission]].add(account)
+    shared: dict[str, set[str]] = defaultdict(set)
+    for accounts in owners.values():
+        for account in accounts:
+            group = groups.get(account, "")
+            strangers = {other for other in accounts if not (group and groups.get(other) == group)}
+            shared[account] |= strangers - {account}
+    return {account: tuple(sorted(others)) for account, others in shared.items() if others}

@@ -1,0 +1,122 @@
+"""A class's roster: who is behind each account, in which group, and how much longer each may take. It is never published."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from cldc.errors import ConfigurationError
+from cldc.files import replace_atomically, storage_errors
+from cldc.identifiers import is_name
+
+COLUMNS = ("name", "account", "group", "extension_hours")
+_DELIMITERS = ",;\t"
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """One student.
+
+    Attributes:
+        name: As the teacher writes it.
+        account: The account on CodaLab.
+        group: The group the student works in; empty for none.
+        extension_hours: Hours by which the deadline is later for this student, as the teacher wrote them.
+    """
+
+    name: str
+    account: str
+    group: str = ""
+    extension_hours: str = ""
+
+    @property
+    def extension(self) -> timedelta:
+        """How much later the deadline is for this student."""
+        return timedelta(hours=float(self.extension_hours or 0))
+
+
+def roster_file(folder: Path) -> Path:
+    """The roster in a competition's folder; it does not exist before `cldc organise accounts`."""
+    return folder / "roster.csv"
+
+
+def read_roster(path: Path) -> tuple[Student, ...]:
+    """The students of a CSV file, as spreadsheets write it; without an account, one is made from the name.
+
+    Raises:
+        ConfigurationError: It has no names, or a line can't be used.
+        StorageError: It can't be read.
+    """
+    with storage_errors(path):
+        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=first.count))
+    rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    if not rows:
+        return ()
+    header = [cell.strip().lower() for cell in rows[0][1]]
+    if "name" not in header:
+        raise ConfigurationError(
+            f"{path} has no column `name`.",
+            action=f"Its first line names the columns: {', '.join(COLUMNS)}; all but `name` may be missing.",
+        )
+    students: list[Student] = []
+    for line, row in rows[1:]:
+        students.append(_student(row, header, students, path, line))
+    return tuple(students)
+
+
+def _student(
+    row: Sequence[str], header: Sequence[str], before: Iterable[Student], path: Path, line: int
+) -> Student:
+    cells = {name: cell.strip() for name, cell in zip(header, row, strict=False)}
+    student = Student(**{name: cells.get(name, "") for name in COLUMNS})
+    taken = {each.account for each in before}
+    if not student.account:
+        student = replace(student, account=_account(student.name, taken))
+    problem = ""
+    if not student.name:
+        problem = "has no name"
+    elif not is_name(student.account):
+        problem = f"has the account {student.account!r}, which CodaLab does not allow"
+    elif student.account in taken:
+        problem = f"has the account {student.account}, which an earlier line has"
+    else:
+        try:
+            if student.extension < timedelta():
+                problem = "has a negative extension"
+        except (ValueError, OverflowError):
+            problem = f"has an extension of {student.extension_hours!r}, which is not a number of hours"
+    if problem:
+        raise ConfigurationError(f"Line {line} of {path} {problem}.", action="Correct that line.")
+    return student
+
+
+def _account(name: str, taken: set[str]) -> str:
+    """An account's name for a person: plain letters, and a number if somebody else has it."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    account = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "student"
+    account = account if is_name(account) else f"s-{account}"
+    number, candidate = 1, account
+    while candidate in taken:
+        number += 1
+        candidate = f"{account}-{number}"
+    return candidate
+
+
+def write_roster(path: Path, students: Iterable[Student]) -> None:
+    """Write the roster, readable by its owner only.
+
+    Raises:
+        StorageError: It can't be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([COLUMNS, *map(astuple, students)])
+    replace_atomically(path, text.getvalue())
