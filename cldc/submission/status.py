@@ -126,7 +126,7 @@ def _of_tagged(
         stage, detail = "evaluated", f"evaluation {row.state}"
         action = _ASK_ORGANISERS if row.state in _FAILED_STATES else ""
     else:
-        stage, detail = "scored", f"place {row.rank}" if row.rank else "not shown on the board"
+        stage, detail = "scored", f"place {row.rank}" if row.rank else f"not on the board: {row.hidden}"
     return SubmissionStatus(
         record.id,
         record.name,
