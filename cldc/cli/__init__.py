@@ -66,7 +66,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Rehearse, teach": {
         "sandbox": ("sandbox", "A whole CodaLab on this machine, to rehearse on."),
-        "organise": ("organise", "Run the competition for a class, on your own CodaLab."),
+        "organise": ("organise", "Run the competition for a class, with or without a CodaLab."),
     },
     "Accounts and this machine": {
         "whoami": ("account", "Show server, account, and its disk and time quotas."),

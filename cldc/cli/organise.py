@@ -40,10 +40,11 @@ class Board:
 
 @group
 def organise() -> None:
-    """Run the competition for a class, on your own CodaLab.
+    """Run the competition for a class, with or without a CodaLab.
 
     `init` sets it up and writes the class's profile, `score` runs CodaLab's own scoring daemon, `publish` writes the
     leaderboard's page. All three use the organiser's account; on the sandbox that is the sandbox's organiser.
+    `grade` needs no server: it takes what students handed in as zips or folders.
 
     \b
     Examples:
