@@ -11,13 +11,12 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import DATASET, command
-from cldc.dataset import Dataset
+from cldc.dataset import Dataset, load
 from cldc.decisions import default_path, match, read
 from cldc.insight import pictures
 from cldc.insight.label_search import find_suspicious_labels
 from cldc.insight.labels import RankedLabel
 from cldc.render.labels import labels_document
-from cldc.validation import inspect_dataset
 from cldc.validation.silencing import QUESTIONS
 
 _QUESTION = "label"
@@ -50,7 +49,7 @@ def labels(app: App, *, folder: Path | None, top: int | None) -> None:
     """
     root, rules = app.dataset_folder(folder), app.competition.dataset
     decisions = read(default_path(root), rules)
-    dataset = inspect_dataset(root, app.competition, app.observer, cache_folder=app.home).dataset
+    dataset = load(root, splits=rules.splits, extensions=rules.extensions, observer=app.observer)
     found = find_suspicious_labels(dataset, rules.classes, home=app.home, observer=app.observer)
     correct = match(decisions, dataset, rules.classes).correct(_QUESTION, QUESTIONS)
     drawn = functools.partial(_pictures, dataset, rules.image_size)

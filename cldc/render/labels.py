@@ -121,7 +121,7 @@ def _list(
         )
         for image in printed
     ]
-    yield Table(("", "image", "labelled", "could be", "problem"), rows, numbers=frozenset({""}))
+    yield Table(("rank", "image", "labelled", "could be", "problem"), rows, numbers=frozenset({"rank"}))
     if len(listed) > len(printed):
         yield Line(
             f"{len(listed) - len(printed):,} more: --top N, or all with their pictures in --report labels.html."
