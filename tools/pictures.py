@@ -159,7 +159,7 @@ def review(browser: Browser, picture: Path) -> None:
         page.get_by_role("button", name="two labels").first.click()
         for key in ("a", "x"):
             page.keyboard.press(key)
-        page.wait_for_load_state("networkidle")
+        page.get_by_text("Saving").wait_for(state="hidden")
         page.screenshot(path=picture)
         running.send_signal(signal.SIGINT)
 
