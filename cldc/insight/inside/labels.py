@@ -56,12 +56,14 @@ def describe(path: str) -> list[Array] | None:
         return None
     if drawing is None:
         return []
-    return [
-        np.append(direction_maps(upright(drawing.strokes, 40)), drawing.proportion),
-        np.append(direction_histograms(upright(drawing.strokes, 32), cell=4), 2 * drawing.proportion),
-        np.append(direction_histograms(upright(drawing.strokes, 48), cell=8), 2 * drawing.proportion),
-        np.append(stroke_counts(scaled(drawing.strokes, 48)), 2 * drawing.proportion),
+    proportion = drawing.proportion
+    rows = [
+        np.append(direction_maps(upright(drawing.strokes, 40)), proportion),
+        np.append(direction_histograms(upright(drawing.strokes, 32), cell=4), 2 * proportion),
+        np.append(direction_histograms(upright(drawing.strokes, 48), cell=8), 2 * proportion),
+        np.append(stroke_counts(scaled(drawing.strokes, 48)), 2 * proportion),
     ]
+    return [row.astype(np.float32) for row in rows]
 
 
 def likeness(described: list[list[Array]]) -> Array:
@@ -69,7 +71,7 @@ def likeness(described: list[list[Array]]) -> Array:
     count = len(described)
     total = np.zeros((count, count), np.float32, order="F")
     for weight, columns in zip(_WEIGHTS, zip(*described)):
-        rows = np.stack(columns).astype(np.float32)
+        rows = np.stack(columns)
         lengths = (rows**2).sum(1)
         usual = None
         for start in range(0, count, _BLOCK):
