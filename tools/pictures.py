@@ -164,7 +164,21 @@ def review(browser: Browser, picture: Path) -> None:
         running.send_signal(signal.SIGINT)
 
 
-PAGES = {"report": report, "review": review}
+def labels(browser: Browser, picture: Path) -> None:
+    """The most suspicious labels of the competition's own images where they are at hand."""
+    whole = HOME / "competition" / "data"
+    folder = whole if whole.exists() else HOME / "my-roman-numerals"
+    subprocess.run(
+        [sys.executable, "-m", "cldc", "labels", str(folder), "--quiet", "--top", "10", "--report", "labels.html"],
+        env=environment(), cwd=HOME, check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    page = browser.new_page(viewport={"width": 1100, "height": 970})
+    page.goto((HOME / "labels.html").as_uri())
+    page.locator("#search, main").first.wait_for()
+    page.screenshot(path=picture)
+
+
+PAGES = {"report": report, "review": review, "labels": labels}
 
 
 def environment() -> dict[str, str]:
