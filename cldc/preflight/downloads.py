@@ -1,4 +1,4 @@
-"""Where label books and scripts are: those downloaded, of which a pointer names the current one, and those given."""
+"""Locate label books and scripts: downloaded ones, of which a pointer names the current one, and given ones."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from cldc.files import replace_atomically
 
 
 def label_books(home: Path, competition: Competition) -> Path:
-    """Where the competition's label books are kept, each in a folder called by its hash."""
+    """The folder with the competition's label books, each in a folder named by its hash."""
     return home / "label_books" / competition.name
 
 
 def current_label_book(home: Path, competition: Competition) -> Path | None:
-    """The folder of the label book that was downloaded last, as it is now; None where none ever was."""
+    """The folder of the most recently downloaded label book, unchecked; None if none was downloaded."""
     kept = label_books(home, competition)
     name = read_pointer(kept)
     return kept / name if name else None
 
 
 def read_pointer(kept: Path) -> str:
-    """The hash of the current one; empty where there is none."""
+    """Read the hash of the current one; empty if there is none."""
     try:
         return (kept / "current").read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
@@ -30,7 +30,7 @@ def read_pointer(kept: Path) -> str:
 
 
 def write_pointer(kept: Path, to: str) -> str | None:
-    """Make ``to`` the current one and return what was current before."""
+    """Make ``to`` the current one and return the previous one."""
     before = read_pointer(kept) or None
     if before != to:
         replace_atomically(kept / "current", to + "\n")
@@ -38,7 +38,7 @@ def write_pointer(kept: Path, to: str) -> str | None:
 
 
 def label_book_root(folder: Path, competition: Competition) -> Path:
-    """The folder with a label book's class folders: ``folder``, or the one in it that is called as label books are.
+    """The folder with a label book's class folders: ``folder``, or the one in it with a label book's usual name.
 
     Raises:
         InvalidDataset: Neither has all of them.

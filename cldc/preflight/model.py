@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cldc.validation import ValidationReport
 
 Origin = Literal["competition", "built-in", "file"]
-# Raised when records change so that an older cldc's can't be read.
+# Incremented when the format changes so that older records can't be read.
 FORMAT = 1
 
 
@@ -51,13 +51,13 @@ class LabelBook:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What is to be trained.
+    """A training to run.
 
     Attributes:
         report: The dataset's validation, without errors.
         script: The training script.
-        label_book: What the script predicts in the end.
-        competition: Whose rules, command, seed and names count.
+        label_book: The images that the trained model predicts at the end.
+        competition: The profile, with rules, command, seed and names.
     """
 
     report: ValidationReport
@@ -67,7 +67,7 @@ class Training:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What is the same in every record of this training, whatever machine it was trained on."""
+        """The part of the fingerprint that does not depend on the machine."""
         return (
             self.report.dataset.hash,
             self.label_book.hash,
@@ -84,20 +84,20 @@ class Fingerprint:
 
     Attributes:
         dataset: The dataset's identity.
-        label_book: The label book's, made in the same way.
+        label_book: The label book's identity, computed in the same way.
         script: The script's SHA-256.
         command: The command that ran it, with the names of dataset and label book left open.
         competition: The profile's name.
         epochs: How many epochs the profile expects.
-        tensorflow: TensorFlow's version; empty where only the run itself will tell.
-        environment: What identifies the environment: its packages' versions and hashes, or the image's name.
+        tensorflow: TensorFlow's version; empty if only the run itself reports it.
+        environment: The environment's identity: its packages' versions and hashes, or the image's name.
         python: The Python that ran it; empty as ``tensorflow``.
         platform: Operating system and processor architecture; empty as ``tensorflow``.
-        device: ``cpu``, or ``gpu`` where one can be seen.
+        device: ``cpu``, or ``gpu`` if one is visible.
         threads: Processors that the process may use; TensorFlow makes as many threads, and they change the numbers.
             0 as ``tensorflow``.
-        seed: The seed as the script sets it, where one can be read in it.
-        server: Address of the CodaLab whose worker ran it; empty where this machine did.
+        seed: The seed that the script sets, if it can be read from its source.
+        server: Address of the CodaLab whose worker ran it; empty if this machine did.
     """
 
     dataset: str
@@ -120,7 +120,7 @@ class Fingerprint:
         """Sixteen hexadecimal digits of its hash."""
         fields = dataclasses.asdict(self)
         if not self.server:
-            del fields["server"]  # so that it stays what it was before there were remote runs
+            del fields["server"]  # keeps ids from before remote runs existed
         return hash_bytes(json.dumps(fields, sort_keys=True))[:16]
 
     @property
@@ -156,30 +156,30 @@ class PreflightResult:
     """A finished preflight.
 
     Attributes:
-        fingerprint: What was trained, on what, with what.
-        dataset_name: The name of the folder that was trained on, or that held the same images when it was last asked for.
-        dataset_root: Where that folder was.
-        other_names: What else folders with the same images were called, the oldest first.
+        fingerprint: Dataset, script and environment of the training.
+        dataset_name: Name of the training folder, or of the folder with the same images in the latest request.
+        dataset_root: Path of that folder.
+        other_names: Other names of folders with the same images, oldest first.
         images: Images of each split, and of the label book under its own name.
-        classes: The classes that indices in ``predictions`` stand for.
-        origin: Where the script came from.
+        classes: The class names that indices in ``predictions`` refer to.
+        origin: Source of the script.
         faithful: Whether the environment trains what the competition trained.
-        quick: Whether it was stopped after the first epoch: it can't be submitted.
+        quick: Whether it was stopped after the first epoch; then it can't be submitted.
         started: When, in UTC, as ISO 8601.
         seconds: How long the script ran.
-        peak_memory: The most bytes that the script's processes held; 0 where it could not be measured.
+        peak_memory: Peak memory of the script's processes in bytes; 0 if it could not be measured.
         validation: On the validation split, with the best epoch's weights.
         label_book: On the label book, with the same weights; None where ``quick``.
-        untrained: On the validation split before training, where the script says it.
-        predictions: A class index for each image of the label book, as the script left them.
+        untrained: On the validation split before training, if the script prints it.
+        predictions: A class index for each image of the label book, as written by the script.
         history: The epochs.
-        best_epoch: The epoch whose weights were kept, from 1; 0 where the script prints none.
-        probe: What TensorFlow said of the machine.
+        best_epoch: The epoch whose weights were kept, from 1; 0 if the script prints none.
+        probe: TensorFlow's report about the machine.
         warnings: Reasons to doubt the result, as sentences.
         log: The script's whole output.
-        recorded: Whether this is an earlier result, not trained again now.
-        run: Uuid of the run on the fingerprint's server, which may have been removed since; empty for this machine's.
-        dataset_changed: How the folder differs from what was trained on, as a sentence; empty where it does not, and in
+        recorded: Whether this is an earlier result rather than a new training.
+        run: Uuid of the run on the fingerprint's server, possibly removed since; empty for a run on this machine.
+        dataset_changed: How the folder differs from the trained dataset, as a sentence; empty if it does not, and in
             records.
     """
 
@@ -228,14 +228,14 @@ class PreflightResult:
 
     @property
     def complete(self) -> bool:
-        """Whether it trained as long as the profile says, so that `submit` may rest on it."""
-        # A script that prints no epochs is taken at its word.
+        """Whether it trained for as many epochs as the profile requires, so that `submit` may rely on it."""
+        # A script that prints no epochs is trusted.
         return not self.quick and (not self.history or self.history[-1].number >= self.fingerprint.epochs)
 
 
 @dataclass(frozen=True, slots=True)
 class FailedPreflight:
-    """A dataset without a result, and why."""
+    """A dataset without a result, and the reason."""
 
     dataset_name: str
     dataset_root: str
@@ -247,7 +247,7 @@ class FailedPreflight:
 
     @classmethod
     def of(cls, training: Training, error: CldcError) -> FailedPreflight:
-        """What an error says of a training."""
+        """Build the failure of a training from an error."""
         dataset = training.report.dataset
         return cls(
             dataset.name, str(dataset.root), error.kind, error.code, error.message, error.action, error
@@ -255,7 +255,7 @@ class FailedPreflight:
 
 
 def to_json(result: PreflightResult) -> str:
-    """The result as JSON for the disk; NaN and infinities become null."""
+    """Serialize the result as JSON for storage; NaN and infinities become null."""
     return (
         json.dumps({"format": FORMAT, **_plain(dataclasses.asdict(result))}, indent=1, allow_nan=False) + "\n"
     )
@@ -273,7 +273,7 @@ def from_json(text: str) -> PreflightResult:
     """Parse a stored result, marked as recorded.
 
     Raises:
-        ValueError: It is not such a record, or another version wrote it.
+        ValueError: It is not a preflight record, or another version wrote it.
     """
     try:
         table: dict[str, Any] = json.loads(text)

@@ -11,20 +11,20 @@ from typing import Any
 
 from cldc.files import replace_atomically
 
-# Raised when the file changes so that an older one can't be read.
+# Incremented when the format changes so that older files can't be read.
 _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePrediction:
-    """An image of a preflight and what the model predicts for it.
+    """An image of a preflight and the model's prediction for it.
 
     Attributes:
         split: Its split, or the label book's name.
         path: Relative to the dataset, or to the label book, with slashes.
-        sha256: Of its content.
-        label: Index of the class that it is labelled as.
-        probabilities: How probable the model finds each class; empty where that is not known.
+        sha256: SHA-256 of its content.
+        label: Index of its labelled class.
+        probabilities: The model's probability for each class; empty if unknown.
     """
 
     split: str
@@ -44,18 +44,18 @@ class ImagePrediction:
 
     @property
     def misclassified(self) -> bool:
-        """Whether the model predicts another class than the label."""
+        """Whether the model predicts a class other than the label."""
         return bool(self.probabilities) and self.predicted != self.label
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPredictions:
-    """The images of a preflight, split by split, and what the model predicts for them.
+    """The images of a preflight, split by split, and the model's predictions for them.
 
     Attributes:
-        classes: The classes that indices stand for.
+        classes: The class names that indices refer to.
         images: Every image of the dataset and of the label book.
-        why_not: Why no probabilities are known; empty where they are.
+        why_not: Why no probabilities are known; empty if they are.
     """
 
     classes: tuple[str, ...]
@@ -64,12 +64,12 @@ class ModelPredictions:
 
     @property
     def known(self) -> bool:
-        """Whether there are probabilities."""
+        """Whether probabilities are known."""
         return not self.why_not
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits in their order, the label book last."""
+        """The splits in order, the label book last."""
         return tuple(dict.fromkeys(image.split for image in self.images))
 
     def of(self, split: str) -> tuple[ImagePrediction, ...]:
@@ -100,7 +100,7 @@ def save(home: Path, identity: str, predictions: ModelPredictions) -> None:
         "why_not": predictions.why_not,
         "images": [[i.split, i.path, i.sha256, i.label, i.probabilities] for i in predictions.images],
     }
-    # No time stamp in it: the same content, the same bytes.
+    # Without a timestamp, so that the same content gives the same bytes.
     replace_atomically(
         predictions_path(home, identity),
         gzip.compress(json.dumps(table, separators=(",", ":")).encode(), mtime=0),
@@ -108,7 +108,7 @@ def save(home: Path, identity: str, predictions: ModelPredictions) -> None:
 
 
 def read(home: Path, identity: str) -> ModelPredictions | None:
-    """The predictions of the preflight with that id; None where none are stored that this version can read."""
+    """Read the predictions of the preflight with that id; None if this version can read none."""
     try:
         table: dict[str, Any] = json.loads(gzip.decompress(predictions_path(home, identity).read_bytes()))
         if table["format"] != _FORMAT:

@@ -1,8 +1,8 @@
-"""Parse what the training script prints, line by line as it comes.
+"""Parse the training script's output, line by line as it arrives.
 
 The script's own lines are the competition's; the progress in between is Keras', which redraws a line with
-carriage returns or backspaces (Keras 2) and colours it (Keras 3). Anything else is passed over, so warnings of
-TensorFlow and prints of a script's own do no harm.
+carriage returns or backspaces (Keras 2) and colours it (Keras 3). Other lines are ignored, so warnings of
+TensorFlow and a script's own prints do no harm.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PAIRS = {
     }.items()
 }
 _REFUSAL = re.compile(r"^Dataset size larger than .*$")
-# Far beyond any line of Keras'; what is longer without a break is no line to be understood.
+# Far longer than any line of Keras; longer lines are not parsed.
 _LONGEST_LINE = 64 * 1024
 _TAIL_LINES = 40
 
@@ -43,7 +43,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One finished epoch: losses, accuracies from 0 to 1, and how long it took (0 where nobody watched it)."""
+    """One finished epoch: losses, accuracies from 0 to 1, and how long it took (0 if not measured)."""
 
     number: int
     loss: float
@@ -55,20 +55,20 @@ class Epoch:
 
 @dataclass(slots=True)
 class Output:
-    """What has been parsed so far; `feed` takes more.
+    """The output parsed so far; `feed` adds more.
 
     Attributes:
         epoch: The epoch that is running, from 1; 0 before the first.
-        epochs: How many there will be; 0 where the script has not said it yet.
-        part: How far the running epoch's training is, from 0 to 1.
+        epochs: Number of epochs; 0 before the script prints it.
+        part: Progress of the running epoch, from 0 to 1.
         history: The finished epochs.
-        untrained: Before training, on the validation split.
-        validation: Of the best epoch's weights, on the validation split.
-        label_book: Of the best epoch's weights, on the label book.
+        untrained: Score before training, on the validation split.
+        validation: Score of the best epoch's weights, on the validation split.
+        label_book: Score of the best epoch's weights, on the label book.
         rounding: By how much the accuracy on the label book may differ from the printed one: half a unit of the last
             digit printed.
-        refusal: The script's own words where it refused the dataset's size; empty otherwise.
-        tail: The last lines that `feed` gave.
+        refusal: The script's message if it refused the dataset's size; empty otherwise.
+        tail: The last lines that `feed` returned.
     """
 
     epoch: int = 0
@@ -92,17 +92,17 @@ class Output:
         return max(known, key=lambda e: (e.val_accuracy, -e.number), default=None)
 
     def feed(self, text: str, *, now: float) -> list[str]:
-        """Take more output, cut anywhere, at a steady clock's time ``now`` in seconds.
+        """Parse more output, cut anywhere; ``now`` is the monotonic time in seconds.
 
         Returns:
-            The final lines: without those that later ones were drawn over, colours and empty ones.
+            The final lines, without overwritten and empty lines and without colours.
         """
         *lines, self._rest = _BREAKS.split(self._rest + text)
         self._rest = self._rest[-_LONGEST_LINE:]
         return [final for line in lines for final in self._take(line, now)]
 
     def close(self, *, now: float) -> list[str]:
-        """The output has ended: take what came after the last break."""
+        """Parse the rest after the last line break, once the output has ended."""
         lines = self.feed("\n", now=now)
         drawn, self._drawn = self._drawn, ""
         self.tail.extend([drawn] * bool(drawn))
@@ -113,7 +113,7 @@ class Output:
         if not line:
             return []
         if step := _STEP.match(line):
-            # The bar's next state comes in its place; only the last stands.
+            # The bar's next state overwrites it; only the last one stays.
             self._drawn = line
             self._step(line, int(step[1]), int(step[2]), now)
             return []
@@ -135,7 +135,7 @@ class Output:
         metrics = {name: float(value) for name, value in _METRIC.findall(line)}
         finished = metrics.keys() >= {"loss", "accuracy", "val_loss", "val_accuracy"}
         if finished and not self.epoch:
-            self.epoch = self.epochs = 1  # Keras 2 heads no epoch where it is the only one
+            self.epoch = self.epochs = 1  # Keras 2 prints no epoch heading if there is only one epoch
         if not self.epoch or (self.history and self.history[-1].number >= self.epoch):
             return  # evaluation before the first epoch or after the last
         self.part = min(1.0, step / steps) if steps else 0.0
@@ -161,19 +161,19 @@ class Output:
 
 
 def _half_a_unit(*numbers: str) -> float:
-    """Half a unit of the last digit of the longer number: 0.5 beside 1.9256 is not rounded to one digit."""
+    """Half a unit of the last digit of the longer number: beside 1.9256, 0.5 is not rounded to one digit."""
     exponents = [Decimal(number).as_tuple().exponent for number in numbers]
     return 0.5 * 10.0 ** min((e for e in exponents if isinstance(e, int)), default=0)
 
 
 def done_epochs(output: Output) -> float:
-    """Epochs done, the running one in part."""
+    """Number of epochs done, counting the running one in part."""
     running = output.part if output.epoch > len(output.history) else 0.0
     return len(output.history) + running
 
 
 def seconds_left(output: Output, *, now: float, started: float) -> float | None:
-    """Seconds that the remaining epochs will take at the pace so far; None before there is a pace.
+    """Estimate the seconds that the remaining epochs will take at the pace so far; None before the pace is known.
 
     ``started`` is when the first epoch began. The last ten finished epochs set the pace, since the first is
     slower and the machine's load changes.

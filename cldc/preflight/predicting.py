@@ -1,4 +1,4 @@
-"""What the trained model predicts for every image: its weights loaded again, and compared with what the script printed."""
+"""Reload a trained model's weights, predict every image and compare with the accuracies that the script printed."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from cldc.process import run
 from cldc.progress import Observer
 
 _PREDICT = Path(__file__).with_name("inside") / "predict.py"
-# Ten thousand images take half a minute; a machine that is busy beyond all measure still gets its answer.
+# Ten thousand images take half a minute; the limit leaves room for a heavily loaded machine.
 _TIMEOUT_SECONDS = 1800
 # Keras writes its checkpoint as NAME.index and others, or as one file.
 _EXTENSIONS = (".index", ".weights.h5", ".h5", "")
 
 
 class ModelUnusable(Exception):
-    """Why a trained model can't be asked, in words that complete "the predictions are not known: ..."."""
+    """A trained model can't predict; the text completes "the predictions are not known: ..."."""
 
 
 def list_images(dataset: Dataset, label_book: LabelBook, competition: Competition) -> ModelPredictions:
-    """Every image in the order of the workspace, without probabilities."""
+    """List every image in workspace order, without probabilities."""
     index = {label: number for number, label in enumerate(competition.dataset.classes)}
     book = competition.bundles.label_book.name
     images = [ImagePrediction(i.split, i.path, i.sha256, index[i.label]) for i in dataset.images]
@@ -59,7 +59,7 @@ def predict_images(
     env: Mapping[str, str],
     observer: Observer,
 ) -> ModelPredictions:
-    """Predict every image with the trained model; ``why_not`` says why that is impossible.
+    """Predict every image with the trained model; ``why_not`` holds the reason if that fails.
 
     The predictions count only if they reproduce the accuracies that the script printed: then the weights are the best
     epoch's and the model is the script's, whatever script that was.
@@ -90,11 +90,11 @@ def predict_folder(
     environment: Environment,
     observer: Observer,
 ) -> ModelPredictions:
-    """What the model of a finished preflight predicts for the images of another labelled folder; kept for the next time.
+    """Predict the images of another labelled folder with a finished preflight's model, and cache the result.
 
     Raises:
         ModelUnusable: Its weights were not kept, or can't be loaded.
-        StorageError: The predictions can't be kept.
+        StorageError: The predictions can't be stored.
     """
     identity = f"{result.id}.{folder.hash[:16]}"
     if known := model_predictions.read(home, identity):
@@ -123,7 +123,7 @@ def predict_folder(
 
 
 def find_weights(folder: Path, competition: Competition) -> Path:
-    """What Keras is told to load of the weights that a script left in ``folder``.
+    """Find the checkpoint path for Keras among the weights that a script left in ``folder``.
 
     Raises:
         ModelUnusable: There are none.
@@ -138,7 +138,7 @@ def find_weights(folder: Path, competition: Competition) -> Path:
 
 
 def keep_weights(workspace: Path, competition: Competition, kept: Path) -> None:
-    """Copy the weights that a script left into the folder ``kept``, so that the model can be asked about other images later.
+    """Copy the weights that a script left into the folder ``kept``, so that the model can predict other images later.
 
     Raises:
         StorageError: No room.
@@ -160,16 +160,16 @@ def ask_model(
     env: Mapping[str, str],
     observer: Observer,
 ) -> list[Sequence[float]]:
-    """The probability of each class for each image, from a trained model.
+    """Compute the probability of each class for each image with a trained model.
 
     Args:
-        weights: As `find_weights` gives them.
-        folder: Where the images are.
+        weights: As returned by `find_weights`.
+        folder: The folder with the images.
         paths: The images, relative to ``folder``, with slashes.
-        competition: Whose built-in script describes the model.
-        python: Of an environment with TensorFlow.
+        competition: The profile whose built-in script defines the model.
+        python: The interpreter of an environment with TensorFlow.
         env: The environment variables for it.
-        observer: Told of it.
+        observer: Receives progress.
 
     Raises:
         ModelUnusable: The weights can't be loaded, or do not fit the model.
@@ -200,7 +200,7 @@ def ask_model(
 
 
 def _disagreement(predicted: ModelPredictions, output: Output, competition: Competition) -> str:
-    """Why these predictions can't come from the model that the script evaluated; empty where they can."""
+    """Explain why these predictions can't come from the model that the script evaluated; empty if they can."""
     printed = {
         competition.dataset.splits[-1]: output.validation,
         competition.bundles.label_book.name: output.label_book,
@@ -208,7 +208,7 @@ def _disagreement(predicted: ModelPredictions, output: Output, competition: Comp
     for split, score in printed.items():
         images = predicted.of(split)
         right = sum(not image.misclassified for image in images)
-        # An accuracy is a number of images; half of one covers how it was printed.
+        # An accuracy is a whole number of images; half an image covers rounding in print.
         if score is None or abs(score.accuracy * len(images) - right) > 0.5:
             said = f"{score.accuracy:.2%}" if score else "nothing"
             return (

@@ -14,22 +14,22 @@ from cldc.preflight.model import LabelBook, Script
 from cldc.preflight.output import Output
 
 _KERAS_LOADER = b"image_dataset_from_directory"
-# From this TensorFlow on Keras' loader goes through the class folders by name, before it as they are listed.
+# From this version on, Keras' loader reads class folders in order of name; older versions use the listing order.
 _BY_NAME_FROM = (2, 5)
 
 
 class UnusablePredictions(ValueError):
-    """Predictions can't be used; the text says why, as a sentence."""
+    """The predictions can't be used; the text gives the reason as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedLabels:
-    """The labels of the label book's images, as far as it is known in which order a script reads them.
+    """The labels of the label book's images, and the orders in which a script may read them.
 
     Within a class the order makes no difference to how many predictions are right.
 
     Attributes:
-        counts: Images of each class, in the order of the competition's classes.
+        counts: Number of images of each class, in the order of the competition's classes.
         orders: Orders of class indices in which the script may go through the classes; empty where any order of the
             images is possible.
     """
@@ -39,11 +39,11 @@ class ExpectedLabels:
 
     @property
     def total(self) -> int:
-        """How many images there are."""
+        """Number of images."""
         return sum(self.counts)
 
     def right(self, predictions: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """The fewest and the most predictions that can be right: one pair for each order that is possible."""
+        """The fewest and the most predictions that can be right: one pair for each possible order."""
         for order in self.orders:
             labels = [index for index in order for _ in range(self.counts[index])]
             right = sum(label == predicted for label, predicted in zip(labels, predictions, strict=True))
@@ -58,13 +58,13 @@ class ExpectedLabels:
 def expected_labels(
     label_book: LabelBook, competition: Competition, script: Script, *, tensorflow: str = ""
 ) -> ExpectedLabels:
-    """What predictions have to fit.
+    """Build the labels that predictions must fit.
 
     Args:
-        label_book: What is predicted.
+        label_book: The label book that is predicted.
         competition: The profile, with the classes in their order.
-        script: The training script: Keras' loader has an order of its own, and so has any other script.
-        tensorflow: The version that runs it; empty where that is not known.
+        script: The training script: Keras' loader has its own order, and other scripts may have any.
+        tensorflow: The version that runs it; empty if unknown.
 
     Raises:
         StorageError: The script can't be read.
@@ -85,16 +85,16 @@ def expected_labels(
 
 
 def read_predictions(content: bytes, labels: ExpectedLabels, output: Output, *, what: str) -> tuple[int, ...]:
-    """The class index of each image of the label book, in the script's order.
+    """Read the class index of each image of the label book, in the script's order.
 
     Args:
         content: The JSON that the script left.
-        labels: What the predictions have to fit.
-        output: What the script printed; where it printed no accuracy on the label book, there is nothing to compare.
-        what: What the predictions are called in messages.
+        labels: The labels that the predictions must fit.
+        output: The script's output; if it has no accuracy on the label book, nothing is compared.
+        what: Name of the predictions in messages.
 
     Raises:
-        UnusablePredictions: There is not one class index for each image, or they can't have the printed accuracy.
+        UnusablePredictions: There is not exactly one class index per image, or they contradict the printed accuracy.
     """
     try:
         found = json.loads(content)
@@ -119,7 +119,7 @@ def _compare(predictions: Sequence[int], labels: ExpectedLabels, output: Output,
     printed, total = output.label_book, labels.total
     if printed is None:
         return
-    # An accuracy is a number of images, so half of one is no difference; neither is how the script rounded.
+    # An accuracy is a whole number of images, so less than half an image is rounding, as is the script's own rounding.
     tolerance = max(0.5, total * output.rounding)
     wanted = printed.accuracy * total
     possible = list(labels.right(predictions))

@@ -20,7 +20,7 @@ def folder(home: Path) -> Path:
 
 
 def save(home: Path, result: PreflightResult) -> Path:
-    """Keep a result, in place of an earlier one of the same fingerprint.
+    """Store a result, replacing an earlier one with the same fingerprint.
 
     Raises:
         StorageError: It can't be written.
@@ -31,7 +31,7 @@ def save(home: Path, result: PreflightResult) -> Path:
 
 
 def remember_name(home: Path, result: PreflightResult, dataset: Dataset) -> PreflightResult:
-    """The record of a folder's images under that folder's name, its other names kept.
+    """Rename a record to the folder that holds its images now, keeping its other names.
 
     Raises:
         StorageError: It can't be written.
@@ -48,7 +48,7 @@ def remember_name(home: Path, result: PreflightResult, dataset: Dataset) -> Pref
 
 
 def read(home: Path, identity: str) -> PreflightResult | None:
-    """The record of that id; None where there is none, or none that this version understands."""
+    """Read the record with that id; None if there is none that this version can read."""
     try:
         return from_json((home / "preflights" / f"{identity}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -56,12 +56,12 @@ def read(home: Path, identity: str) -> PreflightResult | None:
 
 
 def weights_folder(home: Path, identity: str) -> Path:
-    """Where the weights of the best epoch are kept, if they are."""
+    """The folder for the weights of the best epoch; it may not exist."""
     return folder(home) / f"{identity}.weights"
 
 
 def files_of(home: Path, identity: str) -> dict[str, bytes]:
-    """What is kept beside the record of that id, by name: the script's output, the model's predictions and weights.
+    """List the files stored beside a record, by name: the script's output, the model's predictions and weights.
 
     Raises:
         StorageError: It can't be read.
@@ -77,7 +77,7 @@ def files_of(home: Path, identity: str) -> dict[str, bytes]:
 
 
 def all_records(home: Path) -> tuple[PreflightResult, ...]:
-    """Every record that can be read, the oldest first."""
+    """Read every readable record, oldest first."""
     found = (read(home, path.stem) for path in (home / "preflights").glob("*.json"))
     return tuple(sorted((result for result in found if result), key=lambda result: result.started))
 
@@ -92,15 +92,15 @@ def find(
     server: str | None = None,
     server_only: bool = False,
 ) -> PreflightResult | None:
-    """The newest full preflight of the dataset with that hash, under the competition's command and epochs.
+    """Find the newest full preflight of a dataset, with the competition's command and epochs.
 
     Args:
         home: The data folder.
         dataset: The dataset's hash.
-        competition: Whose training it must have been.
-        script: The SHA-256 that its script must have; None takes any.
-        label_book: The hash that its label book must have; None takes any.
-        server: The CodaLab whose runs count beside this machine's own; another one's would prove nothing of it.
+        competition: The profile whose training is wanted.
+        script: The SHA-256 that its script must have; None accepts any.
+        label_book: The hash that its label book must have; None accepts any.
+        server: The CodaLab whose runs count besides this machine's own; runs on other servers prove nothing about it.
         server_only: Whether only that server's runs count.
     """
     machines = (server,) if server_only else ("", server)

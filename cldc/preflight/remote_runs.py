@@ -26,9 +26,9 @@ from cldc.preflight.run_checks import require_usable
 from cldc.preflight.workspace import fill
 from cldc.progress import Observer
 
-# Where the run leaves what its image says of itself.
+# The file in which the run describes its image.
 ABOUT_FILE = "cldc-about.json"
-# One line, without two % signs: CodaLab takes what is between them for a bundle.
+# One line, without two % signs: CodaLab reads the text between them as a bundle.
 _ASK = (
     "import json, os, platform, tensorflow as t; "
     "print(json.dumps(dict(version=t.__version__, build=t.version.GIT_VERSION, python=platform.python_version(), "
@@ -41,18 +41,18 @@ _NOT_ASKED = (
 
 @dataclass(frozen=True, slots=True)
 class RunArtifacts:
-    """What a finished run left.
+    """The artifacts of a finished run.
 
     Attributes:
-        run: Its uuid.
-        started: When it was made, in UTC, as ISO 8601.
-        seconds: Its own time.
+        run: The run's uuid.
+        started: When the run was created, in UTC, as ISO 8601.
+        seconds: The run's own time.
         exit_code: The command's.
-        image: The image it ran in, by digest where that is known.
+        image: The image it ran in, by digest if known.
         stdout: What the script printed.
-        stderr: What it and its libraries complained of.
-        about: What `ABOUT_FILE` holds; empty where there is none.
-        folder: Where the predictions and the weights are, if it left any.
+        stderr: Errors and warnings of the script and its libraries.
+        about: Content of `ABOUT_FILE`; empty if there is none.
+        folder: The folder with predictions and weights, if there are any.
     """
 
     run: str
@@ -67,12 +67,12 @@ class RunArtifacts:
 
 
 def remote_fingerprint(server: str, training: Training) -> Fingerprint:
-    """What decides the numbers of a training on that CodaLab, as far as it is known before: the image by name."""
+    """Build the fingerprint of a training on that CodaLab, as far as known before the run: the image by name."""
     return replace(fingerprint_in(training.competition.run.image, training), server=server)
 
 
 def remote_command(competition: Competition, *, dataset: str) -> str:
-    """The competition's own command; when it has ended, its Python is asked what it was."""
+    """Build the run's command: the competition's own, followed by a report of its Python environment."""
     train = competition.run.command.format(dataset=dataset, label_book=competition.bundles.label_book.name)
     python = shlex.split(train)[0]
     if not python.startswith("python"):
@@ -89,18 +89,18 @@ def finish_run(
     environment: Environment | None,
     observer: Observer,
 ) -> PreflightResult:
-    """Check a run as one of this machine, and keep the result, its log and the model's predictions.
+    """Check a run like a local one, and store the result, its log and the model's predictions.
 
     Args:
         training: What was trained.
-        fingerprint: As `remote_fingerprint` gave it.
-        artifacts: What the run left.
+        fingerprint: As returned by `remote_fingerprint`.
+        artifacts: The run's artifacts.
         home: The data folder.
-        environment: A TensorFlow of this machine, which asks the model; None where there is none.
-        observer: Told of that.
+        environment: A local TensorFlow to predict with the model; None if there is none.
+        observer: Receives progress.
 
     Raises:
-        PreflightFailed: It has no usable result; its output is kept all the same.
+        PreflightFailed: It has no usable result; its output is kept nevertheless.
         StorageError: No room.
     """
     competition, identity = training.competition, fingerprint.id
@@ -118,7 +118,7 @@ def finish_run(
     predictions = require_usable(
         run, competition=competition, labels=labels, folder=artifacts.folder, log=log
     )
-    assert output.validation is not None  # noqa: S101 - require_usable has refused what has none
+    assert output.validation is not None  # noqa: S101 - require_usable has rejected runs without one
     caveats = _caveats(about, competition)
     result = build_result(
         training,
@@ -145,7 +145,7 @@ def _predictions(
     environment: Environment | None,
     observer: Observer,
 ) -> ModelPredictions:
-    """What the model predicts, from the run's weights and on this machine."""
+    """Predict on this machine with the run's weights."""
     competition = training.competition
     images = list_images(training.report.dataset, training.label_book, competition)
     if environment is None:
@@ -155,7 +155,7 @@ def _predictions(
             return _predict_in(
                 images, training, artifacts, output, environment=environment, root=root, observer=observer
             )
-    except InvalidDataset as error:  # the folder was worked on meanwhile, which takes nothing from the result
+    except InvalidDataset as error:  # the folder was changed meanwhile, which does not affect the result
         return replace(images, why_not=error.message.rstrip("."))
 
 
@@ -210,7 +210,7 @@ def _probe(about: dict[str, Any], image: str) -> Probe:
 
 
 def _caveats(about: dict[str, Any], competition: Competition) -> tuple[str, ...]:
-    """What the profile warns of for that TensorFlow."""
+    """The profile's warnings about that TensorFlow."""
     choices = [c for c in competition.training.tensorflow if c.version == about.get("version")]
     if not choices or any(choice.faithful for choice in choices):
         return ()

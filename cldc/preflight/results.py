@@ -13,15 +13,15 @@ from cldc.preflight.run_checks import warnings_of
 
 @dataclass(frozen=True, slots=True)
 class RunEnvironment:
-    """Where and when it was trained.
+    """Time and environment of a training.
 
     Attributes:
-        probe: What TensorFlow said of the machine.
+        probe: TensorFlow's report about the machine.
         faithful: Whether the environment trains what the competition trained.
-        caveats: What is worth knowing of it before the result is trusted, as sentences.
+        caveats: Reasons not to trust the environment fully, as sentences.
         started: When, in UTC, as ISO 8601.
         log: The script's whole output.
-        run: Uuid of the run bundle; empty for this machine.
+        run: Uuid of the run bundle; empty for a local training.
     """
 
     probe: Probe
@@ -41,7 +41,7 @@ def build_result(
     validation: Score,
     environment: RunEnvironment,
 ) -> PreflightResult:
-    """The result of a run whose predictions passed the checks."""
+    """Build the result of a run whose predictions passed the checks."""
     dataset, competition, best = training.report.dataset, training.competition, run.output.best
     counts = {split: dataset.count(split) for split in competition.dataset.splits}
     return PreflightResult(
