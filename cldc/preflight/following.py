@@ -18,18 +18,18 @@ from cldc.process import clean_environment, stream
 from cldc.progress import Observer
 from cldc.text import duration
 
-# As often as an eye follows.
+# Fast enough for a display to look smooth.
 _REPORT_SECONDS = 0.2
-# On the starting dataset of 2021 the best epoch of a run stood unbeaten for up to a third of it.
+# On the 2021 starting dataset the best epoch of a run remained unbeaten for up to a third of the run.
 _PATIENCE_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How the script ended.
+    """The end of a script's run.
 
     Attributes:
-        output: What it printed, understood.
+        output: Its parsed output.
         returncode: Its exit code, or minus the signal that ended it.
         seconds: How long it ran.
         peak_memory: Bytes; 0 where unknown.
@@ -44,17 +44,17 @@ class Run:
 
 
 def command(competition: Competition, workspace: Workspace, python: Path) -> list[str]:
-    """The profile's run command with the environment's Python and the names in the workspace."""
+    """Build the profile's run command with the environment's Python and the names in the workspace."""
     names = {"dataset": workspace.dataset, "label_book": workspace.label_book}
     words = [word.format_map(names) for word in shlex.split(competition.run.command)]
     return [str(python) if words[0] in ("python", "python3") else words[0], *words[1:]]
 
 
 def environment_of(aside: Path, python: Path) -> dict[str, str]:
-    """Environment variables for the script: none that changes its numbers.
+    """Build environment variables for the script, without any that change its numbers.
 
     `clean_environment` drops the variables that do; a ``keras.json`` in the user's home could change the order of
-    an image's axes or the type of floats, so Keras gets a home of its own. What programs leave goes to the folder ``aside``.
+    an image's axes or the type of floats, so Keras gets its own home. Files that programs leave behind go to the folder ``aside``.
     """
     path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
     return clean_environment(
@@ -72,7 +72,7 @@ def follow(
     observer: Observer,
     only_first_epoch: bool = False,
 ) -> Run:
-    """Run ``words`` in the workspace to its end (or the first epoch's), its output kept in ``log``.
+    """Run ``words`` in the workspace to its end (or the end of the first epoch), with its output written to ``log``.
 
     Raises:
         ProcessFailed: It can't be started.
@@ -98,7 +98,7 @@ def follow(
 
 @contextlib.contextmanager
 def _noting_the_epoch(output: Output) -> Iterator[None]:
-    """Add the epoch to an interruption: nothing of the training is kept."""
+    """Add the current epoch to an interruption, which discards the training."""
     try:
         yield
     except BaseException as error:
@@ -108,7 +108,7 @@ def _noting_the_epoch(output: Output) -> Iterator[None]:
 
 
 class _EpochReporter:
-    """Reports progress to an observer, not too often."""
+    """Reports progress to an observer at a limited rate."""
 
     def __init__(self, observer: Observer, epochs: int) -> None:
         self._observer = observer
@@ -143,7 +143,7 @@ class _EpochReporter:
 
 
 def describe(output: Output, *, now: float, began: float | None) -> str:
-    """The progress of a training: ``epoch 23/100  val 61 %  best 63 % (19)  8 min left``."""
+    """Format the progress of a training: ``epoch 23/100  val 61 %  best 63 % (19)  8 min left``."""
     if not output.epoch:
         return "starting TensorFlow"
     words = [f"epoch {output.epoch}/{output.epochs}"]

@@ -1,4 +1,4 @@
-"""A preflight from a valid dataset to its kept result."""
+"""Run a preflight from a valid dataset to its stored result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from cldc.preflight.workspace import Workspace, fill
 from cldc.progress import SILENT, Observer
 
 _SEED = re.compile(rb"seed\s*[(=]\s*(\d{1,9})", re.IGNORECASE)
-# Another preflight of the same may train for hours; its result is worth the wait.
+# Another process may train the same for hours; its result is worth the wait.
 _WAIT_SECONDS = 24 * 3600
 
 
@@ -55,18 +55,18 @@ def preflight(
     force: bool = False,
     quick: bool = False,
 ) -> PreflightResult:
-    """Train on a valid dataset as the competition does, or answer from the record of the same training.
+    """Train on a valid dataset as the competition does, or return the record of the same training.
 
     Args:
         training: What to train.
         environment: The TensorFlow to train in.
-        home: The data folder, where the result and the script's output are kept.
-        observer: Told of epochs, accuracy and the time left.
-        force: Train even if the same was trained before.
+        home: The data folder, which stores the result and the script's output.
+        observer: Receives epochs, accuracy and the time left.
+        force: Train even if a record of the same training exists.
         quick: Stop after the first epoch; such a result can't be submitted.
 
     Raises:
-        InvalidDataset: The dataset has errors, or is not any more what was validated.
+        InvalidDataset: The dataset has errors or has changed since validation.
         PreflightFailed: The environment does not fit the script, or the run has no usable result.
         StorageError: No room or no permission.
     """
@@ -91,7 +91,7 @@ def preflight(
 
 
 def with_changes(result: PreflightResult, training: Training) -> PreflightResult:
-    """The result, with how the folder has changed since it was validated."""
+    """Add to the result how the folder has changed since validation."""
     changed = changes_since(training.report.dataset, training.competition.dataset.extensions)
     return dataclasses.replace(result, dataset_changed=changed)
 
@@ -104,7 +104,7 @@ def _recorded(job: _Job) -> PreflightResult | None:
 
 
 def fingerprint(training: Training, environment: Environment) -> Fingerprint:
-    """What determines the numbers of this training on this machine."""
+    """Build the fingerprint of this training on this machine."""
     return dataclasses.replace(
         fingerprint_in(environment.id, training),
         tensorflow=environment.version,
@@ -116,7 +116,7 @@ def fingerprint(training: Training, environment: Environment) -> Fingerprint:
 
 
 def fingerprint_in(environment: str, training: Training) -> Fingerprint:
-    """The part of a fingerprint that is known without looking into the environment."""
+    """Build the part of a fingerprint that is known without inspecting the environment."""
     competition = training.competition
     return Fingerprint(
         dataset=training.report.dataset.hash,
@@ -136,7 +136,7 @@ def fingerprint_in(environment: str, training: Training) -> Fingerprint:
 
 
 def seed(script: Script, competition: Competition) -> int | None:
-    """The seed: the command's where it gives one, else as the script sets it, where that can be read in it."""
+    """The seed in the command, else the one that the script sets, if it can be read from its source."""
     option, words = competition.training.seed_option, competition.run.command.split()
     if option in words[:-1]:
         return int(words[words.index(option) + 1])
@@ -146,16 +146,16 @@ def seed(script: Script, competition: Competition) -> int | None:
 
 
 def threads() -> int:
-    """Processors that this process may use; TensorFlow takes as many threads, and other sums come out of others."""
+    """Processors that this process may use; TensorFlow uses as many threads, and their number changes the sums."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def device(environment: Environment) -> Literal["cpu", "gpu"]:
-    """Whether the training will find a GPU, as far as can be told without loading TensorFlow.
+    """Detect whether the training will find a GPU, as far as possible without loading TensorFlow.
 
-    What TensorFlow did find stands in the result's probe.
+    The result's probe lists the devices that TensorFlow found.
     """
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     blind = any(environment.path.glob("lib/python*/site-packages/tensorflow_cpu-*.dist-info"))
@@ -163,7 +163,7 @@ def device(environment: Environment) -> Literal["cpu", "gpu"]:
 
 
 def _require_faithful(training: Training, environment: Environment) -> None:
-    """The organisers' script would run in a later TensorFlow, and quietly train something else."""
+    """Refuse a later TensorFlow for the organisers' script: it would run, but silently train a different model."""
     builtin = builtin_script(training.competition)
     if environment.faithful or training.script.sha256 == builtin.sha256:
         return
@@ -235,7 +235,7 @@ def _keep_log(job: _Job, log: Path) -> Path:
 
 
 def _outcome(job: _Job, run: Run, workspace: Workspace, log: Path) -> tuple[tuple[int, ...], Score]:
-    """Predictions and validation score, of the first epoch where the run was stopped there."""
+    """Return predictions and validation score, those of the first epoch if the run was stopped there."""
     if run.stopped:
         first = run.output.history[0]
         return (), Score(first.val_loss, first.val_accuracy)
@@ -246,5 +246,5 @@ def _outcome(job: _Job, run: Run, workspace: Workspace, log: Path) -> tuple[tupl
     predictions = require_usable(
         run, competition=training.competition, labels=labels, folder=workspace.root, log=log
     )
-    assert run.output.validation is not None  # noqa: S101 - require_usable has refused what has none
+    assert run.output.validation is not None  # noqa: S101 - require_usable has rejected runs without one
     return predictions, run.output.validation

@@ -1,4 +1,4 @@
-"""Have TensorFlow read every image once before it trains: the script would meet a bad one late and not name it."""
+"""Have TensorFlow read every image once before it trains: the script would fail late on a bad one, without naming it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cldc.process import CommandFailed, run
 from cldc.progress import Observer
 
 _PROBE = Path(__file__).with_name("inside") / "probe.py"
-# Ten thousand images take seconds; a machine that is busy beyond all measure still gets its answer.
+# Ten thousand images take seconds; the limit leaves room for a heavily loaded machine.
 _TIMEOUT_SECONDS = 1800
 _SHOWN = 5
 
@@ -35,7 +35,7 @@ def probe(workspace: Workspace, *, python: Path, env: Mapping[str, str], observe
 
     Raises:
         PreflightFailed: It can't read one, or can't be loaded.
-        ProcessTimeout: It takes half an hour.
+        ProcessTimeout: It takes longer than half an hour.
     """
     observer.start("Reading every image with TensorFlow", None, "images")
     began = time.monotonic()
@@ -85,7 +85,7 @@ def _understood(text: str) -> _Answers:
 
 
 def _unreadable(broken: list[tuple[str, str]]) -> PreflightFailed:
-    # In the workspace a folder lies in another of its name; the user knows it once.
+    # The workspace nests a folder in another of the same name; the user has only one.
     shown = "\n".join(f"  {path.partition('/')[2]}: {error}" for path, error in broken[:_SHOWN])
     more = f"\n  and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
     noun = "an image" if len(broken) == 1 else f"{len(broken)} images"

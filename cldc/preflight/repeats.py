@@ -32,13 +32,13 @@ class RepeatedRuns:
 
 
 def repeats_of(training: Training, times: int) -> tuple[Training, ...]:
-    """The training itself, then the built-in script's with the seeds that follow, ``times`` in all.
+    """List ``times`` trainings: the training itself, then the built-in script with the following seeds.
 
-    Only the built-in script can be told another seed: the competition's own sets its seed itself, and is never modified.
-    The command makes them other fingerprints, which no submission rests on.
+    Only the built-in script accepts a seed: the competition's script sets its own seed and is never modified.
+    Their commands differ, so their fingerprints differ too, and no submission relies on them.
 
     Raises:
-        ConfigurationError: As `require_seeds`, or the built-in script can't be read.
+        ConfigurationError: As in `require_seeds`, or the built-in script can't be read.
     """
     competition = training.competition
     option, script = require_seeds(competition), builtin_script(competition)
@@ -59,10 +59,10 @@ def repeats_of(training: Training, times: int) -> tuple[Training, ...]:
 
 
 def require_seeds(competition: Competition) -> str:
-    """The option of the built-in script that sets the seed.
+    """Return the option of the built-in script that sets the seed.
 
     Raises:
-        ConfigurationError: The profile does not say it.
+        ConfigurationError: The profile does not name it.
     """
     option = competition.training.seed_option
     if option is None:
@@ -74,7 +74,7 @@ def require_seeds(competition: Competition) -> str:
 
 
 def summarize_runs(runs: Sequence[PreflightResult]) -> RepeatedRuns:
-    """The spread of several runs."""
+    """Compute the spread of several runs."""
     book = [run.label_book.accuracy for run in runs if run.label_book is not None]
     return RepeatedRuns(
         tuple(runs), _spread([run.validation.accuracy for run in runs]), _spread(book) if book else None

@@ -1,4 +1,4 @@
-"""Check whether a finished run has a result that can be trusted."""
+"""Check whether a finished run has a trustworthy result."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _SHOWN_LINES = 8
 def require_usable(
     run: Run, *, competition: Competition, labels: ExpectedLabels, folder: Path, log: Path
 ) -> tuple[int, ...]:
-    """The predictions of a successful run.
+    """Return the predictions of a successful run.
 
     Args:
-        run: How the script ended.
-        competition: Whose classes and file names count.
-        labels: What the predictions have to fit.
-        folder: Where the script left its files.
-        log: Where its output will be found, for the messages.
+        run: The end of the script's run.
+        competition: The profile with class and file names.
+        labels: The labels that the predictions must fit.
+        folder: The folder with the script's files.
+        log: The file with its output, for messages.
 
     Raises:
         PreflightFailed: The run has no usable result.
@@ -95,7 +95,7 @@ def _ended(run: Run, log: Path) -> PreflightFailed:
 
 
 def warnings_of(run: Run, predictions: tuple[int, ...], competition: Competition) -> tuple[str, ...]:
-    """Reasons to doubt the result, as sentences."""
+    """List reasons to doubt the result, as sentences."""
     warnings = []
     never = [name for index, name in enumerate(competition.dataset.classes) if index not in predictions]
     if predictions and never:

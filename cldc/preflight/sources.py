@@ -1,4 +1,4 @@
-"""Training script and label book: where they come from, and what was downloaded before.
+"""Find the training script and the label book, and remember downloads.
 
 The organisers can change theirs at any time, so downloads are remembered by hash and a change is reported.
 """
@@ -34,7 +34,7 @@ from cldc.resources import template
 
 @dataclass(frozen=True, slots=True)
 class RememberedScript:
-    """The competition's script as it was just downloaded; ``previous`` is the SHA-256 it had before, if any."""
+    """The competition's freshly downloaded script; ``previous`` is its earlier SHA-256, if any."""
 
     script: Script
     previous: str | None
@@ -47,7 +47,7 @@ class RememberedScript:
 
 @dataclass(frozen=True, slots=True)
 class RememberedLabelBook:
-    """The competition's label book as it was just downloaded; ``previous`` is the hash it had before, if any."""
+    """The competition's freshly downloaded label book; ``previous`` is its earlier hash, if any."""
 
     label_book: LabelBook
     previous: str | None
@@ -59,19 +59,19 @@ class RememberedLabelBook:
 
 
 def given_script(path: Path) -> Script:
-    """The script that the user named.
+    """Read the script that the user named.
 
     Raises:
-        ConfigurationError: It is no file that can be read.
+        ConfigurationError: It is not a readable file.
     """
     return Script(path.absolute(), hash_bytes(_read(path, "Check the path given with --script.")), "file")
 
 
 def builtin_script(competition: Competition) -> Script:
-    """Our own implementation of the fixed training, or the one beside the profile.
+    """Read cldc's implementation of the fixed training, or the one beside the profile.
 
     Raises:
-        ConfigurationError: The profile names a file that is not there, or that lies outside its folder.
+        ConfigurationError: The profile names a file that does not exist or is outside its folder.
     """
     builtin = competition.training.builtin
     path = file_beside(competition, builtin) or template("scripts", builtin)
@@ -89,7 +89,7 @@ def _read(path: Path, action: str) -> bytes:
 
 
 def remember_script(home: Path, competition: Competition, content: bytes) -> RememberedScript:
-    """Keep the competition's script, just downloaded from its bundle, under ``scripts/``.
+    """Store the competition's freshly downloaded script under ``scripts/``.
 
     Raises:
         StorageError: It can't be written.
@@ -97,13 +97,13 @@ def remember_script(home: Path, competition: Competition, content: bytes) -> Rem
     kept = private_folder(home / "scripts" / competition.name)
     sha256 = hash_bytes(content)
     path = kept / f"{sha256}.py"
-    replace_atomically(path, content)  # again even if it is there: someone may have touched it
+    replace_atomically(path, content)  # even if it exists: someone may have changed it
     previous = write_pointer(kept, sha256)
     return RememberedScript(Script(path, sha256, "competition"), previous)
 
 
 def remembered_script(home: Path, competition: Competition) -> Script | None:
-    """The competition's script as it was last downloaded; None where it never was."""
+    """The last download of the competition's script; None if there is none."""
     kept = home / "scripts" / competition.name
     sha256 = read_pointer(kept)
     path = kept / f"{sha256}.py"
@@ -119,10 +119,10 @@ def remembered_script(home: Path, competition: Competition) -> Script | None:
 
 
 def remember_label_book(home: Path, competition: Competition, fetched: Path) -> RememberedLabelBook:
-    """Keep the competition's label book, just downloaded into the folder ``fetched``, under ``label_books/``.
+    """Store the competition's label book, freshly downloaded into the folder ``fetched``, under ``label_books/``.
 
     Raises:
-        InvalidDataset: ``fetched`` is no label book.
+        InvalidDataset: ``fetched`` is not a label book.
         StorageError: It can't be written.
     """
     book = read_label_book(fetched, competition)
@@ -144,7 +144,7 @@ def remember_label_book(home: Path, competition: Competition, fetched: Path) -> 
 
 
 def remembered_label_book(home: Path, competition: Competition) -> LabelBook | None:
-    """The competition's label book as it was last downloaded; None where it never was."""
+    """The last download of the competition's label book; None if there is none."""
     place = current_label_book(home, competition)
     # Trusted only as long as it is what was downloaded.
     return read_label_book(place, competition) if place and _is(place, place.name, competition) else None
@@ -158,13 +158,13 @@ def _is(place: Path, expected: str, competition: Competition) -> bool:
 
 
 def read_label_book(folder: Path, competition: Competition) -> LabelBook:
-    """A label book's images; ``folder`` is as for `label_book_root`.
+    """Read a label book's images; ``folder`` is as for `label_book_root`.
 
     Raises:
-        InvalidDataset: It is no such folder, a class is missing, or a file can't be read.
+        InvalidDataset: It is not a label book, a class is missing, or a file can't be read.
     """
     root = label_book_root(folder, competition)
-    # A label book is read by the script as a split is.
+    # The script reads a label book like a split.
     dataset = load(root.parent, splits=(root.name,), extensions=competition.dataset.extensions)
     if broken := next((image for image in dataset.images if image.error), None):
         raise InvalidDataset(

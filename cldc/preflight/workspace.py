@@ -1,7 +1,7 @@
-"""The folder that the training script runs in: the layout it expects, filled with a snapshot of the dataset.
+"""Fill the training script's working folder with the layout it expects and a snapshot of the dataset.
 
-A copy and no links: what is trained on is what was hashed, even if the dataset is worked on meanwhile, and a script
-that writes into its dataset spoils nothing of the user's.
+Files are copied, not linked: the script trains on the hashed content even if the dataset changes meanwhile, and a script
+that writes into its dataset does not touch the user's files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _READ_ONLY_FOLDER = 0o555
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """A file to be copied: where to, relative to the workspace; where from; and its SHA-256."""
+    """A file to copy: its target relative to the workspace, its source and its SHA-256."""
 
     target: str
     source: Path
@@ -37,8 +37,8 @@ class Workspace:
 
     Attributes:
         root: The working directory for the script.
-        dataset: Name of the dataset's folder in it; the dataset is a folder of that name inside.
-        label_book: The same of the label book.
+        dataset: Name of the dataset's folder in it, which holds the dataset in a folder of the same name.
+        label_book: The same for the label book.
         script: The script's file name.
         images: Every image, relative to ``root``, with slashes.
     """
@@ -51,7 +51,7 @@ class Workspace:
 
     @property
     def aside(self) -> Path:
-        """A folder for what programs leave elsewhere: temporary files, Keras' settings."""
+        """A folder for files that programs write outside the workspace: temporary files, Keras' settings."""
         return self.root / ".aside"
 
 
@@ -64,10 +64,10 @@ def fill(
     competition: Competition,
     observer: Observer,
 ) -> Workspace:
-    """Copy what the script would read of dataset and label book, and the script, into the empty folder ``root``.
+    """Copy the script, and the files of dataset and label book that it reads, into the empty folder ``root``.
 
     Raises:
-        InvalidDataset: An image is not any more what was validated, or the dataset's name is taken in the run.
+        InvalidDataset: An image has changed since validation, or the run already uses the dataset's name.
         StorageError: No room.
     """
     book = competition.bundles.label_book.name
@@ -103,7 +103,7 @@ def fill(
 
 
 def require_own_name(name: str, competition: Competition) -> None:
-    """In the run, dataset, label book and script stand beside each other, here and on CodaLab.
+    """Require a dataset name that differs from label book and script, which are in one folder here and on CodaLab.
 
     Raises:
         InvalidDataset: One of the others has the name of the dataset.

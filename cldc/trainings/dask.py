@@ -1,7 +1,7 @@
-"""Trainings on a Dask cluster, which people start on laptops, Slurm or Kubernetes.
+"""Train on a Dask cluster, which people start on laptops, Slurm or Kubernetes.
 
-Whoever connects to a Dask scheduler can run any program on its workers, and what a worker sends back is unpickled here: the
-cluster is trusted by the person who gives its address. This module is imported when somebody gives one; `distributed` is an extra.
+Anyone who connects to a Dask scheduler can run any program on its workers, and workers' results are unpickled here: the
+person who gives the cluster's address trusts it. This module is imported only for an address; `distributed` is an extra.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ _TOPIC = "cldc-trainings"
 _CONNECT_SECONDS = 20
 _TELL_SECONDS = 1.0
 _AT_WORK = ("executing", "long-running")
-# Dask warns of what it would rather be given as a file; a dataset has tens of megabytes at most.
+# Dask warns about large arguments and prefers files; a dataset has tens of megabytes at most.
 _SETTINGS = {"distributed.admin.large-graph-warning-threshold": "10 GB"}
 
 
 class ClusterUnreachable(Unreachable):
-    """There is no Dask scheduler at an address, or it has no worker."""
+    """No Dask scheduler answers at an address, or it has no worker."""
 
     server_failed = False
 
 
 @contextlib.contextmanager
 def dask_trainer(address: str, home: Path, observer: Observer = SILENT) -> Iterator[DaskTrainer]:
-    """A trainer on the cluster whose scheduler is at ``address``, as ``tcp://10.0.0.1:8786``.
+    """Create a trainer for the cluster whose scheduler is at ``address``, such as ``tcp://10.0.0.1:8786``.
 
     Raises:
         ConfigurationError: A worker has no cldc.
-        ClusterUnreachable: There is no such cluster, or it has no worker.
+        ClusterUnreachable: No cluster answers, or it has no worker.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told by what fails
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failures report everything that matters
     observer.start(f"Connecting to Dask at {address}")
     with dask.config.set(_SETTINGS):
         try:
-            # A client that finds nobody complains again when Python ends, after another minute.
+            # A client that finds no scheduler complains again when Python exits, after another minute.
             socket.create_connection(get_address_host_port(address), _CONNECT_SECONDS).close()
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # other versions of libraries that trainings don't use
+                warnings.simplefilter("ignore")  # different versions of libraries that trainings don't use
                 client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise ClusterUnreachable(
@@ -73,7 +73,7 @@ def dask_trainer(address: str, home: Path, observer: Observer = SILENT) -> Itera
 
 
 def _count_workers(client: Client, address: str) -> int:
-    """How many workers there are, each with cldc."""
+    """Count the workers and require cldc on each."""
     answers = client.run(version, "cldc", on_error="return")
     if not answers:
         raise ClusterUnreachable(
@@ -91,12 +91,12 @@ def _count_workers(client: Client, address: str) -> int:
 class DaskTrainer(WorkerTrainer):
     """Trains on a Dask cluster.
 
-    A worker that dies is no loss: Dask gives its training to another, up to three times (its setting
-    ``distributed.scheduler.allowed-failures``), and its dataset is sent again by the scheduler, which keeps it.
+    If a worker dies, Dask gives its training to another one, up to three times (its setting
+    ``distributed.scheduler.allowed-failures``), and the scheduler sends the dataset again.
     """
 
     def __init__(self, client: Client, home: Path, workers: int) -> None:
-        """Use a client that is connected to a cluster with so many workers."""
+        """Use a client of a cluster with that number of workers."""
         super().__init__(
             client.get_executor(pure=False),
             home,
@@ -134,7 +134,7 @@ class DaskTrainer(WorkerTrainer):
             ) from error
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
-        """A worker tells how far a training is."""
+        """Handle a worker's progress report."""
         _, told = event
         if observer := self._observers.get(told["id"]):
             observer.start(told["task"], None, told["unit"])
@@ -142,12 +142,12 @@ class DaskTrainer(WorkerTrainer):
 
 
 def _itself(sent: object) -> object:
-    """A task whose result is its argument: the scheduler keeps it, and each worker gets it once."""
+    """Return the argument, as a task: the scheduler keeps it, and each worker receives it once."""
     return sent
 
 
 class _Events:
-    """Tells the client of a training's progress, as often as an eye follows."""
+    """Reports a training's progress to the client at a limited rate."""
 
     def __init__(self, identity: str, group: Group) -> None:
         self._id = identity
@@ -173,9 +173,9 @@ class _Events:
 
 
 def train_in_dask(work: Work, dataset: SentDataset, label_book: SentLabelBook) -> Trained:
-    """`train_sent` as a task of Dask's, which ends when nobody waits for it any more.
+    """Run `train_sent` as a Dask task that ends once no client waits for it.
 
-    Dask can't end a task that runs: it only forgets it, when it is cancelled or its client is gone.
+    Dask can't stop a running task: it only forgets the task when it is cancelled or its client is gone.
     """
     group, done = Group(), threading.Event()
     worker = get_worker()

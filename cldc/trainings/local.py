@@ -1,4 +1,4 @@
-"""Trainings on this machine, as many at once as its processors and its memory allow."""
+"""Train on this machine, as many datasets at once as its processors and memory allow."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from cldc.process import Group
 from cldc.progress import Observer
 from cldc.trainings.model import Lane
 
-# A training of ten thousand images held 620 MB at most; the rest is room for its checkpoint and for this program.
+# A training of ten thousand images peaked at 620 MB; the rest is for its checkpoint and this program.
 BYTES_EACH = 800 * 2**20
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 class LocalTrainer:
-    """Trains here: each training is a program of its own, with as many threads as it would have alone.
+    """Trains here: each training is a separate process with as many threads as it would have alone.
 
-    A training keeps 1.4 processors busy, whatever there are, so there may be as many at once as processors; the number of
-    TensorFlow's threads, which changes the sums, stays that of the machine.
+    A training keeps 1.4 processors busy on any machine, so as many as there are processors may run at once; the number of
+    TensorFlow's threads, which affects the sums, stays that of the machine.
     """
 
     where = "here"
     lost: tuple[type[BaseException], ...] = ()
 
     def __init__(self, environment: Environment, home: Path, *, at_once: int) -> None:
-        """``at_once`` is how many train at the same time."""
+        """Run up to ``at_once`` trainings at the same time."""
         self._environment = environment
         self._home = home
         self._group = Group()
@@ -59,24 +59,24 @@ class LocalTrainer:
         self._executor.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:
-        """It is ready."""
+        """Nothing to start."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave nothing running."""
+        """Stop everything that still runs."""
         self.stop()
 
 
 def most_at_once() -> int:
-    """How many trainings this machine's processors and free memory carry at the same time; at least one."""
+    """The number of trainings that processors and free memory allow at the same time; at least one."""
     return max(1, min(threads(), free_memory() // BYTES_EACH))
 
 
 def free_memory() -> int:
-    """Bytes that programs may still take: of the machine, or of the container that this runs in."""
+    """Free memory in bytes, of the machine or of the container around this process."""
     free = psutil.virtual_memory().available
     try:
-        limit = int((_CGROUP / "memory.max").read_text())  # "max" where there is none
+        limit = int((_CGROUP / "memory.max").read_text())  # "max" if there is no limit
         free = min(free, limit - int((_CGROUP / "memory.current").read_text()))
     except (OSError, ValueError):
         pass

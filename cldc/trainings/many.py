@@ -1,4 +1,4 @@
-"""Hand trainings to a trainer, show how far all of them are, and collect what comes of each."""
+"""Hand trainings to a trainer, show their progress and collect the results."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from cldc.text import duration
 from cldc.trainings.model import Lane, Trainer
 
 Outcome = PreflightResult | CldcError
-# As often as an eye follows.
+# Fast enough for a display to look smooth.
 _TELL_SECONDS = 0.2
 _MOST_TRIES = 2
-# Epochs that have room on one line.
+# Number of epochs that fit on one line.
 _MOST_TOLD = 4
 
 
@@ -32,20 +32,20 @@ def train_all(
     observer: Observer = SILENT,
     force: bool = False,
 ) -> tuple[Outcome, ...]:
-    """Train what was not trained before, as many at once as the trainer can.
+    """Run the trainings that have no record yet, as many at once as the trainer can.
 
-    What was trained before, by whatever machine, is answered from its record; so a call that was interrupted goes on where it
-    was. The same training given twice is trained once. One whose worker dies is trained once more.
+    Earlier trainings on any machine are returned from their records, so an interrupted call resumes where it
+    stopped. A training given twice runs once. A training whose worker dies is repeated once.
 
     Args:
-        trainings: What to train; each dataset is valid.
-        trainer: Where to train.
-        home: The data folder, where every result is kept as if it had been trained alone.
-        observer: Told how far all are.
-        force: Train even what was trained before.
+        trainings: The trainings, each with a valid dataset.
+        trainer: Runs the trainings.
+        home: The data folder, which stores each result like that of a single training.
+        observer: Receives the progress of all.
+        force: Train even if a record of the same training exists.
 
     Returns:
-        For each training its result, or why it has none.
+        For each training its result, or the reason for having none.
     """
     known = {} if force else _known(home)
     missing = {training.key: training for training in trainings if training.key not in known}
@@ -62,7 +62,7 @@ def train_all(
 
 
 def _known(home: Path) -> dict[tuple[str, ...], PreflightResult]:
-    """The newest whole record of each training; what a CodaLab trained, in an image of its own, stands for that server alone."""
+    """The newest complete record of each training; runs on a CodaLab, in its own image, count for that server only."""
     return {
         record.fingerprint.key: record
         for record in all_records(home)
@@ -71,7 +71,7 @@ def _known(home: Path) -> dict[tuple[str, ...], PreflightResult]:
 
 
 class _Trainings:
-    """Trainings on their way."""
+    """Trainings in progress."""
 
     def __init__(
         self, trainings: Mapping[tuple[str, ...], Training], trainer: Trainer, observer: Observer
@@ -84,7 +84,7 @@ class _Trainings:
         self._tries = dict.fromkeys(trainings, 0)
 
     def run(self, *, force: bool) -> dict[tuple[str, ...], Outcome]:
-        """Train all; an interruption ends those that are at work."""
+        """Run all trainings; an interruption stops the running ones."""
         epochs = sum(t.competition.training.epochs for t in self._trainings.values())
         count = len(self._trainings)
         self._observer.start(
@@ -112,7 +112,7 @@ class _Trainings:
         return self._outcomes
 
     def _after_interruption(self) -> str:
-        """What an interruption leaves."""
+        """Describe the state after an interruption."""
         kept = sum(isinstance(outcome, PreflightResult) for outcome in self._outcomes.values())
         if len(self._lanes) > 1:
             return f"Stopped. {kept} of {len(self._lanes)} trainings are kept; the others start over."
@@ -124,7 +124,7 @@ class _Trainings:
         return self._trainer.submit(self._trainings[key], self._lanes[key], force=force)
 
     def _collect(self, key: tuple[str, ...], future: Future[Any]) -> bool:
-        """Keep what came of a training; False where its worker is gone and another should try."""
+        """Store the outcome of a training; False if its worker is gone and another one should try."""
         training, epochs = self._trainings[key], self._trainings[key].competition.training.epochs
         name = training.report.dataset.name
         try:

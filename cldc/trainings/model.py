@@ -1,4 +1,4 @@
-"""What trains, and how far each training is."""
+"""Trainers, and the progress of each training."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ class Trainer(Protocol):
     """Trains in an executor.
 
     Attributes:
-        where: Where that is, as in "on this machine".
-        lost: What a future raises when the worker that trained is gone.
+        where: Place of the executor, as in "on this machine".
+        lost: The exception of a future whose worker is gone.
     """
 
     where: str
     lost: tuple[type[BaseException], ...]
 
     def submit(self, training: Training, observer: Observer, *, force: bool) -> Future[Any]:
-        """Have it trained as soon as there is room; the observer is told how far it is, from another thread."""
+        """Queue a training; another thread reports its progress to the observer."""
 
     def result(self, training: Training, future: Future[Any]) -> PreflightResult:
-        """The kept result of a future that is done.
+        """Return the stored result of a finished future.
 
         Raises:
             CldcError: The training failed.
         """
 
     def stop(self) -> None:
-        """End all its trainings, and wait until those on this machine are gone."""
+        """Stop all its trainings, and wait until those on this machine have ended."""
 
     def __enter__(self) -> Self:
-        """Make it ready."""
+        """Start the trainer."""
 
     def __exit__(self, *_: object) -> None:
-        """Leave nothing running."""
+        """Stop everything that still runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preflights:
-    """What came of several trainings, in the order in which the datasets were given."""
+    """The results of several trainings, in the order of the given datasets."""
 
     results: tuple[PreflightResult, ...]
     failed: tuple[FailedPreflight, ...]
@@ -52,12 +52,12 @@ class Preflights:
 
 @dataclass(slots=True)
 class Lane:
-    """One training's progress, written by the thread that trains and read by the one that shows it.
+    """One training's progress, written by the training thread and read by the display thread.
 
     Attributes:
-        check: Called at each news; raises where the training is to end.
-        epochs: Epochs done, the running one in part.
-        detail: How the training stands, in a few words.
+        check: Called at each update; raises if the training must stop.
+        epochs: Epochs done, counting the running one in part.
+        detail: The training's progress in a few words.
     """
 
     check: Callable[[], None] = lambda: None
@@ -66,18 +66,18 @@ class Lane:
     _unit: str = ""
 
     def start(self, task: str, total: float | None = None, unit: str = "") -> None:
-        """A task begins; only that of training counts epochs."""
+        """Start a task; only the training task counts epochs."""
         self.check()
         self._unit, self.detail = unit, task
 
     def advance(self, done: float, detail: str = "") -> None:
-        """The task has come further."""
+        """Update the progress of the task."""
         self.check()
         self.detail = detail or self.detail
         if self._unit == "epochs":
             self.epochs = done
 
     def note(self, text: str) -> None:
-        """Notes of many trainings would drown each other; what matters is in the results."""
+        """Ignore notes, which would interleave; the results hold what matters."""
         self.check()
         self.detail = text

@@ -1,7 +1,7 @@
-"""Trainings on other machines: what is sent to a worker, what it does with it, and what comes back.
+"""Train on other machines: send datasets to workers and store the records that they return.
 
-A worker has cldc installed and a data folder of its own. It makes the TensorFlow environment once, gets each dataset once,
-trains as `cldc preflight` does and sends its record back, which is kept as if it had been trained here.
+A worker has cldc installed and its own data folder. It creates the TensorFlow environment once, receives each dataset once,
+trains as `cldc preflight` does and returns its record, which is stored like one of a local training.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ class Work:
     """A training without its images.
 
     Attributes:
-        id: The training's, for what is told of its progress.
+        id: The training's id, for progress reports.
         script: The training script; ``content`` is what is in it.
-        builtin: What is in the competition's built-in script.
-        force: Whether to train even what the worker has trained before.
-        version: The version of cldc that sends it.
+        builtin: Content of the competition's built-in script.
+        force: Whether to train even if the worker has a record of the same training.
+        version: The sender's version of cldc.
     """
 
     id: str
@@ -84,11 +84,11 @@ class Trained:
 def train_sent(
     work: Work, dataset: SentDataset, label_book: SentLabelBook, observer: Observer = SILENT
 ) -> Trained:
-    """Train on a worker; its data folder is this machine's.
+    """Train on a worker, with the worker's own data folder.
 
     Raises:
-        EnvironmentFailed: It has another cldc, or can't have the competition's TensorFlow.
-        CldcError: As `preflight`.
+        EnvironmentFailed: It has another version of cldc, or can't install the competition's TensorFlow.
+        CldcError: As in `preflight`.
     """
     if work.version != __version__:
         raise EnvironmentFailed(
@@ -104,7 +104,7 @@ def train_sent(
 
 
 def _unpack(work: Work, dataset: SentDataset, label_book: SentLabelBook, folder: Path) -> Training:
-    """The training, with its files in an empty folder; that they are what was validated is seen when they are copied."""
+    """Unpack a training into an empty folder; copying into the workspace later verifies the files' hashes."""
     with storage_errors(folder):
         try:
             unpack_zip(io.BytesIO(dataset.zipped), str(folder / "dataset"))
@@ -132,7 +132,7 @@ def _unpack(work: Work, dataset: SentDataset, label_book: SentLabelBook, folder:
 
 
 class WorkerTrainer:
-    """Trains in an executor whose workers have nothing of this machine's disk."""
+    """Trains in an executor whose workers don't share this machine's disk."""
 
     def __init__(
         self,
@@ -144,15 +144,15 @@ class WorkerTrainer:
         share: Callable[[str, object], object] = lambda _, sent: sent,
         lost: tuple[type[BaseException], ...] = (BrokenExecutor,),
     ) -> None:
-        """Train in an executor.
+        """Use an executor.
 
         Args:
-            executor: What runs the trainings.
-            home: The data folder, where the records that come back are kept.
-            where: As `Trainer.where`.
-            run: What a worker does: `train_sent`, or a function around it.
-            share: Hands over what many trainings need, by its hash; what it gives back is an argument for the executor.
-            lost: As `Trainer.lost`.
+            executor: Runs the trainings.
+            home: The data folder, which stores the returned records.
+            where: As in `Trainer.where`.
+            run: The worker's function: `train_sent`, or a wrapper around it.
+            share: Shares data that many trainings need, by hash; returns an argument for the executor.
+            lost: As in `Trainer.lost`.
         """
         self.where = where
         self.lost = lost
@@ -195,7 +195,7 @@ class WorkerTrainer:
 
     @staticmethod
     def id_of(training: Training) -> str:
-        """What a worker calls the training when it tells how far it is."""
+        """The id that a worker uses for the training in progress reports."""
         return hash_bytes("\0".join(training.key))[:16]
 
     def _once(self, identity: str, make: Callable[[], object]) -> object:
@@ -229,23 +229,23 @@ class WorkerTrainer:
         self._executor.shutdown(wait=False)
 
     def __enter__(self) -> Self:
-        """It is ready."""
+        """Nothing to start."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave nothing running."""
+        """Stop everything that still runs."""
         self.stop()
 
 
 def _zip(files: Iterable[tuple[str, Path, str]]) -> bytes:
-    """Files as a zip: each one's name in it, its path and the SHA-256 that its content must have.
+    """Zip files, given as name in the zip, path and required SHA-256.
 
     Raises:
-        InvalidDataset: One is not any more what it was.
+        InvalidDataset: One has changed.
         StorageError: One can't be read.
     """
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:  # stored: images are compressed already
+    with zipfile.ZipFile(buffer, "w") as archive:  # stored without compression: images are compressed already
         for name, path, sha256 in files:
             with storage_errors(path):
                 content = path.read_bytes()

@@ -1,10 +1,10 @@
-"""Read every image once as the training will, and say what TensorFlow this is.
+"""Read every image once as the training will, and report the TensorFlow in use.
 
     python probe.py FOLDER
 
-Runs in the environment that trains; standard output is one JSON object a line: first what TensorFlow is, then a
+Runs in the environment that trains; standard output is one JSON object a line: first a description of TensorFlow, then a
 line with "path" and "error" for each image that it can't read, then {"read": N}. The paths to read, relative to
-FOLDER, come on standard input, apart by NUL bytes.
+FOLDER, come on standard input, separated by NUL bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main() -> None:
     folder = os.fsencode(sys.argv[1])
     paths = [path for path in sys.stdin.buffer.read().split(b"\0") if path]
 
-    import tensorflow as tf  # its noise goes to standard error
+    import tensorflow as tf  # its messages go to standard error
 
     devices = []
     for device in tf.config.list_physical_devices():
@@ -39,11 +39,11 @@ def main() -> None:
     )
 
     def trouble(path: bytes) -> str:
-        # The very calls of Keras' loader: image_dataset_from_directory reads and decodes like this.
+        # The same calls as Keras' image_dataset_from_directory, which reads and decodes like this.
         try:
             content = tf.io.read_file(os.path.join(folder, path))
             tf.io.decode_image(content, channels=3, expand_animations=False)
-        except Exception as error:  # whatever it is, the training would meet it too
+        except Exception as error:  # the training would fail with any of these errors too
             return str(error).splitlines()[0] or type(error).__name__
         return ""
 
