@@ -1,5 +1,5 @@
-"""What submissions and remote preflights share on a server: worksheets, uploads and runs that are found before they are made.
+"""Worksheets, uploads and runs on a server, shared by submissions and remote preflights: found before they are created.
 
-Everything that cldc makes is on a worksheet of its own, where a bundle is known by its type, its name and what it was
-made from. So a client that was killed after the server did its bidding finds that bundle and makes no second one.
+Everything that cldc creates is on its own worksheet, where a bundle is identified by its type, its name and its
+dependencies. So a client that was killed after the server created a bundle finds it and creates no second one.
 """

@@ -15,10 +15,10 @@ from cldc.progress import SILENT, Observer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerAccount:
-    """An account that takes part in a competition on a server, used from this machine.
+    """A competition account on a server, used from this machine.
 
     Attributes:
-        codalab: The server as the account: reads over REST, changes through `cl`.
+        codalab: The server, accessed as the account: reads over REST, changes through `cl`.
         account: The account's user name.
         home: The data folder.
         clock: The server's time.
@@ -33,24 +33,24 @@ class ServerAccount:
 
     @property
     def rest(self) -> Rest:
-        """Reads the server as the account."""
+        """REST client that reads the server as the account."""
         return self.codalab.rest
 
     @property
     def cl(self) -> Cl:
-        """Changes things on the server."""
+        """The `cl` client that changes things on the server."""
         return self.codalab.cl
 
 
 class ServerClock:
-    """The server's time: bundles are stamped by it, and a clock of ours that is wrong or jumps would free places."""
+    """The server's time, which stamps bundles; a wrong or jumping local clock would free quota."""
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
         self._base: tuple[float, float] | None = None
 
     def __call__(self) -> datetime:
-        """Now, by the server's clock, read once and continued by a clock that can't jump; ours where the server tells none."""
+        """Now, by the server's clock, read once and continued by a monotonic clock; the local time if the server sends none."""
         if self._base is None:
             health, started = self._rest.health(), time.monotonic()
             if health.date is None or health.clock_ahead_seconds is None:

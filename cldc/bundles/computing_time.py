@@ -1,4 +1,4 @@
-"""The account's computing time on the server: how much is left, and how much the competition's runs take."""
+"""Check the account's remaining computing time on the server against the competition's run times."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from cldc.ledger import KnownSubmission
 from cldc.preflight.model import PreflightResult
 from cldc.text import duration
 
-# No run of a competition takes that long, so nobody's runs have to be looked up.
+# No competition run takes that long, so past runs need not be looked up.
 _PLENTY_SECONDS = 86_400.0
 _MOST_LOOKED_AT = 50
 
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """A run of the competition that ended well on the server.
+    """A successful run of the competition on the server.
 
     Attributes:
-        seconds: How long it took.
-        images: Images of its dataset; 0 where that is not known.
-        own: Whether it was the account's own.
+        seconds: Its run time in seconds.
+        images: Number of images of its dataset; 0 if unknown.
+        own: Whether the account started it.
     """
 
     seconds: float
@@ -33,12 +33,12 @@ class PastRun:
     own: bool
 
     def at_least(self, images: int) -> float:
-        """Seconds that a run over so many images takes at least: some of its time does not depend on their number."""
+        """Estimate the least seconds that a run over ``images`` images takes; part of its time does not depend on their number."""
         return self.seconds * (min(1.0, images / self.images) if self.images else 1.0)
 
 
 def submitted_runs(submissions: Iterable[KnownSubmission]) -> Iterator[PastRun]:
-    """The runs of submissions that the ledger knows."""
+    """List the runs of submissions in the ledger."""
     for submission in submissions:
         if (step := submission.finished("train")) is not None:
             yield PastRun(float(step.result.get("seconds", 0)), int(step.result.get("images", 0)), own=True)
@@ -47,7 +47,7 @@ def submitted_runs(submissions: Iterable[KnownSubmission]) -> Iterator[PastRun]:
 def preflight_runs(
     results: Iterable[PreflightResult], competition: Competition, server: str
 ) -> Iterator[PastRun]:
-    """Preflights that ran on the server."""
+    """List the preflights that ran on the server."""
     for result in results:
         mark = result.fingerprint
         if (mark.server, mark.competition, mark.command) == (
@@ -61,17 +61,17 @@ def preflight_runs(
 def check_time(
     rest: Rest, user: User, competition: Competition, known: Iterable[PastRun], *, images: int
 ) -> tuple[str, bool]:
-    """What is left of the account's computing time, in words, and whether it may not be enough for one more run.
+    """Describe the account's remaining computing time, and whether it may be too little for one more run.
 
     Args:
         rest: Reads the server as the account.
         user: The account.
-        competition: Whose run it is.
-        known: What is known here of runs on this server; without any, those that everyone can see there are looked up.
-        images: Images of the dataset.
+        competition: The competition of the run.
+        known: Locally known runs on this server; if empty, the public runs there are looked up.
+        images: Number of images of the dataset.
 
     Raises:
-        QuotaExceeded: Nothing is left, or less than any of the account's own runs took: the server would kill the run.
+        QuotaExceeded: No time is left, or less than any of the account's own runs took; the server would kill the run.
     """
     if user.time_left is None:
         return "the server does not say", False
@@ -102,7 +102,7 @@ def check_time(
 
 
 def _visible_runs(rest: Rest, competition: Competition) -> Iterator[PastRun]:
-    """Runs of the organisers' script that everyone can see, the newest."""
+    """List the newest public runs of the organisers' script."""
     script = competition.bundles.script.uuid
     if script is None:
         return

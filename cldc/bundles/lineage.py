@@ -1,4 +1,4 @@
-"""What bundles were made from, and several of them in one request."""
+"""Follow bundles' dependencies, several bundles in one request."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from cldc.codalab import Bundle, Rest
 from cldc.codalab.failures import ServerFailed
 from cldc.errors import CodaLabError
 
-# As many bundles as `Rest.bundles` asks for in one request.
+# Number of bundles that `Rest.bundles` reads in one request.
 _AT_ONCE = 40
 
 
 def creation_key(bundle: Bundle) -> tuple[float, str]:
-    """Sorts bundles by when they were made, in the same order for everyone who looks."""
+    """Sort key for bundles by creation time, the same for every reader."""
     return (bundle.created.timestamp() if bundle.created else 0.0, bundle.uuid)
 
 
@@ -23,12 +23,12 @@ def lineage(
     *,
     descend: Callable[[Bundle], bool] = lambda _: True,
 ) -> Iterator[Bundle]:
-    """Bundles and everything that they were made from, each once.
+    """Iterate over bundles and all their ancestors, each once.
 
     Args:
         start: Uuids of the bundles.
-        fetch: Gives a bundle by its uuid; None for one that is to be left out.
-        descend: Whether to go on to what a bundle was made from.
+        fetch: Returns a bundle by its uuid; None to leave it out.
+        descend: Whether to follow a bundle's dependencies.
     """
     waiting = list(start)
     seen = set(waiting)
@@ -44,10 +44,10 @@ def lineage(
 
 
 def find_bundles(rest: Rest, uuids: Iterable[str], *, worksheets: bool = False) -> dict[str, Bundle]:
-    """Those of the bundles that the server has and shows, by uuid, in few requests however many there are.
+    """Read the bundles that the server has and shows, by uuid, in few requests regardless of their number.
 
     Raises:
-        ServerFailed, Unreachable: The server can't be asked.
+        ServerFailed, Unreachable: The server can't be read.
     """
     wanted, found = list(dict.fromkeys(uuids)), dict[str, Bundle]()
     for start in range(0, len(wanted), _AT_ONCE):
@@ -56,7 +56,7 @@ def find_bundles(rest: Rest, uuids: Iterable[str], *, worksheets: bool = False) 
 
 
 def _find(rest: Rest, uuids: list[str], *, worksheets: bool) -> dict[str, Bundle]:
-    """As `find_bundles`; if one of them is missing CodaLab gives none, so the halves are asked for."""
+    """As `find_bundles`; if one bundle is missing, CodaLab returns none, so each half is requested alone."""
     try:
         return {bundle.uuid: bundle for bundle in rest.bundles(uuids, worksheets=worksheets)}
     except ServerFailed:

@@ -1,4 +1,4 @@
-"""Repeat what the network or the server broke off: the next attempt finds what the last one left and goes on from there."""
+"""Retry after failures of the network or the server: each attempt resumes where the last one stopped."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def repeat(
     on_failure: Callable[[CldcError], None],
     errors: tuple[type[CldcError], ...] = BROKEN_OFF,
 ) -> T:
-    """The result of ``attempt``, which is called up to three times.
+    """Call ``attempt`` up to three times and return its result.
 
     Args:
-        attempt: Finds what an earlier call of it left, so that it may be called again.
-        on_failure: Called with the error before a pause and another attempt.
-        errors: What another attempt may mend.
+        attempt: A repeatable function that finds the state left by its earlier call.
+        on_failure: Called with the error before the pause and the next attempt.
+        errors: Errors that another attempt may fix.
 
     Raises:
-        CldcError: As ``attempt``; one of ``errors`` only from its last call.
+        CldcError: As from ``attempt``; one of ``errors`` only from its last call.
     """
     for pause in PAUSES_SECONDS:
         try:

@@ -1,4 +1,4 @@
-"""What a run on the server prints while it goes, read on piece by piece and understood."""
+"""Read and parse the output of a run on the server, piece by piece while it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cldc.errors import CldcError
 from cldc.preflight.following import describe
 from cldc.preflight.output import Output
 
-# Reading from a run whose worker has died hangs, so whoever reads gives up after so long.
+# Reading from a run whose worker has died hangs, so reads time out after this long.
 READ_SECONDS = 10.0
 _CHUNK_BYTES = 256 * 1024
 _READ_AGAIN_SECONDS = 60.0
@@ -24,8 +24,8 @@ class RunLog:
 
     Attributes:
         run: The run's uuid.
-        output: What it printed so far, understood.
-        began: When its first epoch was seen, by a steady clock.
+        output: Its parsed output so far.
+        began: When its first epoch was seen, by a monotonic clock.
     """
 
     run: str
@@ -36,14 +36,14 @@ class RunLog:
     _decoder: codecs.IncrementalDecoder = field(default_factory=codecs.getincrementaldecoder("utf-8"))
 
     def follow(self, bundle: Bundle, rest: Rest) -> str:
-        """Read on as far as the server can tell now; how far the run is, in a few words.
+        """Read all output that is new on the server, and return the run's progress in a few words.
 
         Args:
-            bundle: The run as it was just seen.
-            rest: Gives up soon, as `Rest.with_timeout` does.
+            bundle: The run as just read.
+            rest: A client with a short timeout, as from `Rest.with_timeout`.
         """
         if bundle.state in ("created", "staged", "starting") and self._read:
-            # The server gave it to another worker, where it starts anew.
+            # The server moved it to another worker, where it starts over.
             self.output, self.began, self._read = Output(), None, 0
             self._decoder.reset()
         elif bundle.state == "running" and time.monotonic() >= self._not_before:
@@ -57,7 +57,7 @@ class RunLog:
         try:
             data = rest.file(self.run, "stdout", span=(self._read, self._read + _CHUNK_BYTES))
         except NotFound:
-            return  # it has not begun to print
+            return  # it has printed nothing yet
         except CldcError:
             self._not_before = time.monotonic() + _READ_AGAIN_SECONDS
             return

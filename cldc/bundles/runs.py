@@ -1,4 +1,4 @@
-"""Runs of a competition on a server: made from the organisers' own bundles, and found before they are started."""
+"""Find or start runs of a competition on a server, made from the organisers' own bundles."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from cldc.errors import RunFailed, SubmissionRefused
 
 
 def organisers_uuid(reference: Reference) -> str:
-    """The uuid of a bundle that runs must be made from.
+    """Return the uuid of an organisers' bundle that runs depend on.
 
     Raises:
-        SubmissionRefused: The profile does not give it.
+        SubmissionRefused: The profile does not define it.
     """
     if reference.uuid is None:
         raise SubmissionRefused(
@@ -35,17 +35,17 @@ def find_or_start_run(
     description: str,
     script_uuid: str | None = None,
 ) -> tuple[str, bool]:
-    """Uuid of a run over an uploaded dataset, and whether it was there already.
+    """Find or start a run on an uploaded dataset; return its uuid and whether it existed.
 
     Args:
-        account: Who starts it.
-        worksheet: Uuid of the worksheet that it is on.
-        candidates: Runs that may be used, if they were made from the same bundles and did not fail.
-        dataset: Name of the dataset's bundle, which is its folder's.
+        account: The account that starts it.
+        worksheet: Uuid of its worksheet.
+        candidates: Runs to reuse if they have the same dependencies and did not fail.
+        dataset: Name of the dataset's bundle, equal to its folder's.
         dataset_uuid: Uuid of that bundle.
-        command: What a new run executes.
-        description: What a new run is described with.
-        script_uuid: Uuid of the script's bundle; None takes the organisers'.
+        command: The command of a new run.
+        description: The description of a new run.
+        script_uuid: Uuid of the script's bundle; None for the organisers'.
     """
     form = account.competition.run
     dependencies = _dependencies(account.competition, dataset, dataset_uuid, script_uuid)
@@ -63,7 +63,7 @@ def find_or_start_run(
 def _dependencies(
     competition: Competition, dataset: str, dataset_uuid: str, script_uuid: str | None
 ) -> tuple[Dependency, ...]:
-    """The keys are set explicitly: on a worksheet the last bundle of a name wins, so names can't be trusted."""
+    """List dependencies with explicit keys: on a worksheet the last bundle of a name wins, so names are unreliable."""
     script, label_book = competition.bundles.script, competition.bundles.label_book
     return (
         Dependency(script.name, script_uuid or organisers_uuid(script), ""),
@@ -73,7 +73,7 @@ def _dependencies(
 
 
 def lost_dependency_twice(server: str, run: str, path: str) -> RunFailed:
-    """The error for a run that did not find a dependency after another one did not either."""
+    """The error for a second run in a row that did not find a dependency."""
     return RunFailed(
         f"The run {run} did not find {path}, which {server} has, and neither did the run before it: "
         "the server's workers lose what runs depend on. Nothing is wrong with the dataset.",

@@ -1,4 +1,4 @@
-"""Uploaded datasets: each is sent once, and known again by its content, whichever command sent it."""
+"""Upload each dataset once, and recognise it by its content, whichever command uploaded it."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from cldc.codalab.failures import not_done
 from cldc.errors import NotFinished
 from cldc.package import Package
 
-# What an uploaded dataset's description begins with; its identity and the machine that sent it follow.
+# Start of an uploaded dataset's description; its identity and the uploading machine follow.
 DATASET = "cldc dataset "
-# What another machine is sending has that long to arrive.
+# Time for another machine's upload to arrive.
 _ABANDONED = timedelta(hours=1)
-# What arrived in full before we were cut off is unpacked by then.
+# Time to unpack an upload that arrived before the connection broke.
 _UNPACKING_SECONDS = 10.0
 
 
 def machine_id(home: Path) -> str:
-    """Twelve hex digits for this account's data folder on this machine, the same after its ledger was lost."""
+    """Twelve hex digits that identify this account's data folder on this machine, even after its ledger was lost."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError):  # a container may run as a user without a name
         user = ""
     return files.hash_bytes(f"{socket.gethostname()}\n{user}\n{home.resolve()}")[:12]
 
 
 def dataset_hash_of(bundle: Bundle) -> str | None:
-    """The identity of the dataset that cldc uploaded as ``bundle``; None where it is no such bundle."""
+    """The identity of the dataset that cldc uploaded as ``bundle``; None for other bundles."""
     if bundle.type != "dataset" or not bundle.description.startswith(DATASET):
         return None
     return bundle.description.removeprefix(DATASET).split(" ")[0]
 
 
 def upload(account: ServerAccount, worksheet: str, package: Package) -> Bundle:
-    """Upload a package, remove it here, and return the bundle, which is ready.
+    """Upload a package, delete the local copy, and return the ready bundle.
 
     Raises:
-        CldcError: It did not arrive; the next call's `find_upload` deals with what there is of it.
+        CldcError: It did not arrive; the next call's `find_upload` handles the partial upload.
     """
     uuid = account.cl.upload(
         worksheet,
@@ -55,7 +55,7 @@ def upload(account: ServerAccount, worksheet: str, package: Package) -> Bundle:
     try:
         bundle = wait_for(account.rest, uuid, timeout_seconds=_UNPACKING_SECONDS, observer=account.observer)
     except NotFinished as error:
-        # It is unpacked before the server answers; what answered, a proxy with its login page, has kept the bytes.
+        # The server unpacks before it answers; here something else answered, such as a proxy with its login page.
         account.cl.remove(uuid)
         raise not_done(f"was sent {package.name} and did not get it") from error
     require_ready(account.rest, bundle)
@@ -64,7 +64,7 @@ def upload(account: ServerAccount, worksheet: str, package: Package) -> Bundle:
 
 
 def find_upload(account: ServerAccount, bundles: Iterable[Bundle], dataset_hash: str) -> Bundle | None:
-    """The first of the bundles that is a good upload of the dataset; broken uploads before it are removed."""
+    """Find the first good upload of the dataset among the bundles, and remove broken ones before it."""
     for bundle in bundles:
         if dataset_hash_of(bundle) == dataset_hash and _arrived(account, bundle):
             return bundle
@@ -72,10 +72,10 @@ def find_upload(account: ServerAccount, bundles: Iterable[Bundle], dataset_hash:
 
 
 def _arrived(account: ServerAccount, bundle: Bundle) -> bool:
-    """Whether an earlier upload is good. A broken one is removed, unless somebody may still be sending it.
+    """Whether an earlier upload is good; remove a broken one unless another machine may still be sending it.
 
-    A lock keeps two processes of this machine from one submission, so what this machine left is abandoned. What
-    another machine began may still be on its way; both then have an upload each, and use the older one.
+    A lock prevents two processes of this machine from making one submission, so its broken uploads are abandoned. One that
+    another machine began may still be arriving; then each has its own upload, and both use the older one.
     """
     if not bundle.final and bundle.description.endswith(machine_id(account.home)):
         try:
@@ -93,14 +93,14 @@ def _arrived(account: ServerAccount, bundle: Bundle) -> bool:
 
 
 def public_uploads(rest: Rest, account: str) -> Iterator[tuple[str, Bundle]]:
-    """Dataset hash and bundle of each good upload that everyone can read, as those for submissions are."""
+    """Dataset hash and bundle of each good public upload, such as those for submissions."""
     return _finished(rest.search(owner=account))
 
 
 def private_uploads(rest: Rest, account: str, prefix: str) -> Iterator[tuple[str, Bundle]]:
     """Dataset hash and bundle of each good upload on the account's worksheets whose names begin with ``prefix``.
 
-    Read from the worksheets, since a search shows no private bundles.
+    These are read from the worksheets, since a search shows no private bundles.
     """
     for worksheet in rest.own_worksheets():
         if worksheet.name.startswith(prefix):

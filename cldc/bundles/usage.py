@@ -1,7 +1,7 @@
-"""What on a server still needs an account's bundle: a tag, the scoring daemon, or something made from it.
+"""Find out why an account's bundle is still needed on a server: a tag, the scoring daemon, or a bundle made from it.
 
-Everything is judged by what the server shows, not by one competition's profile: an account may take part in several
-competitions, and make things by hand.
+The evidence is what the server shows, not one competition's profile: an account may take part in several
+competitions, and create bundles by hand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cldc.leaderboard import evaluated_submission
 
 
 class Usage:
-    """Who uses an account's bundles, as the server shows it; each bundle is looked up once."""
+    """The uses of an account's bundles, as the server shows them; each bundle is looked up once."""
 
     def __init__(self, rest: Rest, account: str) -> None:
         self._rest, self._account = rest, account
@@ -23,32 +23,32 @@ class Usage:
 
     @functools.cached_property
     def evaluations(self) -> Mapping[str, str]:
-        """Uuid of the evaluation of each of the account's bundles that was evaluated, in whatever competition.
+        """Uuid of the evaluation of each evaluated bundle of the account, in any competition.
 
         CodaLab's daemon names an evaluation after account and submission, lets everyone read it, and keeps the uuid of
-        the submission in its description. An evaluated bundle is on a board, with or without its tag.
+        the submission in its description. An evaluated bundle is on a leaderboard, with or without its tag.
         """
         found = self._rest.search(name_between=(f"{self._account}-", "-results"))
         return {uuid: bundle.uuid for bundle in found if (uuid := evaluated_submission(bundle.description))}
 
     def made_by_others(self, uuid: str) -> tuple[Bundle, ...]:
-        """What somebody else made from a bundle, readable or not, as the daemon does when it evaluates a submission."""
+        """List bundles that other accounts made from a bundle, readable or not, as the daemon does in an evaluation."""
         _, descendants = self._family(uuid)
         return tuple(bundle for bundle in descendants if bundle.owner != self._account)
 
     def worksheets(self, uuid: str) -> tuple[str, ...]:
-        """Uuids of the worksheets that a bundle is on."""
+        """List the uuids of the worksheets with a bundle."""
         return self._family(uuid)[0].worksheets
 
     def why_needed(
         self, uuid: str, *, going: Set[str] = frozenset(), worksheets: Set[str] | None = None
     ) -> str:
-        """Why a bundle has to stay, in words that call it "it"; empty where nothing needs it.
+        """Explain why a bundle must stay, in words that call it "it"; empty if nothing needs it.
 
         Args:
             uuid: The bundle.
-            going: Uuids of bundles that are about to be removed, and so need nothing.
-            worksheets: The only worksheets that it may be on; None for any.
+            going: Uuids of bundles that are about to be removed, whose needs don't count.
+            worksheets: The only worksheets that may have it; None for any.
 
         Raises:
             NotFound: It is no longer on the server.
@@ -72,7 +72,7 @@ class Usage:
             yield f"it may be under evaluation: {_called(user)} was made from what it was made from"
 
     def _evaluating(self, submission: Bundle) -> Bundle | None:
-        """What may be an evaluation under way: the daemon starts from what a submission was made from, and hides its runs."""
+        """Find signs of an evaluation in progress: the daemon starts from a submission's dependencies, and hides its runs."""
         parents = (dependency.parent for dependency in submission.dependencies)
         for parent in lineage(parents, self._rest.found, descend=self._is_own):
             if not parent.readable:

@@ -1,7 +1,7 @@
-"""The worksheets that cldc makes for an account: each is for one competition, and says which.
+"""The worksheets that cldc creates for an account: each belongs to one competition and is marked with it.
 
 A worksheet's tag holds the competition's identity: the tag of its submissions and the uuid of its label book, which
-are what the scoring daemon goes by. Profiles may be renamed and copied, so their names say nothing.
+are what the scoring daemon uses. Profiles may be renamed and copied, so their names identify nothing.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from cldc.ledger import KnownSubmission, submission_id
 from cldc.progress import Observer
 
 TITLE = "Submission "
-# What the descriptions of runs and predictions begin with that cldc makes; an id follows.
+# Start of the descriptions of cldc's runs and predictions; an id follows.
 SUBMISSION, PREFLIGHT = "cldc submission ", "cldc preflight "
 _MARK = re.compile(r"cldc-.*-[0-9a-f]{12}")
-# CodaLab's databases keep 63 characters of a worksheet's tag.
+# CodaLab's databases store 63 characters of a worksheet's tag.
 _LONGEST_TAG = 40
 
 
 def worksheet_prefix(account: str) -> str:
-    """What the names of all worksheets begin with that cldc makes for an account."""
+    """Prefix of the names of all worksheets that cldc creates for an account."""
     return f"cldc-{plain_name(account)}-"
 
 
 def worksheet_name(account: str, name: str, identity: str) -> str:
-    """What a submission's own worksheet is called; names of worksheets are unique on a whole server."""
+    """Name of a submission's own worksheet; worksheet names are unique on a server."""
     return f"{worksheet_prefix(account)}{plain_name(name)}-{identity[:8]}"
 
 
 def preflight_prefix(account: str) -> str:
-    """What the names of worksheets begin with that are for preflights on the server."""
+    """Prefix of the names of worksheets for preflights on the server."""
     return worksheet_name(account, "preflight", "")
 
 
 def competition_mark(competition: Competition) -> str:
-    """The tag of a worksheet that is for a competition."""
+    """The tag that marks a competition's worksheet."""
     tag, label_book = competition.submission.tag, competition.bundles.label_book.uuid or ""
     return f"cldc-{tag[:_LONGEST_TAG]}-{hash_bytes(json.dumps([tag, label_book]))[:12]}"
 
 
 def find_or_make_worksheet(account: ServerAccount, name: str, *, title: str) -> str:
-    """Uuid of the account's worksheet of that name, made if need be, and marked as the competition's."""
+    """Find or create the account's worksheet of that name, mark it as the competition's, and return its uuid."""
     rest, cl, mark = account.rest, account.cl, competition_mark(account.competition)
     for found in rest.own_worksheets(name):
         known = rest.worksheet(found.uuid)
@@ -61,19 +61,19 @@ def find_or_make_worksheet(account: ServerAccount, name: str, *, title: str) -> 
 
 
 def own_bundles(account: ServerAccount, worksheet: str) -> list[Bundle]:
-    """The account's bundles on a worksheet, oldest first: the same order on every machine."""
+    """List the account's bundles on a worksheet, oldest first, in the same order on every machine."""
     found = account.rest.worksheet(worksheet, bundles=True).bundles
     return sorted((b for b in found if b.owner in (None, account.account)), key=creation_key)
 
 
 def read_own_worksheets(rest: Rest, account: str, observer: Observer) -> tuple[Worksheet, ...]:
-    """Every worksheet that cldc made for the account, with the bundles on it; a search would miss private bundles."""
+    """Read every worksheet that cldc created for the account, with its bundles; a search would miss private bundles."""
     found = [each for each in rest.own_worksheets() if each.name.startswith(worksheet_prefix(account))]
     return tuple(read_each(rest, found, observer))
 
 
 def read_each(rest: Rest, worksheets: Sequence[Worksheet], observer: Observer) -> Iterator[Worksheet]:
-    """The worksheets with the bundles on them."""
+    """Read the worksheets with their bundles."""
     observer.start("Reading your worksheets", len(worksheets), "worksheets")
     for number, worksheet in enumerate(worksheets):
         observer.advance(number)
@@ -88,10 +88,10 @@ def why_foreign(
     account: str,
     submissions: Iterable[KnownSubmission],
 ) -> str:
-    """Why a worksheet is not one of ``competition``'s, in words that call it "it"; empty where it is.
+    """Explain why a worksheet does not belong to ``competition``, in words that call it "it"; empty if it does.
 
-    A worksheet of cldc 0.1.0 carries no mark. It counts as the competition's if the ledger, its own name or the runs on
-    it say so, and nothing says otherwise.
+    A worksheet of cldc 0.1.0 has no mark. It counts as the competition's if the ledger, its own name or the runs on
+    it say so, and nothing contradicts them.
     """
     if marks := {tag for tag in worksheet.tags if _MARK.fullmatch(tag)}:
         return "" if marks == {competition_mark(competition)} else "it is for another competition"
@@ -105,7 +105,7 @@ def why_foreign(
 
 
 def remaining_item(worksheet: Worksheet, competition: Competition, going: Set[str] = frozenset()) -> str:
-    """What keeps a worksheet from being removed, in a few words; the organisers' bundles on it are only links."""
+    """Describe what prevents a worksheet's removal, in a few words; the organisers' bundles on it are only links."""
     organisers = {competition.bundles.script.uuid, competition.bundles.label_book.uuid}
     for item in worksheet.items:
         if item.bundle is None:
@@ -116,7 +116,7 @@ def remaining_item(worksheet: Worksheet, competition: Competition, going: Set[st
 
 
 def is_own_run(bundle: Bundle, account: str) -> bool:
-    """Whether a bundle is a run that cldc started for the account."""
+    """Whether cldc started the run for the account."""
     return (
         bundle.type == "run"
         and bundle.owner == account
@@ -125,7 +125,7 @@ def is_own_run(bundle: Bundle, account: str) -> bool:
 
 
 def is_run_of(run: Bundle, competition: Competition) -> bool:
-    """Whether a run was made from the competition's own script and label book."""
+    """Whether a run depends on the competition's own script and label book."""
     organisers = {competition.bundles.script.uuid, competition.bundles.label_book.uuid}
     return organisers <= {dependency.parent for dependency in run.dependencies}
 
@@ -138,9 +138,9 @@ def _is_named_for(
     account: str,
     submissions: Iterable[KnownSubmission],
 ) -> bool | None:
-    """Whether the submission that a worksheet is named after is for ``competition``, whose tag is part of its id.
+    """Whether a worksheet's name refers to a submission to ``competition``, whose tag is part of the submission's id.
 
-    None where neither the ledger nor the worksheet itself tells which submission that is.
+    None if neither the ledger nor the worksheet identifies that submission.
     """
 
     def identity(name: str, dataset_hash: str, where: str) -> str:

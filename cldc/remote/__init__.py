@@ -1,6 +1,6 @@
-"""Preflights as private runs on a CodaLab, several at once: its workers are the engine, and no quota is spent.
+"""Run preflights as private runs on a CodaLab, several at once, on its workers and without spending quota.
 
-`pipeline.preflight_remotely` uploads what is not there yet, starts the runs, follows them, checks them as those of this
-machine and removes what it made. What an interrupted call left is found on the server by its name and what it was made
-from, as a submission's is, and nothing is made twice.
+`pipeline.preflight_remotely` uploads missing datasets, starts the runs, follows them, checks them like runs on this
+machine and removes its bundles. The next call finds the bundles of an interrupted call by name and dependencies,
+as for a submission, so no bundle is created twice.
 """

@@ -1,4 +1,4 @@
-"""What a run on the server left: whether it is to be judged at all, and its files."""
+"""Check how a run on the server ended, and download its files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cldc.remote.model import Remote
 
 
 def require_ended(remote: Remote, bundle: Bundle) -> None:
-    """A command that ended by itself is judged by what it left; all else is CodaLab's to explain."""
+    """Require a run whose command ended by itself; otherwise report CodaLab's explanation."""
     if bundle.failure is None or (bundle.exit_code is not None and not _stopped(bundle)):
         return
     raise failure_of(
@@ -22,13 +22,13 @@ def require_ended(remote: Remote, bundle: Bundle) -> None:
 
 
 def _stopped(bundle: Bundle) -> bool:
-    """Whether a worker ended it: for its memory, its time, or because somebody asked."""
+    """Whether a worker stopped it: for its memory, its time or on request."""
     message = bundle.failure_message or ""
     return bundle.state == "killed" or bool(message and not message.lower().startswith("exit code"))
 
 
 def fetch_artifacts(remote: Remote, bundle: Bundle, folder: Path) -> RunArtifacts:
-    """What a run left, its files in ``folder``."""
+    """Download a run's artifacts, its files into ``folder``."""
     rest = remote.rest
 
     def text(path: str) -> str:
@@ -55,7 +55,7 @@ def fetch_artifacts(remote: Remote, bundle: Bundle, folder: Path) -> RunArtifact
 
 
 def _wanted_files(remote: Remote, bundle: Bundle) -> list[str]:
-    """The run's predictions, and the weights where they can be asked."""
+    """List the run's predictions file, and the weights if this machine can use them."""
     competition = remote.competition
     found = [competition.run.predictions]
     if remote.environment is not None and competition.training.checkpoint is not None:

@@ -1,4 +1,4 @@
-"""Following runs on the server: what each prints as it goes, and what becomes of one whose worker is gone."""
+"""Follow runs on the server: parse their output, and detect lost workers."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from cldc.preflight.following import describe
 from cldc.preflight.output import done_epochs
 from cldc.remote.model import Job, Remote
 
-# CodaLab has waited a minute before it calls a worker offline; one that restarts is back within another.
+# CodaLab waits a minute before it marks a worker offline; a restarting worker is back within another minute.
 OFFLINE_SECONDS = 60.0
 _SHORTEST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.5, 5.0, 1.3
-# After so long a person wonders why no worker takes it.
+# After this time, explain why no worker takes the run.
 _PATIENT_SECONDS = 120.0
-# What has room on one line of a terminal.
+# Number of runs that fit on one line of a terminal.
 _MOST_TOLD, _LONGEST_NAME = 3, 12
 
 
 @dataclass(slots=True)
 class Follower:
-    """What is known of one run while it goes.
+    """The state of one run in progress.
 
     Attributes:
-        bundle: As it was last seen; None where it was removed.
-        log: What it printed so far.
-        offline_since: When its worker was first seen to be gone; None while there is one.
+        bundle: As last read; None if it was removed.
+        log: Its output so far.
+        offline_since: When its worker was first seen offline; None while it is online.
     """
 
     job: Job
@@ -42,22 +42,22 @@ class Follower:
     _waits_since: float | None = None
 
     def __post_init__(self) -> None:
-        """Nothing is read yet."""
+        """Start with an empty log."""
         self.log = RunLog(self.job.run)
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more comes of it: its state is final, its worker stays away, or it was removed."""
+        """Whether it is over: its state is final, its worker is lost, or it was removed."""
         return self.bundle is None or self.bundle.final or self.lost
 
     @property
     def lost(self) -> bool:
-        """Whether its worker has been gone for so long that it won't come back, or the run itself is gone."""
+        """Whether its worker has been offline too long to come back, or the run was removed."""
         gone = self.offline_since is not None and time.monotonic() - self.offline_since >= OFFLINE_SECONDS
         return self.bundle is None or gone
 
     def take(self, bundle: Bundle, remote: Remote) -> None:
-        """See where the server says it is."""
+        """Update with the bundle as the server shows it."""
         self.bundle = bundle
         if bundle.state == "worker_offline" and self.offline_since is None:
             self.offline_since = time.monotonic()
@@ -70,7 +70,7 @@ class Follower:
         self._explain_waiting(bundle, remote)
 
     def _explain_waiting(self, bundle: Bundle, remote: Remote) -> None:
-        """Say once what CodaLab says of a run that no worker takes."""
+        """Report once CodaLab's explanation for a run that no worker takes."""
         if bundle.state != "staged":
             self._waits_since = None
         elif self._waits_since is None:
@@ -82,16 +82,16 @@ class Follower:
 
 
 def follow(remote: Remote, followers: Sequence[Follower], rest: Rest, *, waiting: int, done: int) -> None:
-    """Look at the runs until one of them has ended; the observer is told how far all are, in epochs.
+    """Poll the runs until one has ended, reporting the progress of all in epochs.
 
     Args:
-        remote: Where they are.
+        remote: The account on the server.
         followers: The runs.
-        rest: Reads what they print, and gives up soon.
-        waiting: How many datasets have no run yet; ``done`` how many have theirs behind them.
+        rest: Reads their output, with a short timeout.
+        waiting: Number of datasets without a run yet; ``done`` is the number of finished ones.
 
     Raises:
-        Unreachable: The server was gone for ten minutes.
+        Unreachable: The server was unreachable for ten minutes.
     """
     epochs = remote.competition.training.epochs
     last_seen, pause = time.monotonic(), _SHORTEST_SECONDS
@@ -126,7 +126,7 @@ def _look(remote: Remote, followers: Iterable[Follower]) -> None:
 
 
 def summarize(followers: Sequence[Follower], waiting: int) -> str:
-    """How far the runs are, in a few words: one in full, several in short."""
+    """Summarize the runs' progress in a few words: one in full, several in short."""
     if len(followers) == 1 and not waiting:
         return _one(followers[0])
     told = [f"{_shortened(follower.job.name)} {_short(follower)}" for follower in followers[:_MOST_TOLD]]

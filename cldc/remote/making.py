@@ -1,7 +1,7 @@
-"""What a preflight needs on the server, each looked for before it is made: worksheet, dataset, run.
+"""Find or create a preflight's worksheet, dataset and run on the server.
 
-Each preflight has a private worksheet of its own, named after its fingerprint; its run is known there by its command
-and by what it was made from.
+Each preflight has its own private worksheet, named after its fingerprint; its run is identified there by its command
+and its dependencies.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from cldc.remote.model import Job, Remote
 
 
 def begin(remote: Remote, job: Job) -> None:
-    """Have the job's run on the server, made now or by an earlier call.
+    """Find or start the job's run on the server.
 
     Raises:
-        CldcError: It can't be had; what was made is found by the next call.
+        CldcError: It can't be started; the next call finds the bundles created so far.
     """
     name = worksheet_name(remote.account, "preflight", job.id)
     job.worksheet = find_or_make_worksheet(remote, name, title=f"Preflight {job.name}")
@@ -42,7 +42,7 @@ def begin(remote: Remote, job: Job) -> None:
 
 
 def begun_before(remote: Remote, job: Job) -> bool:
-    """Whether an earlier call began the job and left what it made."""
+    """Whether an earlier call began the job and left its bundles."""
     return _find_worksheet(remote, job) is not None
 
 
@@ -52,13 +52,13 @@ def _find_worksheet(remote: Remote, job: Job) -> str | None:
 
 
 def _make_private(remote: Remote, worksheet: str) -> None:
-    """New worksheets are everyone's to read, and what is put on one takes its permission."""
+    """Make a worksheet private: new ones are public, and bundles inherit the permission of their worksheet."""
     if remote.rest.worksheet(worksheet).public_permission:
         remote.cl.set_private((), worksheet)
 
 
 def _dataset(remote: Remote, job: Job, bundles: list[Bundle]) -> Bundle:
-    """The dataset as a ready bundle: one of the same content that a preflight or a submission uploaded, or a new one."""
+    """Find or upload the dataset's bundle; one with the same content from any preflight or submission will do."""
     dataset = job.training.report.dataset
     if found := find_upload(remote, bundles, dataset.hash):
         return remote.rest.bundle(found.uuid)
@@ -74,9 +74,9 @@ def _dataset(remote: Remote, job: Job, bundles: list[Bundle]) -> Bundle:
 
 
 def _script(remote: Remote, job: Job, bundles: list[Bundle]) -> str | None:
-    """Uuid of the built-in script as a bundle, for a seed that the organisers' can't be told; None for theirs.
+    """Find or upload the built-in script, for a seed that the organisers' script does not accept; None for theirs.
 
-    It is uploaded as datasets are, described with its hash, so that whatever finds and removes those finds it.
+    It is uploaded like a dataset, described with its hash, so that code that finds and removes datasets finds it.
     """
     script, name = job.training.script, remote.competition.bundles.script.name
     if script.origin != "built-in":
@@ -90,7 +90,7 @@ def _script(remote: Remote, job: Job, bundles: list[Bundle]) -> str | None:
 
 
 def find_uploads(remote: Remote) -> None:
-    """Learn which datasets are on the server already, whatever they were uploaded for."""
+    """Find the datasets that are already on the server, uploaded for any purpose."""
     remote.observer.start("Looking for what is on the server already")
     prefix = preflight_prefix(remote.account)
     private = private_uploads(remote.rest, remote.account, prefix)
@@ -99,8 +99,8 @@ def find_uploads(remote: Remote) -> None:
 
 
 def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle, *, script_uuid: str | None) -> str:
-    """The run, started or found; one that failed was told of and is not taken up again."""
-    # The folder in the upload has the upload's name, whatever the folder here is called.
+    """Find or start the run; a failed one was reported and is not used again."""
+    # The folder inside the upload has the upload's name, which may differ from the local folder's.
     command = remote_command(job.training.competition, dataset=data.name)
     runs = [b for b in bundles if (b.type, b.command) == ("run", command) and b.uuid != job.known]
     for bundle in runs:
@@ -123,7 +123,7 @@ def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle, *, scrip
 
 
 def forget_run(remote: Remote, job: Job) -> bool:
-    """Remove a run that lost its worker; False where the server says that it is at work, or that something needs it."""
+    """Remove a run that lost its worker; False if the server says that it is running or that something needs it."""
     try:
         remote.cl.remove(job.run)
     except CodaLabError:
@@ -132,7 +132,7 @@ def forget_run(remote: Remote, job: Job) -> bool:
 
 
 def tidy(remote: Remote, job: Job) -> None:
-    """Remove what the preflight made on the server; what something else needs meanwhile stays, and is reported."""
+    """Remove the preflight's bundles and worksheet; keep and report those that something else needs by now."""
     worksheet = job.worksheet or _find_worksheet(remote, job)
     if remote.keep or not worksheet:
         return
@@ -145,7 +145,7 @@ def tidy(remote: Remote, job: Job) -> None:
 
 
 def _why_untidy(remote: Remote, job: Job) -> str:
-    """Remove a preflight's run, dataset and worksheet, in that order; why it had to stop, or empty."""
+    """Remove a preflight's run, dataset and worksheet, in that order; return why it had to stop, or an empty text."""
     made = [
         bundle
         for bundle in own_bundles(remote, job.worksheet)
@@ -167,5 +167,5 @@ def _why_untidy(remote: Remote, job: Job) -> str:
 
 
 def _submitted(remote: Remote, bundle: Bundle) -> bool:
-    """Whether a submission took it over: it is on that one's worksheet too, and stays there."""
+    """Whether a submission uses it: then it is on the submission's worksheet too, and stays there."""
     return len(remote.rest.bundle(bundle.uuid, worksheets=True).worksheets) > 1

@@ -1,4 +1,4 @@
-"""What preflights on a CodaLab work with, and what comes of them."""
+"""Inputs and results of preflights on a CodaLab."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Remote(ServerAccount):
     """An account on a CodaLab to train with.
 
     Attributes:
-        keep: Whether the bundles stay on the server.
-        force: Whether what was trained there before is trained again.
-        environment: A TensorFlow of this machine that asks the trained models; None where there is none yet.
-        uploads: Datasets that the account has on the server, by their hashes; empty before anyone looked.
-        sent: Those that this call uploaded, which all its trainings use.
+        keep: Whether to keep the bundles on the server.
+        force: Whether to repeat trainings that already have a result from there.
+        environment: A local TensorFlow to predict with the trained models; None if there is none yet.
+        uploads: Datasets of the account on the server, by hash; empty until `find_uploads` is called.
+        sent: Datasets uploaded by this call, for all its trainings.
     """
 
     keep: bool = False
@@ -31,16 +31,16 @@ class Remote(ServerAccount):
 
 @dataclass(slots=True)
 class Job:
-    """One dataset on its way.
+    """The preflight of one dataset in progress.
 
     Attributes:
-        training: What is trained.
-        fingerprint: What decides its numbers.
-        known: Uuid of the run that an earlier result came from, which is not taken for a new one; or empty.
-        worksheet: Uuid of its own worksheet, once there is one.
-        run: Uuid of its run, once there is one.
-        tries: How many runs it has had in this call.
-        lost_dependency: Whether one of them did not find what it depends on.
+        training: The training.
+        fingerprint: The training's fingerprint on the server.
+        known: Uuid of the run of an earlier result, which must not count as a new run; empty if none.
+        worksheet: Uuid of its own worksheet, once created.
+        run: Uuid of its run, once started.
+        tries: Number of its runs in this call.
+        lost_dependency: Whether one of them did not find a dependency.
     """
 
     training: Training
@@ -53,19 +53,19 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The dataset's, and the seed where it is not the organisers' training."""
+        """The dataset's name, with the seed unless it is the organisers' training."""
         name = self.training.report.dataset.name
         return f"{name}, seed {self.fingerprint.seed}" if self.training.script.origin == "built-in" else name
 
     @property
     def id(self) -> str:
-        """The fingerprint's."""
+        """The fingerprint's id."""
         return self.fingerprint.id
 
 
 @dataclass(frozen=True, slots=True)
 class RemotePreflights:
-    """What came of several preflights on one server, in the order in which the datasets were given."""
+    """The results of several preflights on one server, in the order of the given datasets."""
 
     server: str
     results: tuple[PreflightResult, ...]

@@ -1,4 +1,4 @@
-"""Several preflights on one server, from valid datasets to kept results."""
+"""Run several preflights on one server, from valid datasets to stored results."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ from cldc.remote.following import Follower, follow
 from cldc.remote.making import begin, begun_before, find_uploads, forget_run, tidy
 from cldc.remote.model import Job, Remote, RemotePreflights
 
-# A worker may die of bad luck twice; a third time there is a reason.
+# A worker may die by chance twice; a third time has a cause.
 _MOST_TRIES = 3
 _WAIT_SECONDS = 24 * 3600
 _BROKEN_OFF: tuple[type[CldcError], ...] = (*BROKEN_OFF, NotFound)
-# What concerns one dataset and leaves the others as they are.
+# Errors that concern one dataset and don't affect the others.
 _OF_ONE = (InvalidDataset, PreflightFailed, QuotaExceeded, RunFailed, TooLarge, UploadFailed)
 
 
 def preflight_remotely(remote: Remote, trainings: Sequence[Training]) -> RemotePreflights:
-    """Train on the server as a submission's run would, or answer from the record of the same.
+    """Train on the server as a submission's run would, or return the record of the same training.
 
-    The same training given twice, under whatever name of its dataset, is trained once. Repeats from other seeds use the dataset
-    of the first, which stays on the server until all are done.
+    A training given twice runs once, even under different dataset names. Repeats with other seeds use the dataset
+    of the first training, which stays on the server until all are done.
 
     Args:
-        remote: Where to train.
-        trainings: Each of a valid dataset, with the organisers' label book and either their script, as it was just downloaded from
+        remote: The account on the server to train with.
+        trainings: Trainings on valid datasets, with the organisers' label book and either their script, freshly downloaded from
             there, or the built-in one.
 
     Raises:
-        Unreachable, CredentialsError, SubmissionRefused, CodaLabError: The server, or what the profile names there,
-            can't be used. What was begun goes on; the next call goes on with it.
+        Unreachable, CredentialsError, SubmissionRefused, CodaLabError: The server, or a bundle that the profile names there,
+            can't be used. Started runs continue; the next call follows them.
     """
     jobs = [
         Job(training, remote_fingerprint(remote.rest.server, training))
         for training in _distinct(remote, trainings)
     ]
     with contextlib.ExitStack() as held:
-        # In one order, so that two calls can't wait for each other.
+        # Always in the same order, so that two calls can't deadlock.
         for job in sorted(jobs, key=lambda job: job.id):
             held.enter_context(
                 lock(
@@ -72,7 +72,7 @@ def preflight_remotely(remote: Remote, trainings: Sequence[Training]) -> RemoteP
             if known := read(remote.home, job.id):
                 if remote.force:
                     job.known = known.run
-                else:  # a call that was killed, or was to keep it, may have left something
+                else:  # a killed call, or one that kept its bundles, may have left some
                     batch.settle(job, remember_name(remote.home, known, job.training.report.dataset))
         batch.train()
     found = [batch.outcomes[job.id] for job in jobs]
@@ -95,10 +95,10 @@ def _distinct(remote: Remote, trainings: Sequence[Training]) -> list[Training]:
 
 
 class _Batch:
-    """The trainings of one call: those that wait, those that go, and what came of the others.
+    """The trainings of one call: waiting, running, and finished with an outcome.
 
     Attributes:
-        outcomes: What came of each job, by its id.
+        outcomes: The outcome of each job, by its id.
     """
 
     def __init__(self, remote: Remote, jobs: Sequence[Job]) -> None:
@@ -110,7 +110,7 @@ class _Batch:
         self._going: list[Follower] = []
 
     def train(self) -> None:
-        """Keep as many runs going as the account may have, until every job has its outcome."""
+        """Run as many jobs at once as the account may, until every job has its outcome."""
         remote, waiting, going = self._remote, self._waiting, self._going
         waiting.extend(job for job in self._jobs if job.id not in self.outcomes)
         if not waiting:
@@ -136,7 +136,7 @@ class _Batch:
                     self._end(follower)
 
     def _require_time(self, user: User) -> None:
-        """Give up jobs for which the account has no computing time, but not those with a run of an earlier call."""
+        """Give up jobs for which the account lacks computing time, except those with a run of an earlier call."""
         remote = self._remote
         known = list(preflight_runs(all_records(remote.home), remote.competition, remote.rest.server))
         for job in list(self._waiting):
@@ -166,11 +166,11 @@ class _Batch:
             raise
 
     def _start(self, job: Job) -> None:
-        """Have a job's run on the server, with a second and a third try where network or server broke it off."""
+        """Find or start a job's run, trying up to three times if the network or the server fails."""
         remote = self._remote
 
         def broken_off(error: CldcError) -> None:
-            remote.uploads.clear()  # what was looked at is not there any more, perhaps
+            remote.uploads.clear()  # a bundle may have been removed since it was read
             remote.sent.clear()
             remote.observer.note(f"{error.message.splitlines()[0]} Trying again.")
 
@@ -180,14 +180,14 @@ class _Batch:
             remote.uploads.clear()
             if not isinstance(error, _OF_ONE):
                 raise
-            self._fail(job, error, leave=True)  # the next call goes on with what there is
+            self._fail(job, error, leave=True)  # the next call resumes from here
         except _OF_ONE as error:
             self._fail(job, error)
         else:
             self._going.append(Follower(job))
 
     def _end(self, follower: Follower) -> None:
-        """Start a run again that ended through no fault of the dataset; else its outcome is the job's."""
+        """Restart a run that ended through no fault of the dataset; otherwise record the job's outcome."""
         job, bundle = follower.job, follower.bundle
         if bundle is None or follower.lost:
             self._start_on_another_worker(follower)
@@ -197,11 +197,11 @@ class _Batch:
             self.settle(job, self._outcome(job, bundle))
 
     def _start_on_another_worker(self, follower: Follower) -> None:
-        """Start a run again that nobody works at any more."""
+        """Restart a run that lost its worker."""
         remote, job = self._remote, follower.job
         what = "was removed from the server" if follower.bundle is None else "lost its worker"
         if not forget_run(remote, job):
-            self._going.append(Follower(job))  # the worker came back at that very moment
+            self._going.append(Follower(job))  # the worker came back just now
         elif job.tries >= _MOST_TRIES:
             error = RunFailed(
                 f"The run of {job.name} on {remote.rest.server} {what} {job.tries} times.",
@@ -215,7 +215,7 @@ class _Batch:
             self._start(job)
 
     def _start_with_dependencies(self, job: Job, path: str) -> None:
-        """Start a run again whose worker lost ``path``, which it depends on; a second loss is the job's outcome."""
+        """Restart a run whose worker lost the dependency ``path``; a second loss is the job's outcome."""
         remote = self._remote
         if job.lost_dependency:
             self._fail(job, lost_dependency_twice(remote.rest.server, job.run, path))
@@ -228,7 +228,7 @@ class _Batch:
         self._start(job)
 
     def _outcome(self, job: Job, bundle: Bundle) -> PreflightResult | FailedPreflight:
-        """Judge a run that ended, keep what came of it, remove it."""
+        """Check a finished run, store its outcome and remove it."""
         remote = self._remote
         outcome: PreflightResult | FailedPreflight
         try:
@@ -255,14 +255,14 @@ class _Batch:
         self.settle(job, FailedPreflight.of(job.training, error), leave=leave)
 
     def settle(self, job: Job, outcome: PreflightResult | FailedPreflight, *, leave: bool = False) -> None:
-        """Keep what came of a job and, if not to ``leave`` it, remove what it made once no other job needs its dataset."""
+        """Record a job's outcome and, unless told to ``leave`` them, remove its bundles once no other job needs its dataset."""
         self.outcomes[job.id] = outcome
         if not leave:
             self._untidy.append(job)
         dataset = job.training.report.dataset.hash
         sharing = [other for other in self._jobs if other.training.report.dataset.hash == dataset]
         if all(other.id in self.outcomes for other in sharing):
-            # The first has the dataset, which nothing may need when it is removed.
+            # The first job owns the dataset, which can be removed only when nothing needs it.
             for other in reversed(sharing):
                 if other in self._untidy:
                     tidy(self._remote, other)
