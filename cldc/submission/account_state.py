@@ -1,4 +1,4 @@
-"""An account in a competition: what server, board and ledger show of it, read once for a plan."""
+"""Read the state of an account in a competition from server, board and ledger, once per plan."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from cldc.submission.withdraw import recount_withdrawals
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
-    """What is known of an account in a competition at one moment.
+    """The state of an account in a competition at one moment.
 
     Attributes:
         rest: Reads the server as the account.
-        user: The account, with what is left of its disk and computing time.
+        user: The account, with its remaining disk space and computing time.
         now: When it was read, by the server's clock.
         tagged: The account's bundles with the tag.
-        board: The board as it was then; None where it can't be read.
-        submissions: Every submission that the ledger knows, by id.
-        board_results: What the board showed of each bundle when it was last read here.
+        board: The board at that time; None if it can't be read.
+        submissions: Every submission in the ledger, by id.
+        board_results: Each bundle's result when the board was last read here.
     """
 
     competition: Competition
@@ -46,7 +46,7 @@ class AccountState:
 
     @property
     def own_submissions(self) -> tuple[KnownSubmission, ...]:
-        """The account's submissions to this competition that the ledger knows."""
+        """The account's submissions to this competition in the ledger."""
         mine = (self.competition.name, self.rest.server, self.user.name)
         return tuple(
             known
@@ -60,7 +60,7 @@ class AccountState:
         return current_quota(self.competition.quota, self.tagged, self.own_submissions, self.now)
 
     def submission_id(self, name: str, dataset_hash: str) -> str:
-        """The id of the submission of that dataset under that name."""
+        """Compute the id of the submission of that dataset under that name."""
         return submission_id(
             tag=self.competition.submission.tag,
             server=self.rest.server,
@@ -70,14 +70,14 @@ class AccountState:
         )
 
     def shown_on_board(self, name: str) -> frozenset[str]:
-        """Uuids of the bundles that the board shows a score of under that name; they may have been withdrawn since."""
+        """Uuids of the bundles whose scores the board shows under that name; they may have been withdrawn since."""
         rows = self.board.rows if self.board else ()
         return frozenset(row.submission for row in rows if self._shown_name(row) == name)
 
     def _shown_name(self, row: Row) -> str | None:
-        """The name of a submission of the account that the board shows.
+        """The name of one of the account's submissions on the board.
 
-        Source: the daemon calls an evaluation ``ACCOUNT-NAME-results``, and takes older ones of that name off the board.
+        Source: the daemon calls an evaluation ``ACCOUNT-NAME-results``, and removes older ones of that name from the board.
         """
         begins, ends = f"{self.user.name}-", "-results"
         name = row.evaluation[len(begins) : -len(ends)]
@@ -89,7 +89,7 @@ class AccountState:
         return self.shown_on_board(name) | {bundle.uuid for bundle in self.tagged if bundle.name == name}
 
     def find_own_bundles(self, name: str, identity: str) -> frozenset[str]:
-        """Uuids of a submission's bundles: those on its worksheet, whichever machine made them, and the ledger's."""
+        """Find the uuids of a submission's bundles: those on its worksheet, from any machine, and those in the ledger."""
         known = self.submissions.get(identity)
         uuids = known.uuids if known is not None else frozenset[str]()
         if not self.entries_named(name):
@@ -99,27 +99,27 @@ class AccountState:
         return uuids | frozenset(there)
 
     def competing_submissions(self, name: str, own: frozenset[str]) -> tuple[Bundle, ...]:
-        """Tagged bundles of other submissions; of them and this one the daemon takes only the newest."""
+        """Tagged bundles of other submissions; the daemon scores only the newest of them and this one."""
         by_account = self.competition.submission.supersedes == "account"
         return tuple(b for b in self.tagged if (by_account or b.name == name) and b.uuid not in own)
 
     def replaced_entries(self, name: str, own: frozenset[str]) -> tuple[Replaced, ...]:
-        """The entries that a submission would replace: the newest competing one, and what the board shows of its name."""
+        """Entries that a submission would replace: the newest competing one, and those on the board with its name."""
         newest = max(self.competing_submissions(name, own), key=creation_key, default=None)
         counting = {newest.uuid: newest.name} if newest else {}
         counting |= dict.fromkeys(sorted(self.shown_on_board(name) - own - counting.keys()), name)
         return tuple(Replaced(uuid, called, *self.score_and_rank(uuid)) for uuid, called in counting.items())
 
     def score_and_rank(self, uuid: str) -> tuple[float | None, int | None]:
-        """Score and rank of a bundle, now or when the board was last read here; None where it has none."""
+        """Score and rank of a bundle, now or when the board was last read here; None if it has none."""
         row = next((r for r in self.board.rows if r.submission == uuid), None) if self.board else None
         known = row or self.board_results.get(uuid)
         return (known.score, known.rank) if known else (None, None)
 
     def free_name(self, base: str, dataset_hash: str) -> str:
-        """The first of ``base``, ``base-2``, ``base-3``, ... that is no other dataset's entry.
+        """The first of ``base``, ``base-2``, ``base-3``, ... that is not another dataset's entry.
 
-        A submission of this very dataset that was begun under one of them keeps that name, so that it is found again
+        An unfinished submission of this dataset under one of them keeps that name, so that it is found again
         from any machine, with or without its ledger.
         """
         worksheets = {worksheet.name for worksheet in self.rest.own_worksheets()}
@@ -127,7 +127,7 @@ class AccountState:
         entries |= {
             name for row in (self.board.rows if self.board else ()) if (name := self._shown_name(row))
         }
-        # One more than there can be of names that are taken or begun.
+        # One more than the number of names that can be taken or begun.
         most = len(worksheets) + len(self.submissions) + len(entries) + 1
         candidates = [base, *(f"{base}-{number}" for number in range(2, most + 1))]
         ids = {name: self.submission_id(name, dataset_hash) for name in candidates}
@@ -140,7 +140,7 @@ class AccountState:
         own = {name: self.find_own_bundles(name, ids[name]) for name in begun}
         if submitted := next((name for name in begun if own[name] & tagged), None):
             return submitted
-        # The last: it was begun since the names before it were taken, as they may be no longer.
+        # The last one: the earlier names were taken when it began, but may be free by now.
         for name in reversed(begun):
             if not self.entries_named(name) - own[name]:
                 return name
@@ -155,17 +155,17 @@ def fetch_account_state(
     board: Leaderboard | None,
     observer: Observer = SILENT,
 ) -> AccountState:
-    """Read what the server shows of the account, and bring the ledger up to date with it.
+    """Read the account's state from the server, and update the ledger with it.
 
     Args:
         competition: The profile.
         rest: Reads the server as the account.
-        ledger: What this machine knows of submissions.
-        board: What was scored, as far as it can be read.
-        observer: Told of it: many submissions take some seconds.
+        ledger: This machine's ledger of submissions.
+        board: The board, if it can be read.
+        observer: Receives progress: many submissions take some seconds.
 
     Raises:
-        Unreachable, CredentialsError: The server can't be asked.
+        Unreachable, CredentialsError: The server can't be read.
     """
     observer.start("Reading the account's submissions")
     user, now = rest.user(), ServerClock(rest)()

@@ -1,9 +1,9 @@
-"""Orphans: what cldc made on a server for one competition and no submission, of any competition, needs.
+"""Remove orphans: bundles and worksheets of cldc for one competition that no submission, of any competition, needs.
 
-An account's boards live on what its submissions are made from, and an account may take part in several competitions
-and make things by hand. So only what cldc made for this very competition is offered; what anything else needs (see
-`usage`) is not; and both are asked of the server again right before each single removal, since other machines and the
-scoring daemon go on meanwhile. Each removal leaves everything whole that stays, so it can be stopped anywhere.
+Leaderboards depend on the ancestors of submissions, and an account may take part in several competitions
+and create bundles by hand. So only what cldc created for this competition is offered, except what anything else needs (see
+`usage`). Both are checked on the server again right before each removal, since other machines and the
+scoring daemon keep working meanwhile. Each removal leaves the rest intact, so it can be interrupted at any point.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from cldc.progress import SILENT, Observer
 from cldc.submission.context import tag_lock
 
 _ABANDONED = timedelta(hours=1)
-# Bundles are removed in this order, those that are made from others first.
+# Order of removal: dependents before their dependencies.
 _ORDER = ("make", "run", "dataset")
-# CodaLab removes nothing in these states.
+# CodaLab refuses to remove bundles in these states.
 _RUNNING = frozenset({"starting", "preparing", "running", "finalizing"})
 _END_SECONDS = 120.0
 
@@ -50,10 +50,10 @@ class Orphan:
     """Something on the server that no submission needs.
 
     Attributes:
-        why: Why it is not needed.
-        type: A bundle's type; ``state`` is its state as CodaLab names it.
-        running: Whether it is a run that a worker is at, which is killed before it is removed.
-        worksheets: Uuids of the worksheets that a bundle is on.
+        why: The reason why it is not needed.
+        type: A bundle's type; ``state`` is CodaLab's name of its state.
+        running: Whether it is a run in progress on a worker, which must be killed before the removal.
+        worksheets: Uuids of the worksheets with the bundle.
     """
 
     kind: Literal["bundle", "worksheet"]
@@ -68,7 +68,7 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Something that cldc made and that stays on the server, and why."""
+    """Something that cldc created and that stays on the server, and why."""
 
     kind: Literal["bundle", "worksheet"]
     uuid: str
@@ -78,7 +78,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """What may be removed, and the worksheets of other competitions that nothing was looked for on."""
+    """Removable orphans, and the skipped worksheets of other competitions."""
 
     found: tuple[Orphan, ...]
     left_alone: tuple[Kept, ...]
@@ -98,11 +98,11 @@ def find_orphans(
     unfinished: bool = False,
     observer: Observer = SILENT,
 ) -> Orphans:
-    """What cldc made for ``competition`` that serves no submission, those that are made from others first.
+    """Find what cldc created for ``competition`` that serves no submission, dependents first.
 
     Args:
-        unfinished: Also all of the submissions that never got the tag, and of preflights on the server.
-        observer: Told of the worksheets, each of which is read.
+        unfinished: Include bundles of submissions that never got the tag, and of preflights on the server.
+        observer: Receives progress while each worksheet is read.
     """
     every, submissions = read_own_worksheets(rest, account, observer), ledger.submissions()
     left_alone, mine = [], []
@@ -125,7 +125,7 @@ def find_orphans(
 
 
 def _submitted(worksheets: Sequence[Worksheet], usage: Usage) -> set[str]:
-    """Uuids of what carries a tag or was evaluated, and of everything on these worksheets that it is made from."""
+    """Uuids of tagged or evaluated bundles, and of all their ancestors on these worksheets."""
     bundles = {bundle.uuid: bundle for worksheet in worksheets for bundle in worksheet.bundles}
     entries = [uuid for uuid, bundle in bundles.items() if bundle.tags or uuid in usage.evaluations]
     return {bundle.uuid for bundle in lineage(entries, bundles.get)}
@@ -133,7 +133,7 @@ def _submitted(worksheets: Sequence[Worksheet], usage: Usage) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Useless:
-    """What on a worksheet of the competition serves no purpose, before it is known whether something else needs it."""
+    """Candidates for removal on a worksheet of the competition, before checking whether something else needs them."""
 
     competition: Competition
     account: str
@@ -143,7 +143,7 @@ class _Useless:
     unfinished: bool
 
     def bundles(self, worksheet: Worksheet) -> Iterator[Orphan]:
-        """Bundles that cldc made for nothing."""
+        """Find cldc's bundles that serve no purpose."""
         by_uuid = {bundle.uuid: bundle for bundle in worksheet.bundles}
         has_submission = not self.submitted.isdisjoint(by_uuid)
         for bundle in by_uuid.values():
@@ -158,14 +158,14 @@ class _Useless:
                 yield Orphan("bundle", bundle.uuid, bundle.name, why, bundle.type, bundle.state, running)
 
     def worksheet(self, worksheet: Worksheet, going: Set[str]) -> Iterator[Orphan]:
-        """The worksheet itself, if nothing stays on it but the organisers' bundles."""
+        """The worksheet itself, if only the organisers' bundles stay on it."""
         own = [bundle for bundle in worksheet.bundles if bundle.owner == self.account]
         if (self.unfinished or not own) and not remaining_item(worksheet, self.competition, going):
             why = "it is abandoned" if own else "nothing of a submission is on it"
             yield Orphan("worksheet", worksheet.uuid, worksheet.name, why)
 
     def _is_ours(self, bundle: Bundle, on_worksheet: Mapping[str, Bundle], worksheet: Worksheet) -> bool:
-        """Whether cldc made a bundle, and for this competition; what a person put beside it is theirs."""
+        """Whether cldc created a bundle for this competition; bundles that a user added belong to the user."""
         if bundle.owner != self.account:
             return False
         if bundle.type == "dataset":
@@ -196,12 +196,12 @@ class _Useless:
 
 
 def _unneeded(candidates: Mapping[str, Orphan], usage: Usage, worksheets: Set[str]) -> dict[str, Orphan]:
-    """Those that nothing needs but others of them."""
+    """Select the candidates that only other candidates need."""
 
     def is_needed(uuid: str) -> bool:
         try:
             return bool(usage.why_needed(uuid, going=found.keys(), worksheets=worksheets))
-        except NotFound:  # removed in this very moment
+        except NotFound:  # removed just now
             return True
 
     found = dict(candidates)
@@ -216,7 +216,7 @@ def _unneeded(candidates: Mapping[str, Orphan], usage: Usage, worksheets: Set[st
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What `remove` did: what is gone now, and what has come into use since it was found, or was refused."""
+    """The result of `remove`: what was removed, and what has come into use since it was found or was refused."""
 
     gone: tuple[Orphan, ...]
     kept: tuple[Kept, ...]
@@ -238,10 +238,10 @@ class Remover:
     observer: Observer = SILENT
 
     def remove(self, found: Sequence[Orphan]) -> Removed:
-        """Remove orphans for ever, in the order that `find_orphans` gives.
+        """Remove orphans permanently, in the order of `find_orphans`.
 
         Raises:
-            Unreachable: The server is gone; what was removed until then is gone, and nothing else is touched.
+            Unreachable: The server became unreachable; earlier removals remain, and nothing else is touched.
         """
         gone, kept = [], []
         for orphan in found:
@@ -253,7 +253,7 @@ class Remover:
             self.observer.advance(number, orphan.name)
             try:
                 why = self._bundle(orphan) if orphan.kind == "bundle" else self._worksheet(orphan)
-            except NotFound:  # somebody else removed it
+            except NotFound:  # someone else removed it
                 why = ""
             except (CodaLabError, NotFinished) as error:
                 why = error.message
@@ -264,7 +264,7 @@ class Remover:
         return Removed(tuple(gone), tuple(kept))
 
     def _mark(self, uuid: str) -> None:
-        """Write on a worksheet which competition it is for, while there is something on it that says so."""
+        """Mark a worksheet with its competition while its content still identifies it."""
         worksheet, mark = self.codalab.rest.worksheet(uuid, bundles=True), competition_mark(self.competition)
         if mark not in worksheet.tags and not self._why_foreign(worksheet):
             self.codalab.cl.edit_worksheet(uuid, tags=(*worksheet.tags, mark))
@@ -280,13 +280,13 @@ class Remover:
         )
 
     def _bundle(self, orphan: Orphan) -> str:
-        """Remove a bundle; or why it stays."""
+        """Remove a bundle, or return why it stays."""
         if why := self._why_needed(orphan):
             return why
         self._end(orphan.uuid)
         with tag_lock(self.home, self.competition, self.codalab.rest.server, self.account, self.observer):
-            # Another machine may be about to tag it. It looks, after it has tagged, whether everyone sees the tag; so
-            # it takes nothing for submitted that was hidden before.
+            # Another machine may be about to tag it. After tagging, that machine checks that the tag is public, so
+            # it does not count a bundle as submitted that was hidden before.
             hidden = orphan.type == "make" and bool(self.codalab.rest.bundle(orphan.uuid).public_permission)
             if hidden:
                 self.codalab.cl.set_private([orphan.uuid])
@@ -294,12 +294,10 @@ class Remover:
                 if hidden:
                     self.codalab.cl.set_public([orphan.uuid])
                 return why
-            # CodaLab removes no bundle that is on two worksheets, as one that a submission took over from a preflight is.
+            # CodaLab removes no bundle on two worksheets, such as one that a submission shares with a preflight.
             for worksheet in sorted(self.codalab.rest.bundle(orphan.uuid, worksheets=True).worksheets)[1:]:
                 self.codalab.cl.detach(worksheet, orphan.uuid)
-            self.codalab.cl.remove(
-                orphan.uuid
-            )  # which CodaLab refuses if something was made from it meanwhile
+            self.codalab.cl.remove(orphan.uuid)  # CodaLab refuses this if another bundle depends on it by now
         return ""
 
     def _why_needed(self, orphan: Orphan) -> str:
@@ -307,17 +305,17 @@ class Remover:
         return usage.why_needed(orphan.uuid, worksheets=set(orphan.worksheets))
 
     def _end(self, uuid: str) -> None:
-        """End a run that a worker is at, which CodaLab would not remove.
+        """Kill a run in progress, which CodaLab would not remove.
 
         Raises:
-            NotFinished: The worker did not end it in time.
+            NotFinished: The worker did not stop it in time.
         """
         if self.codalab.rest.bundle(uuid).state in _RUNNING:
             self.codalab.cl.kill(uuid)
             wait_for(self.codalab.rest, uuid, timeout_seconds=_END_SECONDS)
 
     def _worksheet(self, orphan: Orphan) -> str:
-        """Remove a worksheet, which leaves the organisers' bundles that it links to; or why it stays."""
+        """Remove a worksheet, keeping the organisers' linked bundles, or return why it stays."""
         worksheet = self.codalab.rest.worksheet(orphan.uuid, bundles=True)
         why = self._why_foreign(worksheet)
         if not why and (stays := remaining_item(worksheet, self.competition)):

@@ -1,4 +1,4 @@
-"""Links that lead out of a dataset: a person has to agree, by name, to uploading what they lead to."""
+"""Links out of a dataset: the user must agree, by name, to uploading their targets."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Groups = Mapping[str, list[OutwardLink]]
 
 
 def check_links(links: Iterable[OutwardLink], consent: Consent, *, private: bool = False) -> str:
-    """What is uploaded through links that lead out of the dataset, in words.
+    """Describe what is uploaded through links out of the dataset.
 
     Args:
-        links: The dataset's.
-        consent: The links that somebody agreed to.
+        links: The dataset's links.
+        consent: The links that the user agreed to.
         private: Whether the upload stays private.
 
     Raises:
-        NeedsConsent: Nobody agreed to one of them.
+        NeedsConsent: The user did not agree to one of them.
     """
     groups = _by_name(links)
     missing = {name: group for name, group in groups.items() if not _agreed(name, group, consent)}
@@ -40,7 +40,7 @@ def check_links(links: Iterable[OutwardLink], consent: Consent, *, private: bool
 
 
 def _by_name(links: Iterable[OutwardLink]) -> Groups:
-    """Links by what names them: a linked folder is named by itself, linked files by the folder that they are in."""
+    """Group links by name: a linked folder by its own path, linked files by their folder."""
     groups: dict[str, list[OutwardLink]] = defaultdict(list)
     for link in links:
         groups[link.path if link.folder else link.path.rpartition("/")[0]].append(link)
@@ -56,7 +56,7 @@ def _listed(groups: Groups) -> str:
 
 
 def _described(name: str, group: list[OutwardLink]) -> Iterator[str]:
-    """Each linked folder with where it leads; linked files together, since there may be thousands."""
+    """Describe each linked folder with its target, and linked files together, since there may be thousands."""
     files = [link for link in group if not link.folder]
     if len(files) > 1:
         targets = sorted({str(PurePath(link.target).parent) for link in files})

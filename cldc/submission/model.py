@@ -1,4 +1,4 @@
-"""What somebody wants to submit, what would be done about it, and what came of it."""
+"""Intent, plan and result of a submission."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cldc.errors import CldcError, SubmissionRefused
 from cldc.ledger import TAG, Record
 from cldc.quota import Quota
 
-if TYPE_CHECKING:  # what shows submissions needs neither
+if TYPE_CHECKING:  # code that only shows submissions needs neither
     from cldc.preflight.model import PreflightResult
     from cldc.validation import ValidationReport
     from cldc.validation.metadata.model import MetadataCounts
 
-# The steps of a submission in order, as the ledger calls them, and what each says while it runs.
+# The steps of a submission in order, by their names in the ledger, with their progress messages.
 STEPS = {
     "worksheet": "Making a worksheet",
     "upload": "Preparing the upload",
@@ -32,14 +32,14 @@ STEPS = {
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What a person agreed to, besides publishing the dataset and spending a place of the quota.
+    """What the user agreed to, besides publishing the dataset and spending a place of the quota.
 
     Attributes:
         again: The same dataset may be submitted under another name.
         supersede: An entry of the account may be replaced, whatever its score.
-        replaced: Uuids of entries that may be replaced: the person saw which ones they are.
-        links: Links whose images may be published although they lead out of the dataset, by their paths in it; a folder
-            stands for the linked files in it.
+        replaced: Uuids of entries that may be replaced, which the user has seen.
+        links: Links out of the dataset whose images may be published, by their paths in the dataset; a folder
+            covers the linked files in it.
         after_closing: It may be submitted to a competition that is closed.
     """
 
@@ -50,16 +50,16 @@ class Consent:
     after_closing: bool = False
 
     def __or__(self, other: Consent) -> Consent:
-        """Everything that one of the two agrees to."""
+        """The union of both."""
         return Consent(*(getattr(self, f.name) | getattr(other, f.name) for f in fields(Consent)))
 
 
 class NeedsConsent(SubmissionRefused):
-    """Something that a person may agree to, beforehand by an option or now by answering a question.
+    """Something that needs the user's consent, given beforehand by an option or now by answering a question.
 
     Attributes:
-        question: Names all that is agreed to.
-        grants: What a yes agrees to.
+        question: The question, naming everything that needs consent.
+        grants: The consent that a yes gives.
     """
 
     def __init__(self, message: str, *, action: str, question: str, grants: Consent) -> None:
@@ -70,16 +70,16 @@ class NeedsConsent(SubmissionRefused):
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a contestant wants to submit, and what they agreed to.
+    """A contestant's intended submission and their consent.
 
     Attributes:
         report: The dataset, valid or not.
         name: The submission's name; ``institution`` and ``link`` go with it into the description.
-        named: Whether somebody chose that name. Otherwise it is the folder's, and an entry that has it already gives
-            the submission the next free one.
-        predictions: Images in the label book.
-        preflight: The dataset's finished preflight; None where none is wanted.
-        consent: What they agreed to.
+        named: Whether the user chose that name. Otherwise it is the folder's, and if another entry has it,
+            the submission gets the next free one.
+        predictions: Number of images in the label book.
+        preflight: The dataset's finished preflight; None if none is wanted.
+        consent: The contestant's consent.
     """
 
     report: ValidationReport
@@ -94,13 +94,13 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionCheck:
-    """One thing that was checked before the upload or before the tag.
+    """The result of one check before the upload or before the tag.
 
     Attributes:
-        subject: What was checked, in a word or two.
-        finding: What was found.
-        refusal: Why nothing can be submitted; empty where this check is no reason.
-        warning: Whether the finding deserves attention but is no reason to refuse.
+        subject: The subject of the check, in a word or two.
+        finding: The finding.
+        refusal: Why this check prevents the submission; empty if it does not.
+        warning: Whether the finding deserves attention without preventing the submission.
     """
 
     subject: str
@@ -115,9 +115,9 @@ class Replaced:
     """An entry that a submission would replace.
 
     Attributes:
-        uuid: Of the bundle that has, or had, the tag.
-        score: What it was scored with; None where it has no score, or none that is known here.
-        rank: Its rank on the board; None where the board does not show it, as far as known.
+        uuid: Uuid of the bundle that has, or had, the tag.
+        score: Its score; None if it has none, or none is known here.
+        rank: Its rank on the board; None if the board does not show it, as far as known.
     """
 
     uuid: str
@@ -136,20 +136,20 @@ class Replaced:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be done, and every reason to refuse it.
+    """The plan of a submission, and every reason to refuse it.
 
     Attributes:
-        record: The submission as the ledger will keep it, with its name and id.
-        description: What the board will read; empty where it would hide or garble it.
-        images: How many images; ``metadata`` counts those that carry more than their picture.
-        predictions: How many predictions the run must leave: the images of the label book.
-        worksheet: Name of the worksheet of its own that everything is put on.
-        steps: Names of the steps still to do.
-        checks: What was checked.
+        record: The submission's future ledger record, with its name and id.
+        description: The description for the board; empty if the board would hide or garble it.
+        images: Number of images; ``metadata`` counts those with metadata.
+        predictions: Number of predictions that the run must write: the images of the label book.
+        worksheet: Name of the submission's own worksheet.
+        steps: Names of the remaining steps.
+        checks: Results of all checks.
         quota: The account's quota before it.
-        replaces: The entries that this one would replace.
-        supersedes: Uuids of other tagged bundles of which, with this one, only the newest counts, and that have no score.
-        scored: Uuids of those of them that have one.
+        replaces: Entries that this one would replace.
+        supersedes: Uuids of other tagged bundles without a score; of them and this one, only the newest counts.
+        scored: Uuids of such bundles that have a score.
         after_closing: Whether the tag may be set although the competition is closed.
     """
 
@@ -173,10 +173,10 @@ class Plan:
         return tuple(check.error for check in self.checks if check.error is not None)
 
     def require(self) -> None:
-        """Raise the first refusal, if there is one.
+        """Raise the first refusal, if any.
 
         Raises:
-            CldcError: Of the kind that the refusal is.
+            CldcError: The first refusal.
         """
         for refusal in self.refusals:
             raise refusal
@@ -184,19 +184,19 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A submission that carries the tag.
+    """A submission that has the tag.
 
     Attributes:
-        record: As the ledger keeps it, with its name and id.
+        record: Its ledger record, with name and id.
         tagged: When the tag was set.
-        again: Whether it carried the tag before this call, so that nothing was done.
+        again: Whether it had the tag before this call, so that nothing was done.
         worksheet: Uuid of its worksheet; ``bundle`` that of the tagged bundle, ``dataset`` and ``run`` of the
-            bundles behind it.
-        evidence: What was verified before the tag was set, as everyone sees it; empty where that was done before.
+            bundles that it depends on.
+        evidence: What was verified publicly before the tag was set; empty if an earlier call verified it.
         quota: The account's quota after it.
-        usual_wait: How long the organisers usually take to score it, if that is known.
-        form: Address of the form to be filled out after a first submission, if there is one.
-        dataset_changed: How the folder differs from what was submitted, as a sentence; empty where it does not.
+        usual_wait: How long the organisers usually take to score it, if known.
+        form: Address of the form to fill out after a first submission, if there is one.
+        dataset_changed: How the folder differs from the submitted dataset, as a sentence; empty if it does not.
     """
 
     record: Record
@@ -215,7 +215,7 @@ class Submission:
 
     @property
     def links(self) -> dict[str, str]:
-        """Their addresses on the server, by what they are."""
+        """Addresses of worksheet and bundles on the server, by their kinds."""
         bundles = {"upload": self.dataset, "run": self.run, "predictions": self.bundle}
         server = self.record.server
         return {

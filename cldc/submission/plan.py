@@ -1,6 +1,6 @@
-"""Plan a submission: which one it is, how far it is, and everything that would lose, hide or waste it.
+"""Plan a submission: its identity, its progress, and everything that would lose, hide or waste it.
 
-All of it is checked before a byte is uploaded.
+All checks run before anything is uploaded.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _SPENT = "its place is spent already"
 
 
 def plan_submission(intent: Intent, state: AccountState, ledger: Ledger) -> Plan:
-    """What submitting the validated dataset would do, with every reason to refuse it.
+    """Plan the submission of a validated dataset, with every reason to refuse it.
 
     Args:
-        intent: What is to be submitted, and under which name.
-        state: What is known of the account.
-        ledger: Told of a tag that was taken off elsewhere.
+        intent: The dataset and the submission's name.
+        state: The state of the account.
+        ledger: The ledger, which records a tag removed on another machine.
 
     Raises:
-        Unreachable, CredentialsError: The server can't be asked, so nothing can be said.
+        Unreachable, CredentialsError: The server can't be read, so no plan is possible.
     """
     dataset = intent.report.dataset
     name = intent.name if intent.named else state.free_name(intent.name, dataset.hash)
@@ -81,26 +81,26 @@ def _record(intent: Intent, state: AccountState) -> Record:
 
 
 def _description(intent: Intent, competition: Competition) -> str:
-    """The description; empty where a check refuses it."""
+    """Compose the description; empty if a check refuses it."""
     try:
         return compose_description(intent, competition)
     except CldcError:
         return ""
 
 
-# How far it is -------------------------------------------------------------------------------------------------
+# Progress ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Progress:
-    """How far a submission is, and what it would replace.
+    """The progress of a submission, and the entries that it would replace.
 
     Attributes:
-        id: The submission's.
-        done: Names of the steps that are done.
-        spent: Whether this very submission has its place of the quota already.
+        id: The submission's id.
+        done: Names of the finished steps.
+        spent: Whether this submission has its place of the quota already.
         replaced: Entries that it would replace.
-        competing: Other tagged bundles of which, with this one, only the newest counts: uuid to score, None without one.
+        competing: Other tagged bundles, uuid to score or None; of them and this one only the newest counts.
     """
 
     id: str
@@ -111,10 +111,10 @@ class _Progress:
 
 
 def _progress(record: Record, state: AccountState, ledger: Ledger) -> tuple[_Progress, AccountState]:
-    """How far a submission is, and the state with what was found out on the way."""
+    """Find a submission's progress, and return it with the updated state."""
     done, state = _done_steps(record, state, ledger)
     own = state.find_own_bundles(record.name, record.id)
-    # Killed between the tag and its record, or tagged from another machine, it has its place and replaces nobody.
+    # After a kill between tag and record, or a tag from another machine, it has its place and replaces no entry.
     spent = TAG in done or any(bundle.uuid in own for bundle in state.tagged)
     competing = state.competing_submissions(record.name, own)
     progress = _Progress(
@@ -128,7 +128,7 @@ def _progress(record: Record, state: AccountState, ledger: Ledger) -> tuple[_Pro
 
 
 def _done_steps(record: Record, state: AccountState, ledger: Ledger) -> tuple[frozenset[str], AccountState]:
-    """Steps that are done and still hold: a tag that was taken off elsewhere, or what was made private, does not."""
+    """List finished steps that still hold: not a tag removed on another machine, nor a publication undone since."""
     known = state.submissions.get(record.id)
     if known is None:
         return frozenset(), state
@@ -146,13 +146,13 @@ def _done_steps(record: Record, state: AccountState, ledger: Ledger) -> tuple[fr
     return frozenset(done), state
 
 
-# What is checked ---------------------------------------------------------------------------------------------
+# Checks ------------------------------------------------------------------------------------------------------
 
 
 def _checks(
     intent: Intent, state: AccountState, progress: _Progress, *, wanted: str
 ) -> tuple[SubmissionCheck, ...]:
-    """Check everything, whatever is found; ``wanted`` is the name that it was to have if that was free."""
+    """Run every check, whatever the others find; ``wanted`` is the desired name, used if it was free."""
     report, competition, rest = intent.report, state.competition, state.rest
     return (
         _check("dataset", lambda: _dataset(report)),
@@ -190,7 +190,7 @@ def _checks(
 
 
 def compose_description(intent: Intent, competition: Competition) -> str:
-    """The description as the board will read it.
+    """Compose the description as the board will parse it.
 
     Raises:
         CldcError: The board would hide or garble it.
@@ -258,7 +258,7 @@ def _quota(quota: Quota) -> str:
 
 
 def _disk(server: str, user: User, report: ValidationReport) -> str:
-    # The zip, what CodaLab unpacks from it, and what the run leaves: twice the images is on the safe side.
+    # The zip, its unpacked content and the run's output: twice the images is a safe estimate.
     wanted = 2 * sum(image.size for image in report.dataset.images)
     free = user.disk_quota - user.disk_used
     if free < wanted:
@@ -287,7 +287,7 @@ def _time(intent: Intent, state: AccountState, progress: _Progress) -> Submissio
 
 
 def _organisers(competition: Competition, rest: Rest) -> str:
-    """The daemon drops what does not reach the organisers' own bundles, by uuid (a copy does not count)."""
+    """Check the organisers' bundles: the daemon drops a submission that does not depend on them by uuid (copies don't count)."""
     for reference in (competition.bundles.script, competition.bundles.label_book):
         bundle = rest.bundle(organisers_uuid(reference))
         if bundle.failure or not bundle.readable:
@@ -299,7 +299,7 @@ def _organisers(competition: Competition, rest: Rest) -> str:
 
 
 def _new(intent: Intent, state: AccountState, progress: _Progress) -> str:
-    """The same content under another name would spend a place on what was submitted already."""
+    """Check that the content is new: submitting it again under another name would waste a place."""
     for known in state.own_submissions:
         other = known.record.id != progress.id
         if known.tagged and other and known.record.dataset_hash == intent.report.dataset.hash:
@@ -313,7 +313,7 @@ def _new(intent: Intent, state: AccountState, progress: _Progress) -> str:
 
 
 def _replaces(intent: Intent, progress: _Progress, competition: Competition) -> str:
-    """The daemon scores an account's newest tagged bundle, or the newest of each name, and passes over the others."""
+    """Check for replaced entries: the daemon scores an account's newest tagged bundle, or the newest of each name, only."""
     rule = competition.submission.supersedes
     by = f"of one {rule}, only the newest counts"
     if not progress.replaced:
@@ -332,14 +332,14 @@ def _replaces(intent: Intent, progress: _Progress, competition: Competition) -> 
 
 
 def check_open(competition: Competition, now: datetime, *, after_closing: bool) -> str:
-    """Until when the competition is open, in words.
+    """Describe until when the competition is open.
 
     Args:
         now: The server's time.
-        after_closing: Whether somebody agreed to submit to a closed competition.
+        after_closing: Whether the user agreed to submit to a closed competition.
 
     Raises:
-        SubmissionRefused: It is closed, and nobody agreed.
+        SubmissionRefused: It is closed, and the user did not agree.
     """
     closes = competition.last_moment
     if closes is None:

@@ -1,4 +1,4 @@
-"""An account's quota: what the server shows as spent, and what the ledger knows to be spent."""
+"""An account's quota: places spent according to the server and according to the ledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cldc.quota import Quota, Spent
 
 
 def tagged_bundles(competition: Competition, rest: Rest, account: str) -> tuple[Bundle, ...]:
-    """The account's bundles that carry the tag, as far as everyone sees them; CodaLab's databases ignore case."""
+    """Select the account's public bundles with the tag; CodaLab's databases ignore case."""
     tag = competition.submission.tag
     return tuple(bundle for bundle in rest.search(tag=tag, owner=account) if tag in bundle.tags)
 
@@ -21,12 +21,12 @@ def tagged_bundles(competition: Competition, rest: Rest, account: str) -> tuple[
 def usage_by_source(
     rule: QuotaRule, tagged: Iterable[Bundle], submissions: Iterable[KnownSubmission], now: datetime
 ) -> dict[str, Quota]:
-    """The rule applied to what the server shows, to what the ledger knows, and to both together.
+    """Apply the rule to the server's data, to the ledger's, and to both together.
 
     Args:
-        rule: The competition's.
-        tagged: The account's `tagged_bundles`.
-        submissions: What the ledger knows of the account's submissions to the competition.
+        rule: The competition's quota rule.
+        tagged: The account's bundles from `tagged_bundles`.
+        submissions: The account's submissions to the competition in the ledger.
         now: The server's time.
     """
     shown, known = tuple(spent_on_server(tagged)), tuple(spent_by_ledger(submissions))
@@ -37,29 +37,29 @@ def usage_by_source(
 def current_quota(
     rule: QuotaRule, tagged: Iterable[Bundle], submissions: Iterable[KnownSubmission], now: datetime
 ) -> Quota:
-    """The account's quota by ledger and server, whichever knows of more; arguments as of `usage_by_source`."""
+    """Compute the account's quota from ledger and server, whichever shows more; arguments as for `usage_by_source`."""
     return usage_by_source(rule, tagged, submissions, now)["together"]
 
 
 def spent_by_ledger(submissions: Iterable[KnownSubmission]) -> Iterator[Spent]:
-    """Places that the ledger knows to be spent: tags that were seen on their bundles, and not taken off in time."""
+    """List places that the ledger counts as spent: tags seen on their bundles and not removed in time."""
     for known in submissions:
         withdrawal, current = known.steps.get(WITHDRAW), known.uuid(TAG)
         free = withdrawal is not None and withdrawal.result.get("spent") == "no"
         for name, step in known.steps.items():
-            # Of the bundle that is tagged now, or was last, its own tag tells.
+            # For the bundle tagged now or last, the tag itself decides.
             earlier = name.startswith(SPENT) and step.result.get("uuid") != current
             if step.finished is not None and (earlier or (name == TAG and not free)):
                 yield Spent(step.result["uuid"], known.record.name, step.finished, "ledger")
 
 
 def spent_on_server(tagged: Iterable[Bundle]) -> Iterator[Spent]:
-    """Places that the server shows as spent: the account's tagged bundles, by the time they were made."""
+    """List places that the server shows as spent: the account's tagged bundles, by creation time."""
     for bundle in tagged:
         if bundle.created is not None:
             yield Spent(bundle.uuid, bundle.name, bundle.created, "server")
 
 
 def has_lost_tag(bundle: Bundle | None, tag: str) -> bool:
-    """Whether a bundle that was tagged exists and is no longer tagged: withdrawn from elsewhere, or by a call that was killed."""
+    """Whether a bundle exists without its earlier tag: withdrawn on another machine or by a killed call."""
     return bundle is not None and tag not in bundle.tags

@@ -1,4 +1,4 @@
-"""What each step of a submission gives, and how the ledger keeps it: as texts by name, in the format of cldc 0.1.0."""
+"""Results of a submission's steps, and their ledger format: texts by name, as in cldc 0.1.0."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from cldc.submission.model import SubmissionCheck
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step gave."""
+    """The result of a step."""
 
     def to_ledger(self) -> dict[str, str]:
-        """As the ledger keeps it."""
+        """Convert to the ledger's format."""
         return {f.name: str(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
@@ -35,28 +35,28 @@ class SubmissionWorksheet(OnServer):
 
 
 class UploadedDataset(OnServer):
-    """The dataset's bundle, which is ready."""
+    """The dataset's bundle, in state ready."""
 
 
 class StartedRun(OnServer):
-    """The run, which may still go."""
+    """The run, possibly still in progress."""
 
 
 class PredictionsBundle(OnServer):
-    """The bundle made from the run's predictions, which is the one to be tagged."""
+    """The bundle with the run's predictions, which gets the tag."""
 
 
 class PublishedWorksheet(OnServer):
-    """The worksheet that everyone can read, with the bundles on it."""
+    """The public worksheet with its bundles."""
 
 
 class TaggedBundle(OnServer):
-    """The bundle that carries the tag."""
+    """The bundle that has the tag."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrganisersBundles(StepResult):
-    """Uuids of the organisers' bundles that are linked on the worksheet."""
+    """Uuids of the organisers' bundles that the worksheet links to."""
 
     script: str
     label_book: str
@@ -64,35 +64,35 @@ class OrganisersBundles(StepResult):
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun(OnServer):
-    """A run that ended with good predictions: how long it took, over how many images."""
+    """A run that ended with good predictions: its duration and number of images."""
 
     seconds: float
     images: int
 
     @classmethod
     def from_ledger(cls, stored: Mapping[str, str]) -> Self:
-        """From what the ledger kept; one that was read back from the server does not say how many images there were."""
+        """Convert from the ledger's format; a record restored from the server lacks the number of images."""
         return cls(stored["uuid"], float(stored.get("seconds", 0)), int(stored.get("images", 0)))
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDescription(OnServer):
-    """The predictions bundle's description as the server keeps it."""
+    """The predictions bundle's description on the server."""
 
     description: str
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence(StepResult):
-    """What was verified right before the tag; empty where that was done by an earlier call."""
+    """What was verified right before the tag; empty if an earlier call did it."""
 
     checks: tuple[SubmissionCheck, ...] = ()
 
     def to_ledger(self) -> dict[str, str]:
-        """Each finding by its subject."""
+        """Convert to findings by subject."""
         return {check.subject: check.finding for check in self.checks}
 
     @classmethod
-    def from_ledger(cls, stored: Mapping[str, str]) -> Self:  # noqa: ARG003 - as of the base class
-        """Nothing: what was found then is not what would be found now."""
+    def from_ledger(cls, stored: Mapping[str, str]) -> Self:  # noqa: ARG003 - as in the base class
+        """Return no evidence: findings from that time may no longer hold."""
         return cls()

@@ -1,4 +1,4 @@
-"""How far each submission is: from the ledger, the server and the board."""
+"""The status of each submission, from the ledger, the server and the board."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from cldc.submission.model import STEPS
 from cldc.submission.quota import has_lost_tag
 
 _GO_ON = "`cldc submit` again goes on from there."
-# A step but the training takes seconds; one that was begun that long ago was broken off.
+# Steps other than the training take seconds; one begun this long ago was interrupted.
 _BROKEN_OFF = timedelta(minutes=10)
-# What a worker that is free takes up within seconds.
+# A free worker takes these runs within seconds.
 _STUCK_SECONDS = 120.0
 _WAITING_STATES = frozenset({"created", "staged", "starting"})
 # States of an evaluation that never gets a score.
@@ -28,18 +28,18 @@ _ASK_ORGANISERS = "its evaluation failed, so no score will come; ask the organis
 
 @dataclass(frozen=True, slots=True)
 class SubmissionStatus:
-    """How far a submission is.
+    """The status of a submission.
 
     Attributes:
-        stage: The step it is at, ``tagged`` when it waits for the organisers, ``evaluated`` when their daemon has
-            taken it and no score is there yet, ``scored``, ``replaced`` by a newer one, or ``withdrawn``.
-        since: When it came there, as far as known.
-        detail: What is known besides: a run's state, a score's place, how long such a wait usually is.
-        bundle: Uuid of the tagged bundle, or empty before there is one.
+        stage: The step it is at, ``tagged`` if it waits for the organisers, ``evaluated`` if their daemon has
+            taken it and there is no score yet, ``scored``, ``replaced`` by a newer one, or ``withdrawn``.
+        since: When it reached that stage, if known.
+        detail: More information: a run's state, a score's place, the usual waiting time.
+        bundle: Uuid of the tagged bundle; empty if there is none yet.
         score: The organisers' score.
-        dataset_hash: What was submitted.
-        log: The end of the log of a run that goes, or that failed.
-        action: What can be done about it, if anything has to be.
+        dataset_hash: Identity of the submitted dataset.
+        log: The end of the log of a running or failed run.
+        action: The next action, if one is needed.
     """
 
     id: str
@@ -55,7 +55,7 @@ class SubmissionStatus:
 
     @property
     def final(self) -> bool:
-        """Whether nothing will change any more by itself."""
+        """Whether the status won't change any more by itself."""
         return self.stage in ("scored", "replaced", "withdrawn") or bool(self.action)
 
 
@@ -68,7 +68,7 @@ def fetch_statuses(
     account: str,
     now: datetime,
 ) -> tuple[SubmissionStatus, ...]:
-    """How far every submission of the account is that the ledger knows, oldest first."""
+    """Fetch the status of every submission of the account in the ledger, oldest first."""
     submissions = ledger.submissions(competition=competition.name, server=rest.server, account=account)
     rows = {row.submission: row for row in board.rows} if board else {}
     unscored = [s.uuid(TAG) for s in submissions if s.carries_tag and s.uuid(TAG) not in rows]
@@ -93,7 +93,7 @@ def fetch_statuses(
 def successors(
     submissions: Sequence[KnownSubmission], competition: Competition
 ) -> dict[str, KnownSubmission]:
-    """For each tagged submission of one account that a newer one replaces, by its id, the newest."""
+    """Map each replaced tagged submission of one account, by id, to the newest one that replaces it."""
     by_name = competition.submission.supersedes == "name"
     tagged = sorted((s for s in submissions if s.carries_tag), key=lambda s: s.tagged or s.record.created)
     newest = {s.record.name if by_name else "": s for s in tagged}
@@ -102,7 +102,7 @@ def successors(
 
 
 def replaced_by(newer: KnownSubmission | None, rows: Mapping[str, Row]) -> str:
-    """What became of a submission that a newer one replaces; empty where none does."""
+    """Describe the replacement of a submission by a newer one; empty if there is none."""
     if newer is None:
         return ""
     row = rows.get(newer.uuid(TAG))
@@ -113,7 +113,7 @@ def replaced_by(newer: KnownSubmission | None, rows: Mapping[str, Row]) -> str:
 def _of_tagged(
     known: KnownSubmission, row: Row | None, bundle: Bundle | None, competition: Competition, replaced: str
 ) -> SubmissionStatus:
-    """The status of a submission that carries the tag, or carried it."""
+    """The status of a submission that has, or had, the tag."""
     record, tag, withdrawal = known.record, known.steps[TAG], known.finished(WITHDRAW)
     since, score, action = tag.finished or tag.started, row.score if row else None, ""
     if withdrawal is not None:
@@ -141,7 +141,7 @@ def _of_tagged(
 
 
 def _unscored(record: Record, bundle: Bundle | None, competition: Competition) -> tuple[str, str, str]:
-    """Stage, detail and what to do of a tagged bundle that no board has; somebody may have changed it since."""
+    """Stage, detail and action for a tagged bundle that is on no board; it may have changed since."""
     if bundle is None:
         action = f"`cldc withdraw {record.name}` and `cldc submit` make it anew."
         return "tagged", "its bundle is no longer on the server, so it can't be scored", action
@@ -155,7 +155,7 @@ def _unscored(record: Record, bundle: Bundle | None, competition: Competition) -
 
 
 def _of_unfinished(known: KnownSubmission, rest: Rest, now: datetime) -> SubmissionStatus:
-    """The first step that is not done; of a run, what the server says of it."""
+    """The status of an unfinished submission: its first step that is not done, with the server's view of a run."""
     record = known.record
     step = next(name for name in STEPS if known.finished(name) is None)
     begun, failed = known.steps.get(step), known.finished(FAILED)
@@ -173,7 +173,7 @@ def _of_unfinished(known: KnownSubmission, rest: Rest, now: datetime) -> Submiss
 
 
 def _of_run(rest: Rest, uuid: str, now: datetime) -> tuple[str, str, str]:
-    """A run's state, the end of its log, and what to do if it is stuck."""
+    """A run's state, the end of its log, and the next action if it is stuck."""
     try:
         run = rest.bundle(uuid)
     except CodaLabError as error:
@@ -188,7 +188,7 @@ def _of_run(rest: Rest, uuid: str, now: datetime) -> tuple[str, str, str]:
 
 
 def _why_stuck(run: Bundle) -> str:
-    """CodaLab's own explanation, and what a worker must offer to take the run."""
+    """CodaLab's explanation, and the resources that a worker needs to take the run."""
     asked = f"it asks for the image {run.requested_image}" if run.requested_image else "it asks for no image"
     said = f" ({run.state_details.strip()})" if run.state_details else ""
     return f"no worker has taken it yet{said}; {asked}: the server's operators see which workers are free"

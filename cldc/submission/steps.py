@@ -1,4 +1,4 @@
-"""The steps of a submission up to the tag. Each looks first for what an earlier try left, so it is safe to run again."""
+"""The steps of a submission up to the tag. Each first looks for the result of an earlier try, so it is safe to repeat."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ from cldc.submission.results import (
 )
 from cldc.submission.verify import check_predictions, require_description
 
-# How often a person wants to see how far a training is.
+# Seconds between progress updates of a training.
 _LOOK_SECONDS = 5.0
 
 
 def make_worksheet(context: SubmissionContext) -> SubmissionWorksheet:
-    """The submission's own worksheet."""
+    """Find or create the submission's own worksheet."""
     title = f"{TITLE}{context.record.name}"
     return SubmissionWorksheet(find_or_make_worksheet(context, context.plan.worksheet, title=title))
 
 
 def begin_packing(context: SubmissionContext) -> Future[Package]:
-    """Make the zip in a thread: the seconds that CodaLab's client takes to start are enough for it."""
+    """Create the zip in a thread, during the seconds that CodaLab's client takes to start."""
     pool = ThreadPoolExecutor(1)
     packing = pool.submit(_pack, context, SILENT)
     pool.shutdown(wait=False)
@@ -68,12 +68,12 @@ def _pack(context: SubmissionContext, observer: Observer) -> Package:
 def upload_dataset(
     context: SubmissionContext, worksheet: SubmissionWorksheet, packing: Future[Package] | None
 ) -> UploadedDataset:
-    """The dataset as a bundle that is ready. The client makes it before it sends the bytes, so it may be half there.
+    """Find or upload the dataset's bundle. The client creates it before sending the bytes, so it may be incomplete.
 
     Args:
         context: The submission.
         worksheet: Its worksheet.
-        packing: The zip, being made; None where nobody has begun it.
+        packing: The future of the zip; None if packing has not started.
     """
     record = context.record
     candidates = find_own_bundles(context, worksheet.uuid, "dataset", record.dataset)
@@ -90,7 +90,7 @@ def upload_dataset(
 
 
 def _upload_of_preflight(context: SubmissionContext) -> Bundle | None:
-    """The same dataset as a preflight on this server left it: under the same name, since its folder is called so."""
+    """Find the same dataset as uploaded by a preflight on this server, under the same name, which its folder has too."""
     record = context.record
     for dataset_hash, bundle in private_uploads(
         context.rest, record.account, preflight_prefix(record.account)
@@ -101,7 +101,7 @@ def _upload_of_preflight(context: SubmissionContext) -> Bundle | None:
 
 
 def link_organisers(context: SubmissionContext, worksheet: SubmissionWorksheet) -> OrganisersBundles:
-    """The organisers' own script and label book, on the worksheet."""
+    """Link the organisers' own script and label book on the worksheet."""
     there = context.rest.worksheet(worksheet.uuid, bundles=True).bundle_uuids
     organisers = context.competition.bundles
     linked = OrganisersBundles(organisers_uuid(organisers.script), organisers_uuid(organisers.label_book))
@@ -114,7 +114,7 @@ def link_organisers(context: SubmissionContext, worksheet: SubmissionWorksheet) 
 def start_run(
     context: SubmissionContext, worksheet: SubmissionWorksheet, dataset: UploadedDataset
 ) -> StartedRun:
-    """The training on the server, started or found; one that failed is left for its log, and so is any before it."""
+    """Find or start the training on the server; failed runs and earlier ones stay for their logs."""
     record, competition = context.record, context.competition
     candidates = find_own_bundles(context, worksheet.uuid, "run", competition.run.name)
     command = competition.run.command.format(
@@ -133,7 +133,7 @@ def start_run(
 
 
 def _after_the_failed(context: SubmissionContext, runs: list[Bundle]) -> list[Bundle]:
-    """The runs made after the one that failed last: a run can be ready and its predictions be no good."""
+    """Select the runs created after the last failed one: a ready run may have bad predictions."""
     failed = context.ledger.steps(context.record.id).get(FAILED)
     uuids = [bundle.uuid for bundle in runs]
     if failed is None or failed.result.get("uuid") not in uuids:
@@ -142,7 +142,7 @@ def _after_the_failed(context: SubmissionContext, runs: list[Bundle]) -> list[Bu
 
 
 def wait_for_run(context: SubmissionContext, run: StartedRun) -> FinishedRun:
-    """A failed run spends nothing: it is forgotten here, so that the next try makes a new one.
+    """Wait for the run; forget a failed one, which spends no quota, so that the next try starts a new one.
 
     Raises:
         RunLostDependency: A worker lost what the run depends on, for the first time.
@@ -161,7 +161,7 @@ def wait_for_run(context: SubmissionContext, run: StartedRun) -> FinishedRun:
     try:
         if path := lost_dependency(context.rest, bundle):
             _start_once_more(context, run, path)
-        # `ready` with exit code 0 is no proof: the script ends so when it refuses a dataset for its size.
+        # `ready` with exit code 0 proves nothing: the script also exits so when it refuses a dataset's size.
         require_ready(context.rest, bundle, (file,))
         check_predictions(context, context.rest, run, run.uuid, file)
     except (RunFailed, QuotaExceeded) as error:
@@ -173,10 +173,10 @@ def wait_for_run(context: SubmissionContext, run: StartedRun) -> FinishedRun:
 
 
 def _start_once_more(context: SubmissionContext, run: StartedRun, path: str) -> NoReturn:
-    """Have a run that lost a dependency made once more; a second loss is for the server's operators.
+    """Restart a run that lost a dependency once; a second loss is for the server's operators.
 
     Raises:
-        RunLostDependency: It is the first, whether or not a call that was killed knew it already.
+        RunLostDependency: It is the first loss, even if a killed call already recorded it.
         RunFailed: Another one lost a dependency before.
     """
     before = context.ledger.steps(context.record.id).get(LOST)
@@ -191,7 +191,7 @@ def _start_once_more(context: SubmissionContext, run: StartedRun, path: str) -> 
 
 
 def _note(context: SubmissionContext, name: str, result: Mapping[str, str]) -> None:
-    """Write down what happened and is not a step."""
+    """Record an event that is not a step."""
     now = context.clock()
     context.ledger.begin(context.record.id, name, now=now)
     context.ledger.finish(context.record.id, name, result, now=now)
@@ -200,7 +200,7 @@ def _note(context: SubmissionContext, name: str, result: Mapping[str, str]) -> N
 def make_predictions(
     context: SubmissionContext, worksheet: SubmissionWorksheet, run: StartedRun
 ) -> PredictionsBundle:
-    """`make` gives a uuid whatever happens, and its contents can be read before it is ready: wait, then look."""
+    """Create the predictions bundle; `make` always returns a uuid, and its contents are readable early: wait, then check."""
     file = context.competition.run.predictions
     uuid = _find_predictions(context, worksheet, run, file) or context.cl.make(
         worksheet.uuid,
@@ -216,7 +216,7 @@ def make_predictions(
 def _find_predictions(
     context: SubmissionContext, worksheet: SubmissionWorksheet, run: StartedRun, file: str
 ) -> str | None:
-    """The predictions bundle of an earlier try, if the daemon would take it; a useless one is removed."""
+    """Find the predictions bundle of an earlier try that the daemon would accept, and remove useless ones."""
     tag = context.competition.submission.tag
     for bundle in find_own_bundles(context, worksheet.uuid, "make", context.record.name):
         if bundle.final and bundle.failure is not None:
@@ -234,7 +234,7 @@ def _is_outdated(context: SubmissionContext, bundle: Bundle) -> bool:
 
 
 def _remove(context: SubmissionContext, bundle: Bundle) -> None:
-    """Remove a useless predictions bundle, unless another competition's tag, a board or somebody's bundle needs it."""
+    """Remove a useless predictions bundle, unless another competition's tag, a board or another bundle needs it."""
     if not Usage(context.rest, context.account).why_needed(bundle.uuid):
         context.cl.remove(bundle.uuid)
 
@@ -246,7 +246,7 @@ def publish(
     run: StartedRun,
     predictions: PredictionsBundle,
 ) -> PublishedWorksheet:
-    """The scoring daemon is another account: it sees only what everyone sees."""
+    """Make everything public: the scoring daemon is another account and sees only public bundles."""
     uuids = [dataset.uuid, run.uuid, predictions.uuid]
     context.codalab.publish(uuids, worksheet.uuid)
     for uuid in uuids:
@@ -256,7 +256,7 @@ def publish(
 
 
 def describe(context: SubmissionContext, predictions: PredictionsBundle) -> StoredDescription:
-    """The description, read back as the board will read it."""
+    """Set the description, and verify it as the board will parse it."""
     uuid, description = predictions.uuid, context.plan.description
     before = context.rest.bundle(uuid).description
     context.cl.describe(uuid, description)

@@ -1,4 +1,4 @@
-"""Carry out a plan, from the worksheet to the tag. Every step is written down before it starts and after it ends."""
+"""Carry out a plan, from the worksheet to the tag. Every step is recorded before it starts and after it ends."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from cldc.submission.tag import set_tag
 from cldc.submission.verify import verify
 
 R = TypeVar("R", bound=StepResult)
-# Predictions are made again when another submission is tagged in between, a run when a worker loses a dependency.
+# Predictions are created again if another submission is tagged meanwhile, a run if a worker loses a dependency.
 _MOST_ROUNDS = 4
 _NAMES = tuple(STEPS)
 
 
 def submit(context: SubmissionContext) -> Submission:
-    """Do every step that the ledger does not know to be done, in order, and return the tagged submission.
+    """Do every step that is not done according to the ledger, in order, and return the tagged submission.
 
     Raises:
-        CldcError: What went wrong; what was done is kept, and the next call goes on from there.
+        CldcError: A step failed; finished steps are kept, and the next call resumes there.
     """
     record, ledger = context.record, context.ledger
     lock = context.home / "locks" / f"submission-{record.id}.lock"
@@ -60,7 +60,7 @@ def submit(context: SubmissionContext) -> Submission:
             ledger.forget(record.id, ("publish", "describe", "prove"))
         if not again:
             context.plan.require()
-            context.cl.start()  # its imports take seconds, in which the dataset is packed
+            context.cl.start()  # its imports take seconds, during which the dataset is packed
             if "worksheet" not in known.steps:
                 packing = steps.begin_packing(context)
         do = _Recorder(context)
@@ -80,7 +80,7 @@ def submit(context: SubmissionContext) -> Submission:
 def _do_steps(
     context: SubmissionContext, do: _Recorder, packing: Future[Package] | None, *, again: bool
 ) -> Submission:
-    """From the worksheet to the tag."""
+    """Do all steps from the worksheet to the tag."""
     do.read_ledger()
     worksheet = do("worksheet", SubmissionWorksheet, lambda: steps.make_worksheet(context))
     dataset = do("upload", UploadedDataset, lambda: steps.upload_dataset(context, worksheet, packing))
@@ -103,7 +103,7 @@ def _do_steps(
         lambda: set_tag(context, worksheet, predictions, begun_before=do.was_begun(TAG)),
     )
     known = context.known
-    assert known.tagged is not None  # noqa: S101 - the last step has just been finished
+    assert known.tagged is not None  # noqa: S101 - the last step has just finished
     return Submission(
         record=context.record,
         description=context.plan.description or described.description,
@@ -124,7 +124,7 @@ def _do_steps(
 
 
 class _Recorder:
-    """Does a step, unless the ledger knows it to be done, and writes down that it begins and that it ended."""
+    """Does a step unless it is done according to the ledger, and records its start and end."""
 
     def __init__(self, context: SubmissionContext) -> None:
         self._context = context
@@ -132,16 +132,16 @@ class _Recorder:
         self._begun: set[str] = set()
 
     def read_ledger(self) -> None:
-        """Learn which steps are done, and which were begun."""
+        """Read which steps are done, and which were begun."""
         self._known = self._context.known
         self._begun |= {name for name, step in self._known.steps.items() if step.finished is None}
 
     def was_begun(self, name: str) -> bool:
-        """Whether an earlier attempt, by this call or another, began the step and did not finish it."""
+        """Whether an earlier attempt, in this call or another, began the step without finishing it."""
         return name in self._begun
 
     def __call__(self, name: str, result: type[R], action: Callable[[], R]) -> R:
-        """The result of a step, from the ledger or from ``action``."""
+        """Return the result of a step, from the ledger or from ``action``."""
         if (done := self._known.finished(name)) is not None:
             return result.from_ledger(done.result)
         context, identity = self._context, self._context.record.id
@@ -161,14 +161,14 @@ class _Recorder:
 
 
 def _quota(context: SubmissionContext) -> Quota:
-    """The account's quota with the submission."""
+    """The account's quota, including the submission."""
     competition = context.competition
     tagged = tagged_bundles(competition, context.rest, context.account)
     return current_quota(competition.quota, tagged, context.own_submissions, context.clock())
 
 
 def _forget_what_is_gone(context: SubmissionContext) -> None:
-    """Steps whose results somebody removed from the server, or took back, have to be done again."""
+    """Forget steps whose results were removed or undone on the server, so that they are repeated."""
     identity, known = context.record.id, context.known
     if known.finished(WITHDRAW):
         _remember_spent_place(context, known)
@@ -192,7 +192,7 @@ def _forget_what_is_gone(context: SubmissionContext) -> None:
 
 
 def _remember_spent_place(context: SubmissionContext, known: KnownSubmission) -> None:
-    """What was taken back after it was evaluated keeps its place, also where another bundle is tagged in its stead."""
+    """Keep the place of a submission that was withdrawn after its evaluation, even if another bundle is tagged instead."""
     if TAG in known.steps and known.steps[WITHDRAW].result.get("spent") != "no":
         tag, identity = known.steps[TAG], context.record.id
         name = f"{SPENT}{tag.result['uuid']}"
@@ -201,10 +201,10 @@ def _remember_spent_place(context: SubmissionContext, known: KnownSubmission) ->
 
 
 def _is_hidden(context: SubmissionContext, uuid: str) -> bool:
-    """Whether a tagged bundle was made private since, which spends its place and is scored by nobody.
+    """Whether a tagged bundle was made private since; it then spends its place without being scored.
 
     Raises:
-        SubmissionRefused: It was removed; whether that spent its place is for `withdraw` to say.
+        SubmissionRefused: It was removed; `withdraw` decides whether its place is spent.
     """
     bundle, name = context.rest.found(uuid), context.record.name
     if bundle is None:

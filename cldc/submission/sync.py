@@ -1,4 +1,4 @@
-"""Write what the server shows of submissions into a ledger that lost them or never had them."""
+"""Restore submissions from the server in a ledger that lost them or never had them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from cldc.submission.quota import tagged_bundles
 def sync_ledger(
     ledger: Ledger, competition: Competition, rest: Rest, account: str, tagged: Iterable[Bundle]
 ) -> tuple[Record, ...]:
-    """Add to the ledger the submissions among the account's `tagged_bundles` that it did not know, and return them."""
+    """Add unknown submissions among the account's `tagged_bundles` to the ledger, and return them."""
     submissions = ledger.submissions()
     known = {submission.record.id for submission in submissions}
     uuids = frozenset[str]().union(*(submission.uuids for submission in submissions))
     try:
         found = _find_submissions([b for b in tagged if b.uuid not in uuids], competition, rest, account)
-    except CodaLabError:  # it is asked again the next time
+    except CodaLabError:  # the next call tries again
         return ()
     added: dict[str, KnownSubmission] = {}
     for submission in found:
@@ -39,7 +39,7 @@ def sync_ledger(
 def rebuild_ledger(
     ledger: Ledger, competition: Competition, rest: Rest, account: str, observer: Observer
 ) -> tuple[Record, ...]:
-    """As `sync_ledger`, and add submissions that were begun: `cldc submit` finds on the server how far they are."""
+    """As `sync_ledger`, and add unfinished submissions; `cldc submit` finds their progress on the server."""
     added = list(sync_ledger(ledger, competition, rest, account, tagged_bundles(competition, rest, account)))
     submissions, prefix = ledger.submissions(), worksheet_prefix(account)
     known = {submission.record.id for submission in submissions}
@@ -66,9 +66,9 @@ def rebuild_ledger(
 def _find_submissions(
     bundles: Iterable[Bundle], competition: Competition, rest: Rest, account: str
 ) -> list[KnownSubmission]:
-    """The submissions of those tagged bundles that cldc made and that are whole.
+    """Find the complete submissions among tagged bundles that cldc created.
 
-    All bundles are looked up together: an account may have a thousand, and another program may have made them.
+    All bundles are read together: an account may have a thousand, and another program may have created them.
     """
     made_from = {
         bundle.uuid: bundle.dependencies[0].parent for bundle in bundles if len(bundle.dependencies) == 1
@@ -96,7 +96,7 @@ def _find_submissions(
 
 
 def _dataset_of(run: Bundle, parents: Mapping[str, Bundle]) -> Bundle | None:
-    """The dataset of cldc's that a run was made from; None where there is none, or something else is gone."""
+    """Find the dataset, uploaded by cldc, that a run depends on; None if there is none or a dependency is gone."""
     made_from = [parents[d.parent] for d in run.dependencies if d.parent in parents]
     if len(made_from) < len(run.dependencies):
         return None
@@ -106,7 +106,7 @@ def _dataset_of(run: Bundle, parents: Mapping[str, Bundle]) -> Bundle | None:
 def _results(
     competition: Competition, bundle: Bundle, run: Bundle, dataset: Bundle, worksheet: str
 ) -> Mapping[str, Mapping[str, str]]:
-    """What the steps of a submission gave, as the ledger keeps it."""
+    """The results of a submission's steps, in the ledger's format."""
     script, label_book = (r.uuid or "" for r in (competition.bundles.script, competition.bundles.label_book))
     uuids = {"uuid": bundle.uuid}
     return {
@@ -133,7 +133,7 @@ def _record(
     made: Bundle,
     name: str = "",
 ) -> Record:
-    """The record of a submission, as of when ``made`` was made; ``name`` where the description may tell another."""
+    """Build a submission's record with the creation time of ``made``; ``name`` overrides the description's."""
     dataset_hash, name = dataset_hash_of(dataset) or "", name or reading.name
     identity = submission_id(
         tag=competition.submission.tag,

@@ -1,4 +1,4 @@
-"""The commit point of a submission: the tag is set if a place is left, and taken off again if that was one too many."""
+"""The commit point of a submission: set the tag if a place is left, and remove it if that exceeded the quota."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def set_tag(
     *,
     begun_before: bool,
 ) -> TaggedBundle:
-    """Set the tag if a place is left, look again, and take it off if that was one too many.
+    """Set the tag if a place is left, check again, and remove it if it exceeds the quota.
 
-    Processes of one machine meet in a lock. Machines of one account meet on the server only, which has no way to
-    count and to tag in one go. So whoever has tagged looks again at all that is tagged by then, and keeps the tag only
-    if all of it is within the quota; else it takes its own off and tries again after a random pause. Of two that are
-    tagged at once the one that tagged later sees both, whatever the order of everything else: the quota is never
-    exceeded by tags that stay, and each gives up after a bounded number of tries.
+    A lock serialises the processes of one machine. Machines of one account share only the server, which has no way to
+    count and tag atomically. So after tagging, a machine reads all tagged bundles again, and keeps its tag only
+    if all are within the quota; otherwise it removes its own tag and retries after a random pause. Of two bundles that are
+    tagged at once, the machine that tagged later sees both, in any order of other events: tags that stay never
+    exceed the quota, and each machine gives up after a bounded number of tries.
 
-    Its limits: between the two moments one tag too many can be seen for a fraction of a second (the daemon defers what
-    is beyond its own quota, it does not reject it). A client killed there leaves it until its next run, which looks
-    again, as its ledger knows that the step was begun. A place that was withdrawn or removed by hand is known to the
-    machine that tagged it only.
+    Limits: between tag and check one tag too many may be visible for a fraction of a second (the daemon defers what
+    exceeds its own quota, it does not reject it). A client killed there leaves the tag until its next run, which checks
+    again, as its ledger records that the step was begun. Only the machine that set a tag knows of the place if the tag was
+    withdrawn or the bundle removed by hand.
 
     Args:
         context: The submission.
         worksheet: Its worksheet.
-        predictions: The bundle to be tagged.
-        begun_before: Whether an earlier try may have set the tag without looking again.
+        predictions: The bundle to tag.
+        begun_before: Whether an earlier try may have set the tag without checking again.
     """
     uuid, tag = predictions.uuid, context.competition.submission.tag
     with tag_lock(
@@ -63,12 +63,12 @@ def set_tag(
                 _require_allowed(context, bundle)
                 context.codalab.tag(uuid, tag)
             elif not begun_before and number == 0:
-                break  # set by a run that nobody here remembers; it has looked, or its machine will
+                break  # set by a run that is not in this ledger; it has checked the quota, or its machine will
             if _is_within_quota(context, uuid):
                 break
             context.codalab.untag(uuid, tag)
             context.observer.note("Another machine of this account tagged at the same moment; trying again.")
-            time.sleep(random.uniform(0.1, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
+            time.sleep(random.uniform(0.1, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - not a secret
         else:
             raise QuotaExceeded(
                 "Other machines of this account kept tagging at the same moment, and the last place can't be had by all.",
@@ -76,26 +76,26 @@ def set_tag(
             )
         kept = _keep_one_tag(context, worksheet)
         if tag not in context.anonymous.bundle(kept).tags:
-            # Perhaps it was made private meanwhile: the next try makes it readable by everyone again.
+            # It may have become private meanwhile: the next try makes it public again.
             context.ledger.forget(context.record.id, ("publish", "describe", "prove"))
             raise not_done(f"was told the tag {tag} for {kept} and does not show it")
     return TaggedBundle(kept)
 
 
 def _find_tagged(context: SubmissionContext, worksheet: SubmissionWorksheet) -> list[Bundle]:
-    """This submission's bundles that carry the tag, oldest first."""
+    """Find this submission's tagged bundles, oldest first."""
     found = find_own_bundles(context, worksheet.uuid, "make", context.record.name)
     return [bundle for bundle in found if context.competition.submission.tag in bundle.tags]
 
 
 def _find_twin(context: SubmissionContext, worksheet: SubmissionWorksheet, uuid: str) -> Bundle | None:
-    """Another bundle of this very submission that carries the tag, set from another machine."""
+    """Find another tagged bundle of this submission, tagged from another machine."""
     twins = _find_tagged(context, worksheet)
     return None if any(bundle.uuid == uuid for bundle in twins) else next(iter(twins), None)
 
 
 def _keep_one_tag(context: SubmissionContext, worksheet: SubmissionWorksheet) -> str:
-    """Of this submission's tagged bundles the oldest keeps its tag: everyone who looks chooses the same."""
+    """Keep the tag on the oldest of this submission's tagged bundles, the same choice on every machine."""
     found, tag = _find_tagged(context, worksheet), context.competition.submission.tag
     if not found:
         raise not_done(f"was told the tag {tag} and does not show it")
@@ -105,11 +105,11 @@ def _keep_one_tag(context: SubmissionContext, worksheet: SubmissionWorksheet) ->
 
 
 def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
-    """Check what may have changed since the plan was made.
+    """Check conditions that may have changed since planning.
 
     Raises:
-        PredictionsOutdated: The daemon would pass over this bundle.
-        SubmissionRefused: Another submission would be replaced, or the competition has closed, and nobody agreed to that.
+        PredictionsOutdated: The daemon would skip this bundle.
+        SubmissionRefused: It would replace another submission, or the competition has closed, without the user's consent.
         QuotaExceeded: No place is left.
     """
     plan, competition = context.plan, context.competition
@@ -130,7 +130,7 @@ def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
 
 
 def _is_within_quota(context: SubmissionContext, uuid: str) -> bool:
-    """Whether what is tagged now, ours counted as of this moment, keeps the rule."""
+    """Whether all current tags, with ours counted as of now, are within the quota."""
     now, rule = context.clock(), context.competition.quota
     mine = quotas.Spent(uuid, context.record.name, now, "ledger")
     known = [*spent_by_ledger(context.own_submissions), mine]

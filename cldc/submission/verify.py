@@ -1,4 +1,4 @@
-"""Verify right before the tag, read as everyone: will the organisers' daemon take it, and will the board show it?"""
+"""Verify anonymously, right before the tag, that the organisers' daemon will accept a bundle and the board will show it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cldc.submission.context import SubmissionContext
 from cldc.submission.model import SubmissionCheck
 from cldc.submission.results import Evidence, PredictionsBundle, StartedRun, SubmissionWorksheet
 
-# More ancestors than any way of submitting has; longer chains are malformed.
+# More ancestors than any valid submission has; longer chains are malformed.
 _MOST_ANCESTORS = 100
 _AGAIN = "Run the command again; if it fails again, ask the server's operators. No quota was spent."
 
@@ -27,10 +27,10 @@ def verify(
     run: StartedRun,
     predictions: PredictionsBundle,
 ) -> Evidence:
-    """Check everything that makes a tagged bundle be dropped, failed or hidden.
+    """Check everything that would make the daemon drop or fail a tagged bundle, or the board hide it.
 
     Raises:
-        CldcError: The first reason why it would be.
+        CldcError: The first problem.
     """
     ancestors: dict[str, Bundle] = {}
     checks: tuple[tuple[str, Callable[[], str]], ...] = (
@@ -43,14 +43,14 @@ def verify(
     try:
         return Evidence(tuple(SubmissionCheck(subject, check()) for subject, check in checks))
     except CldcError:
-        context.ledger.forget(context.record.id, ("publish", "describe"))  # the next try does them again
+        context.ledger.forget(context.record.id, ("publish", "describe"))  # the next try repeats these steps
         raise
 
 
 def _verify_lineage(
     context: SubmissionContext, predictions: PredictionsBundle, found: dict[str, Bundle]
 ) -> str:
-    """The daemon repeats the way from the organisers' own bundles to the tagged one; a copy of one does not count."""
+    """Verify the lineage: the daemon replays it from the organisers' own bundles, so copies of these don't count."""
 
     def read(uuid: str) -> Bundle:
         try:
@@ -87,7 +87,7 @@ def _verify_readable(
                 f"The bundle {bundle.uuid} is not readable by everyone, so the scoring daemon could not read it.",
                 action=_AGAIN,
             )
-    # With its items: a place that is missing there hides the whole worksheet from everyone but its owner.
+    # Read with its items: a missing item hides the whole worksheet from everyone but its owner.
     found = context.anonymous.worksheet(worksheet.uuid, items=True)
     return f"all {len(ancestors)} bundles and the worksheet with its {len(found.items)} items"
 
@@ -105,17 +105,17 @@ def _verify_predictions(context: SubmissionContext, run: StartedRun, predictions
 
 
 def check_predictions(context: SubmissionContext, rest: Rest, run: StartedRun, bundle: str, path: str) -> int:
-    """How many predictions the file ``path`` of a bundle holds; they have to fit the label book and the run's log.
+    """Count the predictions in a bundle's file ``path``, which must fit the label book and the run's log.
 
     Args:
         context: The submission.
         rest: Reads both.
-        run: The run, which printed the accuracy that they are compared with.
-        bundle: Uuid of the run, or of the bundle made from it.
-        path: The file in it; empty where the bundle is the file.
+        run: The run, whose printed accuracy is compared with them.
+        bundle: Uuid of the run, or of the bundle created from it.
+        path: The file in it; empty if the bundle itself is the file.
 
     Raises:
-        RunFailed: There is not one class index for each label-book image, or the accuracy is another.
+        RunFailed: There is not exactly one class index per label-book image, or the accuracy differs.
     """
     what = f"{path or 'The predictions bundle'} ({bundle})"
     try:
@@ -130,7 +130,7 @@ def check_predictions(context: SubmissionContext, rest: Rest, run: StartedRun, b
 
 
 def _read_output(rest: Rest, run: StartedRun) -> Output:
-    """What a run printed, parsed; nothing where it can't be had."""
+    """Read and parse a run's output; empty if it can't be read."""
     output = Output()
     try:
         text = rest.file(run.uuid, "stdout")
@@ -148,10 +148,10 @@ def _verify_description(context: SubmissionContext, predictions: PredictionsBund
 
 
 def require_description(context: SubmissionContext, stored: str) -> None:
-    """Compare what the server keeps with what was meant, as the board reads it.
+    """Require that the description on the server, as the board parses it, is the intended one.
 
     Raises:
-        SubmissionRefused: The board would show something else.
+        SubmissionRefused: The board would show a different text.
     """
     record, reading = context.record, descriptions.read(stored)
     if reading != descriptions.Reading(record.name, record.institution, record.link):

@@ -1,7 +1,7 @@
 """Take the tag off a submission, and decide whether that frees its place of the quota.
 
-The scoring daemon counts what it has evaluated, tagged or not, and it may have begun before any board shows it. So a
-place is free again only where everything that can be seen says that the daemon has not touched the submission.
+The scoring daemon counts what it has evaluated, tagged or not, and may start an evaluation before any board shows it. So a
+place is freed only if all visible evidence says that the daemon has not touched the submission.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from cldc.ledger import TAG, WITHDRAW, KnownSubmission, Ledger, Record, StepReco
 from cldc.quota import Quota
 from cldc.submission.quota import current_quota, tagged_bundles
 
-# A board's time is that of the daemon's machine; `ServerClock` takes two clocks for the same that are this far apart.
+# A board's time comes from the daemon's machine; `ServerClock` treats clocks this far apart as equal.
 _CLOCKS_APART = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """A submission without its tag.
+    """A submission whose tag was removed.
 
     Attributes:
-        spent: Whether its place of the quota stays spent; ``why`` says so.
+        spent: Whether its place of the quota stays spent; ``why`` gives the reason.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Withdrawn:
 def find_tagged(
     ledger: Ledger, competition: Competition, server: str, account: str, name: str
 ) -> KnownSubmission:
-    """The one submission that carries the tag and has that name, or whose tagged bundle has that uuid.
+    """Find the one tagged submission with that name, or whose tagged bundle has that uuid.
 
     Raises:
         UsageError: There is none, or more than one.
@@ -80,13 +80,13 @@ def withdraw(
     read_board: Callable[[], Leaderboard | None],
     clock: Callable[[], datetime],
 ) -> Withdrawn:
-    """Take the tag off; harmless where it is off already. The board is read after that, as late as can be.
+    """Remove the tag, if it is still set, and then read the board, as late as possible.
 
     Raises:
         CodaLabError: The server still shows the tag.
     """
     record, tag, uuid = submission.record, competition.submission.tag, submission.uuid(TAG)
-    if codalab.rest.exists(uuid):  # else it went with its tag
+    if codalab.rest.exists(uuid):  # otherwise it was removed together with its tag
         codalab.untag(uuid, tag)
         if tag in anonymous.bundle(uuid).tags:
             raise CodaLabError(f"The server still shows the tag on {uuid}.", action="Run the command again.")
@@ -104,7 +104,7 @@ def withdraw(
 def record_withdrawal(
     ledger: Ledger, submission: KnownSubmission, *, rest: Rest, board: Leaderboard | None, now: datetime
 ) -> tuple[bool, str]:
-    """Write down that a tag was taken off; whether its place of the quota stays spent, and why."""
+    """Record a removed tag, whether its place of the quota stays spent, and why."""
     identity, tag = submission.record.id, submission.steps[TAG]
     why = _why_evaluated(submission, rest, board) or _why_unknown(tag, board, now)
     spent = bool(why)
@@ -119,7 +119,7 @@ def record_withdrawal(
 def recount_withdrawals(
     ledger: Ledger, competition: Competition, server: str, account: str, *, board: Leaderboard, now: datetime
 ) -> None:
-    """Take back what was freed and is on the board after all: a pass of the daemon had read the tag before it was off."""
+    """Count freed places again whose submissions are on the board: the daemon had read the tag before its removal."""
     for known in ledger.submissions(competition=competition.name, server=server, account=account):
         withdrawal = known.steps.get(WITHDRAW)
         if withdrawal is not None and withdrawal.result.get("spent") == "no":
@@ -131,7 +131,7 @@ def recount_withdrawals(
 
 
 def _why_evaluated(submission: KnownSubmission, rest: Rest, board: Leaderboard | None) -> str:
-    """What shows that the daemon has evaluated a submission or is at it; empty where nothing does."""
+    """Describe evidence that the daemon has evaluated a submission or is evaluating it; empty if there is none."""
     uuid, usage = submission.uuid(TAG), Usage(rest, submission.record.account)
     if uuid in usage.evaluations:
         return (
@@ -153,7 +153,7 @@ def _why_evaluated(submission: KnownSubmission, rest: Rest, board: Leaderboard |
 
 
 def _is_on_board(board: Leaderboard, uuid: str, record: Record) -> bool:
-    """Whether a board has a submission, also where it lost track of it since its bundle was removed."""
+    """Whether a board has a submission, even if the board lost its bundle because it was removed."""
     lost = f"{record.account}-{record.name}-results"
     return any(
         row.submission == uuid or (not row.submission and row.evaluation == lost) for row in board.rows
@@ -161,13 +161,13 @@ def _is_on_board(board: Leaderboard, uuid: str, record: Record) -> bool:
 
 
 def _why_unknown(tag: StepRecord, board: Leaderboard | None, now: datetime) -> str:
-    """Why the board does not show that the daemon has passed over a tag; empty where it does."""
+    """Explain why the board does not prove that the daemon skipped a tag; empty if it does."""
     if board is None:
         return "the board can't be read here, so it may have been evaluated"
     if board.malformed:
         return "the board has entries that can't be read, and it may be one of them"
     if tag.finished is None or tag.started == tag.finished:
-        # The ledger learnt of it from the server, which tells no time of a tag.
+        # The ledger got it from the server, which does not know when a tag was set.
         return (
             "it was tagged by another machine, so nobody knows here whether the board is newer than its tag"
         )
