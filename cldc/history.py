@@ -1,4 +1,4 @@
-"""Every preflight and every submission in one list: what a spreadsheet would be kept for."""
+"""List every preflight and submission, in place of a spreadsheet."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Entry:
     """A preflight or a submission.
 
     Attributes:
-        kind: Which of the two; a preflight that was stopped after its first epoch is ``quick``.
-        when: When it was started, or tagged; of a submission that is not tagged yet, when it was first asked for.
-        id: The preflight's or the submission's.
+        kind: The kind; a preflight that was stopped after its first epoch is ``quick``.
+        when: When it was started, or tagged; for an untagged submission, when it was first requested.
+        id: Id of the preflight or submission.
         name: The dataset's name, or the submission's.
         competition: The profile's name.
         dataset: The dataset's identity.
-        images: Images of all splits together; None where it is not known.
-        validation: Accuracy on the validation split, from 0 to 1; of a submission, its preflight's.
+        images: Number of images in all splits; None if unknown.
+        validation: Accuracy on the validation split, from 0 to 1; for a submission, that of its preflight.
         label_book: The same on the label book.
         score: The organisers' score; None until it is known.
-        detail: What is worth knowing besides, in a few words.
+        detail: More information, in a few words.
     """
 
     kind: Literal["preflight", "quick", "submission"]
@@ -53,14 +53,14 @@ def history(
     competition: Competition,
     everything: bool = False,
 ) -> tuple[Entry, ...]:
-    """Everything that was preflighted and submitted, the oldest first.
+    """List all preflights and submissions, oldest first.
 
     Args:
-        results: Preflights.
-        ledger: Of the submissions.
-        board: The competition's, as it stands; without it, what it showed when it was last read counts.
-        competition: The one to tell of.
-        everything: Whether the others are told of, too.
+        results: The preflights.
+        ledger: The ledger of submissions.
+        board: The competition's current board; without it, stored board results are used.
+        competition: The competition to list.
+        everything: Whether to list other competitions, too.
     """
     known = {result.id: result for result in results}
     entries = [_preflight(result) for result in known.values()]
@@ -132,7 +132,7 @@ def _submissions(
 def _with_successors(
     submissions: Iterable[KnownSubmission], competition: Competition
 ) -> Iterator[tuple[KnownSubmission, KnownSubmission | None]]:
-    """Each submission with the newest that replaces it, as far as the rule of its competition is known."""
+    """Pair each submission with the newest one that replaces it, if its competition's rule is known."""
     every = list(submissions)
     accounts: dict[tuple[str, str], list[KnownSubmission]] = {}
     for known in every:
@@ -146,7 +146,7 @@ def _with_successors(
 
 
 def _standing(submission: KnownSubmission, now: Row | None, replaced: str, before: BoardResult | None) -> str:
-    """What has become of a submission: by the board, by the rule, or else by what the board showed ``before``."""
+    """Describe a submission's state from the board, the rule or the ``before`` stored board result."""
     if submission.tagged is None:
         return "not tagged"
     if not submission.carries_tag:

@@ -1,4 +1,4 @@
-"""The board as the organisers' daemon writes it, read as its page reads it."""
+"""Read the leaderboard that the organisers' daemon writes, in the same way as its web page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cldc.errors import CodaLabError
 _MALFORMED = (
     ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, OSError, RecursionError,
 )  # fmt: skip
-# What the ledger keeps of a row, for those who show it and know no ledger.
+# The part of a row that the ledger stores, for callers that don't use the ledger.
 BoardResult = ledger.BoardResult
 
 
@@ -25,17 +25,17 @@ class Row:
     """An entry of the board.
 
     Attributes:
-        rank: From 1, dense: entries with the same score share it, and the next score has the next rank. None where
-            the board shows no such entry.
+        rank: From 1, dense: entries with the same score share it, and the next score has the next rank. None if
+            the board does not show the entry.
         name: The submission's name, as the page reads the description; ``institution`` and ``link`` too.
-        account: Who submitted it; empty where the bundle is gone.
-        score: What it was scored with; None until it is evaluated, or where that failed.
+        account: The submitting account; empty if the bundle is gone.
+        score: Its score; None until it is evaluated, or if that failed.
         state: State of the evaluation bundle.
-        submission: Uuid of the tagged bundle; empty where the daemon lost it.
-        created: When the tagged bundle was made.
-        mine: Whether it is of the account that asks.
-        hidden: Why the board does not show it, as words after "because"; empty where it does.
-        evaluation: Name of the evaluation's bundle, which says whose it is where nothing else does any more.
+        submission: Uuid of the tagged bundle; empty if the daemon lost it.
+        created: When the tagged bundle was created.
+        mine: Whether it belongs to the reading account.
+        hidden: Why the board does not show it, as words after "because"; empty if it does.
+        evaluation: Name of the evaluation's bundle, which names the account even if nothing else does.
     """
 
     rank: int | None
@@ -53,16 +53,16 @@ class Row:
 
     @property
     def shown(self) -> bool:
-        """Whether the page lists it: it has a name and a score."""
+        """Whether the page shows it: it has a name and a score."""
         return self.rank is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """The whole board, best first, entries that the page hides at its end.
+    """The whole board, best first, with hidden entries at the end.
 
     Attributes:
-        malformed: How many entries were left out, since they are not as the daemon writes them.
+        malformed: Number of entries that were left out as malformed.
     """
 
     competition: str
@@ -73,10 +73,10 @@ class Leaderboard:
 
 
 def parse(text: str, competition: Competition, *, account: str | None = None) -> Leaderboard:
-    """The daemon's JSON as a board, with the rows of ``account`` marked.
+    """Parse the daemon's JSON, marking the rows of ``account``.
 
     Raises:
-        CodaLabError: It is not what the daemon writes.
+        CodaLabError: It does not have the daemon's format.
     """
     try:
         data = json.loads(text)
@@ -93,7 +93,7 @@ def parse(text: str, competition: Competition, *, account: str | None = None) ->
 
 
 def _row_if_whole(entry: Mapping[str, Any], score: str, account: str | None) -> Row | None:
-    """One entry that is not as the daemon writes them hides none of the others."""
+    """Parse one entry; a malformed one does not affect the others."""
     try:
         return _row(entry, score, account)
     except _MALFORMED:
@@ -125,14 +125,14 @@ def _row(entry: Mapping[str, Any], score: str, account: str | None) -> Row:
 
 
 def _whole(text: str) -> str:
-    """JSON may hold half a character, which no file and no terminal takes."""
+    """Replace lone surrogates, which JSON may contain but files and terminals can't encode."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _why_hidden(entry: Mapping[str, Any], name: str, score: float | None) -> str:
     if entry.get("hidden"):  # by the organisers' ruling
         return _whole(str(entry["hidden"]))
-    # The daemon knows nothing of a submission that it can't read any more, not even whether it is public.
+    # The daemon has no data on a submission that it can no longer read, not even whether it is public.
     if entry["submission"].get("public", True) is None:
         return "its bundle was made private or removed after the evaluation"
     if score is None:
@@ -144,7 +144,7 @@ def _why_hidden(entry: Mapping[str, Any], name: str, score: float | None) -> str
 
 
 def evaluated_submission(note: str) -> str:
-    """Uuid of the bundle that an evaluation evaluated, which the daemon keeps as JSON in ``note``, its description; or empty."""
+    """Uuid of the bundle that an evaluation evaluated, from the daemon's JSON in its description ``note``; or empty."""
     try:
         return str(json.loads(note)["submit_id"])
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -1,10 +1,10 @@
 """A durable record of submissions and of each step's intent and result (SQLite, readable by its owner only).
 
-Every step is written down before it starts and after it ends, each in a transaction that is on the disk when the
-call returns. A process killed anywhere leaves a step that was begun and not finished; the next one sees that.
+Every step is recorded before it starts and after it ends, each in a transaction that is on disk when the
+call returns. A killed process leaves a step that was begun and not finished, which the next process sees.
 
-The file states its format, and each row carries a checksum: a ledger that is damaged, or that a newer cldc wrote, is
-refused and not believed. It can be set aside then, because the server still knows every submission.
+The file states its format, and each row has a checksum: a ledger that is damaged, or that a newer cldc wrote, is
+refused. It can then be set aside, because the server still has every submission.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from cldc.files import (
 )
 
 FILE = "ledger.sqlite3"
-# Both stand in the file's header: whose file it is, and the format of its tables. cldc 0.1.0 wrote neither.
+# Both are in the file's header: the application's id and the format of its tables. cldc 0.1.0 wrote neither.
 _APPLICATION = int.from_bytes(b"cldc", "big")
 _FORMAT = 1
 _TABLES = {
@@ -58,9 +58,9 @@ _TABLES = {
 }
 _SCHEMA = {name: f"CREATE TABLE {name} ({columns}) STRICT" for name, columns in _TABLES.items()}
 _STAMP = (f"PRAGMA application_id = {_APPLICATION}", f"PRAGMA user_version = {_FORMAT}")
-# A ledger in its folder: what SQLite keeps beside it belongs to it.
+# The ledger's files in its folder, including SQLite's journals.
 _PARTS = ("", "-journal", "-wal", "-shm")
-# How long another process may keep the ledger to itself; each write takes milliseconds.
+# How long another process may lock the ledger; each write takes milliseconds.
 _BUSY_SECONDS = 30.0
 _WAY_OUT = "`cldc ledger rebuild`: it sets this file aside and reads your submissions back from the server."
 
@@ -75,12 +75,12 @@ Value = str | int | float | None
 
 
 class LedgerUnusable(StorageError):
-    """The ledger is damaged, is no ledger, or was written by a newer cldc."""
+    """The ledger is damaged, is not a ledger, or was written by a newer cldc."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A submission as it was meant.
+    """A submission's intent.
 
     Attributes:
         id: Made from what identifies it, so the same intent has the same id on every machine.
@@ -89,8 +89,8 @@ class Record:
         name: The submission's name on the board.
         dataset: Name of the dataset bundle.
         dataset_hash: The dataset's identity (see `cldc.dataset`).
-        preflight: Id of the preflight it rests on; None where there was none.
-        created: When it was first asked for.
+        preflight: Id of the preflight that it relies on; None if there was none.
+        created: When it was first requested.
     """
 
     id: str
@@ -110,13 +110,13 @@ _NAMES = tuple(f.name for f in fields(Record))
 
 
 def submission_id(*, tag: str, server: str, account: str, name: str, dataset_hash: str) -> str:
-    """Sixteen hex digits made from what identifies a submission: the same intent has the same id everywhere."""
+    """Hash a submission's identity to sixteen hex digits: the same intent has the same id everywhere."""
     return hash_bytes(json.dumps([tag, server, account, name, dataset_hash]))[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """A step that was begun; ``finished`` is None while nobody knows how it ended."""
+    """A step that was begun; ``finished`` is None while its end is unknown."""
 
     name: str
     started: datetime
@@ -126,48 +126,48 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True)
 class KnownSubmission:
-    """A submission with its steps, in the order in which they were begun."""
+    """A submission with its steps, in the order of their start."""
 
     record: Record
     steps: Mapping[str, StepRecord]
 
     def finished(self, step: str) -> StepRecord | None:
-        """The step, if it ended well."""
+        """The step, if it succeeded."""
         known = self.steps.get(step)
         return known if known is not None and known.finished is not None else None
 
     def uuid(self, step: str) -> str:
-        """Uuid of what a step made or found; empty while it is not finished."""
+        """Uuid that a step created or found; empty while it is not finished."""
         known = self.finished(step)
         return known.result.get("uuid", "") if known is not None else ""
 
     @property
     def tagged(self) -> datetime | None:
-        """When the tag was set, whether or not it was taken off since."""
+        """When the tag was set, whether or not it was removed since."""
         tag = self.finished(TAG)
         return tag.finished if tag is not None else None
 
     @property
     def carries_tag(self) -> bool:
-        """Whether the tag was set and not taken off, as far as this machine knows."""
+        """Whether the tag was set and not removed, as far as this machine knows."""
         return self.tagged is not None and self.finished(WITHDRAW) is None
 
     @property
     def uuids(self) -> frozenset[str]:
-        """Uuids of everything on the server that its steps gave."""
+        """Uuids of everything on the server that its steps created or found."""
         return frozenset(uuid for step in self.steps.values() if (uuid := step.result.get("uuid")))
 
 
 @dataclass(frozen=True, slots=True)
 class BoardResult:
-    """What the board showed of a submission at one time.
+    """A submission's result on the board at one time.
 
     Attributes:
         bundle: Uuid of the tagged bundle.
-        updated: Of which time the board was.
-        rank: From 1; None where the board did not show it.
-        entries: How many the board showed.
-        score: What it was scored with; None where it was not.
+        updated: The time of the board.
+        rank: From 1; None if the board did not show it.
+        entries: Number of entries that the board showed.
+        score: Its score; None if it had none.
     """
 
     bundle: str
@@ -182,7 +182,7 @@ class Ledger:
     """The record in one data folder. Use it as a context manager."""
 
     def __init__(self, folder: Path, *, reading: bool = False) -> None:
-        """Open the ledger in ``folder``, and make it if there is none.
+        """Open the ledger in ``folder``, and create it if there is none.
 
         Args:
             folder: The data folder.
@@ -191,8 +191,8 @@ class Ledger:
 
         Raises:
             LedgerUnusable: It is damaged, or was written by a newer cldc.
-            LockTimeout: Another process keeps it to itself.
-            StorageError: It can't be read, or it has to be written to and can't be.
+            LockTimeout: Another process keeps it locked.
+            StorageError: It can't be read, or it must be written and can't be.
         """
         self.path = private_folder(folder) / FILE
         with contextlib.ExitStack() as resources:
@@ -201,7 +201,7 @@ class Ledger:
                 file = _copy(file, resources.enter_context(temporary_folder("cldc-ledger-")))
             _require(file, shown=self.path)
             with self._errors():
-                # mode=rw: SQLite must not make an empty file where the ledger has just vanished.
+                # mode=rw: SQLite must not create an empty file if the ledger has just vanished.
                 self._database = sqlite3.connect(
                     f"{file.absolute().as_uri()}?mode=rw",
                     uri=True,
@@ -221,7 +221,7 @@ class Ledger:
     # Opening ---------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        """Refuse what can't be believed; bring a ledger of cldc 0.1.0 to today's format."""
+        """Refuse an unreliable ledger; upgrade one of cldc 0.1.0 to the current format."""
         self._database.execute("PRAGMA synchronous = FULL")
         if self._pragma("application_id") == _APPLICATION and self._pragma("user_version") > _FORMAT:
             raise LedgerUnusable(
@@ -239,8 +239,8 @@ class Ledger:
             raise self._damaged("its tables are not those of a ledger")
         for table in _TABLES:
             self._select(table)
-        # cldc 0.1.0 kept a write-ahead log, of which damage silently takes away the end. Where another process has the
-        # ledger open the mode can't be changed, and is changed the next time.
+        # cldc 0.1.0 kept a write-ahead log, whose end is silently lost if it is damaged. While another process has the
+        # ledger open, the mode can't be changed; the next opening changes it.
         with contextlib.suppress(sqlite3.OperationalError):
             self._database.execute("PRAGMA journal_mode = DELETE")
 
@@ -263,7 +263,7 @@ class Ledger:
             self._require_readable()
 
     def _require_readable(self) -> None:
-        """Refuse rows whose checksums are right only because they have just been made."""
+        """Refuse bad rows that have valid checksums only because these were just computed."""
         try:
             self.export()
             for (competition,) in self._database.execute("SELECT DISTINCT competition FROM place").fetchall():
@@ -301,16 +301,16 @@ class Ledger:
     # Submissions and their steps -------------------------------------------------------------------------
 
     def add(self, record: Record) -> Record:
-        """Write down an intent; where it is known already, its first record stays and is returned."""
+        """Record an intent, and return its record; an existing record stays unchanged."""
         *values, created = astuple(record)
         with self._errors():
             self._insert("INSERT OR IGNORE", "submission", *values, created.isoformat())
         found = self.find(record.id)
-        assert found is not None  # noqa: S101 - it was inserted in this very call
+        assert found is not None  # noqa: S101 - it was just inserted
         return found
 
     def add_submissions(self, submissions: Iterable[KnownSubmission]) -> None:
-        """Write down submissions with their steps, all of them or none; one that is known already stays as it is."""
+        """Record submissions with their steps, all of them or none; known ones stay unchanged."""
         known = {record.id for record in self.records()}
         with self._errors(), self._transaction():
             for submission in submissions:
@@ -330,17 +330,17 @@ class Ledger:
                     self._insert("INSERT", "step", *row)
 
     def find(self, submission: str) -> Record | None:
-        """The record with that id."""
+        """Read the record with that id."""
         return next(iter(self._records("WHERE id = ?", submission)), None)
 
     def records(self) -> tuple[Record, ...]:
-        """Every submission ever meant, oldest first."""
+        """Read the records of all submissions, oldest first."""
         return self._records("ORDER BY created, id")
 
     def submissions(
         self, *, competition: str | None = None, server: str | None = None, account: str | None = None
     ) -> tuple[KnownSubmission, ...]:
-        """Submissions with their steps, oldest first: all of them, or those to a competition, server or account."""
+        """Read submissions with their steps, oldest first: all, or those to a competition, server or account."""
         steps: dict[str, dict[str, StepRecord]] = {}
         for row in self._select("step", "ORDER BY started, rowid"):
             step = _step(row)
@@ -358,14 +358,14 @@ class Ledger:
         return tuple(Record(**{**row, "created": datetime.fromisoformat(row["created"])}) for row in named)
 
     def begin(self, submission: str, step: str, *, now: datetime | None = None) -> None:
-        """Write down that a step starts; what it left at an earlier try is forgotten."""
+        """Record the start of a step, and forget the result of an earlier try."""
         with self._errors():
             self._insert("INSERT OR REPLACE", "step", submission, step, _stamp(now), None, None)
 
     def finish(
         self, submission: str, step: str, result: Mapping[str, str], *, now: datetime | None = None
     ) -> None:
-        """Write down that a step ended well, and what it gave (never a secret)."""
+        """Record the success of a step and its result (never a secret)."""
         gave = _gave(result)
         with self._errors(), self._transaction():
             for _, _, started, _, _ in self._select(
@@ -378,7 +378,7 @@ class Ledger:
                 )
 
     def forget(self, submission: str, steps: tuple[str, ...]) -> None:
-        """Take back steps whose results no longer hold, so that they run again."""
+        """Forget steps whose results no longer hold, so that they run again."""
         with self._errors():
             for step in steps:
                 self._database.execute(
@@ -386,14 +386,14 @@ class Ledger:
                 )
 
     def steps(self, submission: str) -> dict[str, StepRecord]:
-        """Steps of a submission by name, in the order they were begun."""
+        """Read the steps of a submission by name, in the order of their start."""
         rows = self._select("step", "WHERE submission = ? ORDER BY started, rowid", submission)
         return {step.name: step for step in map(_step, rows)}
 
-    # What the board showed -------------------------------------------------------------------------------
+    # Board results ---------------------------------------------------------------------------------------
 
     def remember(self, competition: str, results: Iterable[BoardResult]) -> None:
-        """Keep what the board shows of each submission, unless it showed the same before."""
+        """Store each submission's result on the board, unless it is unchanged."""
         before = {result.bundle: result for result in self.board_results(competition)}
         with self._errors(), self._transaction():
             for result in results:
@@ -405,12 +405,12 @@ class Ledger:
                     before[bundle] = result
 
     def board_results(self, competition: str) -> tuple[BoardResult, ...]:
-        """Everything that the board showed of submissions and that was seen, oldest first."""
+        """Read all stored board results of submissions, oldest first."""
         rows = self._select("place", "WHERE competition = ? ORDER BY updated, bundle", competition)
         return tuple(BoardResult(b, n, datetime.fromisoformat(u), *shown) for _, b, n, u, *shown in rows)
 
     def rescue_board_results(self, aside: Path) -> None:
-        """Take over what the board showed from a ledger that was set aside, as far as it is whole: no server knows it."""
+        """Copy the intact board results of a ledger that was set aside, since no server has them."""
         uri = f"{aside.absolute().as_uri()}?mode=ro"
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(uri, uri=True)) as old:
             for *row, checksum in old.execute("SELECT * FROM place"):
@@ -418,7 +418,7 @@ class Ledger:
                     self._insert("INSERT OR IGNORE", "place", *row)
 
     def export(self) -> dict[str, Any]:
-        """Every submission with its steps, as plain data; what results hold are uuids, texts and counts."""
+        """Export every submission with its steps as plain data; results hold uuids, texts and counts."""
         return {
             "ledger": 1,
             "submissions": [
@@ -444,7 +444,7 @@ class Ledger:
         self._database.execute(f"{verb} INTO {table} VALUES ({','.join('?' * len(row))})", row)
 
     def _select(self, table: str, which: str = "", *values: str) -> list[tuple[Any, ...]]:
-        """Rows without their checksums, each of which was right."""
+        """Select rows, verify their checksums and return the rows without them."""
         with self._errors():
             rows = self._database.execute(f"SELECT * FROM {table} {which}", values).fetchall()  # noqa: S608
         for *row, checksum in rows:
@@ -478,7 +478,7 @@ def _step(row: Sequence[Any]) -> StepRecord:
 
 
 def _checksum(table: str, values: Sequence[Value]) -> str:
-    """Changes with every bit of a row, and when a row gets into another table."""
+    """Compute the checksum of a row and its table's name."""
     return hash_bytes(json.dumps([table, *values]))[:16]
 
 
@@ -490,7 +490,7 @@ def _stamp(moment: datetime | None) -> str:
 
 
 def set_aside(folder: Path) -> Path:
-    """Move the ledger in ``folder`` out of the way, with what belongs to it, and return where it is now.
+    """Rename the ledger in ``folder`` and its journals, and return its new path.
 
     Raises:
         StorageError: It can't be moved.
@@ -498,7 +498,7 @@ def set_aside(folder: Path) -> Path:
     file = folder / FILE
     aside = folder / f"ledger-set-aside-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.sqlite3"
     with _changing(file):
-        # The ledger itself goes last: a journal left alone would be played back into the next ledger.
+        # The ledger itself is moved last: a journal left alone would be replayed into the next ledger.
         for part in reversed(_PARTS):
             with contextlib.suppress(FileNotFoundError):
                 _beside(file, part).rename(_beside(aside, part))
@@ -506,7 +506,7 @@ def set_aside(folder: Path) -> Path:
 
 
 def _require(file: Path, *, shown: Path) -> None:
-    """Make an empty ledger where there is none, and refuse what can't be one."""
+    """Create an empty ledger if there is none, and refuse a file that can't be one."""
     with storage_errors(shown):
         if not os.access(file, os.F_OK):
             _create(file)
@@ -519,9 +519,9 @@ def _require(file: Path, *, shown: Path) -> None:
 
 
 def _create(file: Path) -> None:
-    """Put an empty ledger in place in one move: one that is found empty has lost what was in it."""
+    """Create an empty ledger atomically, so that an empty file always means a lost ledger."""
     with _changing(file), contextlib.closing(sqlite3.connect(":memory:")) as empty:
-        if os.access(file, os.F_OK):  # another process has just made it
+        if os.access(file, os.F_OK):  # another process has just created it
             return
         for part in _PARTS[1:]:
             _beside(file, part).unlink(missing_ok=True)
@@ -536,13 +536,13 @@ def _changing(file: Path) -> Iterator[None]:
 
 
 def _writable(file: Path) -> bool:
-    """Whether SQLite could write to the ledger, for which it needs a journal beside it."""
+    """Whether SQLite can write to the ledger, which needs a journal beside it."""
     folder = os.access(file.parent, os.W_OK | os.X_OK)
     return folder and (not os.access(file, os.F_OK) or os.access(file, os.W_OK))
 
 
 def _copy(file: Path, folder: Path) -> Path:
-    """Copy the ledger to ``folder`` with its journals, which a read-only folder does not let SQLite play back."""
+    """Copy the ledger to ``folder`` with its journals, which SQLite can't replay in a read-only folder."""
     for part in ("", "-journal", "-wal"):
         source = _beside(file, part)
         if os.access(source, os.F_OK):

@@ -1,4 +1,4 @@
-"""How many submissions are left: a pure decision from what is known, the clock and the profile's rule."""
+"""Compute how many submissions are left, from spent places, the time and the profile's rule."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Source = Literal["ledger", "server", "both"]
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A place that was spent: a bundle that carries, or once carried, the competition's tag.
+    """A spent place: a bundle that has, or once had, the competition's tag.
 
-    ``time`` is when it was tagged as far as known; the server only knows when the bundle was made.
+    ``time`` is when it was tagged, if known; the server only knows when the bundle was created.
     """
 
     uuid: str
@@ -28,14 +28,14 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Where an account stands.
+    """An account's quota.
 
     Attributes:
         rule: The profile's rule.
-        spent: Every place spent, oldest first.
-        in_window: Those of the last window.
+        spent: All spent places, oldest first.
+        in_window: Spent places within the last window.
         left: Places that can be used now.
-        next_free: When one more place frees; None while one is left, or when none ever will.
+        next_free: When the next place becomes free; None while one is left, or if none ever will.
     """
 
     rule: QuotaRule
@@ -45,10 +45,10 @@ class Quota:
     next_free: datetime | None
 
     def require(self) -> None:
-        """Refuse when no place is left.
+        """Require a free place.
 
         Raises:
-            QuotaExceeded: With the time at which the next place frees.
+            QuotaExceeded: No place is left; the message has the time at which the next becomes free.
         """
         if self.left > 0:
             return
@@ -67,7 +67,7 @@ class Quota:
 
 
 def merge(ledger: Iterable[Spent], server: Iterable[Spent]) -> tuple[Spent, ...]:
-    """Both records as one, by bundle; of two times for one bundle the later counts, oldest first."""
+    """Merge both lists by bundle, oldest first; of two times for one bundle the later counts."""
     spent: dict[str, Spent] = {s.uuid: s for s in ledger}
     for other in server:
         known = spent.get(other.uuid)
@@ -78,9 +78,9 @@ def merge(ledger: Iterable[Spent], server: Iterable[Spent]) -> tuple[Spent, ...]
 
 
 def decide(rule: QuotaRule, spent: Iterable[Spent], now: datetime) -> Quota:
-    """How many places are left at ``now``: a place frees when its window has passed, to the second.
+    """Compute the places left at ``now``: a place becomes free when its window has passed, to the second.
 
-    A place stamped after ``now`` (clocks differ) counts as spent this moment.
+    A place stamped after ``now`` (clocks differ) counts as spent now.
     """
     ordered = tuple(sorted(spent, key=lambda s: (s.time, s.uuid)))
     in_window = tuple(s for s in ordered if s.time + rule.window > now)

@@ -1,4 +1,4 @@
-"""Settings and where each came from: flag, environment, project file, user file, the competition's profile."""
+"""Settings and their sources: flag, environment, project file, user file, the competition's profile."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ PROJECT_FILE = "cldc.toml"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a project file, the user's file, the environment and flags can say; None where they say nothing.
+    """Settings in a project file, the user's file, the environment or flags; None if not set.
 
     Attributes:
         competition: Name of a profile, or the path of one.
         server: Address of a CodaLab, or ``sandbox``.
-        account: User name there; None takes the one last signed in with.
+        account: User name there; None for the last one that signed in.
         dataset: The dataset folder.
         name: The submission's name, as the board shows it.
-        institution: What the board shows in parentheses.
-        link: What the board links to.
+        institution: The institution, which the board shows in parentheses.
+        link: The address that the board links to.
         script: A training script in place of the competition's.
         label_book: A label book folder in place of the competition's.
     """
@@ -49,7 +49,7 @@ _PATHS = ("dataset", "script", "label_book")
 
 
 class Setting(NamedTuple):
-    """A value and where it came from, in words fit for a table."""
+    """A value and its source, in words for a table."""
 
     value: str | None
     source: str
@@ -64,11 +64,11 @@ class ProjectFile:
 
     @functools.cached_property
     def claims(self) -> tuple[Claim, ...]:
-        """What of it takes effect only once a person has approved it."""
+        """Its values that take effect only after approval."""
         return tuple(claim for name in NAMES for claim in self._claims_of(name))
 
     def needs_approval(self, name: str) -> bool:
-        """Whether its value of a setting takes effect only once a person has approved it."""
+        """Whether its value of a setting takes effect only after approval."""
         value: str | None = getattr(self.options, name)
         if value is None:
             return False
@@ -77,7 +77,7 @@ class ProjectFile:
         if name == "competition":
             return value not in profiles.builtin_profiles() and os.path.isfile(value)  # noqa: PTH113
         if name == "dataset":
-            # A submission publishes it, and the rest of the machine is not the project's to publish.
+            # A submission publishes it, and a project must not publish files outside its folder.
             return not _real(value).is_relative_to(_real(self.path.parent))
         return name in ("script", "label_book")
 
@@ -89,7 +89,7 @@ class ProjectFile:
             return profile_claims(Path(value))
         if name == "script":
             return (file_claim(name, Path(value)),)
-        # Where a link leads is what is read.
+        # Links are resolved, since their target is what is read.
         return (Claim(name, value if name == "server" else str(_real(value))),)
 
 
@@ -98,7 +98,7 @@ Ask = Callable[[ProjectFile, Approval | None], None]
 
 
 def refuse(project: ProjectFile, previous: Approval | None) -> None:
-    """Refuse a value that nobody has approved, where nobody can be asked.
+    """Refuse an unapproved value when no prompt is possible.
 
     Raises:
         NotApproved: Always.
@@ -113,13 +113,13 @@ def refuse(project: ProjectFile, previous: Approval | None) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """Every option resolved, as given; values of a project file that nobody has approved are handed to nobody.
+    """All resolved options; unapproved values of a project file are never returned.
 
     Attributes:
-        values: Each setting with its source, approved or not: to be shown, not used.
+        values: Each setting with its source, approved or not: for display only.
         project: The project file in effect.
-        approvals: What was approved on this machine.
-        ask: Called when a value is needed that nobody has approved; it returns once that is approved.
+        approvals: The approvals on this machine.
+        ask: Called when an unapproved value is needed; returns once it is approved.
         ignored: Project files that belong to other users, each with its owner.
     """
 
@@ -133,18 +133,18 @@ class Settings:
         """The value of a setting.
 
         Raises:
-            NotApproved: It waits for an approval, and nobody can be asked.
+            NotApproved: It needs an approval, and no prompt is possible.
         """
         if self.project is not None and self.withheld(name):
             self.ask(self.project, self.approvals.find(self.project.path))
         return self.values[name].value
 
     def offered(self, name: str) -> str | None:
-        """The value of a setting that a command can do without; None where it waits for an approval."""
+        """The value of an optional setting; None if it needs an approval."""
         return None if self.withheld(name) else self.values[name].value
 
     def withheld(self, name: str) -> bool:
-        """Whether the value comes from the project file and waits for an approval."""
+        """Whether the value comes from the project file and needs an approval."""
         project = self.project
         return (
             project is not None
@@ -155,23 +155,23 @@ class Settings:
 
     @functools.cached_property
     def competition(self) -> Competition:
-        """The competition chosen.
+        """The chosen competition.
 
         Raises:
-            ConfigurationError: Its profile can't be used, or waits for an approval.
+            ConfigurationError: Its profile can't be used, or needs an approval.
         """
         return profiles.load(self["competition"] or profiles.DEFAULT)
 
     @property
     def server(self) -> str:
-        """The server chosen, else the profile's; ``sandbox`` stays a word, the command line resolves it."""
+        """The chosen server, else the profile's; ``sandbox`` is kept for the command line to resolve."""
         return self["server"] or self.competition.server
 
     @property
     def unapproved_profile(self) -> Path | None:
-        """The profile whose word alone says which server it is; None where someone named that server or approved it.
+        """The profile that alone determines the server; None if the user named or approved that server.
 
-        Whoever names a profile chooses its rules. That its author may have a password is another matter.
+        Choosing a profile accepts its rules, but not that its author may receive a password.
         """
         chosen, source = self.values["competition"]
         if self["server"] is not None or self.competition.folder is None or chosen is None:
@@ -191,7 +191,7 @@ def resolve(
     environment: Mapping[str, str] = os.environ,
     ask: Ask = refuse,
 ) -> Settings:
-    """Settle every option; ``folder`` and its parents are searched for the project file.
+    """Resolve every option; ``folder`` and its parents are searched for the project file.
 
     Raises:
         ConfigurationError: A file can't be used.
@@ -209,9 +209,9 @@ def resolve(
 def find_project_file(
     folder: Path, *, user_file: Path, approvals: Approvals
 ) -> tuple[ProjectFile | None, tuple[tuple[Path, str], ...]]:
-    """The nearest ``cldc.toml`` in ``folder`` or above it, and those on the way that belong to other users.
+    """Find the nearest ``cldc.toml`` in ``folder`` or above it, and skipped ones of other users.
 
-    Such a file counts only as it was approved. The user's own file is no project's.
+    Such a file counts only in its approved state. The user's own file is not a project file.
 
     Raises:
         ConfigurationError: It can't be used.
@@ -219,7 +219,7 @@ def find_project_file(
     ignored: list[tuple[Path, str]] = []
     folder = folder.absolute()
     for path in (parent / PROJECT_FILE for parent in (folder, *folder.parents)):
-        if not os.path.isfile(path) or path == user_file:  # noqa: PTH113 - a folder that is closed to us has none
+        if not os.path.isfile(path) or path == user_file:  # noqa: PTH113 - an unreadable folder counts as having none
             continue
         owner = foreign_owner(path)
         if owner is not None and not _approved(path, approvals):
@@ -230,12 +230,12 @@ def find_project_file(
 
 
 def _approved(path: Path, approvals: Approvals) -> bool:
-    """Whether a file is as it was approved; one that never was is not even read."""
+    """Whether a file is in its approved state; a file without an approval is not read."""
     return approvals.find(path) is not None and approvals.hold(path, read_project(path).claims)
 
 
 def read_project(path: Path) -> ProjectFile:
-    """A project file.
+    """Read a project file.
 
     Raises:
         ConfigurationError: It can't be used.
@@ -260,7 +260,7 @@ def _from_environment(environment: Mapping[str, str]) -> Options:
 
 
 def read_file(path: Path) -> Options:
-    """A settings file; paths in it are meant from its own folder."""
+    """Read a settings file; its paths are relative to its own folder."""
     options = read_table(Options, read_toml(read_text(path), what=str(path)), what=str(path))
     values = {name: getattr(options, name) for name in NAMES}
     for name in _PATHS:

@@ -1,6 +1,6 @@
-"""What a project's cldc.toml may use only after a person has approved it, and the record of what was approved.
+"""Values of a project's cldc.toml that need approval, and the record of approvals.
 
-A project file comes with a cloned repository, so that its author may be anyone. What it names can receive a password,
+A project file comes with a cloned repository, so its author may be anyone. Its values can receive a password,
 be run or be read; so an approval holds for one path and for exactly the values, and the contents of the files, that
 were shown. direnv and the workspace trust of editors work the same way.
 """
@@ -23,12 +23,12 @@ _FOLDER = "approvals"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One thing that a project file, or a profile, would have cldc use.
+    """One value that a project file or a profile asks cldc to use.
 
     Attributes:
-        key: The setting, as in ``server``; what a profile brings with it has its own, as in ``competition: server``.
+        key: The setting, such as ``server``; a profile's values have their own keys, such as ``competition: server``.
         value: The address, the command or the absolute path in full.
-        sha256: Of the file's content where ``value`` is a file's path; None where it is not, or can't be read.
+        sha256: SHA-256 of the file's content if ``value`` is a file's path; None if it is not, or can't be read.
     """
 
     key: str
@@ -38,7 +38,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What a person approved of a file, and when."""
+    """The approved claims of a file, and the time of the approval."""
 
     path: Path
     approved: datetime
@@ -46,11 +46,11 @@ class Approval:
 
 
 class NotApproved(ConfigurationError):
-    """A project file's value is needed, and nobody on this machine has approved it."""
+    """A project file's value is needed that was not approved on this machine."""
 
 
 def file_claim(key: str, path: Path) -> Claim:
-    """The claim of a file's content. Pipes and devices, which may never end, are named and not read."""
+    """Build the claim of a file's content; pipes and devices, which may never end, are not read."""
     path = _identity(path)
     try:
         return Claim(key, str(path), hash_file(path) if path.is_file() else None)
@@ -59,14 +59,14 @@ def file_claim(key: str, path: Path) -> Claim:
 
 
 def profile_claims(path: Path) -> tuple[Claim, ...]:
-    """What a competition's profile would have cldc use; the profile itself comes first."""
+    """List the claims of a competition's profile, with the profile itself first."""
     own = file_claim("competition", path)
     if own.sha256 is None:
         return (own,)
     try:
         chosen = profiles.load(str(path))
     except ConfigurationError:
-        return (own,)  # whoever loads it is told why it can't be used
+        return (own,)  # loading it reports why it can't be used
     side = chosen.organiser
     claims = [
         own,
@@ -88,23 +88,23 @@ def profile_claims(path: Path) -> tuple[Claim, ...]:
 
 
 class Approvals:
-    """The approvals of one data folder, each in a file of its own, so that writers never meet."""
+    """The approvals of one data folder, each in its own file, so that writers don't conflict."""
 
     def __init__(self, home: Path) -> None:
-        """Keep them in the data folder ``home``; nothing is written before the first approval."""
+        """Store approvals in the data folder ``home``; nothing is written before the first approval."""
         self._folder = home / _FOLDER
 
     def hold(self, path: Path, claims: Iterable[Claim]) -> bool:
-        """Whether a person approved exactly these claims of the file at ``path``."""
+        """Whether exactly these claims of the file at ``path`` were approved."""
         approval = self.find(path)
         return approval is not None and set(approval.claims) == set(claims)
 
     def find(self, path: Path) -> Approval | None:
-        """What was approved of the file at ``path``, whatever it claims today."""
+        """Find the approval of the file at ``path``, whatever the file claims now."""
         return _read(self._file(path))
 
     def approve(self, path: Path, claims: Iterable[Claim]) -> Approval:
-        """Remember that a person approved these claims of the file at ``path``, in place of earlier ones.
+        """Record the approval of these claims of the file at ``path``, replacing an earlier one.
 
         Raises:
             StorageError: It can't be written.
@@ -120,7 +120,7 @@ class Approvals:
         return approval
 
     def revoke(self, path: Path) -> bool:
-        """Forget the approval of the file at ``path``, which may be gone; whether there was one.
+        """Remove the approval of the file at ``path``, which need not exist; return whether there was one.
 
         Raises:
             StorageError: It can't be removed.
@@ -143,12 +143,12 @@ class Approvals:
 
 
 def _identity(path: Path) -> Path:
-    """One name for a file, whichever way its folder is reached."""
+    """Canonical path of a file, whichever way its folder is reached."""
     return Path(os.path.realpath(path.parent), path.name)
 
 
 def _read(record: Path) -> Approval | None:
-    """An approval from its file. One that is damaged approves nothing: the person is asked again."""
+    """Read an approval from its file; a damaged one approves nothing, so the user is asked again."""
     try:
         table = json.loads(record.read_text(encoding="utf-8"))
         claims = tuple(Claim(**claim) for claim in table["claims"])
@@ -158,10 +158,10 @@ def _read(record: Path) -> Approval | None:
 
 
 def foreign_owner(path: Path) -> str | None:
-    """The user, other than this one and root, whom a file or the link to it belongs to; None where there is none.
+    """The owner of a file or of the link to it, other than this user and root; None if there is none.
 
-    As git's ``safe.directory``: with sudo, the user who called it counts as this one. Windows tells no owner this way, and
-    approvals alone protect there.
+    As git's ``safe.directory``: with sudo, the calling user counts as this one. Windows reports no owner this way, so only
+    approvals protect there.
     """
     if not hasattr(os, "geteuid"):
         return None
