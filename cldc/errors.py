@@ -31,7 +31,7 @@ class CldcError(Exception):
         return f"{self.message}\n{self.action}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # By default an exception is made anew from its message alone, when it comes from another process.
+        # By default, unpickling an exception from another process recreates it from its message alone.
         return _remade, (type(self), self.message, self.action)
 
 
@@ -113,7 +113,7 @@ class RunFailed(CldcError):
 
 
 class SubmissionRefused(CldcError):
-    """What would be submitted would be lost, hidden or wasted."""
+    """The submission would be lost, hidden or wasted."""
 
     code = 12
     kind = "submission"
@@ -141,7 +141,7 @@ class ProcessFailed(CldcError):
 
 
 class NotFinished(CldcError):
-    """The time given to wait was up; what it waited for goes on."""
+    """The wait timed out; the operation it waited for continues."""
 
     code = 16
     kind = "timeout"

@@ -150,7 +150,7 @@ def _shared_on_purpose(folder: Path) -> bool:
         return True
     around = []
     for place in (Path.home, Path.cwd):
-        with contextlib.suppress(OSError, RuntimeError):  # nobody's home, or a working folder that is gone
+        with contextlib.suppress(OSError, RuntimeError):  # no known home folder, or a removed working folder
             around.append(place())
     return any(place.resolve().is_relative_to(folder.resolve()) for place in around)
 
@@ -181,7 +181,7 @@ def _take_rights(path: Path, status: os.stat_result) -> None:
 
 
 def _user() -> int:
-    return os.geteuid() if hasattr(os, "geteuid") else 0  # as Windows tells of every file
+    return os.geteuid() if hasattr(os, "geteuid") else 0  # as Windows reports of every file
 
 
 def private_folder(path: Path) -> Path:
@@ -312,7 +312,7 @@ def _wait_for(guard: filelock.BaseFileLock, purpose: str, observer: Observer, ti
                     f"Another cldc has been {purpose} for {timeout_seconds:.0f} s (lock {guard.lock_file}).",
                     action="Wait until it is done, or stop that process, then run the command again.",
                 ) from None
-            observer.advance(0, f"waiting for {waited:.0f} s")  # who is to stop learns it here
+            observer.advance(0, f"waiting for {waited:.0f} s")  # notices here that the process must stop
         else:
             return
 
@@ -411,7 +411,7 @@ def sweep(parent: Path, prefix: str) -> None:
 
 
 def _ours(path: Path, kind: int) -> bool:
-    """Whether it is there, of that kind and this user's, and no link."""
+    """Whether it exists, has that kind, belongs to this user and is no link."""
     try:
         status = path.lstat()
     except OSError:
@@ -420,7 +420,7 @@ def _ours(path: Path, kind: int) -> bool:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file or a whole folder, read-only parts too; succeeds if there is nothing.
+    """Remove a file or a whole folder, read-only parts too; succeeds if it does not exist.
 
     Raises:
         StorageError: Something can't be removed.

@@ -6,16 +6,16 @@ from typing import Protocol
 
 
 class Observer(Protocol):
-    """Told of work as it goes; every method returns at once and never raises."""
+    """Receives progress events; every method returns at once and never raises."""
 
     def start(self, task: str, total: float | None = None, unit: str = "") -> None:
-        """A task begins, and any before it has ended. ``total`` is in ``unit``s, None where unknown."""
+        """Start a task, which ends the one before. ``total`` is in ``unit``s, None where unknown."""
 
     def advance(self, done: float, detail: str = "") -> None:
-        """The current task has come to ``done`` of its total; ``detail`` is a few words, in parts two spaces apart."""
+        """Report ``done`` of the current task's total; ``detail`` is a few words, in parts two spaces apart."""
 
     def note(self, text: str) -> None:
-        """A sentence worth keeping on the screen."""
+        """Show a sentence that stays on the screen."""
 
 
 class _Silent:

@@ -30,7 +30,7 @@ class Read(NamedTuple):
 def read_image(root: Path | str, file: ImageFile, *, keep: bool = True) -> Read:
     """Hash a file, and return its content if ``keep`` and it has at most `MAX_HELD_BYTES`.
 
-    A file that can't be read, or changes meanwhile, comes back with an `Image.error`. Never raises for what is in the
+    A file that can't be read, or changes meanwhile, comes back with an `Image.error`. Never raises for the contents of the
     folder and never waits for a pipe.
     """
     if file.error:

@@ -210,7 +210,7 @@ def _is_regular(item: os.DirEntry[str]) -> bool:
 
 
 def _is_folder(item: os.DirEntry[str]) -> bool:
-    # Like os.walk: what can't be told, such as a link that goes in circles, counts as a file.
+    # Like os.walk: anything that can't be determined, such as a circular link, counts as a file.
     try:
         return item.is_dir()
     except OSError:

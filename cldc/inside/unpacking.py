@@ -25,17 +25,17 @@ LIMIT_DEPTH = 32
 LIMIT_NAME_BYTES = 1024
 _LIMIT_PART_BYTES = 255
 _CHUNK_BYTES = 64 * 1024
-# What a reader of archives takes into memory at once besides contents: a tar's extended header, a zip's directory.
+# What an archive reader loads into memory at once besides contents: a tar's extended header, a zip's directory.
 _LIMIT_HEADER_BYTES = 64 * 1024
 _LIMIT_DIRECTORY_BYTES = 32 * 2**20
 # What may follow a tar's end: padding, by default up to 10 KiB.
 _LIMIT_PADDING_BYTES = 2**20
-# Windows takes these for a drive, a stream of a file, a device or another name.
+# Windows interprets these as a drive, a stream of a file, a device or another name.
 _NOT_ON_WINDOWS = re.compile(
     r'[<>:"|?*\x00-\x1f]|[. ]$|^(con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$) *(\.|$)',
     re.IGNORECASE,
 )
-# What the readers raise for archives that are damaged, or were made to trouble them.
+# What the readers raise for archives that are damaged, or maliciously crafted.
 _DAMAGED = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, ValueError, OverflowError,
     RecursionError, RuntimeError, NotImplementedError, LookupError,
@@ -59,7 +59,7 @@ def unpack_tar(path: str, folder: str, *, limit_bytes: int = LIMIT_BYTES) -> Non
 
     Raises:
         Refused: It is damaged, too large, or holds what is no regular file or folder inside of it.
-        OSError: ``folder`` is there already, or something can't be read or written.
+        OSError: ``folder`` exists already, or something can't be read or written.
     """
     with gzip.open(path) as plain:
         _unpack(_tar_members(plain), folder, limit_bytes)
@@ -74,8 +74,8 @@ def checked_parts(name: str, *, windows: bool = os.name == "nt") -> list[str]:
     """The folders and the last name of a path in an archive; empty for the archive's own top folder.
 
     Raises:
-        Refused: It is no normalised relative path, or too long or deep. Nothing is put right: who writes such names
-            means no good, or something else than we would make of it.
+        Refused: It is no normalised relative path, or too long or deep. Such names are not corrected: they are malicious,
+            or mean something else than the corrected form.
     """
     if name in (".", "./"):
         return []
@@ -140,7 +140,7 @@ def _fill(members: Iterator[_Member], folder: str, limit_bytes: int) -> None:
 
 
 def _make_folders(top: str, parts: list[str], made: set[str]) -> None:
-    """Make the folders that are not there; ``made`` are those that we made."""
+    """Create the missing folders; ``made`` collects the created ones."""
     for end in range(1, len(parts) + 1):
         path = "/".join(parts[:end])
         if path in made:
@@ -216,7 +216,7 @@ def _tar_members(plain: gzip.GzipFile) -> Iterator[_Member]:
                 yield _Member(member.name, member.size, tar.extractfile(member))
             else:
                 raise Refused(f"{_shown(member.name)} in it is no regular file or folder")
-    # tarfile takes a header that it can't read for the end.
+    # tarfile treats a header that it can't read as the end.
     if bounded.last.strip(b"\0") or len(bounded.last) not in (0, tarfile.BLOCKSIZE):
         raise Refused("it is damaged (a header can't be read)")
     # Only at its end gzip compares its checksum.
@@ -233,7 +233,7 @@ def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
         if not archive.infolist():
             raise Refused("it is empty")
         for member in archive.infolist():
-            # `filename` is what zipfile makes of it: cut at a NUL and with other separators.
+            # `filename` is zipfile's version of it: cut at a NUL and with other separators.
             name, kind = member.orig_filename, stat.S_IFMT(member.external_attr >> 16)
             if member.flag_bits & 1:
                 raise Refused(f"{_shown(name)} in it is encrypted")

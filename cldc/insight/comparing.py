@@ -46,8 +46,8 @@ class Comparison:
         classes: Accuracy of each class on the splits that judge (not the first, which is trained on).
         fixed: Images in both that only the first model misclassifies.
         broken: Images in both that only the second model misclassifies.
-        note: Why mistakes are not known; empty where they are.
-        repeated: What several seeds say of the two datasets; None where each was trained once.
+        note: Why mistakes are unknown; empty if they are known.
+        repeated: The comparison over several seeds; None if each was trained once.
     """
 
     before: PreflightResult

@@ -1,4 +1,4 @@
-"""Find suspicious labels in an environment of its own, and keep what was found.
+"""Find suspicious labels in a separate environment, and cache the result.
 
 numpy and scipy are too heavy for cldc itself, and too new for the Python that trains.
 """
@@ -23,9 +23,9 @@ from cldc.resources import template
 
 _INSIDE = Path(__file__).with_name("inside")
 _TIMEOUT_SECONDS = 3600
-# Each of its processes keeps to itself; more threads than processors only get into each other's way.
+# Its processes are single-threaded; more threads than processors only slow each other down.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-# Fewer say nothing of what is usual in a class.
+# Fewer images don't show what is usual in a class.
 _LEAST_IMAGES = 50
 # A share of the median drawing's evidence for any class.
 _ILLEGIBLE = 0.45
@@ -35,7 +35,7 @@ _LIKELY = 3
 def find_suspicious_labels(
     dataset: Dataset, classes: Sequence[str], *, home: Path, observer: Observer = SILENT
 ) -> LabelReport:
-    """Rank the labels of a dataset by how suspicious they are, or read what was found before.
+    """Rank the labels of a dataset by how suspicious they are, or read the cached result.
 
     It takes about half a minute for 3,000 images, and once a minute or two to make the environment.
 
@@ -67,7 +67,7 @@ def find_suspicious_labels(
 
 
 def known_suspicious_labels(dataset: Dataset, classes: Sequence[str], *, home: Path) -> LabelReport | None:
-    """What was found before in a dataset of the same images and labels, whatever their names and splits; None where nothing was."""
+    """The cached result for a dataset of the same images and labels, whatever their names and splits; None if there is none."""
     images = _labelled(dataset, classes)
     try:
         rows = json.loads(gzip.decompress(_path(home, images, classes).read_bytes()))
@@ -84,7 +84,7 @@ def _labelled(dataset: Dataset, classes: Sequence[str]) -> list[Image]:
 
 
 def _path(home: Path, images: Sequence[Image], classes: Sequence[str]) -> Path:
-    """Where the result is kept; another version of what finds it keeps its own."""
+    """Path of the cached result; each version of the search has its own."""
     programs = [
         *sorted(_INSIDE.glob("*.py")),
         Path(inside.__file__).with_name("ink.py"),
@@ -103,7 +103,7 @@ def _search(
     environment: Environment,
     observer: Observer,
 ) -> dict[str, Any]:
-    """What `inside/labels.py` says of the images."""
+    """Run `inside/labels.py` on the images."""
     index = {label: number for number, label in enumerate(classes)}
     job = {
         "classes": len(classes),

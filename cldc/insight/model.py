@@ -1,4 +1,4 @@
-"""What is told of a finished preflight besides its numbers."""
+"""What a finished preflight reports besides its numbers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Suggestion:
     Attributes:
         path: The image, relative to the dataset.
         label: The class it is labelled as.
-        predicted: The class that images like it have; cross-validated: no model that had seen its label was asked.
+        predicted: The class of similar images; a cross-validated prediction.
         probability: How sure that is, from 0 to 1.
         quality: How well the label fits, from 0 (not at all) to 1.
-        model: What the trained model takes it for; empty where that is not known.
+        model: The trained model's prediction; empty if unknown.
     """
 
     path: str
@@ -35,9 +35,9 @@ class Insight:
 
     Attributes:
         result: The preflight.
-        learned: Its images and what the model makes of them; None where an older cldc kept nothing of it.
+        learned: Its images and the model's predictions; None if an older cldc kept none.
         suggestions: Labels that look wrong, the worst first.
-        no_suggestions: Why there are none; empty where they were looked for.
+        no_suggestions: Why there are none; empty if they were searched for.
     """
 
     result: PreflightResult
@@ -47,7 +47,7 @@ class Insight:
 
 
 def confusion(learned: ModelPredictions, split: str) -> tuple[tuple[int, ...], ...]:
-    """How many images of each class (rows) of a split the model takes for each class (columns)."""
+    """Number of images of a split by true class (rows) and predicted class (columns)."""
     counts = [[0] * len(learned.classes) for _ in learned.classes]
     for image in learned.of(split):
         counts[image.label][image.predicted] += 1
@@ -55,6 +55,6 @@ def confusion(learned: ModelPredictions, split: str) -> tuple[tuple[int, ...], .
 
 
 def worst_mistakes(learned: ModelPredictions, split: str, limit: int) -> tuple[ImagePrediction, ...]:
-    """The images of a split that the model is surest to be of another class than their label, the surest first."""
+    """The images of a split that the model misclassifies with the highest probability, the highest first."""
     wrong = (image for image in learned.of(split) if image.misclassified)
     return tuple(sorted(wrong, key=lambda image: (-max(image.probabilities), image.path))[:limit])

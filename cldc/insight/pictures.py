@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-# Drawn as it is up to this size; larger ones are made smaller for the page.
+# Shown unscaled up to this size; larger ones are scaled down for the page.
 _MOST_BYTES = 16_384
 _SIDE = 160
 
@@ -25,7 +25,7 @@ def pictures(places: Iterable[tuple[str, Path]], *, size: Sequence[int]) -> Mapp
     for name, path in places:
         try:
             found[name] = _both(path, size[0], size[1])
-        except (OSError, ValueError, SyntaxError):  # Pillow knows fewer odd files than TensorFlow
+        except (OSError, ValueError, SyntaxError):  # Pillow reads fewer odd files than TensorFlow
             continue
     return found
 
@@ -46,7 +46,7 @@ def _both(path: Path, height: int, width: int) -> tuple[str, str]:
 def seen_by_model(image: Image.Image, size: Sequence[int]) -> Image.Image:
     """An image of mode L or RGB, scaled to a height and width as ``tf.image.resize`` does it.
 
-    That is between the four nearest pixels, without smoothing over the ones left out.
+    That is bilinear interpolation of the four nearest pixels, without antialiasing.
     """
     height, width = size
     matrix = (image.width / width, 0, 0, 0, image.height / height, 0)

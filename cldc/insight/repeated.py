@@ -41,7 +41,7 @@ class SeedPair:
 
 @dataclass(frozen=True, slots=True)
 class RepeatedComparison:
-    """What several seeds say of two datasets.
+    """The comparison of two datasets over several seeds.
 
     Attributes:
         pairs: The trainings, a pair for each seed.
@@ -105,7 +105,7 @@ def _only_split(model: ModelPredictions) -> str:
 
 
 def _learned_by_heart(before: ModelPredictions, after: ModelPredictions, label_book: str) -> list[str]:
-    """Whether images of the label book are in the datasets."""
+    """Whether the datasets contain images of the label book."""
     contents = {image.sha256 for image in before.of(label_book)}
     counts = [
         len(contents & {image.sha256 for image in model.images if image.split != label_book})

@@ -16,16 +16,16 @@ from typing import Literal
 
 # How sure the interval is.
 CONFIDENCE = 0.95
-# What a person might still train; beyond it there is no use in more.
+# The most seeds that a person might still train.
 _MOST_SEEDS = 200
-# For how many seeds it is told what a set of images can tell apart.
+# The number of seeds for which the smallest detectable difference is reported.
 _TYPICAL_SEEDS = 10
 _STEPS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a set of images says of two datasets, A and B.
+    """The comparison of two datasets, A and B, on a set of images.
 
     Attributes:
         by: What the images are, as people call them.
@@ -139,7 +139,7 @@ class _Noise:
 
 
 def t_quantile(freedom: float) -> float:
-    """What Student's t with so many degrees of freedom (1 or more, not only whole ones) exceeds in 2.5 % of all cases."""
+    """The 97.5 % quantile of Student's t for any number of degrees of freedom from 1."""
     low, high = 0.0, 13.0  # with one degree it is 12.7
     while high - low > 1e-9:
         middle = (low + high) / 2

@@ -12,7 +12,7 @@ from cldc.render.document import Page
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard, Row
 
-# The curve's own units; it is scaled to the width there is.
+# The curve's own units; it is scaled to the available width.
 _WIDTH, _HEIGHT, _MARGIN = 400.0, 80.0, 6.0
 
 
@@ -46,7 +46,7 @@ def _values(board: Leaderboard, title: str, by_student: bool) -> dict[str, Any]:
 
 
 def _utc(time: datetime) -> datetime:
-    """In one zone for all who read the page."""
+    """Format a time in UTC, the same for every reader."""
     return time.astimezone(UTC)
 
 
@@ -70,7 +70,7 @@ def _history(account: str, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _points(scores: Sequence[float]) -> list[tuple[float, float]]:
-    """Where each score stands in the curve's own units."""
+    """The position of each score in the curve's own units."""
     if len(scores) < 2:
         return []
     low, high = min(scores), max(scores)

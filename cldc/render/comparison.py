@@ -19,7 +19,7 @@ _SHOWN = 10
 _MOST = 200
 # A longer list starts folded.
 _OPEN_UP_TO = 24
-# So many can tell a few points apart.
+# Enough images to detect a difference of a few points.
 _MANY_IMAGES = 200
 
 
@@ -104,7 +104,7 @@ def verdict(judgement: Judgement, before: str, after: str) -> str:
 
 
 def limit(judgement: Judgement) -> str:
-    """What a small set of images can't tell apart; empty for a large one."""
+    """The difference that a small set of images can't detect; empty for a large one."""
     if judgement.images >= _MANY_IMAGES:
         return ""
     return (
@@ -163,7 +163,7 @@ def _classes(comparison: Comparison) -> Iterator[tuple[str, str, str, str, str]]
 
 
 def _values(comparison: Comparison, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    """What the page is made of."""
+    """The page's values."""
     before, after = comparison.before, comparison.after
     lists = [(name, [_case(name, move) for move in moves]) for name, moves in _lists(comparison)]
     cases = [case for _, moves in lists for case in moves]

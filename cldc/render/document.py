@@ -1,4 +1,4 @@
-"""What a command has to say, before it is known in which formats."""
+"""A command's result, independent of its formats."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Annotation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One result in all the forms it has. What costs time is made only when its format is asked for.
+    """One result in all its forms. Expensive forms are created only when their format is requested.
 
     Attributes:
         data: The result itself, for programs.

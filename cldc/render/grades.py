@@ -18,7 +18,7 @@ _HEADERS = (
 
 
 def grades_document(grading: Grading, files: Sequence[str]) -> Document:
-    """What the teacher is told; ``files`` are what was written."""
+    """The teacher's result; ``files`` are the written files."""
     return Document(
         {**_data(grading), "files": list(files)},
         [*_blocks(grading), *(Line(f"Written: {printable(name)}", "good") for name in files)],
@@ -103,7 +103,7 @@ def board_of(grading: Grading) -> Leaderboard:
 
 
 def student_page(grade: Grade, grading: Grading) -> Page:
-    """What one student is told: nothing of the hidden test set but the score."""
+    """One student's page: nothing of the hidden test set but the score."""
     return Page("grade.html", lambda: _values(grade, grading))
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
     from cldc.preflight.output import Epoch
 
-# Said where the folder has changed since.
+# Shown if the folder has changed since.
 OF_BEFORE = "The result is that of the images as they were."
 _MOST_MISTAKES = 24
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _TOP = 420, 240, 36, 8, 24, 10

@@ -10,7 +10,7 @@ from cldc.dataset import ImageFile
 
 
 class Prediction(NamedTuple):
-    """What the model of the last preflight makes of an image; ``probability`` is between 0 and 1."""
+    """The last preflight's prediction for an image; ``probability`` is between 0 and 1."""
 
     path: str
     label: str

@@ -16,7 +16,7 @@ from cldc.validation.large_pictures import reduced_picture
 from cldc.validation.pictures import FORMATS, MAX_PIXELS, as_grey
 from cldc.validation.tensorflow_decoder import Readable, judge
 
-# Also what TensorFlow can't read, so that people see what it is.
+# Includes formats that TensorFlow can't read, so that people see the image.
 _SHOWN = (*FORMATS, "WEBP", "TIFF")
 _SIDES = {"small": 208, "large": 1400}
 
@@ -78,5 +78,5 @@ def _decoded(content: bytes) -> PIL.Image.Image:
                 return opened.convert("RGB")
     except NoPictureError:
         raise
-    except Exception as error:  # Pillow raises all sorts of things on odd files
+    except Exception as error:  # Pillow raises many kinds of exceptions on odd files
         raise NoPictureError("it can't be decoded") from error

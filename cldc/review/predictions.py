@@ -1,4 +1,4 @@
-"""What the model of an earlier preflight makes of a dataset's images."""
+"""Predictions of an earlier preflight's model for a dataset's images."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cldc.preflight.model_predictions import read
 from cldc.preflight.records import all_records
 from cldc.review.model import Prediction
 
-# Of the images, so many must have been in the preflight, or it was about another dataset.
+# The share of images that the preflight must contain; otherwise it was about another dataset.
 _LEAST_SHARE = 0.5
 
 
 def last_predictions(
     images: Sequence[Image], competition: Competition, home: Path
 ) -> tuple[str, list[Prediction]]:
-    """The name of the last preflight that most of the images were in, and what its model makes of these.
+    """The name of the last preflight that contains most of the images, and its predictions for them.
 
     Images are told by their content, so that changes since then cost only what has changed; without such a preflight
     there are no predictions.

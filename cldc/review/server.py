@@ -1,4 +1,4 @@
-"""The web server of the review page: on loopback, for whoever has its address."""
+"""The web server of the review page: on loopback, open to anyone who has its address."""
 
 from __future__ import annotations
 

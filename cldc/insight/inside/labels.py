@@ -5,10 +5,10 @@
 JOB is a file with one JSON object: {"classes": N, "images": [[PATH, LABEL, CONTENT], ...]}; images of one CONTENT are
 copies of each other. RESULT becomes one: {"noise": SHARE, "images": [[PROBABILITIES, WRONG, EVIDENCE, SUSPICION], null, ...]} in
 the same order: how probable each class is, how probable it is that the label is wrong, how much the image looks like any
-class at all (1 for the median, about 0 for a scribble), and how suspicious it is, all told, from 0 to 1. A file
+class at all (1 for the median, about 0 for a scribble), and how suspicious it is overall, from 0 to 1. A file
 that can't be read has null, one without ink no probabilities. Standard output is one line "done NUMBER" now and then.
 
-The trained model can't be asked for that: it has learned its wrong labels by heart (docs/preflight.md has the measurement).
+The trained model can't tell: it has memorised its wrong labels (docs/preflight.md has the measurement).
 """
 # mypy: disable-error-code="import-not-found,import-untyped"
 
@@ -37,12 +37,12 @@ from drawings import (
 from ink import Array, processors
 
 _CHUNK = 50
-# How much the fit is held back, against 1 for an image's likeness to itself. More than usual, since labels are wrong.
+# Regularisation of the fit, against 1 for an image's likeness to itself. More than usual, since labels are wrong.
 _RIDGE = 0.2
 # A kernel's width: the median squared distance between images divided by this.
 _WIDTH = 2.0
 _BLOCK = 1000
-# What each description counts for, and how sharply predictions are told apart for the ranking: chosen on two thirds of the
+# What each description counts for, and how sharply the ranking separates predictions: chosen on two thirds of the
 # 2021 starting dataset, where the other third agreed (benchmarks/labels.py).
 _WEIGHTS = (2 / 7, 2 / 7, 2 / 7, 1 / 7)
 _RANKING_SHARPNESS = 4.0
@@ -52,7 +52,7 @@ def describe(path: str) -> list[Array] | None:
     """What each kernel compares of a drawing: nothing where there is no ink, None where the file can't be read."""
     try:
         drawing = read_drawing(path)
-    except Exception:  # Pillow raises all sorts of things on odd files
+    except Exception:  # Pillow raises many kinds of exceptions on odd files
         return None
     if drawing is None:
         return []

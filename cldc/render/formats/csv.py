@@ -8,7 +8,7 @@ import io
 from cldc.render.document import Document
 from cldc.text import printable
 
-# A spreadsheet takes a cell that begins so for a formula.
+# A spreadsheet interprets a cell that begins so as a formula.
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
