@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import fields
 
 import click
@@ -11,7 +12,7 @@ from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.cli.work import account_or_none
 from cldc.ledger import Ledger
-from cldc.render.board import board_blocks, history_blocks
+from cldc.render.board import board_blocks, board_rows, history_blocks
 from cldc.render.document import Document
 
 _TOP = 20
@@ -22,16 +23,18 @@ _TOP = 20
 @click.option(
     "--history", is_flag=True, help="How your places have changed, as far as they were seen from here."
 )
-@command(ServerApp)
+@command(ServerApp, formats=("csv",))
 def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
     """Show the competition's leaderboard with your rows marked.
 
-    Every command that reads the board records your places, since the board itself has no history.
+    Every command that reads the board records your places, since the board itself has no history. As CSV it is the whole
+    board, without the entries that it hides.
 
     \b
     Examples:
       cldc leaderboard
       cldc leaderboard --all --history
+      cldc leaderboard --format csv
     """
     require_board(app)  # before anybody is asked for an account
     board = fetch_board(app, account=account_or_none(app), required=True)
@@ -42,5 +45,9 @@ def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
         *(history_blocks(places) if history else ()),
     ]
     app.output.show(
-        Document({**{f.name: getattr(board, f.name) for f in fields(board)}, "history": places}, blocks)
+        Document(
+            {**{f.name: getattr(board, f.name) for f in fields(board)}, "history": places},
+            blocks,
+            rows=functools.partial(board_rows, board),
+        )
     )

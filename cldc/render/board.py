@@ -32,6 +32,15 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
     )
 
 
+def board_rows(board: Leaderboard) -> Iterator[Sequence[object]]:
+    """What the board shows for a spreadsheet, all of it, with a row of headers."""
+    yield ("rank", "name", "institution", "account", "score", "created", "link", "submission", "mine")
+    for row in board.rows:
+        if row.shown:
+            facts = (row.rank, row.name, row.institution, row.account, row.score)
+            yield (*facts, row.created.isoformat(), row.link, row.submission, row.mine)
+
+
 def history_blocks(places: Sequence[BoardResult]) -> Iterator[Block]:
     """One's own places over time, as boards were read."""
     rows = [

@@ -10,10 +10,11 @@ from cldc.render.blocks import Block
 
 
 class Page(NamedTuple):
-    """A web page: a template of ``templates/pages``, and what makes its values once the page is asked for."""
+    """A web page: a template and a script of ``templates/pages``, and what makes its values once the page is asked for."""
 
     template: str
     values: Callable[[], Mapping[str, Any]]
+    script: str = "page.js"
 
 
 class Annotation(NamedTuple):

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import http.server
 import shutil
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from cldc import competition
+from cldc.files import replace_atomically
 from cldc.insight import Insight, compare
 from cldc.leaderboard import parse
 from cldc.render.board_page import board_page
@@ -72,9 +79,16 @@ def leaderboard(_: Path) -> Page:
 
 
 @pytest.mark.parametrize(
-    "make", [validation, preflight, comparison, leaderboard], ids=lambda make: make.__name__
+    ("make", "query"),
+    [
+        (validation, ""),
+        (preflight, ""),
+        (comparison, ""),
+        (leaderboard, ""),
+        (leaderboard, "?projector"),
+    ],
 )
-def test_axe_finds_nothing_wrong(browser: Browser, tmp_path: Path, make: object) -> None:
+def test_axe_finds_nothing_wrong(browser: Browser, tmp_path: Path, make: object, query: str) -> None:
     assert callable(make)
     file = tmp_path / "page.html"
     file.write_text(render_page(make(tmp_path / "digits")), encoding="utf-8")
@@ -85,8 +99,68 @@ def test_axe_finds_nothing_wrong(browser: Browser, tmp_path: Path, make: object)
                 viewport={"width": width, "height": height},
                 color_scheme="dark" if scheme == "dark" else "light",
             )
-            page.goto(file.as_uri())
+            page.goto(file.as_uri() + query)
             page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
             found += violations(page, f"{width} {scheme}")
+            wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+            found += [f"{width} {scheme}: wider than the screen"] if wide else []
             page.close()
     assert not found, "\n".join(found)
+
+
+def write_board(folder: Path, *rows: object, passes: int) -> None:
+    read = parse(board(*rows), COMPETITION)
+    read = replace(read, updated=read.updated + timedelta(minutes=passes))
+    page = render_page(board_page(read, title=COMPETITION.title))
+    replace_atomically(folder / "index.html", page, mode=0o644)
+
+
+@pytest.mark.parametrize("served", [True, False], ids=["http", "file"])
+def test_a_board_updates_itself_and_leaves_who_reads_it_where_they_are(
+    browser: Browser, tmp_path: Path, served: bool
+) -> None:
+    rows = [entry(created=1_600_000_000 + at, user_name=f"student{at}") for at in range(60)]
+    write_board(tmp_path, *rows, passes=0)
+    with serving(tmp_path) as address:
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.clock.install()
+        page.goto(f"{address}/index.html" if served else (tmp_path / "index.html").as_uri())
+        page.locator("summary", has_text="student7").click()
+        page.evaluate("scrollTo(0, 1000)")
+        write_board(tmp_path, *rows, entry(user_name="newcomer"), passes=1)
+
+        page.get_by_role("button", name="Pause updates").evaluate("button => button.click()")
+        page.clock.run_for(120_000)
+        assert page.locator("#summary").inner_text().startswith("60 entries")
+        page.get_by_role("button", name="Resume updates").evaluate("button => button.click()")
+        expect(page.locator("#summary")).to_contain_text("61 entries of 61 contestants")
+        expect(page.locator(".board")).to_contain_text("newcomer")
+        expect(page.locator("details[open]")).to_have_count(1)
+        expect(page.locator("details[open] h3")).to_have_text("student7")
+        assert page.evaluate("scrollY") == 1000
+        if served:
+            expect(page.get_by_role("status")).to_contain_text("The board has changed: 61 entries")
+            (tmp_path / "index.html").unlink()
+            page.clock.run_for(31_000)
+            expect(page.get_by_role("status")).to_contain_text("goes on trying")
+            expect(page.locator("#summary")).to_contain_text("61 entries")
+        page.close()
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """A plain web server of files."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,11 @@ from cldc.codalab import Rest
 from cldc.errors import CodaLabError
 from cldc.leaderboard import parse
 from cldc.ledger import Ledger, Record
-from cldc.render.board import board_blocks
+from cldc.render.board import board_blocks, board_rows
+from cldc.render.board_page import board_page
+from cldc.render.document import Document
+from cldc.render.formats import csv as csv_format
+from cldc.render.formats.html import render_page
 from cldc.render.formats.text import plain
 from cldc.submission.status import fetch_statuses
 
@@ -74,6 +80,45 @@ def test_equal_scores_share_a_rank_and_the_next_score_has_the_next_rank() -> Non
 def test_the_first_entries_are_shown_however_many_share_a_rank() -> None:
     read = parse(board(*[entry()] * 5), COMPETITION)
     assert "and 2 more; --all shows them" in plain(board_blocks(read, limit=3))
+
+
+def scored(score: float, hour: int, **more: Any) -> dict[str, Any]:
+    return {**entry(created=1_600_000_000 + 3600 * hour), "scores": {"accuracy": score}, **more}
+
+
+def test_a_spreadsheet_has_the_whole_board_and_nothing_that_it_hides() -> None:
+    rows = [scored(0.5 + at / 100, at) for at in range(30)]
+    read = parse(board(*rows, scored(0.99, 2, hidden="late")), COMPETITION, account="me")
+    told = list(
+        csv.DictReader(io.StringIO(csv_format.render(Document({}, (), rows=lambda: board_rows(read)))))
+    )
+    assert [float(row["score"]) for row in told] == sorted((0.5 + at / 100 for at in range(30)), reverse=True)
+    assert {key: told[0][key] for key in ("rank", "name", "account", "created", "mine")} == {
+        "rank": "1",
+        "name": "good",
+        "account": "me",
+        "created": "2020-09-14T17:26:40+00:00",
+        "mine": "True",
+    }
+
+
+def test_the_page_shows_each_record_and_never_what_the_board_hides() -> None:
+    rows = [scored(score, hour) for hour, score in enumerate((0.5, 0.4, 0.7, 0.6, 0.8))]
+    secret = scored(0.99, 3, hidden="late")
+    secret["submission"]["description"] = "too late (Lab)"
+    page = render_page(board_page(parse(board(*rows, secret), COMPETITION), title="Winter"))
+    assert "from 0.5000 to 0.8000 in 3 records" in page
+    assert (page.count('class="record"'), page.count('class="entry"')) == (3, 5)
+    assert "too late" not in page
+    assert "0.99" not in page
+
+
+@pytest.mark.parametrize("scores", [(), (0.5,), (0.5, 0.5), (-1e308, 1e308), (5e-324, 0.0), (-0.5, -0.25)])
+def test_odd_scores_make_a_page_with_places_on_it(scores: tuple[float, ...]) -> None:
+    rows = [scored(score, hour) for hour, score in enumerate(scores)]
+    page = render_page(board_page(parse(board(*rows), COMPETITION), title="Winter"))
+    assert page.count('class="entry"') == (len(scores) if len(scores) > 1 else 0)
+    assert "nan" not in page.partition("<main>")[2]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 200_000, board()[:-1]])

@@ -24,7 +24,7 @@ def render(document: Document) -> str:
 
 def render_page(page: Page) -> str:
     """A page with its values; every text among them is escaped."""
-    script = template("pages", "page.js").read_text(encoding="utf-8")
+    script = template("pages", page.script).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         _environment()
