@@ -1,4 +1,4 @@
-"""A competition as data: its profile, read from TOML and refused where it says what nobody understands."""
+"""A competition as data: its profile, read strictly from TOML."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 DEFAULT = "data-centric-2021"
-# Profiles in one chain of `extends`; nobody can keep more in mind.
+# Longest chain of `extends`; longer ones are hard to follow.
 _LONGEST_CHAIN = 5
 _Table = dict[str, Any]
 
@@ -63,7 +63,7 @@ def load(choice: str = DEFAULT) -> Competition:
     """The competition named ``choice``, or described by the profile file at that path.
 
     Raises:
-        ConfigurationError: No such profile, no TOML, an unknown or missing key, a value of the wrong type.
+        ConfigurationError: No such profile, invalid TOML, an unknown or missing key, a value of the wrong type.
     """
     if choice in builtin_profiles():
         return parse(_builtin_text(choice), name=choice)
@@ -79,23 +79,23 @@ def load(choice: str = DEFAULT) -> Competition:
 
 
 def parse(text: str, *, name: str, folder: Path | None = None) -> Competition:
-    """A profile's TOML as a Competition.
+    """Parse a profile's TOML.
 
     Args:
         name: The profile's file name without ``.toml``.
         folder: The folder of that file; None for a built-in profile.
 
     Raises:
-        ConfigurationError: As `load`.
+        ConfigurationError: As in `load`.
     """
     return _read(text, name, folder, below=())[0]
 
 
 def file_beside(competition: Competition, name: str) -> Path | None:
-    """The file ``name`` in the folder of the profile; None where there is none.
+    """Find the file ``name`` in the folder of the profile; None if there is none.
 
     Raises:
-        ConfigurationError: It lies outside that folder, as a link can.
+        ConfigurationError: It is outside that folder, possibly through a link.
     """
     return None if competition.folder is None else _file_in(competition.folder, name, competition.name)
 
@@ -120,9 +120,9 @@ def _builtin_text(name: str) -> str:
 
 
 def _read(text: str, name: str, folder: Path | None, *, below: tuple[str, ...]) -> tuple[Competition, _Table]:
-    """A profile and its table with everything that it inherits; ``below`` are the profiles that extend it, as told to people.
+    """Read a profile and its table with inherited keys; ``below`` are the names of profiles that extend it, for messages.
 
-    Each profile of a chain must be whole, so that an error names the file that has it.
+    Each profile of a chain must be valid alone, so that an error names the right file.
     """
     what = f"profile {name}" if folder is None else str(folder / f"{name}.toml")
     table = read_toml(text, what=what)
@@ -145,7 +145,7 @@ def _read(text: str, name: str, folder: Path | None, *, below: tuple[str, ...]) 
 def _base(
     extends: object, name: str, folder: Path | None, *, what: str, below: tuple[str, ...]
 ) -> tuple[Competition, _Table]:
-    """The profile that the one called ``name`` extends."""
+    """Read the profile that ``name`` extends."""
     if len(below) >= _LONGEST_CHAIN:
         raise refused(
             below[0], f"it extends a chain of more than {_LONGEST_CHAIN} profiles", f": {', '.join(below)}"
@@ -165,7 +165,7 @@ def _base(
 
 
 def _merged(inherited: _Table, own: _Table, extends: object, *, what: str) -> _Table:
-    """``own`` on top of what it inherits and does not unset. Of two tables, a key of one's own replaces that one key."""
+    """Merge ``own`` over inherited keys that it does not unset. In a table, each own key replaces one inherited key."""
     merged = {key: dict(value) if isinstance(value, dict) else value for key, value in inherited.items()}
     merged.pop("unset", None)
     unset = own.get("unset", [])

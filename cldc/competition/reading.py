@@ -1,4 +1,4 @@
-"""TOML files read into frozen dataclasses, strictly: every error names the file, the key, the value and what belongs there."""
+"""TOML files read into frozen dataclasses, strictly: every error names the file, the key, the value and the expected value."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOUNS = {
     bool: "true or false",
     datetime: "a date and time",
 }
-# What the parser says of the mistakes that people make most.
+# The parser's messages for the most common mistakes.
 _PROBLEMS = {
     "Illegal character '\\n'": "a quote is missing at its end",
     "Unterminated string": "a quote is missing at its end",
@@ -35,7 +35,7 @@ _PROBLEMS = {
 
 
 def refused(what: str, problem: str, hint: str) -> ConfigurationError:
-    """The error about a profile (``profile NAME``) or another file of settings (its path)."""
+    """Build the error about a profile (``profile NAME``) or another settings file (its path)."""
     return ConfigurationError(
         f"{_subject(what)} can't be used: {problem}{hint}.", action="Correct it and run the command again."
     )
@@ -46,7 +46,7 @@ def _subject(what: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a settings file or a profile.
+    """Read the text of a settings file or a profile.
 
     Raises:
         ConfigurationError: It can't be read, or is not UTF-8.
@@ -65,10 +65,10 @@ def read_text(path: Path) -> str:
 
 
 def read_toml(text: str, *, what: str) -> dict[str, Any]:
-    """``text`` as TOML; an error names the file.
+    """Parse ``text`` as TOML; an error names the file.
 
     Raises:
-        ConfigurationError: It is no TOML.
+        ConfigurationError: It is not valid TOML.
     """
     try:
         return tomllib.loads(text)
@@ -82,7 +82,7 @@ def read_toml(text: str, *, what: str) -> dict[str, Any]:
 
 
 def _problem(message: str, text: str) -> tuple[str, int]:
-    """What the parser found, in our words where they say more, and in which line."""
+    """Describe the parser's error and its line, in clearer words for common mistakes."""
     found, _, place = message.partition(" (at ")
     told = re.match(r"line (\d+)", place)
     number = int(told[1]) if told else max(1, len(text.rstrip().splitlines()))
@@ -92,10 +92,10 @@ def _problem(message: str, text: str) -> tuple[str, int]:
 def read_table(
     cls: type[T], table: dict[str, Any], *, what: str, at: str = "", hidden: tuple[str, ...] = ()
 ) -> T:
-    """A TOML table as the frozen dataclass ``cls``; ``at`` is the table's own dotted key.
+    """Read a TOML table into the frozen dataclass ``cls``; ``at`` is the table's own dotted key.
 
     Args:
-        hidden: Attributes of ``cls`` that are no keys, so that no error suggests them.
+        hidden: Attributes of ``cls`` that are not keys, so that no error suggests them.
 
     Raises:
         ConfigurationError: An unknown key (with the nearest known one), a missing key, a wrong type.
@@ -118,7 +118,7 @@ def read_table(
 
 
 def nearest(word: str, known: Sequence[str], *, least: float) -> str:
-    """The known word that is most like ``word``; empty where none is."""
+    """Find the known word most similar to ``word``; empty if none is similar."""
     return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=least)), "")
 
 

@@ -23,9 +23,9 @@ from cldc.errors import ConfigurationError, SubmissionRefused
 from cldc.identifiers import UUID, is_name
 from cldc.resources import template
 
-TEST_KEY = "test"  # what the evaluation command calls the hidden test set
+TEST_KEY = "test"  # name of the hidden test set in the evaluation command
 
-# What TensorFlow's `decode_image` and `image_dataset_from_directory` take.
+# Formats that TensorFlow's `decode_image` and `image_dataset_from_directory` accept.
 _EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".bmp")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _PATH_IN_BUNDLE = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
@@ -41,14 +41,14 @@ _IMAGE = re.compile(
 _OF_PROGRAMS = ("__MACOSX", "__pycache__", "@eaDir")
 # Of Unicode: control characters and ends of lines.
 _BREAKING = ("Cc", "Zl", "Zp")
-# A century: dates so far back exist.
+# A century.
 _MOST_DAYS = 36_500
 _LONGEST_GRACE_MINUTES = 366 * 24 * 60
-_TAKEN_BY_RUNS = ("stdout", "stderr")  # files that CodaLab itself puts into a run
+_TAKEN_BY_RUNS = ("stdout", "stderr")  # files that CodaLab itself writes into a run
 
 
 class Refusal(NamedTuple):
-    """A key whose value can't be used, and what belongs there."""
+    """A key with an invalid value, and the expected value."""
 
     key: str
     value: object
@@ -56,10 +56,10 @@ class Refusal(NamedTuple):
 
 
 def check(competition: Competition) -> None:
-    """Refuse a profile that would fail later.
+    """Refuse a profile that would fail in use.
 
     Raises:
-        ConfigurationError: With the first key that is wrong, its value and what belongs there.
+        ConfigurationError: Names the first wrong key, its value and the expected value.
     """
     for rule in _RULES:
         for found in rule(competition):
@@ -72,7 +72,7 @@ def check(competition: Competition) -> None:
 
 
 def _texts(competition: Competition) -> Iterator[Refusal]:
-    """Texts that people read, and the profile's own name, which names folders of the data folder."""
+    """Check displayed texts, and the profile's own name, which names folders of the data folder."""
     if not _folder_name(competition.name):
         yield Refusal("name", competition.name, "the file's name without .toml must be that of a folder")
     shown = {
@@ -88,7 +88,7 @@ def _texts(competition: Competition) -> Iterator[Refusal]:
 
 
 def _one_line(text: str) -> bool:
-    """Whether a text is one line with something on it, without control characters."""
+    """Whether a text is one non-empty line without control characters."""
     return bool(text.strip()) and not any(unicodedata.category(letter) in _BREAKING for letter in text)
 
 
@@ -102,7 +102,7 @@ def _addresses(competition: Competition) -> Iterator[Refusal]:
     for key in ("guide", "form", "leaderboard"):
         url = getattr(competition, key)
         found = re.fullmatch(r"(https?)://([^/?#\s]+)\S*", url or "")
-        # A browser opens the others, which may go to any server.
+        # A browser opens the other addresses, which may be on any server.
         scheme = found[1] if found and key == "leaderboard" else "https"
         if url is not None and not (found and _one_line(url) and _is_server(f"{scheme}://{found[2]}")):
             yield Refusal(key, url, "a web address belongs there, as https://host/page")
@@ -168,7 +168,7 @@ def _folders(competition: Competition) -> Iterator[Refusal]:
     if not extensions or len(set(extensions)) < len(extensions) or not set(extensions) <= set(_EXTENSIONS):
         wanted = f"one or more of {', '.join(_EXTENSIONS)} belong there, which is what TensorFlow reads"
         yield Refusal("dataset.extensions", list(extensions), wanted)
-    # An image in each class of each split is the smallest dataset.
+    # The smallest dataset has one image in each class of each split.
     least = len(rules.splits) * len(rules.classes)
     if rules.max_images < least:
         wanted = f"{least:,} images are needed to have one in each class of each split"
@@ -180,7 +180,7 @@ def _folders(competition: Competition) -> Iterator[Refusal]:
 
 
 def _folder_name(name: str) -> bool:
-    """Whether a folder can have that name, and no program hides it or uses it itself."""
+    """Whether a folder can have that name, and no program hides or reserves it."""
     return (
         name == name.strip()
         and _one_line(name)
@@ -232,7 +232,7 @@ _NAME_WANTED = "CodaLab's names have letters, digits, _ . -, start with a letter
 
 
 def _references(competition: Competition) -> Iterator[tuple[str, Reference]]:
-    """Every reference of the profile with its dotted key."""
+    """List every reference of the profile with its dotted key."""
     for table, owner in (("bundles", competition.bundles), ("organiser", competition.organiser)):
         for field in dataclasses.fields(owner) if owner is not None else ():
             value = getattr(owner, field.name)
@@ -241,7 +241,7 @@ def _references(competition: Competition) -> Iterator[tuple[str, Reference]]:
 
 
 def _different(table: str, owner: Any, keys: Iterable[str]) -> Iterator[Refusal]:
-    """Names on one worksheet must differ: the last bundle of a name hides the others."""
+    """Require different names on a worksheet: the last bundle of a name hides the others."""
     seen: set[str] = set()
     for key in keys:
         reference: Reference | None = getattr(owner, key)
@@ -286,7 +286,7 @@ def _command(key: str, command: str, names: set[str]) -> Iterator[Refusal]:
 
 
 def _placeholders(key: str, form: str, names: set[str]) -> Iterator[Refusal]:
-    """Each placeholder stands there by its plain name; literal braces are doubled."""
+    """Require each placeholder by its plain name, and doubled literal braces."""
     wanted = f"it must have {', '.join(f'{{{name}}}' for name in sorted(names))} and no other braces but {{{{ and }}}}"
     try:
         parts = [part[1:] for part in string.Formatter().parse(form) if part[1] is not None]
@@ -341,7 +341,7 @@ def _installable() -> list[str]:
 
 
 def _stays_inside(path: str) -> bool:
-    """Whether a relative path leads to something below its folder, on any system."""
+    """Whether a relative path stays below its folder, on any system."""
     parts = path.replace("\\", "/").split("/")
     return (
         ":" not in path
@@ -361,7 +361,7 @@ def _organiser(competition: Competition) -> Iterator[Refusal]:
     if not _SCORE.fullmatch(side.score.path):
         wanted = "a file that the evaluation leaves and a key in it belong there, as /result.json:accuracy"
         yield Refusal("organiser.score.path", side.score.path, wanted)
-    # What an evaluation is made from lies side by side in its folder.
+    # An evaluation's dependencies are side by side in its folder.
     if side.evaluate.name == TEST_KEY:
         yield Refusal("organiser.evaluate.name", side.evaluate.name, "the hidden test set is called so there")
     if competition.run.predictions.partition("/")[0] in (TEST_KEY, side.evaluate.name):

@@ -1,4 +1,4 @@
-"""Carry out what was decided about images: relabel, move to another split, set aside. Nothing is deleted or written over."""
+"""Carry out decisions about images: relabel, move to another split, set aside. Nothing is deleted or overwritten."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _SHOWN_CONFLICTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What carrying out decisions changes.
+    """The changes that carry out decisions.
 
     Attributes:
-        dataset: The dataset as it is.
-        changes: What to do, in this order; the rule of each is the action of its decision.
-        aside: The folder beside the dataset for what is set aside.
+        dataset: The dataset before the changes.
+        changes: The changes in order; the rule of each is the action of its decision.
+        aside: The folder beside the dataset for images that are set aside.
         left: Images that only a copy can change, because links lead to them or through them.
-        unmatched: Decisions about no image of this dataset that are not carried out already.
-        astray: Decisions to set aside a file that is not at its path, with the paths of its content.
+        unmatched: Decisions that match no image of this dataset and are not carried out yet.
+        astray: Decisions to set aside a file that is not at its path, with the paths of files with its content.
     """
 
     dataset: Dataset
@@ -54,7 +54,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What was carried out: the changed folder, and the record for undoing it where that was in place."""
+    """The result: the changed folder, and the record for undoing changes made in place."""
 
     plan: Plan
     root: Path
@@ -62,13 +62,13 @@ class Applied:
 
 
 def plan(dataset: Dataset, decisions: Iterable[Decision], rules: DatasetRules, *, in_place: bool) -> Plan:
-    """What has to be done that is not done yet.
+    """Plan the changes that are not done yet.
 
     Args:
         dataset: The dataset, its images read.
-        decisions: What was decided.
+        decisions: The decisions.
         rules: The competition's splits and classes.
-        in_place: Whether the dataset itself is to be changed, which leaves links and what they lead to alone.
+        in_place: Whether to change the dataset itself, which leaves links and their targets alone.
 
     Raises:
         InvalidDecisions: Some contradict each other.
@@ -97,10 +97,10 @@ def plan(dataset: Dataset, decisions: Iterable[Decision], rules: DatasetRules, *
 
 
 def require_no_conflict(matched: Matched) -> None:
-    """Raise if decisions contradict each other, and name the images.
+    """Require decisions without contradictions; the error names the images.
 
     Raises:
-        InvalidDecisions: They do.
+        InvalidDecisions: Some contradict each other.
     """
     if not matched.conflicts:
         return
@@ -118,10 +118,10 @@ def require_no_conflict(matched: Matched) -> None:
 
 
 def apply_in_place(plan: Plan, records: Path, observer: Observer = SILENT) -> Applied:
-    """Change the dataset's own folder; nothing happens where there is nothing to do.
+    """Change the dataset's own folder, if there is anything to do.
 
     Raises:
-        StorageError: Something can't be moved; the error says how to undo what was done until then.
+        StorageError: Something can't be moved; the error says how to undo the changes made so far.
     """
     if not plan.changes:
         return Applied(plan, plan.dataset.root)
@@ -138,12 +138,12 @@ def apply_in_place(plan: Plan, records: Path, observer: Observer = SILENT) -> Ap
 
 
 def apply_to_copy(plan: Plan, into: Path, observer: Observer = SILENT) -> Applied:
-    """Make a changed copy, without what is to be set aside; errors are those of `carry_out_in_copy`."""
+    """Create a changed copy, without images to set aside; errors are those of `carry_out_in_copy`."""
     return Applied(plan, carry_out_in_copy(plan.changes, plan.dataset, into, follow=(), observer=observer))
 
 
 class _Changes:
-    """Changes as they are collected, image by image."""
+    """Collects changes image by image."""
 
     def __init__(self, dataset: Dataset, rules: DatasetRules, aside: Path) -> None:
         self.folders: list[Change] = []
@@ -157,7 +157,7 @@ class _Changes:
         self._taken: set[str] = set()
 
     def add(self, image: Image, decisions: tuple[Decision, ...]) -> None:
-        """What has to be done about one image."""
+        """Add the changes for one image."""
         if any(decision.action == SET_ASIDE for decision in decisions):
             target = free_name(PurePosixPath(image.path), self._is_free_aside)
             self._taken.add(folded(f"../{target}"))
@@ -174,7 +174,7 @@ class _Changes:
         self.moves.append(Change("rename", action, image.path, str(target)))
 
     def _folder(self, split: str, label: str) -> str:
-        """The folder of a split and class as it is called on the disk; one to be made where there is none."""
+        """The folder of a split and class, with its name on disk; if missing, it will be created."""
         if (split, label) not in self._class_folders:
             self._class_folders[split, label] = label
             made = {change.target for change in self.folders}
@@ -184,7 +184,7 @@ class _Changes:
         return f"{split}/{self._class_folders[split, label]}"
 
     def _is_free(self, path: PurePosixPath) -> bool:
-        # Also where an image that is to be moved away still lies.
+        # Even if an image that will be moved away is still there.
         return folded(str(path)) not in self._taken and not os.path.lexists(self._dataset.root / path)
 
     def _is_free_aside(self, path: PurePosixPath) -> bool:
@@ -192,7 +192,7 @@ class _Changes:
 
 
 def _is_aside(decision: Decision, aside: Path) -> bool:
-    """Whether what a decision sets aside lies there already."""
+    """Whether the file that a decision sets aside is there already."""
     place = aside / decision.path
     if decision.action != SET_ASIDE or not decision.path or not place.is_file():
         return False

@@ -33,14 +33,14 @@ class Source(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A page of a source file, from 1; 0 where the whole file is meant."""
+    """A page of a source file, from 1; 0 for the whole file."""
 
     source: Path
     number: int = 0
 
 
 class Added(NamedTuple):
-    """An imported picture: its path in the dataset, and what was done to it that one might not expect."""
+    """An imported picture: its path in the dataset, and unexpected changes made to it."""
 
     path: str
     page: Page
@@ -49,14 +49,14 @@ class Added(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A picture that was not imported because it is in the dataset already, at ``path``."""
+    """A picture that was not imported because the dataset already has it at ``path``."""
 
     path: str
     page: Page
 
 
 class Refused(NamedTuple):
-    """A picture that was not imported, and why; ``blank`` says that it can be read and nothing is on it."""
+    """A picture that was not imported, and why; ``blank`` means that it is readable but empty."""
 
     page: Page
     reason: str
@@ -65,7 +65,7 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of all sources."""
+    """The outcome for all sources."""
 
     root: Path
     added: tuple[Added, ...]
@@ -76,16 +76,16 @@ class Imported:
 def find_sources(
     paths: Iterable[Path], rules: DatasetRules, *, label: str | None, split: str | None
 ) -> tuple[Source, ...]:
-    """The files to import: those named, and the pictures in the folders named.
+    """Find the files to import: given files, and the pictures in given folders.
 
     Args:
         paths: Files and folders. A folder may hold folders of the classes, or of the splits with those in them.
         rules: The competition's splits and classes.
-        label: The class of everything; by default that of the folder around each file.
-        split: The split of everything; by default that of the folder, or the first.
+        label: The class of all files; by default that of the folder around each file.
+        split: The split of all files; by default that of the folder, or the first.
 
     Raises:
-        UsageError: There is no such file, or nothing says its class.
+        UsageError: There is no such file, or its class is unknown.
         StorageError: A folder can't be listed.
     """
     found = [source for path in paths for source in _walk(path, rules, split)]
@@ -123,13 +123,13 @@ def _walk(path: Path, rules: DatasetRules, split: str | None, label: str = "") -
 def import_pictures(
     sources: Iterable[Source], root: Path, rules: DatasetRules, *, trim: bool, observer: Observer = SILENT
 ) -> Imported:
-    """Add each picture of the sources to the dataset, unless it is there already.
+    """Add each picture of the sources to the dataset, unless the dataset already has it.
 
-    What is added is whole as soon as it is there, so after an interruption the same call goes on.
+    Files are added atomically, so after an interruption the same call resumes.
 
     Args:
-        sources: What to import.
-        root: The dataset; its folders are made where they are missing.
+        sources: The files to import.
+        root: The dataset; missing folders are created.
         rules: The competition's splits and classes.
         trim: Whether to cut each picture to the drawing.
         observer: Receives progress.
@@ -162,7 +162,7 @@ def import_pictures(
 
 
 class _Ready(NamedTuple):
-    """A picture that is ready to be added."""
+    """A picture ready to add."""
 
     page: Page
     toned: Toned
@@ -170,7 +170,7 @@ class _Ready(NamedTuple):
 
 
 def _pictures_of(path: Path, target: _Target, *, trim: bool) -> Iterator[_Ready | Copy | Refused]:
-    """The pictures of a file one after the other, as far as it can be read."""
+    """Iterate over the readable pictures of a file."""
     try:
         if same := target.find_file(path):
             yield Copy(same, Page(path))
@@ -190,7 +190,7 @@ def _pictures_of(path: Path, target: _Target, *, trim: bool) -> Iterator[_Ready 
 
 
 class _Target:
-    """The dataset, and what is known to be in it."""
+    """The dataset and its known content."""
 
     def __init__(self, root: Path, rules: DatasetRules) -> None:
         self._root, self._classes = root, rules.classes
@@ -208,11 +208,11 @@ class _Target:
                 self._folders.setdefault((split.name, meant_class(folder, rules.classes)), folder)
 
     def find_file(self, path: Path) -> str:
-        """Where a file's very bytes are in the dataset; empty where they are not."""
+        """Find a file with the same bytes in the dataset; empty if there is none."""
         return self._by_content.get(hash_file(path), "")
 
     def add(self, image: Picture, source: Source) -> tuple[str, bool]:
-        """Write a picture; its path in the dataset, and whether it is new there."""
+        """Write a picture; return its path in the dataset, and whether it is new."""
         name = f"{_pixel_hash(image)}.png"
         content = _png(image)
         known = self._by_name.get(name) or self._by_content.get(hash_bytes(content))
@@ -221,7 +221,7 @@ class _Target:
         folder = self._folders.setdefault((source.split, source.label), source.label)
         path = f"{source.split}/{folder}/{name}"
         place = self._root / path
-        if os.path.lexists(place):  # something that is no image, such as a folder
+        if os.path.lexists(place):  # something that is not an image, such as a folder
             raise StorageError(
                 f"{place} is there and is no image.", action="Move it away, and run the command again."
             )
@@ -233,7 +233,7 @@ class _Target:
 
 
 def _pixel_hash(image: Picture) -> str:
-    """A name for a picture, whatever packs it: the start of the SHA-256 over its size and pixels, in hexadecimal."""
+    """Name a picture regardless of file format: the start of the SHA-256 of its size and pixels, in hexadecimal."""
     header = f"{image.width} {image.height}\n".encode()
     return hashlib.sha256(header + image.tobytes()).hexdigest()[:32]
 

@@ -13,12 +13,12 @@ import PIL
 import pypdfium2
 from PIL import Image, ImageChops, ImageMath, ImageOps, ImageSequence
 
-# Larger than any phone's photo; three bytes each are held in memory.
+# More pixels than any phone's photo; each takes three bytes of memory.
 MAX_PIXELS = 120_000_000
 # Longest side, in pixels, to which large pictures are reduced before anything else: a stroke keeps several pixels.
 _WORKING_SIDE = 2048
 _PDF_START = b"%PDF-"
-# What opens a file with the wrong plugin, or a damaged one, raises.
+# Exceptions of Pillow for damaged files or files that a plugin can't open.
 _DAMAGED = (
     OSError,
     ValueError,
@@ -30,7 +30,7 @@ _DAMAGED = (
     OverflowError,
     RuntimeError,
 )
-# What photos and scans come as; Pillow knows more, some of which start other programs.
+# Formats of photos and scans; Pillow has more, some of which start other programs.
 _FORMATS = (
     "PNG",
     "JPEG",
@@ -46,7 +46,7 @@ _FORMATS = (
     "TGA",
     "PCX",
 )
-# Formats with pages, all of which are wanted; of what moves, the first picture is.
+# Formats with pages, all of which are imported; of animations, only the first picture is.
 _PAGED = ("TIFF",)
 # Greys with more than 8 bits.
 _DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
@@ -54,12 +54,12 @@ _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
 class NotReadable(Exception):
-    """A file, or a page of it, is no picture that can be read; the text says why."""
+    """A file, or a page of it, is not a readable picture; the text gives the reason."""
 
 
 class Sheet(NamedTuple):
-    """One picture: the page of its file, from 1, or 0 where it is the only one; its grey pixels (mode L); whether the file
-    moves, of which this is the first picture.
+    """One picture: its page in the file, from 1, or 0 if it is the only one; its grey pixels (mode L); whether the file
+    is an animation, of which this is the first picture.
     """
 
     page: int
@@ -68,17 +68,17 @@ class Sheet(NamedTuple):
 
 
 def open_sheets(path: Path) -> Iterator[Sheet]:
-    """The pictures of a file: one, or each page of a PDF or TIFF, none larger than 2,048 pixels on its longest side.
+    """Iterate over the pictures of a file: one, or each page of a PDF or TIFF, at most 2,048 pixels on the longest side.
 
     Raises:
-        NotReadable: It is no picture, is damaged, or is too large.
+        NotReadable: It is not a picture, is damaged, or is too large.
         OSError: It can't be read.
     """
     with path.open("rb") as file:
         is_pdf = _PDF_START in file.read(1024)
     try:
         with warnings.catch_warnings():
-            # What Pillow warns of is either harmless or told here.
+            # Pillow's warnings are either harmless or reported here.
             warnings.simplefilter("ignore")
             yield from _pages(path) if is_pdf else _pictures(path)
     except PIL.UnidentifiedImageError:
@@ -129,7 +129,7 @@ def _check_size(image: Image.Image) -> None:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """A picture as people see it, in grey: upright, and what it lets through on white."""
+    """Convert a picture to grey as people see it: upright, with transparency on white."""
     upright = ImageOps.exif_transpose(image)
     if upright.mode in _DEEP:
         grey = _eight_bits(upright)
@@ -139,12 +139,12 @@ def _grey(image: Image.Image) -> Image.Image:
         grey = upright.convert("RGB" if upright.mode not in ("1", "L") else "L").convert("L")
     grey.thumbnail((_WORKING_SIDE, _WORKING_SIDE), Image.Resampling.BOX, reducing_gap=None)
     plain = Image.new("L", grey.size)
-    plain.paste(grey)  # without what the file says besides
+    plain.paste(grey)  # without the file's metadata
     return plain
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Greys of more than 8 bits in 8, by the full range of the fewest bits that hold them; fractions by their own range."""
+    """Reduce greys to 8 bits, by the full range of the fewest bits that hold them; fractions by their own range."""
     values = image.convert("F" if image.mode == "F" else "I")
     low, high = values.getextrema()
     assert isinstance(low, int | float)  # noqa: S101 - one band
@@ -160,7 +160,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
-    """A transparent picture on white; where that hides a white drawing, the drawing in black."""
+    """Put a transparent picture on white; if that hides a white drawing, make the drawing black."""
     alpha = image.getchannel("A")
     paper = Image.new("RGBA", image.size, "white")
     paper.alpha_composite(image)

@@ -1,4 +1,4 @@
-"""Draw a split: stratified, reproducible, and never the same drawing on both sides."""
+"""Draw a split: stratified, reproducible, and without the same drawing on both sides."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Drawn:
     """A drawn split.
 
     Attributes:
-        moves: New decisions: images that lie in the other split, unless that is decided already.
-        replaced: Earlier decisions to move images elsewhere, which no longer hold.
-        moving: Number of images that lie in the other split now.
-        before: Number of images of each split and class, as they lie and with the labels that were decided.
-        after: The same once the decisions are carried out.
+        moves: New decisions to move images to the other split, unless already decided.
+        replaced: Earlier decisions to move images to another split, which no longer hold.
+        moving: Number of images that are in the other split now.
+        before: Number of images of each split and class, at their current places with their decided labels.
+        after: The same after carrying out the decisions.
         kept_together: Number of groups of images that show one drawing.
     """
 
@@ -36,19 +36,19 @@ class Drawn:
 
 
 def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, seed: int) -> Drawn:
-    """Divide all images anew between the two splits.
+    """Divide all images between the two splits again.
 
-    Images of one content or one drawing stay together. What is to be set aside, or is in no class, is left out, and what is to
-    be relabelled counts as its new class. The drawing depends on the seed and on the contents, not on names or on where images lie now.
+    Images of one content or one drawing stay together. Images to set aside, or in no class, are left out, and images to
+    relabel count as their new class. The result depends on the seed and the contents, not on names or current places.
 
     Args:
         inspected: The dataset, its drawings compared.
-        matched: What was decided about its images.
+        matched: The decisions about its images.
         share: How much of each class goes to the second split, between 0 and 1.
         seed: Another seed draws another split.
 
     Raises:
-        UsageError: The competition has another number of splits than two.
+        UsageError: The competition does not have exactly two splits.
     """
     rules = inspected.competition.dataset
     train, val = _two_splits(rules)
@@ -67,7 +67,7 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
     target: dict[str, str] = {}
     for group in sorted(groups, key=lambda group: hash_bytes(f"{seed} {min(i.sha256 for i in group)}")):
         counts = Counter(labels[image.path] for image in group)
-        # Taken where that brings the classes nearer to their shares.
+        # Chosen if that brings the classes closer to their shares.
         before = sum(abs(wanted[label] - taken[label]) for label in counts)
         after = sum(abs(wanted[label] - taken[label] - count) for label, count in counts.items())
         if after < before:
@@ -107,13 +107,13 @@ def _two_splits(rules: DatasetRules) -> tuple[str, str]:
 
 
 def _label(image: Image, matched: Matched, rules: DatasetRules) -> str:
-    """The class that an image is, or will be; empty for one in a folder that is no class."""
+    """The current or decided class of an image; empty for one in a folder that is not a class."""
     decided = (decision.label for decision in matched.of(image) if decision.action == RELABEL)
     return next(decided, "") or meant_class(image.label, rules.classes)
 
 
 def _groups(inspected: InspectedDataset, images: Sequence[Image]) -> list[list[Image]]:
-    """Images that show one drawing, or are alone with theirs."""
+    """Group images that show one drawing."""
     leader = {sha: group.contents[0] for group in inspected.drawings for sha in group.contents}
     groups: dict[str, list[Image]] = defaultdict(list)
     for image in images:

@@ -1,4 +1,4 @@
-"""Make of a grey picture what the competition's images are: dark ink on white paper, no larger than needed."""
+"""Convert a grey picture to the form of the competition's images: dark ink on white paper, no larger than needed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from PIL import Image, ImageChops, ImageFilter, ImageMath
 
-# Longest side of what is imported, in pixels; 98 of 100 images of the 2021 competition have less.
+# Longest side of imported images, in pixels; 98 of 100 images of the 2021 competition have less.
 MAX_SIDE = 512
 # Below this contrast, of 255, nothing is drawn.
 _LEAST_CONTRAST = 24
-# Paper of at least this brightness everywhere is left as it is.
+# Paper of at least this brightness everywhere is left unchanged.
 _WHITE_PAPER = 250
 # In pixels: less than a stroke, more than noise.
 _NOISE_RADIUS = 1.5
@@ -40,11 +40,11 @@ class Toned(NamedTuple):
 
 
 def tone(grey: Image.Image, *, trim: bool) -> Toned:
-    """Dark ink on white, at most `MAX_SIDE` pixels; a picture that is that already keeps its pixels.
+    """Make ink dark on white, at most `MAX_SIDE` pixels; a picture that already fits keeps its pixels.
 
     Args:
         grey: The picture (mode L).
-        trim: Whether to cut it to the drawing and a margin.
+        trim: Whether to crop it to the drawing and a margin.
 
     Raises:
         NothingDrawn: It is blank.
@@ -85,7 +85,7 @@ def _inset(size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 
 def _otsu(histogram: list[int]) -> int:
-    """The shade up to which pixels belong to the darker of two classes, which then differ most."""
+    """Otsu's threshold: the shade up to which pixels belong to the darker of two classes that then differ most."""
     total, weighted = sum(histogram), sum(shade * count for shade, count in enumerate(histogram))
     best, chosen = -1.0, 0
     below = below_weighted = 0
@@ -101,10 +101,10 @@ def _otsu(histogram: list[int]) -> int:
 
 
 def _require_contrast(grey: Image.Image) -> None:
-    """Raise if nothing stands out from the most common shade but noise, which a blur takes away.
+    """Require contrast beyond noise, which a blur removes, against the most common shade.
 
     Raises:
-        NothingDrawn: Nothing does.
+        NothingDrawn: There is only noise.
     """
     histogram = grey.filter(ImageFilter.GaussianBlur(_NOISE_RADIUS)).histogram()
     darkest, middle, lightest = (_shade_at(histogram, share) for share in (_LEAST_INK, 0.5, 1 - _LEAST_INK))
@@ -113,7 +113,7 @@ def _require_contrast(grey: Image.Image) -> None:
 
 
 def _even_paper(grey: Image.Image) -> Image.Image:
-    """The picture on white: shadows and the paper's own grey are divided out, then ink is as dark as it can be."""
+    """Even out the paper: divide out shadows and the paper's grey, then make ink as dark as possible."""
     small = grey.copy()
     small.thumbnail((_PAPER_SIDE, _PAPER_SIDE), Image.Resampling.BOX, reducing_gap=None)
     widest = min(_WIDEST_INK, (min(small.size) - 1) // 2 * 2 + 1)
@@ -134,13 +134,13 @@ def _even_paper(grey: Image.Image) -> Image.Image:
 
 
 def _shade_at(histogram: list[int], share: float) -> int:
-    """The shade that no more than that share of pixels is darker than."""
+    """The shade such that at most that share of pixels is darker."""
     least = sum(histogram) * share
     return next(shade for shade, count in enumerate(itertools.accumulate(histogram)) if count > least)
 
 
 def _white_point(histogram: list[int]) -> int:
-    """The shade from which on everything is paper: most of what is lighter than ink, so that its noise goes."""
+    """The shade from which on pixels count as paper, chosen to include most shades lighter than ink, with their noise."""
     ink = _otsu(histogram)
     paper = [0] * (ink + 1) + histogram[ink + 1 :]
     middle = _shade_at(paper, 0.5)
@@ -157,14 +157,14 @@ def _ink_box(drawn: Image.Image) -> tuple[int, int, int, int]:
     ink = drawn.point([255 * (shade <= threshold) for shade in range(256)])
     if ink.histogram()[255] < max(4, _LEAST_INK * drawn.width * drawn.height):
         raise NothingDrawn
-    # A single pixel is no ink, unless there is nothing else.
+    # A single pixel is not ink, unless there is nothing else.
     box = ink.filter(ImageFilter.MedianFilter(3)).getbbox() or ink.getbbox()
     assert box is not None  # noqa: S101 - there is ink
     return box
 
 
 def _trimmed(drawn: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-    """The box and a margin around it, of white where the picture ends before."""
+    """Crop to the box with a margin, filled with white beyond the picture's edge."""
     left, top, right, bottom = box
     margin = max(2, round(max(right - left, bottom - top) * _MARGIN))
     cut = Image.new("L", (right - left + 2 * margin, bottom - top + 2 * margin), 255)

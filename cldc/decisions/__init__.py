@@ -1,7 +1,7 @@
-"""What people decided about images, kept in a table beside the dataset: ``decisions.csv``.
+"""Decisions about images, in a table beside the dataset: ``decisions.csv``.
 
-A decision is about a content, so it stays true when the image is renamed or moved. The table is read by people, by
-spreadsheets and by git; `cldc.decisions.table` defines its form.
+A decision refers to a content, so it stays valid when the image is renamed or moved. People, spreadsheets and git read
+the table; `cldc.decisions.table` defines its format.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which images of a dataset decisions are about, and which decisions contradict each other."""
+"""Match decisions to the images of a dataset, and find contradictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Conflict:
 
     Attributes:
         paths: The images.
-        decisions: What was decided about them.
+        decisions: The decisions about them.
     """
 
     paths: tuple[str, ...]
@@ -26,15 +26,15 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Decisions and the images of a dataset that they are about.
+    """Decisions matched to the images of a dataset.
 
     Attributes:
-        by_path: For each image's path the decisions about it. What is said of a label holds for all files of a content;
-            what is to be set aside or moved is the file at the decision's path where that is still there.
+        by_path: For each image's path the decisions about it. A label applies to all files of a content;
+            setting aside and moving apply to the file at the decision's path if it is still there.
         conflicts: Contradictions.
-        unmatched: Decisions about no image of this dataset.
-        astray: Decisions to set aside a file that is not at its path any more, with the paths of its content: these may
-            be copies that were to stay.
+        unmatched: Decisions that match no image of this dataset.
+        astray: Decisions to set aside a file that is no longer at its path, with the paths of its content: these may
+            be copies that should stay.
     """
 
     by_path: Mapping[str, tuple[Decision, ...]] = field(default_factory=dict)
@@ -48,11 +48,11 @@ class Matched:
         return self.by_path.get(image.path, ())
 
     def correct(self, question: str, known: Collection[str], *, only_named: bool = False) -> frozenset[str]:
-        """SHA-256 of the contents for which ``question`` is answered: correct as is.
+        """SHA-256 of the contents for which ``question`` was answered with "correct as is".
 
         Args:
             question: The id of a rule, or ``label``.
-            known: All such questions, so that ids can be told from other words of a reason.
+            known: All such questions, to distinguish ids from other words of a reason.
             only_named: Whether decisions about every question leave this one open.
         """
         return frozenset(
@@ -107,12 +107,12 @@ def match(decisions: Iterable[Decision], dataset: Dataset, classes: Sequence[str
 
 
 def _named(decision: Decision, by_path: Mapping[str, Image], copies: list[Image]) -> list[Image]:
-    """The images that a decision names: the one at its path, else those of its content."""
+    """Find the images that a decision names: the one at its path, else those with its content."""
     image = by_path.get(decision.path)
     if image is not None and decision.sha256 in ("", image.sha256):
         return [image]
     if decision.action == SET_ASIDE and decision.path:
-        # What has the same content may be the copy that was to stay, unless only a folder's spelling changed.
+        # A file with the same content may be the copy that should stay, unless only a folder's spelling changed.
         return [image for image in copies if _folded(image.path) == _folded(decision.path)]
     return copies
 
@@ -147,7 +147,7 @@ def _conflicts(named: Mapping[Decision, list[Image]], classes: Sequence[str]) ->
 
 
 def _contradictory(decisions: list[Decision]) -> bool:
-    """Whether one image is to be set aside and something else, or moved to two splits."""
+    """Whether decisions set one image aside and do something else with it, or move it to two splits."""
     actions = {decision.action for decision in decisions}
     splits = {decision.split for decision in decisions if decision.split}
     return len(splits) > 1 or (SET_ASIDE in actions and len(actions) > 1)

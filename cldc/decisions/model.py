@@ -18,7 +18,7 @@ def move_to(split: str) -> str:
 
 
 def moved_to(action: str) -> str:
-    """The split that ``action`` moves an image to; empty where it moves none."""
+    """The split that ``action`` moves an image to; empty for other actions."""
     return action.removeprefix(_MOVE_TO) if action.startswith(_MOVE_TO) else ""
 
 
@@ -27,13 +27,13 @@ class Decision(NamedTuple):
 
     Attributes:
         sha256: SHA-256 of the file's content, in lower-case hexadecimal; empty in a line made by hand.
-        path: Where the image was when it was decided, relative to the dataset, with slashes; may be empty if
+        path: Path of the image at the time of the decision, relative to the dataset, with slashes; may be empty if
             ``sha256`` is not.
-        action: `RELABEL`, `SET_ASIDE`, `CORRECT` or what `move_to` gives.
+        action: `RELABEL`, `SET_ASIDE`, `CORRECT` or a result of `move_to`.
         label: The new class of `RELABEL`; empty otherwise. The table's column is called ``class``.
-        reason: Why, in free words. Of `CORRECT`, ids of rules (and ``label``, the question whether the label is right)
+        reason: The reason as free text. For `CORRECT`, ids of rules (and ``label``, the question whether the label is right)
             limit the decision to these questions.
-        time: When, in UTC, as ``2026-11-26T09:50:11Z``; free text, or nothing, in a line made by hand.
+        time: When, in UTC, as ``2026-11-26T09:50:11Z``; free text, or empty, in a line made by hand.
     """
 
     sha256: str
@@ -45,16 +45,16 @@ class Decision(NamedTuple):
 
     @property
     def split(self) -> str:
-        """The split that the image moves to; empty where the decision is another."""
+        """The split that the image moves to; empty for other decisions."""
         return moved_to(self.action)
 
     @property
     def is_about_label(self) -> bool:
-        """Whether it says what the image shows, which then holds for every copy of the file."""
+        """Whether it is about the image's content and so applies to every copy of the file."""
         return self.action in (RELABEL, CORRECT)
 
     def questions(self, known: Iterable[str]) -> frozenset[str]:
-        """Those of the ``known`` questions that the reason names; none means that it is about all of them."""
+        """The ``known`` questions that the reason names; an empty set means all of them."""
         return frozenset(re.findall(r"[\w-]+", self.reason)).intersection(known)
 
     def describe(self) -> str:
@@ -67,7 +67,7 @@ class Decision(NamedTuple):
 
 
 def replaces(new: Decision, old: Decision) -> bool:
-    """Whether ``new`` takes the place of ``old`` in the table: both can't be true, or they say the same.
+    """Whether ``new`` replaces ``old`` in the table: they contradict each other or say the same.
 
     Two files of one content are two images, of which one may be set aside or moved; a label holds for both.
     """

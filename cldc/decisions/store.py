@@ -1,4 +1,4 @@
-"""Read and change ``decisions.csv``; every change is whole, and none of two processes' changes is lost."""
+"""Read and change ``decisions.csv`` atomically, without losing changes of concurrent processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What a change did to the table; ``edit(restore=removed, remove=added)`` undoes it."""
+    """The effect of a change on the table; ``edit(restore=removed, remove=added)`` undoes it."""
 
     added: tuple[Decision, ...] = ()
     removed: tuple[Decision, ...] = ()
@@ -34,19 +34,19 @@ def default_path(root: Path) -> Path:
 
 
 def now() -> str:
-    """The time for a new decision."""
+    """The current time, for a new decision."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def read(path: Path, rules: DatasetRules) -> tuple[Decision, ...]:
-    """All decisions of the table; none where there is no such file.
+    """Read all decisions of the table; none if there is no such file.
 
     Args:
         path: The table.
-        rules: Whose classes and splits it may name.
+        rules: Rules with the valid classes and splits.
 
     Raises:
-        InvalidDecisions: A line says what nobody understands.
+        InvalidDecisions: A line is invalid.
         StorageError: It can't be read.
     """
     with storage_errors(path):
@@ -68,19 +68,19 @@ def edit(
 ) -> Edit:
     """Add and remove decisions, all or none.
 
-    An added decision takes the place of what contradicts it about the same image. "Correct as is" about one more question
-    is added to the questions that the image was called correct for.
+    An added decision replaces contradicting ones about the same image. "Correct as is" about another question
+    is added to the questions that already have this answer.
 
     Args:
-        path: The table; made if it is not there.
-        rules: Whose classes and splits it may name.
-        add: New decisions; each wants a SHA-256 and a path.
-        remove: Decisions to remove, as they were read; those that are not there (any more) are passed over.
-        restore: Decisions to put back as they were, whatever they contradict.
-        home: The data folder, where the lock lies.
+        path: The table; created if missing.
+        rules: Rules with the valid classes and splits.
+        add: New decisions; each needs a SHA-256 and a path.
+        remove: Decisions to remove, as they were read; missing ones are ignored.
+        restore: Decisions to put back unchanged, whatever they contradict.
+        home: The data folder, which has the lock.
 
     Raises:
-        InvalidDecisions: The table has a line that nobody understands; it stays as it is.
+        InvalidDecisions: The table has an invalid line; it stays unchanged.
         StorageError: It can't be read or written.
     """
     guard = home / "decisions" / f"{hash_bytes(os.fsencode(path.resolve()))[:32]}.lock"
@@ -88,7 +88,7 @@ def edit(
         before = read(path, rules)
         gone = set(remove)
         after = dict.fromkeys(decision for decision in before if decision not in gone)
-        # Only decisions about one content replace each other; ten thousand images are decided about in one go.
+        # Only decisions about one content replace each other; one call may have ten thousand decisions.
         by_content: dict[str, list[Decision]] = defaultdict(list)
         for decision in after:
             by_content[decision.sha256].append(decision)
@@ -116,7 +116,7 @@ def edit(
 
 
 def _joined(new: Decision, replaced: Iterable[Decision]) -> Decision:
-    """``new`` with the questions of what it replaces, where both say "correct"; no reason means every question."""
+    """Add the replaced decision's questions to ``new`` if both say "correct"; no reason means every question."""
     reasons = [old.reason for old in replaced if old.action == CORRECT]
     if new.action != CORRECT or not reasons:
         return new

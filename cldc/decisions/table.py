@@ -1,7 +1,7 @@
-"""The form of ``decisions.csv``: comma-separated UTF-8 with a header, a line for each decision, sorted by path.
+"""The format of ``decisions.csv``: comma-separated UTF-8 with a header, a line for each decision, sorted by path.
 
-What a spreadsheet makes of it is read as well: a byte order mark, semicolons or tabs, other line ends, quotes, columns in
-another order, empty lines. A cell that a spreadsheet would take for a formula has an apostrophe in front.
+Spreadsheets' variants are read as well: a byte order mark, semicolons or tabs, other line ends, quotes, columns in
+another order, empty lines. A cell that a spreadsheet would treat as a formula gets an apostrophe in front.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _ESCAPED = re.compile(r"'+[=+\-@\t\r\n]")
 _NEEDS_QUOTES = re.compile(r"[\",;\t\r\n]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# What git writes around lines of two sides that it could not merge.
+# Git's markers around merge conflicts.
 _MARKER = re.compile(r"(<{7}|\|{7}|={7}|>{7})( |$)")
 _DELIMITERS = ",;\t"
 
@@ -32,29 +32,29 @@ class InvalidDecisions(ConfigurationError):
 
 
 def to_text(decisions: Iterable[Decision]) -> bytes:
-    """The table of some decisions: the same bytes whatever their order."""
+    """Format decisions as a table: the same bytes whatever their order."""
     rows = sorted(set(decisions), key=lambda decision: (os.fsencode(decision.path), decision))
     text = "".join(f"{','.join(map(_cell, row))}\n" for row in (COLUMNS, *rows))
     return text.encode(errors="surrogateescape")
 
 
 def _cell(text: str) -> str:
-    """A cell as every spreadsheet reads it; `csv` before Python 3.13 does not quote a carriage return."""
+    """Format a cell so that every spreadsheet reads it; `csv` before Python 3.13 does not quote a carriage return."""
     if _FORMULA.match(text):
         text = f"'{text}"
     return '"{}"'.format(text.replace('"', '""')) if _NEEDS_QUOTES.search(text) else text
 
 
 def parse(content: bytes, path: Path, rules: DatasetRules) -> tuple[Decision, ...]:
-    """The decisions of a table, in its order.
+    """Parse the decisions of a table, in its order.
 
     Args:
         content: The bytes of the file.
         path: The file, for messages.
-        rules: Whose classes and splits decisions may name.
+        rules: Rules with the valid classes and splits.
 
     Raises:
-        InvalidDecisions: A line says what nobody understands; the message names it.
+        InvalidDecisions: A line is invalid; the message names it.
     """
     # As in file names, bytes that are not UTF-8 become surrogates.
     text = content.decode("utf-8-sig", errors="surrogateescape")
