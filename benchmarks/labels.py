@@ -4,7 +4,7 @@
 
 FOLDER is a dataset of the data-centric competition of 2021. PEOPLE is a table, separated by tabs, with the columns path, sha256
 and one a person: ``kept``, ``removed``, or the class that this person moved the image to. The ranking was chosen on the images
-whose SHA-256, its first four digits as a number, does not leave two when divided by three; the others are told apart.
+whose SHA-256, its first four digits as a number, does not leave two when divided by three; the others are reported separately.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def measure(folder: Path, home: Path, name: str, way: Way) -> tuple[float, float
 
 
 def peak(folder: Path, home: Path, name: str, way: Way) -> float:
-    """Peak of the resident memory of one way's processes together, in MB; in a run of its own, since to look costs time."""
+    """Peak of the resident memory of one way's processes together, in MB; in a separate run, since measuring memory costs time."""
     _change(folder, name)
     most, quiet = 0, subprocess.DEVNULL
     with subprocess.Popen(way, stdout=quiet, stderr=quiet, env=_home(home), cwd=folder.parent) as running:

@@ -113,7 +113,7 @@ def sources(folder: Path | None, images: int, target: Path) -> list[str]:
 
 
 def machine() -> str:
-    """What it ran on."""
+    """The machine that it ran on."""
     names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
     name = names[0] if names else platform.processor()
     libraries = ", ".join(f"{name} {version(name)}" for name in ("pillow", "zlib-ng"))

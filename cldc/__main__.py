@@ -71,7 +71,7 @@ def read_names_as_utf8() -> None:
     """
     if sys.getfilesystemencoding() == "utf-8" or not sys.executable:
         return
-    if sys.stdout is not None:  # the terminal still shows what its locale says
+    if sys.stdout is not None:  # the terminal still uses its locale's encoding
         os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
     os.environ["PYTHONUTF8"] = "1"  # for the Pythons that we start
     with contextlib.suppress(OSError):

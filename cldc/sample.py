@@ -1,4 +1,4 @@
-"""Draws datasets that look like handwriting, for trying cldc out where there is no real dataset.
+"""Draw datasets that look like handwriting, to try cldc out without a real dataset.
 
 Each class's name is written with a pen that wobbles, in a size, place, slant and thickness of its own, as
 two-coloured PNGs of about the size and weight of the 2021 competition's (250 pixels square, 2 KB), and packed as
@@ -73,7 +73,7 @@ def draw(
     The first split gets about 70 % of them, the others share the rest; classes are even.
 
     Raises:
-        UsageError: ``folder`` is there already, or the images are too few for each class of each split.
+        UsageError: ``folder`` exists already, or the images are too few for each class of each split.
         StorageError: No room, no permission.
     """
     rules = competition.dataset
@@ -133,7 +133,7 @@ def _draw_all(folder: Path, plan: list[_Sheet], observer: Observer) -> Path:
     observer.start("Drawing images", len(plan), "images")
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    # Drawn beside its place and moved there when it is whole: an interruption leaves no half dataset.
+    # Drawn in a temporary folder and moved when complete: an interruption leaves no partial dataset.
     with temporary_folder(f".{folder.name}.", folder.parent) as draft, storage_errors(folder):
         for parent in {sheet.path.parent for sheet in plan}:
             (draft / parent).mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ def _draw_all(folder: Path, plan: list[_Sheet], observer: Observer) -> Path:
 
 
 def _write_all(draft: Path, plan: list[_Sheet], observer: Observer) -> None:
-    # Pillow gives up the interpreter's lock while it compresses, which is half of the work.
+    # Pillow releases the interpreter's lock while it compresses, which is half of the work.
     parts = [plan[start : start + _PART] for start in range(0, len(plan), _PART)]
     done = 0
     with ThreadPoolExecutor(2) as pool:

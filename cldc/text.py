@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# What it holds is masked from the start of the process.
+# The variable whose value is masked from the start of the process.
 PASSWORD_VARIABLE = "CODALAB_PASSWORD"  # noqa: S105 - a variable's name
 _MASK = "***"
 # CodaLab takes no shorter password; a shorter one is a common word, and masking it would garble everything.

@@ -1,7 +1,7 @@
 """The main job, from a folder of images to a row on the leaderboard, on a CodaLab of this machine's own.
 
 Takes the competition's real images if CLDC_TEST_DATA (or ../shared/data) has them, else images that `cldc sample`
-draws. Everything it makes lies in .cache/demo, which it empties first; the isolated environments stay for the next time.
+draws. It writes everything to .cache/demo, which it empties first; the isolated environments stay for the next time.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ PAGES = {"report": report, "review": review, "labels": labels}
 
 
 def environment() -> dict[str, str]:
-    """A terminal that takes colour, on the demo profile and the sandbox."""
+    """The environment of a terminal with colour, with the demo profile and the sandbox."""
     hidden = {"NO_COLOR", "CLDC_PLAIN", "COLUMNS", "LINES"}
     return {
         **{name: value for name, value in os.environ.items() if name not in hidden},
@@ -254,7 +254,7 @@ def seed() -> list[str]:
 
 
 def screen(command: Sequence[str], columns: int) -> Iterator[Text]:
-    """What stands on the screen when the command has ended, line by line."""
+    """The screen's content when the command has ended, line by line."""
     display = pyte.Screen(columns, LINES)
     stream = pyte.ByteStream(display)
     outer, inner = pty.openpty()
@@ -282,7 +282,7 @@ def screen(command: Sequence[str], columns: int) -> Iterator[Text]:
 
 
 def without_home(text: Text) -> Text:
-    """The folder of the pictures is nobody's business."""
+    """Hide the path of the pictures' folder."""
     start = text.plain.find(str(HOME))
     return text if start < 0 else text[:start] + Text("~") + text[start + len(str(HOME)) :]
 

@@ -1,6 +1,6 @@
 """Write the reference pages of the documentation from the program itself: `make reference`.
 
-They lie in docs/reference, so that links to them also work where the repository is read; a test holds them to the program.
+They are in docs/reference, so that links to them also work where the repository is read; a test holds them to the program.
 """
 
 from __future__ import annotations

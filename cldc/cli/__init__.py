@@ -1,4 +1,4 @@
-"""The command line. Each command stands in a module of its own, imported only when it is run."""
+"""The command line. Each command is a module, imported only when it runs."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As Click does, with the nearest command named where there is none of that name."""
+        """Resolve as Click does, and suggest the nearest command for an unknown name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             import difflib  # noqa: PLC0415 - seldom needed, and every start would pay for it
 

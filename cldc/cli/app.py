@@ -25,7 +25,7 @@ from cldc.settings import Options, ProjectFile, Settings, refuse, resolve
 from cldc.trust import Approval, Approvals, Claim
 
 USER_FILE = "cldc.toml"
-# Somebody was asked, and said no.
+# A person answered no.
 REFUSED = 1
 C = TypeVar("C", bound=contextlib.AbstractContextManager[Any])
 
@@ -118,7 +118,7 @@ class App:
 
     @property
     def server_status(self) -> str | None:
-        """What the competition's profile says of the state of the server chosen; None where it says nothing."""
+        """What the competition's profile says of the state of the server chosen; None if it has none."""
         return self.competition.status_of(self.settings.server)
 
     def dataset_folder(self, given: Path | None) -> Path:

@@ -74,7 +74,7 @@ def apply(
         stake = f"change {plural(sum(planned.counts.values()), 'image')} of {root} (--dry-run shows which)"
         app.confirm("Do that?", yes=yes, stake=stake, shown=shown)
         with journal_lock(app.home, app.observer):
-            # Answering takes long, and people go on working.
+            # The question may wait long while people keep working.
             if _plan(app, root, decisions, in_place=True).changes != planned.changes:
                 raise StorageError(
                     f"{root}, or what was decided about it, has changed meanwhile; nothing was done.",

@@ -66,7 +66,7 @@ def remember(home: Path, board: Leaderboard) -> None:
 
 
 def board_if_any(app: ServerApp) -> Leaderboard | None:
-    """The board as it stands, with the account's rows marked; None where there is none, or it can't be read now."""
+    """The current board with the account's rows marked; None if there is none or it can't be read now."""
     try:
         return fetch_board(app, account=app.credentials.username, required=False)
     except (Unreachable, CodaLabError) as error:

@@ -44,7 +44,7 @@ _TESTED_CODALAB = "1.7.5"
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing looked at: how it is, and what to do where it is not well."""
+    """The result of one check, and the next action if it found a problem."""
 
     subject: str
     verdict: Literal["ok", "note", "wrong"]
@@ -163,7 +163,7 @@ def _project(app: ServerApp) -> CheckResult:
 
 
 def _proxy() -> CheckResult:
-    """Variables only: what they hold may have a password in it."""
+    """Name the variables only: their values may contain a password."""
     names = (
         "HTTPS_PROXY",
         "https_proxy",
@@ -248,7 +248,7 @@ def _keyring() -> CheckResult:
 
 def _server(app: ServerApp) -> Iterator[CheckResult]:
     try:
-        # One try: a doctor is asked when the network is bad, and has to say so at once.
+        # One try: people run `doctor` when the network is bad, and it must report that at once.
         with Rest(app.server) as usual, usual.with_timeout(_PATIENCE_SECONDS) as rest:
             health = rest.health()
     except CldcError as error:

@@ -155,7 +155,7 @@ def _check(app: ServerApp, entry: HandedIn, work: Path) -> Grade:
         root = find_dataset(entry, work, app.competition.dataset.splits)
         report = validated(app, root, observer=SILENT)
     except DiskFull:
-        raise  # the next one would not fare better
+        raise  # the next one would fail too
     except (InvalidDataset, StorageError) as error:
         return replace(grade, problem=_line(error))
     errors, warnings = report.of(Severity.ERROR), report.of(Severity.WARNING)
@@ -179,7 +179,7 @@ def _line(error: CldcError) -> str:
 def _trained(
     app: ServerApp, grades: Sequence[Grade], materials: _Materials, dask: str | None
 ) -> tuple[Mapping[str, Outcome], str]:
-    """What came of each student's training, and the TensorFlow that trained."""
+    """The result of each student's training, and the TensorFlow that trained."""
     usable = [grade for grade in grades if not grade.problem and grade.report is not None]
     trainings = [
         Training(grade.report, materials.script, materials.test_set, app.competition)

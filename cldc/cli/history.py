@@ -47,7 +47,7 @@ def history(app: ServerApp, everything: bool) -> None:
 
 
 def _board(app: ServerApp) -> Leaderboard | None:
-    """The board where it can be had; a list of what is known here is worth having without a server."""
+    """The board if it can be read; the local history is useful without it."""
     try:
         return fetch_board(app, account=None, required=False)
     except CldcError as error:

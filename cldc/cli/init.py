@@ -23,7 +23,7 @@ from cldc.render.document import Document
 from cldc.settings import PROJECT_FILE, read_project
 
 _DATASET = "my-images"
-# What never belongs into a dataset repository: packed uploads, and what systems and notebooks leave in folders.
+# Files that never belong in a dataset repository: packed uploads, and what systems and notebooks leave in folders.
 _IGNORED = ("*.zip", ".DS_Store", "Thumbs.db", ".ipynb_checkpoints/", "__MACOSX/", "__pycache__/")
 _HEADER = "# What cldc works with in this project; a setting left out comes from the competition's profile.\n"
 _COMMENTS = {
@@ -171,7 +171,7 @@ def _answers(app: ServerApp, folder: Path) -> Answers:
     dataset = _asked(
         app, given.get("dataset"), "Dataset folder", _guess(folder, load(competition)), _check_dataset
     )
-    # Fixed here it would be every submission's name, each of which replaces the one before.
+    # Set here, it would name every submission, and each would replace the one before.
     name = given.get("name") or ""
     if name:
         _check_part("name")(name)
@@ -291,7 +291,7 @@ def _server_status(app: ServerApp, answers: Answers | None) -> str | None:
             app.settings.values["server"],
             app.settings.project,
         )
-        # What the file before this one named counts no more.
+        # The previous file's values no longer apply.
         elsewhere = None if before is not None and setting.source == str(before.path) else setting.value
         return chosen.status_of(answers.server or elsewhere or chosen.server)
     except CldcError:

@@ -32,9 +32,9 @@ def show(
     *,
     repeated: RepeatedRuns | None,
 ) -> None:
-    """Tell of a finished preflight, and of all its runs where it was repeated.
+    """Show a finished preflight, and all its runs if it was repeated.
 
-    Labels that look wrong are looked for where that delays nobody: after a training, in an environment that is there.
+    The search for wrong labels runs where it causes no delay: after a training, if its environment exists.
     Only who asks for the page has that environment made, or waits in a quick preflight or before an earlier result.
     """
     insight = _insight(app, report, result, wait=app.output.wants("html"))

@@ -60,7 +60,7 @@ def rebuild(app: ServerApp) -> None:
     Examples:
       cldc ledger rebuild
     """
-    account = app.rest.user().name  # nothing is moved before the server has answered
+    account = app.rest.user().name  # move nothing before the server has answered
     record, aside = _opened(app)
     with record:
         found = rebuild_ledger(record, app.competition, app.rest, account, app.observer)

@@ -97,7 +97,7 @@ def _format_options(formats: tuple[str, ...]) -> tuple[Callable[[Any], Any], ...
 
 
 def _require_writable(reports: Iterable[Report]) -> None:
-    """Refuse a file that can't be written before the work is done that it would tell of."""
+    """Refuse a file that can't be written before the work starts."""
     for report in reports:
         folder = report.path.absolute().parent
         why = (
@@ -141,7 +141,7 @@ def command(
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        # What the command itself takes is its own, also where a setting has the same name.
+        # The command's own parameters stay with it, even if a setting has the same name.
         settings = _SETTINGS - inspect.signature(function).parameters.keys()
 
         @functools.wraps(function)
@@ -180,7 +180,7 @@ def command(
 
 
 def _add_what_is_known(error: CldcError, app: App) -> None:
-    """Tell with a server's failure what is known of that server, so that nobody looks for the fault on this side."""
+    """Add the server's known state to its failure, so that people don't search for the fault locally."""
     if error.server_failed:
         with contextlib.suppress(CldcError):
             if status := app.server_status:

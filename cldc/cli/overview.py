@@ -1,4 +1,4 @@
-"""`cldc` alone: where the project stands, and the next sensible command. Nothing is asked of a server."""
+"""`cldc` alone: the project's state and the next sensible command, without contacting a server."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _title(app: ServerApp) -> list[Line]:
 
 
 def look(app: ServerApp) -> Overview:
-    """Go the way from the folder to the board up to what is missing."""
+    """Check each stage from the folder to the board, up to the first that is missing."""
     settings = app.settings
     project = settings.project
     facts = [("project", str(project.path) if project else "no cldc.toml here or above")]
@@ -127,7 +127,7 @@ def _account(app: ServerApp) -> str | None:
 def _preflight(app: ServerApp, report: ValidationReport) -> PreflightResult | None:
     try:
         server = app.server
-    except CldcError:  # the sandbox is not up, or the address is none
+    except CldcError:  # the sandbox is not up, or the address is invalid
         server = None
     return find(app.home, dataset=report.dataset.hash, competition=app.competition, server=server)
 

@@ -1,4 +1,4 @@
-"""How progress is worded, and as plain lines where no terminal can be drawn on."""
+"""The wording of progress, and plain lines for output that is no terminal."""
 
 from __future__ import annotations
 

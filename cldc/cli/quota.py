@@ -33,7 +33,7 @@ def quota(app: ServerApp) -> None:
     tagged = tagged_bundles(competition, rest, account)
     found = usage_by_source(competition.quota, tagged, submissions, ServerClock(rest)())
     together = found["together"]
-    # What was asked for stands on top; the two sources are beside it.
+    # The requested result is on top; the two sources are beside it.
     result = {f.name: getattr(together, f.name) for f in fields(together)}
     app.output.show(
         Document({**result, "server": found["server"], "ledger": found["ledger"]}, quota_blocks(found))

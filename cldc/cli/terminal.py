@@ -17,7 +17,7 @@ from cldc.render.blocks import Block
 from cldc.render.terminal import drawn
 from cldc.text import duration, shown
 
-# A bar takes what room the words leave, and none where that is less than this.
+# A bar fills the room that the words leave; it is omitted if that is less than this.
 _LEAST_BAR, _MOST_BAR = 8, 30
 _ALIVE, _DONE, _STOPPED = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "✓", "✗"
 

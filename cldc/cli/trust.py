@@ -115,7 +115,7 @@ def _approve(app: App, path: Path, *, yes: bool) -> None:
 
 
 def _file(app: App, path: Path | None) -> Path:
-    """The file meant; it need not be there any more."""
+    """The file meant; it may no longer exist."""
     if path is None:
         return _project(app)
     path = path.absolute()

@@ -101,7 +101,7 @@ def _watch(app: App, folder: Path | None, *, strict: bool, warped: bool, fixed: 
         except (InvalidDataset, StorageError) as error:
             if not checked:
                 raise
-            # Deleted or moved away; another one may come in its place.
+            # The folder was deleted or moved; another may replace it.
             app.observer.note(error.message)
             code = error.code
         checked = True

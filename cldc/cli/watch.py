@@ -24,7 +24,7 @@ _A_YEAR = 366 * 86_400.0
 
 
 class _Seconds(click.FloatRange):
-    """So many seconds, at most a year; what is no number is neither below nor above."""
+    """A number of seconds, at most a year; NaN compares as neither below nor above."""
 
     def __init__(self, least: float) -> None:
         super().__init__(min=least, max=_A_YEAR)
@@ -93,7 +93,7 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
 
 
 def _tell(app: ServerApp, found: tuple[SubmissionStatus, ...], known: dict[str, str]) -> None:
-    """A line for each that has changed since the last look."""
+    """Print a line for each submission that has changed since the last poll."""
     for status in found:
         state = f"{status.stage} {status.detail}"
         if known.get(status.id) != state:

@@ -50,7 +50,7 @@ def training_inputs(app: ServerApp, *, organisers: bool = False) -> TrainingInpu
         organisers: Whether what is named is passed over, since the organisers' own counts.
 
     Raises:
-        ConfigurationError: There is no label book to be had.
+        ConfigurationError: No label book is available.
     """
     names = ("script", "label_book")
     script, label_book = (None if organisers else app.settings[name] for name in names)

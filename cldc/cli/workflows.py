@@ -17,7 +17,7 @@ _PLACEHOLDER = f"cldc/cldc/.github/actions/submit@{_UNKNOWN}"
 _SOURCE = f"git+https://github.com/cldc/cldc@{_UNKNOWN}"
 _GITHUB = re.compile(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$")
 Host = Literal["github", "gitlab", "classroom"]
-# Where each template lies, and where its copy goes.
+# Each template's path, and its copy's destination.
 _PLACES: dict[Host, tuple[Path, Path]] = {
     "github": (Path("github/submit.yml"), Path(".github/workflows/submit.yml")),
     "gitlab": (Path("gitlab/submit.gitlab-ci.yml"), Path(".gitlab-ci.yml")),

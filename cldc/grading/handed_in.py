@@ -19,7 +19,7 @@ from cldc.grading.model import HandedIn
 from cldc.inside import unpacking
 from cldc.settings import PROJECT_FILE, read_project
 
-# Other archives than a zip; a file without such an extension is nobody's.
+# Other archives than a zip; a file without such an extension belongs to no student.
 _OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".zst")
 # What macOS and Windows put beside the one folder of a zip.
 _LEFTOVERS = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")

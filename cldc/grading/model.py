@@ -1,4 +1,4 @@
-"""What was handed in, and what came of it."""
+"""Handed-in datasets and their grades."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class HandedIn:
     Attributes:
         student: The name of the zip or the folder, without ``.zip``.
         path: The zip or the folder.
-        problem: Why it can't be used, as one line; empty where nothing is known against it yet.
+        problem: Why it can't be used, as one line; empty if no problem is known yet.
     """
 
     student: str
@@ -26,14 +26,14 @@ class HandedIn:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """What came of one student's dataset.
+    """The result of one student's dataset.
 
     Attributes:
         student: Who handed it in.
         handed_in: Name of the zip or the folder.
         modified: When that was last written.
         problem: Why there is no score, as one line; empty where there is one.
-        score: What the evaluation made of the predictions on the hidden test set.
+        score: The evaluation's score of the predictions on the hidden test set.
         rank: Dense, from 1; None without a score.
         validation_accuracy: On the student's own validation split, as the training script printed it.
         images: Images of the dataset; None where there is no dataset.

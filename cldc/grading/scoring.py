@@ -24,7 +24,7 @@ _TIMEOUT_SECONDS = 1800
 
 
 class Evaluation:
-    """The evaluation of one competition on one hidden test set. What was scored once is answered from its record."""
+    """The evaluation of one competition on one hidden test set. Earlier scores are reused from their records."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Evaluation:
             shutil.copyfile(script, folder / self._side.evaluate.name)
 
     def score(self, predictions: Sequence[int]) -> float:
-        """What the evaluation script makes of a class index for each image of the hidden test set.
+        """The evaluation script's score of a class index for each image of the hidden test set.
 
         Raises:
             PreflightFailed: The script failed, or left no number.

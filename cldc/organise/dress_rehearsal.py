@@ -44,7 +44,7 @@ def rehearse_submission(
         credentials: The organiser's, for the scoring daemon.
         folder: Keeps what the daemon writes.
         python: The Python of the `codalab` environment.
-        observer: Told how far it is.
+        observer: Receives progress events.
 
     Returns:
         The leaderboard's JSON, with one entry.

@@ -28,7 +28,7 @@ _EPOCHS_OPTION = re.compile(r" --epochs[ =]([0-9]+)")
 # A folder name that means itself in a command, with a shell (on CodaLab) and without one (here).
 _ARGUMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]*")
 _SMALLEST_SIDE = 32  # what the built-in script's convolutions need
-# Where each of the server's bundles stands in a profile, by its key in a `seed`'s result.
+# The key of each of the server's bundles in a profile, by its key in a `seed`'s result.
 _BUNDLES = {"script": "script", "label_book": "label_book", "data": "starting_dataset"}
 _HIDDEN = {"test_set": "test_set", "evaluate": "evaluate"}
 
@@ -109,7 +109,7 @@ def draft(start: Competition, overrides: ProfileOverrides, *, server: str) -> Co
     """``start`` with the overrides, and without the uuids of another server.
 
     Raises:
-        ConfigurationError: The profile would not be taken.
+        ConfigurationError: The resulting profile is invalid.
     """
     new, quota = overrides, start.quota
     asked = QuotaRule(
@@ -160,7 +160,7 @@ def with_uuids(competition: Competition, uuids: Mapping[str, str]) -> Competitio
     """The profile with the uuids that the server gave, by the keys of `Seeded`."""
 
     def known(key: str, reference: Reference | None) -> Reference | None:
-        # A starting dataset that is not there is none to start from.
+        # Contestants can't start from a starting dataset that does not exist.
         return Reference(reference.name, uuids[key]) if reference and key in uuids else None
 
     return _with_references(competition, known, worksheets=True)

@@ -67,7 +67,7 @@ def rehearse(
         codalab: The server, as the organiser.
         competition: Its run names the image.
         worksheet: The organiser's private one, which nobody else sees.
-        observer: Told the progress.
+        observer: Receives progress events.
 
     Raises:
         RunFailed: Nothing can run in the image.

@@ -76,7 +76,7 @@ def seed(
         materials: The organiser's files.
         folder: Keeps the result and the daemon's configuration (``competition.json``).
         replace: Whether a bundle with other contents is removed and uploaded again; what depends on it stays without it.
-        observer: Told of each worksheet and bundle.
+        observer: Notified of each worksheet and bundle.
 
     Raises:
         ConfigurationError: The profile has no organiser's side.
@@ -188,7 +188,7 @@ class _Organiser:
         self.created: list[str] = []
 
     def ensure_worksheet(self, wanted: WantedWorksheet) -> str:
-        """The worksheet's uuid; it is created where it is not there."""
+        """The worksheet's uuid; it is created if missing."""
         name, uuid = wanted.reference.name, wanted.reference.uuid
         found = (self._worksheet(uuid) if uuid else None) or self._worksheet(name)
         if found is not None:
@@ -201,7 +201,7 @@ class _Organiser:
         return uuid
 
     def ensure_bundle(self, wanted: WantedBundle, worksheet: str) -> str:
-        """The bundle's uuid; it is uploaded where it is not there or not right."""
+        """The bundle's uuid; it is uploaded if missing or wrong."""
         if wanted.reference.uuid is not None:
             found = self._rest.found(wanted.reference.uuid)
         else:

@@ -26,7 +26,7 @@ from cldc.review.session import Session
 _logger = logging.getLogger("cldc.review")
 _LOOPBACK = "127.0.0.1"
 # A person may reach it through a tunnel from another port, but never by another name: that would be a page of
-# somebody else whose name was made to lead here (DNS rebinding).
+# somebody else whose name resolves to this address (DNS rebinding).
 _NAMES = frozenset({_LOOPBACK, "localhost", "[::1]"})
 _THREADS = 8
 _MOST_BODY_BYTES = 4_000_000
@@ -57,13 +57,13 @@ class _Server(Server):
 
 
 class ReviewServer:
-    """Serves a session's page; who knows no token of it gets nothing."""
+    """Serves a session's page, only to requests that carry its token."""
 
     def __init__(self, session: Session, *, port: int = 0) -> None:
         """Listen on loopback; ``port`` 0 takes any that is free.
 
         Raises:
-            StorageError: The port can't be had.
+            StorageError: The port can't be used.
         """
         self._session = session
         self._token, self._cookie = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
@@ -104,7 +104,7 @@ class ReviewServer:
         return f"http://{_LOOPBACK}:{self.port}/?token={self._token}"
 
     def ticket(self) -> str:
-        """The page's address for one use: other accounts of this machine see with what a browser is started."""
+        """The page's address for one use: other accounts of this machine see a browser's command line."""
         ticket = secrets.token_urlsafe(24)
         self._tickets.add(ticket)
         return f"http://{_LOOPBACK}:{self.port}/?token={ticket}"
@@ -120,7 +120,7 @@ class ReviewServer:
             self._server.stop()
             thread.join(timeout=5)
 
-    # Who may ask -----------------------------------------------------------------------------------------
+    # Authentication -----------------------------------------------------------------------------------------
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = Request(environ)
@@ -219,7 +219,7 @@ def _json(data: Mapping[str, Any], *, status: int = 200) -> Response:
 
 
 class _Pictures:
-    """Pictures made when they are asked for; the small ones asked for last are kept."""
+    """Creates pictures on request and caches the most recent small ones."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -67,7 +67,7 @@ class Session:
         """Scan ``folder`` and read its decisions; ``home`` is the data folder.
 
         Raises:
-            InvalidDataset: ``folder`` is not there.
+            InvalidDataset: ``folder`` does not exist.
             InvalidDecisions: A line of the decisions can't be understood.
             StorageError: Folder or decisions can't be read.
         """
@@ -94,7 +94,7 @@ class Session:
             self._put(part, None)
         self._put_decisions()
 
-    # What the page asks for ------------------------------------------------------------------------------
+    # Requests of the page ------------------------------------------------------------------------------
 
     def state(self, have: Mapping[str, int]) -> dict[str, Any]:
         """The parts that differ from those that the page has, what is being worked on, and what is wrong."""
@@ -180,14 +180,14 @@ class Session:
             self._put_decisions()
 
     def summary(self) -> Summary:
-        """What the table of decisions has now."""
+        """Summarise the table of decisions."""
         with self._lock:
             self._refresh_decisions()
             counts = Counter("move" if each.split else each.action for each in self._decisions)
             made = len(frozenset(self._decisions) - self._before)
             return Summary(self.path, dict(counts), made, len(self._later))
 
-    # What the checks tell --------------------------------------------------------------------------------
+    # Results of the checks --------------------------------------------------------------------------------
 
     def wait_for_change(self) -> Listing:
         """Wait until there is a folder to check: at first, and then when it has changed and is no longer changing."""
@@ -225,7 +225,7 @@ class Session:
             self._put("suspicions", {"rows": list(rows), "why": why})
 
     def failed(self, error: CldcError) -> None:
-        """Tell why the folder could not be checked; the next check takes that back."""
+        """Report why the folder could not be checked; the next check clears that."""
         with self._lock:
             self._check_problem = f"{error.message} {error.action}"
 
@@ -243,7 +243,7 @@ class Session:
     # The folder ------------------------------------------------------------------------------------------
 
     def refresh(self, *, now: bool = False) -> None:
-        """Look whether the folder has changed, unless that was done a moment ago and ``now`` does not ask for it."""
+        """Check whether the folder has changed, unless a check has just run and ``now`` is false."""
         with self._lock:
             if not now and time.monotonic() - self._scanned < _SECONDS_BETWEEN_SCANS:
                 return
@@ -284,7 +284,7 @@ class Session:
         }
 
     def _dataset(self) -> Dataset:
-        """The dataset as far as its contents are known."""
+        """The dataset, with the contents that are known so far."""
         images = tuple(
             Image(f.split, f.label, f.path, f.size, self._hashes.get(key, ""), f.link, f.error)
             for key, f in self._files.items()

@@ -1,4 +1,4 @@
-"""Suspicious labels as the page tells of them."""
+"""Suspicious labels as the page describes them."""
 
 from __future__ import annotations
 

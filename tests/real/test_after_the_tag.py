@@ -44,7 +44,7 @@ def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(
     assert "no patience with mine" in status["log"]
     assert "no quota was spent" in cldc("status").out
     assert cldc("quota", "--format", "json").data["spent"] == []
-    (uploaded,) = stage.made(account)["dataset"]  # what there is of it
+    (uploaded,) = stage.made(account)["dataset"]  # the parts of it that exist
     assert cldc("open", "mine", "--print").out.strip().endswith(f"/bundles/{uploaded.uuid}/")
 
     cldc("submit", folder, "--yes", "--no-preflight")
@@ -56,7 +56,7 @@ def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(
     assert_exactly_once(stage, account)
     assert cldc("clean", "--yes", "--format", "json").data["leftovers"] == []
 
-    # Nobody takes this one up: what it asks for and what CodaLab says of it are told.
+    # No worker starts this run: the status shows its requests and CodaLab's explanation.
     (run,) = stage.made(account)["run"]
     assert run.created is not None
     stuck = replace(run, state="staged", state_details="Bundle is waiting for a worker", run_status=None)
@@ -127,7 +127,7 @@ def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
     assert (again["bundle"], again["again"]) == (first["bundle"], False)
     assert_exactly_once(stage, account)
 
-    # Removed behind its back it is not waited for, and can be had again.
+    # If it is removed by hand, cldc does not wait for it, and it can be submitted again.
     server, secret = stage.address, Credentials(account.name, account.password, "environment")
     python = ensure_codalab(stage.environments_home).python
     with CodaLab(server, secret, python=lambda: python) as codalab:
@@ -145,7 +145,7 @@ def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
 
 
 def test_a_tag_that_is_gone_is_not_taken_for_a_submission(stage: Stage, tmp_path: Path) -> None:
-    """Taken off from another machine, or by a call that was killed before it could write that down."""
+    """Removed on another machine, or by a call that was killed before it recorded that."""
     account = stage.account()
     here, there = (stage.person(tmp_path / name, account) for name in ("here", "there"))
     folder = stage.folder(tmp_path / "mine")
@@ -274,7 +274,7 @@ def test_what_waits_for_its_score_is_not_replaced_without_a_word(stage: Stage, t
 
 
 def test_machines_that_submit_at_once_keep_to_the_quota(stage: Stage, tmp_path: Path) -> None:
-    """Five submissions of one account from four machines, two places: two get them, and nobody waits for ever."""
+    """Five submissions of one account from four machines, two places: two get them, and none waits for ever."""
     account, places, machines = stage.account(), 2, 5
     profile = stage.variant("few", per_window=str(places), total="3")
     people = [stage.person(tmp_path / f"home-{n % 4}", account, profile=profile) for n in range(machines)]
@@ -290,7 +290,7 @@ def test_machines_that_submit_at_once_keep_to_the_quota(stage: Stage, tmp_path: 
     tagged = stage.made(account)["tagged"]
     assert len(tagged) <= places, codes
     assert codes == [0] * len(tagged) + [8] * (machines - len(tagged)), done
-    # Whoever gave way may try again, and what was prepared is used.
+    # A submission that gave way may be retried, and reuses what was prepared.
     for n in range(machines):
         if done[n].code and len(stage.made(account)["tagged"]) < places:
             people[n]("submit", folders[n], "--yes", "--no-preflight")

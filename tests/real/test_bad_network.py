@@ -30,7 +30,7 @@ SEED = int(os.environ.get("CLDC_FAULT_SEED", "0"))
 # Cases that a test takes, each kind once, so that several processes can share them.
 _A_TEST = len(KINDS)
 _AT_ONCE = 2
-# Runs of the same command that a person would make.
+# How often a person would repeat the same command.
 _TRIES = 4
 _FORGET = "delete from oauth2_token where user_id = (select user_id from user where user_name = ?)"
 
@@ -111,7 +111,7 @@ def test_nothing_is_lost_or_doubled_whatever_the_network_does(
 def test_an_upload_that_a_login_page_swallowed_is_sent_again(
     stage: Stage, quiet: BadNetwork, tmp_path: Path
 ) -> None:
-    """CodaLab's client takes any answer for the server's, and the bundle would be waited for for ever."""
+    """CodaLab's client accepts any answer as the server's, and cldc would wait for the bundle for ever."""
     sent = quiet.changed.index("PUT") + 1
     number, network = submit(stage, stage.folder(tmp_path / "mine"), [Fault("html", sent, changes=True)])
     assert (number, network.changed.count("PUT")) == (1, 2)
@@ -140,7 +140,7 @@ def test_a_server_that_is_killed_and_started_again_is_gone_on_with(
 
 
 def test_tokens_that_end_in_the_middle_are_replaced(stage: Stage, tmp_path: Path) -> None:
-    """The server forgets all of the account's tokens again and again; it then answers reads as if nobody had asked."""
+    """The server forgets all of the account's tokens again and again; it then silently treats reads as anonymous."""
     account, folder = stage.account(), stage.folder(tmp_path / "mine")
     forgotten = []
 

@@ -72,7 +72,7 @@ def cl(shared_cl: tuple[FaultServer, Cl]) -> Cl:
 
 
 def made(kind: str, uuid: str) -> Answer:
-    """What CodaLab answers when it has made something."""
+    """CodaLab's answer when it has created something."""
     attributes = {"uuid": uuid, "name": "x", "bundle_type": "dataset"}
     return as_json(
         {"data": [{"type": kind, "id": uuid, "attributes": attributes}], "meta": {"version": "1.7.5"}}
@@ -361,7 +361,7 @@ def test_failed_runs_and_makes_are_reported(mine: CodaLab) -> None:
     with pytest.raises(RunFailed, match="Invalid dependency"):
         require_ready(rest, wait_for(rest, missing))
     long = cl.run(sheet, "sleep 100", [], name="long")
-    # CodaLab loses what it asks of a run that its worker has not taken up yet.
+    # CodaLab loses requests about a run that its worker has not started yet.
     while rest.bundle(long).state != "running":
         time.sleep(0.1)
     cl.kill(long)

@@ -117,7 +117,7 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     late = cldc("submit", changed(folder, 99), "--name", "late", "--no-preflight", code=8)
     assert "next place frees on" in late.err
 
-    # What the ledger forgets the server still knows.
+    # The server still knows what the ledger forgets.
     kept = (cldc.home / "ledger.sqlite3").rename(tmp_path / "ledger.sqlite3")
     assert cldc("quota", "--format", "json").data["left"] == 0
     kept.replace(cldc.home / "ledger.sqlite3")
@@ -126,7 +126,7 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     scored = cldc("withdraw", "mine", "--yes", "--format", "json").data
     assert (scored["spent"], scored["quota"]["left"]) == (True, 0)
     assert "evaluate" in scored["why"]
-    # What the daemon can't see it passes over, as the next board shows.
+    # The daemon skips what it can't see, as the next board shows.
     last = next(place["uuid"] for place in spent["spent"] if place["name"] == f"try-{places}")
     hide(cldc, last)
     cldc("sandbox", "score")

@@ -1,4 +1,4 @@
-"""Certificates, failing servers and proxies: each fault is told as what it is, and whose it is."""
+"""Certificates, failing servers and proxies: each error names the fault and the side that caused it."""
 
 from __future__ import annotations
 

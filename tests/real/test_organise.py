@@ -349,7 +349,7 @@ def class_submits(cldc: Cldc, rules: Competition, folder: Path) -> list[Submitte
 
 
 def check_board(board: Any, submitted: list[Submitted], *, hidden: set[tuple[str, int]]) -> None:
-    """Everyone's scores, in order; what is not there is there for the organiser, each with its reason."""
+    """Everyone's scores, in order; missing ones are shown to the organiser, each with its reason."""
     rows = board["leaderboard"]["rows"]
     shown = {row["submission"]: row for row in rows if row["rank"]}
     never = {PRIVATE, OVER_QUOTA, *hidden}

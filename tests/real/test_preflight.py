@@ -111,7 +111,7 @@ def test_an_interruption_leaves_nothing_behind(  # noqa: PLR0917 - fixtures
             return
 
         def advance(self, done: float, detail: str = "") -> None:
-            if detail:  # the training says how it is
+            if detail:  # the training reports its progress
                 os.kill(os.getpid(), signal.SIGINT)
 
         def note(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What a preflight's model makes of every image: asked for real, doubted where it says other than the script did."""
+"""Predictions of a preflight's model for every image: from a real model, doubted where they contradict the script."""
 
 from __future__ import annotations
 

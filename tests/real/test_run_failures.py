@@ -95,7 +95,7 @@ def test_a_run_that_lost_a_dependency_is_made_once_more(stage: Stage, tmp_path: 
     cldc("clean", "--yes")
     assert_exactly_once(stage, account)
 
-    # What is not in the dataset was lost by nobody.
+    # A path that the dataset lacks is no lost dependency.
     with stage.losing("absent", times=2):
         failed = cldc("submit", stage.folder(tmp_path / "other", 1), "--yes", "--no-preflight", code=11)
         assert "lost" not in failed.err.replace("losing", "")

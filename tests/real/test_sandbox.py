@@ -236,7 +236,7 @@ def test_a_competition_and_accounts_can_be_added_while_it_is_up(site: Site, tmp_
     with Rest(status.address, credentials(bob)) as rest:
         assert rest.user().name == "bob"
         assert rest.bundle(str(shapes.bundles.label_book.uuid)).state == "ready"
-    # At once each is there when it is told, though the file changes under the server's hands.
+    # Each account exists when `add_account` returns, though the file changes while the server reads it.
     with ThreadPoolExecutor(8) as pool:
         crowd = list(pool.map(lambda n: sandbox.add_account(site.data, f"guest-{n}"), range(24)))
         for person in crowd:
