@@ -75,14 +75,9 @@ def profile_claims(path: Path) -> tuple[Claim, ...]:
     ]
     if side is not None:
         claims.append(Claim("competition: organiser.evaluate_command", side.evaluate_command))
-    scripts = {
-        "training.builtin": chosen.training.builtin,
-        "organiser.evaluate": side.evaluate.name if side else None,
-    }
-    for key, name in scripts.items():
-        beside = profiles.file_beside(chosen, name) if name else None
-        if beside is not None:
-            claims.append(file_claim(f"competition: {key}", beside))
+    claims += [
+        file_claim(f"competition: {key}", script) for key, script in profiles.scripts_beside(chosen).items()
+    ]
     claims += [file_claim("competition: extends", inherited) for inherited in chosen.files[1:]]
     return tuple(claims)
 

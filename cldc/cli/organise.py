@@ -11,6 +11,7 @@ from cldc import organise as room
 from cldc.bundles.account import ServerClock
 from cldc.cli.classroom import accounts, grades, reject
 from cldc.cli.grading import grade
+from cldc.cli.keeping import backup, restore
 from cldc.cli.options import command, group
 from cldc.cli.organising import OrganiserTarget, organiser_target, publish_files, set_up
 from cldc.cli.server import ServerApp
@@ -196,5 +197,5 @@ def _blocks(board: Board) -> list[Block]:
     return blocks
 
 
-for _command in (accounts, grade, grades, reject):
+for _command in (accounts, backup, grade, grades, reject, restore):
     organise.add_command(_command)

@@ -44,6 +44,7 @@ __all__ = [
     "file_beside",
     "load",
     "parse",
+    "scripts_beside",
 ]
 
 DEFAULT = "data-centric-2021"
@@ -98,6 +99,21 @@ def file_beside(competition: Competition, name: str) -> Path | None:
         ConfigurationError: It is outside that folder, possibly through a link.
     """
     return None if competition.folder is None else _file_in(competition.folder, name, competition.name)
+
+
+def scripts_beside(competition: Competition) -> dict[str, Path]:
+    """The scripts in the profile's folder that it names, by the key that names each.
+
+    Raises:
+        ConfigurationError: As `file_beside`.
+    """
+    side = competition.organiser
+    named = {
+        "training.builtin": competition.training.builtin,
+        "organiser.evaluate": side.evaluate.name if side else None,
+    }
+    found = {key: file_beside(competition, name) for key, name in named.items() if name}
+    return {key: path for key, path in found.items() if path is not None}
 
 
 def _file_in(folder: Path, name: str, profile: str) -> Path | None:

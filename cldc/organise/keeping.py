@@ -1,0 +1,148 @@
+"""A backup of what the organiser's machine keeps of a competition: one zip, for its owner only, without any password."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cldc.competition import Competition, scripts_beside
+from cldc.errors import ConfigurationError
+from cldc.files import PRIVATE_FILE, private_folder, replace_atomically, storage_errors
+from cldc.identifiers import is_name
+from cldc.inside import unpacking
+from cldc.organise.model import read_json
+
+PROFILE = "profile"
+_PUBLIC_FILE = 0o644
+_ABOUT = "backup.json"
+_FORMAT = 1
+_LIMIT_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Restoring:
+    """What restoring a backup would do.
+
+    Attributes:
+        competition: The competition's name.
+        made: When the backup was made.
+        profile: The folder of the profile.
+        new: Files that are not there, with their contents.
+        changed: Files that are there with other contents, with those of the backup.
+        same: Number of files that are there as in the backup.
+    """
+
+    competition: str
+    made: str
+    profile: Path
+    new: Mapping[Path, bytes]
+    changed: Mapping[Path, bytes]
+    same: int
+
+
+def kept_files(folder: Path) -> list[Path]:
+    """What a competition's folder keeps: its files, but neither locks nor anything in the daemon's own folder, which holds its session."""
+    if not folder.is_dir():
+        return []
+    with storage_errors(folder):
+        return sorted(
+            path
+            for path in folder.iterdir()
+            if path.is_file() and path.suffix != ".lock" and not path.name.startswith(".")
+        )
+
+
+def pack_backup(competition: Competition, folders: Mapping[str, Path]) -> tuple[bytes, tuple[str, ...]]:
+    """A zip of what ``folders`` (by the name that each has in the zip) keep, and of the profile; and the names of its files.
+
+    The profile comes with all that it extends and with the scripts beside it.
+
+    Raises:
+        ConfigurationError: The folders keep nothing.
+        StorageError: A file can't be read.
+    """
+    files = {f"{area}/{path.name}": path for area, folder in folders.items() for path in kept_files(folder)}
+    if not files:
+        raise ConfigurationError(
+            f"This machine keeps nothing of {competition.name} yet.",
+            action="Name the competition that you set up with --competition.",
+        )
+    beside = (*competition.files, *scripts_beside(competition).values())
+    files |= {f"{PROFILE}/{path.name}": path for path in beside}
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    about = {"format": _FORMAT, "competition": competition.name, "made": made}
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(_ABOUT, json.dumps(about))
+        for name, path in files.items():
+            with storage_errors(path):
+                archive.writestr(name, path.read_bytes())
+    return content.getvalue(), tuple(files)
+
+
+def unpack_backup(file: Path, scratch: Path) -> tuple[str, str]:
+    """Unpack a backup into ``scratch``, a folder to make; the competition's name and when the backup was made.
+
+    Raises:
+        ConfigurationError: It is no backup, or a damaged one.
+        StorageError: It can't be read, or ``scratch`` can't be written.
+    """
+    try:
+        with storage_errors(file), file.open("rb") as content:
+            unpacking.unpack_zip(content, str(scratch), limit_bytes=_LIMIT_BYTES)
+    except unpacking.Refused as refused:
+        raise _no_backup(file, str(refused)) from refused
+    about = read_json(scratch / _ABOUT) if (scratch / _ABOUT).is_file() else None
+    if not isinstance(about, dict) or not is_name(str(about.get("competition"))):
+        raise _no_backup(file, f"it has no {_ABOUT} that names a competition")
+    if about.get("format") != _FORMAT:
+        raise _no_backup(file, "another version of cldc made it")
+    return str(about["competition"]), str(about.get("made"))
+
+
+def _no_backup(file: Path, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{file} can't be restored: {why}.", action="Give a file that `cldc organise backup` wrote."
+    )
+
+
+def plan_restoring(scratch: Path, competition: str, made: str, folders: Mapping[str, Path]) -> Restoring:
+    """Compare an unpacked backup with ``folders``, by the name that each has in the backup; nothing else in it counts.
+
+    Raises:
+        StorageError: A file can't be read.
+    """
+    new, changed, same = {}, {}, 0
+    for area, folder in folders.items():
+        for path in kept_files(scratch / area):
+            with storage_errors(path):
+                content = path.read_bytes()
+            target = folder / path.name
+            with storage_errors(target):
+                before = target.read_bytes() if target.exists() else None
+            if before is None:
+                new[target] = content
+            elif before != content:
+                changed[target] = content
+            else:
+                same += 1
+    return Restoring(competition, made, folders[PROFILE], new, changed, same)
+
+
+def restore(plan: Restoring) -> None:
+    """Write the files of a backup, each atomically; doing it again after an interruption completes it.
+
+    Raises:
+        StorageError: A file can't be written.
+    """
+    for path, content in {**plan.new, **plan.changed}.items():
+        if not path.parent.is_dir():
+            with storage_errors(path.parent):
+                private_folder(path.parent)
+        # A profile and its scripts are handed out; the rest is the organiser's own.
+        replace_atomically(path, content, mode=_PUBLIC_FILE if path.parent == plan.profile else PRIVATE_FILE)
