@@ -25,10 +25,18 @@ WITHOUT_UNIX = """
 import importlib, os, signal, sys
 from pathlib import Path
 
+import distributed, psutil  # they have code of their own for Windows
+
+ABSENT = ("fcntl", "pwd", "grp", "resource", "termios", "tty", "pty", "crypt", "syslog")
+
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name in ("fcntl", "pwd", "grp", "resource", "termios", "tty", "pty", "crypt", "syslog"):
+        if name in ABSENT:
             raise ModuleNotFoundError(f"{name} is not on Windows", name=name)
+
+for name in [*sys.modules]:
+    if name.partition(".")[0] in (*ABSENT, "filelock"):
+        del sys.modules[name]
 
 sys.meta_path.insert(0, Absent())
 for owner, names in (
