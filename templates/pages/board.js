@@ -57,7 +57,7 @@
       return;
     }
     try {
-      const answer = await fetch(location.href, { cache: "no-cache", signal: AbortSignal.timeout(every / 2) });
+      const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(every / 2) });
       const next = new DOMParser().parseFromString(answer.ok ? await answer.text() : "", "text/html");
       if (!find("#board", next)) throw new Error("not a board");
       if (find("footer", next).textContent !== find("footer").textContent) return reload(); // another version's

@@ -381,7 +381,7 @@ def nobody_reads_the_test_set(board: Any, rules: Competition, folder: Path) -> N
 
 def check_page(html: str, board: Any) -> None:
     """Every row that is shown, sorted; nothing that is loaded; nobody's hidden entries."""
-    assert not re.search(r"<script|<link|src=|@import|url\(", html)
+    assert not re.search(r"<link|src=|@import|url\(", html)
     rows = board["leaderboard"]["rows"]
     table = html.partition('<table class="board">')[2].partition("</table>")[0]
     scores = [float(score) for score in re.findall(r"<span>([0-9.]+)</span>", table)]
