@@ -56,7 +56,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """So many bytes as ``740 MB`` or ``1.1 TB``."""
+    """Format a number of bytes, as ``740 MB`` or ``1.1 TB``."""
     for unit, factor in (("TB", 1e12), ("GB", 1e9)):
         if abs(count) >= factor:
             return f"{count / factor:,.1f} {unit}"

@@ -214,7 +214,7 @@ def cldc(tmp_path: Path, environments_home: Path) -> Iterator[Cldc]:
 
 @pytest.fixture
 def shapes() -> Competition:
-    """A small competition of a class of its own."""
+    """A class's own small competition."""
     return load(str(SHAPES_PROFILE))
 
 

@@ -56,8 +56,8 @@ class ServerClock:
             if health.date is None or health.clock_ahead_seconds is None:
                 now = time.time()
             else:
-                # Ours is no further off than the Date header's whole second: then it is the better one. What it was
-                # when that header came, since it may have jumped in between.
+                # The Date header has whole seconds. A clock of ours within two seconds of it is more precise, so use it
+                # instead: its time when the header came, since it may have jumped since then.
                 skew = health.clock_ahead_seconds
                 now = health.date.timestamp() - (skew if abs(skew) <= 2 else 0.0)
             self._base = (now, started)

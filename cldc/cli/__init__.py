@@ -51,7 +51,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Submit it": {
         "login": ("account", "Check an account and remember it in the keyring."),
-        "package": ("package", "Write the zip that is handed in where there is no server."),
+        "package": ("package", "Write the zip to hand in when there is no server."),
         "submit": ("submit", "Submit a dataset, exactly once."),
         "status": ("status", "Show how far your submissions are."),
         "watch": ("watch", "Follow your submissions until they are scored."),

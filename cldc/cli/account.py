@@ -62,7 +62,7 @@ def login(app: ServerApp) -> None:
         app.prompt_again()
     elif not app.on_sandbox and not os.environ.get(PASSWORD_VARIABLE):
         raise CredentialsError(
-            "There is no terminal here on which a password can be asked for.",
+            "Can't ask for a password without a terminal.",
             action=f"Set {credentials.USERNAME_VARIABLE} and {PASSWORD_VARIABLE}, or run `cldc login` on a terminal.",
         )
     # Asking the server who this is comes first: what it refuses is never stored.

@@ -41,7 +41,7 @@ class App:
     """Lazily created services of one command.
 
     Attributes:
-        takes_server: Whether the command can be told which server to use, and as whom.
+        takes_server: Whether the command has the options --server and --account.
     """
 
     takes_server: ClassVar[bool] = False

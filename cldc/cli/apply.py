@@ -91,7 +91,7 @@ def _plan(app: App, root: Path, table: Path | None, *, in_place: bool) -> Plan:
     rules = app.competition.dataset
     if table is not None and not table.is_file():
         raise UsageError(
-            f"There is no file {table}.", action="Give the path of a table of decisions, or of the dataset."
+            f"{table} does not exist.", action="Give the path of a table of decisions, or of the dataset."
         )
     place = table or default_path(root)
     decisions = read(place, rules)

@@ -75,7 +75,7 @@ def compare(
 
     One training says nothing of a small change, since another seed moves the accuracy by several points. With --repeat both are
     trained from the same seeds, and the answer has an interval that counts seeds and images. What was trained before is not
-    trained again, so an interrupted command goes on where it was.
+    trained again, so an interrupted command continues where it stopped.
 
     \b
     Examples:
@@ -205,7 +205,7 @@ def _report(app: ServerApp, word: str) -> ValidationReport:
 
 
 def _require_unseen(judge: LabelBook, folder: Path | None, datasets: Mapping[str, ValidationReport]) -> None:
-    """A model that has learned an image, or was chosen by it, is no judge of what it would make of others."""
+    """Refuse judge images that a model was trained on or selected by: they say nothing about new images."""
     contents = {sha256 for _, sha256 in judge.images}
     known = {
         name: len(contents & {image.sha256 for image in report.dataset.images})

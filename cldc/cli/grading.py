@@ -61,7 +61,7 @@ class _Materials:
 @click.option(
     "--starting-dataset",
     type=_FOLDER,
-    help="What everyone started from: having these images is no sign of copying.",
+    help="The dataset that everyone started from; sharing its images does not count as copying.",
 )
 @click.option(
     "--script", type=click.Path(), help="The training script; by default the competition's, or our own."

@@ -44,7 +44,7 @@ def _page(app: ServerApp, what: str) -> str:
                 f"No contact form here: the profile {app.competition.name} names none."
                 if what == "form"
                 else f"No guide here: the profile {app.competition.name} names none.",
-                action=f"Whoever keeps the profile can add its address as `{what}`.",
+                action=f"Ask the profile's maintainers to add its address as `{what}`.",
             )
         return address
     return _submission(app, what)

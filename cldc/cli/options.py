@@ -101,7 +101,7 @@ def _require_writable(reports: Iterable[Report]) -> None:
     for report in reports:
         folder = report.path.absolute().parent
         why = (
-            f"there is no folder {folder}"
+            f"the folder {folder} does not exist"
             if not folder.is_dir()
             else "it is a folder"
             if report.path.is_dir()

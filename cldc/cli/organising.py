@@ -525,7 +525,9 @@ def _height_and_width(text: str | None) -> tuple[int, ...] | None:
     if words is None:
         return None
     if len(words) != 2 or not all(word.isdecimal() for word in words):
-        raise UsageError(f"{text!r} is no image size.", action="Write height and width in pixels, as 32,32.")
+        raise UsageError(
+            f"{text!r} is not an image size.", action="Write height and width in pixels, as 32,32."
+        )
     return tuple(int(word) for word in words)
 
 

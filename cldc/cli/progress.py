@@ -1,4 +1,4 @@
-"""The wording of progress, and plain lines for output that is no terminal."""
+"""The wording of progress, and plain lines for output that is not a terminal."""
 
 from __future__ import annotations
 

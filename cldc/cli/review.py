@@ -45,7 +45,7 @@ def review(app: App, *, folder: Path | None, no_browser: bool, port: int | None)
     with contextlib.suppress(KeyboardInterrupt), server.running():
         app.output.tell(address_blocks(server.address))
         if not no_browser and not webbrowser.open(server.ticket()):
-            app.observer.note("There is no browser here; open that address in one.")
+            app.observer.note("No browser found; open that address in one.")
         _keep_checking(app, session)
     done = session.summary()
     app.output.show(summary_document(done, shlex.quote(str(folder))))

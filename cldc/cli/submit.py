@@ -85,7 +85,7 @@ def submit(
 
     Validates, preflights (or finds the preflight of the same dataset), uploads, runs, makes the predictions bundle,
     makes everything readable by everyone, writes the description and sets the tag, which alone spends quota. If
-    anything stops it, the same command goes on where it was.
+    anything stops it, the same command continues where it stopped.
 
     \b
     Examples:

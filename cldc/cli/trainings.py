@@ -28,7 +28,7 @@ def trainer(app: App, *, dask: str | None) -> Iterator[Trainer]:
 
     Raises:
         ConfigurationError: Dask is not installed.
-        ClusterUnreachable: There is no such cluster.
+        ClusterUnreachable: The cluster does not answer.
         EnvironmentFailed: This machine can't have the competition's TensorFlow.
     """
     if dask is None:

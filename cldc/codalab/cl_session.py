@@ -111,7 +111,7 @@ class ClSession:
             python: Returns the interpreter of the codalab environment, which it makes first if necessary.
             server: The server's address.
             credentials: The account; passed on in the environment only.
-            observer: Told of a command that is not answered for long.
+            observer: Notified of commands that take long to answer.
         """
         self._observer = observer
         self.server = address.check(server)

@@ -201,7 +201,7 @@ class Rest:
             owner: The owner's name.
             name_between: What the name starts and ends with.
             dependency: Uuid of a bundle that it depends on directly.
-            most: Stop after so many; None for all.
+            most: Maximum number of results; None for all.
 
         Raises:
             CodaLabError: There are more than `MOST_LISTED`.
@@ -324,8 +324,8 @@ class Rest:
         Args:
             uuid: The bundle.
             path: The file in it; empty if the bundle is the file.
-            head: Only so many lines from the beginning.
-            tail: Only so many lines from the end.
+            head: Number of lines to read from the beginning.
+            tail: Number of lines to read from the end.
             span: Only the bytes from the first offset up to, but not including, the second.
             limit_bytes: A larger file is refused.
         """

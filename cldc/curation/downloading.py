@@ -56,7 +56,7 @@ def download(
 ) -> Downloaded:
     """Download one of `WHAT` to ``target``, which appears when it is complete.
 
-    A folder comes class by class. What has arrived is kept, so the same call goes on after an interruption.
+    Folders are downloaded class by class. Finished classes are kept, so the same call continues after an interruption.
 
     Args:
         rest: The server.

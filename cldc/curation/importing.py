@@ -223,7 +223,7 @@ class _Target:
         place = self._root / path
         if os.path.lexists(place):  # something that is not an image, such as a folder
             raise StorageError(
-                f"{place} is there and is no image.", action="Move it away, and run the command again."
+                f"{place} exists and is not an image.", action="Move it away, and run the command again."
             )
         with storage_errors(place.parent):
             place.parent.mkdir(parents=True, exist_ok=True)

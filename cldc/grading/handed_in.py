@@ -1,4 +1,4 @@
-"""Finds each student's dataset in what they handed in, and says in one line where there is none.
+"""Find each student's dataset in what they handed in, or say in one line why there is none.
 
 What is handed in was made by others, on other systems, and perhaps to trouble the teacher: zips go through the one
 unpacker, and no link leads out of what was handed in.

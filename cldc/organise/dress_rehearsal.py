@@ -2,7 +2,7 @@
 
 It is the only proof that script, command, image, evaluation and score fit each other: a run that starts can still fail on
 the class's own folders, and a score can be missing from where the profile says that it is. It has a tag and a private
-worksheet of its own, so that it is on no board and spends nobody's quota.
+separate worksheet, so that it appears on no board and spends no quota.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def map_in_processes(
             f"Can't share the work between processes: {error}.", action="Run the command again."
         ) from error
     except BaseException:
-        # A process that is killed while it writes a result leaves half of it, and whoever reads that waits for ever: so each
+        # A process killed while it writes a result leaves half of it, and its reader would wait forever, so each
         # may end what it is at.
         pool.shutdown(wait=False, cancel_futures=True)
         deadline = time.monotonic() + _GRACE_SECONDS

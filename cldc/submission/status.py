@@ -15,7 +15,7 @@ from cldc.ledger import FAILED, TAG, WITHDRAW, KnownSubmission, Ledger, Record
 from cldc.submission.model import STEPS
 from cldc.submission.quota import has_lost_tag
 
-_GO_ON = "`cldc submit` again goes on from there."
+_GO_ON = "Run `cldc submit` again to continue from there."
 # Steps other than the training take seconds; one begun this long ago was interrupted.
 _BROKEN_OFF = timedelta(minutes=10)
 # A free worker takes these runs within seconds.

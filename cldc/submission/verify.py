@@ -73,7 +73,7 @@ def _verify_lineage(
         if organisers_uuid(reference) not in found:
             raise SubmissionRefused(
                 f"The predictions are not made from the organisers' own {what} ({reference.uuid}).",
-                action="Give the submission another --name, so that everything is made anew; no quota was spent.",
+                action="Give the submission another --name, so that everything is created again; no quota was spent.",
             )
     return f"{len(found)} bundles, all there, from the organisers' own script and label book"
 

@@ -258,7 +258,7 @@ def last_record(root: Path, records: Path, command: Command) -> Path | None:
 def undo(record: Path) -> Undone:
     """Undo everything that was done of what the record lists; what can't be undone is skipped.
 
-    Running it again goes on from there.
+    Running it again continues from there.
 
     Raises:
         UsageError: ``record`` is not a record.

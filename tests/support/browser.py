@@ -25,7 +25,7 @@ SCHEMES = ("light", "dark")
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """A headless browser; the test is skipped where there is none."""
+    """A headless browser; the test is skipped without one."""
     path = next((found for name in _NAMES if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip(f"there is no browser: {', '.join(_NAMES)}")

@@ -1,10 +1,10 @@
-"""An observer that keeps what it is told."""
+"""An observer that records its events."""
 
 from __future__ import annotations
 
 
 class Heard:
-    """An observer that keeps what it is told."""
+    """An observer that records its events."""
 
     def __init__(self) -> None:
         self.tasks: list[tuple[str, float | None, str]] = []

@@ -49,7 +49,7 @@ _RANKING_SHARPNESS = 4.0
 
 
 def describe(path: str) -> list[Array] | None:
-    """What each kernel compares of a drawing: nothing where there is no ink, None where the file can't be read."""
+    """What each kernel compares of a drawing: empty without ink, None if the file can't be read."""
     try:
         drawing = read_drawing(path)
     except Exception:  # Pillow raises many kinds of exceptions on odd files
