@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from cldc.competition import DatasetRules
 from cldc.dataset import Dataset, Image, meant_class
-from cldc.decisions import RELABEL, SET_ASIDE, Decision, InvalidDecisions, Matched, match, move_to
+from cldc.decisions import RELABEL, SET_ASIDE, Decision, Matched, match, move_to
+from cldc.errors import ConfigurationError
 from cldc.files import hash_file
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
@@ -71,7 +72,7 @@ def plan(dataset: Dataset, decisions: Iterable[Decision], rules: DatasetRules, *
         in_place: Whether to change the dataset itself, which leaves links and their targets alone.
 
     Raises:
-        InvalidDecisions: Some contradict each other.
+        ConfigurationError: Some contradict each other.
     """
     matched = match(decisions, dataset, rules.classes)
     require_no_conflict(matched)
@@ -100,7 +101,7 @@ def require_no_conflict(matched: Matched) -> None:
     """Require decisions without contradictions; the error names the images.
 
     Raises:
-        InvalidDecisions: Some contradict each other.
+        ConfigurationError: Some contradict each other.
     """
     if not matched.conflicts:
         return
@@ -111,7 +112,7 @@ def require_no_conflict(matched: Matched) -> None:
     if len(matched.conflicts) > len(lines):
         lines.append(f"and {len(matched.conflicts) - len(lines):,} more")
     count = plural(len(matched.conflicts), "image has", "images have")
-    raise InvalidDecisions(
+    raise ConfigurationError(
         "\n".join((f"{count} decisions that contradict each other:", *lines)),
         action="Remove all but one of the lines about each of them, then run the command again.",
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 from cldc.decisions.matching import Conflict, Matched, match
 from cldc.decisions.model import CORRECT, RELABEL, SET_ASIDE, Decision, move_to, moved_to
 from cldc.decisions.store import FILE_NAME, Edit, default_path, edit, now, read
-from cldc.decisions.table import InvalidDecisions
 
 __all__ = [
     "CORRECT",
@@ -19,7 +18,6 @@ __all__ = [
     "Conflict",
     "Decision",
     "Edit",
-    "InvalidDecisions",
     "Matched",
     "default_path",
     "edit",

@@ -46,7 +46,7 @@ def read(path: Path, rules: DatasetRules) -> tuple[Decision, ...]:
         rules: Rules with the valid classes and splits.
 
     Raises:
-        InvalidDecisions: A line is invalid.
+        InvalidTable: A line is invalid.
         StorageError: It can't be read.
     """
     with storage_errors(path):
@@ -80,7 +80,7 @@ def edit(
         home: The data folder, which has the lock.
 
     Raises:
-        InvalidDecisions: The table has an invalid line; it stays unchanged.
+        InvalidTable: The table has an invalid line; it stays unchanged.
         StorageError: It can't be read or written.
     """
     guard = home / "decisions" / f"{hash_bytes(os.fsencode(path.resolve()))[:32]}.lock"

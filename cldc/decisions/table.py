@@ -6,8 +6,6 @@ another order, empty lines. A cell that a spreadsheet would treat as a formula g
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -15,7 +13,7 @@ from pathlib import Path
 
 from cldc.competition import DatasetRules
 from cldc.decisions.model import CORRECT, RELABEL, SET_ASIDE, Decision, move_to
-from cldc.errors import ConfigurationError
+from cldc.spreadsheet import InvalidTable, read_rows
 
 COLUMNS = ("sha256", "path", "action", "class", "reason", "time")
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
@@ -24,11 +22,6 @@ _NEEDS_QUOTES = re.compile(r"[\",;\t\r\n]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Git's markers around merge conflicts.
 _MARKER = re.compile(r"(<{7}|\|{7}|={7}|>{7})( |$)")
-_DELIMITERS = ",;\t"
-
-
-class InvalidDecisions(ConfigurationError):
-    """The table of decisions can't be read; the message names the line."""
 
 
 def to_text(decisions: Iterable[Decision]) -> bytes:
@@ -54,34 +47,24 @@ def parse(content: bytes, path: Path, rules: DatasetRules) -> tuple[Decision, ..
         rules: Rules with the valid classes and splits.
 
     Raises:
-        InvalidDecisions: A line is invalid; the message names it.
+        InvalidTable: A line is invalid.
     """
-    # As in file names, bytes that are not UTF-8 become surrogates.
-    text = content.decode("utf-8-sig", errors="surrogateescape")
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(_DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: Sequence[str] | None = None
     decisions: list[Decision] = []
-    line = 1
-    try:
-        for row in reader:
-            if row and _MARKER.match(row[0]):
-                raise _refused(
-                    path,
-                    line,
-                    "is left of a merge that git could not finish",
-                    "Remove git's marker lines and keep the lines of both sides. "
-                    "`decisions.csv merge=union` in .gitattributes does that by itself.",
-                )
-            if any(cell.strip() for cell in row):
-                if columns is None:
-                    columns = _columns(row, path, line)
-                else:
-                    decisions.append(_decision(row, columns, rules, path, line))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise _refused(path, line, f"can't be read: {error}", "Correct the quotes in that line.") from error
+    # As in file names, bytes that are not UTF-8 become surrogates.
+    for line, row in read_rows(content, path, errors="surrogateescape"):
+        if _MARKER.match(row[0]):
+            raise InvalidTable(
+                path,
+                line,
+                "is left of a merge that git could not finish",
+                "Remove git's marker lines and keep the lines of both sides. "
+                "`decisions.csv merge=union` in .gitattributes does that by itself.",
+            )
+        if columns is None:
+            columns = _columns(row, path, line)
+        else:
+            decisions.append(_decision(row, columns, rules, path, line))
     return tuple(dict.fromkeys(decisions))
 
 
@@ -91,41 +74,41 @@ def _columns(row: list[str], path: Path, line: int) -> list[str]:
         names.pop()
     known = f"The columns are {', '.join(COLUMNS)}."
     if unknown := [name for name in names if name not in COLUMNS]:
-        raise _refused(path, line, f"names a column {unknown[0]!r}, which there is not", known)
+        raise InvalidTable(path, line, f"names a column {unknown[0]!r}, which does not exist", known)
     if len(set(names)) < len(names):
-        raise _refused(path, line, "names a column twice", known)
+        raise InvalidTable(path, line, "names a column twice", known)
     if "action" not in names or not {"sha256", "path"}.intersection(names):
-        raise _refused(path, line, "lacks the column action, or both sha256 and path", known)
+        raise InvalidTable(path, line, "lacks the column action, or both sha256 and path", known)
     return names
 
 
 def _decision(row: list[str], columns: Sequence[str], rules: DatasetRules, path: Path, line: int) -> Decision:
     if any(cell.strip() for cell in row[len(columns) :]):
-        raise _refused(path, line, "has more cells than columns", "Put quotes around a cell with a comma.")
+        raise InvalidTable(
+            path, line, "has more cells than columns", "Put quotes around a cell with a comma."
+        )
     cells = dict.fromkeys(COLUMNS, "")
     cells.update(zip(columns, (cell[1:] if _ESCAPED.match(cell) else cell for cell in row), strict=False))
     sha256, place = cells["sha256"].strip().lower(), cells["path"]
     action, label = cells["action"].strip().lower(), cells["class"].strip()
     if sha256 and not _SHA256.fullmatch(sha256):
-        raise _refused(
+        raise InvalidTable(
             path, line, "has no SHA-256 of 64 hexadecimal digits", "Correct it, or leave it empty."
         )
     if not sha256:
         place = place.strip().replace("\\", "/").removeprefix("./")
     if not (sha256 or place):
-        raise _refused(path, line, "names no image", "Give its path in the dataset, such as train/i/a.png.")
+        raise InvalidTable(
+            path, line, "names no image", "Give its path in the dataset, such as train/i/a.png."
+        )
     actions = (RELABEL, SET_ASIDE, *map(move_to, rules.splits), CORRECT)
     if action not in map(str.lower, actions):
-        raise _refused(
-            path, line, f"has the action {action!r}, which there is not", f"Use {', '.join(actions)}."
+        raise InvalidTable(
+            path, line, f"has the action {action!r}, which does not exist", f"Use {', '.join(actions)}."
         )
     action = next(each for each in actions if each.lower() == action)
     if action == RELABEL and label not in rules.classes:
         wrong = f"relabels to {label!r}, which is no class" if label else "relabels to no class"
-        raise _refused(path, line, wrong, f"The classes are {', '.join(rules.classes)}.")
+        raise InvalidTable(path, line, wrong, f"The classes are {', '.join(rules.classes)}.")
     label = label if action == RELABEL else ""
     return Decision(sha256, place, action, label, cells["reason"].strip(), cells["time"].strip())
-
-
-def _refused(path: Path, line: int, problem: str, action: str) -> InvalidDecisions:
-    return InvalidDecisions(f"Line {line} of {path} {problem}.", action=action)

@@ -14,9 +14,9 @@ from pathlib import Path
 from cldc.errors import ConfigurationError
 from cldc.files import replace_atomically, storage_errors
 from cldc.identifiers import is_name
+from cldc.spreadsheet import InvalidTable, read_rows
 
 COLUMNS = ("name", "account", "group", "extension_hours")
-_DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,8 @@ def read_roster(path: Path) -> tuple[Student, ...]:
         StorageError: It can't be read.
     """
     with storage_errors(path):
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=first.count))
-    rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        content = path.read_bytes()
+    rows = list(read_rows(content, path, errors="replace"))
     if not rows:
         return ()
     header = [cell.strip().lower() for cell in rows[0][1]]
@@ -94,7 +92,7 @@ def _student(
         except (ValueError, OverflowError):
             problem = f"has an extension of {student.extension_hours!r}, which is not a number of hours"
     if problem:
-        raise ConfigurationError(f"Line {line} of {path} {problem}.", action="Correct that line.")
+        raise InvalidTable(path, line, problem, "Correct that line.")
     return student
 
 

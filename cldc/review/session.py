@@ -68,7 +68,7 @@ class Session:
 
         Raises:
             InvalidDataset: ``folder`` does not exist.
-            InvalidDecisions: A line of the decisions can't be understood.
+            InvalidTable: A line of the decisions is invalid.
             StorageError: Folder or decisions can't be read.
         """
         self.competition, self._home = competition, home
@@ -141,7 +141,7 @@ class Session:
 
         Raises:
             UsageError: There is no such action, class or split.
-            InvalidDecisions: Somebody made the table unreadable; it stays as it is.
+            InvalidTable: Somebody made the table unreadable; it stays as it is.
             StorageError: The decisions can't be saved; nothing has changed.
         """
         with self._lock:
@@ -167,7 +167,7 @@ class Session:
         """Take back what was decided under that number, once; whatever else was written since stays.
 
         Raises:
-            InvalidDecisions: Somebody made the table unreadable; it stays as it is.
+            InvalidTable: Somebody made the table unreadable; it stays as it is.
             StorageError: The decisions can't be saved; nothing has changed.
         """
         with self._lock:

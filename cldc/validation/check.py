@@ -52,7 +52,7 @@ def validate(
 
     Raises:
         InvalidDataset: ``folder`` does not exist or is not a folder. Whatever is wrong inside it is a finding instead.
-        InvalidDecisions: ``decisions.csv`` says what nobody understands.
+        InvalidTable: A line of ``decisions.csv`` is invalid.
         StorageError: ``folder`` can't be listed.
     """
     listing = _scan(folder, competition, name)

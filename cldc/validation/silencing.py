@@ -32,7 +32,7 @@ def silence(
         decisions: The table; by default that beside the dataset.
 
     Raises:
-        InvalidDecisions: A line of the table says what nobody understands.
+        InvalidTable: A line of the table is invalid.
         StorageError: It can't be read.
     """
     table = read(decisions or default_path(report.dataset.root), competition.dataset)

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from cldc import competition, dataset
 from cldc.curation.applying import Plan, apply_in_place, apply_to_copy, plan
-from cldc.decisions import RELABEL, SET_ASIDE, Decision, InvalidDecisions, move_to
+from cldc.decisions import RELABEL, SET_ASIDE, Decision, move_to
 from cldc.decisions.table import to_text
+from cldc.errors import ConfigurationError
 from cldc.files import hash_bytes
 from cldc.validation.journal import last_record, undo
 from tests.conftest import Cldc
@@ -165,7 +166,7 @@ def test_a_copy_gets_the_changes_and_the_original_none(tmp_path: Path) -> None:
 def test_contradictions_are_told_by_name_and_nothing_is_done(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "digits", classes=FEW)
     rows = [of(folder, "train/i/0.png", RELABEL, "v"), of(folder, "train/i/0.png", SET_ASIDE)]
-    with pytest.raises(InvalidDecisions, match=r"train/i/0\.png: relabel to v and set aside"):
+    with pytest.raises(ConfigurationError, match=r"train/i/0\.png: relabel to v and set aside"):
         planned(folder, rows)
 
 

@@ -59,6 +59,7 @@ def test_a_spreadsheets_list_of_names_becomes_a_roster(tmp_path: Path) -> None:
         ("name,extension_hours\nAnn,soon\n", "not a number of hours"),
         ("name,extension_hours\nAnn,-1\n", "negative extension"),
         ("name,account\n,ann\n", "Line 2 .* has no name"),
+        ('name,account\nAnn,"ann\n', "Line 2 .* can't be read"),
     ],
 )
 def test_a_roster_with_a_slip_is_refused_by_its_line(tmp_path: Path, text: str, problem: str) -> None:

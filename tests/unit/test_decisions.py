@@ -17,9 +17,10 @@ from PIL import Image
 
 from cldc import competition, dataset, decisions
 from cldc.dataset import Dataset
-from cldc.decisions import CORRECT, RELABEL, SET_ASIDE, Decision, InvalidDecisions, edit, match, move_to, read
+from cldc.decisions import CORRECT, RELABEL, SET_ASIDE, Decision, edit, match, move_to, read
 from cldc.decisions.table import parse, to_text
 from cldc.files import hash_bytes
+from cldc.spreadsheet import InvalidTable
 from tests.conftest import Cldc
 from tests.support.folders import drawn, make_dataset, padded, png
 
@@ -102,7 +103,7 @@ def test_a_table_made_by_hand_is_read() -> None:
     ],
 )
 def test_a_line_that_nobody_understands_is_named(text: str, line: int, names: str) -> None:
-    with pytest.raises(InvalidDecisions, match=f"^Line {line} of decisions.csv ") as raised:
+    with pytest.raises(InvalidTable, match=f"^Line {line} of decisions.csv ") as raised:
         parse(text.encode(), PLACE, RULES)
     assert names in raised.value.message
 

@@ -1,0 +1,50 @@
+"""Reads CSV tables as spreadsheets write them.
+
+A byte order mark, semicolons or tabs in place of commas, any line ends, quotes and empty lines are all accepted.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from cldc.errors import ConfigurationError
+
+_DELIMITERS = ",;\t"
+
+
+class InvalidTable(ConfigurationError):
+    """A line of a table can't be used; the message names it."""
+
+    def __init__(self, path: Path, line: int, problem: str, action: str) -> None:
+        """``problem`` continues "Line 7 of decisions.csv", as in "has no name"."""
+        super().__init__(f"Line {line} of {path} {problem}.", action=action)
+
+
+def read_rows(content: bytes, path: Path, *, errors: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row that has a cell with text, with the number of the line on which it begins.
+
+    Args:
+        content: The bytes of the file.
+        path: The file, for messages.
+        errors: What becomes of bytes that are not UTF-8, as for `bytes.decode`.
+
+    Raises:
+        InvalidTable: A line is not CSV.
+    """
+    text = content.decode("utf-8-sig", errors=errors)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = max(_DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield line, row
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InvalidTable(
+            path, line, f"can't be read: {error}", "Correct the quotes in that line."
+        ) from error
