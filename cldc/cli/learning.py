@@ -57,7 +57,7 @@ def _insight(app: ServerApp, report: ValidationReport, result: PreflightResult, 
                 result,
                 learned,
                 (),
-                "not looked for, since that takes an environment of its own (a quarter of a gigabyte, made once); "
+                "not looked for, since that takes an environment of its own (200 MB, made once); "
                 "`cldc labels` does, or --report FILE",
             )
         try:

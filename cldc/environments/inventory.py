@@ -21,7 +21,7 @@ class Diagnosis:
     Attributes:
         kind: codalab, tensorflow or analysis.
         name: As in ``tensorflow-2.4.1-py38``.
-        version: The wanted version of CodaLab, TensorFlow or cleanlab.
+        version: The wanted version of CodaLab, TensorFlow or NumPy.
         python: The wanted Python, as major.minor.
         used: Whether this is the one that cldc uses on this machine; at most one of each kind is.
         faithful: Whether the competition's own script trains in it what it trained in the competition.

@@ -18,7 +18,7 @@ MARKER = "ready.json"
 # Raised when environments created by an older cldc can no longer be used.
 _FORM = 1
 _CODALAB_VERSION = "1.7.5"
-_ANALYSIS_VERSION = "2.9"
+_ANALYSIS_VERSION = "2.4"
 _CODALAB_REQUIREMENTS = {
     "3.9": "codalab-py39",
     "3.11": "codalab-py311",
@@ -122,7 +122,7 @@ def codalab_recipe(python: str) -> Recipe:
 
 
 def analysis_recipe(python: str) -> Recipe:
-    """The environment that finds labels that look wrong (its version is that of the library cleanlab), on a Python from 3.11 on."""
+    """The environment that ranks labels and finds warped copies (its version is NumPy's), on a Python from 3.11 on."""
     return Recipe("analysis", _ANALYSIS_VERSION, python, template("requirements", "analysis.txt"))
 
 
