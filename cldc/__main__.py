@@ -12,6 +12,9 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import click
+
+from cldc.cli import cli
 from cldc.cli.streams import discard, make_safe
 from cldc.errors import CldcError
 from cldc.text import PASSWORD_VARIABLE, keep_secret
@@ -88,11 +91,6 @@ def _open_what_is_closed() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; every outcome, expected or not, comes back as an exit code."""
-    # Only now, when a signal finds a handler: these imports are what takes time.
-    import click  # noqa: PLC0415
-
-    from cldc.cli import cli  # noqa: PLC0415
-
     try:
         outcome = cli.main(list(arguments), prog_name="cldc", standalone_mode=False)
         sys.stdout.flush()

@@ -6,6 +6,7 @@ file in the data folder remembers only which accounts there are, since keyrings 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import queue
@@ -164,9 +165,8 @@ def _ask_keyring(request: Callable[[Any], T]) -> T:
 
     def ask() -> None:
         try:
-            import keyring
-
-            answer.put((request(keyring), ""))
+            # Imported here: it takes 0.1 s, most commands do without it, and a broken one must not stop them.
+            answer.put((request(importlib.import_module("keyring")), ""))
         except Exception as error:  # backends raise any exception, with any text
             answer.put((None, f"it failed with {type(error).__name__}"))
 

@@ -7,14 +7,12 @@ to their options with ``=``, so that `cl` can't mistake one for an option, and a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
 
 from cldc.codalab.cl_session import ClSession
 from cldc.codalab.failures import Interrupted, UploadFailed
 from cldc.codalab.records import Dependency, check_uuid
-from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, StorageError, UsageError
 from cldc.identifiers import ARCHIVES, NAME, UUID
 from cldc.progress import SILENT, Observer
@@ -24,34 +22,8 @@ _KEY = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*(/[A-Za-z0-9_.\-]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*")
 
 
-class Cl:
-    """CodaLab's commands as one account; raises what `ClSession` raises, and UsageError for what CodaLab would garble."""
-
-    def __init__(
-        self,
-        python: Callable[[], Path],
-        server: str,
-        credentials: Credentials,
-        *,
-        observer: Observer = SILENT,
-    ) -> None:
-        """As `ClSession`; nothing is started yet."""
-        self.session = ClSession(python, server, credentials, observer=observer)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.session.close()
-
-    @property
-    def username(self) -> str:
-        """The account's name."""
-        return self.session.username
-
-    def start(self) -> None:
-        """Start the client in the background, so that it imports CodaLab while other work is done."""
-        self.session.start()
+class Cl(ClSession):
+    """CodaLab's commands as one account; raises what `ClSession.command` raises, and UsageError for what CodaLab would garble."""
 
     def new_worksheet(self, name: str, title: str = "", tags: Iterable[str] = ()) -> str:
         """Make a public-read worksheet and return its uuid.
@@ -59,7 +31,7 @@ class Cl:
         Raises:
             AlreadyExists: Someone on this server has one of that name.
         """
-        uuid = self._uuid(self.session("new", _name(name)))
+        uuid = self._uuid(self.command("new", _name(name)))
         self.edit_worksheet(uuid, title=title, tags=tags)
         return uuid
 
@@ -67,7 +39,7 @@ class Cl:
         """Set a worksheet's title and replace all its tags; empty values leave them as they are."""
         options = [f"--title={_ascii('title', title)}"] if title else []
         if options := [*options, *_tag_options(tags)]:
-            self.session("wedit", check_uuid(worksheet), *options)
+            self.command("wedit", check_uuid(worksheet), *options)
 
     def upload(
         self,
@@ -114,11 +86,11 @@ class Cl:
             )
 
         try:
-            answer = self.session(*argv, progress=progress, waiting=waiting)
+            answer = self.command(*argv, progress=progress, waiting=waiting)
         except Interrupted:
             raise
         except CodaLabError as error:
-            made = next(iter(self.session.created), None)
+            made = next(iter(self.created), None)
             if made is None:
                 raise
             raise UploadFailed(error.message, action=error.action, created=made) from error
@@ -126,11 +98,11 @@ class Cl:
 
     def add_bundle(self, worksheet: str, *bundles: str) -> None:
         """Add anyone's bundles at the end of a worksheet; doing it twice adds them twice."""
-        self.session("add", "bundle", *map(check_uuid, bundles), f"--dest-worksheet={check_uuid(worksheet)}")
+        self.command("add", "bundle", *map(check_uuid, bundles), f"--dest-worksheet={check_uuid(worksheet)}")
 
     def detach(self, worksheet: str, *bundles: str) -> None:
         """Take bundles off a worksheet without removing them."""
-        self.session("detach", *map(check_uuid, bundles), f"--worksheet-spec={check_uuid(worksheet)}")
+        self.command("detach", *map(check_uuid, bundles), f"--worksheet-spec={check_uuid(worksheet)}")
 
     def run(
         self,
@@ -157,7 +129,7 @@ class Cl:
         options = self._options(worksheet, name, description)
         if image:
             options.append(f"--request-docker-image={_ascii('image', image)}")
-        return self._uuid(self.session("run", *options, *targets, command))
+        return self._uuid(self.command("run", *options, *targets, command))
 
     def make(self, worksheet: str, parent: str, path: str, *, name: str, description: str = "") -> str:
         """Make a bundle from a file or folder of another and return its uuid without waiting for it.
@@ -166,7 +138,7 @@ class Cl:
         is still running.
         """
         target = _target(Dependency("", parent, path))
-        return self._uuid(self.session("make", *self._options(worksheet, name, description), target))
+        return self._uuid(self.command("make", *self._options(worksheet, name, description), target))
 
     def _options(self, worksheet: str, name: str, description: str) -> list[str]:
         options = [f"--worksheet-spec={check_uuid(worksheet)}", f"--name={_bundle_name(name)}"]
@@ -185,37 +157,37 @@ class Cl:
     def _permit(self, bundles: Iterable[str], worksheet: str | None, permission: str) -> None:
         # The worksheet first: bundles that are added to it from now on inherit its permission.
         if worksheet is not None:
-            self.session("wperm", check_uuid(worksheet), "public", permission)
+            self.command("wperm", check_uuid(worksheet), "public", permission)
         if uuids := [check_uuid(uuid) for uuid in bundles]:
-            self.session("perm", *uuids, "public", permission)
+            self.command("perm", *uuids, "public", permission)
 
     def describe(self, bundle: str, text: str) -> None:
         """Set a bundle's description; empty is allowed."""
         if text:
-            self.session("edit", check_uuid(bundle), f"--description={_ascii('description', text)}")
+            self.command("edit", check_uuid(bundle), f"--description={_ascii('description', text)}")
         else:
-            self.session("edit", check_uuid(bundle), "--field", "description", "")
+            self.command("edit", check_uuid(bundle), "--field", "description", "")
 
     def set_tags(self, bundle: str, tags: Iterable[str]) -> None:
         """Replace all of a bundle's tags; see `Changes.clear_tags` to remove all of them."""
         options = _tag_options(tags)
         if not options:
             raise UsageError("cl can't remove all tags of a bundle.", action="Use Changes.clear_tags.")
-        self.session("edit", check_uuid(bundle), *options)
+        self.command("edit", check_uuid(bundle), *options)
 
     def remove(self, *bundles: str, force: bool = False) -> None:
         """Remove bundles for good; ``force`` also those that others depend on or that are on several worksheets."""
         if bundles:
-            self.session("rm", *(["--force"] if force else []), *map(check_uuid, bundles))
+            self.command("rm", *(["--force"] if force else []), *map(check_uuid, bundles))
 
     def remove_worksheet(self, worksheet: str, *, force: bool = False) -> None:
         """Remove a worksheet; ``force`` also one with items, whose bundles stay."""
-        self.session("wrm", *(["--force"] if force else []), check_uuid(worksheet))
+        self.command("wrm", *(["--force"] if force else []), check_uuid(worksheet))
 
     def kill(self, *bundles: str) -> None:
         """Request that runs be killed, which takes the worker some seconds."""
         if bundles:
-            self.session("kill", *map(check_uuid, bundles))
+            self.command("kill", *map(check_uuid, bundles))
 
     def _uuid(self, printed: str) -> str:
         last = printed.strip().splitlines()[-1] if printed.strip() else ""

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, Any, TypeVar
+
+from requests import Response
 
 from cldc import address
-from cldc.codalab import failures, jsonapi
-from cldc.codalab import limits as usual
+from cldc.codalab import failures, jsonapi, transport
 from cldc.codalab.auth import Auth, Grant
 from cldc.codalab.failures import NotFound, PermissionDenied, Unauthorized
-from cldc.codalab.limits import JSON_BYTES, Limits
 from cldc.codalab.retry import retry
+from cldc.codalab.transport import JSON_BYTES, Limits, Transport
 from cldc.credentials import Credentials
 from cldc.errors import CldcError
 from cldc.inside import bounded_http
 from cldc.progress import SILENT, Observer
-
-if TYPE_CHECKING:
-    from requests import Response
-
-    from cldc.codalab.transport import Transport
 
 T = TypeVar("T")
 Params = Sequence[tuple[str, str | int]]
@@ -78,26 +73,20 @@ class Connection:
             credentials: The account; None for everyone.
             observer: Told when a request is repeated.
             limits: For each request; None for the default.
+
+        Raises:
+            ConfigurationError: The address, or a proxy or certificates that the environment names, can't be used.
         """
         self.server = address.check(server)
         self._auth = Auth(credentials, self._request_grant)
         self._observer = observer
-        self._limits = limits or usual.DEFAULT
+        self._limits = limits or transport.DEFAULT_LIMITS
+        self.transport = Transport(self.server, self._limits)
 
     @property
     def credentials(self) -> Credentials | None:
         """The account; None for everyone."""
         return self._auth.credentials
-
-    @functools.cached_property
-    def transport(self) -> Transport:
-        """The layer that sends."""
-        return open_transport(self.server, self._limits)
-
-    def close(self) -> None:
-        """Close the connections."""
-        if "transport" in self.__dict__:
-            self.transport.close()
 
     def json(self, request: Request) -> Any:
         """Send a request and decode its answer.
@@ -122,7 +111,7 @@ class Connection:
             return self._send_handling_auth(request, reader)
 
     def _send_handling_auth(self, request: Request, reader: Callable[[Response], T]) -> T:
-        """Sign in again, once, where the server has forgotten the token (restarted, its clock moved)."""
+        """Sign in again, once, if the server has forgotten the token (restarted, its clock moved)."""
         try:
             return self._send_handling_retries(request, reader)
         except Unauthorized:
@@ -182,20 +171,15 @@ class Connection:
         )
 
     def _send_single_grant(self, form: Mapping[str, str]) -> Grant:
-        what, transport = "the sign-in", self.transport
-        with transport.send("POST", f"{self.server}/rest/oauth2/token", client=_CLIENT, data=form) as answer:
-            explanation = None if answer.status_code == 200 else transport.explain(answer)
+        what = "the sign-in"
+        with self.transport.send(
+            "POST", f"{self.server}/rest/oauth2/token", client=_CLIENT, data=form
+        ) as answer:
+            explanation = None if answer.status_code == 200 else self.transport.explain(answer)
             # Refused credentials are 401 from CodaLab 1.7.5, 400 from other versions of its OAuth library.
             if answer.status_code in (400, 401) and "<html" not in (explanation or "")[:500].lower():
                 raise failures.refusal(what, "Invalid username or password.", status=401, server=self.server)
             if answer.status_code == 404:
                 raise failures.not_codalab(self.server, "it has no place to sign in")
-            transport.check(answer, what, explanation)
-            return jsonapi.convert(transport.decode(answer), Grant, where="the token")
-
-
-def open_transport(server: str, limits: Limits) -> Transport:
-    """The layer that sends to ``server``."""
-    from cldc.codalab.transport import Transport  # late: `requests` takes 0.2 s, and not every command sends
-
-    return Transport(server, limits)
+            self.transport.check(answer, what, explanation)
+            return jsonapi.convert(self.transport.decode(answer), Grant, where="the token")

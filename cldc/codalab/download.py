@@ -1,35 +1,27 @@
-"""The contents of an answer, into memory or onto this machine's disk: whole or not at all."""
+"""Files from the web: a bundle's contents onto this machine's disk, and what an organiser publishes."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import tempfile
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from cldc import files
+import requests
+
+from cldc import address, files
+from cldc.codalab import failures, transport
+from cldc.codalab.failures import Unauthorized
+from cldc.codalab.retry import retry
+from cldc.codalab.transport import CHUNK_BYTES, Limits, Transport
 from cldc.errors import CodaLabError, StorageError
 from cldc.inside import bounded_http, unpacking
+from cldc.progress import SILENT, Observer
 
-if TYPE_CHECKING:
-    import requests
-
-CHUNK_BYTES = 64 * 1024
-
-
-def read(answer: requests.Response, limit_bytes: int) -> bytes:
-    """Read an answer's decoded body.
-
-    Raises:
-        TooMuch: It is larger than ``limit_bytes``.
-    """
-    content = bytearray()
-    for chunk in answer.iter_content(CHUNK_BYTES):
-        content += chunk
-        bounded_http.check_size(len(content), limit_bytes)
-    return bytes(content)
+_BOARD_BYTES = 32 * 2**20
+_MAX_REDIRECTS = 10
 
 
 def save(answer: requests.Response, target: Path, *, limit_bytes: int) -> Path:
@@ -87,3 +79,52 @@ def _unpack(archive: Path, folder: Path, limit_bytes: int) -> Path:
     except OSError as error:
         raise files.storage_error(error, folder) from error
     return folder
+
+
+def fetch_text(
+    url: str, *, observer: Observer = SILENT, limit_bytes: int = _BOARD_BYTES, limits: Limits | None = None
+) -> str:
+    """Read a file that anyone may read; redirects are followed, each to an address that would do as well.
+
+    Raises:
+        ConfigurationError: It is no address, or has no TLS beyond this machine.
+        Unreachable: Nothing usable is there.
+        CodaLabError: It is refused, or larger than ``limit_bytes``.
+    """
+    limits = limits or transport.DEFAULT_LIMITS
+    with bounded_http.within(limits.budget(limit_bytes, is_large=True)):
+        for _ in range(_MAX_REDIRECTS):
+            text, target = _fetch(url, limits, observer, limit_bytes)
+            if not target:
+                return text
+            url = target
+    raise failures.not_codalab(url, "it redirects again and again")
+
+
+def _fetch(url: str, limits: Limits, observer: Observer, limit_bytes: int) -> tuple[str, str]:
+    """A file's text, or the address that it is redirected to."""
+    parts = urllib.parse.urlsplit(url)
+    server = address.check(f"{parts.scheme}://{parts.netloc}")
+    sender = Transport(server, limits)
+
+    def attempt() -> tuple[str, str]:
+        path = urllib.parse.urlunsplit(("", "", *parts[2:]))
+        with sender.send("GET", server + path) as answer:
+            if answer.is_redirect and (target := answer.headers.get("Location", "")):
+                return "", _join(url, target)
+            sender.check(answer, "the file")
+            return transport.read(answer, limit_bytes).decode("utf-8", "replace"), ""
+
+    try:
+        return retry(attempt, pauses_seconds=limits.pauses_seconds, observer=observer)
+    except Unauthorized:
+        raise failures.refusal("the file", "it wants a sign-in", status=401, server=server) from None
+    finally:
+        sender.close()
+
+
+def _join(url: str, target: str) -> str:
+    try:
+        return urllib.parse.urljoin(url, target)
+    except ValueError:
+        raise failures.not_codalab(url, f"it redirects to {target[:200]}") from None

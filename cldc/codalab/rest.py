@@ -10,24 +10,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from requests import Response
 
 from cldc.codalab import download, jsonapi, records
 from cldc.codalab.changes import Changes
 from cldc.codalab.connection import Connection, Params, Request
 from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
 from cldc.codalab.jsonapi import Document
-from cldc.codalab.limits import FILE_BYTES, Limits
 from cldc.codalab.records import Bundle, Entry, User, Worksheet, check_uuid
+from cldc.codalab.transport import Limits, read
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, UsageError
 from cldc.identifiers import UUID
 from cldc.inside import unpacking
 from cldc.progress import SILENT, Observer
 
-if TYPE_CHECKING:
-    import requests
-
+FILE_BYTES = 64 * 2**20
 # Results per page. The server spends about a millisecond on each result, and repeats the whole search for each page. The
 # smaller pages are for results with long descriptions, of which a large page would exceed the limit for an answer.
 PAGE, SMALL_PAGE = 1000, 100
@@ -96,7 +95,7 @@ class Rest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
+        self._connection.transport.close()
 
     def anonymous(self) -> Rest:
         """The same server as everyone sees it."""
@@ -125,7 +124,7 @@ class Rest:
         """Make a request that anyone may make; for `doctor`."""
         started = time.monotonic()
 
-        def read(answer: requests.Response) -> Health:
+        def health(answer: Response) -> Health:
             document = jsonapi.convert(self._connection.transport.decode(answer), Document)
             date = _date(answer.headers.get("Date"))
             ahead = date.timestamp() - time.time() if date else None
@@ -133,7 +132,7 @@ class Rest:
                 document.meta.version if document.meta else None, time.monotonic() - started, date, ahead
             )
 
-        return self._connection.send(Request(path="/worksheets", params=[("keywords", ".limit=1")]), read)
+        return self._connection.send(Request(path="/worksheets", params=[("keywords", ".limit=1")]), health)
 
     # --- bundles
 
@@ -222,7 +221,9 @@ class Rest:
         offset, size = 0, min(PAGE, most or PAGE)
         while offset < MOST_LISTED:
             try:
-                page = self._search_page(path, keywords, offset, size)
+                search = (*keywords, f".offset={offset}", f".limit={size}")
+                params = [*(("keywords", keyword) for keyword in search), ("include", _INCLUDE)]
+                page = self._document(path, params)
             except TooLarge:
                 if size <= SMALL_PAGE:
                     raise
@@ -233,11 +234,6 @@ class Rest:
             if len(page.resources) < size or (most is not None and offset >= most):
                 return
         raise jsonapi.unusable(f"it lists more than {MOST_LISTED:,} {path.strip('/')}")
-
-    def _search_page(self, path: str, keywords: Iterable[str], offset: int, limit: int) -> Document:
-        every = [*keywords, f".offset={offset}", f".limit={limit}"]
-        params: list[tuple[str, str | int]] = [("keywords", keyword) for keyword in every]
-        return self._document(path, [*params, ("include", _INCLUDE)])
 
     # --- worksheets
 
@@ -342,7 +338,13 @@ class Rest:
             limit_bytes=limit_bytes,
             is_large=True,
         )
-        return self._connection.send(request, lambda answer: _content(answer, limit_bytes))
+
+        def content(answer: Response) -> bytes:
+            if answer.headers.get("Target-Type") == "directory":
+                raise CodaLabError("It is a folder, not a file.", action="Name a file in it.")
+            return read(answer, limit_bytes)
+
+        return self._connection.send(request, content)
 
     def download(
         self, uuid: str, path: str, target: Path, *, limit_bytes: int = unpacking.LIMIT_BYTES
@@ -368,12 +370,6 @@ def _literal(value: str) -> str:
 
 def _contents(what: str, uuid: str, path: str) -> str:
     return f"/bundles/{check_uuid(uuid)}/contents/{what}/{urllib.parse.quote(path.strip('/'))}"
-
-
-def _content(answer: requests.Response, limit_bytes: int) -> bytes:
-    if answer.headers.get("Target-Type") == "directory":
-        raise CodaLabError("It is a folder, not a file.", action="Name a file in it.")
-    return download.read(answer, limit_bytes)
 
 
 def _date(value: str | None) -> datetime | None:

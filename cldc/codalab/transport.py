@@ -1,7 +1,4 @@
-"""One request, once: no redirects, within the current budget, every failure designed.
-
-Imported with the first request, since `requests` takes 0.2 s.
-"""
+"""One request, once: no redirects, within the current budget, every failure designed."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ import re
 import ssl
 import urllib.parse
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import IO, Any
 
 import requests
@@ -18,17 +16,50 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
 from cldc import address
-from cldc.codalab import download, failures, jsonapi, proxies, tls
+from cldc.codalab import failures, jsonapi, network
 from cldc.codalab.failures import Unauthorized
-from cldc.codalab.limits import CONNECT_SECONDS, JSON_BYTES, Limits
 from cldc.codalab.retry import RetryableError, retry_after
 from cldc.errors import CldcError
 from cldc.inside import bounded_http
+from cldc.inside.bounded_http import Budget
 
+JSON_BYTES = 16 * 2**20
+CHUNK_BYTES = 64 * 1024
+_CONNECT_SECONDS = 10.0
 _EXPLANATION_BYTES = 64 * 1024
 _TRANSIENT_STATUSES = frozenset({429, 502, 503, 504})
 # What a second attempt can't change.
 _FINAL = (failures.TooLarge, failures.TooSlow, failures.Untrusted)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of each request of a client.
+
+    Attributes:
+        pauses_seconds: Between attempts; one for each attempt after the first.
+        silence_seconds: How long the server may be silent.
+        total_seconds: For a request with all its attempts and pauses, from connecting to the answer's last byte.
+    """
+
+    pauses_seconds: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    silence_seconds: float = 60.0
+    total_seconds: float = bounded_http.TOTAL_SECONDS
+
+    def budget(self, limit_bytes: int, *, is_large: bool = False, extra_seconds: float = 0.0) -> Budget:
+        """The budget of a request whose answer may have ``limit_bytes``.
+
+        Args:
+            limit_bytes: For the content; headers and chunk sizes come on top.
+            is_large: Whether the transfer may take longer, as long as it keeps a bearable rate.
+            extra_seconds: Added to the total.
+        """
+        rate = bounded_http.LEAST_BYTES_PER_SECOND if is_large else 0.0
+        seconds = self.total_seconds + extra_seconds
+        return Budget(seconds, limit_bytes=1.25 * limit_bytes + 2**20, bytes_per_second=rate)
+
+
+DEFAULT_LIMITS = Limits()
 
 
 class Transport:
@@ -48,8 +79,8 @@ class Transport:
         self._session.headers.update({"X-Requested-With": "XMLHttpRequest", "User-Agent": "cldc"})
         # A proxy can't reach this machine's own loopback.
         self._session.trust_env = not address.is_loopback(urllib.parse.urlsplit(server).hostname or "")
-        proxies.check(server)
-        if server.startswith("https:") and (bundle := tls.certificates_of_the_user()) is not None:
+        network.check_proxy(server)
+        if server.startswith("https:") and (bundle := network.ca_bundle()) is not None:
             self._session.verify = bundle
 
     def close(self) -> None:
@@ -83,7 +114,7 @@ class Transport:
             RetryableError: The network failed.
             CldcError: A failure that does not pass.
         """
-        connect = min(CONNECT_SECONDS, self._limits.total_seconds)
+        connect = min(_CONNECT_SECONDS, self._limits.total_seconds)
         timeout = (connect, self._limits.silence_seconds + work_seconds)
         auth = client or _Bearer(token)
         if file is not None:
@@ -141,7 +172,7 @@ class Transport:
             RetryableError: It was cut off on its way.
             Unreachable: It is no JSON, as from a login page of the network.
         """
-        content = download.read(answer, JSON_BYTES)
+        content = read(answer, JSON_BYTES)
         if not content and answer.status_code == 204:
             return {}
         try:
@@ -152,6 +183,19 @@ class Transport:
             if "json" in answer.headers.get("Content-Type", ""):
                 raise RetryableError(failure) from error
             raise failure from error
+
+
+def read(answer: requests.Response, limit_bytes: int) -> bytes:
+    """Read an answer's decoded body.
+
+    Raises:
+        TooMuch: It is larger than ``limit_bytes``.
+    """
+    content = bytearray()
+    for chunk in answer.iter_content(CHUNK_BYTES):
+        content += chunk
+        bounded_http.check_size(len(content), limit_bytes)
+    return bytes(content)
 
 
 class _Session(requests.Session):
@@ -229,7 +273,7 @@ def _failure(error: BaseException, server: str) -> CldcError:
     if any(isinstance(cause, urllib3.exceptions.ReadTimeoutError) for cause in causes):
         return failures.no_answer(server)
     return _untrusted(error, causes, server) or failures.unreachable(
-        server, _reason(error), proxy=proxies.variable_of(server)
+        server, _reason(error), proxy=network.proxy_variable(server)
     )
 
 

@@ -8,6 +8,9 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+import uv
+
 from cldc.environments.model import (
     MARKER,
     Environment,
@@ -110,8 +113,6 @@ def _make(recipe: Recipe, interpreter: Interpreter, folder: Path, observer: Obse
 
 
 def _uv(recipe: Recipe, cwd: Path, observer: Observer, *args: str) -> None:
-    import uv
-
     with stream(
         [uv.find_uv_bin(), *args], env=clean_environment(), cwd=cwd, timeout_seconds=_INSTALL_SECONDS
     ) as child:
@@ -184,8 +185,6 @@ def _health_error(environment: Environment, error: CommandFailed) -> Environment
 
 def in_use(folder: Path) -> list[int]:
     """The pids of processes that run a program of an environment's folder."""
-    import psutil
-
     prefix = str(folder) + os.sep
     return [
         process.pid

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import uv
+
 from cldc.errors import EnvironmentFailed, ProcessFailed
 from cldc.process import clean_environment, run, stream
 from cldc.progress import Observer
@@ -60,8 +62,6 @@ def fetch(python: str, home: Path, observer: Observer) -> Interpreter:
     Raises:
         EnvironmentFailed: It can't be downloaded.
     """
-    import uv
-
     observer.start(f"Downloading Python {python}")
     env = clean_environment({"UV_PYTHON_INSTALL_DIR": str(_fetched(home))})
     command = [uv.find_uv_bin(), "python", "install", "--no-bin", "--no-config", python]

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from cldc import process
 from cldc.address import is_loopback
-from cldc.codalab import proxies
+from cldc.codalab.network import proxy_for_children
 from cldc.competition.rules import TEST_KEY
 from cldc.errors import ConfigurationError
 
@@ -103,6 +103,6 @@ def environment(
 ) -> dict[str, str]:
     """Environment of a program that acts as the organiser: the credentials, and no proxy on the way to this machine."""
     local = is_loopback(urlsplit(address).hostname or "")
-    network = {"no_proxy": "*", "NO_PROXY": "*"} if local else proxies.for_children()
+    network = {"no_proxy": "*", "NO_PROXY": "*"} if local else proxy_for_children()
     credentials = {"CODALAB_USERNAME": organiser.username, "CODALAB_PASSWORD": organiser.password}
     return process.clean_environment({**credentials, **network, **(extra or {})})

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from cldc.errors import ProcessFailed, StorageError
 from cldc.process.running import Argument, cannot_start, end_tree, first_report, start_guarded
 
@@ -74,8 +76,6 @@ def _detach_on_windows(
 
 
 def _start_time(pid: int) -> float | None:
-    import psutil
-
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
@@ -91,8 +91,6 @@ def alive(daemon: Daemon) -> bool:
 
 def terminate(daemon: Daemon, grace_seconds: float = 10) -> None:
     """Ask a daemon to end, so that it can end its children; kill what remains after the grace period."""
-    import psutil
-
     if not alive(daemon):
         return
     with contextlib.suppress(psutil.Error):

@@ -23,6 +23,11 @@ import signal
 import sys
 import time
 
+try:
+    import ctypes
+except ImportError:  # a Python that was built without it
+    ctypes = None  # type: ignore[assignment]
+
 _POLL_SECONDS = 0.02
 _LEFTOVER_GRACE_SECONDS = 0.5
 # How long to go on killing: one that waits for a dead disk ends when that answers.
@@ -57,12 +62,9 @@ def _start(command: list[str], *, own_session: bool) -> tuple[int, int]:
 
 def _adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends (Linux 3.4 and later)."""
-    if not sys.platform.startswith("linux"):
-        return
-    with contextlib.suppress(ImportError, OSError, AttributeError):  # a Python without ctypes
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if ctypes is not None and sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _processes() -> dict[int, tuple[int, int]]:
@@ -82,13 +84,16 @@ def _seen_in_proc() -> dict[int, tuple[int, int]]:
 
 
 def _told_by_ps() -> dict[int, tuple[int, int]]:
-    import subprocess
-
     command = ["ps", "-A", "-o", "pid=,ppid=,pgid=,state="]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as ps:
-        rows = [line.split() for line in ps.communicate()[0].splitlines()]
+    output, end = os.pipe()
+    # Not with `subprocess`: every program that cldc starts would wait for its import.
+    ps = os.posix_spawnp(command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, end, 1)])
+    os.close(end)
+    with open(output, encoding="ascii") as lines:  # noqa: PTH123 - a descriptor, not a path
+        rows = [line.split() for line in lines]
+    os.waitpid(ps, 0)
     found = {int(pid): (int(up), int(group)) for pid, up, group, state in rows if state[0] not in "ZX"}
-    found.pop(ps.pid, None)
+    found.pop(ps, None)
     return found
 
 

@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
+import psutil
+
 from cldc.errors import ProcessFailed
 from cldc.process.group import current_group
 from cldc.process.outcome import CommandNotFound, ProcessTimeout
 
-if TYPE_CHECKING:
-    from cldc.process.job import Job
+if os.name == "nt" or TYPE_CHECKING:
+    from cldc.process.job import CREATE_SUSPENDED, Job
 
 Argument = str | os.PathLike[str]
 
@@ -225,10 +227,6 @@ def _start_on_windows(
     command: Sequence[str], *, env: Mapping[str, str] | None, cwd: Path | None, pipes: Mapping[str, Any]
 ) -> tuple[subprocess.Popen[bytes], Job]:
     """Start ``command`` in a job of its own, which ends with us."""
-    import psutil
-
-    from cldc.process.job import CREATE_SUSPENDED, Job
-
     flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | CREATE_SUSPENDED
     job = None
     popen = None
@@ -248,8 +246,6 @@ def _start_on_windows(
 
 def end_tree(pid: int, grace_seconds: float) -> None:
     """Terminate a process and all that descends from it, then kill what is left after the grace."""
-    import psutil
-
     try:
         leader = psutil.Process(pid)
         processes = [leader, *leader.children(recursive=True)]

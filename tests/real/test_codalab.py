@@ -396,7 +396,7 @@ def test_refusals(mine: CodaLab, real: Real, tmp_path: Path) -> None:
             mine.rest.worksheet("no-such-worksheet")
         assert mine.rest.search(owner="nobody-of-that-name") == ()
         with pytest.raises(CodaLabError, match="editor"):
-            mine.cl.session("wedit", sheet)
+            mine.cl.command("wedit", sheet)
     wrong = Credentials(real.contestant.username, "wrong", "test")
     with CodaLab(real.address, wrong, python=lambda: real.python) as stranger:
         with pytest.raises(CredentialsError, match="Invalid username or password"):

@@ -13,10 +13,10 @@ import pytest
 
 from cldc import __main__ as entry
 from cldc import competition
-from cldc.codalab import Limits, Rest, limits, proxies
+from cldc.codalab import Limits, Rest, transport
 from cldc.codalab.failures import Untrusted
 from cldc.codalab.inside import session
-from cldc.codalab.tls import certificate
+from cldc.codalab.network import certificate, proxy_for_children
 from cldc.credentials import Credentials
 from cldc.errors import ConfigurationError, Unreachable
 from cldc.resources import template
@@ -95,13 +95,10 @@ def test_a_missing_certificate_file_is_reported_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
-    with (
-        Rest("https://codalab.example") as client,
-        pytest.raises(
-            ConfigurationError, match=r"REQUESTS_CA_BUNDLE names .*gone\.pem, which does not exist"
-        ),
+    with pytest.raises(
+        ConfigurationError, match=r"REQUESTS_CA_BUNDLE names .*gone\.pem, which does not exist"
     ):
-        client.health()
+        Rest("https://codalab.example")
     with fault_server() as server, Rest(server.address) as client:
         server.script("/rest/worksheets", NO_BUNDLES)
         assert client.health().version == "1.7.5"  # the sandbox needs none
@@ -180,7 +177,7 @@ def test_everything_goes_through_a_socks_proxy(
         with Rest("https://codalab.example", ALICE) as client:
             assert client.health().version == "1.7.5"
         assert certificate("https://codalab.example") is None  # verified, but on the proxy's far side
-        for name, value in proxies.for_children().items():
+        for name, value in proxy_for_children().items():
             monkeypatch.setenv(name, value)
         with session.open_url("https://codalab.example/x", timeout=5) as answer:
             assert answer.read() == b"here"
@@ -203,7 +200,7 @@ def test_a_proxy_that_can_not_be_used_is_named_and_its_password_is_not(
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     monkeypatch.setenv("CODALAB_USERNAME", "alice")
     monkeypatch.setenv("CODALAB_PASSWORD", "x")
-    monkeypatch.setattr(limits, "DEFAULT", Limits(pauses_seconds=()))
+    monkeypatch.setattr(transport, "DEFAULT_LIMITS", Limits(pauses_seconds=()))
     assert entry.run(["whoami", "--server", "https://codalab.example"]) == code
     told = capsys.readouterr().err
     assert re.search(says, told)
@@ -221,7 +218,7 @@ def test_a_socks_proxy_that_refuses_is_reported(
             pytest.raises(Unreachable, match=r"HTTPS_PROXY names: .*Connection refused"),
         ):
             client.health()
-        for name, value in proxies.for_children().items():
+        for name, value in proxy_for_children().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(session, "CONNECT_PAUSES_SECONDS", ())
         with pytest.raises(urllib.error.URLError, match="SOCKS") as raised:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cldc import competition
 from cldc.bundles.computing_time import PastRun, check_time
 from cldc.codalab import Rest, User, failures
-from cldc.codalab.dependencies import missed_paths
+from cldc.codalab.wait import missed_paths
 from cldc.errors import QuotaExceeded
 
 COMPETITION = competition.load("demo")
