@@ -73,12 +73,10 @@ def _script(app: ServerApp, given: Path | None) -> tuple[Script, CldcError | Non
             unreachable = error
             app.observer.note(f"The organisers' script can't be had: {error.message}")
         else:
-            seen = remember_script(app.home, app.competition, content)
-            if seen.changed:
-                app.observer.note(
-                    f"The organisers changed {reference.name}: it was {(seen.previous or '')[:12]} before."
-                )
-            return seen.script, None
+            script, before = remember_script(app.home, app.competition, content)
+            if before is not None:
+                app.observer.note(f"The organisers changed {reference.name}: it was {before[:12]} before.")
+            return script, None
     known = remembered_script(app.home, app.competition)
     if known is not None:
         app.observer.note(f"Using {reference.name} as it was last downloaded.")
@@ -96,14 +94,14 @@ def _label_book(app: ServerApp, given: Path | None, unreachable: CldcError | Non
         try:
             with temporary_folder("cldc-label-book-") as folder:
                 fetched = app.anonymous.download(reference.uuid, "", folder / "bundle")
-                seen = remember_label_book(app.home, app.competition, fetched)
+                book, before = remember_label_book(app.home, app.competition, fetched)
         except (Unreachable, SandboxError) as error:
             reason = error
             app.observer.note(f"The organisers' label book can't be had: {error.message}")
         else:
-            if seen.changed:
+            if before is not None:
                 app.observer.note("The organisers changed the label book.")
-            return seen.label_book
+            return book
     known = remembered_label_book(app.home, app.competition)
     if known is not None:
         app.observer.note("Using the label book as it was last downloaded.")

@@ -30,11 +30,12 @@ def read_pointer(kept: Path) -> str:
 
 
 def write_pointer(kept: Path, to: str) -> str | None:
-    """Make ``to`` the current one and return the previous one."""
-    before = read_pointer(kept) or None
-    if before != to:
-        replace_atomically(kept / "current", to + "\n")
-    return before
+    """Make ``to`` the current one and return the one that it replaces; None if there is none."""
+    before = read_pointer(kept)
+    if before == to:
+        return None
+    replace_atomically(kept / "current", to + "\n")
+    return before or None
 
 
 def label_book_root(folder: Path, competition: Competition) -> Path:
@@ -43,15 +44,11 @@ def label_book_root(folder: Path, competition: Competition) -> Path:
     Raises:
         InvalidDataset: Neither has all of them.
     """
-    classes = set(competition.dataset.classes)
+    classes = competition.dataset.classes
     for root in (folder, folder / competition.bundles.label_book.name):
-        if _has_all(root, classes):
+        if all((root / name).is_dir() for name in classes):
             return root.absolute()
     raise InvalidDataset(
-        f"{folder} is no label book: it does not hold the class folders {', '.join(competition.dataset.classes)}.",
+        f"{folder} is no label book: it does not hold the class folders {', '.join(classes)}.",
         action="Give the folder whose folders are the classes.",
     )
-
-
-def _has_all(folder: Path, classes: set[str]) -> bool:
-    return all((folder / name).is_dir() for name in classes)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldc.competition import Competition
 from cldc.files import storage_errors
+from cldc.preflight.model import Training
 from cldc.preflight.output import Output, done_epochs, seconds_left
 from cldc.preflight.workspace import Workspace
-from cldc.process import clean_environment, stream
+from cldc.process import stream
 from cldc.progress import Observer
 from cldc.text import duration
 
@@ -43,30 +42,18 @@ class Run:
     stopped: bool
 
 
-def command(competition: Competition, workspace: Workspace, python: Path) -> list[str]:
+def command(training: Training, python: Path) -> list[str]:
     """Build the profile's run command with the environment's Python and the names in the workspace."""
-    names = {"dataset": workspace.dataset, "label_book": workspace.label_book}
+    competition = training.competition
+    names = {"dataset": training.report.dataset.name, "label_book": competition.bundles.label_book.name}
     words = [word.format_map(names) for word in shlex.split(competition.run.command)]
     return [str(python) if words[0] in ("python", "python3") else words[0], *words[1:]]
-
-
-def environment_of(aside: Path, python: Path) -> dict[str, str]:
-    """Build environment variables for the script, without any that change its numbers.
-
-    `clean_environment` drops the variables that do; a ``keras.json`` in the user's home could change the order of
-    an image's axes or the type of floats, so Keras gets its own home. Files that programs leave behind go to the folder ``aside``.
-    """
-    path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
-    return clean_environment(
-        {"PATH": path, **dict.fromkeys(("KERAS_HOME", "TMPDIR", "TEMP", "TMP"), str(aside))}
-    )
 
 
 def follow(
     words: list[str],
     *,
     workspace: Workspace,
-    env: Mapping[str, str],
     epochs: int,
     log: Path,
     observer: Observer,
@@ -81,7 +68,7 @@ def follow(
     output, reporter, started, stopped = Output(), _EpochReporter(observer, epochs), time.monotonic(), False
     observer.start("Training", epochs, "epochs")
     with storage_errors(log), log.open("w", encoding="utf-8") as file:
-        with _noting_the_epoch(output), stream(words, env=env, cwd=workspace.root) as child:
+        with _noting_the_epoch(output), stream(words, env=workspace.env, cwd=workspace.root) as child:
             for line in child:
                 now = time.monotonic()
                 for final in output.feed(line + "\n", now=now):

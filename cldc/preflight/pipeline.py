@@ -17,7 +17,7 @@ from cldc.environments import Environment
 from cldc.errors import PreflightFailed
 from cldc.files import lock, private_folder, storage_errors, temporary_folder
 from cldc.preflight import model_predictions, records
-from cldc.preflight.following import Run, command, environment_of, follow
+from cldc.preflight.following import Run, command, follow
 from cldc.preflight.model import Fingerprint, PreflightResult, Script, Training
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.preflight.output import Score
@@ -176,23 +176,14 @@ def _require_faithful(training: Training, environment: Environment) -> None:
 
 def _train(job: _Job, observer: Observer) -> tuple[PreflightResult, ModelPredictions]:
     training, python = job.training, job.environment.python
-    dataset, competition = training.report.dataset, training.competition
+    competition = training.competition
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with temporary_folder("cldc-preflight-") as root:
-        workspace = fill(
-            root,
-            dataset=dataset,
-            label_book=training.label_book,
-            script=training.script,
-            competition=competition,
-            observer=observer,
-        )
-        env = environment_of(workspace.aside, python)
-        machine = probe(workspace, python=python, env=env, observer=observer)
+        workspace = fill(root, training, python, observer)
+        machine = probe(workspace, observer)
         run = follow(
-            command(competition, workspace, python),
+            command(training, python),
             workspace=workspace,
-            env=env,
             epochs=competition.training.epochs,
             log=workspace.aside / "output.log",
             observer=observer,
@@ -200,17 +191,9 @@ def _train(job: _Job, observer: Observer) -> tuple[PreflightResult, ModelPredict
         )
         log = _keep_log(job, workspace.aside / "output.log")
         predictions, validation = _outcome(job, run, workspace, log)
-        images = list_images(dataset, training.label_book, competition)
+        images = list_images(training)
         if not run.stopped:
-            images = predict_images(
-                images,
-                run.output,
-                competition=competition,
-                workspace=workspace,
-                python=python,
-                env=env,
-                observer=observer,
-            )
+            images = predict_images(images, run.output, workspace, competition, observer)
         if images.known:
             keep_weights(workspace.root, competition, records.weights_folder(job.home, job.fingerprint.id))
     used = job.environment

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import Dataset
 from cldc.environments import Environment
 from cldc.errors import ConfigurationError, ProcessFailed
 from cldc.files import remove_tree, storage_errors, temporary_folder
 from cldc.preflight import model_predictions
-from cldc.preflight.following import environment_of
-from cldc.preflight.model import LabelBook, PreflightResult
+from cldc.preflight.model import LabelBook, PreflightResult, Training
 from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 from cldc.preflight.output import Output
 from cldc.preflight.records import weights_folder
@@ -35,28 +33,27 @@ class ModelUnusable(Exception):
     """A trained model can't predict; the text completes "the predictions are not known: ..."."""
 
 
-def list_images(dataset: Dataset, label_book: LabelBook, competition: Competition) -> ModelPredictions:
+def list_images(training: Training) -> ModelPredictions:
     """List every image in workspace order, without probabilities."""
-    index = {label: number for number, label in enumerate(competition.dataset.classes)}
-    book = competition.bundles.label_book.name
-    images = [ImagePrediction(i.split, i.path, i.sha256, index[i.label]) for i in dataset.images]
-    images += [
-        ImagePrediction(book, path, sha256, index[path.partition("/")[0]])
-        for path, sha256 in label_book.images
+    classes, book = training.competition.dataset.classes, training.competition.bundles.label_book.name
+    images = [
+        ImagePrediction(image.split, image.path, image.sha256, classes.index(image.label))
+        for image in training.report.dataset.images
     ]
-    return ModelPredictions(
-        competition.dataset.classes, tuple(images), "the training was stopped after one epoch"
-    )
+    images += _labelled(training.label_book, book, classes)
+    return ModelPredictions(classes, tuple(images), "the training was stopped after one epoch")
+
+
+def _labelled(book: LabelBook, name: str, classes: Sequence[str]) -> Iterator[ImagePrediction]:
+    for path, sha256 in book.images:
+        yield ImagePrediction(name, path, sha256, classes.index(path.partition("/")[0]))
 
 
 def predict_images(
     images: ModelPredictions,
     output: Output,
-    *,
-    competition: Competition,
     workspace: Workspace,
-    python: Path,
-    env: Mapping[str, str],
+    competition: Competition,
     observer: Observer,
 ) -> ModelPredictions:
     """Predict every image with the trained model; ``why_not`` holds the reason if that fails.
@@ -65,15 +62,7 @@ def predict_images(
     epoch's and the model is the script's, whatever script that was.
     """
     try:
-        rows = ask_model(
-            find_weights(workspace.root, competition),
-            workspace.root,
-            workspace.images,
-            competition=competition,
-            python=python,
-            env=env,
-            observer=observer,
-        )
+        rows = ask_model(find_weights(workspace.root, competition), workspace, competition, observer)
     except ModelUnusable as error:
         return replace(images, why_not=str(error))
     predicted = images.with_probabilities(rows)
@@ -99,24 +88,14 @@ def predict_folder(
     identity = f"{result.id}.{folder.hash[:16]}"
     if known := model_predictions.read(home, identity):
         return known
-    index = {label: number for number, label in enumerate(competition.dataset.classes)}
-    images = ModelPredictions(
-        competition.dataset.classes,
-        tuple(
-            ImagePrediction(folder.root.name, path, sha256, index[path.partition("/")[0]])
-            for path, sha256 in folder.images
-        ),
-    )
+    classes = competition.dataset.classes
+    images = ModelPredictions(classes, tuple(_labelled(folder, folder.root.name, classes)))
+    weights = find_weights(weights_folder(home, result.id), competition)
     with temporary_folder("cldc-judge-") as aside:
-        rows = ask_model(
-            find_weights(weights_folder(home, result.id), competition),
-            folder.root,
-            [path for path, _ in folder.images],
-            competition=competition,
-            python=environment.python,
-            env=environment_of(aside, environment.python),
-            observer=observer,
+        workspace = Workspace(
+            folder.root, aside, environment.python, tuple(path for path, _ in folder.images)
         )
+        rows = ask_model(weights, workspace, competition, observer)
     predicted = images.with_probabilities(rows)
     model_predictions.save(home, identity, predicted)
     return predicted
@@ -151,37 +130,27 @@ def keep_weights(workspace: Path, competition: Competition, kept: Path) -> None:
 
 
 def ask_model(
-    weights: Path,
-    folder: Path,
-    paths: Sequence[str],
-    *,
-    competition: Competition,
-    python: Path,
-    env: Mapping[str, str],
-    observer: Observer,
+    weights: Path, workspace: Workspace, competition: Competition, observer: Observer
 ) -> list[Sequence[float]]:
-    """Compute the probability of each class for each image with a trained model.
+    """Compute the probability of each class for each image of a workspace with a trained model.
 
     Args:
         weights: As returned by `find_weights`.
-        folder: The folder with the images.
-        paths: The images, relative to ``folder``, with slashes.
+        workspace: The images, and a Python with TensorFlow.
         competition: The profile whose built-in script defines the model.
-        python: The interpreter of an environment with TensorFlow.
-        env: The environment variables for it.
         observer: Receives progress.
 
     Raises:
         ModelUnusable: The weights can't be loaded, or do not fit the model.
     """
-    rules = competition.dataset
+    rules, paths = competition.dataset, workspace.images
     observer.start("Asking the trained model about every image", len(paths), "images")
     numbers = (str(number) for number in (len(rules.classes), *rules.image_size, rules.batch))
     try:
         done = run(
-            [python, _PREDICT, builtin_script(competition).path, weights, folder, *numbers],
+            [workspace.python, _PREDICT, builtin_script(competition).path, weights, workspace.root, *numbers],
             text="\0".join(paths),
-            env={**env, "TF_CPP_MIN_LOG_LEVEL": "2"},
+            env={**workspace.env, "TF_CPP_MIN_LOG_LEVEL": "2"},
             timeout_seconds=_TIMEOUT_SECONDS,
         )
     except (ProcessFailed, ConfigurationError) as error:

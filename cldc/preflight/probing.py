@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ class _Answers:
     read: int = -1
 
 
-def probe(workspace: Workspace, *, python: Path, env: Mapping[str, str], observer: Observer) -> Probe:
+def probe(workspace: Workspace, observer: Observer) -> Probe:
     """Have TensorFlow read every image of dataset and label book.
 
     Raises:
@@ -41,9 +40,9 @@ def probe(workspace: Workspace, *, python: Path, env: Mapping[str, str], observe
     began = time.monotonic()
     try:
         done = run(
-            [python, _PROBE, workspace.root],
+            [workspace.python, _PROBE, workspace.root],
             text="\0".join(workspace.images),
-            env={**env, "TF_CPP_MIN_LOG_LEVEL": "2"},
+            env={**workspace.env, "TF_CPP_MIN_LOG_LEVEL": "2"},
             timeout_seconds=_TIMEOUT_SECONDS,
         )
     except CommandFailed as error:

@@ -14,7 +14,7 @@ from cldc.environments import Environment
 from cldc.errors import InvalidDataset
 from cldc.files import replace_atomically, temporary_folder
 from cldc.preflight import model_predictions, records
-from cldc.preflight.following import Run, environment_of
+from cldc.preflight.following import Run
 from cldc.preflight.model import Fingerprint, PreflightResult, Probe, Training
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.preflight.output import Output
@@ -146,49 +146,17 @@ def _predictions(
     observer: Observer,
 ) -> ModelPredictions:
     """Predict on this machine with the run's weights."""
-    competition = training.competition
-    images = list_images(training.report.dataset, training.label_book, competition)
+    competition, images = training.competition, list_images(training)
     if environment is None:
         return replace(images, why_not=_NOT_ASKED)
     try:
         with temporary_folder("cldc-remote-") as root:
-            return _predict_in(
-                images, training, artifacts, output, environment=environment, root=root, observer=observer
-            )
+            workspace = fill(root, training, environment.python, observer)
+            for weights in artifacts.folder.glob(f"{competition.training.checkpoint}*"):
+                shutil.copyfile(weights, root / weights.name)
+            return predict_images(images, output, workspace, competition, observer)
     except InvalidDataset as error:  # the folder was changed meanwhile, which does not affect the result
         return replace(images, why_not=error.message.rstrip("."))
-
-
-def _predict_in(
-    images: ModelPredictions,
-    training: Training,
-    artifacts: RunArtifacts,
-    output: Output,
-    *,
-    environment: Environment,
-    root: Path,
-    observer: Observer,
-) -> ModelPredictions:
-    competition, python = training.competition, environment.python
-    workspace = fill(
-        root,
-        dataset=training.report.dataset,
-        label_book=training.label_book,
-        script=training.script,
-        competition=competition,
-        observer=observer,
-    )
-    for weights in artifacts.folder.glob(f"{competition.training.checkpoint}*"):
-        shutil.copyfile(weights, root / weights.name)
-    return predict_images(
-        images,
-        output,
-        competition=competition,
-        workspace=workspace,
-        python=python,
-        env=environment_of(workspace.aside, python),
-        observer=observer,
-    )
 
 
 def _about(text: str) -> dict[str, Any]:

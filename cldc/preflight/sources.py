@@ -6,7 +6,6 @@ The organisers can change theirs at any time, so downloads are remembered by has
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from cldc.competition import Competition, file_beside
@@ -30,32 +29,6 @@ from cldc.preflight.downloads import (
 )
 from cldc.preflight.model import LabelBook, Script
 from cldc.resources import template
-
-
-@dataclass(frozen=True, slots=True)
-class RememberedScript:
-    """The competition's freshly downloaded script; ``previous`` is its earlier SHA-256, if any."""
-
-    script: Script
-    previous: str | None
-
-    @property
-    def changed(self) -> bool:
-        """Whether the organisers have changed it since it was last seen."""
-        return self.previous not in (None, self.script.sha256)
-
-
-@dataclass(frozen=True, slots=True)
-class RememberedLabelBook:
-    """The competition's freshly downloaded label book; ``previous`` is its earlier hash, if any."""
-
-    label_book: LabelBook
-    previous: str | None
-
-    @property
-    def changed(self) -> bool:
-        """Whether the organisers have changed it since it was last seen."""
-        return self.previous not in (None, self.label_book.hash)
 
 
 def given_script(path: Path) -> Script:
@@ -88,8 +61,11 @@ def _read(path: Path, action: str) -> bytes:
         ) from error
 
 
-def remember_script(home: Path, competition: Competition, content: bytes) -> RememberedScript:
+def remember_script(home: Path, competition: Competition, content: bytes) -> tuple[Script, str | None]:
     """Store the competition's freshly downloaded script under ``scripts/``.
+
+    Returns:
+        The script, and the SHA-256 of the earlier one if the organisers have changed it since it was last seen.
 
     Raises:
         StorageError: It can't be written.
@@ -98,8 +74,8 @@ def remember_script(home: Path, competition: Competition, content: bytes) -> Rem
     sha256 = hash_bytes(content)
     path = kept / f"{sha256}.py"
     replace_atomically(path, content)  # even if it exists: someone may have changed it
-    previous = write_pointer(kept, sha256)
-    return RememberedScript(Script(path, sha256, "competition"), previous)
+    replaced = write_pointer(kept, sha256)
+    return Script(path, sha256, "competition"), replaced
 
 
 def remembered_script(home: Path, competition: Competition) -> Script | None:
@@ -118,8 +94,11 @@ def remembered_script(home: Path, competition: Competition) -> Script | None:
         return None
 
 
-def remember_label_book(home: Path, competition: Competition, fetched: Path) -> RememberedLabelBook:
+def remember_label_book(home: Path, competition: Competition, fetched: Path) -> tuple[LabelBook, str | None]:
     """Store the competition's label book, freshly downloaded into the folder ``fetched``, under ``label_books/``.
+
+    Returns:
+        The label book, and the hash of the earlier one if the organisers have changed it since it was last seen.
 
     Raises:
         InvalidDataset: ``fetched`` is not a label book.
@@ -139,8 +118,8 @@ def remember_label_book(home: Path, competition: Competition, fetched: Path) -> 
                     (draft / path).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(book.root / path, draft / path)
                 draft.rename(place)
-        previous = write_pointer(kept, book.hash)
-    return RememberedLabelBook(read_label_book(place, competition), previous)
+        replaced = write_pointer(kept, book.hash)
+    return read_label_book(place, competition), replaced
 
 
 def remembered_label_book(home: Path, competition: Competition) -> LabelBook | None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import Dataset
 from cldc.errors import InvalidDataset
 from cldc.files import hash_bytes, storage_errors
-from cldc.preflight.model import LabelBook, Script
+from cldc.preflight.model import Training
+from cldc.process import clean_environment
 from cldc.progress import Observer
 
 _READ_ONLY_FILE = 0o444
@@ -33,45 +33,43 @@ class _Content:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A filled folder.
+    """A folder with images, and the Python that works in it.
 
     Attributes:
-        root: The working directory for the script.
-        dataset: Name of the dataset's folder in it, which holds the dataset in a folder of the same name.
-        label_book: The same for the label book.
-        script: The script's file name.
+        root: The working directory.
+        aside: A folder for files that programs write elsewhere: temporary files, Keras' settings.
+        python: The interpreter, in an environment with TensorFlow.
         images: Every image, relative to ``root``, with slashes.
     """
 
     root: Path
-    dataset: str
-    label_book: str
-    script: str
+    aside: Path
+    python: Path
     images: tuple[str, ...]
 
     @property
-    def aside(self) -> Path:
-        """A folder for files that programs write outside the workspace: temporary files, Keras' settings."""
-        return self.root / ".aside"
+    def env(self) -> dict[str, str]:
+        """Environment variables for its programs, without any that change a training's numbers.
+
+        `clean_environment` drops the variables that do; a ``keras.json`` in the user's home could change the order of an
+        image's axes or the type of floats, so Keras gets another home.
+        """
+        path = os.pathsep.join([str(self.python.parent), os.environ.get("PATH", os.defpath)])
+        folders = dict.fromkeys(("KERAS_HOME", "TMPDIR", "TEMP", "TMP"), str(self.aside))
+        return clean_environment({"PATH": path, **folders})
 
 
-def fill(
-    root: Path,
-    *,
-    dataset: Dataset,
-    label_book: LabelBook,
-    script: Script,
-    competition: Competition,
-    observer: Observer,
-) -> Workspace:
+def fill(root: Path, training: Training, python: Path, observer: Observer) -> Workspace:
     """Copy the script, and the files of dataset and label book that it reads, into the empty folder ``root``.
 
     Raises:
         InvalidDataset: An image has changed since validation, or the run already uses the dataset's name.
         StorageError: No room.
     """
-    book = competition.bundles.label_book.name
-    require_own_name(dataset.name, competition)
+    dataset, label_book = training.report.dataset, training.label_book
+    bundles = training.competition.bundles
+    book = bundles.label_book.name
+    require_own_name(dataset.name, training.competition)
     folders = [
         f"{dataset.name}/{dataset.name}/{s.name}/{label}" for s in dataset.splits for label in s.folders
     ]
@@ -84,21 +82,16 @@ def fill(
         _Content(f"{book}/{book}/{path}", label_book.root / path, sha256)
         for path, sha256 in label_book.images
     ]
-    workspace = Workspace(
-        root,
-        dataset.name,
-        book,
-        competition.bundles.script.name,
-        tuple(content.target for content in contents),
-    )
+    workspace = Workspace(root, root / ".aside", python, tuple(content.target for content in contents))
     with storage_errors(root):
         workspace.aside.mkdir()
-        shutil.copyfile(script.path, root / workspace.script)
+        shutil.copyfile(training.script.path, root / bundles.script.name)
         for folder in folders:
             (root / folder).mkdir(parents=True, exist_ok=True)
         _copy(root, contents, observer)
-        for name in {dataset.name, book}:
-            _forbid_writing(root / name)
+        for top in {dataset.name, book}:
+            for path, _, _ in os.walk(root / top, topdown=False):
+                Path(path).chmod(_READ_ONLY_FOLDER)
     return workspace
 
 
@@ -133,11 +126,6 @@ def _copy(root: Path, contents: list[_Content], observer: Observer) -> None:
 
 def _read_only(path: str, flags: int) -> int:
     return os.open(path, flags, _READ_ONLY_FILE)
-
-
-def _forbid_writing(top: Path) -> None:
-    for folder, _, _ in os.walk(top, topdown=False):
-        Path(folder).chmod(_READ_ONLY_FOLDER)
 
 
 def _unchanged(path: Path, sha256: str) -> bytes:

@@ -32,6 +32,7 @@ class LocalTrainer:
 
     def __init__(self, environment: Environment, home: Path, *, at_once: int) -> None:
         """Run up to ``at_once`` trainings at the same time."""
+        self.threads: int | None = threads()
         self._environment = environment
         self._home = home
         self._group = Group()

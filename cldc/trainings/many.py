@@ -34,8 +34,8 @@ def train_all(
 ) -> tuple[Outcome, ...]:
     """Run the trainings that have no record yet, as many at once as the trainer can.
 
-    Earlier trainings on any machine are returned from their records, so an interrupted call resumes where it
-    stopped. A training given twice runs once. A training whose worker dies is repeated once.
+    Earlier trainings with as many threads are returned from their records, wherever they ran, so an interrupted call
+    resumes where it stopped. A training given twice runs once. A training whose worker dies is repeated once.
 
     Args:
         trainings: The trainings, each with a valid dataset.
@@ -47,7 +47,7 @@ def train_all(
     Returns:
         For each training its result, or the reason for having none.
     """
-    known = {} if force else _known(home)
+    known = {} if force else _known(home, trainer.threads)
     missing = {training.key: training for training in trainings if training.key not in known}
     outcomes: dict[tuple[str, ...], Outcome] = dict(known)
     outcomes |= _Trainings(missing, trainer, observer).run(force=force) if missing else {}
@@ -61,12 +61,12 @@ def train_all(
     return tuple(found)
 
 
-def _known(home: Path) -> dict[tuple[str, ...], PreflightResult]:
+def _known(home: Path, threads: int | None) -> dict[tuple[str, ...], PreflightResult]:
     """The newest complete record of each training; runs on a CodaLab, in its own image, count for that server only."""
     return {
         record.fingerprint.key: record
         for record in all_records(home)
-        if record.complete and not record.fingerprint.server
+        if record.complete and not record.fingerprint.server and threads in (None, record.fingerprint.threads)
     }
 
 

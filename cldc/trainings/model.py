@@ -16,10 +16,12 @@ class Trainer(Protocol):
 
     Attributes:
         where: Place of the executor, as in "on this machine".
+        threads: How many threads TensorFlow uses there, which changes a training's numbers; None if workers may differ.
         lost: The exception of a future whose worker is gone.
     """
 
     where: str
+    threads: int | None
     lost: tuple[type[BaseException], ...]
 
     def submit(self, training: Training, observer: Observer, *, force: bool) -> Future[Any]:

@@ -134,6 +134,8 @@ def _unpack(work: Work, dataset: SentDataset, label_book: SentLabelBook, folder:
 class WorkerTrainer:
     """Trains in an executor whose workers don't share this machine's disk."""
 
+    threads: int | None = None
+
     def __init__(
         self,
         executor: Executor,

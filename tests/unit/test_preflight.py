@@ -15,7 +15,7 @@ from cldc.competition import Competition
 from cldc.environments import Environment
 from cldc.errors import ConfigurationError, InvalidDataset, PreflightFailed
 from cldc.files import hash_bytes
-from cldc.preflight.following import Run, environment_of, follow
+from cldc.preflight.following import Run, follow
 from cldc.preflight.model import LabelBook, Training
 from cldc.preflight.pipeline import preflight
 from cldc.preflight.predictions import expected_labels
@@ -40,13 +40,12 @@ PREDICT = 'import json; json.dump([0, 1, 2, 3] * 5, open("predicted.json", "w"))
 def ran(tmp_path: Path, source: str, *, only_first_epoch: bool = False) -> tuple[Run, Path]:
     """A script of a few lines, run as a training is."""
     root = tmp_path / "work"
-    workspace = Workspace(root, "mine", "examples", "learn.py", ())
+    workspace = Workspace(root, root / ".aside", Path(sys.executable), ())
     workspace.aside.mkdir(parents=True)
     (root / "learn.py").write_text(textwrap.dedent(source))
     run = follow(
         [sys.executable, "learn.py"],
         workspace=workspace,
-        env=environment_of(workspace.aside, Path(sys.executable)),
         epochs=4,
         log=tmp_path / "output.log",
         observer=SILENT,
@@ -153,13 +152,12 @@ def test_the_workspace_is_the_scripts_layout_and_can_not_be_written(
     nested.parent.mkdir()
     report.dataset.locate(image).rename(nested)
     (report.dataset.root / ".DS_Store").write_bytes(b"x")
-    dataset = validate(report.dataset.root, shapes).dataset
+    report = validate(report.dataset.root, shapes)
+    dataset = report.dataset
     root = tmp_path / "work"
     root.mkdir()
-    script = builtin_script(shapes)
-    workspace = fill(
-        root, dataset=dataset, label_book=book, script=script, competition=shapes, observer=SILENT
-    )
+    training = Training(report, builtin_script(shapes), book, shapes)
+    workspace = fill(root, training, Path(sys.executable), SILENT)
     assert sorted(p.name for p in root.iterdir()) == [".aside", "examples", "learn.py", "mine"]
     assert validate(root / "mine" / "mine", shapes).dataset.hash == dataset.hash
     assert read_label_book(root / "examples", shapes).hash == book.hash
@@ -177,31 +175,17 @@ def test_an_image_changed_since_it_was_validated_is_not_trained_on(
     root = tmp_path / "work"
     root.mkdir()
     with pytest.raises(InvalidDataset, match="was changed after it was validated"):
-        fill(
-            root,
-            dataset=report.dataset,
-            label_book=book,
-            script=builtin_script(shapes),
-            competition=shapes,
-            observer=SILENT,
-        )
+        fill(root, Training(report, builtin_script(shapes), book, shapes), Path(sys.executable), SILENT)
 
 
 def test_a_dataset_called_as_the_label_book_would_mix_with_it(
     tmp_path: Path, shapes: Competition, book: LabelBook
 ) -> None:
-    dataset = validate(sample.draw(tmp_path / "Examples", shapes, images=8), shapes).dataset
+    report = validate(sample.draw(tmp_path / "Examples", shapes, images=8), shapes)
     root = tmp_path / "work"
     root.mkdir()
     with pytest.raises(InvalidDataset, match="can't be called Examples"):
-        fill(
-            root,
-            dataset=dataset,
-            label_book=book,
-            script=builtin_script(shapes),
-            competition=shapes,
-            observer=SILENT,
-        )
+        fill(root, Training(report, builtin_script(shapes), book, shapes), Path(sys.executable), SILENT)
 
 
 # -------------------------------------------------------------------------------------- script and label book
@@ -209,19 +193,19 @@ def test_a_dataset_called_as_the_label_book_would_mix_with_it(
 
 def test_a_downloaded_script_is_remembered_and_a_change_is_told(tmp_path: Path, shapes: Competition) -> None:
     assert remembered_script(tmp_path, shapes) is None
-    first = remember_script(tmp_path, shapes, b"one")
-    assert (first.changed, first.previous) == (False, None)
-    assert not remember_script(tmp_path, shapes, b"one").changed
-    second = remember_script(tmp_path, shapes, b"two")
-    assert (second.changed, second.previous) == (True, first.script.sha256)
+    first, before = remember_script(tmp_path, shapes, b"one")
+    assert before is None
+    assert remember_script(tmp_path, shapes, b"one") == (first, None)
+    second, before = remember_script(tmp_path, shapes, b"two")
+    assert before == first.sha256
     assert (
         remembered_script(tmp_path, shapes)
-        == second.script
-        == dataclasses.replace(second.script, sha256=hash_bytes(b"two"), origin="competition")
+        == second
+        == dataclasses.replace(second, sha256=hash_bytes(b"two"), origin="competition")
     )
-    second.script.path.write_bytes(b"tampered with")
+    second.path.write_bytes(b"tampered with")
     assert remembered_script(tmp_path, shapes) is None
-    assert remember_script(tmp_path, shapes, b"two").script.path.read_bytes() == b"two"
+    assert remember_script(tmp_path, shapes, b"two")[0].path.read_bytes() == b"two"
 
 
 def test_a_downloaded_label_book_is_remembered_and_a_change_is_told(
@@ -230,14 +214,14 @@ def test_a_downloaded_label_book_is_remembered_and_a_change_is_told(
     home, nested = tmp_path / "home", tmp_path / "bundle"
     nested.mkdir()
     book.root.rename(nested / "examples")
-    first = remember_label_book(home, shapes, nested)
-    assert (first.changed, first.label_book.hash) == (False, book.hash)
-    assert remembered_label_book(home, shapes) == first.label_book
-    next(first.label_book.root.rglob("*.png")).unlink()
+    first, before = remember_label_book(home, shapes, nested)
+    assert (before, first.hash) == (None, book.hash)
+    assert remembered_label_book(home, shapes) == first
+    next(first.root.rglob("*.png")).unlink()
     assert remembered_label_book(home, shapes) is None
-    assert remember_label_book(home, shapes, nested) == dataclasses.replace(first, previous=book.hash)
+    assert remember_label_book(home, shapes, nested) == (first, None)
     next((nested / "examples" / "o").glob("*.png")).unlink()
-    assert remember_label_book(home, shapes, nested).changed
+    assert remember_label_book(home, shapes, nested)[1] == book.hash
     with pytest.raises(InvalidDataset, match="no label book"):
         read_label_book(nested / "examples" / "o", shapes)
 
@@ -256,7 +240,7 @@ def test_the_organisers_script_does_not_run_where_it_would_train_something_else(
     later = Environment(
         "x", "x", tmp_path, "2.21.0", "3.11.7", Path(sys.executable), "", False, "ten times the rate"
     )
-    script = remember_script(tmp_path, shapes, b"print()").script
+    script, _ = remember_script(tmp_path, shapes, b"print()")
     with pytest.raises(
         PreflightFailed, match=r"TensorFlow 2\.21\.0 would not train what .* ten times the rate"
     ):

@@ -35,6 +35,7 @@ class _Trainer:
     """Trains by asking a function."""
 
     where = "here"
+    threads: int | None = None
     lost: tuple[type[BaseException], ...] = (_Gone,)
 
     def __init__(self, home: Path, train: Callable[[Training, int], None]) -> None:
@@ -99,6 +100,20 @@ def test_each_is_trained_once_and_answered_from_its_record_the_next_time(
         assert trainer.asked[3:] == ["b"]
         train_all([c], trainer, home=tmp_path, force=True)
         assert trainer.asked[4:] == ["c"]
+
+
+def test_a_record_with_another_number_of_threads_has_other_numbers(
+    tmp_path: Path, trainings: list[Training]
+) -> None:
+    with _Trainer(tmp_path, lambda *_: None) as trainer:
+        (found,) = train_all(trainings[:1], trainer, home=tmp_path)
+        assert isinstance(found, PreflightResult)
+        trainer.threads = found.fingerprint.threads
+        train_all(trainings[:1], trainer, home=tmp_path)
+        assert trainer.asked == ["a"]
+        trainer.threads += 1
+        train_all(trainings[:1], trainer, home=tmp_path)
+        assert trainer.asked == ["a", "a"]
 
 
 @pytest.mark.parametrize("dies", [1, 2])
