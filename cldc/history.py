@@ -155,5 +155,5 @@ def _standing(submission: KnownSubmission, now: Row | None, replaced: str, befor
         return replaced
     shown = now or before
     if shown is not None and shown.score is not None:
-        return f"place {shown.rank}" if shown.rank else "not shown on the board"
+        return f"rank {shown.rank}" if shown.rank else "not shown on the board"
     return "no score yet"

@@ -61,7 +61,7 @@ class Quota:
         days = "day" if self.rule.window_days == 1 else f"{self.rule.window_days:g} days"
         raise QuotaExceeded(
             f"All {self.rule.per_window} submissions of the last {days} are used; "
-            f"the next place frees on {free}.",
+            f"the next one is available on {free}.",
             action="Run the command again then: what was prepared is kept.",
         )
 

@@ -49,10 +49,13 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
 
 
 def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``2.5 hours``."""
+    """``45 s``, ``12 min``, ``2.5 hours``, ``1,200 hours``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:,.1f} hours"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    hours = seconds / 3600
+    return f"{hours:.1f} hours" if hours < 100 else f"{hours:,.0f} hours"
 
 
 def size(count: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from cldc import description
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.cli.workflows import Host, origin_of, workflow
-from cldc.competition import DEFAULT, Competition, builtin_profiles, load
+from cldc.competition import DEFAULT, SANDBOX, Competition, builtin_profiles, load
 from cldc.errors import CldcError, ConfigurationError
 from cldc.files import replace_atomically, storage_errors, working_folder
 from cldc.render.blocks import Block, Line
@@ -96,19 +97,31 @@ def init(app: ServerApp, ci: Host | None, action: str | None, force: bool) -> No
     folder = working_folder()
     origin = origin_of(action) if ci else None
     files: dict[str, str] = {}
-    answers = None
-    if _kept(folder / PROJECT_FILE, force):
+    answers = None if _kept(folder / PROJECT_FILE, force) else _answers(app, folder)
+    made = _workflow(app, folder, ci, origin, answers) if ci and origin else None
+    if answers is None:
         files[PROJECT_FILE] = "kept"
     else:
-        answers = _answers(app, folder)
         files[PROJECT_FILE] = _write(folder / PROJECT_FILE, _project_file(answers))
         _approve(app, folder / PROJECT_FILE)
     files[".gitignore"] = _ignore(folder / ".gitignore")
-    if ci and origin:
-        path, text = _workflow(app, folder, ci, origin, answers)
+    if made:
+        path, text = made
         files[path] = "kept" if (folder / path).exists() and not force else _write(folder / path, text)
-    start = Start(folder, files, answers, tuple(_next(folder, answers, ci)), _server_status(app, answers))
+    following = tuple(_next(folder, answers, ci, sandboxed=_on_sandbox(app, answers)))
+    start = Start(folder, files, answers, following, _server_status(app, answers))
     app.output.show(Document(start, _blocks(start)))
+
+
+def _server(app: ServerApp, answers: Answers | None) -> str:
+    """The server of the project as it is answered for now, or as its file that is kept says."""
+    return (answers.server or load(answers.competition).server) if answers else app.settings.server
+
+
+def _on_sandbox(app: ServerApp, answers: Answers | None) -> bool:
+    with contextlib.suppress(CldcError):  # the command that needs the server reports what is wrong
+        return _server(app, answers) == SANDBOX
+    return False
 
 
 def _workflow(
@@ -121,12 +134,10 @@ def _workflow(
     """The workflow of the project as it is answered for now, or as its file that is kept says.
 
     Raises:
-        ConfigurationError: Its profile lies outside the project, where no job finds it.
+        ConfigurationError: Its profile lies outside the project, where no job finds it, or its server is the sandbox.
     """
-    if answers:
-        choice, server = answers.competition, answers.server or load(answers.competition).server
-    else:
-        choice, server = app.settings["competition"] or DEFAULT, app.settings.server
+    choice = answers.competition if answers else app.settings["competition"] or DEFAULT
+    server = _server(app, answers)
     if choice not in builtin_profiles():
         profile = Path(os.path.abspath(folder / choice))  # noqa: PTH100 - resolve() would follow links
         if not profile.is_relative_to(folder):
@@ -135,6 +146,12 @@ def _workflow(
                 action=f"Put it into {folder} and name it from there.",
             )
         choice = profile.relative_to(folder).as_posix()
+    if server == SANDBOX and ci != "classroom":
+        raise ConfigurationError(
+            "This project submits to the sandbox of this machine, which no CI job can reach.",
+            action="Name the CodaLab that the jobs submit to: "
+            + ("add --server ADDRESS." if answers else f"set `server` in {folder / PROJECT_FILE}."),
+        )
     return workflow(ci, origin, server=server, competition=choice)
 
 
@@ -261,7 +278,7 @@ def _write(path: Path, text: str) -> str:
     return "written"
 
 
-def _next(folder: Path, answers: Answers | None, ci: str | None) -> Iterator[str]:
+def _next(folder: Path, answers: Answers | None, ci: str | None, *, sandboxed: bool) -> Iterator[str]:
     dataset = answers.dataset if answers else None
     if dataset and not (folder / dataset).exists():
         yield f"put your images into {dataset}, or draw some to try with: cldc sample {shlex.quote(dataset)}"
@@ -271,7 +288,7 @@ def _next(folder: Path, answers: Answers | None, ci: str | None) -> Iterator[str
         yield "put the label book into the folder label_book, then commit and push: each push is checked"
         yield "pack what you hand in: cldc package"
         return
-    yield "sign in: cldc login"
+    yield "start the CodaLab of this machine: cldc sandbox up" if sandboxed else "sign in: cldc login"
     yield "submit: cldc submit"
     if ci == "github":
         yield "in the repository's settings, make an environment `codalab` with the secrets CODALAB_USERNAME and CODALAB_PASSWORD"

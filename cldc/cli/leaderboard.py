@@ -21,13 +21,13 @@ _TOP = 20
 @click.command()
 @click.option("--all", "everything", is_flag=True, help=f"Every entry, not only the first {_TOP} and yours.")
 @click.option(
-    "--history", is_flag=True, help="How your places have changed, as far as they were seen from here."
+    "--history", is_flag=True, help="How your ranks have changed, as far as they were seen from here."
 )
 @command(ServerApp, formats=("csv",))
 def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
     """Show the competition's leaderboard with your rows marked.
 
-    Every command that reads the board records your places, since the board itself has no history. As CSV it is the whole
+    Every command that reads the board records your ranks, since the board itself has no history. As CSV it is the whole
     board, without the entries that it hides.
 
     \b
@@ -39,14 +39,14 @@ def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
     require_board(app)  # before anybody is asked for an account
     board = fetch_board(app, account=account_or_none(app), required=True)
     with Ledger(app.home, reading=True) as ledger:
-        places = ledger.board_results(app.competition.name)
+        results = ledger.board_results(app.competition.name)
     blocks = [
         *board_blocks(board, limit=None if everything else _TOP),
-        *(history_blocks(places) if history else ()),
+        *(history_blocks(results) if history else ()),
     ]
     app.output.show(
         Document(
-            {**{f.name: getattr(board, f.name) for f in fields(board)}, "history": places},
+            {**{f.name: getattr(board, f.name) for f in fields(board)}, "history": results},
             blocks,
             rows=functools.partial(board_rows, board),
         )

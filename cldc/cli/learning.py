@@ -50,16 +50,9 @@ def _insight(app: ServerApp, report: ValidationReport, result: PreflightResult, 
     dataset, classes = report.dataset, learned.classes
     labels = known_suspicious_labels(dataset, classes, home=app.home)
     if labels is None:
-        if not wait and (result.quick or result.recorded):
-            return Insight(result, learned, (), "not looked for yet; `cldc labels` does, or --report FILE")
-        if not wait and not ready_analysis(app.home):
-            return Insight(
-                result,
-                learned,
-                (),
-                "not looked for, since that takes an environment of its own (200 MB, made once); "
-                "`cldc labels` does, or --report FILE",
-            )
+        # It takes an environment of its own (200 MB), and up to a minute.
+        if not wait and (result.quick or result.recorded or not ready_analysis(app.home)):
+            return Insight(result, learned, (), "not checked yet; run `cldc labels`, or add --report FILE")
         try:
             labels = find_suspicious_labels(dataset, classes, home=app.home, observer=app.observer)
         except CldcError as error:

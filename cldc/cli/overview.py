@@ -134,7 +134,7 @@ def _preflight(app: ServerApp, report: ValidationReport) -> PreflightResult | No
 
 def _preflight_fact(result: PreflightResult | None) -> str:
     if result is None or result.label_book is None:
-        return "none of this dataset as it is"
+        return "none of these images yet"
     return f"validation {result.validation.accuracy:.1%}, label book {result.label_book.accuracy:.1%}"
 
 
@@ -171,7 +171,7 @@ def _submissions(app: ServerApp) -> list[_Submitted]:
 
 def _submissions_fact(submissions: Sequence[_Submitted]) -> str:
     if not submissions:
-        return "none from this machine"
+        return "none yet"
     tagged, last = sum(each.tagged for each in submissions), submissions[-1]
     counting = next((each for each in reversed(submissions) if each.counts), None)
     said = f"{tagged} submitted"
@@ -201,16 +201,16 @@ def _next(
     if any(each.tagged for each in of_this):
         return _after_the_tag(app, of_this)
     if of_this:
-        return ("cldc submit", "It was begun and goes on where it stopped.")
+        return ("cldc submit", "It continues the submission that was begun.")
     if result is None:
-        return ("cldc preflight", "It trains as the competition does, here, and costs no quota.")
+        return ("cldc preflight", "It trains here as the competition does, and spends no submission.")
     if app.on_sandbox and not _sandbox_up(app):
         return _SANDBOX_UP
     if _account(app) is None:
         return ("cldc login", "It checks your account against the server and keeps it in the keyring.")
     return (
         "cldc submit --dry-run",
-        "It shows the plan and what would be refused; without --dry-run it submits.",
+        "It shows the plan and changes nothing; without --dry-run it submits.",
     )
 
 
@@ -222,7 +222,7 @@ def _after_the_tag(app: ServerApp, submissions: Sequence[_Submitted]) -> tuple[s
             "This dataset has its score: look for labels that are wrong, and submit a better one.",
         )
     if not app.on_sandbox:
-        return ("cldc status", "This dataset is submitted; status shows how far it is.")
+        return ("cldc status", "This dataset is submitted; it shows how far it is.")
     if not _sandbox_up(app):
         return _SANDBOX_UP
     return ("cldc sandbox score", "This dataset is submitted; the sandbox's scoring daemon scores it.")

@@ -221,7 +221,7 @@ def add(app: App, *, names: tuple[str, ...]) -> None:
     before = {known.name for known in room.list_accounts(app.home)}
     added = [room.add_account(app.home, name) for name in dict.fromkeys(names)]
     table = Table(("account", ""), [(a.name, "exists" if a.name in before else "created") for a in added])
-    following = Line(f"Next: cldc submit DIR --server sandbox --account {names[0]}")
+    following = Line(f"Next: {_submit(app)} --account {names[0]}")
     data = [{"name": account.name, "created": account.name not in before} for account in added]
     app.output.show(Document({"accounts": data}, [table, following]))
 

@@ -27,9 +27,8 @@ def status(app: ServerApp) -> None:
     """
     with Ledger(app.home, reading=True) as ledger:
         found = own_statuses(app, ledger)
-    app.output.show(
-        Document({"submissions": found}, status_blocks(found, next_command=app.command_for("cldc submit")))
-    )
+    blocks = status_blocks(found, next_command=app.command_for("cldc submit"), on_sandbox=app.on_sandbox)
+    app.output.show(Document({"submissions": found}, blocks))
 
 
 def own_statuses(app: ServerApp, ledger: Ledger) -> tuple[SubmissionStatus, ...]:

@@ -51,7 +51,7 @@ from cldc.validation import ValidationReport
 @click.option(
     "--again",
     is_flag=True,
-    help="Spend another place on a dataset that was submitted before under another name.",
+    help="Spend another submission on a dataset that was submitted before under another name.",
 )
 @click.option(
     "--supersede", is_flag=True, help="Replace the entry that counts now, scored or waiting for its score."
@@ -118,7 +118,7 @@ def submit(
         if plan.steps:
             _agree(app, plan, yes)
         submission = carry_out(_context(app, plan, report, labels, ledger))
-        app.output.show(submission_document(submission))
+        app.output.show(submission_document(submission, on_sandbox=app.on_sandbox))
     return 0
 
 
@@ -174,8 +174,9 @@ def _plan(
             app.require_someone_to_ask(_stake(plan))
     if not train:
         return plan
-    intent = replace(intent, preflight=_preflight(app, intent.report, inputs, dry_run))
-    if not dry_run:  # a training takes minutes, in which things change
+    preflight = _preflight(app, intent.report, inputs, dry_run)
+    intent = replace(intent, preflight=preflight)
+    if preflight is not None and not preflight.recorded:  # a training takes minutes, in which things change
         state = read_state()
     return plan_submission(intent, state, ledger)
 
@@ -231,5 +232,5 @@ def _agree(app: ServerApp, plan: Plan, yes: bool) -> None:
 def _stake(plan: Plan) -> str:
     return (
         f"publish the {plan.images:,} images of {plan.record.dataset} on {plan.record.server} for everyone to read, "
-        "and spend a place of the quota"
+        "and spend a submission of the quota"
     )

@@ -26,7 +26,7 @@ def draw(blocks: Iterable[Block], stream: TextIO) -> None:
     """Draw blocks, whose texts are made safe here."""
     console = Console(file=stream, highlight=False)
     for block in blocks:
-        console.print(drawn(block, width=console.width))
+        console.print(drawn(block, width=console.width), crop=False)
 
 
 class _Line(ProgressColumn):

@@ -88,7 +88,10 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
                 )
             time.sleep(min(every, left))
     app.output.show(
-        Document({"submissions": found}, status_blocks(found, next_command=app.command_for("cldc submit")))
+        Document(
+            {"submissions": found},
+            status_blocks(found, next_command=app.command_for("cldc submit"), on_sandbox=app.on_sandbox),
+        )
     )
 
 

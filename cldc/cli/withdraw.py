@@ -26,7 +26,7 @@ def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
     """Take the tag off a submission.
 
     NAME is the submission's name or the uuid of its tagged bundle. What was uploaded stays; `cldc submit` sets the tag
-    again. Its place of the quota is free again only if the board is newer than the tag and does not have it, and
+    again. It no longer counts against the quota only if the board is newer than the tag and does not have it, and
     nothing on the server shows that the scoring daemon has begun to evaluate it.
 
     \b

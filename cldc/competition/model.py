@@ -73,6 +73,11 @@ class QuotaRule:
         """The rolling window."""
         return timedelta(days=self.window_days)
 
+    @property
+    def this_window(self) -> str:
+        """The window as people say it: ``today``, ``this week``, ``in 3 days``."""
+        return {1.0: "today", 7.0: "this week"}.get(self.window_days, f"in {self.window_days:g} days")
+
 
 @dataclass(frozen=True, slots=True)
 class SubmissionForm:

@@ -41,20 +41,20 @@ def board_rows(board: Leaderboard) -> Iterator[Sequence[object]]:
             yield (*facts, row.created.isoformat(), row.link, row.submission, row.mine)
 
 
-def history_blocks(places: Sequence[BoardResult]) -> Iterator[Block]:
-    """One's own places over time, as boards were read."""
+def history_blocks(results: Sequence[BoardResult]) -> Iterator[Block]:
+    """One's own ranks over time, as boards were read."""
     rows = [
         (
-            printable(place.name),
-            moment(place.updated),
-            f"{place.rank} of {place.entries}" if place.rank is not None else "not shown",
-            f"{place.score:.4f}" if place.score is not None else "-",
+            printable(result.name),
+            moment(result.updated),
+            f"{result.rank} of {result.entries}" if result.rank is not None else "not shown",
+            f"{result.score:.4f}" if result.score is not None else "-",
         )
-        for place in places
+        for result in results
     ]
     if rows:
-        headers = ("submission", "board of", "place", "score")
-        yield Table(headers, rows, title="Your places over time", numbers=frozenset({"score"}))
+        headers = ("submission", "board of", "rank", "score")
+        yield Table(headers, rows, title="Your ranks over time", numbers=frozenset({"score"}))
 
 
 def left_out_blocks(board: Leaderboard, left_out: Sequence[Skipped]) -> Iterator[Block]:

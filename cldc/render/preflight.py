@@ -70,7 +70,7 @@ def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
     if result.other_names:
         yield Line(f"The same images were also called {printable(', '.join(result.other_names))}.", "dim")
     if result.recorded:
-        yield Line("The same was trained before; this is its record (--force trains again).", "dim")
+        yield Line("Trained before; this is the record (--force trains again).", "dim")
 
 
 def suggestion_blocks(insight: Insight) -> Iterator[Block]:

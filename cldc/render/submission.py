@@ -12,7 +12,6 @@ from cldc.render.document import Document
 from cldc.text import plural, printable
 
 if TYPE_CHECKING:
-    from cldc.competition import QuotaRule
     from cldc.quota import Quota
     from cldc.submission.cleanup import Kept, Orphan, Orphans, Removed
     from cldc.submission.model import Plan, Submission
@@ -43,7 +42,6 @@ _WORK = {
     "prove": "publish",
     "tag": "tag",
 }
-_WINDOWS: dict[float, str] = {1: "today", 7: "this week"}
 
 
 def public(plan: Plan) -> str:
@@ -56,8 +54,8 @@ def question(plan: Plan) -> str:
     """What a person is asked before it is done."""
     carried = f" with the metadata of {plural(plan.metadata.images, 'image')}" if plan.metadata.images else ""
     quota = plan.quota
-    place = f"submission {len(quota.in_window) + 1} of {quota.rule.per_window} {window(quota.rule)}"
-    return f"Publish {printable(plan.record.name)}{carried} ({place})?"
+    number = f"submission {len(quota.in_window) + 1} of {quota.rule.per_window} {quota.rule.this_window}"
+    return f"Publish {printable(plan.record.name)}{carried} ({number})?"
 
 
 def moment(time: datetime | None) -> str:
@@ -70,10 +68,12 @@ def plan_document(plan: Plan) -> Document:
     return Document(_data(plan, _PLAN_KEYS), plan_blocks(plan))
 
 
-def submission_document(submission: Submission) -> Document:
+def submission_document(submission: Submission, *, on_sandbox: bool) -> Document:
     """A submission that carries the tag, and what comes next."""
     known = {"links": submission.links, "proof": submission.evidence}
-    return Document(_data(submission, _SUBMISSION_KEYS, **known), submission_blocks(submission))
+    return Document(
+        _data(submission, _SUBMISSION_KEYS, **known), submission_blocks(submission, on_sandbox=on_sandbox)
+    )
 
 
 def _data(result: Plan | Submission, keys: Sequence[str], **more: object) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def plan_blocks(plan: Plan) -> Iterator[Block]:
     yield Table(("checked", "", "found"), rows)
     if plan.steps:
         work = dict.fromkeys(_WORK[step] for step in plan.steps)
-        yield Line(f"{', '.join(work).capitalize()}: on the worksheet {plan.worksheet}.")
+        yield Line(f"{', '.join(work).capitalize()} (worksheet {plan.worksheet}).")
     else:
         yield Line("Every step is done: it carries the tag.", "good")
     yield Line(public(plan), "warning" if plan.metadata.images else "plain")
@@ -113,7 +113,7 @@ def _mark(refusal: str, warning: bool) -> str:
     return "refused" if refusal else "note" if warning else "ok"
 
 
-def submission_blocks(submission: Submission) -> Iterator[Block]:
+def submission_blocks(submission: Submission, *, on_sandbox: bool) -> Iterator[Block]:
     """A submission that carries the tag, and what comes next."""
     how = "was submitted before, on" if submission.again else "is submitted:"
     record = submission.record
@@ -131,6 +131,9 @@ def submission_blocks(submission: Submission) -> Iterator[Block]:
             "warning",
         )
     yield Line(left(submission.quota))
+    if on_sandbox:
+        yield Line("Next: cldc sandbox score")
+        return
     usual = f"; usually: {submission.usual_wait}" if submission.usual_wait else ""
     yield Line(f"The organisers' daemon scores it when it next runs{usual}.")
     if submission.form:
@@ -138,24 +141,19 @@ def submission_blocks(submission: Submission) -> Iterator[Block]:
     yield Line("Next: cldc status, then cldc leaderboard")
 
 
-def window(rule: QuotaRule) -> str:
-    """The rule's window as people say it: ``today``, ``this week``, ``in 3 days``."""
-    return _WINDOWS.get(rule.window_days, f"in {rule.window_days:g} days")
-
-
 def left(quota: Quota) -> str:
     """One sentence on what is left of the quota."""
     rule = quota.rule
-    text = f"Quota: {quota.left} of {rule.per_window} left {window(rule)}; {len(quota.spent)} of {rule.total} used in all."
-    return f"{text} The next place frees at {moment(quota.next_free)}." if quota.next_free else text
+    text = f"Quota: {quota.left} of {rule.per_window} left {rule.this_window}; {len(quota.spent)} of {rule.total} used in all."
+    return f"{text} The next one is available at {moment(quota.next_free)}." if quota.next_free else text
 
 
 def quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
-    """The rule, what each source says by it, and each place that was spent."""
+    """The rule, what each source says by it, and each submission that counts."""
     together = usage["together"]
     rule = together.rule
     yield Line(left(together), "good" if together.left else "warning")
-    headers = ("", window(rule), "in all", "left", "next place")
+    headers = ("", rule.this_window, "in all", "left", "next")
     allowed = ("the guide allows", str(rule.per_window), str(rule.total), "", "")
     named = {"server": "the server shows", "ledger": "this machine's ledger knows", "together": "together"}
     told = [
@@ -174,18 +172,21 @@ def quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
             (spent.name, moment(spent.time), moment(spent.time + rule.window), spent.source, spent.uuid)
             for spent in together.spent
         ]
-        yield Table(("submission", "spent", "frees", "known from", "bundle"), rows)
+        yield Table(("submission", "made", "counts until", "known from", "bundle"), rows)
 
 
-def status_blocks(statuses: Sequence[SubmissionStatus], *, next_command: str) -> Iterator[Block]:
+def status_blocks(
+    statuses: Sequence[SubmissionStatus], *, next_command: str, on_sandbox: bool
+) -> Iterator[Block]:
     """Every submission and how far it is, with the end of the log of a run that goes or failed.
 
     Args:
         statuses: The submissions.
         next_command: What to do where there is none.
+        on_sandbox: Whether nobody but the user has them scored.
     """
     if not statuses:
-        yield Line("Nothing was submitted from this machine with this account yet.")
+        yield Line("This account has submitted nothing from this machine yet.")
         yield Line(f"Next: {next_command}")
         return
     rows = [
@@ -205,6 +206,8 @@ def status_blocks(statuses: Sequence[SubmissionStatus], *, next_command: str) ->
             yield from (Line(f"  {printable(line)}") for line in s.log.splitlines())
         if s.action:
             yield Line(f"{s.name}: {s.action}", "warning")
+    if on_sandbox and any(s.stage == "tagged" and not s.action for s in statuses):
+        yield Line("Next: cldc sandbox score")
 
 
 def change_line(status: SubmissionStatus, now: datetime) -> str:
@@ -218,7 +221,7 @@ def withdrawn_blocks(withdrawn: Withdrawn) -> Iterator[Block]:
     """A submission without its tag, and what that does to the quota."""
     yield Line(f"{withdrawn.name} ({withdrawn.bundle}) no longer carries the tag.", "good")
     yield Line(
-        f"Its place of the quota {'stays spent' if withdrawn.spent else 'is free again'}: {withdrawn.why}."
+        f"It {'still counts' if withdrawn.spent else 'no longer counts'} against the quota: {withdrawn.why}."
     )
     yield Line(left(withdrawn.quota))
 
@@ -234,7 +237,7 @@ def orphan_blocks(orphans: Orphans) -> Iterator[Block]:
     else:
         yield Line("There is nothing to remove.", "good")
     if orphans.left_alone:
-        yield Line("Left alone, since they are not known to be for this competition:")
+        yield Line("Left alone, because they may be for something else:")
         yield from (Line(f"  {kept.name} ({kept.uuid}): {kept.why}") for kept in orphans.left_alone)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator
+
 from rich import box
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -20,19 +23,21 @@ _COLOURS: dict[Style, str] = {
 }
 # A cell narrower than this is hard to read when its text goes over several lines.
 _READABLE = 16
+_INDENT = 2
 
 
 def drawn(block: Block, *, width: int) -> RenderableType:
     """A block for a terminal of that many columns; text is taken literally, never as markup."""
     if isinstance(block, Line):
-        return Text(shown(block.text), style=_COLOURS[block.style])
+        return _line(block.text, _COLOURS[block.style], width)
     if _least_width(block) > width:
-        return Text(shown("\n".join(_stacked(block))))
+        return Group(*(_line(line, "", width) for line in _stacked(block)))
+    if not any(block.headers) and len(block.headers) == 2:
+        return Group(block.title, *(_line(line, "", width) for line in _pairs(block, width)), "")
     table = RichTable(
-        title=Text(shown(block.title), style="bold") if block.title else None,
-        title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        collapse_padding=_natural_width(block, gap=3) > width,
         header_style="bold",
         show_header=any(block.headers),
     )
@@ -42,14 +47,41 @@ def drawn(block: Block, *, width: int) -> RenderableType:
         )
     for row in block.rows:
         table.add_row(*(Text(shown(cell)) for cell in row))
-    return table
+    return Group(Text(shown(block.title), style="bold"), table) if block.title else table
+
+
+def _line(text: str, style: str, width: int) -> Text:
+    """A line of text. What people copy, an address or the next command, goes past the edge rather than over two lines."""
+    words = shown(text)
+    copied = words.startswith("Next: ") or max(map(len, words.split(" ")), default=0) > width - _INDENT
+    return Text(words, style=style, no_wrap=copied, overflow="ignore" if copied else "fold")
+
+
+def _pairs(table: Table, width: int) -> Iterator[str]:
+    """Names and values side by side; a value that is one long word, such as an address, has a line of its own."""
+    names = max((len(name) for name, _ in table.rows), default=0)
+    room = width - names - 4
+    for name, value in table.rows:
+        words = shown(value)
+        if max(map(len, words.split()), default=0) > room:
+            yield from (f" {shown(name)}", f"{' ' * _INDENT}{words}")
+            continue
+        first, *more = textwrap.wrap(words, room, break_long_words=False, break_on_hyphens=False) or [""]
+        yield f" {shown(name).ljust(names)}   {first}"
+        yield from (f"{' ' * (names + 4)}{line}" for line in more)
 
 
 def _least_width(table: Table) -> int:
     """Columns that a table needs before its cells break into shreds."""
-    cells = [[*column] for column in zip(table.headers, *table.rows, strict=True)]
-    widths = (min(max(map(len, column)), _READABLE) for column in cells)
-    return sum(widths) + 2 * (len(table.headers) - 1)
+    return sum(min(width, _READABLE) for width in _widths(table)) + 2 * (len(table.headers) - 1)
+
+
+def _natural_width(table: Table, *, gap: int) -> int:
+    return sum(_widths(table)) + gap * (len(table.headers) - 1) + 2
+
+
+def _widths(table: Table) -> list[int]:
+    return [max(map(len, column)) for column in zip(table.headers, *table.rows, strict=True)]
 
 
 def _stacked(table: Table) -> list[str]:

@@ -150,7 +150,7 @@ def _summary(report: ValidationReport) -> Iterator[Line]:
         yield Line(f"{findings} {are} silent: decisions.csv calls the images correct as they are.", "dim")
     if not report.warped_compared and sum(any(counts.values()) for counts in report.counts.values()) > 1:
         yield Line(
-            "Copies that were rotated, stretched or sheared were not looked for between splits; --warped does.",
+            "Rotated, stretched and sheared copies were not looked for; --warped does.",
             "dim",
         )
     tally = ", ".join(plural(len(report.of(s)), s.value) for s in Severity)

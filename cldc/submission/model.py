@@ -126,11 +126,11 @@ class Replaced:
     rank: int | None
 
     def __str__(self) -> str:
-        """``mine (0x...), which has the score 0.3450 and place 2``."""
+        """``mine (0x...), which has the score 0.3450 and rank 2``."""
         if self.score is None:
             has = "no score yet that is known here"
         else:
-            has = f"the score {self.score:.4f}{f' and place {self.rank}' if self.rank else ''}"
+            has = f"the score {self.score:.4f}{f' and rank {self.rank}' if self.rank else ''}"
         return f"{self.name} ({self.uuid}), which has {has}"
 
 

@@ -27,7 +27,7 @@ from cldc.submission.withdraw import record_withdrawal
 from cldc.text import plural, size
 from cldc.validation import Severity, ValidationReport
 
-_SPENT = "its place is spent already"
+_SPENT = "counted already"
 
 
 def plan_submission(intent: Intent, state: AccountState, ledger: Ledger) -> Plan:
@@ -160,7 +160,7 @@ def _checks(
         _check("preflight", lambda: _preflight(report, intent.preflight)),
         _check(
             "description",
-            lambda: f"{compose_description(intent, competition)!r}, which the board reads as it is meant",
+            lambda: f"{compose_description(intent, competition)!r}, which the board reads correctly",
         ),
         _check("quota", lambda: _SPENT if progress.spent else _quota(state.quota)),
         _check(
@@ -213,21 +213,21 @@ def _check(subject: str, check: Callable[[], str]) -> SubmissionCheck:
 def _dataset(report: ValidationReport) -> str:
     report.require_valid()
     warnings = len(report.of(Severity.WARNING))
-    return f"{report.total:,} images, no errors, {plural(warnings, 'warning')}, identity {report.dataset.hash[:12]}"
+    return f"{report.total:,} images, no errors, {plural(warnings, 'warning')}"
 
 
 def _name(intent: Intent, wanted: str) -> str:
     if intent.named:
         return f"{intent.name}, as chosen"
     if intent.name == wanted:
-        return f"{intent.name}, as the folder"
+        return f"{intent.name}, after the folder"
     return f"{intent.name}, because {wanted} is an earlier submission of another dataset"
 
 
 def _metadata(report: ValidationReport) -> SubmissionCheck:
     summary = report.metadata.summary
     if not summary:
-        return SubmissionCheck("metadata", "no image carries any")
+        return SubmissionCheck("metadata", "none in any image")
     return SubmissionCheck(
         "metadata",
         f"{summary}; it becomes public with them, and `cldc validate --fix` removes it",
@@ -237,7 +237,7 @@ def _metadata(report: ValidationReport) -> SubmissionCheck:
 
 def _preflight(report: ValidationReport, preflight: PreflightResult | None) -> str:
     if preflight is None:
-        return "left out"
+        return "none yet"
     if preflight.fingerprint.dataset != report.dataset.hash:
         raise SubmissionRefused(
             "The preflight is of another dataset.", action=f"Run `cldc preflight {report.dataset.root}`."
@@ -253,8 +253,7 @@ def _preflight(report: ValidationReport, preflight: PreflightResult | None) -> s
 def _quota(quota: Quota) -> str:
     quota.require()
     rule = quota.rule
-    days = "a day" if rule.window_days == 1 else f"{rule.window_days:g} days"
-    return f"{quota.left} of {rule.per_window} left in {days}, {len(quota.spent)} of {rule.total} used in all"
+    return f"{quota.left} of {rule.per_window} left {rule.this_window}, {len(quota.spent)} of {rule.total} used in all"
 
 
 def _disk(server: str, user: User, report: ValidationReport) -> str:
@@ -271,7 +270,7 @@ def _disk(server: str, user: User, report: ValidationReport) -> str:
 
 def _time(intent: Intent, state: AccountState, progress: _Progress) -> SubmissionCheck:
     if "run" in progress.done:
-        return SubmissionCheck("time", "the run was started already")
+        return SubmissionCheck("time", "the run has started")
     preflights = [intent.preflight] if intent.preflight is not None else []
     known = [
         *submitted_runs(state.own_submissions),
@@ -307,15 +306,15 @@ def _new(intent: Intent, state: AccountState, progress: _Progress) -> str:
                 return f"submitted before as {known.record.name}; again, as asked"
             raise SubmissionRefused(
                 f"This very dataset was submitted as {known.record.name!r} on {known.tagged.astimezone():%Y-%m-%d %H:%M}.",
-                action="Change the dataset, or say --again to spend another place on it.",
+                action="Change the dataset, or add --again to spend another submission on it.",
             )
-    return "not submitted before under another name"
+    return "not submitted before"
 
 
 def _replaces(intent: Intent, progress: _Progress, competition: Competition) -> str:
     """Check for replaced entries: the daemon scores an account's newest tagged bundle, or the newest of each name, only."""
     rule = competition.submission.supersedes
-    by = f"of one {rule}, only the newest counts"
+    by = f"only the newest of {'a name' if rule == 'name' else 'an account'} counts"
     if not progress.replaced:
         return f"nothing; {by}"
     names = " and ".join(map(str, progress.replaced))

@@ -34,7 +34,7 @@ class SubmissionStatus:
         stage: The step it is at, ``tagged`` if it waits for the organisers, ``evaluated`` if their daemon has
             taken it and there is no score yet, ``scored``, ``replaced`` by a newer one, or ``withdrawn``.
         since: When it reached that stage, if known.
-        detail: More information: a run's state, a score's place, the usual waiting time.
+        detail: More information: a run's state, a score's rank, the usual waiting time.
         bundle: Uuid of the tagged bundle; empty if there is none yet.
         score: The organisers' score.
         dataset_hash: Identity of the submitted dataset.
@@ -126,7 +126,7 @@ def _of_tagged(
         stage, detail = "evaluated", f"evaluation {row.state}"
         action = _ASK_ORGANISERS if row.state in _FAILED_STATES else ""
     else:
-        stage, detail = "scored", f"place {row.rank}" if row.rank else f"not on the board: {row.hidden}"
+        stage, detail = "scored", f"rank {row.rank}" if row.rank else f"not on the board: {row.hidden}"
     return SubmissionStatus(
         record.id,
         record.name,

@@ -71,7 +71,7 @@ def set_tag(
             time.sleep(random.uniform(0.1, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - not a secret
         else:
             raise QuotaExceeded(
-                "Other machines of this account kept tagging at the same moment, and the last place can't be had by all.",
+                "Other machines of this account kept tagging at the same moment, and too few submissions are left for all.",
                 action="See `cldc quota`, then run the command again: what was prepared is kept.",
             )
         kept = _keep_one_tag(context, worksheet)

@@ -96,7 +96,7 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     # A score is replaced by nobody who did not say so: not with --yes, not by a script, not by a "no".
     better, standing = (
         changed(folder, 50),
-        f"mine ({first['bundle']}), which has the score {row['score']:.4f} and place 1",
+        f"mine ({first['bundle']}), which has the score {row['score']:.4f} and rank 1",
     )
     again = ("submit", better, "--name", "mine", "--no-preflight")
     assert f"replace {standing}" in cldc(*again, "--yes", code=12).err
@@ -115,7 +115,7 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     assert (spent["left"], len(spent["spent"])) == (0, places)
     assert {place["source"] for place in spent["spent"]} == {"both"}
     late = cldc("submit", changed(folder, 99), "--name", "late", "--no-preflight", code=8)
-    assert "next place frees on" in late.err
+    assert "next one is available on" in late.err
 
     # The server still knows what the ledger forgets.
     kept = (cldc.home / "ledger.sqlite3").rename(tmp_path / "ledger.sqlite3")
@@ -166,7 +166,7 @@ def told_in_history(cldc: Cldc, trained: Any, score: float) -> None:
     """The preflight and the scored submission that rests on it, in each format."""
     preflighted, submitted = cldc("history", "--format", "json").data["entries"]
     assert (preflighted["kind"], preflighted["score"]) == ("preflight", None)
-    assert (submitted["kind"], submitted["score"], submitted["detail"]) == ("submission", score, "place 1")
+    assert (submitted["kind"], submitted["score"], submitted["detail"]) == ("submission", score, "rank 1")
     assert submitted["validation"] == preflighted["validation"] == trained["validation"]["accuracy"]
     assert submitted["dataset"] == preflighted["dataset"]
     rows = list(csv.DictReader(io.StringIO(cldc("history", "--format", "csv").out)))

@@ -94,7 +94,7 @@ def test_a_quick_one_is_marked_and_a_whole_one_tells_labels_that_look_wrong(
     quick = cldc("preflight", *options, "--quick").out
     assert quick.startswith("Quick preflight of mine")
     assert "a submission needs a whole training" in " ".join(quick.split())
-    assert "Labels that look wrong: not looked for yet" in quick
+    assert "Labels that look wrong: not checked yet" in quick
     assert cldc("preflight", *options, "--quick", "--format", "json").data["recorded"]
     whole = cldc("preflight", *options, "--format", "json").data
     assert (whole["quick"], whole["recorded"], whole["no_suggestions"]) == (False, False, None)

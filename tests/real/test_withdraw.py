@@ -35,7 +35,7 @@ def test_what_the_daemon_is_evaluating_stays_spent_whatever_the_board_says(
     waiting = cldc("withdraw", "second", "--yes", "--format", "json").data
     assert waiting["spent"]
     assert "is not newer than its tag" in waiting["why"]
-    assert "stays spent: the board of" in cldc_text(cldc, stage, tmp_path)
+    assert "still counts against the quota: the board of" in cldc_text(cldc, stage, tmp_path)
 
     bundle = cldc("submit", stage.folder(tmp_path / "third", 2), *submit).data["bundle"]
     with held(stage):

@@ -203,4 +203,4 @@ def test_a_tag_submits_once_however_often_its_job_runs(
     spent = run("submission-third")
     assert not spent.ok
     assert "::error title=cldc quota::" in spent.log
-    assert "next place frees" in spent.summary
+    assert "next one is available" in spent.summary

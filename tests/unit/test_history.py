@@ -41,7 +41,7 @@ def test_submissions_carry_their_preflights_accuracy_and_the_score_when_it_is_kn
         assert history([RESULT], ledger, None, competition=demo)[1].score is None
     assert [entry.kind for entry in entries] == ["preflight", "submission", "submission"]
     first = next(entry for entry in entries if entry.name == "first")
-    assert (first.score, first.validation, first.images, first.detail) == (0.625, 0.5, 4, "place 3")
+    assert (first.score, first.validation, first.images, first.detail) == (0.625, 0.5, 4, "rank 3")
     assert next(e for e in entries if e.id == "s2").detail == "not tagged"
     told = csv_format.render(Document(entries, (), rows=lambda: history_rows(entries)))
     rows = list(csv.DictReader(io.StringIO(told)))
@@ -61,7 +61,7 @@ def test_a_replaced_submission_names_the_one_that_counts_and_keeps_its_score(tmp
         row = Row(3, "second", "", "", "me", 0.625, "ready", "0xsecond", NOW, True)
         first, second = history([], ledger, Leaderboard("demo", "accuracy", NOW, (row,)), competition=demo)
         assert (first.score, first.detail) == (0.25, "replaced by second (scored 0.6250)")
-        assert (second.score, second.detail) == (0.625, "place 3")
+        assert (second.score, second.detail) == (0.625, "rank 3")
         offline, waiting = history([], ledger, None, competition=demo)
         assert (offline.score, offline.detail) == (0.25, "replaced by second")
         assert waiting.detail == "no score yet"

@@ -99,6 +99,16 @@ def test_init_writes_a_workflow_pinned_to_a_commit(cldc: Cldc, project: Path, ho
     assert "outside the project" in refused.err
 
 
+def test_init_writes_no_workflow_for_the_sandbox_of_this_machine(cldc: Cldc, project: Path) -> None:
+    ci = ("init", "--ci", "github", "--action", f"me/cldc@{COMMIT}")
+    assert "--server ADDRESS" in cldc(*ci, "--competition", "demo", cwd=project, code=4).err
+    assert not list(project.iterdir())
+    made = cldc("init", "--competition", "demo", cwd=project)
+    assert "cldc sandbox up" in made.out
+    assert "cldc login" not in made.out
+    assert "cldc.toml" in cldc(*ci, cwd=project, code=4).err
+
+
 def test_a_classroom_s_workflow_checks_and_needs_no_account(cldc: Cldc, project: Path) -> None:
     cldc("init", "--ci", "classroom", "--action", f"me/cldc@{COMMIT}", cwd=project)
     text = (project / ".github" / "workflows" / "check.yml").read_text(encoding="utf-8")
