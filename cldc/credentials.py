@@ -6,13 +6,14 @@ file in the data folder remembers only which accounts there are, since keyrings 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import queue
 import shlex
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -48,7 +49,7 @@ class Credentials:
 
 
 Prompt = Callable[[str, str | None], tuple[str, str]]
-"""Asks a person for (username, password) of a server; the username, where known, is suggested."""
+"""Asks a person for (username, password) on a server, given the username to suggest, if any."""
 
 Source = Callable[[str, str | None], Credentials | None]
 """A fallback: returns the credentials for a server (and a username, if given), or None."""
@@ -112,9 +113,9 @@ def _from_environment(username: str | None, observer: Observer) -> Credentials |
     if name and password:
         if username in (None, name):
             return Credentials(name, password, "environment")
-        observer.note(f"{USERNAME_VARIABLE} is {name}, not {username}: passed by.")
+        observer.note(f"{USERNAME_VARIABLE} is {name}, not {username}: ignored.")
     elif password:
-        observer.note(f"{PASSWORD_VARIABLE} is set without {USERNAME_VARIABLE}: passed by.")
+        observer.note(f"{PASSWORD_VARIABLE} is set without {USERNAME_VARIABLE}: ignored.")
     return None
 
 
@@ -133,7 +134,7 @@ def _check_password(password: str) -> None:
         ) from error
     if password != password.rstrip("\r\n"):
         raise CredentialsError(
-            f"{PASSWORD_VARIABLE} ends with a line break, which is hardly part of the password.",
+            f"{PASSWORD_VARIABLE} ends with a line break, which is probably not part of the password.",
             action=f'Set it without one, as in {PASSWORD_VARIABLE}="$(cat FILE)".',
         )
 
@@ -204,10 +205,9 @@ def store(server: str, credentials: Credentials) -> None:
             f"The password can't be stored: there is no working keyring ({reason}).",
             action=f"Set {USERNAME_VARIABLE} and {PASSWORD_VARIABLE} in the environment instead.",
         )
-    with _accounts_lock():
-        accounts = _read_accounts()
+    with _changed_accounts() as accounts:
         others = [name for name in accounts.get(server, []) if name != credentials.username]
-        _write_accounts({**accounts, server: [credentials.username, *others]})
+        accounts[server] = [credentials.username, *others]
 
 
 def forget(server: str, username: str | None = None) -> tuple[str, ...]:
@@ -220,10 +220,8 @@ def forget(server: str, username: str | None = None) -> tuple[str, ...]:
     gone = tuple(name for name in known(server) if username in (None, name))
     for name in gone:
         _remove_password(server, name)
-    with _accounts_lock():
-        accounts = _read_accounts()
+    with _changed_accounts() as accounts:
         accounts[server] = [name for name in accounts.get(server, []) if name not in gone]
-        _write_accounts({address: names for address, names in accounts.items() if names})
     return gone
 
 
@@ -237,7 +235,7 @@ def _remove_password(server: str, username: str) -> None:
         _ask_keyring(remove)
     except KeyringFailed as failure:
         raise CredentialsError(
-            f"The keyring does not give up the password of {username} on {server}: {failure}.",
+            f"The keyring does not remove the password of {username} on {server}: {failure}.",
             action=f"Remove the entry {_service(server)!r} with your keyring's own program.",
         ) from failure
 
@@ -280,18 +278,21 @@ def default_account(server: str) -> str | None:
     return next(iter(known(server)), None)
 
 
-def _path() -> Path:
-    return files.data_folder() / _FILE
-
-
-def _accounts_lock() -> Any:
-    return files.lock(_path().with_suffix(".lock"), purpose="signing in or out", timeout_seconds=30)
+@contextlib.contextmanager
+def _changed_accounts() -> Iterator[dict[str, list[str]]]:
+    """The accounts by server, for changes within the block, which are then written."""
+    path = files.data_folder() / _FILE
+    with files.lock(path.with_suffix(".lock"), purpose="signing in or out", timeout_seconds=30):
+        accounts = _read_accounts()
+        yield accounts
+        kept = {server: names for server, names in accounts.items() if names}
+        files.replace_atomically(path, json.dumps(kept, indent=2) + "\n")
 
 
 def _read_accounts() -> dict[str, list[str]]:
     """Account names by server. If the file is missing or damaged, people only have to type a name again."""
     try:
-        table = json.loads(_path().read_text(encoding="utf-8"))
+        table = json.loads((files.data_folder() / _FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     if not isinstance(table, dict):
@@ -301,7 +302,3 @@ def _read_accounts() -> dict[str, list[str]]:
         for server, names in table.items()
         if isinstance(names, list)
     }
-
-
-def _write_accounts(accounts: dict[str, list[str]]) -> None:
-    files.replace_atomically(_path(), json.dumps(accounts, indent=2) + "\n")

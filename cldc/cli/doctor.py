@@ -193,35 +193,35 @@ def _environments(app: ServerApp, thorough: bool) -> Iterator[CheckResult]:
     except CldcError as error:
         yield CheckResult("environments", "wrong", error.message, error.action)
         return
-    for kind in dict.fromkeys(d.kind for d in found):
-        choices = [d for d in found if d.kind == kind]
+    for kind in dict.fromkeys(d.recipe.kind for d in found):
+        choices = [d for d in found if d.recipe.kind == kind]
         used = next((d for d in choices if d.used), None)
         if used is None:
-            problems = "; ".join(f"{d.name}: {d.problem}" for d in choices)
+            problems = "; ".join(f"{d.recipe.name}: {d.problem}" for d in choices)
             yield CheckResult(
                 kind,
                 "note",
                 problems,
-                f"Install Python {choices[0].python}, or let uv download it on first use.",
+                f"Install Python {choices[0].recipe.python}, or let uv download it on first use.",
             )
             continue
         state = (
             f"ready, Python {used.environment.python_version}" if used.environment else "made on first use"
         )
-        text = f"{used.name} {state}, from {used.interpreter}"
+        text = f"{used.recipe.name} {state}, from {used.interpreter}"
         if used.problem:
             yield CheckResult(
                 kind,
                 "wrong",
                 f"{text}: {used.problem}",
-                f"Run `cldc env remove {used.name}`; it is made anew.",
+                f"Run `cldc env remove {used.recipe.name}`; it is made anew.",
             )
-        elif not used.faithful:
+        elif not used.recipe.faithful:
             yield CheckResult(
                 kind,
                 "note",
-                f"{text}: {used.why}",
-                f"Install Python {choices[0].python} for {choices[0].name}.",
+                f"{text}: {used.recipe.why}",
+                f"Install Python {choices[0].recipe.python} for {choices[0].recipe.name}.",
             )
         else:
             yield CheckResult(kind, "ok", text)

@@ -48,7 +48,9 @@ class Auth:
         if self.credentials is None:
             return None
         if self._token is None or not self._token.is_fresh:
-            self._token = self._renew() or self._sign_in(self.credentials)
+            account = self.credentials
+            form = {"grant_type": "password", "username": account.username, "password": account.password}
+            self._token = self._renew() or _Token(self._request_grant(form))
         return self._token.access
 
     def forget(self) -> None:
@@ -68,10 +70,6 @@ class Auth:
             return _Token(self._request_grant(form))
         except CredentialsError:
             return None
-
-    def _sign_in(self, account: Credentials) -> _Token:
-        form = {"grant_type": "password", "username": account.username, "password": account.password}
-        return _Token(self._request_grant(form))
 
 
 class _Token:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from cldc.codalab import jsonapi
 from cldc.codalab.connection import Connection, Params, Request
@@ -30,17 +30,15 @@ class Changes:
         Raises:
             AlreadyExists: Someone on this server has one of that name.
         """
-        return self._create("worksheets", {"name": name, **_chosen(uuid)})
+        return self._create("worksheets", {"name": name}, uuid)
 
     def create_dataset(
         self, worksheet: str, name: str, *, description: str = "", uuid: str | None = None
     ) -> str:
         """Create a dataset bundle that waits for its contents, and return its uuid; see `put_contents`."""
         metadata = {"name": name, "description": description, "tags": [], "license": "", "source_url": ""}
-        attributes = {"bundle_type": "dataset", "metadata": metadata, **_chosen(uuid)}
-        return self._create(
-            "bundles", attributes, [("worksheet", check_uuid(worksheet)), ("wait_for_upload", 1)]
-        )
+        params: Params = [("worksheet", check_uuid(worksheet)), ("wait_for_upload", 1)]
+        return self._create("bundles", {"bundle_type": "dataset", "metadata": metadata}, uuid, params)
 
     def put_contents(self, bundle: str, file: IO[bytes], *, filename: str, unpack: bool) -> None:
         """Send the contents of a bundle that waits for them; it is ready afterwards, or failed.
@@ -70,13 +68,18 @@ class Changes:
         )
         self._connection.send(request, lambda _: None)
 
-    def share_bundle(self, bundle: str, *, public: bool) -> None:
-        """Let everyone read a bundle, or only its owner."""
-        self._share("bundle", bundle, public=public)
-
-    def share_worksheet(self, worksheet: str, *, public: bool) -> None:
-        """Let everyone read a worksheet, or only its owner; bundles added later inherit the permission."""
-        self._share("worksheet", worksheet, public=public)
+    def share(self, kind: Literal["bundle", "worksheet"], uuid: str, *, public: bool) -> None:
+        """Let everyone read a bundle or a worksheet, or only its owner; bundles added to a worksheet later inherit that."""
+        resource = {
+            "type": f"{kind}-permissions",
+            "attributes": {"permission": READ if public else 0},
+            "relationships": {
+                "group": {"data": {"type": "groups", "id": self._public_group}},
+                kind: {"data": {"type": f"{kind}s", "id": check_uuid(uuid)}},
+            },
+        }
+        # Setting the same permission twice has the effect of setting it once.
+        self._connection.json(Request(method="POST", path=f"/{kind}-permissions", body={"data": [resource]}))
 
     def remove_bundle(self, bundle: str) -> None:
         """Remove a bundle for good, even if others depend on it."""
@@ -90,30 +93,15 @@ class Changes:
         change = {"type": "bundles", "id": check_uuid(bundle), "attributes": {"metadata": {"tags": []}}}
         self._connection.json(Request(method="PATCH", path="/bundles", body={"data": [change]}))
 
-    def _share(self, kind: str, uuid: str, *, public: bool) -> None:
-        resource = {
-            "type": f"{kind}-permissions",
-            "attributes": {"permission": READ if public else 0},
-            "relationships": {
-                "group": {"data": {"type": "groups", "id": self._public_group}},
-                kind: {"data": {"type": f"{kind}s", "id": check_uuid(uuid)}},
-            },
-        }
-        # Setting the same permission twice comes to the same.
-        self._connection.json(Request(method="POST", path=f"/{kind}-permissions", body={"data": [resource]}))
-
     @functools.cached_property
     def _public_group(self) -> str:
         answer = self._connection.json(Request(path="/groups/public"))
         return jsonapi.convert(answer, Document).resource.id
 
-    def _create(self, kind: str, attributes: Mapping[str, Any], params: Params = ()) -> str:
-        body = {"data": [{"type": kind, "attributes": attributes}]}
+    def _create(self, kind: str, attributes: Mapping[str, Any], uuid: str | None, params: Params = ()) -> str:
+        chosen = {} if uuid is None else {"uuid": check_uuid(uuid)}
+        body = {"data": [{"type": kind, "attributes": {**attributes, **chosen}}]}
         answer = self._connection.json(
             Request(method="POST", path=f"/{kind}", params=params, body=body, is_repeatable=False)
         )
         return check_uuid(jsonapi.convert(answer, Document).resource.id)
-
-
-def _chosen(uuid: str | None) -> dict[str, str]:
-    return {} if uuid is None else {"uuid": check_uuid(uuid)}

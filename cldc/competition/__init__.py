@@ -21,7 +21,7 @@ from cldc.competition.model import (
     Training,
 )
 from cldc.competition.reading import nearest, read_table, read_text, read_toml, refused
-from cldc.competition.rules import check
+from cldc.competition.rules import check, locked_tensorflows
 from cldc.errors import ConfigurationError
 from cldc.resources import template
 
@@ -43,6 +43,7 @@ __all__ = [
     "builtin_profiles",
     "file_beside",
     "load",
+    "locked_tensorflows",
     "parse",
     "scripts_beside",
 ]

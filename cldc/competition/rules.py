@@ -30,7 +30,7 @@ _EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".bmp")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _PATH_IN_BUNDLE = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 _WORD = re.compile(r"[A-Za-z0-9_.=-]+")
-_VERSION, _PYTHON = re.compile(r"[0-9]+(\.[0-9]+)*"), re.compile(r"3\.[0-9]+")
+_PYTHON = re.compile(r"3\.[0-9]+")
 _SCORE = re.compile(r"/[A-Za-z0-9_./-]+:[^:\s]+")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE = re.compile(
@@ -314,8 +314,8 @@ def _training(competition: Competition) -> Iterator[Refusal]:
         yield Refusal("training.tensorflow", [], "name at least one version")
     for at, choice in enumerate(training.tensorflow):
         key = f"training.tensorflow[{at}]"
-        if not _VERSION.fullmatch(choice.version) or not _requirements(choice.version).is_file():
-            wanted = f"cldc can install {', '.join(_installable())}"
+        if choice.version not in locked_tensorflows():
+            wanted = f"cldc can install {', '.join(locked_tensorflows())}"
             yield Refusal(f"{key}.version", choice.version, wanted)
         if not _PYTHON.fullmatch(choice.python):
             yield Refusal(f"{key}.python", choice.python, "a Python as 3.8 belongs there")
@@ -331,11 +331,8 @@ def _seed_option(option: str, words: list[str]) -> Iterator[Refusal]:
             yield Refusal("run.command", " ".join(words), f"a whole number belongs after {option}")
 
 
-def _requirements(version: str) -> Any:
-    return template("requirements", f"tensorflow-{version}.txt")
-
-
-def _installable() -> list[str]:
+def locked_tensorflows() -> list[str]:
+    """The versions of TensorFlow that cldc has locked requirements for."""
     found = template("requirements").glob("tensorflow-*.txt")
     return sorted(path.stem.removeprefix("tensorflow-") for path in found)
 

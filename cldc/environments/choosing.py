@@ -1,4 +1,4 @@
-"""Which environment: the first of the wanted ones that this machine can have, in the order of preference."""
+"""Choose an environment: the first of the wanted ones, in order of preference, that this machine can have."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ensure_codalab(home: Path, observer: Observer = SILENT) -> Environment:
         EnvironmentFailed: It can't be created, or does not work on this machine.
         StorageError: No space or no permission.
     """
-    # Any Python will do, so what is there is taken, also where one that is tried first has come since.
+    # Any Python will do, so an existing environment is used even if a preferred Python was installed since.
     return ready_codalab(home) or _ensure(codalab_recipes(), home, observer)
 
 
@@ -76,40 +76,41 @@ def ensure_analysis(home: Path, observer: Observer = SILENT) -> Environment:
 
 
 def ready_tensorflow(choices: Sequence[TensorFlowChoice], home: Path) -> Environment | None:
-    """The first TensorFlow of ``choices`` that is there already; makes nothing.
+    """The first TensorFlow of ``choices`` that is ready; creates nothing.
 
     Raises:
         ConfigurationError: A choice has no locked requirements.
     """
-    found = (making.ready(recipe, home) for recipe in tensorflow_recipes(choices))
-    return next((environment for environment in found if environment), None)
+    return _first_ready(tensorflow_recipes(choices), home)
 
 
 def ready_codalab(home: Path) -> Environment | None:
-    """CodaLab's environment where it is there already; makes nothing.
+    """CodaLab's environment if it is ready; creates nothing.
 
     Raises:
         ConfigurationError: CodaLab does not run on the forced Python.
     """
-    found = (making.ready(recipe, home) for recipe in codalab_recipes())
-    return next((environment for environment in found if environment), None)
+    return _first_ready(codalab_recipes(), home)
 
 
 def ready_analysis(home: Path) -> Environment | None:
-    """The environment that finds labels that look wrong where it is there already; makes nothing."""
-    found = (making.ready(recipe, home) for recipe in analysis_recipes())
-    return next((environment for environment in found if environment), None)
+    """The environment that finds labels that look wrong, if it is ready; creates nothing."""
+    return _first_ready(analysis_recipes(), home)
+
+
+def _first_ready(recipes: Sequence[Recipe], home: Path) -> Environment | None:
+    return next(filter(None, (making.ready(recipe, home) for recipe in recipes)), None)
 
 
 def analysis_recipes() -> list[Recipe]:
-    """The recipes of what finds labels that look wrong: on cldc's own Python where it can be, else on another."""
+    """Recipes of the environment that finds labels that look wrong: on cldc's own Python if possible, else on another."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     order = dict.fromkeys((own, *_ANALYSIS_PYTHONS) if own in _ANALYSIS_PYTHONS else _ANALYSIS_PYTHONS)
     return [analysis_recipe(python) for python in order]
 
 
 def codalab_recipes() -> list[Recipe]:
-    """CodaLab's recipes in the order of preference on this machine."""
+    """CodaLab's recipes in order of preference on this machine."""
     forced = os.environ.get(CODALAB_PYTHON_VARIABLE)
     order = (forced,) if forced else _CODALAB_PYTHONS
     if not forced and not _is_x86():
@@ -118,18 +119,15 @@ def codalab_recipes() -> list[Recipe]:
 
 
 def tensorflow_recipes(choices: Sequence[TensorFlowChoice]) -> list[Recipe]:
-    """The recipes of a profile's choices, in their order."""
-    return [
-        tensorflow_recipe(choice.version, choice.python, faithful=choice.faithful, why=choice.why)
-        for choice in choices
-    ]
+    """The recipes of a profile's choices, in order."""
+    return [tensorflow_recipe(choice) for choice in choices]
 
 
 def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Environment:
     passed_by: list[str] = []
-    # Any Python will do for CodaLab, so none is fetched where one is found. Nor is one where a fallback is ready: it
-    # was made because fetching failed before.
-    can_fetch = recipes[0].kind == "tensorflow" and not any(making.ready(recipe, home) for recipe in recipes)
+    # Any Python will do for CodaLab, so one is downloaded only if none is found. Nor is one downloaded if a fallback is
+    # ready, which was made because the download failed before.
+    can_fetch = recipes[0].kind == "tensorflow" and not _first_ready(recipes, home)
     for recipe in recipes:
         if environment := making.ready(recipe, home):
             return _told(environment, passed_by, observer)

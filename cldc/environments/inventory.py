@@ -19,34 +19,24 @@ class Diagnosis:
     """The state of a wanted environment.
 
     Attributes:
-        kind: codalab, tensorflow or analysis.
-        name: As in ``tensorflow-2.4.1-py38``.
-        version: The wanted version of CodaLab, TensorFlow or NumPy.
-        python: The wanted Python, as major.minor.
+        recipe: What it is made from.
         used: Whether this is the one that cldc uses on this machine; at most one of each kind is.
-        faithful: Whether the competition's own script trains in it what it trained in the competition.
-        why: What it means for the result.
-        environment: The ready environment, where there is one.
+        environment: The ready environment, if there is one.
         interpreter: The Python that it was, or would be, made with.
         problem: Why it can't be created or does not work; None if there is no problem.
     """
 
-    kind: str
-    name: str
-    version: str
-    python: str
+    recipe: Recipe
     used: bool
-    faithful: bool
-    why: str
     environment: Environment | None
     interpreter: Path | None
     problem: str | None
 
 
 def diagnose(home: Path, choices: Sequence[TensorFlowChoice], *, thorough: bool = False) -> list[Diagnosis]:
-    """How CodaLab's environment, each choice of TensorFlow, and what finds labels that look wrong stand.
+    """Report the environments for CodaLab, for each choice of TensorFlow and for finding labels that look wrong.
 
-    ``thorough`` has each ready environment used as well, which takes seconds.
+    ``thorough`` also tries each ready environment, which takes seconds.
     """
     return [
         *_diagnose(codalab_recipes(), home, thorough=thorough),
@@ -59,32 +49,24 @@ def _diagnose(recipes: Sequence[Recipe], home: Path, *, thorough: bool) -> list[
     found: list[Diagnosis] = []
     for recipe in recipes:
         environment = making.ready(recipe, home)
-        interpreter = environment.interpreter if environment else _interpreter(recipe, home)
         problem = unsupported(recipe)
+        interpreter = environment.interpreter if environment else None
+        if environment is None and problem is None and (python := pythons.find(recipe.python, home)):
+            interpreter = python.path
         if environment and thorough:
             problem = _trouble(environment, recipe)
         elif problem is None and interpreter is None:
             problem = f"There is no Python {recipe.python} on this machine; uv would try to download one."
         found.append(
             Diagnosis(
-                kind=recipe.kind,
-                name=recipe.name,
-                version=recipe.version,
-                python=recipe.python,
+                recipe=recipe,
                 used=interpreter is not None and not any(other.used for other in found),
-                faithful=recipe.faithful,
-                why=recipe.why,
                 environment=environment,
                 interpreter=interpreter,
                 problem=problem,
             )
         )
     return found
-
-
-def _interpreter(recipe: Recipe, home: Path) -> Path | None:
-    found = None if unsupported(recipe) else pythons.find(recipe.python, home)
-    return found.path if found else None
 
 
 def _trouble(environment: Environment, recipe: Recipe) -> str | None:
@@ -96,7 +78,7 @@ def _trouble(environment: Environment, recipe: Recipe) -> str | None:
 
 
 def list_environments(home: Path) -> list[Environment]:
-    """The ready environments of the data folder ``home``, by name; older ones that no recipe wants any more too."""
+    """The ready environments in the data folder ``home`` by name, outdated ones included."""
     folder = environments_folder(home)
     if not folder.is_dir():
         return []
@@ -106,20 +88,18 @@ def list_environments(home: Path) -> list[Environment]:
 
 
 def remove_environment(home: Path, name: str) -> list[Path]:
-    """Remove every environment whose id, name or kind is ``name``, half-made ones too; give their folders.
+    """Remove every environment whose id, name or kind is ``name``, even if half-made; return their folders.
 
     Raises:
         UsageError: No environment has that name.
-        EnvironmentFailed: One is in use; nothing is removed then.
+        EnvironmentFailed: One is in use; then nothing is removed.
         StorageError: One can't be removed, or is being created.
     """
     folder = environments_folder(home)
     names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     wanted = [id_ for id_ in names if name in (id_, id_.rpartition("-")[0], id_.partition("-")[0])]
     if not wanted:
-        raise UsageError(
-            f"There is no environment {name}.", action="`cldc env list` shows those that are there."
-        )
+        raise UsageError(f"There is no environment {name}.", action="`cldc env list` shows those that exist.")
     for id_ in wanted:
         if pids := making.in_use(folder / id_):
             raise EnvironmentFailed(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cldc.competition import TensorFlowChoice, locked_tensorflows
 from cldc.errors import ConfigurationError
 from cldc.files import hash_bytes
 from cldc.resources import template
@@ -97,12 +98,12 @@ class Environment:
 
 
 def environments_folder(home: Path) -> Path:
-    """Where the environments of the data folder ``home`` are, links followed: an environment knows its own place."""
+    """The folder of the environments in ``home``, with links resolved, since an environment works in one place only."""
     return (home / "environments").resolve()
 
 
 def build_requirements() -> Path:
-    """What builds the packages that have no wheel."""
+    """The locked requirements for building packages that have no wheel."""
     return template("requirements", "build.txt")
 
 
@@ -126,26 +127,23 @@ def analysis_recipe(python: str) -> Recipe:
     return Recipe("analysis", _ANALYSIS_VERSION, python, template("requirements", "analysis.txt"))
 
 
-def tensorflow_recipe(version: str, python: str, *, faithful: bool, why: str) -> Recipe:
+def tensorflow_recipe(choice: TensorFlowChoice) -> Recipe:
     """A TensorFlow that a competition's profile names.
 
     Raises:
         ConfigurationError: cldc has no locked requirements for it.
     """
-    requirements = template("requirements", f"tensorflow-{version}.txt")
-    if not requirements.is_file():
-        known = sorted(
-            path.stem.removeprefix("tensorflow-") for path in requirements.parent.glob("tensorflow-*.txt")
-        )
+    if choice.version not in locked_tensorflows():
         raise ConfigurationError(
-            f"cldc has no locked requirements for TensorFlow {version}.",
-            action=f"Name another in the profile's training.tensorflow: {', '.join(known)}.",
+            f"cldc has no locked requirements for TensorFlow {choice.version}.",
+            action=f"Name another in the profile's training.tensorflow: {', '.join(locked_tensorflows())}.",
         )
-    return Recipe("tensorflow", version, python, requirements, faithful, why)
+    requirements = template("requirements", f"tensorflow-{choice.version}.txt")
+    return Recipe("tensorflow", choice.version, choice.python, requirements, choice.faithful, choice.why)
 
 
 def write_marker(environment: Environment) -> str:
-    """What the marker of a ready environment says."""
+    """The content of a ready environment's marker."""
     return json.dumps(
         {
             "id": environment.id,
@@ -160,7 +158,7 @@ def write_marker(environment: Environment) -> str:
 
 
 def read_marker(folder: Path, recipe: Recipe | None = None) -> Environment | None:
-    """The environment in a folder, or None where it is not ready, or its Python is gone, or the folder was moved."""
+    """The environment in a folder; None if it is not ready, its Python is gone, or the folder was moved."""
     try:
         marker = json.loads((folder / MARKER).read_text())
         environment = Environment(

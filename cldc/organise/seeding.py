@@ -197,7 +197,7 @@ class _Organiser:
         else:
             uuid = self._changes.create_worksheet(name, uuid=uuid)
             self.created.append(wanted.key)
-        self._changes.share_worksheet(uuid, public=wanted.public)
+        self._changes.share("worksheet", uuid, public=wanted.public)
         return uuid
 
     def ensure_bundle(self, wanted: WantedBundle, worksheet: str) -> str:
@@ -214,7 +214,7 @@ class _Organiser:
         else:
             uuid = self._upload(wanted, worksheet)
             self.created.append(wanted.key)
-        self._changes.share_bundle(uuid, public=wanted.public)
+        self._changes.share("bundle", uuid, public=wanted.public)
         return uuid
 
     def _worksheet(self, spec: str) -> Worksheet | None:

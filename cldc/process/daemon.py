@@ -15,7 +15,7 @@ import psutil
 from cldc.errors import ProcessFailed, StorageError
 from cldc.process.running import Argument, cannot_start, end_tree, first_report, start_guarded
 
-# psutil reckons a start from the time of boot, which moves by a moment when the clock is set.
+# psutil computes a start from the time of boot, which shifts slightly when the clock is set.
 _SAME_START_SECONDS = 2.0
 
 
@@ -43,14 +43,14 @@ def detach(
     except OSError as error:
         raise StorageError(
             f"Can't write the log {log}: {error.strerror}.",
-            action="Make its folder writable, and its disk not full.",
+            action="Make its folder writable, or free some space on its disk.",
         ) from error
     with os.fdopen(descriptor, "ab") as output:
         pipes = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
         if os.name == "nt":
             pid = _detach_on_windows(command, env, cwd, pipes)
         else:
-            # The guard leaves at once, so that the daemon is nobody's child: it can't become our zombie.
+            # The guard leaves at once, so that the daemon is not our child and can't become our zombie.
             guard, link = start_guarded("detach", command, env=env, cwd=cwd, pipes=pipes)
             with link:
                 try:

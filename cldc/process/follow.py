@@ -22,7 +22,7 @@ _ERRORS_KEPT_BYTES = 64 * 1024
 TELL_SECONDS = 5.0
 
 Waiting = Callable[[float, float], None]
-"""Told for how long nothing has come, and after how long the program will be ended for that; both in seconds."""
+"""Called with the seconds of silence so far, and the seconds after which the program will be ended."""
 
 
 def run(
@@ -64,9 +64,9 @@ def _decode(written: bytes) -> str:
 
 
 class Stream:
-    """A program followed line by line, both its streams in one; made by `stream`.
+    """A program that is followed line by line, with both its streams in one; made by `stream`.
 
-    Iterate over it for its lines; leaving the ``with`` block before its end ends the program.
+    Iterate over it for its lines. Leaving the ``with`` block before its end ends the program.
     """
 
     def __init__(self, running: Running, timeout_seconds: float | None) -> None:
@@ -132,7 +132,7 @@ def stream(
 ) -> Iterator[Stream]:
     """Start a program and follow it: ``with stream([...]) as child: for line in child: ...``.
 
-    Standard error comes in the same stream, so that nothing can fill up unread. Its standard input is empty.
+    Standard error comes in the same stream, so that no pipe can fill up unread. Its standard input is empty.
 
     Raises:
         CommandNotFound: There is no such program.
@@ -149,9 +149,9 @@ def stream(
 
 
 class Child:
-    """A program to converse with, line by line. Its standard error is drained, and the end of it kept.
+    """A program to converse with, line by line. Its standard error is read all along, and the end of it kept.
 
-    Use it as a context manager, or call `stop`.
+    Use it as a context manager.
 
     Raises:
         CommandNotFound: There is no such program.
@@ -191,7 +191,7 @@ class Child:
         return b"".join(self._errors).decode("utf-8", "replace")
 
     def send(self, line: str) -> None:
-        """Give it one line.
+        """Send it one line.
 
         Raises:
             CommandFailed: It has ended.
@@ -203,19 +203,19 @@ class Child:
             raise self._ended() from None
 
     def receive(self, timeout_seconds: float, waiting: Waiting | None = None) -> str:
-        """Its next line, without the line break.
+        """Return its next line, without the line break.
 
         Args:
             timeout_seconds: How long to wait for it.
             waiting: Called every few seconds while nothing arrives.
 
         Raises:
-            CommandFailed: It ended before it said anything.
-            ProcessTimeout: Nothing came in time; it has been ended, since the next line would answer this one.
+            CommandFailed: It ended without another line.
+            ProcessTimeout: Nothing came in time. It has been ended, since a later line would be taken for the answer to another.
         """
         line = self._next_line(timeout_seconds, waiting)
         if line is None:
-            self._lines.put(None)  # the next caller learns it as well
+            self._lines.put(None)  # for the next caller
             raise self._ended()
         return line
 
@@ -232,11 +232,6 @@ class Child:
             if waiting is not None:
                 waiting(time.monotonic() - began, timeout_seconds)
 
-    @property
-    def ready(self) -> bool:
-        """Whether `receive` would return immediately."""
-        return not self._lines.empty()
-
     def ask(self, line: str, timeout_seconds: float) -> str:
         """`send` a line and `receive` the answer."""
         self.send(line)
@@ -247,7 +242,7 @@ class Child:
         return CommandFailed(self._running.command, self._running.returncode, "", self.errors)
 
     def stop(self) -> None:
-        """End it and everything it started; does nothing if it has ended."""
+        """End it and everything it started; safe to call again."""
         self._running.end()
         for reader in self._readers:
             reader.join(1)

@@ -16,11 +16,11 @@ _current: ContextVar[Group | None] = ContextVar("group", default=None)
 
 
 class Cancelled(BaseException):
-    """Raised in a thread whose group was ended, so that it cleans up on the way out; no failure, and not caught as one."""
+    """Raised in a thread whose group was ended. It is no failure, so ``except Exception`` does not catch it."""
 
 
 class Group:
-    """The programs that are started inside of ``with group.entered():``, in whatever thread."""
+    """The programs that are started within ``with group.entered():``, in any thread."""
 
     def __init__(self) -> None:
         """Start with no programs."""

@@ -1,4 +1,4 @@
-"""How a program ends, and the errors that say so."""
+"""How a program ended, and the errors for that."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TAIL_LINES = 15
 
 
 class CommandNotFound(ProcessFailed):
-    """A program is not there or may not be run."""
+    """A program does not exist or may not be run."""
 
 
 class ProcessTimeout(ProcessFailed):
@@ -26,7 +26,7 @@ class CommandFailed(ProcessFailed):
     Attributes:
         command: The whole command.
         returncode: Its exit code, or minus the signal that ended it.
-        stdout, stderr: All that it wrote (a stream has them in one, in ``stdout``).
+        stdout, stderr: Everything it wrote (of a stream, all is in ``stdout``).
     """
 
     def __init__(self, command: Sequence[str], returncode: int, stdout: str = "", stderr: str = "") -> None:
@@ -38,7 +38,7 @@ class CommandFailed(ProcessFailed):
         super().__init__(
             f"{shlex.join(command)} ended with {describe_exit(returncode)}."
             + (f"\n{written}" * bool(written)),
-            action="Read what it wrote above, mend that, and run the command again.",
+            action="Fix what it says above, then run the command again.",
         )
 
 

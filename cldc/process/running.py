@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Self, cast
 
 import psutil
 
@@ -36,7 +36,7 @@ def start_guarded(
     cwd: Path | None,
     pipes: Mapping[str, Any],
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start ``command`` under the guard (POSIX); give the guard, and our end of the link to it."""
+    """Start ``command`` under the guard (POSIX); return the guard, and our end of the link to it."""
     ours, theirs = socket.socketpair()
     with theirs:
         try:
@@ -88,7 +88,11 @@ def cannot_start(command: Sequence[str], why: str) -> CommandNotFound:
 
 
 class Running:
-    """A started program, its guard and the link to it."""
+    """A started program, its guard and the link to it.
+
+    Attributes:
+        stdin, stdout, stderr: Its pipes; only those that were asked for can be used.
+    """
 
     def __init__(
         self,
@@ -106,7 +110,7 @@ class Running:
         self._job: Job | None = None
         self._group = current_group()
         if cwd is not None and not cwd.is_dir():
-            raise ProcessFailed(f"The folder {cwd} is not there.", action="Give a folder that exists.")
+            raise ProcessFailed(f"There is no folder {cwd}.", action="Give a folder that exists.")
         pipes: dict[str, Any] = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": stderr}
         if _WINDOWS:
             self.popen, self._job = _start_on_windows(self.command, env=env, cwd=cwd, pipes=pipes)
@@ -118,6 +122,9 @@ class Running:
                 self.end()
                 self.close()
                 raise
+        self.stdin, self.stdout, self.stderr = (
+            cast(IO[bytes], pipe) for pipe in (self.popen.stdin, self.popen.stdout, self.popen.stderr)
+        )
         if self._group is not None:
             try:
                 self._group.add(self)
@@ -126,23 +133,8 @@ class Running:
                 self.close()
                 raise
 
-    @property
-    def stdin(self) -> IO[bytes]:
-        """Its standard input, where that was asked for."""
-        return asked_for(self.popen.stdin)
-
-    @property
-    def stdout(self) -> IO[bytes]:
-        """Its standard output, where that was asked for."""
-        return asked_for(self.popen.stdout)
-
-    @property
-    def stderr(self) -> IO[bytes]:
-        """Its standard error, where that was asked for."""
-        return asked_for(self.popen.stderr)
-
     def wait(self) -> None:
-        """Wait for its end and learn the exit code."""
+        """Wait for its end and set the exit code."""
         code = self.popen.wait()
         if self._job is not None:
             self._job.end()  # what the program left running
@@ -162,7 +154,7 @@ class Running:
             self._group.check()
 
     def ask_to_end(self) -> None:
-        """Have it ended, without waiting."""
+        """Ask for its end, without waiting."""
         if self._link is not None:
             with contextlib.suppress(OSError):
                 self._link.shutdown(socket.SHUT_WR)
@@ -170,21 +162,17 @@ class Running:
             self._job.end()
 
     def end(self) -> None:
-        """End it, its children included, and wait until they are gone."""
+        """End it and its children, and wait until they are gone."""
         self.ask_to_end()
         try:
             self.popen.wait(GRACE_SECONDS * 2 + 2)
         except subprocess.TimeoutExpired:
-            self._kill()
+            end_tree(self.popen.pid, grace_seconds=0)
         except BaseException:  # a second Ctrl-C
-            self._kill()
+            end_tree(self.popen.pid, grace_seconds=0)
             raise
         finally:
             self.wait()
-
-    def _kill(self) -> None:
-        """End it at once: it did not end in time, or somebody has no patience."""
-        end_tree(self.popen.pid, grace_seconds=0)
 
     def close(self) -> None:
         """Close its pipes."""
@@ -194,10 +182,10 @@ class Running:
                     pipe.close()
 
     def too_slow(self, timeout_seconds: float) -> ProcessTimeout:
-        """The error that says it took too long."""
+        """The error for a program that took too long."""
         return ProcessTimeout(
             f"{shlex.join(self.command)} was not done after {timeout_seconds:.0f} s and has been ended.",
-            action="Run the command again; if it happens again, see what keeps this machine or its network busy.",
+            action="Run the command again; if it happens again, check what keeps this machine or its network busy.",
         )
 
     def __enter__(self) -> Self:
@@ -208,12 +196,6 @@ class Running:
             self.end()
         finally:
             self.close()
-
-
-def asked_for(pipe: IO[bytes] | None) -> IO[bytes]:
-    if pipe is None:  # a mistake of ours, not of the user
-        raise RuntimeError("that stream was not asked for")
-    return pipe
 
 
 def _read_all(link: socket.socket) -> str:
@@ -245,7 +227,7 @@ def _start_on_windows(
 
 
 def end_tree(pid: int, grace_seconds: float) -> None:
-    """Terminate a process and all that descends from it, then kill what is left after the grace."""
+    """Terminate a process and its descendants, then kill those that are left after the grace period."""
     try:
         leader = psutil.Process(pid)
         processes = [leader, *leader.children(recursive=True)]

@@ -171,7 +171,7 @@ def test_a_keyring_that_is_broken_is_passed_by_for_reading_and_told_for_storing(
         credentials.store(SERVER, found)
     assert "D-Bus" not in str(raised.value)
     assert "CODALAB_USERNAME" in raised.value.action
-    with pytest.raises(CredentialsError, match="does not give up"):
+    with pytest.raises(CredentialsError, match="does not remove"):
         credentials.forget(SERVER)
 
 

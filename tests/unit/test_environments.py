@@ -297,8 +297,10 @@ def test_the_fallback_is_used_with_a_word_and_a_download_is_not_tried_again_and_
         fetched.append(python)
         raise EnvironmentFailed(f"There is no Python {python} here.", action="Get it.")
 
-    def recipe(version: str, python: str, *, faithful: bool, why: str) -> Recipe:
-        return Recipe("tensorflow", version, python, small.requirements, faithful, why)
+    def recipe(choice: TensorFlowChoice) -> Recipe:
+        return Recipe(
+            "tensorflow", choice.version, choice.python, small.requirements, choice.faithful, choice.why
+        )
 
     monkeypatch.setattr(pythons, "fetch", fetch)
     monkeypatch.setattr(pythons, "find", lambda python, _: here if python == HERE else None)
@@ -335,7 +337,7 @@ def test_machines_without_a_build_are_known_beforehand(
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr("cldc.environments.choosing.sys", type("Sys", (), {"platform": system}))
-    recipe = tensorflow_recipe(version, "3.8", faithful=True, why="")
+    recipe = tensorflow_recipe(TensorFlowChoice(version, "3.8", faithful=True, why=""))
     assert (unsupported(recipe) is None) is there
 
 
@@ -356,7 +358,7 @@ def test_unknown_versions_are_refused_with_the_known_ones(home: Path) -> None:
 def test_every_choice_of_every_profile_has_locked_requirements() -> None:
     for name in builtin_profiles():
         for choice in load(name).training.tensorflow:
-            tensorflow_recipe(choice.version, choice.python, faithful=choice.faithful, why=choice.why)
+            tensorflow_recipe(choice)
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
@@ -380,7 +382,7 @@ def test_a_diagnosis_makes_nothing_and_says_what_would_be_used(
         TensorFlowChoice("2.21.0", HERE, faithful=False, why="another rate"),
     ]
     monkeypatch.setattr("cldc.environments.inventory.unsupported", lambda _: None)
-    found = {each.name: each for each in diagnose(home, choices)}
+    found = {each.recipe.name: each for each in diagnose(home, choices)}
     assert found["codalab-1.7.5-py39"].used
     assert found["codalab-1.7.5-py39"].problem is None
     missing = found["tensorflow-2.4.1-py38"]
