@@ -13,9 +13,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from cldc.preflight.model import LabelBook
 from cldc.preflight.sources import read_label_book
 from cldc.validation import ValidationReport, validate
 from tests.support.certificates import Authority
+from tests.support.forking import ForkServer
 
 if TYPE_CHECKING:
     from tests.support.rehearsal import Stage
@@ -47,7 +49,8 @@ _PLACES = {
     "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv")),
     "PYENV_ROOT": os.environ.get("PYENV_ROOT", str(Path.home() / ".pyenv")),
 }
-_KEPT = ("CLDC_TEST_", "CLDC_DIFFERENTIAL_", "CLDC_CODALAB_PYTHON")
+_KEPT = ("CLDC_TEST_", "CLDC_DIFFERENTIAL_", "CLDC_SURROUNDINGS_", "CLDC_CODALAB_PYTHON")
+_LONGEST_SECONDS = 1200
 # A shell has what it starts in the background ignore Ctrl-C; tests of it would wait for one in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -125,29 +128,49 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Cldc:
-    """Runs ``cldc`` as a user does: a process of its own, with a data folder of its own."""
+    """Runs ``cldc`` as a user does: a process of its own, with a data folder of its own.
+
+    Attributes:
+        home: The data folder.
+        extra: Environment variables for every command.
+        forks: What to fork the process from; None starts Python anew.
+    """
 
     home: Path
     extra: Mapping[str, str]
+    forks: ForkServer | None = None
 
     def __call__(
         self, *args: str | Path, cwd: Path | None = None, code: int | None = 0, **env: str
     ) -> Outcome:
         """Run one command; ``code`` is the exit code that it must have, None for any."""
-        # Not by cldc.process, which would end the sandbox with the command that started it.
-        done = subprocess.run(
-            [sys.executable, "-m", "cldc", *map(str, args)],
-            env={**os.environ, "CLDC_HOME": str(self.home), "PYTHONPATH": str(ROOT), **self.extra, **env},
-            cwd=cwd or self.home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-            timeout=1200,
-            check=False,
-        )
-        outcome = Outcome(done.returncode, done.stdout, done.stderr)
+        arguments, folder = list(map(str, args)), cwd or self.home
+        env = {**os.environ, "CLDC_HOME": str(self.home), "PYTHONPATH": str(ROOT), **self.extra, **env}
+        with (
+            Path(os.devnull).open() as nothing,
+            # Not pipes, which a sandbox that the command starts could hold open.
+            tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out,
+            tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as err,
+        ):
+            if self.forks is not None:
+                forked = self.forks.start(arguments, env=env, cwd=folder, streams=(nothing, out, err))
+                ended = forked.wait(_LONGEST_SECONDS)
+            else:
+                # Not by cldc.process, which would end the sandbox with the command that started it.
+                ended = subprocess.run(
+                    [sys.executable, "-m", "cldc", *arguments],
+                    env=env,
+                    cwd=folder,
+                    stdin=nothing,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=True,
+                    timeout=_LONGEST_SECONDS,
+                    check=False,
+                ).returncode
+            for file in (out, err):
+                file.seek(0)
+            outcome = Outcome(ended, out.read(), err.read())
         assert "Traceback (most recent call last)" not in outcome.err + outcome.out, outcome
         assert code is None or outcome.code == code, outcome
         return outcome
@@ -185,12 +208,24 @@ def cldc_in(home: Path, environments_home: Path, **extra: str) -> Cldc:
     return Cldc(home, extra)
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[ForkServer | None]:
+    """What unit tests fork ``cldc`` from; None on a system that has no forks."""
+    if not hasattr(os, "fork"):
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="cldc-forks-") as folder:  # a socket's path must be short
+        server = ForkServer(Path(folder))
+        yield server
+        server.close()
+
+
 @pytest.fixture
-def bare_cldc(tmp_path: Path) -> Cldc:
+def bare_cldc(tmp_path: Path, forks: ForkServer | None) -> Cldc:
     """``cldc`` with a data folder of this test alone and no environments."""
     home = tmp_path / "home"
     home.mkdir()
-    return Cldc(home, {})
+    return Cldc(home, {}, forks)
 
 
 @pytest.fixture(scope="session")
@@ -204,9 +239,13 @@ def stage(tmp_path_factory: pytest.TempPathFactory, environments_home: Path) -> 
 
 
 @pytest.fixture
-def cldc(tmp_path: Path, environments_home: Path) -> Iterator[Cldc]:
+def cldc(
+    tmp_path: Path, environments_home: Path, forks: ForkServer | None, request: pytest.FixtureRequest
+) -> Iterator[Cldc]:
     """``cldc`` with a data folder of this test alone; a sandbox left up in it is taken down."""
     command = cldc_in(tmp_path / "home", environments_home)
+    if request.node.get_closest_marker("real") is None:
+        command = replace(command, forks=forks)
     yield command
     if (command.home / "sandbox").exists():
         command("sandbox", "down", code=None)

@@ -15,7 +15,7 @@ import yaml
 
 from cldc import process
 from cldc import sandbox as room
-from cldc.cli.workflows import workflow
+from cldc.workflows import workflow
 from tests.conftest import ROOT, SHAPES, Cldc, cldc_in
 from tests.support.runner import Job, Runner
 

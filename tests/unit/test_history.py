@@ -80,7 +80,7 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
     ):
         records.save(cldc.home, result)
         model_predictions.save(cldc.home, result.id, images(*rows))
-    cldc = Cldc(cldc.home, {"CLDC_COMPETITION": "demo", "CLDC_SERVER": "sandbox"})
+    cldc = dataclasses.replace(cldc, extra={"CLDC_COMPETITION": "demo", "CLDC_SERVER": "sandbox"})
     told = cldc("compare", "mine", other.id[:6], "--report", tmp_path / "page.html").out
     assert "images relabelled: 1\n  train/a/1.png -> train/b/1.png" in told
     assert "mistakes fixed: 1\n  val/a/2.png: predicted as b before, as a now" in told

@@ -6,15 +6,16 @@ import importlib.metadata
 import json
 import re
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from cldc.cli.workflows import origin_of, workflow
 from cldc.errors import ConfigurationError
 from cldc.ledger import Ledger, Record
 from cldc.resources import template
+from cldc.workflows import origin_of, workflow
 from tests.conftest import Cldc
 from tests.support.folders import make_dataset
 from tests.support.terminal import Terminal
@@ -182,7 +183,7 @@ def test_completion_offers_real_values(cldc: Cldc, shell: str) -> None:
 
 def test_results_reach_a_jobs_summary_and_outputs(cldc: Cldc, project: Path) -> None:
     summary, outputs = project / "summary.md", project / "outputs"
-    cldc = Cldc(cldc.home, {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(outputs)})
+    cldc = replace(cldc, extra={"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(outputs)})
     cldc("init", "--format", "github", cwd=project)
     assert "Written: cldc.toml" in summary.read_text(encoding="utf-8")
     assert "settings-competition=data-centric-2021\n" in outputs.read_text(encoding="utf-8")

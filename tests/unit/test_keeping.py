@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_backup_brings_everything_back_on_another_machine(
         names = {name for name in archive.namelist() if name != "backup.json"}
     assert names == {f"organise/{name}" for name in _KEPT} | {"profile/winter.toml", "profile/base.toml"}
 
-    other = Cldc(tmp_path / "other", bare_cldc.extra)
+    other = replace(bare_cldc, home=tmp_path / "other")
     other.home.mkdir(mode=0o700)
     target = tmp_path / "there"
     told = other("organise", "restore", file, "--to", target, "--format", "json").data

@@ -124,7 +124,7 @@ def test_no_flipped_bit_changes_what_a_ledger_tells(filled: Path) -> None:
     used = [place for place, byte in enumerate(whole) if byte]
     unused = [place for place, byte in enumerate(whole) if not byte]
     outcomes: Counter[str] = Counter()
-    for number, place in enumerate([*used, *unused[::20]]):
+    for number, place in enumerate([*used[::2], *unused[::20]]):
         flipped = bytearray(whole)
         flipped[place] ^= 1 << number % 8
         file.write_bytes(flipped)

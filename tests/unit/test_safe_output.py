@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,9 +125,9 @@ def server() -> Iterator[FaultServer]:
 def test_a_hostile_server_reaches_no_terminal(
     command: tuple[str, ...], server: FaultServer, bare_cldc: Cldc
 ) -> None:
-    person = Cldc(
-        bare_cldc.home,
-        {"CODALAB_USERNAME": "alice", "CODALAB_PASSWORD": SECRET, "CLDC_SERVER": server.address},
+    person = replace(
+        bare_cldc,
+        extra={"CODALAB_USERNAME": "alice", "CODALAB_PASSWORD": SECRET, "CLDC_SERVER": server.address},
     )
     user = {"data": {"type": "users", "id": HOSTILE, "attributes": {"user_name": HOSTILE}}}
     refused = Answer(400, f"{HOSTILE} {SECRET}".encode(), {"Content-Type": "text/plain"})
