@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -17,23 +17,22 @@ from cldc.cli.remote import remote_of, require_consent, require_organisers
 from cldc.cli.server import ServerApp
 from cldc.cli.tensorflow import tensorflow
 from cldc.cli.trainings import DASK, trainer
-from cldc.cli.validating import validated
+from cldc.cli.validating import require_valid, validated
 from cldc.cli.work import training_inputs
 from cldc.dataset import load
-from cldc.errors import CldcError, InvalidDataset, UsageError
+from cldc.errors import InvalidDataset, UsageError
 from cldc.insight import Comparison, pictures
-from cldc.insight.repeated import RepeatedComparison, TrainedModel, compare_repeats
+from cldc.insight.judging import Train, require_unseen, train_models
+from cldc.insight.repeated import compare_repeats
 from cldc.preflight.model import LabelBook, PreflightResult, Training
 from cldc.preflight.model_predictions import ModelPredictions, read
-from cldc.preflight.predicting import ModelUnusable, predict_folder
-from cldc.preflight.records import all_records, weights_folder
+from cldc.preflight.predicting import predict_folder
+from cldc.preflight.records import find_named
 from cldc.preflight.repeats import repeats_of, require_seeds
 from cldc.preflight.sources import read_label_book
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.comparison import comparison_document
-from cldc.render.validation import blocks
-from cldc.trainings.many import train_all
-from cldc.trainings.model import Trainer
+from cldc.trainings.many import train_every
 from cldc.validation import ValidationReport
 
 _MOST_PICTURES = 1200
@@ -119,38 +118,10 @@ def _same(a: str, b: str) -> UsageError:
 
 
 def _find_preflight(app: ServerApp, word: str) -> PreflightResult:
-    """The preflight that a word of the command line stands for.
-
-    Raises:
-        UsageError: There is none, or there are several.
-    """
-    results = [r for r in all_records(app.home) if r.fingerprint.competition == app.competition.name]
+    rules, dataset = app.competition.dataset, None
     if Path(word).is_dir():
-        dataset = load(
-            Path(word), splits=app.competition.dataset.splits, extensions=app.competition.dataset.extensions
-        )
-        named = [result for result in results if result.fingerprint.dataset == dataset.hash]
-        if not named:
-            raise UsageError(
-                f"There is no preflight of {word} as it is now.",
-                action=f"Run `cldc preflight {word}` first, or have both trained with --repeat 5.",
-            )
-    else:
-        named = [result for result in results if word in result.names]
-    if named:
-        # The newest whole one trained as the competition trains, before one of another seed.
-        command = app.competition.run.command
-        return max(named, key=lambda r: (not r.quick, r.fingerprint.command == command, r.started))
-    matching = [result for result in results if result.id.startswith(word)]
-    whole = [result for result in matching if result.id == word or not result.quick]
-    if len(whole or matching) == 1:
-        return (whole or matching)[0]
-    raise UsageError(
-        f"{word} stands for {len(matching)} preflights."
-        if matching
-        else f"There is no folder and no preflight {word}.",
-        action="Give a folder, or the id of a preflight or the name of a dataset as `cldc history` shows them.",
-    )
+        dataset = load(Path(word), splits=rules.splits, extensions=rules.extensions).hash
+    return find_named(app.home, word, app.competition, dataset=dataset)
 
 
 def _compare_repeatedly(
@@ -161,23 +132,28 @@ def _compare_repeatedly(
         raise _same(a, b)
     judge = read_label_book(judge_folder, app.competition) if judge_folder else None
     if judge:
-        _require_unseen(judge, judge_folder, {a: reports[0], b: reports[1]})
+        require_unseen(judge, {a: reports[0].dataset, b: reports[1].dataset})
     with contextlib.ExitStack() as stack:
+        train: Train
         if remote:
             require_organisers(app)
             for report in reports:
                 require_consent(app, report, ())
             train = functools.partial(_train_on_codalab, app)
         else:
-            train = functools.partial(_train_with, app, stack.enter_context(trainer(app, dask=dask)))
-        models = _train_models(app, reports, train, times=times, judge=judge)
-    before, after = models[:times], models[times:]
-    repeated = compare_repeats(before, after, judge_name=f"images of {judge_folder}")
-    return _with_repeats(before[0], after[0], repeated)
-
-
-def _with_repeats(before: TrainedModel, after: TrainedModel, repeated: RepeatedComparison) -> Comparison:
+            trains = stack.enter_context(trainer(app, dask=dask))
+            train = functools.partial(train_every, trainer=trains, home=app.home, observer=app.observer)
+        inputs = training_inputs(app)
+        trainings = [
+            training
+            for report in reports
+            for training in repeats_of(inputs.training(report, app.competition), times)
+        ]
+        predict = functools.partial(_predict, app, judge) if judge else None
+        models = train_models(trainings, train, predict=predict, home=app.home)
+    before, after = models[0], models[times]
     found = insight.compare(before.result, before.predictions, after.result, after.predictions)
+    repeated = compare_repeats(models[:times], models[times:], judge_name=f"images of {judge_folder}")
     return dataclasses.replace(found, repeated=repeated)
 
 
@@ -195,80 +171,17 @@ def _report(app: ServerApp, word: str) -> ValidationReport:
     report = validated(app, folder)
     if identity not in (None, report.dataset.hash):
         raise InvalidDataset(
-            f"{folder} is not any more what {word} was trained on.",
+            f"{folder} is not what {word} was trained on any more.",
             action=f"Name the folder itself to compare it as it is now: {folder}",
         )
-    if not report.ok:
-        app.output.tell(blocks(report))
-    report.require_valid()
+    require_valid(app, report)
     return report
-
-
-def _require_unseen(judge: LabelBook, folder: Path | None, datasets: Mapping[str, ValidationReport]) -> None:
-    """Refuse judge images that a model was trained on or selected by: they say nothing about new images."""
-    contents = {sha256 for _, sha256 in judge.images}
-    known = {
-        name: len(contents & {image.sha256 for image in report.dataset.images})
-        for name, report in datasets.items()
-    }
-    if any(known.values()):
-        counted = ", ".join(f"{count} in {name}" for name, count in known.items())
-        raise UsageError(
-            f"Images of {folder} can't judge, since models have learned them: of {len(contents)} there are {counted}.",
-            action="Take them out of that folder, or out of the datasets, or judge by another folder.",
-        )
-
-
-def _train_models(
-    app: ServerApp,
-    reports: Sequence[ValidationReport],
-    train: Callable[..., list[PreflightResult]],
-    *,
-    times: int,
-    judge: LabelBook | None,
-) -> list[TrainedModel]:
-    """Every model of both datasets, those of the first one first."""
-    inputs = training_inputs(app)
-    trainings = [
-        training
-        for report in reports
-        for training in repeats_of(inputs.training(report, app.competition), times)
-    ]
-    results = train(trainings)
-    if judge:
-        without_weights = [
-            training
-            for training, result in zip(trainings, results, strict=True)
-            if not weights_folder(app.home, result.id).is_dir()
-        ]
-        if without_weights:  # an older cldc kept none
-            train(without_weights, force=True)
-            results = train(trainings)
-    return [
-        TrainedModel(
-            result,
-            read(app.home, result.id)
-            or ModelPredictions(result.classes, (), "an older cldc kept nothing of the images"),
-            _judged(app, result, judge) if judge else None,
-        )
-        for result in results
-    ]
-
-
-def _train_with(
-    app: ServerApp, trains: Trainer, trainings: Sequence[Training], *, force: bool = False
-) -> list[PreflightResult]:
-    outcomes = train_all(trainings, trains, home=app.home, observer=app.observer, force=force)
-    for outcome in outcomes:
-        if isinstance(outcome, CldcError):
-            raise outcome
-    return [outcome for outcome in outcomes if isinstance(outcome, PreflightResult)]
 
 
 def _train_on_codalab(
     app: ServerApp, trainings: Sequence[Training], *, force: bool = False
 ) -> list[PreflightResult]:
-    """Train on CodaLab's workers; the models are asked here."""
+    """Train on CodaLab's workers; the models predict here."""
     remote = remote_of(app, keep=False, force=force, environment=tensorflow(app))
     found = train_remotely(remote, trainings)
     if found.failed:
@@ -276,21 +189,15 @@ def _train_on_codalab(
     return list(found.results)
 
 
-def _judged(app: ServerApp, result: PreflightResult, judge: LabelBook) -> ModelPredictions:
-    try:
-        return predict_folder(
-            result,
-            judge,
-            home=app.home,
-            competition=app.competition,
-            environment=tensorflow(app),
-            observer=app.observer,
-        )
-    except ModelUnusable as error:
-        raise InvalidDataset(
-            f"The model of preflight {result.id} can't judge: {error}.",
-            action="Judge by the label book: leave --judge out.",
-        ) from error
+def _predict(app: ServerApp, judge: LabelBook, result: PreflightResult) -> ModelPredictions:
+    return predict_folder(
+        result,
+        judge,
+        home=app.home,
+        competition=app.competition,
+        environment=tensorflow(app),
+        observer=app.observer,
+    )
 
 
 def _pictures(app: ServerApp, found: Comparison) -> Mapping[str, tuple[str, str]]:

@@ -15,13 +15,13 @@ import tomli_w
 from cldc import description
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
-from cldc.cli.workflows import Host, origin_of, workflow
 from cldc.competition import DEFAULT, SANDBOX, Competition, builtin_profiles, load
 from cldc.errors import CldcError, ConfigurationError
 from cldc.files import replace_atomically, storage_errors, working_folder
 from cldc.render.blocks import Block, Line
 from cldc.render.document import Document
 from cldc.settings import PROJECT_FILE, read_project
+from cldc.workflows import Host, origin_of, workflow
 
 _DATASET = "my-images"
 # Files that never belong in a dataset repository: packed uploads, and what systems and notebooks leave in folders.

@@ -9,13 +9,12 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import DATASET, command
-from cldc.cli.validating import validated
+from cldc.cli.validating import require_valid, validated
 from cldc.errors import UsageError
 from cldc.files import hash_file, storage_errors, temporary_folder
 from cldc.package import Package, pack
 from cldc.render.blocks import Block, Line
 from cldc.render.document import Document
-from cldc.render.validation import blocks
 from cldc.text import plural
 
 
@@ -59,9 +58,7 @@ def package(app: App, folder: Path | None, *, into: Path, yes: bool) -> None:
       cldc package my-images --into hand-in
     """
     report = validated(app, folder)
-    if not report.ok:
-        app.output.tell(blocks(report))
-        report.require_valid()
+    require_valid(app, report)
     if into.resolve().is_relative_to(report.dataset.root.resolve()):
         raise UsageError(
             f"The zip would lie in the dataset {report.dataset.root} itself.",

@@ -15,11 +15,11 @@ from cldc.cli.trainings import DASK, trainer
 from cldc.cli.validating import valid_reports
 from cldc.cli.work import TrainingInputs, preflighted, training_inputs
 from cldc.errors import CldcError, UsageError
-from cldc.preflight.model import FailedPreflight, PreflightResult, Training
+from cldc.preflight.model import FailedPreflight, PreflightResult
 from cldc.preflight.repeats import repeats_of, require_seeds, summarize_runs
 from cldc.render.document import Document
 from cldc.render.preflights import preflights_blocks
-from cldc.trainings.many import train_all
+from cldc.trainings.many import train_all, train_every
 from cldc.trainings.model import Preflights
 from cldc.validation import ValidationReport
 
@@ -98,9 +98,10 @@ def preflight(
         return _several(app, reports, inputs, dask=dask, force=force)
     (report,) = reports
     if repeat or dask:
-        runs = _repeat(
-            app, inputs.training(report, app.competition), times=repeat or 1, dask=dask, force=force
-        )
+        training = inputs.training(report, app.competition)
+        trainings = repeats_of(training, repeat) if repeat else (training,)
+        with trainer(app, dask=dask) as trains:
+            runs = train_every(trainings, trains, home=app.home, observer=app.observer, force=force)
         show(app, report, inputs, runs[0], repeated=summarize_runs(runs) if repeat else None)
     else:
         result = preflighted(app, report, inputs, force=force, quick=quick)
@@ -142,18 +143,3 @@ def _several(
     title = f"Preflights of {len(trainings)} datasets"
     app.output.show(Document(found, preflights_blocks(title, found.results, found.failed)))
     return found.failed[0].code if found.failed else 0
-
-
-def _repeat(
-    app: ServerApp, training: Training, *, times: int, dask: str | None, force: bool
-) -> list[PreflightResult]:
-    """The training and others of other seeds, each kept as a preflight is."""
-    trainings = repeats_of(training, times) if times > 1 else (training,)
-    with trainer(app, dask=dask) as trains:
-        outcomes = train_all(trainings, trains, home=app.home, observer=app.observer, force=force)
-    runs = []
-    for outcome in outcomes:
-        if isinstance(outcome, CldcError):
-            raise outcome
-        runs.append(outcome)
-    return runs

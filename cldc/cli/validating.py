@@ -61,8 +61,8 @@ def _find_warped_copies(
     app: App, observer: Observer, sides: Sequence[Side], *, make: bool
 ) -> Sequence[Pair] | None:
     # A second check has the result already, and what finds them takes a quarter of its time to import.
-    find = importlib.import_module("cldc.cli.warped_copies").find
-    found: Sequence[Pair] | None = find(app, observer, sides, make=make)
+    find = importlib.import_module("cldc.validation.warped_copies").find_if_ready
+    found: Sequence[Pair] | None = find(sides, home=app.home, observer=observer, make=make)
     return found
 
 
@@ -78,6 +78,17 @@ def _known_label_book(app: App) -> Path | None:
     return current_label_book(app.home, app.competition)
 
 
+def require_valid(app: App, report: ValidationReport) -> None:
+    """Show what is wrong with a dataset, if anything is, and go no further.
+
+    Raises:
+        InvalidDataset: It has errors.
+    """
+    if not report.ok:
+        app.output.tell(blocks(report))
+    report.require_valid()
+
+
 def valid_reports(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
     """The reports of datasets that are all valid; nothing is trained while one is not."""
     reports: list[ValidationReport] = []
@@ -85,9 +96,7 @@ def valid_reports(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
     for folder in folders or (None,):
         try:
             report = validated(app, folder)
-            if not report.ok:
-                app.output.tell(blocks(report))
-            report.require_valid()
+            require_valid(app, report)
         except InvalidDataset as error:
             refused.append(error)
         else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldc.competition import Competition
+from cldc.errors import UsageError
 from cldc.files import private_folder, replace_atomically, storage_errors
 from cldc.preflight.model import PreflightResult, from_json, to_json
 
@@ -116,3 +117,41 @@ def find(
         ):
             return result
     return None
+
+
+def find_named(home: Path, word: str, competition: Competition, *, dataset: str | None) -> PreflightResult:
+    """Find the preflight that a person means by the id of one, its first digits, or the name of a dataset.
+
+    Args:
+        home: The data folder.
+        word: What the person wrote.
+        competition: Whose preflights these are.
+        dataset: The hash of the dataset in the folder ``word``; None if it is not a folder.
+
+    Raises:
+        UsageError: There is none, or there are several.
+    """
+    results = [result for result in all_records(home) if result.fingerprint.competition == competition.name]
+    if dataset is None:
+        named = [result for result in results if word in result.names]
+    else:
+        named = [result for result in results if result.fingerprint.dataset == dataset]
+        if not named:
+            raise UsageError(
+                f"There is no preflight of {word} as it is now.",
+                action=f"Run `cldc preflight {word}` first, or have both trained with --repeat 5.",
+            )
+    if named:
+        # The newest whole one trained as the competition trains, before one of another seed.
+        command = competition.run.command
+        return max(named, key=lambda r: (not r.quick, r.fingerprint.command == command, r.started))
+    matching = [result for result in results if result.id.startswith(word)]
+    whole = [result for result in matching if result.id == word or not result.quick]
+    if len(whole or matching) == 1:
+        return (whole or matching)[0]
+    raise UsageError(
+        f"{word} stands for {len(matching)} preflights."
+        if matching
+        else f"There is no folder and no preflight {word}.",
+        action="Give a folder, or the id of a preflight or the name of a dataset as `cldc history` shows them.",
+    )

@@ -61,6 +61,27 @@ def train_all(
     return tuple(found)
 
 
+def train_every(
+    trainings: Sequence[Training],
+    trainer: Trainer,
+    *,
+    home: Path,
+    observer: Observer = SILENT,
+    force: bool = False,
+) -> list[PreflightResult]:
+    """Like `train_all`, but each training must have a result.
+
+    Raises:
+        CldcError: The first has none for this reason.
+    """
+    results = []
+    for outcome in train_all(trainings, trainer, home=home, observer=observer, force=force):
+        if isinstance(outcome, CldcError):
+            raise outcome
+        results.append(outcome)
+    return results
+
+
 def _known(home: Path, threads: int | None) -> dict[tuple[str, ...], PreflightResult]:
     """The newest complete record of each training; runs on a CodaLab, in its own image, count for that server only."""
     return {

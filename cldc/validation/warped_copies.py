@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cldc import inside
-from cldc.environments import Environment
-from cldc.errors import ProcessFailed
+from cldc.environments import Environment, ensure_analysis, ready_analysis
+from cldc.errors import CldcError, ProcessFailed
 from cldc.files import hash_bytes, private_folder, replace_atomically, temporary_folder
 from cldc.process import Argument, clean_environment, stream
 from cldc.progress import SILENT, Observer
@@ -57,6 +57,30 @@ def find_warped_copies(
         rows = _search(sides, environment.python, folder / f"drawings-{version}.npz", observer)
         replace_atomically(path, gzip.compress(json.dumps(rows).encode(), mtime=0))
     return tuple(Pair(min(a, b), max(a, b), Evidence.WARPED, part) for a, b, part in rows)
+
+
+def find_if_ready(
+    sides: Sequence[Side], *, home: Path, observer: Observer, make: bool
+) -> tuple[Pair, ...] | None:
+    """Warped copies between the sides; None if they can't be found, and a note says why.
+
+    Args:
+        sides: The splits, and the label book.
+        home: The data folder.
+        observer: Receives progress events.
+        make: Whether to create the environment if it is missing, and to raise failures.
+
+    Raises:
+        CldcError: The search failed, and ``make`` asked for it.
+    """
+    try:
+        environment = ensure_analysis(home, observer) if make else ready_analysis(home)
+        return find_warped_copies(sides, environment, home=home, observer=observer) if environment else None
+    except CldcError as error:
+        if make:
+            raise
+        observer.note(f"Warped copies were not looked for: {error.message.splitlines()[0]}")
+        return None
 
 
 def _programs() -> tuple[Path, ...]:

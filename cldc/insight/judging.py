@@ -1,0 +1,84 @@
+"""Models of two datasets, trained from the same seeds, and images of a folder that judge them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from cldc.dataset import Dataset
+from cldc.errors import InvalidDataset, UsageError
+from cldc.insight.repeated import TrainedModel
+from cldc.preflight.model import LabelBook, PreflightResult, Training
+from cldc.preflight.model_predictions import ModelPredictions, read
+from cldc.preflight.predicting import ModelUnusable
+from cldc.preflight.records import weights_folder
+
+
+class Train(Protocol):
+    """Trains, here or on CodaLab; ``force`` does so even if a record of the same training exists."""
+
+    def __call__(self, trainings: Sequence[Training], *, force: bool = False) -> list[PreflightResult]:
+        """The result of each training."""
+
+
+def require_unseen(judge: LabelBook, datasets: Mapping[str, Dataset]) -> None:
+    """Refuse judge images that a model was trained on or selected by: they say nothing about new images.
+
+    Raises:
+        UsageError: A dataset has some of them.
+    """
+    contents = {sha256 for _, sha256 in judge.images}
+    known = {
+        name: len(contents & {image.sha256 for image in dataset.images}) for name, dataset in datasets.items()
+    }
+    if any(known.values()):
+        counted = ", ".join(f"{count} in {name}" for name, count in known.items())
+        raise UsageError(
+            f"Images of {judge.root} can't judge, since models have learned them: of {len(contents)} there are {counted}.",
+            action="Take them out of that folder, or out of the datasets, or judge by another folder.",
+        )
+
+
+def train_models(
+    trainings: Sequence[Training],
+    train: Train,
+    *,
+    predict: Callable[[PreflightResult], ModelPredictions] | None,
+    home: Path,
+) -> list[TrainedModel]:
+    """Train each of them, and have its model judged.
+
+    Args:
+        trainings: The trainings.
+        train: Runs those that have no record yet.
+        predict: Predicts the images that judge; None if no folder judges.
+        home: The data folder.
+
+    Raises:
+        InvalidDataset: A model can't predict them.
+    """
+    results = train(trainings)
+    if predict is not None:
+        without_weights = [
+            training
+            for training, result in zip(trainings, results, strict=True)
+            if not weights_folder(home, result.id).is_dir()
+        ]
+        if without_weights:  # an older cldc kept none
+            train(without_weights, force=True)
+            results = train(trainings)
+    models = []
+    for result in results:
+        try:
+            judged = predict(result) if predict else None
+        except ModelUnusable as error:
+            raise InvalidDataset(
+                f"The model of preflight {result.id} can't judge: {error}.",
+                action="Judge by the label book: leave --judge out.",
+            ) from error
+        kept = read(home, result.id) or ModelPredictions(
+            result.classes, (), "an older cldc kept nothing of the images"
+        )
+        models.append(TrainedModel(result, kept, judged))
+    return models
