@@ -14,13 +14,12 @@ from cldc import sandbox
 from cldc.bundles.lineage import find_bundles
 from cldc.bundles.uploads import dataset_hash_of
 from cldc.cli.options import command
-from cldc.cli.organising import OrganiserTarget, organiser_target
+from cldc.cli.organising import OrganiserTarget, organiser_target, read_board
 from cldc.cli.server import ServerApp
 from cldc.codalab import CodaLab, Rest
 from cldc.codalab.failures import NotFound, PermissionDenied
-from cldc.errors import ConfigurationError, UsageError
-from cldc.leaderboard import Leaderboard, Row, parse
-from cldc.organise import board_file, write_board
+from cldc.errors import UsageError
+from cldc.leaderboard import Leaderboard, Row
 from cldc.organise.daemon import organiser_of
 from cldc.organise.grades import Accuracies, Grade, grade
 from cldc.organise.roster import Student, read_roster, roster_file, write_roster
@@ -115,7 +114,7 @@ def grades(app: ServerApp) -> None:
       cldc organise grades --competition class.toml --format csv
     """
     where = organiser_target(app)
-    board = _board(app, where)
+    board = read_board(app, where)
     kept = roster_file(where.folder)
     students = read_roster(kept) if kept.is_file() else ()
     with CodaLab(
@@ -131,16 +130,6 @@ def grades(app: ServerApp) -> None:
     )
     data = {"as_of": board.updated, "rule": organiser_of(app.competition).grade, "grades": found}
     app.output.show(Document(data, _grade_blocks(board, found), rows=functools.partial(_grade_rows, found)))
-
-
-def _board(app: ServerApp, where: OrganiserTarget) -> Leaderboard:
-    if not board_file(where.folder).is_file():
-        raise ConfigurationError(
-            f"Nothing was scored for {app.competition.name} on this machine yet.",
-            action="Run `cldc organise score` first.",
-        )
-    write_board(app.competition, where.folder)  # the roster may have changed since the last pass
-    return parse(board_file(where.folder).read_text(encoding="utf-8"), app.competition)
 
 
 def _of_submissions(
@@ -237,7 +226,7 @@ def reject(app: ServerApp, *, submission: str, reason: str | None, undo: bool, y
     if not undo and not (reason and reason.strip()):
         raise UsageError("A rejection needs a reason.", action='Add --reason "...".')
     where = organiser_target(app, sign_in=False)
-    row = _find(_board(app, where), submission)
+    row = find_row(read_board(app, where), submission)
     if not undo:
         app.confirm(
             f"Keep {row.name} of {row.account} off the board?",
@@ -245,7 +234,7 @@ def reject(app: ServerApp, *, submission: str, reason: str | None, undo: bool, y
             stake=f"keep {row.name} of {row.account} off the board",
         )
     record_rejection(where.folder, row.submission, None if undo else (reason or "").strip())
-    _board(app, where)
+    read_board(app, where)
     done = "is on the board again" if undo else "is kept off the board"
     app.output.show(
         Document(
@@ -258,7 +247,7 @@ def reject(app: ServerApp, *, submission: str, reason: str | None, undo: bool, y
     )
 
 
-def _find(board: Leaderboard, wanted: str) -> Row:
+def find_row(board: Leaderboard, wanted: str) -> Row:
     """The row of a submission.
 
     Raises:

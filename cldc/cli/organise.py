@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cldc import organise as room
 from cldc.bundles.account import ServerClock
-from cldc.cli.classroom import accounts, grades, reject
+from cldc.cli.classroom import accounts, find_row, grades, reject
 from cldc.cli.grading import grade
 from cldc.cli.keeping import backup, restore
 from cldc.cli.options import command, group
-from cldc.cli.organising import OrganiserTarget, organiser_target, publish_files, set_up
+from cldc.cli.organising import OrganiserTarget, organiser_target, publish_files, read_board, set_up
 from cldc.cli.server import ServerApp
 from cldc.competition import Competition
 from cldc.environments import ensure_codalab
-from cldc.errors import ConfigurationError, UsageError
-from cldc.leaderboard import Leaderboard, parse
+from cldc.errors import UsageError
+from cldc.leaderboard import Leaderboard
 from cldc.organise import Skipped, board_file, read_left_out
-from cldc.render.blocks import Block, Line
+from cldc.organise.model import NotRepeated
+from cldc.render.blocks import Block, Line, Table
 from cldc.render.board import board_blocks, left_out_blocks
 from cldc.render.document import Document
+from cldc.text import plural
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _NEW = click.Path(file_okay=False, path_type=Path)
@@ -37,6 +41,17 @@ class Board:
     left_out: tuple[Skipped, ...]
     data: Path
     page: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """A submission that was evaluated again: its score before and now, None where there is none."""
+
+    submission: str
+    account: str
+    name: str
+    before: float | None
+    score: float | None
 
 
 @group
@@ -126,33 +141,104 @@ def score(
     """
     if watch and once:
         raise UsageError("--watch and --once exclude each other.", action="Give one of them.")
-    competition = app.competition
-    where = organiser_target(app)
-    config = room.configuration(
-        where.address, where.credentials.username, competition, room.uuids_of(competition)
-    )
+    competition, where = app.competition, organiser_target(app)
 
     def passed(_: room.Scored) -> None:
         if target is not None:
             _published(_read(app, where), competition, target)
 
-    room.score(
-        config,
-        competition,
-        where.folder,
-        where.credentials,
-        python=ensure_codalab(app.home, app.observer).python,
+    _score(
+        app,
+        where,
         mode="watch" if watch else "once" if once else "finish",
         every_seconds=every or room.PASS_SECONDS,
         strict_quota=not daemon_quota,
         on_pass=passed,
-        clock=ServerClock(app.rest),
-        observer=app.observer,
     )
     board = _read(app, where)
     if target is not None:
         board = _published(board, competition, target)
     app.output.show(Document(board, _blocks(board)))
+
+
+def _score(app: ServerApp, where: OrganiserTarget, **options: Any) -> room.Scored:
+    competition = app.competition
+    config = room.configuration(
+        where.address, where.credentials.username, competition, room.uuids_of(competition)
+    )
+    return room.score(
+        config,
+        competition,
+        where.folder,
+        where.credentials,
+        python=ensure_codalab(app.home, app.observer).python,
+        clock=ServerClock(app.rest),
+        observer=app.observer,
+        **options,
+    )
+
+
+@organise.command()
+@click.argument("submissions", nargs=-1, metavar="[SUBMISSION]...")
+@click.option(
+    "--all", "everything", is_flag=True, help="What the present test set and evaluation have not scored."
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@command(ServerApp)
+def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, yes: bool) -> None:
+    """Evaluate submissions again, as after a mistake in the hidden test set.
+
+    SUBMISSION is a name, ACCOUNT/NAME or a uuid. A score stays until the new one is there, and where none can be had. Each takes a
+    training, unless only the evaluation script has changed. It costs the contestants nothing of their quota. Stop it and run it
+    again as you like: what is under way is not begun twice.
+
+    \b
+    Examples:
+      cldc organise init --profile class.toml --test-set corrected --replace
+      cldc organise rescore --all --competition class.toml
+      cldc organise rescore ann/first --competition class.toml
+    """
+    if bool(submissions) == everything:
+        raise UsageError(
+            "Name submissions, or say --all.", action="See `cldc organise score` for their names."
+        )
+    where = organiser_target(app)
+    before = read_board(app, where)
+    chosen = (
+        room.outdated(app.competition, where.folder)
+        if everything
+        else tuple(find_row(before, name).submission for name in submissions)
+    )
+    not_repeated: tuple[NotRepeated, ...] = ()
+    if chosen:
+        count = plural(len(chosen), "submission")
+        app.confirm(
+            f"Evaluate {count} again? New scores take the place of those on the board.",
+            yes=yes,
+            stake=f"evaluate {count} again and replace their scores",
+        )
+        not_repeated = _score(app, where, again=chosen).not_repeated
+    board = _read(app, where)
+    after = {row.submission: row for row in board.leaderboard.rows}
+    repeated = [
+        Rescored(row.submission, row.account, row.name, row.score, after[row.submission].score)
+        for row in before.rows
+        if row.submission in chosen and row.submission in after
+    ]
+    data = {"rescored": repeated, "not_repeated": not_repeated, "board": board}
+    app.output.show(Document(data, [*_rescored_blocks(repeated, not_repeated), *_blocks(board)]))
+
+
+def _rescored_blocks(repeated: Sequence[Rescored], not_repeated: Sequence[NotRepeated]) -> list[Block]:
+    if not repeated:
+        return [Line("Everything is scored with the present hidden test set and evaluation script.", "good")]
+
+    def number(score: float | None) -> str:
+        return "" if score is None else f"{score:.4f}"
+
+    rows = [(f"{each.account}/{each.name}", number(each.before), number(each.score)) for each in repeated]
+    blocks: list[Block] = [Table(("submission", "before", "now"), rows, numbers=frozenset({"before", "now"}))]
+    return blocks + [Line(f"{each.name} keeps its score: {each.reason}.", "warning") for each in not_repeated]
 
 
 @organise.command()
@@ -175,19 +261,8 @@ def _published(board: Board, competition: Competition, folder: Path) -> Board:
 
 
 def _read(app: ServerApp, where: OrganiserTarget) -> Board:
-    """The board of the daemon's last pass.
-
-    Raises:
-        ConfigurationError: There was no pass yet.
-    """
-    path = board_file(where.folder)
-    if not path.is_file():
-        raise ConfigurationError(
-            f"Nothing was scored for {app.competition.name} on this machine yet.",
-            action="Run `cldc organise score` first.",
-        )
-    board = parse(path.read_text(encoding="utf-8"), app.competition)
-    return Board(board, read_left_out(where.folder), path)
+    board = read_board(app, where)
+    return Board(board, read_left_out(where.folder), board_file(where.folder))
 
 
 def _blocks(board: Board) -> list[Block]:

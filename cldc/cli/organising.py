@@ -21,13 +21,14 @@ from cldc.codalab import CodaLab, Rest
 from cldc.competition import SANDBOX, Competition, load
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
-from cldc.errors import CodaLabError, InvalidDataset, RunFailed, UsageError
+from cldc.errors import CodaLabError, ConfigurationError, InvalidDataset, RunFailed, UsageError
 from cldc.files import hash_bytes, replace_atomically, storage_errors, temporary_folder
-from cldc.leaderboard import parse
+from cldc.leaderboard import Leaderboard, parse
 from cldc.organise import (
     ProfileOverrides,
     Rehearsal,
     Seed,
+    board_file,
     is_pinned,
     read_left_out,
     rehearse,
@@ -470,10 +471,28 @@ def _check_readable(app: ServerApp, address: str, competition: Competition) -> N
                 )
 
 
-# Publishing -----------------------------------------------------------------------------------------------------
+# The board and its page -----------------------------------------------------------------------------------------------------
 
 
-def publish_files(board: Any, source: Path, competition: Competition, folder: Path) -> tuple[Path, Path]:
+def read_board(app: ServerApp, where: OrganiserTarget) -> Leaderboard:
+    """The board of the daemon's last pass, with the rulings, the roster and the deadline as they are now.
+
+    Raises:
+        ConfigurationError: There was no pass yet.
+    """
+    path = board_file(where.folder)
+    if not path.is_file():
+        raise ConfigurationError(
+            f"Nothing was scored for {app.competition.name} on this machine yet.",
+            action="Run `cldc organise score` first.",
+        )
+    room.write_board(app.competition, where.folder)
+    return parse(path.read_text(encoding="utf-8"), app.competition)
+
+
+def publish_files(
+    board: Leaderboard, source: Path, competition: Competition, folder: Path
+) -> tuple[Path, Path]:
     """Write the page and the daemon's JSON into ``folder``, for everyone to read; returns both paths.
 
     Raises:

@@ -29,7 +29,7 @@ from cldc.organise.profile import (
 )
 from cldc.organise.profile import write as write_profile
 from cldc.organise.rehearsal import Rehearsal, is_pinned, pinned, rehearse
-from cldc.organise.scoring import PASS_SECONDS, score, write_board
+from cldc.organise.scoring import PASS_SECONDS, outdated, score, write_board
 from cldc.organise.seeding import seed
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "draft",
     "is_builtin",
     "is_pinned",
+    "outdated",
     "pinned",
     "read_json",
     "read_left_out",

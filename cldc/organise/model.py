@@ -67,6 +67,21 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class NotRepeated:
+    """A submission that could not be evaluated again, and so keeps the score that it had.
+
+    Attributes:
+        submission: Uuid of the tagged bundle.
+        name: The bundle's name, or its evaluation's.
+        reason: Why, in words that call it "it".
+    """
+
+    submission: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """The result of a pass of the scoring daemon.
 
@@ -75,12 +90,14 @@ class Scored:
         rows: Number of evaluations on it.
         waiting: How many of them have not ended yet.
         left_out: The submissions that it skipped.
+        not_repeated: What was to be evaluated again and could not be.
     """
 
     board: Path
     rows: int
     waiting: int
     left_out: tuple[Skipped, ...]
+    not_repeated: tuple[NotRepeated, ...] = ()
 
 
 def board_file(folder: Path) -> Path:

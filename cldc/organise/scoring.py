@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cldc import process
+from cldc.codalab.records import FINAL_STATES
 from cldc.errors import CodaLabError
 from cldc.files import lock, private_folder, replace_atomically, storage_errors
-from cldc.organise.daemon import environment
-from cldc.organise.model import INSIDE, Scored, Skipped, board_file, daemon_file, left_out_file
+from cldc.leaderboard import evaluated_submission
+from cldc.organise.daemon import environment, uuids_of
+from cldc.organise.model import (
+    INSIDE,
+    NotRepeated,
+    Scored,
+    Skipped,
+    board_file,
+    daemon_file,
+    left_out_file,
+    read_json,
+)
 from cldc.organise.rulings import deadline, record_pass, rule_on
 from cldc.progress import SILENT, Observer
 
@@ -38,6 +49,7 @@ def score(
     every_seconds: float = PASS_SECONDS,
     timeout_seconds: float = 6 * 3600,
     strict_quota: bool = False,
+    again: Sequence[str] = (),
     on_pass: Callable[[Scored], None] = lambda _: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     observer: Observer = SILENT,
@@ -55,6 +67,7 @@ def score(
         every_seconds: Between two passes of ``watch``.
         strict_quota: Whether the quota also counts within a pass. CodaLab's does not: it evaluates everything that an
             account tagged between two passes.
+        again: Submissions to evaluate again, by uuid; the scores that they have count until there are new ones.
         on_pass: Called after each pass.
         clock: The server's time.
 
@@ -64,10 +77,13 @@ def score(
     private_folder(folder)
     program: list[process.Argument] = [python, INSIDE / "score.py", daemon_file(folder), _evaluated(folder)]
     options = ["--mode", mode, "--every", str(every_seconds), "--timeout", str(timeout_seconds)]
+    if again:
+        options += ["--again", *again]
     arguments = [*program, *options, *(["--strict-quota"] if strict_quota else [])]
     env = environment(config["host"], organiser, {"CODALAB_HOME": str(private_folder(folder / "codalab"))})
     limit = None if mode == "watch" else timeout_seconds + _SLACK_SECONDS
     last, started = None, clock()
+    not_repeated: list[NotRepeated] = []
     with lock(folder / "score.lock", purpose="scoring", observer=observer):
         replace_atomically(daemon_file(folder), json.dumps(config, indent=2))
         observer.start("Scoring")
@@ -78,12 +94,14 @@ def score(
                     _tell(event, observer)
                     if event["event"] == "begin":
                         started = clock()
+                    elif event["event"] == "not repeated":
+                        not_repeated.append(NotRepeated(event["submission"], event["name"], event["reason"]))
                     elif event["event"] == "pass":
                         record_pass(folder, event["tagged"], started)
                         write_board(competition, folder)
                         last = _passed(event, folder)
                         on_pass(last)
-    return _outcome(child, last, timeout_seconds)
+    return replace(_outcome(child, last, timeout_seconds), not_repeated=tuple(not_repeated))
 
 
 def _outcome(child: process.Stream, last: Scored | None, timeout_seconds: float) -> Scored:
@@ -101,6 +119,28 @@ def _outcome(child: process.Stream, last: Scored | None, timeout_seconds: float)
 def _evaluated(folder: Path) -> Path:
     """The board as CodaLab's daemon writes it, without the organiser's rulings."""
     return folder / "evaluated.json"
+
+
+def outdated(competition: Competition, folder: Path) -> tuple[str, ...]:
+    """Submissions on the board of the last pass that the present hidden test set and evaluation script have not scored.
+
+    Those that are still being evaluated, or are gone from the server, are not among them.
+
+    Raises:
+        ConfigurationError: The profile lacks their uuids.
+        StorageError: The board can't be read.
+    """
+    uuids = uuids_of(competition)
+    present = {uuids["test_set"], uuids["evaluate"]}
+    board = read_json(_evaluated(folder)) or {"leaderboard": []}
+    found = []
+    for entry in board["leaderboard"]:
+        evaluation = entry["bundle"]
+        parents = {dependency["parent_uuid"] for dependency in evaluation["dependencies"]}
+        scored = None not in entry["scores"].values() and present <= parents
+        if evaluation["state"] in FINAL_STATES and not scored:
+            found.append(evaluated_submission(evaluation["metadata"]["description"]))
+    return tuple(filter(None, found))
 
 
 def write_board(competition: Competition, folder: Path) -> None:
@@ -126,6 +166,9 @@ def _passed(event: Mapping[str, Any], folder: Path) -> Scored:
 def _tell(event: dict[str, Any], observer: Observer) -> None:
     """Report the daemon's progress."""
     if event["event"] == "begin":
+        return
+    if event["event"] == "not repeated":
+        observer.note(f"{event['name']} keeps its score: {event['reason']}.")
         return
     if event["event"] == "pass":
         if event["waiting"]:

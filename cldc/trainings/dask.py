@@ -66,7 +66,7 @@ def dask_trainer(address: str, home: Path, observer: Observer = SILENT) -> Itera
             ) from error
         try:
             count = _count_workers(client, address)
-            with DaskTrainer(client, home, count) as trainer:
+            with DaskTrainer(client, home, count, at_once=sum(client.nthreads().values())) as trainer:
                 yield trainer
         finally:
             client.close(timeout=5)
@@ -95,12 +95,13 @@ class DaskTrainer(WorkerTrainer):
     ``distributed.scheduler.allowed-failures``), and the scheduler sends the dataset again.
     """
 
-    def __init__(self, client: Client, home: Path, workers: int) -> None:
-        """Use a client of a cluster with that number of workers."""
+    def __init__(self, client: Client, home: Path, workers: int, *, at_once: int) -> None:
+        """Use a client of a cluster with that number of workers, which run ``at_once`` trainings."""
         super().__init__(
             client.get_executor(pure=False),
             home,
             where=f"on {workers} Dask worker{'s' if workers > 1 else ''}",
+            at_once=at_once,
             run=train_in_dask,
             share=lambda identity, sent: client.submit(_itself, sent, key=f"cldc-{identity}"),
             lost=(CancelledError,),

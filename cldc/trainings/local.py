@@ -36,6 +36,7 @@ class LocalTrainer:
         self._environment = environment
         self._home = home
         self._group = Group()
+        self.at_once = at_once
         self._executor = ThreadPoolExecutor(at_once, thread_name_prefix="training")
 
     def submit(self, training: Training, observer: Observer, *, force: bool) -> Future[PreflightResult]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from cldc.preflight.pipeline import with_changes
 from cldc.preflight.records import all_records, remember_name
 from cldc.progress import SILENT, Observer
 from cldc.text import duration
+from cldc.trainings.expected import expect
 from cldc.trainings.model import Lane, Trainer
 
 Outcome = PreflightResult | CldcError
@@ -47,9 +48,14 @@ def train_all(
     Returns:
         For each training its result, or the reason for having none.
     """
-    known = {} if force else _known(home, trainer.threads)
+    records = all_records(home)
+    known = {} if force else _known(records, trainer.threads)
     missing = {training.key: training for training in trainings if training.key not in known}
     outcomes: dict[tuple[str, ...], Outcome] = dict(known)
+    if len(missing) > 1:
+        processors = trainer.threads or trainer.at_once
+        expected = expect(missing.values(), records, at_once=trainer.at_once, processors=processors)
+        observer.note(str(expected))
     outcomes |= _Trainings(missing, trainer, observer).run(force=force) if missing else {}
     found = []
     for training in trainings:
@@ -82,11 +88,11 @@ def train_every(
     return results
 
 
-def _known(home: Path, threads: int | None) -> dict[tuple[str, ...], PreflightResult]:
+def _known(records: Iterable[PreflightResult], threads: int | None) -> dict[tuple[str, ...], PreflightResult]:
     """The newest complete record of each training; runs on a CodaLab, in its own image, count for that server only."""
     return {
         record.fingerprint.key: record
-        for record in all_records(home)
+        for record in records
         if record.complete and not record.fingerprint.server and threads in (None, record.fingerprint.threads)
     }
 

@@ -17,11 +17,13 @@ class Trainer(Protocol):
     Attributes:
         where: Place of the executor, as in "on this machine".
         threads: How many threads TensorFlow uses there, which changes a training's numbers; None if workers may differ.
+        at_once: How many trainings run at the same time.
         lost: The exception of a future whose worker is gone.
     """
 
     where: str
     threads: int | None
+    at_once: int
     lost: tuple[type[BaseException], ...]
 
     def submit(self, training: Training, observer: Observer, *, force: bool) -> Future[Any]:

@@ -142,6 +142,7 @@ class WorkerTrainer:
         home: Path,
         *,
         where: str,
+        at_once: int = 1,
         run: Callable[..., Trained] = train_sent,
         share: Callable[[str, object], object] = lambda _, sent: sent,
         lost: tuple[type[BaseException], ...] = (BrokenExecutor,),
@@ -152,11 +153,13 @@ class WorkerTrainer:
             executor: Runs the trainings.
             home: The data folder, which stores the returned records.
             where: As in `Trainer.where`.
+            at_once: As in `Trainer.at_once`.
             run: The worker's function: `train_sent`, or a wrapper around it.
             share: Shares data that many trainings need, by hash; returns an argument for the executor.
             lost: As in `Trainer.lost`.
         """
         self.where = where
+        self.at_once = at_once
         self.lost = lost
         self._executor = executor
         self._home = home

@@ -19,6 +19,7 @@ from cldc.preflight.pipeline import fingerprint_in
 from cldc.preflight.sources import builtin_script
 from cldc.progress import Observer
 from cldc.trainings.dask import ClusterUnreachable, dask_trainer
+from cldc.trainings.expected import expect
 from cldc.trainings.local import BYTES_EACH, free_memory, most_at_once
 from cldc.trainings.many import train_all
 from cldc.trainings.workers import SentDataset, SentLabelBook, Work, train_sent
@@ -34,7 +35,7 @@ class _Gone(Exception):
 class _Trainer:
     """Trains by asking a function."""
 
-    where = "here"
+    where, at_once = "here", 2
     threads: int | None = None
     lost: tuple[type[BaseException], ...] = (_Gone,)
 
@@ -94,7 +95,10 @@ def test_each_is_trained_once_and_answered_from_its_record_the_next_time(
             "a", "It diverged.\nLook.", "a", "c",
         ]  # fmt: skip
         assert sorted(trainer.asked) == ["a", "b", "c"]
-        assert observer.notes == ["b has no result: It diverged."]
+        assumed, told = observer.notes
+        assert assumed.startswith("3 trainings of about ")
+        assert "2 at once: about " in assumed
+        assert told == "b has no result: It diverged."
         again = train_all([c, b], trainer, home=tmp_path)
         assert [o.dataset_name for o in again if isinstance(o, PreflightResult)] == ["c", "b"]
         assert trainer.asked[3:] == ["b"]
@@ -114,6 +118,25 @@ def test_a_record_with_another_number_of_threads_has_other_numbers(
         trainer.threads += 1
         train_all(trainings[:1], trainer, home=tmp_path)
         assert trainer.asked == ["a", "a"]
+
+
+def test_earlier_trainings_say_how_long_the_next_ones_take(trainings: list[Training]) -> None:
+    assumed = expect(trainings, [], at_once=2, processors=2)
+    assert (assumed.trainings, assumed.at_once, assumed.measured) == (3, 2, False)
+    # The same images as those to come, in 30 s of which ten are for the start.
+    earlier = dataclasses.replace(
+        RESULT,
+        fingerprint=fingerprint_in("env", trainings[0]),
+        images={"learn": 30, "check": 10, "label_book": 1000},
+        history=(),
+        seconds=30.0,
+    )
+    measured = expect(trainings, [earlier], at_once=2, processors=2)
+    assert measured.measured
+    assert measured.each_seconds == pytest.approx(30)
+    # Each takes 1.4 of the two processors.
+    assert measured.seconds == pytest.approx(3 * 30 * 1.4 / 2)
+    assert "by earlier trainings" in str(measured)
 
 
 @pytest.mark.parametrize("dies", [1, 2])

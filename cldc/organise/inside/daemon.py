@@ -8,15 +8,20 @@ Submissions are evaluated by CodaLab's code. This adds:
 - The daemon logs why it skips a tagged bundle, if at all. Here the reasons are kept, by uuid, in ``left_out``.
 - The daemon's quota counts what was evaluated before a pass, so it evaluates everything that an account has tagged since.
   With ``strict_quota`` the quota also holds within a pass, the oldest submissions first.
+- The daemon evaluates a submission once. ``repeat`` evaluates it again beside its evaluation, under a tag that nothing else
+  looks for; the pass that finds a new score exchanges the two. Until then, and if there is no new score, the old one counts.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined"
 
 from __future__ import annotations
 
-from typing import Any, Dict
+import contextlib
+import json
+from typing import Any, Dict, Iterable
 
 Bundle = Dict[str, Any]
 _READ = 1
+FINAL = ("ready", "failed", "killed")
 
 
 def start(config: str, output: str, username: str, password: str) -> Any:
@@ -40,7 +45,11 @@ class _Robust:
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.left_out: dict[str, dict[str, Any]] = {}
+        self.repeating: list[Bundle] = []
+        self.not_repeated: list[dict[str, str]] = []
         self._tagged: list[Bundle] = []
+        self._evaluated_tag = self.config["evaluate"]["tag"]
+        self._again_tag = self._evaluated_tag + "-again"
         self._fetch = self.client.fetch
         self.client.fetch = self._fetch_owned
 
@@ -52,6 +61,10 @@ class _Robust:
             answer = [bundle for bundle in answer if _owner(bundle)]
             if "keywords" in params:
                 self._tagged = answer
+        elif kind == "bundles" and f"tags={self._evaluated_tag}" in params.get("keywords", ()):
+            # The quota counts an evaluation when it was first made, however often it was repeated.
+            for bundle in answer:
+                bundle["metadata"]["created"] = _note(bundle).get("first", bundle["metadata"]["created"])
         return answer
 
     def tagged_uuids(self) -> list[str]:
@@ -60,7 +73,92 @@ class _Robust:
 
     def run_once(self) -> None:
         self.left_out = {}
+        self._exchange_repeated()
         super().run_once()
+
+    def repeat(self, submissions: Iterable[str]) -> None:
+        """Start another evaluation of each submission that has one; why another has none is added to ``not_repeated``."""
+        under_way = {_note(bundle).get("submit_id") for bundle in self._mine(self._again_tag)}
+        evaluations = {_note(bundle).get("submit_id"): bundle for bundle in self._mine(self._evaluated_tag)}
+        for uuid in submissions:
+            if uuid in under_way:  # by a command that was stopped
+                continue
+            old = evaluations.get(uuid)
+            if old is None:
+                self._keep(uuid, uuid, "it has no evaluation yet")
+            elif old["state"] not in FINAL:
+                self._keep(uuid, old["metadata"]["name"], "its evaluation is still under way")
+            elif reason := self._evaluate_again(uuid, old):
+                self._keep(uuid, old["metadata"]["name"], reason)
+
+    def _evaluate_again(self, uuid: str, old: Bundle) -> str:
+        """Why a submission can't be evaluated again; empty if it is under way."""
+        try:
+            submission = self._fetch("bundles", uuid, params={"include": ["owner"]})
+            if not _owner(submission):
+                return "it is private now"
+            predicted = self._usable_predictions(old) or self.run_prediction(submission)
+            if predicted is not None:
+                self.config["evaluate"]["tag"] = self._again_tag
+                self.run_evaluation(submission, predicted)
+                return ""
+        except Exception as error:
+            if uuid not in self.left_out:
+                return f"it can't be read or evaluated: {error}"
+        finally:
+            self.config["evaluate"]["tag"] = self._evaluated_tag
+        return str(self.left_out.pop(uuid)["reason"])
+
+    def _usable_predictions(self, old: Bundle) -> Bundle | None:
+        """What an evaluation was made from, if only the evaluation script is another one since; else it is trained again."""
+        parents = {dependency["parent_uuid"] for dependency in old["dependencies"]}
+        wanted = {dependency["parent_uuid"] for dependency in self.config["evaluate"]["dependencies"]}
+        changed = wanted - parents - {"{predict}"}
+        if not changed or self.config["predict"]["mimic"][0]["new"] in changed:
+            return None
+        with contextlib.suppress(Exception):  # it may have been removed
+            predicted = self._fetch("bundles", _note(old)["predict_id"])
+            return predicted if predicted["state"] == "ready" else None
+        return None
+
+    def _exchange_repeated(self) -> None:
+        """Let each repeated evaluation that left a score take the place of the one before.
+
+        The new one is on the board before the old one leaves it, so that a crash in between loses no score.
+        """
+        self.repeating = []
+        repeated = self._mine(self._again_tag)
+        evaluations = self._mine(self._evaluated_tag) if repeated else []
+        for new in repeated:
+            note, name = _note(new), new["metadata"]["name"]
+            old = [b for b in evaluations if _note(b).get("submit_id") == note.get("submit_id")]
+            others = [bundle for bundle in old if bundle["id"] != new["id"]]
+            if new["state"] not in FINAL:
+                self.repeating.append(new)
+                continue
+            if not old:
+                self._keep(note.get("submit_id", ""), name, "a newer submission has taken its place")
+            elif None in self._fetch_scores({new["id"]: new})[new["id"]].values():
+                self._keep(note["submit_id"], name, f"the repeated evaluation left no score ({new['state']})")
+            else:
+                first = min(bundle["metadata"]["created"] for bundle in old)
+                text = json.dumps({**note, "first": first})
+                self._set(new, tags=[self._evaluated_tag, self._again_tag], description=text)
+                self._untag(others, self._evaluated_tag)
+                self._set(new, tags=[self._evaluated_tag])
+                continue
+            self._set(new, tags=[])
+
+    def _mine(self, tag: str) -> list[Bundle]:
+        """The organiser's own bundles with that tag."""
+        limit = f".limit={self.config['max_leaderboard_size']}"
+        return list(self.client.fetch("bundles", params={"keywords": [".mine", f"tags={tag}", limit]}))
+
+    def _set(self, bundle: Bundle, **metadata: Any) -> None:
+        self.client.update("bundles", {"id": bundle["id"], "metadata": metadata})
+
+    def _keep(self, submission: str, name: str, reason: str) -> None:
+        self.not_repeated.append({"submission": submission, "name": name, "reason": reason})
 
     def _filter_submissions(self, latest: Any, evaluated: Any, total: Any, period: Any) -> Any:
         newest = {bundle["id"] for bundle in latest.values()}
@@ -142,6 +240,14 @@ class _Robust:
             "reason": reason,
             "waiting": waiting,
         }
+
+
+def _note(bundle: Bundle) -> dict[str, Any]:
+    """What the daemon has noted in an evaluation's description."""
+    with contextlib.suppress(ValueError):
+        found = json.loads(bundle["metadata"]["description"])
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 def _owner(bundle: Bundle) -> bool:

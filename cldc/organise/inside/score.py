@@ -1,10 +1,11 @@
 """Runs CodaLab's own scoring daemon, `cl-competitiond`.
 
-    CODALAB_USERNAME=... CODALAB_PASSWORD=... python score.py CONFIG LEADERBOARD [--mode finish|once|watch]
+    CODALAB_USERNAME=... CODALAB_PASSWORD=... python score.py CONFIG LEADERBOARD [--mode finish|once|watch] [--again UUID...]
 
 CONFIG is the daemon's configuration file, without credentials; LEADERBOARD is the JSON file that it writes. Each change is
 reported as one line of JSON on standard output. By default it makes passes until every evaluation has ended; ``once`` makes
-one pass; ``watch`` continues until it is stopped, even if a pass fails. Exit code 0: everything is scored or has failed for
+one pass; ``watch`` continues until it is stopped, even if a pass fails. ``--again`` first starts another evaluation of
+submissions that have one. Exit code 0: everything is scored or has failed for
 good; 3: the time is up.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined"
@@ -34,14 +35,13 @@ if (
     __package__ = "inside"
     __import__(__package__)
 
-from .daemon import start
+from .daemon import FINAL, start
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "inside"))
 import bounded_http
 
 _POLL_SECONDS = 1.0
 _GATHER_SECONDS = 10.0  # a pass reads everything, so wait for more evaluations to end
-_FINAL = ("ready", "failed", "killed")
 _OUT_OF_TIME = 3
 _LIMIT_BYTES = 256 * 2**20  # the daemon asks for all that is tagged at once
 # What CodaLab's client raises when the server refuses or can't be reached.
@@ -59,6 +59,7 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds to wait for evaluations")
     parser.add_argument("--every", type=float, default=60.0, help="seconds between two passes of watch")
     parser.add_argument("--strict-quota", action="store_true", help="let the quota count within a pass, too")
+    parser.add_argument("--again", nargs="*", default=[], help="submissions to evaluate again")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     username, password = os.environ["CODALAB_USERNAME"], os.environ["CODALAB_PASSWORD"]
@@ -66,6 +67,8 @@ def main() -> int:
     with contextlib.redirect_stdout(sys.stderr):  # the daemon prints
         daemon = start(options.config, options.leaderboard + ".new", username, password)
     daemon.strict_quota = options.strict_quota
+    with contextlib.redirect_stdout(sys.stderr):
+        daemon.repeat(options.again)
     scorer = _Scorer(daemon, options.leaderboard)
     if options.mode == "watch":
         scorer.watch(options.every)
@@ -111,13 +114,15 @@ class _Scorer:
         _tell(event="begin")
         with contextlib.redirect_stdout(sys.stderr):
             self._daemon.run_once()
-        rows = _rows(self._daemon.output_path)
+        rows = _rows(self._daemon.output_path) + [_row(bundle) for bundle in self._daemon.repeating]
         os.replace(self._daemon.output_path, self._leaderboard)
         left_out = list(self._daemon.left_out.values())
         for entry in left_out:
             if (entry["submission"], entry["reason"]) not in self._reported:
                 self._reported.add((entry["submission"], entry["reason"]))
                 _tell(event="left out", **entry)
+        while self._daemon.not_repeated:
+            _tell(event="not repeated", **self._daemon.not_repeated.pop())
         waiting = sum(not row["final"] for row in rows)
         _tell(
             event="pass",
@@ -133,15 +138,16 @@ def _rows(leaderboard: str) -> list[dict[str, Any]]:
     """The evaluations on the board."""
     with open(leaderboard, encoding="utf-8") as file:
         board = json.load(file)["leaderboard"]
-    return [
-        {
-            "uuid": row["bundle"]["id"],
-            "name": row["bundle"]["metadata"]["name"],
-            "predict": json.loads(row["bundle"]["metadata"]["description"] or "{}").get("predict_id"),
-            "final": row["bundle"]["state"] in _FINAL,
-        }
-        for row in board
-    ]
+    return [_row(row["bundle"]) for row in board]
+
+
+def _row(bundle: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "uuid": bundle["id"],
+        "name": bundle["metadata"]["name"],
+        "predict": json.loads(bundle["metadata"]["description"] or "{}").get("predict_id"),
+        "final": bundle["state"] in FINAL,
+    }
 
 
 def _wait(client: Any, rows: list[dict[str, Any]], end: float) -> bool:
@@ -169,16 +175,16 @@ def _wait(client: Any, rows: list[dict[str, Any]], end: float) -> bool:
 def _stage(client: Any, row: dict[str, Any]) -> dict[str, str]:
     """An evaluation's stage: training (with the last line of its output), predicting, evaluating or evaluated."""
     evaluation = client.fetch("bundles", row["uuid"])
-    if evaluation["state"] in _FINAL:
+    if evaluation["state"] in FINAL:
         return {"stage": "evaluated", "state": evaluation["state"], "detail": ""}
     with contextlib.suppress(*_REFUSED, KeyError, TypeError):
         prediction = client.fetch("bundles", row["predict"])
         for parent in prediction["dependencies"]:
             run = client.fetch("bundles", parent["parent_uuid"])
-            if run["bundle_type"] == "run" and run["state"] not in _FINAL:
+            if run["bundle_type"] == "run" and run["state"] not in FINAL:
                 said = _last_line(client, run["id"]) if run["state"] == "running" else ""
                 return {"stage": "training", "state": run["state"], "detail": said}
-        if prediction["state"] not in _FINAL:
+        if prediction["state"] not in FINAL:
             return {"stage": "predicting", "state": prediction["state"], "detail": ""}
     return {"stage": "evaluating", "state": evaluation["state"], "detail": ""}
 

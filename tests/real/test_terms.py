@@ -1,0 +1,175 @@
+"""A teacher's terms on one real CodaLab: two competitions of one account side by side, and scores that are corrected."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cldc.codalab import Bundle
+from cldc.sample import draw_label_book
+from cldc.sandbox import Account
+from tests.conftest import Cldc
+from tests.support.rehearsal import Stage, environment, held, lower_stage, python, raise_stage, until
+
+pytestmark = pytest.mark.real
+TERMS = ("winter", "spring")
+
+
+@dataclass(frozen=True, slots=True)
+class School:
+    """A CodaLab with two competitions of one teacher, an ordinary account, and a student who takes part in both."""
+
+    stage: Stage
+    folder: Path
+    teacher: Account
+    student: Account
+
+    def profile(self, term: str) -> Path:
+        return self.folder / "class" / f"{term}.toml"
+
+    def as_teacher(self, term: str, machine: str = "teacher") -> Cldc:
+        return self._person(self.teacher, machine, term)
+
+    def as_student(self, term: str) -> Cldc:
+        return self._person(self.student, "student", term)
+
+    def _person(self, account: Account, machine: str, term: str) -> Cldc:
+        profile = self.profile(term)
+        return self.stage.person(
+            self.folder / machine, account, profile=profile if profile.is_file() else None
+        )
+
+    def sets_up(self, term: str, *options: str | Path, machine: str = "teacher") -> Any:
+        return self.as_teacher(term, machine)(
+            *("organise", "init", "--profile", self.profile(term), "--no-rehearsal", "--format", "json"),
+            *options,
+        ).data  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def school(tmp_path_factory: pytest.TempPathFactory, environments_home: Path) -> Iterator[School]:
+    stage = raise_stage(tmp_path_factory.mktemp("stage"), environments_home)
+    folder = tmp_path_factory.mktemp("school")
+    made = School(stage, folder, stage.account(), stage.account())
+    rules = stage.competition
+    draw_label_book(folder / "book", rules, images=8)
+    draw_label_book(folder / "hidden", rules, images=8, seed=2)
+    named = ("--label-book", folder / "book", "--test-set", folder / "hidden")
+    for term in TERMS:
+        made.sets_up(
+            term, *named, "--script", stage.profile.parent / "learn.py", "--competition", stage.profile
+        )
+    yield made
+    lower_stage(stage)
+
+
+def test_two_competitions_of_one_account_leave_each_other_alone(school: School, tmp_path: Path) -> None:
+    mine = school.stage.folder(tmp_path / "mine")
+    for term in TERMS:
+        submits(school, term, mine)
+        assert len(school.as_student(term)("quota", "--format", "json").data["spent"]) == 1
+
+    # Two scoring daemons of one account, at work at the same time.
+    daemons = {term: starts(school, term, "score") for term in TERMS}
+    for daemon in daemons.values():
+        said, _ = daemon.communicate(timeout=300)
+        assert daemon.returncode == 0, said
+    rows = {term: board(school, term) for term in TERMS}
+    assert [[(row["account"], row["rank"]) for row in rows[term]] for term in TERMS] == [
+        [(school.student.name, 1)]
+    ] * 2
+    assert rows["winter"][0]["submission"] != rows["spring"][0]["submission"]
+
+    school.as_student("winter")("withdraw", "mine", "--yes")
+    school.as_student("winter")("clean", "--unfinished", "--yes")
+    (status,) = school.as_student("spring")("status", "--format", "json").data["submissions"]
+    assert status["name"] == "mine"
+    assert len(school.as_student("spring")("quota", "--format", "json").data["spent"]) == 1
+    assert school.as_student("spring")("clean", "--dry-run", "--format", "json").data["leftovers"] == []
+    assert len(school.stage.rest(school.student).bundle(rows["spring"][0]["submission"]).tags) == 1
+    school.as_teacher("spring")("organise", "score")
+    assert board(school, "spring") == rows["spring"]
+
+
+def test_a_score_stays_until_the_corrected_one_is_there(school: School, tmp_path: Path) -> None:
+    submits(school, "spring", school.stage.folder(tmp_path / "other", 1), name="other")
+    teacher = school.as_teacher("spring")
+    teacher("organise", "score")
+    before = {row["name"]: row["score"] for row in board(school, "spring")}
+    assert before["other"] == 2 / 8
+    assert "Everything is scored" in teacher("organise", "rescore", "--all").out
+
+    # The hidden test set had a wrong image.
+    shutil.copytree(school.folder / "hidden", tmp_path / "hidden")
+    next((tmp_path / "hidden" / "z").iterdir()).unlink()
+    school.sets_up("spring", "--test-set", tmp_path / "hidden", "--replace", "--yes")
+    assert "--yes" in teacher("organise", "rescore", "--all", code=2).err
+    with held(school.stage):
+        killed = starts(school, "spring", "rescore", "--all", "--yes")
+        begun = until(lambda: evaluations(school, "eval-spring-again"), killed)
+        killed.kill()
+        killed.wait()
+        assert {row["name"]: row["score"] for row in scored_once(school, "spring")} == before
+    # What had begun is not begun again.
+    done = teacher("organise", "rescore", "--all", "--yes", "--format", "json").data
+    assert {each["name"]: (each["before"], each["score"]) for each in done["rescored"]} == dict.fromkeys(
+        before, (2 / 8, 2 / 7)
+    )
+    assert done["not_repeated"] == []
+    assert {b.uuid for b in begun} <= {b.uuid for b in evaluations(school, "eval-spring")}
+    assert (len(evaluations(school, "eval-spring")), evaluations(school, "eval-spring-again")) == (
+        len(before),
+        [],
+    )
+    assert "Everything is scored" in teacher("organise", "rescore", "--all").out
+
+    # One that fails loses nothing.
+    school.stage.switch.touch()
+    try:
+        kept = teacher("organise", "rescore", "other", "--yes", "--format", "json").data
+    finally:
+        school.stage.switch.unlink()
+    assert (kept["rescored"][0]["score"], len(kept["not_repeated"])) == (2 / 7, 1)
+    assert "left no score" in kept["not_repeated"][0]["reason"]
+    assert {row["score"] for row in board(school, "spring")} == {2 / 7}
+
+
+def submits(school: School, term: str, folder: Path, name: str = "mine") -> None:
+    school.as_student(term)("submit", folder, "--name", name, "--no-preflight", "--yes")
+
+
+def starts(school: School, term: str, *arguments: str) -> subprocess.Popen[str]:
+    """A command of the teacher's, at work in the background."""
+    teacher = school.as_teacher(term)
+    return subprocess.Popen(
+        [python(), "-m", "cldc", "organise", *arguments],
+        env=environment(teacher.home, teacher.extra),
+        cwd=teacher.home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def board(school: School, term: str) -> Any:
+    """The board of the last pass."""
+    published = school.as_teacher(term)("organise", "publish", school.folder / term, "--format", "json").data
+    return published["leaderboard"]["rows"]
+
+
+def scored_once(school: School, term: str) -> Any:
+    """The board of a pass of its own."""
+    return school.as_teacher(term)("organise", "score", "--once", "--format", "json").data["leaderboard"][
+        "rows"
+    ]
+
+
+def evaluations(school: School, tag: str) -> list[Bundle]:
+    with school.stage.rest(school.teacher) as rest:
+        return list(rest.search(tag=tag, owner=school.teacher.name))
