@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -19,7 +19,8 @@ class Entry:
     """A preflight or a submission.
 
     Attributes:
-        kind: The kind; a preflight that was stopped after its first epoch is ``quick``.
+        kind: The kind; a preflight that was stopped after its first epoch is ``quick``, and a training for
+            `cldc organise grade` is a ``grading``.
         when: When it was started, or tagged; for an untagged submission, when it was first requested.
         id: Id of the preflight or submission.
         name: The dataset's name, or the submission's.
@@ -28,11 +29,11 @@ class Entry:
         images: Number of images in all splits; None if unknown.
         validation: Accuracy on the validation split, from 0 to 1; for a submission, that of its preflight.
         label_book: The same on the label book.
-        score: The organisers' score; None until it is known.
+        score: The organisers' score, for a grading the accuracy on the hidden test set; None until it is known.
         detail: More information, in a few words.
     """
 
-    kind: Literal["preflight", "quick", "submission"]
+    kind: Literal["preflight", "quick", "grading", "submission"]
     when: datetime
     id: str
     name: str
@@ -52,6 +53,7 @@ def history(
     *,
     competition: Competition,
     everything: bool = False,
+    test_sets: Set[str] = frozenset(),
 ) -> tuple[Entry, ...]:
     """List all preflights and submissions, oldest first.
 
@@ -61,19 +63,21 @@ def history(
         board: The competition's current board; without it, stored board results are used.
         competition: The competition to list.
         everything: Whether to list other competitions, too.
+        test_sets: Hashes of the label books that were hidden test sets.
     """
     known = {result.id: result for result in results}
-    entries = [_preflight(result) for result in known.values()]
+    entries = [_training(result, test_sets) for result in known.values()]
     entries += _submissions(ledger, known, board, competition)
     wanted = (entry for entry in entries if everything or entry.competition == competition.name)
     return tuple(sorted(wanted, key=lambda entry: (entry.when, entry.id)))
 
 
-def _preflight(result: PreflightResult) -> Entry:
-    mark = result.fingerprint
+def _training(result: PreflightResult, test_sets: Set[str]) -> Entry:
+    mark, printed = result.fingerprint, result.label_book.accuracy if result.label_book else None
+    graded = mark.label_book in test_sets
     origin = "" if result.origin == "competition" else f"{result.origin} script, "
     return Entry(
-        kind="quick" if result.quick else "preflight",
+        kind="grading" if graded else "quick" if result.quick else "preflight",
         when=datetime.fromisoformat(result.started),
         id=result.id,
         name=result.dataset_name,
@@ -81,8 +85,8 @@ def _preflight(result: PreflightResult) -> Entry:
         dataset=mark.dataset,
         images=_count(result),
         validation=result.validation.accuracy,
-        label_book=result.label_book.accuracy if result.label_book else None,
-        score=None,
+        label_book=None if graded else printed,
+        score=printed if graded else None,
         detail=f"{origin}{_where(result)}"
         + ("" if mark.seed is None else f", seed {mark.seed}")
         + (f", also called {', '.join(result.other_names)}" if result.other_names else ""),

@@ -114,7 +114,11 @@ def grades(app: ServerApp) -> None:
       cldc organise grades --competition class.toml --format csv
     """
     where = organiser_target(app)
-    board = read_board(app, where)
+    app.output.show(grades_document(app, where, read_board(app, where)))
+
+
+def grades_document(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Document:
+    """The grades of a board's students."""
     kept = roster_file(where.folder)
     students = read_roster(kept) if kept.is_file() else ()
     with CodaLab(
@@ -129,7 +133,7 @@ def grades(app: ServerApp) -> None:
         contents=contents,
     )
     data = {"as_of": board.updated, "rule": organiser_of(app.competition).grade, "grades": found}
-    app.output.show(Document(data, _grade_blocks(board, found), rows=functools.partial(_grade_rows, found)))
+    return Document(data, _grade_blocks(board, found), rows=functools.partial(_grade_rows, found))
 
 
 def _of_submissions(

@@ -20,6 +20,7 @@ from cldc.grading.handed_in import find_dataset, list_handed_in
 from cldc.grading.model import Grade, Grading, HandedIn
 from cldc.grading.scoring import Evaluation
 from cldc.grading.shared import find_shared
+from cldc.grading.test_sets import remember_test_set
 from cldc.organise.daemon import organiser_of
 from cldc.organise.seeding import evaluation_script
 from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
@@ -100,6 +101,7 @@ def grade(
         raise UsageError(
             f"Nobody handed in anything in {folder}.", action="It should hold a zip or a folder for each."
         )
+    remember_test_set(app.home, materials.test_set.hash)
     with temporary_folder("cldc-grading-") as work:
         grades = _checked(app, entries, work)
         outcomes, version = _trained(app, grades, materials, dask)

@@ -11,6 +11,7 @@ from cldc.cli.board import fetch_board
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.errors import CldcError
+from cldc.grading.test_sets import hidden_test_sets
 from cldc.leaderboard import Leaderboard
 from cldc.ledger import Ledger
 from cldc.preflight.records import all_records as results
@@ -36,6 +37,7 @@ def history(app: ServerApp, everything: bool) -> None:
             _board(app),
             competition=app.competition,
             everything=everything,
+            test_sets=hidden_test_sets(app.home),
         )
     app.output.show(
         Document(

@@ -1,4 +1,4 @@
-"""`cldc organise backup` and `restore`: what the organiser's machine keeps of a competition, in one file."""
+"""`cldc organise archive`, `backup` and `restore`: what is kept of a competition after its term, or in case a machine is lost."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ from pathlib import Path
 import click
 
 from cldc import sandbox
-from cldc.cli.app import App
+from cldc.cli.app import App, shown_path
+from cldc.cli.classroom import grades_document
 from cldc.cli.options import command
-from cldc.files import lock, replace_atomically, temporary_folder
+from cldc.cli.organising import organiser_target, publish_files, read_board
+from cldc.cli.server import ServerApp
+from cldc.codalab.records import FINAL_STATES
+from cldc.competition import scripts_beside
+from cldc.files import lock, replace_atomically, storage_errors, temporary_folder
+from cldc.organise import board_file
 from cldc.organise.keeping import PROFILE, kept_files, pack_backup, plan_restoring, unpack_backup
 from cldc.organise.keeping import restore as write_files
 from cldc.render.blocks import Block, Line
 from cldc.render.document import Document
+from cldc.render.formats import render
 from cldc.text import plural
+from cldc.trust import profile_claims
 
 _WAIT_SECONDS = 30.0
 
@@ -43,6 +51,69 @@ def _not_scoring(app: App, folders: Iterable[Path]) -> Iterator[None]:
 
 
 @click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before replacing what DIR holds.")
+@command(ServerApp)
+def archive(app: ServerApp, *, folder: Path, yes: bool) -> None:
+    """Keep a finished competition in a folder: its board, grades, profile and backup.
+
+    The page and leaderboard.json are the last board, grades.csv and grades.json the grades; backup.zip is for
+    `cldc organise restore`. Nothing changes on the server. To begin the next term, set up another profile with the rules and files
+    of this one: it has a tag and worksheets of its own, so its board is empty.
+
+    \b
+    Examples:
+      cldc organise archive winter-2027 --competition winter.toml
+      cldc organise init --profile spring.toml --title "Spring term" --competition winter.toml
+    """
+    competition, where = app.competition, organiser_target(app)
+    board = read_board(app, where)
+    with storage_errors(folder):
+        is_new = not folder.is_dir() or not any(folder.iterdir())
+    if not is_new:
+        app.confirm(f"Replace the archive in {folder}?", yes=yes, stake=f"replace the archive in {folder}")
+    grades = grades_document(app, where, board)
+    content, _ = _packed(app)
+    publish_files(board, board_file(where.folder), competition, folder)
+    with storage_errors(folder):
+        (folder / PROFILE).mkdir(exist_ok=True)
+    for path in (*competition.files, *scripts_beside(competition).values()):
+        with storage_errors(path):
+            replace_atomically(folder / PROFILE / path.name, path.read_bytes(), mode=0o644)
+    replace_atomically(folder / "grades.csv", render("csv", grades))
+    replace_atomically(folder / "grades.json", render("json", grades))
+    replace_atomically(folder / "backup.zip", content)
+    scored = sum(row.score is not None for row in board.rows)
+    under_way = sum(row.state not in FINAL_STATES for row in board.rows)
+    blocks: list[Block] = [
+        Line(f"{folder} keeps {competition.title}: {plural(scored, 'score')}, and the grades.", "good"),
+    ]
+    if under_way:
+        told = f"{plural(under_way, 'submission')} had no score yet: run `cldc organise score`, then archive again."
+        blocks.append(Line(told, "warning"))
+    source = shown_path(competition.files[0]) if competition.files else competition.name
+    blocks += [
+        Line(f"On the server everything stays, under the tag {competition.submission.tag}."),
+        Line(f"Next term: cldc organise init --profile NAME.toml --competition {source}"),
+    ]
+    data = {
+        "folder": folder,
+        "competition": competition.name,
+        "as_of": board.updated,
+        "scores": scored,
+        "under_way": under_way,
+    }
+    app.output.show(Document(data, blocks))
+
+
+def _packed(app: App) -> tuple[bytes, tuple[str, ...]]:
+    """The competition's backup, and the names in it."""
+    folders = _folders(app, app.competition.name)
+    with _not_scoring(app, (folder for folder in folders.values() if kept_files(folder))):
+        return pack_backup(app.competition, folders)
+
+
+@click.command()
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before replacing FILE.")
 @command(App)
@@ -56,11 +127,9 @@ def backup(app: App, *, file: Path, yes: bool) -> None:
     Examples:
       cldc organise backup winter.zip --competition winter.toml
     """
-    folders = _folders(app, app.competition.name)
     if file.exists():
         app.confirm(f"Replace {file}?", yes=yes, stake=f"replace {file}")
-    with _not_scoring(app, (folder for folder in folders.values() if kept_files(folder))):
-        content, names = pack_backup(app.competition, folders)
+    content, names = _packed(app)
     replace_atomically(file, content)
     blocks: list[Block] = [
         Line(f"{file} keeps {plural(len(names), 'file')} of {app.competition.title}.", "good"),
@@ -112,7 +181,10 @@ def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
                     shown=[Line(f"There with other contents: {path}", "warning") for path in plan.changed],
                 )
             write_files(plan)
-    told = f"{name} is as it was on {made}: {len(plan.new)} new, {len(plan.changed)} replaced, {plan.same} as they were."
+    told = (
+        f"{plural(len(plan.new), 'file')} of {name} restored, {len(plan.changed)} replaced and {plan.same} left alone: "
+        f"the board, rulings and roster of {made}."
+    )
     data = {
         "competition": name,
         "made": made,
@@ -120,8 +192,18 @@ def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
         "replaced": tuple(plan.changed),
         "same": plan.same,
     }
-    blocks: list[Block] = [Line(told, "good")]
+    blocks: list[Block] = [
+        Line(told, "good"),
+        Line(
+            "The folders of the label book and the hidden test set are not in a backup, nor is any password."
+        ),
+    ]
     profile = plan.profile / f"{name}.toml"
     if profile.is_file():
-        blocks.append(Line(f"Next: cldc organise score --competition {shlex.quote(str(profile))}"))
+        if not app.approvals.hold(profile, profile_claims(profile)):
+            blocks += [
+                Line("Its profile names a server and is not approved on this machine.", "warning"),
+                Line(f"Next: cldc trust approve {shown_path(profile)}"),
+            ]
+        blocks.append(Line(f"Then: cldc organise score --competition {shown_path(profile)}"))
     app.output.show(Document(data, blocks))

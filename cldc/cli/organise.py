@@ -13,7 +13,7 @@ from cldc import organise as room
 from cldc.bundles.account import ServerClock
 from cldc.cli.classroom import accounts, find_row, grades, reject
 from cldc.cli.grading import grade
-from cldc.cli.keeping import backup, restore
+from cldc.cli.keeping import archive, backup, restore
 from cldc.cli.options import command, group
 from cldc.cli.organising import OrganiserTarget, organiser_target, publish_files, read_board, set_up
 from cldc.cli.server import ServerApp
@@ -272,5 +272,5 @@ def _blocks(board: Board) -> list[Block]:
     return blocks
 
 
-for _command in (accounts, backup, grade, grades, reject, restore):
+for _command in (accounts, archive, backup, grade, grades, reject, restore):
     organise.add_command(_command)

@@ -30,6 +30,7 @@ from cldc.organise import (
     Seed,
     board_file,
     is_pinned,
+    read_json,
     read_left_out,
     rehearse,
     rehearse_submission,
@@ -168,9 +169,7 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
     previous = load(str(path)) if path.is_file() else None
     start = previous or room.begin(app.competition, path)
     where = _where(app, path, previous, start)
-    seed = _seed(
-        app, given, app.home / "organise" / start.name, app.competition if previous is None else start
-    )
+    seed = _seed(app, given, start, app.competition if previous is None else start)
     overrides = _overrides(app, given, previous, start, seed)
     drafted = room.draft(start, overrides, server=where.address)
     builtin = room.is_builtin(seed.script)
@@ -358,16 +357,19 @@ def _where(app: ServerApp, path: Path, previous: Competition | None, start: Comp
     return _target_at(app, server, start.name, named_by=None if trusted else path)
 
 
-def _seed(app: ServerApp, given: Mapping[str, Any], folder: Path, base: Competition) -> Seed:
-    """The organiser's files: those given now, or else the last time, or else the answers to questions or our own."""
-    settings = app.settings
+def _seed(app: ServerApp, given: Mapping[str, Any], start: Competition, base: Competition) -> Seed:
+    """The organiser's files: those given now or the last time, else those of ``base``, else answers to questions or our own."""
+    settings, record = app.settings, app.home / "organise" / start.name / "given.json"
     now = {"script": settings["script"], "label_book": settings["label_book"]}
     named = {**now, **{key: given[key] for key in ("test_set", "starting_dataset", "evaluate")}}
-    chosen: dict[str, Path] = remembered(folder / "given.json", named)
+    if start is not base:
+        before = read_json(app.home / "organise" / base.name / "given.json") or {}
+        named |= {key: path for key, path in before.items() if named.get(key) is None}
+    chosen: dict[str, Path] = remembered(record, named)
     for key, text in (("label_book", "Label book"), ("test_set", "Hidden test set")):
         if key not in chosen:
             answer = _answer(app, None, f"{text} (a folder)", f"--{key.replace('_', '-')}", None)
-            chosen |= remembered(folder / "given.json", {key: answer})
+            chosen |= remembered(record, {key: answer})
         if key not in chosen:
             raise UsageError(f"There is no folder {answer}.", action="Check the path.")
     return Seed(

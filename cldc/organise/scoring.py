@@ -27,6 +27,7 @@ from cldc.organise.model import (
 )
 from cldc.organise.rulings import deadline, record_pass, rule_on
 from cldc.progress import SILENT, Observer
+from cldc.text import duration, plural
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
@@ -36,6 +37,12 @@ Mode = Literal["finish", "once", "watch"]
 PASS_SECONDS = 60.0  # between two passes of ``watch``; CodaLab's own default
 _OUT_OF_TIME = 3
 _SLACK_SECONDS = 120
+# What is said of an event that changes no progress.
+_NOTES = {
+    "left out": "{name} of {account}: {reason}",
+    "failed": "The scoring daemon failed and continues: {detail}",
+    "not repeated": "{name} keeps its score: {reason}.",
+}
 
 
 def score(
@@ -84,6 +91,7 @@ def score(
     limit = None if mode == "watch" else timeout_seconds + _SLACK_SECONDS
     last, started = None, clock()
     not_repeated: list[NotRepeated] = []
+    progress = _Progress(observer)
     with lock(folder / "score.lock", purpose="scoring", observer=observer):
         replace_atomically(daemon_file(folder), json.dumps(config, indent=2))
         observer.start("Scoring")
@@ -91,7 +99,7 @@ def score(
             for line in child:
                 if line.startswith('{"event"'):
                     event = json.loads(line)
-                    _tell(event, observer)
+                    progress.tell(event)
                     if event["event"] == "begin":
                         started = clock()
                     elif event["event"] == "not repeated":
@@ -163,24 +171,41 @@ def _passed(event: Mapping[str, Any], folder: Path) -> Scored:
     return Scored(board_file(folder), event["rows"], event["waiting"], left_out)
 
 
-def _tell(event: dict[str, Any], observer: Observer) -> None:
-    """Report the daemon's progress."""
-    if event["event"] == "begin":
-        return
-    if event["event"] == "not repeated":
-        observer.note(f"{event['name']} keeps its score: {event['reason']}.")
-        return
-    if event["event"] == "pass":
-        if event["waiting"]:
-            observer.start("Scoring", event["rows"], "submissions")
-        done = event["rows"] - event["waiting"]
-        observer.advance(done, f"{done:,} evaluated, {event['waiting']:,} under way")
-    elif event["event"] == "left out":
-        observer.note(f"{event['name']} of {event['account']}: {event['reason']}")
-    elif event["event"] == "failed":
-        observer.note(f"The scoring daemon failed and continues: {event['detail']}")
-    else:
-        words = [event["name"], event["stage"]] + ([event["detail"]] if event["detail"] else [])
-        observer.note(": ".join(words[:2])) if event["stage"] == "evaluated" else observer.advance(
-            0, ", ".join(words)
-        )
+class _Progress:
+    """Reports what the daemon does."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._done, self._left = 0, ""
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Report one event."""
+        kind = event["event"]
+        if kind == "pass":
+            if event["waiting"]:
+                self._observer.start("Scoring", event["rows"], "submissions")
+            self._done = event["rows"] - event["waiting"]
+            self._advance(f"{self._done:,} evaluated, {event['waiting']:,} under way")
+        elif kind == "expected":
+            self._expect([seconds for seconds in event["seconds"] if seconds])
+        elif kind == "left":
+            self._left = f"about {duration(event['seconds'])} left" if event["seconds"] else ""
+        elif kind == "at":
+            words = [event["name"], event["stage"]] + ([event["detail"]] if event["detail"] else [])
+            if event["stage"] == "evaluated":
+                self._observer.note(": ".join(words[:2]))
+            else:
+                self._advance(", ".join(words))
+        elif kind in _NOTES:
+            self._observer.note(_NOTES[kind].format(**event))
+
+    def _advance(self, detail: str) -> None:
+        self._observer.advance(self._done, "  ".join(filter(None, (self._left, detail))))
+
+    def _expect(self, seconds: Sequence[float]) -> None:
+        """Say before the trainings end how long they take, as the same trainings took for the contestants."""
+        if seconds:
+            self._observer.note(
+                f"{plural(len(seconds), 'training')} of about {duration(sum(seconds) / len(seconds))}, as the contestants' own took: "
+                f"about {duration(sum(seconds))} on one worker, and less on several."
+            )

@@ -119,6 +119,8 @@ def test_a_class_is_graded_though_some_are_unusable_and_it_was_killed(cldc: Cldc
         assert name not in board
         assert "No score" in (folder / "students" / f"{name}.html").read_text()
     assert not (tmp_path / "evil.png").exists()
+    listed = cldc("history", "--format", "json", "--competition", profile).data["entries"]
+    assert {entry["kind"] for entry in listed} == {"grading"}
     again = cldc(*arguments, "--format", "json", cwd=tmp_path)
     assert again.data["grades"] == done["grades"]
     assert "Training" not in again.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -118,6 +119,7 @@ def test_a_score_stays_until_the_corrected_one_is_there(school: School, tmp_path
         assert {row["name"]: row["score"] for row in scored_once(school, "spring")} == before
     # What had begun is not begun again.
     done = teacher("organise", "rescore", "--all", "--yes", "--format", "json").data
+    print(done)
     assert {each["name"]: (each["before"], each["score"]) for each in done["rescored"]} == dict.fromkeys(
         before, (2 / 8, 2 / 7)
     )
@@ -173,3 +175,58 @@ def scored_once(school: School, term: str) -> Any:
 def evaluations(school: School, tag: str) -> list[Bundle]:
     with school.stage.rest(school.teacher) as rest:
         return list(rest.search(tag=tag, owner=school.teacher.name))
+
+
+def test_a_term_is_archived_and_the_next_one_starts_empty_on_the_same_server(
+    school: School, tmp_path: Path
+) -> None:
+    submits(school, "spring", school.stage.folder(tmp_path / "last", 2), name="last")
+    teacher, archive = school.as_teacher("spring"), tmp_path / "archive"
+    teacher("organise", "score")
+    before = board(school, "spring")
+    teacher("organise", "archive", archive)
+    names = {path.relative_to(archive).as_posix() for path in archive.rglob("*") if path.is_file()}
+    assert names == {
+        *("index.html", "leaderboard.json", "grades.csv", "grades.json", "backup.zip"),
+        *("profile/spring.toml", "profile/spring.py"),
+    }
+    (grade,) = json.loads((archive / "grades.json").read_text())["grades"]
+    assert (grade["account"], grade["submissions"]) == (school.student.name, len(before))
+    assert "--yes" in teacher("organise", "archive", archive, code=2).err
+
+    # No file is named again.
+    summer = school.sets_up("summer", "--competition", school.profile("spring"))
+    assert {"script", "label_book", "test_set", "evaluate"} <= set(summer["created"])
+    school.as_teacher("summer")("organise", "score", "--once")
+    assert board(school, "summer") == []
+    submits(school, "summer", school.stage.folder(tmp_path / "again", 2), name="last")
+    school.as_teacher("summer")("organise", "score")
+    assert [row["name"] for row in board(school, "summer")] == ["last"]
+    school.as_teacher("spring")("organise", "score", "--once")
+    assert board(school, "spring") == before
+
+
+def test_a_lost_machine_is_restored_elsewhere_and_scoring_goes_on(school: School, tmp_path: Path) -> None:
+    submits(school, "winter", school.stage.folder(tmp_path / "first", 3), name="first")
+    school.as_teacher("winter")("organise", "score")
+    before = board(school, "winter")
+    school.as_teacher("winter")(
+        "organise", "reject", f"{school.student.name}/first", "--reason", "a copy", "--yes"
+    )
+    saved = tmp_path / "winter.zip"
+    school.as_teacher("winter")("organise", "backup", saved)
+    shutil.rmtree(school.folder / "teacher" / "organise" / "winter")
+    school.profile("winter").unlink()
+
+    elsewhere = school.as_teacher("winter", "elsewhere")
+    told = elsewhere("organise", "restore", saved, "--to", school.profile("winter").parent).out
+    assert "files of winter restored" in told
+    assert f"cldc trust approve {school.profile('winter')}" in told
+    elsewhere = school.as_teacher("winter", "elsewhere")
+    assert elsewhere("organise", "score", "--once", "--format", "json").data["leaderboard"]["rows"] != before
+    elsewhere("organise", "reject", f"{school.student.name}/first", "--undo")
+    published = elsewhere("organise", "publish", tmp_path / "board", "--format", "json").data
+    assert published["leaderboard"]["rows"] == before
+    submits(school, "winter", school.stage.folder(tmp_path / "next", 4), name="next")
+    rows = elsewhere("organise", "score", "--format", "json").data["leaderboard"]["rows"]
+    assert {row["name"] for row in rows if row["rank"]} == {row["name"] for row in before} | {"next"}

@@ -42,6 +42,8 @@ import bounded_http
 
 _POLL_SECONDS = 1.0
 _GATHER_SECONDS = 10.0  # a pass reads everything, so wait for more evaluations to end
+_ESTIMATE_SECONDS = 5.0
+_BATCH = 50  # bundles in one request, as CodaLab's daemon asks for them
 _OUT_OF_TIME = 3
 _LIMIT_BYTES = 256 * 2**20  # the daemon asks for all that is tagged at once
 # What CodaLab's client raises when the server refuses or can't be reached.
@@ -88,6 +90,7 @@ class _Scorer:
     def __init__(self, daemon: Any, leaderboard: str) -> None:
         self._daemon, self._leaderboard = daemon, leaderboard
         self._reported: set[tuple[str, str]] = set()
+        self._trainings: dict[str, float] = {}
 
     def finish(self, timeout: float, *, once: bool) -> int:
         """Make passes until every evaluation has ended, or the time is up; return the exit code."""
@@ -96,7 +99,7 @@ class _Scorer:
             rows = self._pass()
             if once or all(row["final"] for row in rows):
                 return 0
-            if not _wait(self._daemon.client, rows, end):
+            if not _wait(self._daemon.client, rows, end, self._trainings):
                 return _OUT_OF_TIME
 
     def watch(self, every: float) -> None:
@@ -131,6 +134,10 @@ class _Scorer:
             left_out=left_out,
             tagged=self._daemon.tagged_uuids(),
         )
+        under_way = {row["submission"] for row in rows if not row["final"]}
+        if under_way - self._trainings.keys():
+            self._trainings = _training_seconds(self._daemon.client, sorted(under_way))
+            _tell(event="expected", seconds=list(self._trainings.values()))
         return rows
 
 
@@ -142,30 +149,58 @@ def _rows(leaderboard: str) -> list[dict[str, Any]]:
 
 
 def _row(bundle: dict[str, Any]) -> dict[str, Any]:
+    note = json.loads(bundle["metadata"]["description"] or "{}")
     return {
         "uuid": bundle["id"],
         "name": bundle["metadata"]["name"],
-        "predict": json.loads(bundle["metadata"]["description"] or "{}").get("predict_id"),
+        "predict": note.get("predict_id"),
+        "submission": note.get("submit_id"),
         "final": bundle["state"] in FINAL,
     }
 
 
-def _wait(client: Any, rows: list[dict[str, Any]], end: float) -> bool:
+def _training_seconds(client: Any, submissions: list[str]) -> dict[str, float]:
+    """How long each submission's own run trained on this server, which its evaluation repeats; 0 where that is not known."""
+    found = dict.fromkeys(submissions, 0.0)
+    with contextlib.suppress(*_REFUSED, KeyError, TypeError):
+        for start in range(0, len(submissions), _BATCH):
+            made = client.fetch("bundles", params={"specs": submissions[start : start + _BATCH]})
+            parents = {bundle["id"]: bundle["dependencies"][0]["parent_uuid"] for bundle in made}
+            runs = client.fetch("bundles", params={"specs": sorted(set(parents.values()))})
+            seconds = {run["id"]: float(run["metadata"].get("time") or 0) for run in runs}
+            found.update({uuid: seconds[run] for uuid, run in parents.items()})
+    return found
+
+
+def _wait(client: Any, rows: list[dict[str, Any]], end: float, trainings: dict[str, float]) -> bool:
     """Wait until all evaluations have ended, or some after ten seconds; False if the time is up first.
 
-    Reports the stage of each meanwhile.
+    Reports the stage of each meanwhile, and how long the ``trainings`` (seconds by submission) that have not ended still take.
     """
     waiting = [row for row in rows if not row["final"]]
     most, enough = len(waiting), time.monotonic() + _GATHER_SECONDS
     reported: dict[str, Any] = {}
+    began: dict[str, float] = {}
+    at_once, told = 1, 0.0
     while time.monotonic() < end:
         for row in list(waiting):
             now = _stage(client, row)
             if reported.get(row["uuid"]) != now:
                 reported[row["uuid"]] = now
                 _tell(event="at", name=row["name"], **now)
+            if now["stage"] == "training" and now["state"] == "running":
+                began.setdefault(row["uuid"], time.monotonic())
             if now["stage"] == "evaluated":
                 waiting.remove(row)
+        training = [row for row in waiting if reported[row["uuid"]]["stage"] == "training"]
+        at_once = max(at_once, sum(reported[row["uuid"]]["state"] == "running" for row in training))
+        if time.monotonic() > told + _ESTIMATE_SECONDS:
+            told = time.monotonic()
+            left = [
+                trainings.get(row["submission"], 0.0) - (told - began.get(row["uuid"], told))
+                for row in training
+            ]
+            _tell(event="left", seconds=sum(max(0.0, each) for each in left) / at_once)
         if not waiting or (len(waiting) < most and time.monotonic() > enough):
             return True
         time.sleep(_POLL_SECONDS)

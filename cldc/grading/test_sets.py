@@ -1,0 +1,32 @@
+"""Which label books were hidden test sets, so that a grading's trainings can be told from preflights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cldc.files import private_folder, replace_atomically
+from cldc.organise.model import read_json
+
+_FILE = "test-sets.json"
+
+
+def remember_test_set(home: Path, identity: str) -> None:
+    """Remember the hash of a hidden test set that a class is graded with.
+
+    Raises:
+        StorageError: It can't be written.
+    """
+    known = hidden_test_sets(home)
+    if identity not in known:
+        path = private_folder(home / "grading") / _FILE
+        replace_atomically(path, json.dumps(sorted(known | {identity})))
+
+
+def hidden_test_sets(home: Path) -> frozenset[str]:
+    """The hash of each hidden test set that a class was graded with on this machine.
+
+    Raises:
+        StorageError: They can't be read.
+    """
+    return frozenset(read_json(home / "grading" / _FILE) or ())
