@@ -189,6 +189,8 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
                 "after which submissions made with an older label book or script are not scored"
             ),
         )
+    if seed.evaluate is not None:
+        room.keep_evaluation(drafted, seed.evaluate, path, replace=given["replace"])
     seeded = room.seed(
         where.address,
         where.credentials,
@@ -372,11 +374,13 @@ def _seed(app: ServerApp, given: Mapping[str, Any], start: Competition, base: Co
             chosen |= remembered(record, {key: answer})
         if key not in chosen:
             raise UsageError(f"There is no folder {answer}.", action="Check the path.")
+    # What lies beside the profile is the class's own copy of what was given once.
+    evaluate = given["evaluate"] or evaluate_beside_profile(start)
     return Seed(
         script=chosen.get("script") or builtin_script(base).path,
         label_book=chosen["label_book"],
         test_set=chosen["test_set"],
-        evaluate=chosen.get("evaluate") or evaluate_beside_profile(base),
+        evaluate=evaluate or chosen.get("evaluate") or evaluate_beside_profile(base),
         starting_dataset=chosen.get("starting_dataset"),
     )
 

@@ -79,6 +79,8 @@ def begin(base: Competition, path: Path) -> Competition:
     return replace(
         base,
         name=name,
+        extends=None,
+        unset=(),
         folder=path.absolute().parent,
         title=name,
         closes=None,
@@ -258,20 +260,73 @@ def with_own_script(competition: Competition, script: Path, path: Path, *, new: 
     return replace(competition, training=training)
 
 
+def keep_evaluation(competition: Competition, script: Path, path: Path, *, replace: bool) -> None:
+    """Put the class's evaluation script beside the profile at ``path``, where every command looks for it.
+
+    Args:
+        competition: The profile.
+        script: The class's script.
+        path: Where the profile is, or will be.
+        replace: Whether it may take the place of another script of that name.
+
+    Raises:
+        ConfigurationError: Another script of that name is there.
+        StorageError: The script can't be read, or its copy written.
+    """
+    beside = path.absolute().parent / organiser_of(competition).evaluate.name
+    with storage_errors(script):
+        content = script.read_bytes()
+    with storage_errors(beside):
+        before = beside.read_bytes() if beside.is_file() else None
+        beside.parent.mkdir(parents=True, exist_ok=True)
+    if before not in (None, content) and not replace:
+        raise ConfigurationError(
+            f"{beside} is another evaluation script than {script}.",
+            action="Give the profile a folder of its own, or take the new script with --replace.",
+        )
+    if before != content:
+        replace_atomically(beside, content, mode=0o644)
+
+
 def without_builtin_options(command: str) -> str:
     """A run's command without what only the built-in script understands."""
     return _EPOCHS_OPTION.sub("", _RULE_OPTIONS.sub("", command))
 
 
 def to_toml(competition: Competition) -> str:
-    """The profile's file, whole: what it extends is written out, and what it does not say left out."""
-    whole = replace(competition, extends=None, unset=())
-    table = _without_none(dataclasses.asdict(whole))
-    for name in (*NOT_KEYS, "unset"):
-        table.pop(name, None)
+    """The profile's file: all of it, or what differs from the profile that it extends."""
+    table = _table(competition)
+    if competition.extends is not None:
+        table = _differences(competition, table)
     scalars = {key: value for key, value in table.items() if not isinstance(value, dict)}
     tables = {key: value for key, value in table.items() if isinstance(value, dict)}
     return tomli_w.dumps({**scalars, **tables})
+
+
+def _table(competition: Competition) -> dict[str, Any]:
+    """Every key of a profile that has a value, whatever it extends."""
+    table: dict[str, Any] = _without_none(dataclasses.asdict(replace(competition, extends=None, unset=())))
+    for name in (*NOT_KEYS, "unset"):
+        table.pop(name, None)
+    return table
+
+
+def _differences(competition: Competition, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of ``table`` that the extended profile does not have so, and the names of those that only it has."""
+    assert competition.extends is not None  # noqa: S101 - the caller has looked
+    beside = None if competition.folder is None else competition.folder / competition.extends
+    base = _table(load(str(beside) if beside and beside.suffix == ".toml" else competition.extends))
+    own: dict[str, Any] = {"extends": competition.extends}
+    unset = sorted(base.keys() - table.keys())
+    for key, value in table.items():
+        before = base.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            unset += sorted(f"{key}.{name}" for name in before.keys() - value.keys())
+            if changed := {name: each for name, each in value.items() if before.get(name) != each}:
+                own[key] = changed
+        elif value != before:
+            own[key] = value
+    return {**own, "unset": unset} if unset else own
 
 
 def _without_none(value: Any) -> Any:

@@ -119,7 +119,6 @@ def test_a_score_stays_until_the_corrected_one_is_there(school: School, tmp_path
         assert {row["name"]: row["score"] for row in scored_once(school, "spring")} == before
     # What had begun is not begun again.
     done = teacher("organise", "rescore", "--all", "--yes", "--format", "json").data
-    print(done)
     assert {each["name"]: (each["before"], each["score"]) for each in done["rescored"]} == dict.fromkeys(
         before, (2 / 8, 2 / 7)
     )
@@ -188,7 +187,7 @@ def test_a_term_is_archived_and_the_next_one_starts_empty_on_the_same_server(
     names = {path.relative_to(archive).as_posix() for path in archive.rglob("*") if path.is_file()}
     assert names == {
         *("index.html", "leaderboard.json", "grades.csv", "grades.json", "backup.zip"),
-        *("profile/spring.toml", "profile/spring.py"),
+        *("profile/spring.toml", "profile/spring.py", "profile/evaluate.py"),
     }
     (grade,) = json.loads((archive / "grades.json").read_text())["grades"]
     assert (grade["account"], grade["submissions"]) == (school.student.name, len(before))

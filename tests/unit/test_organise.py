@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +61,26 @@ def test_a_profile_keeps_the_rules_and_nothing_of_the_organisers(tmp_path: Path)
     assert moved == replace(made, server=moved.server, submission=moved.submission)
     with pytest.raises(ConfigurationError, match="worksheets are named after it"):
         begin(base, tmp_path / "my class.toml")
+
+
+def test_a_profile_that_extends_another_keeps_saying_only_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "winter.toml"
+    path.write_text(
+        'extends = "data-centric-2021"\nunset = ["closes", "submission.usual_wait"]\n'
+        'title = "Winter"\n[quota]\nper_window = 3\n',
+        encoding="utf-8",
+    )
+    before = competition.load(str(path))
+    changed = draft(before, ProfileOverrides(epochs=7, total=40), server="https://codalab.example.org")
+    assert write_profile(changed, path)
+    assert competition.load(str(path)) == changed
+    said = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert said["extends"] == "data-centric-2021"
+    assert said["quota"] == {"per_window": 3, "total": 40}
+    assert said["training"] == {"epochs": 7}
+    assert {"closes", "submission.usual_wait"} <= set(said["unset"])
+    assert not said.keys() & {"dataset", "run"}
+    assert not write_profile(changed, path)
 
 
 @given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=60))
