@@ -23,7 +23,7 @@ from cldc.resources import template
 _DAY_SECONDS = 86400
 _BUILTIN_SCRIPT = "train.py"
 # Options of the built-in script in the run's command, where a profile's dataset is not the one of 2021.
-_RULE_OPTIONS = re.compile(r" --(?:classes|image-size|splits)=(?:'[^']*'|[^\s'])+")
+_RULE_OPTIONS = re.compile(r" --(?:classes|image-size|splits|batch|most-images)=(?:'[^']*'|[^\s'])+")
 _EPOCHS_OPTION = re.compile(r" --epochs[ =]([0-9]+)")
 # A folder name that means itself in a command, with a shell (on CodaLab) and without one (here).
 _ARGUMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]*")
@@ -189,7 +189,7 @@ def is_builtin(script: Path) -> bool:
 
 
 def with_builtin_options(competition: Competition, *, epochs: int | None = None) -> Competition:
-    """The profile with a run command that gives the built-in script its classes, splits, image size and epochs.
+    """The profile with a run command that gives the built-in script its classes, splits, image size, batch, limit and epochs.
 
     Args:
         competition: The profile.
@@ -218,6 +218,8 @@ def with_builtin_options(competition: Competition, *, epochs: int | None = None)
         "classes": (rules.classes, known.dataset.classes),
         "splits": (rules.splits, known.dataset.splits),
         "image-size": (rules.image_size, known.dataset.image_size),
+        "batch": ((rules.batch,), (known.dataset.batch,)),
+        "most-images": ((rules.max_padded,), (known.dataset.max_padded,)),
     }
     for option, (values, default) in options.items():
         if values != default:

@@ -1,6 +1,7 @@
 """The fixed training of the Data-Centric AI Competition 2021, written anew from a description of it.
 
-    python train.py SUBMISSION LABEL_BOOK [--classes=A,B,C] [--image-size=H,W] [--splits=TRAIN,VAL] [--epochs N] [--seed N]
+    python train.py SUBMISSION LABEL_BOOK [--classes=A,B,C] [--image-size=H,W] [--splits=TRAIN,VAL] [--batch=N]
+        [--most-images=N] [--epochs N] [--seed N]
 
 SUBMISSION and LABEL_BOOK are folders of the working directory, each holding one folder of the same name:
 SUBMISSION/SUBMISSION with train/ and val/, LABEL_BOOK/LABEL_BOOK. Model and training are fixed; what varies is the
@@ -51,7 +52,7 @@ def images(folder, chosen, shuffle):
         labels="inferred",
         label_mode="categorical",
         class_names=chosen.classes,
-        batch_size=BATCH,
+        batch_size=chosen.batch,
         image_size=chosen.image_size,
         shuffle=shuffle,
         seed=chosen.seed if shuffle else None,
@@ -96,6 +97,8 @@ def main():
     parser.add_argument("--classes", type=words, default=CLASSES, help="class folders, in the order of their indices")
     parser.add_argument("--image-size", type=size, default=IMAGE_SIZE, help="height and width, as 32,32")
     parser.add_argument("--splits", type=words, default=SPLITS, help="training and validation folder, as train,val")
+    parser.add_argument("--batch", type=int, default=BATCH, help="images in a batch")
+    parser.add_argument("--most-images", type=int, default=MOST_EXAMPLES, help="more, in whole batches, are refused")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=SEED, help="another than the competition's, to see the spread")
     chosen = parser.parse_args()
@@ -104,9 +107,9 @@ def main():
     dataset = os.path.join(chosen.submission, chosen.submission)
     train, val = (images(os.path.join(dataset, split), chosen, True) for split in chosen.splits)
     # Counted in whole batches, as the competition did.
-    examples = int(train.cardinality() + val.cardinality()) * BATCH
-    if examples > MOST_EXAMPLES:
-        print("Dataset size larger than {:,}. Got {} examples".format(MOST_EXAMPLES, examples))
+    examples = int(train.cardinality() + val.cardinality()) * chosen.batch
+    if examples > chosen.most_images:
+        print("Dataset size larger than {:,}. Got {} examples".format(chosen.most_images, examples))
         sys.exit(0)
     book = images(os.path.join(chosen.label_book, os.path.basename(chosen.label_book)), chosen, False)
 

@@ -115,7 +115,7 @@ def test_a_score_stays_until_the_corrected_one_is_there(school: School, tmp_path
         killed = starts(school, "spring", "rescore", "--all", "--yes")
         begun = until(lambda: evaluations(school, "eval-spring-again"), killed)
         killed.kill()
-        killed.wait()
+        killed.communicate()
         assert {row["name"]: row["score"] for row in scored_once(school, "spring")} == before
     # What had begun is not begun again.
     done = teacher("organise", "rescore", "--all", "--yes", "--format", "json").data

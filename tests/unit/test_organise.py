@@ -151,6 +151,12 @@ def test_the_built_in_script_is_told_the_class_s_own_classes_size_and_epochs(tmp
         *("--image-size=64,48", "--epochs", "3"),
     ]
     assert made.training.epochs == 3
+    # What has no option of `init` is changed in the profile.
+    small = replace(made, dataset=replace(made.dataset, batch=4, max_padded=400))
+    assert shlex.split(with_builtin_options(small).run.command)[-4:] == [
+        *("--batch=4", "--most-images=400", "--epochs", "3")
+    ]
+    assert without_builtin_options(with_builtin_options(small).run.command) == base.run.command
     # Told anew and not twice; what was changed by hand counts.
     changed = replace(made, run=replace(made.run, command=f"{made.run.command}1 --seed 5"))
     again = with_builtin_options(changed)
