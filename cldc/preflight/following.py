@@ -90,7 +90,8 @@ def _noting_the_epoch(output: Output) -> Iterator[None]:
         yield
     except BaseException as error:
         if not isinstance(error, Exception):
-            error.add_note(f"Stopped at epoch {output.epoch}; training starts over.")
+            at = f" at epoch {output.epoch}" if output.epoch else ""
+            error.add_note(f"Stopped{at}; training starts over.")
         raise
 
 

@@ -131,8 +131,8 @@ def submission_blocks(submission: Submission, *, on_sandbox: bool) -> Iterator[B
             "warning",
         )
     yield Line(left(submission.quota))
-    if on_sandbox:
-        yield Line("Next: cldc sandbox score")
+    if on_sandbox or submission.again:
+        yield Line("Next: cldc status" if submission.again else "Next: cldc sandbox score")
         return
     usual = f"; usually: {submission.usual_wait}" if submission.usual_wait else ""
     yield Line(f"The organisers' daemon scores it when it next runs{usual}.")
