@@ -10,16 +10,17 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import filelock
+import platformdirs
 
 from cldc.errors import StorageError
 from cldc.progress import SILENT, Observer
-
-if TYPE_CHECKING:
-    import filelock
 
 HOME_VARIABLE = "CLDC_HOME"
 PRIVATE_FILE = 0o600
@@ -110,8 +111,6 @@ def _chosen_data_folder() -> Path:
     if chosen := os.environ.get(HOME_VARIABLE):
         folder = Path(os.path.expanduser(chosen))  # noqa: PTH111 - Path's own fails for who has no home
         return folder if folder.is_absolute() else working_folder() / folder
-    import platformdirs
-
     try:
         folder = platformdirs.user_data_path("cldc", appauthor=False)
     except RuntimeError:
@@ -216,8 +215,6 @@ def replace_atomically(path: Path, content: bytes | str, *, mode: int = PRIVATE_
     Raises:
         StorageError: It can't be written, or is not a file; the old content is unchanged.
     """
-    import tempfile
-
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
         raise StorageError(f"{path} is there and is no file.", action="Give another path to write to.")
@@ -282,8 +279,6 @@ def lock(
         LockTimeout: Another process held the lock for the whole time.
         StorageError: The file can't be created.
     """
-    import filelock
-
     private_folder(path.parent)
     guard = filelock.FileLock(path, mode=PRIVATE_FILE)
     with storage_errors(path):
@@ -299,8 +294,6 @@ def lock(
 
 
 def _wait_for(guard: filelock.BaseFileLock, purpose: str, observer: Observer, timeout_seconds: float) -> None:
-    import filelock
-
     waited = _SILENT_WAIT_SECONDS
     while True:
         try:
@@ -347,10 +340,6 @@ def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
 
 def _claim(prefix: str, parent: Path) -> tuple[Path, filelock.BaseFileLock]:
     """Create a folder, and the lock that shows that its process is alive."""
-    import tempfile
-
-    import filelock
-
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
         guard, mark = _guard(folder), folder / _IN_USE
@@ -370,8 +359,6 @@ def _claim(prefix: str, parent: Path) -> tuple[Path, filelock.BaseFileLock]:
 
 
 def _guard(folder: Path) -> filelock.BaseFileLock:
-    import filelock
-
     # Shared between threads: one may create a folder and another remove it.
     return filelock.FileLock(folder / _IN_USE, timeout=0, mode=PRIVATE_FILE, thread_local=False)
 
@@ -382,8 +369,6 @@ def system_temporary_folder() -> Path:
     Raises:
         StorageError: No such folder can be written to.
     """
-    import tempfile
-
     try:
         return Path(tempfile.gettempdir())
     except OSError as error:
@@ -429,8 +414,6 @@ def remove_tree(path: Path) -> None:
         if path.is_symlink() or path.is_file():
             path.unlink()
         elif path.exists():
-            import shutil
-
             try:
                 shutil.rmtree(path)
             except PermissionError:

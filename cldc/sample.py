@@ -19,16 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+
+from PIL import Image, ImageChops, ImageDraw
 
 from cldc.competition import Competition
 from cldc.errors import UsageError
 from cldc.files import storage_errors, temporary_folder
 from cldc.progress import SILENT, Observer
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
 
 Point = tuple[float, float]
 Stroke = list[Point]
@@ -168,13 +165,11 @@ def _write(draft: Path, sheet: _Sheet) -> None:
     (draft / sheet.path).write_bytes(_png(drawn))
 
 
-def _png(image: Image) -> bytes:
+def _png(image: Image.Image) -> bytes:
     """A PNG as the 2021 competition's are, byte for byte: each row by the filter Sub, packed as run lengths.
 
     That is how OpenCV writes them. They take twice as long to read as those that Pillow would write.
     """
-    from PIL import ImageChops
-
     width, height = image.size
     left = ImageChops.offset(image, 1, 0)
     left.paste(0, (0, 0, 1, height))
@@ -192,14 +187,11 @@ def _png(image: Image) -> bytes:
     )
 
 
-def write_text(text: str, chance: Random) -> Image:
+def write_text(text: str, chance: Random) -> Image.Image:
     """``text`` as by hand: a greyscale image (mode L) of about 250 x 250 pixels, dark ink on white paper."""
-    import PIL.Image
-    import PIL.ImageDraw
-
     width, height = _paper_size(chance)
-    image = PIL.Image.new("L", (width, height), _PAPER)
-    pen = PIL.ImageDraw.Draw(image)
+    image = Image.new("L", (width, height), _PAPER)
+    pen = ImageDraw.Draw(image)
     ink, thickness = chance.choice(_INKS), chance.uniform(3.0, 9.0)
     for stroke in _place(_word(text, chance), width, height, chance):
         _stroke(pen, _wobbled(stroke, chance), thickness, ink)
@@ -286,7 +278,7 @@ def _wobbled(stroke: Stroke, chance: Random) -> Stroke:
     return points
 
 
-def _stroke(pen: ImageDraw, points: Stroke, thickness: float, ink: int) -> None:
+def _stroke(pen: ImageDraw.ImageDraw, points: Stroke, thickness: float, ink: int) -> None:
     pen.line(points, fill=ink, width=round(thickness))
     half = thickness / 2
     for x, y in points:  # round joints and ends
