@@ -13,7 +13,7 @@ from cldc.curation.splitting import draw_split
 from cldc.decisions import default_path, edit, match, read
 from cldc.render.curation import split_blocks, split_data
 from cldc.render.document import Document
-from cldc.validation import inspect_dataset
+from cldc.validation.inspecting import inspect_dataset
 
 
 @click.command()

@@ -22,4 +22,5 @@ def verdicts(app: App, files: Mapping[str, Path]) -> Mapping[str, Verdict]:
     for choice in app.competition.training.tensorflow:
         if (known := kept_verdicts(files, choice.version, app.home)) is not None:
             return known
-    return ask_tensorflow(files, tensorflow(app), app.home)
+    environment = tensorflow(app)
+    return ask_tensorflow(files, environment.python, environment.version, app.home)

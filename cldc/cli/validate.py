@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
+import importlib
 from pathlib import Path
 
 import click
@@ -12,12 +11,9 @@ from cldc.cli.app import App
 from cldc.cli.options import DATASET, command
 from cldc.cli.validating import validated
 from cldc.errors import InvalidDataset, StorageError, UsageError
-from cldc.render.document import Document
-from cldc.render.validation import document, fixed_blocks, undone_blocks, undone_data
-from cldc.validation import ValidationReport, inspect_dataset
-from cldc.validation.fixing import Fixed, fix_copy, fix_in_place
-from cldc.validation.journal import journal_lock, records_folder, undo
-from cldc.validation.thumbnails import thumbnails
+from cldc.render.validation import document
+from cldc.validation import ValidationReport
+from cldc.validation.journal import Fixed
 from cldc.validation.watching import changes
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -68,36 +64,30 @@ def validate(
     if into is not None and not fix:
         raise UsageError("--into goes with --fix.", action="Say --fix --into FOLDER.")
     if record is not None:
-        return _undo(app, record)
-    fixed = _fix(app, folder, into) if fix else None
-    folder = fixed.root if fixed else folder
+        undone: int = importlib.import_module("cldc.cli.fixing").undo_fix(app, record)
+        return undone
+    folder = app.dataset_folder(folder)
+    fixed: Fixed | None = None
+    if fix:
+        fixed = importlib.import_module("cldc.cli.fixing").fix(app, folder, into)
+        folder = fixed.root if fixed else folder
     if watch:
         return _watch(app, folder, strict=strict, warped=warped, fixed=fixed)
-    return _check(app, folder, use_cache=not no_cache, warped=warped, fixed=fixed).exit_code(strict=strict)
+    report = validated(app, folder, use_cache=not no_cache, warped=warped)
+    _show(app, report, fixed)
+    return report.exit_code(strict=strict)
 
 
-def _check(
-    app: App, folder: Path | None, *, warped: bool, use_cache: bool = True, fixed: Fixed | None = None
-) -> ValidationReport:
-    report = validated(app, folder, use_cache=use_cache, warped=warped)
-    app.output.show(
-        document(
-            report, fixed, everything=app.output.verbose, thumbnails=functools.partial(thumbnails, report)
-        )
-    )
-    return report
-
-
-def _watch(app: App, folder: Path | None, *, strict: bool, warped: bool, fixed: Fixed | None) -> int:
-    folder, code, checked = app.dataset_folder(folder), 0, False
+def _watch(app: App, folder: Path, *, strict: bool, warped: bool, fixed: Fixed | None) -> int:
+    code, checked = 0, False
     for _ in changes(folder, app.competition):
         # What --fix did must stay readable.
         if app.output.form == "text" and (checked or not fixed):
             app.output.clear()
         try:
-            code = _check(app, folder, warped=warped, fixed=None if checked else fixed).exit_code(
-                strict=strict
-            )
+            report = validated(app, folder, warped=warped)
+            _show(app, report, None if checked else fixed)
+            code = report.exit_code(strict=strict)
         except (InvalidDataset, StorageError) as error:
             if not checked:
                 raise
@@ -109,21 +99,9 @@ def _watch(app: App, folder: Path | None, *, strict: bool, warped: bool, fixed: 
     return code
 
 
-def _fix(app: App, folder: Path | None, into: Path | None) -> Fixed:
-    """Fix the folder, or a copy of it, and show what was done before anything else can fail."""
-    folder = app.dataset_folder(folder)
-    with journal_lock(app.home, app.observer) if into is None else contextlib.nullcontext():
-        inspected = inspect_dataset(folder, app.competition, app.observer, cache_folder=app.home)
-        if into is not None:
-            fixed = fix_copy(inspected, into, app.observer)
-        else:
-            fixed = fix_in_place(inspected, records_folder(app.home), app.observer)
-    app.output.tell(fixed_blocks(fixed))
-    return fixed
+def _show(app: App, report: ValidationReport, fixed: Fixed | None) -> None:
+    def thumbnails() -> dict[str, str]:
+        made: dict[str, str] = importlib.import_module("cldc.validation.thumbnails").thumbnails(report)
+        return made
 
-
-def _undo(app: App, record: Path) -> int:
-    with journal_lock(app.home, app.observer):
-        undone = undo(record)
-    app.output.show(Document(undone_data(undone), undone_blocks(undone)))
-    return StorageError.code if undone.left else 0
+    app.output.show(document(report, fixed, everything=app.output.verbose, thumbnails=thumbnails))

@@ -14,8 +14,7 @@ from cldc.render.validation_ci import file_annotations, sarif
 from cldc.render.validation_page import validation_page
 from cldc.text import first_few, plural, printable
 from cldc.validation import Finding, Rule, Severity, ValidationReport
-from cldc.validation.fixing import Fixed
-from cldc.validation.journal import Change, Undone, undo_command
+from cldc.validation.journal import Change, Fixed, Undone, undo_command
 from cldc.validation.rules import RULES
 
 # Raised when a field of the JSON changes its meaning or goes; a new field does not raise it.

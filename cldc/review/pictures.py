@@ -12,8 +12,9 @@ import PIL.Image
 
 from cldc.dataset import ImageFile, read_image
 from cldc.insight.pictures import seen_by_model
+from cldc.validation.inspection import MAX_PIXELS
 from cldc.validation.large_pictures import reduced_picture
-from cldc.validation.pictures import FORMATS, MAX_PIXELS, as_grey
+from cldc.validation.pictures import FORMATS, as_grey
 from cldc.validation.tensorflow_decoder import Readable, judge
 
 # Includes formats that TensorFlow can't read, so that people see the image.

@@ -1,6 +1,6 @@
 """Check a dataset: every rule is applied, every finding is reported, nothing stops the check."""
 
-from cldc.validation.check import inspect_dataset, validate
+from cldc.validation.check import validate
 from cldc.validation.model import Finding, InspectedDataset, Rule, Severity, ValidationReport
 
 __all__ = [
@@ -9,6 +9,5 @@ __all__ = [
     "Rule",
     "Severity",
     "ValidationReport",
-    "inspect_dataset",
     "validate",
 ]

@@ -14,17 +14,15 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
-from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from zlib import crc32
 
 from cldc import __version__
 from cldc.dataset import Image, ImageFile, Listing, model
 from cldc.files import private_file
-from cldc.validation.features import Features
-from cldc.validation.inspection import Inspection
+from cldc.validation.inspection import Features, Inspection
 from cldc.validation.metadata.model import NO_METADATA, Metadata, MetadataCounts
 from cldc.validation.model import Finding, Severity, ValidationReport
 from cldc.validation.tensorflow_decoder import Format, Readable, Remark, Verdict
@@ -47,8 +45,8 @@ class CachedCheck:
     """What is known of a scanned folder from its last check.
 
     Attributes:
-        images: For each file of the listing its image; None where the file has changed or is new.
-        key: What the report depends on besides the images; empty where the images have changed.
+        images: For each file of the listing its image; None if the file has changed or is new.
+        key: What the report depends on besides the images; empty if the images have changed.
         findings: The report's findings.
         metadata: The report's metadata counts.
     """
@@ -60,11 +58,13 @@ class CachedCheck:
 
 
 class ValidationCache:
-    """The results of earlier checks in one folder; use it as a context manager."""
+    """The results of earlier checks of one folder; use it as a context manager."""
 
-    def __init__(self, folder: Path | None) -> None:
-        """Without ``folder`` nothing is cached."""
-        self._folder = folder
+    def __init__(self, cache_folder: Path | None, listing: Listing) -> None:
+        """Without ``cache_folder`` nothing is cached; ``listing`` is the folder as it was scanned."""
+        self._folder, self._listing = cache_folder, listing
+        self._root = os.fsencode(listing.root)
+        self._known: dict[str, Inspection] = {}
         self._base: sqlite3.Connection | None = None
         self._began_ns = time.time_ns()
 
@@ -86,13 +86,11 @@ class ValidationCache:
         if self._base is not None:
             self._base.close()
 
-    def load(self, listing: Listing) -> CachedCheck:
+    def load(self) -> CachedCheck:
         """What is known of the folder; it may be nothing."""
-        value: dict[str, Any] = {}
-        for text, crc in self._select("SELECT value, crc FROM dataset WHERE root = ?", _root(listing)):
-            value = _loads(text, crc) or {}
+        value = next(iter(self._values("dataset")), {})
         known = {path: (stat, sha256) for path, *stat, sha256 in value.get("files", ())}
-        images = tuple(_known_image(file, known) for file in listing.files)
+        images = tuple(_known_image(file, known) for file in self._listing.files)
         if None in images or len(known) != sum(not image.error for image in images if image):
             return CachedCheck(images)
         findings = tuple(
@@ -101,41 +99,28 @@ class ValidationCache:
         )
         return CachedCheck(images, value.get("key", ""), findings, MetadataCounts(*value.get("metadata", ())))
 
-    def load_inspections(self, listing: Listing) -> dict[str, Inspection]:
+    def load_inspections(self) -> Mapping[str, Inspection]:
         """What is known of the folder's contents, by SHA-256."""
-        rows = self._select("SELECT sha256, value, crc FROM content WHERE root = ?", _root(listing))
-        return {sha256: _inspection(value) for sha256, text, crc in rows if (value := _loads(text, crc))}
+        self._known = {value["sha256"]: _inspection(value) for value in self._values("content")}
+        return self._known
 
     def is_settled(self, file: ImageFile) -> bool:
         """Whether the file's last change is old enough for its times to tell the next change."""
         return max(file.mtime_ns, file.ctime_ns) < self._began_ns - _RACY_NS
 
-    def store(
-        self,
-        listing: Listing,
-        report: ValidationReport,
-        *,
-        key: str,
-        known: Mapping[str, Inspection],
-        inspections: Mapping[str, Inspection],
-    ) -> None:
+    def store(self, report: ValidationReport, inspections: Mapping[str, Inspection], key: str) -> None:
         """Keep the result of a check.
 
         Args:
-            listing: The folder as it was scanned.
             report: The result.
+            inspections: What each content shows, by SHA-256.
             key: What the report depends on besides the images; empty if the report must not be used again.
-            known: Inspections that are in the cache already.
-            inspections: All inspections, by SHA-256.
         """
         if self._base is None:
             return
-        root, now = _root(listing), time.time()
-        readable = [
-            (file, image)
-            for file, image in zip(listing.files, report.dataset.images, strict=True)
-            if not image.error
-        ]
+        root, now = self._root, time.time()
+        files = zip(self._listing.files, report.dataset.images, strict=True)
+        readable = [(file, image) for file, image in files if not image.error]
         settled = [(file, image) for file, image in readable if self.is_settled(file)]
         value = {
             # The next check could not tell whether a file that is not kept here is gone.
@@ -144,24 +129,26 @@ class ValidationCache:
             "findings": report.findings,
             "metadata": astuple(report.metadata),
         }
-        new = [sha for sha, inspection in inspections.items() if known.get(sha) is not inspection]
+        gone = self._known.keys() - inspections.keys()
+        new = [sha for sha, inspection in inspections.items() if self._known.get(sha) is not inspection]
+        rows = ((root, sha, *_checked(_value(sha, inspections[sha]))) for sha in new)
         with contextlib.suppress(sqlite3.Error), self._base as base:
             base.execute("DELETE FROM dataset WHERE used < ?", (now - _KEPT_SECONDS,))
             base.execute("DELETE FROM content WHERE root NOT IN (SELECT root FROM dataset)")
-            base.execute("INSERT OR REPLACE INTO dataset VALUES (?, ?, ?, ?)", (root, now, *_dumps(value)))
+            base.execute("INSERT OR REPLACE INTO dataset VALUES (?, ?, ?, ?)", (root, now, *_checked(value)))
             base.executemany(
-                "DELETE FROM content WHERE root = ? AND sha256 = ?",
-                ((root, sha) for sha in known.keys() - inspections.keys()),
+                "DELETE FROM content WHERE root = ? AND sha256 = ?", ((root, sha) for sha in gone)
             )
-            base.executemany(
-                "INSERT OR REPLACE INTO content VALUES (?, ?, ?, ?)",
-                ((root, sha, *_dumps(_value(inspections[sha]))) for sha in new),
-            )
+            base.executemany("INSERT OR REPLACE INTO content VALUES (?, ?, ?, ?)", rows)
 
-    def _select(self, query: str, *parameters: object) -> Iterator[Any]:
+    def _values(self, table: Literal["dataset", "content"]) -> Iterator[dict[str, Any]]:
+        """The undamaged values of this folder."""
+        query = f"SELECT value, crc FROM {table} WHERE root = ?"  # noqa: S608 - one of two words
         if self._base is not None:
             with contextlib.suppress(sqlite3.Error):
-                yield from self._base.execute(query, parameters)
+                for text, crc in self._base.execute(query, (self._root,)):
+                    if isinstance(text, str) and crc32(text.encode()) == crc:
+                        yield json.loads(text)
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -187,63 +174,37 @@ def _version() -> int:
     return crc32(f"{__version__} {newest} {installed}".encode()) >> 1
 
 
-def _root(listing: Listing) -> bytes:
-    return os.fsencode(listing.root)
-
-
 def _stat(file: ImageFile) -> list[Any]:
     return [file.size, file.mtime_ns, file.ctime_ns, file.inode, file.link]
 
 
 def _known_image(file: ImageFile, known: Mapping[str, tuple[list[Any], str]]) -> Image | None:
-    if file.error:
-        return Image(file.split, file.label, file.path, file.size, "", file.link, file.error)
-    stat, sha = known.get(file.path, ([], ""))
-    return (
-        Image(file.split, file.label, file.path, file.size, sha, file.link) if stat == _stat(file) else None
-    )
+    stat, sha = ([], "") if file.error else known.get(file.path, (None, ""))
+    if file.error or stat == _stat(file):
+        return Image(file.split, file.label, file.path, file.size, sha, file.link, file.error)
+    return None
 
 
-def _dumps(value: object) -> tuple[str, int]:
+def _checked(value: dict[str, Any]) -> tuple[str, int]:
+    """A value as text, and its checksum."""
     text = json.dumps(value)
     return text, crc32(text.encode())
 
 
-def _loads(text: object, crc: object) -> Any:
-    """What was given to `_dumps`; None where it is damaged."""
-    return json.loads(text) if isinstance(text, str) and crc32(text.encode()) == crc else None
-
-
-def _value(inspection: Inspection) -> dict[str, Any]:
-    features = inspection.features
-    return {
-        "verdict": inspection.verdict,
-        "metadata": inspection.metadata,
-        "features": features
-        and {**features._asdict(), "blocks": features.blocks.hex(), "rows": features.rows.hex()},
-    }
+def _value(sha256: str, inspection: Inspection) -> dict[str, Any]:
+    value = {**inspection._asdict(), "sha256": sha256}
+    if features := inspection.features:
+        hexed = {"blocks": features.blocks.hex(), "rows": features.rows.hex()}
+        value["features"] = {**features._asdict(), **hexed}
+    return value
 
 
 def _inspection(value: dict[str, Any]) -> Inspection:
     readable, kind, width, height, reason, remarks = value["verdict"]
-    features = value["features"]
-    return Inspection(
-        Verdict(
-            Readable(readable), kind and Format(kind), width, height, reason, tuple(map(Remark, remarks))
-        ),
-        features
-        and Features(
-            **{
-                **features,
-                "ink_box": tuple(features["ink_box"]),
-                "blocks": bytes.fromhex(features["blocks"]),
-                "rows": bytes.fromhex(features["rows"]),
-            }
-        ),
-        tuple(map(Metadata, value["metadata"])),
-    )
-
-
-def report_key(*parts: object) -> str:
-    """A short form of what a report depends on."""
-    return sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    remarks = tuple(map(Remark, remarks))
+    verdict = Verdict(Readable(readable), kind and Format(kind), width, height, reason, remarks)
+    if features := value["features"]:
+        features["ink_box"] = tuple(features["ink_box"])
+        features["blocks"], features["rows"] = map(bytes.fromhex, (features["blocks"], features["rows"]))
+        features = Features(**features)
+    return Inspection(verdict, features, tuple(map(Metadata, value["metadata"])))

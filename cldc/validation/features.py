@@ -11,14 +11,13 @@ import struct
 from array import array
 from hashlib import sha256
 from itertools import repeat
-from typing import TYPE_CHECKING, NamedTuple
 
+from PIL import ImageChops
+from PIL.Image import Image, Resampling
 from zlib_ng import zlib_ng
 
+from cldc.validation.inspection import Features
 from cldc.validation.pictures import Picture
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 _SHAPE = (16, 16)
 # What is nearer to the background than this share of the blackest ink is no ink.
@@ -41,38 +40,6 @@ _SOLID = 0.98
 _MOST_ALONG_SIDES = 0.1
 
 
-class Features(NamedTuple):
-    """A picture's features; the last seven are empty or 0 where there is no ink.
-
-    Attributes:
-        width: Pixels.
-        height: Pixels.
-        ink_pixels: How much ink there is, in pixels of full contrast.
-        ink_box: Width and height in pixels of the part that holds all ink.
-        ink: Hash of that part: equal for the same drawing with other margins.
-        contrast: How far the blackest ink is from the background, 1 to 255.
-        blocks: That part scaled to 16 x 16 pixels, a byte each, 0 for no ink; pale ink as if it were black.
-        shape: Which of these 256 are inkier than their mean, as bits.
-        rows: Sampled hashes of four rows of ink on end, four bytes each, the first through more than one stroke:
-            shared by pictures that show a part of the same drawing, pixel for pixel.
-    """
-
-    width: int
-    height: int
-    ink_pixels: int
-    ink_box: tuple[int, int] = (0, 0)
-    ink: str = ""
-    contrast: int = 0
-    blocks: bytes = b""
-    shape: int = 0
-    rows: bytes = b""
-
-    @property
-    def row_hashes(self) -> memoryview[int]:
-        """`rows` as numbers."""
-        return memoryview(self.rows).cast("I")
-
-
 def features_of_picture(picture: Picture) -> Features | None:
     """Features of a picture; None where Pillow can't do what that takes, or nothing tells the drawing from the rest."""
     try:
@@ -87,8 +54,6 @@ def features_of_picture(picture: Picture) -> Features | None:
 
 
 def _features(ink: Image, size: tuple[int, int]) -> Features:
-    from PIL.Image import Resampling
-
     box = ink.getbbox()
     if box is None:
         return Features(*size, ink_pixels=0)
@@ -133,8 +98,6 @@ def _corners(image: Image) -> set[object]:
 
 def _ink(image: Image, corners: set[object]) -> Image:
     """The picture with its background 0."""
-    from PIL import ImageChops
-
     if corners == {255}:
         return ImageChops.invert(image)
     if corners == {0}:

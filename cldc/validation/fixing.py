@@ -8,39 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from cldc.dataset import Image, OutwardLink
+from cldc.files import hash_bytes, storage_errors
 from cldc.progress import SILENT, Observer
-from cldc.validation.journal import Change, carry_out, carry_out_in_copy, folded, harmless
+from cldc.text import plural
+from cldc.validation.journal import Change, Fixed, carry_out, carry_out_in_copy, folded, free_name, harmless
+from cldc.validation.metadata.removal import remove_metadata
 from cldc.validation.model import InspectedDataset
 from cldc.validation.rules.folders import LEFTOVER_FOLDERS, misnamed_classes, misnamed_splits
 from cldc.validation.rules.images import EXTENSIONS
 from cldc.validation.rules.names import leftover_ignored, leftover_images
-from cldc.validation.stripping import find_strippable
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """What was fixed.
-
-    Attributes:
-        root: The fixed folder.
-        changes: What was done.
-        record: For `undo`, if it was done in place.
-        left: Paths that only a copy could fix, because links lead to them or through them.
-        copied: Links out of the dataset in whose place a copy has the files themselves.
-        damaged: Images that keep their metadata, because removing it might change their picture.
-    """
-
-    root: Path
-    changes: tuple[Change, ...]
-    record: Path | None = None
-    left: tuple[str, ...] = ()
-    copied: tuple[OutwardLink, ...] = ()
-    damaged: tuple[str, ...] = ()
 
 
 def fix_copy(inspected: InspectedDataset, into: Path, observer: Observer = SILENT) -> Fixed:
@@ -76,8 +55,7 @@ def fix_in_place(inspected: InspectedDataset, fixes: Path, observer: Observer = 
 def _plan(inspected: InspectedDataset, observer: Observer) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Everything that can be fixed, in an order in which it can be done, and the images that keep their metadata."""
     aside = {path: Change("aside", rule, path, path) for path, rule in _leftovers(inspected)}
-    strippable = find_strippable(inspected, lambda path: not _is_within(path, aside), observer)
-    strips = [Change("strip", "image-metadata", path, path, sha) for path, sha in strippable.images.items()]
+    strips, damaged = _strips(inspected, aside, observer)
     # A split would vanish if all of its images were set aside, and the script would stop.
     images = inspected.dataset.images
     kept = {image.split for image in images if not _is_within(image.path, aside)}
@@ -86,7 +64,27 @@ def _plan(inspected: InspectedDataset, observer: Observer) -> tuple[tuple[Change
     # Folders last, because until then the paths of what is in them hold.
     classes = [Change("rename", "class-misnamed", *pair) for pair in misnamed_classes(inspected)]
     splits = [Change("rename", "split-missing", *pair) for pair in misnamed_splits(inspected)]
-    return (*strips, *asides, *_renamed_files(inspected, aside), *classes, *splits), strippable.damaged
+    return (*strips, *asides, *_renamed_files(inspected, aside), *classes, *splits), damaged
+
+
+def _strips(
+    inspected: InspectedDataset, aside: Container[str], observer: Observer
+) -> tuple[list[Change], tuple[str, ...]]:
+    """The images whose metadata can be removed, and the paths of those whose pictures that might change."""
+    images = [image for image, _ in inspected.metadata if not _is_within(image.path, aside)]
+    if images:
+        observer.start(f"Examining {plural(len(images), 'image')} with metadata", len(images), "images")
+    stripped: dict[str, str | None] = {}
+    for count, image in enumerate(images, 1):
+        if image.sha256 not in stripped:
+            path = inspected.dataset.locate(image)
+            with storage_errors(path):
+                content = remove_metadata(path.read_bytes())
+            stripped[image.sha256] = hash_bytes(content) if content is not None else None
+        observer.advance(count)
+    found = [(image.path, stripped[image.sha256]) for image in images]
+    changes = [Change("strip", "image-metadata", path, path, sha256) for path, sha256 in found if sha256]
+    return changes, tuple(path for path, sha256 in found if sha256 is None)
 
 
 def _leftovers(inspected: InspectedDataset) -> Iterator[tuple[str, str]]:
@@ -114,29 +112,20 @@ def _renamed_files(inspected: InspectedDataset, aside: Container[str]) -> list[C
     """Images that get the extension of their content."""
     paths = chain((i.path for i in inspected.dataset.images), (o.path for o in inspected.dataset.ignored))
     taken = set(map(folded, paths))
+
+    def is_free(path: PurePosixPath) -> bool:
+        # Folders inside a class folder are in no list.
+        return folded(str(path)) not in taken and not os.path.lexists(inspected.dataset.root / path)
+
     changes = []
-    for image in inspected.dataset.images:
-        if _is_within(image.path, aside):
+    for image, inspection in inspected.readable:
+        kind = inspection.verdict.format
+        if kind is None or image.path.lower().endswith(EXTENSIONS[kind]) or _is_within(image.path, aside):
             continue
-        target = _right_name(inspected, image, taken)
-        if target != image.path:
+        # With an extension that the competition does not accept, the script would ignore it.
+        usable = [end for end in EXTENSIONS[kind] if end in inspected.competition.dataset.extensions]
+        if usable:
+            target = str(free_name(PurePosixPath(image.path).with_suffix(usable[0]), is_free))
             taken.add(folded(target))
             changes.append(Change("rename", "extension-content", image.path, target))
     return changes
-
-
-def _right_name(inspected: InspectedDataset, image: Image, taken: set[str]) -> str:
-    inspection = inspected.inspections.get(image.sha256)
-    kind = inspection.verdict.format if inspection else None
-    path = PurePosixPath(image.path)
-    if kind is None or image.path.lower().endswith(EXTENSIONS[kind]):
-        return image.path
-    # With an extension that the competition does not accept, the script would ignore it.
-    usable = [end for end in EXTENSIONS[kind] if end in inspected.competition.dataset.extensions]
-    for number in range(len(taken) + 1) if usable else ():
-        middle = f"-{number}" if number else ""
-        target = str(path.with_name(f"{path.stem}{middle}{usable[0]}"))
-        # Folders inside a class folder are in no list.
-        if folded(target) not in taken and not os.path.lexists(inspected.dataset.root / target):
-            return target
-    return image.path

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from cldc.dataset import Dataset
+from cldc.dataset import Dataset, OutwardLink
 from cldc.errors import CldcError, StorageError, UsageError
 from cldc.files import lock, private_folder, replace_atomically, storage_errors, temporary_folder
 from cldc.progress import SILENT, Observer
@@ -45,6 +45,27 @@ class Change:
     source: str
     target: str
     sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """What was fixed.
+
+    Attributes:
+        root: The fixed folder.
+        changes: What was done.
+        record: For `undo`, if it was done in place.
+        left: Paths that only a copy could fix, because links lead to them or through them.
+        copied: Links out of the dataset in whose place a copy has the files themselves.
+        damaged: Images that keep their metadata, because removing it might change their picture.
+    """
+
+    root: Path
+    changes: tuple[Change, ...]
+    record: Path | None = None
+    left: tuple[str, ...] = ()
+    copied: tuple[OutwardLink, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,18 +215,16 @@ def harmless(
         folder = (root / change.target).parent
         return change.source not in links and folder.resolve() == folder
 
-    changes = tuple(filter(is_harmless, wanted))
+    changes = dict.fromkeys(filter(is_harmless, wanted))
     # A file that has two paths is changed under its own.
     done = {(change.kind, root / change.source) for change in changes}
-    skipped = set(wanted).difference(changes)
-    left = (c.source for c in wanted if c in skipped and (c.kind, _real_place(root, c)) not in done)
-    return changes, tuple(dict.fromkeys(left))
-
-
-def _real_place(root: Path, change: Change) -> Path:
-    """Where what is changed really lies: the content of what is stripped, the name of everything else."""
-    path = root / change.source
-    return path.resolve() if change.kind == "strip" else path.parent.resolve() / path.name
+    left: dict[str, None] = {}
+    for change in wanted:
+        path = root / change.source
+        real = path.resolve() if change.kind == "strip" else path.parent.resolve() / path.name
+        if change not in changes and (change.kind, real) not in done:
+            left[change.source] = None
+    return tuple(changes), tuple(left)
 
 
 def folded(path: str) -> str:

@@ -155,16 +155,8 @@ class Rule(NamedTuple):
 
     def findings(self, inspected: InspectedDataset) -> Iterable[Finding]:
         """Everything that the rule finds."""
-        for match in self.check(inspected):
-            yield Finding(
-                rule=self.id,
-                severity=match.severity or self.severity,
-                message=match.message,
-                consequence=match.consequence,
-                remedy=match.remedy,
-                paths=match.paths,
-                fixable=match.fixable,
-            )
+        for message, consequence, remedy, paths, severity, fixable in self.check(inspected):
+            yield Finding(self.id, severity or self.severity, message, consequence, remedy, paths, fixable)
 
 
 def rule(
@@ -174,6 +166,11 @@ def rule(
     return lambda check: Rule(
         id, title, counted or title[0].lower() + title[1:], severity, why, source, check
     )
+
+
+def rules_in(module: Mapping[str, object]) -> tuple[Rule, ...]:
+    """The rules that a module defines, in their order; ``module`` is its `globals`."""
+    return tuple(each for each in module.values() if isinstance(each, Rule))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import filecmp
 import os
@@ -38,16 +39,12 @@ def move(source: Path, target: Path) -> None:
                 raise
             part = target.with_name(_PART)
             remove_tree(part)  # left by an earlier interruption
-            _copy_unfollowed(source, part)
+            if _is_folder(source):
+                shutil.copytree(source, part, symlinks=True)
+            else:
+                shutil.copy2(source, part, follow_symlinks=False)
             part.rename(target)
             remove_tree(source)
-
-
-def _copy_unfollowed(source: Path, target: Path) -> None:
-    if source.is_dir() and not source.is_symlink():
-        shutil.copytree(source, target, symlinks=True)
-    else:
-        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def move_back(kept: Path, place: Path) -> bool:
@@ -61,26 +58,27 @@ def move_back(kept: Path, place: Path) -> bool:
         move(kept, place)
         return True
     if _is_folder(kept) and _is_folder(place):
-        return _move_back_all(kept, place)
-    if not _alike(kept, place):
+        with storage_errors(kept):
+            inside = sorted(kept.iterdir())
+        some, failed = False, None
+        for item in inside:
+            try:
+                some |= move_back(item, place / item.name)
+            except StorageError as error:
+                failed = failed or error  # raised when the others are back
+        if failed:
+            raise failed
+        return some
+    with storage_errors(kept):
+        if kept.is_symlink() or place.is_symlink():
+            alike = kept.is_symlink() and place.is_symlink() and kept.readlink() == place.readlink()
+        else:
+            alike = filecmp.cmp(kept, place, shallow=False)
+    if not alike:
         raise StorageError(
             f"{place} exists again, with another content.", action="Move it away and run the command again."
         )
     return False
-
-
-def _move_back_all(kept: Path, place: Path) -> bool:
-    with storage_errors(kept):
-        inside = sorted(kept.iterdir())
-    some, failed = False, None
-    for item in inside:
-        try:
-            some |= move_back(item, place / item.name)
-        except StorageError as error:
-            failed = failed or error  # raised when the others are back
-    if failed:
-        raise failed
-    return some
 
 
 def require_parent(place: Path) -> None:
@@ -93,13 +91,6 @@ def require_parent(place: Path) -> None:
 
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
-
-
-def _alike(one: Path, other: Path) -> bool:
-    with storage_errors(one):
-        if one.is_symlink() or other.is_symlink():
-            return one.is_symlink() and other.is_symlink() and one.readlink() == other.readlink()
-        return filecmp.cmp(one, other, shallow=False)
 
 
 def copy_following_links(
@@ -125,23 +116,16 @@ def copy_following_links(
         with storage_errors(target / inside):
             (target / inside).mkdir()
         with storage_errors(root / inside):
-            items = sorted(os.scandir(root / inside), key=lambda item: item.name)
+            items = sorted((root / inside).iterdir())
         for item in items:
-            path = f"{inside}/{item.name}".lstrip("/")
+            path = item.relative_to(root).as_posix()
             if path in leave_out:
                 continue
-            if _is_dir(item):
-                if not item.is_symlink() or path in follow:
+            if item.is_dir():
+                if path in follow or not item.is_symlink():
                     waiting.append(path)
             else:
-                _copy_file(root / path, target / path)
-
-
-def _is_dir(item: os.DirEntry[str]) -> bool:
-    try:
-        return item.is_dir()
-    except OSError:  # a link that goes in circles
-        return False
+                _copy_file(item, target / path)
 
 
 def _copy_file(source: Path, target: Path) -> None:
@@ -166,25 +150,11 @@ def link_targets(root: Path, links: Iterable[Path]) -> Callable[[str], bool]:
         root: The dataset, resolved.
         links: Links outside the dataset through which it is reached; its own are found.
     """
+    paths = (Path(folder, name) for folder, folders, files in os.walk(root) for name in (*folders, *files))
     named: set[Path] = set()
-    for link in {*links, *_links(root)}:
-        named |= _steps(link)
+    for link in {*links, *(path for path in paths if path.is_symlink())}:
+        with contextlib.suppress(OSError, RuntimeError):  # it goes in circles, or is gone
+            written = Path(os.path.normpath(link.parent.resolve() / link.readlink()))
+            named |= {written, written.parent.resolve() / written.name, link.resolve()}
     pinned = {folder for path in named for folder in (path, *path.parents)}
     return lambda path: (root / path) in pinned or (root / path).parent.resolve() != (root / path).parent
-
-
-def _links(root: Path) -> Iterable[Path]:
-    for folder, folders, names in os.walk(root):
-        for name in (*folders, *names):
-            path = Path(folder, name)
-            if path.is_symlink():
-                yield path
-
-
-def _steps(link: Path) -> set[Path]:
-    """The paths that a link goes through: as written, where that really lies, and the final target."""
-    try:
-        written = Path(os.path.normpath(link.parent.resolve() / link.readlink()))
-        return {written, written.parent.resolve() / written.name, link.resolve()}
-    except (OSError, RuntimeError):  # it goes in circles, or is gone
-        return set()

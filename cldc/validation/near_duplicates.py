@@ -11,7 +11,7 @@ from itertools import chain, combinations, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from cldc.validation.features import Features
+from cldc.validation.inspection import Features
 
 # Two pictures must have at least this many of the sampled rows of ink in common, and this share of them.
 # The ten conflicts in the 2021 starting dataset share 92 to 100 %, other pictures with two labels at most 19 %.
@@ -79,24 +79,15 @@ def find_near_duplicates(features: Mapping[str, Features]) -> tuple[Pair, ...]:
     Args:
         features: The features of each content, by SHA-256.
     """
-    order = list(Evidence)
     found: dict[tuple[str, str], Pair] = {}
-    for pair in chain(_by_ink(features), _by_rows(features), _by_shape(features)):
-        key = (pair.first, pair.second)
-        if key not in found or order.index(pair.evidence) < order.index(found[key].evidence):
-            found[key] = pair
+    for pair in chain(_by_ink(features), _by_rows(features), _by_shape(features)):  # the strongest first
+        found.setdefault((pair.first, pair.second), pair)
     return tuple(found[key] for key in sorted(found))
 
 
 def has_drawing(features: Features | None) -> bool:
     """Whether there is enough ink to compare."""
     return features is not None and features.ink_pixels >= _MIN_INK
-
-
-def with_warped_copies(pairs: Sequence[Pair], warped: Iterable[Pair]) -> tuple[Pair, ...]:
-    """The pairs, and those warped copies that are not known by stronger evidence."""
-    known = {(pair.first, pair.second) for pair in pairs}
-    return (*pairs, *(pair for pair in warped if (pair.first, pair.second) not in known))
 
 
 def _pair(one: str, other: str, evidence: Evidence, measure: float = 0.0) -> Pair:

@@ -1,37 +1,29 @@
 """A file's picture, for what compares drawings; whether TensorFlow reads the file is judged without one.
 
-Unfiltering a PNG's rows is what takes longest in a check, and most drawings have wide margins. So for the
-commonest kind of PNG the margins above and below are taken off before that, and the judge's rows are used
-again. Pillow's decoder still does the work.
+For the commonest kind of PNG the rows that the judge inflated are used again; Pillow's decoder does the rest.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import warnings
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from PIL import Image
 from zlib_ng import zlib_ng
 
+from cldc.validation.inspection import MAX_PIXELS
 from cldc.validation.tensorflow_decoder import Remark, Verdict
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 # Bit depth 8, colour type 0 and no interlacing, as IHDR says it.
 _PLAIN_GREY = b"\x08\0\0\0\0"
-MAX_PIXELS = 4_000_000
-"""What a picture may have to be decoded as it is; larger ones are reduced to it."""
-
 FORMATS = ("PNG", "JPEG", "GIF", "BMP")
 # Deflate's longest stored block, and what stands before one: whether it is the last, its length, and that inverted.
 _STORED = 0xFFFF
 _BLOCK = struct.Struct("<BHH")
-_NONE, _SUB, _UP, _PAETH = b"\0", b"\1", b"\2", b"\4"
-# So many rows are compared in one go, then single ones.
-_AT_ONCE = 16
-_WHITE, _BLACK = b"\xff", b"\0"
 
 
 class Picture(NamedTuple):
@@ -39,14 +31,13 @@ class Picture(NamedTuple):
 
     Attributes:
         size: Width and height in pixels, as the file has them or as it was reduced.
-        grey: The pixels as TensorFlow would take them, without transparency, as greys; of a margin above or below, all
-            of one row that is white or black, one row is left.
+        grey: The pixels as TensorFlow would take them, without transparency, as greys.
         opaque: Whether no pixel lets anything through.
         reduced: Whether it had more than `MAX_PIXELS`.
     """
 
     size: tuple[int, int]
-    grey: Image
+    grey: Image.Image
     opaque: bool = True
     reduced: bool = False
 
@@ -63,56 +54,33 @@ def picture_of(content: bytes, verdict: Verdict, rows: bytes) -> Picture | None:
         return None
     size = verdict.width, verdict.height
     if rows and content[24:29] == _PLAIN_GREY and Remark.ALPHA_DROPPED not in verdict.remarks:
-        return Picture(size, _without_margins(rows, *size) or _unfiltered(rows, *size))
-    return _loaded(content, size)
+        return Picture(size, Image.frombytes("L", size, stored(rows), "zip", "L", 0))
+    try:
+        with opened(content) as image:
+            if image.width * image.height > MAX_PIXELS:
+                return None
+            image.load()
+            return Picture(size, as_grey(image), is_opaque(image))
+    except Exception:  # Pillow raises all sorts of things on odd files; then there is no picture
+        return None
 
 
-def is_opaque(picture: Image) -> bool:
+@contextlib.contextmanager
+def opened(content: bytes) -> Iterator[Image.Image]:
+    """A file as Pillow opens it, silently: its warnings are about what the judge knows better."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            yield image
+
+
+def is_opaque(picture: Image.Image) -> bool:
     """Whether no pixel of it lets anything through."""
     if picture.mode not in ("RGBA", "LA"):
         if "transparency" not in picture.info:
             return True
         picture = picture.convert("RGBA")
     return picture.getchannel("A").getextrema() == (255, 255)
-
-
-def _without_margins(rows: bytes, width: int, height: int) -> Image | None:
-    """The picture without margins above and below; None unless it has some, and all corners are of their shade."""
-    shade, stride = rows[1:2], width + 1
-    if shade not in (_WHITE, _BLACK):
-        return None
-    plain = _SUB + shade + bytes(width - 1)
-    # A row of zeros repeats the one above it.
-    flat = (plain, _UP + bytes(width), _NONE + shade * width, _PAETH + bytes(width))
-    top, end = 0, len(rows)
-    first_is_flat = rows.startswith((plain, flat[2]))
-    for several in (_AT_ONCE, 1):
-        step, repeated = several * stride, tuple(row * several for row in flat)
-        while first_is_flat and rows.startswith(repeated, top):
-            top += step
-        while end - step >= top and rows.startswith(repeated, end - step):
-            end -= step
-    # One row of each margin stays.
-    kept = rows[top : end + stride]
-    if top:
-        kept = plain + kept
-    count = len(kept) // stride
-    if count == height:
-        return None
-    picture = _unfiltered(kept, width, count)
-    at, right, low = picture.load(), width - 1, count - 1
-    if not at or {at[0, 0], at[right, 0], at[0, low], at[right, low]} != {*shade}:
-        return None
-    if end < len(rows) and not rows.startswith((plain, flat[2]), end):
-        # The rows below repeat this one, which need not be of a margin.
-        return None if picture.crop((0, low, width, count)).tobytes().strip(shade) else picture
-    return picture
-
-
-def _unfiltered(rows: bytes, width: int, height: int) -> Image:
-    from PIL import Image
-
-    return Image.frombytes("L", (width, height), stored(rows), "zip", "L", 0)
 
 
 def stored(rows: bytes) -> bytes:
@@ -124,25 +92,8 @@ def stored(rows: bytes) -> bytes:
     return b"".join((*pieces, zlib_ng.adler32(rows).to_bytes(4, "big")))
 
 
-def _loaded(content: bytes, size: tuple[int, int]) -> Picture | None:
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
-            if image.size[0] * image.size[1] > MAX_PIXELS:
-                return None
-            image.load()
-            return Picture(size, as_grey(image), is_opaque(image))
-    except Exception:  # Pillow raises all sorts of things on odd files; then there is no picture
-        return None
-
-
-def as_grey(image: Image) -> Image:
+def as_grey(image: Image.Image) -> Image.Image:
     """The picture in mode L, as TensorFlow would take it, without transparency."""
-    from PIL import Image
-
     if image.mode == "L":
         return image
     if image.mode.startswith("I;16"):

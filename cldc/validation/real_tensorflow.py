@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
+from cldc.dataset import read_start
 from cldc.errors import ProcessFailed, StorageError
 from cldc.files import private_file, private_folder
 from cldc.process import Child, CommandFailed, ProcessTimeout, clean_environment, describe_exit
@@ -31,28 +32,16 @@ _FILE_SECONDS = 120.0
 _LONGEST_MAGIC = 8
 
 
-class Environment(Protocol):
-    """What this module needs of an environment with TensorFlow."""
-
-    @property
-    def version(self) -> str:
-        """TensorFlow's version."""
-
-    @property
-    def python(self) -> Path:
-        """The environment's interpreter."""
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """TensorFlow's answer about one file.
 
     Attributes:
-        readable: None where there is no answer: the file can't be opened, or it took too long.
+        readable: None if there is no answer: the file can't be opened, or it took too long.
         height: In pixels, as decoded.
         width: In pixels, as decoded.
         error: TensorFlow's message, or what happened instead of an answer.
-        sha256: Of the decoded content; empty where unknown.
+        sha256: Of the decoded content; empty if unknown.
         lasting: Whether the same content would get the same answer again: not after a lack of memory or time.
     """
 
@@ -64,23 +53,31 @@ class Answer:
     lasting: bool = True
 
 
-def ask_tensorflow(files: Mapping[str, Path], environment: Environment, home: Path) -> dict[str, Verdict]:
+def ask_tensorflow(files: Mapping[str, Path], python: Path, version: str, home: Path) -> dict[str, Verdict]:
     """TensorFlow's own verdicts by SHA-256; ``files`` has one path for each content.
 
-    A verdict stays UNKNOWN only where the file has changed since it was hashed, can't be read, or takes TensorFlow minutes.
+    A verdict stays UNKNOWN only if the file has changed since it was hashed, can't be read, or takes TensorFlow minutes.
+
+    Args:
+        files: What is asked about.
+        python: The interpreter of an environment with TensorFlow.
+        version: TensorFlow's version there.
+        home: Where the answers are kept.
 
     Raises:
         ProcessFailed: TensorFlow does not start.
-        StorageError: The answers can't be kept in `home`.
+        StorageError: The answers can't be kept.
     """
     verdicts = {}
-    with _open_answers(home) as answers, TensorFlowProcess(environment.python) as tensorflow:
+    with _open_answers(home) as answers, TensorFlowProcess(python) as tensorflow:
         for sha256, path in files.items():
-            answer = _load_answer(answers, sha256, environment.version)
+            answer = _load_answer(answers, sha256, version)
             if answer is None:
                 answer = tensorflow.ask(path)
                 if answer.lasting and answer.sha256 in {sha256, ""}:
-                    _store_answer(answers, sha256, environment.version, answer)
+                    row = (sha256, version, answer.readable, answer.height, answer.width, answer.error)
+                    with answers:
+                        answers.execute("INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?, ?)", row)
             verdicts[sha256] = _verdict(answer, sha256, path)
     return verdicts
 
@@ -89,18 +86,14 @@ def kept_verdicts(files: Mapping[str, Path], version: str, home: Path) -> dict[s
     """What `ask_tensorflow` would return, if this version of TensorFlow has answered all of it before; else None.
 
     Raises:
-        StorageError: The answers in `home` can't be read.
+        StorageError: The answers in ``home`` can't be read.
     """
     if not (home / _FILE).is_file():
         return None
-    verdicts = {}
     with _open_answers(home) as answers:
-        for sha256, path in files.items():
-            answer = _load_answer(answers, sha256, version)
-            if answer is None:
-                return None
-            verdicts[sha256] = _verdict(answer, sha256, path)
-    return verdicts
+        kept = {sha256: _load_answer(answers, sha256, version) for sha256 in files}
+    verdicts = {sha256: _verdict(answer, sha256, files[sha256]) for sha256, answer in kept.items() if answer}
+    return verdicts if len(verdicts) == len(files) else None
 
 
 def _verdict(answer: Answer, sha256: str, path: Path) -> Verdict:
@@ -109,15 +102,7 @@ def _verdict(answer: Answer, sha256: str, path: Path) -> Verdict:
         return Verdict(Readable.UNKNOWN, None, reason=f"TensorFlow did not answer: {reason}.")
     readable = Readable.YES if answer.readable else Readable.NO
     reason = f"TensorFlow: {answer.error}" if answer.error else ""
-    return Verdict(readable, format_of(_read_magic(path)), answer.width, answer.height, reason)
-
-
-def _read_magic(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_LONGEST_MAGIC)
-    except OSError:
-        return b""
+    return Verdict(readable, format_of(read_start(path, _LONGEST_MAGIC)), answer.width, answer.height, reason)
 
 
 @contextlib.contextmanager
@@ -141,14 +126,6 @@ def _load_answer(answers: sqlite3.Connection, sha256: str, version: str) -> Answ
         (sha256, version),
     ).fetchone()
     return Answer(bool(row[0]), row[1], row[2], row[3], sha256) if row else None
-
-
-def _store_answer(answers: sqlite3.Connection, sha256: str, version: str, answer: Answer) -> None:
-    with answers:
-        answers.execute(
-            "INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?, ?)",
-            (sha256, version, answer.readable, answer.height, answer.width, answer.error),
-        )
 
 
 class TensorFlowProcess:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cldc.dataset import IgnoreReason, Image, Listing, read_start
+from cldc.validation.inspection import Inspection
 from cldc.validation.tensorflow_decoder.dispatch import format_of
 from cldc.validation.tensorflow_decoder.foreign import LONGEST_START, foreign_format
-
-if TYPE_CHECKING:
-    from cldc.validation.inspection import Inspection
 
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: shorter than 1,024 bytes, the second as of earlier versions.
 _LFS_STARTS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
@@ -23,29 +21,9 @@ _ANNEX_LINK = re.compile(r"(^|[/\\])\.git[/\\]annex[/\\]objects[/\\]")
 
 # Extensions of pictures that the script does not take.
 _PICTURES = (
-    ".jpe",
-    ".jfif",
-    ".jif",
-    ".dib",
-    ".apng",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-    ".heic",
-    ".heif",
-    ".hif",
-    ".avif",
-    ".svg",
-    ".jp2",
-    ".jxl",
-    ".ico",
-    ".tga",
-    ".psd",
-    ".dng",
-)
+    ".jpe", ".jfif", ".jif", ".dib", ".apng", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm",
+    ".heic", ".heif", ".hif", ".avif", ".svg", ".jp2", ".jxl", ".ico", ".tga", ".psd", ".dng",
+)  # fmt: skip
 
 
 def looks_like_picture(name: str, extensions: Sequence[str]) -> bool:
@@ -83,8 +61,9 @@ def find_pointers(
     found = {}
     for image in images:
         if image.error:
-            if image.link and _ANNEX_LINK.search(_link_target(root / image.path)):
-                found[image.path] = "git-annex"
+            with contextlib.suppress(OSError):  # no link, or gone
+                if _ANNEX_LINK.search(str((root / image.path).readlink())):
+                    found[image.path] = "git-annex"
         elif image.size < _LFS_LIMIT and (seen := inspections.get(image.sha256)) and not seen.verdict.format:
             start = read_start(root / image.path, LONGEST_START)
             if start.startswith(_LFS_STARTS):
@@ -92,10 +71,3 @@ def find_pointers(
             elif start.startswith(_ANNEX_START):
                 found[image.path] = "git-annex"
     return found
-
-
-def _link_target(path: Path) -> str:
-    try:
-        return str(path.readlink())
-    except OSError:
-        return ""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 
 from cldc.dataset import Image, ImageFile, read_image
+from cldc.validation.inspection import MAX_PIXELS
 from cldc.validation.large_pictures import reduced_picture
 from cldc.validation.model import ValidationReport
-from cldc.validation.pictures import MAX_PIXELS
+from cldc.validation.pictures import opened
 from cldc.validation.rules.drawings import RULES
 from cldc.validation.rules.images import image_seen_differently, image_undecodable
 from cldc.validation.tensorflow_decoder import judge
@@ -48,24 +48,21 @@ def _wanted(report: ValidationReport) -> Iterator[str]:
 
 
 def _picture(report: ValidationReport, image: Image) -> str:
-    from PIL import Image as Pillow
-
     read = read_image(report.dataset.root, ImageFile(image.split, image.label, image.path))
     if read.content is None:
         return ""
     out = io.BytesIO()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            picture: Pillow.Image = Pillow.open(io.BytesIO(read.content))
+        with opened(read.content) as image_file:
+            picture = image_file
             if picture.width * picture.height > MAX_PIXELS:
                 reduced = reduced_picture(read.content, judge(read.content))
                 if reduced is None:
                     return ""
                 picture = reduced.grey
-            picture = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
-            picture.thumbnail((_SIDE, _SIDE))
-            picture.save(out, "PNG", optimize=True)
+            small = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+            small.thumbnail((_SIDE, _SIDE))
+            small.save(out, "PNG", optimize=True)
     except Exception:  # Pillow raises all sorts of things on odd files; they go without a picture
         return ""
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()

@@ -43,16 +43,15 @@ def find_warped_copies(
         ProcessFailed: The search failed.
         StorageError: The result can't be kept.
     """
-    version = hash_bytes(
-        "".join(
-            hash_bytes(path.read_bytes()) for path in (*_programs(), template("requirements", "analysis.txt"))
-        )
-    )[:16]
+    ink = Path(inside.__file__).with_name("ink.py")
+    parts = (_PROGRAM, ink, template("requirements", "analysis.txt"))
+    version = hash_bytes("".join(hash_bytes(path.read_bytes()) for path in parts))[:16]
     contents = json.dumps([[sha256 for sha256, _ in side] for side in sides])
     folder = private_folder(home / _FOLDER)
     path = folder / f"{hash_bytes(version + contents)[:16]}.json.gz"
-    rows = _read(path)
-    if rows is None:
+    try:
+        rows = json.loads(gzip.decompress(path.read_bytes()))
+    except (OSError, EOFError, ValueError):  # not there yet, or damaged
         observer.start("Looking for warped copies", sum(map(len, sides)), "images")
         rows = _search(sides, environment.python, folder / f"drawings-{version}.npz", observer)
         replace_atomically(path, gzip.compress(json.dumps(rows).encode(), mtime=0))
@@ -80,19 +79,6 @@ def find_if_ready(
         if make:
             raise
         observer.note(f"Warped copies were not looked for: {error.message.splitlines()[0]}")
-        return None
-
-
-def _programs() -> tuple[Path, ...]:
-    return (_PROGRAM, Path(inside.__file__).with_name("ink.py"))
-
-
-def _read(path: Path) -> list[tuple[str, str, float]] | None:
-    try:
-        return [
-            (str(a), str(b), float(part)) for a, b, part in json.loads(gzip.decompress(path.read_bytes()))
-        ]
-    except (OSError, EOFError, ValueError, TypeError):
         return None
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import Listing, scan
+from cldc.dataset import scan
 from cldc.decisions import default_path
 from cldc.errors import InvalidDataset, StorageError
 
@@ -41,17 +42,12 @@ def changes(
 def _state(folder: Path, competition: Competition) -> tuple[object, ...]:
     rules = competition.dataset
     try:
-        listing: Listing = scan(folder, splits=rules.splits, extensions=rules.extensions)
+        listing = scan(folder, splits=rules.splits, extensions=rules.extensions)
     except (InvalidDataset, StorageError) as error:
         # Gone for a moment, as when a program replaces the folder.
         return (str(error),)
-    return listing.splits, listing.files, listing.ignored, _written(default_path(folder))
-
-
-def _written(path: Path) -> tuple[int, ...]:
-    """What changes when a file is written; nothing where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    decided: tuple[int, ...] = ()
+    with contextlib.suppress(OSError):  # there is no such file
+        status = default_path(folder).stat()
+        decided = (status.st_mtime_ns, status.st_size, status.st_ino)
+    return listing.splits, listing.files, listing.ignored, decided

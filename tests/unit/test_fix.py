@@ -17,8 +17,9 @@ from cldc import competition
 from cldc.errors import StorageError, UsageError
 from cldc.render.formats.text import plain
 from cldc.render.validation import fixed_blocks
-from cldc.validation import inspect_dataset, validate
+from cldc.validation import validate
 from cldc.validation.fixing import fix_copy, fix_in_place
+from cldc.validation.inspecting import inspect_dataset
 from cldc.validation.journal import Undone, undo
 from tests.conftest import Cldc
 from tests.support.folders import make_dataset, png

@@ -17,7 +17,7 @@ from cldc.decisions import CORRECT, RELABEL, SET_ASIDE, Decision, match, read
 from cldc.decisions.table import to_text
 from cldc.files import hash_bytes
 from cldc.sample import draw
-from cldc.validation import inspect_dataset
+from cldc.validation.inspecting import inspect_dataset
 from tests.conftest import Cldc
 from tests.support.folders import CLASSES, drawn, make_dataset, padded
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from cldc.validation.metadata.gif import gif_pieces
 from cldc.validation.metadata.jpeg import jpeg_pieces
 from cldc.validation.metadata.model import Metadata, OddStructureError, Piece
 from cldc.validation.metadata.png import png_pieces
+from cldc.validation.metadata.text import is_blank
 from cldc.validation.tensorflow_decoder import Format
+from cldc.validation.tensorflow_decoder.dispatch import format_of
 
-_WALKS: dict[Format, Callable[[bytes], Iterator[Piece]]] = {
+# Each yields the parts of a file that its picture does not need, and returns where the file should end.
+_WALKS: dict[Format, Callable[[bytes], Generator[Piece, None, int]]] = {
     Format.JPEG: jpeg_pieces,
     Format.PNG: png_pieces,
     Format.GIF: gif_pieces,
@@ -32,7 +35,26 @@ def find_pieces(content: bytes, kind: Format | None) -> Iterator[Piece]:
     """The parts of a file that its picture does not need, in their order.
 
     Raises:
-        OddStructureError: At the point from which on the file is not plainly right.
+        OddStructureError: When it comes to a place where the structure is not as the format says.
     """
     walk = _WALKS.get(kind) if kind else None
-    return walk(content) if walk else iter(())
+    if walk is not None:
+        try:
+            end = yield from walk(content)
+        except IndexError:  # the file is cut short
+            raise OddStructureError from None
+        if end < len(content):
+            yield Piece(end, len(content), set() if is_blank(content[end:]) else {Metadata.EMBEDDED})
+
+
+def cut_metadata(content: bytes) -> bytes | None:
+    """The file without its pieces; None if its structure is odd. `remove_metadata` also compares the pictures."""
+    kept: list[bytes] = []
+    at = 0
+    try:
+        for piece in find_pieces(content, format_of(content)):
+            kept += (content[at : piece.start], piece.instead)
+            at = piece.end
+    except OddStructureError:
+        return None
+    return b"".join((*kept, content[at:]))

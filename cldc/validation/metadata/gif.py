@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
-from cldc.validation.metadata.model import NOTHING, Metadata, OddStructureError, Piece
+from cldc.validation.metadata.model import Metadata, OddStructureError, Piece
 from cldc.validation.metadata.text import is_blank, kinds_of_comment, kinds_of_xmp
 
 _MOST_BLOCKS = 500_000
@@ -15,35 +15,22 @@ _LOOPS = (b"\x0bNETSCAPE2.0", b"\x0bANIMEXTS1.0")
 _LONGEST_LOOP = 24
 
 
-def gif_pieces(content: bytes) -> Iterator[Piece]:
-    """The blocks, in their order.
-
-    Raises:
-        OddStructureError: At the point from which on the file is not plainly right.
-    """
-    try:
-        yield from _walk(content)
-    except IndexError:
-        raise OddStructureError from None
-
-
-def _walk(content: bytes) -> Iterator[Piece]:
+def gif_pieces(content: bytes) -> Generator[Piece, None, int]:
+    """The blocks, in their order, and where the trailer ends; errors are those of `find_pieces`."""
     at = 13 + _table(content[10])
     while (kind := content[at]) != _TRAILER:
-        start = at
+        start, label = at, content[at + 1]
         if kind == _IMAGE:
             at = _skip(content, at + 11 + _table(content[at + 9]))
-        elif kind == _EXTENSION:
-            label, at = content[at + 1], _skip(content, at + 2)
-            if label == _PLAIN_TEXT:  # drawn into the picture by some programs
-                raise OddStructureError
-            if label != _GRAPHIC_CONTROL and not _is_loop(label, content[start + 2 : at]):
-                yield Piece(start, at, frozenset(_kinds_of(label, content[start + 2 : at])))
+        elif kind == _EXTENSION and label != _PLAIN_TEXT:  # some programs draw that text into the picture
+            at = _skip(content, at + 2)
+            blocks = content[start + 2 : at]
+            loop = label == _APPLICATION and blocks.startswith(_LOOPS) and len(blocks) <= _LONGEST_LOOP
+            if label != _GRAPHIC_CONTROL and not loop:
+                yield Piece(start, at, _kinds_of(label, blocks))
         else:
             raise OddStructureError
-    at += 1
-    if at < len(content):
-        yield Piece(at, len(content), NOTHING if is_blank(content[at:]) else frozenset({Metadata.EMBEDDED}))
+    return at + 1
 
 
 def _table(flags: int) -> int:
@@ -59,10 +46,6 @@ def _skip(content: bytes, at: int) -> int:
         if not length:
             return at
     raise OddStructureError
-
-
-def _is_loop(label: int, blocks: bytes) -> bool:
-    return label == _APPLICATION and blocks.startswith(_LOOPS) and len(blocks) <= _LONGEST_LOOP
 
 
 def _kinds_of(label: int, blocks: bytes) -> set[Metadata]:

@@ -7,10 +7,10 @@ on the colours. The ICC profile stays too: TensorFlow ignores it, but people see
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from cldc.validation.metadata.exif import kinds_of_exif, only_orientation
-from cldc.validation.metadata.model import NOTHING, Metadata, OddStructureError, Piece
+from cldc.validation.metadata.model import Metadata, OddStructureError, Piece
 from cldc.validation.metadata.nested import kinds_of_photoshop
 from cldc.validation.metadata.text import is_blank, kinds_of_comment, kinds_of_xmp
 
@@ -31,12 +31,8 @@ _PHOTOSHOP = b"Photoshop 3.0\0"
 _HARMLESS = (b"Ducky", b"Adobe", b"AVI1", b"HDR_RI")
 
 
-def jpeg_pieces(content: bytes) -> Iterator[Piece]:
-    """The parts, in their order.
-
-    Raises:
-        OddStructureError: At the point from which on the file is not plainly right.
-    """
+def jpeg_pieces(content: bytes) -> Generator[Piece, None, int]:
+    """The parts, in their order, and where the picture ends; errors are those of `find_pieces`."""
     at, turned = 2, False
     for _ in range(_MOST_SEGMENTS):
         marker = _MARKER.match(content, at)
@@ -44,7 +40,7 @@ def jpeg_pieces(content: bytes) -> Iterator[Piece]:
             raise OddStructureError
         code, start, at = marker[1][0], at, marker.end()
         if code == _EOI:
-            break
+            return at
         end = at + int.from_bytes(content[at : at + 2], "big")
         if code in _WITHOUT_BODY or not at + 2 <= end <= len(content):
             raise OddStructureError
@@ -60,27 +56,24 @@ def jpeg_pieces(content: bytes) -> Iterator[Piece]:
             if after is None:
                 raise OddStructureError
             at = after.start()
-    else:
-        raise OddStructureError
-    if at < len(content):
-        yield Piece(at, len(content), NOTHING if is_blank(content[at:]) else frozenset({Metadata.EMBEDDED}))
+    raise OddStructureError
 
 
-def _judge(code: int, body: bytes, *, turned: bool) -> tuple[frozenset[Metadata], bytes]:
+def _judge(code: int, body: bytes, *, turned: bool) -> tuple[set[Metadata], bytes]:
     """What a segment tells, and what must stand in its place."""
     if code == _APP0 and body.startswith(_JFIF):
         # Its preview comes after 14 bytes, of which the last two are that one's size.
         small = len(body) <= _JFIF_LENGTH
         kept = body if small else body[: _JFIF_LENGTH - 2] + b"\0\0"
-        return NOTHING if small else frozenset({Metadata.EMBEDDED}), _segment(code, kept)
+        return set() if small else {Metadata.EMBEDDED}, _segment(code, kept)
     if code == 0xEE and body.startswith(_ADOBE) and len(body) >= _ADOBE_LENGTH:
-        return NOTHING, _segment(code, body[:_ADOBE_LENGTH])
+        return set(), _segment(code, body[:_ADOBE_LENGTH])
     if code == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
-        return NOTHING, _segment(code, body)
+        return set(), _segment(code, body)
     if code == 0xE1 and body.startswith(_EXIF):
         upright = b"" if turned else only_orientation(body[len(_EXIF) :])
-        return frozenset(kinds_of_exif(body[len(_EXIF) :])), upright and _segment(code, _EXIF + upright)
-    return frozenset(_kinds_of(code, body)), b""
+        return kinds_of_exif(body[len(_EXIF) :]), upright and _segment(code, _EXIF + upright)
+    return _kinds_of(code, body), b""
 
 
 def _kinds_of(code: int, body: bytes) -> set[Metadata]:

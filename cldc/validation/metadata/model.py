@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
-
-NOTHING: frozenset[Metadata] = frozenset()
 
 
 class Metadata(StrEnum):
@@ -25,13 +23,13 @@ class Piece(NamedTuple):
     Attributes:
         start: Where it begins, in bytes.
         end: Where what follows it begins.
-        kinds: What it tells; nothing where it is harmless, such as the name of a program.
+        kinds: What it tells; nothing if it is harmless, such as the name of a program.
         instead: What must stand in its place.
     """
 
     start: int
     end: int
-    kinds: frozenset[Metadata] = NOTHING
+    kinds: Set[Metadata] = frozenset()
     instead: bytes = b""
 
 
@@ -66,7 +64,7 @@ class MetadataCounts:
 
     @property
     def summary(self) -> str:
-        """Such as ``3 images carry metadata: a position (1), the device (3)``; empty where there is none."""
+        """Such as ``3 images carry metadata: a position (1), the device (3)``; empty if there is none."""
         named = (
             ("a GPS position", self.position),
             ("the device", self.device),

@@ -7,51 +7,31 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from cldc.validation.metadata.exif import kinds_of_exif, only_orientation
-from cldc.validation.metadata.model import NOTHING, Metadata, OddStructureError, Piece
+from cldc.validation.metadata.model import Metadata, OddStructureError, Piece
 from cldc.validation.metadata.nested import inflated, kinds_of_keyword
-from cldc.validation.metadata.text import is_blank
 from cldc.validation.tensorflow_decoder.png_header import SIGNATURE
 
 _MOST_CHUNKS = 100_000
 _CHUNK = struct.Struct(">I4s")
 _FRAME = 12
 _SHOWN = frozenset(
-    {
-        b"tRNS",
-        b"gAMA",
-        b"cHRM",
-        b"sRGB",
-        b"iCCP",
-        b"cICP",
-        b"mDCV",
-        b"mDCv",
-        b"cLLI",
-        b"cLLi",
-        b"sBIT",
-        b"bKGD",
-        b"hIST",
-    }
-    | {b"pHYs", b"sPLT", b"acTL", b"fcTL", b"fdAT"}
+    b"tRNS gAMA cHRM sRGB iCCP cICP mDCV mDCv cLLI cLLi sBIT bKGD hIST pHYs sPLT acTL fcTL fdAT".split()
 )
 # Longer than what programs note about themselves.
 _LONG = 64
 
 
-def png_pieces(content: bytes) -> Iterator[Piece]:
-    """The chunks, in their order.
-
-    Raises:
-        OddStructureError: At the point from which on the file is not plainly right.
-    """
+def png_pieces(content: bytes) -> Generator[Piece, None, int]:
+    """The chunks, in their order, and where the picture ends; errors are those of `find_pieces`."""
     at, size = len(SIGNATURE), len(content)
     for _ in range(_MOST_CHUNKS):
         if at + _FRAME > size:
             raise OddStructureError
         length, kind = _CHUNK.unpack_from(content, at)
-        end = at + _FRAME + length
+        end: int = at + _FRAME + length
         if end > size:
             raise OddStructureError
         if kind[0] & 0x20 and kind not in _SHOWN:
@@ -60,23 +40,20 @@ def png_pieces(content: bytes) -> Iterator[Piece]:
                 yield Piece(at, end, kinds, instead)
         elif kind == b"hIST" and length % 2:
             raise OddStructureError  # libpng takes what follows for something else
-        at = end
         if kind == b"IEND":
-            break
-    else:
-        raise OddStructureError
-    if at < size:
-        yield Piece(at, size, NOTHING if is_blank(content[at:]) else frozenset({Metadata.EMBEDDED}))
+            return end
+        at = end
+    raise OddStructureError
 
 
-def _judge(kind: bytes, body: bytes) -> tuple[frozenset[Metadata], bytes]:
+def _judge(kind: bytes, body: bytes) -> tuple[set[Metadata], bytes]:
     """What a chunk tells, and what must stand in its place."""
     if kind == b"eXIf":
         if body[:2] not in (b"II", b"MM"):
             raise OddStructureError  # libpng takes what follows for something else
         upright = only_orientation(body)
-        return frozenset(kinds_of_exif(body)), upright and _chunk(kind, upright)
-    return frozenset(_kinds_of(kind, body)), b""
+        return kinds_of_exif(body), upright and _chunk(kind, upright)
+    return _kinds_of(kind, body), b""
 
 
 def _kinds_of(kind: bytes, body: bytes) -> set[Metadata]:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import warnings
-
-from cldc.validation.metadata.finding import find_pieces
-from cldc.validation.metadata.model import OddStructureError
+from cldc.files import hash_bytes
+from cldc.validation.metadata.finding import cut_metadata
+from cldc.validation.pictures import opened
 from cldc.validation.tensorflow_decoder import Readable, Remark, judge
-from cldc.validation.tensorflow_decoder.dispatch import format_of
 
 
 def remove_metadata(content: bytes) -> bytes | None:
-    """The file without anything that its picture does not need; None where that can't be had without a doubt.
+    """The file without anything that its picture does not need; None if that is not certain.
 
     What decides on colours, transparency, size on paper and animation stays. Of EXIF the orientation stays, so that neither
-    people nor the model see another picture than before. A file that is damaged, or that Pillow can't read or would read
-    as another picture afterwards, is given up.
+    people nor the model see another picture than before. The result is None for a file that is damaged, that Pillow can't
+    read, or that it would read as another picture afterwards.
     """
     before = judge(content)
     if before.readable is not Readable.YES or Remark.DAMAGED in before.remarks:
@@ -26,39 +22,15 @@ def remove_metadata(content: bytes) -> bytes | None:
     if stripped is None:
         return None
     after = judge(stripped)
-    alike = (before.readable, before.format, before.width, before.height) == (
-        after.readable,
-        after.format,
-        after.width,
-        after.height,
-    )
+    alike = before[:4] == after[:4]  # readable, format, width and height
     pixels = _pixels(content)
     return stripped if alike and pixels is not None and pixels == _pixels(stripped) else None
 
 
-def cut_metadata(content: bytes) -> bytes | None:
-    """What `remove_metadata` makes of a file, unless its structure is odd, but with no other doubt looked into."""
-    kept: list[bytes] = []
-    at = 0
-    try:
-        for piece in find_pieces(content, format_of(content)):
-            kept += (content[at : piece.start], piece.instead)
-            at = piece.end
-    except OddStructureError:
-        return None
-    return b"".join((*kept, content[at:]))
-
-
 def _pixels(content: bytes) -> tuple[str, str] | None:
-    """The mode and a hash of the pixels of the first frame as Pillow reads them; None where it can't."""
-    # A second check shows no picture, and Pillow takes a fifth of its time to import.
-    from PIL import Image
-
+    """The mode and a hash of the pixels of the first frame as Pillow reads them; None if it can't."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "GIF", "BMP"))
-            image.load()
-            return image.mode, hashlib.sha256(image.tobytes()).hexdigest()
+        with opened(content) as image:
+            return image.mode, hash_bytes(image.tobytes())
     except Exception:  # Pillow raises all sorts of things on odd files
         return None

@@ -7,13 +7,7 @@ from cldc.validation.model import InspectedDataset, Rule, Severity, ValidationRe
 from cldc.validation.rules import drawings, folders, images, names, publishing
 
 # In the order in which findings of one severity are reported.
-RULES: tuple[Rule, ...] = (
-    *folders.RULES,
-    *images.RULES,
-    *publishing.RULES,
-    *drawings.RULES,
-    *names.RULES,
-)
+RULES: tuple[Rule, ...] = folders.RULES + images.RULES + publishing.RULES + drawings.RULES + names.RULES
 _ORDER = tuple(Severity)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from operator import attrgetter
 
 from cldc.dataset import Image
 from cldc.text import plural
-from cldc.validation.model import InspectedDataset, Rule, RuleMatch, Severity, rule
+from cldc.validation.inspection import MAX_PIXELS
+from cldc.validation.model import InspectedDataset, RuleMatch, Severity, rule, rules_in
 from cldc.validation.near_duplicates import Evidence, Pair
-from cldc.validation.pictures import MAX_PIXELS
 from cldc.validation.tensorflow_decoder import Readable
 
-_DATA = "good practice; measured on the 2021 competition's starting dataset"
+_rule = partial(rule, source="good practice; measured on the 2021 competition's starting dataset")
 _BLANK_SHARE = 0.001
 _OVERSIZED = 4
 _UNBALANCED = 3
@@ -22,13 +23,32 @@ _SMALL_SPLIT = 0.05
 _Copies = tuple[list[Image], str]
 
 
-@rule(
+@_rule(
+    "drawing-two-labels",
+    title="Same drawing, two labels",
+    counted="drawings with two labels",
+    severity=Severity.WARNING,
+    why="A drawing that was cropped, padded or saved differently is a duplicate that other checks do not see. With "
+    "two labels, one of them is wrong.",
+)
+def drawing_two_labels(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Different files that show the same drawing in folders of different classes."""
+    for images, labels, _, because in _copies(inspected, _same_drawings(inspected)):
+        if len(labels) > 1:
+            yield RuleMatch(
+                message=f"The same drawing is labelled {' and '.join(labels)}: {because}.",
+                consequence="The script trains on, or validates with, a wrong label.",
+                remedy="Compare them and keep the right label.",
+                paths=_paths(images),
+            )
+
+
+@_rule(
     "identical-two-labels",
     title="Same file, two labels",
     counted="files with two labels",
     severity=Severity.WARNING,
     why="One of the labels is wrong, and the model is taught both.",
-    source=_DATA,
 )
 def identical_two_labels(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files of one content in folders of different classes."""
@@ -42,52 +62,11 @@ def identical_two_labels(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             )
 
 
-@rule(
-    "identical-across-splits",
-    title="In both train and val",
-    counted="files in two splits",
-    severity=Severity.WARNING,
-    why="The best weights are chosen by the validation accuracy; images that were trained on make it look better.",
-    source=_DATA,
-)
-def identical_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
-    """Files of one content and label in more than one split."""
-    for images, labels, splits, _ in _copies(inspected, _same_files(inspected)):
-        if len(labels) == 1 and len(splits) > 1:
-            yield RuleMatch(
-                message=f"The same file is in {' and '.join(splits)}.",
-                consequence="The script validates the model with an image that it was trained on.",
-                remedy="Keep it in one split only.",
-                paths=_paths(images),
-            )
-
-
-@rule(
-    "identical-in-class",
-    title="Duplicates in one class",
-    counted="duplicate pairs",
-    severity=Severity.NOTE,
-    why="A copy doubles an image's weight and counts towards the limit.",
-    source=_DATA,
-)
-def identical_in_class(inspected: InspectedDataset) -> Iterator[RuleMatch]:
-    """Files of one content, split and label."""
-    for images, labels, splits, _ in _copies(inspected, _same_files(inspected)):
-        if len(labels) == len(splits) == 1:
-            yield RuleMatch(
-                message=f"{len(images)} identical files.",
-                consequence="The script counts each of them.",
-                remedy="Keep one, unless it should weigh more.",
-                paths=_paths(images),
-            )
-
-
-@rule(
+@_rule(
     "in-label-book",
     title="Images from the label book",
     severity=Severity.WARNING,
     why="The label book is the sample test set; testing with an image that was trained on says nothing.",
-    source=_DATA,
 )
 def in_label_book(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files whose content, or whose drawing, is in the label book."""
@@ -115,34 +94,31 @@ def in_label_book(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         )
 
 
-@rule(
-    "drawing-two-labels",
-    title="Same drawing, two labels",
-    counted="drawings with two labels",
+@_rule(
+    "identical-across-splits",
+    title="In both train and val",
+    counted="files in two splits",
     severity=Severity.WARNING,
-    why="A drawing that was cropped, padded or saved differently is a duplicate that other checks do not see. With "
-    "two labels, one of them is wrong.",
-    source=_DATA,
+    why="The best weights are chosen by the validation accuracy; images that were trained on make it look better.",
 )
-def drawing_two_labels(inspected: InspectedDataset) -> Iterator[RuleMatch]:
-    """Different files that show the same drawing in folders of different classes."""
-    for images, labels, _, because in _copies(inspected, _same_drawings(inspected)):
-        if len(labels) > 1:
+def identical_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Files of one content and label in more than one split."""
+    for images, labels, splits, _ in _copies(inspected, _same_files(inspected)):
+        if len(labels) == 1 and len(splits) > 1:
             yield RuleMatch(
-                message=f"The same drawing is labelled {' and '.join(labels)}: {because}.",
-                consequence="The script trains on, or validates with, a wrong label.",
-                remedy="Compare them and keep the right label.",
+                message=f"The same file is in {' and '.join(splits)}.",
+                consequence="The script validates the model with an image that it was trained on.",
+                remedy="Keep it in one split only.",
                 paths=_paths(images),
             )
 
 
-@rule(
+@_rule(
     "drawing-across-splits",
     title="Same drawing in train and val",
     counted="drawings in two splits",
     severity=Severity.WARNING,
     why="A drawing that was trained on says little in validation, even if it is cropped or padded differently.",
-    source=_DATA,
 )
 def drawing_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Different files that show the same drawing in more than one split."""
@@ -156,32 +132,11 @@ def drawing_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             )
 
 
-@rule(
-    "drawing-in-class",
-    title="Same drawing several times",
-    counted="drawings that appear several times",
-    severity=Severity.NOTE,
-    why="You may want variants of a drawing; they are listed so that none is there by mistake.",
-    source=_DATA,
-)
-def drawing_in_class(inspected: InspectedDataset) -> Iterator[RuleMatch]:
-    """Different files that show the same drawing in one class of one split."""
-    for images, labels, splits, because in _copies(inspected, _same_drawings(inspected)):
-        if len(labels) == len(splits) == 1:
-            yield RuleMatch(
-                message=f"{len(images)} files show the same drawing: {because}.",
-                consequence="The script treats them as different images.",
-                remedy="Nothing needs to be done if you want these variants.",
-                paths=_paths(images),
-            )
-
-
-@rule(
+@_rule(
     "blank-image",
     title="Blank images",
     severity=Severity.WARNING,
     why="An image without ink teaches that nothing looks like its class.",
-    source=_DATA,
 )
 def blank_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images of a single shade, or nearly."""
@@ -199,12 +154,121 @@ def blank_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             )
 
 
-@rule(
+@_rule(
+    "outsized-image",
+    title="Oversized images",
+    severity=Severity.WARNING,
+    why="The script scales every image to the same few pixels; nothing is left of the drawings on a large sheet.",
+)
+def outsized_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Images much larger than most of the dataset."""
+    if not inspected.sizes:
+        return
+    target_height, target_width = inspected.competition.dataset.image_size
+    longest_sides = sorted(max(width, height) for width, height, _ in inspected.sizes)
+    usual = longest_sides[len(longest_sides) // 2]
+    for width, height, image in inspected.sizes:
+        if max(width, height) > _OVERSIZED * usual:
+            yield RuleMatch(
+                message=f"{image.path} is {width:,} x {height:,} pixels; most are about {usual:,}.",
+                consequence=f"The script scales it to {target_width} x {target_height} pixels, like all others.",
+                remedy="Crop it to the one drawing that it should show.",
+                paths=(image.path,),
+            )
+
+
+@_rule(
+    "class-balance",
+    title="Unbalanced classes",
+    counted="splits with unbalanced classes",
+    severity=Severity.WARNING,
+    why="A model prefers the classes that it saw most.",
+)
+def class_balance(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """A split in which one class has several times the images of another."""
+    rules = inspected.competition.dataset
+    for split in rules.splits:
+        counts = {label: inspected.tally.get((split, label), 0) for label in rules.classes}
+        most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+        if counts[least] and counts[most] > _UNBALANCED * counts[least]:
+            yield RuleMatch(
+                message=f"In {split}, class {most} has {counts[most]:,} images and class {least} "
+                f"{counts[least]:,}.",
+                consequence="The script does not weight classes, so rare ones are learned, or count, less.",
+                remedy=f"Add images of class {least}, or remove some of class {most}.",
+                paths=(f"{split}/{least}", f"{split}/{most}"),
+            )
+
+
+@_rule(
+    "split-ratio",
+    title="Unusual split sizes",
+    counted="unusual split sizes",
+    severity=Severity.WARNING,
+    why="With too few validation images the best weights are chosen by chance; validation images are not learned from.",
+)
+def split_ratio(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """A later split that is tiny, or larger than the training split."""
+    sizes = dict.fromkeys(inspected.competition.dataset.splits, 0)
+    for (split, _), count in inspected.tally.items():
+        sizes[split] += count
+    first, *rest = sizes
+    for split in rest:
+        if not sizes[first] or not sizes[split]:
+            continue
+        share = sizes[split] / (sizes[first] + sizes[split])
+        if share < _SMALL_SPLIT or share > 0.5:
+            yield RuleMatch(
+                message=f"{split} has {sizes[split]:,} images and {first} {sizes[first]:,}: {share:.0%} in {split}.",
+                consequence="The script learns from one and chooses the best weights by the other.",
+                remedy="Move images between them until a tenth to a third is for validation.",
+                paths=(first, split),
+            )
+
+
+@_rule(
+    "identical-in-class",
+    title="Duplicates in one class",
+    counted="duplicate pairs",
+    severity=Severity.NOTE,
+    why="A copy doubles an image's weight and counts towards the limit.",
+)
+def identical_in_class(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Files of one content, split and label."""
+    for images, labels, splits, _ in _copies(inspected, _same_files(inspected)):
+        if len(labels) == len(splits) == 1:
+            yield RuleMatch(
+                message=f"{len(images)} identical files.",
+                consequence="The script counts each of them.",
+                remedy="Keep one, unless it should weigh more.",
+                paths=_paths(images),
+            )
+
+
+@_rule(
+    "drawing-in-class",
+    title="Same drawing several times",
+    counted="drawings that appear several times",
+    severity=Severity.NOTE,
+    why="You may want variants of a drawing; they are listed so that none is there by mistake.",
+)
+def drawing_in_class(inspected: InspectedDataset) -> Iterator[RuleMatch]:
+    """Different files that show the same drawing in one class of one split."""
+    for images, labels, splits, because in _copies(inspected, _same_drawings(inspected)):
+        if len(labels) == len(splits) == 1:
+            yield RuleMatch(
+                message=f"{len(images)} files show the same drawing: {because}.",
+                consequence="The script treats them as different images.",
+                remedy="Nothing needs to be done if you want these variants.",
+                paths=_paths(images),
+            )
+
+
+@_rule(
     "not-compared",
     title="Images that could not be compared",
     severity=Severity.NOTE,
     why="No copy is found of a picture that is too large, or whose drawing does not stand out from a table or a shadow.",
-    source=_DATA,
 )
 def not_compared(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images that TensorFlow may read but whose drawing can't be extracted."""
@@ -225,36 +289,11 @@ def not_compared(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         )
 
 
-@rule(
-    "outsized-image",
-    title="Oversized images",
-    severity=Severity.WARNING,
-    why="The script scales every image to the same few pixels; nothing is left of the drawings on a large sheet.",
-    source=_DATA,
-)
-def outsized_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
-    """Images much larger than most of the dataset."""
-    if not inspected.sizes:
-        return
-    target_height, target_width = inspected.competition.dataset.image_size
-    longest_sides = sorted(max(width, height) for width, height, _ in inspected.sizes)
-    usual = longest_sides[len(longest_sides) // 2]
-    for width, height, image in inspected.sizes:
-        if max(width, height) > _OVERSIZED * usual:
-            yield RuleMatch(
-                message=f"{image.path} is {width:,} x {height:,} pixels; most are about {usual:,}.",
-                consequence=f"The script scales it to {target_width} x {target_height} pixels, like all others.",
-                remedy="Crop it to the one drawing that it should show.",
-                paths=(image.path,),
-            )
-
-
-@rule(
+@_rule(
     "small-image",
     title="Very small images",
     severity=Severity.NOTE,
     why="The script enlarges an image that is smaller than its own size, which adds no detail.",
-    source=_DATA,
 )
 def small_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images smaller than the script's own size."""
@@ -267,57 +306,6 @@ def small_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             remedy="Nothing needs to be done if they should be so small.",
             paths=paths,
         )
-
-
-@rule(
-    "class-balance",
-    title="Unbalanced classes",
-    counted="splits with unbalanced classes",
-    severity=Severity.WARNING,
-    why="A model prefers the classes that it saw most.",
-    source=_DATA,
-)
-def class_balance(inspected: InspectedDataset) -> Iterator[RuleMatch]:
-    """A split in which one class has several times the images of another."""
-    rules = inspected.competition.dataset
-    for split in rules.splits:
-        counts = {label: inspected.tally.get((split, label), 0) for label in rules.classes}
-        most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
-        if counts[least] and counts[most] > _UNBALANCED * counts[least]:
-            yield RuleMatch(
-                message=f"In {split}, class {most} has {counts[most]:,} images and class {least} "
-                f"{counts[least]:,}.",
-                consequence="The script does not weight classes, so rare ones are learned, or count, less.",
-                remedy=f"Add images of class {least}, or remove some of class {most}.",
-                paths=(f"{split}/{least}", f"{split}/{most}"),
-            )
-
-
-@rule(
-    "split-ratio",
-    title="Unusual split sizes",
-    counted="unusual split sizes",
-    severity=Severity.WARNING,
-    why="With too few validation images the best weights are chosen by chance; validation images are not learned from.",
-    source=_DATA,
-)
-def split_ratio(inspected: InspectedDataset) -> Iterator[RuleMatch]:
-    """A later split that is tiny, or larger than the training split."""
-    sizes = dict.fromkeys(inspected.competition.dataset.splits, 0)
-    for (split, _), count in inspected.tally.items():
-        sizes[split] += count
-    first, *rest = sizes
-    for split in rest:
-        if not sizes[first] or not sizes[split]:
-            continue
-        share = sizes[split] / (sizes[first] + sizes[split])
-        if share < _SMALL_SPLIT or share > 0.5:
-            yield RuleMatch(
-                message=f"{split} has {sizes[split]:,} images and {first} {sizes[first]:,}: {share:.0%} in {split}.",
-                consequence="The script learns from one and chooses the best weights by the other.",
-                remedy="Move images between them until a tenth to a third is for validation.",
-                paths=(first, split),
-            )
 
 
 def _copies(
@@ -366,19 +354,5 @@ def _paths(images: list[Image]) -> tuple[str, ...]:
     return tuple(image.path for image in images)
 
 
-# Rules whose findings are about what images show, for which a reader wants to see them.
-RULES: tuple[Rule, ...] = (
-    drawing_two_labels,
-    identical_two_labels,
-    in_label_book,
-    identical_across_splits,
-    drawing_across_splits,
-    blank_image,
-    outsized_image,
-    class_balance,
-    split_ratio,
-    identical_in_class,
-    drawing_in_class,
-    not_compared,
-    small_image,
-)
+# Their findings are about what images show, so a reader wants to see the images.
+RULES = rules_in(globals())

@@ -6,13 +6,14 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from cldc.dataset import IgnoreReason, Split, SplitState, fold_name, meant_class, suggest_roots
 from cldc.text import first_few, plural
-from cldc.validation.model import InspectedDataset, Rule, RuleMatch, Severity, rule
+from cldc.validation.model import InspectedDataset, RuleMatch, Severity, rule, rules_in
 
-_LISTING = "observed with image_dataset_from_directory of TensorFlow 2.4.1 and 2.6.0"
+_rule = partial(rule, source="observed with image_dataset_from_directory of TensorFlow 2.4.1 and 2.6.0")
 _SCRIPT = "the competition's training script"
 _MISMATCH = (
     "The script stops before training: "
@@ -29,12 +30,11 @@ _OTHER_NAMES = {
 }
 
 
-@rule(
+@_rule(
     "split-missing",
     title="Missing splits",
     severity=Severity.ERROR,
     why="The script opens each split's folder by its exact name.",
-    source=_LISTING,
 )
 def split_missing(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Splits that are missing, are files, or can't be listed."""
@@ -109,12 +109,11 @@ def misnamed_splits(inspected: InspectedDataset) -> list[tuple[str, str]]:
     return found
 
 
-@rule(
+@_rule(
     "class-misnamed",
     title="Misnamed class folders",
     severity=Severity.ERROR,
     why="The script compares the folders' names with the classes exactly; upper and lower case differ.",
-    source=_LISTING,
 )
 def class_misnamed(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Folders whose name is a class's but for case, spaces or the form of its characters."""
@@ -139,12 +138,11 @@ def class_misnamed(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             )
 
 
-@rule(
+@_rule(
     "class-missing",
     title="Missing class folders",
     severity=Severity.ERROR,
     why="Each split must have a folder for every class. The script accepts an empty folder.",
-    source=_LISTING,
 )
 def class_missing(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Classes without a folder."""
@@ -163,12 +161,11 @@ def class_missing(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             )
 
 
-@rule(
+@_rule(
     "class-extra",
     title="Extra folders beside the classes",
     severity=Severity.ERROR,
     why="Any other folder in a split, even an empty or a hidden one, stops the script.",
-    source=_LISTING,
 )
 def class_extra(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Folders in a split that are no class."""
@@ -186,12 +183,11 @@ def class_extra(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             )
 
 
-@rule(
+@_rule(
     "split-empty",
     title="Splits without images",
     severity=Severity.ERROR,
     why="Keras can't make a dataset of no files.",
-    source=_LISTING,
 )
 def split_empty(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Splits without a file that the script reads."""
@@ -207,12 +203,11 @@ def split_empty(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             )
 
 
-@rule(
+@_rule(
     "class-empty",
     title="Classes without images",
     severity=Severity.WARNING,
     why="The script accepts an empty class folder, but the model never learns, or is never checked on, that class.",
-    source=_LISTING,
 )
 def class_empty(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Class folders without images, in a split that has some."""
@@ -329,14 +324,4 @@ def misnamed_classes(inspected: InspectedDataset) -> list[tuple[str, str]]:
     return [(path, target) for path, target in pairs if wanted[target] == 1 and target not in files]
 
 
-RULES: tuple[Rule, ...] = (
-    split_missing,
-    class_misnamed,
-    class_missing,
-    class_extra,
-    split_empty,
-    class_empty,
-    too_many_images,
-    guide_limit,
-    name_reserved,
-)
+RULES = rules_in(globals())

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 
 from cldc.text import plural
-from cldc.validation.model import InspectedDataset, Rule, RuleMatch, Severity, rule
+from cldc.validation.model import InspectedDataset, RuleMatch, Severity, rule, rules_in
 from cldc.validation.tensorflow_decoder import Format, Readable, Remark
 
-_DECODING = "tf.io.decode_image of TensorFlow 2.4.1, compared with it by a differential test"
+_rule = partial(
+    rule, source="tf.io.decode_image of TensorFlow 2.4.1, compared with it by a differential test"
+)
 EXTENSIONS = {
     Format.PNG: (".png",),
     Format.JPEG: (".jpg", ".jpeg"),
@@ -20,13 +23,7 @@ EXTENSIONS = {
 
 # Remarks that change nothing a model of small grey pictures would learn from.
 _HARMLESS = frozenset(
-    {
-        Remark.SIXTEEN_BIT,
-        Remark.COLOUR_PROFILE,
-        Remark.CMYK,
-        Remark.TRAILING_BYTES,
-        Remark.SEVERAL_PICTURES,
-    }
+    {Remark.SIXTEEN_BIT, Remark.COLOUR_PROFILE, Remark.CMYK, Remark.TRAILING_BYTES, Remark.SEVERAL_PICTURES}
 )
 _FETCHING = {
     "Git LFS": "Run `git lfs pull` in the repository; in a GitHub workflow check out with `lfs: true`.",
@@ -78,13 +75,12 @@ def git_pointer(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         )
 
 
-@rule(
+@_rule(
     "image-undecodable",
     title="Images that TensorFlow can't read",
     severity=Severity.ERROR,
     why="One image that TensorFlow can't decode ends the whole training, and the error does not name the file. Other "
     "programs open many such files. The content decides, not the name.",
-    source=_DECODING,
 )
 def image_undecodable(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images that TensorFlow refuses."""
@@ -102,12 +98,11 @@ def image_undecodable(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             )
 
 
-@rule(
+@_rule(
     "image-unsure",
     title="Images that TensorFlow may not read",
     severity=Severity.WARNING,
     why="For a few damaged files the answer depends on parts of TensorFlow that are not reproduced here.",
-    source=_DECODING,
 )
 def image_unsure(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images without a verdict."""
@@ -121,12 +116,11 @@ def image_unsure(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             )
 
 
-@rule(
+@_rule(
     "image-seen-differently",
     title="Images that TensorFlow reads differently",
     severity=Severity.WARNING,
     why="What the script trains on is not always what an image viewer shows.",
-    source=_DECODING,
 )
 def image_seen_differently(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images that are read, but not as they look."""
@@ -145,12 +139,11 @@ def image_seen_differently(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         )
 
 
-@rule(
+@_rule(
     "extension-content",
     title="Wrong extensions",
     severity=Severity.NOTE,
     why="The script goes by the content, other programs go by the extension.",
-    source=_DECODING,
 )
 def extension_content(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files whose extension is of another format than their content."""
@@ -169,11 +162,4 @@ def extension_content(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         )
 
 
-RULES: tuple[Rule, ...] = (
-    file_unreadable,
-    git_pointer,
-    image_undecodable,
-    image_unsure,
-    image_seen_differently,
-    extension_content,
-)
+RULES = rules_in(globals())

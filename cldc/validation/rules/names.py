@@ -6,16 +6,17 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 
 from cldc.dataset import IgnoredPath, IgnoreReason, Image
 from cldc.text import plural
-from cldc.validation.model import InspectedDataset, Rule, RuleMatch, Severity, rule
+from cldc.validation.model import InspectedDataset, RuleMatch, Severity, rule, rules_in
 from cldc.validation.rules.folders import LEFTOVER_FOLDERS
 from cldc.validation.rules.images import EXTENSIONS
 from cldc.validation.sniffing import looks_like_picture
 from cldc.validation.tensorflow_decoder import Format
 
-_LISTING = "observed with image_dataset_from_directory of TensorFlow 2.4.1 and 2.6.0"
+_rule = partial(rule, source="observed with image_dataset_from_directory of TensorFlow 2.4.1 and 2.6.0")
 LEFTOVER_FILES = frozenset(
     {".ds_store", "thumbs.db", "desktop.ini", ".directory", ".localized", "ehthumbs.db"}
 )
@@ -28,12 +29,11 @@ _WINDOWS_DEVICES = frozenset(
 _SUSPECT_NAME = re.compile(r'[^ -~]|[<>:"|?*\\]|[ .]$|^(con|prn|aux|nul|com|lpt)', re.IGNORECASE)
 
 
-@rule(
+@_rule(
     "name-not-utf8",
     title="Names that are not UTF-8",
     severity=Severity.ERROR,
     why="TensorFlow takes file names as UTF-8 text.",
-    source=_LISTING,
 )
 def name_not_utf8(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images with bytes in their paths that are not UTF-8."""
@@ -47,12 +47,11 @@ def name_not_utf8(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             )
 
 
-@rule(
+@_rule(
     "junk-file",
     title="Leftover files (.DS_Store, Thumbs.db, ._*)",
     severity=Severity.WARNING,
     why="macOS writes `._NAME` files beside the real ones on foreign disks; the script reads them as images.",
-    source=_LISTING,
 )
 def junk_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """AppleDouble files, and files in folders that programs create for themselves."""
@@ -104,12 +103,11 @@ def _is_leftover(ignored: IgnoredPath) -> bool:
     )
 
 
-@rule(
+@_rule(
     "hidden-file",
     title="Hidden files",
     severity=Severity.WARNING,
     why="File managers don't show them, but the script reads them.",
-    source=_LISTING,
 )
 def hidden_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images whose own name begins with a dot."""
@@ -125,12 +123,11 @@ def hidden_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         )
 
 
-@rule(
+@_rule(
     "nested-file",
     title="Images in nested folders",
     severity=Severity.WARNING,
     why="The script reads a file in a folder inside a class folder, and gives it the outer folder's class.",
-    source=_LISTING,
 )
 def nested_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images in a folder inside a class folder, one match for each such folder."""
@@ -150,12 +147,11 @@ def nested_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         )
 
 
-@rule(
+@_rule(
     "linked-file",
     title="Linked files",
     severity=Severity.NOTE,
     why="The script follows links to files and linked class folders; cldc packs what they point to.",
-    source=_LISTING,
 )
 def linked_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Links to files of the dataset; `publishing.outward_link` finds the other links."""
@@ -171,12 +167,11 @@ def linked_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         )
 
 
-@rule(
+@_rule(
     "passed-over",
     title="Ignored files",
     severity=Severity.WARNING,
     why="The script chooses files by their extension, and silently ignores all others.",
-    source=_LISTING,
 )
 def passed_over(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files and folders that the script does not read, grouped by why, what they are and what to do."""
@@ -296,12 +291,11 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-@rule(
+@_rule(
     "extension-case",
     title="Extensions in capitals",
     severity=Severity.NOTE,
     why="The script accepts extensions in any case; other tools may not.",
-    source=_LISTING,
 )
 def extension_case(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images whose extension has capitals."""
@@ -316,13 +310,4 @@ def extension_case(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         )
 
 
-RULES: tuple[Rule, ...] = (
-    name_not_utf8,
-    junk_file,
-    hidden_file,
-    nested_file,
-    linked_file,
-    passed_over,
-    name_not_portable,
-    extension_case,
-)
+RULES = rules_in(globals())

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from cldc.dataset import OutwardLink
 from cldc.text import plural
 from cldc.validation.metadata.model import Metadata, MetadataCounts
-from cldc.validation.model import InspectedDataset, Rule, RuleMatch, Severity, rule
+from cldc.validation.model import InspectedDataset, RuleMatch, Severity, rule, rules_in
 
 
 @rule(
@@ -70,4 +70,4 @@ def image_metadata(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         )
 
 
-RULES: tuple[Rule, ...] = (outward_link, image_metadata)
+RULES = rules_in(globals())

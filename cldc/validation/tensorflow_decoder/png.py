@@ -13,6 +13,7 @@ from typing import cast
 from zlib_ng import zlib_ng
 
 from cldc.validation.tensorflow_decoder.metadata import is_srgb, is_turned
+from cldc.validation.tensorflow_decoder.png_careful import judge_carefully
 from cldc.validation.tensorflow_decoder.png_header import (
     DIMENSION_LIMIT,
     KNOWN_ANCILLARY,
@@ -55,8 +56,6 @@ def judge_png(content: bytes) -> tuple[Verdict, bytes]:
     judged = _judge_strictly(content)
     if judged is not None:
         return judged
-    from cldc.validation.tensorflow_decoder.png_careful import judge_carefully  # seldom needed
-
     readable, header, reason, end, noted = judge_carefully(content)
     width, height = (header.width, header.height) if header else (None, None)
     if readable is Readable.NO or header is None:
