@@ -96,9 +96,7 @@ def _leftovers(inspected: InspectedDataset) -> Iterator[tuple[str, str]]:
         if folder in LEFTOVER_FOLDERS and folder not in inspected.competition.dataset.classes
     ]
     yield from ((path, "class-extra") for path in folders)
-    files = {image.path for image in leftover_images(inspected)}
-    files |= {each.path for each in leftover_ignored(inspected)}
-    for path in sorted(files):
+    for path in sorted({*leftover_images(inspected), *leftover_ignored(inspected)}):
         if not any(path.startswith(f"{folder}/") for folder in folders):
             yield path, "junk-file"
 

@@ -11,7 +11,7 @@ import os
 import shlex
 import tempfile
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -76,19 +76,6 @@ class Undone:
     left: tuple[tuple[Change, CldcError], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Where changes happen: the dataset, where files are set aside, where originals are kept."""
-
-    root: Path
-    aside: Path
-    originals: Path
-
-    def target(self, change: Change) -> Path:
-        folders = {"aside": self.aside, "strip": self.originals}
-        return folders.get(change.kind, self.root) / change.target
-
-
 def records_folder(home: Path) -> Path:
     """Where the records lie in the data folder."""
     return home / "fixes"
@@ -127,12 +114,13 @@ def carry_out(
         # A new folder even if two commands begin at the same moment, and sorted by time.
         prefix = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{root.name}-"
         keep = Path(tempfile.mkdtemp(prefix=prefix, dir=private_folder(records)))
-    record, places = keep / _RECORD, _Places(root, aside or keep / "aside", keep / "originals")
+    record = keep / _RECORD
+    kept = {"aside": aside or keep / "aside", "strip": keep / "originals"}
     # Written first, so that the record knows of whatever happens.
     text = {
         "root": str(root),
         "command": command,
-        "aside": str(places.aside),
+        "aside": str(kept["aside"]),
         "changes": [asdict(change) for change in changes],
     }
     replace_atomically(record, json.dumps(text, indent=2))
@@ -140,7 +128,7 @@ def carry_out(
     observer.start(task, total=len(changes), unit="changes")
     for number, change in enumerate(changes):
         try:
-            _apply(change, places)
+            _apply(change, root, kept)
         except StorageError as error:
             raise StorageError(
                 f"{error.message} {number} of {len(changes)} changes were made.",
@@ -185,10 +173,8 @@ def carry_out_in_copy(
         copy = room / "copy"
         copy_following_links(root, copy, follow=frozenset({*folders, *follow}), leave_out=left_out)
         for change in changes:
-            if change.kind == "strip":
-                strip(copy / change.source, change.sha256)
-            elif change.kind != "aside":
-                _apply(change, _Places(copy, copy, copy))
+            if change.kind != "aside":
+                _apply(change, copy, {})
         move(copy, target)
     return target
 
@@ -241,17 +227,17 @@ def free_name(path: PurePosixPath, is_free: Callable[[PurePosixPath], bool]) -> 
     return candidate
 
 
-def _apply(change: Change, places: _Places) -> None:
-    source, target = places.root / change.source, places.target(change)
-    if change.kind == "folder":
-        with storage_errors(target):
-            target.mkdir(exist_ok=True)
-        return
+def _apply(change: Change, root: Path, kept: Mapping[str, Path]) -> None:
+    """Do one change; ``kept`` names the folders of what is set aside and of the originals of what is stripped."""
+    source, target = root / change.source, kept.get(change.kind, root) / change.target
     if change.kind == "strip":
-        strip(source, change.sha256, target)
+        strip(source, change.sha256, target if kept else None)
         return
-    if change.kind == "aside":
-        with storage_errors(target.parent):
+    with storage_errors(target):
+        if change.kind == "folder":
+            target.mkdir(exist_ok=True)
+            return
+        if change.kind == "aside":
             target.parent.mkdir(parents=True, exist_ok=True)
     move(source, target)
 
@@ -262,7 +248,7 @@ def undo_command(record: Path, command: Command = "validate") -> str:
 
 
 def last_record(root: Path, records: Path, command: Command) -> Path | None:
-    """The newest record of a command's changes to ``root`` that were not all undone; None where there is none."""
+    """The newest record of a command's changes to ``root`` that were not all undone; None if there is none."""
     # Names begin with the time.
     for folder in sorted(records.glob("*/"), key=lambda folder: folder.name, reverse=True):
         record = folder / _RECORD
@@ -286,8 +272,11 @@ def undo(record: Path) -> Undone:
     try:
         text = json.loads(record.read_text())
         root = Path(text["root"])
-        # Records of 0.1.0 name no such folder.
-        places = _Places(root, Path(text.get("aside", record.parent / "aside")), record.parent / "originals")
+        # Records of 0.1.0 do not name the folder of what was set aside.
+        kept = {
+            "aside": Path(text.get("aside", record.parent / "aside")),
+            "strip": record.parent / "originals",
+        }
         changes = [Change(**change) for change in text["changes"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
@@ -302,20 +291,27 @@ def undo(record: Path) -> Undone:
     done, left = [], []
     for change in reversed(changes):
         try:
-            if _undo(change, places):
+            if _undo(change, root, kept):
                 done.append(change)
         except StorageError as error:
             left.append((change, error))
     if not left:
-        _remove_empty(places.aside, changes)
+        # The folders in which things were set aside, unless something else is in them.
+        inside = {kept["aside"] / change.target for change in changes if change.kind == "aside"}
+        folders = {
+            parent for path in inside for parent in path.parents if parent.is_relative_to(kept["aside"])
+        }
+        for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         with contextlib.suppress(StorageError):  # only saves looking at it again
             replace_atomically(record.parent / _UNDONE, "")
     return Undone(tuple(done), tuple(left))
 
 
-def _undo(change: Change, places: _Places) -> bool:
+def _undo(change: Change, root: Path, kept: Mapping[str, Path]) -> bool:
     """Undo one change; whether there was anything to undo."""
-    source, target = places.root / change.source, places.target(change)
+    source, target = root / change.source, kept.get(change.kind, root) / change.target
     if change.kind == "strip":
         return restore_original(target, source, change.sha256)
     if change.kind == "folder":
@@ -339,15 +335,6 @@ def _undo(change: Change, places: _Places) -> bool:
     require_parent(source)
     move(target, source)
     return True
-
-
-def _remove_empty(aside: Path, changes: Iterable[Change]) -> None:
-    """Remove the folders in which things were set aside, where nothing else is in them."""
-    inside = {aside / change.target for change in changes if change.kind == "aside"}
-    folders = {parent for path in inside for parent in path.parents if parent.is_relative_to(aside)}
-    for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
 
 
 def _exists(path: Path, other: Path) -> bool:

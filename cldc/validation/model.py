@@ -126,6 +126,11 @@ class InspectedDataset:
         return self.dataset.tally()
 
     @cached_property
+    def split_sizes(self) -> dict[str, int]:
+        """Number of images of each split."""
+        return {split: self.dataset.count(split) for split in self.competition.dataset.splits}
+
+    @cached_property
     def classes(self) -> dict[str, str]:
         """The class that each folder of images is or is named like; empty for a folder that is no class."""
         classes = self.competition.dataset.classes

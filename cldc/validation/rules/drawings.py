@@ -209,9 +209,7 @@ def class_balance(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def split_ratio(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """A later split that is tiny, or larger than the training split."""
-    sizes = dict.fromkeys(inspected.competition.dataset.splits, 0)
-    for (split, _), count in inspected.tally.items():
-        sizes[split] += count
+    sizes = inspected.split_sizes
     first, *rest = sizes
     for split in rest:
         if not sizes[first] or not sizes[split]:

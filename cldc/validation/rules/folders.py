@@ -93,9 +93,12 @@ def _split_remedy(split: Split, folders: list[str]) -> str:
 
 
 def _folders_beside_splits(inspected: InspectedDataset) -> list[str]:
-    dataset = inspected.dataset
-    beside = [each.path for each in dataset.ignored if each.reason == IgnoreReason.BESIDE_SPLITS]
-    return [path for path in beside if (dataset.root / path).is_dir()]
+    beside = _ignored(inspected, IgnoreReason.BESIDE_SPLITS)
+    return [path for path in beside if (inspected.dataset.root / path).is_dir()]
+
+
+def _ignored(inspected: InspectedDataset, reason: IgnoreReason) -> list[str]:
+    return [path for path, why in inspected.dataset.ignored if why == reason]
 
 
 def misnamed_splits(inspected: InspectedDataset) -> list[tuple[str, str]]:
@@ -146,7 +149,7 @@ def class_misnamed(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def class_missing(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Classes without a folder."""
-    files = _files_beside_classes(inspected)
+    files = _ignored(inspected, IgnoreReason.BESIDE_CLASSES)
     for split, missing, extra in _mismatches(inspected):
         for label in missing:
             if any(meant_class(folder, [label]) for folder in extra):
@@ -237,7 +240,7 @@ def class_empty(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 def too_many_images(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """More images than the script accepts, after its own rounding."""
     limits = inspected.competition.dataset
-    counts = _count_by_split(inspected)
+    counts = inspected.split_sizes
     padded = limits.padded(counts.values())
     if padded <= limits.max_padded:
         return
@@ -263,7 +266,7 @@ def too_many_images(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 def guide_limit(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """More images than the guide allows."""
     limit = inspected.competition.dataset.max_images
-    total = sum(_count_by_split(inspected).values())
+    total = len(inspected.dataset.images)
     if total > limit:
         yield RuleMatch(
             message=f"There are {total:,} images; the guide allows {limit:,} in all splits together.",
@@ -299,18 +302,6 @@ def _mismatches(inspected: InspectedDataset) -> Iterator[tuple[Split, list[str],
             yield split, missing, [folder for folder in split.folders if folder not in classes]
 
 
-def _files_beside_classes(inspected: InspectedDataset) -> set[str]:
-    ignored = inspected.dataset.ignored
-    return {each.path for each in ignored if each.reason == IgnoreReason.BESIDE_CLASSES}
-
-
-def _count_by_split(inspected: InspectedDataset) -> dict[str, int]:
-    counts = dict.fromkeys(inspected.competition.dataset.splits, 0)
-    for (split, _), count in inspected.tally.items():
-        counts[split] += count
-    return counts
-
-
 def misnamed_classes(inspected: InspectedDataset) -> list[tuple[str, str]]:
     """Pairs of a misnamed class folder's path and the path that it should have, where that is unambiguous and free."""
     pairs = [
@@ -320,7 +311,7 @@ def misnamed_classes(inspected: InspectedDataset) -> list[tuple[str, str]]:
         if (label := meant_class(folder, missing))
     ]
     wanted = Counter(target for _, target in pairs)
-    files = _files_beside_classes(inspected)
+    files = _ignored(inspected, IgnoreReason.BESIDE_CLASSES)
     return [(path, target) for path, target in pairs if wanted[target] == 1 and target not in files]
 
 

@@ -55,7 +55,7 @@ def name_not_utf8(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def junk_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """AppleDouble files, and files in folders that programs create for themselves."""
-    images = tuple(image.path for image in leftover_images(inspected))
+    images = leftover_images(inspected)
     if images:
         yield RuleMatch(
             message=f"{plural(len(images), 'leftover file')} of other programs among the images.",
@@ -64,7 +64,7 @@ def junk_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             paths=images,
             fixable=True,
         )
-    ignored = tuple(each.path for each in leftover_ignored(inspected))
+    ignored = leftover_ignored(inspected)
     if ignored:
         yield RuleMatch(
             message=f"{plural(len(ignored), 'leftover file')} of other programs.",
@@ -76,31 +76,26 @@ def junk_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         )
 
 
-def leftover_images(inspected: InspectedDataset) -> list[Image]:
+def leftover_images(inspected: InspectedDataset) -> tuple[str, ...]:
     """Images that are certainly none: AppleDouble files that can't be decoded, and files in other programs' folders."""
-    found = []
-    for image in inspected.dataset.images:
-        inspection = inspected.inspections.get(image.sha256)
-        readable = inspection is not None and inspection.verdict.format is not None
-        in_leftover_folder = any(part in LEFTOVER_FOLDERS for part in image.path.split("/")[2:-1])
-        if in_leftover_folder or (image.name.startswith("._") and not readable):
-            found.append(image)
-    return found
-
-
-def leftover_ignored(inspected: InspectedDataset) -> list[IgnoredPath]:
-    """Ignored files and folders that other programs are known to leave behind."""
-    return [each for each in inspected.dataset.ignored if _is_leftover(each)]
-
-
-def _is_leftover(ignored: IgnoredPath) -> bool:
-    parts = ignored.path.split("/")
-    name = parts[-1]
-    return (
-        name.lower() in LEFTOVER_FILES
-        or name.startswith("._")
-        or (ignored.reason != IgnoreReason.LINKED_FOLDER and any(part in LEFTOVER_FOLDERS for part in parts))
+    pictures = {image.path for image, inspection in inspected.readable if inspection.verdict.format}
+    return tuple(
+        image.path
+        for image in inspected.dataset.images
+        if not LEFTOVER_FOLDERS.isdisjoint(image.path.split("/")[2:-1])
+        or (image.name.startswith("._") and image.path not in pictures)
     )
+
+
+def leftover_ignored(inspected: InspectedDataset) -> tuple[str, ...]:
+    """Ignored files and folders that other programs are known to leave behind."""
+    found = []
+    for path, reason in inspected.dataset.ignored:
+        parts = path.split("/")
+        in_folder = reason != IgnoreReason.LINKED_FOLDER and not LEFTOVER_FOLDERS.isdisjoint(parts)
+        if in_folder or parts[-1].lower() in LEFTOVER_FILES or parts[-1].startswith("._"):
+            found.append(path)
+    return tuple(found)
 
 
 @_rule(
@@ -111,7 +106,7 @@ def _is_leftover(ignored: IgnoredPath) -> bool:
 )
 def hidden_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images whose own name begins with a dot."""
-    leftover = {image.path for image in leftover_images(inspected)}
+    leftover = leftover_images(inspected)
     hidden = [image.path for image in inspected.dataset.images if image.name.startswith(".")]
     paths = tuple(path for path in hidden if path not in leftover)
     if paths:
@@ -176,8 +171,9 @@ def linked_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 def passed_over(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files and folders that the script does not read, grouped by why, what they are and what to do."""
     groups: dict[tuple[IgnoreReason, Severity, str, str], list[str]] = defaultdict(list)
+    leftover = frozenset(leftover_ignored(inspected))
     for ignored in inspected.dataset.ignored:
-        if not _is_leftover(ignored):
+        if ignored.path not in leftover:
             kind = inspected.ignored_formats.get(ignored.path, "")
             severity = _ignored_severity(inspected, ignored, kind)
             remedy = "Nothing needs to be done."
