@@ -25,8 +25,10 @@ from cldc.organise.grades import Accuracies, Grade, grade
 from cldc.organise.roster import Student, read_roster, roster_file, write_roster
 from cldc.organise.rulings import reject as record_rejection
 from cldc.preflight.output import Output
+from cldc.preflight.records import all_records
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.document import Document
+from cldc.trainings.expected import expect_class
 
 _SHORT = 12
 
@@ -62,7 +64,8 @@ def accounts(app: ServerApp, *, roster: Path | None) -> None:
         }
         for student in students
     ]
-    app.output.show(Document({"students": data}, _roster_blocks(where, students, joined)))
+    cost = expect_class(app.competition, all_records(app.home), students=len(students))
+    app.output.show(Document({"students": data}, _roster_blocks(where, students, joined, cost)))
 
 
 def _keep_roster(where: OrganiserTarget, given: Path | None) -> tuple[Student, ...]:
@@ -79,7 +82,9 @@ def _keep_roster(where: OrganiserTarget, given: Path | None) -> tuple[Student, .
     return read_roster(kept)
 
 
-def _roster_blocks(where: OrganiserTarget, students: Sequence[Student], joined: set[str]) -> list[Block]:
+def _roster_blocks(
+    where: OrganiserTarget, students: Sequence[Student], joined: set[str], cost: str
+) -> list[Block]:
     rows = [
         (student.name, student.account, student.group, "yes" if student.account in joined else "no")
         for student in students
@@ -87,6 +92,7 @@ def _roster_blocks(where: OrganiserTarget, students: Sequence[Student], joined: 
     blocks: list[Block] = [
         Table(("student", "account", "group", "joined"), rows),
         Line(f"{len(joined)} of {len(students)} have an account.", "good"),
+        Line(cost),
     ]
     missing = [student for student in students if student.account not in joined]
     if missing:

@@ -38,11 +38,13 @@ from cldc.organise import (
 )
 from cldc.organise.daemon import organiser_of
 from cldc.package import pack
+from cldc.preflight.records import all_records
 from cldc.preflight.sources import builtin_script, read_label_book
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.board_page import board_page
 from cldc.render.formats.html import render_page
 from cldc.sample import draw
+from cldc.trainings.expected import expect_class
 from cldc.trust import profile_claims
 from cldc.validation import validate
 
@@ -71,6 +73,7 @@ class SetUp:
         image: The container image of the runs, by digest if a rehearsal found it out.
         tensorflow: The TensorFlow in it; None if no rehearsal ran, or if none works there.
         rehearsed: The score of a submission of drawn images, which was removed again; None where none was made now.
+        cost: How long each student's submissions take to score at most.
         remarks: What to know about the script, the image and its TensorFlow.
     """
 
@@ -89,6 +92,7 @@ class SetUp:
     image: str
     tensorflow: str | None
     rehearsed: float | None
+    cost: str
     remarks: tuple[str, ...]
     sandbox: bool
 
@@ -115,6 +119,7 @@ class SetUp:
         blocks += [Line(remark, "warning") for remark in self.remarks]
         return [
             *blocks,
+            Line(self.cost),
             Line(f"Contestants: cldc submit DIR {where}"),
             Line(f"You: cldc organise score --watch --publish board {where}"),
         ]
@@ -227,6 +232,7 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
         image=competition.run.image,
         tensorflow=rehearsal.tensorflow if rehearsal else None,
         rehearsed=rehearsed,
+        cost=expect_class(competition, all_records(app.home), students=1),
         remarks=(*_remarks(competition, where, rehearsal), *_unknown_of_script(competition, path)),
         sandbox=where.sandbox,
     )

@@ -6,13 +6,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from statistics import median
 
+from cldc.competition import Competition
 from cldc.preflight.model import PreflightResult, Training
-from cldc.text import duration
+from cldc.text import duration, plural
 
 # Loading TensorFlow and building the model, which no image makes longer.
 _START_SECONDS = 10.0
 # The starting dataset of 2021 (2,880 images, 100 epochs) took 20 minutes on two processors.
-_ASSUMED_SECONDS = 20 * 60 / (2880 * 100)
+_ASSUMED_IMAGES = 2880
+_ASSUMED_SECONDS = 20 * 60 / (_ASSUMED_IMAGES * 100)
 # Of a training on any machine; the rest of a processor goes to the next one.
 PROCESSORS_EACH = 1.4
 
@@ -37,11 +39,37 @@ class Expected:
 
     def __str__(self) -> str:
         """As one sentence."""
-        source = "by earlier trainings" if self.measured else "assumed, as none was measured here"
         return (
             f"{self.trainings} trainings of about {duration(self.each_seconds)} each, {self.at_once} at once: "
-            f"about {duration(self.seconds)} ({source})."
+            f"about {duration(self.seconds)} ({_source(measured=self.measured)})."
         )
+
+
+def expect_class(competition: Competition, records: Iterable[PreflightResult], *, students: int) -> str:
+    """What scoring a class may take on a CodaLab's workers at most, as one sentence.
+
+    Args:
+        competition: Whose quota allows each student so many submissions.
+        records: Earlier trainings; those of the competition on this machine count.
+        students: How many there are.
+    """
+    seconds = [
+        record.seconds
+        for record in records
+        if record.complete
+        and not record.fingerprint.server
+        and record.fingerprint.competition == competition.name
+    ]
+    assumed = _START_SECONDS + _ASSUMED_SECONDS * _ASSUMED_IMAGES * competition.training.epochs
+    each, count = median(seconds) if seconds else assumed, students * competition.quota.total
+    return (
+        f"{plural(students, 'student')} may make {plural(count, 'submission')}. Each takes a training of about {duration(each)} to score "
+        f"({_source(measured=bool(seconds))}): at most {duration(each * count)} on one worker."
+    )
+
+
+def _source(*, measured: bool) -> str:
+    return "by earlier trainings" if measured else "assumed, as none was measured here"
 
 
 def expect(

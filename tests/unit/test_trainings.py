@@ -19,7 +19,7 @@ from cldc.preflight.pipeline import fingerprint_in
 from cldc.preflight.sources import builtin_script
 from cldc.progress import Observer
 from cldc.trainings.dask import ClusterUnreachable, dask_trainer
-from cldc.trainings.expected import expect
+from cldc.trainings.expected import expect, expect_class
 from cldc.trainings.local import BYTES_EACH, free_memory, most_at_once
 from cldc.trainings.many import train_all
 from cldc.trainings.workers import SentDataset, SentLabelBook, Work, train_sent
@@ -137,6 +137,14 @@ def test_earlier_trainings_say_how_long_the_next_ones_take(trainings: list[Train
     # Each takes 1.4 of the two processors.
     assert measured.seconds == pytest.approx(3 * 30 * 1.4 / 2)
     assert "by earlier trainings" in str(measured)
+
+    rules = dataclasses.replace(
+        trainings[0].competition, quota=dataclasses.replace(trainings[0].competition.quota, total=5)
+    )
+    told = expect_class(rules, [earlier], students=30)
+    assert "150 submissions" in told
+    assert "at most 75 min on one worker" in told
+    assert "assumed" in expect_class(rules, [], students=30)
 
 
 @pytest.mark.parametrize("dies", [1, 2])
