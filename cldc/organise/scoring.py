@@ -176,7 +176,7 @@ class _Progress:
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
-        self._done, self._left = 0, ""
+        self._done, self._left, self._detail = 0, "", ""
 
     def tell(self, event: Mapping[str, Any]) -> None:
         """Report one event."""
@@ -190,6 +190,7 @@ class _Progress:
             self._expect([seconds for seconds in event["seconds"] if seconds])
         elif kind == "left":
             self._left = f"about {duration(event['seconds'])} left" if event["seconds"] else ""
+            self._advance(self._detail)
         elif kind == "at":
             words = [event["name"], event["stage"]] + ([event["detail"]] if event["detail"] else [])
             if event["stage"] == "evaluated":
@@ -200,6 +201,7 @@ class _Progress:
             self._observer.note(_NOTES[kind].format(**event))
 
     def _advance(self, detail: str) -> None:
+        self._detail = detail
         self._observer.advance(self._done, "  ".join(filter(None, (self._left, detail))))
 
     def _expect(self, seconds: Sequence[float]) -> None:

@@ -101,7 +101,7 @@ def test_two_competitions_of_one_account_leave_each_other_alone(school: School, 
 def test_a_score_stays_until_the_corrected_one_is_there(school: School, tmp_path: Path) -> None:
     submits(school, "spring", school.stage.folder(tmp_path / "other", 1), name="other")
     teacher = school.as_teacher("spring")
-    teacher("organise", "score")
+    assert "as the contestants' own took" in teacher("organise", "score").err
     before = {row["name"]: row["score"] for row in board(school, "spring")}
     assert before["other"] == 2 / 8
     assert "Everything is scored" in teacher("organise", "rescore", "--all").out

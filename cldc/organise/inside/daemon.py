@@ -107,7 +107,8 @@ class _Robust:
                 return f"it can't be read or evaluated: {error}"
         finally:
             self.config["evaluate"]["tag"] = self._evaluated_tag
-        return str(self.left_out.pop(uuid)["reason"])
+        reason = str(self.left_out.pop(uuid)["reason"])
+        return reason[0].lower() + reason[1:].rstrip(".")
 
     def _usable_predictions(self, old: Bundle) -> Bundle | None:
         """What an evaluation was made from, if only the evaluation script is another one since; else it is trained again."""

@@ -21,7 +21,7 @@ import sys
 import time
 import traceback
 import urllib.request
-from typing import Any
+from typing import Any, Iterable
 
 from codalab.client.json_api_client import JsonApiException
 from codalab.common import UsageError
@@ -134,9 +134,9 @@ class _Scorer:
             left_out=left_out,
             tagged=self._daemon.tagged_uuids(),
         )
-        under_way = {row["submission"] for row in rows if not row["final"]}
-        if under_way - self._trainings.keys():
-            self._trainings = _training_seconds(self._daemon.client, sorted(under_way))
+        under_way = [row for row in rows if not row["final"]]
+        if {row["submission"] for row in under_way} - self._trainings.keys():
+            self._trainings = _training_seconds(self._daemon.client, under_way)
             _tell(event="expected", seconds=list(self._trainings.values()))
         return rows
 
@@ -159,17 +159,29 @@ def _row(bundle: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _training_seconds(client: Any, submissions: list[str]) -> dict[str, float]:
-    """How long each submission's own run trained on this server, which its evaluation repeats; 0 where that is not known."""
-    found = dict.fromkeys(submissions, 0.0)
+def _training_seconds(client: Any, rows: list[dict[str, Any]]) -> dict[str, float]:
+    """How long each submission's own run trained on this server, which its evaluation repeats.
+
+    0 where that is not known, or where the evaluation waits for no training.
+    """
+    found = {row["submission"]: 0.0 for row in rows}
     with contextlib.suppress(*_REFUSED, KeyError, TypeError):
-        for start in range(0, len(submissions), _BATCH):
-            made = client.fetch("bundles", params={"specs": submissions[start : start + _BATCH]})
-            parents = {bundle["id"]: bundle["dependencies"][0]["parent_uuid"] for bundle in made}
-            runs = client.fetch("bundles", params={"specs": sorted(set(parents.values()))})
-            seconds = {run["id"]: float(run["metadata"].get("time") or 0) for run in runs}
-            found.update({uuid: seconds[run] for uuid, run in parents.items()})
+        predicted = {bundle["id"]: bundle for bundle in _bundles(client, [row["predict"] for row in rows])}
+        training = [row["submission"] for row in rows if predicted[row["predict"]]["state"] not in FINAL]
+        made = _bundles(client, training)
+        parents = {bundle["id"]: bundle["dependencies"][0]["parent_uuid"] for bundle in made}
+        seconds = {
+            run["id"]: float(run["metadata"].get("time") or 0) for run in _bundles(client, parents.values())
+        }
+        found.update({uuid: seconds[run] for uuid, run in parents.items()})
     return found
+
+
+def _bundles(client: Any, uuids: Iterable[str]) -> list[dict[str, Any]]:
+    """The bundles with these uuids, in as many requests as the server answers well."""
+    wanted = sorted(set(uuids))
+    parts = [wanted[start : start + _BATCH] for start in range(0, len(wanted), _BATCH)]
+    return [bundle for part in parts for bundle in client.fetch("bundles", params={"specs": part})]
 
 
 def _wait(client: Any, rows: list[dict[str, Any]], end: float, trainings: dict[str, float]) -> bool:
