@@ -58,9 +58,8 @@ class Quota:
                 action="No further submission will be scored; `cldc leaderboard` shows what was.",
             )
         free = f"{self.next_free.astimezone():%A %Y-%m-%d %H:%M %Z}" if self.next_free else "later"
-        days = "day" if self.rule.window_days == 1 else f"{self.rule.window_days:g} days"
         raise QuotaExceeded(
-            f"All {self.rule.per_window} submissions of the last {days} are used; "
+            f"{self.rule.per_window} of {self.rule.per_window} submissions used {self.rule.this_window}; "
             f"the next one is available on {free}.",
             action="Run the command again then: what was prepared is kept.",
         )

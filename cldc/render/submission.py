@@ -90,7 +90,7 @@ def plan_blocks(plan: Plan) -> Iterator[Block]:
         f"Submission {record.name} to {record.competition} on {record.server} as {record.account}", "title"
     )
     rows = [
-        (check.subject, _mark(check.refusal, check.warning), check.refusal or check.finding)
+        (check.subject, _mark(check.refusal, check.warning), "see below" if check.refusal else check.finding)
         for check in plan.checks
     ]
     yield Table(("checked", "", "found"), rows)
@@ -145,7 +145,7 @@ def left(quota: Quota) -> str:
     """One sentence on what is left of the quota."""
     rule = quota.rule
     text = f"Quota: {quota.left} of {rule.per_window} left {rule.this_window}; {len(quota.spent)} of {rule.total} used in all."
-    return f"{text} The next one is available at {moment(quota.next_free)}." if quota.next_free else text
+    return f"{text} The next one is available on {moment(quota.next_free)}." if quota.next_free else text
 
 
 def quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:

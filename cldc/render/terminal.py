@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -31,7 +32,7 @@ def drawn(block: Block, *, width: int) -> RenderableType:
     if isinstance(block, Line):
         return _line(block.text, _COLOURS[block.style], width)
     if _least_width(block) > width:
-        return Group(*(_line(line, "", width) for line in _stacked(block)))
+        return Group(*(_line(line, "", width) for line in _stacked(block)), "")
     if not any(block.headers) and len(block.headers) == 2:
         return Group(block.title, *(_line(line, "", width) for line in _pairs(block, width)), "")
     table = RichTable(
@@ -50,11 +51,14 @@ def drawn(block: Block, *, width: int) -> RenderableType:
     return Group(Text(shown(block.title), style="bold"), table) if block.title else table
 
 
-def _line(text: str, style: str, width: int) -> Text:
+def _line(text: str, style: str, width: int) -> RenderableType:
     """A line of text. What people copy, an address or the next command, goes past the edge rather than over two lines."""
     words = shown(text)
-    copied = words.startswith("Next: ") or max(map(len, words.split(" ")), default=0) > width - _INDENT
-    return Text(words, style=style, no_wrap=copied, overflow="ignore" if copied else "fold")
+    if words.startswith("Next: ") or max(map(len, words.split(" "))) > width - _INDENT:
+        return Text(words, style=style, no_wrap=True, overflow="ignore")
+    indented = len(words) - len(words.lstrip(" "))
+    told = Text(words[indented:], style=style)
+    return Padding(told, (0, 0, 0, indented), expand=False) if indented else told
 
 
 def _pairs(table: Table, width: int) -> Iterator[str]:
