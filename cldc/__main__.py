@@ -22,7 +22,7 @@ from cldc.text import PASSWORD_VARIABLE, keep_secret
 INTERRUPTED = 130
 HUNG_UP = 129
 TERMINATED = 143
-_KEPT = "Stopped. What was done is kept; run the same command to go on."
+_KEPT = "Stopped. What was done is kept; run the same command to continue."
 BUG = 70
 # The exit code for each signal that asks us to stop. Not every system has every one: SIGHUP is a terminal that was closed,
 # SIGBREAK the same on Windows.
@@ -44,7 +44,7 @@ _asked_to_stop: list[int] = []
 
 
 class Terminated(BaseException):
-    """A signal to stop, raised where the program is so that it cleans up on the way out."""
+    """Raised by a signal to stop, so that the program cleans up on the way out."""
 
 
 def main() -> NoReturn:
@@ -67,10 +67,10 @@ def main() -> NoReturn:
 
 
 def read_names_as_utf8() -> None:
-    """Restart in Python's UTF-8 mode where the locale decodes file names as something else.
+    """Restart in Python's UTF-8 mode if the locale decodes file names as something else.
 
     Names on a disk are bytes, and CodaLab and zips take them for UTF-8. In any other encoding, such as ISO 8859-1 or that of
-    LC_ALL=POSIX, Python gives valid names as garbled or undecodable ones, and only a new process can change that.
+    LC_ALL=POSIX, Python garbles valid names or can't decode them, and only a new process can change that.
     """
     if sys.getfilesystemencoding() == "utf-8" or not sys.executable:
         return

@@ -1,4 +1,4 @@
-"""A server's address in its one form, and no secrets over a line that anyone can read."""
+"""Normalize a server's address, and refuse one that would send secrets unencrypted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def check(server: str) -> str:
     """``server`` as ``scheme://host[:port]``, in lower case and without a slash at its end.
 
     Raises:
-        ConfigurationError: It is no such address, carries a name or password, or has no TLS beyond this machine.
+        ConfigurationError: It is no such address, has a name or password, or has no TLS though it is not on this machine.
     """
     parts, name = _split(server)
     if (
@@ -31,13 +31,13 @@ def check(server: str) -> str:
         )
     if parts.username is not None:
         raise ConfigurationError(
-            "The server's address carries a name or a password.",
-            action="Leave them out of it and run `cldc login`.",
+            "The server's address contains a name or a password.",
+            action="Remove them and run `cldc login`.",
         )
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise ConfigurationError(
-            f"The server {server!r} would get the password over a line that anyone can read.",
-            action=f"Use https://{name}; plain http is for a CodaLab on this machine only.",
+            f"The server {server!r} would get the password unencrypted.",
+            action=f"Use https://{name}; plain http is only for a CodaLab on this machine.",
         )
     return f"{parts.scheme}://{name}"
 
@@ -56,7 +56,7 @@ def _split(server: str) -> tuple[urllib.parse.SplitResult, str]:
 
 
 def _nearest(server: str) -> str:
-    """What ``server`` was probably meant to be; ``https://host`` where nothing in it is a host."""
+    """What ``server`` was probably meant to be; ``https://host`` if it contains no host."""
     scheme, _, rest = server.strip().rpartition("://")
     parts, name = _split(f"https://{rest.rpartition('@')[2]}")
     plain = scheme.lower() == "http" and is_loopback(parts.hostname or "")

@@ -1,4 +1,4 @@
-"""The description of a submission: how the leaderboard page reads it, and how to write one that it reads right.
+"""The description of a submission: how the leaderboard page parses it, and how to write one that it parses correctly.
 
 The page matches the trimmed description against the JavaScript pattern ``/(.*) ?\\((.*)\\)(.*)/``. One entry in
 seven was never shown in 2021 because of its description; what `compose` returns has been read back by `read`.
@@ -41,8 +41,8 @@ def read(description: str) -> Reading:
     """A description as the leaderboard page reads it (source: the page's script, function for the table's rows)."""
     text = description.strip(_WHITE)
     for line in _LINE_ENDS.split(text):
-        # Greedy groups: the last ")" of the line, and the last "(" before it. Written out, since a pattern takes for ever
-        # on a long row of parentheses.
+        # Greedy groups: the last ")" of the line, and the last "(" before it. Not a pattern, which would take
+        # forever on a long row of parentheses.
         inside, closed, rest = line.rpartition(")")
         name, opened, institution = inside.rpartition("(")
         if closed and opened:
@@ -56,7 +56,7 @@ def read(description: str) -> Reading:
 
 
 def compose(form: str, *, name: str, institution: str = "", link: str = "") -> str:
-    """The description after ``form``, sure to be read back as the same name, institution and link.
+    """The description after ``form``, which is read back as the same name, institution and link.
 
     Raises:
         SubmissionRefused: A part that the board would hide or garble, with the nearest proper form.
@@ -104,7 +104,7 @@ def proper_name(text: str) -> str:
 
 
 def plain_name(text: str) -> str:
-    """``text`` in characters that CodaLab takes for a name, however long; the same for a name that it takes."""
+    """``text`` in characters that CodaLab allows in names, of any length; a valid name stays as it is."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", _ascii(text)).strip("-.")
     return name if NAME.fullmatch(name) else f"_{name}"
 
@@ -141,7 +141,7 @@ def _check_link(link: str) -> None:
 
 
 def _proper_link(link: str) -> str:
-    """The nearest web address that the board shows; empty where there is none."""
+    """The nearest web address that the board shows; empty if there is none."""
     text = _CONTROL.sub("", link).strip().encode("utf-8", "replace").decode()
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):

@@ -134,7 +134,7 @@ class StorageError(CldcError):
 
 
 class ProcessFailed(CldcError):
-    """A program that cldc started failed in a way nobody expected."""
+    """A program that cldc started failed unexpectedly."""
 
     code = 15
     kind = "process"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# Inside the package where it is installed, beside it in a checkout.
+# Inside an installed package, beside it in a checkout.
 _FOLDERS = (Path(__file__).with_name("templates"), Path(__file__).parents[1] / "templates")
 _TEMPLATES = next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[0])
 

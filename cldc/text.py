@@ -44,7 +44,7 @@ def shown(text: str) -> str:
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:
-    """``1 image``, ``2,067 images``; ``nouns`` is the plural where it takes more than an s."""
+    """``1 image``, ``2,067 images``; ``nouns`` is a plural that needs more than an s."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 

@@ -214,7 +214,7 @@ def _environments(app: ServerApp, thorough: bool) -> Iterator[CheckResult]:
                 kind,
                 "wrong",
                 f"{text}: {used.problem}",
-                f"Run `cldc env remove {used.recipe.name}`; it is made anew.",
+                f"Run `cldc env remove {used.recipe.name}`; the next command that needs it creates it again.",
             )
         elif not used.recipe.faithful:
             yield CheckResult(

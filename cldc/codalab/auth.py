@@ -1,4 +1,4 @@
-"""An account's access token: signing in, renewing, forgetting."""
+"""An account's access token: sign in, renew, forget."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from cldc.credentials import Credentials
 from cldc.errors import CredentialsError
 
-# Renewed this long before it expires, so that none expires between being sent and being checked.
+# A token is renewed this long before it expires, so that it can't expire on its way.
 _RENEW_SECONDS = 300.0
 _TOKEN_SECONDS = 3600.0
 
@@ -40,7 +40,7 @@ class Auth:
         self._token: _Token | None = None
 
     def access_token(self) -> str | None:
-        """A token that is good for some minutes; None for everyone.
+        """A token that is valid for some minutes; None for everyone.
 
         Raises:
             CredentialsError: The server refuses the account.
@@ -54,12 +54,12 @@ class Auth:
         return self._token.access
 
     def forget(self) -> None:
-        """Drop the token, which the server no longer knows; the next request signs in again."""
+        """Drop a token that the server no longer knows; the next request signs in again."""
         self._token = None
 
     @property
     def current(self) -> object:
-        """The present token, to find out later whether it was replaced; None if nobody is signed in."""
+        """The current token, to see later whether it was replaced; None if there is none."""
         return self._token
 
     def _renew(self) -> _Token | None:
@@ -73,7 +73,7 @@ class Auth:
 
 
 class _Token:
-    """An access token and the moment to renew it, by two clocks: one may jump, the other stops in sleep."""
+    """An access token and the time to renew it, by two clocks: one may jump, the other stops while the machine sleeps."""
 
     def __init__(self, grant: Grant) -> None:
         self.access, self.refresh = grant.access_token, grant.refresh_token

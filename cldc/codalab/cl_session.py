@@ -22,17 +22,17 @@ from cldc.progress import SILENT, Observer
 from cldc.text import PASSWORD_VARIABLE, duration
 
 START_SECONDS = 180.0
-# Each request of a command gives up after a minute; this is for a command that hangs all the same.
+# Each request of a command gives up after a minute; this limit is for a command that hangs nevertheless.
 COMMAND_SECONDS = 300.0
 # For an upload whose bytes stand still; its own connection gives up after a minute.
 STALL_SECONDS = 120.0
 # All bytes are sent: the server unpacks them before it answers.
 UNPACK_SECONDS = 600.0
-# Between two notes that the server has not answered.
+# Time between notes that the server has not answered.
 _TELL_SECONDS = 60.0
 _REQUEST_SECONDS = "60"
 _SESSION = Path(__file__).with_name("inside") / "session.py"
-# The HTTP statuses that the client's exceptions stand for.
+# The HTTP status behind each of the client's exceptions.
 _STATUS_BY_TYPE = {
     "codalab.common.AuthorizationError": 401,
     "codalab.common.LoginPermissionError": 401,
@@ -44,7 +44,7 @@ _STATUS_BY_TYPE = {
 _MISREAD = frozenset({"TypeError", "KeyError", "AttributeError", "IndexError", "JSONDecodeError"})
 
 Progress = Callable[[int, int | None], None]
-"""Told how many bytes have gone, and how many there are where that is known."""
+"""Called with the number of bytes sent, and the total if it is known."""
 
 
 def _no_progress(_done: int, _total: int | None) -> None:
@@ -59,7 +59,7 @@ class _Hello(msgspec.Struct):
 
 
 class _ClientError(msgspec.Struct):
-    """An exception of the client's, as `inside/session.py` describes it."""
+    """An exception of the client, as `inside/session.py` describes it."""
 
     type: str
     message: str = ""
@@ -70,7 +70,7 @@ class _ClientError(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    """An event of a command, or its end where it names no event."""
+    """An event of a command; without ``event``, its end."""
 
     id: int = 0
     event: str = ""
@@ -90,8 +90,8 @@ class _NeverStarted(Exception):
 class ClSession:
     """One `cl` process as one account of one server.
 
-    It starts with the first command, or with `start`, which returns at once, so that CodaLab is imported while other work is
-    done. A process that died is replaced at the next command.
+    It starts with the first command, or with `start`, which returns at once, so that CodaLab is imported in the
+    background. A process that died is replaced at the next command.
 
     Attributes:
         created: Uuids of the bundles and worksheets that the last command created, even if it failed afterwards.
@@ -188,8 +188,8 @@ class ClSession:
 
         Args:
             argv: Command and arguments. No secrets, and no empty values except after ``--field``, since they open editors.
-            progress: Told of uploaded bytes.
-            waiting: Told while nothing comes; without it a note says so every minute.
+            progress: Called with uploaded bytes.
+            waiting: Called while nothing comes; without it, a note says so every minute.
 
         Raises:
             CredentialsError, PermissionDenied, NotFound, AlreadyExists, QuotaExceeded, CodaLabError: The server refused.
@@ -201,7 +201,7 @@ class ClSession:
             try:
                 reply = self._ask(argv, progress, waiting or self._noting(argv[0]))
             except _NeverStarted:
-                # It died while it was idle, which is no reason for this command to fail.
+                # It died while idle, so this command can run in another one.
                 try:
                     reply = self._ask(argv, progress, waiting or self._noting(argv[0]))
                 except _NeverStarted as error:
@@ -247,7 +247,7 @@ class ClSession:
         self._ready = True
 
     def _converse(self, line: str, name: str, progress: Progress, waiting: process.Waiting) -> _Message:
-        """Send one command and follow it to its end; how long it may be silent depends on how far it is."""
+        """Send one command and follow it to its end; its progress decides how long it may be silent."""
         child = self._child
         if child is None:
             raise RuntimeError("not started")
@@ -257,7 +257,7 @@ class ClSession:
             while True:
                 message = convert(json.loads(child.receive(limit, waiting)), _Message)
                 if message.id != self._number:
-                    continue  # from a command that an exception of ours left behind
+                    continue  # from a command that an exception here interrupted
                 if not message.event:
                     return message
                 taken_up = True
@@ -274,7 +274,7 @@ class ClSession:
             reason = f"nothing came for {duration(limit)}" if slow else "CodaLab's client ended"
             raise self._interrupted(name, reason) from error
         except BaseException:
-            # Ctrl-C, or an exception in ``progress``: stop what the client is doing, too.
+            # Ctrl-C, or an exception in ``progress``: stop the client, too.
             self.close()
             raise
 
@@ -316,5 +316,5 @@ class ClSession:
 def _broken(reason: str) -> EnvironmentFailed:
     return EnvironmentFailed(
         f"CodaLab's client does not start: {failures.tidy(reason)}.",
-        action="Run `cldc env remove codalab`; the next command that needs it makes it again.",
+        action="Run `cldc env remove codalab`; the next command that needs it creates it again.",
     )

@@ -84,12 +84,12 @@ def _unpack(archive: Path, folder: Path, limit_bytes: int) -> Path:
 def fetch_text(
     url: str, *, observer: Observer = SILENT, limit_bytes: int = _BOARD_BYTES, limits: Limits | None = None
 ) -> str:
-    """Read a file that anyone may read; redirects are followed, each to an address that would do as well.
+    """Read a file that anyone may read; redirects are followed if `address.check` accepts them.
 
     Raises:
-        ConfigurationError: It is no address, or has no TLS beyond this machine.
-        Unreachable: Nothing usable is there.
-        CodaLabError: It is refused, or larger than ``limit_bytes``.
+        ConfigurationError: The address is invalid, or has no TLS though it is not on this machine.
+        Unreachable: It can't be reached, or is no file.
+        CodaLabError: It was refused, or is larger than ``limit_bytes``.
     """
     limits = limits or transport.DEFAULT_LIMITS
     with bounded_http.within(limits.budget(limit_bytes, is_large=True)):

@@ -18,7 +18,7 @@ _UNKNOWN_ISSUER = (2, 18, 19, 20, 21)
 
 
 class NotFound(CodaLabError):
-    """No such bundle, worksheet, user or file, or none that this account may see."""
+    """There is no such bundle, worksheet, user or file, or this account may not see it."""
 
 
 class PermissionDenied(CodaLabError):
@@ -151,8 +151,8 @@ def untrusted(server: str, reason: str, verify_code: int | None = None) -> Untru
     today = datetime.now().astimezone().date()
     if verify_code == _EXPIRED:
         return Untrusted(
-            f"The certificate of {server} has expired: only its operators can put that right.",
-            action=f"Ask them to renew it. (If today is not {today}, set this machine's clock instead.)",
+            f"The certificate of {server} has expired. Only its operators can renew it.",
+            action=f"Ask them to. (If today is not {today}, set this machine's clock instead.)",
         )
     if verify_code == _NOT_YET_VALID:
         return Untrusted(
@@ -162,17 +162,17 @@ def untrusted(server: str, reason: str, verify_code: int | None = None) -> Untru
     if verify_code in _WRONG_HOST:
         return Untrusted(
             f"What answers at {server} has a certificate for another host: {tidy(reason)}.",
-            action="Check the address. If it is right, a login page of your network may stand in between, or the server is set up wrongly.",
+            action="Check the address. If it is right, a login page of your network may be in between, or the server is set up wrongly.",
         )
     if verify_code in _UNKNOWN_ISSUER:
         return Untrusted(
             f"The certificate of {server} is from an issuer that is not known here: {tidy(reason)}.",
-            action="If your network or the server has an issuer of its own, name the file with its certificate in REQUESTS_CA_BUNDLE.",
+            action="If your network or the server has its own issuer, set REQUESTS_CA_BUNDLE to the file with its certificate.",
         )
     what = "Its certificate is refused" if verify_code is not None else "TLS can't be agreed on"
     return Untrusted(
         f"{server} can't be trusted: {tidy(reason)}. {what}.",
-        action="Check the address and its port, and whether a proxy stands in between; else ask the server's operators.",
+        action="Check the address and its port, and whether a proxy is in between; else ask the server's operators.",
     )
 
 
@@ -196,25 +196,25 @@ def not_codalab(server: str, reason: str) -> Unreachable:
     """The error for an answer that is not CodaLab's."""
     return Unreachable(
         f"{server} did not answer like a CodaLab server: {tidy(reason)}.",
-        action="Check the address, and whether a proxy or a login page of your network stands in between.",
+        action="Check the address, and whether a proxy or a login page of your network is in between.",
     )
 
 
 def not_done(what: str) -> ServerFailed:
     """The error for a change that was acknowledged but not made, as when a proxy answers instead of the server."""
-    return ServerFailed(f"The server {what}.", action="Run the command again; it continues from there.")
+    return ServerFailed(f"The server {what}.", action="Run the command again; it continues where it stopped.")
 
 
 def too_large(what: str) -> TooLarge:
     """The error for an answer that is too large; ``what`` names the limit."""
     return TooLarge(
-        f"The server sends too much: {what}.",
-        action="Check the address; use the browser if the file is really meant to be that large.",
+        f"The server sent too much: {what}.",
+        action="Check the address; use the browser if the file is meant to be that large.",
     )
 
 
 _DOWN = (502, 503, 504)
-_NOT_YOURS = "This is no fault of yours: try again later, and tell the server's operators if it continues."
+_NOT_YOURS = "The fault is not yours: try again later, and tell the server's operators if it continues."
 _LOGIN = "Run `cldc login`, or correct CODALAB_USERNAME and CODALAB_PASSWORD."
 MORE_TIME = "Ask the server's operators for more computing time."
 # "Out of disk quota", "User time quota exceeded", and from older servers "Requested more time (30m0s) than user time

@@ -1,4 +1,4 @@
-"""JSON:API documents as CodaLab sends them, read into typed objects: what does not fit is a designed error."""
+"""Read CodaLab's JSON:API documents into typed objects; what does not fit raises a designed error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def unusable(what: str) -> CodaLabError:
-    """The error for an answer that is JSON but not what CodaLab 1.7.5 sends."""
+    """The error for JSON that differs from what CodaLab 1.7.5 sends."""
     return CodaLabError(
         f"CodaLab's answer can't be used: {what}.",
         action="Check that the server runs CodaLab Worksheets 1.x; try again if it was just being restarted.",
@@ -25,7 +25,7 @@ def load(text: str | bytes) -> Any:
     """Decode any JSON.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not JSON.
     """
     try:
         return json.loads(text)
@@ -34,7 +34,7 @@ def load(text: str | bytes) -> Any:
 
 
 def convert(value: object, shape: type[T], *, where: str = "it") -> T:
-    """Read decoded JSON into ``shape``; numbers may be strings, since CodaLab sends some so.
+    """Read decoded JSON into ``shape``; numbers may be strings, as CodaLab sends some.
 
     Raises:
         CodaLabError: It does not fit; ``where`` names it in the message.
@@ -56,7 +56,7 @@ class Linkage(msgspec.Struct):
 
 
 class Relationship(msgspec.Struct):
-    """What a resource refers to under one name: one resource, many, or none."""
+    """A reference from a resource to one resource, many, or none."""
 
     data: Linkage | list[Linkage] | None = None
 
@@ -74,23 +74,23 @@ class Resource(msgspec.Struct):
         return convert(self.attributes or {}, shape, where=f"{self.kind[:40]} {self.id[:40]}")
 
     def links(self, relation: str) -> list[Linkage]:
-        """What ``relation`` refers to, in the document or not."""
+        """The references of ``relation``, whether in the document or not."""
         data = (self.relationships or {}).get(relation, Relationship()).data
         return data if isinstance(data, list) else [] if data is None else [data]
 
     def linked(self, relation: str) -> str | None:
-        """Id of the one resource that ``relation`` refers to."""
+        """The id of the resource that ``relation`` refers to."""
         return next((link.id for link in self.links(relation)), None)
 
 
 class Meta(msgspec.Struct):
-    """A document's own remarks."""
+    """A document's metadata."""
 
     version: str | None = None
 
 
 class Document(msgspec.Struct, dict=True):
-    """A whole answer; ``data`` is None where it has none, as one to a change."""
+    """A whole answer; ``data`` is None if it has none, as the answer to a change."""
 
     data: Resource | list[Resource] | None = None
     included: list[Resource] | None = None
@@ -101,10 +101,10 @@ class Document(msgspec.Struct, dict=True):
         """The primary resources, in the server's order.
 
         Raises:
-            CodaLabError: There is no list of them, which is not the same as an empty one.
+            CodaLabError: There is no list of them, which differs from an empty list.
         """
         if self.data is None:
-            raise unusable("it has no resources where some were asked for")
+            raise unusable("it has no resources")
         return self.data if isinstance(self.data, list) else [self.data]
 
     @property
@@ -115,7 +115,7 @@ class Document(msgspec.Struct, dict=True):
         return self.resources[0]
 
     def related(self, resource: Resource, relation: str) -> list[Resource]:
-        """The resources that ``relation`` refers to and that are in the document."""
+        """The resources in the document that ``relation`` refers to."""
         links = ((link.kind, link.id) for link in resource.links(relation))
         return [self._included[link] for link in links if link in self._included]
 

@@ -13,17 +13,17 @@ from cldc.inside import bounded_http
 from cldc.progress import Observer
 
 T = TypeVar("T")
-# However long a server asks to be left alone, a person is waiting.
+# A person is waiting, even if the server asks for a longer pause.
 MAX_PAUSE_SECONDS = 60.0
-# One silent minute may be bad luck; two are a server that will not answer, as it does for a run whose worker died.
+# After two silent minutes the server will not answer, as for a run whose worker died.
 _MAX_SILENT_ATTEMPTS = 2
 
 
 class RetryableError(Exception):
-    """The attempt failed in a way that may pass.
+    """The attempt failed in a way that may be temporary.
 
     Attributes:
-        failure: What to raise if it does not.
+        failure: What to raise if no attempt succeeds.
         pause_seconds: How long the server asked to wait, if it did.
     """
 
@@ -39,7 +39,7 @@ def retry(attempt: Callable[[], T], *, pauses_seconds: Sequence[float], observer
     Args:
         attempt: Must be safe to repeat.
         pauses_seconds: Between two attempts; none for a single attempt.
-        observer: Told of each further attempt.
+        observer: Receives a note before each further attempt.
 
     Raises:
         CldcError: What ``attempt`` raised, or the failure of its last `RetryableError`.
@@ -62,7 +62,7 @@ def retry(attempt: Callable[[], T], *, pauses_seconds: Sequence[float], observer
 
 
 def retry_after(value: str | None) -> float | None:
-    """The seconds of a Retry-After header, which gives them as such or as a date."""
+    """The seconds in a Retry-After header, which has either seconds or a date."""
     if value is None:
         return None
     try:

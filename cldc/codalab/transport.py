@@ -28,7 +28,7 @@ CHUNK_BYTES = 64 * 1024
 _CONNECT_SECONDS = 10.0
 _EXPLANATION_BYTES = 64 * 1024
 _TRANSIENT_STATUSES = frozenset({429, 502, 503, 504})
-# What a second attempt can't change.
+# Another attempt can't change these.
 _FINAL = (failures.TooLarge, failures.TooSlow, failures.Untrusted)
 
 
@@ -99,7 +99,7 @@ class Transport:
         work_seconds: float = 0.0,
         **content: Any,
     ) -> Iterator[requests.Response]:
-        """Send one request; its answer is read in the block, whose failures are turned into designed ones, too.
+        """Send one request. Its answer is read in the block, where failures are turned into designed errors, too.
 
         Args:
             method: As GET.
@@ -112,7 +112,7 @@ class Transport:
 
         Raises:
             RetryableError: The network failed.
-            CldcError: A failure that does not pass.
+            CldcError: A failure that another attempt can't change.
         """
         connect = min(_CONNECT_SECONDS, self._limits.total_seconds)
         timeout = (connect, self._limits.silence_seconds + work_seconds)
@@ -129,14 +129,14 @@ class Transport:
         """Raise unless the request succeeded.
 
         Args:
-            answer: The answer, whose body is read where it is a refusal.
+            answer: The answer; the body of a refusal is read.
             what: What was asked for.
-            explanation: The body, where it was read already.
+            explanation: The body, if it was read already.
 
         Raises:
             Unauthorized: The server does not know the token, or asks to sign in.
-            RetryableError: It may work the next time.
-            CldcError: It is refused.
+            RetryableError: It may work next time.
+            CldcError: It was refused.
         """
         status = answer.status_code
         if status in (200, 204):
@@ -156,7 +156,7 @@ class Transport:
         raise failure
 
     def explain(self, answer: requests.Response) -> str:
-        """Read why the server refuses; only the beginning of a long text, or of a damaged one. To be asked once."""
+        """Read why the server refuses, at most the beginning. An answer can be read once."""
         content = bytearray()
         with contextlib.suppress(requests.RequestException):
             for chunk in answer.iter_content(_EXPLANATION_BYTES):
@@ -166,11 +166,11 @@ class Transport:
         return content.decode("utf-8", "replace")
 
     def decode(self, answer: requests.Response) -> Any:
-        """Decode an answer that is JSON; an empty object where it has no body.
+        """Decode an answer that is JSON; an empty object if it has no body.
 
         Raises:
-            RetryableError: It was cut off on its way.
-            Unreachable: It is no JSON, as from a login page of the network.
+            RetryableError: It was cut off.
+            Unreachable: It is not JSON, but for example a login page of the network.
         """
         content = read(answer, JSON_BYTES)
         if not content and answer.status_code == 204:
@@ -204,7 +204,7 @@ class _Session(requests.Session):
 
 
 class _CountedFile:
-    """A file on its way, from its beginning; each byte counts for the current budget's rate."""
+    """A file that is sent from its beginning; each byte counts for the current budget's rate."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -223,7 +223,7 @@ class _CountedFile:
 
 
 class _BoundedAdapter(HTTPAdapter):
-    """Makes connections whose answers keep within the current budget."""
+    """Makes connections whose answers are limited by the current budget."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
@@ -235,7 +235,7 @@ class _BoundedAdapter(HTTPAdapter):
 
 
 class _Bearer(requests.auth.AuthBase):
-    """Signs requests with a token; given without one too, since `requests` would look for a password in ~/.netrc."""
+    """Adds the token to requests. Without one it keeps `requests` from looking for a password in ~/.netrc."""
 
     def __init__(self, token: str | None) -> None:
         self._token = token
@@ -264,7 +264,7 @@ def _designed_failures(server: str) -> Iterator[None]:
 
 
 def _failure(error: BaseException, server: str) -> CldcError:
-    """What a failed request means, by what is behind the exceptions of `requests`."""
+    """The error for a failed request, by the causes behind the exceptions of `requests`."""
     budget, causes = bounded_http.current(), tuple(_causes(error))
     if much := next((cause for cause in causes if isinstance(cause, bounded_http.TooMuch)), None):
         return failures.too_large(str(much))
@@ -278,7 +278,7 @@ def _failure(error: BaseException, server: str) -> CldcError:
 
 
 def _untrusted(error: BaseException, causes: Sequence[BaseException], server: str) -> CldcError | None:
-    """The failure of TLS; None where it is something else, or was only broken off."""
+    """The error for a TLS failure; None if it is another failure, or the connection only broke off."""
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return failures.untrusted(server, cause.verify_message, cause.verify_code)
@@ -289,7 +289,7 @@ def _untrusted(error: BaseException, causes: Sequence[BaseException], server: st
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception, what it wraps, what that wraps, and so on."""
+    """An exception and, recursively, those that it wraps."""
     seen: list[BaseException] = []
     waiting = [error]
     while waiting:
@@ -303,7 +303,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost reason, which is the readable one in what `requests` wraps."""
+    """The innermost reason, which is the readable one."""
     while True:
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):

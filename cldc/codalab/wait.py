@@ -15,11 +15,11 @@ from cldc.errors import CldcError, CodaLabError, NotFinished, QuotaExceeded, Run
 from cldc.progress import SILENT, Observer
 
 _SHORTEST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.1, 10.0, 1.4
-# A server that restarts is back by then; the run continues meanwhile.
+# A restarting server is back by then, and the run continues meanwhile.
 PATIENCE_SECONDS = 600.0
 _LOG_LINES = 20
 _TIME_LIMIT = "Time limit exceeded"
-# A worker checks every few seconds, so about that much may be left or overdrawn.
+# A worker checks every few seconds, so it may stop a run this much early or late.
 _NOTHING_LEFT_SECONDS = 60.0
 _SEARCHED_LINES = 50
 # CodaLab's worker, when it can't download a dependency.
@@ -191,7 +191,7 @@ def _holds(rest: Rest, dependency: Dependency, path: str) -> bool:
     parts = PurePosixPath(path).parts
     if ".." in parts:
         return False
-    # In an absolute path the run's folder stands before the key.
+    # An absolute path begins with the run's folder.
     for index, part in enumerate(parts):
         inside = "/".join((*PurePosixPath(dependency.parent_path).parts, *parts[index + 1 :]))
         if part == dependency.key and rest.has(dependency.parent, inside):

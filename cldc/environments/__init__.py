@@ -1,10 +1,10 @@
-"""The isolated environments of `codalab`, `tensorflow` and `analysis`: made on first use with uv, verified, used again.
+"""The isolated environments of `codalab`, `tensorflow` and `analysis`: created on first use with uv, verified, reused.
 
     recipe (what is wanted) -> interpreter (found on this machine, else fetched) -> environment (made, checked, marked)
 
-No single environment can hold cldc, CodaLab 1.7.5 and a TensorFlow of the competition's time: each wants its own
-Python and its own versions of the same libraries. Requirements are locked with hashes in ``templates/requirements``.
-An environment is ready only when the marker in it says so, which is put there after it has been seen working.
+No single environment can hold cldc, CodaLab 1.7.5 and a TensorFlow of the competition's time: each needs another
+Python and other versions of the same libraries. Requirements are locked with hashes in ``templates/requirements``.
+An environment is ready once it has a marker, which is written after it was checked.
 """
 
 from __future__ import annotations

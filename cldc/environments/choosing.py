@@ -22,7 +22,7 @@ from cldc.progress import SILENT, Observer
 
 CODALAB_PYTHON_VARIABLE = "CLDC_CODALAB_PYTHON"
 _ANALYSIS_PYTHONS = ("3.12", "3.11", "3.13")
-# 3.9 is what CodaLab was written for. The others have it with its pins loosened.
+# CodaLab was written for 3.9. On the others its pins are loosened.
 _CODALAB_PYTHONS = ("3.9", "3.12", "3.11", "3.13")
 
 
@@ -53,7 +53,7 @@ def ensure_tensorflow(
 
     Raises:
         ConfigurationError: A choice has no locked requirements.
-        EnvironmentFailed: None can be created, or it does not work on this machine.
+        EnvironmentFailed: None can be created, or the chosen one does not work on this machine.
         StorageError: No space or no permission.
     """
     recipes = tensorflow_recipes([choice for choice in choices if choice.faithful or not faithful])

@@ -33,7 +33,7 @@ from cldc.files import (
 from cldc.process import CommandFailed, Stream, clean_environment, describe_exit, run, stream
 from cldc.progress import Observer
 
-# Enough for a gigabyte over a slow line.
+# Enough for a gigabyte over a slow connection.
 _INSTALL_SECONDS = 3600
 _HEALTH_SECONDS = 300
 _HEALTH = Path(__file__).with_name("inside") / "health.py"
@@ -46,7 +46,7 @@ _ILLEGAL = ("SIGILL", "SIGFPE")
 
 
 def ready(recipe: Recipe, home: Path) -> Environment | None:
-    """The environment of a recipe where it is ready."""
+    """The environment of a recipe; None if it is not ready."""
     return read_marker(environments_folder(home) / recipe.id, recipe)
 
 
@@ -135,17 +135,17 @@ def _install_error(recipe: Recipe, folder: Path, child: Stream) -> CldcError:
     if "hash mismatch" in text.lower():
         return EnvironmentFailed(
             f"{what} a package is not the one that cldc was released with.\n{text}",
-            action="See whether UV_INDEX_URL or a proxy gives altered packages; unset it and run the command again.",
+            action="Check whether UV_INDEX_URL or a proxy serves altered packages; unset it and run the command again.",
         )
     if any(sign in text.lower() for sign in _NETWORK):
         return EnvironmentFailed(
             f"{what} its packages can't be downloaded.\n{text}",
             action="Connect to the network (HTTPS_PROXY, SSL_CERT_FILE and UV_INDEX_URL are respected), "
-            "then run the command again: it goes on where it stopped.",
+            "then run the command again: it continues where it stopped.",
         )
     return EnvironmentFailed(
         f"{what}\n{text}",
-        action="Mend what uv says above and run the command again; `cldc doctor` shows what else is needed.",
+        action="Fix what uv says above and run the command again; `cldc doctor` shows what else is needed.",
     )
 
 
@@ -179,12 +179,12 @@ def _health_error(environment: Environment, error: CommandFailed) -> Environment
     last = "\n".join((error.stderr.strip() or error.stdout.strip()).splitlines()[-3:])
     return EnvironmentFailed(
         f"{environment.name} was installed but does not work ({ended}).\n{last}".rstrip(),
-        action=f"`cldc env remove {environment.name}` has it made anew; if it fails again, report it with these lines.",
+        action=f"`cldc env remove {environment.name}` removes it, so that the next command creates it again; if that fails, report it with these lines.",
     )
 
 
 def in_use(folder: Path) -> list[int]:
-    """The pids of processes that run a program of an environment's folder."""
+    """The pids of processes that run a program from an environment's folder."""
     prefix = str(folder) + os.sep
     return [
         process.pid

@@ -57,7 +57,7 @@ def find(python: str, home: Path) -> Interpreter | None:
 
 
 def fetch(python: str, home: Path, observer: Observer) -> Interpreter:
-    """Have uv download a Python into the data folder ``home``.
+    """Download a Python with uv into the data folder ``home``.
 
     Raises:
         EnvironmentFailed: It can't be downloaded.
@@ -70,16 +70,13 @@ def fetch(python: str, home: Path, observer: Observer) -> Interpreter:
             observer.advance(0, line.strip())
     interpreter = find(python, home) if child.returncode == 0 else None
     if interpreter is None:
+        said = [line.strip() for line in child.tail.splitlines() if line.strip()] or ["uv did not say why"]
+        reason = said[-1].removeprefix("cause:").strip().rstrip(".")
         raise EnvironmentFailed(
-            f"There is no Python {python} on this machine, and it can't be downloaded: {_last_cause(child.tail)}.",
+            f"There is no Python {python} on this machine, and it can't be downloaded: {reason}.",
             action=f"Install Python {python} (pyenv, uv, conda or your system's packages all do), or connect to the network.",
         )
     return interpreter
-
-
-def _last_cause(output: str) -> str:
-    lines = [line.strip().removeprefix("cause:").strip() for line in output.splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else "uv did not say why"
 
 
 def _fetched(home: Path) -> Path:
@@ -99,7 +96,7 @@ def _probe(path: Path, python: str) -> Interpreter | None:
 
 
 def _candidates(python: str, home: Path) -> Iterator[Path]:
-    """Paths where that version may be, the likeliest first."""
+    """Paths where that version may be, the most likely first."""
     if python == f"{sys.version_info.major}.{sys.version_info.minor}":
         yield Path(getattr(sys, "_base_executable", sys.executable))
     for folder, pattern in _collections(python, home):

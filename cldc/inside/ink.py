@@ -43,7 +43,7 @@ class Ink(NamedTuple):
 
 
 def read_ink(path: str) -> Ink | None:
-    """The ink of a picture, dark on light or light on dark; None where there is none.
+    """The ink of a picture, dark on light or light on dark; None if there is none.
 
     Raises:
         Exception: Whatever Pillow raises for a file that it can't read.

@@ -25,7 +25,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A training script: where it is, its SHA-256, and where it came from."""
+    """A training script: its path, SHA-256 and source."""
 
     path: Path
     sha256: str

@@ -47,8 +47,8 @@ def probe(workspace: Workspace, observer: Observer) -> Probe:
         )
     except CommandFailed as error:
         raise PreflightFailed(
-            f"TensorFlow does not get as far as reading the images:\n{error.message}",
-            action="Run `cldc doctor`; `cldc env remove tensorflow` has its environment made anew.",
+            f"TensorFlow failed before it read the images:\n{error.message}",
+            action="Run `cldc doctor`; `cldc env remove tensorflow` removes its environment, so that the next preflight creates it again.",
         ) from error
     answers = _understood(done.stdout)
     if answers.broken:
@@ -56,7 +56,7 @@ def probe(workspace: Workspace, observer: Observer) -> Probe:
     if answers.read != len(workspace.images):
         raise PreflightFailed(
             f"TensorFlow read {answers.read} of {len(workspace.images)} images and ended.",
-            action="Run it again; `cldc doctor` says whether its environment is well.",
+            action="Run it again; `cldc doctor` checks its environment.",
         )
     return Probe(
         build=str(answers.about.get("build", "")),

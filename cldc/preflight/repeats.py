@@ -67,7 +67,7 @@ def require_seeds(competition: Competition) -> str:
     option = competition.training.seed_option
     if option is None:
         raise ConfigurationError(
-            f"The profile {competition.name} does not say how its built-in script is told another seed.",
+            f"The profile {competition.name} does not name the option of its built-in script for a seed.",
             action="Add training.seed_option to it, or leave --repeat out.",
         )
     return option

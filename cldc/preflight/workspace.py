@@ -134,7 +134,7 @@ def _unchanged(path: Path, sha256: str) -> bytes:
     except OSError as error:
         raise InvalidDataset(
             f"{path} can't be read any more: {error.strerror or error}.",
-            action="Mend it and run the command again.",
+            action="Make it readable and run the command again.",
         ) from error
     if hash_bytes(content) != sha256:
         raise InvalidDataset(

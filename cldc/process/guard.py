@@ -30,14 +30,14 @@ except ImportError:  # a Python that was built without it
 
 _POLL_SECONDS = 0.02
 _LEFTOVER_GRACE_SECONDS = 0.5
-# How long to go on killing: one that waits for a dead disk ends when that answers.
+# How long to keep killing: a process that waits for a dead disk ends only when the disk answers.
 _KILL_SECONDS = 5.0
 _ASK_TO_END = (signal.SIGTERM, signal.SIGCONT)
 _SET_CHILD_SUBREAPER = 36
 
 
 def _start(command: list[str], *, own_session: bool) -> tuple[int, int]:
-    """Start the program; give its pid, and 0 or the errno of the failed exec."""
+    """Start the program; return its pid, and 0 or the errno of the failed exec."""
     failed_read, failed_write = os.pipe()  # closed by a successful exec
     pid = os.fork()
     if pid == 0:
@@ -67,16 +67,12 @@ def _adopt_orphans() -> None:
             ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _processes() -> dict[int, tuple[int, int]]:
-    """Parent and group of each process that runs; a zombie does not."""
-    return _seen_in_proc() if os.access("/proc/self/stat", os.R_OK) else _told_by_ps()
-
-
 def _seen_in_proc() -> dict[int, tuple[int, int]]:
+    """Parent and group of each running process, zombies excluded."""
     found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - pathlib takes time to import
         with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
-            # The program's name stands in parentheses and may hold any character.
+            # The program's name is in parentheses and may have any character.
             state, parent, group = file.read().rpartition(b")")[2].split()[:3]
             if state not in (b"Z", b"X"):
                 found[int(name)] = (int(parent), int(group))
@@ -84,6 +80,7 @@ def _seen_in_proc() -> dict[int, tuple[int, int]]:
 
 
 def _told_by_ps() -> dict[int, tuple[int, int]]:
+    """As `_seen_in_proc`, for systems without /proc."""
     command = ["ps", "-A", "-o", "pid=,ppid=,pgid=,state="]
     output, end = os.pipe()
     # Not with `subprocess`: every program that cldc starts would wait for its import.
@@ -99,7 +96,7 @@ def _told_by_ps() -> dict[int, tuple[int, int]]:
 
 def _family(group: int) -> set[int]:
     """Everything that runs and descends from this process, or is in the program's group or descends from that."""
-    processes = _processes()
+    processes = _seen_in_proc() if os.access("/proc/self/stat", os.R_OK) else _told_by_ps()
     nearest = {pid for pid, (parent, its) in processes.items() if parent == os.getpid() or its == group}
     found: set[int] = set()
     while nearest:
@@ -109,7 +106,7 @@ def _family(group: int) -> set[int]:
 
 
 def _signal_family(group: int, *numbers: int) -> bool:
-    """Signal the program's family; whether any of it runs."""
+    """Signal the program's family; return whether any of it runs."""
     family = _family(group)
     for number in numbers:
         for pid in family:
@@ -125,7 +122,7 @@ def _end_family(group: int, grace: float) -> None:
     while left and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
         left = bool(_family(group))
-    # Again and again, as one that is being ended may have started another.
+    # Repeated, since a process that is being ended may have started another.
     deadline = time.monotonic() + _KILL_SECONDS
     while left and time.monotonic() < deadline:
         left = _signal_family(group, signal.SIGKILL)
@@ -133,7 +130,7 @@ def _end_family(group: int, grace: float) -> None:
 
 
 def _wait(pid: int, link: int, wake: int, grace: float) -> tuple[int, int]:
-    """Wait for the program, ending it when the link closes; give its exit code and peak memory in bytes."""
+    """Wait for the program, ending it when the link closes; return its exit code and peak memory in bytes."""
     watched = [link, wake]
     deadline: float | None = None
     while True:

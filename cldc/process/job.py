@@ -43,10 +43,10 @@ class Job:
     """A job of this process, without a name."""
 
     def __init__(self, kernel: Any = None) -> None:
-        """Make it; ``kernel`` is kernel32.
+        """Create the job; ``kernel`` is kernel32.
 
         Raises:
-            OSError: Windows gives none.
+            OSError: Windows refuses to create one.
         """
         self._kernel = kernel or getattr(ctypes, "WinDLL")("kernel32", use_last_error=True)  # noqa: B009
         self._kernel.CreateJobObjectW.restype = ctypes.c_void_p
@@ -59,7 +59,7 @@ class Job:
             raise self._failed("make a job")
 
     def take(self, process: int) -> None:
-        """Put a process in, by its handle; what it starts from now on is in as well.
+        """Put a process into the job, by its handle, with everything that it starts from now on.
 
         Raises:
             OSError: Windows refuses it.
@@ -68,7 +68,7 @@ class Job:
             raise self._failed("put a process into a job")
 
     def end(self) -> None:
-        """End all that is in it; harmless when it has ended."""
+        """End everything in it; safe to call again."""
         handle, self._handle = self._handle, ctypes.c_void_p(None)
         if handle.value:
             self._kernel.TerminateJobObject(handle, _ENDED)

@@ -83,7 +83,7 @@ def cannot_start(command: Sequence[str], why: str) -> CommandNotFound:
     """The error for a program that can't be started."""
     return CommandNotFound(
         f"Can't start {command[0]}: {why}.",
-        action=f"Install {Path(command[0]).name}, or put the folder that has it on PATH.",
+        action=f"Install {Path(command[0]).name}, or add its folder to PATH.",
     )
 
 
@@ -208,7 +208,7 @@ def _read_all(link: socket.socket) -> str:
 def _start_on_windows(
     command: Sequence[str], *, env: Mapping[str, str] | None, cwd: Path | None, pipes: Mapping[str, Any]
 ) -> tuple[subprocess.Popen[bytes], Job]:
-    """Start ``command`` in a job of its own, which ends with us."""
+    """Start ``command`` in a new job, which ends with us."""
     flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | CREATE_SUSPENDED
     job = None
     popen = None

@@ -41,7 +41,7 @@ Make = Callable[[Authority], AbstractContextManager[FaultServer]]
 
 
 FAULTS: dict[str, tuple[Make, str, str]] = {
-    "expired": (expired, "has expired: only its operators", "set this machine's clock instead"),
+    "expired": (expired, "has expired. Only its operators", "set this machine's clock instead"),
     "not yet": (not_yet, "is not valid yet", "set this machine's clock"),
     "another host": (another_host, "certificate for another host", "login page"),
     "unknown issuer": (unknown_issuer, "issuer that is not known here", "REQUESTS_CA_BUNDLE"),

@@ -461,7 +461,7 @@ def test_a_missing_list_is_not_an_empty_one(server: FaultServer) -> None:
     """A proxy that answers ``{}`` would free every place of the quota."""
     server.script("/rest/bundles", as_json({}), as_json({"data": []}))
     with rest(server) as client:
-        with pytest.raises(CodaLabError, match="no resources where some were asked for"):
+        with pytest.raises(CodaLabError, match="it has no resources"):
             client.search(tag="mine")
         assert client.search(tag="mine") == ()
 

@@ -121,7 +121,7 @@ def test_a_failing_server_is_no_fault_of_the_user(
             "whoami", "--server", server.address, "--competition", profile, code=9 if status != 500 else 10,
             CODALAB_USERNAME="alice", CODALAB_PASSWORD=CANARY,
         ).err  # fmt: skip
-    assert "no fault of yours" in told
+    assert "fault is not yours" in told
     assert f"status {status}" in told
     assert ("the sign-in" in told) == (path != "/rest/user")
     assert told.endswith("It is down, as known on 2026-11-26.\n")

@@ -35,4 +35,4 @@ def test_what_can_not_be_repeated_is_refused_before_anything_is_trained(cldc: Cl
     both = cldc("preflight", tmp_path, "--quick", "--repeat", "2", code=2)
     assert "do not go together" in both.err
     refused = cldc("preflight", tmp_path, "--repeat", "2", "--competition", SHAPES_PROFILE, code=4)
-    assert "does not say how its built-in script is told another seed" in refused.err
+    assert "does not name the option of its built-in script for a seed" in refused.err

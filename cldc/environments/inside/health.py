@@ -1,4 +1,4 @@
-"""Uses an environment as it will be used, and prints its version; any trouble ends it with another code than 0.
+"""Try an environment and print its version; the exit code is not 0 if it does not work.
 
 Usage: health.py codalab|tensorflow|analysis
 """
@@ -10,7 +10,7 @@ import sys
 
 
 def codalab() -> str:
-    """Import what the client's and the server's side need. Give CodaLab's version."""
+    """Import what the client and the server need; return CodaLab's version."""
     import sqlite3  # noqa: F401 - the sandbox keeps its bundles in it
 
     import codalab.lib.bundle_cli  # noqa: F401
@@ -20,7 +20,7 @@ def codalab() -> str:
 
 
 def tensorflow() -> str:
-    """Decode an image and train one step of a convolution: what a processor too old for the build fails at."""
+    """Decode an image and train one step of a convolution, which fails on a processor too old for the build."""
     import numpy as np
     import tensorflow as tf
 
