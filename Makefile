@@ -28,7 +28,7 @@ test: lint
 
 # Everything that needs no real CodaLab and no real TensorFlow.
 unit: lint
-	@echo "Tests without CodaLab and TensorFlow: about three minutes on two processors."
+	@echo "Tests without CodaLab and TensorFlow: about two minutes on two processors."
 	@$(BIN)/pytest $(AT_ONCE) -m "not real"
 
 lint: $(READY)

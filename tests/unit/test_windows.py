@@ -7,6 +7,7 @@ import stat
 import sys
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
 from typing import Any
@@ -141,6 +142,7 @@ def test_a_windows_path_survives_the_project_file() -> None:
 def test_a_stream_that_can_not_hold_a_character_gets_an_escape(cldc: Cldc, tmp_path: Path) -> None:
     make_dataset(tmp_path / "mine")
     (tmp_path / "mine" / "train" / "i" / "\u56f3.png").write_bytes(b"no image")
-    told = cldc("validate", tmp_path / "mine", code=3, PYTHONIOENCODING="cp1252")
+    started_anew = replace(cldc, forks=None)
+    told = started_anew("validate", tmp_path / "mine", code=3, PYTHONIOENCODING="cp1252")
     assert re.search(r"train/i/\\u56f3.png", told.out)
     assert "\\u56f3" in cldc("validate", "\u56f3", code=3, PYTHONIOENCODING="cp1252").err
