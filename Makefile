@@ -29,7 +29,7 @@ test: lint
 # Everything that needs no real CodaLab and no real TensorFlow.
 unit: lint
 	@echo "Tests without CodaLab and TensorFlow: about two minutes on two processors."
-	@$(BIN)/pytest $(AT_ONCE) -m "not real"
+	@$(BIN)/pytest $(AT_ONCE) tests/unit
 
 lint: $(READY)
 	@$(BIN)/ruff check

@@ -7,6 +7,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,11 @@ def short(total_seconds: float = SECONDS) -> Limits:
     return Limits(pauses_seconds=(0.01,) * 3, total_seconds=total_seconds)
 
 
-def bomb(size: int) -> bytes:
-    """So many bytes, packed into very few."""
-    packer, packed = zlib.compressobj(9, wbits=31), b""
-    for _ in range(size // MIB):
+@cache
+def bomb(wbits: int) -> bytes:
+    """300 MiB, packed into very little: as gzip (31) or by zlib (15)."""
+    packer, packed = zlib.compressobj(9, wbits=wbits), b""
+    for _ in range(300):
         packed += packer.compress(b" " * MIB)
     return packed + packer.flush()
 
@@ -61,8 +63,6 @@ def whole(content: bytes, encoding: bytes) -> bytes:
     return JSON + b"Content-Encoding: %s\r\n" % encoding + length + content
 
 
-BOMB = bomb(300 * MIB)
-TWICE, DEFLATED = gzip.compress(BOMB), zlib.compress(b" " * (300 * MIB))
 # A packed stream that never ends and has nothing in it.
 EMPTY = b"\0\0\0\xff\xff" * 13107
 # Each is served to whoever signs in, reads JSON, a file, a folder or the board, and to CodaLab's own client.
@@ -85,9 +85,9 @@ HUGE = {
     "interim answers": endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
     "headers": endless(OK, b"X: y\r\n" * 1000),
     "header": endless(OK + b"X: ", b"y" * 65536),
-    "gzip": Answer(pieces=lambda: [whole(BOMB, b"gzip")]),
-    "gzip twice": Answer(pieces=lambda: [whole(TWICE, b"gzip, gzip")]),
-    "deflate": Answer(pieces=lambda: [whole(DEFLATED, b"deflate")]),
+    "gzip": Answer(pieces=lambda: [whole(bomb(31), b"gzip")]),
+    "gzip twice": Answer(pieces=lambda: [whole(gzip.compress(bomb(31)), b"gzip, gzip")]),
+    "deflate": Answer(pieces=lambda: [whole(bomb(15), b"deflate")]),
     "gzip of nothing": endless(JSON + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"")[:10], EMPTY),
 }
 
