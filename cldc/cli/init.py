@@ -295,7 +295,7 @@ def _next(folder: Path, answers: Answers | None, ci: str | None, *, sandboxed: b
     if ci == "gitlab":
         yield "in the project's CI/CD settings, add the protected, masked variables CODALAB_USERNAME and CODALAB_PASSWORD"
     if ci:
-        yield "commit, then submit by a tag: git tag submission-NAME && git push origin submission-NAME"
+        yield "commit and push, then submit by a tag: git tag submission-NAME && git push origin submission-NAME"
 
 
 def _server_status(app: ServerApp, answers: Answers | None) -> str | None:

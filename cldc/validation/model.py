@@ -261,7 +261,7 @@ class ValidationReport:
         """
         errors = self.of(Severity.ERROR)
         if errors:
-            more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
+            more = f" That is 1 of {len(errors)} errors." if len(errors) > 1 else ""
             raise InvalidDataset(
                 f"{self.dataset.root} can't be used: {errors[0].message}{more}",
                 action=f"{errors[0].remedy} `cldc validate` shows everything that was found.",
