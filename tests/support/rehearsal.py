@@ -56,12 +56,13 @@ with open("predicted.json", "w") as file:
 
 @dataclass
 class Stage:
-    """The sandbox, its profile, and what tests need from both.
+    """A server, its profile, and what tests need from both.
 
     Attributes:
-        home: The sandbox's data folder.
+        home: The sandbox's data folder; a deployed server has its own files where the sandbox would have them.
         profile: The profile that it is seeded with, with room for many submissions.
         address: Where it answers.
+        published: Where a deployed server's board is published; the sandbox's is read from its files.
     """
 
     home: Path
@@ -69,6 +70,7 @@ class Stage:
     address: str
     environments_home: Path
     dataset: Path
+    published: Path | None = None
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     @property
@@ -110,6 +112,26 @@ class Stage:
     ) -> Cldc:
         """``cldc`` of someone with that account, on a machine whose data folder is ``home``."""
         return cldc_in(home, self.environments_home, **self.settings(account, server=server, profile=profile))
+
+    def organiser(self, profile: Path | None = None) -> Cldc:
+        """``cldc`` of the organiser: on the sandbox beside it, else on another machine than the server's."""
+        if self.published is None:
+            return Cldc(
+                self.home, {"CLDC_COMPETITION": str(profile or self.profile), "CLDC_SERVER": "sandbox"}
+            )
+        account = sandbox.add_account(self.home, "teacher")
+        return self.person(self.home / "teacher", account, profile=profile)
+
+    def score(self, profile: Path | None = None) -> list[dict[str, Any]]:
+        """Score everything, as the organiser does; the board's rows."""
+        organiser = self.organiser(profile)
+        if self.published is None:
+            board = organiser("sandbox", "score", "--format", "json").data
+        else:
+            scored = organiser("organise", "score", "--publish", self.published, "--format", "json").data
+            board = scored["leaderboard"]
+        rows: list[dict[str, Any]] = board["rows"]
+        return rows
 
     def settings(
         self, account: Account, *, server: str | None = None, profile: Path | None = None
@@ -175,8 +197,8 @@ def assert_exactly_once(stage: Stage, account: Account, *, submissions: int = 1,
     assert {b.uuid for b in made["tagged"]} == {b.uuid for b in made["make"]}
 
 
-def raise_stage(home: Path, environments_home: Path, *, images: int = 80) -> Stage:
-    """Start the sandbox; `lower_stage` stops it."""
+def write_profile(home: Path, images: int = 80) -> Path:
+    """The class's small competition with `SCRIPT`, and with room for many submissions and so many images."""
     folder = home / "profile"
     shutil.copytree(SHAPES, folder)
     script = SCRIPT.replace("SWITCH", str(home / "fail")).replace("HOLD", str(home / "hold"))
@@ -192,6 +214,12 @@ def raise_stage(home: Path, environments_home: Path, *, images: int = 80) -> Sta
             "max_padded = 204", "max_padded = 10008"
         )
         profile.write_text(text, encoding="utf-8")
+    return profile
+
+
+def raise_stage(home: Path, environments_home: Path, *, images: int = 80) -> Stage:
+    """Start the sandbox; `lower_stage` stops it."""
+    profile = write_profile(home, images)
     cldc = cldc_in(home, environments_home, CLDC_COMPETITION=str(profile))
     address = cldc("sandbox", "up", "--format", "json").data["address"]
     dataset = home / "mine"
