@@ -93,7 +93,7 @@ def parse(text: str, competition: Competition, *, account: str | None = None) ->
 
 
 def _row_if_whole(entry: Mapping[str, Any], score: str, account: str | None) -> Row | None:
-    """Parse one entry; a malformed one does not affect the others."""
+    """Parse one entry; None if it is malformed, which does not affect the others."""
     try:
         return _row(entry, score, account)
     except _MALFORMED:

@@ -197,7 +197,8 @@ def resolve(
         ConfigurationError: A file can't be used.
     """
     project, ignored = find_project_file(folder, user_file=user_file, approvals=approvals)
-    layers = [("flag", flags), ("environment", _from_environment(environment))]
+    variables = {name: environment.get(f"CLDC_{name.upper()}") or None for name in NAMES}
+    layers = [("flag", flags), ("environment", Options(**variables))]
     if project is not None:
         layers.append((str(project.path), project.options))
     if user_file.is_file():
@@ -211,7 +212,7 @@ def find_project_file(
 ) -> tuple[ProjectFile | None, tuple[tuple[Path, str], ...]]:
     """Find the nearest ``cldc.toml`` in ``folder`` or above it, and skipped ones of other users.
 
-    Such a file counts only in its approved state. The user's own file is not a project file.
+    The user's own file is not a project file.
 
     Raises:
         ConfigurationError: It can't be used.
@@ -222,16 +223,11 @@ def find_project_file(
         if not os.path.isfile(path) or path == user_file:  # noqa: PTH113 - an unreadable folder counts as having none
             continue
         owner = foreign_owner(path)
-        if owner is not None and not _approved(path, approvals):
-            ignored.append((path, owner))
-            continue
-        return read_project(path), tuple(ignored)
+        # Another user's file is read only if there is an approval, and used only in its approved state.
+        if owner is None or (approvals.find(path) and approvals.hold(path, read_project(path).claims)):
+            return read_project(path), tuple(ignored)
+        ignored.append((path, owner))
     return None, tuple(ignored)
-
-
-def _approved(path: Path, approvals: Approvals) -> bool:
-    """Whether a file is in its approved state; a file without an approval is not read."""
-    return approvals.find(path) is not None and approvals.hold(path, read_project(path).claims)
 
 
 def read_project(path: Path) -> ProjectFile:
@@ -253,10 +249,6 @@ def _first(name: str, layers: list[tuple[str, Options]]) -> Setting:
         if value is not None:
             return Setting(value, f"CLDC_{name.upper()}" if source == "environment" else source)
     return Setting(None, "default")
-
-
-def _from_environment(environment: Mapping[str, str]) -> Options:
-    return Options(**{name: environment.get(f"CLDC_{name.upper()}") or None for name in NAMES})
 
 
 def read_file(path: Path) -> Options:

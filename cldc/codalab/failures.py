@@ -45,16 +45,21 @@ class AlreadyExists(CodaLabError):
     """The name is taken; worksheet names are unique on a server."""
 
 
-class Interrupted(Unreachable):
-    """The connection or the client failed during a command, which may or may not have been carried out.
+class _Partial(CldcError):
+    """A command that was not completed.
 
     Attributes:
-        created: What the server had created by then, as far as it said so.
+        created: The bundle or worksheet that the server had created by then, as far as it said so; an uploaded bundle is
+            failed or still "uploading", and should be removed.
     """
 
     def __init__(self, message: str, *, action: str, created: str | None = None) -> None:
         super().__init__(message, action=action)
         self.created = created
+
+
+class Interrupted(_Partial, Unreachable):
+    """The connection or the client failed during a command, which may or may not have been carried out."""
 
 
 class ServerFailed(CodaLabError):
@@ -67,16 +72,8 @@ class Unauthorized(Exception):
     """The server does not know the token, or asks to sign in. Handled within the client."""
 
 
-class UploadFailed(CodaLabError):
-    """The upload ended without a usable bundle.
-
-    Attributes:
-        created: The bundle that is left on the server, failed or still "uploading", and should be removed.
-    """
-
-    def __init__(self, message: str, *, action: str, created: str | None = None) -> None:
-        super().__init__(message, action=action)
-        self.created = created
+class UploadFailed(_Partial, CodaLabError):
+    """The upload ended without a usable bundle."""
 
 
 def tidy(text: str) -> str:

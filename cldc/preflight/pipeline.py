@@ -24,8 +24,7 @@ from cldc.preflight.output import Score
 from cldc.preflight.predicting import keep_weights, list_images, predict_images
 from cldc.preflight.predictions import expected_labels
 from cldc.preflight.probing import probe
-from cldc.preflight.results import RunEnvironment, build_result
-from cldc.preflight.run_checks import require_usable
+from cldc.preflight.results import RunEnvironment, build_result, require_usable
 from cldc.preflight.sources import builtin_script
 from cldc.preflight.workspace import Workspace, fill
 from cldc.progress import SILENT, Observer

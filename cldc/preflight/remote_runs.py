@@ -21,8 +21,7 @@ from cldc.preflight.output import Output
 from cldc.preflight.pipeline import fingerprint_in
 from cldc.preflight.predicting import keep_weights, list_images, predict_images
 from cldc.preflight.predictions import expected_labels
-from cldc.preflight.results import RunEnvironment, build_result
-from cldc.preflight.run_checks import require_usable
+from cldc.preflight.results import RunEnvironment, build_result, require_usable
 from cldc.preflight.workspace import fill
 from cldc.progress import Observer
 

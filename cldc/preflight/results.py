@@ -1,14 +1,119 @@
-"""Build the result of a successful run, wherever it ran."""
+"""Check whether a finished run has a trustworthy result, wherever it ran, and build it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from cldc.competition import Competition
+from cldc.errors import PreflightFailed
 from cldc.preflight.following import Run
 from cldc.preflight.model import Fingerprint, PreflightResult, Probe, Training
 from cldc.preflight.output import Score
-from cldc.preflight.run_checks import warnings_of
+from cldc.preflight.predictions import ExpectedLabels, UnusablePredictions, read_predictions
+from cldc.process import describe_exit
+from cldc.text import plural
+
+_KILLED = (-9, 137)
+_SHOWN_LINES = 8
+
+
+def require_usable(
+    run: Run, *, competition: Competition, labels: ExpectedLabels, folder: Path, log: Path
+) -> tuple[int, ...]:
+    """Return the predictions of a successful run.
+
+    Args:
+        run: The end of the script's run.
+        competition: The profile with class and file names.
+        labels: The labels that the predictions must fit.
+        folder: The folder with the script's files.
+        log: The file with its output, for messages.
+
+    Raises:
+        PreflightFailed: The run has no usable result.
+    """
+    output = run.output
+    if output.refusal:
+        raise PreflightFailed(
+            f"The training script refused the dataset: {output.refusal}. It counts whole batches of "
+            f"{competition.dataset.batch}, and ends with exit code {run.returncode} all the same.",
+            action="Remove images, then run the preflight again; `cldc validate` shows how they are counted.",
+        )
+    if run.returncode:
+        raise _ended(run, log)
+    predictions = _predictions(folder / competition.run.predictions, labels, run, log)
+    if output.validation is None or output.label_book is None:
+        raise PreflightFailed(
+            "The training script ended well but did not print its final accuracy on validation split and label book.",
+            action=f"Read its output in {log}; is it the competition's script?",
+        )
+    if not math.isfinite(output.validation.loss):
+        raise PreflightFailed(
+            f"The training diverged: the loss on the validation split is {output.validation.loss} in the end.",
+            action=f"Look for images that are all of one colour or labelled at random; the epochs are in {log}.",
+        )
+    return predictions
+
+
+def _predictions(path: Path, labels: ExpectedLabels, run: Run, log: Path) -> tuple[int, ...]:
+    action = f"Read the script's output in {log}; a submission made from this run would be lost."
+    try:
+        return read_predictions(path.read_bytes(), labels, run.output, what=path.name)
+    except FileNotFoundError:
+        raise PreflightFailed(
+            f"The training script ended with exit code 0 but left no {path.name}.", action=action
+        ) from None
+    except OSError as error:
+        raise PreflightFailed(f"{path.name} can't be read: {error}.", action=action) from error
+    except UnusablePredictions as error:
+        raise PreflightFailed(str(error), action=action) from error
+
+
+def _ended(run: Run, log: Path) -> PreflightFailed:
+    lines = list(run.output.tail)
+    if any("No space left on device" in line for line in lines):
+        return PreflightFailed(
+            "The disk was full while the training script wrote its files.",
+            action="Free some space, or point TMPDIR to another disk, then run it again.",
+        )
+    if run.returncode in _KILLED:
+        held = f"; it held {run.peak_memory / 1e6:,.0f} MB" if run.peak_memory else ""
+        return PreflightFailed(
+            f"The training script was killed (signal SIGKILL) after {run.seconds:.0f} s, most probably because memory "
+            f"ran out{held}.",
+            action=f"Free some memory, then run it again; its output is in {log}.",
+        )
+    ended = f"The training script ended with {describe_exit(run.returncode)}"
+    if not lines:
+        return PreflightFailed(
+            f"{ended} and printed nothing.", action="Correct the script, then run it again."
+        )
+    shown = "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])
+    return PreflightFailed(
+        f"{ended}. Its last lines:\n{shown}",
+        action=f"Fix what they say, then run it again; the whole output is in {log}.",
+    )
+
+
+def warnings_of(run: Run, predictions: tuple[int, ...], competition: Competition) -> tuple[str, ...]:
+    """List reasons to doubt the result, as sentences."""
+    warnings = []
+    never = [name for index, name in enumerate(competition.dataset.classes) if index not in predictions]
+    if predictions and never:
+        noun = "class" if len(never) == 1 else "classes"
+        warnings.append(f"The model never predicts the {noun} {', '.join(never)} on the label book.")
+    history, epochs = run.output.history, competition.training.epochs
+    if diverged := [epoch.number for epoch in history if not math.isfinite(epoch.loss + epoch.val_loss)]:
+        warnings.append(
+            f"The loss was no number from epoch {diverged[0]} on; the best epoch before it was kept."
+        )
+    if history and predictions and run.output.epoch != epochs:
+        warnings.append(
+            f"The script trained {plural(run.output.epoch, 'epoch')}; the competition's trains {epochs}."
+        )
+    return tuple(warnings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ def _copy(root: Path, contents: list[_Content], observer: Observer) -> None:
         if folder not in made:  # nested folders count as their class
             made.add(folder)
             (root / folder).mkdir(parents=True, exist_ok=True)
-        data = _unchanged(content.source, content.sha256)
+        data = read_unchanged(content.source, content.sha256)
         with open(f"{root}/{content.target}", "xb", opener=_read_only) as file:
             file.write(data)
         if done % 256 == 0:
@@ -128,7 +128,12 @@ def _read_only(path: str, flags: int) -> int:
     return os.open(path, flags, _READ_ONLY_FILE)
 
 
-def _unchanged(path: Path, sha256: str) -> bytes:
+def read_unchanged(path: Path, sha256: str) -> bytes:
+    """Read a file that must still have the content with that SHA-256.
+
+    Raises:
+        InvalidDataset: It has changed, or can't be read.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -7,8 +7,7 @@ any other CodaLab: see `cldc.organise`. Everything is kept below ``DATA/sandbox`
 from cldc.organise import Seed
 from cldc.sandbox.accounts import add_account, contestant, list_accounts, organiser
 from cldc.sandbox.paths import Account, Status, folder_of, leaderboard_file
-from cldc.sandbox.scoring import score
-from cldc.sandbox.server import down, require_up, start, status, up
+from cldc.sandbox.server import down, require_up, score, start, status, up
 
 __all__ = [
     "Account",

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from cldc.competition import Competition
 from cldc.organise import board_file
-
-if TYPE_CHECKING:
-    from cldc.competition import Competition
 
 INSIDE = Path(__file__).with_name("inside")
 

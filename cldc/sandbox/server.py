@@ -1,4 +1,4 @@
-"""Start, find and stop the sandbox's server."""
+"""Start, find and stop the sandbox's server, and score on it."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cldc import process
+from cldc.competition import Competition
 from cldc.errors import SandboxError
 from cldc.files import lock, private_folder, remove_tree, replace_atomically
-from cldc.organise import Seed, read_json
+from cldc.organise import Seed, daemon_file, read_json
+from cldc.organise import score as score_with
 from cldc.organise import seed as seed_with
 from cldc.progress import SILENT, Observer
 from cldc.sandbox.accounts import organiser
 from cldc.sandbox.paths import INSIDE, SandboxPaths, Status, folder_of
-
-if TYPE_CHECKING:
-    from cldc.competition import Competition
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 5.0
@@ -137,7 +135,9 @@ def down(data: Path, *, observer: Observer = SILENT) -> bool:
         return False
     with lock(paths.lock, purpose=_PURPOSE, observer=observer):
         server = _server(paths)
-        left = [run for run in _runs(paths) if process.alive(run)]
+        records = [read_json(path) for path in paths.runs.glob("*/process.json")]
+        runs = [process.Daemon(record["pid"], record["started"]) for record in records if record]
+        left = [run for run in runs if process.alive(run)]
         if server is not None:
             observer.start("Stopping CodaLab")
             process.terminate(server, grace_seconds=_STOP_SECONDS)
@@ -152,6 +152,42 @@ def down(data: Path, *, observer: Observer = SILENT) -> bool:
     return server is not None or bool(left)
 
 
+def score(
+    data: Path,
+    competition: Competition,
+    *,
+    codalab_python: Path,
+    timeout_seconds: float = 6 * 3600,
+    observer: Observer = SILENT,
+) -> Path:
+    """Score everything that is tagged and within the daemon's quota, and return the leaderboard's file.
+
+    This repeats each submission's run on the hidden test set, so it takes as long as the trainings.
+
+    Raises:
+        SandboxError: The sandbox is not up, or the competition is not on it.
+        CodaLabError: The daemon failed or took too long.
+    """
+    address = require_up(data).address
+    folder = folder_of(data, competition.name)
+    config = read_json(daemon_file(folder))
+    if config is None:
+        raise SandboxError(
+            f"The competition {competition.name} is not on the sandbox.",
+            action="Put it there with `cldc sandbox up`.",
+        )
+    scored = score_with(
+        {**config, "host": address},  # it may have another port than when it was seeded
+        competition,
+        folder,
+        organiser(data),
+        python=codalab_python,
+        timeout_seconds=timeout_seconds,
+        observer=observer,
+    )
+    return scored.board
+
+
 def _server(paths: SandboxPaths) -> process.Daemon | None:
     """The server's process if it is alive, ready or not."""
     record = read_json(paths.process)
@@ -159,11 +195,6 @@ def _server(paths: SandboxPaths) -> process.Daemon | None:
         return None
     server = process.Daemon(record["pid"], record["process_started"])
     return server if process.alive(server) else None
-
-
-def _runs(paths: SandboxPaths) -> list[process.Daemon]:
-    records = [read_json(path) for path in paths.runs.glob("*/process.json")]
-    return [process.Daemon(record["pid"], record["started"]) for record in records if record]
 
 
 def _start(paths: SandboxPaths, python: Path, observer: Observer) -> None:
@@ -178,18 +209,12 @@ def _start(paths: SandboxPaths, python: Path, observer: Observer) -> None:
         server = process.detach(
             [python, INSIDE / "server.py", paths.home], log=log, env=process.clean_environment()
         )
-    child = server
-    _wait(lambda: paths.ready.is_file() or not process.alive(child), _START_SECONDS)
-    if not paths.ready.is_file():
-        with contextlib.suppress(SandboxError):
-            process.terminate(child, grace_seconds=_STOP_SECONDS)
-        raise _did_not_start(paths)
-
-
-def _wait(done: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not done() and time.monotonic() < end:
+    end = time.monotonic() + _START_SECONDS
+    while not paths.ready.is_file() and process.alive(server) and time.monotonic() < end:
         time.sleep(0.05)
+    if not paths.ready.is_file():
+        process.terminate(server, grace_seconds=_STOP_SECONDS)
+        raise _did_not_start(paths)
 
 
 def _did_not_start(paths: SandboxPaths) -> SandboxError:

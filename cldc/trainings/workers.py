@@ -32,6 +32,7 @@ from cldc.preflight import records
 from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
 from cldc.preflight.pipeline import preflight
 from cldc.preflight.sources import builtin_script
+from cldc.preflight.workspace import read_unchanged
 from cldc.progress import SILENT, Observer
 from cldc.validation import ValidationReport
 
@@ -246,18 +247,10 @@ def _zip(files: Iterable[tuple[str, Path, str]]) -> bytes:
     """Zip files, given as name in the zip, path and required SHA-256.
 
     Raises:
-        InvalidDataset: One has changed.
-        StorageError: One can't be read.
+        InvalidDataset: One has changed, or can't be read.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # stored without compression: images are compressed already
         for name, path, sha256 in files:
-            with storage_errors(path):
-                content = path.read_bytes()
-            if hash_bytes(content) != sha256:
-                raise InvalidDataset(
-                    f"{path} was changed after it was validated.",
-                    action="Let its writer finish, then run the command again.",
-                )
-            archive.writestr(zipfile.ZipInfo(name), content)
+            archive.writestr(zipfile.ZipInfo(name), read_unchanged(path, sha256))
     return buffer.getvalue()

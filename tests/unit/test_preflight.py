@@ -19,7 +19,7 @@ from cldc.preflight.following import Run, follow
 from cldc.preflight.model import LabelBook, Training
 from cldc.preflight.pipeline import preflight
 from cldc.preflight.predictions import expected_labels
-from cldc.preflight.run_checks import require_usable, warnings_of
+from cldc.preflight.results import require_usable, warnings_of
 from cldc.preflight.sources import (
     builtin_script,
     given_script,
