@@ -10,7 +10,7 @@ from cldc.errors import InvalidDataset
 
 
 def changes_since(dataset: Dataset, extensions: Sequence[str]) -> str:
-    """How the folder differs from what was read of it, as a sentence; empty where the script would read the same now.
+    """How the folder differs from what was read of it, as a sentence; empty if the script would read the same now.
 
     Args:
         dataset: What was read.

@@ -73,12 +73,12 @@ class ImageFile(NamedTuple):
         split: The split's name.
         label: The class folder, directly below the split, that the file lies in at whatever depth.
         path: Relative to the dataset's root, with slashes; bytes that are not UTF-8 as surrogates.
-        size: In bytes, of a link's target; 0 where unknown.
+        size: In bytes, of a link's target; 0 if unknown.
         mtime_ns: Time of the last change, in nanoseconds.
         ctime_ns: Time of the last change of content or attributes, in nanoseconds.
         inode: The file's number on its disk.
         link: Whether it is a link to a file.
-        error: Why it can't be read, in a few words; empty where it can.
+        error: Why it can't be read, in a few words; empty if it can.
     """
 
     split: str
@@ -95,7 +95,7 @@ class ImageFile(NamedTuple):
 class Image(NamedTuple):
     """A file that the script reads, with the SHA-256 of its content in lower-case hexadecimal.
 
-    ``sha256`` is empty where ``error`` says that the file can't be read. The other fields are those of `ImageFile`.
+    ``sha256`` is empty if ``error`` says that the file can't be read. The other fields are those of `ImageFile`.
     """
 
     split: str
@@ -141,7 +141,7 @@ class Dataset:
         ignored: What the script ignores.
         hash: The dataset's identity: SHA-256, in lower-case hexadecimal, over the bytes
             ``b"cldc dataset 1\\n"`` and then for each image, in the order of `images`, its relative path
-            (UTF-8, slashes), a NUL byte, its content's SHA-256 in lower-case hexadecimal (nothing where it
+            (UTF-8, slashes), a NUL byte, its content's SHA-256 in lower-case hexadecimal (nothing if it
             can't be read) and a line feed. It does not depend on the root folder's name, on times or
             attributes, or on what the script ignores.
         outward_links: Links through which images outside the folder are read, sorted by path.

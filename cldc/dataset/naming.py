@@ -84,7 +84,7 @@ def _holds(folder: Path, splits: Sequence[str]) -> bool:
 
 
 def meant_class(folder: str, classes: Sequence[str]) -> str:
-    """The class that a folder is named after; empty where there is none.
+    """The class that a folder is named after; empty if there is none.
 
     Names may differ in case, in spaces and in the form of their characters, such as the single character for IV.
     """

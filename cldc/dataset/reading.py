@@ -21,7 +21,7 @@ _PIECE = 1024 * 1024
 
 
 class Read(NamedTuple):
-    """An image and, where the caller asked for it and it is small enough, its content."""
+    """An image and, if the caller asked for it and it is small enough, its content."""
 
     image: Image
     content: bytes | None = None
@@ -53,7 +53,7 @@ def read_image(root: Path | str, file: ImageFile, *, keep: bool = True) -> Read:
 
 
 def read_start(path: Path, count: int) -> bytes:
-    """The first ``count`` bytes of a file; empty where there is no file or it can't be read. Never waits for a pipe."""
+    """The first ``count`` bytes of a file; empty if there is no file or it can't be read. Never waits for a pipe."""
     try:
         with _open_regular(str(path)) as descriptor:
             mode = os.fstat(descriptor).st_mode
@@ -78,7 +78,7 @@ def _open_regular(path: str) -> Iterator[int]:
 
 
 def _read_content(descriptor: int, size: int) -> bytes | None:
-    # Ask for one byte more than the size to notice a file that grew; None where it is too large.
+    # Ask for one byte more than the size to notice a file that grew; None if it is too large.
     if size > MAX_HELD_BYTES:
         return None
     pieces = []
@@ -102,7 +102,7 @@ def _hash_pieces(descriptor: int) -> str:
 
 
 def special_file_error(mode: int) -> str:
-    """Why something of this mode is not a file to read; empty where it is a regular file."""
+    """Why something of this mode is not a file to read; empty if it is a regular file."""
     if stat.S_ISREG(mode):
         return ""
     kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}

@@ -147,7 +147,7 @@ class _Scanner:
                 yield OutwardLink(file.path, target, 1, folder=False)
 
     def _outward_target(self, link: str) -> str:
-        """The link's target, or nothing where that lies in the dataset or in an outward folder that leads to the link."""
+        """The link's target, or nothing if that lies in the dataset or in an outward folder that leads to the link."""
         target = self._final_target(f"{self._root}/{link}")
         around = (place for folder, place in self._outward_folders.items() if link.startswith(f"{folder}/"))
         return "" if any(_is_within(target, place) for place in (self._real_root, *around)) else target

@@ -41,7 +41,7 @@ _MOST_ALONG_SIDES = 0.1
 
 
 def features_of_picture(picture: Picture) -> Features | None:
-    """Features of a picture; None where Pillow can't do what that takes, or nothing tells the drawing from the rest."""
+    """Features of a picture; None if Pillow can't do what that takes, or nothing tells the drawing from the rest."""
     try:
         corners = _corners(picture.grey)
         ink: Image | None = _ink(picture.grey, corners)
@@ -112,7 +112,7 @@ def _ink(image: Image, corners: set[object]) -> Image:
 
 
 def _without_surroundings(ink: Image) -> Image | None:
-    """A photo's ink without what fills whole sides of it, such as a table; None where more runs along the sides.
+    """A photo's ink without what fills whole sides of it, such as a table; None if more runs along the sides.
 
     Photos of different drawings on one table would else be alike in most of their ink.
     """

@@ -219,7 +219,7 @@ def folded(path: str) -> str:
 
 
 def free_name(path: PurePosixPath, is_free: Callable[[PurePosixPath], bool]) -> PurePosixPath:
-    """``path`` or, where that is taken, the first of ``NAME-1.png``, ``NAME-2.png`` and so on that is free."""
+    """``path`` or, if that is taken, the first of ``NAME-1.png``, ``NAME-2.png`` and so on that is free."""
     candidate, number = path, 0
     while not is_free(candidate):
         number += 1

@@ -1,7 +1,7 @@
 """Pictures of many pixels, reduced while they are decoded: they are compared like others, in bounded memory.
 
 libjpeg decodes a JPEG at a half, a quarter or an eighth of its size, and a PNG is decoded in strips of a few rows. Other
-pictures are decoded in full where that fits, and reduced strip by strip.
+pictures are decoded in full if that fits, and reduced strip by strip.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from zlib_ng import zlib_ng
 
 from cldc.validation.inspection import MAX_PIXELS
+from cldc.validation.metadata.png import chunk
 from cldc.validation.pictures import Picture, as_grey, is_opaque, opened, stored
 from cldc.validation.tensorflow_decoder import Format, Verdict
 from cldc.validation.tensorflow_decoder.jpeg_input import Input
@@ -126,7 +127,7 @@ def _strips_of_png(
     stride = (width * depth * SAMPLES[colour, depth] + 7) // 8
     rows = _rows_at_once(max(stride, 4 * width), factor)
     chunks = list(_chunks(content))
-    colours = b"".join(_chunk(kind, body) for kind, body in chunks if kind in (b"PLTE", b"tRNS"))
+    colours = b"".join(chunk(kind, body) for kind, body in chunks if kind in (b"PLTE", b"tRNS"))
     inflated = _inflated(body for kind, body in chunks if kind == b"IDAT")
     above, mode, held = bytes(stride), _MODES[distance], bytearray()
     for top in range(0, height, rows):
@@ -140,8 +141,8 @@ def _strips_of_png(
         above = plain[-stride:]
         header = struct.pack(">IIBBBBB", width, count, depth, colour, 0, 0, 0)
         unfiltered = b"".join([b"\0" + plain[at : at + stride] for at in range(0, len(plain), stride)])
-        data = _chunk(b"IDAT", stored(unfiltered))
-        with opened(SIGNATURE + _chunk(b"IHDR", header) + colours + data + _chunk(b"IEND", b"")) as strip:
+        data = chunk(b"IDAT", stored(unfiltered))
+        with opened(SIGNATURE + chunk(b"IHDR", header) + colours + data + chunk(b"IEND", b"")) as strip:
             yield strip
 
 
@@ -151,11 +152,6 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
         (length,) = _LENGTH.unpack_from(content, position)
         yield content[position + 4 : position + 8], view[position + 8 : position + 8 + length]
         position += length + 12
-
-
-def _chunk(kind: bytes, body: bytes | memoryview) -> bytes:
-    checked = kind + body
-    return _LENGTH.pack(len(body)) + checked + _LENGTH.pack(zlib_ng.crc32(checked))
 
 
 def _inflated(pieces: Iterator[memoryview]) -> Iterator[bytes]:

@@ -68,7 +68,7 @@ class InspectedDataset:
         competition: Whose rules apply.
         inspections: What each content shows, by SHA-256; unreadable files have none.
         drawings: Groups of contents that show the same drawing.
-        label_book: Paths in the label book for each SHA-256 there; empty where none was given.
+        label_book: Paths in the label book for each SHA-256 there; empty if none was given.
         book_drawings: Groups of contents that show the same drawing as one in the label book.
         ignored_formats: Picture formats, by content, of files that the script ignores, by path.
         pointers: Images that are only pointers to the real ones, by path: ``Git LFS`` or ``git-annex``.
@@ -144,7 +144,7 @@ class Rule(NamedTuple):
         id: Its stable id.
         title: The problem that it finds, in a few words; a count may follow.
         counted: The same after a number above 1, such as "drawings with two labels".
-        severity: How bad a finding is, where the rule does not say otherwise.
+        severity: How bad a finding is, unless the rule says otherwise.
         why: Why that is a problem.
         source: Where that is known from.
         check: Finds it.
@@ -157,11 +157,6 @@ class Rule(NamedTuple):
     why: str
     source: str
     check: Callable[[InspectedDataset], Iterable[RuleMatch]]
-
-    def findings(self, inspected: InspectedDataset) -> Iterable[Finding]:
-        """Everything that the rule finds."""
-        for message, consequence, remedy, paths, severity, fixable in self.check(inspected):
-            yield Finding(self.id, severity or self.severity, message, consequence, remedy, paths, fixable)
 
 
 def rule(

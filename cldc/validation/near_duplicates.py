@@ -28,7 +28,7 @@ _BANDS = tuple(
     sum(1 << bit for bit in range(band, 256, _MAX_DISTANCE + 1)) for band in range(_MAX_DISTANCE + 1)
 )
 _MAX_COMPARISONS = 2_000_000
-# Blocks are compared only where the boxes around the ink, and the ink in them, are similar to this factor.
+# Blocks are compared only if the boxes around the ink, and the ink in them, are similar to this factor.
 _ASPECT = 1.2
 _DENSITY = 1.35
 _MIN_INK = 12
@@ -62,7 +62,7 @@ class Pair(NamedTuple):
 
 # The contents of a split, or of the label book: SHA-256 and a file that has it.
 Side = Sequence[tuple[str, Path]]
-# Finds copies that were rotated, stretched or sheared between sides; None where that failed.
+# Finds copies that were rotated, stretched or sheared between sides; None if that failed.
 FindWarpedCopies = Callable[[Sequence[Side]], Sequence[Pair] | None]
 
 
@@ -161,7 +161,7 @@ def _near_shapes(shapes: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def _shape_difference(mine: Features, theirs: Features) -> float:
-    """How far the blocks differ on average, as a share of their mean; 1 where the boxes or the ink are too different."""
+    """How far the blocks differ on average, as a share of their mean; 1 if the boxes or the ink are too different."""
     (width, height), (other_width, other_height) = mine.ink_box, theirs.ink_box
     aspect = (width * other_height) / (other_width * height)
     density = (mine.ink_pixels * other_width * other_height) / (theirs.ink_pixels * width * height)

@@ -43,7 +43,7 @@ class Picture(NamedTuple):
 
 
 def picture_of(content: bytes, verdict: Verdict, rows: bytes) -> Picture | None:
-    """The picture of a file that TensorFlow reads, of at most `MAX_PIXELS`; None where Pillow can't load it.
+    """The picture of a file that TensorFlow reads, of at most `MAX_PIXELS`; None if Pillow can't load it.
 
     Args:
         content: The file.

@@ -24,7 +24,7 @@ def silence(
     """The report without the findings that are correct as they are by ``decisions``, which it counts.
 
     A finding about several images is silent once all of them are correct. Errors are never silent, and neither is a
-    finding about a folder; one about what a submission would publish only where the reason names its rule.
+    finding about a folder; one about what a submission would publish only if the reason names its rule.
 
     Args:
         report: Everything that was found.

@@ -4,7 +4,7 @@
 
 JOB is a file with one JSON object: {"sides": [[[CONTENT, PATH], ...], ...]}; each side is compared with all before it. RESULT
 becomes one: {"pairs": [[CONTENT, CONTENT, DIFFERENCE], ...]}. KEPT is a file with the drawings of earlier runs, which is
-read where it is there, and written. Standard output is one line "done NUMBER" now and then.
+read if it exists, and written. Standard output is one line "done NUMBER" now and then.
 
 Any two pictures of one drawing differ by an affine map, up to noise. Scaling the ink so that its second moments are those of a
 disc leaves of that a rotation, and of a slight warp a slight rotation. Drawings that look alike then are aligned by
@@ -53,7 +53,7 @@ _GRID = (np.mgrid[2 : _SIDE - 2 : 2, 2 : _SIDE - 2 : 2].reshape(2, -1) + 0.5 - _
 
 
 def whitened(path: str) -> Array | None:
-    """The drawing as bytes in a square, its ink of equal variance in all directions; None where there is none to see."""
+    """The drawing as bytes in a square, its ink of equal variance in all directions; None if there is none to see."""
     try:
         ink = read_ink(path)
     except Exception:  # Pillow raises all sorts of things on odd files

@@ -60,22 +60,18 @@ class _Tiff:
         at = int.from_bytes(values.get(tag, b""), "big" if self.order == ">" else "little")
         return self.values(at) if at else {}
 
-    def has_preview(self) -> bool:
-        """Whether there is a second list, which is that of a preview."""
-        first = self.number("I", 4)
-        return self.number("I", first + 2 + 12 * self.number("H", first)) > 0
-
 
 def kinds_of_exif(content: bytes) -> set[Metadata]:
     """What an EXIF block tells, without the ``Exif\\0\\0`` that stands before it in a JPEG."""
     tiff = _Tiff(content)
     if not tiff.order:
         return set() if is_blank(content) else {Metadata.DEVICE}
-    first = tiff.values(tiff.number("I", 4))
+    at = tiff.number("I", 4)
+    first = tiff.values(at)
     kinds = _kinds_of(first) | _kinds_of(tiff.below(first, _EXIF_IFD))
     if _any_of(tiff.below(first, _GPS_IFD), _POSITIONS):
         kinds.add(Metadata.POSITION)
-    if tiff.has_preview():
+    if tiff.number("I", at + 2 + 12 * tiff.number("H", at)):  # a second list, which is that of a preview
         kinds.add(Metadata.EMBEDDED)
     return kinds
 
@@ -94,7 +90,7 @@ def _any_of(values: _Values, tags: frozenset[int]) -> bool:
 
 
 def only_orientation(content: bytes) -> bytes:
-    """An EXIF block with nothing but the orientation of this one; empty where that is upright, or there is none."""
+    """An EXIF block with nothing but the orientation of this one; empty if that is upright or missing."""
     orientation = orientation_of(content)
     if orientation not in range(2, 9):
         return b""

@@ -83,7 +83,7 @@ def _kinds_of_raw_profile(text: bytes) -> set[Metadata]:
 
 
 def inflated(packed: bytes) -> bytes:
-    """Text as PNG compresses it, the first part where it is long; as it is where it can't be inflated."""
+    """Text as PNG compresses it, the first part if it is long; as it is if it can't be inflated."""
     try:
         return zlib.decompressobj().decompress(packed, _LONGEST_TEXT)
     except zlib.error:

@@ -6,8 +6,9 @@ All critical chunks stay, and the ancillary ones by which programs show colours,
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Generator
+
+from zlib_ng import zlib_ng
 
 from cldc.validation.metadata.exif import kinds_of_exif, only_orientation
 from cldc.validation.metadata.model import Metadata, OddStructureError, Piece
@@ -52,7 +53,7 @@ def _judge(kind: bytes, body: bytes) -> tuple[set[Metadata], bytes]:
         if body[:2] not in (b"II", b"MM"):
             raise OddStructureError  # libpng takes what follows for something else
         upright = only_orientation(body)
-        return kinds_of_exif(body), upright and _chunk(kind, upright)
+        return kinds_of_exif(body), upright and chunk(kind, upright)
     return _kinds_of(kind, body), b""
 
 
@@ -72,5 +73,7 @@ def _kinds_of(kind: bytes, body: bytes) -> set[Metadata]:
     return set() if standard or len(body) < _LONG else {Metadata.EMBEDDED}
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def chunk(kind: bytes, body: bytes | memoryview) -> bytes:
+    """A chunk as it stands in a PNG: with its length and its checksum."""
+    checked = kind + body
+    return struct.pack(">I", len(body)) + checked + struct.pack(">I", zlib_ng.crc32(checked))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cldc.validation.metadata.model import MetadataCounts
-from cldc.validation.model import InspectedDataset, Rule, Severity, ValidationReport
+from cldc.validation.model import Finding, InspectedDataset, Rule, Severity, ValidationReport
 from cldc.validation.rules import drawings, folders, images, names, publishing
 
 # In the order in which findings of one severity are reported.
@@ -13,7 +13,11 @@ _ORDER = tuple(Severity)
 
 def apply_rules(inspected: InspectedDataset) -> ValidationReport:
     """The report of all rules."""
-    findings = [finding for rule in RULES for finding in rule.findings(inspected)]
+    findings = [
+        Finding(rule.id, severity or rule.severity, message, consequence, remedy, paths, fixable)
+        for rule in RULES
+        for message, consequence, remedy, paths, severity, fixable in rule.check(inspected)
+    ]
     findings.sort(key=lambda finding: _ORDER.index(finding.severity))
     metadata = MetadataCounts.count(kinds for _, kinds in inspected.metadata)
     return ValidationReport.make(inspected.dataset, inspected.competition, tuple(findings), metadata)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from operator import attrgetter
+from typing import NamedTuple
 
-from cldc.dataset import Image
 from cldc.text import plural
 from cldc.validation.inspection import MAX_PIXELS
 from cldc.validation.model import InspectedDataset, RuleMatch, Severity, rule, rules_in
@@ -19,9 +19,6 @@ _OVERSIZED = 4
 _UNBALANCED = 3
 _SMALL_SPLIT = 0.05
 
-# Images that are copies of each other, and how that is known.
-_Copies = tuple[list[Image], str]
-
 
 @_rule(
     "drawing-two-labels",
@@ -33,13 +30,13 @@ _Copies = tuple[list[Image], str]
 )
 def drawing_two_labels(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Different files that show the same drawing in folders of different classes."""
-    for images, labels, _, because in _copies(inspected, _same_drawings(inspected)):
-        if len(labels) > 1:
+    for copies in _same_drawings(inspected):
+        if len(copies.labels) > 1:
             yield RuleMatch(
-                message=f"The same drawing is labelled {' and '.join(labels)}: {because}.",
+                message=f"The same drawing is labelled {' and '.join(copies.labels)}: {copies.because}.",
                 consequence="The script trains on, or validates with, a wrong label.",
                 remedy="Compare them and keep the right label.",
-                paths=_paths(images),
+                paths=copies.paths,
             )
 
 
@@ -52,13 +49,13 @@ def drawing_two_labels(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def identical_two_labels(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files of one content in folders of different classes."""
-    for images, labels, _, _ in _copies(inspected, _same_files(inspected)):
-        if len(labels) > 1:
+    for copies in _same_files(inspected):
+        if len(copies.labels) > 1:
             yield RuleMatch(
-                message=f"The same file is labelled {' and '.join(labels)}.",
+                message=f"The same file is labelled {' and '.join(copies.labels)}.",
                 consequence="The script trains on, or validates with, a wrong label.",
                 remedy="Keep the one with the right label.",
-                paths=_paths(images),
+                paths=copies.paths,
             )
 
 
@@ -103,13 +100,13 @@ def in_label_book(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def identical_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files of one content and label in more than one split."""
-    for images, labels, splits, _ in _copies(inspected, _same_files(inspected)):
-        if len(labels) == 1 and len(splits) > 1:
+    for copies in _same_files(inspected):
+        if len(copies.labels) == 1 and len(copies.splits) > 1:
             yield RuleMatch(
-                message=f"The same file is in {' and '.join(splits)}.",
+                message=f"The same file is in {' and '.join(copies.splits)}.",
                 consequence="The script validates the model with an image that it was trained on.",
                 remedy="Keep it in one split only.",
-                paths=_paths(images),
+                paths=copies.paths,
             )
 
 
@@ -122,13 +119,13 @@ def identical_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def drawing_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Different files that show the same drawing in more than one split."""
-    for images, labels, splits, because in _copies(inspected, _same_drawings(inspected)):
-        if len(labels) == 1 and len(splits) > 1:
+    for copies in _same_drawings(inspected):
+        if len(copies.labels) == 1 and len(copies.splits) > 1:
             yield RuleMatch(
-                message=f"The same drawing is in {' and '.join(splits)}: {because}.",
+                message=f"The same drawing is in {' and '.join(copies.splits)}: {copies.because}.",
                 consequence="The script validates the model with a drawing that it was trained on.",
                 remedy="Keep it in one split only.",
-                paths=_paths(images),
+                paths=copies.paths,
             )
 
 
@@ -233,13 +230,13 @@ def split_ratio(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def identical_in_class(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files of one content, split and label."""
-    for images, labels, splits, _ in _copies(inspected, _same_files(inspected)):
-        if len(labels) == len(splits) == 1:
+    for copies in _same_files(inspected):
+        if len(copies.labels) == len(copies.splits) == 1:
             yield RuleMatch(
-                message=f"{len(images)} identical files.",
+                message=f"{len(copies.paths)} identical files.",
                 consequence="The script counts each of them.",
                 remedy="Keep one, unless it should weigh more.",
-                paths=_paths(images),
+                paths=copies.paths,
             )
 
 
@@ -252,13 +249,13 @@ def identical_in_class(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def drawing_in_class(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Different files that show the same drawing in one class of one split."""
-    for images, labels, splits, because in _copies(inspected, _same_drawings(inspected)):
-        if len(labels) == len(splits) == 1:
+    for copies in _same_drawings(inspected):
+        if len(copies.labels) == len(copies.splits) == 1:
             yield RuleMatch(
-                message=f"{len(images)} files show the same drawing: {because}.",
+                message=f"{len(copies.paths)} files show the same drawing: {copies.because}.",
                 consequence="The script treats them as different images.",
                 remedy="Nothing needs to be done if you want these variants.",
-                paths=_paths(images),
+                paths=copies.paths,
             )
 
 
@@ -306,33 +303,35 @@ def small_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         )
 
 
-def _copies(
-    inspected: InspectedDataset, groups: Iterable[_Copies]
-) -> Iterator[tuple[list[Image], list[str], list[str], str]]:
-    """For each group of copies: the images, their classes, their splits, and how it is known that they are copies.
+class _Copies(NamedTuple):
+    """Images of one file or drawing: paths, classes, splits, number of contents, and how it is known that they are copies."""
 
-    Images in a folder that is no class are left out: they have no label that could be wrong.
-    """
-    for images, because in groups:
-        labelled = [image for image in images if inspected.classes[image.label]]
-        labels = sorted({inspected.classes[image.label] for image in labelled})
-        if len(labelled) > 1:
-            yield labelled, labels, sorted({image.split for image in labelled}), because
+    paths: tuple[str, ...]
+    labels: list[str]
+    splits: list[str]
+    contents: int
+    because: str
 
 
-def _same_files(inspected: InspectedDataset) -> Iterator[_Copies]:
-    return ((images, "") for images in inspected.by_content.values() if len(images) > 1)
+def _same_files(inspected: InspectedDataset) -> list[_Copies]:
+    found = (_copies(inspected, [sha]) for sha, images in inspected.by_content.items() if len(images) > 1)
+    return [copies for copies in found if len(copies.paths) > 1]
 
 
-def _same_drawings(inspected: InspectedDataset) -> Iterator[_Copies]:
+def _same_drawings(inspected: InspectedDataset) -> list[_Copies]:
     """Images of different content that show one drawing, in the order of their paths."""
-    groups = []
-    for contents, pairs in inspected.drawings:
-        images = [image for sha in contents for image in inspected.by_content.get(sha, ())]
-        images = [image for image in images if inspected.classes[image.label]]
-        if len({image.sha256 for image in images}) > 1:
-            groups.append((sorted(images, key=attrgetter("path")), _because(pairs)))
-    yield from sorted(groups, key=lambda group: group[0][0].path)
+    found = (_copies(inspected, contents, _because(pairs)) for contents, pairs in inspected.drawings)
+    return sorted(copies for copies in found if copies.contents > 1)
+
+
+def _copies(inspected: InspectedDataset, contents: Sequence[str], because: str = "") -> _Copies:
+    """The images of these contents. Those in a folder that is no class have no label that could be wrong, and are left out."""
+    images = [image for sha in contents for image in inspected.by_content.get(sha, ())]
+    images = [image for image in sorted(images, key=attrgetter("path")) if inspected.classes[image.label]]
+    labels = sorted({inspected.classes[image.label] for image in images})
+    splits = sorted({image.split for image in images})
+    paths = tuple(image.path for image in images)
+    return _Copies(paths, labels, splits, len({image.sha256 for image in images}), because)
 
 
 def _because(pairs: list[Pair]) -> str:
@@ -346,10 +345,6 @@ def _because(pairs: list[Pair]) -> str:
         Evidence.SHAPE: f"the ink differs by {max(measures):.0%} on average",
         Evidence.WARPED: f"rotated, stretched or sheared back, it differs by {max(measures):.0%} of what other drawings do",
     }[weakest]
-
-
-def _paths(images: list[Image]) -> tuple[str, ...]:
-    return tuple(image.path for image in images)
 
 
 # Their findings are about what images show, so a reader wants to see the images.

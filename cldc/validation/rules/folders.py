@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
 
 from cldc.dataset import IgnoreReason, Split, SplitState, fold_name, meant_class, suggest_roots
 from cldc.text import first_few, plural
@@ -45,10 +44,15 @@ def split_missing(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         roots = suggest_roots(dataset.root, inspected.competition.dataset.splits)
         if roots:
             names = " and ".join(f"{split.name}/" for split in broken)
+            remedy = f"Did you mean {roots[0]}? Run `cldc validate {shlex.quote(str(roots[0]))}`."
+            if len(roots) > 1:
+                remedy = (
+                    f"Did you mean one of these {len(roots)} folders: {first_few(list(map(str, roots)))}?"
+                )
             yield RuleMatch(
                 message=f"The script can't find {names} in {dataset.root}.",
                 consequence="The script stops at once.",
-                remedy=_root_remedy(roots),
+                remedy=remedy,
                 paths=tuple(split.name for split in broken),
             )
             return
@@ -66,12 +70,6 @@ def split_missing(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             paths=(split.name,),
             fixable=split.name in fixable.values(),
         )
-
-
-def _root_remedy(roots: Sequence[Path]) -> str:
-    if len(roots) == 1:
-        return f"Did you mean {roots[0]}? Run `cldc validate {shlex.quote(str(roots[0]))}`."
-    return f"Did you mean one of these {len(roots)} folders: {first_few([str(path) for path in roots])}?"
 
 
 def _split_remedy(split: Split, folders: list[str]) -> str:
@@ -303,7 +301,7 @@ def _mismatches(inspected: InspectedDataset) -> Iterator[tuple[Split, list[str],
 
 
 def misnamed_classes(inspected: InspectedDataset) -> list[tuple[str, str]]:
-    """Pairs of a misnamed class folder's path and the path that it should have, where that is unambiguous and free."""
+    """Pairs of a misnamed class folder's path and the path that it should have, if that is unambiguous and free."""
     pairs = [
         (f"{split.name}/{folder}", f"{split.name}/{label}")
         for split, missing, extra in _mismatches(inspected)

@@ -59,7 +59,7 @@ def junk_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     if images:
         yield RuleMatch(
             message=f"{plural(len(images), 'leftover file')} of other programs among the images.",
-            consequence="The script counts them as images, and stops where TensorFlow can't decode one.",
+            consequence="The script counts them as images, and stops if TensorFlow can't decode one.",
             remedy="Move them out of the dataset, or run `cldc validate --fix`.",
             paths=images,
             fixable=True,
@@ -204,7 +204,7 @@ def _ignored_severity(inspected: InspectedDataset, ignored: IgnoredPath, kind: s
 
 
 def _ignored_remedy(inspected: InspectedDataset, ignored: IgnoredPath, kind: str) -> str:
-    """How to make the script read it; ``kind`` is its picture format by content, empty where unknown."""
+    """How to make the script read it; ``kind`` is its picture format by content, empty if unknown."""
     if ignored.reason == IgnoreReason.UNLISTED:
         return "Give yourself permission to read the folder."
     if ignored.reason == IgnoreReason.LINKED_FOLDER:

@@ -33,7 +33,7 @@ _SVG = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s
 
 
 def foreign_format(start: bytes) -> str:
-    """The name of the picture format that ``start`` begins, such as HEIC; empty where it is none of those known here.
+    """The name of the picture format that ``start`` begins, such as HEIC; empty if it is none of those known here.
 
     Args:
         start: The first `LONGEST_START` bytes of a file, or all of it.

@@ -55,7 +55,7 @@ class _Frame:
     transparent: int | None
     """The colour index that is declared transparent."""
     highest: int | None = None
-    """The highest colour index; None where only `decode_pixels` can tell."""
+    """The highest colour index; None if only `decode_pixels` can tell."""
     has_transparent: bool = False
     """Whether a pixel has the index `transparent`; only if there is a `highest`."""
 
@@ -161,7 +161,7 @@ def _read_extension(reader: _Reader, transparent: int | None) -> int | None:
 
 
 def _read_frame(reader: _Reader, global_colours: int, *, transparent: int | None) -> _Frame:
-    """`DGifGetImageDesc`, and the sub-blocks: where they are cut short, nothing can save the file."""
+    """`DGifGetImageDesc`, and the sub-blocks: if they are cut short, nothing can save the file."""
     left, top, width, height, flags = struct.unpack("<HHHHB", reader.take(9))
     colours = global_colours
     if flags & 0x80:
@@ -177,7 +177,7 @@ def _read_frame(reader: _Reader, global_colours: int, *, transparent: int | None
 
 
 def _check_codes(frame: _Frame) -> _Frame:
-    """The frame with its highest index; raises DefectError where giflib can't decode it."""
+    """The frame with its highest index; raises DefectError if giflib can't decode it."""
     try:
         highest, found = scan_indices(frame.data, frame.minimum, frame.pixels, frame.transparent)
         return replace(frame, highest=highest, has_transparent=found)

@@ -59,7 +59,7 @@ def scan_indices(data: bytes, minimum: int, pixels: int, wanted: int | None = No
     """Follow the stream until there are `pixels`: the highest colour index that came by (or just after), and whether
     one of the pixels has the index `wanted`.
 
-    Raises DefectError where giflib stops, OddCodeError where this short cut can't follow it.
+    Raises DefectError if giflib stops, OddCodeError if this short cut can't follow it.
     """
     clear = 1 << minimum
     lengths = [1] * clear + [0, 0]
@@ -98,7 +98,7 @@ def scan_indices(data: bytes, minimum: int, pixels: int, wanted: int | None = No
 
 
 def decode_pixels(data: bytes, minimum: int, pixels: int) -> bytearray:
-    """The colour indices, by giflib's own tables and with its junk; raises DefectError where it stops."""
+    """The colour indices, by giflib's own tables and with its junk; raises DefectError when it stops."""
     clear = 1 << minimum
     prefix = [_NO_SUCH_CODE] * (_MAX_CODE + 1)
     suffix = bytearray(_MAX_CODE + 1)

@@ -28,7 +28,7 @@ def count_units(frame: Frame, scan: Scan) -> int:
 def skip_scan(reader: MarkerReader, frame: Frame, scan: Scan) -> bool:
     """Leaves the reader before what follows the scan; whether the restart markers were as they should be.
 
-    Raises SuspendedError or RefusedError where the file ends first, unless all units are decoded by then.
+    Raises SuspendedError or RefusedError if the file ends first, unless all units are decoded by then.
     """
     units = count_units(frame, scan)
     interval = reader.tables.restart_interval

@@ -1,4 +1,4 @@
-"""The Huffman tables of ITU-T T.81, annex K.3, which libjpeg-turbo assumes where a file defines none (Motion JPEG)."""
+"""The Huffman tables of ITU-T T.81, annex K.3, which libjpeg-turbo assumes if a file defines none (Motion JPEG)."""
 
 from __future__ import annotations
 

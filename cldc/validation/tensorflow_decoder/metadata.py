@@ -20,7 +20,7 @@ def is_turned(tiff: bytes) -> bool:
 
 
 def orientation_of(tiff: bytes) -> int | None:
-    """The orientation that a TIFF block asks for, a number from 1, upright, to 8 where it is right; None without one."""
+    """The orientation that a TIFF block asks for, a number from 1, upright, to 8 if it is valid; None without one."""
     order = BYTE_ORDERS.get(tiff[:4])
     if order is None:
         return None
@@ -37,7 +37,7 @@ def orientation_of(tiff: bytes) -> int | None:
 
 
 def _first_value(tiff: bytes, order: str, kind: int, count: int, at: int) -> int | None:
-    """The first number of a field; None where it is not whole, or lies elsewhere as it does not fit into the entry."""
+    """The first number of a field; None if it is not whole, or lies elsewhere as it does not fit into the entry."""
     form = order + _WHOLE_NUMBERS.get(kind, "4x")
     if not 1 <= count <= 4 // struct.calcsize(form):
         return None
@@ -45,7 +45,7 @@ def _first_value(tiff: bytes, order: str, kind: int, count: int, at: int) -> int
 
 
 def join_profile(segments: list[bytes]) -> bytes:
-    """The ICC profile in the bodies of a JPEG's APP2 segments; empty where one is missing, as nobody uses it then.
+    """The ICC profile in the bodies of a JPEG's APP2 segments; empty if one is missing, as nobody uses it then.
 
     Annex B.4 of the ICC specification: each begins with ``ICC_PROFILE\\0``, its number and how many there are. As
     Pillow's `JpegImagePlugin.SOF` does, only the first one's word is taken for the latter.

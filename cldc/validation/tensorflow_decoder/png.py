@@ -52,7 +52,7 @@ _USUAL_GAMMA = range(45_000, 46_000)
 
 
 def judge_png(content: bytes) -> tuple[Verdict, bytes]:
-    """The verdict on content that begins with PNG's signature, and its rows where all of it is plainly right."""
+    """The verdict on content that begins with PNG's signature, and its rows if all of it is plainly right."""
     judged = _judge_strictly(content)
     if judged is not None:
         return judged
@@ -65,7 +65,7 @@ def judge_png(content: bytes) -> tuple[Verdict, bytes]:
 
 
 def _judge_strictly(content: bytes) -> tuple[Verdict, bytes] | None:
-    """YES and the filtered rows, or None where the file needs a closer look."""
+    """YES and the filtered rows, or None if the file needs a closer look."""
     if len(content) < 57:  # signature, IHDR, an empty IDAT, IEND
         return None
     signature, start, width, height, depth, colour, method, filters, interlaced, crc = _START.unpack_from(

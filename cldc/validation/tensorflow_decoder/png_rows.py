@@ -39,7 +39,7 @@ class InflatedRows:
     """Checks that the IDATs hold the rows IHDR promises."""
 
     def __init__(self, header: Header, next_idat: Callable[[], bytes | memoryview | None]) -> None:
-        """`next_idat` gives the next IDAT's body, checked, or None where another chunk follows."""
+        """`next_idat` gives the next IDAT's body, checked, or None if another chunk follows."""
         self._groups = header.groups
         self._next_idat = next_idat
         self._idat: bytes | memoryview = b""
@@ -48,7 +48,7 @@ class InflatedRows:
         self._exact = True
 
     def check(self) -> None:
-        """Raises RefusedError where a row is missing or wrong, TooMuchWorkError where only TensorFlow can tell."""
+        """Raises RefusedError if a row is missing or wrong, TooMuchWorkError if only TensorFlow can tell."""
         offset = 0
         for span in self._spans():
             left = span

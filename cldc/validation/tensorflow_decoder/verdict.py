@@ -69,9 +69,9 @@ class Verdict(NamedTuple):
     Attributes:
         readable: YES and NO are TensorFlow 2.4.1's own answer, and 2.5's. TensorFlow 2.9 refuses, besides, some small
             progressive JPEGs with missing scans (remarked as damaged here). UNKNOWN means that only TensorFlow can tell.
-        format: What the first bytes say; None where TensorFlow knows no such format.
-        width: Pixels, where the header could be read.
-        height: Pixels, where the header could be read.
+        format: What the first bytes say; None if TensorFlow knows no such format.
+        width: Pixels, if the header could be read.
+        height: Pixels, if the header could be read.
         reason: Why it is not YES, with TensorFlow's own message; empty for YES.
         remarks: What people see differently, in no particular order; only for YES and UNKNOWN.
     """
