@@ -6,15 +6,12 @@ import hashlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from cldc.dataset import Dataset, Image
 from cldc.errors import InvalidDataset
 from cldc.files import private_folder, storage_errors, temporary_folder
 from cldc.progress import SILENT, Observer
-
-if TYPE_CHECKING:
-    from cldc.dataset import Dataset, Image
-    from cldc.validation import ValidationReport
+from cldc.validation import ValidationReport
 
 # The earliest date that a zip can hold; any fixed one makes the bytes repeatable.
 _DATE = (1980, 1, 1, 0, 0, 0)

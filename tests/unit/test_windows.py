@@ -26,7 +26,7 @@ WITHOUT_UNIX = """
 import importlib, os, signal, sys
 from pathlib import Path
 
-import distributed, psutil  # they have code of their own for Windows
+import distributed, platformdirs, psutil  # they have code of their own for Windows
 
 ABSENT = ("fcntl", "pwd", "grp", "resource", "termios", "tty", "pty", "crypt", "syslog")
 
