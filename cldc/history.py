@@ -15,7 +15,7 @@ from cldc.submission.status import replaced_by, successors
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """A preflight or a submission.
 
     Attributes:
@@ -54,7 +54,7 @@ def history(
     competition: Competition,
     everything: bool = False,
     test_sets: Set[str] = frozenset(),
-) -> tuple[Entry, ...]:
+) -> tuple[HistoryEntry, ...]:
     """List all preflights and submissions, oldest first.
 
     Args:
@@ -72,11 +72,11 @@ def history(
     return tuple(sorted(wanted, key=lambda entry: (entry.when, entry.id)))
 
 
-def _training(result: PreflightResult, test_sets: Set[str]) -> Entry:
+def _training(result: PreflightResult, test_sets: Set[str]) -> HistoryEntry:
     mark, printed = result.fingerprint, result.label_book.accuracy if result.label_book else None
     graded = mark.label_book in test_sets
     origin = "" if result.origin == "competition" else f"{result.origin} script, "
-    return Entry(
+    return HistoryEntry(
         kind="grading" if graded else "quick" if result.quick else "preflight",
         when=datetime.fromisoformat(result.started),
         id=result.id,
@@ -107,7 +107,7 @@ def _count(result: PreflightResult) -> int:
 
 def _submissions(
     ledger: Ledger, known: Mapping[str, PreflightResult], board: Leaderboard | None, competition: Competition
-) -> list[Entry]:
+) -> list[HistoryEntry]:
     rows = {row.submission: row for row in board.rows} if board else {}
     seen = {result.bundle: result for result in ledger.board_results(competition.name)}
     entries = []
@@ -116,7 +116,7 @@ def _submissions(
         now, before = rows.get(submission.uuid(TAG)), seen.get(submission.uuid(TAG))
         last = now or before
         entries.append(
-            Entry(
+            HistoryEntry(
                 kind="submission",
                 when=submission.tagged or record.created,
                 id=record.id,

@@ -319,15 +319,7 @@ class Ledger:
                     continue
                 self._insert("INSERT", "submission", *values, created.isoformat())
                 for step in submission.steps.values():
-                    finished = _stamp(step.finished) if step.finished else None
-                    row = (
-                        submission.record.id,
-                        step.name,
-                        _stamp(step.started),
-                        finished,
-                        _gave(step.result),
-                    )
-                    self._insert("INSERT", "step", *row)
+                    self._insert("INSERT", "step", *_step_row(submission.record.id, step))
 
     def find(self, submission: str) -> Record | None:
         """Read the record with that id."""
@@ -376,6 +368,11 @@ class Ledger:
                     "UPDATE step SET finished = ?, result = ?, checksum = ? WHERE submission = ? AND name = ?",
                     (*row[3:], _checksum("step", row), submission, step),
                 )
+
+    def record(self, submission: str, step: StepRecord) -> None:
+        """Record a whole step, or an event that is no step, instead of an earlier one of that name."""
+        with self._errors():
+            self._insert("INSERT OR REPLACE", "step", *_step_row(submission, step))
 
     def forget(self, submission: str, steps: tuple[str, ...]) -> None:
         """Forget steps whose results no longer hold, so that they run again."""
@@ -475,6 +472,11 @@ def _step(row: Sequence[Any]) -> StepRecord:
         datetime.fromisoformat(finished) if finished else None,
         json.loads(result) if result else {},
     )
+
+
+def _step_row(submission: str, step: StepRecord) -> tuple[Value, ...]:
+    finished = _stamp(step.finished) if step.finished else None
+    return submission, step.name, _stamp(step.started), finished, _gave(step.result)
 
 
 def _checksum(table: str, values: Sequence[Value]) -> str:

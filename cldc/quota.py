@@ -1,4 +1,4 @@
-"""Compute how many submissions are left, from spent places, the time and the profile's rule."""
+"""Compute how many submissions are left, from those that count, the time and the profile's rule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Source = Literal["ledger", "server", "both"]
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A spent place: a bundle that has, or once had, the competition's tag.
+    """A submission that counts: a bundle that has, or once had, the competition's tag.
 
     ``time`` is when it was tagged, if known; the server only knows when the bundle was created.
     """
@@ -32,10 +32,10 @@ class Quota:
 
     Attributes:
         rule: The profile's rule.
-        spent: All spent places, oldest first.
-        in_window: Spent places within the last window.
-        left: Places that can be used now.
-        next_free: When the next place becomes free; None while one is left, or if none ever will.
+        spent: All submissions that count, oldest first.
+        in_window: Those within the last window.
+        left: Number of submissions that are left now.
+        next_free: When the next submission is possible; None while one is left, or if none ever will be.
     """
 
     rule: QuotaRule
@@ -45,10 +45,10 @@ class Quota:
     next_free: datetime | None
 
     def require(self) -> None:
-        """Require a free place.
+        """Require that a submission is left.
 
         Raises:
-            QuotaExceeded: No place is left; the message has the time at which the next becomes free.
+            QuotaExceeded: None is left; the message has the time of the next.
         """
         if self.left > 0:
             return
@@ -77,9 +77,9 @@ def merge(ledger: Iterable[Spent], server: Iterable[Spent]) -> tuple[Spent, ...]
 
 
 def decide(rule: QuotaRule, spent: Iterable[Spent], now: datetime) -> Quota:
-    """Compute the places left at ``now``: a place becomes free when its window has passed, to the second.
+    """Compute the submissions left at ``now``: one is free again when its window has passed, to the second.
 
-    A place stamped after ``now`` (clocks differ) counts as spent now.
+    A submission stamped after ``now`` (clocks differ) counts from now.
     """
     ordered = tuple(sorted(spent, key=lambda s: (s.time, s.uuid)))
     in_window = tuple(s for s in ordered if s.time + rule.window > now)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cldc import files
 from cldc.codalab import Cl, CodaLab, Rest
 from cldc.competition import Competition
+from cldc.ledger import submission_id
 from cldc.progress import SILENT, Observer
 
 
@@ -40,6 +43,26 @@ class ServerAccount:
     def cl(self) -> Cl:
         """The `cl` client that changes things on the server."""
         return self.codalab.cl
+
+    def submission_id(self, name: str, dataset_hash: str, *, server: str | None = None) -> str:
+        """Compute the id of the account's submission of that dataset under that name; ``server`` overrides its address."""
+        return submission_id(
+            tag=self.competition.submission.tag,
+            server=server or self.rest.server,
+            account=self.account,
+            name=name,
+            dataset_hash=dataset_hash,
+        )
+
+    def tag_lock(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the lock for setting the account's tag or removing bundles that might have it, one process at a time.
+
+        Raises:
+            LockTimeout: Another process kept the lock.
+        """
+        key = files.hash_bytes(f"{self.rest.server}\n{self.account}\n{self.competition.submission.tag}")[:16]
+        path = self.home / "locks" / f"tag-{key}.lock"
+        return files.lock(path, purpose="setting a tag", observer=self.observer)
 
 
 class ServerClock:

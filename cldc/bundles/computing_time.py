@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from cldc.codalab import Rest, User
+from cldc.bundles.account import ServerAccount
+from cldc.codalab import User
 from cldc.codalab.failures import MORE_TIME
-from cldc.competition import Competition
 from cldc.errors import QuotaExceeded
 from cldc.ledger import KnownSubmission
 from cldc.preflight.model import PreflightResult
@@ -44,29 +44,24 @@ def submitted_runs(submissions: Iterable[KnownSubmission]) -> Iterator[PastRun]:
             yield PastRun(float(step.result.get("seconds", 0)), int(step.result.get("images", 0)), own=True)
 
 
-def preflight_runs(
-    results: Iterable[PreflightResult], competition: Competition, server: str
-) -> Iterator[PastRun]:
+def preflight_runs(account: ServerAccount, results: Iterable[PreflightResult]) -> Iterator[PastRun]:
     """List the preflights that ran on the server."""
+    competition = account.competition
+    wanted = (account.rest.server, competition.name, competition.run.command)
     for result in results:
         mark = result.fingerprint
-        if (mark.server, mark.competition, mark.command) == (
-            server,
-            competition.name,
-            competition.run.command,
-        ):
+        if (mark.server, mark.competition, mark.command) == wanted:
             yield PastRun(result.seconds, sum(result.images[s] for s in competition.dataset.splits), own=True)
 
 
 def check_time(
-    rest: Rest, user: User, competition: Competition, known: Iterable[PastRun], *, images: int
+    account: ServerAccount, user: User, known: Iterable[PastRun], *, images: int
 ) -> tuple[str, bool]:
     """Describe the account's remaining computing time, and whether it may be too little for one more run.
 
     Args:
-        rest: Reads the server as the account.
-        user: The account.
-        competition: The competition of the run.
+        account: The account that starts the run.
+        user: The same account, with its remaining time.
         known: Locally known runs on this server; if empty, the public runs there are looked up.
         images: Number of images of the dataset.
 
@@ -77,19 +72,19 @@ def check_time(
         return "the server does not say", False
     if user.time_left <= 0:
         raise QuotaExceeded(
-            f"The account {user.name} has used up its computing time on {rest.server}: "
+            f"The account {user.name} has used up its computing time on {account.rest.server}: "
             f"{duration(user.time_used)} of {duration(user.time_quota or 0.0)}.",
             action=MORE_TIME,
         )
     runs = [run for run in known if run.seconds > 0]
     if not runs and user.time_left < _PLENTY_SECONDS:
-        runs = list(_visible_runs(rest, competition))
+        runs = list(_visible_runs(account))
     if own := [run for run in runs if run.own]:
         runs = own
         least = min(run.at_least(images) for run in runs)
         if user.time_left < least:
             raise QuotaExceeded(
-                f"The account {user.name} has {duration(user.time_left)} of computing time left on {rest.server}; "
+                f"The account {user.name} has {duration(user.time_left)} of computing time left on {account.rest.server}; "
                 f"going by its earlier runs this one takes at least {duration(least)}, and would be killed.",
                 action=MORE_TIME,
             )
@@ -101,11 +96,11 @@ def check_time(
     return left, False
 
 
-def _visible_runs(rest: Rest, competition: Competition) -> Iterator[PastRun]:
+def _visible_runs(account: ServerAccount) -> Iterator[PastRun]:
     """List the newest public runs of the organisers' script."""
-    script = competition.bundles.script.uuid
+    script = account.competition.bundles.script.uuid
     if script is None:
         return
-    for bundle in rest.search(dependency=script, most=_MOST_LOOKED_AT):
+    for bundle in account.rest.search(dependency=script, most=_MOST_LOOKED_AT):
         if bundle.type == "run" and bundle.final and bundle.failure is None and bundle.seconds > 0:
-            yield PastRun(bundle.seconds, 0, own=bundle.owner == rest.username)
+            yield PastRun(bundle.seconds, 0, own=bundle.owner == account.account)

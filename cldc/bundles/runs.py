@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from cldc.bundles.account import ServerAccount
 from cldc.codalab import Bundle, Dependency
-from cldc.competition import Competition, Reference
+from cldc.competition import Reference
 from cldc.errors import RunFailed, SubmissionRefused
 
 
@@ -47,8 +47,13 @@ def find_or_start_run(
         description: The description of a new run.
         script_uuid: Uuid of the script's bundle; None for the organisers'.
     """
-    form = account.competition.run
-    dependencies = _dependencies(account.competition, dataset, dataset_uuid, script_uuid)
+    form, bundles = account.competition.run, account.competition.bundles
+    # With explicit keys: on a worksheet the last bundle of a name wins, so names are unreliable.
+    dependencies = (
+        Dependency(bundles.script.name, script_uuid or organisers_uuid(bundles.script), ""),
+        Dependency(dataset, dataset_uuid, ""),
+        Dependency(bundles.label_book.name, organisers_uuid(bundles.label_book), ""),
+    )
     wanted = {(dependency.key, dependency.parent) for dependency in dependencies}
     for bundle in candidates:
         usable = not bundle.final or bundle.failure is None
@@ -58,18 +63,6 @@ def find_or_start_run(
         worksheet, command, dependencies, image=form.image, name=form.name, description=description
     )
     return uuid, False
-
-
-def _dependencies(
-    competition: Competition, dataset: str, dataset_uuid: str, script_uuid: str | None
-) -> tuple[Dependency, ...]:
-    """List dependencies with explicit keys: on a worksheet the last bundle of a name wins, so names are unreliable."""
-    script, label_book = competition.bundles.script, competition.bundles.label_book
-    return (
-        Dependency(script.name, script_uuid or organisers_uuid(script), ""),
-        Dependency(dataset, dataset_uuid, ""),
-        Dependency(label_book.name, organisers_uuid(label_book), ""),
-    )
 
 
 def lost_dependency_twice(server: str, run: str, path: str) -> RunFailed:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cldc import files
 from cldc.bundles.account import ServerAccount
-from cldc.codalab import Bundle, Rest, require_ready, wait_for
+from cldc.codalab import Bundle, require_ready, wait_for
 from cldc.codalab.failures import not_done
 from cldc.errors import NotFinished
 from cldc.package import Package
@@ -92,23 +92,8 @@ def _arrived(account: ServerAccount, bundle: Bundle) -> bool:
     return False
 
 
-def public_uploads(rest: Rest, account: str) -> Iterator[tuple[str, Bundle]]:
-    """Dataset hash and bundle of each good public upload, such as those for submissions."""
-    return _finished(rest.search(owner=account))
-
-
-def private_uploads(rest: Rest, account: str, prefix: str) -> Iterator[tuple[str, Bundle]]:
-    """Dataset hash and bundle of each good upload on the account's worksheets whose names begin with ``prefix``.
-
-    These are read from the worksheets, since a search shows no private bundles.
-    """
-    for worksheet in rest.own_worksheets():
-        if worksheet.name.startswith(prefix):
-            bundles = rest.worksheet(worksheet.uuid, bundles=True).bundles
-            yield from _finished(bundle for bundle in bundles if bundle.owner in (None, account))
-
-
-def _finished(bundles: Iterable[Bundle]) -> Iterator[tuple[str, Bundle]]:
+def finished_uploads(bundles: Iterable[Bundle]) -> Iterator[tuple[str, Bundle]]:
+    """Select the good uploads of datasets, each with its dataset's hash."""
     for bundle in bundles:
         dataset_hash = dataset_hash_of(bundle)
         if dataset_hash and bundle.final and bundle.failure is None:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Set
 
+from cldc.bundles.account import ServerAccount
 from cldc.bundles.lineage import lineage
-from cldc.codalab import Bundle, Rest
+from cldc.codalab import Bundle
 from cldc.leaderboard import evaluated_submission
 
 
 class Usage:
     """The uses of an account's bundles, as the server shows them; each bundle is looked up once."""
 
-    def __init__(self, rest: Rest, account: str) -> None:
-        self._rest, self._account = rest, account
+    def __init__(self, account: ServerAccount) -> None:
+        self._rest, self._account = account.rest, account.account
         self._families: dict[str, tuple[Bundle, tuple[Bundle, ...]]] = {}
 
     @functools.cached_property

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 
 from cldc.bundles.account import ServerAccount
 from cldc.bundles.lineage import creation_key
-from cldc.bundles.uploads import dataset_hash_of
-from cldc.codalab import Bundle, Rest, Worksheet
+from cldc.bundles.uploads import dataset_hash_of, finished_uploads
+from cldc.codalab import Bundle, Worksheet
 from cldc.competition import Competition
 from cldc.description import plain_name
 from cldc.files import hash_bytes
-from cldc.ledger import KnownSubmission, submission_id
-from cldc.progress import Observer
+from cldc.ledger import KnownSubmission
 
 TITLE = "Submission "
 # Start of the descriptions of cldc's runs and predictions; an id follows.
@@ -66,39 +65,39 @@ def own_bundles(account: ServerAccount, worksheet: str) -> list[Bundle]:
     return sorted((b for b in found if b.owner in (None, account.account)), key=creation_key)
 
 
-def read_own_worksheets(rest: Rest, account: str, observer: Observer) -> tuple[Worksheet, ...]:
-    """Read every worksheet that cldc created for the account, with its bundles; a search would miss private bundles."""
-    found = [each for each in rest.own_worksheets() if each.name.startswith(worksheet_prefix(account))]
-    return tuple(read_each(rest, found, observer))
+def preflight_uploads(account: ServerAccount) -> Iterator[tuple[str, Bundle]]:
+    """Find good uploads for preflights, each with its dataset's hash; they are private, so no search shows them."""
+    for worksheet in account.rest.own_worksheets():
+        if worksheet.name.startswith(preflight_prefix(account.account)):
+            yield from finished_uploads(own_bundles(account, worksheet.uuid))
 
 
-def read_each(rest: Rest, worksheets: Sequence[Worksheet], observer: Observer) -> Iterator[Worksheet]:
-    """Read the worksheets with their bundles."""
-    observer.start("Reading your worksheets", len(worksheets), "worksheets")
+def created_worksheets(account: ServerAccount) -> list[Worksheet]:
+    """List the worksheets that cldc created for the account, without their bundles."""
+    prefix = worksheet_prefix(account.account)
+    return [found for found in account.rest.own_worksheets() if found.name.startswith(prefix)]
+
+
+def read_each(account: ServerAccount, worksheets: Sequence[Worksheet]) -> Iterator[Worksheet]:
+    """Read the worksheets with their bundles; a search would miss the private ones."""
+    account.observer.start("Reading your worksheets", len(worksheets), "worksheets")
     for number, worksheet in enumerate(worksheets):
-        observer.advance(number)
-        yield rest.worksheet(worksheet.uuid, bundles=True)
+        account.observer.advance(number)
+        yield account.rest.worksheet(worksheet.uuid, bundles=True)
 
 
-def why_foreign(
-    worksheet: Worksheet,
-    competition: Competition,
-    *,
-    server: str,
-    account: str,
-    submissions: Iterable[KnownSubmission],
-) -> str:
-    """Explain why a worksheet does not belong to ``competition``, in words that call it "it"; empty if it does.
+def why_foreign(account: ServerAccount, worksheet: Worksheet, submissions: Iterable[KnownSubmission]) -> str:
+    """Explain why a worksheet is not for the account's competition, in words that call it "it"; empty if it is.
 
     A worksheet of cldc 0.1.0 has no mark. It counts as the competition's if the ledger, its own name or the runs on
     it say so, and nothing contradicts them.
     """
     if marks := {tag for tag in worksheet.tags if _MARK.fullmatch(tag)}:
-        return "" if marks == {competition_mark(competition)} else "it is for another competition"
-    runs = [bundle for bundle in worksheet.bundles if is_own_run(bundle, account)]
-    if not all(is_run_of(run, competition) for run in runs):
+        return "" if marks == {competition_mark(account.competition)} else "it is for another competition"
+    runs = [bundle for bundle in worksheet.bundles if is_own_run(bundle, account.account)]
+    if not all(is_run_of(run, account.competition) for run in runs):
         return "a run on it is for another competition"
-    named = _is_named_for(worksheet, competition, server=server, account=account, submissions=submissions)
+    named = _is_named_for(account, worksheet, submissions)
     if named is None:
         return "" if runs else "nothing on it says which competition it is for"
     return "" if named else "it is for another competition"
@@ -131,32 +130,18 @@ def is_run_of(run: Bundle, competition: Competition) -> bool:
 
 
 def _is_named_for(
-    worksheet: Worksheet,
-    competition: Competition,
-    *,
-    server: str,
-    account: str,
-    submissions: Iterable[KnownSubmission],
+    account: ServerAccount, worksheet: Worksheet, submissions: Iterable[KnownSubmission]
 ) -> bool | None:
-    """Whether a worksheet's name refers to a submission to ``competition``, whose tag is part of the submission's id.
+    """Whether a worksheet's name refers to a submission to the competition, whose tag is part of the submission's id.
 
     None if neither the ledger nor the worksheet identifies that submission.
     """
-
-    def identity(name: str, dataset_hash: str, where: str) -> str:
-        return submission_id(
-            tag=competition.submission.tag,
-            server=where,
-            account=account,
-            name=name,
-            dataset_hash=dataset_hash,
-        )
-
     known = [s.record for s in submissions if s.uuid("worksheet") == worksheet.uuid]
     if known:
-        return all(r.id == identity(r.name, r.dataset_hash, r.server) for r in known)
+        return all(r.id == account.submission_id(r.name, r.dataset_hash, server=r.server) for r in known)
     datasets = [found for bundle in worksheet.bundles if (found := dataset_hash_of(bundle))]
     if not datasets or not (worksheet.title or "").startswith(TITLE):
         return None
     name = (worksheet.title or "").removeprefix(TITLE)
-    return any(worksheet.name == worksheet_name(account, name, identity(name, d, server)) for d in datasets)
+    ids = (account.submission_id(name, dataset_hash) for dataset_hash in datasets)
+    return any(worksheet.name == worksheet_name(account.account, name, identity) for identity in ids)

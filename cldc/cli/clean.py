@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from cldc.bundles.account import ServerClock
+from cldc.cli.contestant import contestant
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
 from cldc.render.document import Document
 from cldc.render.submission import counted, orphan_blocks, removed_blocks
-from cldc.submission.cleanup import Orphan, Remover, find_orphans
+from cldc.submission.cleanup import Orphan, find_orphans, remove_orphans
 from cldc.text import plural
 
 
@@ -35,17 +35,8 @@ def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None
       cldc clean --unfinished
     """
     with Ledger(app.home) as ledger:
-        account = app.rest.user().name
-        orphans = find_orphans(
-            app.competition,
-            app.rest,
-            ledger,
-            account,
-            home=app.home,
-            now=ServerClock(app.rest)(),
-            unfinished=unfinished,
-            observer=app.observer,
-        )
+        me = contestant(app, ledger)
+        orphans = find_orphans(me, unfinished=unfinished)
         removed = None
         if orphans.found and not dry_run:
             app.confirm(
@@ -54,8 +45,7 @@ def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None
                 stake=f"{_stake(orphans.found)} from {app.rest.server} for ever (--dry-run lists them)",
                 shown=orphan_blocks(orphans),
             )
-            remover = Remover(app.competition, app.codalab, ledger, account, app.home, app.observer)
-            removed = remover.remove(orphans.found)
+            removed = remove_orphans(me, orphans.found)
     gone, kept = (removed.gone, removed.kept) if removed else ((), ())
     result = {
         "leftovers": orphans.found,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cldc.cli.app import App
+from cldc.cli.contestant import contestant
 from cldc.cli.options import command, group
 from cldc.cli.server import ServerApp
 from cldc.files import replace_atomically
@@ -14,7 +15,7 @@ from cldc.ledger import Ledger, LedgerUnusable, set_aside
 from cldc.render.blocks import Line, Table
 from cldc.render.document import Document
 from cldc.render.formats.json import to_json
-from cldc.submission.sync import rebuild_ledger
+from cldc.submission.account import rebuild_ledger
 
 
 @group
@@ -60,10 +61,10 @@ def rebuild(app: ServerApp) -> None:
     Examples:
       cldc ledger rebuild
     """
-    account = app.rest.user().name  # move nothing before the server has answered
+    app.rest.user()  # move nothing before the server has answered
     record, aside = _opened(app)
     with record:
-        found = rebuild_ledger(record, app.competition, app.rest, account, app.observer)
+        found = rebuild_ledger(contestant(app, record))
         steps = {r.id: record.steps(r.id) for r in found}
     rows = [(r.name, r.dataset, "tagged" if "tag" in steps[r.id] else "begun", r.id) for r in found]
     blocks: list[Line | Table] = [Table(("submission", "dataset", "", "id"), rows)] if rows else []

@@ -6,13 +6,13 @@ from dataclasses import fields
 
 import click
 
-from cldc.bundles.account import ServerClock
+from cldc.cli.contestant import contestant
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
 from cldc.render.document import Document
 from cldc.render.submission import quota_blocks
-from cldc.submission.quota import tagged_bundles, usage_by_source
+from cldc.submission.quota import usage_by_source
 
 
 @click.command()
@@ -27,11 +27,9 @@ def quota(app: ServerApp) -> None:
     Examples:
       cldc quota
     """
-    competition, rest, account = app.competition, app.rest, app.rest.user().name
     with Ledger(app.home, reading=True) as ledger:
-        submissions = ledger.submissions(competition=competition.name, server=rest.server, account=account)
-    tagged = tagged_bundles(competition, rest, account)
-    found = usage_by_source(competition.quota, tagged, submissions, ServerClock(rest)())
+        me = contestant(app, ledger)
+        found = usage_by_source(app.competition.quota, me.tagged_bundles(), me.submissions, me.clock())
     together = found["together"]
     # The requested result is on top; the two sources are beside it.
     result = {f.name: getattr(together, f.name) for f in fields(together)}

@@ -18,8 +18,8 @@ from cldc.remote.model import Remote
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.document import Document
 from cldc.render.preflights import preflights_blocks
-from cldc.submission.links import check_links
 from cldc.submission.model import Consent, NeedsConsent
+from cldc.submission.plan import check_links
 from cldc.validation import ValidationReport
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from cldc.bundles.account import ServerClock
 from cldc.cli.board import board_if_any
+from cldc.cli.contestant import contestant
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
@@ -33,11 +33,4 @@ def status(app: ServerApp) -> None:
 
 def own_statuses(app: ServerApp, ledger: Ledger) -> tuple[SubmissionStatus, ...]:
     """How far every submission of the account is now."""
-    return fetch_statuses(
-        ledger,
-        app.rest,
-        board_if_any(app),
-        competition=app.competition,
-        account=app.rest.user().name,
-        now=ServerClock(app.rest)(),
-    )
+    return fetch_statuses(contestant(app, ledger), board_if_any(app))

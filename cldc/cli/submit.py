@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from cldc.bundles.account import ServerClock
 from cldc.cli import completing
 from cldc.cli.board import board_if_any
 from cldc.cli.consent import ask_for_consent, paths_in_dataset
+from cldc.cli.contestant import contestant
 from cldc.cli.options import DATASET, command
 from cldc.cli.server import ServerApp
 from cldc.cli.validating import validated
@@ -24,8 +23,8 @@ from cldc.preflight.predictions import ExpectedLabels, expected_labels
 from cldc.preflight.records import find
 from cldc.render.blocks import Line
 from cldc.render.submission import plan_blocks, plan_document, public, question, submission_document
-from cldc.submission.account_state import fetch_account_state
-from cldc.submission.context import SubmissionContext
+from cldc.submission.account import fetch_account_state
+from cldc.submission.context import Contestant
 from cldc.submission.model import Consent, Intent, Plan
 from cldc.submission.plan import plan_submission
 from cldc.submission.submit import submit as carry_out
@@ -37,7 +36,7 @@ from cldc.validation import ValidationReport
 @click.option(
     "--name",
     shell_complete=completing.submissions,
-    help="The submission's name on the board; by default the folder's, with a number where an entry has that already.",
+    help="The submission's name on the board; by default the folder's, with a number if an entry has that already.",
 )
 @click.option("--institution", help="What the board shows in parentheses.")
 @click.option("--link", help="A web address that the board links to.")
@@ -101,24 +100,22 @@ def submit(
     if at_once:
         app.prestart_cl()
     with Ledger(app.home, reading=dry_run) as ledger:
-        inputs = training_inputs(app)
-        labels = _labels(app, inputs)
+        me, inputs = contestant(app, ledger), training_inputs(app)
         consent = Consent(
             again=again,
             supersede=supersede,
             links=paths_in_dataset(report.dataset.root, links),
             after_closing=after_closing,
         )
-        intent = _intent(app, report, labels, consent)
-        plan = _plan(app, intent, inputs, ledger, train=not no_preflight, dry_run=dry_run, yes=yes)
+        intent = _intent(app, report, inputs, consent)
+        plan = _plan(app, me, intent, inputs, train=not no_preflight, dry_run=dry_run, yes=yes)
         if dry_run:
             app.output.show(plan_document(plan))
             return plan.refusals[0].code if plan.refusals else 0
         plan.require()
         if plan.steps:
             _agree(app, plan, yes)
-        submission = carry_out(_context(app, plan, report, labels, ledger))
-        app.output.show(submission_document(submission, on_sandbox=app.on_sandbox))
+        app.output.show(submission_document(carry_out(me, plan), on_sandbox=app.on_sandbox))
     return 0
 
 
@@ -130,24 +127,24 @@ def _labels(app: ServerApp, inputs: TrainingInputs) -> ExpectedLabels:
     return expected_labels(inputs.label_book, app.competition, inputs.script)
 
 
-def _intent(app: ServerApp, report: ValidationReport, labels: ExpectedLabels, consent: Consent) -> Intent:
+def _intent(app: ServerApp, report: ValidationReport, inputs: TrainingInputs, consent: Consent) -> Intent:
     settings = app.settings
     return Intent(
         report=report,
+        labels=_labels(app, inputs),
         name=settings["name"] or report.dataset.name,
         named=bool(settings["name"]),
         institution=settings["institution"] or "",
         link=settings["link"] or "",
-        predictions=labels.total,
         consent=consent,
     )
 
 
 def _plan(
     app: ServerApp,
+    me: Contestant,
     intent: Intent,
     inputs: TrainingInputs,
-    ledger: Ledger,
     *,
     train: bool,
     dry_run: bool,
@@ -155,11 +152,8 @@ def _plan(
 ) -> Plan:
     """The plan; everything that can be refused is refused before minutes of training."""
     board = board_if_any(app)
-    read_state = functools.partial(
-        fetch_account_state, app.competition, app.rest, ledger, board=board, observer=app.observer
-    )
-    state = read_state()
-    plan = plan_submission(intent, state, ledger)
+    state = fetch_account_state(me, board)
+    plan = plan_submission(intent, state)
     if not dry_run:
         if plan.record.name != intent.name:
             app.observer.note(
@@ -168,58 +162,37 @@ def _plan(
             )
         if (consent := ask_for_consent(app, plan.refusals, intent.consent)) != intent.consent:
             intent = replace(intent, consent=consent)
-            plan = plan_submission(intent, state, ledger)
+            plan = plan_submission(intent, state)
         plan.require()
         if plan.steps and not yes:
             app.require_someone_to_ask(_stake(plan))
     if not train:
         return plan
-    preflight = _preflight(app, intent.report, inputs, dry_run)
-    intent = replace(intent, preflight=preflight)
+    preflight = _known_preflight(app, intent.report, inputs, server_only=not dry_run)
+    if preflight is None and not dry_run:
+        preflight = preflighted(app, intent.report, inputs)
+        if preflight.dataset_changed:
+            app.observer.note(f"{preflight.dataset_changed} What was checked counts, not what is there now.")
+    if not dry_run:
+        app.prestart_cl()
     if preflight is not None and not preflight.recorded:  # a training takes minutes, in which things change
-        state = read_state()
-    return plan_submission(intent, state, ledger)
+        state = fetch_account_state(me, board)
+    return plan_submission(replace(intent, preflight=preflight), state)
 
 
-def _context(
-    app: ServerApp, plan: Plan, report: ValidationReport, labels: ExpectedLabels, ledger: Ledger
-) -> SubmissionContext:
-    return SubmissionContext(
-        competition=app.competition,
-        codalab=app.codalab,
-        account=plan.record.account,
-        home=app.home,
-        clock=ServerClock(app.rest),
-        observer=app.observer,
-        plan=plan,
-        report=report,
-        labels=labels,
-        anonymous=app.anonymous,
-        ledger=ledger,
-    )
-
-
-def _preflight(
-    app: ServerApp, report: ValidationReport, inputs: TrainingInputs, dry_run: bool
+def _known_preflight(
+    app: ServerApp, report: ValidationReport, inputs: TrainingInputs, *, server_only: bool
 ) -> PreflightResult | None:
-    """A whole preflight: one that ran on this very server proves as much as one of this machine."""
-    known = find(
+    """Find a whole preflight: one that ran on this very server proves as much as one of this machine."""
+    return find(
         app.home,
         dataset=report.dataset.hash,
         competition=app.competition,
         script=inputs.script.sha256,
         label_book=inputs.label_book.hash,
         server=app.rest.server,
-        server_only=not dry_run,
+        server_only=server_only,
     )
-    if dry_run:
-        return known
-    if known is None:
-        known = preflighted(app, report, inputs)
-        if known.dataset_changed:
-            app.observer.note(f"{known.dataset_changed} What was checked counts, not what is there now.")
-    app.prestart_cl()
-    return known
 
 
 def _agree(app: ServerApp, plan: Plan, yes: bool) -> None:
@@ -231,6 +204,6 @@ def _agree(app: ServerApp, plan: Plan, yes: bool) -> None:
 
 def _stake(plan: Plan) -> str:
     return (
-        f"publish the {plan.images:,} images of {plan.record.dataset} on {plan.record.server} for everyone to read, "
+        f"publish the {plan.intent.report.total:,} images of {plan.record.dataset} on {plan.record.server} for everyone to read, "
         "and spend a submission of the quota"
     )

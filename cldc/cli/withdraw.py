@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import click
 
-from cldc.bundles.account import ServerClock
 from cldc.cli import completing
 from cldc.cli.board import board_if_any
+from cldc.cli.contestant import contestant
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
 from cldc.render.document import Document
 from cldc.render.submission import withdrawn_blocks
-from cldc.submission.quota import tagged_bundles
-from cldc.submission.sync import sync_ledger
-from cldc.submission.withdraw import find_tagged
-from cldc.submission.withdraw import withdraw as take_back
+from cldc.submission.account import sync_ledger
+from cldc.submission.quota import find_tagged
+from cldc.submission.quota import withdraw as take_back
 
 
 @click.command()
@@ -33,23 +32,15 @@ def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
     Examples:
       cldc withdraw first-try
     """
-    account, competition = app.rest.user().name, app.competition
     with Ledger(app.home) as ledger:
-        sync_ledger(ledger, competition, app.rest, account, tagged_bundles(competition, app.rest, account))
-        found = find_tagged(ledger, competition, app.rest.server, account, submission)
+        me = contestant(app, ledger)
+        sync_ledger(me, me.tagged_bundles())
+        found = find_tagged(me, submission)
         name = found.record.name
         app.confirm(
             f"Take the tag off {name}, so that it is not scored?",
             yes=yes,
             stake=f"take the tag off {name} on {app.rest.server}, so that it is not scored",
         )
-        result = take_back(
-            found,
-            competition=competition,
-            codalab=app.codalab,
-            anonymous=app.anonymous,
-            ledger=ledger,
-            read_board=lambda: board_if_any(app),
-            clock=ServerClock(app.rest),
-        )
+        result = take_back(me, found, lambda: board_if_any(app))
     app.output.show(Document(result, withdrawn_blocks(result)))

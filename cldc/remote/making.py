@@ -7,14 +7,14 @@ and its dependencies.
 from __future__ import annotations
 
 from cldc.bundles.runs import find_or_start_run
-from cldc.bundles.uploads import dataset_hash_of, find_upload, private_uploads, public_uploads, upload
+from cldc.bundles.uploads import dataset_hash_of, find_upload, finished_uploads, upload
 from cldc.bundles.usage import Usage
 from cldc.bundles.worksheets import (
     PREFLIGHT,
     find_or_make_worksheet,
     is_own_run,
     own_bundles,
-    preflight_prefix,
+    preflight_uploads,
     remaining_item,
     worksheet_name,
 )
@@ -92,9 +92,8 @@ def _script(remote: Remote, job: Job, bundles: list[Bundle]) -> str | None:
 def find_uploads(remote: Remote) -> None:
     """Find the datasets that are already on the server, uploaded for any purpose."""
     remote.observer.start("Looking for what is on the server already")
-    prefix = preflight_prefix(remote.account)
-    private = private_uploads(remote.rest, remote.account, prefix)
-    for dataset_hash, bundle in (*private, *public_uploads(remote.rest, remote.account)):
+    public = finished_uploads(remote.rest.search(owner=remote.account))
+    for dataset_hash, bundle in (*preflight_uploads(remote), *public):
         remote.uploads.setdefault(dataset_hash, bundle)
 
 
@@ -105,7 +104,7 @@ def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle, *, scrip
     runs = [b for b in bundles if (b.type, b.command) == ("run", command) and b.uuid != job.known]
     for bundle in runs:
         failed = bundle.final and bundle.failure is not None
-        if failed and not remote.keep and not Usage(remote.rest, remote.account).why_needed(bundle.uuid):
+        if failed and not remote.keep and not Usage(remote).why_needed(bundle.uuid):
             remote.cl.remove(bundle.uuid)
     uuid, found = find_or_start_run(
         remote,
@@ -156,7 +155,7 @@ def _why_untidy(remote: Remote, job: Job) -> str:
         if bundle.type == "dataset" and _submitted(remote, bundle):
             shared.add(bundle.uuid)
             continue
-        if why := Usage(remote.rest, remote.account).why_needed(bundle.uuid):
+        if why := Usage(remote).why_needed(bundle.uuid):
             return f"{bundle.name}: {why}"
         remote.cl.remove(bundle.uuid)
     worksheet = remote.rest.worksheet(job.worksheet, bundles=True)

@@ -138,11 +138,11 @@ class _Batch:
     def _require_time(self, user: User) -> None:
         """Give up jobs for which the account lacks computing time, except those with a run of an earlier call."""
         remote = self._remote
-        known = list(preflight_runs(all_records(remote.home), remote.competition, remote.rest.server))
+        known = list(preflight_runs(remote, all_records(remote.home)))
         for job in list(self._waiting):
             images = job.training.report.total
             try:
-                finding, tight = check_time(remote.rest, user, remote.competition, known, images=images)
+                finding, tight = check_time(remote, user, known, images=images)
             except QuotaExceeded as error:
                 if not begun_before(remote, job):
                     self._waiting.remove(job)

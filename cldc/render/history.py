@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from cldc.history import Entry
+from cldc.history import HistoryEntry
 from cldc.render.blocks import Block, Line, Table
 from cldc.text import printable
 
 
-def history_blocks(entries: Sequence[Entry], *, next_command: str) -> Iterator[Block]:
+def history_blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Iterator[Block]:
     """One row each, the oldest first; what to do next where there is none."""
     if not entries:
         yield Line("Nothing was preflighted or submitted yet.")
@@ -50,9 +50,9 @@ def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:.2%}"
 
 
-def history_rows(entries: Sequence[Entry]) -> Iterator[Sequence[object]]:
+def history_rows(entries: Sequence[HistoryEntry]) -> Iterator[Sequence[object]]:
     """The same for a spreadsheet, accuracies from 0 to 1, with a row of headers."""
-    names = [field.name for field in dataclasses.fields(Entry)]
+    names = [field.name for field in dataclasses.fields(HistoryEntry)]
     yield names
     for entry in entries:
         values = {**{name: getattr(entry, name) for name in names}, "when": entry.when.isoformat()}

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from cldc.quota import Quota
     from cldc.submission.cleanup import Kept, Orphan, Orphans, Removed
     from cldc.submission.model import Plan, Submission
+    from cldc.submission.quota import Withdrawn
     from cldc.submission.status import SubmissionStatus
-    from cldc.submission.withdraw import Withdrawn
 
 # The names of a plan and of a submission in JSON, and their order, which programs rely on.
 _PLAN_KEYS = (
@@ -46,16 +46,16 @@ _WORK = {
 
 def public(plan: Plan) -> str:
     """What becomes public, in sentences."""
-    carried = plan.metadata.summary
+    carried = plan.intent.report.metadata.summary
     return f"{_PUBLIC} {carried}, which becomes public with them." if carried else _PUBLIC
 
 
 def question(plan: Plan) -> str:
     """What a person is asked before it is done."""
-    carried = f" with the metadata of {plural(plan.metadata.images, 'image')}" if plan.metadata.images else ""
-    quota = plan.quota
-    number = f"submission {len(quota.in_window) + 1} of {quota.rule.per_window} {quota.rule.this_window}"
-    return f"Publish {printable(plan.record.name)}{carried} ({number})?"
+    quota, images = plan.quota, plan.intent.report.metadata.images
+    carried = f" with the metadata of {plural(images, 'image')}" if images else ""
+    which = f"submission {len(quota.in_window) + 1} of {quota.rule.per_window} {quota.rule.this_window}"
+    return f"Publish {printable(plan.record.name)}{carried} ({which})?"
 
 
 def moment(time: datetime | None) -> str:
@@ -65,7 +65,14 @@ def moment(time: datetime | None) -> str:
 
 def plan_document(plan: Plan) -> Document:
     """What would be done, and every reason to refuse it."""
-    return Document(_data(plan, _PLAN_KEYS), plan_blocks(plan))
+    intent = plan.intent
+    known = {
+        "images": intent.report.total,
+        "metadata": intent.report.metadata,
+        "predictions": intent.labels.total,
+        "after_closing": intent.consent.after_closing,
+    }
+    return Document(_data(plan, _PLAN_KEYS, **known), plan_blocks(plan))
 
 
 def submission_document(submission: Submission, *, on_sandbox: bool) -> Document:
@@ -99,7 +106,7 @@ def plan_blocks(plan: Plan) -> Iterator[Block]:
         yield Line(f"{', '.join(work).capitalize()} (worksheet {plan.worksheet}).")
     else:
         yield Line("Every step is done: it carries the tag.", "good")
-    yield Line(public(plan), "warning" if plan.metadata.images else "plain")
+    yield Line(public(plan), "warning" if plan.intent.report.metadata.images else "plain")
     refusals = [check for check in plan.checks if check.refusal]
     for check in refusals:
         yield Line(f"Refused for the {check.subject}: {check.refusal}", "bad")
@@ -220,9 +227,8 @@ def change_line(status: SubmissionStatus, now: datetime) -> str:
 def withdrawn_blocks(withdrawn: Withdrawn) -> Iterator[Block]:
     """A submission without its tag, and what that does to the quota."""
     yield Line(f"{withdrawn.name} ({withdrawn.bundle}) no longer carries the tag.", "good")
-    yield Line(
-        f"It {'still counts' if withdrawn.spent else 'no longer counts'} against the quota: {withdrawn.why}."
-    )
+    counts = "still counts" if withdrawn.spent else "no longer counts"
+    yield Line(f"It {counts} against the quota: {withdrawn.why}.")
     yield Line(left(withdrawn.quota))
 
 

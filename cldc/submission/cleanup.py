@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Literal
 
 from cldc.bundles.lineage import lineage
@@ -21,21 +20,19 @@ from cldc.bundles.usage import Usage
 from cldc.bundles.worksheets import (
     SUBMISSION,
     competition_mark,
+    created_worksheets,
     is_own_run,
     is_run_of,
     preflight_prefix,
-    read_own_worksheets,
+    read_each,
     remaining_item,
     why_foreign,
     worksheet_prefix,
 )
-from cldc.codalab import Bundle, CodaLab, Rest, Worksheet, wait_for
+from cldc.codalab import Bundle, Worksheet, wait_for
 from cldc.codalab.failures import NotFound
-from cldc.competition import Competition
 from cldc.errors import CodaLabError, NotFinished
-from cldc.ledger import Ledger
-from cldc.progress import SILENT, Observer
-from cldc.submission.context import tag_lock
+from cldc.submission.context import Contestant
 
 _ABANDONED = timedelta(hours=1)
 # Order of removal: dependents before their dependencies.
@@ -87,36 +84,24 @@ class Orphans:
 # Finding them -------------------------------------------------------------------------------------------------
 
 
-def find_orphans(
-    competition: Competition,
-    rest: Rest,
-    ledger: Ledger,
-    account: str,
-    *,
-    home: Path,
-    now: datetime,
-    unfinished: bool = False,
-    observer: Observer = SILENT,
-) -> Orphans:
-    """Find what cldc created for ``competition`` that serves no submission, dependents first.
+def find_orphans(contestant: Contestant, *, unfinished: bool = False) -> Orphans:
+    """Find what cldc created for the competition that serves no submission, dependents first.
 
     Args:
+        contestant: The account.
         unfinished: Include bundles of submissions that never got the tag, and of preflights on the server.
-        observer: Receives progress while each worksheet is read.
     """
-    every, submissions = read_own_worksheets(rest, account, observer), ledger.submissions()
+    every = list(read_each(contestant, created_worksheets(contestant)))
+    submissions = contestant.ledger.submissions()
     left_alone, mine = [], []
     for worksheet in every:
-        why = why_foreign(
-            worksheet, competition, server=rest.server, account=account, submissions=submissions
-        )
-        if why:
+        if why := why_foreign(contestant, worksheet, submissions):
             left_alone.append(Kept("worksheet", worksheet.uuid, worksheet.name, why))
         else:
             mine.append(worksheet)
-    usage = Usage(rest, account)
+    usage = Usage(contestant)
     submitted = _submitted(every, usage)
-    useless = _Useless(competition, account, submitted, machine_id(home), now, unfinished)
+    useless = _Useless(contestant, submitted, machine_id(contestant.home), contestant.clock(), unfinished)
     candidates = {orphan.uuid: orphan for worksheet in mine for orphan in useless.bundles(worksheet)}
     found = _unneeded(candidates, usage, {worksheet.uuid for worksheet in mine})
     ordered = sorted(found.values(), key=lambda orphan: _ORDER.index(orphan.type))
@@ -135,8 +120,7 @@ def _submitted(worksheets: Sequence[Worksheet], usage: Usage) -> set[str]:
 class _Useless:
     """Candidates for removal on a worksheet of the competition, before checking whether something else needs them."""
 
-    competition: Competition
-    account: str
+    contestant: Contestant
     submitted: Set[str]
     machine: str
     now: datetime
@@ -151,7 +135,7 @@ class _Useless:
                 continue
             why = self._why(bundle, has_submission)
             if not why and not has_submission and self.unfinished:
-                preflight = worksheet.name.startswith(preflight_prefix(self.account))
+                preflight = worksheet.name.startswith(preflight_prefix(self.contestant.account))
                 why = "a preflight was made with it" if preflight else "its submission does not carry the tag"
             if why:
                 running = bundle.type == "run" and bundle.state in _RUNNING
@@ -159,25 +143,30 @@ class _Useless:
 
     def worksheet(self, worksheet: Worksheet, going: Set[str]) -> Iterator[Orphan]:
         """The worksheet itself, if only the organisers' bundles stay on it."""
-        own = [bundle for bundle in worksheet.bundles if bundle.owner == self.account]
-        if (self.unfinished or not own) and not remaining_item(worksheet, self.competition, going):
+        contestant = self.contestant
+        own = [bundle for bundle in worksheet.bundles if bundle.owner == contestant.account]
+        if (self.unfinished or not own) and not remaining_item(worksheet, contestant.competition, going):
             why = "it is abandoned" if own else "nothing of a submission is on it"
             yield Orphan("worksheet", worksheet.uuid, worksheet.name, why)
 
     def _is_ours(self, bundle: Bundle, on_worksheet: Mapping[str, Bundle], worksheet: Worksheet) -> bool:
         """Whether cldc created a bundle for this competition; bundles that a user added belong to the user."""
-        if bundle.owner != self.account:
+        account = self.contestant.account
+
+        def is_run(run: Bundle | None) -> bool:
+            return bool(run and is_own_run(run, account) and is_run_of(run, self.contestant.competition))
+
+        if bundle.owner != account:
             return False
         if bundle.type == "dataset":
             return dataset_hash_of(bundle) is not None
         if bundle.type == "run":
-            return is_own_run(bundle, self.account) and is_run_of(bundle, self.competition)
-        parents = [on_worksheet.get(dependency.parent) for dependency in bundle.dependencies]
-        named = worksheet.name.startswith(f"{worksheet_prefix(self.account)}{bundle.name}-")
+            return is_run(bundle)
+        named = worksheet.name.startswith(f"{worksheet_prefix(account)}{bundle.name}-")
         return (
             bundle.type == "make"
             and (named or bundle.description.startswith(SUBMISSION))
-            and all(p and is_own_run(p, self.account) and is_run_of(p, self.competition) for p in parents)
+            and all(is_run(on_worksheet.get(dependency.parent)) for dependency in bundle.dependencies)
         )
 
     def _why(self, bundle: Bundle, has_submission: bool) -> str:
@@ -216,110 +205,83 @@ def _unneeded(candidates: Mapping[str, Orphan], usage: Usage, worksheets: Set[st
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """The result of `remove`: what was removed, and what has come into use since it was found or was refused."""
+    """The result of `remove_orphans`: what was removed, and what came into use since it was found or was refused."""
 
     gone: tuple[Orphan, ...]
     kept: tuple[Kept, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Remover:
-    """Removes orphans of one account and competition, each only if nothing needs it at that moment.
+def remove_orphans(contestant: Contestant, found: Sequence[Orphan]) -> Removed:
+    """Remove orphans permanently, in the order of `find_orphans`, each only if nothing needs it at that moment.
 
-    Attributes:
-        home: The data folder, where this machine's commands wait for each other.
+    Raises:
+        Unreachable: The server became unreachable; earlier removals remain, and nothing else is touched.
     """
+    gone, kept = [], []
+    for orphan in found:
+        if orphan.kind == "worksheet":
+            with contextlib.suppress(NotFound):
+                _mark(contestant, orphan.uuid)
+    contestant.observer.start("Removing", len(found), "things")
+    for number, orphan in enumerate(found):
+        contestant.observer.advance(number, orphan.name)
+        remove = _remove_bundle if orphan.kind == "bundle" else _remove_worksheet
+        try:
+            why = remove(contestant, orphan)
+        except NotFound:  # someone else removed it
+            why = ""
+        except (CodaLabError, NotFinished) as error:
+            why = error.message
+        if why:
+            kept.append(Kept(orphan.kind, orphan.uuid, orphan.name, why))
+        else:
+            gone.append(orphan)
+    return Removed(tuple(gone), tuple(kept))
 
-    competition: Competition
-    codalab: CodaLab
-    ledger: Ledger
-    account: str
-    home: Path
-    observer: Observer = SILENT
 
-    def remove(self, found: Sequence[Orphan]) -> Removed:
-        """Remove orphans permanently, in the order of `find_orphans`.
+def _mark(contestant: Contestant, uuid: str) -> None:
+    """Mark a worksheet with its competition while its content still identifies it."""
+    worksheet, mark = contestant.rest.worksheet(uuid, bundles=True), competition_mark(contestant.competition)
+    if mark not in worksheet.tags and not why_foreign(contestant, worksheet, contestant.ledger.submissions()):
+        contestant.cl.edit_worksheet(uuid, tags=(*worksheet.tags, mark))
 
-        Raises:
-            Unreachable: The server became unreachable; earlier removals remain, and nothing else is touched.
-        """
-        gone, kept = [], []
-        for orphan in found:
-            if orphan.kind == "worksheet":
-                with contextlib.suppress(NotFound):
-                    self._mark(orphan.uuid)
-        self.observer.start("Removing", len(found), "things")
-        for number, orphan in enumerate(found):
-            self.observer.advance(number, orphan.name)
-            try:
-                why = self._bundle(orphan) if orphan.kind == "bundle" else self._worksheet(orphan)
-            except NotFound:  # someone else removed it
-                why = ""
-            except (CodaLabError, NotFinished) as error:
-                why = error.message
-            if why:
-                kept.append(Kept(orphan.kind, orphan.uuid, orphan.name, why))
-            else:
-                gone.append(orphan)
-        return Removed(tuple(gone), tuple(kept))
 
-    def _mark(self, uuid: str) -> None:
-        """Mark a worksheet with its competition while its content still identifies it."""
-        worksheet, mark = self.codalab.rest.worksheet(uuid, bundles=True), competition_mark(self.competition)
-        if mark not in worksheet.tags and not self._why_foreign(worksheet):
-            self.codalab.cl.edit_worksheet(uuid, tags=(*worksheet.tags, mark))
-
-    def _why_foreign(self, worksheet: Worksheet) -> str:
-        server = self.codalab.rest.server
-        return why_foreign(
-            worksheet,
-            self.competition,
-            server=server,
-            account=self.account,
-            submissions=self.ledger.submissions(),
-        )
-
-    def _bundle(self, orphan: Orphan) -> str:
-        """Remove a bundle, or return why it stays."""
-        if why := self._why_needed(orphan):
-            return why
-        self._end(orphan.uuid)
-        with tag_lock(self.home, self.competition, self.codalab.rest.server, self.account, self.observer):
-            # Another machine may be about to tag it. After tagging, that machine checks that the tag is public, so
-            # it does not count a bundle as submitted that was hidden before.
-            hidden = orphan.type == "make" and bool(self.codalab.rest.bundle(orphan.uuid).public_permission)
-            if hidden:
-                self.codalab.cl.set_private([orphan.uuid])
-            if why := self._why_needed(orphan):
-                if hidden:
-                    self.codalab.cl.set_public([orphan.uuid])
-                return why
-            # CodaLab removes no bundle on two worksheets, such as one that a submission shares with a preflight.
-            for worksheet in sorted(self.codalab.rest.bundle(orphan.uuid, worksheets=True).worksheets)[1:]:
-                self.codalab.cl.detach(worksheet, orphan.uuid)
-            self.codalab.cl.remove(orphan.uuid)  # CodaLab refuses this if another bundle depends on it by now
-        return ""
-
-    def _why_needed(self, orphan: Orphan) -> str:
-        usage = Usage(self.codalab.rest, self.account)
-        return usage.why_needed(orphan.uuid, worksheets=set(orphan.worksheets))
-
-    def _end(self, uuid: str) -> None:
-        """Kill a run in progress, which CodaLab would not remove.
-
-        Raises:
-            NotFinished: The worker did not stop it in time.
-        """
-        if self.codalab.rest.bundle(uuid).state in _RUNNING:
-            self.codalab.cl.kill(uuid)
-            wait_for(self.codalab.rest, uuid, timeout_seconds=_END_SECONDS)
-
-    def _worksheet(self, orphan: Orphan) -> str:
-        """Remove a worksheet, keeping the organisers' linked bundles, or return why it stays."""
-        worksheet = self.codalab.rest.worksheet(orphan.uuid, bundles=True)
-        why = self._why_foreign(worksheet)
-        if not why and (stays := remaining_item(worksheet, self.competition)):
-            why = f"{stays} is on it"
-        if not why:
-            self.codalab.cl.remove_worksheet(orphan.uuid, force=True)
+def _remove_bundle(contestant: Contestant, orphan: Orphan) -> str:
+    """Remove a bundle, or return why it stays."""
+    rest, cl, uuid = contestant.rest, contestant.cl, orphan.uuid
+    if why := _why_needed(contestant, orphan):
         return why
+    if rest.bundle(uuid).state in _RUNNING:  # CodaLab would not remove it
+        cl.kill(uuid)
+        wait_for(rest, uuid, timeout_seconds=_END_SECONDS)
+    with contestant.tag_lock():
+        # Another machine may be about to tag it. After tagging, that machine checks that the tag is public, so
+        # it does not count a bundle as submitted that was hidden before.
+        hidden = orphan.type == "make" and bool(rest.bundle(uuid).public_permission)
+        if hidden:
+            cl.set_private([uuid])
+        if why := _why_needed(contestant, orphan):
+            if hidden:
+                cl.set_public([uuid])
+            return why
+        # CodaLab removes no bundle on two worksheets, such as one that a submission shares with a preflight.
+        for worksheet in sorted(rest.bundle(uuid, worksheets=True).worksheets)[1:]:
+            cl.detach(worksheet, uuid)
+        cl.remove(uuid)  # CodaLab refuses this if another bundle depends on it by now
+    return ""
+
+
+def _why_needed(contestant: Contestant, orphan: Orphan) -> str:
+    """Ask the server anew why a bundle is needed."""
+    return Usage(contestant).why_needed(orphan.uuid, worksheets=set(orphan.worksheets))
+
+
+def _remove_worksheet(contestant: Contestant, orphan: Orphan) -> str:
+    """Remove a worksheet, keeping the organisers' linked bundles, or return why it stays."""
+    worksheet = contestant.rest.worksheet(orphan.uuid, bundles=True)
+    if why := why_foreign(contestant, worksheet, contestant.ledger.submissions()):
+        return why
+    if stays := remaining_item(worksheet, contestant.competition):
+        return f"{stays} is on it"
+    contestant.cl.remove_worksheet(orphan.uuid, force=True)
+    return ""

@@ -1,19 +1,20 @@
-"""Intent, plan and result of a submission."""
+"""Intent, plan, steps and result of a submission."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from cldc.errors import CldcError, SubmissionRefused
 from cldc.ledger import TAG, Record
 from cldc.quota import Quota
 
-if TYPE_CHECKING:  # code that only shows submissions needs neither
+if TYPE_CHECKING:  # code that only shows submissions needs none of them
     from cldc.preflight.model import PreflightResult
+    from cldc.preflight.predictions import ExpectedLabels
     from cldc.validation import ValidationReport
-    from cldc.validation.metadata.model import MetadataCounts
 
 # The steps of a submission in order, by their names in the ledger, with their progress messages.
 STEPS = {
@@ -28,11 +29,13 @@ STEPS = {
     "prove": "Checking it as the scoring daemon and the board will",
     TAG: "Setting the tag",
 }
+# The steps to repeat for a bundle that everyone should see and does not.
+PUBLISHED = ("publish", "describe", "prove")
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the user agreed to, besides publishing the dataset and spending a place of the quota.
+    """What the user agreed to, besides publishing the dataset and spending a submission.
 
     Attributes:
         again: The same dataset may be submitted under another name.
@@ -74,19 +77,19 @@ class Intent:
 
     Attributes:
         report: The dataset, valid or not.
+        labels: The labels that the run's predictions must fit.
         name: The submission's name; ``institution`` and ``link`` go with it into the description.
         named: Whether the user chose that name. Otherwise it is the folder's, and if another entry has it,
             the submission gets the next free one.
-        predictions: Number of images in the label book.
         preflight: The dataset's finished preflight; None if none is wanted.
         consent: The contestant's consent.
     """
 
     report: ValidationReport
+    labels: ExpectedLabels
     name: str
     institution: str
     link: str
-    predictions: int
     named: bool = True
     preflight: PreflightResult | None = None
     consent: Consent = field(default_factory=Consent)
@@ -128,7 +131,7 @@ class Replaced:
     def __str__(self) -> str:
         """``mine (0x...), which has the score 0.3450 and rank 2``."""
         if self.score is None:
-            has = "no score yet that is known here"
+            has = "no score that is known here"
         else:
             has = f"the score {self.score:.4f}{f' and rank {self.rank}' if self.rank else ''}"
         return f"{self.name} ({self.uuid}), which has {has}"
@@ -139,10 +142,9 @@ class Plan:
     """The plan of a submission, and every reason to refuse it.
 
     Attributes:
+        intent: What is submitted, under the name that the submission gets.
         record: The submission's future ledger record, with its name and id.
         description: The description for the board; empty if the board would hide or garble it.
-        images: Number of images; ``metadata`` counts those with metadata.
-        predictions: Number of predictions that the run must write: the images of the label book.
         worksheet: Name of the submission's own worksheet.
         steps: Names of the remaining steps.
         checks: Results of all checks.
@@ -150,22 +152,18 @@ class Plan:
         replaces: Entries that this one would replace.
         supersedes: Uuids of other tagged bundles without a score; of them and this one, only the newest counts.
         scored: Uuids of such bundles that have a score.
-        after_closing: Whether the tag may be set although the competition is closed.
     """
 
+    intent: Intent
     record: Record
     description: str
-    images: int
-    metadata: MetadataCounts
-    predictions: int
     worksheet: str
     steps: tuple[str, ...]
     checks: tuple[SubmissionCheck, ...]
     quota: Quota
-    replaces: tuple[Replaced, ...] = ()
-    supersedes: tuple[str, ...] = ()
-    scored: tuple[str, ...] = ()
-    after_closing: bool = False
+    replaces: tuple[Replaced, ...]
+    supersedes: tuple[str, ...]
+    scored: tuple[str, ...]
 
     @property
     def refusals(self) -> tuple[CldcError, ...]:
@@ -180,6 +178,95 @@ class Plan:
         """
         for refusal in self.refusals:
             raise refusal
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """The result of a step. The ledger keeps it as texts by name, in the format of cldc 0.1.0."""
+
+    def to_ledger(self) -> dict[str, str]:
+        """Convert to the ledger's format."""
+        return {f.name: str(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_ledger(cls, stored: Mapping[str, str]) -> Self:
+        """From what the ledger kept."""
+        return cls(**{f.name: stored[f.name] for f in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True)
+class OnServer(StepResult):
+    """Something on the server, by its uuid."""
+
+    uuid: str
+
+
+class SubmissionWorksheet(OnServer):
+    """The submission's own worksheet."""
+
+
+class UploadedDataset(OnServer):
+    """The dataset's bundle, in state ready."""
+
+
+class StartedRun(OnServer):
+    """The run, possibly still in progress."""
+
+
+class PredictionsBundle(OnServer):
+    """The bundle with the run's predictions, which gets the tag."""
+
+
+class PublishedWorksheet(OnServer):
+    """The public worksheet with its bundles."""
+
+
+class TaggedBundle(OnServer):
+    """The bundle that has the tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisersBundles(StepResult):
+    """Uuids of the organisers' bundles that the worksheet links to."""
+
+    script: str
+    label_book: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun(OnServer):
+    """A run that ended with good predictions: its duration and number of images."""
+
+    seconds: float
+    images: int
+
+    @classmethod
+    def from_ledger(cls, stored: Mapping[str, str]) -> Self:
+        """Convert from the ledger's format; a record restored from the server lacks the number of images."""
+        return cls(stored["uuid"], float(stored.get("seconds", 0)), int(stored.get("images", 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDescription(OnServer):
+    """The predictions bundle's description on the server."""
+
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence(StepResult):
+    """What was verified right before the tag; empty if an earlier call did it."""
+
+    checks: tuple[SubmissionCheck, ...] = ()
+
+    def to_ledger(self) -> dict[str, str]:
+        """Convert to findings by subject."""
+        return {check.subject: check.finding for check in self.checks}
+
+    @classmethod
+    def from_ledger(cls, stored: Mapping[str, str]) -> Self:  # noqa: ARG003 - as in the base class
+        """Return no evidence: findings from that time may no longer hold."""
+        return cls()
 
 
 @dataclass(frozen=True, slots=True)

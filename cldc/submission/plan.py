@@ -5,71 +5,79 @@ All checks run before anything is uploaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import PurePath
 
 from cldc import description as descriptions
 from cldc.bundles.computing_time import check_time, preflight_runs, submitted_runs
 from cldc.bundles.runs import organisers_uuid
 from cldc.bundles.worksheets import worksheet_name
-from cldc.codalab import Rest, User
 from cldc.competition import Competition
+from cldc.dataset import OutwardLink
 from cldc.errors import CldcError, QuotaExceeded, SubmissionRefused
-from cldc.ledger import TAG, WITHDRAW, Ledger, Record
+from cldc.ledger import TAG, WITHDRAW, Record
 from cldc.preflight.model import PreflightResult
 from cldc.quota import Quota
-from cldc.submission.account_state import AccountState
-from cldc.submission.links import check_links
-from cldc.submission.model import STEPS, Consent, Intent, NeedsConsent, Plan, Replaced, SubmissionCheck
-from cldc.submission.quota import has_lost_tag
-from cldc.submission.withdraw import record_withdrawal
-from cldc.text import plural, size
+from cldc.submission.account import AccountState
+from cldc.submission.model import (
+    PUBLISHED,
+    STEPS,
+    Consent,
+    Intent,
+    NeedsConsent,
+    Plan,
+    Replaced,
+    SubmissionCheck,
+)
+from cldc.submission.quota import has_lost_tag, record_withdrawal
+from cldc.text import plural, printable, size
 from cldc.validation import Severity, ValidationReport
 
 _SPENT = "counted already"
 
 
-def plan_submission(intent: Intent, state: AccountState, ledger: Ledger) -> Plan:
+def plan_submission(intent: Intent, state: AccountState) -> Plan:
     """Plan the submission of a validated dataset, with every reason to refuse it.
+
+    A tag that was removed on another machine is recorded in the ledger.
 
     Args:
         intent: The dataset and the submission's name.
         state: The state of the account.
-        ledger: The ledger, which records a tag removed on another machine.
 
     Raises:
         Unreachable, CredentialsError: The server can't be read, so no plan is possible.
     """
-    dataset = intent.report.dataset
-    name = intent.name if intent.named else state.free_name(intent.name, dataset.hash)
-    wanted, intent = intent.name, replace(intent, name=name)
+    wanted, dataset_hash = intent.name, intent.report.dataset.hash
+    if not intent.named:
+        intent = replace(intent, name=state.free_name(wanted, dataset_hash))
     record = _record(intent, state)
-    progress, state = _progress(record, state, ledger)
+    progress, state = _progress(record, state)
     return Plan(
+        intent=intent,
         record=record,
-        description=_description(intent, state.competition),
-        images=intent.report.total,
-        metadata=intent.report.metadata,
-        predictions=intent.predictions,
-        worksheet=worksheet_name(record.account, name, record.id),
+        description=_description(intent, state.contestant.competition),
+        worksheet=worksheet_name(record.account, record.name, record.id),
         steps=tuple(step for step in STEPS if step not in progress.done),
         checks=_checks(intent, state, progress, wanted=wanted),
         quota=state.quota,
         replaces=progress.replaced,
         supersedes=tuple(uuid for uuid, score in progress.competing.items() if score is None),
         scored=tuple(uuid for uuid, score in progress.competing.items() if score is not None),
-        after_closing=intent.consent.after_closing,
     )
 
 
 def _record(intent: Intent, state: AccountState) -> Record:
-    dataset, preflight = intent.report.dataset, intent.preflight
+    dataset, preflight, contestant = intent.report.dataset, intent.preflight, state.contestant
     return Record(
-        id=state.submission_id(intent.name, dataset.hash),
-        competition=state.competition.name,
-        server=state.rest.server,
-        account=state.user.name,
+        id=contestant.submission_id(intent.name, dataset.hash),
+        competition=contestant.competition.name,
+        server=contestant.rest.server,
+        account=contestant.account,
         name=intent.name,
         institution=intent.institution,
         link=intent.link,
@@ -98,7 +106,7 @@ class _Progress:
     Attributes:
         id: The submission's id.
         done: Names of the finished steps.
-        spent: Whether this submission has its place of the quota already.
+        spent: Whether it counts against the quota already.
         replaced: Entries that it would replace.
         competing: Other tagged bundles, uuid to score or None; of them and this one only the newest counts.
     """
@@ -110,11 +118,11 @@ class _Progress:
     competing: Mapping[str, float | None]
 
 
-def _progress(record: Record, state: AccountState, ledger: Ledger) -> tuple[_Progress, AccountState]:
+def _progress(record: Record, state: AccountState) -> tuple[_Progress, AccountState]:
     """Find a submission's progress, and return it with the updated state."""
-    done, state = _done_steps(record, state, ledger)
+    done, state = _done_steps(record, state)
     own = state.find_own_bundles(record.name, record.id)
-    # After a kill between tag and record, or a tag from another machine, it has its place and replaces no entry.
+    # After a kill between tag and record, or a tag from another machine, it counts and replaces no entry.
     spent = TAG in done or any(bundle.uuid in own for bundle in state.tagged)
     competing = state.competing_submissions(record.name, own)
     progress = _Progress(
@@ -127,20 +135,20 @@ def _progress(record: Record, state: AccountState, ledger: Ledger) -> tuple[_Pro
     return progress, state
 
 
-def _done_steps(record: Record, state: AccountState, ledger: Ledger) -> tuple[frozenset[str], AccountState]:
+def _done_steps(record: Record, state: AccountState) -> tuple[frozenset[str], AccountState]:
     """List finished steps that still hold: not a tag removed on another machine, nor a publication undone since."""
-    known = state.submissions.get(record.id)
+    known, contestant = state.every.get(record.id), state.contestant
     if known is None:
         return frozenset(), state
     done = {step for step in known.steps if known.finished(step)}
     if known.carries_tag:
-        bundle = state.rest.found(known.uuid(TAG))
-        if has_lost_tag(bundle, state.competition.submission.tag):
-            record_withdrawal(ledger, known, rest=state.rest, board=state.board, now=state.now)
+        bundle = contestant.rest.found(known.uuid(TAG))
+        if has_lost_tag(bundle, contestant.competition.submission.tag):
+            record_withdrawal(contestant, known, state.board, state.now)
+            state = replace(state, every={s.record.id: s for s in contestant.ledger.submissions()})
             done.add(WITHDRAW)
-            state = replace(state, submissions={s.record.id: s for s in ledger.submissions()})
         elif bundle is not None and not bundle.public_permission:
-            done -= {"publish", "describe", "prove"}
+            done -= set(PUBLISHED)
     if WITHDRAW in done:
         done -= {TAG, WITHDRAW}
     return frozenset(done), state
@@ -153,40 +161,26 @@ def _checks(
     intent: Intent, state: AccountState, progress: _Progress, *, wanted: str
 ) -> tuple[SubmissionCheck, ...]:
     """Run every check, whatever the others find; ``wanted`` is the desired name, used if it was free."""
-    report, competition, rest = intent.report, state.competition, state.rest
-    return (
-        _check("dataset", lambda: _dataset(report)),
-        SubmissionCheck("name", _name(intent, wanted)),
-        _check("preflight", lambda: _preflight(report, intent.preflight)),
-        _check(
-            "description",
-            lambda: f"{compose_description(intent, competition)!r}, which the board reads correctly",
+    report, competition = intent.report, state.contestant.competition
+    described = "{!r}, which the board reads correctly"
+    checks: dict[str, Callable[[], str | SubmissionCheck]] = {
+        "dataset": lambda: _dataset(report),
+        "name": lambda: _name(intent, wanted),
+        "preflight": lambda: _preflight(report, intent.preflight),
+        "description": lambda: described.format(compose_description(intent, competition)),
+        "quota": lambda: _SPENT if progress.spent else _quota(state.quota),
+        "disk": lambda: "uploaded already" if "upload" in progress.done else _disk(report, state),
+        "time": lambda: _time(intent, state, progress),
+        "organisers' bundles": lambda: _organisers(state),
+        "same dataset": lambda: _new(intent, state, progress),
+        "links": lambda: _SPENT if progress.spent else check_links(report.outward_links, intent.consent),
+        "metadata": lambda: _metadata(report),
+        "replaces": lambda: _replaces(intent, progress, competition),
+        "closing date": lambda: (
+            _SPENT if progress.spent else check_open(competition, state.now, intent.consent)
         ),
-        _check("quota", lambda: _SPENT if progress.spent else _quota(state.quota)),
-        _check(
-            "disk",
-            lambda: (
-                "uploaded already" if "upload" in progress.done else _disk(rest.server, state.user, report)
-            ),
-        ),
-        _time(intent, state, progress),
-        _check("organisers' bundles", lambda: _organisers(competition, rest)),
-        _check("same dataset", lambda: _new(intent, state, progress)),
-        _check(
-            "links",
-            lambda: _SPENT if progress.spent else check_links(report.outward_links, intent.consent),
-        ),
-        _metadata(report),
-        _check("replaces", lambda: _replaces(intent, progress, competition)),
-        _check(
-            "closing date",
-            lambda: (
-                _SPENT
-                if progress.spent
-                else check_open(competition, state.now, after_closing=intent.consent.after_closing)
-            ),
-        ),
-    )
+    }
+    return tuple(_check(subject, check) for subject, check in checks.items())
 
 
 def compose_description(intent: Intent, competition: Competition) -> str:
@@ -203,11 +197,12 @@ def compose_description(intent: Intent, competition: Competition) -> str:
     )
 
 
-def _check(subject: str, check: Callable[[], str]) -> SubmissionCheck:
+def _check(subject: str, check: Callable[[], str | SubmissionCheck]) -> SubmissionCheck:
     try:
-        return SubmissionCheck(subject, check())
+        found = check()
     except CldcError as error:
         return SubmissionCheck(subject, "", refusal=error.message, error=error)
+    return SubmissionCheck(subject, found) if isinstance(found, str) else found
 
 
 def _dataset(report: ValidationReport) -> str:
@@ -224,15 +219,12 @@ def _name(intent: Intent, wanted: str) -> str:
     return f"{intent.name}, because {wanted} is an earlier submission of another dataset"
 
 
-def _metadata(report: ValidationReport) -> SubmissionCheck:
+def _metadata(report: ValidationReport) -> str | SubmissionCheck:
     summary = report.metadata.summary
     if not summary:
-        return SubmissionCheck("metadata", "none in any image")
-    return SubmissionCheck(
-        "metadata",
-        f"{summary}; it becomes public with them, and `cldc validate --fix` removes it",
-        warning=True,
-    )
+        return "none in any image"
+    found = f"{summary}; it becomes public with them, and `cldc validate --fix` removes it"
+    return SubmissionCheck("metadata", found, warning=True)
 
 
 def _preflight(report: ValidationReport, preflight: PreflightResult | None) -> str:
@@ -256,39 +248,33 @@ def _quota(quota: Quota) -> str:
     return f"{quota.left} of {rule.per_window} left {rule.this_window}, {len(quota.spent)} of {rule.total} used in all"
 
 
-def _disk(server: str, user: User, report: ValidationReport) -> str:
+def _disk(report: ValidationReport, state: AccountState) -> str:
     # The zip, its unpacked content and the run's output: twice the images is a safe estimate.
     wanted = 2 * sum(image.size for image in report.dataset.images)
-    free = user.disk_quota - user.disk_used
+    free = state.user.disk_quota - state.user.disk_used
     if free < wanted:
         raise QuotaExceeded(
-            f"The account {user.name} has {size(free)} of disk left on {server}; about {size(wanted)} are needed.",
+            f"The account {state.user.name} has {size(free)} of disk left on {state.contestant.rest.server}; "
+            f"about {size(wanted)} are needed.",
             action="Remove bundles that are no longer needed, or ask the server's operators for more.",
         )
     return f"{size(free)} left on the server"
 
 
-def _time(intent: Intent, state: AccountState, progress: _Progress) -> SubmissionCheck:
+def _time(intent: Intent, state: AccountState, progress: _Progress) -> str | SubmissionCheck:
     if "run" in progress.done:
-        return SubmissionCheck("time", "the run has started")
+        return "the run has started"
     preflights = [intent.preflight] if intent.preflight is not None else []
-    known = [
-        *submitted_runs(state.own_submissions),
-        *preflight_runs(preflights, state.competition, state.rest.server),
-    ]
-    try:
-        finding, tight = check_time(
-            state.rest, state.user, state.competition, known, images=intent.report.total
-        )
-    except CldcError as error:
-        return SubmissionCheck("time", "", refusal=error.message, error=error)
+    known = [*submitted_runs(state.submissions), *preflight_runs(state.contestant, preflights)]
+    finding, tight = check_time(state.contestant, state.user, known, images=intent.report.total)
     return SubmissionCheck("time", finding, warning=tight)
 
 
-def _organisers(competition: Competition, rest: Rest) -> str:
+def _organisers(state: AccountState) -> str:
     """Check the organisers' bundles: the daemon drops a submission that does not depend on them by uuid (copies don't count)."""
-    for reference in (competition.bundles.script, competition.bundles.label_book):
-        bundle = rest.bundle(organisers_uuid(reference))
+    bundles = state.contestant.competition.bundles
+    for reference in (bundles.script, bundles.label_book):
+        bundle = state.contestant.rest.bundle(organisers_uuid(reference))
         if bundle.failure or not bundle.readable:
             raise SubmissionRefused(
                 f"The organisers' {reference.name} ({reference.uuid}) can't be used: {bundle.failure or 'it is private'}.",
@@ -298,8 +284,8 @@ def _organisers(competition: Competition, rest: Rest) -> str:
 
 
 def _new(intent: Intent, state: AccountState, progress: _Progress) -> str:
-    """Check that the content is new: submitting it again under another name would waste a place."""
-    for known in state.own_submissions:
+    """Check that the content is new: submitting it again under another name would waste a submission."""
+    for known in state.submissions:
         other = known.record.id != progress.id
         if known.tagged and other and known.record.dataset_hash == intent.report.dataset.hash:
             if intent.consent.again:
@@ -330,15 +316,11 @@ def _replaces(intent: Intent, progress: _Progress, competition: Competition) -> 
     )
 
 
-def check_open(competition: Competition, now: datetime, *, after_closing: bool) -> str:
+def check_open(competition: Competition, now: datetime, consent: Consent) -> str:
     """Describe until when the competition is open.
 
-    Args:
-        now: The server's time.
-        after_closing: Whether the user agreed to submit to a closed competition.
-
     Raises:
-        SubmissionRefused: It is closed, and the user did not agree.
+        SubmissionRefused: It is closed, and the user did not agree to submit all the same.
     """
     closes = competition.last_moment
     if closes is None:
@@ -346,9 +328,66 @@ def check_open(competition: Competition, now: datetime, *, after_closing: bool) 
     if now <= closes:
         return f"open until {closes.astimezone():%Y-%m-%d %H:%M %Z}"
     closed = f"closed on {closes.astimezone():%Y-%m-%d %H:%M %Z}"
-    if not after_closing:
+    if not consent.after_closing:
         raise SubmissionRefused(
             f"{competition.title} {closed}; its organisers may score nothing any more.",
             action="Choose another --competition, or add --after-closing to publish and tag it all the same.",
         )
     return f"{closed}; submitting all the same, as asked"
+
+
+# Links out of the dataset ------------------------------------------------------------------------------------
+
+_Groups = Mapping[str, list[OutwardLink]]
+
+
+def check_links(links: Iterable[OutwardLink], consent: Consent, *, private: bool = False) -> str:
+    """Describe what is uploaded through links out of the dataset.
+
+    Args:
+        links: The dataset's links.
+        consent: The links that the user agreed to.
+        private: Whether the upload stays private.
+
+    Raises:
+        NeedsConsent: The user did not agree to one of them.
+    """
+    groups = _by_name(links)
+    missing = {name: group for name, group in groups.items() if not _agreed(name, group, consent)}
+    if not missing:
+        return f"{_listed(groups)}; as agreed" if groups else "none leads out of the dataset"
+    consequence, verb = ("be uploaded", "Upload") if private else ("become public", "Publish")
+    options = " ".join(f"--include-link {shlex.quote(name)}" for name in missing)
+    raise NeedsConsent(
+        f"Links lead out of the dataset, and what they lead to would {consequence}: {_listed(missing)}.",
+        action=f"Replace them with copies of what belongs to the dataset, or agree to each by its name: {options}",
+        question=f"Links lead out of the dataset: {_listed(missing)}. {verb} what they lead to?",
+        grants=Consent(links=frozenset(missing)),
+    )
+
+
+def _by_name(links: Iterable[OutwardLink]) -> _Groups:
+    """Group links by name: a linked folder by its own path, linked files by their folder."""
+    groups: dict[str, list[OutwardLink]] = defaultdict(list)
+    for link in links:
+        groups[link.path if link.folder else link.path.rpartition("/")[0]].append(link)
+    return groups
+
+
+def _agreed(name: str, group: Iterable[OutwardLink], consent: Consent) -> bool:
+    return name in consent.links or all(link.path in consent.links for link in group)
+
+
+def _listed(groups: _Groups) -> str:
+    return ", ".join(printable(text) for name, group in groups.items() for text in _described(name, group))
+
+
+def _described(name: str, group: list[OutwardLink]) -> Iterator[str]:
+    """Describe each linked folder with its target, and linked files together, since there may be thousands."""
+    files = [link for link in group if not link.folder]
+    if len(files) > 1:
+        targets = sorted({str(PurePath(link.target).parent) for link in files})
+        yield f"{plural(len(files), 'file')} in {name} -> {', '.join(targets)} ({plural(len(files), 'image')})"
+    for link in group:
+        if link.folder or len(files) == 1:
+            yield f"{link.path} -> {link.target} ({plural(link.images, 'image')})"

@@ -1,21 +1,28 @@
-"""An account's quota: places spent according to the server and according to the ledger."""
+"""How many submissions an account has left: its tags spend them, and withdrawing a tag in time gives one back.
+
+The scoring daemon counts what it has evaluated, tagged or not, and may start an evaluation before any board shows it. So
+a withdrawn submission is given back only if all visible evidence says that the daemon has not touched it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from cldc import quota as quotas
-from cldc.codalab import Bundle, Rest
-from cldc.competition import Competition, QuotaRule
-from cldc.ledger import SPENT, TAG, WITHDRAW, KnownSubmission
+from cldc.bundles.usage import Usage
+from cldc.codalab import Bundle
+from cldc.codalab.failures import NotFound
+from cldc.competition import QuotaRule
+from cldc.errors import CodaLabError, UsageError
+from cldc.leaderboard import Leaderboard
+from cldc.ledger import SPENT, TAG, WITHDRAW, KnownSubmission, Record, StepRecord
 from cldc.quota import Quota, Spent
+from cldc.submission.context import Contestant
 
-
-def tagged_bundles(competition: Competition, rest: Rest, account: str) -> tuple[Bundle, ...]:
-    """Select the account's public bundles with the tag; CodaLab's databases ignore case."""
-    tag = competition.submission.tag
-    return tuple(bundle for bundle in rest.search(tag=tag, owner=account) if tag in bundle.tags)
+# A board's time comes from the daemon's machine; `ServerClock` treats clocks this far apart as equal.
+_CLOCKS_APART = timedelta(seconds=2)
 
 
 def usage_by_source(
@@ -25,7 +32,7 @@ def usage_by_source(
 
     Args:
         rule: The competition's quota rule.
-        tagged: The account's bundles from `tagged_bundles`.
+        tagged: The account's `tagged_bundles`.
         submissions: The account's submissions to the competition in the ledger.
         now: The server's time.
     """
@@ -41,8 +48,14 @@ def current_quota(
     return usage_by_source(rule, tagged, submissions, now)["together"]
 
 
+def read_quota(contestant: Contestant) -> Quota:
+    """Read the account's quota as it is now."""
+    rule, tagged = contestant.competition.quota, contestant.tagged_bundles()
+    return current_quota(rule, tagged, contestant.submissions, contestant.clock())
+
+
 def spent_by_ledger(submissions: Iterable[KnownSubmission]) -> Iterator[Spent]:
-    """List places that the ledger counts as spent: tags seen on their bundles and not removed in time."""
+    """List what the ledger counts as spent: tags seen on their bundles and not removed in time."""
     for known in submissions:
         withdrawal, current = known.steps.get(WITHDRAW), known.uuid(TAG)
         free = withdrawal is not None and withdrawal.result.get("spent") == "no"
@@ -54,7 +67,7 @@ def spent_by_ledger(submissions: Iterable[KnownSubmission]) -> Iterator[Spent]:
 
 
 def spent_on_server(tagged: Iterable[Bundle]) -> Iterator[Spent]:
-    """List places that the server shows as spent: the account's tagged bundles, by creation time."""
+    """List what the server shows as spent: the account's tagged bundles, by creation time."""
     for bundle in tagged:
         if bundle.created is not None:
             yield Spent(bundle.uuid, bundle.name, bundle.created, "server")
@@ -63,3 +76,149 @@ def spent_on_server(tagged: Iterable[Bundle]) -> Iterator[Spent]:
 def has_lost_tag(bundle: Bundle | None, tag: str) -> bool:
     """Whether a bundle exists without its earlier tag: withdrawn on another machine or by a killed call."""
     return bundle is not None and tag not in bundle.tags
+
+
+# Withdrawing -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A submission whose tag was removed.
+
+    Attributes:
+        spent: Whether it still counts against the quota; ``why`` gives the reason.
+    """
+
+    name: str
+    bundle: str
+    spent: bool
+    why: str
+    quota: Quota
+
+
+def find_tagged(contestant: Contestant, name: str) -> KnownSubmission:
+    """Find the one tagged submission with that name, or whose tagged bundle has that uuid.
+
+    Raises:
+        UsageError: There is none, or more than one.
+    """
+    found = [s for s in contestant.submissions if s.carries_tag and name in (s.record.name, s.uuid(TAG))]
+    if not found:
+        raise UsageError(
+            f"No submission named {name!r} carries the tag.",
+            action="`cldc status` lists your submissions.",
+        )
+    if len(found) > 1:
+        results = contestant.ledger.board_results(contestant.competition.name)
+        scores = {result.bundle: result.score for result in results}
+        raise UsageError(
+            f"{len(found)} submissions named {name!r} carry the tag:\n"
+            + "\n".join(f"  {_told_apart(known, scores.get(known.uuid(TAG)))}" for known in found),
+            action=f"Name one by its bundle, as in `cldc withdraw {found[-1].uuid(TAG)}`.",
+        )
+    return found[0]
+
+
+def _told_apart(submission: KnownSubmission, score: float | None) -> str:
+    scored = "no score seen yet" if score is None else f"scored {score:.4f}"
+    when = submission.tagged or submission.record.created
+    return f"{submission.uuid(TAG)}, tagged {when.astimezone():%Y-%m-%d %H:%M}, {scored}"
+
+
+def withdraw(
+    contestant: Contestant, submission: KnownSubmission, read_board: Callable[[], Leaderboard | None]
+) -> Withdrawn:
+    """Remove the tag, if it is still set, and then read the board, as late as possible.
+
+    Raises:
+        CodaLabError: The server still shows the tag.
+    """
+    tag, uuid = contestant.competition.submission.tag, submission.uuid(TAG)
+    if contestant.rest.exists(uuid):  # otherwise it was removed together with its tag
+        contestant.codalab.untag(uuid, tag)
+        if tag in contestant.anonymous.bundle(uuid).tags:
+            raise CodaLabError(f"The server still shows the tag on {uuid}.", action="Run the command again.")
+    board, now = read_board(), contestant.clock()
+    spent, why = record_withdrawal(contestant, submission, board, now)
+    return Withdrawn(submission.record.name, uuid, spent, why, read_quota(contestant))
+
+
+def record_withdrawal(
+    contestant: Contestant, submission: KnownSubmission, board: Leaderboard | None, now: datetime
+) -> tuple[bool, str]:
+    """Record that a tag is gone, whether its submission stays spent, and why."""
+    tag = submission.steps[TAG]
+    why = _why_evaluated(contestant, submission, board) or _why_unknown(tag, board, now)
+    spent = bool(why)
+    if board is not None and not spent:
+        why = f"the board of {_time(board.updated)} is newer than its tag and does not have it, and nothing was made from it"
+    result = {"uuid": tag.result["uuid"], "spent": "yes" if spent else "no", "why": why}
+    contestant.ledger.record(submission.record.id, StepRecord(WITHDRAW, now, now, result))
+    return spent, why
+
+
+def recount_withdrawals(contestant: Contestant, board: Leaderboard, now: datetime) -> None:
+    """Count withdrawn submissions again that are on the board: the daemon had read the tag before its removal."""
+    for known in contestant.submissions:
+        withdrawal = known.steps.get(WITHDRAW)
+        if withdrawal is not None and withdrawal.result.get("spent") == "no":
+            uuid = withdrawal.result["uuid"]
+            if _is_on_board(board, uuid, known.record):
+                why = "the organisers' daemon has evaluated it after all, and counts that"
+                result = {"uuid": uuid, "spent": "yes", "why": why}
+                contestant.ledger.record(known.record.id, StepRecord(WITHDRAW, now, now, result))
+
+
+def _why_evaluated(contestant: Contestant, submission: KnownSubmission, board: Leaderboard | None) -> str:
+    """Describe evidence that the daemon has evaluated a submission or is evaluating it; empty if there is none."""
+    uuid, usage = submission.uuid(TAG), Usage(contestant)
+    if uuid in usage.evaluations:
+        return (
+            f"the organisers' daemon evaluates it or has done so ({usage.evaluations[uuid]}), and counts that"
+        )
+    if board is not None and _is_on_board(board, uuid, submission.record):
+        return "the organisers' daemon has evaluated it, and counts that"
+    for step in ("upload", "run", TAG):
+        made = submission.uuid(step)
+        try:
+            others = usage.made_by_others(made) if made else ()
+        except NotFound:
+            if step == "upload":
+                return "its dataset is no longer on the server, so nobody can tell whether it was evaluated"
+            continue
+        if others:
+            return f"somebody else made the bundle {others[0].uuid} from it, as the organisers' daemon does to evaluate one"
+    return ""
+
+
+def _is_on_board(board: Leaderboard, uuid: str, record: Record) -> bool:
+    """Whether a board has a submission, even if the board lost its bundle because it was removed."""
+    lost = f"{record.account}-{record.name}-results"
+    return any(
+        row.submission == uuid or (not row.submission and row.evaluation == lost) for row in board.rows
+    )
+
+
+def _why_unknown(tag: StepRecord, board: Leaderboard | None, now: datetime) -> str:
+    """Explain why the board does not prove that the daemon skipped a tag; empty if it does."""
+    if board is None:
+        return "the board can't be read here, so it may have been evaluated"
+    if board.malformed:
+        return "the board has entries that can't be read, and it may be one of them"
+    if tag.finished is None or tag.started == tag.finished:
+        # The ledger got it from the server, which does not know when a tag was set.
+        return (
+            "it was tagged by another machine, so nobody knows here whether the board is newer than its tag"
+        )
+    if board.updated > now + _CLOCKS_APART:
+        return f"the board's time, {_time(board.updated)}, is yet to come, so nobody knows whether it is newer than the tag"
+    if board.updated <= tag.finished + _CLOCKS_APART:
+        return (
+            f"the board of {_time(board.updated)} is not newer than its tag of {_time(tag.finished)}, "
+            "so the organisers' daemon may be evaluating it"
+        )
+    return ""
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"

@@ -11,7 +11,8 @@ from cldc.codalab import Bundle, Rest, log_tail, progress_of
 from cldc.competition import Competition
 from cldc.errors import CodaLabError
 from cldc.leaderboard import Leaderboard, Row
-from cldc.ledger import FAILED, TAG, WITHDRAW, KnownSubmission, Ledger, Record
+from cldc.ledger import FAILED, TAG, WITHDRAW, KnownSubmission, Record
+from cldc.submission.context import Contestant
 from cldc.submission.model import STEPS
 from cldc.submission.quota import has_lost_tag
 
@@ -59,23 +60,15 @@ class SubmissionStatus:
         return self.stage in ("scored", "replaced", "withdrawn") or bool(self.action)
 
 
-def fetch_statuses(
-    ledger: Ledger,
-    rest: Rest,
-    board: Leaderboard | None,
-    *,
-    competition: Competition,
-    account: str,
-    now: datetime,
-) -> tuple[SubmissionStatus, ...]:
+def fetch_statuses(contestant: Contestant, board: Leaderboard | None) -> tuple[SubmissionStatus, ...]:
     """Fetch the status of every submission of the account in the ledger, oldest first."""
-    submissions = ledger.submissions(competition=competition.name, server=rest.server, account=account)
+    submissions, competition = contestant.submissions, contestant.competition
     rows = {row.submission: row for row in board.rows} if board else {}
     unscored = [s.uuid(TAG) for s in submissions if s.carries_tag and s.uuid(TAG) not in rows]
-    bundles = find_bundles(rest, unscored)
+    bundles = find_bundles(contestant.rest, unscored)
     lost = {uuid for uuid, bundle in bundles.items() if has_lost_tag(bundle, competition.submission.tag)}
-    live = [known for known in submissions if known.uuid(TAG) not in lost]
-    newer = successors(live, competition)
+    newer = successors([known for known in submissions if known.uuid(TAG) not in lost], competition)
+    now = contestant.clock()
     return tuple(
         _of_tagged(
             known,
@@ -85,7 +78,7 @@ def fetch_statuses(
             replaced_by(newer.get(known.record.id), rows),
         )
         if known.tagged
-        else _of_unfinished(known, rest, now)
+        else _of_unfinished(known, contestant.rest, now)
         for known in submissions
     )
 

@@ -1,37 +1,33 @@
-"""The steps of a submission up to the tag. Each first looks for the result of an earlier try, so it is safe to repeat."""
+"""The steps of a submission. Each first looks for the result of an earlier try, so it is safe to repeat; the tag comes last."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NoReturn
 
 from cldc import files
+from cldc import quota as quotas
 from cldc.bundles.run_log import READ_SECONDS, RunLog
 from cldc.bundles.runs import find_or_start_run, lost_dependency_twice, organisers_uuid
-from cldc.bundles.uploads import find_upload, private_uploads, upload
+from cldc.bundles.uploads import find_upload, upload
 from cldc.bundles.usage import Usage
-from cldc.bundles.worksheets import (
-    SUBMISSION,
-    TITLE,
-    find_or_make_worksheet,
-    preflight_prefix,
-)
+from cldc.bundles.worksheets import SUBMISSION, TITLE, find_or_make_worksheet, preflight_uploads
 from cldc.codalab import Bundle, lost_dependency, require_ready, wait_for
 from cldc.codalab.failures import not_done
-from cldc.errors import QuotaExceeded, RunFailed
+from cldc.errors import QuotaExceeded, RunFailed, SubmissionRefused
 from cldc.ledger import FAILED, LOST
 from cldc.package import Package, pack
 from cldc.progress import SILENT, Observer
 from cldc.submission.context import (
-    RunLostDependency,
     SubmissionContext,
     competing_submissions,
     find_own_bundles,
     why_outdated,
 )
-from cldc.submission.quota import tagged_bundles
-from cldc.submission.results import (
+from cldc.submission.model import (
+    PUBLISHED,
     FinishedRun,
     OrganisersBundles,
     PredictionsBundle,
@@ -39,12 +35,26 @@ from cldc.submission.results import (
     StartedRun,
     StoredDescription,
     SubmissionWorksheet,
+    TaggedBundle,
     UploadedDataset,
 )
+from cldc.submission.plan import check_open
+from cldc.submission.quota import current_quota, spent_by_ledger, spent_on_server
 from cldc.submission.verify import check_predictions, require_description
 
 # Seconds between progress updates of a training.
 _LOOK_SECONDS = 5.0
+# How often to try to set the tag while other machines do the same, and the longest pause in between.
+_TRIES = 6
+_LONGEST_PAUSE_SECONDS = 2.0
+
+
+class PredictionsOutdated(Exception):
+    """The daemon would skip the predictions bundle: a new one must be created from the run."""
+
+
+class RunLostDependency(Exception):
+    """A worker lost a dependency of the run: the run must be started once more."""
 
 
 def make_worksheet(context: SubmissionContext) -> SubmissionWorksheet:
@@ -62,7 +72,7 @@ def begin_packing(context: SubmissionContext) -> Future[Package]:
 
 
 def _pack(context: SubmissionContext, observer: Observer) -> Package:
-    return pack(context.report, context.home / "packages" / context.record.id, observer)
+    return pack(context.plan.intent.report, context.home / "packages" / context.record.id, observer)
 
 
 def upload_dataset(
@@ -92,12 +102,10 @@ def upload_dataset(
 def _upload_of_preflight(context: SubmissionContext) -> Bundle | None:
     """Find the same dataset as uploaded by a preflight on this server, under the same name, which its folder has too."""
     record = context.record
-    for dataset_hash, bundle in private_uploads(
-        context.rest, record.account, preflight_prefix(record.account)
-    ):
-        if (dataset_hash, bundle.name) == (record.dataset_hash, record.dataset):
-            return bundle
-    return None
+    wanted = (record.dataset_hash, record.dataset)
+    return next(
+        (b for dataset_hash, b in preflight_uploads(context) if (dataset_hash, b.name) == wanted), None
+    )
 
 
 def link_organisers(context: SubmissionContext, worksheet: SubmissionWorksheet) -> OrganisersBundles:
@@ -134,11 +142,8 @@ def start_run(
 
 def _after_the_failed(context: SubmissionContext, runs: list[Bundle]) -> list[Bundle]:
     """Select the runs created after the last failed one: a ready run may have bad predictions."""
-    failed = context.ledger.steps(context.record.id).get(FAILED)
-    uuids = [bundle.uuid for bundle in runs]
-    if failed is None or failed.result.get("uuid") not in uuids:
-        return runs
-    return runs[uuids.index(failed.result["uuid"]) + 1 :]
+    failed, uuids = context.known.uuid(FAILED), [bundle.uuid for bundle in runs]
+    return runs[uuids.index(failed) + 1 :] if failed in uuids else runs
 
 
 def wait_for_run(context: SubmissionContext, run: StartedRun) -> FinishedRun:
@@ -148,8 +153,7 @@ def wait_for_run(context: SubmissionContext, run: StartedRun) -> FinishedRun:
         RunLostDependency: A worker lost what the run depends on, for the first time.
         RunFailed, QuotaExceeded: It failed.
     """
-    ledger, identity, file = context.ledger, context.record.id, context.competition.run.predictions
-    log = RunLog(run.uuid)
+    file, log = context.competition.run.predictions, RunLog(run.uuid)
     with context.rest.with_timeout(READ_SECONDS) as reader:
         bundle = wait_for(
             context.rest,
@@ -165,11 +169,11 @@ def wait_for_run(context: SubmissionContext, run: StartedRun) -> FinishedRun:
         require_ready(context.rest, bundle, (file,))
         check_predictions(context, context.rest, run, run.uuid, file)
     except (RunFailed, QuotaExceeded) as error:
-        _note(context, FAILED, {"uuid": run.uuid, "reason": error.message.splitlines()[0]})
-        ledger.forget(identity, ("run", "train", LOST))
+        context.note(FAILED, {"uuid": run.uuid, "reason": error.message.splitlines()[0]})
+        context.forget("run", "train", LOST)
         raise
-    ledger.forget(identity, (FAILED, LOST))
-    return FinishedRun(run.uuid, bundle.seconds, context.plan.images)
+    context.forget(FAILED, LOST)
+    return FinishedRun(run.uuid, bundle.seconds, context.plan.intent.report.total)
 
 
 def _start_once_more(context: SubmissionContext, run: StartedRun, path: str) -> NoReturn:
@@ -179,22 +183,14 @@ def _start_once_more(context: SubmissionContext, run: StartedRun, path: str) -> 
         RunLostDependency: It is the first loss, even if a killed call already recorded it.
         RunFailed: Another one lost a dependency before.
     """
-    before = context.ledger.steps(context.record.id).get(LOST)
-    if before is not None and before.result.get("uuid", run.uuid) != run.uuid:
+    if context.known.uuid(LOST) not in ("", run.uuid):
         raise lost_dependency_twice(context.rest.server, run.uuid, path)
-    _note(context, LOST, {"uuid": run.uuid, "path": path})
-    context.ledger.forget(context.record.id, ("run", "train"))
+    context.note(LOST, {"uuid": run.uuid, "path": path})
+    context.forget("run", "train")
     context.observer.note(
         f"The worker lost {path}, which the run depends on and the server has; starting the run once more."
     )
     raise RunLostDependency
-
-
-def _note(context: SubmissionContext, name: str, result: Mapping[str, str]) -> None:
-    """Record an event that is not a step."""
-    now = context.clock()
-    context.ledger.begin(context.record.id, name, now=now)
-    context.ledger.finish(context.record.id, name, result, now=now)
 
 
 def make_predictions(
@@ -222,20 +218,15 @@ def _find_predictions(
         if bundle.final and bundle.failure is not None:
             _remove(context, bundle)
         elif {(d.parent, d.parent_path) for d in bundle.dependencies} == {(run.uuid, file)}:
-            if tag in bundle.tags or not _is_outdated(context, bundle):
+            if tag in bundle.tags or not why_outdated(context, bundle, context.tagged_bundles()):
                 return bundle.uuid
             _remove(context, bundle)
     return None
 
 
-def _is_outdated(context: SubmissionContext, bundle: Bundle) -> bool:
-    tagged = tagged_bundles(context.competition, context.rest, context.account)
-    return why_outdated(context, bundle, competing_submissions(context, tagged)) is not None
-
-
 def _remove(context: SubmissionContext, bundle: Bundle) -> None:
     """Remove a useless predictions bundle, unless another competition's tag, a board or another bundle needs it."""
-    if not Usage(context.rest, context.account).why_needed(bundle.uuid):
+    if not Usage(context).why_needed(bundle.uuid):
         context.cl.remove(bundle.uuid)
 
 
@@ -265,3 +256,116 @@ def describe(context: SubmissionContext, predictions: PredictionsBundle) -> Stor
         raise not_done("was told the description and keeps the old one")
     require_description(context, stored)
     return StoredDescription(uuid, stored)
+
+
+# The tag -----------------------------------------------------------------------------------------------------
+
+
+def set_tag(
+    context: SubmissionContext,
+    worksheet: SubmissionWorksheet,
+    predictions: PredictionsBundle,
+    *,
+    begun_before: bool,
+) -> TaggedBundle:
+    """Set the tag if a submission is left, check again, and remove it if it exceeds the quota.
+
+    A lock serialises the processes of one machine. Machines of one account share only the server, which has no way to
+    count and tag atomically. So after tagging, a machine reads all tagged bundles again, and keeps its tag only
+    if all are within the quota; otherwise it removes its own tag and retries after a random pause. Of two bundles that are
+    tagged at once, the machine that tagged later sees both, in any order of other events: tags that stay never
+    exceed the quota, and each machine gives up after a bounded number of tries.
+
+    Limits: between tag and check one tag too many may be visible for a fraction of a second (the daemon defers what
+    exceeds its own quota, it does not reject it). A client killed there leaves the tag until its next run, which checks
+    again, as its ledger records that the step was begun. If the tag was withdrawn or the bundle
+    removed by hand, only the machine that set the tag knows that it counts.
+
+    Args:
+        context: The submission.
+        worksheet: Its worksheet.
+        predictions: The bundle to tag.
+        begun_before: Whether an earlier try may have set the tag without checking again.
+    """
+    uuid, tag = predictions.uuid, context.competition.submission.tag
+    with context.tag_lock():
+        if (twin := _find_twin(context, worksheet, uuid)) is not None:
+            return TaggedBundle(twin.uuid)
+        for number in range(_TRIES):
+            bundle = context.rest.bundle(uuid)
+            if tag not in bundle.tags:
+                _require_allowed(context, bundle)
+                context.codalab.tag(uuid, tag)
+            elif not begun_before and number == 0:
+                break  # set by a run that is not in this ledger; it has checked the quota, or its machine will
+            if _is_within_quota(context, uuid):
+                break
+            context.codalab.untag(uuid, tag)
+            context.observer.note("Another machine of this account tagged at the same moment; trying again.")
+            time.sleep(random.uniform(0.1, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - not a secret
+        else:
+            raise QuotaExceeded(
+                "Other machines of this account kept tagging at the same moment, and too few submissions are left for all.",
+                action="See `cldc quota`, then run the command again: what was prepared is kept.",
+            )
+        kept = _keep_one_tag(context, worksheet)
+        if tag not in context.anonymous.bundle(kept).tags:
+            # It may have become private meanwhile: the next try makes it public again.
+            context.forget(*PUBLISHED)
+            raise not_done(f"was told the tag {tag} for {kept} and does not show it")
+    return TaggedBundle(kept)
+
+
+def _find_tagged(context: SubmissionContext, worksheet: SubmissionWorksheet) -> list[Bundle]:
+    """Find this submission's tagged bundles, oldest first."""
+    found = find_own_bundles(context, worksheet.uuid, "make", context.record.name)
+    return [bundle for bundle in found if context.competition.submission.tag in bundle.tags]
+
+
+def _find_twin(context: SubmissionContext, worksheet: SubmissionWorksheet, uuid: str) -> Bundle | None:
+    """Find another tagged bundle of this submission, tagged from another machine."""
+    twins = _find_tagged(context, worksheet)
+    return None if any(bundle.uuid == uuid for bundle in twins) else next(iter(twins), None)
+
+
+def _keep_one_tag(context: SubmissionContext, worksheet: SubmissionWorksheet) -> str:
+    """Keep the tag on the oldest of this submission's tagged bundles, the same choice on every machine."""
+    found, tag = _find_tagged(context, worksheet), context.competition.submission.tag
+    if not found:
+        raise not_done(f"was told the tag {tag} and does not show it")
+    for other in found[1:]:
+        context.codalab.untag(other.uuid, tag)
+    return found[0].uuid
+
+
+def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
+    """Check conditions that may have changed since planning.
+
+    Raises:
+        PredictionsOutdated: The daemon would skip this bundle.
+        SubmissionRefused: It would replace another submission, or the competition has closed, without the user's consent.
+        QuotaExceeded: No submission is left.
+    """
+    plan, competition = context.plan, context.competition
+    tagged = context.tagged_bundles()
+    if reason := why_outdated(context, bundle, tagged):
+        context.observer.note(f"The predictions bundle is made again: {reason}.")
+        raise PredictionsOutdated
+    competing, foreseen = competing_submissions(context, tagged), {*plan.supersedes, *plan.scored}
+    if unforeseen := [other for other in competing if other.uuid not in foreseen]:
+        raise SubmissionRefused(
+            f"Meanwhile {unforeseen[0].name} ({unforeseen[0].uuid}) was tagged, and would be replaced.",
+            action="Run the command again: it says what would be replaced, and --supersede agrees to that.",
+        )
+    now = context.clock()
+    check_open(competition, now, plan.intent.consent)
+    current_quota(competition.quota, tagged, context.submissions, now).require()
+
+
+def _is_within_quota(context: SubmissionContext, uuid: str) -> bool:
+    """Whether all current tags, with ours counted as of now, are within the quota."""
+    now, rule = context.clock(), context.competition.quota
+    mine = quotas.Spent(uuid, context.record.name, now, "ledger")
+    known = [*spent_by_ledger(context.submissions), mine]
+    after = quotas.decide(rule, quotas.merge(known, spent_on_server(context.tagged_bundles())), now)
+    return len(after.in_window) <= rule.per_window and len(after.spent) <= rule.total

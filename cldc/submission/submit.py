@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import fields, replace
 from typing import TypeVar
 
 from cldc import files
@@ -13,43 +14,46 @@ from cldc.dataset.changes import changes_since
 from cldc.errors import CldcError, SubmissionRefused
 from cldc.ledger import SPENT, TAG, WITHDRAW, KnownSubmission
 from cldc.package import Package
-from cldc.quota import Quota
 from cldc.submission import steps
-from cldc.submission.context import PredictionsOutdated, RunLostDependency, SubmissionContext
-from cldc.submission.model import STEPS, Submission
-from cldc.submission.quota import current_quota, tagged_bundles
-from cldc.submission.results import (
+from cldc.submission.context import Contestant, SubmissionContext
+from cldc.submission.model import (
+    PUBLISHED,
+    STEPS,
     Evidence,
     FinishedRun,
     OrganisersBundles,
+    Plan,
     PredictionsBundle,
     PublishedWorksheet,
     StartedRun,
     StepResult,
     StoredDescription,
+    Submission,
     SubmissionWorksheet,
     TaggedBundle,
     UploadedDataset,
 )
-from cldc.submission.tag import set_tag
+from cldc.submission.quota import read_quota
 from cldc.submission.verify import verify
 
 R = TypeVar("R", bound=StepResult)
 # Predictions are created again if another submission is tagged meanwhile, a run if a worker loses a dependency.
 _MOST_ROUNDS = 4
-_NAMES = tuple(STEPS)
 
 
-def submit(context: SubmissionContext) -> Submission:
+def submit(contestant: Contestant, plan: Plan) -> Submission:
     """Do every step that is not done according to the ledger, in order, and return the tagged submission.
 
     Raises:
         CldcError: A step failed; finished steps are kept, and the next call resumes there.
     """
-    record, ledger = context.record, context.ledger
+    context = SubmissionContext(
+        **{f.name: getattr(contestant, f.name) for f in fields(contestant)}, plan=plan
+    )
+    record = plan.record
     lock = context.home / "locks" / f"submission-{record.id}.lock"
     with files.lock(lock, purpose=f"submitting {record.name}", observer=context.observer, timeout_seconds=60):
-        ledger.add(record)
+        context.ledger.add(record)
         _forget_what_is_gone(context)
         known = context.known
         again, packing = known.tagged is not None, None
@@ -57,9 +61,9 @@ def submit(context: SubmissionContext) -> Submission:
             context.observer.note(
                 f"{record.name} was made private since; making it readable by everyone again."
             )
-            ledger.forget(record.id, ("publish", "describe", "prove"))
+            context.forget(*PUBLISHED)
         if not again:
-            context.plan.require()
+            plan.require()
             context.cl.start()  # its imports take seconds, during which the dataset is packed
             if "worksheet" not in known.steps:
                 packing = steps.begin_packing(context)
@@ -67,9 +71,9 @@ def submit(context: SubmissionContext) -> Submission:
         for _ in range(_MOST_ROUNDS):
             try:
                 return _do_steps(context, do, packing, again=again)
-            except PredictionsOutdated:
-                ledger.forget(record.id, _NAMES[_NAMES.index("predictions") :])
-            except RunLostDependency:
+            except steps.PredictionsOutdated:
+                context.forget(*_from("predictions"))
+            except steps.RunLostDependency:
                 continue
         raise SubmissionRefused(
             "Others of this account keep being tagged before this one, and only the newest counts.",
@@ -100,7 +104,7 @@ def _do_steps(
     tagged = do(
         TAG,
         TaggedBundle,
-        lambda: set_tag(context, worksheet, predictions, begun_before=do.was_begun(TAG)),
+        lambda: steps.set_tag(context, worksheet, predictions, begun_before=do.was_begun(TAG)),
     )
     known = context.known
     assert known.tagged is not None  # noqa: S101 - the last step has just finished
@@ -114,12 +118,12 @@ def _do_steps(
         run=run.uuid,
         bundle=tagged.uuid,
         evidence=evidence.checks,
-        quota=_quota(context),
+        quota=context.plan.quota if again else read_quota(context),
         usual_wait=context.competition.submission.usual_wait,
         form=context.competition.form,
         dataset_changed=""
         if again
-        else changes_since(context.report.dataset, context.competition.dataset.extensions),
+        else changes_since(context.plan.intent.report.dataset, context.competition.dataset.extensions),
     )
 
 
@@ -160,26 +164,25 @@ class _Recorder:
         return made
 
 
-def _quota(context: SubmissionContext) -> Quota:
-    """The account's quota, including the submission."""
-    competition = context.competition
-    tagged = tagged_bundles(competition, context.rest, context.account)
-    return current_quota(competition.quota, tagged, context.own_submissions, context.clock())
+def _from(step: str) -> list[str]:
+    """List the names of a step and of all after it."""
+    names = list(STEPS)
+    return names[names.index(step) :]
 
 
 def _forget_what_is_gone(context: SubmissionContext) -> None:
     """Forget steps whose results were removed or undone on the server, so that they are repeated."""
-    identity, known = context.record.id, context.known
+    known = context.known
     if known.finished(WITHDRAW):
-        _remember_spent_place(context, known)
-        context.ledger.forget(identity, (*_NAMES[_NAMES.index("prove") :], WITHDRAW))
+        _keep_spent(context, known)
+        context.forget(*_from("prove"), WITHDRAW)
         known = context.known
     if known.tagged or not known.finished("worksheet"):
         return
     try:
         worksheet = context.rest.worksheet(known.uuid("worksheet"), bundles=True)
     except NotFound:
-        context.ledger.forget(identity, _NAMES)
+        context.forget(*STEPS)
         return
     there = {bundle.uuid for bundle in worksheet.bundles}
     for name in ("upload", "run", "predictions"):
@@ -187,24 +190,23 @@ def _forget_what_is_gone(context: SubmissionContext) -> None:
             context.observer.note(
                 f"What the step {name} made is no longer on the server; going on from there."
             )
-            context.ledger.forget(identity, _NAMES[_NAMES.index(name) :])
+            context.forget(*_from(name))
             return
 
 
-def _remember_spent_place(context: SubmissionContext, known: KnownSubmission) -> None:
-    """Keep the place of a submission that was withdrawn after its evaluation, even if another bundle is tagged instead."""
+def _keep_spent(context: SubmissionContext, known: KnownSubmission) -> None:
+    """Keep counting a bundle that was withdrawn after its evaluation, even if another one is tagged instead."""
     if TAG in known.steps and known.steps[WITHDRAW].result.get("spent") != "no":
-        tag, identity = known.steps[TAG], context.record.id
-        name = f"{SPENT}{tag.result['uuid']}"
-        context.ledger.begin(identity, name, now=tag.started)
-        context.ledger.finish(identity, name, {"uuid": tag.result["uuid"]}, now=tag.finished)
+        tag = known.steps[TAG]
+        uuid = tag.result["uuid"]
+        context.ledger.record(known.record.id, replace(tag, name=f"{SPENT}{uuid}", result={"uuid": uuid}))
 
 
 def _is_hidden(context: SubmissionContext, uuid: str) -> bool:
-    """Whether a tagged bundle was made private since; it then spends its place without being scored.
+    """Whether a tagged bundle was made private since; it then counts against the quota without being scored.
 
     Raises:
-        SubmissionRefused: It was removed; `withdraw` decides whether its place is spent.
+        SubmissionRefused: It was removed; `withdraw` decides whether it still counts.
     """
     bundle, name = context.rest.found(uuid), context.record.name
     if bundle is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from cldc import description as descriptions
 from cldc.bundles.lineage import lineage
 from cldc.bundles.runs import organisers_uuid
@@ -13,8 +11,13 @@ from cldc.errors import CldcError, CodaLabError, RunFailed, SubmissionRefused
 from cldc.preflight.output import Output
 from cldc.preflight.predictions import UnusablePredictions, read_predictions
 from cldc.submission.context import SubmissionContext
-from cldc.submission.model import SubmissionCheck
-from cldc.submission.results import Evidence, PredictionsBundle, StartedRun, SubmissionWorksheet
+from cldc.submission.model import (
+    Evidence,
+    PredictionsBundle,
+    StartedRun,
+    SubmissionCheck,
+    SubmissionWorksheet,
+)
 
 # More ancestors than any valid submission has; longer chains are malformed.
 _MOST_ANCESTORS = 100
@@ -32,35 +35,34 @@ def verify(
     Raises:
         CldcError: The first problem.
     """
-    ancestors: dict[str, Bundle] = {}
-    checks: tuple[tuple[str, Callable[[], str]], ...] = (
-        ("lineage", lambda: _verify_lineage(context, predictions, ancestors)),
-        ("readable by everyone", lambda: _verify_readable(context, worksheet, ancestors)),
-        ("run", lambda: _verify_run(context, run)),
-        ("predictions", lambda: _verify_predictions(context, run, predictions)),
-        ("description", lambda: _verify_description(context, predictions)),
-    )
     try:
-        return Evidence(tuple(SubmissionCheck(subject, check()) for subject, check in checks))
+        ancestors = _read_lineage(context, predictions)
+        found = {
+            "lineage": f"{len(ancestors)} bundles, all there, from the organisers' own script and label book",
+            "readable by everyone": _verify_readable(context, worksheet, ancestors),
+            "run": _verify_run(context, run),
+            "predictions": _verify_predictions(context, run, predictions),
+            "description": _verify_description(context, predictions),
+        }
     except CldcError:
-        context.ledger.forget(context.record.id, ("publish", "describe"))  # the next try repeats these steps
+        context.forget("publish", "describe")  # the next try repeats these steps
         raise
+    return Evidence(tuple(SubmissionCheck(subject, finding) for subject, finding in found.items()))
 
 
-def _verify_lineage(
-    context: SubmissionContext, predictions: PredictionsBundle, found: dict[str, Bundle]
-) -> str:
-    """Verify the lineage: the daemon replays it from the organisers' own bundles, so copies of these don't count."""
+def _read_lineage(context: SubmissionContext, predictions: PredictionsBundle) -> dict[str, Bundle]:
+    """Read the bundle and its ancestors; the daemon replays them from the organisers' own bundles, so copies don't count."""
 
     def read(uuid: str) -> Bundle:
         try:
             return context.anonymous.bundle(uuid)
         except CodaLabError as error:
             raise CodaLabError(
-                f"{uuid}, which the submission is made from, can't be read by everyone: {error.message}",
+                f"Not everyone can read {uuid}, which the submission is made from: {error.message}",
                 action=_AGAIN,
             ) from error
 
+    found: dict[str, Bundle] = {}
     for bundle in lineage([predictions.uuid], read):
         found[bundle.uuid] = bundle
         if len(found) > _MOST_ANCESTORS:
@@ -75,7 +77,7 @@ def _verify_lineage(
                 f"The predictions are not made from the organisers' own {what} ({reference.uuid}).",
                 action="Give the submission another --name, so that everything is created again; no quota was spent.",
             )
-    return f"{len(found)} bundles, all there, from the organisers' own script and label book"
+    return found
 
 
 def _verify_readable(
@@ -84,7 +86,7 @@ def _verify_readable(
     for bundle in ancestors.values():
         if not bundle.readable:
             raise CodaLabError(
-                f"The bundle {bundle.uuid} is not readable by everyone, so the scoring daemon could not read it.",
+                f"Not everyone can read the bundle {bundle.uuid}, so the scoring daemon could not read it.",
                 action=_AGAIN,
             )
     # Read with its items: a missing item hides the whole worksheet from everyone but its owner.
@@ -119,9 +121,8 @@ def check_predictions(context: SubmissionContext, rest: Rest, run: StartedRun, b
     """
     what = f"{path or 'The predictions bundle'} ({bundle})"
     try:
-        return len(
-            read_predictions(rest.file(bundle, path), context.labels, _read_output(rest, run), what=what)
-        )
+        content, labels = rest.file(bundle, path), context.plan.intent.labels
+        return len(read_predictions(content, labels, _read_output(rest, run), what=what))
     except UnusablePredictions as error:
         raise RunFailed(
             str(error),

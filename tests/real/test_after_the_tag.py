@@ -116,7 +116,7 @@ def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
 
     cldc("withdraw", "mine", code=2)
     gone = cldc("withdraw", "mine", "--yes", "--format", "json").data
-    # No board can be read here, so that nobody knows whether it was evaluated: better one place too few.
+    # No board can be read here, so that nobody knows whether it was evaluated: better one submission too few.
     assert (gone["spent"], gone["quota"]["left"]) == (True, facts["left"])
     assert stage.made(account)["tagged"] == []
     (status,) = cldc("watch", "--format", "json").data["submissions"]
@@ -141,7 +141,7 @@ def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
     assert_exactly_once(stage, account)
     # It may have been evaluated before it was removed.
     facts = cldc("quota", "--format", "json").data
-    assert {place["uuid"] for place in facts["spent"]} == {first["bundle"], made}
+    assert {spent["uuid"] for spent in facts["spent"]} == {first["bundle"], made}
 
 
 def test_a_tag_that_is_gone_is_not_taken_for_a_submission(stage: Stage, tmp_path: Path) -> None:
@@ -274,9 +274,9 @@ def test_what_waits_for_its_score_is_not_replaced_without_a_word(stage: Stage, t
 
 
 def test_machines_that_submit_at_once_keep_to_the_quota(stage: Stage, tmp_path: Path) -> None:
-    """Five submissions of one account from four machines, two places: two get them, and none waits for ever."""
-    account, places, machines = stage.account(), 2, 5
-    profile = stage.variant("few", per_window=str(places), total="3")
+    """Five submissions of one account from four machines, two left: two get them, and none waits for ever."""
+    account, allowed, machines = stage.account(), 2, 5
+    profile = stage.variant("few", per_window=str(allowed), total="3")
     people = [stage.person(tmp_path / f"home-{n % 4}", account, profile=profile) for n in range(machines)]
     folders = [stage.folder(tmp_path / f"mine-{n}", n) for n in range(machines)]
     with ThreadPoolExecutor(machines) as pool:
@@ -288,13 +288,13 @@ def test_machines_that_submit_at_once_keep_to_the_quota(stage: Stage, tmp_path: 
         )
     codes = sorted(outcome.code for outcome in done)
     tagged = stage.made(account)["tagged"]
-    assert len(tagged) <= places, codes
+    assert len(tagged) <= allowed, codes
     assert codes == [0] * len(tagged) + [8] * (machines - len(tagged)), done
     # A submission that gave way may be retried, and reuses what was prepared.
     for n in range(machines):
-        if done[n].code and len(stage.made(account)["tagged"]) < places:
+        if done[n].code and len(stage.made(account)["tagged"]) < allowed:
             people[n]("submit", folders[n], "--yes", "--no-preflight")
-    assert len(stage.made(account)["tagged"]) == places
+    assert len(stage.made(account)["tagged"]) == allowed
     # A clock of ours that runs ahead, or jumps, frees none.
     jumps = "import itertools, time; now, days = time.time, itertools.count(1)"
     jumps += "; time.time = lambda: now() + next(days) * 86400"

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.real
 
 
 @pytest.mark.parametrize(
-    ("competition", "images", "places", "codalab_python"),
+    ("competition", "images", "allowed", "codalab_python"),
     [
         pytest.param("demo", 240, 5, "3.9", id="demo"),
         pytest.param(str(SHAPES_PROFILE), 80, 2, "3.9", id="shapes"),
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.real
     ],
 )
 def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
-    cldc: Cldc, tmp_path: Path, *, competition: str, images: int, places: int, codalab_python: str
+    cldc: Cldc, tmp_path: Path, *, competition: str, images: int, allowed: int, codalab_python: str
 ) -> None:
     if pythons.find(codalab_python, cldc.home) is None:
         pytest.skip(f"there is no Python {codalab_python} on this machine for CodaLab")
@@ -64,7 +64,7 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     repeated = submit(cldc, folder, "--institution", "Some Lab", "--link", "https://example.org/x")
     assert repeated["again"]
     assert repeated["bundle"] == first["bundle"]
-    assert repeated["quota"]["left"] == places - 1
+    assert repeated["quota"]["left"] == allowed - 1
 
     cldc("sandbox", "score")
     board = cldc("leaderboard", "--format", "json").data
@@ -74,8 +74,8 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     assert row["mine"]
     assert row["submission"] == first["bundle"]
     assert 0 <= row["score"] <= 1
-    (place,) = board["history"]
-    assert (place["bundle"], place["rank"], place["score"]) == (first["bundle"], 1, row["score"])
+    (seen,) = board["history"]
+    assert (seen["bundle"], seen["rank"], seen["score"]) == (first["bundle"], 1, row["score"])
     assert "1 of 1" in cldc("leaderboard", "--history").out
     (status,) = cldc("watch", "--format", "json").data["submissions"]
     assert (status["stage"], status["score"]) == ("scored", row["score"])
@@ -103,17 +103,17 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     declined = on_a_terminal(cldc, *again, "--yes")
     declined.answer(f"Replace {standing}? [y/N]", "n")
     assert declined.end()[0] == 1
-    assert cldc("quota", "--format", "json").data["left"] == places - 1
+    assert cldc("quota", "--format", "json").data["left"] == allowed - 1
     plan = cldc("submit", better, "--dry-run", "--format", "json", code=None).data
     assert [entry["rank"] for entry in plan["replaces"]] == ([1] if "shapes" in competition else [])
 
     refused = cldc("submit", folder, "--name", "other", "--no-preflight", "--format", "json", code=12)
     assert refused.data["error"]["message"].startswith("This very dataset was submitted as 'mine'")
-    for number in range(2, places + 1):
+    for number in range(2, allowed + 1):
         submit(cldc, changed(folder, number), "--name", f"try-{number}", "--no-preflight", "--supersede")
     spent = cldc("quota", "--format", "json").data
-    assert (spent["left"], len(spent["spent"])) == (0, places)
-    assert {place["source"] for place in spent["spent"]} == {"both"}
+    assert (spent["left"], len(spent["spent"])) == (0, allowed)
+    assert {each["source"] for each in spent["spent"]} == {"both"}
     late = cldc("submit", changed(folder, 99), "--name", "late", "--no-preflight", code=8)
     assert "next one is available on" in late.err
 
@@ -127,10 +127,10 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     assert (scored["spent"], scored["quota"]["left"]) == (True, 0)
     assert "evaluate" in scored["why"]
     # The daemon skips what it can't see, as the next board shows.
-    last = next(place["uuid"] for place in spent["spent"] if place["name"] == f"try-{places}")
+    last = next(each["uuid"] for each in spent["spent"] if each["name"] == f"try-{allowed}")
     hide(cldc, last)
     cldc("sandbox", "score")
-    passed_over = cldc("withdraw", f"try-{places}", "--yes", "--format", "json").data
+    passed_over = cldc("withdraw", f"try-{allowed}", "--yes", "--format", "json").data
     assert (passed_over["spent"], passed_over["quota"]["left"]) == (False, 1), passed_over["why"]
     assert "is newer than its tag and does not have it" in passed_over["why"]
     # Without its tag the scored one is on the board, and a new one of its name would take it off.

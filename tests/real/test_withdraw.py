@@ -1,4 +1,4 @@
-"""`cldc withdraw`: a place of the quota is free again only where the scoring daemon has not touched the submission."""
+"""`cldc withdraw`: a submission stops counting only if the scoring daemon has not touched it."""
 
 from __future__ import annotations
 

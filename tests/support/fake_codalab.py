@@ -2,7 +2,7 @@
 
 It holds bundles and worksheets of several accounts, hides from each account what CodaLab hides from it, and refuses
 what CodaLab refuses: to remove what something was made from, what a worker is at, and what is on two worksheets.
-`CodaLab` here has what `cldc.submission.cleanup` uses of the real one. Before each request ``server.on_request`` is
+`CodaLab` here has what `cldc.submission` uses of the real one, outside the steps of a submission. Before each request ``server.on_request`` is
 called, which may do what others do at that moment, or end the client.
 """
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from hypothesis import event, given, settings
@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from cldc.bundles.worksheets import competition_mark, preflight_prefix, worksheet_name
 from cldc.competition import Competition, Reference, load
 from cldc.ledger import KnownSubmission, Ledger, Record, StepRecord, submission_id
-from cldc.submission.cleanup import Orphans, Remover, find_orphans
+from cldc.submission.cleanup import Orphans, find_orphans, remove_orphans
 from tests.conftest import SHAPES
+from tests.support.contestants import contestant
 from tests.support.fake_codalab import NOW, CodaLab, Rest, Server
 
 ME, OTHER, ORGANISER = "ann", "bob", "org"
@@ -250,9 +251,10 @@ class World:
 
 def clean(world: World, home: Path, *, unfinished: bool) -> Orphans:
     """`cldc clean --yes` in the first competition."""
-    codalab, rules = cast(Any, CodaLab(world.server, ME)), world.competitions[0]
-    found = find_orphans(rules, codalab.rest, world.ledger, ME, home=home, now=NOW, unfinished=unfinished)
-    Remover(rules, codalab, world.ledger, ME, home).remove(found.found)
+    codalab = CodaLab(world.server, ME)
+    me = contestant(world.competitions[0], codalab, ME, ledger=world.ledger, home=home)
+    found = find_orphans(me, unfinished=unfinished)
+    remove_orphans(me, found.found)
     return found
 
 

@@ -458,7 +458,7 @@ def test_a_published_file_is_read_through_redirects(server: FaultServer) -> None
 
 
 def test_a_missing_list_is_not_an_empty_one(server: FaultServer) -> None:
-    """A proxy that answers ``{}`` would free every place of the quota."""
+    """A proxy that answers ``{}`` would make every submission free again."""
     server.script("/rest/bundles", as_json({}), as_json({"data": []}))
     with rest(server) as client:
         with pytest.raises(CodaLabError, match="it has no resources"):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from cldc.bundles.worksheets import worksheet_name
 from cldc.competition import load
 from cldc.leaderboard import Leaderboard, Row
-from cldc.submission.account_state import AccountState
+from cldc.submission.account import AccountState
+from tests.support.contestants import contestant
 
 ACCOUNT, BASE = "ann", "mine"
 COMPETITION = load("demo")
@@ -54,20 +55,19 @@ class Server:
         tagged = tuple(SimpleNamespace(uuid=uuid, name=name) for uuid, name in self.tagged.items())
         known = SimpleNamespace(uuids=frozenset())
         return AccountState(
-            competition=COMPETITION,
-            rest=cast(Any, self),
-            user=cast(Any, SimpleNamespace(name=ACCOUNT)),
+            contestant=contestant(COMPETITION, self, ACCOUNT),
+            user=cast(Any, None),
             now=NOW,
             tagged=cast(Any, tagged),
             board=Leaderboard("demo", "accuracy", NOW, rows),
-            submissions=cast(Any, dict.fromkeys(self.ids, known) if ledger else {}),
+            every=cast(Any, dict.fromkeys(self.ids, known) if ledger else {}),
             board_results={},
         )
 
     def do(self, dataset: str, deed: str) -> None:
         """Go so far with a submission of the dataset under the name that it gets."""
         name = self.state().free_name(BASE, dataset)
-        identity = self.state().submission_id(name, dataset)
+        identity = self.state().contestant.submission_id(name, dataset)
         bundle = f"0x{identity}"
         self.sheets[worksheet_name(ACCOUNT, name, identity)] = bundle
         self.owner[bundle] = dataset

@@ -23,6 +23,7 @@ from cldc.render.formats import csv as csv_format
 from cldc.render.formats.html import render_page
 from cldc.render.formats.text import plain
 from cldc.submission.status import fetch_statuses
+from tests.support.contestants import contestant
 
 COMPETITION = competition.load("demo")
 
@@ -138,7 +139,8 @@ def test_an_evaluation_that_failed_is_not_waited_for(tmp_path: Path, state: str,
         ledger.begin(record.id, "tag", now=now)
         ledger.finish(record.id, "tag", {"uuid": "0x1"}, now=now)
         read = parse(board(evaluated), COMPETITION, account="me")
-        (status,) = fetch_statuses(ledger, rest, read, competition=COMPETITION, account="me", now=now)
+        me = contestant(COMPETITION, rest, "me", ledger=ledger, now=now)
+        (status,) = fetch_statuses(me, read)
     assert (status.stage, status.detail) == ("evaluated", f"evaluation {state}")
     assert status.final == settled
     assert ("ask the organisers" in status.action) == settled

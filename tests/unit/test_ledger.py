@@ -21,7 +21,7 @@ from cldc import process
 from cldc.errors import StorageError
 from cldc.files import LockTimeout
 from cldc.ledger import FILE, BoardResult, Ledger, LedgerUnusable, set_aside
-from cldc.submission.results import (
+from cldc.submission.model import (
     FinishedRun,
     OrganisersBundles,
     StartedRun,

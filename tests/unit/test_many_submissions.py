@@ -10,12 +10,12 @@ import pytest
 from cldc.bundles.worksheets import worksheet_name
 from cldc.competition import Competition, load
 from cldc.ledger import TAG, Ledger, submission_id
-from cldc.progress import SILENT
-from cldc.submission.quota import current_quota, tagged_bundles
+from cldc.submission.account import rebuild_ledger, sync_ledger
+from cldc.submission.quota import read_quota
 from cldc.submission.status import fetch_statuses
-from cldc.submission.sync import rebuild_ledger, sync_ledger
 from tests.conftest import SHAPES
-from tests.support.fake_codalab import NOW, Rest, Server
+from tests.support.contestants import contestant
+from tests.support.fake_codalab import Rest, Server
 
 ME, MANY = "ann", 300
 
@@ -51,15 +51,15 @@ def test_a_ledger_learns_of_many_submissions_and_tells_how_far_they_are_in_few_r
     rest = cast(Any, Rest(server, ME))
     server.on_request = lambda: asked.append(1)
     with Ledger(tmp_path) as ledger:
-        tagged = tagged_bundles(shapes, rest, ME)
+        me = contestant(shapes, rest, ME, ledger=ledger)
+        tagged = me.tagged_bundles()
         assert {bundle.uuid for bundle in tagged} == {*bundles, by_hand, gone}
-        assert len(sync_ledger(ledger, shapes, rest, ME, tagged)) == MANY
-        assert {known.uuid(TAG) for known in ledger.submissions(account=ME)} == bundles
-        assert sync_ledger(ledger, shapes, rest, ME, tagged) == ()
-        statuses = fetch_statuses(ledger, rest, None, competition=shapes, account=ME, now=NOW)
+        assert len(sync_ledger(me, tagged)) == MANY
+        assert {known.uuid(TAG) for known in me.submissions} == bundles
+        assert sync_ledger(me, tagged) == ()
+        statuses = fetch_statuses(me, None)
         # Of one account only the newest counts.
         assert sorted(status.stage for status in statuses) == ["replaced"] * (MANY - 1) + ["tagged"]
-        assert rebuild_ledger(ledger, shapes, rest, ME, SILENT) == ()
-        quota = current_quota(shapes.quota, tagged, ledger.submissions(), NOW)
-        assert len(quota.spent) == MANY + 2
+        assert rebuild_ledger(me) == ()
+        assert len(read_quota(me).spent) == MANY + 2
     assert len(asked) < MANY / 3

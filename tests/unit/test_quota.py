@@ -1,4 +1,4 @@
-"""Quota: never more than the rule allows, and the time at which the next place frees is true."""
+"""Quota: never more than the rule allows, and the time of the next submission is true."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from cldc.bundles.computing_time import PastRun, check_time
 from cldc.codalab import Rest, User, failures
 from cldc.codalab.wait import missed_paths
 from cldc.errors import QuotaExceeded
+from tests.support.contestants import contestant
 
 COMPETITION = competition.load("demo")
 
@@ -94,8 +95,9 @@ def test_a_run_is_refused_only_where_every_earlier_one_says_that_it_would_be_kil
     left: float, images: int, runs: list[PastRun]
 ) -> None:
     with Rest("http://127.0.0.1:1") as rest:
+        me = contestant(COMPETITION, rest, "me")
         try:
-            _, tight = check_time(rest, user(left), COMPETITION, runs, images=images)
+            _, tight = check_time(me, user(left), runs, images=images)
         except QuotaExceeded:
             assert all(left < run.seconds for run in runs)
         else:
@@ -105,9 +107,10 @@ def test_a_run_is_refused_only_where_every_earlier_one_says_that_it_would_be_kil
 
 def test_no_computing_time_is_refused_and_an_unknown_quota_is_not() -> None:
     with Rest("http://127.0.0.1:1") as rest:
+        me = contestant(COMPETITION, rest, "me")
         for quota, used in ((0.0, 0.0), (60.0, 60.0), (60.0, 7200.0)):
             with pytest.raises(QuotaExceeded, match="used up its computing time"):
-                check_time(rest, user(quota, used), COMPETITION, (), images=1)
-        assert check_time(rest, user(None), COMPETITION, (), images=1) == ("the server does not say", False)
-        left = check_time(rest, user(90_000.0), COMPETITION, (), images=1)
+                check_time(me, user(quota, used), (), images=1)
+        assert check_time(me, user(None), (), images=1) == ("the server does not say", False)
+        left = check_time(me, user(90_000.0), (), images=1)
         assert left == ("25.0 hours left on the server", False)

@@ -1,4 +1,4 @@
-"""`cldc withdraw`: a place of the quota is free again only where the scoring daemon has not touched the submission."""
+"""`cldc withdraw`: a submission stops counting only if the scoring daemon has not touched it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -17,9 +16,9 @@ from cldc.competition import load
 from cldc.errors import UsageError
 from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import TAG, BoardResult, Ledger, Record
-from cldc.submission.quota import spent_by_ledger
-from cldc.submission.withdraw import find_tagged, record_withdrawal, recount_withdrawals
+from cldc.submission.quota import find_tagged, record_withdrawal, recount_withdrawals, spent_by_ledger
 from tests.conftest import SHAPES
+from tests.support.contestants import contestant
 from tests.support.fake_codalab import NOW, CodaLab, Server
 
 ME, ORGANISER, SCORES = "ann", "org", "shapes-1"
@@ -94,9 +93,10 @@ class Competition:
     def withdraw(self) -> tuple[bool, str]:
         self.now += SECOND
         self.server.change(self.bundle, tags=())
-        rest = cast(Any, CodaLab(self.server, ME)).rest
         (known,) = self.ledger.submissions()
-        return record_withdrawal(self.ledger, known, rest=rest, board=self.board, now=self.now)
+        codalab = CodaLab(self.server, ME)
+        me = contestant(load(str(SHAPES / "shapes.toml")), codalab, ME, ledger=self.ledger)
+        return record_withdrawal(me, known, self.board, self.now)
 
 
 @contextlib.contextmanager
@@ -175,20 +175,21 @@ def test_a_place_stays_spent_where_nobody_can_tell(folder: Path, otherwise: str,
         assert reason in why
 
 
-def test_a_place_that_was_freed_is_spent_after_all_once_the_board_has_the_entry(folder: Path) -> None:
+def test_a_withdrawn_submission_counts_after_all_once_the_board_has_it(folder: Path) -> None:
     """The daemon may have read the tag at the start of a pass, and begun after the tag was off."""
     with competition(folder) as past:
         past.tag()
         past.happens("a board without a pass")
         spent, _ = past.withdraw()
         assert not spent
-        rules, server = load(str(SHAPES / "shapes.toml")), RECORD.server
+        codalab = CodaLab(past.server, ME)
+        me = contestant(load(str(SHAPES / "shapes.toml")), codalab, ME, ledger=past.ledger)
         assert not list(spent_by_ledger(past.ledger.submissions()))
         row = Row(1, "mine", "", "", ME, 0.5, "ready", past.bundle, NOW, mine=True)
         assert past.board is not None
         board = replace(past.board, rows=(row,))
-        recount_withdrawals(past.ledger, rules, server, ME, board=board, now=past.now)
-        assert [place.uuid for place in spent_by_ledger(past.ledger.submissions())] == [past.bundle]
+        recount_withdrawals(me, board, past.now)
+        assert [spent.uuid for spent in spent_by_ledger(past.ledger.submissions())] == [past.bundle]
 
 
 def test_two_submissions_of_one_name_are_told_apart(tmp_path: Path) -> None:
@@ -200,10 +201,11 @@ def test_two_submissions_of_one_name_are_told_apart(tmp_path: Path) -> None:
             ledger.begin(identity, TAG, now=NOW)
             ledger.finish(identity, TAG, {"uuid": uuid}, now=NOW)
         ledger.remember("shapes", (BoardResult(f"0x{1:032x}", "mine", NOW, 1, 1, 0.345),))
+        me = contestant(shapes, CodaLab(Server(), ME), ME, ledger=ledger)
         with pytest.raises(UsageError) as refused:
-            find_tagged(ledger, shapes, RECORD.server, ME, "mine")
+            find_tagged(me, "mine")
         first, *listed = refused.value.message.splitlines()
         assert first == "2 submissions named 'mine' carry the tag:"
         assert [line.rpartition(", ")[2] for line in listed] == ["scored 0.3450", "no score seen yet"]
         assert f"{NOW.astimezone():%Y-%m-%d}" in listed[0]
-        assert find_tagged(ledger, shapes, RECORD.server, ME, f"0x{2:032x}").record.id == f"{2:016x}"
+        assert find_tagged(me, f"0x{2:032x}").record.id == f"{2:016x}"
