@@ -300,14 +300,11 @@ class Ledger:
 
     # Submissions and their steps -------------------------------------------------------------------------
 
-    def add(self, record: Record) -> Record:
-        """Record an intent, and return its record; an existing record stays unchanged."""
+    def add(self, record: Record) -> None:
+        """Record an intent; an existing record stays unchanged."""
         *values, created = astuple(record)
         with self._errors():
             self._insert("INSERT OR IGNORE", "submission", *values, created.isoformat())
-        found = self.find(record.id)
-        assert found is not None  # noqa: S101 - it was just inserted
-        return found
 
     def add_submissions(self, submissions: Iterable[KnownSubmission]) -> None:
         """Record submissions with their steps, all of them or none; known ones stay unchanged."""
@@ -321,18 +318,16 @@ class Ledger:
                 for step in submission.steps.values():
                     self._insert("INSERT", "step", *_step_row(submission.record.id, step))
 
-    def find(self, submission: str) -> Record | None:
-        """Read the record with that id."""
-        return next(iter(self._records("WHERE id = ?", submission)), None)
-
     def records(self) -> tuple[Record, ...]:
         """Read the records of all submissions, oldest first."""
-        return self._records("ORDER BY created, id")
+        rows = self._select("submission", "ORDER BY created, id")
+        named = (dict(zip(_NAMES, row, strict=True)) for row in rows)
+        return tuple(Record(**{**row, "created": datetime.fromisoformat(row["created"])}) for row in named)
 
     def submissions(
-        self, *, competition: str | None = None, server: str | None = None, account: str | None = None
+        self, *, competition: str | None = None, server: str | None = None
     ) -> tuple[KnownSubmission, ...]:
-        """Read submissions with their steps, oldest first: all, or those to a competition, server or account."""
+        """Read submissions with their steps, oldest first: all, or those to a competition or on a server."""
         steps: dict[str, dict[str, StepRecord]] = {}
         for row in self._select("step", "ORDER BY started, rowid"):
             step = _step(row)
@@ -340,14 +335,8 @@ class Ledger:
         return tuple(
             KnownSubmission(record, steps.get(record.id, {}))
             for record in self.records()
-            if competition in (None, record.competition)
-            and server in (None, record.server)
-            and account in (None, record.account)
+            if competition in (None, record.competition) and server in (None, record.server)
         )
-
-    def _records(self, which: str, *values: str) -> tuple[Record, ...]:
-        named = (dict(zip(_NAMES, row, strict=True)) for row in self._select("submission", which, *values))
-        return tuple(Record(**{**row, "created": datetime.fromisoformat(row["created"])}) for row in named)
 
     def begin(self, submission: str, step: str, *, now: datetime | None = None) -> None:
         """Record the start of a step, and forget the result of an earlier try."""

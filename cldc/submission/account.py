@@ -15,7 +15,7 @@ from cldc.errors import CodaLabError
 from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import TAG, BoardResult, KnownSubmission, Record, StepRecord
 from cldc.quota import Quota
-from cldc.submission.context import Contestant
+from cldc.submission.context import Contestant, competing_submissions
 from cldc.submission.model import Replaced
 from cldc.submission.quota import current_quota, recount_withdrawals
 
@@ -88,8 +88,8 @@ class AccountState:
 
     def competing_submissions(self, name: str, own: frozenset[str]) -> tuple[Bundle, ...]:
         """Tagged bundles of other submissions; the daemon scores only the newest of them and this one."""
-        by_account = self.contestant.competition.submission.supersedes == "account"
-        return tuple(b for b in self.tagged if (by_account or b.name == name) and b.uuid not in own)
+        found = competing_submissions(self.contestant.competition, self.tagged, name)
+        return tuple(bundle for bundle in found if bundle.uuid not in own)
 
     def replaced_entries(self, name: str, own: frozenset[str]) -> tuple[Replaced, ...]:
         """Entries that a submission would replace: the newest competing one, and those on the board with its name."""
@@ -194,7 +194,8 @@ def rebuild_ledger(contestant: Contestant) -> tuple[Record, ...]:
             record = _record(contestant, descriptions.Reading(name, "", ""), dataset=bundle, made=bundle)
             expected = worksheet_name(contestant.account, name, record.id)
             if record.id not in known and worksheet.name == expected:
-                known.add(contestant.ledger.add(record).id)
+                contestant.ledger.add(record)
+                known.add(record.id)
                 added.append(record)
     return tuple(added)
 

@@ -16,6 +16,7 @@ from cldc.bundles.account import ServerAccount
 from cldc.bundles.lineage import creation_key
 from cldc.bundles.worksheets import own_bundles
 from cldc.codalab import Bundle, Rest
+from cldc.competition import Competition
 from cldc.ledger import KnownSubmission, Ledger, Record, StepRecord
 from cldc.submission.model import Plan
 
@@ -81,10 +82,10 @@ def find_own_bundles(context: SubmissionContext, worksheet: str, kind: str, name
     return [b for b in own_bundles(context, worksheet) if (b.type, b.name) == (kind, name)]
 
 
-def competing_submissions(context: SubmissionContext, tagged: Iterable[Bundle]) -> list[Bundle]:
-    """The account's tagged bundles of which the daemon scores only the newest."""
-    by_name = context.competition.submission.supersedes == "name"
-    return [bundle for bundle in tagged if not by_name or bundle.name == context.record.name]
+def competing_submissions(competition: Competition, tagged: Iterable[Bundle], name: str) -> list[Bundle]:
+    """Select the tagged bundles of which, and of a submission of that name, the daemon scores only the newest."""
+    by_name = competition.submission.supersedes == "name"
+    return [bundle for bundle in tagged if not by_name or bundle.name == name]
 
 
 def why_outdated(context: SubmissionContext, bundle: Bundle, tagged: Iterable[Bundle]) -> str | None:
@@ -93,8 +94,9 @@ def why_outdated(context: SubmissionContext, bundle: Bundle, tagged: Iterable[Bu
     Of an account's tagged bundles, or of those of one name, the daemon takes the one *created* last, whenever it was
     tagged; of two created in the same second, the first.
     """
-    competing = (other for other in competing_submissions(context, tagged) if other.uuid != bundle.uuid)
-    newest = max(competing, key=creation_key, default=None)
+    competing = competing_submissions(context.competition, tagged, context.record.name)
+    others = (other for other in competing if other.uuid != bundle.uuid)
+    newest = max(others, key=creation_key, default=None)
     if newest is not None and creation_key(bundle)[0] <= creation_key(newest)[0]:
         while context.clock().timestamp() < creation_key(newest)[0] + 1:
             time.sleep(0.2)  # so that the next one is created in a later second

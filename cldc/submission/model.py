@@ -131,7 +131,7 @@ class Replaced:
     def __str__(self) -> str:
         """``mine (0x...), which has the score 0.3450 and rank 2``."""
         if self.score is None:
-            has = "no score that is known here"
+            has = "no score yet, as far as this machine knows"
         else:
             has = f"the score {self.score:.4f}{f' and rank {self.rank}' if self.rank else ''}"
         return f"{self.name} ({self.uuid}), which has {has}"

@@ -352,8 +352,12 @@ def check_links(links: Iterable[OutwardLink], consent: Consent, *, private: bool
     Raises:
         NeedsConsent: The user did not agree to one of them.
     """
-    groups = _by_name(links)
-    missing = {name: group for name, group in groups.items() if not _agreed(name, group, consent)}
+    groups, agreed = _by_name(links), consent.links
+    missing = {
+        name: group
+        for name, group in groups.items()
+        if name not in agreed and any(link.path not in agreed for link in group)
+    }
     if not missing:
         return f"{_listed(groups)}; as agreed" if groups else "none leads out of the dataset"
     consequence, verb = ("be uploaded", "Upload") if private else ("become public", "Publish")
@@ -372,10 +376,6 @@ def _by_name(links: Iterable[OutwardLink]) -> _Groups:
     for link in links:
         groups[link.path if link.folder else link.path.rpartition("/")[0]].append(link)
     return groups
-
-
-def _agreed(name: str, group: Iterable[OutwardLink], consent: Consent) -> bool:
-    return name in consent.links or all(link.path in consent.links for link in group)
 
 
 def _listed(groups: _Groups) -> str:

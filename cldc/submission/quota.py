@@ -110,19 +110,19 @@ def find_tagged(contestant: Contestant, name: str) -> KnownSubmission:
         )
     if len(found) > 1:
         results = contestant.ledger.board_results(contestant.competition.name)
-        scores = {result.bundle: result.score for result in results}
+        scores = {
+            result.bundle: f"scored {result.score:.4f}" for result in results if result.score is not None
+        }
+        listed = "".join(
+            f"\n  {s.uuid(TAG)}, tagged {(s.tagged or s.record.created).astimezone():%Y-%m-%d %H:%M}, "
+            f"{scores.get(s.uuid(TAG), 'no score seen yet')}"
+            for s in found
+        )
         raise UsageError(
-            f"{len(found)} submissions named {name!r} carry the tag:\n"
-            + "\n".join(f"  {_told_apart(known, scores.get(known.uuid(TAG)))}" for known in found),
+            f"{len(found)} submissions named {name!r} carry the tag:{listed}",
             action=f"Name one by its bundle, as in `cldc withdraw {found[-1].uuid(TAG)}`.",
         )
     return found[0]
-
-
-def _told_apart(submission: KnownSubmission, score: float | None) -> str:
-    scored = "no score seen yet" if score is None else f"scored {score:.4f}"
-    when = submission.tagged or submission.record.created
-    return f"{submission.uuid(TAG)}, tagged {when.astimezone():%Y-%m-%d %H:%M}, {scored}"
 
 
 def withdraw(

@@ -125,25 +125,22 @@ def start_run(
     """Find or start the training on the server; failed runs and earlier ones stay for their logs."""
     record, competition = context.record, context.competition
     candidates = find_own_bundles(context, worksheet.uuid, "run", competition.run.name)
+    uuids = [bundle.uuid for bundle in candidates]
     command = competition.run.command.format(
         dataset=record.dataset, label_book=competition.bundles.label_book.name
     )
+    if (failed := context.known.uuid(FAILED)) in uuids:  # one may be ready and yet have bad predictions
+        candidates = candidates[uuids.index(failed) + 1 :]
     uuid, _ = find_or_start_run(
         context,
         worksheet.uuid,
-        _after_the_failed(context, candidates),
+        candidates,
         dataset=record.dataset,
         dataset_uuid=dataset.uuid,
         command=command,
         description=f"{SUBMISSION}{record.id}",
     )
     return StartedRun(uuid)
-
-
-def _after_the_failed(context: SubmissionContext, runs: list[Bundle]) -> list[Bundle]:
-    """Select the runs created after the last failed one: a ready run may have bad predictions."""
-    failed, uuids = context.known.uuid(FAILED), [bundle.uuid for bundle in runs]
-    return runs[uuids.index(failed) + 1 :] if failed in uuids else runs
 
 
 def wait_for_run(context: SubmissionContext, run: StartedRun) -> FinishedRun:
@@ -215,19 +212,15 @@ def _find_predictions(
     """Find the predictions bundle of an earlier try that the daemon would accept, and remove useless ones."""
     tag = context.competition.submission.tag
     for bundle in find_own_bundles(context, worksheet.uuid, "make", context.record.name):
-        if bundle.final and bundle.failure is not None:
-            _remove(context, bundle)
-        elif {(d.parent, d.parent_path) for d in bundle.dependencies} == {(run.uuid, file)}:
+        failed = bundle.final and bundle.failure is not None
+        if not failed:
+            if {(d.parent, d.parent_path) for d in bundle.dependencies} != {(run.uuid, file)}:
+                continue
             if tag in bundle.tags or not why_outdated(context, bundle, context.tagged_bundles()):
                 return bundle.uuid
-            _remove(context, bundle)
+        if not Usage(context).why_needed(bundle.uuid):
+            context.cl.remove(bundle.uuid)
     return None
-
-
-def _remove(context: SubmissionContext, bundle: Bundle) -> None:
-    """Remove a useless predictions bundle, unless another competition's tag, a board or another bundle needs it."""
-    if not Usage(context).why_needed(bundle.uuid):
-        context.cl.remove(bundle.uuid)
 
 
 def publish(
@@ -289,8 +282,9 @@ def set_tag(
     """
     uuid, tag = predictions.uuid, context.competition.submission.tag
     with context.tag_lock():
-        if (twin := _find_twin(context, worksheet, uuid)) is not None:
-            return TaggedBundle(twin.uuid)
+        twins = _find_tagged(context, worksheet)
+        if twins and uuid not in {bundle.uuid for bundle in twins}:  # tagged by another machine
+            return TaggedBundle(twins[0].uuid)
         for number in range(_TRIES):
             bundle = context.rest.bundle(uuid)
             if tag not in bundle.tags:
@@ -322,12 +316,6 @@ def _find_tagged(context: SubmissionContext, worksheet: SubmissionWorksheet) -> 
     return [bundle for bundle in found if context.competition.submission.tag in bundle.tags]
 
 
-def _find_twin(context: SubmissionContext, worksheet: SubmissionWorksheet, uuid: str) -> Bundle | None:
-    """Find another tagged bundle of this submission, tagged from another machine."""
-    twins = _find_tagged(context, worksheet)
-    return None if any(bundle.uuid == uuid for bundle in twins) else next(iter(twins), None)
-
-
 def _keep_one_tag(context: SubmissionContext, worksheet: SubmissionWorksheet) -> str:
     """Keep the tag on the oldest of this submission's tagged bundles, the same choice on every machine."""
     found, tag = _find_tagged(context, worksheet), context.competition.submission.tag
@@ -351,7 +339,8 @@ def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
     if reason := why_outdated(context, bundle, tagged):
         context.observer.note(f"The predictions bundle is made again: {reason}.")
         raise PredictionsOutdated
-    competing, foreseen = competing_submissions(context, tagged), {*plan.supersedes, *plan.scored}
+    competing = competing_submissions(competition, tagged, context.record.name)
+    foreseen = {*plan.supersedes, *plan.scored}
     if unforeseen := [other for other in competing if other.uuid not in foreseen]:
         raise SubmissionRefused(
             f"Meanwhile {unforeseen[0].name} ({unforeseen[0].uuid}) was tagged, and would be replaced.",

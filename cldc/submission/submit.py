@@ -67,10 +67,10 @@ def submit(contestant: Contestant, plan: Plan) -> Submission:
             context.cl.start()  # its imports take seconds, during which the dataset is packed
             if "worksheet" not in known.steps:
                 packing = steps.begin_packing(context)
-        do = _Recorder(context)
+        begun: set[str] = set()
         for _ in range(_MOST_ROUNDS):
             try:
-                return _do_steps(context, do, packing, again=again)
+                return _do_steps(context, _Recorder(context, begun), packing, again=again)
             except steps.PredictionsOutdated:
                 context.forget(*_from("predictions"))
             except steps.RunLostDependency:
@@ -85,7 +85,6 @@ def _do_steps(
     context: SubmissionContext, do: _Recorder, packing: Future[Package] | None, *, again: bool
 ) -> Submission:
     """Do all steps from the worksheet to the tag."""
-    do.read_ledger()
     worksheet = do("worksheet", SubmissionWorksheet, lambda: steps.make_worksheet(context))
     dataset = do("upload", UploadedDataset, lambda: steps.upload_dataset(context, worksheet, packing))
     do("link", OrganisersBundles, lambda: steps.link_organisers(context, worksheet))
@@ -104,7 +103,7 @@ def _do_steps(
     tagged = do(
         TAG,
         TaggedBundle,
-        lambda: steps.set_tag(context, worksheet, predictions, begun_before=do.was_begun(TAG)),
+        lambda: steps.set_tag(context, worksheet, predictions, begun_before=TAG in do.begun),
     )
     known = context.known
     assert known.tagged is not None  # noqa: S101 - the last step has just finished
@@ -128,21 +127,15 @@ def _do_steps(
 
 
 class _Recorder:
-    """Does a step unless it is done according to the ledger, and records its start and end."""
+    """Does a step unless it is done according to the ledger, and records its start and end.
 
-    def __init__(self, context: SubmissionContext) -> None:
-        self._context = context
-        self._known = KnownSubmission(context.record, {})
-        self._begun: set[str] = set()
+    Attributes:
+        begun: Names of the steps that an earlier attempt, in this call or another, began without finishing them.
+    """
 
-    def read_ledger(self) -> None:
-        """Read which steps are done, and which were begun."""
-        self._known = self._context.known
-        self._begun |= {name for name, step in self._known.steps.items() if step.finished is None}
-
-    def was_begun(self, name: str) -> bool:
-        """Whether an earlier attempt, in this call or another, began the step without finishing it."""
-        return name in self._begun
+    def __init__(self, context: SubmissionContext, begun: set[str]) -> None:
+        self._context, self._known, self.begun = context, context.known, begun
+        self.begun |= {name for name, step in self._known.steps.items() if step.finished is None}
 
     def __call__(self, name: str, result: type[R], action: Callable[[], R]) -> R:
         """Return the result of a step, from the ledger or from ``action``."""
@@ -156,7 +149,7 @@ class _Recorder:
             return action()
 
         def broken_off(error: CldcError) -> None:
-            self._begun.add(name)
+            self.begun.add(name)
             context.observer.note(f"{error.message.splitlines()[0]} Trying again.")
 
         made = repeat(attempt, on_failure=broken_off)

@@ -35,18 +35,25 @@ def verify(
     Raises:
         CldcError: The first problem.
     """
+    anonymous, file = context.anonymous, context.competition.run.predictions
     try:
         ancestors = _read_lineage(context, predictions)
-        found = {
-            "lineage": f"{len(ancestors)} bundles, all there, from the organisers' own script and label book",
-            "readable by everyone": _verify_readable(context, worksheet, ancestors),
-            "run": _verify_run(context, run),
-            "predictions": _verify_predictions(context, run, predictions),
-            "description": _verify_description(context, predictions),
-        }
+        readable = _verify_readable(context, worksheet, ancestors)
+        ready = require_ready(anonymous, anonymous.bundle(run.uuid), (file,))
+        bundle = require_ready(anonymous, anonymous.bundle(predictions.uuid))
+        count = check_predictions(context, anonymous, run, bundle.uuid, "")
+        require_description(context, bundle.description)
     except CldcError:
         context.forget("publish", "describe")  # the next try repeats these steps
         raise
+    highest = len(context.competition.dataset.classes) - 1
+    found = {
+        "lineage": f"{len(ancestors)} bundles, all there, from the organisers' own script and label book",
+        "readable by everyone": readable,
+        "run": f"ready after {ready.seconds:.0f} s, with {file}",
+        "predictions": f"{count:,}, each from 0 to {highest}",
+        "description": repr(bundle.description),
+    }
     return Evidence(tuple(SubmissionCheck(subject, finding) for subject, finding in found.items()))
 
 
@@ -94,18 +101,6 @@ def _verify_readable(
     return f"all {len(ancestors)} bundles and the worksheet with its {len(found.items)} items"
 
 
-def _verify_run(context: SubmissionContext, run: StartedRun) -> str:
-    file = context.competition.run.predictions
-    bundle = require_ready(context.anonymous, context.anonymous.bundle(run.uuid), (file,))
-    return f"ready after {bundle.seconds:.0f} s, with {file}"
-
-
-def _verify_predictions(context: SubmissionContext, run: StartedRun, predictions: PredictionsBundle) -> str:
-    require_ready(context.anonymous, context.anonymous.bundle(predictions.uuid))
-    count = check_predictions(context, context.anonymous, run, predictions.uuid, "")
-    return f"{count:,}, each from 0 to {len(context.competition.dataset.classes) - 1}"
-
-
 def check_predictions(context: SubmissionContext, rest: Rest, run: StartedRun, bundle: str, path: str) -> int:
     """Count the predictions in a bundle's file ``path``, which must fit the label book and the run's log.
 
@@ -140,12 +135,6 @@ def _read_output(rest: Rest, run: StartedRun) -> Output:
     output.feed(text.decode("utf-8", "replace"), now=0.0)
     output.close(now=0.0)
     return output
-
-
-def _verify_description(context: SubmissionContext, predictions: PredictionsBundle) -> str:
-    stored = context.anonymous.bundle(predictions.uuid).description
-    require_description(context, stored)
-    return repr(stored)
 
 
 def require_description(context: SubmissionContext, stored: str) -> None:
