@@ -145,4 +145,4 @@ def test_a_stream_that_can_not_hold_a_character_gets_an_escape(cldc: Cldc, tmp_p
     started_anew = replace(cldc, forks=None)
     told = started_anew("validate", tmp_path / "mine", code=3, PYTHONIOENCODING="cp1252")
     assert re.search(r"train/i/\\u56f3.png", told.out)
-    assert "\\u56f3" in cldc("validate", "\u56f3", code=3, PYTHONIOENCODING="cp1252").err
+    assert "\\u56f3" in started_anew("validate", "\u56f3", code=3, PYTHONIOENCODING="cp1252").err
