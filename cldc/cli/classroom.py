@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import functools
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
 import click
 
 from cldc import sandbox
-from cldc.bundles.lineage import find_bundles
-from cldc.bundles.uploads import dataset_hash_of
+from cldc.bundles.submitted import read_submitted
 from cldc.cli.options import command
 from cldc.cli.organising import OrganiserTarget, organiser_target, read_board
 from cldc.cli.server import ServerApp
 from cldc.codalab import CodaLab, Rest
-from cldc.codalab.failures import NotFound, PermissionDenied
 from cldc.errors import UsageError
 from cldc.leaderboard import Leaderboard, Row
 from cldc.organise.daemon import organiser_of
-from cldc.organise.grades import Accuracies, Grade, grade
+from cldc.organise.grades import Grade, grade
 from cldc.organise.roster import Student, read_roster, roster_file, write_roster
 from cldc.organise.rulings import reject as record_rejection
-from cldc.preflight.output import Output
 from cldc.preflight.records import all_records
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.document import Document
@@ -130,7 +126,9 @@ def grades_document(app: ServerApp, where: OrganiserTarget, board: Leaderboard) 
     with CodaLab(
         where.address, where.credentials, python=app.codalab_python, observer=app.observer
     ) as codalab:
-        accuracies, contents = _of_submissions(app, codalab.rest, [row.submission for row in board.rows])
+        accuracies, contents = read_submitted(
+            codalab.rest, [row.submission for row in board.rows], app.observer
+        )
     found = grade(
         board.rows,
         students,
@@ -140,42 +138,6 @@ def grades_document(app: ServerApp, where: OrganiserTarget, board: Leaderboard) 
     )
     data = {"as_of": board.updated, "rule": organiser_of(app.competition).grade, "grades": found}
     return Document(data, _grade_blocks(board, found), rows=functools.partial(_grade_rows, found))
-
-
-def _of_submissions(
-    app: ServerApp, rest: Rest, uuids: Iterable[str]
-) -> tuple[dict[str, Accuracies], dict[str, str]]:
-    """What each submission's run printed, and a hash of its images, where they can be read."""
-    submissions = find_bundles(rest, filter(None, uuids))
-    runs = find_bundles(rest, (d.parent for bundle in submissions.values() for d in bundle.dependencies))
-    uploads = find_bundles(rest, (d.parent for run in runs.values() for d in run.dependencies))
-    accuracies: dict[str, Accuracies] = {}
-    contents: dict[str, str] = {}
-    app.observer.start("Reading the runs", len(submissions), "submissions")
-    for done, (uuid, bundle) in enumerate(submissions.items()):
-        app.observer.advance(done, bundle.name)
-        run = next((runs[d.parent] for d in bundle.dependencies if d.parent in runs), None)
-        if run is None:
-            continue
-        accuracies[uuid] = _printed(rest, run.uuid)
-        hashes = (dataset_hash_of(uploads[d.parent]) for d in run.dependencies if d.parent in uploads)
-        content = next(filter(None, hashes), None)
-        if content is not None:
-            contents[uuid] = content
-    return accuracies, contents
-
-
-def _printed(rest: Rest, run: str) -> Accuracies:
-    output = Output()
-    try:
-        output.feed(rest.file(run, "stdout", tail=40).decode(errors="replace"), now=time.monotonic())
-    except (NotFound, PermissionDenied):
-        return Accuracies(None, None)
-    output.close(now=time.monotonic())
-    return Accuracies(
-        output.validation.accuracy if output.validation else None,
-        output.label_book.accuracy if output.label_book else None,
-    )
 
 
 def _grade_rows(found: Sequence[Grade]) -> list[Sequence[object]]:

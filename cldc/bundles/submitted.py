@@ -1,0 +1,62 @@
+"""What an organiser reads of submissions on the server: what their runs printed, and which images they have."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from cldc.bundles.lineage import find_bundles
+from cldc.bundles.uploads import dataset_hash_of
+from cldc.codalab import Rest
+from cldc.codalab.failures import NotFound, PermissionDenied
+from cldc.organise.grades import Accuracies
+from cldc.preflight.output import Output
+from cldc.progress import Observer
+
+_LINES = 40  # the accuracies are at the end of a run's output
+
+
+def read_submitted(
+    rest: Rest, uuids: Iterable[str], observer: Observer
+) -> tuple[dict[str, Accuracies], dict[str, str]]:
+    """Read the accuracies that each submission's run printed, and the hash of its dataset, if they can be read.
+
+    Args:
+        rest: Reads the server as the organiser.
+        uuids: The tagged bundles.
+        observer: Receives progress events.
+
+    Returns:
+        Both by the uuid of the tagged bundle.
+    """
+    submissions = find_bundles(rest, filter(None, uuids))
+    runs = find_bundles(rest, (d.parent for bundle in submissions.values() for d in bundle.dependencies))
+    uploads = find_bundles(rest, (d.parent for run in runs.values() for d in run.dependencies))
+    accuracies: dict[str, Accuracies] = {}
+    contents: dict[str, str] = {}
+    observer.start("Reading the runs", len(submissions), "submissions")
+    for done, (uuid, bundle) in enumerate(submissions.items()):
+        observer.advance(done, bundle.name)
+        run = next((runs[d.parent] for d in bundle.dependencies if d.parent in runs), None)
+        if run is None:
+            continue
+        accuracies[uuid] = _printed(rest, run.uuid)
+        hashes = (dataset_hash_of(uploads[d.parent]) for d in run.dependencies if d.parent in uploads)
+        content = next(filter(None, hashes), None)
+        if content is not None:
+            contents[uuid] = content
+    return accuracies, contents
+
+
+def _printed(rest: Rest, run: str) -> Accuracies:
+    try:
+        text = rest.file(run, "stdout", tail=_LINES).decode(errors="replace")
+    except (NotFound, PermissionDenied):
+        return Accuracies(None, None)
+    output = Output()
+    output.feed(text, now=time.monotonic())
+    output.close(now=time.monotonic())
+    return Accuracies(
+        output.validation.accuracy if output.validation else None,
+        output.label_book.accuracy if output.label_book else None,
+    )

@@ -1,0 +1,171 @@
+"""Grades what a class handed in: each dataset is found, validated, trained and scored on the hidden test set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cldc.competition import Competition
+from cldc.environments import Environment
+from cldc.errors import CldcError, InvalidDataset, PreflightFailed, StorageError
+from cldc.files import DiskFull, storage_errors, temporary_folder
+from cldc.grading.handed_in import find_dataset
+from cldc.grading.model import Grade, Grading, HandedIn
+from cldc.grading.scoring import Evaluation
+from cldc.grading.shared import find_shared
+from cldc.organise.daemon import organiser_of
+from cldc.organise.seeding import evaluation_script
+from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
+from cldc.progress import Observer
+from cldc.trainings.many import Outcome, train_all
+from cldc.trainings.model import Trainer
+from cldc.validation import Severity, ValidationReport
+
+
+@dataclass(frozen=True, slots=True)
+class Grader:
+    """What a class is graded with.
+
+    Attributes:
+        competition: Whose rules, training and evaluation count.
+        test_set: The hidden test set.
+        script: The training script.
+        evaluate: The evaluation script; None takes the profile's, or our own.
+        given: Contents of the images that everyone started from.
+        home: The data folder.
+        observer: Receives progress events.
+        validate: Validates a dataset's folder.
+        trainer: Opens what trains.
+        environment: Creates the TensorFlow that scores, on first use.
+    """
+
+    competition: Competition
+    test_set: LabelBook
+    script: Script
+    evaluate: Path | None
+    given: frozenset[str]
+    home: Path
+    observer: Observer
+    validate: Callable[[Path], ValidationReport]
+    trainer: Callable[[], AbstractContextManager[Trainer]]
+    environment: Callable[[], Environment]
+
+    def grade(self, entries: Sequence[HandedIn]) -> Grading:
+        """Grade every student; what can't be used gets a line and stops nobody else.
+
+        Raises:
+            CldcError: Nobody can be graded, such as for a full disk.
+        """
+        with temporary_folder("cldc-grading-") as work:
+            grades = self._check_all(entries, work)
+            outcomes = self._train(grades)
+            grades = self._score_all(grades, outcomes, work / "evaluation")
+        versions = (o.fingerprint.tensorflow for o in outcomes.values() if isinstance(o, PreflightResult))
+        contents = {
+            grade.student: frozenset(image.sha256 for image in grade.report.dataset.images if image.sha256)
+            for grade in grades
+            if grade.report is not None
+        }
+        return Grading(
+            competition=self.competition.title,
+            score=organiser_of(self.competition).score.name,
+            tensorflow=next(versions, ""),
+            test_images=len(self.test_set.images),
+            graded=datetime.now(UTC),
+            grades=_ranked(grades),
+            shared=find_shared(contents, self.given),
+        )
+
+    def _check_all(self, entries: Sequence[HandedIn], work: Path) -> list[Grade]:
+        """Each student's dataset, found and validated, or the line that says why there is none."""
+        self.observer.start("Checking what was handed in", len(entries), "students")
+        grades = []
+        for number, entry in enumerate(entries, 1):
+            place = work / str(number)
+            with storage_errors(place):
+                place.mkdir()
+            grades.append(self._check(entry, place))
+            self.observer.advance(number, entry.student)
+        return grades
+
+    def _check(self, entry: HandedIn, work: Path) -> Grade:
+        with storage_errors(entry.path):
+            modified = datetime.fromtimestamp(entry.path.lstat().st_mtime, UTC)
+        grade = Grade(entry.student, entry.path.name, modified)
+        try:
+            report = self.validate(find_dataset(entry, work, self.competition.dataset.splits))
+        except DiskFull:
+            raise  # the next one would fail too
+        except (InvalidDataset, StorageError) as error:
+            return replace(grade, problem=_line(error))
+        errors, warnings = report.of(Severity.ERROR), report.of(Severity.WARNING)
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        return replace(
+            grade,
+            report=report,
+            images=len(report.dataset.images),
+            warnings=len(warnings),
+            problem=f"{errors[0].message}{more}" if errors else "",
+        )
+
+    def _train(self, grades: Sequence[Grade]) -> Mapping[str, Outcome]:
+        """The outcome of each student's training."""
+        trainings = {
+            grade.student: Training(grade.report, self.script, self.test_set, self.competition)
+            for grade in grades
+            if not grade.problem and grade.report is not None
+        }
+        if not trainings:
+            return {}
+        with self.trainer() as trainer:
+            outcomes = train_all([*trainings.values()], trainer, home=self.home, observer=self.observer)
+        return dict(zip(trainings, outcomes, strict=True))
+
+    def _score_all(
+        self, grades: Sequence[Grade], outcomes: Mapping[str, Outcome], folder: Path
+    ) -> list[Grade]:
+        if not outcomes:
+            return list(grades)
+        name = organiser_of(self.competition).evaluate.name
+        evaluation = Evaluation(
+            self.competition,
+            self.test_set,
+            self.evaluate or evaluation_script(self.competition, name, self.home / "grading"),
+            environment=self.environment(),
+            folder=folder,
+            home=self.home,
+        )
+        self.observer.start("Scoring on the hidden test set", len(outcomes), "students")
+        scored = []
+        for grade in grades:
+            outcome = outcomes.get(grade.student)
+            if isinstance(outcome, PreflightResult):
+                scored.append(_score(grade, outcome, evaluation))
+            else:
+                problem = grade.problem if outcome is None else f"the training failed: {_line(outcome)}"
+                scored.append(replace(grade, problem=problem))
+            self.observer.advance(len(scored), grade.student)
+        return scored
+
+
+def _line(error: CldcError) -> str:
+    return error.message.splitlines()[0]
+
+
+def _score(grade: Grade, trained: PreflightResult, evaluation: Evaluation) -> Grade:
+    grade = replace(grade, preflight=trained.id, validation_accuracy=trained.validation.accuracy)
+    try:
+        return replace(grade, score=evaluation.score(trained.predictions))
+    except PreflightFailed as error:
+        return replace(grade, problem=_line(error))
+
+
+def _ranked(grades: Sequence[Grade]) -> tuple[Grade, ...]:
+    """The best first, equal scores on one rank; those without a score last."""
+    scores = sorted({grade.score for grade in grades if grade.score is not None}, reverse=True)
+    ranks = {score: rank for rank, score in enumerate(scores, 1)}
+    with_rank = [replace(grade, rank=None if grade.score is None else ranks[grade.score]) for grade in grades]
+    return tuple(sorted(with_rank, key=lambda g: (g.rank is None, g.rank or 0, g.student)))
