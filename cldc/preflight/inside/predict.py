@@ -16,6 +16,8 @@ import json
 import os
 import sys
 
+import tensorflow as tf  # its messages go to standard error
+
 
 def say(**line: object) -> None:
     print(json.dumps(line), flush=True)
@@ -37,8 +39,6 @@ def main() -> None:
     classes, height, width, batch = (int(word) for word in sys.argv[4:])
     paths = [path for path in sys.stdin.buffer.read().split(b"\0") if path]
     sys.dont_write_bytecode = True
-
-    import tensorflow as tf  # its messages go to standard error
 
     try:
         model = build(script, classes=classes, image_size=(height, width))

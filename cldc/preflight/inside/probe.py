@@ -14,6 +14,8 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import tensorflow as tf  # its messages go to standard error
+
 
 def say(**line: object) -> None:
     print(json.dumps(line), flush=True)
@@ -22,8 +24,6 @@ def say(**line: object) -> None:
 def main() -> None:
     folder = os.fsencode(sys.argv[1])
     paths = [path for path in sys.stdin.buffer.read().split(b"\0") if path]
-
-    import tensorflow as tf  # its messages go to standard error
 
     devices = []
     for device in tf.config.list_physical_devices():

@@ -6,12 +6,12 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import bottle
+import sentry_sdk.profiler
+
 
 def prepare() -> None:
     """Restore it. Call this before importing CodaLab's server."""
-    import bottle
-    import sentry_sdk.profiler
-
     if not hasattr(
         sentry_sdk.profiler, "start_profiling"
     ):  # renamed in later 1.x; reached only with Sentry on

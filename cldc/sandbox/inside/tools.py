@@ -10,6 +10,10 @@ import sys
 import tempfile
 from typing import IO
 
+from codalab.common import UsageError
+from codalab.lib import path_util, zip_util
+from codalab.worker import file_util
+
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "inside"))
 import unpacking
 
@@ -19,9 +23,6 @@ _LIMIT_BYTES = 16 * 2**30
 
 def prepare() -> None:
     """Replace the programs that are missing. Call this before CodaLab's server starts."""
-    from codalab.lib import path_util, zip_util
-    from codalab.worker import file_util
-
     if shutil.which("rsync") is None:
         path_util.copy = _copy
     if shutil.which("unzip") is None:
@@ -30,31 +31,26 @@ def prepare() -> None:
 
 def _copy(source_path: str, dest_path: str, follow_symlinks: bool | None = False) -> None:
     """What `rsync -prl` (or `-prL`) does for codalab.lib.path_util.copy: it keeps links and modes."""
-    from codalab.lib.path_util import path_error
-
     if os.path.exists(dest_path):
-        raise path_error("already exists", dest_path)
+        raise path_util.path_error("already exists", dest_path)
     if not follow_symlinks and os.path.islink(source_path):
-        raise path_error("not following symlinks", source_path)
+        raise path_util.path_error("not following symlinks", source_path)
     if not os.path.exists(source_path):
-        raise path_error("does not exist", source_path)
+        raise path_util.path_error("does not exist", source_path)
     try:
         if os.path.isdir(source_path):
             shutil.copytree(source_path, dest_path, symlinks=not follow_symlinks, copy_function=shutil.copy)
         else:
             shutil.copy(source_path, dest_path)
     except (OSError, shutil.Error) as error:
-        raise path_error(f"Unable to copy {source_path} to", dest_path) from error
+        raise path_util.path_error(f"Unable to copy {source_path} to", dest_path) from error
 
 
 def _unzip(fileobj: IO[bytes], directory_path: str, force: bool = False) -> None:
     """What `unzip -q` does when nobody answers its questions, except that links are refused."""
-    from codalab.common import UsageError
-    from codalab.worker.file_util import remove_path
-
     directory_path = os.path.realpath(directory_path)
     if force:
-        remove_path(directory_path)
+        file_util.remove_path(directory_path)
     with tempfile.TemporaryFile() as file:
         shutil.copyfileobj(fileobj, file)
         try:
