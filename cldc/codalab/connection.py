@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import IO, Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from requests import Response
 
@@ -13,46 +12,15 @@ from cldc.codalab import failures, jsonapi, transport
 from cldc.codalab.auth import Auth, Grant
 from cldc.codalab.failures import NotFound, PermissionDenied, Unauthorized
 from cldc.codalab.retry import retry
-from cldc.codalab.transport import JSON_BYTES, Limits, Transport
+from cldc.codalab.transport import Limits, Request, Transport
 from cldc.credentials import Credentials
 from cldc.errors import CldcError
 from cldc.inside import bounded_http
 from cldc.progress import SILENT, Observer
 
 T = TypeVar("T")
-Params = Sequence[tuple[str, str | int]]
 _CLIENT = ("codalab_cli_client", "")
 _ACCOUNT = "/user"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A request to CodaLab's REST interface.
-
-    Attributes:
-        method: As GET.
-        path: Below ``/rest``.
-        params: The query.
-        body: JSON to send; or
-        file: a file to send, from its beginning.
-        headers: In addition to the usual ones.
-        limit_bytes: How large the answer may be.
-        is_large: Whether it may take longer than others, as long as its bytes keep a bearable rate.
-        is_repeatable: Whether doing it twice has the effect of doing it once. Otherwise it gets one attempt, and is sent
-            again only if the server refused it because of its token, and so did nothing.
-        work_seconds: How long the server may work before it answers, beyond the usual.
-    """
-
-    method: str = "GET"
-    path: str
-    params: Params = ()
-    body: Any = None
-    file: IO[bytes] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    limit_bytes: int = JSON_BYTES
-    is_large: bool = False
-    is_repeatable: bool = True
-    work_seconds: float = 0.0
 
 
 class Connection:
@@ -149,16 +117,7 @@ class Connection:
 
     def _send_single_request(self, request: Request, reader: Callable[[Response], T]) -> T:
         token = self._auth.access_token()
-        with self.transport.send(
-            request.method,
-            f"{self.server}/rest{request.path}",
-            token=token,
-            params=list(request.params),
-            json=request.body,
-            file=request.file,
-            headers=dict(request.headers),
-            work_seconds=request.work_seconds,
-        ) as answer:
+        with self.transport.send(request, root="/rest", token=token) as answer:
             self.transport.check(answer, f"{request.method} {request.path}")
             return reader(answer)
 
@@ -171,10 +130,8 @@ class Connection:
         )
 
     def _send_single_grant(self, form: Mapping[str, str]) -> Grant:
-        what = "the sign-in"
-        with self.transport.send(
-            "POST", f"{self.server}/rest/oauth2/token", client=_CLIENT, data=form
-        ) as answer:
+        what, request = "the sign-in", Request(method="POST", path="/oauth2/token", form=form)
+        with self.transport.send(request, root="/rest", client=_CLIENT) as answer:
             explanation = None if answer.status_code == 200 else self.transport.explain(answer)
             # Refused credentials are 401 from CodaLab 1.7.5, 400 from other versions of its OAuth library.
             if answer.status_code in (400, 401) and "<html" not in (explanation or "")[:500].lower():

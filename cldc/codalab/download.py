@@ -15,7 +15,7 @@ from cldc import address, files
 from cldc.codalab import failures, transport
 from cldc.codalab.failures import Unauthorized
 from cldc.codalab.retry import retry
-from cldc.codalab.transport import CHUNK_BYTES, Limits, Transport
+from cldc.codalab.transport import CHUNK_BYTES, Limits, Request, Transport
 from cldc.errors import CodaLabError, StorageError
 from cldc.inside import bounded_http, unpacking
 from cldc.progress import SILENT, Observer
@@ -109,7 +109,7 @@ def _fetch(url: str, limits: Limits, observer: Observer, limit_bytes: int) -> tu
 
     def attempt() -> tuple[str, str]:
         path = urllib.parse.urlunsplit(("", "", *parts[2:]))
-        with sender.send("GET", server + path) as answer:
+        with sender.send(Request(path=path)) as answer:
             if answer.is_redirect and (target := answer.headers.get("Location", "")):
                 return "", _join(url, target)
             sender.check(answer, "the file")

@@ -15,11 +15,11 @@ from requests import Response
 
 from cldc.codalab import download, jsonapi, records
 from cldc.codalab.changes import Changes
-from cldc.codalab.connection import Connection, Params, Request
+from cldc.codalab.connection import Connection
 from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
 from cldc.codalab.jsonapi import Document
 from cldc.codalab.records import Bundle, Entry, User, Worksheet, check_uuid
-from cldc.codalab.transport import Limits, read
+from cldc.codalab.transport import Limits, Params, Request, read
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, UsageError
 from cldc.identifiers import UUID

@@ -7,8 +7,8 @@ import io
 import re
 import ssl
 import urllib.parse
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 import requests
@@ -23,6 +23,7 @@ from cldc.errors import CldcError
 from cldc.inside import bounded_http
 from cldc.inside.bounded_http import Budget
 
+Params = Sequence[tuple[str, str | int]]
 JSON_BYTES = 16 * 2**20
 CHUNK_BYTES = 64 * 1024
 _CONNECT_SECONDS = 10.0
@@ -62,6 +63,38 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request to a server.
+
+    Attributes:
+        method: As GET.
+        path: The path on the server, below the ``root`` of `Transport.send`.
+        params: The query.
+        body: JSON to send; or
+        form: a form to send; or
+        file: a file to send, from its beginning.
+        headers: In addition to the usual ones.
+        limit_bytes: How large the answer may be.
+        is_large: Whether it may take longer than others, as long as its bytes keep the least rate.
+        is_repeatable: Whether doing it twice has the effect of doing it once. Otherwise it gets one attempt, and is sent
+            again only if the server refused it because of its token, and so did nothing.
+        work_seconds: How long the server may work before it answers, beyond the usual.
+    """
+
+    method: str = "GET"
+    path: str
+    params: Params = ()
+    body: Any = None
+    form: Mapping[str, str] | None = None
+    file: IO[bytes] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    limit_bytes: int = JSON_BYTES
+    is_large: bool = False
+    is_repeatable: bool = True
+    work_seconds: float = 0.0
+
+
 class Transport:
     """The connections to one server."""
 
@@ -90,38 +123,38 @@ class Transport:
     @contextlib.contextmanager
     def send(
         self,
-        method: str,
-        url: str,
+        request: Request,
         *,
+        root: str = "",
         token: str | None = None,
         client: tuple[str, str] | None = None,
-        file: IO[bytes] | None = None,
-        work_seconds: float = 0.0,
-        **content: Any,
     ) -> Iterator[requests.Response]:
         """Send one request. Its answer is read in the block, where failures are turned into designed errors, too.
 
         Args:
-            method: As GET.
-            url: The whole address.
+            request: What to send.
+            root: What comes before the request's path, as ``/rest``.
             token: The account's access token; or
             client: name and password of an OAuth client; or neither.
-            file: Sent from its beginning as the body.
-            work_seconds: How long the server may work before it answers, beyond the usual.
-            **content: As `requests.Session.request` takes it: params, json, data, headers.
 
         Raises:
             RetryableError: The network failed.
             CldcError: A failure that another attempt can't change.
         """
         connect = min(_CONNECT_SECONDS, self._limits.total_seconds)
-        timeout = (connect, self._limits.silence_seconds + work_seconds)
-        auth = client or _Bearer(token)
-        if file is not None:
-            content["data"] = _CountedFile(file)
         with (
             _designed_failures(self._server),
-            self._session.request(method, url, auth=auth, stream=True, timeout=timeout, **content) as answer,
+            self._session.request(
+                request.method,
+                self._server + root + request.path,
+                params=list(request.params),
+                json=request.body,
+                data=request.form if request.file is None else _CountedFile(request.file),
+                headers=dict(request.headers),
+                auth=client or _Bearer(token),
+                stream=True,
+                timeout=(connect, self._limits.silence_seconds + request.work_seconds),
+            ) as answer,
         ):
             yield answer
 
