@@ -1,4 +1,4 @@
-"""What a command works with: settings, each read when it is first asked for, and a person to ask."""
+"""The services of a command: settings, output, and questions to the person at the terminal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ C = TypeVar("C", bound=contextlib.AbstractContextManager[Any])
 
 
 def shown_path(path: Path) -> str:
-    """A path as one would type it from here."""
+    """A path as typed from the working folder."""
     with contextlib.suppress(ValueError):
         path = path.absolute().relative_to(working_folder())
     return shlex.quote(path.as_posix())
@@ -148,13 +148,13 @@ class App:
         return f"{command} {'DIR' if folder is None else shown_path(folder)}"
 
     def confirm(self, question: str, *, yes: bool, stake: str, shown: Iterable[Block] = ()) -> None:
-        """Ask before something that can't be undone. Every command that does such a thing asks here, and only here.
+        """Ask before something that can't be undone. Commands ask here and nowhere else.
 
         Args:
-            question: What the person at the terminal answers; anything but yes ends the command with nothing done.
-            yes: Whether the command line has agreed already (``--yes``), so that nobody is asked.
-            stake: What the command is about to do, as in "remove 3 bundles from example.org".
-            shown: What that person should see before answering.
+            question: The question; any answer but yes ends the command with nothing changed.
+            yes: Whether the command line has already agreed (``--yes``).
+            stake: What the command is about to do, such as "remove 3 bundles from example.org".
+            shown: What to show before the question.
 
         Raises:
             UsageError: The command line has not agreed, and nobody can be asked.
@@ -168,7 +168,7 @@ class App:
             raise click.exceptions.Exit(REFUSED)
 
     def require_someone_to_ask(self, stake: str) -> None:
-        """Refuse early what `confirm` would refuse in the end; the arguments are the same.
+        """Refuse now if `confirm` would have to refuse later; takes the same ``stake``.
 
         Raises:
             UsageError: Nobody can be asked.

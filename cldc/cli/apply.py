@@ -49,8 +49,8 @@ def apply(
     """Carry out what was decided about images: relabel, move to another split, set aside.
 
     DECISIONS is the table; by default decisions.csv beside the dataset. A dataset's folder there stands for the table
-    beside it. Nothing is deleted or written over: what is set aside goes to a folder beside the dataset, and --undo
-    brings every byte back. Carried out twice, decisions change nothing the second time.
+    beside it. Nothing is deleted or overwritten: what is set aside goes to a folder beside the dataset, and --undo
+    brings every byte back. Running it again changes nothing.
 
     \b
     Examples:

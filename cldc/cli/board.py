@@ -1,4 +1,4 @@
-"""Where the organisers' board is read from."""
+"""Fetches the organisers' board."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fetch_board(app: ServerApp, *, account: str | None, required: bool) -> Leade
 
 
 def require_board(app: ServerApp) -> None:
-    """Refuse early where the profile names no board.
+    """Refuse early if the profile names no board.
 
     Raises:
         ConfigurationError: The profile names none.
@@ -50,7 +50,7 @@ def require_board(app: ServerApp) -> None:
 
 
 def remember(home: Path, board: Leaderboard) -> None:
-    """Keep what the board shows of one's own submissions: the board itself has no history."""
+    """Record what the board shows of one's own submissions, because the board has no history."""
     own = [row for row in board.rows if row.mine and row.submission]
     if not own:
         return

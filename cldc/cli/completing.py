@@ -1,4 +1,4 @@
-"""What the shell offers to complete: values of `cldc.cli.offers`, which is imported when somebody presses TAB."""
+"""Shell completion: values of `cldc.cli.offers`, which is imported when somebody presses TAB."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem
 
 
 def _offer(name: str, *, files: bool = False) -> Completion:
-    """Completes from pairs of value and explanation; a value is offered where it starts as typed."""
+    """Complete from pairs of value and explanation."""
 
     def complete(
         _context: click.Context, _parameter: click.Parameter, incomplete: str

@@ -1,4 +1,4 @@
-"""What a person agrees to besides --yes, by an option or by answering a question."""
+"""Consent beyond --yes, by an option or an answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cldc.submission.model import Consent, NeedsConsent
 
 
 def ask_for_consent(app: ServerApp, refusals: Sequence[CldcError], consent: Consent) -> Consent:
-    """``consent`` with what the person at the terminal agrees to besides, if that lifts every refusal."""
+    """Add what the person at the terminal agrees to, if that lifts every refusal."""
     if app.interactive and all(isinstance(refusal, NeedsConsent) for refusal in refusals):
         for refusal in refusals:
             assert isinstance(refusal, NeedsConsent)  # noqa: S101 - all of them are
@@ -23,7 +23,7 @@ def ask_for_consent(app: ServerApp, refusals: Sequence[CldcError], consent: Cons
 
 
 def paths_in_dataset(root: Path, given: Sequence[str]) -> frozenset[str]:
-    """Paths as the dataset has them, whether they were given so or from the working folder."""
+    """Convert paths to those inside the dataset; they may be relative to it or to the working folder."""
     names = {Path(path).as_posix() for path in given}
     for path in given:
         with contextlib.suppress(ValueError):  # on another drive

@@ -53,13 +53,13 @@ class CheckResult:
 
 
 @click.command()
-@click.option("--thorough", is_flag=True, help="Also use each environment, which takes seconds.")
+@click.option("--thorough", is_flag=True, help="Also run each environment, which takes a few seconds.")
 @command(ServerApp)
 def doctor(app: ServerApp, thorough: bool) -> int:
     """Check what cldc needs, and say what is wrong.
 
-    The report holds no secrets and can be pasted into an issue. The exit code is 1 where something is wrong, 0 where
-    nothing is or there are only notes.
+    The report holds no secrets and can be pasted into an issue. The exit code is 1 if something is wrong, else 0;
+    notes do not count.
 
     \b
     Examples:

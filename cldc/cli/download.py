@@ -28,7 +28,7 @@ def download(app: ServerApp, *, what: tuple[str, ...], into: Path | None) -> Non
     """Fetch the organisers' starting dataset, label book and script.
 
     Without a name all three. Folders come in the shape that cldc and the training script expect, class by class; run the
-    command again to go on after an interruption. Nothing that is there is written over.
+    command again to go on after an interruption. Existing files are never overwritten.
 
     \b
     Examples:
@@ -52,7 +52,7 @@ def download(app: ServerApp, *, what: tuple[str, ...], into: Path | None) -> Non
 
 
 def _line(done: Downloaded) -> Line:
-    state = "is there already, as it is on the server" if done.was_there else "is downloaded"
+    state = "is already there and matches the server" if done.was_there else "is downloaded"
     return Line(printable(f"{done.path}: the {done.what.replace('-', ' ')} {state}."), "good")
 
 

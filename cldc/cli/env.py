@@ -27,7 +27,7 @@ def env() -> None:
 @env.command("list")
 @command()
 def list_(app: App) -> None:
-    """List the environments that are there.
+    """List the existing environments.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ def list_(app: App) -> None:
     blocks = (
         [Table(("name", "version", "Python", "made", "folder"), rows)]
         if rows
-        else [Line("There are none yet.")]
+        else [Line("There are no environments yet.")]
     )
     app.output.show(Document({"environments": found}, blocks))
 

@@ -49,7 +49,7 @@ def history(app: ServerApp, everything: bool) -> None:
 
 
 def _board(app: ServerApp) -> Leaderboard | None:
-    """The board if it can be read; the local history is useful without it."""
+    """The board, if it can be read; the local history is useful without it."""
     try:
         return fetch_board(app, account=None, required=False)
     except CldcError as error:

@@ -38,7 +38,7 @@ def import_(
 
     SOURCE is a picture (HEIC, JPEG, PNG, WebP, AVIF, TIFF, ...), a PDF, or a folder of them. In a folder of class folders each
     picture gets its folder's class. Each picture becomes a small grey PNG, upright, dark on white, without metadata, named by
-    its content. No file is written over; what is in the dataset already is reported and left out.
+    its content. No file is overwritten; pictures that the dataset already has are reported and skipped.
 
     \b
     Examples:

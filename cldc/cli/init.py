@@ -80,13 +80,13 @@ class Start:
     metavar="OWNER/REPO@VERSION",
     help="Where the workflow's action is taken from; by default where cldc itself was installed from.",
 )
-@click.option("--force", is_flag=True, help="Write files anew that are there already.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @command(ServerApp)
 def init(app: ServerApp, ci: Host | None, action: str | None, force: bool) -> None:
     """Start a project in this folder: cldc.toml and .gitignore.
 
-    Asks four questions, each with a default; what is given as an option is not asked. Without a terminal, or with
-    --no-input, the defaults are taken. A cldc.toml that is there is kept, unless --force is said.
+    Asks four questions, each with a default; an option answers its question in advance. Without a terminal, or with
+    --no-input, it takes the defaults. It keeps an existing cldc.toml unless --force is given.
 
     \b
     Examples:
@@ -175,7 +175,7 @@ def _kept(path: Path, force: bool) -> bool:
     if said:
         raise ConfigurationError(
             f"{path} is there already, and --{said[0]} would change it.",
-            action="Change the file itself, or say --force to write it anew.",
+            action="Change the file itself, or use --force to overwrite it.",
         )
     return True
 

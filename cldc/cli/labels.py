@@ -36,7 +36,7 @@ def labels(app: App, *, folder: Path | None, top: int | None) -> None:
 
     Each image is compared with all others, and ranked by how badly its label fits: drawings that look like another
     class, like several, or like none, and blank ones. The list says how many wrong labels to expect; in a clean dataset, none.
-    Images that were decided to be correct as they are stay out.
+    Images that you marked as correct are left out.
 
     The first time, an environment of 200 MB is made. 3,000 images take about half a minute, and are
     remembered until an image or a label changes.

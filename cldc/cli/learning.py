@@ -1,4 +1,4 @@
-"""What a finished preflight teaches: numbers, spread, labels that look wrong, and the page with pictures."""
+"""Shows a finished preflight: accuracies, spread, suspicious labels, and the page with pictures."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def show(
 ) -> None:
     """Show a finished preflight, and all its runs if it was repeated.
 
-    The search for wrong labels runs where it causes no delay: after a training, if its environment exists.
-    Only who asks for the page has that environment made, or waits in a quick preflight or before an earlier result.
+    Suspicious labels are searched for if that delays nobody: after a training, if the environment for it exists.
+    If a page is requested, the environment is created, and quick preflights and earlier results wait for the search too.
     """
     insight = _insight(app, report, result, wait=app.output.wants("html"))
     drawn = functools.partial(_pictures, app, report, needed, insight)

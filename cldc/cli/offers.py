@@ -1,4 +1,4 @@
-"""Real values for the shell to offer, each with an explanation: read from this machine only."""
+"""Values that the shell completes, each with an explanation; read from this machine only."""
 
 from __future__ import annotations
 

@@ -45,8 +45,8 @@ _ACCOUNT = click.option(
 )
 _SHARED = (
     click.option("-q", "--quiet", is_flag=True, help="No progress, only the result and errors."),
-    click.option("-v", "--verbose", is_flag=True, help="Tell more."),
-    click.option("--no-input", is_flag=True, help="Never ask; fail where an answer is missing."),
+    click.option("-v", "--verbose", is_flag=True, help="Show more detail."),
+    click.option("--no-input", is_flag=True, help="Never ask; fail if an answer is missing."),
 )
 
 
@@ -97,7 +97,7 @@ def _format_options(formats: tuple[str, ...]) -> tuple[Callable[[Any], Any], ...
 
 
 def _require_writable(reports: Iterable[Report]) -> None:
-    """Refuse a file that can't be written before the work starts."""
+    """Refuse a report that can't be written before the work starts."""
     for report in reports:
         folder = report.path.absolute().parent
         why = (
@@ -117,7 +117,7 @@ def _require_writable(reports: Iterable[Report]) -> None:
 
 
 def group(function: Callable[[], None]) -> click.Group:
-    """A command that only has others below it; alone it shows its help."""
+    """Make a group of commands; on its own it shows its help."""
 
     @click.group(invoke_without_command=True)
     @click.pass_context
@@ -132,12 +132,12 @@ def group(function: Callable[[], None]) -> click.Group:
 def command(
     services: type[App] = App, *, competition: bool = True, formats: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the shared options, and the services made of them as its first argument.
+    """Give a command the shared options, and the services created from them as its first argument.
 
     Args:
-        services: What it works with.
+        services: The class of the services.
         competition: Whether it needs to know of a competition.
-        formats: Formats that its result has besides those of every result.
+        formats: Formats of its result besides the usual ones.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

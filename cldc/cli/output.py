@@ -36,7 +36,7 @@ class Report(NamedTuple):
 
 
 class Output:
-    """Where a command's result goes, in the formats that were asked for."""
+    """Writes a command's result in the requested formats."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Output:
         self.observer = self._line = MovingLine()
 
     def wants(self, form: str) -> bool:
-        """Whether the result is asked for in that format."""
+        """Whether the result is requested in that format."""
         return form == self.form or any(report.form == form for report in self._reports)
 
     def show(self, document: Document) -> None:
@@ -93,7 +93,7 @@ class Output:
             self.observer.note(f"Written: {report.path}")
 
     def tell(self, blocks: Iterable[Block]) -> None:
-        """Print what comes before the result; on standard error where standard output is for programs."""
+        """Print what comes before the result; on standard error if standard output is for programs."""
         self.close()
         if self.form != "text":
             if text := plain(blocks):
@@ -111,7 +111,7 @@ class Output:
         _write(text)
 
     def clear(self) -> None:
-        """Empty the screen, where standard output is one."""
+        """Clear the screen, if standard output is a terminal."""
         self.close()
         if _lively(sys.stdout):
             _write("\x1b[2J\x1b[H", trusted(sys.stdout))
@@ -123,7 +123,7 @@ class Output:
 
 
 def add_to_job(document: Document) -> None:
-    """Add a result to the summary and the outputs of a GitHub Actions step, where one runs this."""
+    """Add a result to the summary and the outputs of a GitHub Actions step, if this runs in one."""
     for variable, text in (
         ("GITHUB_STEP_SUMMARY", markdown.render(document)),
         ("GITHUB_OUTPUT", github.outputs(document.data)),
@@ -151,7 +151,7 @@ def _write(text: str, stream: TextIO | None = None) -> None:
 
 
 def lost_output() -> StorageError | None:
-    """Why standard output can't be written to, such as a full disk; None where it can."""
+    """Why standard output can't be written to, such as a full disk; None if it can."""
     try:
         os.write(sys.stdout.fileno(), b"\n")  # what failed before may be gone from the stream
     except OSError as error:
@@ -200,7 +200,7 @@ def _wants(form: str, arguments: Sequence[str]) -> bool:
 
 
 def _annotate(error: CldcError) -> None:
-    """Show an error where a job's reader looks first: as an annotation and in the summary."""
+    """Show an error as an annotation and in the job's summary, where people look first."""
     remark = Annotation("error", f"cldc {error.kind}", f"{error.message} {error.action}")
     _write(github.annotation(remark), trusted(sys.stdout))
     add_to_job(

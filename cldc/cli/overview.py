@@ -102,7 +102,7 @@ def look(app: ServerApp) -> Overview:
 
 
 def _report(app: ServerApp, folder: Path) -> ValidationReport:
-    """Only what changed since the last check is read; TensorFlow is not asked here."""
+    """Validate what changed since the last check, without TensorFlow."""
     return validate(folder, app.competition, app.observer, cache_folder=app.home)
 
 

@@ -29,7 +29,7 @@ class Packaged:
         """For a person."""
         package = self.package
         images, size = plural(package.images, "image"), f"{package.size / 1e6:,.1f} MB"
-        told = f"{package.path}: {images}, {size}" + ("" if self.written else "; it is there already")
+        told = f"{package.path}: {images}, {size}" + ("" if self.written else "; already there")
         return [
             Line(told, "good"),
             Line("Hand it in under this name: the one folder in it is called so, too."),

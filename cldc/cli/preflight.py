@@ -110,7 +110,7 @@ def preflight(
 
 
 def _require_sense(ways: Mapping[str, object]) -> None:
-    """There is one way to train."""
+    """Refuse options that exclude each other."""
     given = [way for way, value in ways.items() if value]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} do not go together.", action="Leave one of them out.")

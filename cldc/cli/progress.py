@@ -14,7 +14,7 @@ _GAP = "  "
 
 
 def parts_of(done: float, total: float | None, unit: str, detail: str) -> list[str]:
-    """How far a task is, in parts that may be left out one by one; ``detail`` has two spaces between its own.
+    """How far a task is, as parts that can be dropped one by one; two spaces separate the parts of ``detail``.
 
     A training puts its epochs into ``detail``.
     """
@@ -27,7 +27,7 @@ def parts_of(done: float, total: float | None, unit: str, detail: str) -> list[s
 
 
 def fitted(parts: Sequence[str], width: int) -> str:
-    """As many of the parts as fit: what is done and what comes last, such as the time left, matter most."""
+    """Join as many parts as fit; the first and the last, such as the time left, matter most."""
     kept = list(parts)
     while len(_GAP.join(kept)) > width and len(kept) > 1:
         del kept[-2 if len(kept) > 2 else -1]

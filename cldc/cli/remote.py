@@ -60,7 +60,7 @@ def preflight_remotely(
 
 
 def require_organisers(app: ServerApp) -> None:
-    """A run there is made from the organisers' own bundles, as a submission's is."""
+    """Refuse settings that a run on CodaLab ignores: it uses the organisers' own bundles, as a submission does."""
     for name in ("script", "label_book"):
         if app.settings[name] is not None:
             raise UsageError(
@@ -70,7 +70,7 @@ def require_organisers(app: ServerApp) -> None:
 
 
 def require_consent(app: ServerApp, report: ValidationReport, links: Sequence[str]) -> None:
-    """Have somebody agree to what links that lead out of a dataset would have uploaded.
+    """Ask before uploading what links lead to outside a dataset.
 
     Raises:
         NeedsConsent: Nobody agreed.
@@ -84,7 +84,7 @@ def require_consent(app: ServerApp, report: ValidationReport, links: Sequence[st
 
 
 def remote_of(app: ServerApp, *, keep: bool, force: bool, environment: Environment | None) -> Remote:
-    """The server to train on; a TensorFlow of this machine asks the models."""
+    """The server to train on; models predict with this machine's TensorFlow."""
     return Remote(
         competition=app.competition,
         codalab=app.codalab,

@@ -53,7 +53,7 @@ def sandbox() -> None:
 @click.option("--starting-dataset", type=_FOLDER, help="A dataset for contestants to start from.")
 @command()
 def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
-    """Start the sandbox with the competition on it; harmless if it is up.
+    """Start the sandbox with the competition on it; does nothing if it is already up.
 
     \b
     Examples:

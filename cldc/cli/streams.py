@@ -1,4 +1,4 @@
-"""Standard output and standard error of a command: nothing reaches them that has not been made safe to show."""
+"""Standard streams that escape everything written to them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cldc.text import shown
 
 
 class SafeStream:
-    """A text stream that makes everything written to it safe to show.
+    """A text stream that escapes what terminals and job logs would obey, and masks secrets.
 
     Attributes:
         trusted: The stream itself, for what draws with escape sequences of its own, or commands a job's log, and has
@@ -20,7 +20,7 @@ class SafeStream:
     """
 
     def __init__(self, trusted: TextIO, *, lossy: bool = False) -> None:
-        """``lossy`` drops what can't be written, as to a full disk or a terminal that was closed."""
+        """``lossy`` drops what can't be written, such as to a full disk or a closed terminal."""
         self.trusted = trusted
         self._lossy = lossy
 
@@ -31,7 +31,7 @@ class SafeStream:
         return len(text)
 
     def flush(self) -> None:
-        """Write what was held back."""
+        """Flush the stream."""
         with self._losing():
             self.trusted.flush()
 
@@ -54,7 +54,7 @@ class SafeStream:
 
 
 def make_safe() -> None:
-    """Put a `SafeStream` in the place of both standard streams, for the rest of this process.
+    """Replace both standard streams by a `SafeStream` for the rest of this process.
 
     No command fails because its progress, or its error, can't be shown; its result is another matter.
     """
@@ -70,7 +70,7 @@ def trusted(stream: TextIO) -> TextIO:
 
 
 def discard(stream: TextIO) -> None:
-    """Send what a stream still holds, and will be given, nowhere.
+    """Discard what a stream holds and will be given.
 
     For a stream that takes nothing: Python would complain once more when it closes the stream, and end with code 120.
     """

@@ -1,4 +1,4 @@
-"""The competition's TensorFlow for a command: few checks ask it, so they import this when they do."""
+"""The competition's TensorFlow. Few checks need it, so they import this module late."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cldc.validation.tensorflow_decoder import Verdict
 
 
 def tensorflow(app: App) -> Environment:
-    """Its environment, made on first use."""
+    """Its environment, created on first use."""
     return ensure_tensorflow(app.competition.training.tensorflow, app.home, app.observer)
 
 
 def verdicts(app: App, files: Mapping[str, Path]) -> Mapping[str, Verdict]:
-    """Whether it reads these files, by the name of each."""
+    """Ask TensorFlow whether it reads these files; the verdicts by name."""
     # Making the environment takes minutes, and kept answers don't need it.
     for choice in app.competition.training.tensorflow:
         if (known := kept_verdicts(files, choice.version, app.home)) is not None:

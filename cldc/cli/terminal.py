@@ -1,4 +1,4 @@
-"""What is drawn on a terminal: a line that moves while a command works, and its result."""
+"""Drawing on a terminal: a moving progress line, and results."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _ALIVE, _DONE, _STOPPED = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "✓", "✗"
 
 
 def draw(blocks: Iterable[Block], stream: TextIO) -> None:
-    """Draw blocks, whose texts are made safe here."""
+    """Draw blocks; their texts are escaped here."""
     console = Console(file=stream, highlight=False)
     for block in blocks:
         console.print(drawn(block, width=console.width), crop=False)
 
 
 class _Line(ProgressColumn):
-    """One task on one line, whatever the terminal's width: a sign that it lives, what is done, a bar, how far it is."""
+    """One task on one line at any width: a spinner, the task, a bar, how far it is."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(Column(no_wrap=True, overflow="crop"))
@@ -55,7 +55,7 @@ class _Line(ProgressColumn):
 
 
 class MovingLine:
-    """One moving line on standard error: what is done now, how far it is, how long it will take."""
+    """A moving progress line on standard error."""
 
     def __init__(self) -> None:
         """Start nothing before the first task."""
@@ -63,7 +63,7 @@ class MovingLine:
         self._task: Task | None = None
 
     def start(self, task: str, total: float | None = None, unit: str = "") -> None:
-        """Replace the line; the task before it stays as a finished one."""
+        """Start a task; the previous one stays on the screen as finished."""
         progress = self._open()
         self._end(_DONE)
         added = progress.add_task(shown(task), total=total, unit=unit, detail="", mark="")
@@ -79,7 +79,7 @@ class MovingLine:
         self._open().console.print(shown(text), markup=False, highlight=False)
 
     def close(self, *, done: bool = True) -> None:
-        """Leave the screen as it should be for what comes next; a task that was not ``done`` stays where it is."""
+        """Stop drawing; a task that was not ``done`` is shown where it stopped."""
         if self._progress is not None:
             self._end(_DONE if done else _STOPPED)
             self._progress.stop()

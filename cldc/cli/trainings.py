@@ -1,4 +1,4 @@
-"""Where a command trains several times: on this machine, or on a Dask cluster."""
+"""What trains several times at once: this machine, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DASK = click.option(
 
 @contextlib.contextmanager
 def trainer(app: App, *, dask: str | None) -> Iterator[Trainer]:
-    """What trains: this machine, or the Dask cluster with that address.
+    """Open this machine's trainer, or that of the Dask cluster at an address.
 
     Raises:
         ConfigurationError: Dask is not installed.

@@ -96,7 +96,7 @@ def revoke(app: App, *, path: Path | None) -> None:
     chosen = _file(app, path)
     if not app.approvals.revoke(chosen):
         raise UsageError(f"{chosen} is not approved.", action="`cldc trust list` shows what is.")
-    app.output.show(Document({"revoked": chosen}, [Line(f"{chosen} is not approved any more.", "good")]))
+    app.output.show(Document({"revoked": chosen}, [Line(f"{chosen} is no longer approved.", "good")]))
 
 
 def _approve(app: App, path: Path, *, yes: bool) -> None:

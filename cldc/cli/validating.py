@@ -30,13 +30,13 @@ def validated(
 ) -> ValidationReport:
     """The report on a dataset folder; TensorFlow itself is asked about images without a verdict.
 
-    Warped copies are looked for where the environment that takes is ready.
+    It looks for warped copies if their environment is ready.
 
     Args:
         app: The command's services.
         folder: The folder; None takes the project's.
-        use_cache: Whether files that did not change since an earlier check are skipped.
-        warped: Whether that environment is made where it is missing.
+        use_cache: Whether to skip files that did not change since an earlier check.
+        warped: Whether to create that environment if it is missing.
         observer: Receives progress events in place of the command's own.
     """
     told = observer or app.observer
@@ -67,7 +67,7 @@ def _find_warped_copies(
 
 
 def _known_label_book(app: App) -> Path | None:
-    """The label book that is named, or that was downloaded last, as it is now; validation does not wait for a network."""
+    """The label book that is set, or the one downloaded last; validation never waits for a network."""
     settings = app.settings
     if settings.withheld("label_book") and settings.project is not None:
         app.observer.note(
@@ -90,7 +90,7 @@ def require_valid(app: App, report: ValidationReport) -> None:
 
 
 def valid_reports(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
-    """The reports of datasets that are all valid; nothing is trained while one is not."""
+    """The reports of datasets that are all valid; nothing is trained if one is not."""
     reports: list[ValidationReport] = []
     refused: list[CldcError] = []
     for folder in folders or (None,):

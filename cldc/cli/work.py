@@ -1,4 +1,4 @@
-"""What several commands do: validate, get script and label book, preflight."""
+"""What several commands share: script and label book, and the preflight."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from cldc.validation import ValidationReport
 
 @dataclass(frozen=True, slots=True)
 class TrainingInputs:
-    """What a dataset is trained and judged with."""
+    """The script and the label book of a training."""
 
     script: Script
     label_book: LabelBook
@@ -43,11 +43,11 @@ class TrainingInputs:
 
 
 def training_inputs(app: ServerApp, *, organisers: bool = False) -> TrainingInputs:
-    """Script and label book: those named, else the organisers', else what is remembered or built in.
+    """Script and label book: those set, else the organisers', else the last ones downloaded or the built-in script.
 
     Args:
         app: The command's services.
-        organisers: Whether what is named is passed over, since the organisers' own counts.
+        organisers: Whether to ignore the settings, because the organisers' own count.
 
     Raises:
         ConfigurationError: No label book is available.
@@ -61,7 +61,7 @@ def training_inputs(app: ServerApp, *, organisers: bool = False) -> TrainingInpu
 
 
 def _script(app: ServerApp, given: Path | None) -> tuple[Script, CldcError | None]:
-    """The script, and why the server can't be reached where that was found out."""
+    """The script, and why the server can't be reached if it can't."""
     if given is not None:
         return given_script(given), None
     unreachable: CldcError | None = None
@@ -71,7 +71,7 @@ def _script(app: ServerApp, given: Path | None) -> tuple[Script, CldcError | Non
             content = app.anonymous.file(reference.uuid)
         except (Unreachable, SandboxError) as error:
             unreachable = error
-            app.observer.note(f"The organisers' script can't be had: {error.message}")
+            app.observer.note(f"The organisers' script is not available: {error.message}")
         else:
             script, before = remember_script(app.home, app.competition, content)
             if before is not None:
@@ -97,7 +97,7 @@ def _label_book(app: ServerApp, given: Path | None, unreachable: CldcError | Non
                 book, before = remember_label_book(app.home, app.competition, fetched)
         except (Unreachable, SandboxError) as error:
             reason = error
-            app.observer.note(f"The organisers' label book can't be had: {error.message}")
+            app.observer.note(f"The organisers' label book is not available: {error.message}")
         else:
             if before is not None:
                 app.observer.note("The organisers changed the label book.")
@@ -132,7 +132,7 @@ def preflighted(
 
 
 def account_or_none(app: ServerApp) -> str | None:
-    """The account's name where credentials are at hand, for marking one's own rows."""
+    """The account's name if credentials are available, to mark one's own rows."""
     try:
         return app.credentials.username
     except (CredentialsError, SandboxError):

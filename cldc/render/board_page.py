@@ -56,7 +56,7 @@ def _utc(time: datetime) -> datetime:
 
 
 def _web_address(link: str) -> str:
-    """The link where it is a web address, else nothing."""
+    """The link if it is a web address, else nothing."""
     parts = link.split()
     try:
         address = urlsplit(parts[0] if len(parts) == 1 else "")
@@ -90,7 +90,7 @@ def _points(scores: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def _share(value: float, low: float, high: float) -> float:
-    """How far from ``low`` to ``high`` it is, from 0 to 1; in the middle where that can't be told."""
+    """How far from ``low`` to ``high`` it is, from 0 to 1; in the middle if both are equal."""
     width = high - low
     return (value - low) / width if 0 < width < math.inf else 0.5
 
@@ -105,7 +105,7 @@ def _records(rows: Sequence[Row]) -> list[Row]:
 
 
 def _chart(rows: Sequence[Row], records: Sequence[Row]) -> dict[str, Any] | None:
-    """The best score over time, places in percent from the left and from the top; None where there is no time to show."""
+    """The best score over time, places in percent from the left and from the top; None if all have the same time."""
     times = [_utc(row.created) for row in rows]
     if not records or min(times) == max(times):
         return None

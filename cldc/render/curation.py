@@ -19,7 +19,7 @@ _SHOWN = 10
 
 
 def plan_blocks(plan: Plan, *, everything: bool = False) -> Iterator[Block]:
-    """What would be done, action by action, and what can't be."""
+    """What would be done, action by action, and what can't be done."""
     for action, count in sorted(plan.counts.items()):
         yield Line(_heading(action, count, plan))
         changes = [change for change in plan.changes if change.kind != "folder" and change.rule == action]
@@ -78,7 +78,7 @@ def applied_blocks(applied: Applied) -> Iterator[Block]:
 
 
 def apply_data(plan: Plan, applied: Applied | None) -> dict[str, Any]:
-    """The plan and, where it was carried out, the result."""
+    """The plan and, if it was carried out, the result."""
     record = applied.record if applied else None
     return {
         "dataset": printable(str(plan.dataset.root)),

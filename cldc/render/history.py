@@ -11,7 +11,7 @@ from cldc.text import printable
 
 
 def history_blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Iterator[Block]:
-    """One row each, the oldest first; what to do next where there is none."""
+    """One row each, oldest first; the next command if there are none."""
     if not entries:
         yield Line("Nothing was preflighted or submitted yet.")
         yield Line(f"Next: {next_command}")

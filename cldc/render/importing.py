@@ -1,4 +1,4 @@
-"""What was imported, as text and as JSON."""
+"""The result of an import, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHOWN = 10
 
 
 def import_blocks(imported: Imported, *, everything: bool = False) -> Iterator[Block]:
-    """What was added where, what was there already, and what could not be used."""
+    """What was added, what was already there, and what could not be used."""
     for folder, count in sorted(Counter(a.path.rpartition("/")[0] for a in imported.added).items()):
         yield Line(printable(f"Added {plural(count, 'picture')} to {imported.root / folder}"), "good")
     if inverted := [each.page for each in imported.added if each.inverted]:

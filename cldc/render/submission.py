@@ -185,11 +185,11 @@ def quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
 def status_blocks(
     statuses: Sequence[SubmissionStatus], *, next_command: str, on_sandbox: bool
 ) -> Iterator[Block]:
-    """Every submission and how far it is, with the end of the log of a run that goes or failed.
+    """Every submission and how far it is, with the end of the log of a run that is going or failed.
 
     Args:
         statuses: The submissions.
-        next_command: What to do where there is none.
+        next_command: What to do if there are none.
         on_sandbox: Whether nobody but the user has them scored.
     """
     if not statuses:
@@ -252,7 +252,7 @@ def _why_removed(orphan: Orphan) -> str:
 
 
 def removed_blocks(removed: Removed) -> Iterator[Block]:
-    """What is gone, and what came into use meanwhile."""
+    """What was removed, and what came into use meanwhile."""
     yield Line(f"Removed {counted(removed.gone)}.", "good")
     if removed.kept:
         yield Line(f"Kept {counted(removed.kept)}:", "warning")
@@ -260,6 +260,6 @@ def removed_blocks(removed: Removed) -> Iterator[Block]:
 
 
 def counted(found: Sequence[Orphan] | Sequence[Kept]) -> str:
-    """How many bundles and worksheets these are."""
+    """Count bundles and worksheets."""
     bundles = sum(item.kind == "bundle" for item in found)
     return f"{plural(bundles, 'bundle')} and {plural(len(found) - bundles, 'worksheet')}"

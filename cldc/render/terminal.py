@@ -1,4 +1,4 @@
-"""Blocks on a terminal: colour, aligned columns, and one line a cell where it is too narrow for columns."""
+"""Blocks on a terminal: colour, aligned columns, and one line per cell if it is too narrow for columns."""
 
 from __future__ import annotations
 

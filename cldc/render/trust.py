@@ -1,4 +1,4 @@
-"""What a project file or a profile asks for, as a person sees it before approving."""
+"""What a project file or a profile claims, as people see it before they approve it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DIGITS = 12
 
 
 def claims_blocks(claims: Sequence[Claim], previous: Approval | None) -> list[Block]:
-    """The claims in full; those that are new, or differ from what was approved before, are marked."""
+    """The claims in full; new or changed ones are marked."""
     before = set(previous.claims) if previous else set()
     rows = [
         (

@@ -36,7 +36,7 @@ def render(name: str, document: Document) -> str:
 
 
 def format_of(path: Path, names: tuple[str, ...]) -> str | None:
-    """Which of these formats a file's extension names; None where it names none of them."""
+    """Which of these formats a file's extension names; None if it names none of them."""
     fits = [
         (len(extension), form.name)
         for form in FORMATS
