@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -110,11 +110,12 @@ def _submissions(
 ) -> list[HistoryEntry]:
     rows = {row.submission: row for row in board.rows} if board else {}
     seen = {result.bundle: result for result in ledger.board_results(competition.name)}
-    entries = []
-    for submission, newer in _with_successors(ledger.submissions(), competition):
+    every, entries = ledger.submissions(), []
+    newer = successors([s for s in every if s.record.competition == competition.name], competition)
+    for submission in every:
         record, result = submission.record, known.get(submission.record.preflight or "")
         now, before = rows.get(submission.uuid(TAG)), seen.get(submission.uuid(TAG))
-        last = now or before
+        last, replaced = now or before, replaced_by(newer.get(record.id), rows)
         entries.append(
             HistoryEntry(
                 kind="submission",
@@ -127,29 +128,13 @@ def _submissions(
                 validation=result.validation.accuracy if result else None,
                 label_book=result.label_book.accuracy if result and result.label_book else None,
                 score=last.score if last else None,
-                detail=_standing(submission, now, replaced_by(newer, rows), None if board else before),
+                detail=_state(submission, now, replaced, None if board else before),
             )
         )
     return entries
 
 
-def _with_successors(
-    submissions: Iterable[KnownSubmission], competition: Competition
-) -> Iterator[tuple[KnownSubmission, KnownSubmission | None]]:
-    """Pair each submission with the newest one that replaces it, if its competition's rule is known."""
-    every = list(submissions)
-    accounts: dict[tuple[str, str], list[KnownSubmission]] = {}
-    for known in every:
-        if known.record.competition == competition.name:
-            accounts.setdefault((known.record.server, known.record.account), []).append(known)
-    newer: dict[str, KnownSubmission] = {}
-    for own in accounts.values():
-        newer |= successors(own, competition)
-    for known in every:
-        yield known, newer.get(known.record.id)
-
-
-def _standing(submission: KnownSubmission, now: Row | None, replaced: str, before: BoardResult | None) -> str:
+def _state(submission: KnownSubmission, now: Row | None, replaced: str, before: BoardResult | None) -> str:
     """Describe a submission's state from the board, the rule or the ``before`` stored board result."""
     if submission.tagged is None:
         return "not tagged"

@@ -128,34 +128,25 @@ def _look(remote: Remote, followers: Iterable[Follower]) -> None:
 def summarize(followers: Sequence[Follower], waiting: int) -> str:
     """Summarize the runs' progress in a few words: one in full, several in short."""
     if len(followers) == 1 and not waiting:
-        return _one(followers[0])
-    told = [f"{_shortened(follower.job.name)} {_short(follower)}" for follower in followers[:_MOST_TOLD]]
+        return _in_full(followers[0])
+    told = [_in_short(follower) for follower in followers[:_MOST_TOLD]]
     if more := len(followers) - len(told) + waiting:
         told.append(f"{more} more")
     return "  ".join(told)
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-
-
-def _one(follower: Follower) -> str:
+def _in_full(follower: Follower) -> str:
     if follower.log.output.epoch:
         return describe(follower.log.output, now=time.monotonic(), began=follower.log.began)
-    return _state(follower)
-
-
-def _short(follower: Follower) -> str:
-    output = follower.log.output
-    if output.epoch and follower.offline_since is None:
-        best = f" {output.best.val_accuracy:.0%}" if output.best else ""
-        return f"{len(output.history)}/{output.epochs}{best}"
-    return follower.bundle.state if follower.bundle is not None else "gone"
-
-
-def _state(follower: Follower) -> str:
     if follower.bundle is None:
         return "gone"
-    if follower.bundle.state == "staged":
-        return "waits for a worker"
-    return progress_of(follower.bundle)
+    return "waits for a worker" if follower.bundle.state == "staged" else progress_of(follower.bundle)
+
+
+def _in_short(follower: Follower) -> str:
+    output, name = follower.log.output, follower.job.name
+    state = follower.bundle.state if follower.bundle is not None else "gone"
+    if output.epoch and follower.offline_since is None:
+        best = f" {output.best.val_accuracy:.0%}" if output.best else ""
+        state = f"{len(output.history)}/{output.epochs}{best}"
+    return f"{name if len(name) <= _LONGEST_NAME else f'{name[: _LONGEST_NAME - 1]}…'} {state}"

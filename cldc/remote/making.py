@@ -34,27 +34,19 @@ def begin(remote: Remote, job: Job) -> None:
     """
     name = worksheet_name(remote.account, "preflight", job.id)
     job.worksheet = find_or_make_worksheet(remote, name, title=f"Preflight {job.name}")
-    _make_private(remote, job.worksheet)
+    if remote.rest.worksheet(job.worksheet).public_permission:
+        # New worksheets are public, and bundles inherit the permission of their worksheet.
+        remote.cl.set_private((), job.worksheet)
     bundles = own_bundles(remote, job.worksheet)
     data = _dataset(remote, job, bundles)
     job.run = _run(remote, job, bundles, data, script_uuid=_script(remote, job, bundles))
     job.tries += 1
 
 
-def begun_before(remote: Remote, job: Job) -> bool:
-    """Whether an earlier call began the job and left its bundles."""
-    return _find_worksheet(remote, job) is not None
-
-
-def _find_worksheet(remote: Remote, job: Job) -> str | None:
+def find_worksheet(remote: Remote, job: Job) -> str | None:
+    """Find the worksheet on which an earlier call began the job and left its bundles."""
     name = worksheet_name(remote.account, "preflight", job.id)
     return next((worksheet.uuid for worksheet in remote.rest.own_worksheets(name)), None)
-
-
-def _make_private(remote: Remote, worksheet: str) -> None:
-    """Make a worksheet private: new ones are public, and bundles inherit the permission of their worksheet."""
-    if remote.rest.worksheet(worksheet).public_permission:
-        remote.cl.set_private((), worksheet)
 
 
 def _dataset(remote: Remote, job: Job, bundles: list[Bundle]) -> Bundle:
@@ -132,7 +124,7 @@ def forget_run(remote: Remote, job: Job) -> bool:
 
 def tidy(remote: Remote, job: Job) -> None:
     """Remove the preflight's bundles and worksheet; keep and report those that something else needs by now."""
-    worksheet = job.worksheet or _find_worksheet(remote, job)
+    worksheet = job.worksheet or find_worksheet(remote, job)
     if remote.keep or not worksheet:
         return
     job.worksheet = worksheet
@@ -152,8 +144,8 @@ def _why_untidy(remote: Remote, job: Job) -> str:
     ]
     shared = set()
     for bundle in sorted(made, key=lambda bundle: bundle.type == "dataset"):
-        if bundle.type == "dataset" and _submitted(remote, bundle):
-            shared.add(bundle.uuid)
+        if bundle.type == "dataset" and len(remote.rest.bundle(bundle.uuid, worksheets=True).worksheets) > 1:
+            shared.add(bundle.uuid)  # a submission uses it too, on its own worksheet
             continue
         if why := Usage(remote).why_needed(bundle.uuid):
             return f"{bundle.name}: {why}"
@@ -163,8 +155,3 @@ def _why_untidy(remote: Remote, job: Job) -> str:
         return f"{stays} is on its worksheet"
     remote.cl.remove_worksheet(job.worksheet, force=True)
     return ""
-
-
-def _submitted(remote: Remote, bundle: Bundle) -> bool:
-    """Whether a submission uses it: then it is on the submission's worksheet too, and stays there."""
-    return len(remote.rest.bundle(bundle.uuid, worksheets=True).worksheets) > 1

@@ -26,7 +26,7 @@ from cldc.preflight.records import all_records, read, remember_name
 from cldc.preflight.remote_runs import finish_run, remote_fingerprint
 from cldc.remote.artifacts import fetch_artifacts, require_ended
 from cldc.remote.following import Follower, follow
-from cldc.remote.making import begin, begun_before, find_uploads, forget_run, tidy
+from cldc.remote.making import begin, find_uploads, find_worksheet, forget_run, tidy
 from cldc.remote.model import Job, Remote, RemotePreflights
 
 # A worker may die by chance twice; a third time has a cause.
@@ -144,7 +144,7 @@ class _Batch:
             try:
                 finding, tight = check_time(remote, user, known, images=images)
             except QuotaExceeded as error:
-                if not begun_before(remote, job):
+                if find_worksheet(remote, job) is None:
                     self._waiting.remove(job)
                     self._fail(job, error, leave=True)
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -84,14 +84,14 @@ def fetch_statuses(contestant: Contestant, board: Leaderboard | None) -> tuple[S
 
 
 def successors(
-    submissions: Sequence[KnownSubmission], competition: Competition
+    submissions: Iterable[KnownSubmission], competition: Competition
 ) -> dict[str, KnownSubmission]:
-    """Map each replaced tagged submission of one account, by id, to the newest one that replaces it."""
+    """Map each replaced tagged submission to the competition, by id, to the newest one of its account that replaces it."""
     by_name = competition.submission.supersedes == "name"
     tagged = sorted((s for s in submissions if s.carries_tag), key=lambda s: s.tagged or s.record.created)
-    newest = {s.record.name if by_name else "": s for s in tagged}
-    found = {s.record.id: newest[s.record.name if by_name else ""] for s in tagged}
-    return {identity: newer for identity, newer in found.items() if newer.record.id != identity}
+    rivals = {s.record.id: (s.record.server, s.record.account, by_name and s.record.name) for s in tagged}
+    newest = {rivals[s.record.id]: s for s in tagged}
+    return {identity: newest[key] for identity, key in rivals.items() if newest[key].record.id != identity}
 
 
 def replaced_by(newer: KnownSubmission | None, rows: Mapping[str, Row]) -> str:
