@@ -40,9 +40,9 @@ def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None
         removed = None
         if orphans.found and not dry_run:
             app.confirm(
-                f"{_stake(orphans.found).capitalize()} for ever?",
+                f"{_stake(orphans.found).capitalize()} permanently?",
                 yes=yes,
-                stake=f"{_stake(orphans.found)} from {app.rest.server} for ever (--dry-run lists them)",
+                stake=f"{_stake(orphans.found)} from {app.rest.server} permanently (--dry-run lists them)",
                 shown=orphan_blocks(orphans),
             )
             removed = remove_orphans(me, orphans.found)

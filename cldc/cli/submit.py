@@ -183,7 +183,7 @@ def _plan(
 def _known_preflight(
     app: ServerApp, report: ValidationReport, inputs: TrainingInputs, *, server_only: bool
 ) -> PreflightResult | None:
-    """Find a whole preflight: one that ran on this very server proves as much as one of this machine."""
+    """Find a full preflight; one that ran on this server proves as much as one on this machine."""
     return find(
         app.home,
         dataset=report.dataset.hash,
@@ -196,7 +196,7 @@ def _known_preflight(
 
 
 def _agree(app: ServerApp, plan: Plan, yes: bool) -> None:
-    """Say what becomes public, and have somebody agree to it."""
+    """Show what becomes public, and ask for agreement."""
     app.confirm(question(plan), yes=yes, stake=_stake(plan), shown=[*plan_blocks(plan), Line("")])
     if yes:
         app.observer.note(public(plan))

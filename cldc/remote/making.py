@@ -109,7 +109,7 @@ def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle, *, scrip
         script_uuid=script_uuid,
     )
     if found:
-        remote.observer.note(f"{job.name} was begun before; going on with that run.")
+        remote.observer.note(f"{job.name} was started before; continuing with that run.")
     return uuid
 
 

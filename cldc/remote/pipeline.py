@@ -28,6 +28,7 @@ from cldc.remote.artifacts import fetch_artifacts, require_ended
 from cldc.remote.following import Follower, follow
 from cldc.remote.making import begin, find_uploads, find_worksheet, forget_run, tidy
 from cldc.remote.model import Job, Remote, RemotePreflights
+from cldc.text import plural
 
 # A worker may die by chance twice; a third time has a cause.
 _MOST_TRIES = 3
@@ -158,10 +159,10 @@ class _Batch:
         except BaseException:
             if self._going:
                 names = ", ".join(follower.job.name for follower in self._going)
-                noun = "run goes" if len(self._going) == 1 else "runs go"
+                verb = "continues" if len(self._going) == 1 else "continue"
                 self._remote.observer.note(
-                    f"{len(self._going)} {noun} on, on {self._remote.rest.server}: {names}. The same command takes "
-                    "them up again; `cldc clean --unfinished` removes what is no longer wanted."
+                    f"{plural(len(self._going), 'run')} {verb} on {self._remote.rest.server}: {names}. The same command "
+                    "resumes them; `cldc clean --unfinished` removes what you no longer need."
                 )
             raise
 

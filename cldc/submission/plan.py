@@ -289,9 +289,9 @@ def _new(intent: Intent, state: AccountState, progress: _Progress) -> str:
         other = known.record.id != progress.id
         if known.tagged and other and known.record.dataset_hash == intent.report.dataset.hash:
             if intent.consent.again:
-                return f"submitted before as {known.record.name}; again, as asked"
+                return f"submitted before as {known.record.name}; again, as requested"
             raise SubmissionRefused(
-                f"This very dataset was submitted as {known.record.name!r} on {known.tagged.astimezone():%Y-%m-%d %H:%M}.",
+                f"This dataset was already submitted as {known.record.name!r} on {known.tagged.astimezone():%Y-%m-%d %H:%M}.",
                 action="Change the dataset, or add --again to spend another submission on it.",
             )
     return "not submitted before"
@@ -320,7 +320,7 @@ def check_open(competition: Competition, now: datetime, consent: Consent) -> str
     """Describe until when the competition is open.
 
     Raises:
-        SubmissionRefused: It is closed, and the user did not agree to submit all the same.
+        SubmissionRefused: It is closed, and the user did not agree to submit anyway.
     """
     closes = competition.last_moment
     if closes is None:
@@ -331,9 +331,9 @@ def check_open(competition: Competition, now: datetime, consent: Consent) -> str
     if not consent.after_closing:
         raise SubmissionRefused(
             f"{competition.title} {closed}; its organisers may score nothing any more.",
-            action="Choose another --competition, or add --after-closing to publish and tag it all the same.",
+            action="Choose another --competition, or add --after-closing to publish and tag it anyway.",
         )
-    return f"{closed}; submitting all the same, as asked"
+    return f"{closed}; submitting anyway, as requested"
 
 
 # Links out of the dataset ------------------------------------------------------------------------------------

@@ -184,10 +184,10 @@ def _why_evaluated(contestant: Contestant, submission: KnownSubmission, board: L
             others = usage.made_by_others(made) if made else ()
         except NotFound:
             if step == "upload":
-                return "its dataset is no longer on the server, so nobody can tell whether it was evaluated"
+                return "its dataset is no longer on the server, so cldc can't tell whether it was evaluated"
             continue
         if others:
-            return f"somebody else made the bundle {others[0].uuid} from it, as the organisers' daemon does to evaluate one"
+            return f"another account made the bundle {others[0].uuid} from it, as the organisers' daemon does to evaluate a submission"
     return ""
 
 
@@ -202,16 +202,14 @@ def _is_on_board(board: Leaderboard, uuid: str, record: Record) -> bool:
 def _why_unknown(tag: StepRecord, board: Leaderboard | None, now: datetime) -> str:
     """Explain why the board does not prove that the daemon skipped a tag; empty if it does."""
     if board is None:
-        return "the board can't be read here, so it may have been evaluated"
+        return "the board can't be read, so it may have been evaluated"
     if board.malformed:
         return "the board has entries that can't be read, and it may be one of them"
     if tag.finished is None or tag.started == tag.finished:
         # The ledger got it from the server, which does not know when a tag was set.
-        return (
-            "it was tagged by another machine, so nobody knows here whether the board is newer than its tag"
-        )
+        return "it was tagged by another machine, so cldc can't tell whether the board is newer than its tag"
     if board.updated > now + _CLOCKS_APART:
-        return f"the board's time, {_time(board.updated)}, is yet to come, so nobody knows whether it is newer than the tag"
+        return f"the board's time, {_time(board.updated)}, is in the future, so cldc can't tell whether it is newer than the tag"
     if board.updated <= tag.finished + _CLOCKS_APART:
         return (
             f"the board of {_time(board.updated)} is not newer than its tag of {_time(tag.finished)}, "

@@ -136,7 +136,7 @@ def _of_tagged(
 def _unscored(record: Record, bundle: Bundle | None, competition: Competition) -> tuple[str, str, str]:
     """Stage, detail and action for a tagged bundle that is on no board; it may have changed since."""
     if bundle is None:
-        action = f"`cldc withdraw {record.name}` and `cldc submit` make it anew."
+        action = f"run `cldc withdraw {record.name}`, then `cldc submit` again."
         return "tagged", "its bundle is no longer on the server, so it can't be scored", action
     if has_lost_tag(bundle, competition.submission.tag):
         return "withdrawn", "it no longer carries the tag, which this machine did not take off", ""

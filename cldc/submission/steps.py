@@ -337,7 +337,7 @@ def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
     plan, competition = context.plan, context.competition
     tagged = context.tagged_bundles()
     if reason := why_outdated(context, bundle, tagged):
-        context.observer.note(f"The predictions bundle is made again: {reason}.")
+        context.observer.note(f"Creating the predictions bundle again: {reason}.")
         raise PredictionsOutdated
     competing = competing_submissions(competition, tagged, context.record.name)
     foreseen = {*plan.supersedes, *plan.scored}

@@ -181,7 +181,7 @@ def _forget_what_is_gone(context: SubmissionContext) -> None:
     for name in ("upload", "run", "predictions"):
         if known.finished(name) and known.uuid(name) not in there:
             context.observer.note(
-                f"What the step {name} made is no longer on the server; going on from there."
+                f"The result of the step {name} is no longer on the server; continuing from there."
             )
             context.forget(*_from(name))
             return

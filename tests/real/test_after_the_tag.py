@@ -225,7 +225,7 @@ def test_the_server_gives_a_lost_ledger_back(stage: Stage, tmp_path: Path) -> No
     for name in ("id", "name", "dataset", "dataset_hash", "server", "account"):
         assert {s["submission"][name] for s in after} == {s["submission"][name] for s in before}
     refused = elsewhere("submit", folder, "--name", "new", "--yes", "--no-preflight", code=12)
-    assert "This very dataset was submitted as 'mine'" in refused.err
+    assert "This dataset was already submitted as 'mine'" in refused.err
     assert elsewhere("submit", folder, "--yes", "--no-preflight", "--format", "json").data["again"]
 
 

@@ -116,7 +116,9 @@ def test_a_run_that_is_going_is_said_to_be_killed(stage: Stage, tmp_path: Path) 
         assert "This would kill 1 run that is running, and remove 2 bundles and 1 worksheet" in refused
         env = {**stage.settings(account), "CLDC_HOME": str(cldc.home)}
         person = Terminal("clean", "--unfinished", cwd=tmp_path, columns=200, **env)
-        person.answer("Kill 1 run that is running, and remove 2 bundles and 1 worksheet for ever? [y/N]", "n")
+        person.answer(
+            "Kill 1 run that is running, and remove 2 bundles and 1 worksheet permanently? [y/N]", "n"
+        )
         assert person.end()[0] == 1
         assert "it is running and will be killed" in person.text
         assert [found.uuid for found in running(stage, account, 1)] == [run.uuid]

@@ -108,7 +108,7 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     assert [entry["rank"] for entry in plan["replaces"]] == ([1] if "shapes" in competition else [])
 
     refused = cldc("submit", folder, "--name", "other", "--no-preflight", "--format", "json", code=12)
-    assert refused.data["error"]["message"].startswith("This very dataset was submitted as 'mine'")
+    assert refused.data["error"]["message"].startswith("This dataset was already submitted as 'mine'")
     for number in range(2, allowed + 1):
         submit(cldc, changed(folder, number), "--name", f"try-{number}", "--no-preflight", "--supersede")
     spent = cldc("quota", "--format", "json").data

@@ -37,7 +37,7 @@ def test_interrupted_and_run_again_it_makes_nothing_twice_and_leaves_nothing(
         training.send_signal(signal.SIGINT)
         _, said = training.communicate(timeout=60)
         assert training.returncode == 130, said
-        assert "2 runs go on, on " in said
+        assert "2 runs continue on " in said
     done = cldc("preflight", "--remote", first, second, twin, "--keep", "--format", "json")
     assert "twin holds the same as" in done.err
     results = {result["dataset_name"]: result for result in done.data["results"]}

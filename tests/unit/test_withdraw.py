@@ -145,7 +145,7 @@ def test_a_place_is_free_again_only_if_a_newer_board_lacks_what_nobody_evaluates
 @pytest.mark.parametrize(
     ("otherwise", "reason"),
     [
-        ("the board's clock is ahead", "is yet to come"),
+        ("the board's clock is ahead", "is in the future"),
         ("an entry can't be read", "has entries that can't be read"),
         ("the board lost track of it", "has evaluated it"),
         ("another machine tagged it", "it was tagged by another machine"),
