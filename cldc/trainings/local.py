@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
 
 import psutil
 
@@ -13,14 +12,14 @@ from cldc.preflight.model import PreflightResult, Training
 from cldc.preflight.pipeline import preflight, threads
 from cldc.process import Group
 from cldc.progress import Observer
-from cldc.trainings.model import Lane
+from cldc.trainings.model import Lane, Trainer
 
 # A training of ten thousand images peaked at 620 MB; the rest is for its checkpoint and this program.
 BYTES_EACH = 800 * 2**20
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-class LocalTrainer:
+class LocalTrainer(Trainer):
     """Trains here: each training is a separate process with as many threads as it would have alone.
 
     A training keeps 1.4 processors busy on any machine, so as many as there are processors may run at once; the number of
@@ -32,7 +31,7 @@ class LocalTrainer:
 
     def __init__(self, environment: Environment, home: Path, *, at_once: int) -> None:
         """Run up to ``at_once`` trainings at the same time."""
-        self.threads: int | None = threads()
+        self.threads = threads()
         self._environment = environment
         self._home = home
         self._group = Group()
@@ -59,14 +58,6 @@ class LocalTrainer:
         """As `Trainer.stop`."""
         self._group.end()
         self._executor.shutdown(cancel_futures=True)
-
-    def __enter__(self) -> Self:
-        """Nothing to start."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop everything that still runs."""
-        self.stop()
 
 
 def most_at_once() -> int:

@@ -40,10 +40,10 @@ class Trainer(Protocol):
         """Stop all its trainings, and wait until those on this machine have ended."""
 
     def __enter__(self) -> Self:
-        """Start the trainer."""
+        return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop everything that still runs."""
+        self.stop()
 
 
 @dataclass(frozen=True, slots=True)

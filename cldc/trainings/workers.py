@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from cldc import __version__
 from cldc.competition import Competition
@@ -34,6 +33,7 @@ from cldc.preflight.pipeline import preflight
 from cldc.preflight.sources import builtin_script
 from cldc.preflight.workspace import read_unchanged
 from cldc.progress import SILENT, Observer
+from cldc.trainings.model import Trainer
 from cldc.validation import ValidationReport
 
 
@@ -132,10 +132,10 @@ def _unpack(work: Work, dataset: SentDataset, label_book: SentLabelBook, folder:
     )
 
 
-class WorkerTrainer:
+class WorkerTrainer(Trainer):
     """Trains in an executor whose workers don't share this machine's disk."""
 
-    threads: int | None = None
+    threads = None
 
     def __init__(
         self,
@@ -233,14 +233,6 @@ class WorkerTrainer:
         for future in self._futures:
             future.cancel()
         self._executor.shutdown(wait=False)
-
-    def __enter__(self) -> Self:
-        """Nothing to start."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop everything that still runs."""
-        self.stop()
 
 
 def _zip(files: Iterable[tuple[str, Path, str]]) -> bytes:

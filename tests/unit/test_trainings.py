@@ -22,6 +22,7 @@ from cldc.trainings.dask import ClusterUnreachable, dask_trainer
 from cldc.trainings.expected import expect, expect_class
 from cldc.trainings.local import BYTES_EACH, free_memory, most_at_once
 from cldc.trainings.many import train_all
+from cldc.trainings.model import Trainer
 from cldc.trainings.workers import SentDataset, SentLabelBook, Work, train_sent
 from cldc.validation import validate
 from tests.support.insights import RESULT
@@ -32,7 +33,7 @@ class _Gone(Exception):
     """A worker is gone."""
 
 
-class _Trainer:
+class _Trainer(Trainer):
     """Trains by asking a function."""
 
     where, at_once = "here", 2
@@ -65,12 +66,6 @@ class _Trainer:
     def stop(self) -> None:
         self.stopped = True
         self.executor.shutdown(cancel_futures=True)
-
-    def __enter__(self) -> _Trainer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
 
 @pytest.fixture
