@@ -45,6 +45,18 @@ def drawing(folder: Path, name: str) -> bool:
     return any(next(path.rglob("*.png"), None) for path in leftovers(folder, name))
 
 
+def draw_big(home: Path) -> subprocess.Popen[bytes]:
+    """A command that draws a large dataset, and has begun to."""
+    command = subprocess.Popen(
+        [sys.executable, "-m", "cldc", "sample", "big", "--images", "9000"],
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+    )
+    assert soon(lambda: drawing(home, ".big."))
+    return command
+
+
 def test_a_closed_terminal_ends_a_command_and_leaves_nothing(bare_cldc: Cldc) -> None:
     home = bare_cldc.home
     terminal = Terminal(
@@ -73,14 +85,7 @@ def test_without_a_hangup_to_heed_it_goes_on(bare_cldc: Cldc) -> None:
 
 
 def test_a_second_hangup_does_not_cut_the_cleaning_up_short(bare_cldc: Cldc) -> None:
-    command = subprocess.Popen(
-        [sys.executable, "-m", "cldc", "sample", "big", "--images", "9000"],
-        cwd=bare_cldc.home,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-    )
-    with command:
-        assert soon(lambda: drawing(bare_cldc.home, ".big."))
+    with draw_big(bare_cldc.home) as command:
         for number in (signal.SIGHUP, signal.SIGCONT, signal.SIGHUP, signal.SIGTERM):
             command.send_signal(number)
         _, told = command.communicate(timeout=30)
@@ -90,15 +95,8 @@ def test_a_second_hangup_does_not_cut_the_cleaning_up_short(bare_cldc: Cldc) -> 
 
 
 def test_what_a_killed_command_drew_is_removed_by_the_next(bare_cldc: Cldc) -> None:
-    command = subprocess.Popen(
-        [sys.executable, "-m", "cldc", "sample", "big", "--images", "9000"],
-        cwd=bare_cldc.home,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.DEVNULL,
-    )
-    assert soon(lambda: drawing(bare_cldc.home, ".big."))
-    command.kill()
-    command.wait()
+    with draw_big(bare_cldc.home) as command:
+        command.kill()
     assert leftovers(bare_cldc.home, ".big.")
     bare_cldc("sample", "big", "--images", "30")
     assert not leftovers(bare_cldc.home, ".big.")

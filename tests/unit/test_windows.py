@@ -8,14 +8,13 @@ import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cldc import process
-from cldc.cli.init import Answers, _project_file
 from cldc.dataset import scan
 from cldc.process.job import Job
 from tests.conftest import ROOT, Cldc
@@ -133,9 +132,10 @@ def test_a_junction_that_leads_out_is_told_as_a_link_is(
     assert [(link.path, link.images) for link in listing.outward_links] == [("val/iv", 1)]
 
 
-def test_a_windows_path_survives_the_project_file() -> None:
-    dataset = str(PureWindowsPath(r"C:\new\tiny images"))
-    text = _project_file(Answers("demo", dataset, "x", "", ""))
+def test_a_windows_path_survives_the_project_file(bare_cldc: Cldc) -> None:
+    dataset = r"C:\new\tiny images"
+    bare_cldc("init", "--dataset", dataset)
+    text = (bare_cldc.home / "cldc.toml").read_text(encoding="utf-8")
     assert tomllib.loads(text)["dataset"] == dataset
 
 
