@@ -163,7 +163,7 @@ def test_a_copy_gets_the_changes_and_the_original_none(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["better", "digits"]
 
 
-def test_contradictions_are_told_by_name_and_nothing_is_done(tmp_path: Path) -> None:
+def test_contradictions_are_reported_by_name_and_nothing_is_done(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "digits", classes=FEW)
     rows = [of(folder, "train/i/0.png", RELABEL, "v"), of(folder, "train/i/0.png", SET_ASIDE)]
     with pytest.raises(ConfigurationError, match=r"train/i/0\.png: relabel to v and set aside"):

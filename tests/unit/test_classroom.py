@@ -62,7 +62,7 @@ def test_a_spreadsheets_list_of_names_becomes_a_roster(tmp_path: Path) -> None:
         ('name,account\nAnn,"ann\n', "Line 2 .* can't be read"),
     ],
 )
-def test_a_roster_with_a_slip_is_refused_by_its_line(tmp_path: Path, text: str, problem: str) -> None:
+def test_a_roster_with_a_mistake_is_refused_by_its_line(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "students.csv"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError, match=problem):

@@ -78,7 +78,7 @@ def test_a_mistyped_command_or_option_gets_a_suggestion(bare_cldc: Cldc) -> None
     assert "--competition" in bare_cldc("validate", "--competiton", "x", code=2).err
 
 
-def test_what_is_not_there_can_not_be_removed(bare_cldc: Cldc) -> None:
+def test_what_does_not_exist_cannot_be_removed(bare_cldc: Cldc) -> None:
     assert "There is no environment nothing" in bare_cldc("env", "remove", "nothing", code=2).err
 
 
@@ -163,7 +163,7 @@ def test_a_bug_leaves_a_log_and_no_traceback(
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_an_interruption_ends_it_at_once_and_says_so(
+def test_an_interruption_ends_the_command_at_once_with_a_message(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     running = subprocess.Popen(
@@ -183,7 +183,7 @@ def test_an_interruption_ends_it_at_once_and_says_so(
     assert not list(tmp_path.glob(".*big*"))
 
 
-def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe_early_is_no_error(tmp_path: Path) -> None:
     done = process.run(
         ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m cldc --help | head -1"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -207,7 +207,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
         ("validate mine --format github", "", 14),
     ],
 )
-def test_output_that_can_not_be_written_is_told_as_such(
+def test_output_that_cannot_be_written_is_reported(
     bare_cldc: Cldc, command: str, where: str, code: int
 ) -> None:
     make_dataset(bare_cldc.home / "mine")
@@ -224,7 +224,7 @@ def test_output_that_can_not_be_written_is_told_as_such(
     assert not list(bare_cldc.home.glob("logs/*"))
 
 
-def test_what_is_no_label_book_is_refused(bare_cldc: Cldc) -> None:
+def test_a_folder_that_is_no_label_book_is_refused(bare_cldc: Cldc) -> None:
     home = bare_cldc.home
     make_dataset(home / "mine")
     make_dataset(home / "book")

@@ -281,7 +281,7 @@ def test_a_page_that_is_too_large_is_requested_in_smaller_ones(server: FaultServ
 
 
 @pytest.mark.parametrize("value", ["a%", "a.*", "a,b", "", "a b", ".sort", ".sum"])
-def test_a_search_term_can_not_be_a_pattern(server: FaultServer, value: str) -> None:
+def test_a_search_term_cannot_be_a_pattern(server: FaultServer, value: str) -> None:
     with rest(server) as client, pytest.raises(UsageError):
         client.search(tag=value)
     assert not server.asked
@@ -433,7 +433,7 @@ def test_an_archive_that_would_write_outside_its_folder_is_refused(
 
 
 @pytest.mark.parametrize("name", ["../../.bashrc", "best_model/../../x", "a/b", "..", "", "C:x", "a\\b"])
-def test_the_name_of_a_file_in_a_bundle_can_not_be_a_path(server: FaultServer, name: str) -> None:
+def test_the_name_of_a_file_in_a_bundle_cannot_be_a_path(server: FaultServer, name: str) -> None:
     inner = {"name": name, "type": "file", "size": 1}
     server.script(
         f"/rest/bundles/{UUID}/contents/info/",

@@ -156,7 +156,7 @@ def test_accounts_are_remembered_by_server_and_forgotten(memory: Memory) -> None
     assert credentials.forget(SERVER, "bob") == ()
 
 
-def test_a_keyring_that_is_broken_is_passed_by_for_reading_and_told_for_storing(
+def test_a_broken_keyring_is_skipped_for_reading_and_reported_for_storing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))

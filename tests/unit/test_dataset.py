@@ -184,7 +184,7 @@ def test_every_image_that_lies_outside_is_behind_a_link_that_is_reported(
             )
 
 
-def test_what_is_no_file_is_found_and_never_waited_for(folder: Path) -> None:
+def test_a_named_pipe_is_found_and_never_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "train" / "i" / "pipe.png")
     found = load(folder)
     assert [image.error for image in found.images if image.name == "pipe.png"] == [
@@ -253,7 +253,7 @@ def test_the_identity_never_changes_between_versions() -> None:
     assert dataset.identity(contents) == "765ee8b08af5d01decc27cfff9f0cdda4d530542126e90ab4d9bb15c5e8d7465"
 
 
-def test_what_is_no_folder_is_refused_with_what_to_do(folder: Path) -> None:
+def test_a_path_that_is_no_folder_is_refused_with_the_next_action(folder: Path) -> None:
     with pytest.raises(InvalidDataset, match="There is no folder"):
         load(folder / "nowhere")
     archive = folder / "data.zip"

@@ -102,7 +102,7 @@ def test_a_table_made_by_hand_is_read() -> None:
         ("path,action\n<<<<<<< HEAD\na,correct\n=======\na,set-aside\n>>>>>>> other\n", 2, "merge"),
     ],
 )
-def test_a_line_that_nobody_understands_is_named(text: str, line: int, names: str) -> None:
+def test_an_invalid_line_is_named(text: str, line: int, names: str) -> None:
     with pytest.raises(InvalidTable, match=f"^Line {line} of decisions.csv ") as raised:
         parse(text.encode(), PLACE, RULES)
     assert names in raised.value.message

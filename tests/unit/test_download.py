@@ -25,7 +25,7 @@ def test_a_profile_without_the_bundle_says_so(cldc: Cldc, tmp_path: Path, what: 
     assert "Ask the organisers" in done.err
 
 
-def test_a_server_that_is_down_is_told_in_one_sentence(cldc: Cldc, tmp_path: Path) -> None:
+def test_a_server_that_is_down_is_reported_in_one_sentence(cldc: Cldc, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"

@@ -213,7 +213,7 @@ def test_a_package_that_is_not_the_locked_one_is_refused(
         making.make(small, here, home, Notes())
 
 
-def test_a_full_disk_is_told(
+def test_a_full_disk_is_reported(
     small: Recipe, here: pythons.Interpreter, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = tmp_path / "uv"
@@ -273,7 +273,7 @@ def test_a_python_is_found_past_a_shim_that_fails(
     assert pythons.find(HERE, tmp_path) == pythons.Interpreter(real, here.version)
 
 
-def test_where_there_is_no_python_the_download_is_tried_and_told(
+def test_without_a_python_the_download_is_tried_and_reported(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UV_OFFLINE", "1")
@@ -373,7 +373,7 @@ def test_locked_requirements_have_a_hash_each_and_no_address(lock: Path) -> None
         assert "--hash=sha256:" in entry, entry
 
 
-def test_a_diagnosis_makes_nothing_and_says_what_would_be_used(
+def test_a_diagnosis_creates_nothing_and_says_what_would_be_used(
     home: Path, monkeypatch: pytest.MonkeyPatch, here: pythons.Interpreter
 ) -> None:
     monkeypatch.setattr(pythons, "find", lambda python, _: here if python in ("3.9", HERE) else None)

@@ -146,7 +146,7 @@ def test_replacing_sets_content_and_mode_and_leaves_nothing_else(tmp_path: Path)
         assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
-def test_a_link_stays_and_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_link_stays_and_a_target_that_is_no_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("file")
     files.replace_atomically(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()
@@ -227,7 +227,7 @@ def test_a_temporary_folder_goes_even_when_read_only(tmp_path: Path) -> None:
     ("number", "told"),
     [(errno.EACCES, "No permission"), (errno.EROFS, "No permission"), (errno.ENOSPC, "No space")],
 )
-def test_a_disk_that_refuses_is_told_and_leaves_nothing(
+def test_a_failing_disk_is_reported_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, told: str
 ) -> None:
     def refuse(_: int) -> None:

@@ -88,7 +88,7 @@ def test_undo_never_overwrites_a_file(folder: Path, tmp_path: Path) -> None:
     assert (folder / "val" / ".DS_Store").read_bytes() == b"new"
 
 
-def test_a_copy_is_refused_where_it_would_harm(folder: Path, tmp_path: Path) -> None:
+def test_a_copy_is_refused_if_it_would_do_harm(folder: Path, tmp_path: Path) -> None:
     subject = inspect_dataset(folder, COMPETITION)
     for into in (folder / "inside", tmp_path):
         with pytest.raises(UsageError):
@@ -223,7 +223,7 @@ def test_a_misnamed_split_is_renamed_and_its_classes_with_the_next_fix(tmp_path:
     assert tree(folder) == before
 
 
-def test_a_misnamed_split_stays_where_it_is_ambiguous(tmp_path: Path) -> None:
+def test_a_misnamed_split_stays_if_it_is_ambiguous(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "digits")
     (folder / "train").rename(folder / "Train")
     shutil.copytree(folder / "Train", folder / "TRAIN")

@@ -89,9 +89,7 @@ def test_a_zip_of_the_wrong_shape_gets_one_line(tmp_path: Path, files: dict[str,
         ("ada.rar", b"Rar!", "ada.rar is no zip"),
     ],
 )
-def test_what_is_no_zip_that_can_be_read_gets_one_line(
-    tmp_path: Path, name: str, content: bytes, told: str
-) -> None:
+def test_an_unreadable_zip_gets_one_line(tmp_path: Path, name: str, content: bytes, told: str) -> None:
     hand_in = tmp_path / "in"
     hand_in.mkdir()
     (hand_in / name).write_bytes(content)
@@ -164,7 +162,7 @@ def test_a_folder_that_leads_elsewhere_or_nowhere_gets_one_line(tmp_path: Path) 
         assert cases[entry.student] in refused.value.message
 
 
-def test_a_class_of_which_nothing_can_be_used_is_told_line_by_line(bare_cldc: Cldc, tmp_path: Path) -> None:
+def test_a_class_without_a_usable_dataset_is_reported_line_by_line(bare_cldc: Cldc, tmp_path: Path) -> None:
     hand_in = tmp_path / "in"
     hand_in.mkdir()
     (hand_in / "gone.zip").symlink_to(tmp_path / "nowhere")

@@ -209,7 +209,7 @@ def test_a_file_that_may_not_be_read_is_named(cldc: Cldc, tmp_path: Path) -> Non
         ("program.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
     ],
 )
-def test_what_is_no_picture_is_named_and_the_rest_imported(
+def test_a_file_that_is_no_picture_is_named_and_the_rest_imported(
     cldc: Cldc, tmp_path: Path, name: str, content: bytes | None, why: str
 ) -> None:
     good, bad = tmp_path / "good.png", tmp_path / name

@@ -34,7 +34,7 @@ def read(project: Path) -> dict[str, str]:
     return tomllib.loads((project / "cldc.toml").read_text(encoding="utf-8"))
 
 
-def test_init_asks_four_questions_and_asks_again_where_an_answer_would_be_lost(project: Path) -> None:
+def test_init_asks_four_questions_and_repeats_one_whose_answer_would_be_lost(project: Path) -> None:
     make_dataset(project / "numerals")
     terminal = Terminal("init", cwd=project)
     terminal.answer("Competition [data-centric-2021]", "demo")
@@ -157,7 +157,7 @@ def test_a_screen_reader_gets_plain_lines_and_no_color_means_none(project: Path)
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", colourless)
 
 
-def test_quiet_tells_only_the_result(cldc: Cldc, project: Path) -> None:
+def test_quiet_prints_only_the_result(cldc: Cldc, project: Path) -> None:
     make_dataset(project / "mine")
     assert cldc("validate", "mine", "--quiet", cwd=project).err == ""
     assert cldc("validate", "mine", "--no-cache", cwd=project).err.startswith("Checking")

@@ -73,6 +73,6 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
     assert f"2 images of mine were changed. {OF_BEFORE}" in page_of(Insight(changed, learned))
 
 
-def test_a_picture_that_can_not_be_drawn_is_left_out(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_drawn_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "no.png").write_bytes(b"no picture")
     assert pictures([("no", tmp_path / "no.png"), ("none", tmp_path / "none.png")], size=(32, 32)) == {}

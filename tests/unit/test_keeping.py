@@ -79,7 +79,7 @@ def test_restoring_replaces_what_has_changed_only_after_a_yes(
         {"backup.json": json.dumps({"format": 1, "competition": "winter"}), "organise/../../x": "x"},
     ],
 )
-def test_what_is_no_backup_is_refused(bare_cldc: Cldc, tmp_path: Path, files: dict[str, str]) -> None:
+def test_a_file_that_is_no_backup_is_refused(bare_cldc: Cldc, tmp_path: Path, files: dict[str, str]) -> None:
     file = tmp_path / "odd.zip"
     with zipfile.ZipFile(file, "w") as archive:
         for name, text in files.items():

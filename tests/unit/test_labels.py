@@ -40,7 +40,7 @@ def document(found: LabelReport, top: int | None = None) -> tuple[str, str]:
     return text.render(made), json.render(made)
 
 
-def test_a_clean_dataset_is_told_of_no_wrong_label_although_some_drawings_are_hard_to_read() -> None:
+def test_a_clean_dataset_has_no_wrong_label_although_some_drawings_are_hard_to_read() -> None:
     clean = report(*[0.001] * 60)
     printed, _ = document(clean)
     assert "No label is expected to be wrong" in printed
@@ -48,7 +48,7 @@ def test_a_clean_dataset_is_told_of_no_wrong_label_although_some_drawings_are_ha
     assert suggest(clean, ModelPredictions(("a", "b"), ())) == ()
 
 
-def test_what_is_expected_is_told_at_each_depth_and_every_suspicious_label_is_listed() -> None:
+def test_the_expected_number_is_given_at_each_depth_and_every_suspicious_label_is_listed() -> None:
     found = report(*[1.0] * 15, *[0.5] * 10, *[0.0] * 125)
     printed, told = document(found)
     assert "About 20 labels are expected to be wrong: 18 of the first 20." in printed
@@ -61,7 +61,7 @@ def test_what_is_expected_is_told_at_each_depth_and_every_suspicious_label_is_li
     assert suggestions[0] == Suggestion("train/a/<1>.png", "a", "b", 0.9, 0.1)
 
 
-def test_what_was_decided_to_be_correct_is_left_out_and_the_rest_ranked_anew() -> None:
+def test_images_marked_correct_are_left_out_and_the_rest_ranked_again() -> None:
     left = report(1.0, 1.0, 0.4).without({"sha1", "sha3"})
     assert [(image.rank, image.sha256) for image in left.images[:2]] == [(1, "sha2"), (2, "sha4")]
     assert left.expected_wrong() == 1.0

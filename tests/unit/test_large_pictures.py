@@ -95,7 +95,7 @@ def tilted(picture: bytes) -> bytes:
     return saved(image, "JPEG")
 
 
-def test_what_can_not_be_compared_is_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_cannot_be_compared_are_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "train" / "i" / "table.jpg").write_bytes(tilted(photo(drawing(), 1)))
     (folder / "val" / "i" / "large.png").write_bytes(saved(Image.new("L", (3000, 2000), 255), "PNG"))
     monkeypatch.setattr(large_pictures, "MOST_PIXELS", 5_950_000)

@@ -61,7 +61,7 @@ def test_an_entry_that_is_malformed_hides_no_other(spoilt: object) -> None:
     assert "1 more that are not as" in plain(board_blocks(read))
 
 
-def test_what_is_no_score_has_no_place_and_what_is_no_text_harms_nobody() -> None:
+def test_an_invalid_score_has_no_rank_and_an_invalid_text_does_no_harm() -> None:
     odd = {**entry(description="\ud800\x1b[2J (x)"), "scores": {"accuracy": float("nan")}}
     odd["bundle"] = {"state": "\x1b[2Jfail", "metadata": {"description": "[" * 100_000}}
     read = parse(board(odd, entry()), COMPETITION, account="me")
@@ -123,7 +123,7 @@ def test_odd_scores_make_a_page_with_places_on_it(scores: tuple[float, ...]) -> 
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 200_000, board()[:-1]])
-def test_what_is_no_board_is_told(text: str) -> None:
+def test_a_file_that_is_no_board_is_reported(text: str) -> None:
     with pytest.raises(CodaLabError, match="not what the scoring daemon writes"):
         parse(text, COMPETITION)
 

@@ -118,7 +118,7 @@ def filled(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_no_flipped_bit_changes_what_a_ledger_tells(filled: Path) -> None:
+def test_no_flipped_bit_changes_what_a_ledger_returns(filled: Path) -> None:
     file = filled / FILE
     whole, before = file.read_bytes(), contents(filled)
     used = [place for place, byte in enumerate(whole) if byte]
@@ -175,7 +175,7 @@ def replaced_by_a_folder(file: Path) -> None:
         (lambda file: file.write_bytes(b"not a database" * 100), "is damaged: file is not a database"),
     ],
 )
-def test_a_ledger_that_can_not_be_used_names_the_way_out(
+def test_a_ledger_that_cannot_be_used_names_the_way_out(
     filled: Path, bare_cldc: Cldc, spoil: Any, told: str
 ) -> None:
     before = contents(filled)
@@ -225,7 +225,9 @@ def test_a_journal_left_behind_is_not_played_back_into_the_next_ledger(filled: P
     assert [p.name for p in filled.iterdir() if p.name.startswith(FILE)] == [FILE]
 
 
-def test_a_ledger_that_another_process_keeps_is_told(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ledger_that_another_process_locks_is_reported(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ledgers, "_BUSY_SECONDS", 0.1)
     with contextlib.closing(sqlite3.connect(filled / FILE)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -287,7 +289,7 @@ def test_a_step_gives_the_ledger_what_0_1_0_wrote(result: type[StepResult], stor
     assert result.from_ledger(stored).to_ledger() == stored
 
 
-def test_an_old_ledger_with_a_value_that_can_not_be_read_is_refused_at_once(tmp_path: Path) -> None:
+def test_an_old_ledger_with_an_unreadable_value_is_refused_at_once(tmp_path: Path) -> None:
     with old_ledger(tmp_path) as database, database:
         database.execute("UPDATE step SET started = 'yesterday'")
     with pytest.raises(LedgerUnusable, match="yesterday"):

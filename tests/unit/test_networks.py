@@ -194,7 +194,7 @@ def test_everything_goes_through_a_socks_proxy(
         (f"http://me:{CANARY}@127.0.0.1:9", 9, "through the proxy that HTTPS_PROXY names"),
     ],
 )
-def test_a_proxy_that_can_not_be_used_is_named_and_its_password_is_not(
+def test_an_unusable_proxy_is_named_without_its_password(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], proxy: str, code: int, says: str
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)

@@ -127,7 +127,7 @@ def test_an_image_is_pinned_only_by_a_digest_of_its_own(image: str, ran_in: str 
     assert pinned(image, told) == (told if same else None)
 
 
-def test_another_tensorflow_than_the_preflights_is_told() -> None:
+def test_a_tensorflow_other_than_the_preflights_is_reported() -> None:
     rules = competition.load()
     fixed = replace(rules, run=replace(rules.run, image=f"a@sha256:{'0' * 64}"))
     assert Rehearsal(fixed.run.image, "2.4.1").remarks(fixed) == ()
@@ -174,7 +174,7 @@ def test_the_built_in_script_is_told_the_class_s_own_classes_size_and_epochs(tmp
         (ProfileOverrides(image_size=(16, 64)), "16 x 64"),
     ],
 )
-def test_what_the_built_in_script_can_t_be_told_is_refused(
+def test_settings_that_the_built_in_script_cannot_take_are_refused(
     tmp_path: Path, wishes: ProfileOverrides, told: str
 ) -> None:
     start = begin(competition.load("demo"), tmp_path / "shapes.toml")

@@ -102,6 +102,6 @@ def test_nothing_printed_is_nothing_to_compare_with(folder: Path) -> None:
         (b"[0, 0, 0, 0, 0, 0, 0, 0, 0, -1]", "the prediction -1"),
     ],
 )
-def test_what_is_no_list_of_classes_is_told(folder: Path, content: bytes, message: str) -> None:
+def test_an_invalid_list_of_classes_is_reported(folder: Path, content: bytes, message: str) -> None:
     with pytest.raises(UnusablePredictions, match=message):
         read_predictions(content, labels_of(folder, [1] * 10, KERAS), Output(), what="predictions.json")

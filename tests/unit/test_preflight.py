@@ -144,7 +144,7 @@ def test_nothing_of_the_users_settings_reaches_the_training(
 # ------------------------------------------------------------------------------------------ what is trained on
 
 
-def test_the_workspace_is_the_scripts_layout_and_can_not_be_written(
+def test_the_workspace_has_the_scripts_layout_and_is_read_only(
     tmp_path: Path, shapes: Competition, book: LabelBook, report: ValidationReport
 ) -> None:
     image = report.dataset.images[0]
@@ -191,7 +191,9 @@ def test_a_dataset_called_as_the_label_book_would_mix_with_it(
 # -------------------------------------------------------------------------------------- script and label book
 
 
-def test_a_downloaded_script_is_remembered_and_a_change_is_told(tmp_path: Path, shapes: Competition) -> None:
+def test_a_downloaded_script_is_remembered_and_a_change_is_reported(
+    tmp_path: Path, shapes: Competition
+) -> None:
     assert remembered_script(tmp_path, shapes) is None
     first, before = remember_script(tmp_path, shapes, b"one")
     assert before is None
@@ -208,7 +210,7 @@ def test_a_downloaded_script_is_remembered_and_a_change_is_told(tmp_path: Path, 
     assert remember_script(tmp_path, shapes, b"two")[0].path.read_bytes() == b"two"
 
 
-def test_a_downloaded_label_book_is_remembered_and_a_change_is_told(
+def test_a_downloaded_label_book_is_remembered_and_a_change_is_reported(
     tmp_path: Path, shapes: Competition, book: LabelBook
 ) -> None:
     home, nested = tmp_path / "home", tmp_path / "bundle"

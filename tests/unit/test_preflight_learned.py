@@ -31,7 +31,7 @@ def test_a_mistake_is_another_class_more_probable_than_the_label() -> None:
     assert not ImagePrediction("val", "p", "", 1).misclassified
 
 
-def test_what_can_not_be_repeated_is_refused_before_anything_is_trained(cldc: Cldc, tmp_path: Path) -> None:
+def test_a_training_without_seeds_is_refused_before_anything_is_trained(cldc: Cldc, tmp_path: Path) -> None:
     both = cldc("preflight", tmp_path, "--quick", "--repeat", "2", code=2)
     assert "do not go together" in both.err
     refused = cldc("preflight", tmp_path, "--repeat", "2", "--competition", SHAPES_PROFILE, code=4)

@@ -74,7 +74,7 @@ def test_a_signal_is_named() -> None:
 
 
 @pytest.mark.parametrize("start", [process.run, lambda args, timeout_seconds: process.Child(args)])
-def test_an_unknown_command_is_told(start: Callable[..., object]) -> None:
+def test_an_unknown_command_is_reported(start: Callable[..., object]) -> None:
     with pytest.raises(process.CommandNotFound, match="no-such-program"):
         start(["no-such-program"], timeout_seconds=5)
 
@@ -144,7 +144,7 @@ def test_what_a_program_leaves_in_the_background_ends_with_it() -> None:
     assert not any(running(pid) for pid in pids)
 
 
-def test_impatience_spares_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_interruption_kills_every_child(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second Ctrl-C comes while the first one's children are being asked to end."""
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + WAITING_FAMILY
     pids: list[int] = []
@@ -207,7 +207,7 @@ def test_a_conversation_that_ends_tells_its_last_words() -> None:
             child.ask("hello?", 30)
 
 
-def test_a_silence_is_told_until_an_answer_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silence_is_reported_until_an_answer_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "TELL_SECONDS", 0.05)
     silences: list[tuple[float, float]] = []
     code = "import time; time.sleep(1); print('here')"

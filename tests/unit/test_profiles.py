@@ -77,7 +77,7 @@ def test_the_padded_count_is_the_scripts(train: int, val: int, fits: bool) -> No
         ("2021-09-04T23:59:59-07:00", "2021-09-04T23:59:59", "no time zone"),
     ],
 )  # fmt: skip
-def test_a_profile_with_a_slip_is_refused_by_name(old: str, new: str, told: str) -> None:
+def test_a_profile_with_a_mistake_is_refused_by_name(old: str, new: str, told: str) -> None:
     assert old in TEXT
     with pytest.raises(ConfigurationError) as refused:
         parse(TEXT.replace(old, new, 1), name="mine")
@@ -266,7 +266,7 @@ def write_chain(folder: Path, **profiles: str) -> Path:
     return folder / f"{next(iter(profiles))}.toml"
 
 
-def test_a_profile_has_what_it_extends_and_its_own_differences(tmp_path: Path) -> None:
+def test_a_profile_combines_what_it_extends_with_its_differences(tmp_path: Path) -> None:
     mine = load(
         str(
             write_chain(
@@ -305,9 +305,7 @@ def test_a_profile_has_what_it_extends_and_its_own_differences(tmp_path: Path) -
         ('extends = "base.toml"', "title =", "base.toml is not valid TOML"),
     ],
 )  # fmt: skip
-def test_a_profile_that_extends_what_it_can_t_is_refused(
-    tmp_path: Path, own: str, base: str, told: str
-) -> None:
+def test_a_profile_with_an_invalid_extends_is_refused(tmp_path: Path, own: str, base: str, told: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         load(str(write_chain(tmp_path, mine=own, base=base)))
     assert told in refused.value.message
@@ -351,7 +349,7 @@ def test_settings_come_from_the_nearest_source_and_say_which(tmp_path: Path) -> 
     assert settings.competition.name == DEFAULT
 
 
-def test_a_project_file_with_a_slip_is_refused(tmp_path: Path) -> None:
+def test_a_project_file_with_a_mistake_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cldc.toml").write_text('nam = "x"\n')
     with pytest.raises(ConfigurationError, match="perhaps you meant 'name'"):
         resolve(

@@ -239,7 +239,7 @@ def test_nothing_is_decided_about_an_image_that_changed(
     assert "train/i/0.png" not in browser.image_keys()
 
 
-def test_a_full_disk_is_told_and_nothing_counts_as_decided(
+def test_a_full_disk_is_reported_and_nothing_counts_as_decided(
     browser: Browser, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
@@ -256,7 +256,7 @@ def test_a_full_disk_is_told_and_nothing_counts_as_decided(
     assert browser.state()["parts"]["decisions"]["data"]["rows"].keys() == {"train/i/0.png"}
 
 
-def test_findings_come_with_their_images_grouped_where_they_are_copies(
+def test_findings_come_with_their_images_and_copies_are_grouped(
     browser: Browser, folder: Path, session: Session
 ) -> None:
     copy = folder / "val" / "ii" / "copy.png"
@@ -323,7 +323,7 @@ def test_the_command_serves_until_ctrl_c_and_says_what_was_decided(folder: Path,
     assert f"Next: cldc apply {folder}" in told
 
 
-def test_a_port_that_is_taken_is_told(browser: Browser, folder: Path, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_reported(browser: Browser, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir(exist_ok=True)
     done = subprocess.run(
         [

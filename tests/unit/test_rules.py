@@ -602,7 +602,7 @@ def test_whatever_is_in_the_folder_a_check_takes_at_most_100_mb(folder: Path) ->
     assert done.peak_memory_bytes < 100e6
 
 
-def test_an_invalid_dataset_can_not_be_used_further(folder: Path) -> None:
+def test_an_invalid_dataset_cannot_be_used_further(folder: Path) -> None:
     write(folder, "train/i/a.png")
     report = validate(folder, COMPETITION)
     assert report.exit_code() == InvalidDataset.code

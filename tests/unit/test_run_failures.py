@@ -72,7 +72,7 @@ def test_what_python_misses_is_found_whatever_it_is_called(name: str) -> None:
         ("Out of disk quota: 12.3g / 10.0g (123.0%)", "disk"),
     ],
 )
-def test_a_spent_quota_is_told_by_servers_of_every_age(text: str, word: str) -> None:
+def test_a_spent_quota_is_recognized_from_servers_of_every_age(text: str, word: str) -> None:
     failed = failures.spent_quota("run-train (0x1)", text)
     refused = failures.refusal("cl run", text, status=400, server="https://host")
     for error in (failed, refused):

@@ -29,7 +29,7 @@ def answers(accuracy: float, *, seeds: int, count: int, chance: random.Random) -
     return [[chance.random() < accuracy for _ in range(count)] for _ in range(seeds)]
 
 
-def test_a_large_difference_is_found_and_its_sign_told() -> None:
+def test_a_large_difference_is_found_with_its_sign() -> None:
     chance = random.Random(1)
     a = answers(0.5, seeds=5, count=500, chance=chance)
     b = answers(0.7, seeds=5, count=500, chance=chance)
@@ -44,7 +44,7 @@ def test_a_large_difference_is_found_and_its_sign_told() -> None:
     assert limit(better) == ""
 
 
-def test_what_can_not_be_told_says_how_many_seeds_would_or_that_none_would() -> None:
+def test_an_undecided_comparison_says_how_many_seeds_would_decide_it_or_that_none_would() -> None:
     chance = random.Random(3)
     a = answers(0.60, seeds=3, count=400, chance=chance)
     found = judge("label book", a, answers(0.63, seeds=3, count=400, chance=chance))
@@ -73,7 +73,7 @@ def test_any_answers_give_an_interval_around_their_difference(
     assert not judge("x", before, before).difference
 
 
-def test_each_set_of_images_judges_only_where_both_models_were_asked_about_the_same() -> None:
+def test_each_set_of_images_judges_only_if_both_models_predicted_the_same_images() -> None:
     def model(seed: int, *rows: tuple[str, str, int, float]) -> TrainedModel:
         mark = dataclasses.replace(RESULT.fingerprint, seed=seed)
         return TrainedModel(dataclasses.replace(RESULT, fingerprint=mark), images(*rows))

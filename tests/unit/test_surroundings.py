@@ -67,7 +67,7 @@ def healthy(outcomes: Callable[[str], Outcomes]) -> dict[tuple[str, ...], int]:
 
 
 @pytest.mark.parametrize("name", SURROUNDINGS)
-def test_broken_surroundings_are_told_in_a_line_or_two(
+def test_broken_surroundings_are_reported_in_a_line_or_two(
     outcomes: Callable[[str], Outcomes], healthy: dict[tuple[str, ...], int], name: str
 ) -> None:
     found = outcomes(name)

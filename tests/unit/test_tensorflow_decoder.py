@@ -181,7 +181,7 @@ def test_remarks(content: bytes, remark: Remark | None) -> None:
 
 
 @given(st.integers(1, 255), st.integers(1, 90), st.integers(0, 255), st.randoms(use_true_random=False))
-def test_a_gif_is_remarked_only_where_a_pixel_is_transparent(
+def test_a_gif_is_remarked_only_if_a_pixel_is_transparent(
     colours: int, side: int, index: int, random: Random
 ) -> None:
     picture = Image.frombytes("P", (side, side), bytes(random.randrange(colours) for _ in range(side**2)))

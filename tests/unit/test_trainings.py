@@ -194,7 +194,7 @@ def test_a_record_keeps_every_name_that_its_images_had(
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", ""])
-def test_an_address_without_a_dask_scheduler_is_told_at_once(tmp_path: Path, address: str) -> None:
+def test_an_address_without_a_dask_scheduler_is_reported_at_once(tmp_path: Path, address: str) -> None:
     with (
         pytest.raises(ClusterUnreachable, match=f"no Dask scheduler at '{address}'") as refused,
         dask_trainer(address, tmp_path),
@@ -203,7 +203,7 @@ def test_an_address_without_a_dask_scheduler_is_told_at_once(tmp_path: Path, add
     assert (refused.value.code, refused.value.server_failed) == (9, False)
 
 
-def test_a_worker_tells_what_it_can_not_use(
+def test_a_worker_reports_what_it_cannot_use(
     tmp_path: Path, trainings: list[Training], shapes: Competition
 ) -> None:
     first = trainings[0]

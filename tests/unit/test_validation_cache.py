@@ -175,7 +175,7 @@ def test_a_label_book_hides_no_pair_of_the_dataset(folder: Path) -> None:
 
 @later
 @pytest.mark.parametrize("content", [b"", b"not a database at all" * 100])
-def test_a_damaged_cache_is_made_anew(folder: Path, content: bytes) -> None:
+def test_a_damaged_cache_is_rebuilt(folder: Path, content: bytes) -> None:
     plain, _ = check(folder)
     [path] = (folder.parent / "cache").iterdir()
     path.write_bytes(content)

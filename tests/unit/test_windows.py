@@ -114,7 +114,7 @@ def test_a_program_and_its_children_end_with_the_job_they_are_in() -> None:
     assert refusing.calls[-1][0] == "CloseHandle"
 
 
-def test_a_junction_that_leads_out_is_told_as_a_link_is(
+def test_a_junction_that_leads_out_is_reported_like_a_link(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_dataset(tmp_path / "mine")
@@ -139,7 +139,7 @@ def test_a_windows_path_survives_the_project_file(bare_cldc: Cldc) -> None:
     assert tomllib.loads(text)["dataset"] == dataset
 
 
-def test_a_stream_that_can_not_hold_a_character_gets_an_escape(cldc: Cldc, tmp_path: Path) -> None:
+def test_a_stream_that_cannot_encode_a_character_gets_an_escape(cldc: Cldc, tmp_path: Path) -> None:
     make_dataset(tmp_path / "mine")
     (tmp_path / "mine" / "train" / "i" / "\u56f3.png").write_bytes(b"no image")
     started_anew = replace(cldc, forks=None)

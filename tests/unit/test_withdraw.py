@@ -152,7 +152,7 @@ def test_a_place_is_free_again_only_if_a_newer_board_lacks_what_nobody_evaluates
         ("the dataset was removed", "its dataset is no longer on the server"),
     ],
 )
-def test_a_place_stays_spent_where_nobody_can_tell(folder: Path, otherwise: str, reason: str) -> None:
+def test_a_place_stays_spent_if_nobody_can_tell(folder: Path, otherwise: str, reason: str) -> None:
     with competition(folder) as past:
         past.tag()
         past.happens("a board without a pass")
