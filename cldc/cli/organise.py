@@ -1,4 +1,4 @@
-"""`cldc organise init`, `score` and `publish`."""
+"""`cldc organise init`, `score`, `rescore` and `publish`."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def organise() -> None:
     """Run the competition for a class, with or without a CodaLab.
 
     `init` sets it up and writes the class's profile, `score` runs CodaLab's own scoring daemon, `publish` writes the
-    leaderboard's page. All three use the organiser's account; on the sandbox that is the sandbox's organiser.
-    `grade` needs no server: it takes what students handed in as zips or folders.
+    leaderboard's page, `grades` lists the class, `archive` keeps it all after the term. They use the organiser's account; on the
+    sandbox that is the sandbox's organiser. `grade` needs no server: it takes what students handed in as zips or folders.
 
     \b
     Examples:

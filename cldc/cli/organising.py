@@ -44,6 +44,7 @@ from cldc.render.blocks import Block, Line, Table
 from cldc.render.board_page import board_page
 from cldc.render.formats.html import render_page
 from cldc.sample import draw
+from cldc.text import plural
 from cldc.trainings.expected import expect_class
 from cldc.trust import profile_claims
 from cldc.validation import validate
@@ -233,7 +234,11 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
         tensorflow=rehearsal.tensorflow if rehearsal else None,
         rehearsed=rehearsed,
         cost=expect_class(competition, all_records(app.home), students=1),
-        remarks=(*_remarks(competition, where, rehearsal), *_unknown_of_script(competition, path)),
+        remarks=(
+            *_remarks(competition, where, rehearsal),
+            *_unknown_of_script(competition, path),
+            *_outdated_scores(competition, where),
+        ),
         sandbox=where.sandbox,
     )
 
@@ -345,6 +350,17 @@ def _unknown_of_script(competition: Competition, profile: Path) -> tuple[str, ..
         return ()
     return (
         f"Preflights with {training.builtin} can't {' or '.join(lacks)}; if the script can, add that to {profile.name}.",
+    )
+
+
+def _outdated_scores(competition: Competition, where: OrganiserTarget) -> tuple[str, ...]:
+    """What to do about scores that come from another hidden test set or evaluation script."""
+    count = len(room.outdated(competition, where.folder))
+    if not count:
+        return ()
+    return (
+        f"The present hidden test set and evaluation script have not scored {plural(count, 'entry', 'entries')} of the board: "
+        "`cldc organise rescore --all` does.",
     )
 
 

@@ -101,7 +101,11 @@ def test_two_competitions_of_one_account_leave_each_other_alone(school: School, 
 def test_a_score_stays_until_the_corrected_one_is_there(school: School, tmp_path: Path) -> None:
     submits(school, "spring", school.stage.folder(tmp_path / "other", 1), name="other")
     teacher = school.as_teacher("spring")
-    assert "as the contestants' own took" in teacher("organise", "score").err
+    with held(school.stage):
+        scoring = starts(school, "spring", "score")
+        assert scoring.stdout is not None
+        assert any("1 training of about" in line for line in scoring.stdout)
+    scoring.communicate(timeout=300)
     before = {row["name"]: row["score"] for row in board(school, "spring")}
     assert before["other"] == 2 / 8
     assert "Everything is scored" in teacher("organise", "rescore", "--all").out
@@ -109,7 +113,8 @@ def test_a_score_stays_until_the_corrected_one_is_there(school: School, tmp_path
     # The hidden test set had a wrong image.
     shutil.copytree(school.folder / "hidden", tmp_path / "hidden")
     next((tmp_path / "hidden" / "z").iterdir()).unlink()
-    school.sets_up("spring", "--test-set", tmp_path / "hidden", "--replace", "--yes")
+    done = school.sets_up("spring", "--test-set", tmp_path / "hidden", "--replace", "--yes")
+    assert "rescore --all" in done["remarks"][-1]
     assert "--yes" in teacher("organise", "rescore", "--all", code=2).err
     with held(school.stage):
         killed = starts(school, "spring", "rescore", "--all", "--yes")
