@@ -238,6 +238,15 @@ def stage(tmp_path_factory: pytest.TempPathFactory, environments_home: Path) -> 
     lower_stage(raised)
 
 
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory, environments_home: Path) -> Iterator[Stage]:
+    """A CodaLab as it is deployed, on MariaDB and behind gunicorn, shared like ``stage``."""
+    from tests.support.deployed import deployed_stage  # noqa: PLC0415 - it imports this module
+
+    with deployed_stage(tmp_path_factory.mktemp("deployed"), environments_home) as raised:
+        yield raised
+
+
 @pytest.fixture
 def cldc(
     tmp_path: Path, environments_home: Path, forks: ForkServer | None, request: pytest.FixtureRequest
