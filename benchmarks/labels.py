@@ -54,15 +54,25 @@ def _report(folder: Path, people: Path, seeds: int, home: Path) -> str:
     lines = [
         f"# Suspicious labels, {len(found.images):,} images",
         "",
-        "| first | changed or removed by two of three people | by chance | expected wrong |",
-        "|---|---|---|---|",
+        "| first | changed or removed by two of three people | by chance | by all three | expected wrong |",
+        "|---|---|---|---|---|",
     ]
     often = {path for path, times in touched.items() if times >= 2}
+    always = {path for path, times in touched.items() if times == 3}
     for depth in _DEPTHS:
-        hits = sum(image.path in often for image in found.images[:depth])
+        chance, wrong = depth * len(often) / len(found.images), found.expected_wrong(depth)
         lines.append(
-            f"| {depth} | {hits} | {depth * len(often) / len(found.images):.0f} | {found.expected_wrong(depth):.0f} |"
+            f"| {depth} | {_hits(found, often, depth)} | {chance:.0f} | {_hits(found, always, depth)} | {wrong:.0f} |"
         )
+    lines += [
+        "",
+        "| four in five of the images, drawn at random | of the first 20 | of the first 80 | of the first 240 |",
+        "|---|---|---|---|",
+    ]
+    for seed in range(seeds):
+        drawn = Random(seed).sample(dataset.images, round(0.8 * len(dataset.images)))
+        told = find_suspicious_labels(replace(dataset, images=tuple(drawn)), classes, home=home)
+        lines.append(f"| seed {seed} | {' | '.join(str(_hits(told, often, n)) for n in (20, 80, 240))} |")
     lines += ["", "| as many, of 100 and of 300 | first 100 | first 300 |", "|---|---|---|"]
     for name, held in (("two thirds that the ranking was chosen on", False), ("the other third", True)):
         lines.append(f"| {name} | {' | '.join(_scaled(found, often, held=held))} |")
@@ -74,7 +84,7 @@ def _report(folder: Path, people: Path, seeds: int, home: Path) -> str:
     for seed in range(seeds):
         flipped, changed = _flip(dataset, classes, seed)
         told = find_suspicious_labels(flipped, classes, home=home)
-        hits = sum(image.path in changed for image in told.images[:100])
+        hits = _hits(told, changed, 100)
         lines.append(f"| seed {seed} | {hits} | {len(changed)} | {told.expected_wrong():.0f} |")
     lines += ["", "| images that nobody touched | estimated to be wrong | suspicious |", "|---|---|---|"]
     untouched = [image for image in dataset.images if not touched[image.path]]
@@ -92,6 +102,10 @@ def _touched(people: Path) -> dict[str, int]:
             row.pop("path"): sum(verdict != "kept" for name, verdict in row.items() if name != "sha256")
             for row in csv.DictReader(file, delimiter="\t")
         }
+
+
+def _hits(report: LabelReport, paths: set[str], depth: int) -> int:
+    return sum(image.path in paths for image in report.images[:depth])
 
 
 def _scaled(found: LabelReport, often: set[str], *, held: bool) -> list[str]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from cldc.cli.app import App
 from cldc.cli.options import DATASET, command
+from cldc.cli.warped_copies import find
 from cldc.curation.applying import require_no_conflict
 from cldc.curation.splitting import draw_split
 from cldc.decisions import default_path, edit, match, read
 from cldc.render.curation import split_blocks, split_data
 from cldc.render.document import Document
 from cldc.validation.inspecting import inspect_dataset
+from cldc.validation.near_duplicates import Pair, Side
 
 
 @click.command()
@@ -33,8 +38,9 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
     """Draw train and val anew, never with the same drawing in both.
 
     Each class is divided in the same proportion. Images of one content, copies saved differently and near duplicates stay
-    together. The result is decisions in decisions.csv beside the dataset, which `cldc apply` carries out; the same seed and
-    images give the same split.
+    together; so do copies that were rotated, stretched or sheared where the environment of `cldc labels` is ready. The
+    result is decisions in decisions.csv beside the dataset, which `cldc apply` carries out; the same seed and images give
+    the same split.
 
     \b
     Examples:
@@ -45,7 +51,13 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
     root = app.dataset_folder(folder)
     table = default_path(root)
     decisions = read(table, rules)
-    inspected = inspect_dataset(root, app.competition, app.observer, cache_folder=app.home)
+    inspected = inspect_dataset(
+        root,
+        app.competition,
+        app.observer,
+        find_warped_copies=functools.partial(_find_anywhere, app),
+        cache_folder=app.home,
+    )
     matched = match(decisions, inspected.dataset, rules.classes)
     drawn = draw_split(inspected, matched, share=share, seed=seed)
     # Where an image goes is decided anew, so that contradictions about it don't count.
@@ -54,3 +66,9 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
         edit(table, rules, add=drawn.moves, remove=drawn.replaced, home=app.home)
     written = None if dry_run else table
     app.output.show(Document(split_data(drawn, written), split_blocks(drawn, rules, written)))
+
+
+def _find_anywhere(app: App, sides: Sequence[Side]) -> Sequence[Pair] | None:
+    """Warped copies across the splits, as a check finds them, and within, since any two images may be divided."""
+    everything = [*dict(itertools.chain(*sides)).items()]
+    return find(app, app.observer, [*sides, everything], make=False)

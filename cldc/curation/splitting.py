@@ -25,6 +25,7 @@ class Drawn:
         before: Number of images of each split and class, at their current places with their decided labels.
         after: The same after carrying out the decisions.
         kept_together: Number of groups of images that show one drawing.
+        warped_compared: Whether copies that were rotated, stretched or sheared are among them.
     """
 
     moves: tuple[Decision, ...]
@@ -33,6 +34,7 @@ class Drawn:
     before: Mapping[tuple[str, str], int]
     after: Mapping[tuple[str, str], int]
     kept_together: int
+    warped_compared: bool
 
 
 def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, seed: int) -> Drawn:
@@ -93,6 +95,7 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
         before=Counter((image.split, labels[image.path]) for image in images),
         after=Counter((target[image.path], labels[image.path]) for image in images),
         kept_together=sum(len(group) > 1 for group in groups),
+        warped_compared=inspected.warped_compared,
     )
 
 

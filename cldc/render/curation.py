@@ -121,6 +121,11 @@ def split_blocks(drawn: Drawn, rules: DatasetRules, table: Path | None) -> Itera
     yield Table(headers, [*rows, ["all", *(f"{count:,}" for count in sums)]], numbers=frozenset(headers[1:]))
     if drawn.kept_together:
         yield Line(f"{plural(drawn.kept_together, 'drawing')} with several images stay on one side each.")
+    if not drawn.warped_compared:
+        yield Line(
+            "Copies that were rotated, stretched or sheared were not looked for. To keep them on one side: `cldc validate --warped` "
+            "makes the environment that this takes; then draw the split again."
+        )
     images = plural(drawn.moving, "image")
     if not drawn.moving:
         yield Line("Every image is in its split already.", "good")
@@ -144,6 +149,7 @@ def split_data(drawn: Drawn, table: Path | None) -> dict[str, Any]:
         "moving": drawn.moving,
         "moves": [{"path": printable(move.path), "split": move.split} for move in drawn.moves],
         "kept_together": drawn.kept_together,
+        "warped_compared": drawn.warped_compared,
         "before": nested(drawn.before),
         "after": nested(drawn.after),
     }

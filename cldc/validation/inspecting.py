@@ -43,13 +43,18 @@ _CHUNK = 48
 
 
 def inspect_dataset(
-    folder: Path, competition: Competition, observer: Observer = SILENT, *, cache_folder: Path | None = None
+    folder: Path,
+    competition: Competition,
+    observer: Observer = SILENT,
+    *,
+    find_warped_copies: FindWarpedCopies | None = None,
+    cache_folder: Path | None = None,
 ) -> InspectedDataset:
     """What the images of a folder show; arguments and errors are those of `cldc.validation.validate`."""
     rules = competition.dataset
     listing = scan(folder, splits=rules.splits, extensions=rules.extensions)
     with ValidationCache(cache_folder, listing) as cache:
-        return inspect(listing, cache, competition, observer)
+        return inspect(listing, cache, competition, observer, find_warped_copies=find_warped_copies)
 
 
 def inspect(

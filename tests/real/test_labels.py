@@ -79,3 +79,12 @@ def test_a_rotated_copy_in_another_split_is_found_where_the_environment_is(
         original = next(path for path in paths if path.startswith("val/"))
         assert original in copied
         assert any(path.endswith(f"warped-{Path(original).name}") for path in paths)
+
+    # A split drawn anew keeps them together.
+    drawn = cldc_in(tmp_path / "shared", environments_home)(
+        "split", root, "--competition", "demo", "--val", "0.5", "--dry-run", "--format", "json"
+    ).data
+    assert drawn["warped_compared"]
+    sides = {move["path"]: move["split"] for move in drawn["moves"]}
+    for paths in found:
+        assert len({sides.get(path, path.partition("/")[0]) for path in paths}) == 1

@@ -101,17 +101,21 @@ def read_drawings(paths: dict[str, str], kept: str) -> dict[str, Array]:
     return found
 
 
-def find_pairs(queries: Array, gallery: Array) -> list[tuple[int, int, float]]:
-    """Copies: the number of a query, that of a drawing of the gallery, and how different they are."""
+def find_pairs(queries: Array, gallery: Array, same: Array) -> list[tuple[int, int, float]]:
+    """Copies: the number of a query, that of a drawing of the gallery, and how different they are.
+
+    ``same`` has for each query its own number in the gallery, or -1.
+    """
     if not len(queries) or len(gallery) < _LEAST:
         return []
-    near = Neighbours(queries, gallery)
+    near = Neighbours(queries, gallery, same)
     asked, place = near.standing_out()
     if not len(asked):
         return []
     others = near.order[asked, place]
     some, of_some = np.unique(others, return_inverse=True)
-    usual = (near.usual_difference(asked) + Neighbours(gallery[some], gallery).usual_difference(of_some)) / 2
+    back = Neighbours(gallery[some], gallery, some)
+    usual = (near.usual_difference(asked) + back.usual_difference(of_some)) / 2
     share = near.difference(asked, others) / np.maximum(usual, 1e-6)
     return [
         (int(query), int(other), float(part))
@@ -123,8 +127,8 @@ def find_pairs(queries: Array, gallery: Array) -> list[tuple[int, int, float]]:
 class Neighbours:
     """For some drawings the others of a gallery, those that look most like it first."""
 
-    def __init__(self, drawings: Array, gallery: Array) -> None:
-        """Compare them, also turned a little."""
+    def __init__(self, drawings: Array, gallery: Array, same: Array) -> None:
+        """Compare them, also turned a little; none with itself, which is number ``same`` of the gallery, or -1."""
         turned = [
             ndimage.rotate(drawings, np.degrees(angle), (2, 1), reshape=False, order=1) for angle in _ANGLES
         ]
@@ -133,6 +137,7 @@ class Neighbours:
         self._drawings, self._gallery = drawings, gallery
         self._angles = _ANGLES[likeness.argmax(0)]
         self._likeness = likeness.max(0)
+        self._likeness[np.flatnonzero(same >= 0), same[same >= 0]] = -1
         self.order = np.argsort(-self._likeness, axis=1)
         first, last = max(_FIRST, _FIRST_SHARE * len(gallery)), max(_LAST, _LAST_SHARE * len(gallery))
         self._references = self.order[:, np.linspace(first, last - 1, _REFERENCES).astype(int)]
@@ -246,11 +251,12 @@ def main() -> None:
                 np.stack([drawings[content] for content in contents]).astype(np.float32) / 255
                 for contents in (queries, gallery)
             )
-            found = [
+            places = {content: place for place, content in enumerate(gallery)}
+            same = np.array([places.get(content, -1) for content in queries])
+            pairs += [
                 (queries[query], gallery[other], round(part, 4))
-                for query, other, part in find_pairs(*squares)
+                for query, other, part in find_pairs(*squares, same)
             ]
-            pairs += [pair for pair in found if pair[0] != pair[1]]
         gallery = [*dict.fromkeys([*gallery, *queries])]
     with open(sys.argv[2], "w", encoding="utf-8") as file:
         json.dump({"pairs": pairs}, file)
