@@ -11,7 +11,6 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import DATASET, command
-from cldc.cli.warped_copies import find
 from cldc.curation.applying import require_no_conflict
 from cldc.curation.splitting import draw_split
 from cldc.decisions import default_path, edit, match, read
@@ -19,6 +18,7 @@ from cldc.render.curation import split_blocks, split_data
 from cldc.render.document import Document
 from cldc.validation.inspecting import inspect_dataset
 from cldc.validation.near_duplicates import Pair, Side
+from cldc.validation.warped_copies import find_if_ready
 
 
 @click.command()
@@ -71,4 +71,4 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
 def _find_anywhere(app: App, sides: Sequence[Side]) -> Sequence[Pair] | None:
     """Warped copies across the splits, as a check finds them, and within, since any two images may be divided."""
     everything = [*dict(itertools.chain(*sides)).items()]
-    return find(app, app.observer, [*sides, everything], make=False)
+    return find_if_ready([*sides, everything], home=app.home, observer=app.observer, make=False)
