@@ -87,7 +87,7 @@ def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def environments_home() -> Path:
-    """A data folder that stays from run to run, with all isolated environments in it.
+    """A data folder that all runs share, with all isolated environments.
 
     They are made here, where the user's own Pythons and uv's cache are in sight, and not in a test.
     """
@@ -114,7 +114,7 @@ def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a command ended and what it wrote."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -178,7 +178,7 @@ class Cldc:
 
 @pytest.fixture
 def tell(record_property: Callable[[str, object], None]) -> Callable[[str, Mapping[str, int]], None]:
-    """Tells at the end of the run, and in its report, how much a test that draws many cases went through."""
+    """Report at the end of the run how many cases a test drew."""
 
     def told(subject: str, counts: Mapping[str, int]) -> None:
         record_property(subject, dict(counts))
@@ -187,7 +187,7 @@ def tell(record_property: Callable[[str, object], None]) -> Callable[[str, Mappi
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Add up what was told of each subject, by whichever process."""
+    """Add up the cases of each subject over all processes."""
     told: dict[str, Counter[str]] = {}
     for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
         if getattr(report, "when", None) == "call":

@@ -1,4 +1,4 @@
-"""Every command in surroundings that are broken: ``python -m tests.support.surroundings FOLDER``, then a name a line.
+"""Runs commands in broken environments: ``python -m tests.support.surroundings FOLDER``, then one name per line.
 
 For each name it writes the outcomes as a line of JSON. Commands come from Click's own tree, so a new one is there by itself. Each runs as ``main`` would run it, in a fork of this
 process, which has imported everything: starting Python anew each time would take minutes. Only the clock is made up, so
@@ -43,20 +43,20 @@ _STREAMS = ("stdin", "stdout", "stderr")
 
 
 def nothing(_: Path) -> None:
-    """Leave all as it is."""
+    """Change nothing."""
 
 
 @dataclass(frozen=True)
 class Surrounding:
-    """What is wrong around a command.
+    """A broken environment of a command.
 
     Attributes:
-        codes: Exit codes that it may cause, besides the one that the command has where nothing is wrong.
-        prepare: Makes it, given the command's own folder: ``project`` is the working folder, ``home`` the data folder.
-        enter: Changes the process that the command is to run in.
+        codes: Exit codes that it may cause, besides the one that the command has if nothing is wrong.
+        prepare: Creates it, given the command's own folder: ``project`` is the working folder, ``home`` the data folder.
+        enter: Changes the process that runs the command.
         env: Environment variables; ``{folder}`` stands for the command's own folder, an empty value for none.
         silent: Whether standard error can't be read.
-        form: The format that is asked for where the command has one.
+        form: The format to ask for, if the command has it.
     """
 
     codes: tuple[int, ...]
@@ -67,7 +67,7 @@ class Surrounding:
     form: str = "text"
 
 
-# What may be wrong ------------------------------------------------------------------------------------------
+# What may be broken ----------------------------------------------------------------------------------------
 
 
 def project(text: bytes) -> Callable[[Path], None]:
@@ -237,7 +237,7 @@ if not Path("/dev/full").is_char_device():  # only Linux has it
 
 
 def commands(form: str) -> Iterator[list[str]]:
-    """Every command with as many arguments as it needs, and all that a shell completes."""
+    """Every command with the arguments it needs, and every completion."""
     yield from ([], ["--help"], ["--version"], ["nonsense"], ["validate", "--nonsense"])
     completed: set[object] = {None}
     for path, command in leaves(cli, []):
@@ -250,7 +250,7 @@ def commands(form: str) -> Iterator[list[str]]:
 
 
 def leaves(command: click.Command, path: list[str]) -> Iterator[tuple[list[str], click.Command]]:
-    """Every command that is no group, with the words that name it."""
+    """Every command except groups, with the words that name it."""
     if not isinstance(command, click.Group):
         yield path, command
         return
@@ -263,7 +263,7 @@ def leaves(command: click.Command, path: list[str]) -> Iterator[tuple[list[str],
 
 def _arguments(command: click.Command, form: str) -> list[str]:
     options = {option for parameter in command.params for option in parameter.opts}
-    # Quiet, so that all that is told is the error; agreed to, so that it comes far; once, where it would go on for ever.
+    # Quiet, to print only the error; with --yes, to get far; once, if it would otherwise never end.
     wanted = {"--quiet": [], "--yes": [], "--timeout": ["0"], "--images": ["30"], "--format": [form]}
     given = [word for name, value in wanted.items() if name in options for word in (name, *value)]
     return [*map(_value, filter(_required, command.params)), *given]
@@ -283,10 +283,9 @@ def _value(parameter: click.Parameter) -> str:
 
 
 def chosen(name: str) -> Iterator[list[str]]:
-    """The commands to run in the surroundings of that name: each third one, another third in the next surroundings.
+    """The commands to run in the environment of that name: a third of them, and in the next environment another third.
 
-    So each command meets a third of all that may be wrong. With CLDC_SURROUNDINGS_CASES=all it meets everything, as it does
-    in any case where nothing is wrong.
+    So each command meets a third of all faults; with CLDC_SURROUNDINGS_CASES=all, and where nothing is wrong, every command runs.
     """
     every = name == NOTHING_WRONG or os.environ.get("CLDC_SURROUNDINGS_CASES") == "all"
     position = list(SURROUNDINGS).index(name)
@@ -296,7 +295,7 @@ def chosen(name: str) -> Iterator[list[str]]:
 
 
 def outcomes(name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """How each command ends there, and what it leaves."""
+    """How each command ends, and what it leaves behind."""
     surrounding = SURROUNDINGS[name]
     dataset = make_dataset(folder / "mine", train=1)
     for number, arguments in enumerate(chosen(name)):
@@ -319,7 +318,7 @@ def _run(surrounding: Surrounding, arguments: list[str], folder: Path) -> tuple[
         try:
             _enter(surrounding, folder, [write for _, write in pipes])
             code = _command(arguments)
-        except BaseException:  # told as what a command must never tell
+        except BaseException:  # reported as what no command may print
             os.write(pipes[1][1], traceback.format_exc().encode())
         finally:
             os._exit(code)
@@ -385,7 +384,7 @@ def main() -> None:
     """Answer the name of a surrounding with the outcomes of its commands."""
     import_everything()
     gc.freeze()  # else each fork would copy what it only looks through
-    entry.read_names_as_utf8 = lambda: None  # it would begin this very program anew
+    entry.read_names_as_utf8 = lambda: None  # it would restart this program
     time.sleep = lambda _: None
     asked, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     for line in asked:

@@ -25,7 +25,7 @@ EXIT_CODES = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding=
 DOCUMENTED = {int(code) for code in re.findall(r"^\| (\d+) \|", EXIT_CODES, re.MULTILINE)}
 # A bug, and signals that nobody sent.
 NEVER = {70, 129, 130, 143}
-# Of uv it tells what that says.
+# It includes what uv printed.
 _MOST_LINES = {5: 14}
 
 
@@ -34,7 +34,7 @@ Outcomes = dict[tuple[str, ...], dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Outcomes]]:
-    """How commands end in the surroundings of a name; commands without the format that was asked for."""
+    """How commands end in an environment, by command without the requested format."""
     driver = subprocess.Popen(
         [sys.executable, "-m", "tests.support.surroundings", tmp_path_factory.mktemp("surroundings")],
         cwd=ROOT,
@@ -62,7 +62,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
 
 @pytest.fixture(scope="session")
 def healthy(outcomes: Callable[[str], Outcomes]) -> dict[tuple[str, ...], int]:
-    """The exit code of each command where nothing is wrong, but that no server answers."""
+    """The exit code of each command if nothing is wrong except that no server answers."""
     return {arguments: outcome["code"] for arguments, outcome in outcomes(NOTHING_WRONG).items()}
 
 
@@ -87,7 +87,7 @@ def test_broken_surroundings_are_reported_in_a_line_or_two(
 
 
 def shown_wrongly(outcome: dict[str, Any], *, form: str, silent: bool) -> list[str]:
-    """What is wrong with how a command ended."""
+    """Complaints about how a command ended."""
     code, out, err = outcome["code"], outcome["out"], outcome["err"]
     told = [line for line in err.splitlines() if line.strip()]
     complaints = {
@@ -97,7 +97,7 @@ def shown_wrongly(outcome: dict[str, Any], *, form: str, silent: bool) -> list[s
         "something left in the temporary folder": bool(outcome["left"]),
         "no error": code not in (0, 1) and not silent and not re.search("^Error: ", err, re.MULTILINE),
         "too many lines": code != 0 and len(told) > _MOST_LINES.get(code, 3),
-        "words on a line that is being typed": COMPLETING in outcome["arguments"]
+        "output on a line that is being typed": COMPLETING in outcome["arguments"]
         and err != ""
         and "standard output" not in err,
         "no JSON": form == "json" and "--format" in outcome["arguments"] and not is_json(out),
