@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cldc.cli.progress import fitted, parts_of
 from cldc.cli.streams import trusted
-from cldc.render.blocks import Block
+from cldc.render.blocks import Block, Table
 from cldc.render.terminal import drawn
 from cldc.text import duration, shown
 
@@ -25,8 +25,15 @@ _ALIVE, _DONE, _STOPPED = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "✓", "✗"
 def draw(blocks: Iterable[Block], stream: TextIO) -> None:
     """Draw blocks; their texts are escaped here."""
     console = Console(file=stream, highlight=False)
+    parted = True
     for block in blocks:
+        table = isinstance(block, Table)
+        if table and not parted:
+            console.print()
         console.print(drawn(block, width=console.width), crop=False)
+        if table:
+            console.print()
+        parted = table
 
 
 class _Line(ProgressColumn):

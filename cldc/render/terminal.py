@@ -32,11 +32,12 @@ def drawn(block: Block, *, width: int) -> RenderableType:
     if isinstance(block, Line):
         return _line(block.text, _COLOURS[block.style], width)
     if _least_width(block) > width:
-        return Group(*(_line(line, "", width) for line in _stacked(block)), "")
+        return Group(*(_line(line, "", width) for line in _stacked(block)))
     if not any(block.headers) and len(block.headers) == 2:
-        return Group(block.title, *(_line(line, "", width) for line in _pairs(block, width)), "")
+        return Group(*(_line(line, "", width) for line in _pairs(block, width)))
     table = RichTable(
         box=box.SIMPLE_HEAD,
+        show_edge=False,
         pad_edge=False,
         collapse_padding=_natural_width(block, gap=3) > width,
         header_style="bold",
@@ -48,7 +49,8 @@ def drawn(block: Block, *, width: int) -> RenderableType:
         )
     for row in block.rows:
         table.add_row(*(Text(shown(cell)) for cell in row))
-    return Group(Text(shown(block.title), style="bold"), table) if block.title else table
+    indented = Padding(table, (0, 0, 0, 1))
+    return Group(Text(shown(block.title), style="bold"), indented) if block.title else indented
 
 
 def _line(text: str, style: str, width: int) -> RenderableType:
@@ -96,5 +98,8 @@ def _stacked(table: Table) -> list[str]:
         if not any(table.headers):
             lines.append(": ".join(cell for _, cell in named))
             continue
-        lines += ["", *(f"{header}: {cell}" if header else cell for header, cell in named)]
+        lines += [
+            *([""] if lines else []),
+            *(f"{header}: {cell}" if header else cell for header, cell in named),
+        ]
     return lines
