@@ -9,18 +9,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import importlib
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import filelock
 import platformdirs
 
 from cldc.errors import StorageError
 from cldc.progress import SILENT, Observer
+
+if TYPE_CHECKING:
+    import filelock
 
 HOME_VARIABLE = "CLDC_HOME"
 PRIVATE_FILE = 0o600
@@ -280,11 +284,11 @@ def lock(
         StorageError: The file can't be created.
     """
     private_folder(path.parent)
-    guard = filelock.FileLock(path, mode=PRIVATE_FILE)
+    guard = _file_lock(path)
     with storage_errors(path):
         try:
             guard.acquire(timeout=min(_SILENT_WAIT_SECONDS, timeout_seconds))
-        except filelock.Timeout:
+        except TimeoutError:
             observer.note(f"Another cldc is {purpose}; waiting for it.")
             _wait_for(guard, purpose, observer, timeout_seconds)
     try:
@@ -298,7 +302,7 @@ def _wait_for(guard: filelock.BaseFileLock, purpose: str, observer: Observer, ti
     while True:
         try:
             guard.acquire(timeout=max(0.0, min(_SILENT_WAIT_SECONDS, timeout_seconds - waited)))
-        except filelock.Timeout:
+        except TimeoutError:
             waited += _SILENT_WAIT_SECONDS
             if waited > timeout_seconds:
                 raise LockTimeout(
@@ -345,7 +349,7 @@ def _claim(prefix: str, parent: Path) -> tuple[Path, filelock.BaseFileLock]:
         guard, mark = _guard(folder), folder / _IN_USE
         try:
             guard.acquire()
-        except filelock.Timeout:
+        except TimeoutError:
             continue  # another process has just found it without a lock, and removes it
         except OSError:
             if folder.is_dir():  # a file system without locks: without its mark it never counts as a leftover
@@ -360,7 +364,15 @@ def _claim(prefix: str, parent: Path) -> tuple[Path, filelock.BaseFileLock]:
 
 def _guard(folder: Path) -> filelock.BaseFileLock:
     # Shared between threads: one may create a folder and another remove it.
-    return filelock.FileLock(folder / _IN_USE, timeout=0, mode=PRIVATE_FILE, thread_local=False)
+    return _file_lock(folder / _IN_USE, timeout=0, thread_local=False)
+
+
+def _file_lock(path: Path, **options: Any) -> filelock.BaseFileLock:
+    # By name, since importing it takes half as long as a second check of a dataset, which locks nothing.
+    guard: filelock.BaseFileLock = importlib.import_module("filelock").FileLock(
+        path, mode=PRIVATE_FILE, **options
+    )
+    return guard
 
 
 def system_temporary_folder() -> Path:
