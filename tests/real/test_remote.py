@@ -207,8 +207,8 @@ def assert_no_preflights(stage: Stage, account: Account) -> None:
         assert not [sheet.name for sheet in rest.own_worksheets() if "preflight" in sheet.name]
 
 
-def test_repeats_share_the_dataset_and_leave_nothing(stage: Stage, tmp_path: Path) -> None:
-    account = stage.account()
+def with_seeds(stage: Stage, tmp_path: Path) -> Path:
+    """A copy of the stage's profile, whose built-in script takes a seed."""
     profile = shutil.copytree(stage.profile.parent, tmp_path / "profile") / "shapes.toml"
     text = profile.read_text(encoding="utf-8")
     profile.write_text(text.replace("[training]\n", '[training]\nseed_option = "--seed"\n'), encoding="utf-8")
@@ -216,7 +216,12 @@ def test_repeats_share_the_dataset_and_leave_nothing(stage: Stage, tmp_path: Pat
     script.write_text(
         script.read_text(encoding="utf-8").replace("sys.argv[1:]", "sys.argv[1:3]"), encoding="utf-8"
     )
-    cldc = stage.person(tmp_path / "home", account, profile=profile)
+    return profile
+
+
+def test_repeats_share_the_dataset_and_leave_nothing(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "home", account, profile=with_seeds(stage, tmp_path))
     repeat = (
         "preflight",
         "--remote",
@@ -234,3 +239,17 @@ def test_repeats_share_the_dataset_and_leave_nothing(stage: Stage, tmp_path: Pat
     assert not any(stage.made(account).values())
     assert_no_preflights(stage, account)
     assert all(run["recorded"] for run in cldc(*repeat).data["runs"])
+
+
+def test_two_datasets_are_compared_from_runs_on_workers(stage: Stage, tmp_path: Path) -> None:
+    account = stage.account()
+    cldc = stage.person(tmp_path / "home", account, profile=with_seeds(stage, tmp_path))
+    options = ("compare", stage.folder(tmp_path / "a", 8), stage.folder(tmp_path / "b", 9), "--repeat", "2")
+    told = cldc(*options, "--remote", "--format", "json").data["repeated"]
+    # The script of the stage says no seed of its own.
+    assert [pair["seed"] for pair in told["pairs"]] == [None, 1]
+    assert {pair["validation_before"] for pair in told["pairs"]} == {0.25}
+    # This script leaves no predictions by which to judge, and the answer says so.
+    assert told["judgements"] == []
+    assert not any(stage.made(account).values())
+    assert_no_preflights(stage, account)
