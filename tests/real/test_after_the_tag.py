@@ -229,7 +229,7 @@ def test_the_server_gives_a_lost_ledger_back(stage: Stage, tmp_path: Path) -> No
     assert elsewhere("submit", folder, "--yes", "--no-preflight", "--format", "json").data["again"]
 
 
-_REPLACE = "which has no score yet that is known here? [y/N]"
+_REPLACE = "which has no score yet, as far as this machine knows? [y/N]"
 
 
 def test_what_waits_for_its_score_is_not_replaced_without_a_word(stage: Stage, tmp_path: Path) -> None:
