@@ -52,7 +52,7 @@ class Output:
             form: The format of standard output.
             reports: Files to write besides.
             quiet: Whether to show no progress.
-            verbose: Whether to show long lists in full.
+            verbose: Whether to show long lists, and every column, in full.
         """
         self.form = form
         self.verbose = verbose
@@ -101,7 +101,7 @@ class Output:
         elif _lively(sys.stdout):
             from cldc.cli.terminal import draw  # noqa: PLC0415 - as above
 
-            draw(blocks, trusted(sys.stdout))
+            draw(blocks, trusted(sys.stdout), everything=self.verbose)
         else:
             _write(plain(blocks))
 

@@ -22,15 +22,15 @@ _LEAST_BAR, _MOST_BAR = 8, 30
 _ALIVE, _DONE, _STOPPED = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "✓", "✗"
 
 
-def draw(blocks: Iterable[Block], stream: TextIO) -> None:
-    """Draw blocks; their texts are escaped here."""
+def draw(blocks: Iterable[Block], stream: TextIO, *, everything: bool) -> None:
+    """Draw blocks, with every column if ``everything``; their texts are escaped here."""
     console = Console(file=stream, highlight=False)
     parted = True
     for block in blocks:
         table = isinstance(block, Table)
         if table and not parted:
             console.print()
-        console.print(drawn(block, width=console.width), crop=False)
+        console.print(drawn(block, width=console.width, everything=everything), crop=False)
         if table:
             console.print()
         parted = table

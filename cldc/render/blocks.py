@@ -16,12 +16,21 @@ class Line(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows of cells under headers; columns named in ``numbers`` are aligned to the right."""
+    """Rows of cells under headers.
+
+    Attributes:
+        headers: The columns' names.
+        rows: A cell for each column.
+        title: A line above the table.
+        numbers: Columns that are aligned to the right.
+        optional: Columns that a narrow terminal leaves out, the first one first.
+    """
 
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     title: str = ""
     numbers: frozenset[str] = frozenset()
+    optional: Sequence[str] = ()
 
 
 Block = Line | Table

@@ -19,7 +19,8 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
     shown = [row for row in board.rows if row.shown]
     kept = [row for at, row in enumerate(shown) if limit is None or row.mine or at < limit]
     headers = ("", "rank", "submission", "institution", "account", board.score, "made")
-    yield Table(headers, [_cells(row) for row in kept], numbers=frozenset({"rank", board.score}))
+    numbers = frozenset({"rank", board.score})
+    yield Table(headers, [_cells(row) for row in kept], numbers=numbers, optional=("made", "institution"))
     if len(kept) < len(shown):
         yield Line(f"and {len(shown) - len(kept):,} more; --all shows them", "dim")
     for row in board.rows:

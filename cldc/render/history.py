@@ -17,33 +17,42 @@ def history_blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Ite
         yield Line(f"Next: {next_command}")
         return
     headers = (
-        "when (UTC)",
+        "date (UTC)",
+        "time",
         "what",
         "name",
         "images",
         "validation",
         "label book",
         "score",
+        "state",
         "id",
         "dataset",
-        "",
+        "trained with",
     )
     rows = [
         (
-            entry.when.strftime("%Y-%m-%d %H:%M"),
+            f"{entry.when:%Y-%m-%d}",
+            f"{entry.when:%H:%M}",
             entry.kind,
             printable(entry.name),
             "" if entry.images is None else f"{entry.images:,}",
             _percent(entry.validation),
             _percent(entry.label_book),
             _percent(entry.score),
+            printable(entry.detail) if entry.kind == "submission" else "",
             entry.id,
             entry.dataset[:8],
-            printable(entry.detail),
+            printable(entry.detail) if entry.kind != "submission" else "",
         )
         for entry in entries
     ]
-    yield Table(headers, rows, numbers=frozenset({"images", "validation", "label book", "score"}))
+    yield Table(
+        headers,
+        rows,
+        numbers=frozenset({"images", "validation", "label book", "score"}),
+        optional=("trained with", "dataset", "images", "id", "label book", "time", "validation"),
+    )
 
 
 def _percent(value: float | None) -> str:

@@ -21,7 +21,8 @@ def preflights_blocks(
     if results:
         headers = ("dataset", "images", "validation", "label book", "best epoch", "time", "preflight", "")
         numbers = frozenset({"images", "validation", "label book", "best epoch", "time"})
-        yield Table(headers, [_row(result) for result in results], numbers=numbers)
+        optional = ("images", "time", "best epoch")
+        yield Table(headers, [_row(result) for result in results], numbers=numbers, optional=optional)
         for used in dict.fromkeys(result.trained_with for result in results):
             yield Line(f"Trained with {printable(used)}", "dim")
     for result in results:

@@ -179,7 +179,8 @@ def quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
             (spent.name, moment(spent.time), moment(spent.time + rule.window), spent.source, spent.uuid)
             for spent in together.spent
         ]
-        yield Table(("submission", "made", "counts until", "known from", "bundle"), rows)
+        headers = ("submission", "made", "counts until", "known from", "bundle")
+        yield Table(headers, rows, optional=("bundle",))
 
 
 def status_blocks(

@@ -27,10 +27,37 @@ _READABLE = 16
 _INDENT = 2
 
 
-def drawn(block: Block, *, width: int) -> RenderableType:
-    """A block for a terminal of that many columns; text is taken literally, never as markup."""
+def drawn(block: Block, *, width: int, everything: bool) -> RenderableType:
+    """A block for a terminal of that many columns; text is taken literally, never as markup.
+
+    Args:
+        block: A line or a table.
+        width: The terminal's columns.
+        everything: Whether to keep a table's optional columns even if the table then becomes a list.
+    """
     if isinstance(block, Line):
         return _line(block.text, _COLOURS[block.style], width)
+    table = block if everything else _narrowed(block, width)
+    if left_out := [header for header in block.headers if header not in table.headers]:
+        told = f"Not shown: {', '.join(left_out)} (wider terminal, or --verbose)"
+        return Group(_table(table, width), _line(told, _COLOURS["dim"], width))
+    return _table(table, width)
+
+
+def _narrowed(table: Table, width: int) -> Table:
+    """The table without as many of its optional columns as it takes to fit; all of it if it never fits."""
+    for count in range(len(table.optional) + 1):
+        kept = [at for at, header in enumerate(table.headers) if header not in table.optional[:count]]
+        narrowed = table._replace(
+            headers=[table.headers[at] for at in kept],
+            rows=[[row[at] for at in kept] for row in table.rows],
+        )
+        if _least_width(narrowed) <= width:
+            return narrowed
+    return table
+
+
+def _table(block: Table, width: int) -> RenderableType:
     if _least_width(block) > width:
         return Group(*(_line(line, "", width) for line in _stacked(block)))
     if not any(block.headers) and len(block.headers) == 2:
@@ -79,7 +106,7 @@ def _pairs(table: Table, width: int) -> Iterator[str]:
 
 def _least_width(table: Table) -> int:
     """Columns that a table needs before its cells break into shreds."""
-    return sum(min(width, _READABLE) for width in _widths(table)) + 2 * (len(table.headers) - 1)
+    return sum(min(width, _READABLE) for width in _widths(table)) + 2 * (len(table.headers) - 1) + 1
 
 
 def _natural_width(table: Table, *, gap: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from cldc.render.history import history_rows
 from tests.conftest import Cldc
 from tests.support.folders import make_dataset
 from tests.support.insights import RESULT, images
+from tests.support.terminal import Terminal
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -65,6 +67,18 @@ def test_a_replaced_submission_names_the_one_that_counts_and_keeps_its_score(tmp
         offline, waiting = history([], ledger, None, competition=demo)
         assert (offline.score, offline.detail) == (0.25, "replaced by second")
         assert waiting.detail == "no score yet"
+
+
+def test_eighty_columns_show_a_table_and_name_what_is_missing(cldc: Cldc, tmp_path: Path) -> None:
+    records.save(cldc.home, RESULT)
+    surroundings = {"CLDC_HOME": str(cldc.home), "CLDC_COMPETITION": "demo", "CLDC_SERVER": "sandbox"}
+    _, narrow = Terminal("history", cwd=tmp_path, columns=80, **surroundings).end()
+    assert re.search(r"2026-01-01 .*preflight .*mine .*50\.00%", narrow)
+    assert "Not shown: " in narrow
+    assert RESULT.id not in narrow
+    _, complete = Terminal("history", "--verbose", cwd=tmp_path, columns=80, **surroundings).end()
+    assert f"id: {RESULT.id}" in complete
+    assert "Not shown" not in complete
 
 
 def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: Cldc, tmp_path: Path) -> None:
