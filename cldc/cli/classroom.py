@@ -35,9 +35,9 @@ _SHORT = 12
 def accounts(app: ServerApp, *, roster: Path | None) -> None:
     """Keep the class's roster, and check which accounts exist.
 
-    ROSTER is a CSV file with the columns name, account, group and extension_hours; all but name may be missing. It stays on
-    this machine. On the sandbox the accounts are created; on another CodaLab students sign up themselves, and this shows
-    what to tell them. Without ROSTER the accounts of the last one are checked again.
+    ROSTER is a CSV file with the columns name, account, group and extension_hours; only name is required. It stays on
+    this machine. On the sandbox the command creates the accounts; on another CodaLab students sign up themselves, and it
+    shows what to tell them. Without ROSTER it checks the accounts of the last one again.
 
     \b
     Examples:
@@ -107,7 +107,7 @@ def _roster_blocks(
 def grades(app: ServerApp) -> None:
     """Show each student's score, submissions and shared content.
 
-    Counts each account's best or last submission, as `organiser.grade` in the profile says, of the board that this machine
+    Counts each account's best or last submission, as `organiser.grade` in the profile says, on the board that this machine
     scored last. Late and rejected submissions do not count.
 
     \b
@@ -213,7 +213,7 @@ def reject(app: ServerApp, *, submission: str, reason: str | None, undo: bool, y
             {"submission": row.submission, "name": row.name, "account": row.account, "rejected": not undo},
             [
                 Line(f"{row.name} of {row.account} {done}.", "good"),
-                Line("Next: cldc organise publish DIR, where the board is published"),
+                Line("If the board is published: cldc organise publish DIR"),
             ],
         )
     )

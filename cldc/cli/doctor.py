@@ -32,7 +32,7 @@ from cldc.ledger import FILE, Ledger
 from cldc.render.blocks import Line, Table
 from cldc.render.document import Document
 from cldc.settings import NAMES
-from cldc.text import size
+from cldc.text import plural, size
 
 _LEAST_FREE_BYTES = 3 * 10**9
 _LEAST_TEMPORARY = 10**9
@@ -68,7 +68,7 @@ def doctor(app: ServerApp, thorough: bool) -> int:
     """
     found = [_without_home(result) for result in _examine(app, thorough)]
     blocks: list[Line | Table] = [
-        Table(("looked at", "", "found"), [(a.subject, a.verdict, a.finding) for a in found])
+        Table(("check", "", "found"), [(a.subject, a.verdict, a.finding) for a in found])
     ]
     for result in found:
         if result.action:
@@ -78,7 +78,7 @@ def doctor(app: ServerApp, thorough: bool) -> int:
     wrong = sum(a.verdict == "wrong" for a in found)
     blocks.append(
         Line(
-            f"{wrong} of these {'is' if wrong == 1 else 'are'} wrong." if wrong else "All is well.",
+            f"{plural(wrong, 'check')} failed." if wrong else "All is well.",
             "bad" if wrong else "good",
         )
     )
@@ -141,7 +141,7 @@ def _disk(subject: str, folder: Path, least: int, variable: str) -> CheckResult:
         action = f"Run `chmod 700 {folder}`, or point {HOME_VARIABLE} to a folder of yours."
         return CheckResult(subject, "note", f"{text}; other users of this machine can read it", action)
     if free < least:
-        action = f"About {least / 1e9:g} GB are wanted there; free some space, or set {variable}."
+        action = f"About {least / 1e9:g} GB are needed there; free some space, or set {variable}."
         return CheckResult(subject, "note", text, action)
     return CheckResult(subject, "ok", text)
 
@@ -206,7 +206,7 @@ def _environments(app: ServerApp, thorough: bool) -> Iterator[CheckResult]:
             )
             continue
         state = (
-            f"ready, Python {used.environment.python_version}" if used.environment else "made on first use"
+            f"ready, Python {used.environment.python_version}" if used.environment else "created on first use"
         )
         text = f"{used.recipe.name} {state}, from {used.interpreter}"
         if used.problem:
@@ -229,9 +229,9 @@ def _environments(app: ServerApp, thorough: bool) -> Iterator[CheckResult]:
 
 def _ledger(home: Path) -> CheckResult:
     if not (home / FILE).exists():
-        return CheckResult("ledger", "ok", "made with the first submission")
+        return CheckResult("ledger", "ok", "none yet; the first submission creates it")
     with Ledger(home, reading=True) as ledger:
-        return CheckResult("ledger", "ok", f"whole; submissions: {len(ledger.records())}")
+        return CheckResult("ledger", "ok", f"intact; submissions: {len(ledger.records())}")
 
 
 def _keyring() -> CheckResult:
@@ -240,8 +240,8 @@ def _keyring() -> CheckResult:
         return CheckResult(
             "keyring",
             "note",
-            "there is none",
-            "Set CODALAB_USERNAME and CODALAB_PASSWORD where `cldc login` can't keep them.",
+            "none",
+            "Set CODALAB_USERNAME and CODALAB_PASSWORD, since `cldc login` can't keep them here.",
         )
     return CheckResult("keyring", "ok", name)
 
@@ -295,9 +295,11 @@ def _tls(server: str) -> CheckResult:
             "TLS", "ok", "none; the server is this machine" if loopback else "verified through the proxy"
         )
     days = (found.expires - datetime.now(UTC)).days
-    text = f"{found.protocol}, certificate of {found.issuer}, good for {days} days"
+    text = f"{found.protocol}, certificate of {found.issuer}, valid for {days} days"
     if days < _SOON_DAYS:
-        return CheckResult("TLS", "note", text, "Tell the server's operators that its certificate ends soon.")
+        return CheckResult(
+            "TLS", "note", text, "Tell the server's operators that its certificate expires soon."
+        )
     return CheckResult("TLS", "ok", text)
 
 

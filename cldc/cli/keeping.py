@@ -57,8 +57,8 @@ def _not_scoring(app: App, folders: Iterable[Path]) -> Iterator[None]:
 def archive(app: ServerApp, *, folder: Path, yes: bool) -> None:
     """Keep a finished competition in a folder: its board, grades, profile and backup.
 
-    The page and leaderboard.json are the last board, grades.csv and grades.json the grades; backup.zip is for
-    `cldc organise restore`. Nothing changes on the server. To begin the next term, set up another profile with the rules and files
+    index.html and leaderboard.json hold the last board, grades.csv and grades.json the grades, backup.zip what
+    `cldc organise restore` needs. Nothing changes on the server. To begin the next term, set up another profile with the rules and files
     of this one: it has a tag and worksheets of its own, so its board is empty.
 
     \b
@@ -86,14 +86,14 @@ def archive(app: ServerApp, *, folder: Path, yes: bool) -> None:
     scored = sum(row.score is not None for row in board.rows)
     under_way = sum(row.state not in FINAL_STATES for row in board.rows)
     blocks: list[Block] = [
-        Line(f"{folder} keeps {competition.title}: {plural(scored, 'score')}, and the grades.", "good"),
+        Line(f"{folder} holds {competition.title}: {plural(scored, 'score')} and the grades.", "good"),
     ]
     if under_way:
         told = f"{plural(under_way, 'submission')} had no score yet: run `cldc organise score`, then archive again."
         blocks.append(Line(told, "warning"))
     source = shown_path(competition.files[0]) if competition.files else competition.name
     blocks += [
-        Line(f"On the server everything stays, under the tag {competition.submission.tag}."),
+        Line(f"Everything stays on the server, under the tag {competition.submission.tag}."),
         Line(f"Next term: cldc organise init --profile NAME.toml --competition {source}"),
     ]
     data = {
@@ -120,8 +120,8 @@ def _packed(app: App) -> tuple[bytes, tuple[str, ...]]:
 def backup(app: App, *, file: Path, yes: bool) -> None:
     """Keep everything that this machine has of a competition in one zip.
 
-    That is the board, who submitted when, rejections, the roster, what is on the server, and the profile with all that it
-    extends and the scripts beside it. Passwords are not in it, nor the images of the label book and the hidden test set.
+    It holds the board, who submitted when, rejections, the roster, what is on the server, and the profile with all that it
+    extends and the scripts beside it. It holds no passwords, and no images of the label book and the hidden test set.
 
     \b
     Examples:
@@ -132,7 +132,7 @@ def backup(app: App, *, file: Path, yes: bool) -> None:
     content, names = _packed(app)
     replace_atomically(file, content)
     blocks: list[Block] = [
-        Line(f"{file} keeps {plural(len(names), 'file')} of {app.competition.title}.", "good"),
+        Line(f"{file} holds {plural(len(names), 'file')} of {app.competition.title}.", "good"),
         Line(
             "The images of the label book and the hidden test set are not in it: keep those folders yourself."
         ),
@@ -155,9 +155,9 @@ def backup(app: App, *, file: Path, yes: bool) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before replacing files that have changed.")
 @command(App, competition=False)
 def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
-    """Bring back what `cldc organise backup` kept.
+    """Bring back what `cldc organise backup` saved.
 
-    Lists the files that are there with other contents, and asks before it replaces them. Nothing changes on the server.
+    Lists existing files with other contents, and asks before it replaces them. Nothing changes on the server.
 
     \b
     Examples:
@@ -175,10 +175,10 @@ def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
             if plan.changed:
                 files = plural(len(plan.changed), "file")
                 app.confirm(
-                    f"Replace {files} with what {file} keeps from {made}?",
+                    f"Replace {files} with those of {made} in {file}?",
                     yes=yes,
-                    stake=f"replace {files}, {next(iter(plan.changed))} for one",
-                    shown=[Line(f"There with other contents: {path}", "warning") for path in plan.changed],
+                    stake=f"replace {files}, such as {next(iter(plan.changed))}",
+                    shown=[Line(f"Differs: {path}", "warning") for path in plan.changed],
                 )
             write_files(plan)
     told = (
@@ -194,9 +194,7 @@ def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
     }
     blocks: list[Block] = [
         Line(told, "good"),
-        Line(
-            "The folders of the label book and the hidden test set are not in a backup, nor is any password."
-        ),
+        Line("A backup holds no password, and not the folders of the label book and the hidden test set."),
     ]
     profile = plan.profile / f"{name}.toml"
     if profile.is_file():

@@ -112,7 +112,7 @@ class SetUp:
         where = f"--competition {shlex.quote(str(self.profile))}{' --server sandbox' if self.sandbox else ''}"
         blocks: list[Block] = [Line(f"{self.title} is set up.", "good"), Table(("", ""), rows)]
         if self.rehearsed is not None:
-            told = f"A rehearsal was trained, scored ({self.rehearsed:.4g}) and shown on a board, and is removed again."
+            told = f"A rehearsal was trained, scored ({self.rehearsed:.4g}), shown on a board and removed."
             blocks.append(Line(told, "good"))
         if self.both:
             told = f"{self.both:,} images of the hidden test set are also in the label book, which everyone may read."
@@ -289,7 +289,7 @@ def _rehearse_submission(
     except RunFailed as error:
         raise RunFailed(
             f"{competition.title} is set up, but its rehearsal failed: {error.message}",
-            action="Correct that and run the command again; what is there is kept. --no-rehearsal leaves it out.",
+            action="Correct that and run the command again; it keeps what is there. --no-rehearsal skips the rehearsal.",
         ) from error
     replace_atomically(record, identity)
     return score
@@ -342,7 +342,7 @@ def _unknown_of_script(competition: Competition, profile: Path) -> tuple[str, ..
     lacks = []
     if training.checkpoint is None:
         lacks.append(
-            "show what the trained model makes of each image (training.checkpoint, the weights it leaves)"
+            "show the trained model's prediction for each image (training.checkpoint, the weights it leaves)"
         )
     if training.seed_option is None:
         lacks.append("be repeated with other seeds (training.seed_option)")
@@ -359,8 +359,8 @@ def _outdated_scores(competition: Competition, where: OrganiserTarget) -> tuple[
     if not count:
         return ()
     return (
-        f"The present hidden test set and evaluation script have not scored {plural(count, 'entry', 'entries')} of the board: "
-        "`cldc organise rescore --all` does.",
+        f"No score from the present hidden test set and evaluation script: {plural(count, 'entry', 'entries')} of the board. "
+        "`cldc organise rescore --all` evaluates them again.",
     )
 
 
@@ -548,7 +548,7 @@ def _answer(app: ServerApp, given: object, text: str, option: str, default: str 
     if not app.interactive:
         raise UsageError(
             f"{option} is missing ({text[0].lower()}{text[1:]}).",
-            action="Give it, or run the command on a terminal to be asked.",
+            action="Add it, or run the command in a terminal to be asked.",
         )
     app.output.close()
     answer: str = click.prompt(text, default=default, err=True)

@@ -80,7 +80,7 @@ def look(app: ServerApp) -> Overview:
         return Overview((*facts, _account_fact(app)), way)
     facts.append(_account_fact(app))
     if not Path(folder).is_dir():
-        facts.append(("dataset", f"{folder} is not there"))
+        facts.append(("dataset", f"{folder} does not exist"))
         way = (
             f"cldc sample {shown_path(Path(folder))}",
             "It draws images to try with; or put your own images there.",
@@ -134,7 +134,7 @@ def _preflight(app: ServerApp, report: ValidationReport) -> PreflightResult | No
 
 def _preflight_fact(result: PreflightResult | None) -> str:
     if result is None or result.label_book is None:
-        return "none of these images yet"
+        return "none for these images yet"
     return f"validation {result.validation.accuracy:.1%}, label book {result.label_book.accuracy:.1%}"
 
 
@@ -222,7 +222,7 @@ def _after_the_tag(app: ServerApp, submissions: Sequence[_Submitted]) -> tuple[s
             "This dataset has its score: look for labels that are wrong, and submit a better one.",
         )
     if not app.on_sandbox:
-        return ("cldc status", "This dataset is submitted; it shows how far it is.")
+        return ("cldc status", "This dataset is submitted; the command shows its progress.")
     if not _sandbox_up(app):
         return _SANDBOX_UP
     return ("cldc sandbox score", "This dataset is submitted; the sandbox's scoring daemon scores it.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.submission import moment
-from cldc.text import printable
+from cldc.text import plural, printable
 
 if TYPE_CHECKING:
     from cldc.leaderboard import BoardResult, Leaderboard, Row
@@ -27,7 +27,8 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
         if row.mine and not row.shown:
             yield Line(printable(f"Not shown: {row.submission or row.name} ({row.hidden})"), "warning")
     if board.malformed:
-        yield Line(f"{board.malformed:,} more that are not as the scoring daemon writes them.", "warning")
+        malformed = plural(board.malformed, "malformed entry", "malformed entries")
+        yield Line(f"Left out: {malformed}.", "warning")
     yield Line(
         f"{len(shown):,} {'entry' if len(shown) == 1 else 'entries'}, updated {moment(board.updated)}."
     )

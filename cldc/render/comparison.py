@@ -78,7 +78,7 @@ def _repeated_blocks(comparison: Comparison, repeated: RepeatedComparison) -> It
     yield from (Line(printable(note), "warning") for note in repeated.notes)
     headers = ("seed", "val before", "val after", "book before", "book after")
     yield Table(headers, list(_pairs(repeated)), title="Accuracies", numbers=frozenset(headers))
-    yield Line("Mistakes and classes are of the first seed.", "dim")
+    yield Line("Mistakes and classes come from the first seed.", "dim")
 
 
 def _names(comparison: Comparison) -> tuple[str, str]:

@@ -36,8 +36,8 @@ def plan_blocks(plan: Plan, *, everything: bool = False) -> Iterator[Block]:
     for decision, paths in plan.astray:
         yield Line(
             printable(
-                f"Left {first_few(paths)}: it was {decision.path} that was to be set aside, which is gone. "
-                "Write this path in its line if it is the same image."
+                f"Left {first_few(paths)}: {decision.path} was to be set aside and is gone. "
+                "If this is the same image, write this path into its line."
             ),
             "warning",
         )
@@ -117,14 +117,14 @@ def split_blocks(drawn: Drawn, rules: DatasetRules, table: Path | None) -> Itera
         for split in rules.splits
         for counts in both
     ]
-    headers = ("class", *(name for split in rules.splits for name in (f"{split} now", f"{split} then")))
+    headers = ("class", *(name for split in rules.splits for name in (f"{split} now", f"{split} after")))
     yield Table(headers, [*rows, ["all", *(f"{count:,}" for count in sums)]], numbers=frozenset(headers[1:]))
     if drawn.kept_together:
         yield Line(f"{plural(drawn.kept_together, 'drawing')} with several images stay on one side each.")
     if not drawn.warped_compared:
         yield Line(
-            "Copies that were rotated, stretched or sheared were not looked for. To keep them on one side: `cldc validate --warped` "
-            "makes the environment that this takes; then draw the split again."
+            "Copies that were rotated, stretched or sheared were not looked for. To keep them on one side, run `cldc validate --warped`, "
+            "which makes the environment for it; then draw the split again."
         )
     images = plural(drawn.moving, "image")
     if not drawn.moving:

@@ -83,7 +83,7 @@ def _heading(report: LabelReport, name: str, correct: int) -> Iterator[Block]:
         told = ", ".join(f"{counts[problem]:,} {_COUNTED[problem]}" for problem in _WORDS if counts[problem])
         yield Line(f"Worth a look: {told}.")
     if correct:
-        yield Line(f"Left out: {plural(correct, 'image')} decided to be correct.", "dim")
+        yield Line(f"Left out: {plural(correct, 'image')} that you marked as correct.", "dim")
     if report.unreadable:
         yield Line(
             f"{plural(len(report.unreadable), 'image')} could not be read; `cldc validate` says why.",
@@ -124,7 +124,7 @@ def _list(
     yield Table(("rank", "image", "labelled", "could be", "problem"), rows, numbers=frozenset({"rank"}))
     if len(listed) > len(printed):
         yield Line(
-            f"{len(listed) - len(printed):,} more: --top N, or all with their pictures in --report labels.html."
+            f"{len(listed) - len(printed):,} more: --top N lists more, --report labels.html all with their pictures."
         )
     yield Line(f"Next: {next_command}")
 

@@ -89,7 +89,7 @@ def suggestion_blocks(insight: Insight) -> Iterator[Block]:
         yield Table(headers, rows, title=f"Labels that look wrong, the worst of {len(found)}")
         if len(found) > len(rows):
             yield Line(
-                f"{len(found) - len(rows)} more: all with --format json, with their pictures with --report FILE."
+                f"{len(found) - len(rows)} more: --format json lists all, --report page.html shows their pictures."
             )
 
 

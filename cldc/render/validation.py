@@ -146,10 +146,10 @@ def _summary(report: ValidationReport) -> Iterator[Line]:
     if report.silenced:
         are = "is" if report.silenced == 1 else "are"
         findings = plural(report.silenced, "finding")
-        yield Line(f"{findings} {are} silent: decisions.csv calls the images correct as they are.", "dim")
+        yield Line(f"{findings} {are} silent: decisions.csv marks the images as correct.", "dim")
     if not report.warped_compared and sum(any(counts.values()) for counts in report.counts.values()) > 1:
         yield Line(
-            "Rotated, stretched and sheared copies were not looked for; --warped does.",
+            "Rotated, stretched and sheared copies were not looked for; --warped finds them.",
             "dim",
         )
     tally = ", ".join(plural(len(report.of(s)), s.value) for s in Severity)

@@ -52,7 +52,7 @@ def test_a_broken_project_file_is_one_finding(cldc: Cldc, tmp_path: Path) -> Non
     (tmp_path / "cldc.toml").write_text('datset = "x"\n', encoding="utf-8")
     told = cldc("doctor", cwd=tmp_path, code=1)
     assert "perhaps you meant 'dataset'" in told.out
-    assert told.out.endswith("1 of these is wrong.\n")
+    assert told.out.endswith("1 check failed.\n")
 
 
 def test_a_certificate_is_verified_and_its_end_is_known(

@@ -58,7 +58,7 @@ def test_an_entry_that_is_malformed_hides_no_other(spoilt: object) -> None:
     read = parse(board(entry(), spoilt), COMPETITION, account="me")
     assert [row.name for row in read.rows] == ["good"]
     assert read.malformed == 1
-    assert "1 more that are not as" in plain(board_blocks(read))
+    assert "Left out: 1 malformed entry." in plain(board_blocks(read))
 
 
 def test_an_invalid_score_has_no_rank_and_an_invalid_text_does_no_harm() -> None:
