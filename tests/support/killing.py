@@ -68,6 +68,7 @@ def listening(receive: Callable[..., str]) -> Callable[..., str]:
 
 around(Ledger, "begin", lambda _, step: f"begin {step}")
 around(Ledger, "finish", lambda _, step, *__: f"finish {step}")
+around(Ledger, "record", lambda _, step: f"record {step.name}")
 around(ClSession, "command", lambda *argv: f"cl {argv[0]}")
 around(Changes, "clear_tags", lambda *_: "clear tags")
 process.Child.receive = listening(process.Child.receive)  # type: ignore[method-assign]
