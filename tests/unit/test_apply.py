@@ -218,7 +218,7 @@ def test_a_copy_that_was_to_stay_is_named_not_set_aside(cldc: Cldc, tmp_path: Pa
     assert "nothing to do" in cldc("apply", folder, "--yes").out
     shutil.rmtree(tmp_path / "digits-set-aside")  # as for who gets the dataset and the table by git
     shown = cldc("apply", folder, "--yes").out
-    assert "Left train/i/0.png: it was val/i/copy.png" in shown
+    assert "Left train/i/0.png: val/i/copy.png was to be set aside" in shown
     assert (folder / "train/i/0.png").is_file()
 
 
