@@ -121,7 +121,7 @@ def copy_following_links(
             path = item.relative_to(root).as_posix()
             if path in leave_out:
                 continue
-            if item.is_dir():
+            if os.path.isdir(item):  # noqa: PTH112 - `Path.is_dir` fails for a link to a name that is too long
                 if path in follow or not item.is_symlink():
                     waiting.append(path)
             else:

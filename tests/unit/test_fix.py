@@ -436,6 +436,16 @@ def test_metadata_behind_links_is_removed_in_a_copy_only(tmp_path: Path, bare_cl
     assert (folder / "val" / "v" / "link.jpg").is_symlink()
 
 
+def test_a_link_that_leads_nowhere_is_copied_as_it_is(tmp_path: Path, bare_cldc: Cldc) -> None:
+    folder = make_dataset(tmp_path / "digits")
+    targets = {"gone.png": "nowhere", "long.png": "x" * 300, "circle.png": "circle.png"}
+    for name, target in targets.items():
+        (folder / "val" / "v" / name).symlink_to(target)
+    bare_cldc("validate", "--fix", folder, "--into", tmp_path / "copy", code=3)
+    copied = tmp_path / "copy" / "val" / "v"
+    assert {name: str((copied / name).readlink()) for name in targets} == targets
+
+
 @pytest.mark.parametrize("moment", range(5))
 def test_an_interrupted_removal_can_be_undone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
