@@ -99,7 +99,8 @@ def _pairs(table: Table, width: int) -> Iterator[str]:
         if max(map(len, words.split()), default=0) > room:
             yield from (f" {shown(name)}", f"{' ' * _INDENT}{words}")
             continue
-        first, *more = textwrap.wrap(words, room, break_long_words=False, break_on_hyphens=False) or [""]
+        lines = textwrap.wrap(words, max(room, 1), break_long_words=False, break_on_hyphens=False)
+        first, *more = lines or [""]
         yield f" {shown(name).ljust(names)}   {first}"
         yield from (f"{' ' * (names + 4)}{line}" for line in more)
 

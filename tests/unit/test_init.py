@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import re
 import tomllib
@@ -11,9 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from cldc.errors import ConfigurationError
 from cldc.ledger import Ledger, Record
+from cldc.render.blocks import Table
+from cldc.render.terminal import drawn
 from cldc.resources import template
 from cldc.workflows import origin_of, workflow
 from tests.conftest import Cldc
@@ -146,6 +150,19 @@ def test_forty_columns_are_enough(project: Path) -> None:
         assert max(map(len, lines)) <= 40, arguments
         # No word is broken into single letters one below the other.
         assert not re.search(r"(?m)^\s*\w\n\s*\w\n\s*\w\n\s*\w$", shown.replace("\r", "")), shown
+
+
+def test_no_terminal_is_too_narrow_for_names_with_values() -> None:
+    rows = [
+        ("a name of thirty letters long.", ""),
+        ("server", "https://example.org/a/long/address"),
+        ("a", "b c"),
+    ]
+    for width in range(1, 100):
+        console = Console(file=io.StringIO(), width=width)
+        with console.capture() as shown:
+            console.print(drawn(Table(("", ""), rows), width=width, everything=False), crop=False)
+        assert {"name", "https://example.org/a/long/address", "b", "c"} <= set(shown.get().split()), width
 
 
 def test_a_screen_reader_gets_plain_lines_and_no_color_means_none(project: Path) -> None:
