@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def known_suspicious_labels(dataset: Dataset, classes: Sequence[str], *, home: P
     try:
         rows = json.loads(gzip.decompress(_path(home, images, classes).read_bytes()))
         return _report(images, classes, rows)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, IndexError):
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,5 +119,5 @@ def read(home: Path, identity: str) -> ModelPredictions | None:
             for split, path, sha256, label, probabilities in table["images"]
         )
         return ModelPredictions(tuple(table["classes"]), images, table["why_not"])
-    except (OSError, EOFError, ValueError, KeyError, TypeError):
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def find_warped_copies(
     path = folder / f"{hash_bytes(version + contents)[:16]}.json.gz"
     try:
         rows = json.loads(gzip.decompress(path.read_bytes()))
-    except (OSError, EOFError, ValueError):  # not there yet, or damaged
+    except (OSError, EOFError, zlib.error, ValueError):  # not there yet, or damaged
         observer.start("Looking for warped copies", sum(map(len, sides)), "images")
         rows = _search(sides, environment.python, folder / f"drawings-{version}.npz", observer)
         replace_atomically(path, gzip.compress(json.dumps(rows).encode(), mtime=0))

@@ -20,8 +20,9 @@ def test_what_was_learned_is_kept_as_it_was(tmp_path: Path) -> None:
     first = predictions_path(tmp_path, "x").read_bytes()
     save(tmp_path, "x", learned)
     assert predictions_path(tmp_path, "x").read_bytes() == first
-    predictions_path(tmp_path, "x").write_bytes(first[:-20])
-    assert read(tmp_path, "x") is None
+    for damaged in (first[:-20], first[:10] + bytes([first[10] ^ 0xFF]) + first[11:]):
+        predictions_path(tmp_path, "x").write_bytes(damaged)
+        assert read(tmp_path, "x") is None
     assert read(tmp_path, "y") is None
 
 
