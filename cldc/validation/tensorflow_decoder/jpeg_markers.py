@@ -82,8 +82,6 @@ class Tables:
     ac: dict[int, HuffmanTable] = field(default_factory=dict)
     quantisation: set[int] = field(default_factory=set)
     restart_interval: int = 0
-    jfif: bool = False
-    adobe_transform: int | None = None
     app_segments: list[tuple[int, int]] = field(default_factory=list)
     """Marker codes of APP1 and APP2 with the offsets of their bodies, for the remarks."""
 
@@ -204,13 +202,8 @@ class MarkerReader:
         self.source.sync()
 
     def _app0_or_14(self) -> None:
-        marker = self.unread
         length = self.source.word() - 2
         start = self.source.bytes(max(0, min(length, 14)))
-        if marker == 0xE0 and len(start) >= 14 and start.startswith(b"JFIF\0"):
-            self.tables.jfif = True
-        if marker == 0xEE and len(start) >= 12 and start.startswith(b"Adobe"):
-            self.tables.adobe_transform = start[11]
         self.source.sync()
         self.source.skip(length - len(start))
 
