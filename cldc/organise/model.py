@@ -127,7 +127,7 @@ def read_left_out(folder: Path) -> tuple[Skipped, ...]:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in ``path``; None if there is no such file, or only part of one.
+    """The JSON in ``path``; None if there is no such file, or a damaged one.
 
     Raises:
         StorageError: It can't be read.
@@ -135,5 +135,5 @@ def read_json(path: Path) -> Any:
     with storage_errors(path):
         try:
             return json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):
             return None

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cldc.competition import load
+from cldc.grading.test_sets import remember_test_set
 from cldc.history import history
 from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import BoardResult, Ledger, Record
@@ -113,3 +114,14 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
     listed = cldc("history", "--format", "json").data["entries"]
     assert [entry["name"] for entry in listed] == ["mine", "better"]
     assert cldc("history", "--format", "csv").out.count("\n") == 3
+
+
+def test_a_training_of_a_grading_is_listed_with_its_score(cldc: Cldc) -> None:
+    cldc = dataclasses.replace(cldc, extra={"CLDC_COMPETITION": "demo"})
+    records.save(cldc.home, RESULT)
+    remember_test_set(cldc.home, RESULT.fingerprint.label_book)
+    (entry,) = cldc("history", "--format", "json").data["entries"]
+    assert (entry["kind"], entry["label_book"], entry["score"]) == ("grading", None, 1.0)
+    (cldc.home / "grading" / "test-sets.json").write_bytes(b"\xff")
+    (entry,) = cldc("history", "--format", "json").data["entries"]
+    assert (entry["kind"], entry["label_book"], entry["score"]) == ("preflight", 1.0, None)
