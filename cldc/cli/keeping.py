@@ -198,10 +198,12 @@ def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
     ]
     profile = plan.profile / f"{name}.toml"
     if profile.is_file():
-        if not app.approvals.hold(profile, profile_claims(profile)):
+        approved = app.approvals.hold(profile, profile_claims(profile))
+        if not approved:
             blocks += [
                 Line("Its profile names a server and is not approved on this machine.", "warning"),
                 Line(f"Next: cldc trust approve {shown_path(profile)}"),
             ]
-        blocks.append(Line(f"Then: cldc organise score --competition {shown_path(profile)}"))
+        order = "Next" if approved else "Then"
+        blocks.append(Line(f"{order}: cldc organise score --competition {shown_path(profile)}"))
     app.output.show(Document(data, blocks))

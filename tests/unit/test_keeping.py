@@ -51,6 +51,9 @@ def test_a_backup_brings_everything_back_on_another_machine(
     for name, text in _KEPT.items():
         assert (other.home / "organise" / "winter" / name).read_text(encoding="utf-8") == text
     assert (target / "winter.toml").read_text(encoding="utf-8") == _PROFILE
+    assert "Next: cldc organise score" not in other("organise", "restore", file, "--to", target).out
+    other("trust", "approve", target / "winter.toml", "--yes")
+    assert "Next: cldc organise score" in other("organise", "restore", file, "--to", target).out
 
 
 def test_restoring_replaces_what_has_changed_only_after_a_yes(
