@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +14,7 @@ from typing import NamedTuple
 from cldc import competition as profiles
 from cldc.competition import SANDBOX, Competition
 from cldc.competition.reading import read_table, read_text, read_toml
+from cldc.errors import ConfigurationError
 from cldc.trust import Approval, Approvals, Claim, NotApproved, file_claim, foreign_owner, profile_claims
 
 PROJECT_FILE = "cldc.toml"
@@ -160,7 +163,27 @@ class Settings:
         Raises:
             ConfigurationError: Its profile can't be used, or needs an approval.
         """
-        return profiles.load(self["competition"] or profiles.DEFAULT)
+        chosen = self["competition"] or profiles.DEFAULT
+        if chosen in profiles.builtin_profiles() or os.path.isfile(chosen):  # noqa: PTH113 - as in `find_project_file`
+            return profiles.load(chosen)
+        with self.naming_source_of("competition"):
+            return profiles.load(chosen)
+
+    @contextlib.contextmanager
+    def naming_source_of(self, name: str) -> Iterator[None]:
+        """Add where a setting was set to an error about its value, unless that is the command line."""
+        try:
+            yield
+        except ConfigurationError as error:
+            source = self.values[name].source
+            if os.path.isfile(source):  # noqa: PTH113
+                for number, line in enumerate(read_text(Path(source)).splitlines(), 1):
+                    if re.match(rf"\s*[\"']?{name}[\"']?\s*=", line):
+                        source = f"line {number} of {source}"
+                        break
+            if source not in ("flag", "default"):
+                error.message += f" It is set in {source}."
+            raise
 
     @property
     def server(self) -> str:

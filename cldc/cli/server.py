@@ -40,7 +40,9 @@ class ServerApp(App):
         """
         if self.on_sandbox:
             return sandbox.require_up(self.home).address
-        return check(self.settings.server)
+        server = self.settings.server
+        with self.settings.naming_source_of("server"):
+            return check(server)
 
     @functools.cached_property
     def credentials(self) -> Credentials:

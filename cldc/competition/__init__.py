@@ -74,7 +74,7 @@ def load(choice: str = DEFAULT) -> Competition:
         close = nearest(path.name, builtin_profiles(), least=0.4)
         hint = f"perhaps you meant {close!r}; " if close else ""
         raise ConfigurationError(
-            f"There is no competition {choice!r}: {hint}known are {', '.join(builtin_profiles())}.",
+            f"There is no competition {path.name!r}: {hint}known are {', '.join(builtin_profiles())}.",
             action="Name one of these, or give the path of a profile (a .toml file) with --competition.",
         )
     return parse(read_text(path), name=path.stem, folder=path.resolve().parent)

@@ -32,7 +32,7 @@ from cldc.sample import draw as draw_sample
 from cldc.settings import Options, resolve
 from cldc.trust import Approvals
 from cldc.validation import validate
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Cldc
 from tests.support.odd_profiles import (
     TEXT,
     odd_profiles,
@@ -359,3 +359,17 @@ def test_a_project_file_with_a_mistake_is_refused(tmp_path: Path) -> None:
             approvals=Approvals(tmp_path),
             environment={},
         )
+
+
+def test_a_wrong_value_of_a_project_file_names_the_line(bare_cldc: Cldc, tmp_path: Path) -> None:
+    project = tmp_path / "cldc.toml"
+    project.write_text('# mine\ncompetition = "data-centric-2022"\n', encoding="utf-8")
+    told = bare_cldc("quota", cwd=tmp_path, code=4).err
+    assert "no competition 'data-centric-2022': perhaps you meant 'data-centric-2021'" in told
+    assert f"line 2 of {project}" in told
+    project.write_text('\n\nserver = "codalab"\n', encoding="utf-8")
+    bare_cldc("trust", "--yes", cwd=tmp_path)
+    assert f"line 3 of {project}" in bare_cldc("quota", cwd=tmp_path, code=4).err
+    told = bare_cldc("quota", cwd=tmp_path, code=4, CLDC_SERVER="no/host").err
+    assert "It is set in CLDC_SERVER." in told
+    assert "set in" not in bare_cldc("quota", "--server", "no/host", cwd=tmp_path, code=4).err

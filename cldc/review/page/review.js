@@ -447,7 +447,7 @@ const commands = [
   { key: "u", text: "Undo", run: takeBack },
   { key: "n", text: "Next image to decide", run: () => grid.item && goOn(grid.item) },
   { key: "]", text: "Next list", run: () => neighbour(1) },
-  { key: "[", text: "List before", run: () => neighbour(-1) },
+  { key: "[", text: "Previous list", run: () => neighbour(-1) },
   { key: "/", text: "Search", run: () => filters.search.focus() },
   { key: "?", text: "All keys", run: () => $("help").showModal() },
 ];
