@@ -73,7 +73,7 @@ class SetUp:
         both: Images that are both in the hidden test set and in the label book, which everyone may read.
         image: The container image of the runs, by digest if a rehearsal found it out.
         tensorflow: The TensorFlow in it; None if no rehearsal ran, or if none works there.
-        rehearsed: The score of a submission of drawn images, which was removed again; None where none was made now.
+        rehearsed: The score of a submission of drawn images, which was removed again; None if none was made now.
         cost: How long each student's submissions take to score at most.
         remarks: What to know about the script, the image and its TensorFlow.
     """
@@ -268,7 +268,7 @@ def _rehearsed(
 def _rehearse_submission(
     app: ServerApp, where: OrganiserTarget, competition: Competition, *, builtin: bool
 ) -> float | None:
-    """The score of a submission of drawn images; None where the same was rehearsed before, or none can be drawn.
+    """The score of a submission of drawn images; None if the same was rehearsed before, or none can be drawn.
 
     Raises:
         RunFailed: Its training failed, or it got no score.

@@ -18,7 +18,7 @@ _WIDTH, _HEIGHT, _MARGIN = 400.0, 80.0, 6.0
 
 
 def board_page(board: Leaderboard, *, title: str, by_student: bool = False) -> Page:
-    """The board as a web page, entries that it hides left out. It looks for a newer one by itself, where there will be one.
+    """The board as a web page, entries that it hides left out. It looks for a newer one by itself, if there will be one.
 
     Args:
         board: The board.

@@ -82,7 +82,7 @@ def _repeated_blocks(comparison: Comparison, repeated: RepeatedComparison) -> It
 
 
 def _names(comparison: Comparison) -> tuple[str, str]:
-    """What the two are called: their names, or where they are the same, their folders."""
+    """What the two are called: their names, or if these are the same, their folders."""
     before, after = comparison.before, comparison.after
     if before.dataset_name == after.dataset_name:
         return printable(before.dataset_root), printable(after.dataset_root)
