@@ -11,6 +11,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,9 +180,16 @@ def test_a_client_that_dies_or_hangs_is_replaced(
 
 def clients(python: Path) -> list[psutil.Process]:
     """The clients that this process runs; their guards run in another Python."""
-    children = psutil.Process().children(recursive=True)
-    alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in alive if child.cmdline()[:2] == [str(python), "-I"]]
+    return [child for child, line in command_lines() if line[:2] == [str(python), "-I"]]
+
+
+def command_lines() -> list[tuple[psutil.Process, list[str]]]:
+    """The processes below this one with their arguments; one that has just ended has none."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            found.append((child, child.cmdline()))
+    return found
 
 
 @pytest.mark.real
@@ -192,7 +200,7 @@ def test_secrets_are_on_no_command_line_and_in_no_file(
     faulty.script("/rest/worksheets", made("worksheets", SHEET))
     with Cl(lambda: codalab_python, faulty.address, ALICE) as cl:
         cl.new_worksheet("x")
-        lines = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+        lines = [" ".join(line) for _, line in command_lines()]
         assert len(lines) >= 1
         assert all("secret-canary" not in line and "t0" not in line.split() for line in lines)
         written = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".cldc-in-use"]

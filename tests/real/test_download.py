@@ -72,7 +72,7 @@ def test_nothing_that_is_there_is_written_over(site: Site, tmp_path: Path) -> No
     assert (tmp_path / "train.py").read_text() == "mine"
     site.cldc("download", "script", "--into", "other.py", "--server", "sandbox", cwd=tmp_path)
     assert (
-        "as it is on the server"
+        "matches the server"
         in site.cldc("download", "script", "--into", "other.py", "--server", "sandbox", cwd=tmp_path).out
     )
 
