@@ -310,7 +310,6 @@ class Rest:
         uuid: str,
         path: str = "",
         *,
-        head: int | None = None,
         tail: int | None = None,
         span: tuple[int, int] | None = None,
         limit_bytes: int = FILE_BYTES,
@@ -320,16 +319,11 @@ class Rest:
         Args:
             uuid: The bundle.
             path: The file in it; empty if the bundle is the file.
-            head: Number of lines to read from the beginning.
             tail: Number of lines to read from the end.
             span: Only the bytes from the first offset up to, but not including, the second.
             limit_bytes: A larger file is refused.
         """
-        params: list[tuple[str, str | int]] = [
-            (key, value) for key, value in (("head", head), ("tail", tail)) if value is not None
-        ]
-        if params:
-            params.append(("max_line_length", _LINE_CHARACTERS))
+        params: Params = [("tail", tail), ("max_line_length", _LINE_CHARACTERS)] if tail is not None else []
         headers = {} if span is None else {"Range": f"bytes={span[0]}-{span[1] - 1}"}
         request = Request(
             path=_contents("blob", uuid, path),

@@ -138,11 +138,11 @@ def failure_of(rest: Rest, bundle: Bundle, *, action: str) -> CldcError:
     return RunFailed(f"{what} failed: {reason}" + (f"\n{log}" if log else ""), action=action)
 
 
-def log_tail(rest: Rest, uuid: str, *, lines: int = _LOG_LINES) -> str:
+def log_tail(rest: Rest, uuid: str) -> str:
     """The last lines of a run's stderr, or else of its stdout; empty if neither can be read."""
     for name in ("stderr", "stdout"):
         try:
-            text = rest.file(uuid, name, tail=lines).decode("utf-8", "replace").strip()
+            text = rest.file(uuid, name, tail=_LOG_LINES).decode("utf-8", "replace").strip()
         except (NotFound, CodaLabError, Unreachable):
             continue
         if text:

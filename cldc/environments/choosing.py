@@ -41,7 +41,7 @@ def ensure_codalab(home: Path, observer: Observer = SILENT) -> Environment:
 
 
 def ensure_tensorflow(
-    choices: Sequence[TensorFlowChoice], home: Path, observer: Observer = SILENT, *, faithful: bool = False
+    choices: Sequence[TensorFlowChoice], home: Path, observer: Observer = SILENT
 ) -> Environment:
     """The first TensorFlow of ``choices`` that this machine can have, created if missing.
 
@@ -49,20 +49,13 @@ def ensure_tensorflow(
         choices: From the most faithful to the last fallback.
         home: The data folder.
         observer: Notified of downloads, and of why a choice is skipped.
-        faithful: Skip those in which the competition's own script would train something else.
 
     Raises:
         ConfigurationError: A choice has no locked requirements.
         EnvironmentFailed: None can be created, or the chosen one does not work on this machine.
         StorageError: No space or no permission.
     """
-    recipes = tensorflow_recipes([choice for choice in choices if choice.faithful or not faithful])
-    if not recipes:
-        raise EnvironmentFailed(
-            "The profile names no TensorFlow that trains what the competition trained.",
-            action="Add one to its training.tensorflow, or use the built-in script.",
-        )
-    return _ensure(recipes, home, observer)
+    return _ensure(tensorflow_recipes(choices), home, observer)
 
 
 def ensure_analysis(home: Path, observer: Observer = SILENT) -> Environment:

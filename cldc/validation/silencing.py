@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from cldc.competition import Competition
 from cldc.decisions import CORRECT, default_path, match, read
@@ -18,10 +17,8 @@ QUESTIONS = frozenset((LABEL_QUESTION, *(rule.id for rule in RULES)))
 _PUBLISHING = frozenset(rule.id for rule in publishing.RULES)
 
 
-def silence(
-    report: ValidationReport, competition: Competition, decisions: Path | None = None
-) -> ValidationReport:
-    """The report without the findings that are correct as they are by ``decisions``, which it counts.
+def silence(report: ValidationReport, competition: Competition) -> ValidationReport:
+    """The report without the findings that are correct as they are by the dataset's decisions, which it counts.
 
     A finding about several images is silent once all of them are correct. Errors are never silent, and neither is a
     finding about a folder; one about what a submission would publish only if the reason names its rule.
@@ -29,13 +26,12 @@ def silence(
     Args:
         report: Everything that was found.
         competition: Whose classes and splits decisions may name.
-        decisions: The table; by default that beside the dataset.
 
     Raises:
         InvalidTable: A line of the table is invalid.
         StorageError: It can't be read.
     """
-    table = read(decisions or default_path(report.dataset.root), competition.dataset)
+    table = read(default_path(report.dataset.root), competition.dataset)
     correct = [decision for decision in table if decision.action == CORRECT]
     if not correct:
         return report

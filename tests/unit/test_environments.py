@@ -341,12 +341,6 @@ def test_machines_without_a_build_are_known_beforehand(
     assert (unsupported(recipe) is None) is there
 
 
-def test_an_unfaithful_tensorflow_is_not_taken_for_the_competitions_own_script(home: Path) -> None:
-    choice = TensorFlowChoice("2.21.0", HERE, faithful=False, why="another rate")
-    with pytest.raises(EnvironmentFailed, match="no TensorFlow that trains what"):
-        ensure_tensorflow([choice], home, faithful=True)
-
-
 def test_unknown_versions_are_refused_with_the_known_ones(home: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"2\.3\.0") as raised:
         ensure_tensorflow([TensorFlowChoice("2.3.0", "3.8", faithful=True, why="")], home)
