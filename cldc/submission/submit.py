@@ -117,7 +117,7 @@ def _do_steps(
         run=run.uuid,
         bundle=tagged.uuid,
         evidence=evidence.checks,
-        quota=context.plan.quota if again else read_quota(context),
+        quota=read_quota(context),
         usual_wait=context.competition.submission.usual_wait,
         form=context.competition.form,
         dataset_changed=""

@@ -10,12 +10,15 @@ import pytest
 from cldc.bundles.worksheets import worksheet_name
 from cldc.competition import Competition, load
 from cldc.ledger import TAG, Ledger, submission_id
+from cldc.quota import decide
 from cldc.submission.account import rebuild_ledger, sync_ledger
+from cldc.submission.model import Plan
 from cldc.submission.quota import read_quota
 from cldc.submission.status import fetch_statuses
+from cldc.submission.submit import submit as carry_out
 from tests.conftest import SHAPES
 from tests.support.contestants import contestant
-from tests.support.fake_codalab import Rest, Server
+from tests.support.fake_codalab import NOW, Rest, Server
 
 ME, MANY = "ann", 300
 
@@ -23,6 +26,14 @@ ME, MANY = "ann", 300
 @pytest.fixture
 def shapes() -> Competition:
     return load(str(SHAPES / "shapes.toml"))
+
+
+@pytest.fixture
+def server(shapes: Competition) -> Server:
+    server = Server()
+    for reference in (shapes.bundles.script, shapes.bundles.label_book):
+        server.add("org", "dataset", reference.name, uuid=reference.uuid)
+    return server
 
 
 def submit(server: Server, shapes: Competition, number: int) -> str:
@@ -39,11 +50,9 @@ def submit(server: Server, shapes: Competition, number: int) -> str:
 
 
 def test_a_ledger_learns_of_many_submissions_and_tells_how_far_they_are_in_few_requests(
-    shapes: Competition, tmp_path: Path
+    server: Server, shapes: Competition, tmp_path: Path
 ) -> None:
-    server, asked = Server(), []
-    for reference in (shapes.bundles.script, shapes.bundles.label_book):
-        server.add("org", "dataset", reference.name, uuid=reference.uuid)
+    asked: list[int] = []
     bundles = {submit(server, shapes, number) for number in range(MANY)}
     by_hand = server.add(ME, "make", "by-hand", parents=(server.add(ME, "run", "own"),))
     server.change(by_hand, tags=(shapes.submission.tag,))
@@ -63,3 +72,26 @@ def test_a_ledger_learns_of_many_submissions_and_tells_how_far_they_are_in_few_r
         assert rebuild_ledger(me) == ()
         assert len(read_quota(me).spent) == MANY + 2
     assert len(asked) < MANY / 3
+
+
+def test_what_another_process_has_submitted_meanwhile_counts_in_the_quota_that_is_shown(
+    server: Server, shapes: Competition, tmp_path: Path
+) -> None:
+    submit(server, shapes, 0)
+    with Ledger(tmp_path) as ledger:
+        me = contestant(shapes, cast(Any, Rest(server, ME)), ME, ledger=ledger, home=tmp_path)
+        (record,) = sync_ledger(me, me.tagged_bundles())
+        before = Plan(
+            intent=cast(Any, None),
+            record=record,
+            description="",
+            worksheet="",
+            steps=(),
+            checks=(),
+            quota=decide(shapes.quota, (), NOW),
+            replaces=(),
+            supersedes=(),
+            scored=(),
+        )
+        done = carry_out(me, before)
+    assert (done.again, len(done.quota.spent)) == (True, 1)
