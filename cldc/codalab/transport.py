@@ -86,7 +86,7 @@ class Request:
     path: str
     params: Params = ()
     body: Any = None
-    form: Mapping[str, str] | None = None
+    form: Mapping[str, str] | None = field(default=None, repr=False)  # it may hold a password
     file: IO[bytes] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     limit_bytes: int = JSON_BYTES
