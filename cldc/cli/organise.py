@@ -207,7 +207,7 @@ def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, y
     chosen = (
         room.outdated(app.competition, where.folder)
         if everything
-        else tuple(find_row(before, name).submission for name in submissions)
+        else tuple({find_row(before, name).submission: None for name in submissions})
     )
     not_repeated: tuple[NotRepeated, ...] = ()
     if chosen:
@@ -230,7 +230,7 @@ def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, y
 
 
 def _rescored_blocks(repeated: Sequence[Rescored], not_repeated: Sequence[NotRepeated]) -> list[Block]:
-    if not repeated:
+    if not (repeated or not_repeated):
         return [Line("Everything is scored with the present hidden test set and evaluation script.", "good")]
 
     def number(score: float | None) -> str:

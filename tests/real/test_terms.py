@@ -138,7 +138,7 @@ def test_a_score_stays_until_the_corrected_one_is_there(school: School, tmp_path
     # One that fails loses nothing.
     school.stage.switch.touch()
     try:
-        kept = teacher("organise", "rescore", "other", "--yes", "--format", "json").data
+        kept = teacher("organise", "rescore", "other", "other", "--yes", "--format", "json").data
     finally:
         school.stage.switch.unlink()
     assert (kept["rescored"][0]["score"], len(kept["not_repeated"])) == (2 / 7, 1)

@@ -165,7 +165,7 @@ def _training_seconds(client: Any, rows: list[dict[str, Any]]) -> dict[str, floa
     0 where that is not known, or where the evaluation waits for no training.
     """
     found = {row["submission"]: 0.0 for row in rows}
-    with contextlib.suppress(*_REFUSED, KeyError, TypeError):
+    with contextlib.suppress(*_REFUSED, LookupError, TypeError):
         predicted = {bundle["id"]: bundle for bundle in _bundles(client, [row["predict"] for row in rows])}
         training = [row["submission"] for row in rows if predicted[row["predict"]]["state"] not in FINAL]
         made = _bundles(client, training)
