@@ -73,7 +73,7 @@ def compare_repeats(
             why = next((m.predictions.why_not for m in (*before, *after) if m.predictions.why_not), "")
             notes.append(f"The {name} can't judge: {why or 'nothing was kept of the predictions'}.")
         elif any(one.keys() != answers[0].keys() for one in answers):
-            notes.append(f"Their {name}s differ, so they say nothing of which is better.")
+            notes.append(f"Their {name}s differ, so they can't tell which is better.")
         else:
             order = sorted(answers[0])
             rows = [[one[key] for key in order] for one in answers]

@@ -87,7 +87,7 @@ def test_each_set_of_images_judges_only_if_both_models_predicted_the_same_images
     found = compare_repeats(before, after)
     assert [(j.by, j.difference) for j in found.judgements] == [("label book", -0.5)]
     assert found.notes == (
-        "Their validation splits differ, so they say nothing of which is better.",
+        "Their validation splits differ, so they can't tell which is better.",
         "1 of the 2 images of the label book are in the first dataset and 0 in the second: models learn those by heart.",
     )
     assert [pair.seed for pair in found.pairs] == [1, 2]
