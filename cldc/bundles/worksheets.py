@@ -67,15 +67,13 @@ def own_bundles(account: ServerAccount, worksheet: str) -> list[Bundle]:
 
 def preflight_uploads(account: ServerAccount) -> Iterator[tuple[str, Bundle]]:
     """Find good uploads for preflights, each with its dataset's hash; they are private, so no search shows them."""
-    for worksheet in account.rest.own_worksheets():
-        if worksheet.name.startswith(preflight_prefix(account.account)):
-            yield from finished_uploads(own_bundles(account, worksheet.uuid))
+    for worksheet in account.rest.own_worksheets(prefix=preflight_prefix(account.account)):
+        yield from finished_uploads(own_bundles(account, worksheet.uuid))
 
 
 def created_worksheets(account: ServerAccount) -> list[Worksheet]:
     """List the worksheets that cldc created for the account, without their bundles."""
-    prefix = worksheet_prefix(account.account)
-    return [found for found in account.rest.own_worksheets() if found.name.startswith(prefix)]
+    return list(account.rest.own_worksheets(prefix=worksheet_prefix(account.account)))
 
 
 def read_each(account: ServerAccount, worksheets: Sequence[Worksheet]) -> Iterator[Worksheet]:

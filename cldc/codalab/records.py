@@ -254,6 +254,14 @@ class _Info(Struct):
     data: _File
 
 
+class _Found(Struct):
+    result: tuple[str, ...]
+
+
+class _SearchResult(Struct):
+    response: _Found
+
+
 def bundle(resource: Resource, document: Document) -> Bundle:
     """Read a bundle from a document.
 
@@ -366,6 +374,15 @@ def user(document: Document) -> User:
         time_quota=own.time_quota,
         parallel_run_quota=own.parallel_run_quota or 0,
     )
+
+
+def search_result(value: object) -> tuple[str, ...]:
+    """Read the uuids from the decoded answer of ``interpret/search``.
+
+    Raises:
+        CodaLabError: As `bundle`.
+    """
+    return tuple(_uuid(found) for found in convert(value, _SearchResult).response.result)
 
 
 def entry(value: object) -> Entry:

@@ -205,8 +205,7 @@ class Rest:
         Raises:
             CodaLabError: There are more than `MOST_LISTED`.
         """
-        given = {"tags": tag, "owner": owner, "dependency": dependency}
-        keywords = [f"{key}={_literal(value)}" for key, value in given.items() if value is not None]
+        keywords = _keywords(tags=tag, owner=owner, dependency=dependency)
         begins, ends = name_between or ("", "")
         if name_between is not None:
             keywords.append(f"name={_literal(begins)}.*{_literal(ends)}")
@@ -215,6 +214,15 @@ class Rest:
         found = {bundle.uuid: bundle for page in pages for bundle in records.bundles(page)}
         # In the server's pattern an underscore matches any character.
         return tuple(b for b in found.values() if b.name.startswith(begins) and b.name.endswith(ends))
+
+    def search_uuids(self, *, tag: str, owner: str) -> tuple[str, ...]:
+        """Uuids of the bundles with that tag and owner that `search` would find, newest first.
+
+        CodaLab makes one query for all of them, and several for each bundle that `search` reads.
+        """
+        keywords = [*_keywords(tags=tag, owner=owner), "id=.sort-", f".limit={MOST_LISTED}"]
+        request = Request(method="POST", path="/interpret/search", body={"keywords": keywords})
+        return records.search_result(self._connection.json(request))
 
     def _pages(self, path: str, keywords: Iterable[str], *, most: int | None = None) -> Iterator[Document]:
         """The pages of a search."""
@@ -261,18 +269,23 @@ class Rest:
         # MariaDB ignores case.
         return next((sheet for sheet in found if sheet.name == name), found[0]).uuid
 
-    def own_worksheets(self, name: str | None = None) -> tuple[Worksheet, ...]:
-        """The account's worksheets, or the one with this name; without items."""
-        found = self._own_worksheets(name)
+    def own_worksheets(self, name: str | None = None, *, prefix: str = "") -> tuple[Worksheet, ...]:
+        """The account's worksheets, or the one with this name, or those whose names start with ``prefix``; without items."""
+        found = self._own_worksheets(name, prefix)
         # An empty list is also what an anonymous reader gets.
-        return found or (self._own_worksheets(name) if self._connection.reauthenticate() else found)
+        return found or (self._own_worksheets(name, prefix) if self._connection.reauthenticate() else found)
 
-    def _own_worksheets(self, name: str | None) -> tuple[Worksheet, ...]:
-        keywords = [".mine", *([f"name={_literal(name)}"] if name is not None else [])]
+    def _own_worksheets(self, name: str | None, prefix: str) -> tuple[Worksheet, ...]:
+        keywords = [".mine", *_keywords(name=name)]
+        if prefix:
+            keywords.append(f"name={_literal(prefix)}.*")
         # Sorted by id: CodaLab's own order, by last change, shifts when a worksheet is changed between two pages.
         pages = self._pages("/worksheets", [*keywords, "id=.sort"])
         found = {sheet.uuid: sheet for page in pages for sheet in records.worksheets(page)}
-        return tuple(sheet for sheet in found.values() if name in (None, sheet.name))
+        # In the server's pattern an underscore matches any character.
+        return tuple(
+            sheet for sheet in found.values() if name in (None, sheet.name) and sheet.name.startswith(prefix)
+        )
 
     def read_items_as_owner(self, uuid: str) -> Worksheet:
         """Read a worksheet's items with full permission, which gives new items the position that other readers need.
@@ -351,6 +364,11 @@ class Rest:
 
     def _document(self, path: str, params: Params = ()) -> Document:
         return jsonapi.convert(self._connection.json(Request(path=path, params=params)), Document)
+
+
+def _keywords(**criteria: str | None) -> list[str]:
+    """Search keywords for the criteria that are given."""
+    return [f"{key}={_literal(value)}" for key, value in criteria.items() if value is not None]
 
 
 def _literal(value: str) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from cldc import description as descriptions
 from cldc.bundles.lineage import creation_key, find_bundles
 from cldc.bundles.uploads import dataset_hash_of
-from cldc.bundles.worksheets import TITLE, created_worksheets, read_each, worksheet_name
+from cldc.bundles.worksheets import TITLE, created_worksheets, read_each, worksheet_name, worksheet_prefix
 from cldc.codalab import Bundle, User
 from cldc.errors import CodaLabError
 from cldc.leaderboard import Leaderboard, Row
@@ -110,7 +110,8 @@ class AccountState:
         An unfinished submission of this dataset under one of them keeps that name, so that it is found again
         from any machine, with or without its ledger.
         """
-        worksheets = {worksheet.name for worksheet in self.contestant.rest.own_worksheets()}
+        prefix = f"{worksheet_prefix(self.contestant.account)}{descriptions.plain_name(base)}"
+        worksheets = {sheet.name for sheet in self.contestant.rest.own_worksheets(prefix=prefix)}
         entries = {bundle.name for bundle in self.tagged}
         entries |= {
             name for row in (self.board.rows if self.board else ()) if (name := self._shown_name(row))
@@ -212,12 +213,11 @@ def _find_submissions(contestant: Contestant, bundles: Iterable[Bundle]) -> list
     runs = find_bundles(rest, made_from.values())
     parents = find_bundles(rest, (d.parent for run in runs.values() for d in run.dependencies))
     datasets = {run.uuid: dataset for run in runs.values() if (dataset := _dataset_of(run, parents))}
-    wanted = [uuid for uuid, run in made_from.items() if run in datasets]
-    hosts = find_bundles(rest, wanted, worksheets=True)
-    names = {worksheet.uuid: worksheet.name for worksheet in rest.own_worksheets()} if hosts else {}
+    complete = [bundle for bundle in bundles if made_from.get(bundle.uuid) in datasets]
+    names = {sheet.uuid: sheet.name for sheet in rest.own_worksheets()} if complete else {}
     found = []
-    for uuid, bundle in hosts.items():
-        run = runs[made_from[uuid]]
+    for bundle in complete:
+        run = runs[made_from[bundle.uuid]]
         dataset = datasets[run.uuid]
         reading = replace(descriptions.read(bundle.description), name=bundle.name)
         record = _record(contestant, reading, dataset=dataset, made=bundle)

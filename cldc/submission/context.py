@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from cldc.bundles.account import ServerAccount
-from cldc.bundles.lineage import creation_key
+from cldc.bundles.lineage import creation_key, find_bundles
 from cldc.bundles.worksheets import own_bundles
 from cldc.codalab import Bundle, Rest
 from cldc.competition import Competition
@@ -30,10 +30,12 @@ class Contestant(ServerAccount):
 
     Attributes:
         anonymous: Reads the server without an account.
+        known_tagged: The tagged bundles that were read, by uuid, each once: an account may have thousands.
     """
 
     anonymous: Rest
     ledger: Ledger
+    known_tagged: dict[str, Bundle] = field(default_factory=dict)
 
     @property
     def submissions(self) -> tuple[KnownSubmission, ...]:
@@ -46,9 +48,13 @@ class Contestant(ServerAccount):
         return (record.competition, record.server, record.account) == owner
 
     def tagged_bundles(self) -> tuple[Bundle, ...]:
-        """Read the account's public bundles with the tag; CodaLab's databases ignore case."""
+        """Read which of the account's public bundles have the tag now, newest first, with their worksheets."""
         tag = self.competition.submission.tag
-        return tuple(b for b in self.rest.search(tag=tag, owner=self.account) if tag in b.tags)
+        uuids = self.rest.search_uuids(tag=tag, owner=self.account)
+        new = find_bundles(self.rest, (u for u in uuids if u not in self.known_tagged), worksheets=True)
+        # CodaLab's databases ignore case.
+        self.known_tagged.update((u, bundle) for u, bundle in new.items() if tag in bundle.tags)
+        return tuple(self.known_tagged[uuid] for uuid in uuids if uuid in self.known_tagged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -256,11 +256,18 @@ class Rest:
             and owner in (None, bundle.owner)
         )
 
-    def own_worksheets(self, name: str | None = None) -> tuple[Worksheet, ...]:
+    def search_uuids(self, *, tag: str, owner: str) -> tuple[str, ...]:
+        return tuple(bundle.uuid for bundle in self.search(tag=tag, owner=owner))
+
+    def own_worksheets(self, name: str | None = None, *, prefix: str = "") -> tuple[Worksheet, ...]:
         self._server.on_request()
         mine = (sheet for sheet in self._server.worksheets.values() if sheet.owner == self._account)
         # CodaLab's list leaves the tags out.
-        return tuple(replace(sheet, tags=(), items=()) for sheet in mine if name in (None, sheet.name))
+        return tuple(
+            replace(sheet, tags=(), items=())
+            for sheet in mine
+            if name in (None, sheet.name) and sheet.name.startswith(prefix)
+        )
 
     def worksheet(self, uuid: str, *, bundles: bool = False) -> Worksheet:
         self._server.on_request()

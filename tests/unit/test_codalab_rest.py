@@ -278,6 +278,16 @@ def test_a_page_that_is_too_large_is_requested_in_smaller_ones(server: FaultServ
         assert len(client.search(tag="some-tag")) == 300
 
 
+def test_a_search_for_uuids_is_one_request(server: FaultServer) -> None:
+    uuids = tuple(f"0x{number:032x}" for number in range(5000))
+    server.script("/rest/interpret/search", as_json({"response": {"result": uuids, "is_aggregate": False}}))
+    with rest(server) as client:
+        assert client.search_uuids(tag="some-tag", owner="alice") == uuids
+        server.script("/rest/interpret/search", as_json({"response": {"result": [{"uuid": uuids[0]}]}}))
+        with pytest.raises(CodaLabError, match="can't be used"):
+            client.search_uuids(tag="some-tag", owner="alice")
+
+
 @pytest.mark.parametrize("value", ["a%", "a.*", "a,b", "", "a b", ".sort", ".sum"])
 def test_a_search_term_cannot_be_a_pattern(server: FaultServer, value: str) -> None:
     with rest(server) as client, pytest.raises(UsageError):

@@ -33,8 +33,9 @@ class Server:
     owner: dict[str, str] = field(default_factory=dict)  # bundle to dataset
     ids: set[str] = field(default_factory=set)
 
-    def own_worksheets(self, name: str | None = None) -> list[Any]:
-        return [SimpleNamespace(name=n, uuid=n) for n in self.sheets if name in (None, n)]
+    def own_worksheets(self, name: str | None = None, *, prefix: str = "") -> list[Any]:
+        found = [n for n in self.sheets if name in (None, n) and n.startswith(prefix)]
+        return [SimpleNamespace(name=n, uuid=n) for n in found]
 
     def worksheet(self, uuid: str, *, bundles: bool) -> Any:
         assert bundles

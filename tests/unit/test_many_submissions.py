@@ -71,7 +71,13 @@ def test_a_ledger_learns_of_many_submissions_and_tells_how_far_they_are_in_few_r
         assert sorted(status.stage for status in statuses) == ["replaced"] * (MANY - 1) + ["tagged"]
         assert rebuild_ledger(me) == ()
         assert len(read_quota(me).spent) == MANY + 2
-    assert len(asked) < MANY / 3
+        assert len(asked) < MANY / 3
+        # Only what is new is read, and what has lost its tag is not counted.
+        asked.clear()
+        new = submit(server, shapes, MANY)
+        server.change(by_hand, tags=())
+        assert {bundle.uuid for bundle in me.tagged_bundles()} == {*bundles, gone, new}
+        assert len(asked) == 2
 
 
 def test_what_another_process_has_submitted_meanwhile_counts_in_the_quota_that_is_shown(

@@ -10,6 +10,8 @@ Submissions are evaluated by CodaLab's code. This adds:
   With ``strict_quota`` the quota also holds within a pass, the oldest submissions first.
 - The daemon evaluates a submission once. ``repeat`` evaluates it again beside its evaluation, under a tag that nothing else
   looks for; the pass that finds a new score exchanges the two. Until then, and if there is no new score, the old one counts.
+- The daemon reads everything several times in each pass, which costs CodaLab several database queries for each bundle. Here
+  an evaluation that has ended is read once, and so are its scores; a submission is read once a pass.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined"
 
@@ -22,10 +24,11 @@ from typing import Any, Dict, Iterable
 Bundle = Dict[str, Any]
 _READ = 1
 FINAL = ("ready", "failed", "killed")
+_BATCH = 50  # bundles in one request, as CodaLab's daemon asks for them
 
 
-def start(config: str, output: str, username: str, password: str) -> Any:
-    """The daemon, signed in. It prompts for credentials, which this answers."""
+def start(config: str, output: str, before: dict[str, Any], username: str, password: str) -> Any:
+    """The daemon, signed in. It prompts for credentials, which this answers; ``before`` is the board of its last pass."""
     from scripts import competitiond
 
     competitiond.input = lambda _prompt: username
@@ -33,6 +36,8 @@ def start(config: str, output: str, username: str, password: str) -> Any:
     # Defined here, since CodaLab's class is imported here: importing it at the top would need CodaLab for every test.
     robust = type("RobustCompetition", (_Robust, competitiond.Competition), {})
     daemon = robust(config, output, False)
+    if before and before["config"]["score_specs"] == daemon.config["score_specs"]:
+        daemon.keep_scores({row["bundle"]["id"]: row["scores"] for row in before["leaderboard"]})
     daemon.ensure_log_worksheet_private()
     return daemon
 
@@ -50,22 +55,69 @@ class _Robust:
         self._tagged: list[Bundle] = []
         self._evaluated_tag = self.config["evaluate"]["tag"]
         self._again_tag = self._evaluated_tag + "-again"
-        self._fetch = self.client.fetch
-        self.client.fetch = self._fetch_owned
+        self._ended: dict[str, Bundle] = {}
+        self._scores: dict[str, dict[str, Any]] = {}
+        self._fetch, self._update = self.client.fetch, self.client.update
+        self.client.fetch, self.client.update = self._fetch_bundles, self._update_bundles
 
-    def _fetch_owned(self, kind: str, *arguments: Any, **more: Any) -> Any:
-        """The client's `fetch`; if owners are requested, without bundles whose owner is hidden."""
-        params = dict(more.get("params") or {})  # the client modifies its arguments
-        answer = self._fetch(kind, *arguments, **more)
-        if kind == "bundles" and isinstance(answer, list) and "owner" in params.get("include", ()):
-            answer = [bundle for bundle in answer if _owner(bundle)]
+    def _fetch_bundles(self, kind: str, *arguments: Any, params: Any = None, **more: Any) -> Any:
+        """The client's `fetch`, for everything that the daemon asks of the server."""
+        params = dict(params or {})  # the client modifies its arguments
+        if kind == "bundles" and "owner" in params.get("include", ()):
             if "keywords" in params:
-                self._tagged = answer
-        elif kind == "bundles" and f"tags={self._evaluated_tag}" in params.get("keywords", ()):
-            # The quota counts an evaluation when it was first made, however often it was repeated.
-            for bundle in answer:
-                bundle["metadata"]["created"] = _note(bundle).get("first", bundle["metadata"]["created"])
-        return answer
+                self._tagged = self._fetch_submissions(params)
+                return self._tagged
+            if "specs" in params:
+                return self._fetch_evaluated(params)
+        if kind == "bundles" and ".mine" in params.get("keywords", ()):
+            return self._fetch_evaluations(params["keywords"])
+        return self._fetch(kind, *arguments, params=params, **more)
+
+    def _fetch_submissions(self, params: dict[str, Any]) -> list[Bundle]:
+        """Submissions with what the board shows of them, without those whose owner is hidden."""
+        found = self._fetch("bundles", params={**params, "include": ["owner", "group_permissions"]})
+        return [bundle for bundle in found if _owner(bundle)]
+
+    def _fetch_evaluated(self, params: dict[str, Any]) -> list[Bundle]:
+        """The submissions on the board; this pass has read those that still carry the tag."""
+        tagged = {bundle["id"]: bundle for bundle in self._tagged}
+        others = [uuid for uuid in params["specs"] if uuid not in tagged]
+        found = self._fetch_submissions({**params, "specs": others}) if others else []
+        return [*found, *(tagged[uuid] for uuid in params["specs"] if uuid in tagged)]
+
+    def _fetch_evaluations(self, keywords: list[str]) -> list[Bundle]:
+        """The organiser's own bundles that a search finds; of those that have ended it reads only the new ones."""
+        answer = self.client._make_request("POST", "/interpret/search", data={"keywords": keywords})
+        uuids = answer["response"]["result"]
+        found = {bundle["id"]: bundle for bundle in self.bundles(set(uuids) - self._ended.keys())}
+        # The quota counts an evaluation when it was first made, however often it was repeated.
+        for bundle in found.values():
+            bundle["metadata"]["created"] = _note(bundle).get("first", bundle["metadata"]["created"])
+        self._ended.update((uuid, bundle) for uuid, bundle in found.items() if bundle["state"] in FINAL)
+        return [found.get(uuid) or self._ended[uuid] for uuid in uuids]
+
+    def bundles(self, uuids: Iterable[str]) -> list[Bundle]:
+        """The bundles with these uuids, in as many requests as the server answers well."""
+        wanted = sorted(set(uuids))
+        parts = [wanted[start : start + _BATCH] for start in range(0, len(wanted), _BATCH)]
+        return [bundle for part in parts for bundle in self._fetch("bundles", params={"specs": part})]
+
+    def _update_bundles(self, kind: str, data: Any, *arguments: Any, **more: Any) -> Any:
+        """The client's `update`, after which an evaluation is read again."""
+        for changed in data if isinstance(data, list) else [data]:
+            self._ended.pop(changed["id"], None)
+        return self._update(kind, data, *arguments, **more)
+
+    def _fetch_scores(self, eval_bundles: dict[str, Bundle]) -> dict[str, dict[str, Any]]:
+        """The scores of evaluations; those that were read before don't change."""
+        new = {uuid: bundle for uuid, bundle in eval_bundles.items() if uuid not in self._scores}
+        scores = super()._fetch_scores(new) if new else {}
+        self.keep_scores(scores)
+        return {uuid: scores.get(uuid) or self._scores[uuid] for uuid in eval_bundles}
+
+    def keep_scores(self, scores: dict[str, dict[str, Any]]) -> None:
+        """Don't read these scores again; one that is missing may still come."""
+        self._scores.update((uuid, found) for uuid, found in scores.items() if None not in found.values())
 
     def tagged_uuids(self) -> list[str]:
         """Uuids of what the last pass found tagged."""

@@ -21,7 +21,7 @@ import sys
 import time
 import traceback
 import urllib.request
-from typing import Any, Iterable
+from typing import Any
 
 from codalab.client.json_api_client import JsonApiException
 from codalab.common import UsageError
@@ -43,7 +43,6 @@ import bounded_http
 _POLL_SECONDS = 1.0
 _GATHER_SECONDS = 10.0  # a pass reads everything, so wait for more evaluations to end
 _ESTIMATE_SECONDS = 5.0
-_BATCH = 50  # bundles in one request, as CodaLab's daemon asks for them
 _OUT_OF_TIME = 3
 _LIMIT_BYTES = 256 * 2**20  # the daemon asks for all that is tagged at once
 # What CodaLab's client raises when the server refuses or can't be reached.
@@ -66,8 +65,11 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     username, password = os.environ["CODALAB_USERNAME"], os.environ["CODALAB_PASSWORD"]
     _bound_requests()
+    before: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):  # without it the scores are read again
+        before = _board(options.leaderboard)
     with contextlib.redirect_stdout(sys.stderr):  # the daemon prints
-        daemon = start(options.config, options.leaderboard + ".new", username, password)
+        daemon = start(options.config, options.leaderboard + ".new", before, username, password)
     daemon.strict_quota = options.strict_quota
     with contextlib.redirect_stdout(sys.stderr):
         daemon.repeat(options.again)
@@ -117,7 +119,8 @@ class _Scorer:
         _tell(event="begin")
         with contextlib.redirect_stdout(sys.stderr):
             self._daemon.run_once()
-        rows = _rows(self._daemon.output_path) + [_row(bundle) for bundle in self._daemon.repeating]
+        board = [row["bundle"] for row in _board(self._daemon.output_path)["leaderboard"]]
+        rows = [_row(bundle) for bundle in [*board, *self._daemon.repeating]]
         os.replace(self._daemon.output_path, self._leaderboard)
         left_out = list(self._daemon.left_out.values())
         for entry in left_out:
@@ -136,16 +139,15 @@ class _Scorer:
         )
         under_way = [row for row in rows if not row["final"]]
         if {row["submission"] for row in under_way} - self._trainings.keys():
-            self._trainings = _training_seconds(self._daemon.client, under_way)
+            self._trainings = _training_seconds(self._daemon, under_way)
             _tell(event="expected", seconds=list(self._trainings.values()))
         return rows
 
 
-def _rows(leaderboard: str) -> list[dict[str, Any]]:
-    """The evaluations on the board."""
+def _board(leaderboard: str) -> dict[str, Any]:
+    """The board as the daemon wrote it."""
     with open(leaderboard, encoding="utf-8") as file:
-        board = json.load(file)["leaderboard"]
-    return [_row(row["bundle"]) for row in board]
+        return json.load(file)
 
 
 def _row(bundle: dict[str, Any]) -> dict[str, Any]:
@@ -159,29 +161,22 @@ def _row(bundle: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _training_seconds(client: Any, rows: list[dict[str, Any]]) -> dict[str, float]:
+def _training_seconds(daemon: Any, rows: list[dict[str, Any]]) -> dict[str, float]:
     """How long each submission's own run trained on this server, which its evaluation repeats.
 
     0 where that is not known, or where the evaluation waits for no training.
     """
     found = {row["submission"]: 0.0 for row in rows}
     with contextlib.suppress(*_REFUSED, LookupError, TypeError):
-        predicted = {bundle["id"]: bundle for bundle in _bundles(client, [row["predict"] for row in rows])}
+        predicted = {bundle["id"]: bundle for bundle in daemon.bundles([row["predict"] for row in rows])}
         training = [row["submission"] for row in rows if predicted[row["predict"]]["state"] not in FINAL]
-        made = _bundles(client, training)
+        made = daemon.bundles(training)
         parents = {bundle["id"]: bundle["dependencies"][0]["parent_uuid"] for bundle in made}
         seconds = {
-            run["id"]: float(run["metadata"].get("time") or 0) for run in _bundles(client, parents.values())
+            run["id"]: float(run["metadata"].get("time") or 0) for run in daemon.bundles(parents.values())
         }
         found.update({uuid: seconds[run] for uuid, run in parents.items()})
     return found
-
-
-def _bundles(client: Any, uuids: Iterable[str]) -> list[dict[str, Any]]:
-    """The bundles with these uuids, in as many requests as the server answers well."""
-    wanted = sorted(set(uuids))
-    parts = [wanted[start : start + _BATCH] for start in range(0, len(wanted), _BATCH)]
-    return [bundle for part in parts for bundle in client.fetch("bundles", params={"specs": part})]
 
 
 def _wait(client: Any, rows: list[dict[str, Any]], end: float, trainings: dict[str, float]) -> bool:
