@@ -219,10 +219,16 @@ class Rest:
         """Uuids of the bundles with that tag and owner that `search` would find, newest first.
 
         CodaLab makes one query for all of them, and several for each bundle that `search` reads.
+
+        Raises:
+            CodaLabError: There are more than `MOST_LISTED`.
         """
-        keywords = [*_keywords(tags=tag, owner=owner), "id=.sort-", f".limit={MOST_LISTED}"]
+        keywords = [*_keywords(tags=tag, owner=owner), "id=.sort-", f".limit={MOST_LISTED + 1}"]
         request = Request(method="POST", path="/interpret/search", body={"keywords": keywords})
-        return records.search_result(self._connection.json(request))
+        found = records.search_result(self._connection.json(request))
+        if len(found) > MOST_LISTED:
+            raise _too_many("bundles")
+        return found
 
     def _pages(self, path: str, keywords: Iterable[str], *, most: int | None = None) -> Iterator[Document]:
         """The pages of a search."""
@@ -241,7 +247,7 @@ class Rest:
             offset += size
             if len(page.resources) < size or (most is not None and offset >= most):
                 return
-        raise jsonapi.unusable(f"it lists more than {MOST_LISTED:,} {path.strip('/')}")
+        raise _too_many(path.strip("/"))
 
     # --- worksheets
 
@@ -364,6 +370,10 @@ class Rest:
 
     def _document(self, path: str, params: Params = ()) -> Document:
         return jsonapi.convert(self._connection.json(Request(path=path, params=params)), Document)
+
+
+def _too_many(things: str) -> CodaLabError:
+    return jsonapi.unusable(f"it lists more than {MOST_LISTED:,} {things}")
 
 
 def _keywords(**criteria: str | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -201,7 +201,7 @@ def rebuild_ledger(contestant: Contestant) -> tuple[Record, ...]:
     return tuple(added)
 
 
-def _find_submissions(contestant: Contestant, bundles: Iterable[Bundle]) -> list[KnownSubmission]:
+def _find_submissions(contestant: Contestant, bundles: Sequence[Bundle]) -> list[KnownSubmission]:
     """Find the complete submissions among tagged bundles that cldc created.
 
     All bundles are read together: an account may have a thousand, and another program may have created them.

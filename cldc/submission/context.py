@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from cldc.bundles.account import ServerAccount
-from cldc.bundles.lineage import creation_key, find_bundles
+from cldc.bundles.lineage import creation_key
 from cldc.bundles.worksheets import own_bundles
 from cldc.codalab import Bundle, Rest
 from cldc.competition import Competition
@@ -51,9 +51,9 @@ class Contestant(ServerAccount):
         """Read which of the account's public bundles have the tag now, newest first, with their worksheets."""
         tag = self.competition.submission.tag
         uuids = self.rest.search_uuids(tag=tag, owner=self.account)
-        new = find_bundles(self.rest, (u for u in uuids if u not in self.known_tagged), worksheets=True)
+        new = self.rest.bundles((u for u in uuids if u not in self.known_tagged), worksheets=True)
         # CodaLab's databases ignore case.
-        self.known_tagged.update((u, bundle) for u, bundle in new.items() if tag in bundle.tags)
+        self.known_tagged.update((bundle.uuid, bundle) for bundle in new if tag in bundle.tags)
         return tuple(self.known_tagged[uuid] for uuid in uuids if uuid in self.known_tagged)
 
 

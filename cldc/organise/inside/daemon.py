@@ -10,8 +10,9 @@ Submissions are evaluated by CodaLab's code. This adds:
   With ``strict_quota`` the quota also holds within a pass, the oldest submissions first.
 - The daemon evaluates a submission once. ``repeat`` evaluates it again beside its evaluation, under a tag that nothing else
   looks for; the pass that finds a new score exchanges the two. Until then, and if there is no new score, the old one counts.
-- The daemon reads everything several times in each pass, which costs CodaLab several database queries for each bundle. Here
-  an evaluation that has ended is read once, and so are its scores; a submission is read once a pass.
+- The daemon reads every bundle several times in each pass, for each of which CodaLab makes several database queries. Here a
+  pass finds out what there is, which takes one, and reads what is new or goes on, and some hundred of the others again,
+  since their owners may edit them. The scores of an evaluation are read once.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined"
 
@@ -19,12 +20,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 from typing import Any, Dict, Iterable
 
 Bundle = Dict[str, Any]
 _READ = 1
+_SHOWN = {"include": ("owner", "group_permissions")}  # what the board shows of a submission besides itself
 FINAL = ("ready", "failed", "killed")
 _BATCH = 50  # bundles in one request, as CodaLab's daemon asks for them
+_AGAIN = 200  # known bundles that a pass reads again, chosen at random if there are more
 
 
 def start(config: str, output: str, before: dict[str, Any], username: str, password: str) -> Any:
@@ -36,8 +40,7 @@ def start(config: str, output: str, before: dict[str, Any], username: str, passw
     # Defined here, since CodaLab's class is imported here: importing it at the top would need CodaLab for every test.
     robust = type("RobustCompetition", (_Robust, competitiond.Competition), {})
     daemon = robust(config, output, False)
-    if before and before["config"]["score_specs"] == daemon.config["score_specs"]:
-        daemon.keep_scores({row["bundle"]["id"]: row["scores"] for row in before["leaderboard"]})
+    daemon.remember(before)
     daemon.ensure_log_worksheet_private()
     return daemon
 
@@ -55,6 +58,7 @@ class _Robust:
         self._tagged: list[Bundle] = []
         self._evaluated_tag = self.config["evaluate"]["tag"]
         self._again_tag = self._evaluated_tag + "-again"
+        self._submissions: dict[str, Bundle] = {}
         self._ended: dict[str, Bundle] = {}
         self._scores: dict[str, dict[str, Any]] = {}
         self._fetch, self._update = self.client.fetch, self.client.update
@@ -65,42 +69,54 @@ class _Robust:
         params = dict(params or {})  # the client modifies its arguments
         if kind == "bundles" and "owner" in params.get("include", ()):
             if "keywords" in params:
-                self._tagged = self._fetch_submissions(params)
-                return self._tagged
+                return self._fetch_tagged(params["keywords"])
             if "specs" in params:
-                return self._fetch_evaluated(params)
+                return self._fetch_evaluated(params["specs"])
         if kind == "bundles" and ".mine" in params.get("keywords", ()):
             return self._fetch_evaluations(params["keywords"])
         return self._fetch(kind, *arguments, params=params, **more)
 
-    def _fetch_submissions(self, params: dict[str, Any]) -> list[Bundle]:
-        """Submissions with what the board shows of them, without those whose owner is hidden."""
-        found = self._fetch("bundles", params={**params, "include": ["owner", "group_permissions"]})
-        return [bundle for bundle in found if _owner(bundle)]
+    def _fetch_tagged(self, keywords: list[str]) -> list[Bundle]:
+        """The tagged submissions with what the board shows of them, without those whose owner is hidden."""
+        found = self._search(keywords, self._submissions, **_SHOWN)
+        self._submissions = {bundle["id"]: bundle for bundle in found}
+        self._tagged = list(filter(_owner, found))
+        return self._tagged
 
-    def _fetch_evaluated(self, params: dict[str, Any]) -> list[Bundle]:
-        """The submissions on the board; this pass has read those that still carry the tag."""
-        tagged = {bundle["id"]: bundle for bundle in self._tagged}
-        others = [uuid for uuid in params["specs"] if uuid not in tagged]
-        found = self._fetch_submissions({**params, "specs": others}) if others else []
-        return [*found, *(tagged[uuid] for uuid in params["specs"] if uuid in tagged)]
+    def _fetch_evaluated(self, uuids: list[str]) -> list[Bundle]:
+        """The submissions on the board; this pass has found those that still carry the tag."""
+        known = [self._submissions[uuid] for uuid in uuids if uuid in self._submissions]
+        others = [uuid for uuid in uuids if uuid not in self._submissions]
+        return list(filter(_owner, [*known, *self.bundles(others, **_SHOWN)]))
 
     def _fetch_evaluations(self, keywords: list[str]) -> list[Bundle]:
-        """The organiser's own bundles that a search finds; of those that have ended it reads only the new ones."""
+        """The organiser's own bundles that a search finds."""
+        found = self._search(keywords, self._ended)
+        for bundle in found:
+            # The quota counts an evaluation when it was first made, however often it was repeated.
+            bundle["metadata"]["created"] = _note(bundle).get("first", bundle["metadata"]["created"])
+            if bundle["state"] in FINAL:
+                self._ended[bundle["id"]] = bundle
+        return found
+
+    def _search(self, keywords: list[str], known: dict[str, Bundle], **more: Any) -> list[Bundle]:
+        """The bundles that a search finds; of those that are known only some are read."""
+        if not known:
+            return list(self._fetch("bundles", params={"keywords": keywords, **more}))
         answer = self.client._make_request("POST", "/interpret/search", data={"keywords": keywords})
         uuids = answer["response"]["result"]
-        found = {bundle["id"]: bundle for bundle in self.bundles(set(uuids) - self._ended.keys())}
-        # The quota counts an evaluation when it was first made, however often it was repeated.
-        for bundle in found.values():
-            bundle["metadata"]["created"] = _note(bundle).get("first", bundle["metadata"]["created"])
-        self._ended.update((uuid, bundle) for uuid, bundle in found.items() if bundle["state"] in FINAL)
-        return [found.get(uuid) or self._ended[uuid] for uuid in uuids]
+        old = [uuid for uuid in uuids if uuid in known]
+        again = random.sample(old, min(len(old), _AGAIN))
+        read = self.bundles([*again, *(uuid for uuid in uuids if uuid not in known)], **more)
+        found = {**known, **{bundle["id"]: bundle for bundle in read}}
+        return [found[uuid] for uuid in uuids]
 
-    def bundles(self, uuids: Iterable[str]) -> list[Bundle]:
+    def bundles(self, uuids: Iterable[str], **more: Any) -> list[Bundle]:
         """The bundles with these uuids, in as many requests as the server answers well."""
         wanted = sorted(set(uuids))
         parts = [wanted[start : start + _BATCH] for start in range(0, len(wanted), _BATCH)]
-        return [bundle for part in parts for bundle in self._fetch("bundles", params={"specs": part})]
+        requests = [{"specs": part, **more} for part in parts]
+        return [bundle for params in requests for bundle in self._fetch("bundles", params=params)]
 
     def _update_bundles(self, kind: str, data: Any, *arguments: Any, **more: Any) -> Any:
         """The client's `update`, after which an evaluation is read again."""
@@ -112,12 +128,21 @@ class _Robust:
         """The scores of evaluations; those that were read before don't change."""
         new = {uuid: bundle for uuid, bundle in eval_bundles.items() if uuid not in self._scores}
         scores = super()._fetch_scores(new) if new else {}
-        self.keep_scores(scores)
+        self._keep_scores(scores)
         return {uuid: scores.get(uuid) or self._scores[uuid] for uuid in eval_bundles}
 
-    def keep_scores(self, scores: dict[str, dict[str, Any]]) -> None:
+    def _keep_scores(self, scores: dict[str, dict[str, Any]]) -> None:
         """Don't read these scores again; one that is missing may still come."""
         self._scores.update((uuid, found) for uuid, found in scores.items() if None not in found.values())
+
+    def remember(self, board: dict[str, Any]) -> None:
+        """Know what an earlier process had read; ``board`` is the file that it wrote."""
+        rows = board.get("leaderboard", [])
+        self._ended.update(
+            (row["bundle"]["id"], row["bundle"]) for row in rows if row["bundle"]["state"] in FINAL
+        )
+        if rows and board["config"]["score_specs"] == self.config["score_specs"]:
+            self._keep_scores({row["bundle"]["id"]: row["scores"] for row in rows})
 
     def tagged_uuids(self) -> list[str]:
         """Uuids of what the last pass found tagged."""
