@@ -11,7 +11,7 @@ Submissions are evaluated by CodaLab's code. This adds:
 - The daemon evaluates a submission once. ``repeat`` evaluates it again beside its evaluation, under a tag that nothing else
   looks for; the pass that finds a new score exchanges the two. Until then, and if there is no new score, the old one counts.
 - The daemon reads every bundle several times in each pass, for each of which CodaLab makes several database queries. Here a
-  pass finds out what there is, which takes one, and reads what is new or goes on, and some hundred of the others again,
+  pass finds out what there is, which takes one, and reads what is new or goes on, and a hundred of the others again,
   since their owners may edit them. The scores of an evaluation are read once.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined"
@@ -28,7 +28,7 @@ _READ = 1
 _SHOWN = {"include": ("owner", "group_permissions")}  # what the board shows of a submission besides itself
 FINAL = ("ready", "failed", "killed")
 _BATCH = 50  # bundles in one request, as CodaLab's daemon asks for them
-_AGAIN = 200  # known bundles that a pass reads again, chosen at random if there are more
+_AGAIN = 100  # known bundles that a pass reads again, chosen at random if there are more
 
 
 def start(config: str, output: str, before: dict[str, Any], username: str, password: str) -> Any:
