@@ -26,7 +26,7 @@ from cldc.environments import ensure_codalab, ensure_tensorflow
 from cldc.files import hash_bytes
 from cldc.sample import draw_label_book
 from tests.conftest import ROOT
-from tests.support.rehearsal import Stage, write_profile
+from tests.support.rehearsal import SCRIPT, Stage, write_profile
 
 _PROGRAM = ROOT / "tests" / "support" / "inside" / "deployed.py"
 _REQUIREMENTS = ROOT / "requirements" / "server.txt"
@@ -34,9 +34,9 @@ _START_SECONDS = 120
 
 
 @contextlib.contextmanager
-def deployed_stage(home: Path, environments_home: Path) -> Iterator[Stage]:
+def deployed_stage(home: Path, environments_home: Path, *, script: str = SCRIPT) -> Iterator[Stage]:
     """A deployed server that an ordinary account has set the class's small competition up on, its board published."""
-    profile, published = write_profile(home), home / "published"
+    profile, published = write_profile(home, script=script), home / "published"
     published.mkdir()
     with deployed(home, environments_home) as address, _served(published) as board:
         stage = Stage(home, profile, address, environments_home, home / "mine", published)

@@ -197,11 +197,11 @@ def assert_exactly_once(stage: Stage, account: Account, *, submissions: int = 1,
     assert {b.uuid for b in made["tagged"]} == {b.uuid for b in made["make"]}
 
 
-def write_profile(home: Path, images: int = 80) -> Path:
-    """The class's small competition with `SCRIPT`, and with room for many submissions and so many images."""
+def write_profile(home: Path, images: int = 80, script: str = SCRIPT) -> Path:
+    """The class's small competition with a script like `SCRIPT`, and with room for many submissions and so many images."""
     folder = home / "profile"
     shutil.copytree(SHAPES, folder)
-    script = SCRIPT.replace("SWITCH", str(home / "fail")).replace("HOLD", str(home / "hold"))
+    script = script.replace("SWITCH", str(home / "fail")).replace("HOLD", str(home / "hold"))
     script = script.replace("BOAST", str(home / "boast")).replace("LOSE", str(home / "lose"))
     (folder / "learn.py").write_text(script, encoding="utf-8")
     profile = folder / "shapes.toml"
@@ -217,9 +217,9 @@ def write_profile(home: Path, images: int = 80) -> Path:
     return profile
 
 
-def raise_stage(home: Path, environments_home: Path, *, images: int = 80) -> Stage:
+def raise_stage(home: Path, environments_home: Path, *, images: int = 80, script: str = SCRIPT) -> Stage:
     """Start the sandbox; `lower_stage` stops it."""
-    profile = write_profile(home, images)
+    profile = write_profile(home, images, script)
     cldc = cldc_in(home, environments_home, CLDC_COMPETITION=str(profile))
     address = cldc("sandbox", "up", "--format", "json").data["address"]
     dataset = home / "mine"

@@ -13,6 +13,8 @@ Submissions are evaluated by CodaLab's code. This adds:
 - The daemon reads every bundle several times in each pass, for each of which CodaLab makes several database queries. Here a
   pass finds out what there is, which takes one, and reads what is new or goes on, and a hundred of the others again,
   since their owners may edit them. The scores of an evaluation are read once.
+- A pass that is killed between a submission's training and the publication of its evaluation would do both again the next
+  time. Here the next pass uses what the killed one began.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined"
 
@@ -26,7 +28,9 @@ from typing import Any, Dict, Iterable
 Bundle = Dict[str, Any]
 _READ = 1
 _SHOWN = {"include": ("owner", "group_permissions")}  # what the board shows of a submission besides itself
-FINAL = ("ready", "failed", "killed")
+FAILED = ("failed", "killed")
+FINAL = ("ready", *FAILED)
+_TO_EVALUATION = 2  # generations from a run to its evaluation
 _BATCH = 50  # bundles in one request, as CodaLab's daemon asks for them
 _AGAIN = 100  # known bundles that a pass reads again, chosen at random if there are more
 
@@ -63,6 +67,7 @@ class _Robust:
         self._scores: dict[str, dict[str, Any]] = {}
         self._fetch, self._update = self.client.fetch, self.client.update
         self.client.fetch, self.client.update = self._fetch_bundles, self._update_bundles
+        self._create, self.client.create = self.client.create, self._create_once
 
     def _fetch_bundles(self, kind: str, *arguments: Any, params: Any = None, **more: Any) -> Any:
         """The client's `fetch`, for everything that the daemon asks of the server."""
@@ -143,6 +148,31 @@ class _Robust:
         )
         if rows and board["config"]["score_specs"] == self.config["score_specs"]:
             self._keep_scores({row["bundle"]["id"]: row["scores"] for row in rows})
+
+    def _create_once(self, kind: str, data: Any, *arguments: Any, **more: Any) -> Any:
+        """The client's `create`; what a killed pass began of an evaluation is returned and not made again."""
+        begun = self._begun(data) if kind == "bundles" else None
+        return begun or self._create(kind, data, *arguments, **more)
+
+    def _begun(self, wanted: Bundle) -> Bundle | None:
+        """The same bundle as ``wanted`` that led to no public evaluation: making that public is the last step of each.
+
+        CodaLab's search finds no private bundles; these two questions do.
+        """
+        if wanted.get("command"):
+            parents = [
+                {key: each[key] for key in ("child_path", "parent_uuid")} for each in wanted["dependencies"]
+            ]
+            params: dict[str, Any] = {"command": wanted["command"], "dependencies": json.dumps(parents)}
+        else:
+            params = {"specs": [each["parent_uuid"] for each in wanted["dependencies"]], "depth": 1}
+        for bundle in self._fetch("bundles", params=params):
+            if bundle["state"] in FAILED or _recipe(bundle) != _recipe(wanted):
+                continue
+            params = {"specs": [bundle["id"]], "depth": _TO_EVALUATION, "include": ["group_permissions"]}
+            if not any(map(self._is_publicly_readable, self._fetch("bundles", params=params))):
+                return bundle
+        return None
 
     def tagged_uuids(self) -> list[str]:
         """Uuids of what the last pass found tagged."""
@@ -322,10 +352,20 @@ class _Robust:
 
 def _note(bundle: Bundle) -> dict[str, Any]:
     """What the daemon has noted in an evaluation's description."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, KeyError, TypeError):
         found = json.loads(bundle["metadata"]["description"])
         return found if isinstance(found, dict) else {}
     return {}
+
+
+def _recipe(bundle: Bundle) -> tuple[Any, ...]:
+    """What a bundle is made from, how, with which tags, and for which submission."""
+    kind, command, tags = bundle["bundle_type"], bundle.get("command") or "", bundle["metadata"].get("tags")
+    parts = [
+        (each["child_path"], each["parent_uuid"], each.get("parent_path") or "")
+        for each in bundle["dependencies"]
+    ]
+    return kind, command, tags, sorted(parts), _note(bundle)
 
 
 def _owner(bundle: Bundle) -> bool:
