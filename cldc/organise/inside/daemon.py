@@ -157,21 +157,24 @@ class _Robust:
     def _begun(self, wanted: Bundle) -> Bundle | None:
         """The same bundle as ``wanted`` that led to no public evaluation: making that public is the last step of each.
 
-        CodaLab's search finds no private bundles; these two questions do.
+        CodaLab's search finds no private bundles, so this looks at what was made from the parents of this submission alone: the
+        contestant's dataset, and then what the daemon made itself.
         """
-        if wanted.get("command"):
-            parents = [
-                {key: each[key] for key in ("child_path", "parent_uuid")} for each in wanted["dependencies"]
-            ]
-            params: dict[str, Any] = {"command": wanted["command"], "dependencies": json.dumps(parents)}
-        else:
-            params = {"specs": [each["parent_uuid"] for each in wanted["dependencies"]], "depth": 1}
-        for bundle in self._fetch("bundles", params=params):
-            if bundle["state"] in FAILED or _recipe(bundle) != _recipe(wanted):
-                continue
-            params = {"specs": [bundle["id"]], "depth": _TO_EVALUATION, "include": ["group_permissions"]}
-            if not any(map(self._is_publicly_readable, self._fetch("bundles", params=params))):
-                return bundle
+        predict = self.config["predict"]
+        parents = self._fetch(
+            "bundles",
+            params={
+                "specs": [each["parent_uuid"] for each in wanted["dependencies"]],
+                "include": ["owner"],
+            },
+        )
+        common = [_owner(each) for each in parents if each["id"] == predict["mimic"][0]["new"]]
+        own = [e["id"] for e in parents if predict["tag"] in _tags(e) or (common and _owner(e) not in common)]
+        for bundle in self._fetch("bundles", params={"specs": own, "depth": 1}) if own else ():
+            if bundle.get("state") not in FAILED and _recipe(bundle) == _recipe(wanted):
+                params = {"specs": [bundle["id"]], "depth": _TO_EVALUATION, "include": ["group_permissions"]}
+                if not any(map(self._is_publicly_readable, self._fetch("bundles", params=params))):
+                    return bundle
         return None
 
     def tagged_uuids(self) -> list[str]:
@@ -360,17 +363,21 @@ def _note(bundle: Bundle) -> dict[str, Any]:
 
 def _recipe(bundle: Bundle) -> tuple[Any, ...]:
     """What a bundle is made from, how, with which tags, and for which submission."""
-    kind, command, tags = bundle["bundle_type"], bundle.get("command") or "", bundle["metadata"].get("tags")
+    kind, command = bundle["bundle_type"], bundle.get("command") or ""
     parts = [
         (each["child_path"], each["parent_uuid"], each.get("parent_path") or "")
-        for each in bundle["dependencies"]
+        for each in bundle.get("dependencies", ())
     ]
-    return kind, command, tags, sorted(parts), _note(bundle)
+    return kind, command, sorted(_tags(bundle)), sorted(parts), _note(bundle)
 
 
-def _owner(bundle: Bundle) -> bool:
-    """Whether the server shows the owner."""
+def _tags(bundle: Bundle) -> list[str]:
+    return bundle.get("metadata", {}).get("tags") or []
+
+
+def _owner(bundle: Bundle) -> str:
+    """Who owns it, by id; empty if the server hides that."""
     try:
-        return bool(bundle["owner"]["id"]) and bool(bundle["owner"]["user_name"])
+        return (bundle["owner"]["user_name"] and bundle["owner"]["id"]) or ""
     except (KeyError, TypeError):
-        return False
+        return ""
