@@ -15,7 +15,7 @@ def check(server: str) -> str:
     """``server`` as ``scheme://host[:port]``, in lower case and without a slash at its end.
 
     Raises:
-        ConfigurationError: It is no such address, has a name or password, or has no TLS though it is not on this machine.
+        ConfigurationError: The address is malformed, contains a name or password, or lacks TLS for another machine.
     """
     parts, name = _split(server)
     if (

@@ -188,7 +188,7 @@ def store(server: str, credentials: Credentials) -> None:
     """Keep the credentials in the keyring and make them the server's default account.
 
     Raises:
-        CredentialsError: There is no keyring, or it does not store the password.
+        CredentialsError: No keyring is available, or it does not store the password.
         StorageError: The list of accounts can't be written.
     """
 

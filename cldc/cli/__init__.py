@@ -31,7 +31,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "review",
             "Look at the images in the browser, and decide about labels, copies and splits.",
         ),
-        "split": ("split", "Draw train and val anew, never with the same drawing in both."),
+        "split": ("split", "Draw train and val again, never with the same drawing in both."),
         "apply": (
             "apply",
             "Carry out what was decided about images: relabel, move to another split, set aside.",
@@ -51,7 +51,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Submit it": {
         "login": ("account", "Check an account and remember it in the keyring."),
-        "package": ("package", "Write the zip to hand in when there is no server."),
+        "package": ("package", "Write the zip to hand in without a server."),
         "submit": ("submit", "Submit a dataset, exactly once."),
         "status": ("status", "Show how far your submissions are."),
         "watch": ("watch", "Follow your submissions until they are scored."),

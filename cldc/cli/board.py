@@ -50,7 +50,7 @@ def require_board(app: ServerApp) -> None:
 
 
 def remember(home: Path, board: Leaderboard) -> None:
-    """Record what the board shows of one's own submissions, because the board has no history."""
+    """Record what the board shows of your own submissions, because the board has no history."""
     own = [row for row in board.rows if row.mine and row.submission]
     if not own:
         return

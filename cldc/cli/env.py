@@ -38,7 +38,7 @@ def list_(app: App) -> None:
     blocks = (
         [Table(("name", "version", "Python", "made", "folder"), rows)]
         if rows
-        else [Line("There are no environments yet.")]
+        else [Line("No environments yet.")]
     )
     app.output.show(Document({"environments": found}, blocks))
 

@@ -45,7 +45,7 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class Rescored:
-    """A submission that was evaluated again: its score before and now, None where there is none."""
+    """A submission that was evaluated again: its score before and now; None without a score."""
 
     submission: str
     account: str

@@ -196,7 +196,7 @@ def set_up(app: ServerApp, given: Mapping[str, Any]) -> SetUp:
             ),
         )
     if seed.evaluate is not None:
-        room.keep_evaluation(drafted, seed.evaluate, path, replace=given["replace"])
+        room.keep_evaluation(drafted, seed.evaluate, path, overwrite=given["replace"])
     seeded = room.seed(
         where.address,
         where.credentials,

@@ -47,7 +47,7 @@ class Packaged:
 @click.option("-y", "--yes", is_flag=True, help="Replace another zip of that name without being asked.")
 @command()
 def package(app: App, folder: Path | None, *, into: Path, yes: bool) -> None:
-    """Write the zip to hand in when there is no server.
+    """Write the zip to hand in without a server.
 
     The dataset is validated first; one with errors is not packed. NAME.zip holds one folder NAME with what the training script
     would read, byte for byte as `cldc submit` uploads it: for a learning platform, GitHub Classroom or a mail.

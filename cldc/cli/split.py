@@ -35,7 +35,7 @@ from cldc.validation.warped_copies import find_if_ready
 @click.option("--dry-run", is_flag=True, help="Show the split, and write no decisions.")
 @command()
 def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bool) -> None:
-    """Draw train and val anew, never with the same drawing in both.
+    """Draw train and val again, never with the same drawing in both.
 
     Each class is divided in the same proportion. Images of one content, copies saved differently and near duplicates stay
     together; so do copies that were rotated, stretched or sheared where the environment of `cldc labels` is ready. The
@@ -60,7 +60,7 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
     )
     matched = match(decisions, inspected.dataset, rules.classes)
     drawn = draw_split(inspected, matched, share=share, seed=seed)
-    # Where an image goes is decided anew, so that contradictions about it don't count.
+    # Where an image goes is decided again, so that contradictions about it don't count.
     require_no_conflict(match(set(decisions) - set(drawn.replaced), inspected.dataset, rules.classes))
     if not dry_run:
         edit(table, rules, add=drawn.moves, remove=drawn.replaced, home=app.home)

@@ -127,7 +127,7 @@ def _project(app: App) -> Path:
     """The project file in effect, else the nearest that belongs to another user.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: No project file was found.
     """
     settings = app.settings
     if settings.project is not None:

@@ -88,7 +88,7 @@ def fetch_text(
 
     Raises:
         ConfigurationError: The address is invalid, or has no TLS though it is not on this machine.
-        Unreachable: It can't be reached, or is no file.
+        Unreachable: The server can't be reached, or the address is not a file.
         CodaLabError: It was refused, or is larger than ``limit_bytes``.
     """
     limits = limits or transport.DEFAULT_LIMITS

@@ -18,7 +18,7 @@ _UNKNOWN_ISSUER = (2, 18, 19, 20, 21)
 
 
 class NotFound(CodaLabError):
-    """There is no such bundle, worksheet, user or file, or this account may not see it."""
+    """The bundle, worksheet, user or file does not exist, or this account may not see it."""
 
 
 class PermissionDenied(CodaLabError):

@@ -101,7 +101,7 @@ class Document(msgspec.Struct, dict=True):
         """The primary resources, in the server's order.
 
         Raises:
-            CodaLabError: There is no list of them, which differs from an empty list.
+            CodaLabError: The list is missing; an empty list is fine.
         """
         if self.data is None:
             raise unusable("it has no resources")

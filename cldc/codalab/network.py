@@ -48,7 +48,7 @@ def proxy_of(server: str) -> str | None:
 
 
 def proxy_variable(server: str) -> str | None:
-    """The variable or setting that names the proxy for ``server``; None if there is no proxy."""
+    """The variable or setting that names the proxy for ``server``; None without a proxy."""
     chosen = proxy_of(server)
     if chosen is None:
         return None

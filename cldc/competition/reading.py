@@ -28,7 +28,7 @@ _NOUNS = {
 _PROBLEMS = {
     "Illegal character '\\n'": "a quote is missing at its end",
     "Unterminated string": "a quote is missing at its end",
-    "Invalid value": "what follows the equals sign is no value; put text in quotes",
+    "Invalid value": "the text after the equals sign is not a value; put text in quotes",
     "Expected '=' after a key in a key/value pair": "an equals sign is missing after the key",
     "Cannot overwrite a value": "the same key is set twice",
 }

@@ -85,7 +85,7 @@ def find_sources(
         split: The split of all files; by default that of the folder, or the first.
 
     Raises:
-        UsageError: There is no such file, or its class is unknown.
+        UsageError: The file does not exist, or its class is unknown.
         StorageError: A folder can't be listed.
     """
     found = [source for path in paths for source in _walk(path, rules, split)]

@@ -151,7 +151,7 @@ def _ink_box(drawn: Image.Image) -> tuple[int, int, int, int]:
     """The box around the ink: left, top, right, bottom.
 
     Raises:
-        NothingDrawn: There is none.
+        NothingDrawn: The picture is blank.
     """
     threshold = _otsu(drawn.histogram())
     ink = drawn.point([255 * (shade <= threshold) for shade in range(256)])

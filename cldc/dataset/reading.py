@@ -53,7 +53,7 @@ def read_image(root: Path | str, file: ImageFile, *, keep: bool = True) -> Read:
 
 
 def read_start(path: Path, count: int) -> bytes:
-    """The first ``count`` bytes of a file; empty if there is no file or it can't be read. Never waits for a pipe."""
+    """The first ``count`` bytes of a file; empty if the file does not exist or can't be read. Does not block on a pipe."""
     try:
         with _open_regular(str(path)) as descriptor:
             mode = os.fstat(descriptor).st_mode

@@ -54,7 +54,7 @@ class Grader:
     environment: Callable[[], Environment]
 
     def grade(self, entries: Sequence[HandedIn]) -> Grading:
-        """Grade every student; what can't be used gets a line and stops nobody else.
+        """Grade every student; a dataset that can't be used gets a line and does not stop the others.
 
         Raises:
             CldcError: Nobody can be graded, such as for a full disk.

@@ -62,7 +62,7 @@ def find_dataset(entry: HandedIn, work: Path, splits: Sequence[str]) -> Path:
         splits: The competition's.
 
     Raises:
-        InvalidDataset: There is no such folder; the message is one line that says why.
+        InvalidDataset: The folder does not exist; the message is one line with the reason.
         StorageError: No room, no permission.
     """
     if entry.problem:
@@ -152,4 +152,4 @@ def _forbid_links_out(folder: Path) -> None:
 
 
 def _refused(why: str) -> InvalidDataset:
-    return InvalidDataset(f"{why}.", action="Have it handed in anew.")
+    return InvalidDataset(f"{why}.", action="Ask for a new file.")

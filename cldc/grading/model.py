@@ -32,14 +32,14 @@ class Grade:
         student: Who handed it in.
         handed_in: Name of the zip or the folder.
         modified: When that was last written.
-        problem: Why there is no score, as one line; empty where there is one.
+        problem: Why there is no score, as one line; empty with a score.
         score: The evaluation's score of the predictions on the hidden test set.
         rank: Dense, from 1; None without a score.
         validation_accuracy: On the student's own validation split, as the training script printed it.
-        images: Images of the dataset; None where there is no dataset.
+        images: Images of the dataset; None without a dataset.
         warnings: Of the validation.
         preflight: Id of the training's record.
-        report: The validation; None where there is no dataset.
+        report: The validation; None without a dataset.
     """
 
     student: str

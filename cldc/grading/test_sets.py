@@ -1,4 +1,4 @@
-"""Which label books were hidden test sets, so that a grading's trainings can be told from preflights."""
+"""Remember hidden test sets, so that the history can distinguish gradings from preflights."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Ink(NamedTuple):
     Attributes:
         darkness: How dark each pixel is, 0 to 255, on a light background.
         marked: Which pixels are ink.
-        pieces: For each pixel the number of the connected piece it is part of, from 1; 0 where there is no ink.
+        pieces: For each pixel the number of the connected piece it is part of, from 1; 0 if it has no ink.
         areas: Pixels of each piece; 0 for number 0.
     """
 

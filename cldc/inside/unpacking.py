@@ -74,7 +74,7 @@ def checked_parts(name: str, *, windows: bool = os.name == "nt") -> list[str]:
     """The folders and the last name of a path in an archive; empty for the archive's own top folder.
 
     Raises:
-        Refused: It is no normalised relative path, or too long or deep. Such names are not corrected: they are malicious,
+        Refused: The path is not relative and normalised, or too long or deep. Such names are not corrected: they are malicious,
             or mean something else than the corrected form.
     """
     if name in (".", "./"):

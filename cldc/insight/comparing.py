@@ -23,7 +23,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class ClassChange:
-    """The accuracy on a class of a split in both, from 0 to 1; None where there is no image or no probability."""
+    """The accuracy on a class of a split in both, from 0 to 1; None without images or probabilities."""
 
     split: str
     label: str

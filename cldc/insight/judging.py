@@ -1,4 +1,4 @@
-"""Models of two datasets, trained from the same seeds, and images of a folder that judge them."""
+"""Train models of two datasets from the same seeds, and judge them by a folder of images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Train(Protocol):
 
 
 def require_unseen(judge: LabelBook, datasets: Mapping[str, Dataset]) -> None:
-    """Refuse judge images that a model was trained on or selected by: they say nothing about new images.
+    """Refuse to judge by images that a model was trained on or selected by.
 
     Raises:
         UsageError: A dataset has some of them.
@@ -35,7 +35,7 @@ def require_unseen(judge: LabelBook, datasets: Mapping[str, Dataset]) -> None:
     if any(known.values()):
         counted = ", ".join(f"{count} in {name}" for name, count in known.items())
         raise UsageError(
-            f"Images of {judge.root} can't judge, since models have learned them: of {len(contents)} there are {counted}.",
+            f"Images of {judge.root} can't judge, since a model has learned them: of {len(contents)} images, {counted}.",
             action="Take them out of that folder, or out of the datasets, or judge by another folder.",
         )
 
@@ -47,12 +47,12 @@ def train_models(
     predict: Callable[[PreflightResult], ModelPredictions] | None,
     home: Path,
 ) -> list[TrainedModel]:
-    """Train each of them, and have its model judged.
+    """Train each dataset, and predict the judging images with its model.
 
     Args:
         trainings: The trainings.
         train: Runs those that have no record yet.
-        predict: Predicts the images that judge; None if no folder judges.
+        predict: Predicts the judging images; None without a judging folder.
         home: The data folder.
 
     Raises:

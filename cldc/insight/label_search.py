@@ -125,7 +125,7 @@ def _search(
         except (OSError, ValueError) as error:
             raise ProcessFailed(
                 f"Looking for suspicious labels in {dataset.root} gave no result.",
-                action="Run the command again; `cldc env remove` and then `cldc labels` makes the environment anew.",
+                action="Run the command again; `cldc env remove` and then `cldc labels` creates the environment again.",
             ) from error
     return rows
 

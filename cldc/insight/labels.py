@@ -76,7 +76,7 @@ class LabelReport:
         return sum(image.wrong for image in self.images[:depth])
 
     def without(self, contents: Container[str]) -> LabelReport:
-        """The same without images of these SHA-256, ranked anew."""
+        """The same without images of these SHA-256, ranked again."""
         left = (image for image in self.images if image.sha256 not in contents)
         return replace(self, images=tuple(replace(image, rank=rank) for rank, image in enumerate(left, 1)))
 

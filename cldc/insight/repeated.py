@@ -18,7 +18,7 @@ class TrainedModel:
     Attributes:
         result: The preflight.
         predictions: For the images of the dataset and of the label book.
-        judged: For the images of a folder that judges; None where there is none.
+        judged: For the images of the judging folder; None without one.
     """
 
     result: PreflightResult

@@ -89,7 +89,7 @@ def unpack_backup(file: Path, scratch: Path) -> tuple[str, str]:
     """Unpack a backup into ``scratch``, a folder to make; the competition's name and when the backup was made.
 
     Raises:
-        ConfigurationError: It is no backup, or a damaged one.
+        ConfigurationError: The file is not a backup, or is damaged.
         StorageError: It can't be read, or ``scratch`` can't be written.
     """
     try:

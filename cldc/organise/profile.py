@@ -1,4 +1,4 @@
-"""The profile of a competition of one's own: another one's rules, with what is different."""
+"""Derive the profile of your own competition from another one's rules."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _HIDDEN = {"test_set": "test_set", "evaluate": "evaluate"}
 
 @dataclass(frozen=True, slots=True)
 class ProfileOverrides:
-    """What a competition of one's own does differently from the profile it starts from; None keeps what is there.
+    """How your own competition differs from the profile it starts from; None keeps the value.
 
     Attributes:
         classes: Class folders in the order in which the script numbers them.
@@ -262,14 +262,14 @@ def with_own_script(competition: Competition, script: Path, path: Path, *, new: 
     return replace(competition, training=training)
 
 
-def keep_evaluation(competition: Competition, script: Path, path: Path, *, replace: bool) -> None:
+def keep_evaluation(competition: Competition, script: Path, path: Path, *, overwrite: bool) -> None:
     """Put the class's evaluation script beside the profile at ``path``, where every command looks for it.
 
     Args:
         competition: The profile.
         script: The class's script.
         path: Where the profile is, or will be.
-        replace: Whether it may take the place of another script of that name.
+        overwrite: Whether it may take the place of another script of that name.
 
     Raises:
         ConfigurationError: Another script of that name is there.
@@ -281,7 +281,7 @@ def keep_evaluation(competition: Competition, script: Path, path: Path, *, repla
     with storage_errors(beside):
         before = beside.read_bytes() if beside.is_file() else None
         beside.parent.mkdir(parents=True, exist_ok=True)
-    if before not in (None, content) and not replace:
+    if before not in (None, content) and not overwrite:
         raise ConfigurationError(
             f"{beside} is another evaluation script than {script}.",
             action="Give the profile a folder of its own, or take the new script with --replace.",

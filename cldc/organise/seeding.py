@@ -80,7 +80,7 @@ def seed(
 
     Raises:
         ConfigurationError: The profile has no organiser's side.
-        StorageError: There is no such file or folder.
+        StorageError: The file or folder does not exist.
         CodaLabError: The server refused, or holds something else under these names.
     """
     wanted_worksheets = worksheets_of(competition)
@@ -128,7 +128,7 @@ def bundles_of(competition: Competition, materials: Seed, folder: Path) -> tuple
 
     Raises:
         ConfigurationError: The profile has no organiser's side.
-        StorageError: There is no such file or folder, or it can't be read.
+        StorageError: The file or folder does not exist or can't be read.
     """
     side, bundles = organiser_of(competition), competition.bundles
     book, start = bundles.label_book.name, bundles.starting_dataset

@@ -105,7 +105,7 @@ def find_weights(folder: Path, competition: Competition) -> Path:
     """Find the checkpoint path for Keras among the weights that a script left in ``folder``.
 
     Raises:
-        ModelUnusable: There are none.
+        ModelUnusable: No weights were kept.
     """
     name = competition.training.checkpoint
     if name is None:

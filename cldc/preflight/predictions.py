@@ -94,7 +94,7 @@ def read_predictions(content: bytes, labels: ExpectedLabels, output: Output, *, 
         what: Name of the predictions in messages.
 
     Raises:
-        UnusablePredictions: There is not exactly one class index per image, or they contradict the printed accuracy.
+        UnusablePredictions: The number of class indices is not that of the images, or they contradict the printed accuracy.
     """
     try:
         found = json.loads(content)

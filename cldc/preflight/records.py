@@ -129,7 +129,7 @@ def find_named(home: Path, word: str, competition: Competition, *, dataset: str 
         dataset: The hash of the dataset in the folder ``word``; None if it is not a folder.
 
     Raises:
-        UsageError: There is none, or there are several.
+        UsageError: None matches, or several do.
     """
     results = [result for result in all_records(home) if result.fingerprint.competition == competition.name]
     if dataset is None:

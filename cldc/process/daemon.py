@@ -27,13 +27,11 @@ class Daemon:
     started: float
 
 
-def detach(
-    args: Sequence[Argument], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
-) -> Daemon:
+def detach(args: Sequence[Argument], *, log: Path, env: Mapping[str, str] | None = None) -> Daemon:
     """Start a program in its own session that outlives us; its output is appended to ``log``.
 
     Raises:
-        CommandNotFound: There is no such program.
+        CommandNotFound: The program does not exist.
         ProcessFailed: It ended at once.
         StorageError: The log can't be written.
     """
@@ -48,10 +46,10 @@ def detach(
     with os.fdopen(descriptor, "ab") as output:
         pipes = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
         if os.name == "nt":
-            pid = _detach_on_windows(command, env, cwd, pipes)
+            pid = _detach_on_windows(command, env, pipes)
         else:
             # The guard leaves at once, so that the daemon is not our child and can't become our zombie.
-            guard, link = start_guarded("detach", command, env=env, cwd=cwd, pipes=pipes)
+            guard, link = start_guarded("detach", command, env=env, cwd=None, pipes=pipes)
             with link:
                 try:
                     pid = first_report(link, command)
@@ -64,11 +62,11 @@ def detach(
 
 
 def _detach_on_windows(
-    command: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None, pipes: Mapping[str, object]
+    command: Sequence[str], env: Mapping[str, str] | None, pipes: Mapping[str, object]
 ) -> int:
     flags = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
     try:
-        process = subprocess.Popen(command, env=env, cwd=cwd, creationflags=flags, **pipes)  # type: ignore[call-overload]
+        process = subprocess.Popen(command, env=env, creationflags=flags, **pipes)  # type: ignore[call-overload]
     except OSError as error:
         raise cannot_start(command, error.strerror or str(error)) from error
     pid: int = process.pid

@@ -37,7 +37,7 @@ def run(
     """Run a program to its end and keep its output; ``text`` is its standard input, empty by default.
 
     Raises:
-        CommandNotFound: There is no such program.
+        CommandNotFound: The program does not exist.
         CommandFailed: Its exit code is not 0, and ``check`` is set.
         ProcessTimeout: It took longer than ``timeout_seconds``.
     """
@@ -135,7 +135,7 @@ def stream(
     Standard error comes in the same stream, so that no pipe can fill up unread. Its standard input is empty.
 
     Raises:
-        CommandNotFound: There is no such program.
+        CommandNotFound: The program does not exist.
         ProcessTimeout: From the iteration, when it took longer than ``timeout_seconds``.
     """
     with (
@@ -154,7 +154,7 @@ class Child:
     Use it as a context manager.
 
     Raises:
-        CommandNotFound: There is no such program.
+        CommandNotFound: The program does not exist.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ _current: ContextVar[Group | None] = ContextVar("group", default=None)
 
 
 class Cancelled(BaseException):
-    """Raised in a thread whose group was ended. It is no failure, so ``except Exception`` does not catch it."""
+    """Raised in a thread whose group was ended. It is not a failure, so ``except Exception`` does not catch it."""
 
 
 class Group:

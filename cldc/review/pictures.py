@@ -44,7 +44,7 @@ def draw(root: Path, file: ImageFile, size: Size, *, seen: Sequence[int]) -> byt
         seen: Height and width in pixels that the training script scales an image to.
 
     Raises:
-        NoPictureError: The file can't be read, or is no picture that Pillow knows.
+        NoPictureError: The file can't be read, or Pillow does not recognize it as a picture.
     """
     read = read_image(root, file)
     if read.image.error:

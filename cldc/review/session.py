@@ -115,7 +115,7 @@ class Session:
             }
 
     def file(self, key: str) -> ImageFile | None:
-        """The image of that key; None where there is none any more, or another."""
+        """The image of that key; None if it is gone or has changed."""
         return self._files.get(key)
 
     @property
@@ -140,7 +140,7 @@ class Session:
             decided, and why.
 
         Raises:
-            UsageError: There is no such action, class or split.
+            UsageError: The action, class or split is unknown.
             InvalidTable: Somebody made the table unreadable; it stays as it is.
             StorageError: The decisions can't be saved; nothing has changed.
         """

@@ -272,7 +272,7 @@ def _remove_bundle(contestant: Contestant, orphan: Orphan) -> str:
 
 
 def _why_needed(contestant: Contestant, orphan: Orphan) -> str:
-    """Ask the server anew why a bundle is needed."""
+    """Ask the server again why a bundle is needed."""
     return Usage(contestant).why_needed(orphan.uuid, worksheets=set(orphan.worksheets))
 
 

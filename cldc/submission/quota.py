@@ -100,7 +100,7 @@ def find_tagged(contestant: Contestant, name: str) -> KnownSubmission:
     """Find the one tagged submission with that name, or whose tagged bundle has that uuid.
 
     Raises:
-        UsageError: There is none, or more than one.
+        UsageError: None matches, or several do.
     """
     found = [s for s in contestant.submissions if s.carries_tag and name in (s.record.name, s.uuid(TAG))]
     if not found:

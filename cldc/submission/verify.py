@@ -112,7 +112,7 @@ def check_predictions(context: SubmissionContext, rest: Rest, run: StartedRun, b
         path: The file in it; empty if the bundle itself is the file.
 
     Raises:
-        RunFailed: There is not exactly one class index per label-book image, or the accuracy differs.
+        RunFailed: The number of class indices is not that of the label book's images, or the accuracy differs.
     """
     what = f"{path or 'The predictions bundle'} ({bundle})"
     try:

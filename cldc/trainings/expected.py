@@ -1,4 +1,4 @@
-"""How long trainings will take, said before they start: by earlier ones on this machine, or by one that was measured elsewhere."""
+"""Estimate how long trainings take, from earlier ones on this machine or from one measured elsewhere."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from cldc.competition import Competition
 from cldc.preflight.model import PreflightResult, Training
 from cldc.text import duration, plural
 
-# Loading TensorFlow and building the model, which no image makes longer.
+# Loading TensorFlow and building the model; independent of the number of images.
 _START_SECONDS = 10.0
 # The starting dataset of 2021 (2,880 images, 100 epochs) took 20 minutes on two processors.
 _ASSUMED_IMAGES = 2880
 _ASSUMED_SECONDS = 20 * 60 / (_ASSUMED_IMAGES * 100)
-# Of a training on any machine; the rest of a processor goes to the next one.
+# What one training keeps busy; the rest is free for the next one.
 PROCESSORS_EACH = 1.4
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What several trainings are expected to take.
+    """How long several trainings are expected to take.
 
     Attributes:
         trainings: How many there are.
         at_once: How many of them run at the same time.
-        each_seconds: What one takes alone, on the average.
-        seconds: What all take together.
-        measured: Whether earlier trainings with the same script and command say so.
+        each_seconds: The average time of one that runs alone.
+        seconds: The time of all of them together.
+        measured: Whether the estimate is from earlier trainings with the same script and command.
     """
 
     trainings: int
@@ -46,19 +46,15 @@ class Expected:
 
 
 def expect_class(competition: Competition, records: Iterable[PreflightResult], *, students: int) -> str:
-    """What scoring a class may take on a CodaLab's workers at most, as one sentence.
+    """The longest that scoring a class can take on a CodaLab's workers, as one sentence.
 
     Args:
-        competition: Whose quota allows each student so many submissions.
+        competition: Its quota limits how many submissions each student makes.
         records: Earlier trainings; those of the competition on this machine count.
-        students: How many there are.
+        students: The size of the class.
     """
     seconds = [
-        record.seconds
-        for record in records
-        if record.complete
-        and not record.fingerprint.server
-        and record.fingerprint.competition == competition.name
+        record.seconds for record in _local(records) if record.fingerprint.competition == competition.name
     ]
     assumed = _START_SECONDS + _ASSUMED_SECONDS * _ASSUMED_IMAGES * competition.training.epochs
     each, count = median(seconds) if seconds else assumed, students * competition.quota.total
@@ -66,6 +62,11 @@ def expect_class(competition: Competition, records: Iterable[PreflightResult], *
         f"{plural(students, 'student')} may make {plural(count, 'submission')}. Each takes a training of about {duration(each)} to score "
         f"({_source(measured=bool(seconds))}): at most {duration(each * count)} on one worker."
     )
+
+
+def _local(records: Iterable[PreflightResult]) -> list[PreflightResult]:
+    """Complete trainings on this machine."""
+    return [record for record in records if record.complete and not record.fingerprint.server]
 
 
 def _source(*, measured: bool) -> str:
@@ -87,10 +88,8 @@ def expect(
     rates = [
         max(0.0, record.seconds - _START_SECONDS)
         / (sum(list(record.images.values())[:-1]) * record.fingerprint.epochs)  # the label book comes last
-        for record in records
-        if record.complete
-        and not record.fingerprint.server
-        and (record.fingerprint.script, record.fingerprint.command) in kinds
+        for record in _local(records)
+        if (record.fingerprint.script, record.fingerprint.command) in kinds
     ]
     rate = median(rates) if rates else _ASSUMED_SECONDS
     alone = [

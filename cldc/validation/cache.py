@@ -154,7 +154,7 @@ class ValidationCache:
 def _open(path: Path) -> sqlite3.Connection:
     private_file(path)
     base = sqlite3.connect(path, timeout=2)
-    # After a power cut the file may be damaged; then it is made anew.
+    # After a power cut the file may be damaged; then it is created again.
     base.execute("PRAGMA synchronous=off")
     (version,) = base.execute("PRAGMA user_version").fetchone()
     if version != _version():

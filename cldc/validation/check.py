@@ -64,6 +64,7 @@ def validate(
         else:
             inspected: InspectedDataset = importlib.import_module("cldc.validation.inspecting").inspect(
                 listing,
+                cached.images,
                 cache,
                 competition,
                 observer,

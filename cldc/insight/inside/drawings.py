@@ -37,7 +37,7 @@ class Drawing(NamedTuple):
 
 
 def read_drawing(path: str) -> Drawing | None:
-    """The drawing in a file, dark on light or light on dark; None where there is no ink.
+    """The drawing in a file, dark on light or light on dark; None without ink.
 
     Raises:
         Exception: Whatever Pillow raises for a file that it can't read.

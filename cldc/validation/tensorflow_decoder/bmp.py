@@ -68,7 +68,7 @@ def _remarks(content: bytes, header_size: int, channels: int) -> tuple[Remark, .
     if channels == 4 and (masks := _masks(content)):
         return _masked_remarks(content, header_size, masks)
     if channels == 4:
-        # Bytes 3, 7, 11 ... are the alpha where there is one; most writers leave it at 0 or 255 throughout.
+        # Bytes 3, 7, 11 ... are the alpha if it has one; most writers leave it at 0 or 255 throughout.
         alpha = content[header_size + 3 :: 4]
         return (Remark.ALPHA_DROPPED,) if len(alpha.translate(None, b"\x00")) not in {0, len(alpha)} else ()
     if channels == 1 and not _is_grey_ramp(content):
