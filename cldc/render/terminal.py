@@ -81,10 +81,13 @@ def _table(block: Table, width: int) -> RenderableType:
 
 
 def _line(text: str, style: str, width: int) -> RenderableType:
-    """A line of text. What people copy, an address or the next command, goes past the edge rather than over two lines."""
+    """A line of text. What people copy, an address in a table or the next command, goes past the edge, not over two lines."""
     words = shown(text)
-    if words.startswith("Next: ") or max(map(len, words.split(" "))) > width - _INDENT:
-        return Text(words, style=style, no_wrap=True, overflow="ignore")
+    whole = Text(words, style=style, no_wrap=True, overflow="ignore")
+    if words.startswith("Next: "):
+        return Group(whole)  # rich wraps a text that is printed alone all the same
+    if max(map(len, words.split(" "))) > width - _INDENT:
+        return whole
     indented = len(words) - len(words.lstrip(" "))
     told = Text(words[indented:], style=style)
     return Padding(told, (0, 0, 0, indented), expand=False) if indented else told

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from cldc.cli.terminal import draw
 from cldc.errors import ConfigurationError
 from cldc.ledger import Ledger, Record
-from cldc.render.blocks import Table
+from cldc.render.blocks import Line, Table
 from cldc.render.terminal import drawn
 from cldc.resources import template
 from cldc.workflows import origin_of, workflow
@@ -163,6 +164,13 @@ def test_no_terminal_is_too_narrow_for_names_with_values() -> None:
         with console.capture() as shown:
             console.print(drawn(Table(("", ""), rows), width=width, everything=False), crop=False)
         assert {"name", "https://example.org/a/long/address", "b", "c"} <= set(shown.get().split()), width
+
+
+def test_a_next_command_longer_than_the_terminal_stays_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = io.StringIO()
+    draw([Line("Next: cldc submit 'a folder with a long name'")], shown, everything=False)
+    assert "Next: cldc submit 'a folder with a long name'\n" in shown.getvalue()
 
 
 def test_a_screen_reader_gets_plain_lines_and_no_color_means_none(project: Path) -> None:
