@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,9 @@ def test_both_are_trained_from_the_same_seeds_and_judged_by_images_of_neither(
     cldc = Cldc(cldc.home, {"CLDC_COMPETITION": str(profile), "CLDC_LABEL_BOOK": str(book)})
     options = ("compare", before, after, "--repeat", "2", "--judge", judge)
 
-    told = cldc(*options, "--report", tmp_path / "page.html").out
+    first = cldc(*options, "--report", tmp_path / "page.html")
+    assert "Training 4 times" in first.err
+    told = first.out
     lines = told.splitlines()
     assert lines[0].startswith("before ")
     assert "on the" in lines[1]
@@ -43,9 +44,9 @@ def test_both_are_trained_from_the_same_seeds_and_judged_by_images_of_neither(
     assert "images removed: 2" in told
     assert "images can&#39;t tell less than some" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
-    began = time.monotonic()
-    data = cldc(*options, "--format", "json").data  # from the records
-    assert time.monotonic() - began < 60
+    again = cldc(*options, "--format", "json")  # from the records
+    assert "Training 4 times" not in again.err
+    data = again.data
     repeated = data["repeated"]
     assert [pair["seed"] for pair in repeated["pairs"]] == [123, 124]
     assert [j["by"] for j in repeated["judgements"]] == [
@@ -55,8 +56,7 @@ def test_both_are_trained_from_the_same_seeds_and_judged_by_images_of_neither(
     assert repeated["judgements"][1]["images"] == 20
 
     seen = cldc("compare", before, after, "--repeat", "2", "--judge", before / "val", code=2).err
-    assert "in" in seen
-    assert "models have learned them" in seen
+    assert f"{before / 'val'} can't judge, since a model has learned them" in seen.replace("\n", " ")
     same = shutil.copytree(before, tmp_path / "copy")
     for repeat in ((), ("--repeat", "2")):
         assert "hold the same images" in cldc("compare", before, same, *repeat, code=2).err
