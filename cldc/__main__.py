@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
-import os
-import signal
 import sys
-import threading
-from collections.abc import Sequence
-from typing import Any, NoReturn
 
-import click
+try:
+    import contextlib
+    import importlib
+    import io
+    import os
+    import signal
+    import threading
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
 
-from cldc.cli import cli
-from cldc.cli.streams import discard, make_safe
-from cldc.errors import CldcError
-from cldc.text import PASSWORD_VARIABLE, keep_secret
+    import click
+
+    from cldc.cli import cli
+    from cldc.cli.streams import discard, make_safe
+    from cldc.errors import CldcError
+    from cldc.text import PASSWORD_VARIABLE, keep_secret
+except KeyboardInterrupt:  # Ctrl-C while Python loads this, before `main` handles signals
+    print("\nStopped before anything was done.", file=sys.stderr)  # noqa: T201
+    sys.exit(130)
 
 INTERRUPTED = 130
 HUNG_UP = 129
@@ -49,21 +54,24 @@ class Terminated(BaseException):
 
 def main() -> NoReturn:
     """Run the command line of this process and leave with its exit code."""
-    read_names_as_utf8()
-    for number in _STOPS:
-        if (
-            number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN
-        ):  # nohup has SIGHUP ignored
-            signal.signal(number, _stop)
-    threading.excepthook = _thread_failed
-    _open_what_is_closed()
-    for stream in (sys.stdout, sys.stderr):
-        # A pipe on Windows, or LANG=C, can't hold every character: it gets an escape, and no command fails for it.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    make_safe()
-    keep_secret(os.environ.get(PASSWORD_VARIABLE, ""))
-    sys.exit(run(sys.argv[1:]))
+    try:
+        read_names_as_utf8()
+        for number in _STOPS:
+            # nohup has SIGHUP ignored
+            if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _stop)
+        threading.excepthook = _thread_failed
+        _open_what_is_closed()
+        for stream in (sys.stdout, sys.stderr):
+            # A pipe on Windows, or LANG=C, can't hold every character: it gets an escape, and no command fails for it.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        make_safe()
+        keep_secret(os.environ.get(PASSWORD_VARIABLE, ""))
+        code = run(sys.argv[1:])
+    except (KeyboardInterrupt, Terminated) as interruption:  # outside the command itself
+        code = _stopped(_message_for(interruption))
+    sys.exit(code)
 
 
 def read_names_as_utf8() -> None:
@@ -131,7 +139,7 @@ def _message_for(interruption: BaseException) -> str:
 
 
 def _stopped(told: str) -> int:
-    _say(told)
+    print(f"\n{told}", file=sys.stderr, flush=True)  # noqa: T201
     try:
         sys.stdout.flush()
     except OSError:
@@ -144,17 +152,13 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(failure)
 
 
-def _say(text: str) -> None:
-    print(f"\n{text}", file=sys.stderr, flush=True)  # noqa: T201
-
-
 def _unforeseen(error: Exception, arguments: Sequence[str]) -> int:
     """A bug, unless it follows from an interruption, or `--help` met a full disk."""
     if _asked_to_stop:
         return _stopped(_KEPT)
     if isinstance(error, OSError) and (lost := _failures().lost_output()):
         return int(_failures().show_error(lost, arguments))
-    _say(importlib.import_module("cldc.cli.bug").report(error))
+    print(f"\n{importlib.import_module('cldc.cli.bug').report(error)}", file=sys.stderr, flush=True)  # noqa: T201
     return BUG
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 import urllib.parse
 
 from cldc.errors import ConfigurationError
 
+# Stands for the address of the CodaLab on this machine, which changes with each start.
+SANDBOX = "sandbox"
 _HOST = re.compile(r"[\w.:%-]+")
 
 
@@ -25,9 +28,10 @@ def check(server: str) -> str:
         or parts.query
         or parts.fragment
     ):
+        sandbox = f"{SANDBOX}, or as " if difflib.get_close_matches(server, [SANDBOX], cutoff=0.7) else ""
         raise ConfigurationError(
             f"The server {_shown(server)!r} is no address.",
-            action=f"Write it as {_nearest(server)}, without a path.",
+            action=f"Write it as {sandbox}{_nearest(server)}, without a path.",
         )
     if parts.username is not None:
         raise ConfigurationError(

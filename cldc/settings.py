@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from cldc import competition as profiles
 from cldc.competition import SANDBOX, Competition
-from cldc.competition.reading import read_table, read_text, read_toml
+from cldc.competition.reading import read_table, read_text, read_toml, refused
 from cldc.errors import ConfigurationError
 from cldc.trust import Approval, Approvals, Claim, NotApproved, file_claim, foreign_owner, profile_claims
 
@@ -163,7 +163,9 @@ class Settings:
         Raises:
             ConfigurationError: Its profile can't be used, or needs an approval.
         """
-        chosen = self["competition"] or profiles.DEFAULT
+        chosen = self["competition"]
+        if chosen is None:
+            return profiles.load()
         if chosen in profiles.builtin_profiles() or os.path.isfile(chosen):  # noqa: PTH113 - as in `find_project_file`
             return profiles.load(chosen)
         with self.naming_source_of("competition"):
@@ -188,7 +190,8 @@ class Settings:
     @property
     def server(self) -> str:
         """The chosen server, else the profile's; ``sandbox`` is kept for the command line to resolve."""
-        return self["server"] or self.competition.server
+        chosen = self["server"]
+        return self.competition.server if chosen is None else chosen
 
     @property
     def unapproved_profile(self) -> Path | None:
@@ -275,13 +278,20 @@ def _first(name: str, layers: list[tuple[str, Options]]) -> Setting:
 
 
 def read_file(path: Path) -> Options:
-    """Read a settings file; its paths are relative to its own folder."""
+    """Read a settings file; its paths are relative to its own folder.
+
+    Raises:
+        ConfigurationError: It can't be used, or a competition or a server in it is empty.
+    """
     options = read_table(Options, read_toml(read_text(path), what=str(path)), what=str(path))
     values = {name: getattr(options, name) for name in NAMES}
+    for name in ("competition", "server"):
+        if values[name] == "":
+            raise refused(str(path), f"{name!r} is empty", "; name one, or leave the line out")
     for name in _PATHS:
         if values[name] is not None:
             values[name] = str(path.parent / values[name])
     chosen = values["competition"]
-    if chosen and chosen not in profiles.builtin_profiles():
+    if chosen is not None and chosen not in profiles.builtin_profiles():
         values["competition"] = str(path.parent / chosen)
     return Options(**values)

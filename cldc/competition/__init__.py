@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from cldc.address import SANDBOX
 from cldc.competition.model import (
     NOT_KEYS,
-    SANDBOX,
     Bundles,
     Competition,
     DatasetRules,

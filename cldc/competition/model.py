@@ -9,9 +9,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-# Stands for the address of the CodaLab on this machine, which changes with each start.
-SANDBOX = "sandbox"
-
 
 @dataclass(frozen=True, slots=True)
 class Reference:

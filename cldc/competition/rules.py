@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from cldc import address, description
-from cldc.competition.model import SANDBOX, Competition, Organiser, Reference
+from cldc.competition.model import Competition, Organiser, Reference
 from cldc.competition.reading import refused
 from cldc.errors import ConfigurationError, SubmissionRefused
 from cldc.identifiers import UUID, is_name
@@ -94,7 +94,7 @@ def _one_line(text: str) -> bool:
 
 def _addresses(competition: Competition) -> Iterator[Refusal]:
     written_well = re.fullmatch(r"https?://[^/\s]+", competition.server) and _is_server(competition.server)
-    if competition.server != SANDBOX and not written_well:
+    if competition.server != address.SANDBOX and not written_well:
         wanted = (
             "write it as https://host, without a path (plain http is for this machine only), or as sandbox"
         )

@@ -39,7 +39,7 @@ def history_blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Ite
             "" if entry.images is None else f"{entry.images:,}",
             _percent(entry.validation),
             _percent(entry.label_book),
-            _percent(entry.score),
+            "" if entry.score is None else f"{entry.score:.4f}",
             printable(entry.detail) if entry.kind == "submission" else "",
             entry.id,
             entry.dataset[:8],

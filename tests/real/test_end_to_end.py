@@ -171,7 +171,7 @@ def told_in_history(cldc: Cldc, trained: Any, score: float) -> None:
     assert submitted["dataset"] == preflighted["dataset"]
     rows = list(csv.DictReader(io.StringIO(cldc("history", "--format", "csv").out)))
     assert [float(row["score"]) for row in rows if row["kind"] == "submission"] == [score]
-    assert f"{score:.2%}" in cldc("history").out
+    assert f" {score:.4f} " in cldc("history").out
 
 
 def submit(cldc: Cldc, folder: Path, *options: str) -> Any:

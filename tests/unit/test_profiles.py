@@ -373,3 +373,17 @@ def test_a_wrong_value_of_a_project_file_names_the_line(bare_cldc: Cldc, tmp_pat
     told = bare_cldc("quota", cwd=tmp_path, code=4, CLDC_SERVER="no/host").err
     assert "It is set in CLDC_SERVER." in told
     assert "set in" not in bare_cldc("quota", "--server", "no/host", cwd=tmp_path, code=4).err
+
+
+@pytest.mark.parametrize("name", ["competition", "server"])
+def test_an_empty_value_is_no_default(bare_cldc: Cldc, tmp_path: Path, name: str) -> None:
+    refused = bare_cldc("quota", f"--{name}", "", cwd=tmp_path, code=4).err
+    assert f"{name} ''" in refused
+    (tmp_path / "cldc.toml").write_text(f'{name} = ""\n', encoding="utf-8")
+    assert f"cldc.toml can't be used: '{name}' is empty" in bare_cldc("quota", cwd=tmp_path, code=4).err
+
+
+def test_a_misspelled_sandbox_is_recognized(bare_cldc: Cldc) -> None:
+    told = bare_cldc("quota", "--server", "sandboxx", code=4).err
+    assert "Write it as sandbox, or as https://sandboxx, without a path." in told
+    assert "sandbox, or" not in bare_cldc("quota", "--server", "codalab", code=4).err

@@ -57,6 +57,19 @@ def draw_big(home: Path) -> subprocess.Popen[bytes]:
     return command
 
 
+def test_an_interruption_while_it_still_loads_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "cldc", "quota"],
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (130, "\nStopped before anything was done.\n")
+
+
 def test_a_closed_terminal_ends_a_command_and_leaves_nothing(bare_cldc: Cldc) -> None:
     home = bare_cldc.home
     terminal = Terminal(
