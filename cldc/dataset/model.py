@@ -91,6 +91,10 @@ class ImageFile(NamedTuple):
     link: bool = False
     error: str = ""
 
+    def as_image(self, sha256: str = "", error: str = "") -> Image:
+        """The image, once its content, or why that can't be read, is known."""
+        return Image(self.split, self.label, self.path, self.size, sha256, self.link, error)
+
 
 class Image(NamedTuple):
     """A file that the script reads, with the SHA-256 of its content in lower-case hexadecimal.

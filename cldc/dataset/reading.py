@@ -1,23 +1,99 @@
-"""Read files of a folder that may be hostile or change during the read, without raising."""
+"""Read the images of a folder that may be hostile or change during the read, and detect later changes to it."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
-from cldc.dataset.model import Image, ImageFile
+from cldc.dataset.model import Dataset, Image, ImageFile, Listing
+from cldc.dataset.scan import describe_error, scan, special_file_error
+from cldc.errors import InvalidDataset
+from cldc.progress import SILENT, Observer
 
 # Larger files are hashed in pieces and never held in memory.
 MAX_HELD_BYTES = 16 * 1024 * 1024
 # TensorFlow counts an image's bytes in 32 bits; hashing what it can't read could take hours.
 _MAX_READABLE_BYTES = 2**31 - 1
-_PIECE = 1024 * 1024
+_HASH_HEADER = b"cldc dataset 1\n"
+
+
+def load(
+    folder: Path,
+    *,
+    splits: Sequence[str],
+    extensions: Sequence[str],
+    name: str | None = None,
+    observer: Observer = SILENT,
+) -> Dataset:
+    """Scan ``folder`` and hash its images.
+
+    Args:
+        folder: The folder whose direct children are the splits.
+        splits: Names of the splits.
+        extensions: Lower-case extensions of the files that the script reads.
+        name: The dataset's name; by default it is made from the folder's.
+        observer: Receives progress.
+
+    Raises:
+        InvalidDataset: ``folder`` does not exist or is not a folder. Missing splits and unreadable files raise nothing.
+    """
+    listing = scan(folder, splits=splits, extensions=extensions, name=name)
+    observer.start("Reading images", total=len(listing.files), unit="images")
+    images = []
+    for number, file in enumerate(listing.files, 1):
+        images.append(read_image(listing.root, file, keep=False).image)
+        if number % 256 == 0:
+            observer.advance(number)
+    observer.advance(len(images))
+    return assemble(listing, images)
+
+
+def assemble(listing: Listing, images: Iterable[Image]) -> Dataset:
+    """The dataset of a scanned folder, given its images in the order of ``listing.files``."""
+    images = tuple(images)
+    return Dataset(
+        root=listing.root,
+        name=listing.name,
+        splits=listing.splits,
+        images=images,
+        ignored=listing.ignored,
+        hash=identity((image.path, image.sha256) for image in images),
+        outward_links=listing.outward_links,
+    )
+
+
+def identity(contents: Iterable[tuple[str, str]]) -> str:
+    """A dataset's identity from relative paths and SHA-256s; `Dataset` defines the format."""
+    # No path contains a NUL, so the lines sort like their paths. ASCII text sorts like its bytes.
+    lines = [f"{path}\0{sha256}\n" for path, sha256 in contents]
+    ascii_only = "".join(lines).isascii()
+    text = "".join(sorted(lines, key=None if ascii_only else os.fsencode))
+    return hashlib.sha256(_HASH_HEADER + os.fsencode(text)).hexdigest()
+
+
+def changes_since(dataset: Dataset, extensions: Sequence[str]) -> str:
+    """How the folder has changed since it was read, as a sentence; empty if the script would read the same now.
+
+    People keep working on a dataset during a long training.
+    """
+    try:
+        now = load(dataset.root, splits=[split.name for split in dataset.splits], extensions=extensions)
+    except InvalidDataset:
+        return f"{dataset.root} is no longer there."
+    if now.hash == dataset.hash:
+        return ""
+    before, after = ({image.path: image.sha256 for image in known.images} for known in (dataset, now))
+    counts = {
+        "changed": sum(before[path] != after[path] for path in before.keys() & after.keys()),
+        "added": len(after.keys() - before.keys()),
+        "removed": len(before.keys() - after.keys()),
+    }
+    listed = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return f"{dataset.root} has changed since its images were read: {listed}."
 
 
 class Read(NamedTuple):
@@ -34,87 +110,52 @@ def read_image(root: Path | str, file: ImageFile, *, keep: bool = True) -> Read:
     folder and never waits for a pipe.
     """
     if file.error:
-        return Read(_image(file, error=file.error))
+        return Read(file.as_image(error=file.error))
     try:
-        with _open_regular(f"{root}/{file.path}") as descriptor:
-            before = os.fstat(descriptor)
+        with _open(f"{root}/{file.path}") as opened:
+            before = os.fstat(opened.fileno())
             if problem := special_file_error(before.st_mode):
-                return Read(_image(file, error=problem))
+                return Read(file.as_image(error=problem))
             if before.st_size > _MAX_READABLE_BYTES:
-                return Read(_image(file, error="it is larger than 2 GiB, more than TensorFlow reads"))
-            content = _read_content(descriptor, before.st_size) if keep else None
-            sha256 = _hash_pieces(descriptor) if content is None else hashlib.sha256(content).hexdigest()
-            after = os.fstat(descriptor)
+                return Read(file.as_image(error="it is larger than 2 GiB, more than TensorFlow reads"))
+            content = _read_content(opened, before.st_size) if keep else None
+            digest = hashlib.file_digest(opened, "sha256") if content is None else hashlib.sha256(content)
+            after = os.fstat(opened.fileno())
     except OSError as error:
-        return Read(_image(file, error=describe_error(error, link=file.link)))
+        return Read(file.as_image(error=describe_error(error, link=file.link)))
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        return Read(_image(file, error="it changed while it was read"))
-    return Read(_image(file._replace(size=after.st_size), sha256), content)
+        return Read(file.as_image(error="it changed while it was read"))
+    return Read(file._replace(size=after.st_size).as_image(digest.hexdigest()), content)
 
 
 def read_start(path: Path, count: int) -> bytes:
     """The first ``count`` bytes of a file; empty if the file does not exist or can't be read. Does not block on a pipe."""
     try:
-        with _open_regular(str(path)) as descriptor:
-            mode = os.fstat(descriptor).st_mode
-            return b"" if special_file_error(mode) else os.read(descriptor, count)
+        with _open(str(path)) as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+            return b"" if special_file_error(mode) else opened.read(count)
     except OSError:
         return b""
 
 
-def _image(file: ImageFile, sha256: str = "", error: str = "") -> Image:
-    return Image(file.split, file.label, file.path, file.size, sha256, file.link, error)
-
-
-@contextlib.contextmanager
-def _open_regular(path: str) -> Iterator[int]:
+def _open(path: str) -> FileIO:
     # O_NONBLOCK: a file replaced by a pipe since the scan must not make us wait for a writer.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    more = getattr(os, "O_NONBLOCK", 0)
+    return open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | more))
 
 
-def _read_content(descriptor: int, size: int) -> bytes | None:
-    # Ask for one byte more than the size to notice a file that grew; None if it is too large.
+def _read_content(opened: FileIO, size: int) -> bytes | None:
+    # Ask for one byte more than the size to notice a file that grew; None, from the start again, if it is too large.
     if size > MAX_HELD_BYTES:
         return None
     pieces = []
     left = MAX_HELD_BYTES + 1
     want = size + 1
-    while left > 0 and (piece := os.read(descriptor, min(want, left))):
+    while left > 0 and (piece := opened.read(min(want, left))):
         pieces.append(piece)
         left -= len(piece)
         want = max(want - len(piece), 1)
     if left <= 0:
-        os.lseek(descriptor, 0, os.SEEK_SET)
+        opened.seek(0)
         return None
     return b"".join(pieces)
-
-
-def _hash_pieces(descriptor: int) -> str:
-    digest = hashlib.sha256()
-    while piece := os.read(descriptor, _PIECE):
-        digest.update(piece)
-    return digest.hexdigest()
-
-
-def special_file_error(mode: int) -> str:
-    """Why something of this mode is not a file to read; empty if it is a regular file."""
-    if stat.S_ISREG(mode):
-        return ""
-    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
-    return f"it is {kinds.get(stat.S_IFMT(mode), 'a device')}, not a file"
-
-
-def describe_error(error: OSError, *, link: bool) -> str:
-    """In a few words, why a file can't be read."""
-    if error.errno == errno.ELOOP:
-        return "it is a link that goes in circles"
-    if error.errno == errno.ENOENT:
-        return "it is a broken link" if link else "it vanished while it was read"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return "permission denied"
-    return f"{error.strerror or error}"

@@ -6,10 +6,11 @@ Observed with TensorFlow 2.4.1 and 2.6.0; a differential test compares this scan
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +25,6 @@ from cldc.dataset.model import (
     SplitState,
 )
 from cldc.dataset.naming import ARCHIVES, default_name
-from cldc.dataset.reading import describe_error, special_file_error
 from cldc.errors import InvalidDataset
 from cldc.files import storage_error
 
@@ -52,7 +52,7 @@ def scan(
         splits=found,
         files=_sorted_by_path(scanner.files),
         ignored=_sorted_by_path(scanner.ignored),
-        outward_links=_sorted_by_path(scanner.find_outward_links()),
+        outward_links=_sorted_by_path(_outward_links(root, scanner.folders, scanner.files)),
     )
 
 
@@ -74,24 +74,20 @@ def _list_root(root: Path) -> list[str]:
 
 
 class _Scanner:
-    """The state of one scan."""
+    """One scan: the files that the script reads, what it ignores, and the splits and folders that it lists."""
 
     def __init__(self, root: Path, extensions: tuple[str, ...]) -> None:
         self.files: list[ImageFile] = []
         self.ignored: list[IgnoredPath] = []
-        self._root = root
-        self._extensions = extensions
-        self._real_root = os.path.realpath(root)
-        self._real_folder = functools.cache(os.path.realpath)
-        # Targets of the linked folders that lead out of the dataset.
-        self._outward_folders: dict[str, str] = {}
+        self.folders: list[str] = []
+        self._root, self._extensions = root, extensions
 
     def scan_split(self, split: str) -> Split:
         """Scan one split's class folders."""
         if not (self._root / split).is_dir():
             self.ignored.append(IgnoredPath(split, IgnoreReason.BESIDE_SPLITS))
             return Split(split, SplitState.FILE)
-        self._note_outward_folder(split)
+        self.folders.append(split)
         labels = []
         try:
             with os.scandir(self._root / split) as items:
@@ -111,16 +107,13 @@ class _Scanner:
         waiting = [f"{split}/{label}"]
         while waiting:
             folder = waiting.pop()
-            self._note_outward_folder(folder)
+            self.folders.append(folder)
             try:
                 with _scandir(self._root / folder) as items:
                     for item in items:
                         path = f"{folder}/{item.name}"
-                        # Nearly everything is a regular file with a usual extension, so check that first.
                         regular = _is_regular(item)
-                        if regular and path.endswith(self._extensions):
-                            self.files.append(_image_file(item, split, label, path, regular=True))
-                        elif _is_folder(item):
+                        if not regular and _is_folder(item):
                             if item.is_symlink():
                                 self.ignored.append(IgnoredPath(path, IgnoreReason.LINKED_FOLDER))
                             else:
@@ -132,37 +125,40 @@ class _Scanner:
             except OSError:
                 self.ignored.append(IgnoredPath(folder, IgnoreReason.UNLISTED))
 
-    def _note_outward_folder(self, folder: str) -> None:
-        if _is_link(self._root / folder) and (target := self._outward_target(folder)):
-            self._outward_folders[folder] = target
 
-    def find_outward_links(self) -> Iterator[OutwardLink]:
-        """Links out of the dataset through which images are read."""
-        for folder, target in self._outward_folders.items():
-            images = sum(not file.error and file.path.startswith(f"{folder}/") for file in self.files)
+def _outward_links(root: Path, folders: Iterable[str], files: Sequence[ImageFile]) -> Iterator[OutwardLink]:
+    """Links out of the dataset through which images are read."""
+    real_root, real_folder = os.path.realpath(root), functools.cache(os.path.realpath)
+    outward_folders: dict[str, str] = {}
+
+    def outward_target(link: str) -> str:
+        """The link's target, or nothing if that lies in the dataset or in an outward folder that leads to the link."""
+        target = _final_target(f"{root}/{link}", real_folder)
+        around = (place for folder, place in outward_folders.items() if link.startswith(f"{folder}/"))
+        return "" if any(_is_within(target, place) for place in (real_root, *around)) else target
+
+    for folder in folders:
+        if _is_link(root / folder) and (target := outward_target(folder)):
+            outward_folders[folder] = target
+            images = sum(not file.error and file.path.startswith(f"{folder}/") for file in files)
             if images:
                 yield OutwardLink(folder, target, images, folder=True)
-        for file in self.files:
-            if file.link and not file.error and (target := self._outward_target(file.path)):
-                yield OutwardLink(file.path, target, 1, folder=False)
+    for file in files:
+        if file.link and not file.error and (target := outward_target(file.path)):
+            yield OutwardLink(file.path, target, 1, folder=False)
 
-    def _outward_target(self, link: str) -> str:
-        """The link's target, or nothing if that lies in the dataset or in an outward folder that leads to the link."""
-        target = self._final_target(f"{self._root}/{link}")
-        around = (place for folder, place in self._outward_folders.items() if link.startswith(f"{folder}/"))
-        return "" if any(_is_within(target, place) for place in (self._real_root, *around)) else target
 
-    # With strings: there may be ten thousand links, for which Path objects take a second.
-    def _final_target(self, link: str) -> str:
-        folder, _ = os.path.split(link)
-        with contextlib.suppress(OSError):
-            inside, name = os.path.split(os.path.join(folder, os.readlink(link)))  # noqa: PTH115, PTH118
-            # Most links of a dataset lead into a few folders; the links on the way there are resolved once.
-            target = os.path.join(self._real_folder(inside), name)  # noqa: PTH118
-            # Windows has several spellings of one path, of which only the system knows the right one.
-            if os.name != "nt" and name not in ("", ".", "..") and not os.path.islink(target):  # noqa: PTH114
-                return target
-        return os.path.realpath(link)
+def _final_target(link: str, real_folder: Callable[[str], str]) -> str:
+    """Where a link leads; with strings, because ten thousand Path objects take a second."""
+    folder, _ = os.path.split(link)
+    with contextlib.suppress(OSError):
+        inside, name = os.path.split(os.path.join(folder, os.readlink(link)))  # noqa: PTH115, PTH118
+        # Most links of a dataset lead into a few folders; the links on the way there are resolved once.
+        target = os.path.join(real_folder(inside), name)  # noqa: PTH118
+        # Windows has several spellings of one path, of which only the system knows the right one.
+        if os.name != "nt" and name not in ("", ".", "..") and not os.path.islink(target):  # noqa: PTH114
+            return target
+    return os.path.realpath(link)
 
 
 def _is_within(path: str, folder: str) -> bool:
@@ -235,3 +231,22 @@ def _image_file(item: os.DirEntry[str], split: str, label: str, path: str, *, re
         link,
         special_file_error(status.st_mode),
     )
+
+
+def special_file_error(mode: int) -> str:
+    """Why something of this mode is not a file to read; empty if it is a regular file."""
+    if stat.S_ISREG(mode):
+        return ""
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return f"it is {kinds.get(stat.S_IFMT(mode), 'a device')}, not a file"
+
+
+def describe_error(error: OSError, *, link: bool) -> str:
+    """In a few words, why a file can't be read."""
+    if error.errno == errno.ELOOP:
+        return "it is a link that goes in circles"
+    if error.errno == errno.ENOENT:
+        return "it is a broken link" if link else "it vanished while it was read"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "permission denied"
+    return f"{error.strerror or error}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from cldc.competition import Competition
-from cldc.dataset.changes import changes_since
+from cldc.dataset import changes_since
 from cldc.environments import Environment
 from cldc.errors import PreflightFailed
 from cldc.files import lock, private_folder, storage_errors, temporary_folder

@@ -10,7 +10,7 @@ from typing import TypeVar
 from cldc import files
 from cldc.bundles.retry import repeat
 from cldc.codalab.failures import NotFound
-from cldc.dataset.changes import changes_since
+from cldc.dataset import changes_since
 from cldc.errors import CldcError, SubmissionRefused
 from cldc.ledger import SPENT, TAG, WITHDRAW, KnownSubmission
 from cldc.package import Package

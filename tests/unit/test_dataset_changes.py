@@ -6,8 +6,7 @@ import shutil
 from pathlib import Path
 
 from cldc.competition import load as load_competition
-from cldc.dataset import load
-from cldc.dataset.changes import changes_since
+from cldc.dataset import changes_since, load
 from tests.support.folders import make_dataset, png
 
 RULES = load_competition("data-centric-2021").dataset
