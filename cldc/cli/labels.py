@@ -17,7 +17,7 @@ from cldc.insight import pictures
 from cldc.insight.label_search import find_suspicious_labels
 from cldc.insight.labels import RankedLabel
 from cldc.render.labels import labels_document
-from cldc.validation.silencing import QUESTIONS
+from cldc.validation.check import QUESTIONS
 
 _QUESTION = "label"
 

@@ -91,6 +91,11 @@ class ImageFile(NamedTuple):
     link: bool = False
     error: str = ""
 
+    @property
+    def state(self) -> tuple[str, int, int, int, int, bool]:
+        """Path, size, both times, inode and whether it is a link: unchanged while the file is."""
+        return self[2:8]
+
     def as_image(self, sha256: str = "", error: str = "") -> Image:
         """The image, once its content, or why that can't be read, is known."""
         return Image(self.split, self.label, self.path, self.size, sha256, self.link, error)

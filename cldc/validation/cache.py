@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -40,25 +40,20 @@ CREATE TABLE content (root BLOB, sha256 TEXT, value TEXT, crc INTEGER, PRIMARY K
 """
 
 
-@dataclass(frozen=True, slots=True)
-class CachedCheck:
-    """What is known of a scanned folder from its last check.
+class ValidationCache:
+    """The last check of one folder; use it as a context manager.
 
     Attributes:
         images: For each file of the listing its image; None if the file has changed or is new.
         key: What the report depends on besides the images; empty if the images have changed.
-        findings: The report's findings.
-        metadata: The report's metadata counts.
+        findings: The report's findings, if there is a key.
+        metadata: The report's metadata counts, if there is a key.
     """
 
     images: tuple[Image | None, ...]
-    key: str = ""
+    key = ""
     findings: tuple[Finding, ...] = ()
-    metadata: MetadataCounts = NO_METADATA
-
-
-class ValidationCache:
-    """The results of earlier checks of one folder; use it as a context manager."""
+    metadata = NO_METADATA
 
     def __init__(self, cache_folder: Path | None, listing: Listing) -> None:
         """Without ``cache_folder`` nothing is cached; ``listing`` is the folder as it was scanned."""
@@ -80,24 +75,26 @@ class ValidationCache:
                 except sqlite3.DatabaseError:
                     path.unlink(missing_ok=True)
                     self._base = _open(path)
+        value = next(iter(self._values("dataset")), {})
+        known = {tuple(state): sha256 for *state, sha256 in value.get("files", ())}
+        self.images = tuple(
+            file.as_image(known.get(file.state, ""), file.error)
+            if file.error or file.state in known
+            else None
+            for file in self._listing.files
+        )
+        if None not in self.images and len(known) == sum(not image.error for image in self.images if image):
+            self.key = value.get("key", "")
+            self.metadata = MetadataCounts(*value.get("metadata", ()))
+            self.findings = tuple(
+                Finding(rule, Severity(severity), message, consequence, remedy, tuple(paths), fixable)
+                for rule, severity, message, consequence, remedy, paths, fixable in value.get("findings", ())
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._base is not None:
             self._base.close()
-
-    def load(self) -> CachedCheck:
-        """What is known of the folder; it may be nothing."""
-        value = next(iter(self._values("dataset")), {})
-        known = {path: (stat, sha256) for path, *stat, sha256 in value.get("files", ())}
-        images = tuple(_known_image(file, known) for file in self._listing.files)
-        if None in images or len(known) != sum(not image.error for image in images if image):
-            return CachedCheck(images)
-        findings = tuple(
-            Finding(rule, Severity(severity), message, consequence, remedy, tuple(paths), fixable)
-            for rule, severity, message, consequence, remedy, paths, fixable in value.get("findings", ())
-        )
-        return CachedCheck(images, value.get("key", ""), findings, MetadataCounts(*value.get("metadata", ())))
 
     def load_inspections(self) -> Mapping[str, Inspection]:
         """What is known of the folder's contents, by SHA-256."""
@@ -125,7 +122,7 @@ class ValidationCache:
         value = {
             # The next check could not tell whether a file that is not kept here is gone.
             "key": key if settled == readable else "",
-            "files": [(file.path, *_stat(file), image.sha256) for file, image in settled],
+            "files": [(*file.state, image.sha256) for file, image in settled],
             "findings": report.findings,
             "metadata": astuple(report.metadata),
         }
@@ -172,17 +169,6 @@ def _version() -> int:
     pillow = find_spec("PIL")
     installed = Path(pillow.origin).stat().st_mtime_ns if pillow and pillow.origin else 0
     return crc32(f"{__version__} {newest} {installed}".encode()) >> 1
-
-
-def _stat(file: ImageFile) -> list[Any]:
-    return [file.size, file.mtime_ns, file.ctime_ns, file.inode, file.link]
-
-
-def _known_image(file: ImageFile, known: Mapping[str, tuple[list[Any], str]]) -> Image | None:
-    stat, sha = ([], "") if file.error else known.get(file.path, (None, ""))
-    if file.error or stat == _stat(file):
-        return Image(file.split, file.label, file.path, file.size, sha, file.link, file.error)
-    return None
 
 
 def _checked(value: dict[str, Any]) -> tuple[str, int]:

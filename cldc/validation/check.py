@@ -8,15 +8,20 @@ from pathlib import Path
 
 from cldc.competition import Competition
 from cldc.dataset import Listing, SplitState, assemble, scan
+from cldc.decisions import CORRECT, default_path, match, read
 from cldc.files import hash_bytes
 from cldc.progress import SILENT, Observer
 from cldc.validation.cache import ValidationCache
 from cldc.validation.inspection import AskTensorFlow
-from cldc.validation.model import InspectedDataset, ValidationReport
+from cldc.validation.model import Finding, InspectedDataset, Severity, ValidationReport
 from cldc.validation.near_duplicates import FindWarpedCopies
-from cldc.validation.rules import apply_rules
-from cldc.validation.silencing import silence
+from cldc.validation.rules import RULES, apply_rules, publishing
 from cldc.validation.sniffing import formats_of_ignored
+
+# What the reason of "correct as is" may name; "label" asks whether a label looks wrong, which is no rule's question.
+QUESTIONS = frozenset(("label", *(rule.id for rule in RULES)))
+# Someone who calls a drawing correct has not considered what a submission would publish with it.
+_PUBLISHING = frozenset(rule.id for rule in publishing.RULES)
 
 
 def validate(
@@ -56,15 +61,14 @@ def validate(
         book = scan(around, splits=[label_book.absolute().name], extensions=rules.extensions)
     ways = (ask_tensorflow is not None, find_warped_copies is not None)
     with ValidationCache(cache_folder, listing) as cache:
-        key, cached = _report_key(listing, competition, book, cache, ways), cache.load()
-        if key and cached.key == key:
-            dataset = assemble(listing, filter(None, cached.images))
-            report = ValidationReport.make(dataset, competition, cached.findings, cached.metadata)
+        key = _report_key(listing, competition, book, cache, ways)
+        if key and cache.key == key:
+            dataset = assemble(listing, filter(None, cache.images))
+            report = ValidationReport.make(dataset, competition, cache.findings, cache.metadata)
             warped = find_warped_copies is not None
         else:
             inspected: InspectedDataset = importlib.import_module("cldc.validation.inspecting").inspect(
                 listing,
-                cached.images,
                 cache,
                 competition,
                 observer,
@@ -76,7 +80,7 @@ def validate(
             # If the search for warped copies failed, the next check tries again.
             whole = warped == (find_warped_copies is not None)
             cache.store(report, inspected.inspections, key if whole else "")
-    return replace(silence(report, competition), warped_compared=warped)
+    return replace(_silence(report, competition), warped_compared=warped)
 
 
 def _report_key(
@@ -95,3 +99,32 @@ def _report_key(
     formats = formats_of_ignored(listing, competition.dataset.extensions)
     seen = replace(listing, files=()), unreadable, formats, book and (book.root, book.files)
     return hash_bytes(repr((competition, seen, ways)).encode("utf-8", "surrogatepass"))
+
+
+def _silence(report: ValidationReport, competition: Competition) -> ValidationReport:
+    """Leave out, and count, the findings that a person has called correct as they are.
+
+    A finding about several images is left out once all of them are correct. Errors are never left out, and neither is a
+    finding about a folder; one about what a submission would publish only if the reason names its rule.
+    """
+    table = read(default_path(report.dataset.root), competition.dataset)
+    correct = [decision for decision in table if decision.action == CORRECT]
+    if not correct:
+        return report
+    matched = match(correct, report.dataset, competition.dataset.classes)
+    contents = {image.path: image.sha256 for image in report.dataset.images}
+    asked = {finding.rule for finding in report.findings}
+    answered = {
+        question: matched.correct(question, QUESTIONS, only_named=question in _PUBLISHING)
+        for question in asked
+    }
+
+    def is_silent(finding: Finding) -> bool:
+        return (
+            finding.severity != Severity.ERROR
+            and bool(finding.paths)
+            and all(contents.get(path) in answered[finding.rule] for path in finding.paths)
+        )
+
+    left = tuple(finding for finding in report.findings if not is_silent(finding))
+    return replace(report, findings=left, silenced=len(report.findings) - len(left))

@@ -48,13 +48,11 @@ def inspect_dataset(
     rules = competition.dataset
     listing = scan(folder, splits=rules.splits, extensions=rules.extensions)
     with ValidationCache(cache_folder, listing) as cache:
-        images = cache.load().images
-        return inspect(listing, images, cache, competition, observer, find_warped_copies=find_warped_copies)
+        return inspect(listing, cache, competition, observer, find_warped_copies=find_warped_copies)
 
 
 def inspect(
     listing: Listing,
-    known_images: Sequence[Image | None],
     cache: ValidationCache,
     competition: Competition,
     observer: Observer,
@@ -67,8 +65,7 @@ def inspect(
 
     Args:
         listing: The folder as it was scanned.
-        known_images: For each of its files the image; None if it must be read.
-        cache: The results of earlier checks of it.
+        cache: The last check of it.
         competition: Whose rules apply.
         observer: Receives progress.
         ask_tensorflow: Asks the real TensorFlow about images without a verdict.
@@ -76,7 +73,7 @@ def inspect(
         book: The label book as it was scanned.
     """
     known = cache.load_inspections()
-    images, inspections = _inspect_images(listing, known_images, known, observer)
+    images, inspections = _inspect_images(listing, cache.images, known, observer)
     if ask_tensorflow is not None:
         inspections |= _ask(ask_tensorflow, listing.root, images, inspections, observer)
     sides = _sides(listing, images, inspections)
