@@ -26,7 +26,6 @@ def load(
     *,
     splits: Sequence[str],
     extensions: Sequence[str],
-    name: str | None = None,
     observer: Observer = SILENT,
 ) -> Dataset:
     """Scan ``folder`` and hash its images.
@@ -35,13 +34,12 @@ def load(
         folder: The folder whose direct children are the splits.
         splits: Names of the splits.
         extensions: Lower-case extensions of the files that the script reads.
-        name: The dataset's name; by default it is made from the folder's.
         observer: Receives progress.
 
     Raises:
         InvalidDataset: ``folder`` does not exist or is not a folder. Missing splits and unreadable files raise nothing.
     """
-    listing = scan(folder, splits=splits, extensions=extensions, name=name)
+    listing = scan(folder, splits=splits, extensions=extensions)
     observer.start("Reading images", total=len(listing.files), unit="images")
     images = []
     for number, file in enumerate(listing.files, 1):

@@ -11,6 +11,7 @@ import functools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
@@ -33,14 +34,14 @@ Found = TypeVar("Found", ImageFile, IgnoredPath, OutwardLink)
 _JUNCTION = 0xA0000003
 
 
-def scan(
-    folder: Path, *, splits: Sequence[str], extensions: Sequence[str], name: str | None = None
-) -> Listing:
+def scan(folder: Path, *, splits: Sequence[str], extensions: Sequence[str]) -> Listing:
     """Scan ``folder``; arguments and errors are those of `cldc.dataset.load`."""
     root = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links and lose the name
     top = _list_root(root)
     scanner = _Scanner(root, tuple(extensions))
-    scanner.ignored += [IgnoredPath(item, IgnoreReason.BESIDE_SPLITS) for item in top if item not in splits]
+    scanner.ignored.extend(
+        IgnoredPath(item, IgnoreReason.BESIDE_SPLITS) for item in top if item not in splits
+    )
     found = tuple(
         # `in top`, because a file system that ignores case would find `Train` as `train`.
         scanner.scan_split(split) if split in top else Split(split, SplitState.MISSING)
@@ -48,7 +49,7 @@ def scan(
     )
     return Listing(
         root=root,
-        name=name or default_name(root.name),
+        name=default_name(root.name),
         splits=found,
         files=_sorted_by_path(scanner.files),
         ignored=_sorted_by_path(scanner.ignored),
@@ -73,35 +74,32 @@ def _list_root(root: Path) -> list[str]:
         raise storage_error(error, root) from error
 
 
+@dataclass(frozen=True, slots=True)
 class _Scanner:
     """One scan: the files that the script reads, what it ignores, and the splits and folders that it lists."""
 
-    def __init__(self, root: Path, extensions: tuple[str, ...]) -> None:
-        self.files: list[ImageFile] = []
-        self.ignored: list[IgnoredPath] = []
-        self.folders: list[str] = []
-        self._root, self._extensions = root, extensions
+    root: Path
+    extensions: tuple[str, ...]
+    files: list[ImageFile] = field(default_factory=list)
+    ignored: list[IgnoredPath] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
 
     def scan_split(self, split: str) -> Split:
         """Scan one split's class folders."""
-        if not (self._root / split).is_dir():
+        if not (self.root / split).is_dir():
             self.ignored.append(IgnoredPath(split, IgnoreReason.BESIDE_SPLITS))
             return Split(split, SplitState.FILE)
         self.folders.append(split)
-        labels = []
         try:
-            with os.scandir(self._root / split) as items:
-                for item in items:
-                    if _is_folder(item):
-                        labels.append(item.name)
-                    else:
-                        path = f"{split}/{item.name}"
-                        self.ignored.append(IgnoredPath(path, IgnoreReason.BESIDE_CLASSES))
+            items = list(os.scandir(self.root / split))
         except OSError:
             return Split(split, SplitState.UNLISTED)
-        for label in sorted(labels):
+        labels = sorted(item.name for item in items if _is_folder(item))
+        beside = {item.name for item in items}.difference(labels)
+        self.ignored.extend(IgnoredPath(f"{split}/{name}", IgnoreReason.BESIDE_CLASSES) for name in beside)
+        for label in labels:
             self._scan_class(split, label)
-        return Split(split, SplitState.FOLDER, tuple(sorted(labels)))
+        return Split(split, SplitState.FOLDER, tuple(labels))
 
     def _scan_class(self, split: str, label: str) -> None:
         waiting = [f"{split}/{label}"]
@@ -109,21 +107,21 @@ class _Scanner:
             folder = waiting.pop()
             self.folders.append(folder)
             try:
-                with _scandir(self._root / folder) as items:
-                    for item in items:
-                        path = f"{folder}/{item.name}"
-                        regular = _is_regular(item)
-                        if not regular and _is_folder(item):
-                            if item.is_symlink():
-                                self.ignored.append(IgnoredPath(path, IgnoreReason.LINKED_FOLDER))
-                            else:
-                                waiting.append(path)
-                        elif path.lower().endswith(self._extensions):
-                            self.files.append(_image_file(item, split, label, path, regular=regular))
-                        else:
-                            self.ignored.append(IgnoredPath(path, IgnoreReason.EXTENSION))
+                items = list(os.scandir(self.root / folder))
             except OSError:
                 self.ignored.append(IgnoredPath(folder, IgnoreReason.UNLISTED))
+                continue
+            for item in items:
+                path = f"{folder}/{item.name}"
+                if _is_folder(item):
+                    if item.is_symlink():
+                        self.ignored.append(IgnoredPath(path, IgnoreReason.LINKED_FOLDER))
+                    else:
+                        waiting.append(path)
+                elif path.lower().endswith(self.extensions):
+                    self.files.append(_image_file(item, split, label, path))
+                else:
+                    self.ignored.append(IgnoredPath(path, IgnoreReason.EXTENSION))
 
 
 def _outward_links(root: Path, folders: Iterable[str], files: Sequence[ImageFile]) -> Iterator[OutwardLink]:
@@ -174,35 +172,12 @@ def _is_link(path: Path) -> bool:
     return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION
 
 
-@contextlib.contextmanager
-def _scandir(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
-    """`os.scandir`, which where possible asks for each item's status by its name instead of its whole path."""
-    if os.scandir not in os.supports_fd:
-        with os.scandir(folder) as items:
-            yield items
-        return
-    # O_DIRECTORY: a folder replaced by a pipe meanwhile must not make us wait for a writer.
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with os.scandir(descriptor) as items:
-            yield items
-    finally:
-        os.close(descriptor)
-
-
 def _sorted_by_path(found: Iterable[Found]) -> tuple[Found, ...]:
     """Sorted by the bytes of the paths; ASCII text sorts like its bytes."""
     found = list(found)
     ascii_only = all(map(str.isascii, [item.path for item in found]))
     key = attrgetter("path") if ascii_only else lambda item: os.fsencode(item.path)
     return tuple(sorted(found, key=key))
-
-
-def _is_regular(item: os.DirEntry[str]) -> bool:
-    try:
-        return item.is_file(follow_symlinks=False)
-    except OSError:
-        return False
 
 
 def _is_folder(item: os.DirEntry[str]) -> bool:
@@ -213,10 +188,10 @@ def _is_folder(item: os.DirEntry[str]) -> bool:
         return False
 
 
-def _image_file(item: os.DirEntry[str], split: str, label: str, path: str, *, regular: bool) -> ImageFile:
+def _image_file(item: os.DirEntry[str], split: str, label: str, path: str) -> ImageFile:
     link = False
     try:
-        link = not regular and item.is_symlink()
+        link = item.is_symlink()
         status = item.stat()
     except OSError as error:
         return ImageFile(split, label, path, link=link, error=describe_error(error, link=link))

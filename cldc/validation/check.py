@@ -29,7 +29,6 @@ def validate(
     competition: Competition,
     observer: Observer = SILENT,
     *,
-    name: str | None = None,
     ask_tensorflow: AskTensorFlow | None = None,
     find_warped_copies: FindWarpedCopies | None = None,
     label_book: Path | None = None,
@@ -41,7 +40,6 @@ def validate(
         folder: The dataset's folder, whose direct children are the splits.
         competition: Whose rules apply.
         observer: Receives progress.
-        name: The dataset's name; by default it is made from the folder's.
         ask_tensorflow: Asks the real TensorFlow if `judge` gives no verdict; without it such images get a warning.
         find_warped_copies: Finds them between splits and the label book; without it they are not looked for.
         label_book: The label book's folder, with one folder for each class, if it is at hand.
@@ -53,7 +51,7 @@ def validate(
         StorageError: ``folder`` can't be listed.
     """
     rules = competition.dataset
-    listing = scan(folder, splits=rules.splits, extensions=rules.extensions, name=name)
+    listing = scan(folder, splits=rules.splits, extensions=rules.extensions)
     book = None
     if label_book is not None:
         # It is laid out like a split: the only one of the folder that holds it.
