@@ -28,7 +28,7 @@ ALICE = Credentials("alice", "secret-canary", "test")
 OK = b"HTTP/1.1 200 OK\r\n"
 JSON = OK + b"Content-Type: application/json\r\n"
 CHUNKED = JSON + b"Transfer-Encoding: chunked\r\n\r\n"
-SECONDS = 0.3
+SECONDS = 0.15
 MIB = 2**20
 
 

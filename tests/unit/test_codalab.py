@@ -22,9 +22,6 @@ UUID, SHEET = "0x" + "ab" * 16, "0x" + "cd" * 16
 ALICE = Credentials("alice", "secret-canary", "test")
 
 
-# What never gets as far as CodaLab
-
-
 def no_python() -> Path:
     raise AssertionError("nothing was to be started")
 
@@ -105,6 +102,3 @@ def test_a_command_that_is_not_answered_for_long_is_noted(
     with Cl(lambda: Path(sys.executable), "http://127.0.0.1:9", ALICE, observer=heard) as cl:
         cl.new_worksheet("mine")
     assert heard.notes[0] == "http://127.0.0.1:9 has not answered `cl new` for 0 s; it has 5 min."
-
-
-# A real CodaLab

@@ -134,7 +134,7 @@ def test_a_name_alone_in_the_environment_picks_the_account(
     assert credentials.find(SERVER) == Credentials("alice", "a", "keyring")
 
 
-def test_a_password_without_a_name_is_passed_by_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_without_a_name_is_ignored_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     environment(monkeypatch, None, CANARY)
     notes = Notes()
     with pytest.raises(CredentialsError):
@@ -182,7 +182,7 @@ def test_a_keyring_that_keeps_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch
     assert credentials.known(SERVER) == ()
 
 
-def test_no_keyring_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_keyring_storing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, fail.Keyring())  # type: ignore[no-untyped-call]
     with pytest.raises(CredentialsError, match="no working keyring"):
         credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
@@ -215,7 +215,7 @@ class Silent(Memory):
         return None
 
 
-def test_a_keyring_that_never_answers_is_left_out_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_keyring_that_never_answers_is_left_out_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
     use(monkeypatch, Silent())
     monkeypatch.setattr(credentials, "KEYRING_SECONDS", 0.1)

@@ -78,7 +78,7 @@ def test_what_is_taken_and_as_which_class(folder: Path, name: str, taken: bool) 
     assert passed == ([] if taken else [IgnoreReason.EXTENSION])
 
 
-def test_links(folder: Path) -> None:
+def test_links_are_followed_as_the_script_follows_them(folder: Path) -> None:
     elsewhere = make_dataset(folder.parent / "elsewhere")
     shutil.rmtree(folder / "train" / "x")
     (folder / "train" / "x").symlink_to(elsewhere / "train" / "x", target_is_directory=True)
@@ -195,7 +195,7 @@ def test_a_named_pipe_is_found_and_never_waited_for(folder: Path) -> None:
     assert swapped.image.error == "it is a named pipe, not a file"
 
 
-def test_a_file_that_goes_while_the_folder_is_read(folder: Path) -> None:
+def test_a_file_that_vanishes_while_the_folder_is_read_is_an_error_of_that_image(folder: Path) -> None:
     listing = dataset.scan(folder, splits=SPLITS, extensions=EXTENSIONS)
     (folder / listing.files[0].path).unlink()
     read = dataset.read_image(folder, listing.files[0])
@@ -219,14 +219,14 @@ def test_a_file_larger_than_tensorflow_reads_is_not_even_hashed(folder: Path) ->
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses such names itself")
-def test_a_name_that_is_not_utf8(folder: Path) -> None:
+def test_a_name_that_is_not_utf8_is_read_and_counts(folder: Path) -> None:
     (folder / "train" / "i" / os.fsdecode(b"caf\xe9.png")).write_bytes(png(200))
     found = load(folder)
     assert "train/i/caf\udce9.png" in [image.path for image in found.images]
     assert len(found.hash) == 64
 
 
-def test_splits_that_are_not_folders(folder: Path) -> None:
+def test_a_split_that_is_missing_or_a_file_is_told_apart(folder: Path) -> None:
     shutil.rmtree(folder / "val")
     (folder / "Val").mkdir()
     assert [split.state for split in load(folder).splits] == [SplitState.FOLDER, SplitState.MISSING]
@@ -318,7 +318,7 @@ def test_a_suggestion_is_not_looked_for_without_end(tmp_path: Path) -> None:
         ("roman-numerals-with-augmentation-v2", "roman-numerals-w_augmentation-v2"),
     ],
 )
-def test_default_name(folder_name: str, name: str) -> None:
+def test_a_folder_that_codalab_would_rename_gets_a_name_that_it_keeps(folder_name: str, name: str) -> None:
     assert default_name(folder_name) == name
 
 
@@ -331,7 +331,7 @@ def test_codalab_keeps_every_default_name(folder_name: str) -> None:
     assert re.sub(r"-+", "-", re.sub(r"[^a-zA-Z0-9_.-]", "-", name)).strip("-") == name
 
 
-def test_the_starting_dataset(real_data: Path) -> None:
+def test_the_starting_dataset_has_the_counts_and_the_identity_of_2021(real_data: Path) -> None:
     found = load(real_data / "data")
     counts = [[found.count(split, label) for label in CLASSES] for split in SPLITS]
     assert counts == [

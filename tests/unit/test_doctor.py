@@ -1,8 +1,7 @@
-"""`cldc doctor`: what it looks at, how fast it gives up, and that its report can be pasted anywhere."""
+"""`cldc doctor`: what it checks, also without a network, and that its report can be pasted anywhere."""
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,8 +16,7 @@ from tests.support.faults import fault_server
 CANARY = "canary-5e5a"
 
 
-def test_the_report_is_quick_without_a_network_and_holds_no_secret(cldc: Cldc, tmp_path: Path) -> None:
-    began = time.monotonic()
+def test_the_report_needs_no_network_and_holds_no_secret(cldc: Cldc, tmp_path: Path) -> None:
     told = cldc(
         *("doctor", "--server", "https://nowhere.invalid", "--format", "json"),
         code=1,
@@ -27,7 +25,6 @@ def test_the_report_is_quick_without_a_network_and_holds_no_secret(cldc: Cldc, t
         CODALAB_USERNAME="me",
         CODALAB_PASSWORD=CANARY,
     )
-    assert time.monotonic() - began < 30
     checks = {check["subject"]: check for check in told.data["checks"]}
     assert {
         "cldc",

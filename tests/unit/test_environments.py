@@ -177,7 +177,7 @@ def test_two_at_once_make_one(small: Recipe, here: pythons.Interpreter, home: Pa
         assert first.receive(120) == second.receive(120)
 
 
-def test_a_kill_in_the_middle_is_made_good(
+def test_what_a_kill_left_half_made_is_replaced(
     small: Recipe, here: pythons.Interpreter, home: Path, tmp_path: Path
 ) -> None:
     health = tmp_path / "slow.py"
@@ -288,7 +288,7 @@ def test_without_a_python_the_download_is_tried_and_reported(
     assert "Install Python 3.8" in raised.value.action
 
 
-def test_the_fallback_is_used_with_a_word_and_a_download_is_not_tried_again_and_again(
+def test_the_fallback_is_announced_and_a_failed_download_is_not_retried_each_time(
     small: Recipe, here: pythons.Interpreter, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched: list[str] = []

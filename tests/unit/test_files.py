@@ -192,7 +192,9 @@ def _hold(path: Path, held: Event) -> None:
         time.sleep(30)
 
 
-def test_a_lock_waits_with_a_word_times_out_by_name_and_is_free_after_a_kill(tmp_path: Path) -> None:
+def test_a_lock_says_that_it_waits_names_itself_when_it_gives_up_and_is_free_after_a_kill(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "guard.lock"
     context = multiprocessing.get_context("spawn")
     held = context.Event()
@@ -242,8 +244,7 @@ def test_a_failing_disk_is_reported_and_leaves_nothing(
 
 
 def test_the_lock_does_not_outlive_its_block(tmp_path: Path) -> None:
-    for _ in range(2):
-        started = time.monotonic()
-        with files.lock(tmp_path / "l", purpose="testing"):
-            pass
-        assert time.monotonic() - started < 1
+    with files.lock(tmp_path / "l", purpose="holding it"):
+        pass
+    with files.lock(tmp_path / "l", purpose="testing", timeout_seconds=0):
+        assert (tmp_path / "l").exists()

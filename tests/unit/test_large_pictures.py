@@ -69,23 +69,23 @@ def folder(tmp_path: Path) -> Path:
     return make_dataset(tmp_path / "digits")
 
 
-def test_large_photos_of_one_drawing_under_ten_labels_are_one_conflict(folder: Path) -> None:
+def test_large_photos_of_one_drawing_under_many_labels_are_one_conflict(folder: Path) -> None:
     for small in folder.glob("train/*/*.png"):
         small.unlink()
-    for number, label in enumerate(CLASSES):
+    for number, label in enumerate(CLASSES[:5]):
         (folder / "train" / label / "photo.jpg").write_bytes(photo(drawing(), number))
         (folder / "train" / label / "other.jpg").write_bytes(photo(drawing(number + 1), number))
-    (conflict,) = found(folder, "drawing-two-labels")
-    assert sorted(conflict.paths) == sorted(f"train/{label}/photo.jpg" for label in CLASSES)
-    assert found(folder, "not-compared") == []
-    assert found(folder, "outsized-image") == []
+    findings = validate(folder, COMPETITION).findings
+    (conflict,) = (finding for finding in findings if finding.rule == "drawing-two-labels")
+    assert sorted(conflict.paths) == sorted(f"train/{label}/photo.jpg" for label in CLASSES[:5])
+    assert not {finding.rule for finding in findings} & {"not-compared", "outsized-image"}
 
 
 def test_photos_of_different_drawings_on_one_table_are_not_taken_for_one(folder: Path) -> None:
-    for number, label in enumerate(CLASSES):
+    for number, label in enumerate(CLASSES[:5]):
         (folder / "train" / label / "photo.jpg").write_bytes(photo(drawing(number), number, table=0.2))
-    assert found(folder, "drawing-two-labels") == []
-    assert found(folder, "not-compared") == []
+    rules = {finding.rule for finding in validate(folder, COMPETITION).findings}
+    assert not rules & {"drawing-two-labels", "not-compared"}
 
 
 def tilted(picture: bytes) -> bytes:

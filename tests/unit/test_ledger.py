@@ -124,7 +124,7 @@ def test_no_flipped_bit_changes_what_a_ledger_returns(filled: Path) -> None:
     used = [place for place, byte in enumerate(whole) if byte]
     unused = [place for place, byte in enumerate(whole) if not byte]
     outcomes: Counter[str] = Counter()
-    for number, place in enumerate([*used[::2], *unused[::20]]):
+    for number, place in enumerate([*used[::5], *unused[::40]]):
         flipped = bytearray(whole)
         flipped[place] ^= 1 << number % 8
         file.write_bytes(flipped)
@@ -136,7 +136,7 @@ def test_no_flipped_bit_changes_what_a_ledger_returns(filled: Path) -> None:
         else:
             outcomes["harmless"] += 1
             assert after == before, f"bit {number % 8} of byte {place}"
-    assert min(outcomes["refused"], outcomes["harmless"]) > 100, outcomes
+    assert min(outcomes["refused"], outcomes["harmless"]) > 50, outcomes
 
 
 def test_a_ledger_that_was_cut_off_is_refused(filled: Path) -> None:

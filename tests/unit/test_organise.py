@@ -1,4 +1,4 @@
-"""A class on a CodaLab of its own: set up, submitted to, scored to a finished board, and published."""
+"""An organiser's profile: what `cldc organise init` writes, pins, tells the built-in script and keeps."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ from cldc.organise import (
 from cldc.organise.profile import to_toml
 from cldc.render.board_page import board_page
 from cldc.render.formats.html import render_page
-
-# The profile and the page, without a server
 
 
 def test_a_profile_keeps_the_rules_and_nothing_of_the_organisers(tmp_path: Path) -> None:
@@ -104,9 +102,6 @@ def page_of(name: str, institution: str, link: str) -> str:
 def row(rank: int, account: str, name: str, institution: str, link: str) -> Row:
     now = datetime.now(UTC)
     return Row(rank, name, institution, link, account, 0.5, "ready", "0x" + "1" * 32, now, mine=False)
-
-
-# A class of thirty submissions
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Preflights: judged from small scripts of every kind of failure, and trained for real with a class's competition."""
+"""Preflights, judged from small scripts of every kind of failure; what they train on, and what is remembered."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def judged(tmp_path: Path, source: str, shapes: Competition, book: LabelBook) ->
     return require_usable(run, competition=shapes, labels=labels, folder=root, log=tmp_path / "output.log")
 
 
-def test_a_run_that_ends_well(tmp_path: Path, shapes: Competition, book: LabelBook) -> None:
+def test_the_predictions_of_a_run_that_ends_well_are_read(
+    tmp_path: Path, shapes: Competition, book: LabelBook
+) -> None:
     assert judged(tmp_path, f"{FINAL}\n{PREDICT}", shapes, book) == (0, 1, 2, 3) * 5
 
 
@@ -97,7 +99,9 @@ def test_a_run_without_a_result_says_why(
     assert caught.value.action
 
 
-def test_what_a_reader_ought_to_know(tmp_path: Path, shapes: Competition) -> None:
+def test_a_result_warns_of_ignored_classes_divergence_and_a_short_training(
+    tmp_path: Path, shapes: Competition
+) -> None:
     epoch = "5/5 [==] - 1s - loss: nan - accuracy: 0.2 - val_loss: 2.2 - val_accuracy: 0.3"
     run, _ = ran(tmp_path, f"print('Epoch 1/9'); print({epoch!r})")
     never, diverged, short = warnings_of(run, (0, 1, 0, 1), shapes)
@@ -106,7 +110,7 @@ def test_what_a_reader_ought_to_know(tmp_path: Path, shapes: Competition) -> Non
     assert "trained 1 epoch; the competition's trains 4" in short
 
 
-def test_a_quick_one_stops_after_the_first_epoch(tmp_path: Path) -> None:
+def test_a_quick_preflight_stops_after_the_first_epoch(tmp_path: Path) -> None:
     source = """
         import time
         print("Epoch 1/100")
@@ -115,7 +119,6 @@ def test_a_quick_one_stops_after_the_first_epoch(tmp_path: Path) -> None:
     """
     run, _ = ran(tmp_path, source, only_first_epoch=True)
     assert run.stopped
-    assert run.seconds < 60
 
 
 def test_nothing_of_the_users_settings_reaches_the_training(
@@ -228,7 +231,7 @@ def test_a_downloaded_label_book_is_remembered_and_a_change_is_reported(
         read_label_book(nested / "examples" / "o", shapes)
 
 
-def test_scripts_that_are_not_there(tmp_path: Path, shapes: Competition) -> None:
+def test_a_script_that_does_not_exist_is_reported(tmp_path: Path, shapes: Competition) -> None:
     with pytest.raises(ConfigurationError, match=r"absent\.py can't be read"):
         given_script(tmp_path / "absent.py")
     wrong = dataclasses.replace(shapes, training=dataclasses.replace(shapes.training, builtin="absent.py"))
@@ -247,6 +250,3 @@ def test_the_organisers_script_does_not_run_where_it_would_train_something_else(
         PreflightFailed, match=r"TensorFlow 2\.21\.0 would not train what .* ten times the rate"
     ):
         preflight(Training(report, script, book, shapes), environment=later, home=tmp_path)
-
-
-# --------------------------------------------------------------------------------------------------- for real

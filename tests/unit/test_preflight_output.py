@@ -47,7 +47,7 @@ def understood(*pieces: str) -> tuple[Output, list[str]]:
     return output, lines + output.close(now=0.0)
 
 
-def test_keras_2_and_the_scripts_own_lines() -> None:
+def test_the_output_of_keras_2_and_the_scripts_own_lines_are_read() -> None:
     output, lines = understood(KERAS_2)
     assert output.untrained == Score(30.0, 0.2)
     assert output.validation == Score(1.9, 0.5)
@@ -70,21 +70,21 @@ def test_an_only_epoch_has_no_heading() -> None:
     assert (output.epochs, done_epochs(output)) == (1, 1)
 
 
-def test_keras_3_and_its_colours() -> None:
+def test_the_output_of_keras_3_is_read_and_its_colours_removed() -> None:
     output, lines = understood(KERAS_3)
     assert output.history == [Epoch(1, 2.7386, 0.0857, 3.0909, 0.1, 0.0)]
     assert output.validation == Score(3.0, 0.1)
     assert not any("\x1b" in line for line in lines)
 
 
-def test_the_refusal_of_too_many_images() -> None:
+def test_the_refusal_of_too_many_images_is_recognized() -> None:
     output, _ = understood("Dataset size larger than 10,000. Got 10008 examples\n")
     assert output.refusal == "Dataset size larger than 10,000. Got 10008 examples"
 
 
 @pytest.mark.parametrize("text", [KERAS_2, KERAS_3])
 @given(st.data())
-def test_any_cut_is_the_same(text: str, data: st.DataObject) -> None:
+def test_output_means_the_same_in_whatever_pieces_it_arrives(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=20)))
     pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     whole, lines = understood(text)
@@ -127,10 +127,10 @@ def test_lines_of_others_change_nothing(noise: list[str], chance: object) -> Non
         )
     )
 )
-def test_nothing_makes_it_fail(pieces: list[str]) -> None:
+def test_whatever_a_script_prints_the_progress_is_one_line(pieces: list[str]) -> None:
     output, _ = understood(*pieces)
     assert 0 <= output.part <= 1
-    assert isinstance(describe(output, now=1.0, began=0.0), str)
+    assert len(describe(output, now=1.0, began=0.0).splitlines()) <= 1
 
 
 def test_a_line_without_end_is_not_hoarded() -> None:

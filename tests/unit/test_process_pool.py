@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -15,14 +14,20 @@ import pytest
 from cldc.errors import ProcessFailed
 from cldc.process.pool import map_in_processes
 from tests.conftest import ROOT
+from tests.support.processes import soon
 
+# Each of its processes leaves a file before it sleeps.
 SLEEPER = """
-import time
+import os, sys, time
+from pathlib import Path
 from cldc.process.pool import map_in_processes
 
+def sleep(folder):
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(60)
+
 if __name__ == "__main__":
-    print("started", flush=True)
-    list(map_in_processes(time.sleep, [0.01] * 8 + [60] * 8, processes=2, chunk=1))
+    list(map_in_processes(sleep, [sys.argv[1]] * 8, processes=2, chunk=1))
 """
 
 
@@ -48,43 +53,31 @@ def test_a_killed_process_is_an_error_and_not_an_endless_wait() -> None:
 def sleeper(tmp_path: Path) -> subprocess.Popen[str]:
     """A program whose two processes sleep."""
     (tmp_path / "sleeper.py").write_text(SLEEPER)
-    running = subprocess.Popen(
-        [sys.executable, tmp_path / "sleeper.py"],
+    (tmp_path / "asleep").mkdir()
+    program = subprocess.Popen(
+        [sys.executable, tmp_path / "sleeper.py", tmp_path / "asleep"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    assert running.stdout is not None
-    running.stdout.readline()
-    return running
-
-
-def wait_for(condition: object, seconds: float = 20) -> bool:
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
+    assert soon(lambda: len(list((tmp_path / "asleep").iterdir())) == 2, 60)
+    return program
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_the_processes_end_with_the_program(sleeper: subprocess.Popen[str], number: signal.Signals) -> None:
     program = psutil.Process(sleeper.pid)
-    assert wait_for(lambda: len(program.children(recursive=True)) >= 3)  # two, and a helper of Python's own
-    time.sleep(1)
     children = program.children(recursive=True)
+    assert len(children) >= 2
     if number == signal.SIGINT:  # as a terminal sends it: to all of them
         os.killpg(sleeper.pid, number)
     else:
         program.send_signal(number)
     _, errors = sleeper.communicate(timeout=20)
     assert sleeper.returncode == -number
-    assert wait_for(lambda: not any(child.is_running() for child in children))
+    assert soon(lambda: not any(child.is_running() for child in children))
     # Only the program itself reports the interruption.
     assert errors.count("KeyboardInterrupt") == (1 if number == signal.SIGINT else 0), errors
 

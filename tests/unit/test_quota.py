@@ -85,11 +85,11 @@ class _Server:
 def test_the_servers_clock_counts_and_a_jump_of_ours_frees_no_place(
     monkeypatch: pytest.MonkeyPatch, ahead_seconds: float | None
 ) -> None:
-    server = _Server(ahead_seconds)
+    before, server = datetime.now(UTC), _Server(ahead_seconds)
     clock = ServerClock(cast(Rest, server))
-    start = clock()
-    expected = datetime.now(UTC) + timedelta(seconds=ahead_seconds or 0)
-    assert abs(start - expected) < timedelta(seconds=3)
+    ahead, start = timedelta(seconds=ahead_seconds or 0), clock()
+    # Servers tell whole seconds, so that a difference of one is none.
+    assert before - timedelta(seconds=1) <= start - ahead <= datetime.now(UTC)
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    assert timedelta(0) <= clock() - start < timedelta(seconds=5)
+    assert timedelta(0) <= clock() - start < timedelta(hours=1)
     assert server.asked == 1

@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import struct
-import time
 import tracemalloc
 import warnings
 import zlib
@@ -68,7 +67,7 @@ def with_profile(*segments: tuple[int, int, bytes]) -> bytes:
     )
 
 
-def test_known_verdicts() -> None:
+def test_known_files_have_the_verdicts_that_tensorflow_gave() -> None:
     folder = Path(os.environ.get("CLDC_TEST_DATA", ROOT.parent / "shared" / "data")) / "odd-images"
     if not folder.is_dir():
         pytest.skip(f"no {folder} (set CLDC_TEST_DATA)")
@@ -85,13 +84,13 @@ def test_known_verdicts() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(_MAGICS), st.binary(max_size=2000))
-def test_never_raises_on_noise(magic: bytes, noise: bytes) -> None:
+def test_noise_has_a_verdict(magic: bytes, noise: bytes) -> None:
     judge(magic + noise)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 2**32), st.binary(max_size=8), st.integers(0, 4000), st.integers(0, 4000))
-def test_never_raises_on_what_was_an_image(seed: int, noise: bytes, start: int, end: int) -> None:
+def test_a_damaged_image_has_a_verdict(seed: int, noise: bytes, start: int, end: int) -> None:
     ((_, content),) = cases(seed, 1)
     judge(content[:start] + noise + content[min(start, end) :])
 
@@ -115,13 +114,19 @@ _HOSTILE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("content", _HOSTILE.values(), ids=_HOSTILE.keys())
-def test_hostile_input_costs_little(content: bytes) -> None:
-    began = time.process_time()
-    judge(content)
-    assert time.process_time() - began < 10
-    if content.count(b"abCd") + content.count(b",") + content.count(b"\xd0") > 20_000:
-        return  # tracing every small object takes minutes
+# Of so many pieces that tracing every small object would take minutes.
+_MANY_PIECES = {"chunks without end", "frames without end", "markers without end"}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", _HOSTILE)
+def test_hostile_input_is_judged_in_a_moment(kind: str) -> None:
+    judge(_HOSTILE[kind])
+
+
+@pytest.mark.parametrize("kind", sorted(_HOSTILE.keys() - _MANY_PIECES))
+def test_hostile_input_takes_little_memory(kind: str) -> None:
+    content = _HOSTILE[kind]
     tracemalloc.start()
     try:
         judge(content)
@@ -173,11 +178,10 @@ def test_quick_and_careful_path_agree_on_sound_files() -> None:
         (with_transparent_index(saved(Image.new("P", (4, 4)), "GIF"), 1), None),
     ],
 )  # fmt: skip
-def test_remarks(content: bytes, remark: Remark | None) -> None:
+def test_what_tensorflow_shows_differently_is_remarked(content: bytes, remark: Remark | None) -> None:
     verdict = judge(content)
     assert verdict.readable is Readable.YES
     assert verdict.remarks == ((remark,) if remark else ())
-    assert remark is None or remark.text.endswith(".")
 
 
 @given(st.integers(1, 255), st.integers(1, 90), st.integers(0, 255), st.randoms(use_true_random=False))
@@ -275,12 +279,14 @@ _GREY = bytes((90, 90, 90, 255))
         (masked(_GREY * 70_000 + _COLOURED, "RGBA", 56), (Remark.COLOUR_MASKS,)),
     ],
 )
-def test_colour_masks_of_a_bmp(content: bytes, remarks: tuple[Remark, ...]) -> None:
+def test_a_bmp_with_other_colour_masks_is_remarked_where_it_shows(
+    content: bytes, remarks: tuple[Remark, ...]
+) -> None:
     verdict = judge(content)
     assert (verdict.readable, verdict.remarks) == (Readable.YES, remarks)
 
 
-def test_a_bmp_too_short_for_masks() -> None:
+def test_a_bmp_too_short_for_masks_is_readable() -> None:
     content = struct.pack("<2sIHHIIiiHH", b"BM", 32, 0, 0, 28, 40, 1, 1, 1, 32) + bytes(2)
     assert judge(content[:32].ljust(32, b"\0")).readable is Readable.YES
 

@@ -183,7 +183,7 @@ def test_a_changed_script_or_profile_is_asked_about_again(bare_cldc: Cldc, proje
         (profile / "evaluate.py", "\n# more"),
     )
     for file, more in changes:
-        assert bare_cldc("trust", "--yes", cwd=project)
+        bare_cldc("trust", "--yes", cwd=project)
         bare_cldc("preflight", "nothing", cwd=project, code=3)
         file.write_text(file.read_text(encoding="utf-8") + more, encoding="utf-8")
         assert "has changed" in refused(bare_cldc("preflight", "nothing", cwd=project, code=4))
@@ -416,7 +416,7 @@ def test_a_project_file_of_another_user_counts_only_once_it_is_approved(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a file away")
-def test_a_foreign_file_on_the_way_up_is_passed_by_with_a_word(bare_cldc: Cldc, project: Path) -> None:
+def test_a_foreign_file_on_the_way_up_is_ignored_and_that_is_said(bare_cldc: Cldc, project: Path) -> None:
     write(project.parent, dataset="clone/images")
     write(project, dataset="images", nonsense="x")
     os.chown(project / "cldc.toml", 12345, 12345)
@@ -462,15 +462,14 @@ def test_writers_at_once_lose_nothing_and_damage_approves_nothing(tmp_path: Path
         list(pool.map(approve, range(64)))
     approvals = Approvals(tmp_path)
     assert len(approvals.all()) == 32
-    for record in (tmp_path / "approvals").iterdir():
+    for damaged, record in enumerate(sorted((tmp_path / "approvals").iterdir()), 1):
         for content in (b"", b"[]", b"{}", b'{"claims": [3]}', b"\xff", record.read_bytes()[:-20]):
             record.write_bytes(content)
-            assert approvals.find(tmp_path / "0" / "cldc.toml") is None or record.exists()
-    assert approvals.all() == ()
+            assert len(approvals.all()) == 32 - damaged
     assert not approvals.hold(tmp_path / "0" / "cldc.toml", (claim,))
 
 
-def test_a_pipe_or_a_device_is_named_and_not_read(tmp_path: Path) -> None:
+def test_a_pipe_or_a_device_is_reported_and_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.toml")
     write(tmp_path, script="/dev/zero", competition="pipe.toml")
     settings = resolve(
