@@ -28,8 +28,8 @@ from tests.conftest import Cldc, Outcome
 from tests.support.deployed import deployed_stage
 from tests.support.rehearsal import SCRIPT, Stage, environment, lower_stage, python, raise_stage
 
-pytestmark = pytest.mark.real
 SIZE = int(os.environ.get("CLDC_CLASS_SIZE", "5"))
+pytestmark = [pytest.mark.real, pytest.mark.timeout(max(1500, 90 * SIZE))]
 EACH = 3 if SIZE > 5 else 1
 PEOPLE = ("Ada", "Ben", "Cem", "Dora", "Eve", *(f"Student {number}" for number in range(6, SIZE + 1)))
 # Ben is late, Cem hands in what Ada did, Dora makes hers private; the last of a large class has time for two submissions.
