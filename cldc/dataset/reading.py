@@ -66,11 +66,9 @@ def assemble(listing: Listing, images: Iterable[Image]) -> Dataset:
 
 def identity(contents: Iterable[tuple[str, str]]) -> str:
     """A dataset's identity from relative paths and SHA-256s; `Dataset` defines the format."""
-    # No path contains a NUL, so the lines sort like their paths. ASCII text sorts like its bytes.
-    lines = [f"{path}\0{sha256}\n" for path, sha256 in contents]
-    ascii_only = "".join(lines).isascii()
-    text = "".join(sorted(lines, key=None if ascii_only else os.fsencode))
-    return hashlib.sha256(_HASH_HEADER + os.fsencode(text)).hexdigest()
+    # No path contains a NUL, so the lines sort like their paths.
+    lines = sorted(os.fsencode(f"{path}\0{sha256}\n") for path, sha256 in contents)
+    return hashlib.sha256(_HASH_HEADER + b"".join(lines)).hexdigest()
 
 
 def changes_since(dataset: Dataset, extensions: Sequence[str]) -> str:

@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -173,11 +172,7 @@ def _is_link(path: Path) -> bool:
 
 
 def _sorted_by_path(found: Iterable[Found]) -> tuple[Found, ...]:
-    """Sorted by the bytes of the paths; ASCII text sorts like its bytes."""
-    found = list(found)
-    ascii_only = all(map(str.isascii, [item.path for item in found]))
-    key = attrgetter("path") if ascii_only else lambda item: os.fsencode(item.path)
-    return tuple(sorted(found, key=key))
+    return tuple(sorted(found, key=lambda item: os.fsencode(item.path)))
 
 
 def _is_folder(item: os.DirEntry[str]) -> bool:
