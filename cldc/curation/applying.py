@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ from cldc.progress import SILENT, Observer
 from cldc.text import plural
 from cldc.validation.journal import (
     Change,
+    FreeNames,
     carry_out,
     carry_out_in_copy,
-    folded,
-    free_name,
     harmless,
 )
 
@@ -149,30 +147,28 @@ class _Changes:
     def __init__(self, dataset: Dataset, rules: DatasetRules, aside: Path) -> None:
         self.folders: list[Change] = []
         self.moves: list[Change] = []
-        self._dataset, self._rules, self._aside = dataset, rules, aside
+        self._dataset, self._rules = dataset, rules
+        self._names, self._aside_names = FreeNames(dataset.root), FreeNames(aside)
         self._class_folders = {
             (split.name, meant_class(folder, rules.classes)): folder
             for split in dataset.splits
             for folder in reversed(split.folders)
         }
-        self._taken: set[str] = set()
 
     def add(self, image: Image, decisions: tuple[Decision, ...]) -> None:
         """Add the changes for one image."""
         if any(decision.action == SET_ASIDE for decision in decisions):
-            target = free_name(PurePosixPath(image.path), self._is_free_aside)
-            self._taken.add(folded(f"../{target}"))
-            self.moves.append(Change("aside", SET_ASIDE, image.path, str(target)))
+            self.moves.append(Change("aside", SET_ASIDE, image.path, self._aside_names.take(image.path)))
             return
         now = meant_class(image.label, self._rules.classes) or image.label
         label = next((decision.label for decision in decisions if decision.action == RELABEL), now)
         split = next((decision.split for decision in decisions if decision.split), image.split)
         if (split, label) == (image.split, now):
             return
-        target = free_name(PurePosixPath(self._folder(split, label)) / image.name, self._is_free)
-        self._taken.add(folded(str(target)))
+        # The name of an image that will be moved away counts as taken as well.
+        target = self._names.take(f"{self._folder(split, label)}/{image.name}")
         action = RELABEL if label != now else move_to(split)
-        self.moves.append(Change("rename", action, image.path, str(target)))
+        self.moves.append(Change("rename", action, image.path, target))
 
     def _folder(self, split: str, label: str) -> str:
         """The folder of a split and class, with its name on disk; if missing, it will be created."""
@@ -183,13 +179,6 @@ class _Changes:
                 if path not in made and not (self._dataset.root / path).is_dir():
                     self.folders.append(Change("folder", "folder", path, path))
         return f"{split}/{self._class_folders[split, label]}"
-
-    def _is_free(self, path: PurePosixPath) -> bool:
-        # Even if an image that will be moved away is still there.
-        return folded(str(path)) not in self._taken and not os.path.lexists(self._dataset.root / path)
-
-    def _is_free_aside(self, path: PurePosixPath) -> bool:
-        return folded(f"../{path}") not in self._taken and not os.path.lexists(self._aside / path)
 
 
 def _is_aside(decision: Decision, aside: Path) -> bool:

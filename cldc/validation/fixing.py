@@ -6,7 +6,6 @@ that also has a record, from which `undo` restores everything; originals of imag
 
 from __future__ import annotations
 
-import os
 from collections.abc import Container, Iterator
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from cldc.files import hash_bytes, storage_errors
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
-from cldc.validation.journal import Change, Fixed, carry_out, carry_out_in_copy, folded, free_name, harmless
+from cldc.validation.journal import Change, Fixed, FreeNames, carry_out, carry_out_in_copy, harmless
 from cldc.validation.metadata.removal import remove_metadata
 from cldc.validation.model import InspectedDataset
 from cldc.validation.rules.folders import LEFTOVER_FOLDERS, misnamed_classes, misnamed_splits
@@ -109,12 +108,7 @@ def _is_within(path: str, places: Container[str]) -> bool:
 def _renamed_files(inspected: InspectedDataset, aside: Container[str]) -> list[Change]:
     """Images that get the extension of their content."""
     paths = chain((i.path for i in inspected.dataset.images), (o.path for o in inspected.dataset.ignored))
-    taken = set(map(folded, paths))
-
-    def is_free(path: PurePosixPath) -> bool:
-        # Folders inside a class folder are in no list.
-        return folded(str(path)) not in taken and not os.path.lexists(inspected.dataset.root / path)
-
+    names = FreeNames(inspected.dataset.root, paths)
     changes = []
     for image, inspection in inspected.readable:
         kind = inspection.verdict.format
@@ -123,7 +117,6 @@ def _renamed_files(inspected: InspectedDataset, aside: Container[str]) -> list[C
         # With an extension that the competition does not accept, the script would ignore it.
         usable = [end for end in EXTENSIONS[kind] if end in inspected.competition.dataset.extensions]
         if usable:
-            target = str(free_name(PurePosixPath(image.path).with_suffix(usable[0]), is_free))
-            taken.add(folded(target))
+            target = names.take(str(PurePosixPath(image.path).with_suffix(usable[0])))
             changes.append(Change("rename", "extension-content", image.path, target))
     return changes

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shlex
 import tempfile
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -21,8 +22,15 @@ from cldc.dataset import Dataset, OutwardLink
 from cldc.errors import CldcError, StorageError, UsageError
 from cldc.files import lock, private_folder, replace_atomically, storage_errors, temporary_folder
 from cldc.progress import SILENT, Observer
-from cldc.validation.moving import copy_following_links, link_targets, move, move_back, require_parent
-from cldc.validation.stripping import restore_original, strip
+from cldc.validation.moving import (
+    copy_following_links,
+    link_targets,
+    move,
+    move_back,
+    require_parent,
+    restore_original,
+    strip,
+)
 
 _RECORD = "record.json"
 # Beside the record of changes that were all undone.
@@ -218,13 +226,22 @@ def folded(path: str) -> str:
     return unicodedata.normalize("NFC", path).casefold()
 
 
-def free_name(path: PurePosixPath, is_free: Callable[[PurePosixPath], bool]) -> PurePosixPath:
-    """``path`` or, if that is taken, the first of ``NAME-1.png``, ``NAME-2.png`` and so on that is free."""
-    candidate, number = path, 0
-    while not is_free(candidate):
-        number += 1
-        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return candidate
+class FreeNames:
+    """Names in a folder, each given out once."""
+
+    def __init__(self, folder: Path, taken: Iterable[str] = ()) -> None:
+        """``taken`` are paths, relative to the folder, that count as taken even where no file is there."""
+        self._folder, self._taken = folder, set(map(folded, taken))
+
+    def take(self, path: str) -> str:
+        """``path`` or, if that is taken, the first of ``NAME-1.png``, ``NAME-2.png`` and so on that is free."""
+        wanted, free = PurePosixPath(path), path
+        for number in itertools.count(1):
+            if folded(free) not in self._taken and not os.path.lexists(self._folder / free):
+                break
+            free = str(wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}"))
+        self._taken.add(folded(free))
+        return free
 
 
 def _apply(change: Change, root: Path, kept: Mapping[str, Path]) -> None:

@@ -18,7 +18,6 @@ from cldc.validation.inspection import MAX_PIXELS
 from cldc.validation.metadata.png import chunk
 from cldc.validation.pictures import Picture, as_grey, is_opaque, opened, stored
 from cldc.validation.tensorflow_decoder import Format, Verdict
-from cldc.validation.tensorflow_decoder.jpeg_input import Input
 from cldc.validation.tensorflow_decoder.jpeg_markers import MarkerReader
 from cldc.validation.tensorflow_decoder.png_header import SAMPLES, SIGNATURE
 
@@ -105,8 +104,7 @@ def _assembled(strips: Iterator[Image.Image], width: int, height: int, factor: i
 
 def _coefficient_bytes(content: bytes) -> int:
     """What libjpeg holds of a JPEG that has several scans before it gives out the first row."""
-    reader = MarkerReader(Input(content))
-    reader.first_marker()
+    reader = MarkerReader(content)
     reader.read()
     frame, scan = reader.tables.frame, reader.tables.scan
     if not frame or not scan or not (frame.progressive or len(scan.components) < len(frame.components)):

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from cldc.dataset import IgnoreReason, Image, Listing, read_start
 from cldc.validation.inspection import Inspection
-from cldc.validation.tensorflow_decoder.dispatch import format_of
-from cldc.validation.tensorflow_decoder.foreign import LONGEST_START, foreign_format
+from cldc.validation.tensorflow_decoder.dispatch import LONGEST_START, foreign_format, format_of
 
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: shorter than 1,024 bytes, the second as of earlier versions.
 _LFS_STARTS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")

@@ -1,4 +1,4 @@
-"""A drawing's features do not depend on how its file was filtered, nor on the margins that are taken off first."""
+"""A drawing's features do not depend on how the rows of its PNG were filtered."""
 
 from __future__ import annotations
 

@@ -243,23 +243,16 @@ def name_not_portable(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         for problem in sorted(problems):
             groups[problem].append(image.path)
         folded[unicodedata.normalize("NFC", image.path).casefold()].append(image.path)
-    for problem, paths in sorted(groups.items()):
-        yield _portability_match(problem, paths)
-    for paths in folded.values():
-        if len(paths) > 1:
-            yield _portability_match(
-                "differ only in upper and lower case or in how accents are written", paths
-            )
-
-
-def _portability_match(problem: str, paths: list[str]) -> RuleMatch:
-    return RuleMatch(
-        message=f"Names {problem}.",
-        consequence="The competition's server keeps them, but elsewhere the zip unpacks to other names or to "
-        "fewer files.",
-        remedy="Rename the files with plain letters, digits, _ . and -.",
-        paths=tuple(paths),
-    )
+    same = "differ only in upper and lower case or in how accents are written"
+    clashes = ((same, paths) for paths in folded.values() if len(paths) > 1)
+    for problem, paths in (*sorted(groups.items()), *clashes):
+        yield RuleMatch(
+            message=f"Names {problem}.",
+            consequence="The competition's server keeps them, but elsewhere the zip unpacks to other names or to "
+            "fewer files.",
+            remedy="Rename the files with plain letters, digits, _ . and -.",
+            paths=tuple(paths),
+        )
 
 
 def _name_problems(name: str) -> Iterator[str]:

@@ -29,8 +29,7 @@ class _Codes:
     def __init__(self, data: bytes, minimum: int) -> None:
         self.data = data
         self.minimum = minimum
-        self.running = (1 << minimum) + 2
-        self.bits = minimum + 1
+        self.reset()
 
     def reset(self) -> None:
         """What a clear code does."""

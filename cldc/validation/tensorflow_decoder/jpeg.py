@@ -7,13 +7,14 @@ decide. TensorFlow notices a premature end while a scan is read, but not while i
 from __future__ import annotations
 
 from cldc.validation.tensorflow_decoder.jpeg_input import (
-    Input,
     RefusedError,
     SuspendedError,
     TooMuchWorkError,
 )
 from cldc.validation.tensorflow_decoder.jpeg_markers import (
     EOI,
+    STANDARD_AC,
+    STANDARD_DC,
     Frame,
     HuffmanTable,
     MarkerReader,
@@ -21,7 +22,6 @@ from cldc.validation.tensorflow_decoder.jpeg_markers import (
     Tables,
 )
 from cldc.validation.tensorflow_decoder.jpeg_scan import skip_scan
-from cldc.validation.tensorflow_decoder.jpeg_standard import STANDARD_AC, STANDARD_DC
 from cldc.validation.tensorflow_decoder.metadata import is_srgb, is_turned, join_profile
 from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, Verdict
 
@@ -36,7 +36,7 @@ _FAILED = "TensorFlow: jpeg::Uncompress failed. Invalid JPEG data or crop window
 
 def judge_jpeg(content: bytes) -> Verdict:
     """The verdict on content that begins with ``FF D8 FF``."""
-    reader = MarkerReader(Input(content))
+    reader = MarkerReader(content)
     clean = True
     problem = ""
     try:
@@ -61,7 +61,6 @@ def _size(tables: Tables) -> tuple[int | None, int | None]:
 
 def _decompress(reader: MarkerReader) -> bool:
     """`jpeg_read_header` to `jpeg_finish_decompress`; whether nothing was odd."""
-    reader.first_marker()
     if reader.read() == EOI:
         raise RefusedError("no picture")
     frame, scan = reader.tables.frame, reader.tables.scan

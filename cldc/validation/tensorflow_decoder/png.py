@@ -173,7 +173,8 @@ def _remarks(
     if b"iCCP" in noted:
         odd_colours = not is_srgb(_profile(_body(content, noted[b"iCCP"])))
     else:
-        odd_colours = b"gAMA" in noted and _gamma(content, noted[b"gAMA"]) not in _USUAL_GAMMA
+        gamma = int.from_bytes(_body(content, noted[b"gAMA"])[:4], "big") if b"gAMA" in noted else None
+        odd_colours = gamma is not None and gamma not in _USUAL_GAMMA
     if odd_colours:
         remarks.append(Remark.COLOUR_PROFILE)
     if b"eXIf" in noted and is_turned(_body(content, noted[b"eXIf"])):
@@ -186,10 +187,6 @@ def _remarks(
 def _body(content: bytes, position: int) -> bytes:
     (length,) = _CRC.unpack_from(content, position)
     return content[position + 8 : position + 8 + length]
-
-
-def _gamma(content: bytes, position: int) -> int:
-    return int.from_bytes(_body(content, position)[:4], "big")
 
 
 def _profile(body: bytes) -> bytes:

@@ -165,7 +165,11 @@ def _read_info(reader: _Reader) -> Header:
         chunk = reader.next_chunk()
         if chunk.kind == b"IDAT":
             reader.position = start
-            return _require_idat(reader)
+            if reader.header is None:
+                raise RefusedError("IDAT before IHDR")
+            if reader.header.colour == 3 and not reader.has_palette:
+                raise RefusedError("a palette picture without PLTE")
+            return reader.header
         if chunk.kind == b"IHDR":
             reader.header = _read_ihdr(reader, chunk)
         elif chunk.kind == b"PLTE":
@@ -174,14 +178,6 @@ def _read_info(reader: _Reader) -> Header:
             raise RefusedError("IEND before IDAT")
         else:
             _pass_over(reader, chunk)
-
-
-def _require_idat(reader: _Reader) -> Header:
-    if reader.header is None:
-        raise RefusedError("IDAT before IHDR")
-    if reader.header.colour == 3 and not reader.has_palette:
-        raise RefusedError("a palette picture without PLTE")
-    return reader.header
 
 
 def _read_ihdr(reader: _Reader, chunk: _Chunk) -> Header:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -61,9 +60,13 @@ class Header(NamedTuple):
     @property
     def groups(self) -> tuple[RowGroup, ...]:
         """The rows as they come: one group, or one for each pass that has pixels."""
-        if not self.interlaced:
-            return (RowGroup(self._stride(self.width), self.height),)
-        return tuple(self._passes())
+        groups = []
+        for x, y, step_x, step_y in _PASSES if self.interlaced else ((0, 0, 1, 1),):
+            columns = (self.width - x + step_x - 1) // step_x
+            rows = (self.height - y + step_y - 1) // step_y
+            if columns > 0 and rows > 0:
+                groups.append(RowGroup((columns * self.depth * self.samples + 7) // 8 + 1, rows))
+        return tuple(groups)
 
     @property
     def longest_idat(self) -> int:
@@ -72,13 +75,3 @@ class Header(NamedTuple):
         limit = 2**31 - 1 if self.height > (2**32 - 1) // factor else self.height * factor
         limit += 6 + 5 * (limit // min(factor, 32566) + 1)
         return min(limit, 2**31 - 1)
-
-    def _passes(self) -> Iterator[RowGroup]:
-        for x, y, step_x, step_y in _PASSES:
-            columns = (self.width - x + step_x - 1) // step_x
-            rows = (self.height - y + step_y - 1) // step_y
-            if columns > 0 and rows > 0:
-                yield RowGroup(self._stride(columns), rows)
-
-    def _stride(self, columns: int) -> int:
-        return (columns * self.depth * self.samples + 7) // 8 + 1

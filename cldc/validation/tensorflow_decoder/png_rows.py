@@ -65,7 +65,8 @@ class InflatedRows:
     def _spans(self) -> Iterator[int]:
         """How many bytes to ask for at a time, so that cuts fall where they matter."""
         total = sum(group.stride * group.rows for group in self._groups)
-        window = self._window()
+        self._fill()
+        window = 256 << (self._input[0] >> 4)
         if window < 1 << 15 and window < total:
             # Whether a distance is too far back depends on what earlier calls left in the window: go row by row.
             for group in self._groups:
@@ -77,10 +78,6 @@ class InflatedRows:
         if total > last:
             yield total - last
         yield last
-
-    def _window(self) -> int:
-        self._fill()
-        return 256 << (self._input[0] >> 4)
 
     def _fill(self) -> None:
         """The inner loop of `png_read_IDAT_data`: makes sure that there is input."""
