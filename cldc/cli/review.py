@@ -18,8 +18,7 @@ from cldc.errors import CldcError
 from cldc.insight.label_search import find_suspicious_labels
 from cldc.render.review import address_blocks, summary_document
 from cldc.review import ReviewServer, Session
-from cldc.review.predictions import last_predictions
-from cldc.review.suspicions import expectation, suspicions
+from cldc.review.parts import predictions_part, suspicions_part
 
 
 @click.command()
@@ -58,7 +57,8 @@ def _keep_checking(app: App, session: Session) -> NoReturn:
         try:
             report = validated(app, session.root, observer=session)
             session.found(report, listing)
-            session.predicted(*last_predictions(report.dataset.images, app.competition, app.home))
+            predictions = predictions_part(report.dataset.images, app.competition, app.home)
+            session.show("predictions", predictions)
             _suspect(app, session, report.dataset)
         except CldcError as error:
             session.failed(error)
@@ -73,6 +73,6 @@ def _suspect(app: App, session: Session, dataset: Dataset) -> None:
             dataset, app.competition.dataset.classes, home=app.home, observer=session
         )
     except CldcError as error:
-        session.suspected((), f"Not known: {error.message}")
+        session.show("suspicions", {"rows": [], "why": f"Not known: {error.message}"})
     else:
-        session.suspected(suspicions(found), expectation(found))
+        session.show("suspicions", suspicions_part(found))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from cldc.review.model import Prediction, Suspicion
 from cldc.review.server import ReviewServer
 from cldc.review.session import Session, Summary
 
-__all__ = ["Prediction", "ReviewServer", "Session", "Summary", "Suspicion"]
+__all__ = ["ReviewServer", "Session", "Summary"]

@@ -241,15 +241,10 @@ class _Pictures:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         content = draw(self._session.root, file, size, seen=self._session.competition.dataset.image_size)
-        if size is Size.SMALL:
-            self._keep(key, content)
-        return content
-
-    def _keep(self, key: str, content: bytes) -> None:
         with self._lock:
-            if key in self._kept:
-                return
-            self._kept[key] = content
-            self._bytes += len(content)
-            while self._bytes > _MOST_KEPT_BYTES:
-                self._bytes -= len(self._kept.popitem(last=False)[1])
+            if size is Size.SMALL and key not in self._kept:
+                self._kept[key] = content
+                self._bytes += len(content)
+                while self._bytes > _MOST_KEPT_BYTES:
+                    self._bytes -= len(self._kept.popitem(last=False)[1])
+        return content

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import os
 import threading
 import time
 from collections import Counter
@@ -10,24 +12,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cldc import decisions
 from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, ImageFile, Listing, read_image, scan
-from cldc.decisions import CORRECT, RELABEL, SET_ASIDE, Decision, Edit
+from cldc.decisions import CORRECT, RELABEL, SET_ASIDE, Decision, Edit, Matched
 from cldc.errors import CldcError, UsageError
-from cldc.review.model import Prediction, Suspicion, key_of
+from cldc.review.parts import findings_part
 from cldc.text import plural
-from cldc.validation import Finding, ValidationReport
-from cldc.validation.rules import RULES
+from cldc.validation import ValidationReport
 
 # A scan of ten thousand files takes a twentieth of a second.
 _SECONDS_BETWEEN_SCANS = 1.0
 _MOST_PROBLEMS = 20
-_RULES = {rule.id: rule for rule in RULES}
-# By the end of a rule's id, what its images differ in; then a decision about one of them can be enough.
-_DIFFERENCES = {"two-labels": "label", "across-splits": "split", "in-class": "copy"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +150,11 @@ class Session:
             if action == "later":
                 self._later.update(image.path for image in found)
             else:
-                add = [] if action == "clear" else self._made(action, found, value, reason)
-                remove = self._about(found) if action == "clear" else []
-                edit = self._edit(add=add, remove=remove)
+                if action == "clear":
+                    matched = self._matched()
+                    edit = self._edit(remove=[each for image in found for each in matched.of(image)])
+                else:
+                    edit = self._edit(add=self._made(action, found, value, reason))
                 self._later.difference_update(image.path for image in found)
             if edit == Edit() and before == self._later:
                 return {"undo": None, "skipped": skipped}
@@ -205,24 +205,18 @@ class Session:
         with self._lock:
             self.refresh(now=True)
             paths = {image.path: image.sha256 for image in report.dataset.images}
-            keys = map(key_of, listing.files)
+            keys = map(_key, listing.files)
             self._hashes |= {
                 key: paths.get(file.path, "") for key, file in zip(keys, listing.files, strict=True)
             }
             self._check_problem = ""
-            self._put("findings", _findings_part(report.findings))
+            self._put("findings", findings_part(report.findings))
             self._put_decisions()
 
-    def predicted(self, name: str, predictions: Iterable[Prediction]) -> None:
-        """Take what the model of a preflight predicts; ``name`` says which one."""
-        rows = {p.path: [p.label, round(p.probability, 3)] for p in predictions}
+    def show(self, part: Literal["predictions", "suspicions"], data: Mapping[str, Any] | None) -> None:
+        """Take what `cldc.review.parts` says of the images; None if it is not known."""
         with self._lock:
-            self._put("predictions", {"name": name, "rows": rows} if rows else None)
-
-    def suspected(self, rows: Iterable[Suspicion], why: str) -> None:
-        """Take the suspicious labels, the most suspicious first; ``why`` says what to expect of them, or why there are none."""
-        with self._lock:
-            self._put("suspicions", {"rows": list(rows), "why": why})
+            self._put(part, data)
 
     def failed(self, error: CldcError) -> None:
         """Report why the folder could not be checked; the next check clears that."""
@@ -268,7 +262,7 @@ class Session:
 
     @cached_property
     def _files(self) -> dict[str, ImageFile]:
-        return {key_of(file): file for file in self._listing.files}
+        return {_key(file): file for file in self._listing.files}
 
     def _images_part(self) -> dict[str, Any]:
         rules = self.competition.dataset
@@ -283,15 +277,6 @@ class Session:
             ],
         }
 
-    def _dataset(self) -> Dataset:
-        """The dataset, with the contents that are known so far."""
-        images = tuple(
-            Image(f.split, f.label, f.path, f.size, self._hashes.get(key, ""), f.link, f.error)
-            for key, f in self._files.items()
-        )
-        here = self._listing
-        return Dataset(here.root, here.name, here.splits, images, here.ignored, "")
-
     # The decisions ---------------------------------------------------------------------------------------
 
     def _current(self, keys: Iterable[str]) -> tuple[list[Image], list[str]]:
@@ -303,7 +288,7 @@ class Session:
                 skipped.append("It has changed, or is no longer there.")
                 continue
             known = self._hashes.get(key)
-            image = Image(file.split, file.label, file.path, file.size, known or "", file.link)
+            image = file.as_image(known or "")
             if not known:
                 image = read_image(self.root, file, keep=False).image
                 self._hashes[key] = image.sha256
@@ -338,15 +323,20 @@ class Session:
                 )
         return made
 
-    def _about(self, images: Iterable[Image]) -> list[Decision]:
-        matched = decisions.match(self._decisions, self._dataset(), self.competition.dataset.classes)
-        return [decision for image in images for decision in matched.of(image)]
+    def _matched(self) -> Matched:
+        """The decisions, matched to the images by the contents that are known so far."""
+        images = tuple(
+            file.as_image(self._hashes.get(key, ""), file.error) for key, file in self._files.items()
+        )
+        here = self._listing
+        dataset = Dataset(here.root, here.name, here.splits, images, here.ignored, "")
+        return decisions.match(self._decisions, dataset, self.competition.dataset.classes)
 
     def _edit(
         self,
         *,
-        remove: Sequence[Decision],
         add: Sequence[Decision] = (),
+        remove: Sequence[Decision] = (),
         restore: Sequence[Decision] = (),
     ) -> Edit:
         rules = self.competition.dataset
@@ -371,7 +361,7 @@ class Session:
             )
 
     def _put_decisions(self) -> None:
-        matched = decisions.match(self._decisions, self._dataset(), self.competition.dataset.classes)
+        matched = self._matched()
         problems = [
             f"Decisions about {' and '.join(conflict.paths)} contradict each other: "
             f"{', '.join(dict.fromkeys(decision.describe() for decision in conflict.decisions))}."
@@ -398,32 +388,14 @@ class Session:
         self._parts[part] = (next(self._numbers), data)
 
 
+def _key(file: ImageFile) -> str:
+    """Names an image as it is now in addresses and requests: another file, or a changed one, has another key."""
+    return hashlib.blake2b(os.fsencode(repr(file.state)), digest_size=12).hexdigest()
+
+
 def _signature(path: Path) -> tuple[int, ...]:
     try:
         status = path.stat()
     except OSError:
         return ()
     return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _findings_part(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """The findings about images, one entry for each rule."""
-    parts: dict[str, dict[str, Any]] = {}
-    for finding in findings:
-        if not finding.paths:
-            continue
-        rule = _RULES[finding.rule]
-        kind = next((kind for end, kind in _DIFFERENCES.items() if finding.rule.endswith(end)), "")
-        part = parts.setdefault(
-            finding.rule,
-            {
-                "rule": rule.id,
-                "title": rule.title,
-                "severity": finding.severity,
-                "why": rule.why,
-                "differ": kind,
-                "findings": [],
-            },
-        )
-        part["findings"].append({"message": finding.message, "paths": finding.paths})
-    return list(parts.values())

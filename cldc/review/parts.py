@@ -1,0 +1,97 @@
+"""Parts of what the page shows, as JSON: findings, predictions of an earlier preflight's model, suspicious labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cldc.competition import Competition
+from cldc.dataset import Image
+from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
+from cldc.preflight.model_predictions import read
+from cldc.preflight.records import all_records
+from cldc.validation import Finding
+from cldc.validation.rules import RULES
+
+_RULES = {rule.id: rule for rule in RULES}
+# By the end of a rule's id, what its images differ in; then a decision about one of them can be enough.
+_DIFFERENCES = {"two-labels": "label", "across-splits": "split", "in-class": "copy"}
+# The share of images that the preflight must contain; otherwise it was about another dataset.
+_LEAST_SHARE = 0.5
+
+
+def findings_part(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """The findings about images, one entry for each rule."""
+    parts: dict[str, dict[str, Any]] = {}
+    for finding in findings:
+        if not finding.paths:
+            continue
+        rule = _RULES[finding.rule]
+        kind = next((kind for end, kind in _DIFFERENCES.items() if finding.rule.endswith(end)), "")
+        part = parts.setdefault(
+            finding.rule,
+            {
+                "rule": rule.id,
+                "title": rule.title,
+                "severity": finding.severity,
+                "why": rule.why,
+                "differ": kind,
+                "findings": [],
+            },
+        )
+        part["findings"].append({"message": finding.message, "paths": finding.paths})
+    return list(parts.values())
+
+
+def predictions_part(images: Sequence[Image], competition: Competition, home: Path) -> dict[str, Any] | None:
+    """By path, the class that the model of the last preflight with most of the images predicts, and how probable it is.
+
+    Images are told by their content, so that changes since then cost only what has changed.
+
+    Args:
+        images: The dataset's images.
+        competition: Which competition's preflights count.
+        home: The data folder.
+    """
+    contents = {image.sha256 for image in images if image.sha256}
+    for result in reversed(all_records(home)):
+        if result.fingerprint.competition != competition.name or result.quick:
+            continue
+        learned = read(home, result.id)
+        if learned is None or not learned.known:
+            continue
+        seen = {image.sha256: image for image in learned.images if image.probabilities}
+        if len(contents & seen.keys()) < max(1, _LEAST_SHARE * len(contents)):
+            continue
+        rows = {
+            image.path: [learned.classes[found.predicted], round(max(found.probabilities), 3)]
+            for image in images
+            if (found := seen.get(image.sha256))
+        }
+        return {"name": result.dataset_name, "rows": rows}
+    return None
+
+
+def suspicions_part(report: LabelReport) -> dict[str, Any]:
+    """The suspicious labels, the most suspicious first, and how many of them are expected to be wrong."""
+    rows = [
+        # The likelier class, if there is one, and why the label is suspicious.
+        [image.path, image.suggestion if image.problem is LabelProblem.OTHER_CLASS else "", _words(image)]
+        for image in report.suspicious
+    ]
+    wrong = report.expected_wrong(len(rows))
+    why = f"Of these {len(rows):,} images, about {wrong:,.0f} labels are expected to be wrong; the most suspicious come first."
+    return {"rows": rows, "why": why}
+
+
+def _words(image: RankedLabel) -> str:
+    match image.problem:
+        case LabelProblem.OTHER_CLASS:
+            return f"Looks like {image.suggestion} ({image.probability:.0%}), like {image.label} {image.fit:.0%}."
+        case LabelProblem.AMBIGUOUS:
+            return f"Could be {' or '.join(image.likely[:2])}."
+        case LabelProblem.BLANK:
+            return "Has no ink."
+        case _:
+            return "Looks like no class."
