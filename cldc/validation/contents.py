@@ -1,4 +1,4 @@
-"""What the content of one image file shows; several processes may do this side by side, so it imports little."""
+"""Inspect the content of one image file. Worker processes import this module, so it imports little."""
 
 from __future__ import annotations
 

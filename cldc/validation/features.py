@@ -1,7 +1,7 @@
-"""What a picture shows, in a few numbers by which the same drawing is known again.
+"""A few numbers about a picture by which the same drawing is recognised in another one.
 
 A drawing that was cut or padded differently has other bytes, other pixels and, since its place and scale in
-the frame changed, other perceptual hashes. What stays is the ink: so the picture is cut to its ink first, and
+the frame changed, other perceptual hashes. The ink stays the same: so the picture is cut to its ink, and
 rows of ink are compared as they are.
 """
 

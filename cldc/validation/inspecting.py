@@ -1,4 +1,4 @@
-"""Read the images of a dataset: TensorFlow's verdict, the features of each drawing, metadata, and copies.
+"""Inspect the images of a dataset: TensorFlow's verdict on each, its drawing's features, its metadata, and its copies.
 
 A second check of an unchanged folder does not import this module, whose decoders take longer to import than that check.
 """

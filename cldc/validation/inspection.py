@@ -1,4 +1,4 @@
-"""What the content of an image file shows, as data."""
+"""The result of inspecting the content of an image file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Carry out changes in a dataset's folder by a record written first, from which every byte can be restored.
+"""Change a dataset's folder; a record is written first, from which every byte can be restored.
 
-`cldc validate --fix` and `cldc apply` change folders here, and nowhere else. Nothing is deleted or written over.
+`cldc validate --fix` and `cldc apply` change folders here, and nowhere else. Nothing is deleted or overwritten.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures of many pixels, reduced while they are decoded: they are compared like others, in bounded memory.
+"""Reduce large pictures while they are decoded, so that they can be compared in bounded memory.
 
 libjpeg decodes a JPEG at a half, a quarter or an eighth of its size, and a PNG is decoded in strips of a few rows. Other
 pictures are decoded in full if that fits, and reduced strip by strip.

@@ -1,4 +1,4 @@
-"""Which pictures show the same drawing, and how that is known."""
+"""Find pictures that show the same drawing, each pair with its evidence."""
 
 from __future__ import annotations
 

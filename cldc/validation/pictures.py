@@ -1,6 +1,6 @@
-"""A file's picture, for what compares drawings; whether TensorFlow reads the file is judged without one.
+"""Load a file's picture for comparing drawings; the verdict on the file does not need one.
 
-For the commonest kind of PNG Pillow unfilters the rows that the judge has already inflated.
+For the commonest kind of PNG Pillow unfilters the rows that were inflated for the verdict.
 """
 
 from __future__ import annotations

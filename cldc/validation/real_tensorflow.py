@@ -1,4 +1,4 @@
-"""The real TensorFlow in its own environment: asks it about images whose verdict is unknown, and keeps the answers."""
+"""Ask the real TensorFlow, in its own environment, about images whose verdict is unknown, and keep the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EXIF blocks: what they tell, and their orientation, which people's programs need.
+"""The metadata in EXIF blocks, and their orientation, which image viewers need.
 
 A block is a small TIFF file: a byte order, and lists ("IFDs") of tagged values. Tags are those of EXIF 3.0 and TIFF 6.0.
 """
@@ -44,7 +44,7 @@ class _Tiff:
         return value
 
     def values(self, at: int) -> _Values:
-        """Those values of a list that say something, by their tags."""
+        """The values of a list that this module reads, by their tags."""
         found: _Values = {}
         for place in range(at + 2, at + 2 + 12 * min(self.number("H", at), _MOST_ENTRIES), 12):
             tag = self.number("H", place)
@@ -62,7 +62,7 @@ class _Tiff:
 
 
 def kinds_of_exif(content: bytes) -> set[Metadata]:
-    """What an EXIF block tells, without the ``Exif\\0\\0`` that stands before it in a JPEG."""
+    """What an EXIF block reveals; ``content`` lacks the ``Exif\\0\\0`` that precedes it in a JPEG."""
     tiff = _Tiff(content)
     if not tiff.order:
         return set() if is_blank(content) else {Metadata.DEVICE}
@@ -90,7 +90,7 @@ def _any_of(values: _Values, tags: frozenset[int]) -> bool:
 
 
 def only_orientation(content: bytes) -> bytes:
-    """An EXIF block with nothing but the orientation of this one; empty if that is upright or missing."""
+    """An EXIF block with only the orientation of this one; empty if that is upright or missing."""
     orientation = orientation_of(content)
     if orientation not in range(2, 9):
         return b""

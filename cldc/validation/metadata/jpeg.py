@@ -60,7 +60,7 @@ def jpeg_pieces(content: bytes) -> Generator[Piece, None, int]:
 
 
 def _judge(code: int, body: bytes, *, turned: bool) -> tuple[set[Metadata], bytes]:
-    """What a segment tells, and what must stand in its place."""
+    """What a segment reveals, and what must replace it."""
     if code == _APP0 and body.startswith(_JFIF):
         # Its preview comes after 14 bytes, of which the last two are that one's size.
         small = len(body) <= _JFIF_LENGTH
@@ -87,7 +87,7 @@ def _kinds_of(code: int, body: bytes) -> set[Metadata]:
         return {Metadata.EMBEDDED}
     if code == 0xEB:  # content credentials, which say who made it and how
         return {Metadata.TEXT}
-    # In the others makers of cameras write what they like.
+    # Camera makers write what they like into the others.
     return set() if body.startswith(_HARMLESS) or is_blank(body) else {Metadata.DEVICE}
 
 

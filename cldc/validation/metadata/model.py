@@ -1,4 +1,4 @@
-"""What an image file carries beside its picture."""
+"""The metadata that an image file carries beside its picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Metadata(StrEnum):
-    """A kind of metadata that says something about a person; the value is stable, for JSON."""
+    """A kind of metadata that reveals something about a person; the value is stable, for JSON."""
 
     POSITION = "position"
     DEVICE = "device"
@@ -23,8 +23,8 @@ class Piece(NamedTuple):
     Attributes:
         start: Where it begins, in bytes.
         end: Where what follows it begins.
-        kinds: What it tells; nothing if it is harmless, such as the name of a program.
-        instead: What must stand in its place.
+        kinds: What it reveals; nothing if it is harmless, such as the name of a program.
+        instead: What must replace it.
     """
 
     start: int
@@ -34,7 +34,7 @@ class Piece(NamedTuple):
 
 
 class OddStructureError(Exception):
-    """The file is not put together as its format says, so that taking a part away could change its picture."""
+    """The file is not structured as its format says, so removing a part could change its picture."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ _RAW_PROFILE = b"raw profile type "
 
 
 def kinds_of_photoshop(resources: bytes) -> set[Metadata]:
-    """What Photoshop's image resources tell."""
+    """What Photoshop's image resources reveal."""
     kinds: set[Metadata] = set()
     for number, body in _resources(resources):
         if number in {0x0409, 0x040C}:
@@ -54,7 +54,7 @@ def _resources(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def kinds_of_keyword(keyword: bytes, text: bytes) -> set[Metadata]:
-    """What a PNG's text tells under its keyword."""
+    """What a PNG's text reveals under its keyword."""
     name = keyword.lower()
     if name == _XMP_KEYWORD:
         return kinds_of_xmp(text)

@@ -1,4 +1,4 @@
-"""The chunks of a PNG file that its picture does not need.
+"""The chunks of a PNG file that its picture does not need, and the metadata in them.
 
 All critical chunks stay, and the ancillary ones by which programs show colours, transparency, sizes and animations.
 """
@@ -21,7 +21,7 @@ _FRAME = 12
 _SHOWN = frozenset(
     b"tRNS gAMA cHRM sRGB iCCP cICP mDCV mDCv cLLI cLLi sBIT bKGD hIST pHYs sPLT acTL fcTL fdAT".split()
 )
-# Longer than what programs note about themselves.
+# Programs write less than this about themselves.
 _LONG = 64
 
 
@@ -48,7 +48,7 @@ def png_pieces(content: bytes) -> Generator[Piece, None, int]:
 
 
 def _judge(kind: bytes, body: bytes) -> tuple[set[Metadata], bytes]:
-    """What a chunk tells, and what must stand in its place."""
+    """What a chunk reveals, and what must replace it."""
     if kind == b"eXIf":
         if body[:2] not in (b"II", b"MM"):
             raise OddStructureError  # libpng takes what follows for something else

@@ -11,7 +11,7 @@ from cldc.validation.metadata.model import Metadata
 
 _LONGEST_TEXT = 1 << 20
 _MOST_PARTS = 4096
-# Longer than what programs write about themselves.
+# Programs write less than this about themselves.
 _LONG = 100
 
 # What programs write into a comment about themselves.
@@ -41,19 +41,19 @@ def is_blank(text: bytes) -> bool:
 
 
 def kinds_of_comment(text: bytes) -> set[Metadata]:
-    """What a comment tells, in a JPEG, a GIF or a PNG."""
+    """What a comment in a JPEG, a GIF or a PNG reveals."""
     by_program = text.lower().lstrip().startswith(_PROGRAMS)
     return set() if (by_program and len(text) < _LONG) or is_blank(text) else {Metadata.TEXT}
 
 
 def kinds_of_xmp(packet: bytes) -> set[Metadata]:
-    """What an XMP packet tells, by the names that its properties have everywhere."""
+    """What an XMP packet reveals, by the usual names of its properties."""
     plain = packet[:_LONGEST_TEXT].replace(b"\0", b"")  # some are UTF-16
     return {kind for kind, names in _XMP.items() if any(name in plain for name in names)}
 
 
 def kinds_of_iptc(records: bytes) -> set[Metadata]:
-    """What IPTC's records tell."""
+    """What IPTC's records reveal."""
     at = 0
     for _ in range(_MOST_PARTS):
         if len(records) < at + 5 or records[at] != 0x1C:

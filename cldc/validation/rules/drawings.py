@@ -63,7 +63,7 @@ def identical_two_labels(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     "in-label-book",
     title="Images from the label book",
     severity=Severity.WARNING,
-    why="The label book is the sample test set; testing with an image that was trained on says nothing.",
+    why="The label book is the sample test set; a test on an image that the model was trained on says nothing.",
 )
 def in_label_book(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files whose content, or whose drawing, is in the label book."""
@@ -85,7 +85,7 @@ def in_label_book(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             continue
         yield RuleMatch(
             message=message,
-            consequence="The accuracy on the label book comes out too high.",
+            consequence="The accuracy on the label book is too high.",
             remedy=remedy,
             paths=(image.path,),
         )
@@ -96,7 +96,7 @@ def in_label_book(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     title="In both train and val",
     counted="files in two splits",
     severity=Severity.WARNING,
-    why="The best weights are chosen by the validation accuracy; images that were trained on make it look better.",
+    why="The best weights are chosen by the validation accuracy; images that the model was trained on make it look better.",
 )
 def identical_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files of one content and label in more than one split."""
@@ -115,7 +115,7 @@ def identical_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     title="Same drawing in train and val",
     counted="drawings in two splits",
     severity=Severity.WARNING,
-    why="A drawing that was trained on says little in validation, even if it is cropped or padded differently.",
+    why="Validating with a drawing that the model was trained on says little, even if it is cropped or padded differently.",
 )
 def drawing_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Different files that show the same drawing in more than one split."""
@@ -133,7 +133,7 @@ def drawing_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     "blank-image",
     title="Blank images",
     severity=Severity.WARNING,
-    why="An image without ink teaches that nothing looks like its class.",
+    why="An image without ink teaches the model that blank paper belongs to its class.",
 )
 def blank_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images of a single shade, or nearly."""
@@ -179,7 +179,7 @@ def outsized_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     title="Unbalanced classes",
     counted="splits with unbalanced classes",
     severity=Severity.WARNING,
-    why="A model prefers the classes that it saw most.",
+    why="A model favours the classes that it has seen most.",
 )
 def class_balance(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """A split in which one class has several times the images of another."""
@@ -202,7 +202,7 @@ def class_balance(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     title="Unusual split sizes",
     counted="unusual split sizes",
     severity=Severity.WARNING,
-    why="With too few validation images the best weights are chosen by chance; validation images are not learned from.",
+    why="With too few validation images the best weights are chosen by chance; with too many, little is left to learn from.",
 )
 def split_ratio(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """A later split that is tiny, or larger than the training split."""
@@ -263,7 +263,7 @@ def drawing_in_class(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     "not-compared",
     title="Images that could not be compared",
     severity=Severity.NOTE,
-    why="No copy is found of a picture that is too large, or whose drawing does not stand out from a table or a shadow.",
+    why="Copies of a picture are not found if it is too large, or if its drawing does not stand out from a table or a shadow.",
 )
 def not_compared(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images that TensorFlow may read but whose drawing can't be extracted."""

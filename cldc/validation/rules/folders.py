@@ -125,7 +125,7 @@ def class_misnamed(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             path = f"{split.name}/{folder}"
             if not label:
                 continue
-            remedy = f"Move away what else is, or would be, called {label!r}; then rename the folder."
+            remedy = f"Move away whatever else is, or would be, called {label!r}; then rename the folder."
             if path in fixable:
                 remedy = f"Rename it to {label!r}, or run `cldc validate --fix`."
             elif label in split.folders:

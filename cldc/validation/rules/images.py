@@ -143,7 +143,7 @@ def image_seen_differently(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     "extension-content",
     title="Wrong extensions",
     severity=Severity.NOTE,
-    why="The script goes by the content, other programs go by the extension.",
+    why="The script goes by the content; other programs go by the extension.",
 )
 def extension_content(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files whose extension is of another format than their content."""

@@ -183,10 +183,10 @@ def passed_over(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     for (reason, severity, kind, remedy), paths in sorted(groups.items()):
         name = kind.upper() if kind in _TENSORFLOW_FORMATS else kind
         noun = f"{name} file" if kind else "file" if reason == IgnoreReason.EXTENSION else "path"
-        image = ", which look like images" if severity == Severity.WARNING else ""
+        image = ", although they look like images" if severity == Severity.WARNING else ""
         yield RuleMatch(
             message=f"{plural(len(paths), noun)} ignored: {reason.value}.",
-            consequence=f"The script does not see these{image}.",
+            consequence=f"The script does not see them{image}.",
             remedy=remedy,
             paths=tuple(paths),
             severity=severity,
@@ -265,7 +265,7 @@ def _name_problems(name: str) -> Iterator[str]:
     if name[-1] in " .":
         yield "end with a space or a dot, which Windows cuts off"
     if name.split(".", maxsplit=1)[0].rstrip().lower() in _WINDOWS_DEVICES:
-        yield "are devices on Windows (CON, NUL, COM1 and so on)"
+        yield "are reserved on Windows (CON, NUL, COM1 and so on)"
     if any("\ue000" <= c <= "\uf8ff" for c in name):
         yield "contain private characters, as WSL writes for those that Windows refuses"
     if unicodedata.normalize("NFC", name) != name:

@@ -17,7 +17,7 @@ _FIELDS = struct.Struct("<10xi4xiixxh")
 """Header size at 10, width at 18, height at 22, bits a pixel at 28: all signed, as TensorFlow reads them."""
 
 _VIEWED = struct.Struct("<14xI10xHI")
-"""What people's programs go by: the size of the header proper at 14, bits a pixel at 28, compression at 30."""
+"""What image viewers go by: the size of the header proper at 14, bits a pixel at 28, compression at 30."""
 
 _BITFIELDS, _ALPHA_BITFIELDS = 3, 6
 _MASKS_AT = 54
@@ -26,7 +26,7 @@ _MASKS_AT = 54
 _MASKED_HEADERS = frozenset({40, 52, 56, 108, 124})
 _ALPHA_SINCE = 56
 _AS_READ = (0xFF0000, 0xFF00, 0xFF)
-"""The masks by which people see what TensorFlow does."""
+"""The masks with which image viewers show what TensorFlow reads."""
 
 _PIXELS_AT_ONCE = 1 << 14
 

@@ -1,4 +1,4 @@
-"""What a decoder says about one file, as data."""
+"""The verdict on one file."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ class Verdict(NamedTuple):
     Attributes:
         readable: YES and NO are TensorFlow 2.4.1's own answer, and 2.5's. TensorFlow 2.9 refuses, besides, some small
             progressive JPEGs with missing scans (remarked as damaged here). UNKNOWN means that only TensorFlow can tell.
-        format: What the first bytes say; None if TensorFlow knows no such format.
+        format: The format that the first bytes announce; None if TensorFlow does not know it.
         width: Pixels, if the header could be read.
         height: Pixels, if the header could be read.
         reason: Why it is not YES, with TensorFlow's own message; empty for YES.
-        remarks: What people see differently, in no particular order; only for YES and UNKNOWN.
+        remarks: How the picture differs from what people see, in no particular order; only for YES and UNKNOWN.
     """
 
     readable: Readable
