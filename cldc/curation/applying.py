@@ -79,7 +79,8 @@ def plan(dataset: Dataset, decisions: Iterable[Decision], rules: DatasetRules, *
     changes = _Changes(dataset, rules, aside)
     for image in dataset.images:
         changes.add(image, matched.of(image))
-    wanted, left = (*changes.folders, *changes.moves), ()  # type: tuple[Change, ...], tuple[str, ...]
+    wanted: tuple[Change, ...] = (*changes.folders, *changes.moves)
+    left: tuple[str, ...] = ()
     if in_place:
         wanted, left = harmless(wanted, dataset, root)
         needed = {str(PurePosixPath(change.target).parent) for change in wanted if change.kind == "rename"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator
@@ -213,8 +212,12 @@ class _Target:
 
     def add(self, image: Picture, source: Source) -> tuple[str, bool]:
         """Write a picture; return its path in the dataset, and whether it is new."""
-        name = f"{_pixel_hash(image)}.png"
-        content = _png(image)
+        # The pixels name it, whatever format the source has.
+        header = f"{image.width} {image.height}\n".encode()
+        name = f"{hash_bytes(header + image.tobytes())[:32]}.png"
+        out = io.BytesIO()
+        image.save(out, "PNG", optimize=True)
+        content = out.getvalue()
         known = self._by_name.get(name) or self._by_content.get(hash_bytes(content))
         if known:
             return known, False
@@ -230,15 +233,3 @@ class _Target:
         replace_atomically(place, content, mode=_MODE)
         self._by_name[name] = self._by_content[hash_bytes(content)] = path
         return path, True
-
-
-def _pixel_hash(image: Picture) -> str:
-    """Name a picture regardless of file format: the start of the SHA-256 of its size and pixels, in hexadecimal."""
-    header = f"{image.width} {image.height}\n".encode()
-    return hashlib.sha256(header + image.tobytes()).hexdigest()[:32]
-
-
-def _png(image: Picture) -> bytes:
-    out = io.BytesIO()
-    image.save(out, "PNG", optimize=True)
-    return out.getvalue()

@@ -20,32 +20,12 @@ _WORKING_SIDE = 2048
 _PDF_START = b"%PDF-"
 # Exceptions of Pillow for damaged files or files that a plugin can't open.
 _DAMAGED = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    TypeError,
-    KeyError,
-    IndexError,
-    OverflowError,
-    RuntimeError,
-)
+    OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, OverflowError, RuntimeError,
+)  # fmt: skip
 # Formats of photos and scans; Pillow has more, some of which start other programs.
 _FORMATS = (
-    "PNG",
-    "JPEG",
-    "GIF",
-    "BMP",
-    "DIB",
-    "TIFF",
-    "WEBP",
-    "AVIF",
-    "HEIF",
-    "JPEG2000",
-    "PPM",
-    "TGA",
-    "PCX",
-)
+    "PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "HEIF", "JPEG2000", "PPM", "TGA", "PCX",
+)  # fmt: skip
 # Formats with pages, all of which are imported; of animations, only the first picture is.
 _PAGED = ("TIFF",)
 # Greys with more than 8 bits.

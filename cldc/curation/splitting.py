@@ -53,7 +53,12 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
         UsageError: The competition does not have exactly two splits.
     """
     rules = inspected.competition.dataset
-    train, val = _two_splits(rules)
+    if len(rules.splits) != 2:
+        raise UsageError(
+            f"This competition has {len(rules.splits)} splits, {', '.join(rules.splits)}; a split is drawn between two.",
+            action="Write decisions that move images by hand.",
+        )
+    train, val = rules.splits
     images = [
         image
         for image in inspected.dataset.images
@@ -97,16 +102,6 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
         kept_together=sum(len(group) > 1 for group in groups),
         warped_compared=inspected.warped_compared,
     )
-
-
-def _two_splits(rules: DatasetRules) -> tuple[str, str]:
-    if len(rules.splits) != 2:
-        raise UsageError(
-            f"This competition has {len(rules.splits)} splits, {', '.join(rules.splits)}; a split is drawn between two.",
-            action="Write decisions that move images by hand.",
-        )
-    train, val = rules.splits
-    return train, val
 
 
 def _label(image: Image, matched: Matched, rules: DatasetRules) -> str:

@@ -132,7 +132,8 @@ def _outward_links(root: Path, folders: Iterable[str], files: Sequence[ImageFile
         """The link's target, or nothing if that lies in the dataset or in an outward folder that leads to the link."""
         target = _final_target(f"{root}/{link}", real_folder)
         around = (place for folder, place in outward_folders.items() if link.startswith(f"{folder}/"))
-        return "" if any(_is_within(target, place) for place in (real_root, *around)) else target
+        folders = (os.path.normcase(os.path.join(place, "")) for place in (real_root, *around))  # noqa: PTH118
+        return "" if os.path.normcase(f"{target}{os.sep}").startswith(tuple(folders)) else target
 
     for folder in folders:
         if _is_link(root / folder) and (target := outward_target(folder)):
@@ -156,10 +157,6 @@ def _final_target(link: str, real_folder: Callable[[str], str]) -> str:
         if os.name != "nt" and name not in ("", ".", "..") and not os.path.islink(target):  # noqa: PTH114
             return target
     return os.path.realpath(link)
-
-
-def _is_within(path: str, folder: str) -> bool:
-    return os.path.normcase(f"{path}{os.sep}").startswith(os.path.normcase(os.path.join(folder, "")))  # noqa: PTH118
 
 
 def _is_link(path: Path) -> bool:

@@ -16,8 +16,8 @@ from zlib_ng import zlib_ng
 
 from cldc.validation.inspection import MAX_PIXELS
 from cldc.validation.metadata.png import chunk
-from cldc.validation.pictures import Picture, as_grey, is_opaque, opened, stored
-from cldc.validation.tensorflow_decoder import Format, Verdict
+from cldc.validation.pictures import FORMATS, Picture, as_grey, is_opaque, opened, stored
+from cldc.validation.tensorflow_decoder import Format, Verdict, judge
 from cldc.validation.tensorflow_decoder.jpeg_markers import MarkerReader
 from cldc.validation.tensorflow_decoder.png_header import SAMPLES, SIGNATURE
 
@@ -27,6 +27,7 @@ MOST_PIXELS = 178_956_970
 _MOST_BYTES = 42_000_000
 """What a decoder may hold of a picture at once."""
 
+_VIEWABLE = (*FORMATS, "WEBP", "TIFF")
 _STRIP_BYTES = 1 << 20
 _MOST_STRIP_BYTES = 1 << 22
 _PIECE = 1 << 16
@@ -77,6 +78,20 @@ def reduced_picture(content: bytes, verdict: Verdict) -> Picture | None:
             return _assembled(strips, *image.size, factor)
     except Exception:  # Pillow raises all sorts of things on odd files; then there is no picture
         return None
+
+
+def viewable_picture(content: bytes) -> Image.Image | None:
+    """A picture in mode L or RGB for people to look at, without transparency; None if it has too many pixels.
+
+    It may be in a format that TensorFlow does not read. Raises whatever Pillow raises if it can't be decoded.
+    """
+    with opened(content, _VIEWABLE) as image:
+        if image.width * image.height > MAX_PIXELS:
+            reduced = reduced_picture(content, judge(content))
+            return reduced.grey if reduced else None
+        if image.mode in ("1", "L") or image.mode.startswith("I;16"):
+            return as_grey(image).convert("L")
+        return image.convert("RGB")
 
 
 def _factor(width: int, height: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -121,20 +121,10 @@ class InspectedDataset:
         return [(image, inspection.metadata) for image, inspection in self.readable if inspection.metadata]
 
     @cached_property
-    def tally(self) -> Counter[tuple[str, str]]:
-        """Number of images of each split and class."""
-        return self.dataset.tally()
-
-    @cached_property
-    def split_sizes(self) -> dict[str, int]:
-        """Number of images of each split."""
-        return {split: self.dataset.count(split) for split in self.competition.dataset.splits}
-
-    @cached_property
     def classes(self) -> dict[str, str]:
         """The class that each folder of images is or is named like; empty for a folder that is no class."""
         classes = self.competition.dataset.classes
-        return {label: meant_class(label, classes) for label in {label for _, label in self.tally}}
+        return {label: meant_class(label, classes) for label in {label for _, label in self.dataset.tally()}}
 
 
 class Rule(NamedTuple):

@@ -66,11 +66,11 @@ def picture_of(content: bytes, verdict: Verdict, rows: bytes) -> Picture | None:
 
 
 @contextlib.contextmanager
-def opened(content: bytes) -> Iterator[Image.Image]:
+def opened(content: bytes, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
     """A file as Pillow opens it, silently: its warnings are about what the judge knows better."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             yield image
 
 

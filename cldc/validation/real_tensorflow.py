@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from cldc.dataset import read_start
 from cldc.errors import ProcessFailed, StorageError
@@ -69,7 +69,7 @@ def ask_tensorflow(files: Mapping[str, Path], python: Path, version: str, home: 
         StorageError: The answers can't be kept.
     """
     verdicts = {}
-    with _open_answers(home) as answers, TensorFlowProcess(python) as tensorflow:
+    with _open_answers(home) as answers, contextlib.closing(TensorFlowProcess(python)) as tensorflow:
         for sha256, path in files.items():
             answer = _load_answer(answers, sha256, version)
             if answer is None:
@@ -131,7 +131,7 @@ def _load_answer(answers: sqlite3.Connection, sha256: str, version: str) -> Answ
 class TensorFlowProcess:
     """Asks one TensorFlow process about file after file, and starts another one when a file has killed it.
 
-    Use it as a context manager. The process starts with the first question.
+    The process starts with the first question; `close` it.
     """
 
     def __init__(self, python: Path) -> None:
@@ -177,9 +177,3 @@ class TensorFlowProcess:
         if self._child is not None:
             self._child.__exit__()
             self._child = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -8,13 +8,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from cldc.dataset import Image, ImageFile, read_image
-from cldc.validation.inspection import MAX_PIXELS
-from cldc.validation.large_pictures import reduced_picture
+from cldc.validation.large_pictures import viewable_picture
 from cldc.validation.model import ValidationReport
-from cldc.validation.pictures import opened
 from cldc.validation.rules.drawings import RULES
 from cldc.validation.rules.images import image_seen_differently, image_undecodable
-from cldc.validation.tensorflow_decoder import judge
 
 _SIDE = 168
 # What a page can hold and a reader can look at.
@@ -53,16 +50,11 @@ def _picture(report: ValidationReport, image: Image) -> str:
         return ""
     out = io.BytesIO()
     try:
-        with opened(read.content) as image_file:
-            picture = image_file
-            if picture.width * picture.height > MAX_PIXELS:
-                reduced = reduced_picture(read.content, judge(read.content))
-                if reduced is None:
-                    return ""
-                picture = reduced.grey
-            small = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
-            small.thumbnail((_SIDE, _SIDE))
-            small.save(out, "PNG", optimize=True)
+        picture = viewable_picture(read.content)
+        if picture is None:
+            return ""
+        picture.thumbnail((_SIDE, _SIDE))
+        picture.save(out, "PNG", optimize=True)
     except Exception:  # Pillow raises all sorts of things on odd files; they go without a picture
         return ""
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()

@@ -6,6 +6,7 @@ named by its kind, seed and number; the last two bring it back.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections import Counter
@@ -39,7 +40,7 @@ def decoder(environments_home: Path) -> Iterator[TensorFlowProcess]:
     else:
         choices = competition.load().training.tensorflow
         python = ensure_tensorflow(choices, environments_home).python
-    with TensorFlowProcess(python) as asked:
+    with contextlib.closing(TensorFlowProcess(python)) as asked:
         yield asked
 
 

@@ -183,9 +183,9 @@ def outsized_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def class_balance(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """A split in which one class has several times the images of another."""
-    rules = inspected.competition.dataset
+    rules, tally = inspected.competition.dataset, inspected.dataset.tally()
     for split in rules.splits:
-        counts = {label: inspected.tally.get((split, label), 0) for label in rules.classes}
+        counts = {label: tally[split, label] for label in rules.classes}
         most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
         if counts[least] and counts[most] > _UNBALANCED * counts[least]:
             yield RuleMatch(
@@ -206,7 +206,7 @@ def class_balance(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def split_ratio(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """A later split that is tiny, or larger than the training split."""
-    sizes = inspected.split_sizes
+    sizes = {split: inspected.dataset.count(split) for split in inspected.competition.dataset.splits}
     first, *rest = sizes
     for split in rest:
         if not sizes[first] or not sizes[split]:

@@ -192,7 +192,7 @@ def class_extra(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def split_empty(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Splits without a file that the script reads."""
-    filled = {split for split, _ in inspected.tally}
+    filled = {split for split, _ in inspected.dataset.tally()}
     for split in inspected.dataset.splits:
         if split.state == SplitState.FOLDER and split.name not in filled:
             yield RuleMatch(
@@ -212,7 +212,7 @@ def split_empty(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def class_empty(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Class folders without images, in a split that has some."""
-    filled = inspected.tally.keys()
+    filled = inspected.dataset.tally()
     classes = inspected.competition.dataset.classes
     for split in inspected.dataset.splits:
         if not any(name == split.name for name, _ in filled):
@@ -238,7 +238,7 @@ def class_empty(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 def too_many_images(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """More images than the script accepts, after its own rounding."""
     limits = inspected.competition.dataset
-    counts = inspected.split_sizes
+    counts = {split: inspected.dataset.count(split) for split in limits.splits}
     padded = limits.padded(counts.values())
     if padded <= limits.max_padded:
         return

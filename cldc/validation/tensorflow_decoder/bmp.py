@@ -34,10 +34,11 @@ _PIXELS_AT_ONCE = 1 << 14
 def judge_bmp(content: bytes) -> Verdict:
     """The verdict on content that begins with ``BM``."""
     if len(content) < _SHORTEST:
-        return _no(
-            "Incomplete bmp content, requires at least 32 bytes to find the header size, width, height, and bpp, "
+        reason = (
+            "TensorFlow: Incomplete bmp content, requires at least 32 bytes to find the header size, width, height, and bpp, "
             f"got {len(content)} bytes"
         )
+        return Verdict(Readable.NO, Format.BMP, reason=reason)
     header_size, width, height, bits = _FIELDS.unpack_from(content)
     channels = int(bits / 8)  # C truncates towards zero
     row_size = (channels * width + 3) // 4 * 4
@@ -58,7 +59,7 @@ def judge_bmp(content: bytes) -> Verdict:
     )
     for holds, message in checks:
         if not holds:
-            return _no(message, width, abs(height))
+            return Verdict(Readable.NO, Format.BMP, width, abs(height), f"TensorFlow: {message}")
     return Verdict(
         Readable.YES, Format.BMP, width, abs(height), remarks=_remarks(content, header_size, channels)
     )
@@ -133,7 +134,3 @@ def _is_grey_ramp(content: bytes) -> bool:
     palette = content[start : start + 1024]
     ramp = bytes(range(256))
     return palette[0::4] == ramp and palette[1::4] == ramp and palette[2::4] == ramp
-
-
-def _no(message: str, width: int | None = None, height: int | None = None) -> Verdict:
-    return Verdict(Readable.NO, Format.BMP, width, height, f"TensorFlow: {message}")

@@ -60,17 +60,18 @@ def judge(content: bytes) -> Verdict:
 def judge_and_inflate(content: bytes) -> tuple[Verdict, bytes]:
     """`judge`, and what it had to inflate: the filtered rows of a PNG that is clearly sound, otherwise nothing."""
     if not content:
-        return _no("Input is empty."), b""
-    if len(content) > _LONGEST_INPUT:
-        return _no(f"Input contents are too large for int: {len(content)}"), b""
-    kind = format_of(content)
-    if kind is Format.PNG:
+        problem = "Input is empty."
+    elif len(content) > _LONGEST_INPUT:
+        problem = f"Input contents are too large for int: {len(content)}"
+    elif (kind := format_of(content)) is Format.PNG:
         return judge_png(content)
-    if kind is not None:
+    elif kind is not None:
         return _JUDGES[kind](content), b""
-    foreign = foreign_format(content)
-    it_is = f" It is {foreign}." if foreign else ""
-    return _no(f"Unknown image file format. One of JPEG, PNG, GIF, BMP required.{it_is}"), b""
+    else:
+        foreign = foreign_format(content)
+        it_is = f" It is {foreign}." if foreign else ""
+        problem = f"Unknown image file format. One of JPEG, PNG, GIF, BMP required.{it_is}"
+    return Verdict(Readable.NO, None, reason=f"TensorFlow: {problem}"), b""
 
 
 def format_of(content: bytes) -> Format | None:
@@ -95,7 +96,3 @@ def foreign_format(start: bytes) -> str:
     if _SVG.match(start.removeprefix(b"\xef\xbb\xbf")):
         return "SVG"
     return next((name for magic, name in _MAGICS if start.startswith(magic)), "")
-
-
-def _no(message: str) -> Verdict:
-    return Verdict(Readable.NO, None, reason=f"TensorFlow: {message}")

@@ -22,7 +22,7 @@ from cldc.validation.tensorflow_decoder.jpeg_markers import (
     Tables,
 )
 from cldc.validation.tensorflow_decoder.jpeg_scan import skip_scan
-from cldc.validation.tensorflow_decoder.metadata import is_srgb, is_turned, join_profile
+from cldc.validation.tensorflow_decoder.metadata import TURNED, is_srgb, join_profile, orientation_of
 from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, Verdict
 
 _LARGEST_DIMENSION = 65500
@@ -37,26 +37,19 @@ _FAILED = "TensorFlow: jpeg::Uncompress failed. Invalid JPEG data or crop window
 def judge_jpeg(content: bytes) -> Verdict:
     """The verdict on content that begins with ``FF D8 FF``."""
     reader = MarkerReader(content)
-    clean = True
-    problem = ""
+    readable, reason, clean = Readable.YES, "", True
     try:
         clean = _decompress(reader)
     except RefusedError as refused:
-        problem = f"{_FAILED} ({refused})"
+        readable, reason = Readable.NO, f"{_FAILED} ({refused})"
     except SuspendedError:
-        problem = f"{_FAILED} (the file ends too early)"
+        readable, reason = Readable.NO, f"{_FAILED} (the file ends too early)"
     except TooMuchWorkError as work:
-        width, height = _size(reader.tables)
-        return Verdict(Readable.UNKNOWN, Format.JPEG, width, height, f"Only TensorFlow can tell: {work}.")
-    width, height = _size(reader.tables)
-    if problem:
-        return Verdict(Readable.NO, Format.JPEG, width, height, problem)
-    remarks = _remarks(content, reader, clean=clean)
-    return Verdict(Readable.YES, Format.JPEG, width, height, remarks=remarks)
-
-
-def _size(tables: Tables) -> tuple[int | None, int | None]:
-    return (tables.frame.width, tables.frame.height) if tables.frame else (None, None)
+        readable, reason = Readable.UNKNOWN, f"Only TensorFlow can tell: {work}."
+    frame = reader.tables.frame
+    width, height = (frame.width, frame.height) if frame else (None, None)
+    remarks = _remarks(content, reader, clean=clean) if readable is Readable.YES else ()
+    return Verdict(readable, Format.JPEG, width, height, reason, remarks)
 
 
 def _decompress(reader: MarkerReader) -> bool:
@@ -181,7 +174,7 @@ def _remarks(content: bytes, reader: MarkerReader, *, clean: bool) -> tuple[Rema
     for marker, start in reader.tables.app_segments:
         length = int.from_bytes(content[start - 2 : start], "big") - 2
         body = content[start : start + max(0, length)]
-        if marker == 0xE1 and body.startswith(b"Exif\0\0") and is_turned(body[6:]):
+        if marker == 0xE1 and body.startswith(b"Exif\0\0") and orientation_of(body[6:]) in TURNED:
             remarks.append(Remark.ORIENTATION_IGNORED)
         elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
             profile.append(body)

@@ -13,10 +13,8 @@ _MOST_ENTRIES = 512
 _WHOLE_NUMBERS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
 """Types of TIFF whose first value Pillow's `exif_transpose` takes for an orientation; EXIF itself asks for SHORT, 3."""
 
-
-def is_turned(tiff: bytes) -> bool:
-    """Whether a TIFF block (what follows ``Exif\\0\\0`` in a JPEG) asks for an orientation other than upright."""
-    return orientation_of(tiff) in range(2, 9)
+TURNED = range(2, 9)
+"""Every orientation but upright, which is 1."""
 
 
 def orientation_of(tiff: bytes) -> int | None:

@@ -12,7 +12,7 @@ from typing import cast
 
 from zlib_ng import zlib_ng
 
-from cldc.validation.tensorflow_decoder.metadata import is_srgb, is_turned
+from cldc.validation.tensorflow_decoder.metadata import TURNED, is_srgb, orientation_of
 from cldc.validation.tensorflow_decoder.png_careful import judge_carefully
 from cldc.validation.tensorflow_decoder.png_header import (
     DIMENSION_LIMIT,
@@ -177,7 +177,7 @@ def _remarks(
         odd_colours = gamma is not None and gamma not in _USUAL_GAMMA
     if odd_colours:
         remarks.append(Remark.COLOUR_PROFILE)
-    if b"eXIf" in noted and is_turned(_body(content, noted[b"eXIf"])):
+    if b"eXIf" in noted and orientation_of(_body(content, noted[b"eXIf"])) in TURNED:
         remarks.append(Remark.ORIENTATION_IGNORED)
     if trailing:
         remarks.append(Remark.TRAILING_BYTES)

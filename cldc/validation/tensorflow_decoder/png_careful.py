@@ -95,7 +95,8 @@ class _Reader:
         body = memoryview(self.content)[start:end]
         expected = int.from_bytes(self.content[end : end + 4], "big")
         if chunk.kind[0] & 0x20:
-            if self._is_kept(chunk) and zlib.crc32(body, zlib.crc32(chunk.kind)) == expected:
+            kept = self._is_right(chunk) and (chunk.kind == b"eXIf" or self.palette_size > 0)
+            if kept and zlib.crc32(body, zlib.crc32(chunk.kind)) == expected:
                 self._valid.add(chunk.kind)
             return body
         if zlib.crc32(body, zlib.crc32(chunk.kind)) != expected:
@@ -110,20 +111,15 @@ class _Reader:
         """
         if self.header is None or chunk.kind in self._valid:
             return 0
-        if chunk.kind == b"eXIf" and chunk.length >= 2:
-            return 0 if self._has_byte_order(chunk) else 2
-        return -1 if chunk.length % 2 and self._fits_the_palette(chunk) else 0
-
-    def _is_kept(self, chunk: _Chunk) -> bool:
         if chunk.kind == b"eXIf":
-            return chunk.length >= 2 and self._has_byte_order(chunk)
-        return self._fits_the_palette(chunk) and self.palette_size > 0
+            return 2 if chunk.length >= 2 and not self._is_right(chunk) else 0
+        return -1 if chunk.length % 2 and self._is_right(chunk) else 0
 
-    def _has_byte_order(self, chunk: _Chunk) -> bool:
-        first, second = self.content[chunk.position + 8 : chunk.position + 10]
-        return second in b"IM" or first == second
-
-    def _fits_the_palette(self, chunk: _Chunk) -> bool:
+    def _is_right(self, chunk: _Chunk) -> bool:
+        """Whether an eXIf begins with a byte order, or an hIST stands in its place and fits the palette."""
+        if chunk.kind == b"eXIf":
+            order = self.content[chunk.position + 8 : chunk.position + 10]
+            return chunk.length >= 2 and (order[1] in b"IM" or order[0] == order[1])
         in_place = chunk.kind == b"hIST" and self.has_palette and b"IDAT" not in self.chunks
         return in_place and chunk.length // 2 == self.palette_size
 
