@@ -95,7 +95,7 @@ def _plan(app: App, root: Path, table: Path | None, *, in_place: bool) -> Plan:
         )
     place = table or default_path(root)
     decisions = read(place, rules)
-    dataset = load(root, splits=rules.splits, extensions=rules.extensions, observer=app.observer)
+    dataset = load(root, rules, app.observer)
     if table is None and not place.is_file():
         raise UsageError(
             f"Nothing was decided about {root}: there is no {place}.",

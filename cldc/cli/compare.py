@@ -118,9 +118,9 @@ def _same(a: str, b: str) -> UsageError:
 
 
 def _find_preflight(app: ServerApp, word: str) -> PreflightResult:
-    rules, dataset = app.competition.dataset, None
+    dataset = None
     if Path(word).is_dir():
-        dataset = load(Path(word), splits=rules.splits, extensions=rules.extensions).hash
+        dataset = load(Path(word), app.competition.dataset).hash
     return find_named(app.home, word, app.competition, dataset=dataset)
 
 

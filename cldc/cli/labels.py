@@ -49,7 +49,7 @@ def labels(app: App, *, folder: Path | None, top: int | None) -> None:
     """
     root, rules = app.dataset_folder(folder), app.competition.dataset
     decisions = read(default_path(root), rules)
-    dataset = load(root, splits=rules.splits, extensions=rules.extensions, observer=app.observer)
+    dataset = load(root, rules, app.observer)
     found = find_suspicious_labels(dataset, rules.classes, home=app.home, observer=app.observer)
     correct = match(decisions, dataset, rules.classes).correct(_QUESTION, QUESTIONS)
     drawn = functools.partial(_pictures, dataset, rules.image_size)

@@ -198,7 +198,7 @@ class _Target:
         self._folders: dict[tuple[str, str], str] = {}
         if not root.exists():
             return
-        dataset = load(root, splits=rules.splits, extensions=rules.extensions)
+        dataset = load(root, rules)
         for image in dataset.images:
             self._by_content.setdefault(image.sha256, image.path)
             self._by_name.setdefault(image.name, image.path)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
+from cldc.competition import DatasetRules
 from cldc.dataset.model import Dataset, Image, ImageFile, Listing
 from cldc.dataset.scan import describe_error, scan, special_file_error
 from cldc.errors import InvalidDataset
@@ -21,25 +22,18 @@ _MAX_READABLE_BYTES = 2**31 - 1
 _HASH_HEADER = b"cldc dataset 1\n"
 
 
-def load(
-    folder: Path,
-    *,
-    splits: Sequence[str],
-    extensions: Sequence[str],
-    observer: Observer = SILENT,
-) -> Dataset:
+def load(folder: Path, rules: DatasetRules, observer: Observer = SILENT) -> Dataset:
     """Scan ``folder`` and hash its images.
 
     Args:
         folder: The folder whose direct children are the splits.
-        splits: Names of the splits.
-        extensions: Lower-case extensions of the files that the script reads.
+        rules: Which splits and extensions the script reads.
         observer: Receives progress.
 
     Raises:
         InvalidDataset: ``folder`` does not exist or is not a folder. Missing splits and unreadable files raise nothing.
     """
-    listing = scan(folder, splits=splits, extensions=extensions)
+    listing = scan(folder, rules)
     observer.start("Reading images", total=len(listing.files), unit="images")
     images = []
     for number, file in enumerate(listing.files, 1):
@@ -71,13 +65,13 @@ def identity(contents: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256(_HASH_HEADER + b"".join(lines)).hexdigest()
 
 
-def changes_since(dataset: Dataset, extensions: Sequence[str]) -> str:
+def changes_since(dataset: Dataset, rules: DatasetRules) -> str:
     """How the folder has changed since it was read, as a sentence; empty if the script would read the same now.
 
     People keep working on a dataset during a long training.
     """
     try:
-        now = load(dataset.root, splits=[split.name for split in dataset.splits], extensions=extensions)
+        now = load(dataset.root, rules)
     except InvalidDataset:
         return f"{dataset.root} is no longer there."
     if now.hash == dataset.hash:

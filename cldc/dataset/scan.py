@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from cldc.competition import DatasetRules
 from cldc.dataset.model import (
     IgnoredPath,
     IgnoreReason,
@@ -33,18 +34,18 @@ Found = TypeVar("Found", ImageFile, IgnoredPath, OutwardLink)
 _JUNCTION = 0xA0000003
 
 
-def scan(folder: Path, *, splits: Sequence[str], extensions: Sequence[str]) -> Listing:
-    """Scan ``folder``; arguments and errors are those of `cldc.dataset.load`."""
+def scan(folder: Path, rules: DatasetRules) -> Listing:
+    """Find the files that the script reads in ``folder``; errors are those of `cldc.dataset.load`."""
     root = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links and lose the name
     top = _list_root(root)
-    scanner = _Scanner(root, tuple(extensions))
+    scanner = _Scanner(root, rules.extensions)
     scanner.ignored.extend(
-        IgnoredPath(item, IgnoreReason.BESIDE_SPLITS) for item in top if item not in splits
+        IgnoredPath(item, IgnoreReason.BESIDE_SPLITS) for item in top if item not in rules.splits
     )
     found = tuple(
         # `in top`, because a file system that ignores case would find `Train` as `train`.
         scanner.scan_split(split) if split in top else Split(split, SplitState.MISSING)
-        for split in splits
+        for split in rules.splits
     )
     return Listing(
         root=root,

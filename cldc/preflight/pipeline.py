@@ -91,7 +91,7 @@ def preflight(
 
 def with_changes(result: PreflightResult, training: Training) -> PreflightResult:
     """Add to the result how the folder has changed since validation."""
-    changed = changes_since(training.report.dataset, training.competition.dataset.extensions)
+    changed = changes_since(training.report.dataset, training.competition.dataset)
     return dataclasses.replace(result, dataset_changed=changed)
 
 

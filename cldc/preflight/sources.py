@@ -6,6 +6,7 @@ The organisers can change theirs at any time, so downloads are remembered by has
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from cldc.competition import Competition, file_beside
@@ -144,7 +145,7 @@ def read_label_book(folder: Path, competition: Competition) -> LabelBook:
     """
     root = label_book_root(folder, competition)
     # The script reads a label book like a split.
-    dataset = load(root.parent, splits=(root.name,), extensions=competition.dataset.extensions)
+    dataset = load(root.parent, replace(competition.dataset, splits=(root.name,)))
     if broken := next((image for image in dataset.images if image.error), None):
         raise InvalidDataset(
             f"{root.parent / broken.path} of the label book can't be used: {broken.error}.",

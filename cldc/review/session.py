@@ -73,7 +73,7 @@ class Session:
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._parts: dict[str, tuple[int, Any]] = {}
-        self._listing = self._scan(folder)
+        self._listing = scan(folder, competition.dataset)
         self._scanned = time.monotonic()
         self._folder_problem = self._check_problem = ""
         self._hashes: dict[str, str] = {}
@@ -242,7 +242,7 @@ class Session:
             if not now and time.monotonic() - self._scanned < _SECONDS_BETWEEN_SCANS:
                 return
             try:
-                listing = self._scan(self._listing.root)
+                listing = scan(self._listing.root, self.competition.dataset)
             except CldcError as error:
                 self._folder_problem = error.message
                 return
@@ -255,10 +255,6 @@ class Session:
                 self._put("images", self._images_part())
                 self._put_decisions()
                 self._changed.set()
-
-    def _scan(self, folder: Path) -> Listing:
-        rules = self.competition.dataset
-        return scan(folder, splits=rules.splits, extensions=rules.extensions)
 
     @cached_property
     def _files(self) -> dict[str, ImageFile]:

@@ -122,7 +122,7 @@ def _do_steps(
         form=context.competition.form,
         dataset_changed=""
         if again
-        else changes_since(context.plan.intent.report.dataset, context.competition.dataset.extensions),
+        else changes_since(context.plan.intent.report.dataset, context.competition.dataset),
     )
 
 

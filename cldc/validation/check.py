@@ -51,12 +51,12 @@ def validate(
         StorageError: ``folder`` can't be listed.
     """
     rules = competition.dataset
-    listing = scan(folder, splits=rules.splits, extensions=rules.extensions)
+    listing = scan(folder, rules)
     book = None
     if label_book is not None:
         # It is laid out like a split: the only one of the folder that holds it.
-        around = label_book.absolute().parent
-        book = scan(around, splits=[label_book.absolute().name], extensions=rules.extensions)
+        label_book = label_book.absolute()
+        book = scan(label_book.parent, replace(rules, splits=(label_book.name,)))
     ways = (ask_tensorflow is not None, find_warped_copies is not None)
     with ValidationCache(cache_folder, listing) as cache:
         key = _report_key(listing, competition, book, cache, ways)

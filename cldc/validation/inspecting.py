@@ -45,8 +45,7 @@ def inspect_dataset(
     cache_folder: Path | None = None,
 ) -> InspectedDataset:
     """What the images of a folder show; arguments and errors are those of `cldc.validation.validate`."""
-    rules = competition.dataset
-    listing = scan(folder, splits=rules.splits, extensions=rules.extensions)
+    listing = scan(folder, competition.dataset)
     with ValidationCache(cache_folder, listing) as cache:
         return inspect(listing, cache, competition, observer, find_warped_copies=find_warped_copies)
 

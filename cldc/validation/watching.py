@@ -40,9 +40,8 @@ def changes(
 
 
 def _state(folder: Path, competition: Competition) -> tuple[object, ...]:
-    rules = competition.dataset
     try:
-        listing = scan(folder, splits=rules.splits, extensions=rules.extensions)
+        listing = scan(folder, competition.dataset)
     except (InvalidDataset, StorageError) as error:
         # Gone for a moment, as when a program replaces the folder.
         return (str(error),)

@@ -42,7 +42,7 @@ def of(folder: Path, path: str, action: str, label: str = "") -> Decision:
 
 
 def planned(folder: Path, rows: list[Decision], *, in_place: bool = True) -> Plan:
-    loaded = dataset.load(folder, splits=RULES.splits, extensions=RULES.extensions)
+    loaded = dataset.load(folder, RULES)
     return plan(loaded, rows, RULES, in_place=in_place)
 
 

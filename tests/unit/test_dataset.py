@@ -15,17 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cldc.dataset.reading
-from cldc import dataset
+from cldc import competition, dataset
 from cldc.dataset import Dataset, IgnoreReason, ImageFile, SplitState, default_name
 from cldc.errors import InvalidDataset
 from tests.support.folders import CLASSES, make_dataset, png
 
-SPLITS = ("train", "val")
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".bmp")
+RULES = competition.load().dataset
 
 
 def load(folder: Path) -> Dataset:
-    return dataset.load(folder, splits=SPLITS, extensions=EXTENSIONS)
+    return dataset.load(folder, RULES)
 
 
 @pytest.fixture
@@ -196,7 +195,7 @@ def test_a_named_pipe_is_found_and_never_waited_for(folder: Path) -> None:
 
 
 def test_a_file_that_vanishes_while_the_folder_is_read_is_an_error_of_that_image(folder: Path) -> None:
-    listing = dataset.scan(folder, splits=SPLITS, extensions=EXTENSIONS)
+    listing = dataset.scan(folder, RULES)
     (folder / listing.files[0].path).unlink()
     read = dataset.read_image(folder, listing.files[0])
     assert (read.image.error, read.image.sha256) == ("it vanished while it was read", "")
@@ -205,7 +204,7 @@ def test_a_file_that_vanishes_while_the_folder_is_read_is_an_error_of_that_image
 def test_a_big_file_is_hashed_but_not_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = load(folder)
     monkeypatch.setattr(cldc.dataset.reading, "MAX_HELD_BYTES", 10)
-    entry = dataset.scan(folder, splits=SPLITS, extensions=EXTENSIONS).files[0]
+    entry = dataset.scan(folder, RULES).files[0]
     read = dataset.read_image(folder, entry)
     assert read.content is None
     assert read.image == before.images[0]
@@ -293,7 +292,7 @@ def test_the_folder_that_was_meant_is_suggested_from_some_levels_away(
     (tmp_path / "linked" / "an-alias").symlink_to("digits", target_is_directory=True)
     (tmp_path / "one" / "endless").symlink_to("endless")
     (tmp_path / "linked" / "circle").symlink_to("..", target_is_directory=True)
-    found = dataset.suggest_roots(tmp_path / given, SPLITS)
+    found = dataset.suggest_roots(tmp_path / given, RULES.splits)
     assert [path.relative_to(tmp_path).as_posix() for path in found] == suggested
 
 
@@ -302,7 +301,7 @@ def test_a_suggestion_is_not_looked_for_without_end(tmp_path: Path) -> None:
         for inner in range(50):
             (tmp_path / str(number) / str(inner)).mkdir(parents=True)
     make_dataset(tmp_path / "9" / "9" / "digits", train=1, classes=("i",))
-    assert dataset.suggest_roots(tmp_path, SPLITS) == ()
+    assert dataset.suggest_roots(tmp_path, RULES.splits) == ()
 
 
 @pytest.mark.parametrize(
@@ -333,7 +332,7 @@ def test_codalab_keeps_every_default_name(folder_name: str) -> None:
 
 def test_the_starting_dataset_has_the_counts_and_the_identity_of_2021(real_data: Path) -> None:
     found = load(real_data / "data")
-    counts = [[found.count(split, label) for label in CLASSES] for split in SPLITS]
+    counts = [[found.count(split, label) for label in CLASSES] for split in RULES.splits]
     assert counts == [
         [261, 157, 186, 281, 196, 181, 193, 199, 234, 179],
         [82, 81, 79, 84, 83, 82, 77, 83, 81, 81],

@@ -14,18 +14,18 @@ RULES = load_competition("data-centric-2021").dataset
 
 def test_what_was_changed_added_and_removed_is_counted(tmp_path: Path) -> None:
     root = make_dataset(tmp_path / "digits", train=3)
-    read = load(root, splits=RULES.splits, extensions=RULES.extensions)
+    read = load(root, RULES)
     (root / "notes.txt").write_text("what the script ignores is no change", encoding="utf-8")
     for image in read.images[:3]:
         (root / image.path).touch()
-    assert not changes_since(read, RULES.extensions)
+    assert not changes_since(read, RULES)
     (root / read.images[0].path).write_bytes(png(7, width=99))
     (root / read.images[1].path).unlink()
     (root / read.images[2].path).unlink()
     for name in ("a", "b", "c"):
         (root / "val" / "x" / f"{name}.png").write_bytes(png())
-    assert changes_since(read, RULES.extensions) == (
+    assert changes_since(read, RULES) == (
         f"{root} has changed since its images were read: 1 changed, 3 added, 2 removed."
     )
     shutil.rmtree(root)
-    assert changes_since(read, RULES.extensions) == f"{root} is no longer there."
+    assert changes_since(read, RULES) == f"{root} is no longer there."

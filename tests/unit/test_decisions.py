@@ -233,7 +233,7 @@ def test_two_processes_at_once_lose_nothing(tmp_path: Path) -> None:
 
 
 def load(folder: Path) -> Dataset:
-    return dataset.load(folder, splits=RULES.splits, extensions=RULES.extensions)
+    return dataset.load(folder, RULES)
 
 
 def about(folder: Path, *rows: Decision) -> decisions.Matched:

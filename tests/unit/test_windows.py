@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from cldc import process
+from cldc.competition import load
 from cldc.dataset import scan
 from cldc.process.job import Job
 from tests.conftest import ROOT, Cldc
@@ -128,7 +129,7 @@ def test_a_junction_that_leads_out_is_reported_like_a_link(
         return lstat(path)
 
     monkeypatch.setattr(Path, "lstat", as_windows_says)
-    listing = scan(folder, splits=("train", "val"), extensions=(".png",))
+    listing = scan(folder, load().dataset)
     assert [(link.path, link.images) for link in listing.outward_links] == [("val/iv", 1)]
 
 
