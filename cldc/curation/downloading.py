@@ -67,10 +67,10 @@ def download(
         observer: Receives progress.
 
     Raises:
-        UsageError: ``target`` is there with other contents.
+        UsageError: ``target`` exists with other contents.
         ConfigurationError: The profile does not say which bundle it is.
         Unreachable: The server can't be reached; also other failures of it.
-        CodaLabError: The bundle is not there or has another shape.
+        CodaLabError: The bundle is missing or has another shape.
         StorageError: It can't be written.
     """
     reference = reference_of(competition, what)
@@ -105,7 +105,7 @@ def _script(rest: Rest, reference: Reference, uuid: str, target: Path) -> Downlo
 
 def _is_there(target: Path) -> UsageError:
     return UsageError(
-        f"{target} is there already.", action="Name another place with --into, or move that one away."
+        f"{target} exists already.", action="Name another place with --into, or move that one away."
     )
 
 

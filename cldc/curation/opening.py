@@ -62,7 +62,7 @@ def open_sheets(path: Path) -> Iterator[Sheet]:
             warnings.simplefilter("ignore")
             yield from _pages(path) if is_pdf else _pictures(path)
     except PIL.UnidentifiedImageError:
-        raise NotReadable("it is no picture in a format that is known") from None
+        raise NotReadable("it is not a picture in a known format") from None
     except Image.DecompressionBombError:
         raise NotReadable(f"it has more than {MAX_PIXELS:,} pixels") from None
     except pypdfium2.PdfiumError as error:

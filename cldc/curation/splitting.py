@@ -56,7 +56,7 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
     if len(rules.splits) != 2:
         raise UsageError(
             f"This competition has {len(rules.splits)} splits, {', '.join(rules.splits)}; a split is drawn between two.",
-            action="Write decisions that move images by hand.",
+            action="Write the decisions that move images by hand.",
         )
     train, val = rules.splits
     images = [

@@ -53,7 +53,7 @@ def read(path: Path, rules: DatasetRules) -> tuple[Decision, ...]:
         if not path.exists():
             return ()
         if not path.is_file():
-            raise StorageError(f"{path} is there and is no file.", action="Move it away, or name another.")
+            raise StorageError(f"{path} exists and is not a file.", action="Move it away, or name another.")
         return table.parse(path.read_bytes(), path, rules)
 
 

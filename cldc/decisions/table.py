@@ -57,7 +57,7 @@ def parse(content: bytes, path: Path, rules: DatasetRules) -> tuple[Decision, ..
             raise InvalidTable(
                 path,
                 line,
-                "is left of a merge that git could not finish",
+                "is left over from a merge that git could not finish",
                 "Remove git's marker lines and keep the lines of both sides. "
                 "`decisions.csv merge=union` in .gitattributes does that by itself.",
             )
@@ -108,7 +108,7 @@ def _decision(row: list[str], columns: Sequence[str], rules: DatasetRules, path:
         )
     action = next(each for each in actions if each.lower() == action)
     if action == RELABEL and label not in rules.classes:
-        wrong = f"relabels to {label!r}, which is no class" if label else "relabels to no class"
+        wrong = f"relabels to {label!r}, which is not a class" if label else "relabels to no class"
         raise InvalidTable(path, line, wrong, f"The classes are {', '.join(rules.classes)}.")
     label = label if action == RELABEL else ""
     return Decision(sha256, place, action, label, cells["reason"].strip(), cells["time"].strip())

@@ -143,13 +143,13 @@ class ReviewServer:
         if host.rpartition(":")[0] not in _NAMES and host not in _NAMES:
             raise Forbidden("This server answers only as 127.0.0.1 or localhost.")
         if request.headers.get("Sec-Fetch-Site", "none") == "cross-site" and request.path != "/":
-            raise Forbidden("Another site asked for this.")
+            raise Forbidden("This request comes from another site.")
         endpoint, arguments = self._routes.bind_to_environ(request.environ).match()
         if request.method == "POST":
             if request.headers.get("Origin") != f"http://{host}":
-                raise Forbidden("Another site asked for this.")
+                raise Forbidden("This request comes from another site.")
             if request.mimetype != "application/json":
-                raise BadRequest("JSON belongs here.")
+                raise BadRequest("The body must be JSON.")
         if endpoint != self._index and not self._knows(
             request.cookies.get(self._cookie_name, ""), self._cookie
         ):
@@ -200,10 +200,10 @@ class ReviewServer:
         match request.get_json():
             case {"action": str(action), "keys": list(keys), "value": str(value), "reason": str(reason)}:
                 if not all(isinstance(key, str) for key in keys):
-                    raise BadRequest("Each key is a text.")
+                    raise BadRequest("Each key must be a string.")
                 return _json(self._session.decide(action, keys, value=value, reason=reason))
             case _:
-                raise BadRequest("An action, keys, a value and a reason belong here.")
+                raise BadRequest("The body must have an action, keys, a value and a reason.")
 
     def _undo(self, request: Request) -> Response:
         match request.get_json():
@@ -211,7 +211,7 @@ class ReviewServer:
                 self._session.undo(number)
                 return _json({})
             case _:
-                raise BadRequest("A number belongs here.")
+                raise BadRequest("The body must have a number.")
 
 
 def _json(data: Mapping[str, Any], *, status: int = 200) -> Response:

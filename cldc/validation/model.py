@@ -136,7 +136,7 @@ class Rule(NamedTuple):
         counted: The same after a number above 1, such as "drawings with two labels".
         severity: How bad a finding is, unless the rule says otherwise.
         why: Why that is a problem.
-        source: Where that is known from.
+        source: Where that was observed or is specified.
         check: Finds it.
     """
 

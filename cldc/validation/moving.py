@@ -77,7 +77,7 @@ def move_back(kept: Path, place: Path) -> bool:
             alike = filecmp.cmp(kept, place, shallow=False)
     if not alike:
         raise StorageError(
-            f"{place} exists again, with another content.", action="Move it away and run the command again."
+            f"{place} exists again, with different content.", action="Move it away and run the command again."
         )
     return False
 

@@ -100,5 +100,5 @@ def _search(
             return [(a, b, part) for a, b, part in json.loads(result.read_text(encoding="utf-8"))["pairs"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ProcessFailed(
-                "Looking for warped copies gave no result.", action="Run the command again."
+                "The search for warped copies gave no result.", action="Run the command again."
             ) from error

@@ -698,7 +698,7 @@ def test_a_warped_copy_is_found_across_splits_and_in_the_label_book_only(
     assert report.warped_compared
     told = [f"{finding.rule}: {finding.message}" for finding in report.findings]
     (across,) = (message for message in told if message.startswith("drawing-across-splits"))
-    assert "it differs by 3% of what other drawings do" in across
+    assert "it differs 3% as much as other drawings do" in across
     assert any(
         "val/v/drawing.png shows the same drawing as label_book/v/drawing.png" in each for each in told
     )

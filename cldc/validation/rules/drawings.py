@@ -304,7 +304,7 @@ def small_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 
 
 class _Copies(NamedTuple):
-    """Images of one file or drawing: paths, classes, splits, number of contents, and how it is known that they are copies."""
+    """Images of one file or drawing: paths, classes, splits, number of contents, and the evidence."""
 
     paths: tuple[str, ...]
     labels: list[str]
@@ -335,7 +335,7 @@ def _copies(inspected: InspectedDataset, contents: Sequence[str], because: str =
 
 
 def _because(pairs: list[Pair]) -> str:
-    """How it is known that a group shows one drawing: its weakest evidence."""
+    """The weakest evidence that a group shows one drawing, in words."""
     order = list(Evidence)
     weakest = max((pair.evidence for pair in pairs), key=order.index)
     measures = [pair.measure for pair in pairs if pair.evidence is weakest]
@@ -343,7 +343,7 @@ def _because(pairs: list[Pair]) -> str:
         Evidence.INK: "the ink is the same pixel for pixel",
         Evidence.ROWS: f"{min(measures):.0%} of the compared rows of ink are equal",
         Evidence.SHAPE: f"the ink differs by {max(measures):.0%} on average",
-        Evidence.WARPED: f"rotated, stretched or sheared back, it differs by {max(measures):.0%} of what other drawings do",
+        Evidence.WARPED: f"rotated, stretched or sheared back, it differs {max(measures):.0%} as much as other drawings do",
     }[weakest]
 
 
