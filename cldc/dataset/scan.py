@@ -16,15 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cldc.competition import DatasetRules
-from cldc.dataset.model import (
-    IgnoredPath,
-    IgnoreReason,
-    ImageFile,
-    Listing,
-    OutwardLink,
-    Split,
-    SplitState,
-)
+from cldc.dataset.model import IgnoredPath, IgnoreReason, ImageFile, Listing, OutwardLink, Split, SplitState
 from cldc.dataset.naming import ARCHIVES, default_name
 from cldc.errors import InvalidDataset
 from cldc.files import storage_error

@@ -41,10 +41,6 @@ def now() -> str:
 def read(path: Path, rules: DatasetRules) -> tuple[Decision, ...]:
     """Read all decisions of the table; none if there is no such file.
 
-    Args:
-        path: The table.
-        rules: Rules with the valid classes and splits.
-
     Raises:
         InvalidTable: A line is invalid.
         StorageError: It can't be read.

@@ -39,12 +39,7 @@ def _cell(text: str) -> str:
 
 
 def parse(content: bytes, path: Path, rules: DatasetRules) -> tuple[Decision, ...]:
-    """Parse the decisions of a table, in its order.
-
-    Args:
-        content: The bytes of the file.
-        path: The file, for messages.
-        rules: Rules with the valid classes and splits.
+    """Parse the decisions of a table, in its order; ``path`` is only for messages.
 
     Raises:
         InvalidTable: A line is invalid.

@@ -48,11 +48,6 @@ def predictions_part(images: Sequence[Image], competition: Competition, home: Pa
     """By path, the class that the model of the last preflight with most of the images predicts, and how probable it is.
 
     Images are told by their content, so that changes since then cost only what has changed.
-
-    Args:
-        images: The dataset's images.
-        competition: Which competition's preflights count.
-        home: The data folder.
     """
     contents = {image.sha256 for image in images if image.sha256}
     for result in reversed(all_records(home)):

@@ -372,12 +372,7 @@ class Session:
         }
         self._put(
             "decisions",
-            {
-                "rows": rows,
-                "later": sorted(self._later),
-                "file": str(self.path),
-                "problems": problems,
-            },
+            {"rows": rows, "later": sorted(self._later), "file": str(self.path), "problems": problems},
         )
 
     def _put(self, part: str, data: Any) -> None:

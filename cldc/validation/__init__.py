@@ -3,11 +3,4 @@
 from cldc.validation.check import validate
 from cldc.validation.model import Finding, InspectedDataset, Rule, Severity, ValidationReport
 
-__all__ = [
-    "Finding",
-    "InspectedDataset",
-    "Rule",
-    "Severity",
-    "ValidationReport",
-    "validate",
-]
+__all__ = ["Finding", "InspectedDataset", "Rule", "Severity", "ValidationReport", "validate"]

@@ -106,13 +106,7 @@ class ValidationCache:
         return max(file.mtime_ns, file.ctime_ns) < self._began_ns - _RACY_NS
 
     def store(self, report: ValidationReport, inspections: Mapping[str, Inspection], key: str) -> None:
-        """Keep the result of a check.
-
-        Args:
-            report: The result.
-            inspections: What each content shows, by SHA-256.
-            key: What the report depends on besides the images; empty if the report must not be used again.
-        """
+        """Keep the result of a check; ``key`` is empty if the report must not be used again."""
         if self._base is None:
             return
         root, now = self._root, time.time()

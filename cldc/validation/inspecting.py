@@ -60,17 +60,7 @@ def inspect(
     find_warped_copies: FindWarpedCopies | None = None,
     book: Listing | None = None,
 ) -> InspectedDataset:
-    """Inspect the images that the cache does not know, and compare all drawings.
-
-    Args:
-        listing: The folder as it was scanned.
-        cache: The last check of it.
-        competition: Whose rules apply.
-        observer: Receives progress.
-        ask_tensorflow: Asks the real TensorFlow about images without a verdict.
-        find_warped_copies: Finds them between splits and the label book.
-        book: The label book as it was scanned.
-    """
+    """Inspect the images that the cache does not know, and compare all drawings, also with those of the label book."""
     known = cache.load_inspections()
     images, inspections = _inspect_images(listing, cache.images, known, observer)
     if ask_tensorflow is not None:
@@ -138,18 +128,11 @@ def _ask(
 
 
 def _inspect_images(
-    listing: Listing,
-    images: Sequence[Image | None],
-    known: Mapping[str, Inspection],
-    observer: Observer,
+    listing: Listing, images: Sequence[Image | None], known: Mapping[str, Inspection], observer: Observer
 ) -> tuple[list[Image], dict[str, Inspection]]:
     """All images of a listing, and the inspection of each content by SHA-256.
 
-    Args:
-        listing: The folder as it was scanned.
-        images: For each of its files the image; None if it must be read.
-        known: Inspections of contents, by SHA-256.
-        observer: Receives progress.
+    ``images`` has for each file its image, or None if it must be read; ``known`` has earlier inspections.
     """
     inspections = {image.sha256: known[image.sha256] for image in images if image and image.sha256 in known}
     new = [

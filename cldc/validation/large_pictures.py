@@ -42,12 +42,7 @@ class _TooLargeError(Exception):
 
 
 def reduced_picture(content: bytes, verdict: Verdict) -> Picture | None:
-    """A picture that TensorFlow reads, reduced to at most `MAX_PIXELS`; None if that is not possible.
-
-    Args:
-        content: The file.
-        verdict: What the judge says of it, with the size.
-    """
+    """A picture that TensorFlow reads, reduced to at most `MAX_PIXELS`; None if that is not possible."""
     width, height = verdict.width or 0, verdict.height or 0
     if width * height > MOST_PIXELS:
         return None

@@ -74,11 +74,7 @@ class DrawingGroup(NamedTuple):
 
 
 def find_near_duplicates(features: Mapping[str, Features]) -> tuple[Pair, ...]:
-    """Pairs of contents that show the same drawing, each with its strongest evidence.
-
-    Args:
-        features: The features of each content, by SHA-256.
-    """
+    """Pairs of contents, by SHA-256, that show the same drawing, each with its strongest evidence."""
     found: dict[tuple[str, str], Pair] = {}
     for pair in chain(_by_ink(features), _by_rows(features), _by_shape(features)):  # the strongest first
         found.setdefault((pair.first, pair.second), pair)

@@ -45,10 +45,7 @@ class Picture(NamedTuple):
 def picture_of(content: bytes, verdict: Verdict, rows: bytes) -> Picture | None:
     """The picture of a file that TensorFlow reads, of at most `MAX_PIXELS`; None if Pillow can't load it.
 
-    Args:
-        content: The file.
-        verdict: What the judge says of it.
-        rows: What the judge inflated.
+    ``verdict`` and ``rows`` are what `judge_and_inflate` says of the file.
     """
     if not verdict.width or not verdict.height:
         return None

@@ -26,12 +26,7 @@ _PICTURES = (
 
 
 def looks_like_picture(name: str, extensions: Sequence[str]) -> bool:
-    """Whether a file's name is a picture's, if only as a backup of one.
-
-    Args:
-        name: The file's own name.
-        extensions: Lower-case extensions that the script takes.
-    """
+    """Whether a file, or what it is a backup of, is named like a picture; ``extensions`` are those that the script takes."""
     plain = name.lower().strip().rstrip("~").removesuffix(".bak")
     return plain.endswith((*extensions, *_PICTURES))
 

@@ -64,14 +64,8 @@ def find_if_ready(
 ) -> tuple[Pair, ...] | None:
     """Warped copies between the sides; None if they can't be found, and a note says why.
 
-    Args:
-        sides: The splits, and the label book.
-        home: The data folder.
-        observer: Receives progress events.
-        make: Whether to create the environment if it is missing, and to raise failures.
-
     Raises:
-        CldcError: The search failed, and ``make`` asked for it.
+        CldcError: The search failed, and ``make`` asked for it and, if necessary, for the environment.
     """
     try:
         environment = ensure_analysis(home, observer) if make else ready_analysis(home)

@@ -80,10 +80,9 @@ def format_of(content: bytes) -> Format | None:
 
 
 def foreign_format(start: bytes) -> str:
-    """The name of the picture format that ``start`` begins, such as HEIC; empty if it is none of those known here.
+    """The name of the format of a picture that TensorFlow does not read, such as HEIC; empty if it is unknown.
 
-    Args:
-        start: The first `LONGEST_START` bytes of a file, or all of it.
+    The first `LONGEST_START` bytes of a file are enough.
     """
     start = start[:LONGEST_START]
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":

@@ -6,11 +6,7 @@ decide. TensorFlow notices a premature end while a scan is read, but not while i
 
 from __future__ import annotations
 
-from cldc.validation.tensorflow_decoder.jpeg_input import (
-    RefusedError,
-    SuspendedError,
-    TooMuchWorkError,
-)
+from cldc.validation.tensorflow_decoder.jpeg_input import RefusedError, SuspendedError, TooMuchWorkError
 from cldc.validation.tensorflow_decoder.jpeg_markers import (
     EOI,
     STANDARD_AC,
