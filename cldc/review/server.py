@@ -8,7 +8,6 @@ import json
 import logging
 import secrets
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from werkzeug.wrappers import Request, Response
 
 from cldc.errors import CldcError, StorageError
 from cldc.files import storage_error
-from cldc.review.pictures import NoPictureError, Size, draw
+from cldc.review.pictures import NoPictureError, Pictures, Size
 from cldc.review.session import Session
 
 _logger = logging.getLogger("cldc.review")
@@ -30,7 +29,6 @@ _LOOPBACK = "127.0.0.1"
 _NAMES = frozenset({_LOOPBACK, "localhost", "[::1]"})
 _THREADS = 8
 _MOST_BODY_BYTES = 4_000_000
-_MOST_KEPT_BYTES = 64_000_000
 _PAGE = Path(__file__).with_name("page")
 _FILES = {
     "review.css": "text/css",
@@ -68,7 +66,7 @@ class ReviewServer:
         self._session = session
         self._token, self._cookie = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         self._tickets: set[str] = set()
-        self._pictures = _Pictures(session)
+        self._pictures = Pictures(session)
         self._routes = Map(
             [
                 Rule("/", endpoint=self._index, methods=["GET"]),
@@ -216,35 +214,3 @@ class ReviewServer:
 
 def _json(data: Mapping[str, Any], *, status: int = 200) -> Response:
     return Response(json.dumps(data, separators=(",", ":")), status=status, content_type="application/json")
-
-
-class _Pictures:
-    """Creates pictures on request and caches the most recent small ones."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def get(self, key: str, size: Size) -> bytes:
-        """A PNG.
-
-        Raises:
-            NoPictureError: The image is gone, has changed or can't be shown.
-        """
-        file = self._session.file(key)
-        if file is None:
-            raise NoPictureError("it has changed, or is no longer there")
-        with self._lock:
-            if size is Size.SMALL and key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        content = draw(self._session.root, file, size, seen=self._session.competition.dataset.image_size)
-        with self._lock:
-            if size is Size.SMALL and key not in self._kept:
-                self._kept[key] = content
-                self._bytes += len(content)
-                while self._bytes > _MOST_KEPT_BYTES:
-                    self._bytes -= len(self._kept.popitem(last=False)[1])
-        return content

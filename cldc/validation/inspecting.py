@@ -11,14 +11,16 @@ from functools import partial
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import Image, ImageFile, Listing, assemble, scan
+from cldc.dataset import Image, ImageFile, Listing, assemble, read_image, read_start, scan
 from cldc.errors import ProcessFailed
 from cldc.process.pool import map_in_processes
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
 from cldc.validation.cache import ValidationCache
-from cldc.validation.contents import inspect_file
-from cldc.validation.inspection import AskTensorFlow, Inspection
+from cldc.validation.features import features_of_picture
+from cldc.validation.inspection import MAX_PIXELS, AskTensorFlow, Inspection
+from cldc.validation.large_pictures import reduced_picture
+from cldc.validation.metadata.finding import find_metadata
 from cldc.validation.model import InspectedDataset
 from cldc.validation.near_duplicates import (
     FindWarpedCopies,
@@ -27,13 +29,17 @@ from cldc.validation.near_duplicates import (
     group_pairs,
     has_drawing,
 )
+from cldc.validation.pictures import picture_of
 from cldc.validation.sniffing import find_pointers, formats_of_ignored
-from cldc.validation.tensorflow_decoder import Readable
+from cldc.validation.tensorflow_decoder import Readable, Remark, Verdict, judge_and_inflate
+from cldc.validation.tensorflow_decoder.dispatch import format_of
 
 # Two processes stay below 250 MB; starting them takes as long as some hundred drawings.
 _PROCESSES = 2
 _WORTH_PROCESSES = 600
 _CHUNK = 48
+# Bytes of a file too large to be judged in which metadata is searched: nearly all of it comes first.
+_MOST_SEARCHED = 32 * 1024 * 1024
 
 
 def inspect_dataset(
@@ -165,3 +171,38 @@ def _in_processes(
             done += 1
     except ProcessFailed:  # too little memory, or no more processes are allowed: go on alone
         yield from map(read, files[done:])
+
+
+def inspect_file(root: Path, file: ImageFile) -> tuple[Image, Inspection | None]:
+    """Read a file once: its hash and what its content shows; None if it can't be read."""
+    image, content = read_image(root, file)
+    if image.error:
+        return image, None
+    if content is None:
+        reason = f"it is {image.size / 1e6:,.0f} MB large, too large to be checked without TensorFlow"
+        start = read_start(root / file.path, _MOST_SEARCHED)
+        metadata = find_metadata(start, format_of(start))
+        return image, Inspection(Verdict(Readable.UNKNOWN, None, reason=reason), metadata=metadata)
+    return image, inspect_content(content)
+
+
+def inspect_content(content: bytes) -> Inspection:
+    """What a file's content shows; never raises."""
+    try:
+        verdict, rows = judge_and_inflate(content)
+        metadata = () if verdict.readable is Readable.NO else find_metadata(content, verdict.format)
+    except Exception as error:  # whatever a file holds, the check of all others must go on
+        return Inspection(Verdict(Readable.UNKNOWN, None, reason=f"checking it failed ({error!r})"))
+    if verdict.readable is Readable.NO:
+        return Inspection(verdict)
+    if (verdict.width or 0) * (verdict.height or 0) > MAX_PIXELS:
+        picture = reduced_picture(content, verdict)
+    else:
+        picture = picture_of(content, verdict, rows)
+    if picture is None:
+        return Inspection(verdict, metadata=metadata)
+    if picture.opaque and Remark.ALPHA_DROPPED in verdict.remarks:
+        # The file could have transparent pixels and has none.
+        remarks = tuple(remark for remark in verdict.remarks if remark is not Remark.ALPHA_DROPPED)
+        verdict = verdict._replace(remarks=remarks)
+    return Inspection(verdict, features_of_picture(picture), metadata)
