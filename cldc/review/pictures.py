@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 
 from cldc.dataset import ImageFile, read_image
 from cldc.insight.pictures import seen_by_model
@@ -41,7 +39,7 @@ class Pictures:
         self._lock = threading.Lock()
 
     def get(self, key: str, size: Size) -> bytes:
-        """A PNG.
+        """A PNG of the image of that key.
 
         Raises:
             NoPictureError: The image is gone, has changed or can't be shown.
@@ -53,7 +51,7 @@ class Pictures:
             if size is Size.SMALL and key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        content = draw(self._session.root, file, size, seen=self._session.competition.dataset.image_size)
+        content = _draw(self._session, file, size)
         with self._lock:
             if size is Size.SMALL and key not in self._kept:
                 self._kept[key] = content
@@ -63,19 +61,8 @@ class Pictures:
         return content
 
 
-def draw(root: Path, file: ImageFile, size: Size, *, seen: Sequence[int]) -> bytes:
-    """A PNG of an image of the dataset.
-
-    Args:
-        root: The dataset's folder.
-        file: The image, whose content may be anything.
-        size: Which picture of it.
-        seen: Height and width in pixels that the training script scales an image to.
-
-    Raises:
-        NoPictureError: The file can't be read, or Pillow does not recognize it as a picture.
-    """
-    read = read_image(root, file)
+def _draw(session: Session, file: ImageFile, size: Size) -> bytes:
+    read = read_image(session.root, file)
     if read.image.error:
         raise NoPictureError(read.image.error)
     if read.content is None:
@@ -89,7 +76,7 @@ def draw(root: Path, file: ImageFile, size: Size, *, seen: Sequence[int]) -> byt
     if picture is None:
         raise NoPictureError("it has too many pixels to be shown")
     if size is Size.SEEN:
-        picture = seen_by_model(picture, seen)
+        picture = seen_by_model(picture, session.competition.dataset.image_size)
     else:
         picture.thumbnail((_SIDES[size], _SIDES[size]))
     out = io.BytesIO()
