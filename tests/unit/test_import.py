@@ -116,7 +116,7 @@ def sources(tmp_path: Path) -> Path:
     FORMS["upright.heic"](folder / "vi" / "IMG_1.HEIC")
     pages = [seen(), Image.new("L", (180, 120), 255), seen().transpose(Image.Transpose.ROTATE_180)]
     pages[0].save(folder / "IX" / "both.pdf", save_all=True, append_images=pages[1:], resolution=72)
-    (folder / "x" / "notes.txt").write_text("no picture")
+    (folder / "x" / "notes.txt").write_text("not a picture")
     (folder / "x" / ".DS_Store").write_bytes(b"\0")
     FORMS["palette.gif"](folder / "x" / "a.gif")
     return folder
@@ -202,11 +202,11 @@ def test_a_file_that_may_not_be_read_is_named(cldc: Cldc, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("letter.docx", b"PK\3\4 text", "no picture"),
-        ("empty.png", b"", "no picture"),
+        ("letter.docx", b"PK\3\4 text", "not a picture"),
+        ("empty.png", b"", "not a picture"),
         ("cut.jpg", None, "damaged"),
         ("broken.pdf", b"%PDF-1.7\nnothing", "damaged"),
-        ("program.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
+        ("program.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
     ],
 )
 def test_a_file_that_is_no_picture_is_named_and_the_rest_imported(
