@@ -24,6 +24,7 @@ from cldc.errors import InvalidDataset, UsageError
 from cldc.insight import Comparison, pictures
 from cldc.insight.judging import Train, require_unseen, train_models
 from cldc.insight.repeated import compare_repeats
+from cldc.preflight.downloads import label_books
 from cldc.preflight.model import LabelBook, PreflightResult, Training
 from cldc.preflight.model_predictions import ModelPredictions, read
 from cldc.preflight.predicting import predict_folder
@@ -201,9 +202,21 @@ def _predict(app: ServerApp, judge: LabelBook, result: PreflightResult) -> Model
 
 
 def _pictures(app: ServerApp, found: Comparison) -> Mapping[str, tuple[str, str]]:
-    old, new = Path(found.before.dataset_root), Path(found.after.dataset_root)
     lists = (found.added, found.removed, found.relabelled, found.moved, found.fixed, found.broken)
     moves = [move for moved in lists for move in moved][:_MOST_PICTURES]
     # Where the folder was changed since, the picture is left out or is today's.
-    places = {m.after or m.before: (new / m.after if m.after else old / m.before) for m in moves}
+    places = {
+        m.after or m.before: _place(app, found.after, m.after)
+        if m.after
+        else _place(app, found.before, m.before)
+        for m in moves
+    }
     return pictures(places.items(), size=app.competition.dataset.image_size)
+
+
+def _place(app: ServerApp, result: PreflightResult, path: str) -> Path:
+    """The file of an image of a preflight's dataset or, of those downloaded, of its label book."""
+    folder, _, rest = path.partition("/")
+    if folder == app.competition.bundles.label_book.name:
+        return label_books(app.home, app.competition) / result.fingerprint.label_book / rest
+    return Path(result.dataset_root, path)

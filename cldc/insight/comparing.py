@@ -13,7 +13,10 @@ from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """An image whose path or label differs between two datasets, with both; empty where it is in one only."""
+    """An image whose path or label differs between two datasets, with both; empty where it is in one only.
+
+    Paths are relative to the dataset; those of the label book begin with its name.
+    """
 
     before: str
     after: str
@@ -84,8 +87,9 @@ def compare(
     """Compare two preflights and the predictions of their models."""
     nothing = ModelPredictions(before.classes, (), "an older cldc kept nothing of the images")
     first, second = first or nothing, second or nothing
-    changes = _images(first, second, book=list(after.images)[-1])
-    fixed, broken = _mistakes(first, second)
+    book = list(after.images)[-1]
+    changes = _images(first, second, book)
+    fixed, broken = _mistakes(first, second, book)
     return Comparison(
         before=before,
         after=after,
@@ -102,7 +106,7 @@ def compare(
     )
 
 
-def _images(first: ModelPredictions, second: ModelPredictions, *, book: str) -> _ImageChanges:
+def _images(first: ModelPredictions, second: ModelPredictions, book: str) -> _ImageChanges:
     """Pair images of the same content: those that stayed first, so that a copy more is an image added."""
     old, new = (_images_by_content(predictions, book) for predictions in (first, second))
     found = _ImageChanges([], [], [], [])
@@ -189,9 +193,13 @@ def _accuracies(predictions: ModelPredictions) -> dict[tuple[str, str], float]:
 
 
 def _mistakes(
-    first: ModelPredictions, second: ModelPredictions
+    first: ModelPredictions, second: ModelPredictions, book: str
 ) -> tuple[tuple[Moved, ...], tuple[Moved, ...]]:
     """Mistakes fixed and new mistakes among the images that both models were judged by."""
+
+    def path(image: ImagePrediction) -> str:
+        return f"{book}/{image.path}" if image.split == book else image.path
+
     judging = (second.splits or first.splits)[1:]
     old = {(i.split, i.sha256): i for i in first.images if i.split in judging and i.probabilities}
     fixed: list[Moved] = []
@@ -201,7 +209,7 @@ def _mistakes(
         if earlier is None or not image.probabilities or earlier.misclassified == image.misclassified:
             continue
         move = Moved(
-            earlier.path, image.path, first.classes[earlier.predicted], second.classes[image.predicted]
+            path(earlier), path(image), first.classes[earlier.predicted], second.classes[image.predicted]
         )
         (fixed if earlier.misclassified else broken).append(move)
     return tuple(fixed), tuple(broken)

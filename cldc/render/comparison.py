@@ -151,10 +151,14 @@ def _told(name: str, move: Moved) -> str:
     if not (move.before and move.after):
         return move.before or move.after
     if "mistakes" in name:
-        return f"{move.after}: predicted as {move.label_before} before, as {move.label_after} now"
+        return f"{move.after}: {_predicted(move)}"
     if move.before == move.after:
         return move.after
     return f"{move.before} -> {move.after}"
+
+
+def _predicted(move: Moved) -> str:
+    return f"predicted as {move.label_before} before, as {move.label_after} now"
 
 
 def _classes(comparison: Comparison) -> Iterator[tuple[str, str, str, str, str]]:
@@ -203,5 +207,9 @@ def _case(name: str, move: Moved) -> tuple[str, str, str, str]:
     """An image's path, what happened to it, its split and its class."""
     path = move.after or move.before
     split, _, rest = path.partition("/")
-    words = _told(name, move)
-    return path, "" if words == path else words, split, rest.partition("/")[0]
+    words = ""
+    if "mistakes" in name:
+        words = _predicted(move)
+    elif move.after and move.before not in ("", move.after):
+        words = f"was {move.before}"
+    return path, words, split, rest.partition("/")[0]

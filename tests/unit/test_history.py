@@ -15,11 +15,12 @@ from cldc.history import history
 from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import BoardResult, Ledger, Record
 from cldc.preflight import model_predictions, records
+from cldc.preflight.model_predictions import ImagePrediction
 from cldc.render.document import Document
 from cldc.render.formats import csv as csv_format
 from cldc.render.history import history_rows
 from tests.conftest import Cldc
-from tests.support.folders import make_dataset
+from tests.support.folders import make_dataset, png
 from tests.support.insights import RESULT, images
 from tests.support.terminal import Terminal
 
@@ -83,23 +84,35 @@ def test_eighty_columns_show_a_table_and_name_what_is_missing(cldc: Cldc, tmp_pa
 
 
 def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: Cldc, tmp_path: Path) -> None:
+    mine = dataclasses.replace(RESULT, images={"train": 2, "val": 2, "label_book": 1})
     other = dataclasses.replace(
-        RESULT,
+        mine,
         dataset_name="better",
         fingerprint=dataclasses.replace(RESULT.fingerprint, dataset="e"),
         started="2026-01-02T00:00:00+00:00",
     )
-    for result, rows in (
-        (RESULT, (("train/a/1.png", "s1", 0, 0.1), ("val/a/2.png", "s2", 0, 0.9))),
-        (other, (("train/b/1.png", "s1", 1, 0.9), ("val/a/2.png", "s2", 0, 0.2))),
+    for result, rows, book in (
+        (mine, (("train/a/1.png", "s1", 0, 0.1), ("val/a/2.png", "s2", 0, 0.9)), (0.9, 0.1)),
+        (other, (("train/b/1.png", "s1", 1, 0.9), ("val/a/2.png", "s2", 0, 0.2)), (0.2, 0.8)),
     ):
         records.save(cldc.home, result)
-        model_predictions.save(cldc.home, result.id, images(*rows))
+        predicted = images(*rows)
+        tested = ImagePrediction("label_book", "a/3.png", "s3", 0, book)
+        predicted = dataclasses.replace(predicted, images=(*predicted.images, tested))
+        model_predictions.save(cldc.home, result.id, predicted)
+    book_folder = cldc.home / "label_books" / "demo" / RESULT.fingerprint.label_book
+    (book_folder / "a").mkdir(parents=True)
+    (book_folder / "a" / "3.png").write_bytes(png())
     cldc = dataclasses.replace(cldc, extra={"CLDC_COMPETITION": "demo", "CLDC_SERVER": "sandbox"})
     told = cldc("compare", "mine", other.id[:6], "--report", tmp_path / "page.html").out
     assert "images relabelled: 1\n  train/a/1.png -> train/b/1.png" in told
     assert "mistakes fixed: 1\n  val/a/2.png: predicted as b before, as a now" in told
-    assert "train/a/1.png -&gt; train/b/1.png" in (tmp_path / "page.html").read_text()
+    assert "new mistakes: 1\n  label_book/a/3.png: predicted as a before, as b now" in told
+    page = (tmp_path / "page.html").read_text()
+    assert "was train/a/1.png" in page
+    case = page[page.index('data-path="label_book/a/3.png"') :].partition("</li>")[0]
+    assert 'src="data:image/png' in case
+    assert "<p>predicted as a before, as b now</p>" in case
     data = cldc("compare", "mine", "better", "--format", "json").data
     assert data["classes"][0] == {"split": "val", "label": "a", "before": 0.0, "after": 1.0}
     assert "no preflight zzz" in cldc("compare", "mine", "zzz", code=2).err
