@@ -9,7 +9,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,12 +17,15 @@ from playwright.sync_api import Browser, expect
 
 from cldc import competition
 from cldc.files import replace_atomically
-from cldc.insight import Insight, compare
+from cldc.grading.model import Grade, Grading
+from cldc.insight import Insight, LabelProblem, LabelReport, RankedLabel, compare
 from cldc.leaderboard import parse
 from cldc.render.board_page import board_page
 from cldc.render.comparison import comparison_document
 from cldc.render.document import Page
 from cldc.render.formats.html import render_page
+from cldc.render.grades import student_page
+from cldc.render.labels import labels_document
 from cldc.render.preflight_page import preflight_page
 from cldc.render.validation_page import validation_page
 from cldc.validation import validate
@@ -34,6 +37,7 @@ from tests.unit.test_leaderboard import board, entry
 
 pytestmark = pytest.mark.real
 COMPETITION = competition.load()
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
 PICTURE = ("data:image/png;base64,", "data:image/png;base64,")
 
 
@@ -73,6 +77,35 @@ def comparison(_: Path) -> Page:
     return page
 
 
+def labels(_: Path) -> Page:
+    found = LabelReport(
+        ("a", "b"),
+        (
+            RankedLabel(
+                1, "train/a/1.png", "s1", "a", "b", 0.9, 0.1, 0.9, LabelProblem.OTHER_CLASS, ("b", "a")
+            ),
+            RankedLabel(2, "val/b/2.png", "s2", "b", "", 0.0, 0.0, 0.5, LabelProblem.BLANK, ()),
+        ),
+        noise=0.1,
+    )
+    page = labels_document(
+        found, "digits", correct=0, top=None, pictures=lambda _: {"train/a/1.png": PICTURE}, next_command=""
+    ).page
+    assert page is not None
+    return page
+
+
+def grade(folder: Path) -> Page:
+    make_dataset(folder)
+    (folder / "val" / "i" / "bad.png").write_bytes(b"no picture")
+    report = validate(folder, COMPETITION)
+    scored = Grade(
+        "ada", "ada.zip", NOW, score=0.9, rank=1, validation_accuracy=0.8, images=30, report=report
+    )
+    grading = Grading(COMPETITION.name, "accuracy", "2.4.1", 52, NOW, (scored,), ())
+    return student_page(scored, grading)
+
+
 def leaderboard(_: Path) -> Page:
     rows = [entry(), entry(description="better (Lab)", user_name="you"), entry(created=1_600_000_500)]
     return board_page(parse(board(*rows), COMPETITION, account="me"), title=COMPETITION.title)
@@ -84,6 +117,8 @@ def leaderboard(_: Path) -> Page:
         (validation, ""),
         (preflight, ""),
         (comparison, ""),
+        (labels, ""),
+        (grade, ""),
         (leaderboard, ""),
         (leaderboard, "?projector"),
     ],
