@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def labels(app: App, *, folder: Path | None, top: int | None) -> None:
             correct=sum(image.sha256 in correct for image in found.images),
             top=top,
             pictures=drawn,
-            next_command=f"cldc review {shlex.quote(str(root))}",
+            next_command=app.command_for("cldc review", root),
         )
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import webbrowser
 from pathlib import Path
 from typing import NoReturn
@@ -47,7 +46,7 @@ def review(app: App, *, folder: Path | None, no_browser: bool, port: int | None)
             app.observer.note("No browser found; open that address in one.")
         _keep_checking(app, session)
     done = session.summary()
-    app.output.show(summary_document(done, shlex.quote(str(folder))))
+    app.output.show(summary_document(done, app.command_for("cldc apply", folder)))
 
 
 def _keep_checking(app: App, session: Session) -> NoReturn:

@@ -24,13 +24,13 @@ def address_blocks(address: str) -> Iterator[Block]:
     yield Line("Decisions are saved at once. Ctrl-C ends it.", "dim")
 
 
-def summary_document(done: Summary, folder: str) -> Document:
-    """What was decided, and the next step for the dataset ``folder``, a word of a command line."""
+def summary_document(done: Summary, next_command: str) -> Document:
+    """What was decided, and the command that carries it out."""
     data = {"decisions": done.path, "counts": done.counts, "new": done.made, "later": done.later}
-    return Document(data, _summary_blocks(done, folder))
+    return Document(data, _summary_blocks(done, next_command))
 
 
-def _summary_blocks(done: Summary, folder: str) -> Iterator[Block]:
+def _summary_blocks(done: Summary, next_command: str) -> Iterator[Block]:
     if not done.counts:
         yield Line("Nothing was decided.")
     else:
@@ -42,4 +42,4 @@ def _summary_blocks(done: Summary, folder: str) -> Iterator[Block]:
     if done.later:
         yield Line(f"{plural(done.later, 'image')} left for later.")
     if done.counts.keys() - {"correct"}:
-        yield Line(f"Next: cldc apply {folder}", "title")
+        yield Line(f"Next: {next_command}", "title")
