@@ -86,9 +86,10 @@ class MovingLine:
         self._open().console.print(shown(text), markup=False, highlight=False)
 
     def close(self, *, done: bool = True) -> None:
-        """Stop drawing; a task that was not ``done`` is shown where it stopped."""
+        """Stop drawing; unless all was ``done``, a task that had not ended is shown where it stopped."""
         if self._progress is not None:
-            self._end(_DONE if done else _STOPPED)
+            ended = self._task is not None and self._task.finished
+            self._end(_DONE if done or ended else _STOPPED)
             self._progress.stop()
             self._progress = None
 

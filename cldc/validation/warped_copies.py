@@ -90,6 +90,7 @@ def _search(
                 if line.startswith("done "):
                     observer.advance(int(line.split()[1]))
         child.check()
+        observer.advance(sum(map(len, sides)))
         try:
             return [(a, b, part) for a, b, part in json.loads(result.read_text(encoding="utf-8"))["pairs"]]
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -56,6 +56,14 @@ def test_a_stopped_training_is_one_line_that_is_not_ticked(columns: int, tmp_pat
     assert "✓" not in text
 
 
+def test_what_had_ended_when_something_else_failed_is_ticked(tmp_path: Path) -> None:
+    script = tmp_path / "check.py"
+    script.write_text(_TRAIN.replace('22.5, "{EPOCH}"', "100"))
+    _, text = Terminal(cwd=tmp_path, columns=80, program=[str(script)]).end()
+    assert "✓ Training  " in text
+    assert "✗" not in text
+
+
 def test_a_question_that_is_cancelled_changed_nothing(tmp_path: Path) -> None:
     asked = Terminal("init", cwd=tmp_path, CI="")
     asked.until("Competition")
