@@ -18,9 +18,9 @@ help:
 demo: $(READY)
 	@$(BIN)/python tools/demo.py
 
-# One process more than there are processors, at most five: the tests wait for CodaLab a third of the time. Each has a
+# Two processes more than there are processors, at most five: the tests wait for CodaLab a third of the time. Each has a
 # CodaLab of its own.
-AT_ONCE := --numprocesses $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -ge 4 ] && echo 5 || echo $$((n + 1))) --dist worksteal
+AT_ONCE := --numprocesses $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -ge 3 ] && echo 5 || echo $$((n + 2))) --no-loadscope-reorder
 
 test: lint
 	@echo "All tests: about half an hour on two processors."

@@ -61,7 +61,7 @@ _STAMP = (f"PRAGMA application_id = {_APPLICATION}", f"PRAGMA user_version = {_F
 # The ledger's files in its folder, including SQLite's journals.
 _PARTS = ("", "-journal", "-wal", "-shm")
 # How long another process may lock the ledger; each write takes milliseconds.
-_BUSY_SECONDS = 30.0
+BUSY_SECONDS = 30.0
 _WAY_OUT = "`cldc ledger rebuild`: it sets this file aside and reads your submissions back from the server."
 
 # Names in the table of steps that mean more than a step of a submission. The tag and its withdrawal spend and free
@@ -205,7 +205,7 @@ class Ledger:
                 self._database = sqlite3.connect(
                     f"{file.absolute().as_uri()}?mode=rw",
                     uri=True,
-                    timeout=_BUSY_SECONDS,
+                    timeout=BUSY_SECONDS,
                     isolation_level=None,
                 )
                 resources.callback(self._database.close)
@@ -291,7 +291,7 @@ class Ledger:
         kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return LockTimeout(
-                f"Another process has kept the ledger {self.path} to itself for {_BUSY_SECONDS:.0f} s.",
+                f"Another process has kept the ledger {self.path} to itself for {BUSY_SECONDS:.0f} s.",
                 action="Wait until it is done, or stop it, then run the command again.",
             )
         if kind in _SYSTEM_ERRORS:

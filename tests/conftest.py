@@ -6,6 +6,8 @@ credentials. Environments are made once a machine, in ``.cache/test-home`` (or C
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import json
 import os
@@ -16,12 +18,13 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from cldc import sample
 from cldc.competition import Competition, load
@@ -51,6 +54,11 @@ _PLACES = {
 }
 _KEPT = ("CLDC_TEST_", "CLDC_DIFFERENTIAL_", "CLDC_SURROUNDINGS_", "CLDC_CODALAB_PYTHON")
 _LONGEST_SECONDS = 1200
+# Modules whose tests share a server, a browser or a long preparation.
+_TOGETHER = {
+    *("test_codalab", "test_decoder_against_tensorflow", "test_download", "test_pages", "test_review"),
+    *("test_sandbox", "test_surroundings", "test_terms"),
+}
 # A shell has what it starts in the background ignore Ctrl-C; tests of it would wait for one in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -132,28 +140,29 @@ class Cldc:
 
     Attributes:
         home: The data folder.
-        extra: Environment variables for every command.
-        forks: What to fork the process from; None starts Python anew.
+        extra: Environment variables for every command; a PYTHONPATH among them starts Python anew.
+        anew: Whether to start Python anew for each command, and not to fork a process that has imported ``cldc``.
     """
 
     home: Path
     extra: Mapping[str, str]
-    forks: ForkServer | None = None
+    anew: bool = False
 
     def __call__(
         self, *args: str | Path, cwd: Path | None = None, code: int | None = 0, **env: str
     ) -> Outcome:
         """Run one command; ``code`` is the exit code that it must have, None for any."""
-        arguments, folder = list(map(str, args)), cwd or self.home
-        env = {**os.environ, "CLDC_HOME": str(self.home), "PYTHONPATH": str(ROOT), **self.extra, **env}
+        arguments, folder, given = list(map(str, args)), cwd or self.home, {**self.extra, **env}
+        forks = None if self.anew or "PYTHONPATH" in given else fork_server()
+        env = {**os.environ, "CLDC_HOME": str(self.home), "PYTHONPATH": str(ROOT), **given}
         with (
             Path(os.devnull).open() as nothing,
             # Not pipes, which a sandbox that the command starts could hold open.
             tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out,
             tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as err,
         ):
-            if self.forks is not None:
-                forked = self.forks.start(arguments, env=env, cwd=folder, streams=(nothing, out, err))
+            if forks is not None:
+                forked = forks.start(arguments, env=env, cwd=folder, streams=(nothing, out, err))
                 ended = forked.wait(_LONGEST_SECONDS)
             else:
                 # Not by cldc.process, which would end the sandbox with the command that started it.
@@ -186,6 +195,33 @@ def tell(record_property: Callable[[str, object], None]) -> Callable[[str, Mappi
     return told
 
 
+class InOrder(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each process the next test in order, or the next group of tests that share what is slow to make."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        if (
+            module.endswith("test_alike.py")
+            or "once_at_any_moment_it_ends_with_one_submission[deployed" in nodeid
+        ):
+            return "deployed"
+        return module if Path(module).stem in _TOGETHER else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> InOrder:
+    return InOrder(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies in ``tests/real``; start long tests first, so that no process is at one when the others have ended."""
+    for item in items:
+        if item.path.parent.name == "real":
+            item.add_marker("real")
+    items.sort(key=lambda item: -max((mark.args[0] for mark in item.iter_markers("lasts")), default=0))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Add up the cases of each subject over all processes."""
     told: dict[str, Counter[str]] = {}
@@ -208,24 +244,30 @@ def cldc_in(home: Path, environments_home: Path, **extra: str) -> Cldc:
     return Cldc(home, extra)
 
 
-@pytest.fixture(scope="session")
-def forks() -> Iterator[ForkServer | None]:
-    """What unit tests fork ``cldc`` from; None on a system that has no forks."""
+_UNTIL_THE_END = contextlib.ExitStack()
+
+
+@functools.cache
+def fork_server() -> ForkServer | None:
+    """What commands are forked from, one for all tests of a process; None on a system that has no forks."""
     if not hasattr(os, "fork"):
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="cldc-forks-") as folder:  # a socket's path must be short
-        server = ForkServer(Path(folder))
-        yield server
-        server.close()
+        return None
+    folder = tempfile.TemporaryDirectory(prefix="cldc-forks-")  # a socket's path must be short
+    server = ForkServer(Path(_UNTIL_THE_END.enter_context(folder)))
+    _UNTIL_THE_END.callback(server.close)
+    return server
+
+
+def pytest_unconfigure() -> None:
+    _UNTIL_THE_END.close()
 
 
 @pytest.fixture
-def bare_cldc(tmp_path: Path, forks: ForkServer | None) -> Cldc:
+def bare_cldc(tmp_path: Path) -> Cldc:
     """``cldc`` with a data folder of this test alone and no environments."""
     home = tmp_path / "home"
     home.mkdir()
-    return Cldc(home, {}, forks)
+    return Cldc(home, {})
 
 
 @pytest.fixture(scope="session")
@@ -248,13 +290,9 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, environments_home: Path) 
 
 
 @pytest.fixture
-def cldc(
-    tmp_path: Path, environments_home: Path, forks: ForkServer | None, request: pytest.FixtureRequest
-) -> Iterator[Cldc]:
+def cldc(tmp_path: Path, environments_home: Path) -> Iterator[Cldc]:
     """``cldc`` with a data folder of this test alone; a sandbox left up in it is taken down."""
     command = cldc_in(tmp_path / "home", environments_home)
-    if request.node.get_closest_marker("real") is None:
-        command = replace(command, forks=forks)
     yield command
     if (command.home / "sandbox").exists():
         command("sandbox", "down", code=None)

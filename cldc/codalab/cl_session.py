@@ -29,9 +29,9 @@ STALL_SECONDS = 120.0
 # All bytes are sent: the server unpacks them before it answers.
 UNPACK_SECONDS = 600.0
 # Time between notes that the server has not answered.
-_TELL_SECONDS = 60.0
-_REQUEST_SECONDS = "60"
-_SESSION = Path(__file__).with_name("inside") / "session.py"
+TELL_SECONDS = 60.0
+REQUEST_SECONDS = "60"
+SESSION = Path(__file__).with_name("inside") / "session.py"
 # The HTTP status behind each of the client's exceptions.
 _STATUS_BY_TYPE = {
     "codalab.common.AuthorizationError": 401,
@@ -154,7 +154,7 @@ class ClSession:
         try:
             # -I: neither the user's packages nor the current folder. CodaLab's SyntaxWarnings are not ours to show.
             child = process.Child(
-                [python, "-I", "-W", "ignore", _SESSION], env=self._environment(home), cwd=home
+                [python, "-I", "-W", "ignore", SESSION], env=self._environment(home), cwd=home
             )
         except ProcessFailed as error:
             raise _broken(error.message) from error
@@ -169,7 +169,7 @@ class ClSession:
             PASSWORD_VARIABLE: self._credentials.password,
             "CODALAB_HOME": str(home),
             "CODALAB_SESSION": "cldc",
-            "CODALAB_URLOPEN_TIMEOUT_SECONDS": _REQUEST_SECONDS,
+            "CODALAB_URLOPEN_TIMEOUT_SECONDS": REQUEST_SECONDS,
             "EDITOR": nothing,
             "VISUAL": nothing,
         }
@@ -210,12 +210,12 @@ class ClSession:
 
     def _noting(self, name: str) -> process.Waiting:
         """Note every minute that a command is not answered yet."""
-        next_note = _TELL_SECONDS
+        next_note = TELL_SECONDS
 
         def waiting(silent_seconds: float, limit_seconds: float) -> None:
             nonlocal next_note
             if silent_seconds >= next_note:
-                next_note = silent_seconds + _TELL_SECONDS
+                next_note = silent_seconds + TELL_SECONDS
                 self._observer.note(
                     f"{self.server} has not answered `cl {name}` for {duration(silent_seconds)}; "
                     f"it has {duration(limit_seconds)}."

@@ -36,7 +36,7 @@ from cldc.progress import Observer
 # Enough for a gigabyte over a slow connection.
 _INSTALL_SECONDS = 3600
 _HEALTH_SECONDS = 300
-_HEALTH = Path(__file__).with_name("inside") / "health.py"
+HEALTH = Path(__file__).with_name("inside") / "health.py"
 _NETWORK = (
     "network connectivity is disabled", "error sending request", "dns error", "client error", "timed out",
     "failed to fetch", "failed to download", "no solution found", "connection",
@@ -159,7 +159,7 @@ def check(environment: Environment, kind: str) -> None:
         env = clean_environment({"CODALAB_HOME": str(folder), "TF_CPP_MIN_LOG_LEVEL": "2"})
         try:
             run(
-                [environment.python, "-I", _HEALTH, kind],
+                [environment.python, "-I", HEALTH, kind],
                 env=env,
                 cwd=folder,
                 timeout_seconds=_HEALTH_SECONDS,

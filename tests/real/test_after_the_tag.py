@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,16 +14,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cldc import process
-from cldc.codalab import CodaLab
-from cldc.credentials import Credentials
-from cldc.environments import ensure_codalab
 from cldc.submission.status import _of_run
-from tests.conftest import ROOT
-from tests.support.rehearsal import Stage, assert_exactly_once, environment, odd, python
+from tests.support.rehearsal import Stage, assert_exactly_once, killed, odd
 from tests.support.terminal import Terminal
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lasts(25)
 
 
 def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(
@@ -33,11 +27,8 @@ def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(
     account = stage.account()
     cldc = stage.person(tmp_path / "data", account)
     folder = stage.folder(tmp_path / "mine")
-    stage.switch.touch()
-    try:
+    with stage.failing():
         failed = cldc("submit", folder, "--yes", "--no-preflight", code=11)
-    finally:
-        stage.switch.unlink()
     assert "no patience with mine" in failed.err
     (status,) = cldc("status", "--format", "json").data["submissions"]
     assert status["stage"] == "run"
@@ -75,12 +66,9 @@ def test_predictions_that_do_not_fit_the_printed_accuracy_are_not_submitted(
     cldc = stage.person(tmp_path / "data", account)
     folder = stage.folder(tmp_path / "mine")
     submit = ("submit", folder, "--yes", "--no-preflight")
-    stage.boast.touch()
-    try:
+    with stage.boasting():
         refused = cldc(*submit, code=11)
         there = cldc("preflight", folder, "--remote", code=6)
-    finally:
-        stage.boast.unlink()
     said = "gets at most 25.00% of the label book right, but the training script printed 75.00%"
     assert f"{said}: " in refused.err
     assert f"predicted.json {said}" in there.err
@@ -128,9 +116,7 @@ def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
     assert_exactly_once(stage, account)
 
     # If it is removed by hand, cldc does not wait for it, and it can be submitted again.
-    server, secret = stage.address, Credentials(account.name, account.password, "environment")
-    python = ensure_codalab(stage.environments_home).python
-    with CodaLab(server, secret, python=lambda: python) as codalab:
+    with stage.client(account) as codalab:
         codalab.cl.remove(first["bundle"], force=True)
     (status,) = cldc("watch", "--format", "json").data["submissions"]
     assert "no longer on the server" in status["detail"]
@@ -159,14 +145,7 @@ def test_a_tag_that_is_gone_is_not_taken_for_a_submission(stage: Stage, tmp_path
     assert (done["again"], done["bundle"]) == (False, bundle)
     assert_exactly_once(stage, account)
 
-    killed = process.run(
-        [python(), "-m", "tests.support.killing", tmp_path / "past", "withdraw", "mine", "--yes"],
-        env=environment(here.home, {**here.extra, "CLDC_TEST_MOMENT": "after clear tags"}),
-        cwd=ROOT,
-        timeout_seconds=300,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed
+    assert killed(here, tmp_path / "past", "withdraw", "mine", "--yes", moment="after clear tags")
     assert stage.made(account)["tagged"] == []
     assert not here(*submit).data["again"]
     assert_exactly_once(stage, account)
@@ -178,9 +157,7 @@ def test_what_was_made_private_is_kept_and_made_public_again(stage: Stage, tmp_p
     folder = stage.folder(tmp_path / "mine")
     submit = ("submit", folder, "--yes", "--no-preflight", "--format", "json")
     bundle = cldc(*submit).data["bundle"]
-    secret = Credentials(account.name, account.password, "environment")
-    interpreter = ensure_codalab(stage.environments_home).python
-    with CodaLab(stage.address, secret, python=lambda: interpreter) as codalab:
+    with stage.client(account) as codalab:
         codalab.cl.set_private([bundle])
     assert cldc("clean", "--unfinished", "--dry-run", "--format", "json").data["leftovers"] == []
     (status,) = cldc("status", "--format", "json").data["submissions"]
@@ -196,9 +173,7 @@ def test_what_was_made_private_is_not_made_public_again_without_a_yes(stage: Sta
     cldc = stage.person(tmp_path / "data", account)
     folder = stage.folder(tmp_path / "mine")
     bundle = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data["bundle"]
-    secret = Credentials(account.name, account.password, "environment")
-    interpreter = ensure_codalab(stage.environments_home).python
-    with CodaLab(stage.address, secret, python=lambda: interpreter) as codalab:
+    with stage.client(account) as codalab:
         codalab.cl.set_private([bundle])
     assert "--yes" in cldc("submit", folder, "--no-preflight", code=2).err
     assert stage.made(account)["tagged"] == []
@@ -209,11 +184,8 @@ def test_the_server_gives_a_lost_ledger_back(stage: Stage, tmp_path: Path) -> No
     cldc = stage.person(tmp_path / "data", account)
     folder = stage.folder(tmp_path / "mine")
     cldc("submit", folder, "--yes", "--no-preflight", "--institution", "Some Lab")
-    stage.switch.touch()
-    try:
+    with stage.failing():
         cldc("submit", stage.folder(tmp_path / "other", 1), "--yes", "--no-preflight", code=11)
-    finally:
-        stage.switch.unlink()
     kept = tmp_path / "kept.json"
     cldc("ledger", "export", kept)
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600

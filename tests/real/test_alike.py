@@ -11,7 +11,7 @@ import pytest
 from cldc import sandbox
 from tests.support.rehearsal import Stage, assert_exactly_once
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lasts(120)
 
 
 def test_people_and_submissions_of_like_names_stay_apart(deployed: Stage, tmp_path: Path) -> None:

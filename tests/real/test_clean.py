@@ -8,15 +8,12 @@ from typing import Any
 
 import pytest
 
-from cldc.codalab import CodaLab, Dependency, wait_for
-from cldc.credentials import Credentials
-from cldc.environments import ensure_codalab
-from cldc.sandbox import Account
+from cldc.codalab import Dependency, wait_for
 from tests.conftest import Cldc, cldc_in
-from tests.support.rehearsal import Stage, held, running, start, until
+from tests.support.rehearsal import Stage, running, start, until
 from tests.support.terminal import Terminal
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lasts(50)
 
 
 def second_competition(stage: Stage) -> Path:
@@ -42,20 +39,10 @@ def board(stage: Stage, profile: Path) -> dict[str, Any]:
     return {row["submission"]: (row["name"], row["score"], row["hidden"]) for row in rows}
 
 
-def as_account(stage: Stage, account: Account) -> CodaLab:
-    """What somebody does by hand."""
-    python = ensure_codalab(stage.environments_home).python
-    secret = Credentials(account.name, account.password, "environment")
-    return CodaLab(stage.address, secret, python=lambda: python)
-
-
 def unfinished(stage: Stage, cldc: Cldc, folder: Path) -> None:
     """A submission whose run failed."""
-    stage.switch.touch()
-    try:
+    with stage.failing():
         cldc("submit", folder, "--yes", "--no-preflight", code=11)
-    finally:
-        stage.switch.unlink()
 
 
 def test_a_second_competition_loses_nothing(stage: Stage, tmp_path: Path) -> None:
@@ -76,7 +63,7 @@ def test_a_second_competition_loses_nothing(stage: Stage, tmp_path: Path) -> Non
     unfinished(stage, other, stage.folder(tmp_path / "theirs", 4))
     used = other("submit", stage.folder(tmp_path / "used", 5), *submit).data
     other("withdraw", "used", "--yes")
-    with as_account(stage, account) as codalab:
+    with stage.client(account) as codalab:
         by_hand = codalab.cl.new_worksheet(f"{account.name}-by-hand")
         data = Dependency("used", used["dataset"], "")
         wait_for(codalab.rest, codalab.cl.run(by_hand, "ls used", [data], name="look"))
@@ -105,7 +92,7 @@ def test_a_run_that_is_going_is_said_to_be_killed(stage: Stage, tmp_path: Path) 
     account = stage.account()
     cldc = stage.person(tmp_path / "data", account)
     folder = stage.folder(tmp_path / "mine")
-    with held(stage):
+    with stage.held():
         submitting = start(stage, account, cldc.home, "submit", folder, "--yes", "--no-preflight")
         (run,) = until(lambda: running(stage, account, 1), submitting)
         submitting.kill()

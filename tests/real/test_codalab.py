@@ -34,6 +34,7 @@ from cldc.process import follow
 from tests.support.faults import Answer, FaultServer, as_json, fault_server, text
 from tests.support.observers import Heard
 
+pytestmark = pytest.mark.lasts(60)
 UUID, SHEET = "0x" + "ab" * 16, "0x" + "cd" * 16
 ALICE = Credentials("alice", "secret-canary", "test")
 
@@ -46,9 +47,6 @@ def codalab_python(environments_home: Path) -> Path:
     environments = pytest.importorskip("cldc.environments")
     python: Path = environments.ensure_codalab(environments_home).python
     return python
-
-
-# What never gets as far as CodaLab
 
 
 # The session of `cl` and a server that misbehaves
@@ -80,7 +78,6 @@ def made(kind: str, uuid: str) -> Answer:
     )
 
 
-@pytest.mark.real
 def test_after_a_forgotten_token_the_command_is_carried_out_once(faulty: FaultServer, cl: Cl) -> None:
     faulty.script("/rest/worksheets", text(401, "User is not authenticated."), made("worksheets", SHEET))
     assert cl.new_worksheet("x") == SHEET
@@ -91,7 +88,6 @@ def test_after_a_forgotten_token_the_command_is_carried_out_once(faulty: FaultSe
         cl.new_worksheet("x")
 
 
-@pytest.mark.real
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
@@ -118,7 +114,6 @@ def test_a_command_that_may_have_been_carried_out_is_never_repeated(
     assert cl.new_worksheet("x") == SHEET
 
 
-@pytest.mark.real
 def test_an_interrupted_upload_names_its_bundle(
     faulty: FaultServer, cl: Cl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +149,6 @@ def test_an_interrupted_upload_names_its_bundle(
     assert faulty.count("/rest/bundles") == 4
 
 
-@pytest.mark.real
 def test_a_client_that_dies_or_hangs_is_replaced(
     faulty: FaultServer, cl: Cl, codalab_python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +186,6 @@ def command_lines() -> list[tuple[psutil.Process, list[str]]]:
     return found
 
 
-@pytest.mark.real
 def test_secrets_are_on_no_command_line_and_in_no_file(
     faulty: FaultServer, codalab_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,7 +261,6 @@ def sheet_name() -> str:
     return f"test-{time.time_ns()}"
 
 
-@pytest.mark.real
 def test_the_guides_steps(mine: CodaLab, tmp_path: Path) -> None:
     bundles = competition.load("demo").bundles
     script, label_book = bundles.script.uuid, bundles.label_book.uuid
@@ -337,7 +329,6 @@ def test_the_guides_steps(mine: CodaLab, tmp_path: Path) -> None:
     assert rest.user().disk_used >= archive.stat().st_size
 
 
-@pytest.mark.real
 def test_others_can_not_read_new_items_until_the_owner_has_read_them(mine: CodaLab) -> None:
     script = competition.load("demo").bundles.script.uuid
     assert script is not None
@@ -355,7 +346,6 @@ def test_others_can_not_read_new_items_until_the_owner_has_read_them(mine: CodaL
             everyone.worksheet(sheet)
 
 
-@pytest.mark.real
 def test_failed_runs_and_makes_are_reported(mine: CodaLab) -> None:
     cl, rest = mine.cl, mine.rest
     sheet = cl.new_worksheet(sheet_name())
@@ -381,7 +371,6 @@ def test_failed_runs_and_makes_are_reported(mine: CodaLab) -> None:
     assert not rest.exists(missing)
 
 
-@pytest.mark.real
 def test_refusals(mine: CodaLab, real: Real, tmp_path: Path) -> None:
     broken = tmp_path / "broken.zip"
     broken.write_bytes(b"PK\x03\x04 and nothing more" * 50)

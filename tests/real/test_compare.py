@@ -12,7 +12,7 @@ from cldc.competition import load
 from cldc.resources import template
 from tests.conftest import Cldc
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lasts(75)
 
 
 def test_both_are_trained_from_the_same_seeds_and_judged_by_images_of_neither(

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import ExifTags, Image
 
-from cldc import process
-from tests.conftest import ROOT, Outcome
-from tests.support.rehearsal import Stage, assert_exactly_once, environment, odd, python
+from tests.conftest import Outcome
+from tests.support.rehearsal import Stage, assert_exactly_once, killed, odd
 from tests.support.terminal import Terminal
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lasts(40)
 
 
 def test_nothing_is_published_spent_or_removed_where_nobody_can_be_asked(
@@ -72,14 +70,7 @@ def test_a_changed_dataset_gets_a_name_of_its_own_and_keeps_it(stage: Stage, tmp
         "before finish tag",
     )
     for number, moment in enumerate(moments):
-        killed = process.run(
-            [python(), "-m", "tests.support.killing", tmp_path / str(number), "submit", second, *submit],
-            env=environment(cldc.home, {**cldc.extra, "CLDC_TEST_MOMENT": moment}),
-            cwd=ROOT,
-            timeout_seconds=300,
-            check=False,
-        )
-        assert killed.returncode == -signal.SIGKILL, (moment, killed)
+        assert killed(cldc, tmp_path / str(number), "submit", second, *submit, moment=moment), moment
         if number % 2 == 0:
             cldc = stage.person(tmp_path / f"data-{number}", account)
     done = cldc("submit", second, *submit)

@@ -6,10 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import SHAPES, Cldc
-from tests.support.rehearsal import Stage, held, running, start, until
+from tests.support.rehearsal import Stage, running, start, until
 
 
 def more(folder: Path) -> None:
@@ -18,7 +16,6 @@ def more(folder: Path) -> None:
     shutil.copy(image, image.with_name("more.png"))
 
 
-@pytest.mark.real
 def test_a_preflight_says_that_the_folder_changed_meanwhile(cldc: Cldc, tmp_path: Path) -> None:
     cldc = Cldc(cldc.home, {"CLDC_COMPETITION": str(SHAPES / "shapes.toml")})
     folder = tmp_path / "mine"
@@ -41,7 +38,6 @@ def test_a_preflight_says_that_the_folder_changed_meanwhile(cldc: Cldc, tmp_path
     assert f"warning: {said}" in cldc("preflight", folder, *options, "--force").out
 
 
-@pytest.mark.real
 def test_a_preflight_there_and_a_submission_say_that_the_folder_changed_meanwhile(
     stage: Stage, tmp_path: Path
 ) -> None:
@@ -50,7 +46,7 @@ def test_a_preflight_there_and_a_submission_say_that_the_folder_changed_meanwhil
     commands = (("preflight", "--remote"), ("submit", "--yes", "--no-preflight"))
     for number, (command, *options) in enumerate(commands):
         folder = stage.folder(tmp_path / f"mine-{number}", number)
-        with held(stage):
+        with stage.held():
             at_work = start(stage, account, home, command, folder, *options, "--format", "json")
             until(lambda: running(stage, account, 1), at_work)
             more(folder)

@@ -23,7 +23,7 @@ from cldc.validation.tensorflow_decoder import Readable, judge
 from tests.conftest import ROOT
 from tests.support.decoder_cases import cases
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.lasts(40), pytest.mark.timeout(7200)]
 
 _CASES = int(os.environ.get("CLDC_DIFFERENTIAL_CASES", "4000"))
 _SEED = int(os.environ.get("CLDC_DIFFERENTIAL_SEED", "1"))

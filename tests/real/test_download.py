@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,16 +15,9 @@ import pytest
 from cldc import sandbox
 from cldc.environments import ensure_codalab
 from tests.conftest import ROOT, Cldc
-from tests.support.folders import make_dataset
+from tests.support.folders import contents, make_dataset
+from tests.support.processes import soon
 from tests.support.small_competition import PROFILE, SCRIPT, materials
-
-pytestmark = pytest.mark.real
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,8 +47,8 @@ def test_everything_comes_in_the_right_shape(site: Site, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         (bundles.starting_dataset.name, bundles.label_book.name, bundles.script.name)
     )
-    assert tree(tmp_path / bundles.starting_dataset.name) == tree(site.dataset)
-    assert tree(tmp_path / bundles.label_book.name) == tree(site.label_book)
+    assert contents(tmp_path / bundles.starting_dataset.name) == contents(site.dataset)
+    assert contents(tmp_path / bundles.label_book.name) == contents(site.label_book)
     assert "json.dump" in SCRIPT
     assert "json.dump" in (tmp_path / bundles.script.name).read_text()
     site.cldc("validate", tmp_path / bundles.starting_dataset.name)
@@ -85,10 +77,12 @@ def test_a_killed_download_goes_on(site: Site, tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     arrived: list[Path] = []
-    end = time.monotonic() + 60
-    while not arrived and process.poll() is None and time.monotonic() < end:
-        arrived = list(tmp_path.glob(".mine-*.part/train/i*/0.png"))
-        time.sleep(0.01)
+
+    def has_begun() -> bool:
+        arrived.extend(tmp_path.glob(".mine-*.part/train/i*/0.png"))
+        return bool(arrived) or process.poll() is not None
+
+    assert soon(has_begun, 60)
     process.send_signal(signal.SIGKILL)
     process.wait(30)
     assert arrived, "the download ended before it could be killed"
@@ -96,6 +90,6 @@ def test_a_killed_download_goes_on(site: Site, tmp_path: Path) -> None:
     # What had arrived is not fetched again.
     inode = arrived[0].stat().st_ino
     site.cldc(*arguments)
-    assert tree(tmp_path / "mine") == tree(site.dataset)
+    assert contents(tmp_path / "mine") == contents(site.dataset)
     assert (tmp_path / "mine/train" / arrived[0].parent.name / "0.png").stat().st_ino == inode
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -18,9 +18,8 @@ from cldc.preflight.model_predictions import read
 from tests.conftest import SHAPES_PROFILE, Cldc, cldc_in
 from tests.support.terminal import Terminal
 
-pytestmark = pytest.mark.real
 
-
+@pytest.mark.lasts(150)
 @pytest.mark.parametrize(
     ("competition", "images", "allowed", "codalab_python"),
     [
@@ -39,7 +38,7 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
         "CLDC_SERVER": "sandbox",
         "CLDC_CODALAB_PYTHON": codalab_python,
     }
-    cldc = Cldc(cldc.home, surroundings)
+    cldc = Cldc(cldc.home, surroundings, anew=True)
     up = cldc("sandbox", "up", "--format", "json").data
     assert up["running"]
     assert up["address"].startswith("http://127.0.0.1:")
@@ -189,6 +188,7 @@ def changed(folder: Path, number: int) -> Path:
     return target
 
 
+@pytest.mark.lasts(120)
 def test_real_images_reach_the_board(tmp_path: Path, environments_home: Path, real_data: Path) -> None:
     """The competition's own profile, unshortened: its label book, a part of its images, all 100 epochs."""
     cldc = cldc_in(tmp_path / "home", environments_home, CLDC_SERVER="sandbox")

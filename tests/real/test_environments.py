@@ -26,7 +26,6 @@ def shared(environments_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return environments_home
 
 
-@pytest.mark.real
 @pytest.mark.parametrize("python", ["3.9", "3.11", "3.12", "3.13"])
 def test_codalab_on_each_python_that_is_here(
     python: str, shared: Path, monkeypatch: pytest.MonkeyPatch
@@ -45,7 +44,6 @@ def test_codalab_on_each_python_that_is_here(
     assert "upload" in done.stdout
 
 
-@pytest.mark.real
 def test_the_competitions_tensorflow(shared: Path) -> None:
     environment = ensure_tensorflow(load().training.tensorflow, shared)
     script = "import tensorflow as tf; print(tf.__version__)"

@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from cldc import process
 from cldc.errors import CldcError
-from cldc.sandbox import Account
-from tests.conftest import ROOT, Cldc
-from tests.support.rehearsal import Stage, assert_exactly_once, environment, python
+from tests.support.rehearsal import Stage, assert_exactly_once, killed, lose_ledger
 
-pytestmark = pytest.mark.real
 _AT_ONCE = 2
-# Every moment with and without its ledger takes twice as long.
 # Where the server has something that only a search finds, or the other side of the commit.
 _HANDFUL = ("created worksheets", "created bundles", "progress", "after cl make", "before finish tag")
 _LEDGERS = ["kept", "lost"] if os.environ.get("CLDC_KILL_CASES") == "all" else ["lost in turn"]
 
 
-def killed(stage: Stage, account: Account, cldc: Cldc, past: Path, folder: Path, **extra: str) -> bool:
-    """Submit until the next moment that is not in ``past``; whether it was killed there."""
-    done = process.run(
-        [python(), "-m", "tests.support.killing", past, "submit", folder, "--yes", "--no-preflight", "-q"],
-        env=environment(cldc.home, {**stage.settings(account), **extra}),
-        cwd=ROOT,
-        timeout_seconds=300,
-        check=False,
-    )
-    assert done.returncode in (0, -signal.SIGKILL), done
-    return done.returncode != 0
+_SUBMIT = ("--yes", "--no-preflight", "-q")
 
 
-def lose_ledger(cldc: Cldc) -> None:
-    for file in cldc.home.glob("ledger.sqlite3*"):
-        file.unlink()
-
-
+@pytest.mark.lasts(220)
 @pytest.mark.parametrize("ledger", ["kept", "lost"])
 def test_killed_at_one_moment_after_the_other_it_ends_with_one_submission(
     stage: Stage, tmp_path: Path, ledger: str
@@ -50,9 +30,9 @@ def test_killed_at_one_moment_after_the_other_it_ends_with_one_submission(
     cldc = stage.person(tmp_path / "data", account)
     folder, past = stage.folder(tmp_path / "mine"), tmp_path / "moments"
     # Without the ledger it makes no difference whether a step's end was written down.
-    skipped = {} if ledger == "kept" else {"CLDC_TEST_SKIPPED": "before"}
+    skipped = "" if ledger == "kept" else "before"
     kills = 0
-    while killed(stage, account, cldc, past, folder, **skipped):
+    while killed(cldc, past, "submit", folder, *_SUBMIT, skipped=skipped):
         kills += 1
         if ledger == "lost":
             lose_ledger(cldc)
@@ -64,8 +44,13 @@ def test_killed_at_one_moment_after_the_other_it_ends_with_one_submission(
     assert cldc("quota", "--format", "json").data["left"] == stage.competition.quota.total - 1
 
 
+@pytest.mark.lasts(120)
 @pytest.mark.parametrize(
-    ("server", "ledger"), [*(("stage", ledger) for ledger in _LEDGERS), ("deployed", "lost in turn")]
+    ("server", "ledger"),
+    [
+        *(("stage", ledger) for ledger in _LEDGERS),
+        ("deployed", "lost in turn"),
+    ],
 )
 def test_killed_once_at_any_moment_it_ends_with_one_submission(
     request: pytest.FixtureRequest,
@@ -79,13 +64,13 @@ def test_killed_once_at_any_moment_it_ends_with_one_submission(
     account = stage.account()
     cldc = stage.person(tmp_path / "data", account)
     first = stage.folder(tmp_path / "mine")
-    assert not killed(stage, account, cldc, traced, first, CLDC_TEST_MOMENT="never")
+    assert not killed(cldc, traced, "submit", first, *_SUBMIT, moment="never")
     moments = traced.read_text(encoding="utf-8").splitlines()
     if server == "deployed":
         moments = [moment for moment in moments if moment in _HANDFUL]
         assert len(moments) == len(_HANDFUL)
-    elif ledger == "lost in turn":  # two of three; the test above kills at each of them
-        moments = [moment for number, moment in enumerate(moments) if number % 3 != 1]
+    elif ledger == "lost in turn":  # the test above kills at each of them
+        moments = moments[::3]
 
     def one(number: int) -> str:
         moment, account = moments[number], stage.account()
@@ -93,7 +78,7 @@ def test_killed_once_at_any_moment_it_ends_with_one_submission(
         folder = stage.folder(tmp_path / f"mine-{number}")
         past = tmp_path / f"past-{number}"
         try:
-            assert killed(stage, account, cldc, past, folder, CLDC_TEST_MOMENT=moment)
+            assert killed(cldc, past, "submit", folder, *_SUBMIT, moment=moment)
             if ledger == "lost" or (ledger == "lost in turn" and number % 2):
                 lose_ledger(cldc)
             cldc("submit", folder, "--yes", "--no-preflight")
@@ -116,7 +101,7 @@ def test_a_damaged_ledger_set_aside_and_rebuilt_leads_to_one_submission(
     cldc = stage.person(tmp_path / "data", account)
     folder = stage.folder(tmp_path / "mine")
     if moment != "when it was finished":
-        assert killed(stage, account, cldc, tmp_path / "moments", folder, CLDC_TEST_MOMENT=moment)
+        assert killed(cldc, tmp_path / "moments", "submit", folder, *_SUBMIT, moment=moment)
     else:
         cldc("submit", folder, "--yes", "--no-preflight")
     file = cldc.home / "ledger.sqlite3"

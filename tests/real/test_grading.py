@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from cldc.competition import load
 from cldc.preflight.records import all_records
 from cldc.sample import draw_label_book
 from tests.conftest import ROOT, Cldc
+from tests.support.processes import soon
 
 PROFILE = """
 extends = "demo"
@@ -79,7 +79,7 @@ UNUSABLE: tuple[tuple[Callable[[Path, Path], None], str], ...] = (
 BAD = max(2, SIZE // 6)
 
 
-@pytest.mark.real
+@pytest.mark.lasts(55)
 def test_a_class_is_graded_though_some_are_unusable_and_it_was_killed(cldc: Cldc, tmp_path: Path) -> None:
     profile = tmp_path / "winter.toml"
     profile.write_text(PROFILE)
@@ -162,8 +162,6 @@ def kill_in_the_middle(cldc: Cldc, arguments: tuple[str | Path, ...], folder: Pa
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    end = time.monotonic() + 600
-    while not all_records(cldc.home) and time.monotonic() < end and child.poll() is None:
-        time.sleep(0.1)
+    assert soon(lambda: bool(all_records(cldc.home)) or child.poll() is not None, 600)
     child.send_signal(signal.SIGKILL)
     child.wait()

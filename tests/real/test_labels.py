@@ -5,15 +5,12 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import pytest
 from PIL import Image as Picture
 
 from cldc import competition, sample
 from cldc.insight import find_suspicious_labels, known_suspicious_labels
 from cldc.validation import validate
 from tests.conftest import Cldc, cldc_in
-
-pytestmark = pytest.mark.real
 
 
 def test_wrong_labels_come_first_and_a_clean_dataset_has_none(

@@ -25,7 +25,6 @@ _SEED = int(os.environ.get("CLDC_DIFFERENTIAL_SEED", "1"))
 _DECODER = ROOT / "tests" / "support" / "inside" / "pixels.py"
 
 
-@pytest.mark.real
 @pytest.mark.timeout(1800)
 def test_tensorflow_decodes_the_same_pixels(
     environments_home: Path, tmp_path: Path, tell: Callable[[str, Mapping[str, int]], None]

@@ -23,7 +23,6 @@ ALICE = Credentials("alice", "secret-canary", "test")
 SHEET = "0x" + "cd" * 16
 
 
-@pytest.mark.real
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_change_over_a_bad_certificate_has_the_same_message(
     authority: Authority, fault: str, environments_home: Path, monkeypatch: pytest.MonkeyPatch
@@ -37,10 +36,6 @@ def test_a_change_over_a_bad_certificate_has_the_same_message(
         assert not server.asked
 
 
-# Proxies
-
-
-@pytest.mark.real
 def test_changes_go_through_a_socks_proxy(
     authority: Authority, environments_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

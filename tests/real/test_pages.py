@@ -35,7 +35,7 @@ from tests.support.folders import make_dataset
 from tests.support.insights import RESULT, images
 from tests.unit.test_leaderboard import board, entry
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lasts(40)
 COMPETITION = competition.load()
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 PICTURE = ("data:image/png;base64,", "data:image/png;base64,")

@@ -1,4 +1,4 @@
-"""Preflights: judged from small scripts of every kind of failure, and trained for real with a class's competition."""
+"""Preflights, trained for real: the answer from the record, what TensorFlow refuses, an interruption, two at once."""
 
 from __future__ import annotations
 
@@ -24,21 +24,13 @@ from cldc.preflight.sources import builtin_script, given_script, read_label_book
 from cldc.validation import ValidationReport, validate
 from tests.conftest import SHAPES_PROFILE, Cldc
 
-# ------------------------------------------------------------------------------------------ what is trained on
-
-
-# -------------------------------------------------------------------------------------- script and label book
-
-
-# --------------------------------------------------------------------------------------------------- for real
-
 
 @pytest.fixture
 def tensorflow(shapes: Competition, environments_home: Path) -> Environment:
     return ensure_tensorflow(shapes.training.tensorflow, environments_home)
 
 
-@pytest.mark.real
+@pytest.mark.lasts(35)
 def test_training_for_real_and_the_answer_from_the_record(
     tmp_path: Path, shapes: Competition, book: LabelBook, report: ValidationReport, tensorflow: Environment
 ) -> None:
@@ -83,7 +75,6 @@ def test_training_for_real_and_the_answer_from_the_record(
     assert str(tmp_path / "home" / "preflights") in caught.value.action
 
 
-@pytest.mark.real
 def test_an_image_that_only_tensorflow_refuses_is_named(
     tmp_path: Path, shapes: Competition, book: LabelBook, report: ValidationReport, tensorflow: Environment
 ) -> None:
@@ -97,7 +88,6 @@ def test_an_image_that_only_tensorflow_refuses_is_named(
         )
 
 
-@pytest.mark.real
 def test_an_interruption_leaves_nothing_behind(  # noqa: PLR0917 - fixtures
     tmp_path: Path,
     shapes: Competition,
@@ -136,7 +126,6 @@ def test_an_interruption_leaves_nothing_behind(  # noqa: PLR0917 - fixtures
     ]
 
 
-@pytest.mark.real
 def test_two_at_once_train_what_each_trains_alone(cldc: Cldc, tmp_path: Path, book: LabelBook) -> None:
     """They share the processors as the system divides them: fewer threads for each would be other numbers."""
     cldc = Cldc(cldc.home, {"CLDC_COMPETITION": str(SHAPES_PROFILE), "CLDC_LABEL_BOOK": str(book.root)})
@@ -157,7 +146,6 @@ def test_two_at_once_train_what_each_trains_alone(cldc: Cldc, tmp_path: Path, bo
     assert both[0]["fingerprint"]["dataset"] != both[1]["fingerprint"]["dataset"]
 
 
-@pytest.mark.real
 def test_the_built_in_script_trains_what_the_competitions_did(
     tmp_path: Path, real_data: Path, environments_home: Path
 ) -> None:

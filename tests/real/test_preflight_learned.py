@@ -42,7 +42,6 @@ def _trained(
     return report, book, learned, result.predictions
 
 
-@pytest.mark.real
 def test_the_best_weights_say_of_every_image_what_they_said_in_the_training(
     tmp_path: Path, short: Competition, environments_home: Path
 ) -> None:
@@ -56,7 +55,6 @@ def test_the_best_weights_say_of_every_image_what_they_said_in_the_training(
     assert sorted(i.predicted for i in learned.of("label_book")) == sorted(predictions)
 
 
-@pytest.mark.real
 def test_a_script_that_judged_another_model_than_it_left_is_not_believed(
     tmp_path: Path, short: Competition, environments_home: Path
 ) -> None:
@@ -71,7 +69,6 @@ def test_a_script_that_judged_another_model_than_it_left_is_not_believed(
     assert not any(i.probabilities for i in learned.images)
 
 
-@pytest.mark.real
 def test_without_a_checkpoint_there_is_a_reason(tmp_path: Path, environments_home: Path) -> None:
     shapes = competition.load(str(SHAPES_PROFILE))
     _, _, learned, _ = _trained(tmp_path, shapes, builtin_script(shapes), environments_home)
@@ -79,7 +76,6 @@ def test_without_a_checkpoint_there_is_a_reason(tmp_path: Path, environments_hom
     assert len(learned.images) == 100
 
 
-@pytest.mark.real
 def test_a_quick_one_is_marked_and_a_whole_one_tells_labels_that_look_wrong(
     cldc: Cldc, tmp_path: Path, environments_home: Path
 ) -> None:
@@ -104,7 +100,6 @@ def test_a_quick_one_is_marked_and_a_whole_one_tells_labels_that_look_wrong(
     assert f"learn/x/{moved.name}  x" in cldc("preflight", *options).out
 
 
-@pytest.mark.real
 def test_repeated_from_other_seeds_it_shows_the_spread(
     cldc: Cldc, tmp_path: Path, short: Competition
 ) -> None:

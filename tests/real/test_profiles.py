@@ -6,7 +6,6 @@ import dataclasses
 import json
 from pathlib import Path
 
-import pytest
 from hypothesis import Phase, given, settings
 
 from cldc import process
@@ -38,7 +37,6 @@ print("sound")
 """
 
 
-@pytest.mark.real
 def test_codalab_takes_every_name_path_and_command_of_any_profile_that_is_read(
     environments_home: Path,
 ) -> None:

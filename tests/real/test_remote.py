@@ -18,9 +18,9 @@ from cldc.codalab import Rest
 from cldc.environments import ensure_codalab
 from cldc.sandbox import Account
 from tests.conftest import ROOT
-from tests.support.rehearsal import Stage, assert_exactly_once, change, held, running, start, until
+from tests.support.rehearsal import Stage, assert_exactly_once, change, running, start, until
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lasts(25)
 
 
 def test_interrupted_and_run_again_it_makes_nothing_twice_and_leaves_nothing(
@@ -30,7 +30,7 @@ def test_interrupted_and_run_again_it_makes_nothing_twice_and_leaves_nothing(
     cldc = stage.person(tmp_path / "home", account)
     first, second = stage.folder(tmp_path / "first", 1), stage.folder(tmp_path / "second", 2)
     twin = shutil.copytree(first, tmp_path / "twin")
-    with held(stage):
+    with stage.held():
         training = start(stage, account, cldc.home, "preflight", "--remote", first, second)
         runs = until(lambda: running(stage, account, 2), training)
         assert_private(stage, account)
@@ -96,11 +96,8 @@ def test_what_a_submission_uploaded_is_not_uploaded_again_and_a_failing_script_i
     folder, other = stage.folder(tmp_path / "mine", 3), stage.folder(tmp_path / "other", 4)
     cldc("submit", folder, "--yes", "--no-preflight")
     renamed = folder.rename(tmp_path / "renamed")
-    stage.switch.touch()
-    try:
+    with stage.failing():
         failed = cldc("preflight", "--remote", renamed, other, "--format", "json", code=6)
-    finally:
-        stage.switch.unlink()
     # The folder in the run is called as it was when it was uploaded.
     reasons = [failure["message"] for failure in failed.data["failed"]]
     assert ["no patience with mine" in reasons[0], "no patience with other" in reasons[1]] == [True, True]
@@ -129,7 +126,7 @@ def test_a_worker_that_is_killed_costs_a_try_and_no_result(
     change(stage, "UPDATE user SET parallel_run_quota = 0 WHERE user_name = ?", account.name)
     own = tmp_path / "worker"
     with (
-        held(stage),
+        stage.held(),
         killed_in_the_end(
             [
                 codalab,

@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, Page, expect
 from cldc import competition, decisions
 from tests.conftest import Cldc
 from tests.support.browser import SCHEMES, SIZES, chromium, reviewing, violations
-from tests.support.folders import make_dataset, png
+from tests.support.folders import contents, make_dataset, png
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lasts(100)
 CONFLICTS = "Same drawing, two labels"
 
 
@@ -22,10 +22,6 @@ CONFLICTS = "Same drawing, two labels"
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def decided(folder: Path) -> list[str]:

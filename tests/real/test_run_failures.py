@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 
 import pytest
 
-from cldc import process
 from cldc.ledger import Ledger
-from tests.conftest import ROOT
 from tests.support.rehearsal import (
     Stage,
     assert_exactly_once,
     change,
-    environment,
-    held,
-    python,
+    killed,
+    lose_ledger,
     running,
     start,
     until,
 )
 
 
-@pytest.mark.real
 def test_without_computing_time_nothing_is_uploaded(stage: Stage, tmp_path: Path) -> None:
     account = stage.account()
     cldc = stage.person(tmp_path / "data", account)
@@ -51,7 +46,6 @@ def test_without_computing_time_nothing_is_uploaded(stage: Stage, tmp_path: Path
     assert "going by its earlier runs this one takes at least 10 min, and would be killed" in refused.err
 
 
-@pytest.mark.real
 def test_a_run_killed_for_the_time_quota_is_no_failed_run(stage: Stage, tmp_path: Path) -> None:
     account = stage.account()
     home = stage.person(tmp_path / "data", account).home
@@ -59,7 +53,7 @@ def test_a_run_killed_for_the_time_quota_is_no_failed_run(stage: Stage, tmp_path
     commands = (("submit", one, "--yes", "--no-preflight"), ("preflight", "--remote", other))
     for command in commands:
         change(stage, "UPDATE user SET time_quota = time_used + 3600 WHERE user_name = ?", account.name)
-        with held(stage):
+        with stage.held():
             at_work = start(stage, account, home, *command)
             until(lambda: running(stage, account, 1), at_work)
             change(stage, "UPDATE user SET time_quota = 0 WHERE user_name = ?", account.name)
@@ -75,7 +69,6 @@ def test_a_run_killed_for_the_time_quota_is_no_failed_run(stage: Stage, tmp_path
     assert_exactly_once(stage, account)
 
 
-@pytest.mark.real
 def test_a_run_that_lost_a_dependency_is_made_once_more(stage: Stage, tmp_path: Path) -> None:
     account = stage.account()
     cldc = stage.person(tmp_path / "data", account)
@@ -98,13 +91,12 @@ def test_a_run_that_lost_a_dependency_is_made_once_more(stage: Stage, tmp_path: 
     # A path that the dataset lacks is no lost dependency.
     with stage.losing("absent", times=2):
         failed = cldc("submit", stage.folder(tmp_path / "other", 1), "--yes", "--no-preflight", code=11)
-        assert "lost" not in failed.err.replace("losing", "")
+        assert "The worker lost" not in failed.err
         assert "FileNotFoundError" in failed.err
         there = cldc("preflight", "--remote", stage.folder(tmp_path / "third", 2), code=6)
         assert "FileNotFoundError" in there.err
 
 
-@pytest.mark.real
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("ledger", ["kept", "lost"])
 def test_killed_while_it_makes_a_run_once_more_it_makes_no_third(
@@ -114,36 +106,17 @@ def test_killed_while_it_makes_a_run_once_more_it_makes_no_third(
     cldc = stage.person(tmp_path / "data", account)
     folder = stage.folder(tmp_path / "mine")
     with stage.losing("learn", times=1):
-        done = process.run(
-            [
-                python(),
-                "-m",
-                "tests.support.killing",
-                tmp_path / "past",
-                "submit",
-                folder,
-                "--yes",
-                "--no-preflight",
-            ],
-            env=environment(
-                cldc.home,
-                {**stage.settings(account), "CLDC_TEST_MOMENT": f"{when} record lost dependency"},
-            ),
-            cwd=ROOT,
-            timeout_seconds=300,
-            check=False,
-        )
-    assert done.returncode == -signal.SIGKILL, done
+        past = tmp_path / "past"
+        moment = f"{when} record lost dependency"
+        assert killed(cldc, past, "submit", folder, "--yes", "--no-preflight", moment=moment)
     if ledger == "lost":
-        for file in cldc.home.glob("ledger.sqlite3*"):
-            file.unlink()
+        lose_ledger(cldc)
     cldc("submit", folder, "--yes", "--no-preflight")
     assert len(stage.made(account)["run"]) == 2
     cldc("clean", "--yes")
     assert_exactly_once(stage, account)
 
 
-@pytest.mark.real
 def test_a_preflight_there_that_lost_a_dependency_is_made_once_more(stage: Stage, tmp_path: Path) -> None:
     account = stage.account()
     cldc = stage.person(tmp_path / "data", account)

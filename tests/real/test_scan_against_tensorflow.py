@@ -20,7 +20,7 @@ from cldc.validation import ValidationReport, validate
 from tests.conftest import ROOT
 from tests.support.folders import CLASSES, make_odd_split
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 COMPETITION = competition.load()
 _FOLDERS = int(os.environ.get("CLDC_DIFFERENTIAL_FOLDERS", "60"))

@@ -17,7 +17,6 @@ from tests.support.bad_network import BadNetwork
 from tests.support.rehearsal import Stage, environment, python
 
 pytestmark = [
-    pytest.mark.real,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the process list from /proc"),
 ]
 

@@ -39,7 +39,6 @@ def leftovers(folder: Path, name: str) -> list[Path]:
     return [path for path in folder.iterdir() if path.name.startswith(name)]
 
 
-@pytest.mark.real
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_training_ends_with_the_command_and_so_does_all_that_it_started(
     cldc: Cldc, tmp_path: Path, number: signal.Signals

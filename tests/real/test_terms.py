@@ -16,9 +16,9 @@ from cldc.codalab import Bundle
 from cldc.sample import draw_label_book
 from cldc.sandbox import Account
 from tests.conftest import Cldc
-from tests.support.rehearsal import Stage, environment, held, lower_stage, python, raise_stage, until
+from tests.support.rehearsal import Stage, environment, lower_stage, python, raise_stage, until
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lasts(200)
 TERMS = ("winter", "spring")
 
 
@@ -101,7 +101,7 @@ def test_two_competitions_of_one_account_leave_each_other_alone(school: School, 
 def test_a_score_stays_until_the_corrected_one_is_there(school: School, tmp_path: Path) -> None:
     submits(school, "spring", school.stage.folder(tmp_path / "other", 1), name="other")
     teacher = school.as_teacher("spring")
-    with held(school.stage):
+    with school.stage.held():
         scoring = starts(school, "spring", "score")
         assert scoring.stdout is not None
         assert any("1 training of about" in line for line in scoring.stdout)
@@ -116,7 +116,7 @@ def test_a_score_stays_until_the_corrected_one_is_there(school: School, tmp_path
     done = school.sets_up("spring", "--test-set", tmp_path / "hidden", "--replace", "--yes")
     assert "rescore --all" in done["remarks"][-1]
     assert "--yes" in teacher("organise", "rescore", "--all", code=2).err
-    with held(school.stage):
+    with school.stage.held():
         killed = starts(school, "spring", "rescore", "--all", "--yes")
         begun = until(lambda: evaluations(school, "eval-spring-again"), killed)
         killed.kill()
@@ -136,11 +136,8 @@ def test_a_score_stays_until_the_corrected_one_is_there(school: School, tmp_path
     assert "Everything is scored" in teacher("organise", "rescore", "--all").out
 
     # One that fails loses nothing.
-    school.stage.switch.touch()
-    try:
+    with school.stage.failing():
         kept = teacher("organise", "rescore", "other", "other", "--yes", "--format", "json").data
-    finally:
-        school.stage.switch.unlink()
     assert (kept["rescored"][0]["score"], len(kept["not_repeated"])) == (2 / 7, 1)
     assert "left no score" in kept["not_repeated"][0]["reason"]
     assert {row["score"] for row in board(school, "spring")} == {2 / 7}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,8 +24,9 @@ from cldc.trainings.many import train_all
 from cldc.validation import validate
 from tests.conftest import SHAPES_PROFILE, Cldc
 from tests.support.observers import Heard
+from tests.support.processes import soon
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lasts(30)
 
 
 @pytest.fixture
@@ -170,7 +170,4 @@ def test_an_interruption_ends_the_trainings_of_a_dask_cluster(
     home = tmp_path / "home"
     with dask_trainer(cluster.scheduler_address, home) as trainer, pytest.raises(KeyboardInterrupt):
         train_all(trainings, trainer, home=home, observer=_Interrupting())
-    deadline = time.monotonic() + 30
-    while _programs():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    assert soon(lambda: not _programs(), 30)

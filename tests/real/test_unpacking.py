@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from cldc import process
 from cldc.environments import ensure_codalab
 from tests.conftest import ROOT
@@ -16,7 +14,6 @@ from tests.support.archives import (
 )
 
 
-@pytest.mark.real
 def test_the_sandbox_unpacks_an_upload_on_machines_without_unzip(
     environments_home: Path, tmp_path: Path
 ) -> None:

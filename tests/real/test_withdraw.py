@@ -5,21 +5,16 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cldc import sandbox
 from tests.conftest import Cldc
-from tests.support.rehearsal import Stage, held, start, until
+from tests.support.processes import soon
+from tests.support.rehearsal import Stage, start, until
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("ledger")
-
-
-@pytest.mark.real
+@pytest.mark.lasts(40)
 def test_what_the_daemon_is_evaluating_stays_spent_whatever_the_board_says(
     stage: Stage, tmp_path: Path
 ) -> None:
@@ -38,11 +33,11 @@ def test_what_the_daemon_is_evaluating_stays_spent_whatever_the_board_says(
     assert "still counts against the quota: the board of" in cldc_text(cldc, stage, tmp_path)
 
     bundle = cldc("submit", stage.folder(tmp_path / "third", 2), *submit).data["bundle"]
-    with held(stage):
+    with stage.held():
         scoring = start(stage, account, stage.home, "sandbox", "score")
         with stage.rest(account) as rest:
             until(lambda: list(rest.search(name_between=(f"{account.name}-third", "-results"))), scoring)
-        wait_for_change(board, older)
+        assert soon(lambda: json.loads(board.read_text(encoding="utf-8")) != older, 60)
         # As if its pass were still going on, on a board that is written all the while.
         board.write_text(json.dumps({**older, "updated": time.time()}), encoding="utf-8")
         withdrawn = cldc("withdraw", "third", "--yes", "--format", "json").data
@@ -59,11 +54,3 @@ def cldc_text(cldc: Cldc, stage: Stage, folder: Path) -> str:
     """What a person reads who withdraws right after the tag."""
     cldc("submit", stage.folder(folder / "fourth", 3), "--yes", "--no-preflight")
     return cldc("withdraw", "fourth", "--yes").out
-
-
-def wait_for_change(board: Path, before: Any) -> None:
-    """Until the daemon has written a board."""
-    ends = time.monotonic() + 60
-    while json.loads(board.read_text(encoding="utf-8")) == before:
-        assert time.monotonic() < ends
-        time.sleep(0.2)

@@ -9,6 +9,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.folders import contents
+
 FILE, FOLDER, SYMLINK, HARDLINK, DEVICE, PIPE, SPARSE, ODD = (
     tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE,
     tarfile.GNUTYPE_SPARSE, b"7",
@@ -58,9 +60,7 @@ def files(folder: Path) -> dict[str, bytes]:
     for path in folder.rglob("*"):
         assert stat.S_ISREG(path.lstat().st_mode) or stat.S_ISDIR(path.lstat().st_mode)
         assert path.lstat().st_nlink == 1 or path.is_dir()
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return contents(folder)
 
 
 def bypass(victim: str) -> bytes:

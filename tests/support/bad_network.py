@@ -296,7 +296,7 @@ def _send(
 def impatient() -> None:
     """Shorten every wait of ``cldc``, and change nothing else."""
     transport.DEFAULT_LIMITS = Limits(pauses_seconds=(0.1, 0.3, 0.6, 1.2), silence_seconds=PATIENCE_SECONDS)
-    cl_session._REQUEST_SECONDS = str(PATIENCE_SECONDS)
+    cl_session.REQUEST_SECONDS = str(PATIENCE_SECONDS)
     retries.PAUSES_SECONDS = (0.2, 0.5)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 import zlib
-from io import BytesIO
 from pathlib import Path
 from random import Random
 
 from PIL import Image
+
+from tests.support.images import chunk, ihdr, saved
 
 CLASSES = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x")
 
@@ -18,16 +18,7 @@ CLASSES = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x")
 def png(shade: int = 0, *, width: int = 4, height: int = 4) -> bytes:
     """A grey 8-bit PNG; another shade is another content."""
     rows = b"".join(b"\0" + bytes((shade + x) % 256 for x in range(width)) for _ in range(height))
-    parts = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
-        (b"IDAT", zlib.compress(rows)),
-        (b"IEND", b""),
-    )
-    chunks = (
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in parts
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    return ihdr(width, height) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def drawn() -> list[bytes]:
@@ -39,9 +30,14 @@ def padded(rows: list[bytes], margin: int) -> bytes:
     """A PNG of rows of 30 pixels with a white margin of so many pixels on each side."""
     picture = Image.new("L", (30 + 2 * margin, len(rows) + 2 * margin), 255)
     picture.paste(Image.frombytes("L", (30, len(rows)), b"".join(rows)), (margin, margin))
-    out = BytesIO()
-    picture.save(out, "PNG")
-    return out.getvalue()
+    return saved(picture, "PNG")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below, by its path from there."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 def make_dataset(root: Path, *, train: int = 2, val: int = 1, classes: tuple[str, ...] = CLASSES) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 import struct
 import zlib
@@ -10,6 +9,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from PIL import Image
+
+from tests.support.images import chunk, saved
 
 # Stands in everything that must go; long enough not to be there by chance.
 MARK = b"Marked-7f3a"
@@ -33,13 +34,6 @@ def draw_case(seed: int) -> Case:
     kind = rng.choice(("jpeg", "jpeg", "png", "gif", "bmp"))
     content, kinds, orientation = _DRAWERS[kind](rng)
     return Case(f"{kind}-{seed}", content, frozenset(kinds), orientation)
-
-
-def saved(picture: Image.Image, form: str, **options: object) -> bytes:
-    """What Pillow writes."""
-    out = io.BytesIO()
-    picture.save(out, form, **options)
-    return out.getvalue()
 
 
 def _picture(rng: random.Random, mode: str) -> Image.Image:
@@ -207,11 +201,6 @@ _SEGMENTS = (_xmp_segment, _photoshop_segment, _plain_segment, _plain_segment)
 
 
 # PNG ----------------------------------------------------------------------------------------------------
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    """A PNG chunk with the right checksum."""
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def _draw_png(rng: random.Random) -> tuple[bytes, set[str], int]:

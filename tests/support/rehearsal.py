@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -19,9 +20,10 @@ from typing import Any
 import pytest
 
 from cldc import process, sandbox
-from cldc.codalab import Bundle, Rest
+from cldc.codalab import Bundle, CodaLab, Rest
 from cldc.competition import Competition, load
 from cldc.credentials import Credentials
+from cldc.environments import ensure_codalab
 from cldc.sandbox import Account
 from tests.conftest import ROOT, SHAPES, Cldc, cldc_in
 
@@ -73,26 +75,27 @@ class Stage:
     published: Path | None = None
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
-    @property
-    def switch(self) -> Path:
-        """While this file is there, every run fails."""
-        return self.home / "fail"
+    def failing(self) -> contextlib.AbstractContextManager[None]:
+        """Every run fails until the end of the block."""
+        return self._with("fail")
 
-    @property
-    def hold(self) -> Path:
-        """While this file is there, every run waits after its first epoch."""
-        return self.home / "hold"
+    def held(self) -> contextlib.AbstractContextManager[None]:
+        """Every run waits after its first epoch until the end of the block."""
+        return self._with("hold")
 
-    @property
-    def boast(self) -> Path:
-        """While this file is there, every run prints another accuracy on the label book than its predictions have."""
-        return self.home / "boast"
+    def boasting(self) -> contextlib.AbstractContextManager[None]:
+        """Every run prints another accuracy on the label book than its predictions have."""
+        return self._with("boast")
+
+    def losing(self, name: str, times: int) -> contextlib.AbstractContextManager[None]:
+        """The next runs, so many, do not find ``name`` in their dataset."""
+        return self._with("lose", f"{times} {name}")
 
     @contextlib.contextmanager
-    def losing(self, name: str, times: int) -> Iterator[None]:
-        """The next runs, so many, do not find ``name`` in their dataset."""
-        file = self.home / "lose"
-        file.write_text(f"{times} {name}", encoding="utf-8")
+    def _with(self, name: str, text: str = "") -> Iterator[None]:
+        """While a file of that name is there, the training script behaves otherwise."""
+        file = self.home / name
+        file.write_text(text, encoding="utf-8")
         try:
             yield
         finally:
@@ -147,6 +150,12 @@ class Stage:
     def rest(self, account: Account) -> Rest:
         """Reads the sandbox as that account."""
         return Rest(self.address, Credentials(account.name, account.password, "environment"))
+
+    def client(self, account: Account) -> CodaLab:
+        """The server as CodaLab's own client shows it to that account, for what somebody does by hand."""
+        python = ensure_codalab(self.environments_home).python
+        secret = Credentials(account.name, account.password, "environment")
+        return CodaLab(self.address, secret, python=lambda: python)
 
     def folder(self, target: Path, number: int = 0) -> Path:
         """A dataset that no other number has: one image lies in another split."""
@@ -268,14 +277,29 @@ def start(
     )
 
 
-@contextlib.contextmanager
-def held(stage: Stage) -> Iterator[None]:
-    """Runs wait after their first epoch until the end of the block."""
-    stage.hold.touch()
-    try:
-        yield
-    finally:
-        stage.hold.unlink()
+def killed(cldc: Cldc, past: Path, *arguments: str | Path, moment: str = "", skipped: str = "") -> bool:
+    """Run a command that kills itself; whether it did (see `tests.support.killing`).
+
+    Args:
+        past: Lists the moments at which it does not die any more.
+        moment: The only one to die at; without it, the first that ``past`` does not list.
+        skipped: How moments begin that are none.
+    """
+    chosen = {"CLDC_TEST_MOMENT": moment, "CLDC_TEST_SKIPPED": skipped}
+    done = process.run(
+        [python(), "-m", "tests.support.killing", past, *arguments],
+        env=environment(cldc.home, {**cldc.extra, **{name: text for name, text in chosen.items() if text}}),
+        cwd=ROOT,
+        timeout_seconds=300,
+        check=False,
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done
+    return done.returncode != 0
+
+
+def lose_ledger(cldc: Cldc) -> None:
+    for file in cldc.home.glob("ledger.sqlite3*"):
+        file.unlink()
 
 
 def until(

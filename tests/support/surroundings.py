@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+import psutil
 
 from cldc import __main__ as entry
 from cldc.cli import cli
@@ -357,10 +358,16 @@ def _command(arguments: list[str]) -> int:
         os.environ.update(dict(word.split("=", 1) for word in arguments))
         arguments = []
     if arguments[:1] == ["review"]:  # its page stays until Ctrl-C
-        stop = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
-        stop.daemon = True
-        stop.start()
+        threading.Thread(target=_interrupt_once_it_serves, daemon=True).start()
     return run_main(arguments)
+
+
+def _interrupt_once_it_serves() -> None:
+    process = psutil.Process()
+    while not any(each.status == psutil.CONN_LISTEN for each in process.net_connections("inet")):
+        time.sleep(0.05)
+    time.sleep(0.2)  # it says where it serves
+    os.kill(process.pid, signal.SIGINT)
 
 
 def _read(readers: list[int]) -> tuple[str, str]:

@@ -21,9 +21,9 @@ from cldc.curation.applying import Plan, apply_in_place, apply_to_copy, plan
 from cldc.decisions import RELABEL, SET_ASIDE, Decision, move_to
 from cldc.decisions.table import to_text
 from cldc.errors import ConfigurationError
-from cldc.files import hash_bytes
 from cldc.validation.journal import last_record, undo
 from tests.conftest import Cldc
+from tests.support.decided import of
 from tests.support.folders import make_dataset, png
 
 RULES = competition.load().dataset
@@ -35,10 +35,6 @@ def tree(folder: Path) -> dict[str, bytes]:
         path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else b"folder"
         for path in folder.rglob("*")
     }
-
-
-def of(folder: Path, path: str, action: str, label: str = "") -> Decision:
-    return Decision(hash_bytes((folder / path).read_bytes()), path, action, label)
 
 
 def planned(folder: Path, rows: list[Decision], *, in_place: bool = True) -> Plan:

@@ -95,8 +95,8 @@ def test_a_command_that_is_not_answered_for_long_is_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "session.py").write_text(SILENT_CLIENT, encoding="utf-8")
-    monkeypatch.setattr(cl_session, "_SESSION", tmp_path / "session.py")
-    monkeypatch.setattr(cl_session, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(cl_session, "SESSION", tmp_path / "session.py")
+    monkeypatch.setattr(cl_session, "TELL_SECONDS", 0.0)
     monkeypatch.setattr(follow, "TELL_SECONDS", 0.1)
     heard = Heard()
     with Cl(lambda: Path(sys.executable), "http://127.0.0.1:9", ALICE, observer=heard) as cl:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import keyring
@@ -16,6 +17,7 @@ from keyring.backends import fail
 from cldc import credentials
 from cldc.credentials import Credentials
 from cldc.errors import CredentialsError
+from tests.support.observers import Heard
 
 SERVER = "https://codalab.example"
 CANARY = "password-canary"
@@ -58,34 +60,15 @@ class Forgetful(Memory):
         return
 
 
-class Notes:
-    """An observer that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
-        return
-
-    def advance(self, done: float, detail: str = "") -> None:
-        return
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
-
-
-def use(monkeypatch: pytest.MonkeyPatch, backend: keyring.backend.KeyringBackend) -> None:
-    monkeypatch.setattr(keyring.core, "_keyring_backend", backend)
-
-
 @pytest.fixture(autouse=True)
-def memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Memory:
+def memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Memory]:
     monkeypatch.setenv("CLDC_HOME", str(tmp_path))
     for name in ("CODALAB_USERNAME", "CODALAB_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     backend = Memory()
-    use(monkeypatch, backend)
-    return backend
+    keyring.set_keyring(backend)
+    yield backend
+    keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
 
 
 def environment(monkeypatch: pytest.MonkeyPatch, username: str | None, password: str | None) -> None:
@@ -136,11 +119,11 @@ def test_a_name_alone_in_the_environment_picks_the_account(
 
 def test_a_password_without_a_name_is_ignored_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     environment(monkeypatch, None, CANARY)
-    notes = Notes()
+    notes = Heard()
     with pytest.raises(CredentialsError):
         credentials.find(SERVER, observer=notes)
-    assert len(notes.texts) == 1
-    assert CANARY not in notes.texts[0]
+    assert len(notes.notes) == 1
+    assert CANARY not in notes.notes[0]
 
 
 def test_accounts_are_remembered_by_server_and_forgotten(memory: Memory) -> None:
@@ -160,13 +143,13 @@ def test_a_broken_keyring_is_skipped_for_reading_and_reported_for_storing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
-    use(monkeypatch, Broken())
-    notes = Notes()
+    keyring.set_keyring(Broken())
+    notes = Heard()
     found = credentials.find(SERVER, prompt=lambda _server, name: (name or "", "p"), observer=notes)
     assert found == Credentials("alice", "p", "prompt")
     # What a backend says may hold a secret.
-    assert "OSError" in notes.texts[0]
-    assert "D-Bus" not in notes.texts[0]
+    assert "OSError" in notes.notes[0]
+    assert "D-Bus" not in notes.notes[0]
     with pytest.raises(CredentialsError, match="OSError") as raised:
         credentials.store(SERVER, found)
     assert "D-Bus" not in str(raised.value)
@@ -176,14 +159,14 @@ def test_a_broken_keyring_is_skipped_for_reading_and_reported_for_storing(
 
 
 def test_a_keyring_that_keeps_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, Forgetful())
+    keyring.set_keyring(Forgetful())
     with pytest.raises(CredentialsError, match="does not keep"):
         credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
     assert credentials.known(SERVER) == ()
 
 
 def test_without_a_keyring_storing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, fail.Keyring())  # type: ignore[no-untyped-call]
+    keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
     with pytest.raises(CredentialsError, match="no working keyring"):
         credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
 
@@ -217,12 +200,12 @@ class Silent(Memory):
 
 def test_a_keyring_that_never_answers_is_left_out_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
-    use(monkeypatch, Silent())
+    keyring.set_keyring(Silent())
     monkeypatch.setattr(credentials, "KEYRING_SECONDS", 0.1)
-    notes = Notes()
+    notes = Heard()
     found = credentials.find(SERVER, prompt=lambda _server, name: (name or "", "p"), observer=notes)
     assert found == Credentials("alice", "p", "prompt")
-    assert "did not answer" in notes.texts[0]
+    assert "did not answer" in notes.notes[0]
     with pytest.raises(CredentialsError, match="did not answer"):
         credentials.keyring_name()
 

@@ -22,6 +22,7 @@ from cldc.decisions.table import parse, to_text
 from cldc.files import hash_bytes
 from cldc.spreadsheet import InvalidTable
 from tests.conftest import Cldc
+from tests.support.decided import of
 from tests.support.folders import drawn, make_dataset, padded, png
 
 COMPETITION = competition.load()
@@ -238,10 +239,6 @@ def load(folder: Path) -> Dataset:
 
 def about(folder: Path, *rows: Decision) -> decisions.Matched:
     return match(rows, load(folder), RULES.classes)
-
-
-def of(folder: Path, path: str, action: str, label: str = "") -> Decision:
-    return Decision(hash_bytes((folder / path).read_bytes()), path, action, label)
 
 
 def test_decisions_follow_an_image_that_was_renamed_or_moved(tmp_path: Path) -> None:

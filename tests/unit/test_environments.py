@@ -25,6 +25,7 @@ from cldc.environments.model import Recipe, codalab_recipe, tensorflow_recipe
 from cldc.errors import ConfigurationError, EnvironmentFailed, UsageError
 from cldc.files import DiskFull
 from cldc.resources import template
+from tests.support.observers import Heard
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 LOCKS = sorted(template("requirements").glob("*.txt"))
@@ -39,23 +40,6 @@ class Version(NamedTuple):
 
     major: int
     minor: int
-
-
-class Notes:
-    """An observer that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.tasks: list[str] = []
-        self.notes: list[str] = []
-
-    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
-        self.tasks.append(task)
-
-    def advance(self, done: float, detail: str = "") -> None:
-        assert "://" not in detail
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture
@@ -73,7 +57,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
         "import os, pathlib, signal, six\nif pathlib.Path(__file__).with_name('ill').exists():\n"
         "    os.kill(os.getpid(), signal.SIGILL)\n"
     )
-    monkeypatch.setattr(making, "_HEALTH", health)
+    monkeypatch.setattr(making, "HEALTH", health)
     requirements = tmp_path / "small.txt"
     requirements.write_text(SIX)
     return Recipe("codalab", "1", HERE, requirements)
@@ -90,13 +74,14 @@ def here() -> pythons.Interpreter:
 def test_an_environment_is_made_with_progress_and_then_found(
     small: Recipe, here: pythons.Interpreter, home: Path
 ) -> None:
-    notes = Notes()
+    notes = Heard()
     assert making.ready(small, home) is None
     made = making.make(small, here, home, notes)
     assert made == making.ready(small, home) == list_environments(home)[0]
     assert made.name == f"codalab-1-py{HERE.replace('.', '')}"
     assert made.python_version.startswith(HERE)
-    assert notes.tasks == [
+    assert not any("://" in detail for detail in notes.details)
+    assert [task for task, _, _ in notes.tasks] == [
         f"Making the environment {small.name} (once on this machine)",
         f"Checking the environment {small.name}",
     ]
@@ -114,7 +99,7 @@ def test_leftovers_of_a_broken_attempt_are_replaced(
     (folder / "lib" / "half").write_text("of a file")
     assert making.ready(small, home) is None
     assert list_environments(home) == []
-    making.make(small, here, home, Notes())
+    making.make(small, here, home, Heard())
     assert not (folder / "lib" / "half").exists()
     assert making.ready(small, home) is not None
 
@@ -124,7 +109,7 @@ def test_a_check_that_fails_leaves_nothing_that_counts_as_ready(
 ) -> None:
     (tmp_path / "ill").touch()
     with pytest.raises(EnvironmentFailed, match=r"processor.*SIGILL") as raised:
-        making.make(small, here, home, Notes())
+        making.make(small, here, home, Heard())
     assert "AVX" in raised.value.action
     assert making.ready(small, home) is None
     assert not (home / "environments" / small.id).exists()
@@ -138,7 +123,7 @@ def test_an_interruption_leaves_nothing(
 
     monkeypatch.setattr(making, "check", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        making.make(small, here, home, Notes())
+        making.make(small, here, home, Heard())
     assert not (home / "environments" / small.id).exists()
 
 
@@ -149,7 +134,7 @@ from cldc.environments import making, pythons
 from cldc.environments.model import Recipe
 from cldc.progress import SILENT
 home, requirements, health, python, base = sys.argv[1:]
-making._HEALTH = Path(health)
+making.HEALTH = Path(health)
 recipe = Recipe("codalab", "1", python, Path(requirements))
 print("ready to make", flush=True)
 input()
@@ -192,7 +177,7 @@ def test_what_a_kill_left_half_made_is_replaced(
         child.stop()
     assert (home / "environments" / small.id).is_dir()
     assert making.ready(small, home) is None
-    assert making.make(small, here, home, Notes()) == making.ready(small, home)
+    assert making.make(small, here, home, Heard()) == making.ready(small, home)
 
 
 def test_without_a_network_it_says_what_was_tried_and_what_to_do(
@@ -201,7 +186,7 @@ def test_without_a_network_it_says_what_was_tried_and_what_to_do(
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
     with pytest.raises(EnvironmentFailed, match=r"(?s)codalab-1-.*can't be downloaded.*six") as raised:
-        making.make(small, here, home, Notes())
+        making.make(small, here, home, Heard())
     assert "Connect to the network" in raised.value.action
 
 
@@ -210,7 +195,7 @@ def test_a_package_that_is_not_the_locked_one_is_refused(
 ) -> None:
     small.requirements.write_text(re.sub("sha256:....", "sha256:0000", SIX))
     with pytest.raises(EnvironmentFailed, match="not the one that cldc was released with"):
-        making.make(small, here, home, Notes())
+        making.make(small, here, home, Heard())
 
 
 def test_a_full_disk_is_reported(
@@ -223,13 +208,13 @@ def test_a_full_disk_is_reported(
     full.chmod(0o755)
     monkeypatch.setattr("uv.find_uv_bin", lambda: str(full))
     with pytest.raises(DiskFull, match="environments"):
-        making.make(small, here, home, Notes())
+        making.make(small, here, home, Heard())
 
 
 def test_an_environment_is_not_ready_when_moved_or_without_its_python(
     small: Recipe, here: pythons.Interpreter, home: Path
 ) -> None:
-    made = making.make(small, here, home, Notes())
+    made = making.make(small, here, home, Heard())
     home.rename(home.with_name("moved"))
     assert making.ready(small, home.with_name("moved")) is None
     home.with_name("moved").rename(home)
@@ -245,7 +230,7 @@ def test_an_environment_is_not_ready_when_moved_or_without_its_python(
 def test_removal_by_kind_name_or_id_but_not_in_use(
     small: Recipe, here: pythons.Interpreter, home: Path
 ) -> None:
-    made = making.make(small, here, home, Notes())
+    made = making.make(small, here, home, Heard())
     with process.stream([made.python, "-c", "import time; print(1, flush=True); time.sleep(60)"]) as user:
         next(iter(user))
         with pytest.raises(EnvironmentFailed, match=r"in use \(process \d+"):
@@ -311,7 +296,7 @@ def test_the_fallback_is_announced_and_a_failed_download_is_not_retried_each_tim
         TensorFlowChoice("2.5.0", "3.9", faithful=True, why=""),
         TensorFlowChoice("2.21.0", HERE, faithful=False, why="another rate"),
     ]
-    notes = Notes()
+    notes = Heard()
     environment = ensure_tensorflow(choices, home, notes)
     assert (environment.version, environment.faithful) == ("2.21.0", False)
     assert notes.notes == [f"There is no Python 3.8 here. Using {environment.name} (another rate)."]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import zlib
 from random import Random
 
@@ -14,32 +13,13 @@ from cldc.validation.features import features_of_picture
 from cldc.validation.pictures import Picture, picture_of
 from cldc.validation.tensorflow_decoder import Readable
 from cldc.validation.tensorflow_decoder.dispatch import judge_and_inflate
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def _filtered(kind: int, row: bytes, above: bytes) -> bytes:
-    """A row as PNG's filters 0 to 4 write it (PNG specification, 9.2)."""
-    filtered = bytearray([kind])
-    for at, value in enumerate(row):
-        left, up, corner = (row[at - 1], above[at], above[at - 1]) if at else (0, above[at], 0)
-        near = min((left, up, corner), key=lambda one: abs(left + up - corner - one))
-        filtered.append((value - (0, left, up, (left + up) // 2, near)[kind]) % 256)
-    return bytes(filtered)
+from tests.support.images import chunk, filtered_rows, ihdr
 
 
 def _png(picture: Image.Image, filters: list[int]) -> bytes:
     width, height = picture.size
-    pixels, above, rows = picture.tobytes(), bytes(width), b""
-    for at in range(height):
-        row = pixels[at * width : (at + 1) * width]
-        rows += _filtered(filters[at % len(filters)], row, above)
-        above = row
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(rows)), _chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    rows = zlib.compress(filtered_rows(picture.tobytes(), width, filters))
+    return ihdr(width, height) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 # Rows that repeat without being a margin, and a margin that is most of the picture.

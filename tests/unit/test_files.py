@@ -16,22 +16,7 @@ from cldc import files
 from cldc.errors import StorageError
 from tests.conftest import Cldc
 from tests.support.folders import make_dataset
-
-
-class Notes:
-    """An observer that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
-        self.texts.append(task)
-
-    def advance(self, done: float, detail: str = "") -> None:
-        self.texts.append(detail)
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
+from tests.support.observers import Heard
 
 
 def test_the_data_folder_is_the_chosen_one_and_private(
@@ -69,12 +54,12 @@ def test_a_data_folder_that_others_can_read_is_closed_to_them(
 ) -> None:
     home = readable_data_folder(tmp_path / "home")
     monkeypatch.setenv("CLDC_HOME", str(home))
-    notes = Notes()
+    notes = Heard()
     assert files.data_folder(notes) == home
     assert mode(home) == mode(home / "environments") == mode(home / "tool") == 0o700
     assert mode(home / "ledger.sqlite3") == mode(home / "accounts.json") == 0o600
     assert mode(tmp_path / "outside") == 0o644
-    assert notes.texts == []
+    assert notes.notes == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
@@ -202,13 +187,13 @@ def test_a_lock_says_that_it_waits_names_itself_when_it_gives_up_and_is_free_aft
     holder.start()
     try:
         assert held.wait(30)
-        notes = Notes()
+        notes = Heard()
         with (
             pytest.raises(files.LockTimeout, match=r"making it.*guard\.lock"),
             files.lock(path, purpose="making it", observer=notes, timeout_seconds=1.2),
         ):
             pass
-        assert notes.texts == ["Another cldc is making it; waiting for it."]
+        assert notes.notes == ["Another cldc is making it; waiting for it."]
         holder.kill()
         with files.lock(path, purpose="making it", timeout_seconds=10):
             pass

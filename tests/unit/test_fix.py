@@ -22,7 +22,7 @@ from cldc.validation.fixing import fix_copy, fix_in_place
 from cldc.validation.inspecting import inspect_dataset
 from cldc.validation.journal import Undone, undo
 from tests.conftest import Cldc
-from tests.support.folders import make_dataset, png
+from tests.support.folders import contents, make_dataset, png
 
 COMPETITION = competition.load()
 
@@ -41,16 +41,10 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
-
-
 def test_a_fixed_copy_is_valid_and_the_original_untouched(folder: Path, tmp_path: Path) -> None:
-    before = tree(folder)
+    before = contents(folder)
     fixed = fix_copy(inspect_dataset(folder, COMPETITION), tmp_path / "fixed")
-    assert tree(folder) == before
+    assert contents(folder) == before
     report = validate(fixed.root, COMPETITION)
     assert report.ok
     assert not [finding for finding in report.findings if finding.fixable]
@@ -58,17 +52,17 @@ def test_a_fixed_copy_is_valid_and_the_original_untouched(folder: Path, tmp_path
     images = {content for name, content in before.items() if content.startswith(b"\x89PNG")}
     images.remove(png(240))
     assert {image.path for image in report.dataset.images} >= {"train/i/0-1.png", "train/x/c.png"}
-    assert set(tree(fixed.root).values()) == images
+    assert set(contents(fixed.root).values()) == images
 
 
 def test_a_fix_in_place_can_be_undone(folder: Path, tmp_path: Path) -> None:
-    before = tree(folder)
+    before = contents(folder)
     fixed = fix_in_place(inspect_dataset(folder, COMPETITION), tmp_path / "kept")
     assert validate(folder, COMPETITION).ok
     assert len(fixed.changes) == 6
     assert fixed.record
     assert len(undo(fixed.record).changes) == 6
-    assert tree(folder) == before
+    assert contents(folder) == before
     assert undo(fixed.record) == Undone()
 
 
@@ -114,14 +108,14 @@ def share_class(folder: Path) -> Path:
 
 
 def test_a_copy_holds_files_in_place_of_links(folder: Path, tmp_path: Path) -> None:
-    shared = tree(share_class(folder))
+    shared = contents(share_class(folder))
     (folder / "val" / "ii" / "link.jpg").symlink_to("../../../shared/pic.jpg")
     (folder / "val" / "i" / "up").symlink_to("..", target_is_directory=True)
-    before, packed = tree(folder), validate(folder, COMPETITION).dataset
+    before, packed = contents(folder), validate(folder, COMPETITION).dataset
     into = tmp_path / "one" / "deeper" / "fixed"
     fixed = fix_copy(inspect_dataset(folder, COMPETITION), into)
-    assert tree(tmp_path / "shared") == shared
-    assert tree(folder) == before
+    assert contents(tmp_path / "shared") == shared
+    assert contents(folder) == before
     assert [(link.path, link.target) for link in fixed.copied] == [
         ("train/i", str(tmp_path / "shared")),
         ("val/ii/link.jpg", str(tmp_path / "shared" / "pic.jpg")),
@@ -132,7 +126,7 @@ def test_a_copy_holds_files_in_place_of_links(folder: Path, tmp_path: Path) -> N
     assert result.ok
     assert result.outward_links == ()
     assert not any(path.is_symlink() for path in into.rglob("*"))
-    assert {"train/i/pic.png", "val/ii/link.png"} <= tree(into).keys()
+    assert {"train/i/pic.png", "val/ii/link.png"} <= contents(into).keys()
     assert not any(change.kind == "aside" and (into / change.source).exists() for change in fixed.changes)
     left_out = {change.source for change in fixed.changes if change.kind == "aside"}
     wanted = [i.sha256 for i in packed.images if not any(i.path.startswith(path) for path in left_out)]
@@ -166,14 +160,14 @@ def test_a_fix_in_place_changes_nothing_that_links_lead_to_or_through(
     tmp_path: Path, bare_cldc: Cldc
 ) -> None:
     folder = make_dataset(tmp_path / "digits")
-    shared = tree(share_class(folder))
+    shared = contents(share_class(folder))
     (folder / "train" / "ii" / "a.jpg").write_bytes(png(244))
     (folder / "train" / "ii" / "link.png").symlink_to("a.jpg")
     shutil.rmtree(folder / "val" / "iii")
     (folder / "val" / "iii").symlink_to("../train/iii", target_is_directory=True)
     (folder / "train" / "iii" / "once.jpg").write_bytes(png(245))
     shown = bare_cldc("validate", "--fix", "-q", folder)
-    assert tree(tmp_path / "shared") == shared
+    assert contents(tmp_path / "shared") == shared
     assert (folder / "train" / "ii" / "link.png").read_bytes() == png(244)
     assert (folder / "train" / "iii" / "once.png").is_file()
     assert "Renamed train/iii/once.jpg to train/iii/once.png [extension-content]\n" in shown.out
@@ -193,10 +187,10 @@ def test_what_has_several_right_answers_or_none_stays(tmp_path: Path) -> None:
     for path in (folder / "val").glob("*/*.png"):
         (path.parent / "__MACOSX").mkdir()
         path.rename(path.parent / "__MACOSX" / path.name)
-    before = tree(folder)
+    before = contents(folder)
     subject = inspect_dataset(folder, COMPETITION)
     assert fix_in_place(subject, tmp_path / "kept").changes == ()
-    assert tree(folder) == before
+    assert contents(folder) == before
     misnamed = [f for f in validate(folder, COMPETITION).findings if f.rule == "class-misnamed"]
     assert [finding.fixable for finding in misnamed] == [False, False, False]
     assert not any("--fix" in finding.remedy for finding in misnamed)
@@ -208,19 +202,19 @@ def test_a_misnamed_split_is_renamed_and_its_classes_with_the_next_fix(tmp_path:
     (folder / "train").rename(folder / name)
     (folder / name / "x").rename(folder / name / "X")
     (folder / "val" / "x").rename(folder / "val" / "X")
-    before = tree(folder)
+    before = contents(folder)
     copied = fix_copy(inspect_dataset(folder, COMPETITION), tmp_path / "copy")
     fixed = fix_in_place(inspect_dataset(folder, COMPETITION), tmp_path / "kept")
     renamed = [(change.source, change.target) for change in fixed.changes]
     assert renamed == [("val/X", "val/x"), (name, "train")]
-    assert tree(copied.root) == tree(folder)
+    assert contents(copied.root) == contents(folder)
     again = fix_in_place(inspect_dataset(folder, COMPETITION), tmp_path / "kept")
     assert [(change.source, change.target) for change in again.changes] == [("train/X", "train/x")]
     assert validate(folder, COMPETITION).ok
     for each in (again, fixed):
         assert each.record
         assert undo(each.record).left == ()
-    assert tree(folder) == before
+    assert contents(folder) == before
 
 
 def test_a_misnamed_split_stays_if_it_is_ambiguous(tmp_path: Path) -> None:
@@ -236,14 +230,14 @@ def test_a_misnamed_split_stays_if_it_is_ambiguous(tmp_path: Path) -> None:
 
 def test_each_run_has_a_record_of_its_own(folder: Path, tmp_path: Path) -> None:
     other = shutil.copytree(folder, tmp_path / "other" / "digits")
-    before = tree(folder)
+    before = contents(folder)
     records = [
         fix_in_place(inspect_dataset(f, COMPETITION), tmp_path / "kept").record for f in (folder, other)
     ]
     for record in records:
         assert record
         undo(record)
-    assert tree(folder) == tree(other) == before
+    assert contents(folder) == contents(other) == before
 
 
 def another_file_system(monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
@@ -285,7 +279,7 @@ def test_a_fix_interrupted_between_two_disks_can_be_undone(
     folder: Path, tmp_path: Path, fault: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     (folder / "val" / ".ipynb_checkpoints" / "1.png").write_bytes(png(246))
-    before, kept = tree(folder), tmp_path / "kept"
+    before, kept = contents(folder), tmp_path / "kept"
     with pytest.MonkeyPatch.context() as patched:
         another_file_system(patched, kept)
         fault(patched)
@@ -295,12 +289,12 @@ def test_a_fix_interrupted_between_two_disks_can_be_undone(
     with pytest.MonkeyPatch.context() as patched:
         another_file_system(patched, kept)
         assert undo(record).left == ()
-    assert tree(folder) == before
+    assert contents(folder) == before
 
 
 def test_a_fix_that_fails_says_how_to_undo_it(folder: Path, tmp_path: Path) -> None:
     subject = inspect_dataset(folder, COMPETITION)
-    before, gone = tree(folder), folder / "train" / "X " / "c.jpg"
+    before, gone = contents(folder), folder / "train" / "X " / "c.jpg"
     gone.unlink()
     with pytest.raises(StorageError) as failed:
         fix_in_place(subject, tmp_path / "kept")
@@ -309,7 +303,7 @@ def test_a_fix_that_fails_says_how_to_undo_it(folder: Path, tmp_path: Path) -> N
     assert f"cldc validate --undo {record}" in failed.value.action
     gone.write_bytes(png(242))
     assert len(undo(record).changes) == 3
-    assert tree(folder) == before
+    assert contents(folder) == before
 
 
 def test_the_record_is_part_of_the_result(folder: Path, bare_cldc: Cldc) -> None:
@@ -334,7 +328,7 @@ def test_the_record_is_part_of_the_result(folder: Path, bare_cldc: Cldc) -> None
 
 
 def test_undoing_a_dataset_that_was_moved_is_refused(folder: Path, bare_cldc: Cldc) -> None:
-    before = tree(folder)
+    before = contents(folder)
     record = bare_cldc("validate", "--fix", "--format", "json", folder).data["fixed"]["record"]
     moved = folder.rename(folder.parent / "moved")
     refused = bare_cldc("validate", "--undo", record, code=14)
@@ -347,7 +341,7 @@ def test_undoing_a_dataset_that_was_moved_is_refused(folder: Path, bare_cldc: Cl
     assert [left["source"] for left in undone["left"]] == ["train/X /c.jpg"]
     assert len(undone["undone"]) == 5
     assert not (folder / "val" / "i").exists()
-    assert tree(folder).keys() == before.keys() - {"train/X /c.jpg", "val/i/0.png"}
+    assert contents(folder).keys() == before.keys() - {"train/X /c.jpg", "val/i/0.png"}
 
 
 def test_undo_needs_a_record(tmp_path: Path) -> None:
@@ -384,7 +378,7 @@ def test_metadata_is_removed_in_place_and_undone_to_the_byte(tmp_path: Path, bar
     damaged.write_bytes(damaged.read_bytes()[:tables] + b"stray" + damaged.read_bytes()[tables:])
     os.utime(turned, (1e9, 1e9))
     turned.chmod(0o640)
-    before, seen = tree(folder), pixels(turned)
+    before, seen = contents(folder), pixels(turned)
     report = validate(folder, COMPETITION)
     assert report.metadata.position == 4
 
@@ -407,10 +401,12 @@ def test_metadata_is_removed_in_place_and_undone_to_the_byte(tmp_path: Path, bar
     for each in (report, after):
         [odd] = [f for f in each.findings if "orientation" in f.message]
         assert odd.paths == ("train/i/turned.jpg",)
-    assert not any(b"Jo Doe" in content for path, content in tree(folder).items() if "damaged" not in path)
+    assert not any(
+        b"Jo Doe" in content for path, content in contents(folder).items() if "damaged" not in path
+    )
 
     assert len(bare_cldc("validate", "--undo", shown["record"], "--format", "json").data["undone"]) == 4
-    assert tree(folder) == before
+    assert contents(folder) == before
     assert turned.stat().st_mtime == 1e9
     assert bare_cldc("validate", "--undo", shown["record"], "--format", "json").data["undone"] == []
 
@@ -423,13 +419,13 @@ def test_metadata_behind_links_is_removed_in_a_copy_only(tmp_path: Path, bare_cl
     (folder / "val" / "v" / "link.jpg").symlink_to("../../../album.jpg")
     photo(folder / "val" / "vi" / "here.jpg", 220)
     (folder / "val" / "vi" / "again.jpg").symlink_to("here.jpg")
-    before = tree(tmp_path)
+    before = contents(tmp_path)
     copied = bare_cldc("validate", "--fix", folder, "--into", tmp_path / "copy", "--format", "json").data
     assert copied["metadata"]["images"] == 0
     shown = bare_cldc("validate", "--fix", folder, "--quiet").out
-    assert {name: tree(tmp_path)[name] for name in before if "here" not in name and "again" not in name} == {
-        name: content for name, content in before.items() if "here" not in name and "again" not in name
-    }
+    assert {
+        name: contents(tmp_path)[name] for name in before if "here" not in name and "again" not in name
+    } == {name: content for name, content in before.items() if "here" not in name and "again" not in name}
     assert "Removed the metadata of 1 image: val/vi/here.jpg [image-metadata]" in shown
     assert all(f"Left {path}: links" in shown for path in ("train/i/own.jpg", "val/v/link.jpg"))
     assert "Left val/vi/again.jpg" not in shown
@@ -453,7 +449,7 @@ def test_an_interrupted_removal_can_be_undone(
     folder, kept = make_dataset(tmp_path / "digits"), tmp_path / "kept"
     for shade in (200, 210):
         photo(folder / "val" / "i" / f"{shade}.jpg", shade)
-    before = tree(folder)
+    before = contents(folder)
     replace, calls = Path.replace, []
 
     def cut_off(source: Path, target: Path) -> Path:
@@ -469,7 +465,7 @@ def test_an_interrupted_removal_can_be_undone(
             fix_in_place(subject, kept)
     for record in kept.glob("*/record.json"):
         assert undo(record).left == ()
-    assert tree(folder) == before
+    assert contents(folder) == before
 
 
 def test_an_image_that_changed_since_is_never_overwritten(tmp_path: Path) -> None:

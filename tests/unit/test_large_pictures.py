@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 import zlib
 from pathlib import Path
@@ -23,15 +22,10 @@ from cldc.validation.tensorflow_decoder import Format, Readable, Verdict, judge
 from cldc.validation.tensorflow_decoder.png_header import SAMPLES
 from cldc.validation.thumbnails import thumbnails
 from tests.support.folders import CLASSES, make_dataset
+from tests.support.images import chunk, filtered_rows, ihdr, saved
 
 COMPETITION = competition.load()
 PHOTO = (2800, 2100)
-
-
-def saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
-    out = io.BytesIO()
-    picture.save(out, kind, **options)
-    return out.getvalue()
 
 
 def drawing(number: int = 0) -> Image.Image:
@@ -136,41 +130,23 @@ def test_a_large_picture_of_any_kind_is_known_by_a_small_one(
     assert len(conflict.paths) == 2
 
 
-def filtered(kind: int, row: bytes, above: bytes, distance: int) -> bytes:
-    """A row as PNG's filters 0 to 4 write it (PNG specification, 9.2)."""
-    filtered = bytearray([kind])
-    for at, value in enumerate(row):
-        left, corner = (row[at - distance], above[at - distance]) if at >= distance else (0, 0)
-        up = above[at]
-        near = min((left, up, corner), key=lambda one: abs(left + up - corner - one))
-        filtered.append((value - (0, left, up, (left + up) // 2, near)[kind]) % 256)
-    return bytes(filtered)
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
 def random_png(
     random: Random, width: int, height: int, depth: int, colour: int, *, transparent: bool
 ) -> bytes:
     """A PNG of random pixels, each row by another filter, its data in many chunks."""
     stride = (width * depth * SAMPLES[colour, depth] + 7) // 8
     distance = max(1, depth * SAMPLES[colour, depth] // 8)
-    above, rows = bytes(stride), b""
-    for _ in range(height):
-        row = random.randbytes(stride)
-        rows += filtered(random.randrange(5), row, above, distance)
-        above = row
+    filters = [random.randrange(5) for _ in range(height)]
+    rows = filtered_rows(random.randbytes(stride * height), stride, filters, distance)
     packed = zlib.compress(rows)
     pieces = [packed[at : at + 50] for at in range(0, len(packed), 50)]
-    parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))]
+    parts = [ihdr(width, height, depth, colour)]
     if colour == 3:
         parts.append(chunk(b"PLTE", random.randbytes(3 << depth)))
     if transparent and colour in (0, 2, 3):
         parts.append(chunk(b"tRNS", {0: bytes(2), 2: bytes(6), 3: bytes((255, 128))}[colour]))
     parts += [*(chunk(b"IDAT", piece) for piece in pieces), chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    return b"".join(parts)
 
 
 @settings(deadline=None)

@@ -26,7 +26,8 @@ from cldc.validation.tensorflow_decoder.dispatch import format_of
 from tests.conftest import Cldc
 from tests.support.decoder_cases import cases
 from tests.support.folders import make_dataset
-from tests.support.metadata_cases import MARK, draw_case, saved
+from tests.support.images import saved
+from tests.support.metadata_cases import MARK, draw_case
 
 # What some of the images drawn pretend to be.
 pytestmark = pytest.mark.filterwarnings("ignore:Image appears to be a malformed MPO")

@@ -15,17 +15,13 @@ from cldc import competition
 from cldc.curation.splitting import Drawn, draw_split
 from cldc.decisions import CORRECT, RELABEL, SET_ASIDE, Decision, match, read
 from cldc.decisions.table import to_text
-from cldc.files import hash_bytes
 from cldc.sample import draw
 from cldc.validation.inspecting import inspect_dataset
 from tests.conftest import Cldc
+from tests.support.decided import of
 from tests.support.folders import CLASSES, drawn, make_dataset, padded
 
 COMPETITION = competition.load()
-
-
-def of(folder: Path, path: str, action: str, label: str = "") -> Decision:
-    return Decision(hash_bytes((folder / path).read_bytes()), path, action, label)
 
 
 def split(folder: Path, *rows: Decision, share: float = 0.2, seed: int = 0) -> Drawn:

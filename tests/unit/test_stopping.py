@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from cldc import files
 from tests.conftest import ROOT, Cldc
 from tests.support.processes import running, soon
 from tests.support.terminal import Terminal
@@ -130,16 +129,17 @@ def test_only_temporary_folders_without_a_living_owner_are_removed(bare_cldc: Cl
         assert worker.stdout is not None
         folders.append(Path(worker.stdout.readline().strip()).parent)
     alive, killed = folders
+    mark = next(path.name for path in killed.iterdir() if path.is_file())
     own = place / "cldc-preflight-notes"
     own.mkdir()
     (own / "mine.txt").touch()
     (place / "cldc-link").symlink_to(killed, target_is_directory=True)
     (place / "cldc-linked-mark").mkdir()
-    (place / "cldc-linked-mark" / files._IN_USE).symlink_to(own / "mine.txt")
+    (place / "cldc-linked-mark" / mark).symlink_to(own / "mine.txt")
     if os.geteuid() == 0:
         foreign = place / "cldc-foreign"
         foreign.mkdir()
-        (foreign / files._IN_USE).touch()
+        (foreign / mark).touch()
         os.chown(foreign, 4321, 4321)
     before = set(place.iterdir())
     workers[1].kill()

@@ -21,6 +21,7 @@ if os.name == "nt":
 
 from tests.support.surroundings import COMPLETING, NOTHING_WRONG, SURROUNDINGS
 
+pytestmark = pytest.mark.lasts(60)
 EXIT_CODES = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
 DOCUMENTED = {int(code) for code in re.findall(r"^\| (\d+) \|", EXIT_CODES, re.MULTILINE)}
 # A bug, and signals that nobody sent.

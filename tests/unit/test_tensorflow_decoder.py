@@ -20,27 +20,10 @@ from PIL import Image, ImageOps
 from cldc.validation.tensorflow_decoder import Format, Readable, Remark, judge
 from tests.conftest import ROOT
 from tests.support.decoder_cases import cases
-from tests.support.decoder_cases.png import SIGNATURE
 from tests.support.folders import png
+from tests.support.images import SIGNATURE, chunk, ihdr, saved
 
 _MAGICS = (SIGNATURE, b"\xff\xd8\xff", b"GIF89a", b"BM", b"")
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    """A PNG chunk with the right checksum."""
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def ihdr(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
-    """Signature and IHDR."""
-    return SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-
-
-def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
-    """What Pillow writes."""
-    out = io.BytesIO()
-    picture.save(out, kind, **options)
-    return out.getvalue()
 
 
 def with_transparent_index(gif: bytes, index: int) -> bytes:

@@ -143,7 +143,7 @@ def test_a_windows_path_survives_the_project_file(bare_cldc: Cldc) -> None:
 def test_a_stream_that_cannot_encode_a_character_gets_an_escape(cldc: Cldc, tmp_path: Path) -> None:
     make_dataset(tmp_path / "mine")
     (tmp_path / "mine" / "train" / "i" / "\u56f3.png").write_bytes(b"no image")
-    started_anew = replace(cldc, forks=None)
+    started_anew = replace(cldc, anew=True)
     told = started_anew("validate", tmp_path / "mine", code=3, PYTHONIOENCODING="cp1252")
     assert re.search(r"train/i/\\u56f3.png", told.out)
     assert "\\u56f3" in started_anew("validate", "\u56f3", code=3, PYTHONIOENCODING="cp1252").err
