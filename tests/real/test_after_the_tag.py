@@ -7,23 +7,18 @@ import os
 import random
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from cldc.submission.status import _of_run
 from tests.support.rehearsal import Stage, assert_exactly_once, killed, odd
 from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.lasts(25)
 
 
-def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(stage: Stage, tmp_path: Path) -> None:
     account = stage.account()
     cldc = stage.person(tmp_path / "data", account)
     folder = stage.folder(tmp_path / "mine")
@@ -46,17 +41,6 @@ def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(
     assert cldc("clean", "--yes", "--format", "json").data["removed"]
     assert_exactly_once(stage, account)
     assert cldc("clean", "--yes", "--format", "json").data["leftovers"] == []
-
-    # No worker starts this run: the status shows its requests and CodaLab's explanation.
-    (run,) = stage.made(account)["run"]
-    assert run.created is not None
-    stuck = replace(run, state="staged", state_details="Bundle is waiting for a worker", run_status=None)
-    with stage.rest(account) as rest:
-        monkeypatch.setattr(rest, "bundle", lambda _: stuck)
-        detail, log, action = _of_run(rest, run.uuid, run.created + timedelta(hours=1))
-    assert "no worker has taken it yet (Bundle is waiting for a worker)" in detail
-    assert "image python:3.8" in detail
-    assert (log, action) == ("", "")
 
 
 def test_predictions_that_do_not_fit_the_printed_accuracy_are_not_submitted(

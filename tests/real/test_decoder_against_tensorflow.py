@@ -87,6 +87,8 @@ def test_every_verdict_is_tensorflows(
 def test_messages_are_tensorflows(
     decoder: TensorFlowProcess, odd_images: dict[str, bytes], tmp_path: Path
 ) -> None:
+    if not odd_images:
+        pytest.skip("the odd images are not at hand (set CLDC_TEST_DATA)")
     for name, content in odd_images.items():
         path = tmp_path / name
         path.write_bytes(content)

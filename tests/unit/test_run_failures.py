@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +15,13 @@ from cldc.bundles.computing_time import PastRun, check_time
 from cldc.codalab import Rest, User, failures
 from cldc.codalab.wait import missed_paths
 from cldc.errors import QuotaExceeded
+from cldc.ledger import Ledger
+from cldc.submission.model import STEPS
+from cldc.submission.status import fetch_statuses
 from tests.support.contestants import contestant
+from tests.support.fake_codalab import NOW, Server
+from tests.support.fake_codalab import Rest as FakeRest
+from tests.support.records import RECORD
 
 COMPETITION = competition.load("demo")
 
@@ -114,3 +124,23 @@ def test_no_computing_time_is_refused_and_an_unknown_quota_is_not() -> None:
         assert check_time(me, user(None), (), images=1) == ("the server does not say", False)
         left = check_time(me, user(90_000.0), (), images=1)
         assert left == ("25.0 hours left on the server", False)
+
+
+def test_a_run_that_no_worker_takes_is_shown_with_what_it_asks_for_and_codalabs_explanation(
+    tmp_path: Path,
+) -> None:
+    server = Server()
+    run = server.add(RECORD.account, "run", "run-learn", state="staged")
+    waiting = {"state_details": "Bundle is waiting for a worker", "requested_image": "python:3.8"}
+    server.change(run, created=NOW - timedelta(hours=1), **waiting)
+    record = replace(RECORD, competition=COMPETITION.name, server=FakeRest.server)
+    with Ledger(tmp_path) as ledger:
+        ledger.add(record)
+        for step in list(STEPS)[: list(STEPS).index("train")]:
+            ledger.begin(record.id, step)
+            ledger.finish(record.id, step, {"uuid": run})
+        me = contestant(COMPETITION, FakeRest(server, record.account), record.account, ledger=ledger)
+        (status,) = fetch_statuses(me, None)
+    assert "no worker has taken it yet (Bundle is waiting for a worker)" in status.detail
+    assert "image python:3.8" in status.detail
+    assert (status.log, status.action) == ("", "")
