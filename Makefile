@@ -18,18 +18,18 @@ help:
 demo: $(READY)
 	@$(BIN)/python tools/demo.py
 
-# Two processes more than there are processors, at most five: the tests wait for CodaLab a third of the time. Each has a
-# CodaLab of its own.
-AT_ONCE := --numprocesses $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -ge 3 ] && echo 5 || echo $$((n + 2))) --no-loadscope-reorder
+# More processes than there are processors, because tests wait, those of CodaLab a third of the time; at most five, because
+# each has a CodaLab of its own.
+at_once = --no-loadscope-reorder --numprocesses $(shell n=$$(($$(getconf _NPROCESSORS_ONLN) + $(1))); echo $$((n > 5 ? 5 : n)))
 
 test: lint
-	@echo "All tests: about half an hour on two processors."
-	@$(BIN)/pytest $(AT_ONCE)
+	@echo "All tests: about 25 minutes on two processors."
+	@$(BIN)/pytest $(call at_once,2)
 
 # Everything that needs no real CodaLab and no real TensorFlow.
 unit: lint
 	@echo "Tests without CodaLab and TensorFlow: about two minutes on two processors."
-	@$(BIN)/pytest $(AT_ONCE) tests/unit
+	@$(BIN)/pytest $(call at_once,1) tests/unit
 
 lint: $(READY)
 	@$(BIN)/ruff check

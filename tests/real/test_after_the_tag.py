@@ -19,9 +19,7 @@ pytestmark = pytest.mark.lasts(25)
 
 
 def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(stage: Stage, tmp_path: Path) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     with stage.failing():
         failed = cldc("submit", folder, "--yes", "--no-preflight", code=11)
     assert "no patience with mine" in failed.err
@@ -46,9 +44,7 @@ def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(stage: Stage, 
 def test_predictions_that_do_not_fit_the_printed_accuracy_are_not_submitted(
     stage: Stage, tmp_path: Path
 ) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     submit = ("submit", folder, "--yes", "--no-preflight")
     with stage.boasting():
         refused = cldc(*submit, code=11)
@@ -68,9 +64,7 @@ def test_predictions_that_do_not_fit_the_printed_accuracy_are_not_submitted(
 
 
 def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     first = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data
     assert {check["subject"] for check in first["proof"]} == {
         "lineage",
@@ -136,9 +130,7 @@ def test_a_tag_that_is_gone_is_not_taken_for_a_submission(stage: Stage, tmp_path
 
 
 def test_what_was_made_private_is_kept_and_made_public_again(stage: Stage, tmp_path: Path) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     submit = ("submit", folder, "--yes", "--no-preflight", "--format", "json")
     bundle = cldc(*submit).data["bundle"]
     with stage.client(account) as codalab:
@@ -153,9 +145,7 @@ def test_what_was_made_private_is_kept_and_made_public_again(stage: Stage, tmp_p
 
 
 def test_what_was_made_private_is_not_made_public_again_without_a_yes(stage: Stage, tmp_path: Path) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     bundle = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data["bundle"]
     with stage.client(account) as codalab:
         codalab.cl.set_private([bundle])
@@ -164,9 +154,7 @@ def test_what_was_made_private_is_not_made_public_again_without_a_yes(stage: Sta
 
 
 def test_the_server_gives_a_lost_ledger_back(stage: Stage, tmp_path: Path) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     cldc("submit", folder, "--yes", "--no-preflight", "--institution", "Some Lab")
     with stage.failing():
         cldc("submit", stage.folder(tmp_path / "other", 1), "--yes", "--no-preflight", code=11)
@@ -281,9 +269,7 @@ def test_the_same_submission_made_twice_at_once_is_made_once(
 
 @pytest.mark.skipif(os.name == "nt", reason="no such limit there")
 def test_a_full_disk_is_told_and_leaves_everything_to_go_on_from(stage: Stage, tmp_path: Path) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     noise = Image.frombytes("L", (500, 500), random.Random(0).randbytes(250_000))
     noise.save(next(p for p in folder.rglob("*") if p.suffix == ".png").with_name("noise.png"))
     # First there is no room for the ledger, then none for the zip.

@@ -89,9 +89,7 @@ def test_a_second_competition_loses_nothing(stage: Stage, tmp_path: Path) -> Non
 
 
 def test_a_run_that_is_going_is_said_to_be_killed(stage: Stage, tmp_path: Path) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     with stage.held():
         submitting = start(stage, account, cldc.home, "submit", folder, "--yes", "--no-preflight")
         (run,) = until(lambda: running(stage, account, 1), submitting)

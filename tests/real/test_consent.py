@@ -18,9 +18,7 @@ pytestmark = pytest.mark.lasts(40)
 def test_nothing_is_published_spent_or_removed_where_nobody_can_be_asked(
     stage: Stage, tmp_path: Path
 ) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
 
     def on_a_terminal(*arguments: str, **env: str) -> Outcome:
         env = {**stage.settings(account), "CLDC_HOME": str(cldc.home), **env}
@@ -94,9 +92,7 @@ def test_a_changed_dataset_gets_a_name_of_its_own_and_keeps_it(stage: Stage, tmp
 def test_links_out_of_the_dataset_are_published_only_by_name_and_metadata_is_told(
     stage: Stage, tmp_path: Path
 ) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     private = tmp_path / "private"
     (folder / "check" / "o").rename(private)
     (folder / "check" / "o").symlink_to(private, target_is_directory=True)

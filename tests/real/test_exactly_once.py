@@ -97,9 +97,7 @@ def test_killed_once_at_any_moment_it_ends_with_one_submission(
 def test_a_damaged_ledger_set_aside_and_rebuilt_leads_to_one_submission(
     stage: Stage, tmp_path: Path, moment: str
 ) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     if moment != "when it was finished":
         assert killed(cldc, tmp_path / "moments", "submit", folder, *_SUBMIT, moment=moment)
     else:

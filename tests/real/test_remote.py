@@ -75,9 +75,7 @@ def test_interrupted_and_run_again_it_makes_nothing_twice_and_leaves_nothing(
 def test_what_a_preflight_and_a_submission_share_is_removed_when_neither_is_wanted(
     stage: Stage, tmp_path: Path
 ) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "home", account)
-    folder = stage.folder(tmp_path / "mine", 6)
+    account, cldc, folder = stage.contestant(tmp_path, 6)
     cldc("preflight", "--remote", folder, "--keep")
     cldc("submit", folder, "--yes")
     cldc("withdraw", "mine", "--yes")

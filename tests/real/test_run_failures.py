@@ -21,9 +21,7 @@ from tests.support.rehearsal import (
 
 
 def test_without_computing_time_nothing_is_uploaded(stage: Stage, tmp_path: Path) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     change(stage, "UPDATE user SET time_used = time_quota WHERE user_name = ?", account.name)
     plan = cldc("submit", folder, "--dry-run", "--format", "json", code=8).data
     (refusal,) = (check["refusal"] for check in plan["checks"] if check["refusal"])
@@ -70,9 +68,7 @@ def test_a_run_killed_for_the_time_quota_is_no_failed_run(stage: Stage, tmp_path
 
 
 def test_a_run_that_lost_a_dependency_is_made_once_more(stage: Stage, tmp_path: Path) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     submit = ("submit", folder, "--yes", "--no-preflight")
     with stage.losing("learn", times=2):
         refused = cldc(*submit, code=11)
@@ -102,9 +98,7 @@ def test_a_run_that_lost_a_dependency_is_made_once_more(stage: Stage, tmp_path: 
 def test_killed_while_it_makes_a_run_once_more_it_makes_no_third(
     stage: Stage, tmp_path: Path, when: str, ledger: str
 ) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     with stage.losing("learn", times=1):
         past = tmp_path / "past"
         moment = f"{when} record lost dependency"
@@ -118,9 +112,7 @@ def test_killed_while_it_makes_a_run_once_more_it_makes_no_third(
 
 
 def test_a_preflight_there_that_lost_a_dependency_is_made_once_more(stage: Stage, tmp_path: Path) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "data", account)
-    folder = stage.folder(tmp_path / "mine")
+    account, cldc, folder = stage.contestant(tmp_path)
     with stage.losing("check", times=2):
         refused = cldc("preflight", "--remote", folder, code=11)
     assert "Nothing is wrong with the dataset." in refused.err

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import ROOT
 
@@ -21,6 +21,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _AXE = ROOT / "tests" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 SIZES = ((1400, 900), (390, 844))
 SCHEMES = ("light", "dark")
+expect.set_options(timeout=30_000)  # ms; other tests need the processors too
 
 
 @contextlib.contextmanager

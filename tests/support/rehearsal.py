@@ -116,6 +116,11 @@ class Stage:
         """``cldc`` of someone with that account, on a machine whose data folder is ``home``."""
         return cldc_in(home, self.environments_home, **self.settings(account, server=server, profile=profile))
 
+    def contestant(self, home: Path, number: int = 0) -> tuple[Account, Cldc, Path]:
+        """A new account, its owner's ``cldc`` with a data folder in ``home``, and a dataset there with that number."""
+        account = self.account()
+        return account, self.person(home / "data", account), self.folder(home / "mine", number)
+
     def organiser(self, profile: Path | None = None) -> Cldc:
         """``cldc`` of the organiser: on the sandbox beside it, else on another machine than the server's."""
         if self.published is None:

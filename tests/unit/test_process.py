@@ -162,7 +162,7 @@ def test_a_second_interruption_kills_every_child(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(KeyboardInterrupt):
         converse()
-    assert soon(lambda: not any(running(pid) for pid in pids), 2)
+    assert soon(lambda: not any(running(pid) for pid in pids))
 
 
 @pytest.mark.skipif(shutil.which("ps") is None or not Path("/proc/self/stat").exists(), reason="needs both")
