@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL.Image import Image as Picture
-
 from cldc.competition import DatasetRules
 from cldc.curation.opening import NotReadable, open_sheets
 from cldc.curation.toning import NothingDrawn, Toned, tone
@@ -139,25 +137,18 @@ def import_pictures(
     sources = tuple(sources)
     target = _Target(root, rules)
     observer.start("Importing pictures", len(sources), "files")
-    added: list[Added] = []
-    copies: list[Copy] = []
-    refused: list[Refused] = []
+    outcomes: list[Added | Copy | Refused] = []
     for number, source in enumerate(sources):
         observer.advance(number, source.path.name)
         for found in _pictures_of(source.path, target, trim=trim):
-            if isinstance(found, Copy):
-                copies.append(found)
-                continue
-            if isinstance(found, Refused):
-                refused.append(found)
-                continue
-            path, is_new = target.add(found.toned.image, source)
-            if is_new:
-                added.append(Added(path, found.page, found.toned.inverted, found.moves))
-            else:
-                copies.append(Copy(path, found.page))
+            outcomes.append(target.add(found, source) if isinstance(found, _Ready) else found)
     observer.advance(len(sources))
-    return Imported(root, tuple(added), tuple(copies), tuple(refused))
+    return Imported(
+        root,
+        added=tuple(each for each in outcomes if isinstance(each, Added)),
+        copies=tuple(each for each in outcomes if isinstance(each, Copy)),
+        refused=tuple(each for each in outcomes if isinstance(each, Refused)),
+    )
 
 
 class _Ready(NamedTuple):
@@ -171,7 +162,7 @@ class _Ready(NamedTuple):
 def _pictures_of(path: Path, target: _Target, *, trim: bool) -> Iterator[_Ready | Copy | Refused]:
     """Iterate over the readable pictures of a file."""
     try:
-        if same := target.find_file(path):
+        if same := target.by_content.get(hash_file(path)):
             yield Copy(same, Page(path))
             return
         for sheet in open_sheets(path):
@@ -189,38 +180,35 @@ def _pictures_of(path: Path, target: _Target, *, trim: bool) -> Iterator[_Ready 
 
 
 class _Target:
-    """The dataset and its known content."""
+    """The dataset, and the paths of its images by content and by name."""
 
     def __init__(self, root: Path, rules: DatasetRules) -> None:
-        self._root, self._classes = root, rules.classes
-        self._by_content: dict[str, str] = {}
+        self._root = root
+        self.by_content: dict[str, str] = {}
         self._by_name: dict[str, str] = {}
         self._folders: dict[tuple[str, str], str] = {}
         if not root.exists():
             return
         dataset = load(root, rules)
         for image in dataset.images:
-            self._by_content.setdefault(image.sha256, image.path)
+            self.by_content.setdefault(image.sha256, image.path)
             self._by_name.setdefault(image.name, image.path)
         for split in dataset.splits:
             for folder in split.folders:
                 self._folders.setdefault((split.name, meant_class(folder, rules.classes)), folder)
 
-    def find_file(self, path: Path) -> str:
-        """Find a file with the same bytes in the dataset; empty if there is none."""
-        return self._by_content.get(hash_file(path), "")
-
-    def add(self, image: Picture, source: Source) -> tuple[str, bool]:
-        """Write a picture; return its path in the dataset, and whether it is new."""
+    def add(self, picture: _Ready, source: Source) -> Added | Copy:
+        """Write a picture, unless the dataset has it."""
         # The pixels name it, whatever format the source has.
+        image = picture.toned.image
         header = f"{image.width} {image.height}\n".encode()
         name = f"{hash_bytes(header + image.tobytes())[:32]}.png"
         out = io.BytesIO()
         image.save(out, "PNG", optimize=True)
         content = out.getvalue()
-        known = self._by_name.get(name) or self._by_content.get(hash_bytes(content))
+        known = self._by_name.get(name) or self.by_content.get(hash_bytes(content))
         if known:
-            return known, False
+            return Copy(known, picture.page)
         folder = self._folders.setdefault((source.split, source.label), source.label)
         path = f"{source.split}/{folder}/{name}"
         place = self._root / path
@@ -231,5 +219,5 @@ class _Target:
         with storage_errors(place.parent):
             place.parent.mkdir(parents=True, exist_ok=True)
         replace_atomically(place, content, mode=_MODE)
-        self._by_name[name] = self._by_content[hash_bytes(content)] = path
-        return path, True
+        self._by_name[name] = self.by_content[hash_bytes(content)] = path
+        return Added(path, picture.page, picture.toned.inverted, picture.moves)
