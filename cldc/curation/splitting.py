@@ -59,15 +59,13 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
             action="Write the decisions that move images by hand.",
         )
     train, val = rules.splits
+    labels = {i.path: _label(i, matched, rules) for i in inspected.dataset.images if i.sha256}
     images = [
         image
         for image in inspected.dataset.images
-        if image.sha256
-        and _label(image, matched, rules)
-        and not any(decision.action == SET_ASIDE for decision in matched.of(image))
+        if labels.get(image.path) and not any(decision.action == SET_ASIDE for decision in matched.of(image))
     ]
-    labels = {image.path: _label(image, matched, rules) for image in images}
-    totals = Counter(labels.values())
+    totals = Counter(labels[image.path] for image in images)
     wanted = {label: count * share for label, count in totals.items()}
     groups = _groups(inspected, images)
     taken: Counter[str] = Counter()

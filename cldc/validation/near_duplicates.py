@@ -77,17 +77,14 @@ def find_near_duplicates(features: Mapping[str, Features]) -> tuple[Pair, ...]:
     """Pairs of contents, by SHA-256, that show the same drawing, each with its strongest evidence."""
     found: dict[tuple[str, str], Pair] = {}
     for pair in chain(_by_ink(features), _by_rows(features), _by_shape(features)):  # the strongest first
-        found.setdefault((pair.first, pair.second), pair)
+        first, second = sorted(pair[:2])
+        found.setdefault((first, second), pair._replace(first=first, second=second))
     return tuple(found[key] for key in sorted(found))
 
 
 def has_drawing(features: Features | None) -> bool:
     """Whether there is enough ink to compare."""
     return features is not None and features.ink_pixels >= _MIN_INK
-
-
-def _pair(one: str, other: str, evidence: Evidence, measure: float = 0.0) -> Pair:
-    return Pair(min(one, other), max(one, other), evidence, measure)
 
 
 def _by_ink(features: Mapping[str, Features]) -> Iterator[Pair]:
@@ -97,7 +94,7 @@ def _by_ink(features: Mapping[str, Features]) -> Iterator[Pair]:
             groups[each.ink].append(sha)
     for group in groups.values():
         # A chain is enough, because groups are joined later; all pairs of a large group would be too many.
-        yield from (_pair(one, other, Evidence.INK) for one, other in pairwise(group))
+        yield from (Pair(one, other, Evidence.INK) for one, other in pairwise(group))
 
 
 def _by_rows(features: Mapping[str, Features]) -> Iterator[Pair]:
@@ -122,7 +119,7 @@ def _by_rows(features: Mapping[str, Features]) -> Iterator[Pair]:
         common = len({*mine}.intersection(theirs))
         share = common / min(len(mine), len(theirs))
         if common >= _MIN_ROWS and share >= _MIN_ROWS_SHARE:
-            yield _pair(one, other, Evidence.ROWS, round(share, 3))
+            yield Pair(one, other, Evidence.ROWS, round(share, 3))
 
 
 def _by_shape(features: Mapping[str, Features]) -> Iterator[Pair]:
@@ -135,7 +132,7 @@ def _by_shape(features: Mapping[str, Features]) -> Iterator[Pair]:
     for one, other in chain(same, near):
         difference = _shape_difference(features[one], features[other])
         if difference <= _MAX_DIFFERENCE:
-            yield _pair(one, other, Evidence.SHAPE, round(difference, 3))
+            yield Pair(one, other, Evidence.SHAPE, round(difference, 3))
 
 
 def _near_shapes(shapes: list[int]) -> Iterator[tuple[int, int]]:
