@@ -1,6 +1,6 @@
 """Inspect the images of a dataset: TensorFlow's verdict on each, its drawing's features, its metadata, and its copies.
 
-A second check of an unchanged folder does not import this module, whose decoders take longer to import than that check.
+A second check of an unchanged folder does not import this module: importing Pillow takes longer than that check.
 """
 
 from __future__ import annotations
