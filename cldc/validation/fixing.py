@@ -30,14 +30,9 @@ def fix_copy(inspected: InspectedDataset, into: Path, observer: Observer = SILEN
 
 
 def fix_in_place(inspected: InspectedDataset, fixes: Path, observer: Observer = SILENT) -> Fixed:
-    """Fix the dataset's own folder.
+    """Fix the dataset's own folder, with a record and what is set aside in a new folder below ``fixes``.
 
     What lies behind a linked folder is not the dataset's own and stays unchanged; so does what a link leads to.
-
-    Args:
-        inspected: The dataset as it was checked.
-        fixes: Where to create a folder for the record and what is set aside.
-        observer: Receives progress.
 
     Raises:
         StorageError: Something can't be moved; the error says how to undo what was done until then.

@@ -110,7 +110,7 @@ def carry_out(
         changes: What to do, in this order.
         root: The dataset, resolved.
         records: Where to create a folder for the record.
-        command: Which command does it.
+        command: Which command does it, for the command that undoes it.
         task: What to call it in progress.
         aside: Where to put what is set aside; by default beside the record.
         observer: Receives progress.
@@ -151,15 +151,8 @@ def carry_out_in_copy(
 ) -> Path:
     """Copy the dataset to ``into`` with the changes, and return that; the original and what it links to stay unchanged.
 
-    What would be set aside is left out; `copy_following_links` says what else is copied. ``into`` appears when it is
-    complete.
-
-    Args:
-        changes: What to do, in this order.
-        dataset: The dataset.
-        into: A folder that does not exist yet.
-        follow: Folders, relative to the dataset, that are copied even if they are links, besides splits and classes.
-        observer: Receives progress.
+    What would be set aside is left out; `copy_following_links` says what else is copied, with ``follow`` besides splits
+    and classes. ``into`` appears when it is complete.
 
     Raises:
         UsageError: ``into`` exists, or lies in the dataset.

@@ -147,9 +147,7 @@ def _copy_file(source: Path, target: Path) -> None:
 def link_targets(root: Path, links: Iterable[Path]) -> Callable[[str], bool]:
     """A function that says of a path whether renaming it would break a link, or whether it lies behind a link.
 
-    Args:
-        root: The dataset, resolved.
-        links: Links outside the dataset through which it is reached; its own are found.
+    ``links`` are those outside the dataset through which it is reached; its own are found. ``root`` is resolved.
     """
     paths = (Path(folder, name) for folder, folders, files in os.walk(root) for name in (*folders, *files))
     named: set[Path] = set()

@@ -41,26 +41,29 @@ class _Code:
 class _Bits:
     """The bit buffer: what is consumed is exact, what is read ahead follows libjpeg."""
 
-    def __init__(self, segment: bytes) -> None:
+    def __init__(self, segment: bytes, *, fast: bool) -> None:
         self.data = segment.replace(b"\xff\x00", b"\xff")
+        self.fast = fast
         self.loaded = 0
         self.used = 0
         self._counted = 0
         self._stuffed = 0
 
     def fill(self, room: int) -> None:
-        """`jpeg_fill_bit_buffer`: at least to `room` bits, and further as long as it can."""
-        if self.loaded * 8 - self.used >= room:
-            return
-        wanted = -(-(_FULL - (self.loaded * 8 - self.used)) // 8)
-        if self.loaded + wanted > len(self.data):
-            raise _RunOutError
-        self.loaded += wanted
+        """`FILL_BIT_BUFFER_FAST`, or `jpeg_fill_bit_buffer`: at least to `room` bits, and further as long as it can."""
+        left = self.loaded * 8 - self.used
+        if self.fast:
+            self.loaded += 6 if left <= 16 else 0
+        elif left < room:
+            wanted = -(-(_FULL - left) // 8)
+            if self.loaded + wanted > len(self.data):
+                raise _RunOutError
+            self.loaded += wanted
 
-    def fill_fast(self) -> None:
-        """`FILL_BIT_BUFFER_FAST`."""
-        if self.loaded * 8 - self.used <= 16:
-            self.loaded += 6
+    def take(self, count: int) -> None:
+        """Consume so many bits."""
+        self.fill(count)
+        self.used += count
 
     def window(self, start: int, count: int) -> int:
         """Bits of the stream by position; zeros behind its end."""
@@ -83,31 +86,30 @@ def reaches_the_end(
 
     `segment` ends before the trailing 0xFF bytes of the file; `blocks` are the DC and AC tables of the blocks of one MCU.
     """
-    bits = _Bits(segment)
+    bits = _Bits(segment, fast=may_be_fast)
     coders = [(_Code(dc), _Code(ac)) for dc, ac in blocks]
-    fast = may_be_fast
     try:
         for _ in range(units):
             # One more byte, the trailing 0xFF, is in libjpeg's buffer.
-            fast = fast and len(segment) + 1 - bits.raw_offset() >= _FAST_ROOM * len(blocks)
+            bits.fast = bits.fast and len(segment) + 1 - bits.raw_offset() >= _FAST_ROOM * len(blocks)
             for dc, ac in coders:
-                _block(bits, dc, ac, fast=fast)
+                _block(bits, dc, ac)
     except _RunOutError:
         return False
     return True
 
 
-def _block(bits: _Bits, dc: _Code, ac: _Code, *, fast: bool) -> None:
-    size = _symbol(bits, dc, fast=fast)
+def _block(bits: _Bits, dc: _Code, ac: _Code) -> None:
+    size = _symbol(bits, dc)
     if size:
-        _extra(bits, size, fast=fast)
+        bits.take(size)
     position = 1
     while position < 64:
-        symbol = _symbol(bits, ac, fast=fast)
+        symbol = _symbol(bits, ac)
         run, size = symbol >> 4, symbol & 15
         if size:
             position += run
-            _extra(bits, size, fast=fast)
+            bits.take(size)
         elif run == 15:
             position += 15
         else:
@@ -115,34 +117,21 @@ def _block(bits: _Bits, dc: _Code, ac: _Code, *, fast: bool) -> None:
         position += 1
 
 
-def _extra(bits: _Bits, size: int, *, fast: bool) -> None:
-    if fast:
-        bits.fill_fast()
-    else:
-        bits.fill(size)
-    bits.used += size
-
-
-def _symbol(bits: _Bits, code: _Code, *, fast: bool) -> int:
+def _symbol(bits: _Bits, code: _Code) -> int:
     """`HUFF_DECODE` and `jpeg_huff_decode`: eight bits are wanted first, longer codes ask bit by bit."""
-    if fast:
-        bits.fill_fast()
-    else:
-        bits.fill(8)
+    bits.fill(8)
     ahead = bits.window(bits.used, 17)
     for length in range(1, 17):
         if ahead >> (17 - length) <= code.largest[length]:
             break
     else:
         length = 17
-    if fast or length <= 8:
+    if bits.fast or length <= 8:
         bits.used += length
     else:
-        bits.fill(9)
-        bits.used += 9
+        bits.take(9)
         for _ in range(length - 9):
-            bits.fill(1)
-            bits.used += 1
+            bits.take(1)
     if length > 16:
         return 0
     return code.symbols[(ahead >> (17 - length)) + code.offset[length] & 0xFF]
