@@ -105,10 +105,10 @@ def remaining_item(worksheet: Worksheet, competition: Competition, going: Set[st
     """Describe what prevents a worksheet's removal, in a few words; the organisers' bundles on it are only links."""
     organisers = {competition.bundles.script.uuid, competition.bundles.label_book.uuid}
     for item in worksheet.items:
-        if item.bundle is None:
+        if item is None:
             return "a text or a link"
-        if item.bundle not in organisers and item.bundle not in going:
-            return f"the bundle {item.bundle}"
+        if item not in organisers and item not in going:
+            return f"the bundle {item}"
     return ""
 
 
@@ -138,8 +138,8 @@ def _is_named_for(
     if known:
         return all(r.id == account.submission_id(r.name, r.dataset_hash, server=r.server) for r in known)
     datasets = [found for bundle in worksheet.bundles if (found := dataset_hash_of(bundle))]
-    if not datasets or not (worksheet.title or "").startswith(TITLE):
+    if not datasets or not worksheet.title.startswith(TITLE):
         return None
-    name = (worksheet.title or "").removeprefix(TITLE)
+    name = worksheet.title.removeprefix(TITLE)
     ids = (account.submission_id(name, dataset_hash) for dataset_hash in datasets)
     return any(worksheet.name == worksheet_name(account.account, name, identity) for identity in ids)

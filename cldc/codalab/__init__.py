@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cldc.codalab.cl import Cl
 from cldc.codalab.download import fetch_text
-from cldc.codalab.records import Bundle, Dependency, Entry, Item, User, Worksheet
+from cldc.codalab.records import Bundle, Dependency, Entry, User, Worksheet
 from cldc.codalab.rest import Health, Rest
 from cldc.codalab.server import CodaLab
 from cldc.codalab.transport import Limits
@@ -22,7 +22,6 @@ __all__ = [
     "Dependency",
     "Entry",
     "Health",
-    "Item",
     "Limits",
     "Rest",
     "User",

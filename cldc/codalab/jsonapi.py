@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,13 +23,13 @@ def unusable(what: str) -> CodaLabError:
 
 
 def load(text: str | bytes) -> Any:
-    """Decode any JSON.
+    """Decode any JSON; null counts as absent.
 
     Raises:
         ValueError: It is not JSON.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_hook=lambda found: {k: v for k, v in found.items() if v is not None})
     except RecursionError as error:
         raise ValueError("nested too deep") from error
 
@@ -66,16 +67,16 @@ class Resource(msgspec.Struct):
 
     kind: str = msgspec.field(name="type")
     id: str = msgspec.field()
-    attributes: dict[str, Any] | None = None
-    relationships: dict[str, Relationship] | None = None
+    attributes: dict[str, Any] = {}
+    relationships: dict[str, Relationship] = {}
 
-    def read(self, shape: type[T]) -> T:
-        """The attributes as ``shape``."""
-        return convert(self.attributes or {}, shape, where=f"{self.kind[:40]} {self.id[:40]}")
+    def read(self, shape: type[T], more: Mapping[str, Any] | None = None) -> T:
+        """The attributes, and ``more``, as ``shape``."""
+        return convert({**self.attributes, **(more or {})}, shape, where=f"{self.kind[:40]} {self.id[:40]}")
 
     def links(self, relation: str) -> list[Linkage]:
         """The references of ``relation``, whether in the document or not."""
-        data = (self.relationships or {}).get(relation, Relationship()).data
+        data = self.relationships.get(relation, Relationship()).data
         return data if isinstance(data, list) else [] if data is None else [data]
 
     def linked(self, relation: str) -> str | None:
@@ -93,7 +94,7 @@ class Document(msgspec.Struct, dict=True):
     """A whole answer; ``data`` is None if it has none, as the answer to a change."""
 
     data: Resource | list[Resource] | None = None
-    included: list[Resource] | None = None
+    included: list[Resource] = []
     meta: Meta | None = None
 
     @property
@@ -121,4 +122,4 @@ class Document(msgspec.Struct, dict=True):
 
     @functools.cached_property
     def _included(self) -> dict[tuple[str, str], Resource]:
-        return {(resource.kind, resource.id): resource for resource in self.included or ()}
+        return {(resource.kind, resource.id): resource for resource in self.included}

@@ -89,7 +89,7 @@ def wait_for(
 
 def progress_of(bundle: Bundle) -> str:
     """A bundle's state in a few words, with a running run's status."""
-    status = (bundle.run_status or "").strip()
+    status = bundle.run_status.strip()
     return f"{bundle.state} ({status})" if status and not bundle.final else bundle.state
 
 
@@ -162,7 +162,7 @@ def lost_dependency(rest: Rest, run: Bundle) -> str | None:
     """
     if run.type != "run" or run.failure is None:
         return None
-    if fetched := _NOT_FETCHED.search(run.failure_message or ""):
+    if fetched := _NOT_FETCHED.search(run.failure_message):
         return fetched[1]
     for name in ("stderr", "stdout"):
         for path in missed_paths(_tail(rest, run.uuid, name)):

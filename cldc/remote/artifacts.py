@@ -23,8 +23,8 @@ def require_ended(remote: Remote, bundle: Bundle) -> None:
 
 def _stopped(bundle: Bundle) -> bool:
     """Whether a worker stopped it: for its memory, its time or on request."""
-    message = bundle.failure_message or ""
-    return bundle.state == "killed" or bool(message and not message.lower().startswith("exit code"))
+    message = bundle.failure_message.lower()
+    return bundle.state == "killed" or bool(message and not message.startswith("exit code"))
 
 
 def fetch_artifacts(remote: Remote, bundle: Bundle, folder: Path) -> RunArtifacts:

@@ -188,9 +188,9 @@ def rebuild_ledger(contestant: Contestant) -> tuple[Record, ...]:
     submissions = contestant.ledger.submissions()
     known = {submission.record.id for submission in submissions}
     read = {submission.uuid("worksheet") for submission in submissions}
-    titled = [each for each in created_worksheets(contestant) if (each.title or "").startswith(TITLE)]
+    titled = [each for each in created_worksheets(contestant) if each.title.startswith(TITLE)]
     for worksheet in read_each(contestant, [each for each in titled if each.uuid not in read]):
-        name = (worksheet.title or "").removeprefix(TITLE)
+        name = worksheet.title.removeprefix(TITLE)
         for bundle in filter(dataset_hash_of, worksheet.bundles):
             record = _record(contestant, descriptions.Reading(name, "", ""), dataset=bundle, made=bundle)
             expected = worksheet_name(contestant.account, name, record.id)

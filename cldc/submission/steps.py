@@ -110,7 +110,7 @@ def _upload_of_preflight(context: SubmissionContext) -> Bundle | None:
 
 def link_organisers(context: SubmissionContext, worksheet: SubmissionWorksheet) -> OrganisersBundles:
     """Link the organisers' own script and label book on the worksheet."""
-    there = context.rest.worksheet(worksheet.uuid, bundles=True).bundle_uuids
+    there = context.rest.worksheet(worksheet.uuid, items=True).items
     organisers = context.competition.bundles
     linked = OrganisersBundles(organisers_uuid(organisers.script), organisers_uuid(organisers.label_book))
     for uuid in (linked.script, linked.label_book):

@@ -314,7 +314,7 @@ def test_the_guides_steps(mine: CodaLab, tmp_path: Path) -> None:
         assert [(bundle.readable, bundle.public_permission) for bundle in shown] == [(True, 1)] * 5
         assert everyone.bundle(submission).description == "--sub-1 (Lab) https://x.example/"
         expected = (data, script, label_book, run, submission)
-        assert everyone.worksheet(sheet, bundles=True).bundle_uuids == expected
+        assert everyone.worksheet(sheet, bundles=True).items == expected
     assert mine.tag(submission, "some-tag").tags == ("some-tag",)
     assert set(mine.tag(submission, "other").tags) == {"some-tag", "other"}
     assert [found.uuid for found in rest.search(tag="some-tag", owner=mine.username)] == [submission]
@@ -337,8 +337,8 @@ def test_others_can_not_read_new_items_until_the_owner_has_read_them(mine: CodaL
         mine.cl.add_bundle(sheet, script)
         with pytest.raises(PermissionDenied):
             everyone.worksheet(sheet, items=True)
-        assert mine.rest.read_items_as_owner(sheet).bundle_uuids == (script,)
-        assert everyone.worksheet(sheet, items=True).bundle_uuids == (script,)
+        assert mine.rest.read_items_as_owner(sheet).items == (script,)
+        assert everyone.worksheet(sheet, items=True).items == (script,)
         with pytest.raises(PermissionDenied, match="not as its owner"):
             everyone.read_items_as_owner(sheet)
         mine.cl.set_private([], sheet)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from cldc import competition, sandbox
 from cldc.codalab import CodaLab, Dependency, Rest, require_ready, wait_for
@@ -305,7 +306,9 @@ def test_a_rehearsal_tells_digest_and_tensorflow_and_leaves_nothing(
         # What the sandbox lacks: a worker with Docker, which tells the digest.
         look = codalab.rest.bundle
         monkeypatch.setattr(
-            codalab.rest, "bundle", lambda uuid, **more: replace(look(uuid, **more), docker_image=digest)
+            codalab.rest,
+            "bundle",
+            lambda uuid, **more: structs.replace(look(uuid, **more), docker_image=digest),
         )
         assert rehearse(codalab, rules, sheet) == Rehearsal(digest, "2.4.1")
         monkeypatch.undo()

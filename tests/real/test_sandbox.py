@@ -154,9 +154,9 @@ def test_runs_at_once_end_as_their_commands_do(site: Site) -> None:
     for code, run in zip(codes, runs, strict=True):
         bundle = site.ended(run, 240)
         assert (bundle.state, bundle.exit_code) == ("failed" if code else "ready", code)
-        assert bundle.failure_message == (f"Exit code {code}" if code else None)
+        assert bundle.failure_message == (f"Exit code {code}" if code else "")
     wrong = site.ended(site.start(worksheet, "echo ("))
-    assert "syntax error" in str(wrong.failure_message)
+    assert "syntax error" in wrong.failure_message
 
 
 def test_killing_a_run_ends_all_that_it_started(site: Site) -> None:
@@ -166,7 +166,7 @@ def test_killing_a_run_ends_all_that_it_started(site: Site) -> None:
     cl.kill(run)
     bundle = site.ended(run)
     assert bundle.state == "killed"
-    assert "Kill requested" in str(bundle.failure_message)
+    assert "Kill requested" in bundle.failure_message
     assert not marked("71.5") + marked("72.5")
 
 

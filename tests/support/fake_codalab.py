@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from cldc.codalab import Bundle, Dependency, Item, Worksheet
+from msgspec.structs import replace
+
+from cldc.codalab import Bundle, Dependency, Worksheet
 from cldc.codalab.failures import NotFound
 from cldc.errors import CodaLabError
 
@@ -62,19 +64,10 @@ class Server:
             tags=tags,
             description=description,
             created=NOW - timedelta(days=1) + timedelta(seconds=self._made),
-            command=None,
             dependencies=tuple(Dependency(f"key{n}", parent, "") for n, parent in enumerate(parents)),
             exit_code=1 if state == "failed" else None,
-            failure_message=None,
-            run_status=None,
-            state_details=None,
             seconds=1.0,
             data_size=1,
-            docker_image=None,
-            requested_image=None,
-            permission=None,
-            public_permission=None,
-            worksheets=(),
         )
         if public:
             self.public.add(uuid)
@@ -84,21 +77,22 @@ class Server:
 
     def add_worksheet(self, owner: str, name: str, *, title: str = "", tags: tuple[str, ...] = ()) -> str:
         uuid = self.new_uuid()
-        self.worksheets[uuid] = Worksheet(uuid, name, title or None, owner, owner, tags, None, None, (), ())
+        self.worksheets[uuid] = Worksheet(
+            uuid=uuid, name=name, title=title, owner_id=owner, owner=owner, tags=tags
+        )
         return uuid
 
     def put(self, worksheet: str, *bundles: str) -> None:
         """Put bundles at the end of a worksheet."""
         known = self.worksheets[worksheet]
-        items = tuple(Item("bundle", uuid, None, "") for uuid in bundles)
-        self.worksheets[worksheet] = replace(known, items=(*known.items, *items))
+        self.worksheets[worksheet] = replace(known, items=(*known.items, *bundles))
 
     def change(self, uuid: str, **changes: object) -> None:
-        self.bundles[uuid] = replace(self.bundles[uuid], **changes)  # type: ignore[arg-type]
+        self.bundles[uuid] = replace(self.bundles[uuid], **changes)
 
     def hosts(self, uuid: str) -> tuple[str, ...]:
         """Worksheets that a bundle is on."""
-        return tuple(u for u, sheet in self.worksheets.items() if uuid in sheet.bundle_uuids)
+        return tuple(u for u, sheet in self.worksheets.items() if uuid in sheet.items)
 
     def descendants(self, uuid: str) -> list[str]:
         """Everything that was made from a bundle."""
@@ -274,7 +268,7 @@ class Rest:
         if uuid not in self._server.worksheets:
             raise NotFound(f"Worksheet {uuid} not found", action="")
         sheet = self._server.worksheets[uuid]
-        there = [u for u in sheet.bundle_uuids if u in self._server.bundles]
+        there = [u for u in sheet.items if u in self._server.bundles]
         return replace(sheet, bundles=tuple(self._server.seen_by(self._account, u) for u in there))
 
 
@@ -306,7 +300,7 @@ class Cl:
     def detach(self, worksheet: str, uuid: str) -> None:
         self._server.on_request()
         known = self._server.worksheets[worksheet]
-        kept = tuple(item for item in known.items if item.bundle != uuid)
+        kept = tuple(item for item in known.items if item != uuid)
         self._server.worksheets[worksheet] = replace(known, items=kept)
 
     def remove(self, uuid: str, *, force: bool = False) -> None:
@@ -320,7 +314,7 @@ class Cl:
             raise CodaLabError(f"Can't delete {uuid}", action="")
         for worksheet in server.hosts(uuid):
             known = server.worksheets[worksheet]
-            kept = tuple(item for item in known.items if item.bundle != uuid)
+            kept = tuple(item for item in known.items if item != uuid)
             server.worksheets[worksheet] = replace(known, items=kept)
         del server.bundles[uuid]
 

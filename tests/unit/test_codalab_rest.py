@@ -580,7 +580,7 @@ def test_a_full_document_is_read() -> None:
     assert bundle.created is not None
     assert bundle.created.year == 2023
     assert bundle.failure is None
-    assert records.worksheets(document)[0].bundle_uuids == (UUID,)
+    assert records.worksheets(document)[0].items == (UUID,)
 
 
 @given(st.data())

@@ -93,7 +93,7 @@ def test_a_spent_quota_is_recognized_from_servers_of_every_age(text: str, word: 
 
 
 def user(quota: float | None, used: float = 0.0) -> User:
-    return User("7", "me", 0, 10**9, used, quota, 3)
+    return User(id="7", name="me", time_used=used, time_quota=quota)
 
 
 @given(
