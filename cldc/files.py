@@ -284,34 +284,28 @@ def lock(
         StorageError: The file can't be created.
     """
     private_folder(path.parent)
-    guard = _file_lock(path)
-    with storage_errors(path):
+    guard, waited = _file_lock(path), 0.0
+    while True:
         try:
-            guard.acquire(timeout=min(_SILENT_WAIT_SECONDS, timeout_seconds))
+            guard.acquire(timeout=max(0.0, min(_SILENT_WAIT_SECONDS, timeout_seconds - waited)))
+            break
         except TimeoutError:
+            waited += _SILENT_WAIT_SECONDS
+        except OSError as error:
+            raise storage_error(error, path) from error
+        if waited > timeout_seconds:
+            raise LockTimeout(
+                f"Another cldc has been {purpose} for {timeout_seconds:.0f} s (lock {path}).",
+                action="Wait until it is done, or stop that process, then run the command again.",
+            )
+        if waited == _SILENT_WAIT_SECONDS:
             observer.note(f"Another cldc is {purpose}; waiting for it.")
-            _wait_for(guard, purpose, observer, timeout_seconds)
+        else:
+            observer.advance(0, f"waiting for {waited:.0f} s")  # notices here that the process must stop
     try:
         yield
     finally:
         guard.release()
-
-
-def _wait_for(guard: filelock.BaseFileLock, purpose: str, observer: Observer, timeout_seconds: float) -> None:
-    waited = _SILENT_WAIT_SECONDS
-    while True:
-        try:
-            guard.acquire(timeout=max(0.0, min(_SILENT_WAIT_SECONDS, timeout_seconds - waited)))
-        except TimeoutError:
-            waited += _SILENT_WAIT_SECONDS
-            if waited > timeout_seconds:
-                raise LockTimeout(
-                    f"Another cldc has been {purpose} for {timeout_seconds:.0f} s (lock {guard.lock_file}).",
-                    action="Wait until it is done, or stop that process, then run the command again.",
-                ) from None
-            observer.advance(0, f"waiting for {waited:.0f} s")  # notices here that the process must stop
-        else:
-            return
 
 
 @contextlib.contextmanager

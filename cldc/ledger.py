@@ -17,7 +17,7 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -316,7 +316,7 @@ class Ledger:
                     continue
                 self._insert("INSERT", "submission", *values, created.isoformat())
                 for step in submission.steps.values():
-                    self._insert("INSERT", "step", *_step_row(submission.record.id, step))
+                    self._put(submission.record.id, step)
 
     def records(self) -> tuple[Record, ...]:
         """Read the records of all submissions, oldest first."""
@@ -341,27 +341,20 @@ class Ledger:
     def begin(self, submission: str, step: str, *, now: datetime | None = None) -> None:
         """Record the start of a step, and forget the result of an earlier try."""
         with self._errors():
-            self._insert("INSERT OR REPLACE", "step", submission, step, _stamp(now), None, None)
+            self._put(submission, StepRecord(step, now or datetime.now(UTC), None, {}))
 
     def finish(
         self, submission: str, step: str, result: Mapping[str, str], *, now: datetime | None = None
     ) -> None:
-        """Record the success of a step and its result (never a secret)."""
-        gave = _gave(result)
+        """Record the success of a step that was begun, and its result (never a secret)."""
         with self._errors(), self._transaction():
-            for _, _, started, _, _ in self._select(
-                "step", "WHERE submission = ? AND name = ?", submission, step
-            ):
-                row = (submission, step, started, _stamp(now), gave)
-                self._database.execute(
-                    "UPDATE step SET finished = ?, result = ?, checksum = ? WHERE submission = ? AND name = ?",
-                    (*row[3:], _checksum("step", row), submission, step),
-                )
+            for row in self._select("step", "WHERE submission = ? AND name = ?", submission, step):
+                self._put(submission, replace(_step(row), finished=now or datetime.now(UTC), result=result))
 
     def record(self, submission: str, step: StepRecord) -> None:
         """Record a whole step, or an event that is no step, instead of an earlier one of that name."""
         with self._errors():
-            self._insert("INSERT OR REPLACE", "step", *_step_row(submission, step))
+            self._put(submission, step)
 
     def forget(self, submission: str, steps: tuple[str, ...]) -> None:
         """Forget steps whose results no longer hold, so that they run again."""
@@ -425,6 +418,13 @@ class Ledger:
             raise
         self._database.execute("COMMIT")
 
+    def _put(self, submission: str, step: StepRecord) -> None:
+        finished = _stamp(step.finished) if step.finished else None
+        result = json.dumps(dict(step.result), sort_keys=True)
+        self._insert(
+            "INSERT OR REPLACE", "step", submission, step.name, _stamp(step.started), finished, result
+        )
+
     def _insert(self, verb: str, table: str, *values: Value) -> None:
         row = (*values, _checksum(table, values))
         self._database.execute(f"{verb} INTO {table} VALUES ({','.join('?' * len(row))})", row)
@@ -449,10 +449,6 @@ _SYSTEM_ERRORS = {
 }
 
 
-def _gave(result: Mapping[str, str]) -> str:
-    return json.dumps(dict(result), sort_keys=True)
-
-
 def _step(row: Sequence[Any]) -> StepRecord:
     _, name, started, finished, result = row
     return StepRecord(
@@ -463,18 +459,13 @@ def _step(row: Sequence[Any]) -> StepRecord:
     )
 
 
-def _step_row(submission: str, step: StepRecord) -> tuple[Value, ...]:
-    finished = _stamp(step.finished) if step.finished else None
-    return submission, step.name, _stamp(step.started), finished, _gave(step.result)
-
-
 def _checksum(table: str, values: Sequence[Value]) -> str:
     """Compute the checksum of a row and its table's name."""
     return hash_bytes(json.dumps([table, *values]))[:16]
 
 
-def _stamp(moment: datetime | None) -> str:
-    return (moment or datetime.now(UTC)).astimezone(UTC).isoformat()
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
 
 
 # The file --------------------------------------------------------------------------------------------------

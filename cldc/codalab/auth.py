@@ -24,7 +24,11 @@ class Grant(msgspec.Struct):
 
 
 class Auth:
-    """The access token of one account, or none for everyone."""
+    """The access token of one account, or none for everyone.
+
+    Attributes:
+        token: The current one; None before the first request. Setting it to None makes the next request sign in again.
+    """
 
     def __init__(
         self, credentials: Credentials | None, request_grant: Callable[[Mapping[str, str]], Grant]
@@ -37,7 +41,7 @@ class Auth:
         """
         self.credentials = credentials
         self._request_grant = request_grant
-        self._token: _Token | None = None
+        self.token: _Token | None = None
 
     def access_token(self) -> str | None:
         """A token that is valid for some minutes; None for everyone.
@@ -47,25 +51,16 @@ class Auth:
         """
         if self.credentials is None:
             return None
-        if self._token is None or not self._token.is_fresh:
+        if self.token is None or not self.token.is_fresh:
             account = self.credentials
             form = {"grant_type": "password", "username": account.username, "password": account.password}
-            self._token = self._renew() or _Token(self._request_grant(form))
-        return self._token.access
-
-    def forget(self) -> None:
-        """Drop a token that the server no longer knows; the next request signs in again."""
-        self._token = None
-
-    @property
-    def current(self) -> object:
-        """The current token, to see later whether it was replaced; None if there is none."""
-        return self._token
+            self.token = self._renew() or _Token(self._request_grant(form))
+        return self.token.access
 
     def _renew(self) -> _Token | None:
-        if self._token is None or self._token.refresh is None:
+        if self.token is None or self.token.refresh is None:
             return None
-        form = {"grant_type": "refresh_token", "refresh_token": self._token.refresh}
+        form = {"grant_type": "refresh_token", "refresh_token": self.token.refresh}
         try:
             return _Token(self._request_grant(form))
         except CredentialsError:

@@ -47,10 +47,6 @@ Progress = Callable[[int, int | None], None]
 """Called with the number of bytes sent, and the total if it is known."""
 
 
-def _no_progress(_done: int, _total: int | None) -> None:
-    return
-
-
 class _Hello(msgspec.Struct):
     """The client's first message."""
 
@@ -140,14 +136,14 @@ class ClSession:
         self._child = None
         self._resources.close()
 
-    def start(self) -> None:
-        """Start the process, without waiting for it.
+    def start(self) -> process.Child:
+        """Start the process unless it runs, and return it without waiting for it.
 
         Raises:
             EnvironmentFailed: The environment's Python can't be started, or the environment can't be made.
         """
         if self._child is not None and self._child.alive:
-            return
+            return self._child
         self.close()
         python = self._python()
         home = self._resources.enter_context(files.temporary_folder("cldc-cl-"))
@@ -158,8 +154,8 @@ class ClSession:
             )
         except ProcessFailed as error:
             raise _broken(error.message) from error
-        self._child = self._resources.enter_context(child)
-        self._ready = False
+        self._child, self._ready = self._resources.enter_context(child), False
+        return child
 
     def _environment(self, home: Path) -> dict[str, str]:
         nothing = os.devnull
@@ -182,7 +178,7 @@ class ClSession:
         return environment
 
     def command(
-        self, *argv: str, progress: Progress = _no_progress, waiting: process.Waiting | None = None
+        self, *argv: str, progress: Progress | None = None, waiting: process.Waiting | None = None
     ) -> str:
         """Run ``cl ARGV`` and return what it prints, without the end of line.
 
@@ -223,20 +219,15 @@ class ClSession:
 
         return waiting
 
-    def _ask(self, argv: tuple[str, ...], progress: Progress, waiting: process.Waiting) -> _Message:
-        self.created = ()
-        self._wait_until_ready()
-        self._number += 1
-        return self._converse(json.dumps({"id": self._number, "argv": argv}), argv[0], progress, waiting)
-
-    def _wait_until_ready(self) -> None:
-        self.start()
-        if self._ready or self._child is None:
-            return
+    def _ready_child(self) -> process.Child:
+        """The process, once it has imported CodaLab."""
+        child = self.start()
+        if self._ready:
+            return child
         try:
-            hello = convert(json.loads(self._child.receive(START_SECONDS)), _Hello)
+            hello = convert(json.loads(child.receive(START_SECONDS)), _Hello)
         except (ProcessFailed, ValueError, CodaLabError) as error:
-            errors = self._child.errors
+            errors = child.errors
             self.close()
             if isinstance(error, process.CommandFailed) and error.returncode < 0:
                 raise _NeverStarted from error  # killed, as when memory runs out: not the fault of its environment
@@ -245,15 +236,16 @@ class ClSession:
             self.close()
             raise _broken(hello.failed)
         self._ready = True
+        return child
 
-    def _converse(self, line: str, name: str, progress: Progress, waiting: process.Waiting) -> _Message:
+    def _ask(self, argv: tuple[str, ...], progress: Progress | None, waiting: process.Waiting) -> _Message:
         """Send one command and follow it to its end; its progress decides how long it may be silent."""
-        child = self._child
-        if child is None:
-            raise RuntimeError("not started")
+        self.created = ()
+        child = self._ready_child()
+        self._number += 1
         taken_up, limit = False, COMMAND_SECONDS
         try:
-            child.send(line)
+            child.send(json.dumps({"id": self._number, "argv": argv}))
             while True:
                 message = convert(json.loads(child.receive(limit, waiting)), _Message)
                 if message.id != self._number:
@@ -265,14 +257,15 @@ class ClSession:
                     self.created += (message.uuid,)
                 elif message.event == "progress":
                     limit = UNPACK_SECONDS if message.done == message.total else STALL_SECONDS
-                    progress(message.done, message.total)
+                    if progress is not None:
+                        progress(message.done, message.total)
         except (ProcessFailed, ValueError) as error:
             self.close()
             slow = isinstance(error, process.ProcessTimeout)
             if not taken_up and not slow:
                 raise _NeverStarted from error
             reason = f"nothing came for {duration(limit)}" if slow else "CodaLab's client ended"
-            raise self._interrupted(name, reason) from error
+            raise self._interrupted(argv[0], reason) from error
         except BaseException:
             # Ctrl-C, or an exception in ``progress``: stop the client, too.
             self.close()

@@ -45,16 +45,11 @@ class Connection:
         Raises:
             ConfigurationError: The address, or a proxy or certificates that the environment names, can't be used.
         """
-        self.server = address.check(server)
+        self.server, self.credentials = address.check(server), credentials
         self._auth = Auth(credentials, self._request_grant)
         self._observer = observer
         self._limits = limits or transport.DEFAULT_LIMITS
         self.transport = Transport(self.server, self._limits)
-
-    @property
-    def credentials(self) -> Credentials | None:
-        """The account; None for everyone."""
-        return self._auth.credentials
 
     def json(self, request: Request) -> Any:
         """Send a request and decode its answer.
@@ -85,7 +80,7 @@ class Connection:
         except Unauthorized:
             if self.credentials is None:
                 raise self._unauthorized("it wants a signed-in account") from None
-            self._auth.forget()
+            self._auth.token = None
         except (NotFound, PermissionDenied):
             if request.path == _ACCOUNT or not self.reauthenticate():
                 raise
@@ -99,11 +94,11 @@ class Connection:
 
         The server then silently treats us as anonymous: it shows less, or says that nothing is there.
         """
-        before = self._auth.current
+        before = self._auth.token
         if before is None:
             return False
         self.json(Request(path=_ACCOUNT))
-        return self._auth.current is not before
+        return self._auth.token is not before
 
     def _unauthorized(self, reason: str) -> CldcError:
         return failures.refusal("the request", reason, status=401, server=self.server)

@@ -61,6 +61,11 @@ class Health:
 class Rest:
     """One server as one account sees it, or as everyone does if ``credentials`` is None.
 
+    Attributes:
+        server: Its address.
+        username: The account's name; None for everyone.
+        changes: Changes that `cl` can't make.
+
     Every method raises Unreachable, CredentialsError, NotFound, PermissionDenied or CodaLabError; see `failures`.
     """
 
@@ -75,21 +80,9 @@ class Rest:
         """As `Connection`."""
         self._observer, self._limits = observer, limits
         self._connection = Connection(server, credentials, observer=observer, limits=limits)
-
-    @property
-    def changes(self) -> Changes:
-        """Changes that `cl` can't make."""
-        return Changes(self._connection)
-
-    @property
-    def server(self) -> str:
-        """The server's address."""
-        return self._connection.server
-
-    @property
-    def username(self) -> str | None:
-        """The account's name; None for everyone."""
-        return self._connection.credentials.username if self._connection.credentials else None
+        self.server = self._connection.server
+        self.username = credentials.username if credentials else None
+        self.changes = Changes(self._connection)
 
     def __enter__(self) -> Rest:
         return self

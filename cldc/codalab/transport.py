@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import re
 import ssl
@@ -151,7 +152,8 @@ class Transport:
                 json=request.body,
                 data=request.form if request.file is None else _CountedFile(request.file),
                 headers=dict(request.headers),
-                auth=client or _Bearer(token),
+                # A callable, even without a token, keeps `requests` from looking for a password in ~/.netrc.
+                auth=client or functools.partial(_add_token, token),
                 stream=True,
                 timeout=(connect, self._limits.silence_seconds + request.work_seconds),
             ) as answer,
@@ -267,16 +269,10 @@ class _BoundedAdapter(HTTPAdapter):
         return pool
 
 
-class _Bearer(requests.auth.AuthBase):
-    """Adds the token to requests. Without one it keeps `requests` from looking for a password in ~/.netrc."""
-
-    def __init__(self, token: str | None) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token is not None:
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
+def _add_token(token: str | None, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    if token is not None:
+        request.headers["Authorization"] = f"Bearer {token}"
+    return request
 
 
 @contextlib.contextmanager

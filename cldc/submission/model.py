@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
+import msgspec
+
 from cldc.errors import CldcError, SubmissionRefused
 from cldc.ledger import TAG, Record
 from cldc.quota import Quota
@@ -190,8 +192,8 @@ class StepResult:
 
     @classmethod
     def from_ledger(cls, stored: Mapping[str, str]) -> Self:
-        """From what the ledger kept."""
-        return cls(**{f.name: stored[f.name] for f in fields(cls)})
+        """Convert from the ledger's format; what a record restored from the server lacks has its default."""
+        return msgspec.convert(stored, cls, strict=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ class OnServer(StepResult):
 
 
 class SubmissionWorksheet(OnServer):
-    """The submission's own worksheet."""
+    """The submission's own worksheet, public once its bundles are."""
 
 
 class UploadedDataset(OnServer):
@@ -217,14 +219,6 @@ class PredictionsBundle(OnServer):
     """The bundle with the run's predictions, which gets the tag."""
 
 
-class PublishedWorksheet(OnServer):
-    """The public worksheet with its bundles."""
-
-
-class TaggedBundle(OnServer):
-    """The bundle that has the tag."""
-
-
 @dataclass(frozen=True, slots=True)
 class OrganisersBundles(StepResult):
     """Uuids of the organisers' bundles that the worksheet links to."""
@@ -237,13 +231,8 @@ class OrganisersBundles(StepResult):
 class FinishedRun(OnServer):
     """A run that ended with good predictions: its duration and number of images."""
 
-    seconds: float
-    images: int
-
-    @classmethod
-    def from_ledger(cls, stored: Mapping[str, str]) -> Self:
-        """Convert from the ledger's format; a record restored from the server lacks the number of images."""
-        return cls(stored["uuid"], float(stored.get("seconds", 0)), int(stored.get("images", 0)))
+    seconds: float = 0.0
+    images: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,18 +244,13 @@ class StoredDescription(OnServer):
 
 @dataclass(frozen=True, slots=True)
 class Evidence(StepResult):
-    """What was verified right before the tag; empty if an earlier call did it."""
+    """What was verified right before the tag; empty if an earlier call did it, as its findings may no longer hold."""
 
     checks: tuple[SubmissionCheck, ...] = ()
 
     def to_ledger(self) -> dict[str, str]:
         """Convert to findings by subject."""
         return {check.subject: check.finding for check in self.checks}
-
-    @classmethod
-    def from_ledger(cls, stored: Mapping[str, str]) -> Self:  # noqa: ARG003 - as in the base class
-        """Return no evidence: findings from that time may no longer hold."""
-        return cls()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,9 @@ from cldc.submission.model import (
     FinishedRun,
     OrganisersBundles,
     PredictionsBundle,
-    PublishedWorksheet,
     StartedRun,
     StoredDescription,
     SubmissionWorksheet,
-    TaggedBundle,
     UploadedDataset,
 )
 from cldc.submission.plan import check_open
@@ -229,14 +227,14 @@ def publish(
     dataset: UploadedDataset,
     run: StartedRun,
     predictions: PredictionsBundle,
-) -> PublishedWorksheet:
+) -> SubmissionWorksheet:
     """Make everything public: the scoring daemon is another account and sees only public bundles."""
     uuids = [dataset.uuid, run.uuid, predictions.uuid]
     context.codalab.publish(uuids, worksheet.uuid)
     for uuid in uuids:
         if not context.anonymous.bundle(uuid).readable:
             raise not_done(f"was told to let everyone read {uuid} and does not")
-    return PublishedWorksheet(worksheet.uuid)
+    return worksheet
 
 
 def describe(context: SubmissionContext, predictions: PredictionsBundle) -> StoredDescription:
@@ -260,7 +258,7 @@ def set_tag(
     predictions: PredictionsBundle,
     *,
     begun_before: bool,
-) -> TaggedBundle:
+) -> PredictionsBundle:
     """Set the tag if a submission is left, check again, and remove it if it exceeds the quota.
 
     A lock serialises the processes of one machine. Machines of one account share only the server, which has no way to
@@ -284,7 +282,7 @@ def set_tag(
     with context.tag_lock():
         twins = _find_tagged(context, worksheet)
         if twins and uuid not in {bundle.uuid for bundle in twins}:  # tagged by another machine
-            return TaggedBundle(twins[0].uuid)
+            return PredictionsBundle(twins[0].uuid)
         for number in range(_TRIES):
             bundle = context.rest.bundle(uuid)
             if tag not in bundle.tags:
@@ -307,7 +305,7 @@ def set_tag(
             # It may have become private meanwhile: the next try makes it public again.
             context.forget(*PUBLISHED)
             raise not_done(f"was told the tag {tag} for {kept} and does not show it")
-    return TaggedBundle(kept)
+    return PredictionsBundle(kept)
 
 
 def _find_tagged(context: SubmissionContext, worksheet: SubmissionWorksheet) -> list[Bundle]:

@@ -24,13 +24,11 @@ from cldc.submission.model import (
     OrganisersBundles,
     Plan,
     PredictionsBundle,
-    PublishedWorksheet,
     StartedRun,
     StepResult,
     StoredDescription,
     Submission,
     SubmissionWorksheet,
-    TaggedBundle,
     UploadedDataset,
 )
 from cldc.submission.quota import read_quota
@@ -95,14 +93,14 @@ def _do_steps(
     )
     do(
         "publish",
-        PublishedWorksheet,
+        SubmissionWorksheet,
         lambda: steps.publish(context, worksheet, dataset, run, predictions),
     )
     described = do("describe", StoredDescription, lambda: steps.describe(context, predictions))
     evidence = do("prove", Evidence, lambda: verify(context, worksheet, run, predictions))
     tagged = do(
         TAG,
-        TaggedBundle,
+        PredictionsBundle,
         lambda: steps.set_tag(context, worksheet, predictions, begun_before=TAG in do.begun),
     )
     known = context.known

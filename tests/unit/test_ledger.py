@@ -28,7 +28,6 @@ from cldc.submission.model import (
     StepResult,
     StoredDescription,
     SubmissionWorksheet,
-    TaggedBundle,
 )
 from tests.conftest import ROOT, Cldc, Outcome
 from tests.support.records import RECORD
@@ -282,7 +281,6 @@ UUID = {"uuid": "0x1"}
         (OrganisersBundles, {"script": "0x1", "label_book": "0x2"}),
         (FinishedRun, {**UUID, "seconds": "181.5", "images": "52"}),
         (StoredDescription, {**UUID, "description": "mine (Lab)"}),
-        (TaggedBundle, UUID),
     ],
 )
 def test_a_step_gives_the_ledger_what_0_1_0_wrote(result: type[StepResult], stored: dict[str, str]) -> None:
