@@ -118,6 +118,50 @@ def _send_output_to_logs(home: Home) -> None:
     warnings.simplefilter("ignore")
 
 
+def configure(home: Home, ports: dict[str, int], database: dict[str, str]) -> None:
+    """Write the configuration that CodaLab reads when it is imported, and make it run on this Python.
+
+    Args:
+        home: Where it keeps everything.
+        ports: Of its REST and its websocket server.
+        database: Which one it uses, in the words of its configuration.
+    """
+    os.environ["CODALAB_HOME"] = home.codalab
+    os.environ.pop("CODALAB_CONFIG", None)
+    os.environ.pop("CODALAB_STATE", None)
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), LOOPBACK]))
+    path = os.path.join(home.codalab, "config.json")
+    old = read_json(path, {})
+    address = f"http://{LOOPBACK}:{ports['rest']}"
+    config = {
+        "cli": {"default_address": address, "verbose": 1},
+        "server": {
+            "rest_host": LOOPBACK,
+            "rest_port": ports["rest"],
+            **database,
+            "auth": {"class": "RestOAuthHandler"},
+            "verbose": 0,
+            "secret_key": old.get("server", {}).get("secret_key") or secrets.token_urlsafe(36),
+            "root_user_name": accounts(home)["root"]["name"],
+        },
+        "ws-server": {"ws_port": ports["ws"]},
+        "aliases": {"main": address},
+        "workers": {
+            "default_cpu_image": "codalab/default-cpu:latest",
+            "default_gpu_image": "codalab/default-gpu:latest",
+        },
+    }
+    if config != old:
+        write_json(path, config)
+    from . import compat
+
+    compat.prepare()
+    from . import tools
+
+    tools.prepare()
+
+
 class Sandbox:
     """The parts of the sandbox, started in the order of their dependencies."""
 
@@ -162,42 +206,9 @@ class Sandbox:
         self.changed.set()
 
     def _codalab(self, ports: dict[str, int]) -> Any:
-        """CodaLab's manager. The configuration is written first, because CodaLab reads it on import."""
-        os.environ["CODALAB_HOME"] = self.home.codalab
-        os.environ.pop("CODALAB_CONFIG", None)
-        os.environ.pop("CODALAB_STATE", None)
-        for name in ("no_proxy", "NO_PROXY"):
-            os.environ[name] = ",".join(filter(None, [os.environ.get(name), LOOPBACK]))
-        path = os.path.join(self.home.codalab, "config.json")
-        old = read_json(path, {})
-        address = f"http://{LOOPBACK}:{ports['rest']}"
-        config = {
-            "cli": {"default_address": address, "verbose": 1},
-            "server": {
-                "rest_host": LOOPBACK,
-                "rest_port": ports["rest"],
-                "class": "SQLiteModel",
-                "auth": {"class": "RestOAuthHandler"},
-                "verbose": 0,
-                "secret_key": old.get("server", {}).get("secret_key") or secrets.token_urlsafe(36),
-                "root_user_name": accounts(self.home)["root"]["name"],
-            },
-            "ws-server": {"ws_port": ports["ws"]},
-            "aliases": {"main": address},
-            "workers": {
-                "default_cpu_image": "codalab/default-cpu:latest",
-                "default_gpu_image": "codalab/default-gpu:latest",
-            },
-        }
-        if config != old:
-            write_json(path, config)
-        from . import compat
-
-        compat.prepare()
-        from . import tools
+        """CodaLab's manager."""
+        configure(self.home, ports, {"class": "SQLiteModel"})
         from .model import SandboxManager
-
-        tools.prepare()
 
         manager = SandboxManager(self.home.database, self.sockets, f"ws://{LOOPBACK}:{ports['ws']}")
         self.model = manager.model()

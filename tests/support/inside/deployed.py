@@ -21,9 +21,8 @@ from typing import Any
 
 sys.path[0] = os.path.join(os.path.dirname(__file__), "..", "..", "..", "cldc", "sandbox")
 
-from inside import compat, tools  # noqa: E402 - found there
-from inside.home import LOOPBACK, Home, accounts, choose_ports, write_json  # noqa: E402
-from inside.server import Sandbox  # noqa: E402
+from inside.home import LOOPBACK, Home, accounts, choose_ports  # noqa: E402 - found there
+from inside.server import Sandbox, configure  # noqa: E402
 
 PROCESSES, THREADS = 3, 10
 # CodaLab lets a worker wait five seconds for a message, in which its runs stand still.
@@ -36,7 +35,7 @@ def main() -> None:
     os.umask(0o077)
     home.make()
     ports = choose_ports(home)
-    configure(home, ports, "mysql://root@localhost/codalab?charset=latin1&unix_socket=" + sys.argv[2])
+    prepare(home, ports, "mysql://root@localhost/codalab?charset=latin1&unix_socket=" + sys.argv[2])
     beside = forked(lambda: Beside(home, sockets).serve(ports))
     while not os.path.exists(home.accounts_seen):  # with them the tables are there
         time.sleep(0.05)
@@ -52,32 +51,12 @@ def main() -> None:
         os.waitpid(child, 0)
 
 
-def configure(home: Home, ports: dict[str, int], database: str) -> None:
-    """Write what CodaLab reads when it is imported, and import it."""
-    os.environ.update({"CODALAB_HOME": home.codalab, "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK})
-    address = f"http://{LOOPBACK}:{ports['rest']}"
-    config = {
-        "cli": {"default_address": address, "verbose": 1},
-        "server": {
-            "rest_host": LOOPBACK,
-            "rest_port": ports["rest"],
-            "class": "MySQLModel",
-            "engine_url": database,
-            "auth": {"class": "RestOAuthHandler"},
-            "verbose": 0,
-            "secret_key": "of a test",
-            "root_user_name": accounts(home)["root"]["name"],
-        },
-        "ws-server": {"ws_port": ports["ws"]},
-        "aliases": {"main": address},
-        "workers": {"default_cpu_image": "any", "default_gpu_image": "any"},
-    }
-    write_json(os.path.join(home.codalab, "config.json"), config)
+def prepare(home: Home, ports: dict[str, int], database: str) -> None:
+    """Configure CodaLab for MariaDB, and import it."""
     import pymysql
 
     pymysql.install_as_MySQLdb()
-    compat.prepare()
-    tools.prepare()
+    configure(home, ports, {"class": "MySQLModel", "engine_url": database})
     from codalab.lib.codalab_manager import CodaLabManager
     from codalab.model.worker_model import WorkerModel
 
