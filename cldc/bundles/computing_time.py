@@ -57,13 +57,9 @@ def preflight_runs(account: ServerAccount, results: Iterable[PreflightResult]) -
 def check_time(
     account: ServerAccount, user: User, known: Iterable[PastRun], *, images: int
 ) -> tuple[str, bool]:
-    """Describe the account's remaining computing time, and whether it may be too little for one more run.
+    """Describe the account's remaining computing time, and whether it may be too little for a run over ``images`` images.
 
-    Args:
-        account: The account that starts the run.
-        user: The same account, with its remaining time.
-        known: Locally known runs on this server; if empty, the public runs there are looked up.
-        images: Number of images of the dataset.
+    ``user`` is the account with its remaining time. If no run on this server is ``known``, the public ones are looked up.
 
     Raises:
         QuotaExceeded: No time is left, or less than any of the account's own runs took; the server would kill the run.

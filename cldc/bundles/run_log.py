@@ -36,12 +36,7 @@ class RunLog:
     _decoder: codecs.IncrementalDecoder = field(default_factory=codecs.getincrementaldecoder("utf-8"))
 
     def follow(self, bundle: Bundle, rest: Rest) -> str:
-        """Read all output that is new on the server, and return the run's progress in a few words.
-
-        Args:
-            bundle: The run as just read.
-            rest: A client with a short timeout, as from `Rest.with_timeout`.
-        """
+        """Read what is new with a client that gives up soon, and return the progress of the run in a few words."""
         if bundle.state in ("created", "staged", "starting") and self._read:
             # The server moved it to another worker, where it starts over.
             self.output, self.began, self._read = Output(), None, 0

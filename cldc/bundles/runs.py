@@ -37,15 +37,8 @@ def find_or_start_run(
 ) -> tuple[str, bool]:
     """Find or start a run on an uploaded dataset; return its uuid and whether it existed.
 
-    Args:
-        account: The account that starts it.
-        worksheet: Uuid of its worksheet.
-        candidates: Runs to reuse if they have the same dependencies and did not fail.
-        dataset: Name of the dataset's bundle, equal to its folder's.
-        dataset_uuid: Uuid of that bundle.
-        command: The command of a new run.
-        description: The description of a new run.
-        script_uuid: Uuid of the script's bundle; None for the organisers'.
+    One of the ``candidates`` is used if it has the same dependencies and did not fail. The dataset's bundle has its folder's
+    name; without ``script_uuid`` the run depends on the organisers' script.
     """
     form, bundles = account.competition.run, account.competition.bundles
     # With explicit keys: on a worksheet the last bundle of a name wins, so names are unreliable.

@@ -19,15 +19,9 @@ _LINES = 40  # the accuracies are at the end of a run's output
 def read_submitted(
     rest: Rest, uuids: Iterable[str], observer: Observer
 ) -> tuple[dict[str, Accuracies], dict[str, str]]:
-    """Read the accuracies that each submission's run printed, and the hash of its dataset, if they can be read.
+    """Read as the organiser, by the uuid of the tagged bundle, what each run printed, and the hash of its dataset.
 
-    Args:
-        rest: Reads the server as the organiser.
-        uuids: The tagged bundles.
-        observer: Receives progress events.
-
-    Returns:
-        Both by the uuid of the tagged bundle.
+    What can't be read is left out.
     """
     submissions = find_bundles(rest, filter(None, uuids))
     runs = find_bundles(rest, (d.parent for bundle in submissions.values() for d in bundle.dependencies))

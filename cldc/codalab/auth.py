@@ -33,12 +33,7 @@ class Auth:
     def __init__(
         self, credentials: Credentials | None, request_grant: Callable[[Mapping[str, str]], Grant]
     ) -> None:
-        """Nothing is sent yet.
-
-        Args:
-            credentials: The account; None for everyone.
-            request_grant: Sends an OAuth form to the server.
-        """
+        """``request_grant`` sends an OAuth form to the server; nothing is sent yet."""
         self.credentials = credentials
         self._request_grant = request_grant
         self.token: _Token | None = None

@@ -42,13 +42,9 @@ class Changes:
         return self._create("bundles", {"bundle_type": "dataset", "metadata": metadata}, uuid, params)
 
     def put_contents(self, bundle: str, file: IO[bytes], *, filename: str, unpack: bool) -> None:
-        """Send the contents of a bundle that waits for them; it is ready afterwards, or failed.
+        """Send the contents of a bundle that waits for them, from the file's beginning; it is ready afterwards, or failed.
 
-        Args:
-            bundle: Its uuid.
-            file: Sent from its beginning.
-            filename: Tells the server the kind of archive.
-            unpack: Whether the server unpacks it.
+        The ``filename`` tells the server the kind of archive, if it is to ``unpack`` it.
         """
         params: Params = [
             ("filename", filename),

@@ -116,15 +116,14 @@ class Cl(ClSession):
     ) -> str:
         """Start a run bundle and return its uuid without waiting for it.
 
-        Args:
-            worksheet: Its uuid.
-            command: For the shell of the run's container, where each dependency lies at its key.
-            dependencies: Key, parent's uuid, and path in the parent (empty for all of it).
-            name: The bundle's name.
-            image: The container image to request.
-            description: The bundle's description.
+        The shell of the run's container executes the command; each dependency lies there at its key.
         """
-        _check_command(command)
+        _ascii("command", command)
+        if not command.strip() or command.startswith("-") or command.count("%") > 1:
+            raise UsageError(
+                f"CodaLab would misread the command {command!r}.",
+                action="Start it with a word, and use at most one %: cl reads what is between two as a bundle.",
+            )
         targets = [_target(dependency) for dependency in dependencies]
         options = self._options(worksheet, name, description)
         if image:
@@ -141,7 +140,11 @@ class Cl(ClSession):
         return self._uuid(self.command("make", *self._options(worksheet, name, description), target))
 
     def _options(self, worksheet: str, name: str, description: str) -> list[str]:
-        options = [f"--worksheet-spec={check_uuid(worksheet)}", f"--name={_bundle_name(name)}"]
+        if name.endswith(ARCHIVES):
+            raise UsageError(
+                f"CodaLab would cut the extension off the name {name!r}.", action="Leave the extension out."
+            )
+        options = [f"--worksheet-spec={check_uuid(worksheet)}", f"--name={_name(name)}"]
         if description:
             options.append(f"--description={_ascii('description', description)}")
         return options
@@ -217,14 +220,6 @@ def _name(name: str) -> str:
     return name
 
 
-def _bundle_name(name: str) -> str:
-    if name.endswith(ARCHIVES):
-        raise UsageError(
-            f"CodaLab would cut the extension off the name {name!r}.", action="Leave the extension out."
-        )
-    return _name(name)
-
-
 def _tag_options(tags: Iterable[str]) -> list[str]:
     wanted = list(dict.fromkeys(tags))
     for tag in wanted:
@@ -246,15 +241,6 @@ def _target(dependency: Dependency) -> str:
     if "%" in path or ":" in path or "//" in path:
         raise UsageError(f"CodaLab would misread the path {path!r}.", action="Rename it without %, : and //.")
     return f"{key}:{check_uuid(dependency.parent)}" + (f"/{_ascii('path', path)}" if path else "")
-
-
-def _check_command(command: str) -> None:
-    _ascii("command", command)
-    if not command.strip() or command.startswith("-") or command.count("%") > 1:
-        raise UsageError(
-            f"CodaLab would misread the command {command!r}.",
-            action="Start it with a word, and use at most one %: cl reads what is between two as a bundle.",
-        )
 
 
 def _check_source(path: Path) -> None:

@@ -103,11 +103,8 @@ class ClSession:
     ) -> None:
         """Nothing is started yet.
 
-        Args:
-            python: Returns the interpreter of the codalab environment, which it makes first if necessary.
-            server: The server's address.
-            credentials: The account; passed on in the environment only.
-            observer: Notified of commands that take long to answer.
+        ``python`` returns the interpreter of the codalab environment, and makes that first if necessary. The credentials
+        are passed on in the environment only.
         """
         self._observer = observer
         self.server = address.check(server)
@@ -279,11 +276,7 @@ class ClSession:
         )
 
     def _output(self, reply: _Message, what: str) -> str:
-        """The output of a command that succeeded.
-
-        Raises:
-            CldcError: It failed.
-        """
+        """The output of a command; raises if it failed."""
         if reply.error is not None:
             raise self._failure(reply.error, what)
         if reply.code != 0:

@@ -24,7 +24,10 @@ _ACCOUNT = "/user"
 
 
 class Connection:
-    """One server as an account, or as everyone. Not for several threads at once."""
+    """One server as an account, or as everyone without credentials. Not for several threads at once.
+
+    Every method raises what `failures` lists.
+    """
 
     def __init__(
         self,
@@ -36,12 +39,6 @@ class Connection:
     ) -> None:
         """Nothing is asked of the server yet.
 
-        Args:
-            server: Its address.
-            credentials: The account; None for everyone.
-            observer: Told when a request is repeated.
-            limits: For each request; None for the default.
-
         Raises:
             ConfigurationError: The address, or a proxy or certificates that the environment names, can't be used.
         """
@@ -52,20 +49,13 @@ class Connection:
         self.transport = Transport(self.server, self._limits)
 
     def json(self, request: Request) -> Any:
-        """Send a request and decode its answer.
-
-        Raises:
-            CldcError: As `failures` says.
-        """
+        """Send a request and decode its answer."""
         return self.send(request, self.transport.decode)
 
     def send(self, request: Request, reader: Callable[[Response], T]) -> T:
         """Send a request, and return what ``reader`` makes of its answer.
 
         ``reader`` runs again from the start if the answer breaks off and the request is repeatable.
-
-        Raises:
-            CldcError: As `failures` says.
         """
         budget = self._limits.budget(
             request.limit_bytes, is_large=request.is_large, extra_seconds=request.work_seconds

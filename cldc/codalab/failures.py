@@ -86,14 +86,7 @@ def tidy(text: str) -> str:
 
 
 def refusal(what: str, message: str, *, status: int | None, server: str) -> CldcError:
-    """The error for a refused request.
-
-    Args:
-        what: The request, as "cl run" or "GET /user".
-        message: CodaLab's own text.
-        status: The HTTP status, if there is one.
-        server: The server's address.
-    """
+    """The error for a refused request, such as "cl run" or "GET /user", by CodaLab's own text and the HTTP status, if any."""
     text = tidy(message)
     for pattern, kind, action in _BY_TEXT:
         if re.search(pattern, text, re.IGNORECASE):
@@ -114,12 +107,7 @@ def refusal(what: str, message: str, *, status: int | None, server: str) -> Cldc
 
 
 def spent_quota(what: str, text: str) -> QuotaExceeded | None:
-    """The error for a bundle that failed because a quota is used up; None if it failed for another reason.
-
-    Args:
-        what: The bundle, as the subject of the message.
-        text: CodaLab's reason.
-    """
+    """The error for a bundle that failed because a quota is used up; None if CodaLab's ``text`` gives another reason."""
     action = next((action for pattern, action in _QUOTAS if re.search(pattern, text, re.IGNORECASE)), None)
     return None if action is None else QuotaExceeded(f"{what} failed: {tidy(text)}", action=action)
 
@@ -138,12 +126,9 @@ def unreachable(server: str, reason: str, *, proxy: str | None = None) -> Unreac
 
 
 def untrusted(server: str, reason: str, verify_code: int | None = None) -> Untrusted:
-    """The error for a server whose certificate or TLS connection can't be trusted.
+    """The error for a server whose certificate or TLS connection can't be trusted, by OpenSSL's text.
 
-    Args:
-        server: Its address.
-        reason: OpenSSL's text.
-        verify_code: OpenSSL's number for its objection to the certificate; None if that is not the problem.
+    ``verify_code`` is OpenSSL's number for its objection to the certificate; None if that is not the problem.
     """
     today = datetime.now().astimezone().date()
     if verify_code == _EXPIRED:

@@ -1,6 +1,7 @@
 """Bundles, worksheets, users and files, and how they are read from CodaLab's answers.
 
-The attributes have CodaLab's names where ``field`` gives them; what CodaLab leaves out has its default.
+Where CodaLab has another name for something, ``field`` gives it; what CodaLab leaves out has its default. An answer of
+another form than CodaLab's raises CodaLabError.
 """
 
 from __future__ import annotations
@@ -183,11 +184,7 @@ class _SearchResult(Struct):
 
 
 def bundle(resource: Resource, document: Document) -> Bundle:
-    """Read a bundle from a document.
-
-    Raises:
-        CodaLabError: It does not have the form that CodaLab gives it.
-    """
+    """Read a bundle from a document."""
     worksheets = [sheet.id for sheet in document.related(resource, "host_worksheets")]
     metadata = resource.read(_Attributes).metadata
     return resource.read(Bundle, {**metadata, **_shared(resource, document), "worksheets": worksheets})
@@ -219,11 +216,7 @@ def _public_permission(resource: Resource, document: Document) -> int | None:
 
 
 def worksheet(resource: Resource, document: Document) -> Worksheet:
-    """Read a worksheet from a document.
-
-    Raises:
-        CodaLabError: As `bundle`.
-    """
+    """Read a worksheet from a document."""
     items = document.related(resource, "items")
     found = {
         "items": [item.linked("bundle") for item in items],
@@ -238,29 +231,17 @@ def worksheets(document: Document) -> list[Worksheet]:
 
 
 def user(document: Document) -> User:
-    """Read the signed-in account.
-
-    Raises:
-        CodaLabError: As `bundle`.
-    """
+    """Read the signed-in account."""
     return document.resource.read(User, {"id": document.resource.id})
 
 
 def search_result(value: object) -> tuple[str, ...]:
-    """Read the uuids from the decoded answer of ``interpret/search``.
-
-    Raises:
-        CodaLabError: As `bundle`.
-    """
+    """Read the uuids from the decoded answer of ``interpret/search``."""
     return convert(value, _SearchResult).response.result
 
 
 def entry(value: object) -> Entry:
-    """Read what is at a path inside a bundle from the decoded answer of ``contents/info``.
-
-    Raises:
-        CodaLabError: As `bundle`, or a name in a folder is a path instead of a plain file name.
-    """
+    """Read what is at a path inside a bundle from the decoded answer of ``contents/info``, with plain file names only."""
     found = convert(value, _Info).data
     _check_names(found, 1)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import re
 import time
@@ -119,7 +120,9 @@ class Rest:
 
         def health(answer: Response) -> Health:
             document = jsonapi.convert(self._connection.transport.decode(answer), Document)
-            date = _date(answer.headers.get("Date"))
+            date = None
+            with contextlib.suppress(ValueError):
+                date = email.utils.parsedate_to_datetime(answer.headers.get("Date", ""))
             ahead = date.timestamp() - time.time() if date else None
             return Health(
                 document.meta.version if document.meta else None, time.monotonic() - started, date, ahead
@@ -385,10 +388,3 @@ def _literal(value: str) -> str:
 
 def _contents(what: str, uuid: str, path: str) -> str:
     return f"/bundles/{check_uuid(uuid)}/contents/{what}/{urllib.parse.quote(path.strip('/'))}"
-
-
-def _date(value: str | None) -> datetime | None:
-    try:
-        return email.utils.parsedate_to_datetime(value) if value else None
-    except ValueError:
-        return None

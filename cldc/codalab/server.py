@@ -29,14 +29,7 @@ class CodaLab:
         python: Callable[[], Path],
         observer: Observer = SILENT,
     ) -> None:
-        """Nothing is asked of the server yet.
-
-        Args:
-            server: Its address.
-            credentials: The account.
-            python: Returns the interpreter of the codalab environment; called when `cl` is first needed.
-            observer: Told when a request is repeated, or not answered for long.
-        """
+        """Nothing is asked of the server yet; ``python`` is called when `cl` is first needed, as in `ClSession`."""
         self.rest = Rest(server, credentials, observer=observer)
         self.cl = Cl(python, server, credentials, observer=observer)
 

@@ -132,11 +132,8 @@ class Transport:
     ) -> Iterator[requests.Response]:
         """Send one request. Its answer is read in the block, where failures are turned into designed errors, too.
 
-        Args:
-            request: What to send.
-            root: What comes before the request's path, as ``/rest``.
-            token: The account's access token; or
-            client: name and password of an OAuth client; or neither.
+        ``root`` comes before the request's path, as ``/rest``. The request is sent with an account's ``token``, as an OAuth
+        ``client`` with its name and password, or as everyone.
 
         Raises:
             RetryableError: The network failed.
@@ -161,12 +158,7 @@ class Transport:
             yield answer
 
     def check(self, answer: requests.Response, what: str, explanation: str | None = None) -> None:
-        """Raise unless the request succeeded.
-
-        Args:
-            answer: The answer; the body of a refusal is read.
-            what: What was asked for.
-            explanation: The body, if it was read already.
+        """Raise unless the request, for ``what``, succeeded; ``explanation`` is the answer's body if it was read already.
 
         Raises:
             Unauthorized: The server does not know the token, or asks to sign in.

@@ -45,13 +45,8 @@ def wait_for(
 ) -> Bundle:
     """Wait until a bundle's state is final and return it, whether ready or failed; see `require_ready`.
 
-    Args:
-        rest: The server.
-        uuid: The bundle.
-        timeout_seconds: How long to wait; None for as long as it takes.
-        observer: Told the state in CodaLab's words, and the seconds so far.
-        describe: Words the state in CodaLab's place.
-        longest_pause_seconds: Between two requests; the first pauses are short.
+    It waits as long as it takes, or ``timeout_seconds``. The first pauses between two requests are short. The observer is
+    told the seconds so far and the state, in CodaLab's words or in those of ``describe``.
 
     Raises:
         NotFinished: The time limit is reached.
@@ -94,12 +89,7 @@ def progress_of(bundle: Bundle) -> str:
 
 
 def require_ready(rest: Rest, bundle: Bundle, files: Iterable[str] = ()) -> Bundle:
-    """Return ``bundle`` if it is ready without a failure and has the ``files``.
-
-    Args:
-        rest: The server.
-        bundle: What to check.
-        files: Paths in the bundle; "" for a bundle that is a file itself.
+    """Return ``bundle`` if it is ready without a failure and has the ``files``, of which "" is the bundle itself.
 
     Raises:
         QuotaExceeded: It failed because the account's disk or time quota is used up.

@@ -25,13 +25,8 @@ def map_in_processes(
 ) -> Iterator[Result]:
     """The results of ``function`` in the order of ``items``, computed by other processes.
 
-    Function, items and results are pickled. The processes end with this one, however it ends.
-
-    Args:
-        function: A function on the top level of a module, or a `functools.partial` of one.
-        items: Its arguments.
-        processes: How many processes to start.
-        chunk: How many items to send at once.
+    Function, items and results are pickled, so the function is on the top level of a module, or a `functools.partial` of
+    one; ``chunk`` items are sent at once. The processes end with this one, however it ends.
 
     Raises:
         ProcessFailed: A process could not start or was killed; the results until then have been yielded.

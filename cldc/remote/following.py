@@ -84,11 +84,7 @@ class Follower:
 def follow(remote: Remote, followers: Sequence[Follower], rest: Rest, *, waiting: int, done: int) -> None:
     """Poll the runs until one has ended, reporting the progress of all in epochs.
 
-    Args:
-        remote: The account on the server.
-        followers: The runs.
-        rest: Reads their output, with a short timeout.
-        waiting: Number of datasets without a run yet; ``done`` is the number of finished ones.
+    ``rest`` reads their output, with a short timeout. ``waiting`` datasets have no run yet, and ``done`` are finished.
 
     Raises:
         Unreachable: The server was unreachable for ten minutes.

@@ -137,11 +137,7 @@ class AccountState:
 
 
 def fetch_account_state(contestant: Contestant, board: Leaderboard | None) -> AccountState:
-    """Read the account's state from the server, and update the ledger with it.
-
-    Args:
-        contestant: The account.
-        board: The board, if it can be read.
+    """Read the account's state from the server, and update the ledger with it and with the board, if that can be read.
 
     Raises:
         Unreachable, CredentialsError: The server can't be read.

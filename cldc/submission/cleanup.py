@@ -87,9 +87,7 @@ class Orphans:
 def find_orphans(contestant: Contestant, *, unfinished: bool = False) -> Orphans:
     """Find what cldc created for the competition that serves no submission, dependents first.
 
-    Args:
-        contestant: The account.
-        unfinished: Include bundles of submissions that never got the tag, and of preflights on the server.
+    ``unfinished`` includes bundles of submissions that never got the tag, and of preflights on the server.
     """
     every = list(read_each(contestant, created_worksheets(contestant)))
     submissions = contestant.ledger.submissions()

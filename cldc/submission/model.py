@@ -173,11 +173,7 @@ class Plan:
         return tuple(check.error for check in self.checks if check.error is not None)
 
     def require(self) -> None:
-        """Raise the first refusal, if any.
-
-        Raises:
-            CldcError: The first refusal.
-        """
+        """Raise the first refusal, if any."""
         for refusal in self.refusals:
             raise refusal
 

@@ -45,10 +45,6 @@ def plan_submission(intent: Intent, state: AccountState) -> Plan:
 
     A tag that was removed on another machine is recorded in the ledger.
 
-    Args:
-        intent: The dataset and the submission's name.
-        state: The state of the account.
-
     Raises:
         Unreachable, CredentialsError: The server can't be read, so no plan is possible.
     """
@@ -342,12 +338,7 @@ _Groups = Mapping[str, list[OutwardLink]]
 
 
 def check_links(links: Iterable[OutwardLink], consent: Consent, *, private: bool = False) -> str:
-    """Describe what is uploaded through links out of the dataset.
-
-    Args:
-        links: The dataset's links.
-        consent: The links that the user agreed to.
-        private: Whether the upload stays private.
+    """Describe what is uploaded through links out of the dataset; ``private`` if the upload stays private.
 
     Raises:
         NeedsConsent: The user did not agree to one of them.

@@ -28,14 +28,7 @@ _CLOCKS_APART = timedelta(seconds=2)
 def usage_by_source(
     rule: QuotaRule, tagged: Iterable[Bundle], submissions: Iterable[KnownSubmission], now: datetime
 ) -> dict[str, Quota]:
-    """Apply the rule to the server's data, to the ledger's, and to both together.
-
-    Args:
-        rule: The competition's quota rule.
-        tagged: The account's `tagged_bundles`.
-        submissions: The account's submissions to the competition in the ledger.
-        now: The server's time.
-    """
+    """Apply the rule to the account's tagged bundles on the server, to its submissions in the ledger, and to both together."""
     shown, known = tuple(spent_on_server(tagged)), tuple(spent_by_ledger(submissions))
     sources = {"server": shown, "ledger": known, "together": quotas.merge(known, shown)}
     return {source: quotas.decide(rule, spent, now) for source, spent in sources.items()}
@@ -44,7 +37,7 @@ def usage_by_source(
 def current_quota(
     rule: QuotaRule, tagged: Iterable[Bundle], submissions: Iterable[KnownSubmission], now: datetime
 ) -> Quota:
-    """Compute the account's quota from ledger and server, whichever shows more; arguments as for `usage_by_source`."""
+    """Compute the account's quota from ledger and server, whichever shows more."""
     return usage_by_source(rule, tagged, submissions, now)["together"]
 
 

@@ -76,13 +76,7 @@ def _pack(context: SubmissionContext, observer: Observer) -> Package:
 def upload_dataset(
     context: SubmissionContext, worksheet: SubmissionWorksheet, packing: Future[Package] | None
 ) -> UploadedDataset:
-    """Find or upload the dataset's bundle. The client creates it before sending the bytes, so it may be incomplete.
-
-    Args:
-        context: The submission.
-        worksheet: Its worksheet.
-        packing: The future of the zip; None if packing has not started.
-    """
+    """Find or upload the dataset's bundle. The client creates it before sending the bytes, so it may be incomplete."""
     record = context.record
     candidates = find_own_bundles(context, worksheet.uuid, "dataset", record.dataset)
     if found := find_upload(context, candidates, record.dataset_hash):
@@ -272,11 +266,7 @@ def set_tag(
     again, as its ledger records that the step was begun. If the tag was withdrawn or the bundle
     removed by hand, only the machine that set the tag knows that it counts.
 
-    Args:
-        context: The submission.
-        worksheet: Its worksheet.
-        predictions: The bundle to tag.
-        begun_before: Whether an earlier try may have set the tag without checking again.
+    ``begun_before`` says that an earlier try may have set the tag without checking again.
     """
     uuid, tag = predictions.uuid, context.competition.submission.tag
     with context.tag_lock():

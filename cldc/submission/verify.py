@@ -102,14 +102,9 @@ def _verify_readable(
 
 
 def check_predictions(context: SubmissionContext, rest: Rest, run: StartedRun, bundle: str, path: str) -> int:
-    """Count the predictions in a bundle's file ``path``, which must fit the label book and the run's log.
+    """Count the predictions, which must fit the label book and the accuracy that the run printed.
 
-    Args:
-        context: The submission.
-        rest: Reads both.
-        run: The run, whose printed accuracy is compared with them.
-        bundle: Uuid of the run, or of the bundle created from it.
-        path: The file in it; empty if the bundle itself is the file.
+    They are in the file ``path`` of the run, or are the ``bundle`` that was created from it, with an empty path.
 
     Raises:
         RunFailed: The number of class indices is not that of the label book's images, or the accuracy differs.
