@@ -195,8 +195,8 @@ def private_folder(path: Path) -> Path:
             path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise StorageError(
-                f"{path} can't be made: it is no folder, or lies in something that is none.",
-                action="Move what is in its place away, then run the command again.",
+                f"Can't create the folder {path}: there is a file in its place, or in that of a folder above it.",
+                action="Move that file away, then run the command again.",
             ) from error
     return path
 
@@ -221,7 +221,7 @@ def replace_atomically(path: Path, content: bytes | str, *, mode: int = PRIVATE_
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
-        raise StorageError(f"{path} is there and is no file.", action="Give another path to write to.")
+        raise StorageError(f"{path} exists and is not a file.", action="Give another path to write to.")
     data = content.encode() if isinstance(content, str) else content
     temporary: str | None = None
     with storage_errors(path):
@@ -275,7 +275,7 @@ def lock(
 
     Args:
         path: A file beside what it guards; created if missing, and kept.
-        purpose: What the other process may be doing, as in "making the environment".
+        purpose: What the other process may be doing, as in "creating the environment".
         observer: Notified when the wait takes longer than a moment.
         timeout_seconds: How long to wait for the lock.
 

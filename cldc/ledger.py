@@ -291,7 +291,7 @@ class Ledger:
         kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return LockTimeout(
-                f"Another process has kept the ledger {self.path} to itself for {BUSY_SECONDS:.0f} s.",
+                f"Another process has locked the ledger {self.path} for {BUSY_SECONDS:.0f} s.",
                 action="Wait until it is done, or stop it, then run the command again.",
             )
         if kind in _SYSTEM_ERRORS:
@@ -513,7 +513,7 @@ def _create(file: Path) -> None:
 
 @contextlib.contextmanager
 def _changing(file: Path) -> Iterator[None]:
-    with storage_errors(file), lock(file.with_name(".ledger.lock"), purpose="making a ledger"):
+    with storage_errors(file), lock(file.with_name(".ledger.lock"), purpose="creating a ledger"):
         yield
 
 

@@ -65,12 +65,12 @@ class ServerAccount:
         return files.lock(path, purpose="setting a tag", observer=self.observer)
 
 
+@dataclass(slots=True)
 class ServerClock:
     """The server's time, which stamps bundles; a wrong or jumping local clock would free quota."""
 
-    def __init__(self, rest: Rest) -> None:
-        self._rest = rest
-        self._base: tuple[float, float] | None = None
+    _rest: Rest
+    _base: tuple[float, float] | None = None
 
     def __call__(self) -> datetime:
         """Now, by the server's clock, read once and continued by a monotonic clock; the local time if the server sends none."""

@@ -75,15 +75,12 @@ class Usage:
     def _evaluating(self, submission: Bundle) -> Bundle | None:
         """Find signs of an evaluation in progress: the daemon starts from a submission's dependencies, and hides its runs."""
         parents = (dependency.parent for dependency in submission.dependencies)
-        for parent in lineage(parents, self._rest.found, descend=self._is_own):
+        for parent in lineage(parents, self._rest.found, descend=lambda it: it.owner == self._account):
             if not parent.readable:
                 return parent
-            if self._is_own(parent) and (others := self.made_by_others(parent.uuid)):
+            if parent.owner == self._account and (others := self.made_by_others(parent.uuid)):
                 return others[0]
         return None
-
-    def _is_own(self, bundle: Bundle) -> bool:
-        return bundle.owner == self._account
 
     def _family(self, uuid: str) -> tuple[Bundle, tuple[Bundle, ...]]:
         if uuid not in self._families:

@@ -71,11 +71,6 @@ def preflight_uploads(account: ServerAccount) -> Iterator[tuple[str, Bundle]]:
         yield from finished_uploads(own_bundles(account, worksheet.uuid))
 
 
-def created_worksheets(account: ServerAccount) -> list[Worksheet]:
-    """List the worksheets that cldc created for the account, without their bundles."""
-    return list(account.rest.own_worksheets(prefix=worksheet_prefix(account.account)))
-
-
 def read_each(account: ServerAccount, worksheets: Sequence[Worksheet]) -> Iterator[Worksheet]:
     """Read the worksheets with their bundles; a search would miss the private ones."""
     account.observer.start("Reading your worksheets", len(worksheets), "worksheets")

@@ -80,7 +80,7 @@ class Cl(ClSession):
             observer.advance(done, "unpacking" if whole else "")
 
         def waiting(silent_seconds: float, limit_seconds: float) -> None:
-            what = "unpacking" if whole else "no byte moved"
+            what = "unpacking" if whole else "nothing sent"
             observer.advance(
                 sent, f"{what} for {duration(silent_seconds)}, {duration(limit_seconds)} at most"
             )

@@ -117,11 +117,6 @@ class ClSession:
         self._number = 0
         self._lock = threading.Lock()
 
-    @property
-    def username(self) -> str:
-        """The account's name."""
-        return self._credentials.username
-
     def __enter__(self) -> Self:
         return self
 
@@ -137,7 +132,7 @@ class ClSession:
         """Start the process unless it runs, and return it without waiting for it.
 
         Raises:
-            EnvironmentFailed: The environment's Python can't be started, or the environment can't be made.
+            EnvironmentFailed: The environment's Python can't be started, or the environment can't be created.
         """
         if self._child is not None and self._child.alive:
             return self._child
@@ -261,7 +256,7 @@ class ClSession:
             slow = isinstance(error, process.ProcessTimeout)
             if not taken_up and not slow:
                 raise _NeverStarted from error
-            reason = f"nothing came for {duration(limit)}" if slow else "CodaLab's client ended"
+            reason = f"no answer for {duration(limit)}" if slow else "CodaLab's client ended"
             raise self._interrupted(argv[0], reason) from error
         except BaseException:
             # Ctrl-C, or an exception in ``progress``: stop the client, too.

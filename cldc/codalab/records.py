@@ -175,12 +175,16 @@ class _Info(Struct):
     data: Entry
 
 
-class _Found(Struct):
+class Found(Struct):
+    """The uuids that a search found."""
+
     result: tuple[_Uuid, ...]
 
 
-class _SearchResult(Struct):
-    response: _Found
+class SearchResult(Struct):
+    """The answer of ``interpret/search``."""
+
+    response: Found
 
 
 def bundle(resource: Resource, document: Document) -> Bundle:
@@ -228,16 +232,6 @@ def worksheet(resource: Resource, document: Document) -> Worksheet:
 def worksheets(document: Document) -> list[Worksheet]:
     """Read a document's worksheets, in its order."""
     return [worksheet(resource, document) for resource in document.resources]
-
-
-def user(document: Document) -> User:
-    """Read the signed-in account."""
-    return document.resource.read(User, {"id": document.resource.id})
-
-
-def search_result(value: object) -> tuple[str, ...]:
-    """Read the uuids from the decoded answer of ``interpret/search``."""
-    return convert(value, _SearchResult).response.result
 
 
 def entry(value: object) -> Entry:

@@ -104,7 +104,8 @@ class Rest:
 
     def user(self) -> User:
         """The signed-in account with its disk and time."""
-        return records.user(self._document("/user"))
+        found = self._document("/user").resource
+        return found.read(User, {"id": found.id})
 
     def has_account(self, name: str) -> bool:
         """Whether an account with that name exists on the server."""
@@ -221,7 +222,7 @@ class Rest:
         """
         keywords = [*_keywords(tags=tag, owner=owner), "id=.sort-", f".limit={MOST_LISTED + 1}"]
         request = Request(method="POST", path="/interpret/search", body={"keywords": keywords})
-        found = records.search_result(self._connection.json(request))
+        found = jsonapi.convert(self._connection.json(request), records.SearchResult).response.result
         if len(found) > MOST_LISTED:
             raise _too_many("bundles")
         return found

@@ -40,11 +40,6 @@ class CodaLab:
         self.cl.__exit__()
         self.rest.__exit__()
 
-    @property
-    def username(self) -> str:
-        """The account's name."""
-        return self.cl.username
-
     def tag(self, uuid: str, tag: str) -> Bundle:
         """Add a tag to a bundle unless it has it, and return the changed bundle."""
         bundle = self.rest.bundle(uuid)

@@ -141,7 +141,7 @@ def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Enviro
     if recipes[0].kind != "tensorflow":
         return making.make(recipes[0], pythons.fetch(recipes[0].python, home, observer), home, observer)
     raise EnvironmentFailed(
-        f"No {recipes[0].kind} environment can be made on this machine.\n" + "\n".join(passed_by),
+        f"No {recipes[0].kind} environment can be created on this machine.\n" + "\n".join(passed_by),
         action=f"Install Python {recipes[0].python} (pyenv, uv, conda or your system's packages all do), then run "
         "`cldc doctor`.",
     )

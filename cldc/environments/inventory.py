@@ -107,7 +107,7 @@ def remove_environment(home: Path, name: str) -> list[Path]:
                 action="Stop what uses it (`cldc sandbox down` stops a sandbox), then run the command again.",
             )
     for id_ in wanted:
-        with lock(folder / f"{id_}.lock", purpose=f"making the environment {id_}", timeout_seconds=10):
+        with lock(folder / f"{id_}.lock", purpose=f"creating the environment {id_}", timeout_seconds=10):
             remove_tree(folder / id_ / MARKER)  # first, so that a half-removed one never counts as ready
             remove_tree(folder / id_)
     return [folder / id_ for id_ in wanted]

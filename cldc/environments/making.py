@@ -61,7 +61,7 @@ def make(recipe: Recipe, interpreter: Interpreter, home: Path, observer: Observe
     private_folder(folder.parent)
     with lock(
         folder.with_name(f"{recipe.id}.lock"),
-        purpose=f"making the environment {recipe.name}",
+        purpose=f"creating the environment {recipe.name}",
         observer=observer,
         timeout_seconds=_INSTALL_SECONDS,
     ):
@@ -88,7 +88,7 @@ def _make(recipe: Recipe, interpreter: Interpreter, folder: Path, observer: Obse
         faithful=recipe.faithful,
         why=recipe.why,
     )
-    observer.start(f"Making the environment {recipe.name} (once on this machine)")
+    observer.start(f"Creating the environment {recipe.name} (once on this machine)")
     _uv(
         recipe,
         folder.parent,
@@ -129,7 +129,7 @@ def _install_error(recipe: Recipe, folder: Path, child: Stream) -> CldcError:
         (i for i, line in enumerate(said) if line.lower().startswith("error")), max(0, len(said) - 8)
     )
     text = "\n".join(said[start:][:12]) or describe_exit(child.returncode)
-    what = f"The environment {recipe.name} can't be made:"
+    what = f"The environment {recipe.name} can't be created:"
     if "no space left" in text.lower() or "disk quota exceeded" in text.lower():
         return storage_error(OSError(errno.ENOSPC, "full"), folder)
     if "hash mismatch" in text.lower():

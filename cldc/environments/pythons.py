@@ -63,7 +63,7 @@ def fetch(python: str, home: Path, observer: Observer) -> Interpreter:
         EnvironmentFailed: It can't be downloaded.
     """
     observer.start(f"Downloading Python {python}")
-    env = clean_environment({"UV_PYTHON_INSTALL_DIR": str(_fetched(home))})
+    env = clean_environment({"UV_PYTHON_INSTALL_DIR": str(home / "pythons")})
     command = [uv.find_uv_bin(), "python", "install", "--no-bin", "--no-config", python]
     with stream(command, env=env, timeout_seconds=900) as child:
         for line in child:
@@ -77,10 +77,6 @@ def fetch(python: str, home: Path, observer: Observer) -> Interpreter:
             action=f"Install Python {python} (pyenv, uv, conda or your system's packages all do), or connect to the network.",
         )
     return interpreter
-
-
-def _fetched(home: Path) -> Path:
-    return home / "pythons"
 
 
 def _probe(path: Path, python: str) -> Interpreter | None:
@@ -137,7 +133,7 @@ def _collections(python: str, home: Path) -> Iterator[tuple[Path, str]]:
     pyenv = chosen("PYENV_ROOT", ".pyenv")
     for root in dict.fromkeys((pyenv, user / ".pyenv", user / ".pyenv" / "pyenv-win")):
         yield root / "versions", f"{python}.*"
-    for root in (_fetched(home), chosen("UV_PYTHON_INSTALL_DIR", ".local", "share", "uv", "python")):
+    for root in (home / "pythons", chosen("UV_PYTHON_INSTALL_DIR", ".local", "share", "uv", "python")):
         yield root, f"cpython-{python}.*"
     yield chosen("MISE_DATA_DIR", ".local", "share", "mise") / "installs" / "python", f"{python}.*"
     yield chosen("ASDF_DATA_DIR", ".asdf") / "installs" / "python", f"{python}.*"

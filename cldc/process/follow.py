@@ -211,7 +211,7 @@ class Child:
 
         Raises:
             CommandFailed: It ended without another line.
-            ProcessTimeout: Nothing came in time. It has been ended, since a later line would be taken for the answer to another.
+            ProcessTimeout: Nothing came in time. It was stopped, since a later line would be taken for the answer to another.
         """
         line = self._next_line(timeout_seconds, waiting)
         if line is None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cldc.process.running import Running
 
-_current: ContextVar[Group | None] = ContextVar("group", default=None)
+current_group: ContextVar[Group | None] = ContextVar("group", default=None)
+"""The group that this thread's programs belong to."""
 
 
 class Cancelled(BaseException):
@@ -31,11 +32,11 @@ class Group:
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Count the programs that this thread starts in the block as the group's."""
-        token = _current.set(self)
+        token = current_group.set(self)
         try:
             yield
         finally:
-            _current.reset(token)
+            current_group.reset(token)
 
     def end(self) -> None:
         """End all its programs without waiting; a thread that waits for one, or starts one, gets `Cancelled`."""
@@ -59,8 +60,3 @@ class Group:
         with self._lock:
             self.check()
             self._running.add(running)
-
-
-def current_group() -> Group | None:
-    """The group that this thread's programs belong to."""
-    return _current.get()

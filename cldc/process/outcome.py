@@ -17,7 +17,7 @@ class CommandNotFound(ProcessFailed):
 
 
 class ProcessTimeout(ProcessFailed):
-    """A program took longer than it was given; it has been ended."""
+    """A program took longer than its time limit and was stopped."""
 
 
 class CommandFailed(ProcessFailed):

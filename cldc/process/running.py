@@ -108,7 +108,7 @@ class Running:
         self.peak_memory_bytes: int | None = None
         self._link: socket.socket | None = None
         self._job: Job | None = None
-        self._group = current_group()
+        self._group = current_group.get()
         if cwd is not None and not cwd.is_dir():
             raise ProcessFailed(f"There is no folder {cwd}.", action="Give a folder that exists.")
         pipes: dict[str, Any] = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": stderr}
@@ -184,7 +184,7 @@ class Running:
     def too_slow(self, timeout_seconds: float) -> ProcessTimeout:
         """The error for a program that took too long."""
         return ProcessTimeout(
-            f"{shlex.join(self.command)} was not done after {timeout_seconds:.0f} s and has been ended.",
+            f"{shlex.join(self.command)} did not finish within {timeout_seconds:.0f} s and was stopped.",
             action="Run the command again; if it happens again, check what keeps this machine or its network busy.",
         )
 

@@ -14,17 +14,17 @@ from cldc.remote.model import Remote
 
 def require_ended(remote: Remote, bundle: Bundle) -> None:
     """Require a run whose command ended by itself; otherwise report CodaLab's explanation."""
-    if bundle.failure is None or (bundle.exit_code is not None and not _stopped(bundle)):
+    if bundle.failure is None:
         return
-    raise failure_of(
-        remote.rest, bundle, action="Correct what it says, then run the command again. No quota was spent."
-    )
-
-
-def _stopped(bundle: Bundle) -> bool:
-    """Whether a worker stopped it: for its memory, its time or on request."""
     message = bundle.failure_message.lower()
-    return bundle.state == "killed" or bool(message and not message.startswith("exit code"))
+    # A worker stops a run for its memory, its time or on request.
+    stopped = bundle.state == "killed" or (message and not message.startswith("exit code"))
+    if stopped or bundle.exit_code is None:
+        raise failure_of(
+            remote.rest,
+            bundle,
+            action="Correct what it says, then run the command again. No quota was spent.",
+        )
 
 
 def fetch_artifacts(remote: Remote, bundle: Bundle, folder: Path) -> RunArtifacts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cldc.bundles.run_log import RunLog
 from cldc.codalab import Bundle, Rest, progress_of
@@ -30,20 +30,16 @@ class Follower:
     """The state of one run in progress.
 
     Attributes:
-        bundle: As last read; None if it was removed.
         log: Its output so far.
+        bundle: As last read; None if it was removed.
         offline_since: When its worker was first seen offline; None while it is online.
     """
 
     job: Job
+    log: RunLog
     bundle: Bundle | None = None
-    log: RunLog = field(init=False)
     offline_since: float | None = None
     _waits_since: float | None = None
-
-    def __post_init__(self) -> None:
-        """Start with an empty log."""
-        self.log = RunLog(self.job.run)
 
     @property
     def ended(self) -> bool:
@@ -62,7 +58,7 @@ class Follower:
         if bundle.state == "worker_offline" and self.offline_since is None:
             self.offline_since = time.monotonic()
             remote.observer.note(
-                f"The worker that trained {self.job.name} does not answer any more; it has {OFFLINE_SECONDS:.0f} s to come back."
+                f"The worker that trained {self.job.name} has stopped answering; it has {OFFLINE_SECONDS:.0f} s to come back."
             )
         elif bundle.state != "worker_offline" and self.offline_since is not None:
             self.offline_since = None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from cldc.bundles.computing_time import check_time, preflight_runs
 from cldc.bundles.retry import BROKEN_OFF, repeat
-from cldc.bundles.run_log import READ_SECONDS
+from cldc.bundles.run_log import READ_SECONDS, RunLog
 from cldc.bundles.runs import lost_dependency_twice
 from cldc.codalab import Bundle, User, lost_dependency
 from cldc.codalab.failures import NotFound, TooLarge, UploadFailed
@@ -185,7 +185,7 @@ class _Batch:
         except _OF_ONE as error:
             self._fail(job, error)
         else:
-            self._going.append(Follower(job))
+            self._going.append(Follower(job, RunLog(job.run)))
 
     def _end(self, follower: Follower) -> None:
         """Restart a run that ended through no fault of the dataset; otherwise record the job's outcome."""
@@ -202,7 +202,7 @@ class _Batch:
         remote, job = self._remote, follower.job
         what = "was removed from the server" if follower.bundle is None else "lost its worker"
         if not forget_run(remote, job):
-            self._going.append(Follower(job))  # the worker came back just now
+            self._going.append(Follower(job, RunLog(job.run)))  # the worker came back just now
         elif job.tries >= _MOST_TRIES:
             error = RunFailed(
                 f"The run of {job.name} on {remote.rest.server} {what} {job.tries} times.",

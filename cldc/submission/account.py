@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from cldc import description as descriptions
 from cldc.bundles.lineage import creation_key, find_bundles
 from cldc.bundles.uploads import dataset_hash_of
-from cldc.bundles.worksheets import TITLE, created_worksheets, read_each, worksheet_name, worksheet_prefix
+from cldc.bundles.worksheets import TITLE, read_each, worksheet_name, worksheet_prefix
 from cldc.codalab import Bundle, User
 from cldc.errors import CodaLabError
 from cldc.leaderboard import Leaderboard, Row
@@ -184,8 +184,9 @@ def rebuild_ledger(contestant: Contestant) -> tuple[Record, ...]:
     submissions = contestant.ledger.submissions()
     known = {submission.record.id for submission in submissions}
     read = {submission.uuid("worksheet") for submission in submissions}
-    titled = [each for each in created_worksheets(contestant) if each.title.startswith(TITLE)]
-    for worksheet in read_each(contestant, [each for each in titled if each.uuid not in read]):
+    created = contestant.rest.own_worksheets(prefix=worksheet_prefix(contestant.account))
+    unread = [each for each in created if each.title.startswith(TITLE) and each.uuid not in read]
+    for worksheet in read_each(contestant, unread):
         name = worksheet.title.removeprefix(TITLE)
         for bundle in filter(dataset_hash_of, worksheet.bundles):
             record = _record(contestant, descriptions.Reading(name, "", ""), dataset=bundle, made=bundle)

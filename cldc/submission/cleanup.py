@@ -20,7 +20,6 @@ from cldc.bundles.usage import Usage
 from cldc.bundles.worksheets import (
     SUBMISSION,
     competition_mark,
-    created_worksheets,
     is_own_run,
     is_run_of,
     preflight_prefix,
@@ -89,7 +88,8 @@ def find_orphans(contestant: Contestant, *, unfinished: bool = False) -> Orphans
 
     ``unfinished`` includes bundles of submissions that never got the tag, and of preflights on the server.
     """
-    every = list(read_each(contestant, created_worksheets(contestant)))
+    created = contestant.rest.own_worksheets(prefix=worksheet_prefix(contestant.account))
+    every = list(read_each(contestant, created))
     submissions = contestant.ledger.submissions()
     left_alone, mine = [], []
     for worksheet in every:

@@ -5,6 +5,7 @@ All checks run before anything is uploaded.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -48,28 +49,10 @@ def plan_submission(intent: Intent, state: AccountState) -> Plan:
     Raises:
         Unreachable, CredentialsError: The server can't be read, so no plan is possible.
     """
-    wanted, dataset_hash = intent.name, intent.report.dataset.hash
+    wanted, dataset, contestant = intent.name, intent.report.dataset, state.contestant
     if not intent.named:
-        intent = replace(intent, name=state.free_name(wanted, dataset_hash))
-    record = _record(intent, state)
-    progress, state = _progress(record, state)
-    return Plan(
-        intent=intent,
-        record=record,
-        description=_description(intent, state.contestant.competition),
-        worksheet=worksheet_name(record.account, record.name, record.id),
-        steps=tuple(step for step in STEPS if step not in progress.done),
-        checks=_checks(intent, state, progress, wanted=wanted),
-        quota=state.quota,
-        replaces=progress.replaced,
-        supersedes=tuple(uuid for uuid, score in progress.competing.items() if score is None),
-        scored=tuple(uuid for uuid, score in progress.competing.items() if score is not None),
-    )
-
-
-def _record(intent: Intent, state: AccountState) -> Record:
-    dataset, preflight, contestant = intent.report.dataset, intent.preflight, state.contestant
-    return Record(
+        intent = replace(intent, name=state.free_name(wanted, dataset.hash))
+    record = Record(
         id=contestant.submission_id(intent.name, dataset.hash),
         competition=contestant.competition.name,
         server=contestant.rest.server,
@@ -79,17 +62,25 @@ def _record(intent: Intent, state: AccountState) -> Record:
         link=intent.link,
         dataset=dataset.name,
         dataset_hash=dataset.hash,
-        preflight=preflight.fingerprint.id if preflight else None,
+        preflight=intent.preflight.fingerprint.id if intent.preflight else None,
         created=datetime.now(UTC),
     )
-
-
-def _description(intent: Intent, competition: Competition) -> str:
-    """Compose the description; empty if a check refuses it."""
-    try:
-        return compose_description(intent, competition)
-    except CldcError:
-        return ""
+    progress, state = _progress(record, state)
+    description = ""
+    with contextlib.suppress(CldcError):  # a check reports it
+        description = _describe(intent, contestant.competition)
+    return Plan(
+        intent=intent,
+        record=record,
+        description=description,
+        worksheet=worksheet_name(record.account, record.name, record.id),
+        steps=tuple(step for step in STEPS if step not in progress.done),
+        checks=_checks(intent, record, state, progress, wanted=wanted),
+        quota=state.quota,
+        replaces=progress.replaced,
+        supersedes=tuple(uuid for uuid, score in progress.competing.items() if score is None),
+        scored=tuple(uuid for uuid, score in progress.competing.items() if score is not None),
+    )
 
 
 # Progress ------------------------------------------------------------------------------------------------------
@@ -100,14 +91,12 @@ class _Progress:
     """The progress of a submission, and the entries that it would replace.
 
     Attributes:
-        id: The submission's id.
         done: Names of the finished steps.
         spent: Whether it counts against the quota already.
         replaced: Entries that it would replace.
         competing: Other tagged bundles, uuid to score or None; of them and this one only the newest counts.
     """
 
-    id: str
     done: frozenset[str]
     spent: bool
     replaced: tuple[Replaced, ...]
@@ -122,7 +111,6 @@ def _progress(record: Record, state: AccountState) -> tuple[_Progress, AccountSt
     spent = TAG in done or any(bundle.uuid in own for bundle in state.tagged)
     competing = state.competing_submissions(record.name, own)
     progress = _Progress(
-        id=record.id,
         done=done,
         spent=spent,
         replaced=() if spent else state.replaced_entries(record.name, own),
@@ -154,7 +142,7 @@ def _done_steps(record: Record, state: AccountState) -> tuple[frozenset[str], Ac
 
 
 def _checks(
-    intent: Intent, state: AccountState, progress: _Progress, *, wanted: str
+    intent: Intent, record: Record, state: AccountState, progress: _Progress, *, wanted: str
 ) -> tuple[SubmissionCheck, ...]:
     """Run every check, whatever the others find; ``wanted`` is the desired name, used if it was free."""
     report, competition = intent.report, state.contestant.competition
@@ -163,12 +151,12 @@ def _checks(
         "dataset": lambda: _dataset(report),
         "name": lambda: _name(intent, wanted),
         "preflight": lambda: _preflight(report, intent.preflight),
-        "description": lambda: described.format(compose_description(intent, competition)),
+        "description": lambda: described.format(_describe(intent, competition)),
         "quota": lambda: _SPENT if progress.spent else _quota(state.quota),
         "disk": lambda: "uploaded already" if "upload" in progress.done else _disk(report, state),
         "time": lambda: _time(intent, state, progress),
         "organisers' bundles": lambda: _organisers(state),
-        "same dataset": lambda: _new(intent, state, progress),
+        "same dataset": lambda: _new(intent, record, state),
         "links": lambda: _SPENT if progress.spent else check_links(report.outward_links, intent.consent),
         "metadata": lambda: _metadata(report),
         "replaces": lambda: _replaces(intent, progress, competition),
@@ -179,12 +167,7 @@ def _checks(
     return tuple(_check(subject, check) for subject, check in checks.items())
 
 
-def compose_description(intent: Intent, competition: Competition) -> str:
-    """Compose the description as the board will parse it.
-
-    Raises:
-        CldcError: The board would hide or garble it.
-    """
+def _describe(intent: Intent, competition: Competition) -> str:
     return descriptions.compose(
         competition.submission.description,
         name=intent.name,
@@ -279,10 +262,10 @@ def _organisers(state: AccountState) -> str:
     return "reachable"
 
 
-def _new(intent: Intent, state: AccountState, progress: _Progress) -> str:
+def _new(intent: Intent, record: Record, state: AccountState) -> str:
     """Check that the content is new: submitting it again under another name would waste a submission."""
     for known in state.submissions:
-        other = known.record.id != progress.id
+        other = known.record.id != record.id
         if known.tagged and other and known.record.dataset_hash == intent.report.dataset.hash:
             if intent.consent.again:
                 return f"submitted before as {known.record.name}; again, as requested"

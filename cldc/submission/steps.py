@@ -227,7 +227,7 @@ def publish(
     context.codalab.publish(uuids, worksheet.uuid)
     for uuid in uuids:
         if not context.anonymous.bundle(uuid).readable:
-            raise not_done(f"was told to let everyone read {uuid} and does not")
+            raise not_done(f"accepted that everyone may read {uuid} but still hides it")
     return worksheet
 
 
@@ -238,7 +238,7 @@ def describe(context: SubmissionContext, predictions: PredictionsBundle) -> Stor
     context.cl.describe(uuid, description)
     stored = context.anonymous.bundle(uuid).description
     if stored == before != description:
-        raise not_done("was told the description and keeps the old one")
+        raise not_done("accepted the description but keeps the old one")
     require_description(context, stored)
     return StoredDescription(uuid, stored)
 
@@ -294,7 +294,7 @@ def set_tag(
         if tag not in context.anonymous.bundle(kept).tags:
             # It may have become private meanwhile: the next try makes it public again.
             context.forget(*PUBLISHED)
-            raise not_done(f"was told the tag {tag} for {kept} and does not show it")
+            raise not_done(f"accepted the tag {tag} for {kept} but does not show it")
     return PredictionsBundle(kept)
 
 
@@ -308,7 +308,7 @@ def _keep_one_tag(context: SubmissionContext, worksheet: SubmissionWorksheet) ->
     """Keep the tag on the oldest of this submission's tagged bundles, the same choice on every machine."""
     found, tag = _find_tagged(context, worksheet), context.competition.submission.tag
     if not found:
-        raise not_done(f"was told the tag {tag} and does not show it")
+        raise not_done(f"accepted the tag {tag} but does not show it")
     for other in found[1:]:
         context.codalab.untag(other.uuid, tag)
     return found[0].uuid

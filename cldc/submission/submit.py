@@ -74,7 +74,7 @@ def submit(contestant: Contestant, plan: Plan) -> Submission:
             except steps.RunLostDependency:
                 continue
         raise SubmissionRefused(
-            "Others of this account keep being tagged before this one, and only the newest counts.",
+            "Other submissions of this account keep getting the tag before this one, and only the newest counts.",
             action="Run the command again when they are done.",
         )
 

@@ -135,7 +135,7 @@ def test_an_interrupted_upload_names_its_bundle(
     monkeypatch.setattr(follow, "TELL_SECONDS", 0.1)
     monkeypatch.setattr(cl_session, "UNPACK_SECONDS", 1.0)
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(delay_seconds=30.0))
-    with pytest.raises(Interrupted, match=r"was interrupted: nothing came for 1 s\.") as raised:
+    with pytest.raises(Interrupted, match=r"was interrupted: no answer for 1 s\.") as raised:
         cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
     assert raised.value.created == UUID
     assert any(re.fullmatch(r"unpacking for \d s, 1 s at most", detail) for detail in heard.details)
@@ -165,7 +165,7 @@ def test_a_client_that_dies_or_hangs_is_replaced(
     with pytest.raises(Interrupted, match="ended"):
         cl.new_worksheet("x")
     monkeypatch.setattr(cl_session, "COMMAND_SECONDS", 1.0)
-    with pytest.raises(Interrupted, match="nothing came for 1 s"):
+    with pytest.raises(Interrupted, match="no answer for 1 s"):
         cl.new_worksheet("x")
     assert not clients(codalab_python)
     faulty.script("/rest/worksheets", made("worksheets", SHEET))
@@ -282,7 +282,7 @@ def test_the_guides_steps(mine: CodaLab, tmp_path: Path) -> None:
     assert (uploaded.name, uploaded.description, uploaded.owner) == (
         "data",
         "--marker 1",
-        mine.username,
+        mine.rest.username,
     )
     cl.add_bundle(sheet, script, label_book)
 
@@ -317,7 +317,7 @@ def test_the_guides_steps(mine: CodaLab, tmp_path: Path) -> None:
         assert everyone.worksheet(sheet, bundles=True).items == expected
     assert mine.tag(submission, "some-tag").tags == ("some-tag",)
     assert set(mine.tag(submission, "other").tags) == {"some-tag", "other"}
-    assert [found.uuid for found in rest.search(tag="some-tag", owner=mine.username)] == [submission]
+    assert [found.uuid for found in rest.search(tag="some-tag", owner=mine.rest.username)] == [submission]
     assert mine.untag(submission, "other").tags == ("some-tag",)
     assert mine.untag(submission, "some-tag").tags == ()
     cl.describe(submission, "")

@@ -157,7 +157,7 @@ def test_a_worker_that_is_killed_costs_a_try_and_no_result(
         until(lambda: running(stage, account, 1, other_than=lost.uuid), training)
     told, said = training.communicate(timeout=120)
     assert training.returncode == 0, said
-    assert "The worker that trained mine does not answer any more" in said
+    assert "The worker that trained mine has stopped answering" in said
     assert "The run of mine lost its worker; training it again (try 2 of 3)." in said
     assert json.loads(told)["run"] != lost.uuid
     assert not any(stage.made(account).values())

@@ -569,7 +569,7 @@ FULL["included"] = [
 READERS: tuple[Callable[[jsonapi.Document], object], ...] = (
     records.bundles,
     records.worksheets,
-    records.user,
+    lambda document: document.resource.read(records.User),
 )
 
 

@@ -82,7 +82,7 @@ def test_an_environment_is_made_with_progress_and_then_found(
     assert made.python_version.startswith(HERE)
     assert not any("://" in detail for detail in notes.details)
     assert [task for task, _, _ in notes.tasks] == [
-        f"Making the environment {small.name} (once on this machine)",
+        f"Creating the environment {small.name} (once on this machine)",
         f"Checking the environment {small.name}",
     ]
     done = process.run(

@@ -136,7 +136,7 @@ def test_a_link_stays_and_a_target_that_is_no_file_is_refused(tmp_path: Path) ->
     files.replace_atomically(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_text(encoding="utf-8") == "new"
-    with pytest.raises(StorageError, match="is no file"):
+    with pytest.raises(StorageError, match="is not a file"):
         files.replace_atomically(Path(os.devnull), "new")
     assert Path(os.devnull).is_char_device()
 

@@ -145,9 +145,6 @@ class Session:
     def _tell(self, event: Json) -> None:
         self._channel.send(dict(event, id=self._id))
 
-    def _reporter(self, _prefix: str, total: int | None = None, f: object = None) -> Reporter:
-        return Reporter(self._tell, total)
-
     def _patch(self) -> None:
         from codalab.client.json_api_client import JsonApiClient
         from codalab.common import UsageError
@@ -160,7 +157,7 @@ class Session:
 
         editor_util.open_and_edit = refuse
         getpass.getpass = refuse  # type: ignore[assignment]
-        upload_manager.FileTransferProgress = self._reporter
+        upload_manager.FileTransferProgress = lambda _, total=None, **__: Reporter(self._tell, total)
         rest_client.urlopen_with_retry = auth.urlopen_with_retry = open_url
         # The only names of `http` that it uses. Its own connections have no limits and ignore the environment's proxies.
         upload_util.http = types.SimpleNamespace(
