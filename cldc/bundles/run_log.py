@@ -1,13 +1,14 @@
-"""Read and parse the output of a run on the server, piece by piece while it runs."""
+"""Read and parse the output of a run on the server, at its end or piece by piece while it runs."""
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import time
 from dataclasses import dataclass, field
 
 from cldc.codalab import Bundle, Rest, progress_of
-from cldc.codalab.failures import NotFound
+from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
 from cldc.errors import CldcError
 from cldc.preflight.following import describe
 from cldc.preflight.output import Output
@@ -16,6 +17,15 @@ from cldc.preflight.output import Output
 READ_SECONDS = 10.0
 _CHUNK_BYTES = 256 * 1024
 _READ_AGAIN_SECONDS = 60.0
+
+
+def read_output(rest: Rest, run: str, *, tail: int | None = None) -> Output:
+    """Read and parse the output of a run that has ended, or its last lines; empty if it can't be read."""
+    output = Output()
+    with contextlib.suppress(NotFound, PermissionDenied, TooLarge):
+        output.feed(rest.file(run, "stdout", tail=tail).decode("utf-8", "replace"), now=0.0)
+        output.close(now=0.0)
+    return output
 
 
 @dataclass(slots=True)

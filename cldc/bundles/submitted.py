@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 from cldc.bundles.lineage import find_bundles
+from cldc.bundles.run_log import read_output
 from cldc.bundles.uploads import dataset_hash_of
 from cldc.codalab import Rest
-from cldc.codalab.failures import NotFound, PermissionDenied
 from cldc.organise.grades import Accuracies
-from cldc.preflight.output import Output
 from cldc.progress import Observer
 
 _LINES = 40  # the accuracies are at the end of a run's output
@@ -34,23 +32,13 @@ def read_submitted(
         run = next((runs[d.parent] for d in bundle.dependencies if d.parent in runs), None)
         if run is None:
             continue
-        accuracies[uuid] = _printed(rest, run.uuid)
+        printed = read_output(rest, run.uuid, tail=_LINES)
+        accuracies[uuid] = Accuracies(
+            printed.validation.accuracy if printed.validation else None,
+            printed.label_book.accuracy if printed.label_book else None,
+        )
         hashes = (dataset_hash_of(uploads[d.parent]) for d in run.dependencies if d.parent in uploads)
         content = next(filter(None, hashes), None)
         if content is not None:
             contents[uuid] = content
     return accuracies, contents
-
-
-def _printed(rest: Rest, run: str) -> Accuracies:
-    try:
-        text = rest.file(run, "stdout", tail=_LINES).decode(errors="replace")
-    except (NotFound, PermissionDenied):
-        return Accuracies(None, None)
-    output = Output()
-    output.feed(text, now=time.monotonic())
-    output.close(now=time.monotonic())
-    return Accuracies(
-        output.validation.accuracy if output.validation else None,
-        output.label_book.accuracy if output.label_book else None,
-    )

@@ -123,7 +123,7 @@ def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Enviro
     can_fetch = recipes[0].kind == "tensorflow" and not _first_ready(recipes, home)
     for recipe in recipes:
         if environment := making.ready(recipe, home):
-            return _told(environment, passed_by, observer)
+            return _note_choice(environment, passed_by, observer)
         if reason := unsupported(recipe):
             passed_by.append(reason)
             continue
@@ -137,7 +137,7 @@ def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Enviro
         elif interpreter is None:
             passed_by.append(f"There is no Python {recipe.python} on this machine.")
         if interpreter is not None:
-            return _told(making.make(recipe, interpreter, home, observer), passed_by, observer)
+            return _note_choice(making.make(recipe, interpreter, home, observer), passed_by, observer)
     if recipes[0].kind != "tensorflow":
         return making.make(recipes[0], pythons.fetch(recipes[0].python, home, observer), home, observer)
     raise EnvironmentFailed(
@@ -147,7 +147,7 @@ def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Enviro
     )
 
 
-def _told(environment: Environment, passed_by: Sequence[str], observer: Observer) -> Environment:
+def _note_choice(environment: Environment, passed_by: Sequence[str], observer: Observer) -> Environment:
     if passed_by:
         because = f" ({environment.why})" if environment.why else ""
         observer.note(f"{passed_by[0].splitlines()[0]} Using {environment.name}{because}.")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from cldc import description as descriptions
 from cldc.bundles.lineage import lineage
+from cldc.bundles.run_log import read_output
 from cldc.bundles.runs import organisers_uuid
 from cldc.codalab import Bundle, Rest, require_ready
-from cldc.codalab.failures import NotFound, TooLarge
 from cldc.errors import CldcError, CodaLabError, RunFailed, SubmissionRefused
-from cldc.preflight.output import Output
 from cldc.preflight.predictions import UnusablePredictions, read_predictions
 from cldc.submission.context import SubmissionContext
 from cldc.submission.model import (
@@ -112,24 +111,12 @@ def check_predictions(context: SubmissionContext, rest: Rest, run: StartedRun, b
     what = f"{path or 'The predictions bundle'} ({bundle})"
     try:
         content, labels = rest.file(bundle, path), context.plan.intent.labels
-        return len(read_predictions(content, labels, _read_output(rest, run), what=what))
+        return len(read_predictions(content, labels, read_output(rest, run.uuid), what=what))
     except UnusablePredictions as error:
         raise RunFailed(
             str(error),
             action="Run `cldc preflight` with the same dataset to see what the training does; no quota was spent.",
         ) from error
-
-
-def _read_output(rest: Rest, run: StartedRun) -> Output:
-    """Read and parse a run's output; empty if it can't be read."""
-    output = Output()
-    try:
-        text = rest.file(run.uuid, "stdout")
-    except (NotFound, TooLarge):
-        return output
-    output.feed(text.decode("utf-8", "replace"), now=0.0)
-    output.close(now=0.0)
-    return output
 
 
 def require_description(context: SubmissionContext, stored: str) -> None:
