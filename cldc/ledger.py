@@ -64,9 +64,9 @@ _PARTS = ("", "-journal", "-wal", "-shm")
 BUSY_SECONDS = 30.0
 _WAY_OUT = "`cldc ledger rebuild`: it sets this file aside and reads your submissions back from the server."
 
-# Names in the table of steps that mean more than a step of a submission. The tag and its withdrawal spend and free
-# places of the quota; the next two say how the last run ended; what begins with the last says that an earlier bundle
-# of the submission, whose tag was taken off, has spent a place.
+# Names in the table of steps with a meaning of their own. The tag spends a submission of the quota, and its withdrawal
+# may give it back; the next two say how the last run ended; the last, followed by a uuid, says that an earlier bundle,
+# whose tag was removed, still counts.
 TAG, WITHDRAW = "tag", "withdraw"
 FAILED, LOST = "failed", "lost dependency"
 SPENT = "spent "

@@ -235,7 +235,7 @@ class ClSession:
         self.created = ()
         child = self._ready_child()
         self._number += 1
-        taken_up, limit = False, COMMAND_SECONDS
+        accepted, limit = False, COMMAND_SECONDS
         try:
             child.send(json.dumps({"id": self._number, "argv": argv}))
             while True:
@@ -244,7 +244,7 @@ class ClSession:
                     continue  # from a command that an exception here interrupted
                 if not message.event:
                     return message
-                taken_up = True
+                accepted = True
                 if message.event == "created":
                     self.created += (message.uuid,)
                 elif message.event == "progress":
@@ -254,7 +254,7 @@ class ClSession:
         except (ProcessFailed, ValueError) as error:
             self.close()
             slow = isinstance(error, process.ProcessTimeout)
-            if not taken_up and not slow:
+            if not accepted and not slow:
                 raise _NeverStarted from error
             reason = f"no answer for {duration(limit)}" if slow else "CodaLab's client ended"
             raise self._interrupted(argv[0], reason) from error

@@ -1,4 +1,4 @@
-"""The way to a server as this machine's environment sets it: proxies and certificates.
+"""Proxies and certificates on the way to a server, as this machine's environment sets them.
 
 A proxy's address may hold a password and is never shown.
 """

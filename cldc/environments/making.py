@@ -41,7 +41,7 @@ _NETWORK = (
     "network connectivity is disabled", "error sending request", "dns error", "client error", "timed out",
     "failed to fetch", "failed to download", "no solution found", "connection",
 )  # fmt: skip
-_NOT_WORTH_TELLING = (" + ", "Activate with", "Using ", "Creating ")
+_NOT_SHOWN = (" + ", "Activate with", "Using ", "Creating ")
 _ILLEGAL = ("SIGILL", "SIGFPE")
 
 
@@ -117,7 +117,7 @@ def _uv(recipe: Recipe, cwd: Path, observer: Observer, *args: str) -> None:
         [uv.find_uv_bin(), *args], env=clean_environment(), cwd=cwd, timeout_seconds=_INSTALL_SECONDS
     ) as child:
         for number, line in enumerate(child):
-            if not line.startswith(_NOT_WORTH_TELLING):
+            if not line.startswith(_NOT_SHOWN):
                 observer.advance(number, line.strip())
     if child.returncode:
         raise _install_error(recipe, cwd, child)

@@ -50,7 +50,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """What people see, as in ``tensorflow-2.4.1-py38``."""
+        """The displayed name, as ``tensorflow-2.4.1-py38``."""
         return f"{self.kind}-{self.version}-py{self.python.replace('.', '')}"
 
     @property
@@ -65,7 +65,7 @@ class Environment:
     """A ready environment.
 
     Attributes:
-        name: What people see, as in ``tensorflow-2.4.1-py38``.
+        name: The displayed name, as ``tensorflow-2.4.1-py38``.
         id: The name and a hash of the locked requirements that it was made from: the same id, the same packages.
         path: Its folder.
         version: Version of CodaLab or TensorFlow.

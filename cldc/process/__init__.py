@@ -37,8 +37,8 @@ __all__ = [
     "terminate",
 ]
 
-# Of the user's shell, meant for other programs than the children we start; a TF_ or OMP_ setting changes a
-# training's numbers or its speed, CODALAB_ ones carry a password, and by a terminal's size uv would break its lines.
+# Settings of the user's shell for other programs. TF_ and OMP_ change a training's numbers or speed, CODALAB_ holds a
+# password, and uv wraps its lines at the terminal's width.
 _NOT_FOR_CHILDREN = (
     "PYTHON", "VIRTUAL_ENV", "CONDA_", "__PYVENV", "TF_", "TENSORFLOW_", "KERAS_", "XLA_",
     "OMP_", "KMP_", "MKL_", "OPENBLAS_", "GOMP_", "MALLOC_", "CODALAB_", "COLUMNS", "LINES",
@@ -46,6 +46,6 @@ _NOT_FOR_CHILDREN = (
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """A child's environment: ours without settings meant for other programs, plus UTF-8 and ``extra``."""
+    """A child's environment: ours without settings for other programs, plus UTF-8 and ``extra``."""
     kept = {k: v for k, v in os.environ.items() if not k.upper().startswith(_NOT_FOR_CHILDREN)}
     return {**kept, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **(extra or {})}

@@ -22,7 +22,7 @@ _SHORTEST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.5, 5.0, 1.3
 # After this time, explain why no worker takes the run.
 _PATIENT_SECONDS = 120.0
 # Number of runs that fit on one line of a terminal.
-_MOST_TOLD, _LONGEST_NAME = 3, 12
+_MOST_SHOWN, _LONGEST_NAME = 3, 12
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ def follow(remote: Remote, followers: Sequence[Follower], rest: Rest, *, waiting
     last_seen, pause = time.monotonic(), _SHORTEST_SECONDS
     while True:
         try:
-            _look(remote, followers)
+            _poll(remote, followers)
             last_seen = time.monotonic()
         except Unreachable:
             if time.monotonic() - last_seen > PATIENCE_SECONDS:
@@ -106,7 +106,7 @@ def follow(remote: Remote, followers: Sequence[Follower], rest: Rest, *, waiting
         pause = min(pause * _GROWTH, _LONGEST_SECONDS)
 
 
-def _look(remote: Remote, followers: Iterable[Follower]) -> None:
+def _poll(remote: Remote, followers: Iterable[Follower]) -> None:
     every = list(followers)
     try:
         for follower, bundle in zip(every, remote.rest.bundles(f.job.run for f in every), strict=True):
@@ -121,10 +121,10 @@ def summarize(followers: Sequence[Follower], waiting: int) -> str:
     """Summarize the runs' progress in a few words: one in full, several in short."""
     if len(followers) == 1 and not waiting:
         return _in_full(followers[0])
-    told = [_in_short(follower) for follower in followers[:_MOST_TOLD]]
-    if more := len(followers) - len(told) + waiting:
-        told.append(f"{more} more")
-    return "  ".join(told)
+    shown = [_in_short(follower) for follower in followers[:_MOST_SHOWN]]
+    if more := len(followers) - len(shown) + waiting:
+        shown.append(f"{more} more")
+    return "  ".join(shown)
 
 
 def _in_full(follower: Follower) -> str:

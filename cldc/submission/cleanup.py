@@ -220,7 +220,7 @@ def remove_orphans(contestant: Contestant, found: Sequence[Orphan]) -> Removed:
         if orphan.kind == "worksheet":
             with contextlib.suppress(NotFound):
                 _mark(contestant, orphan.uuid)
-    contestant.observer.start("Removing", len(found), "things")
+    contestant.observer.start("Removing", len(found), "items")
     for number, orphan in enumerate(found):
         contestant.observer.advance(number, orphan.name)
         remove = _remove_bundle if orphan.kind == "bundle" else _remove_worksheet

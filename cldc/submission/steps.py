@@ -41,7 +41,7 @@ from cldc.submission.quota import current_quota, spent_by_ledger, spent_on_serve
 from cldc.submission.verify import check_predictions, require_description
 
 # Seconds between progress updates of a training.
-_LOOK_SECONDS = 5.0
+_POLL_SECONDS = 5.0
 # How often to try to set the tag while other machines do the same, and the longest pause in between.
 _TRIES = 6
 _LONGEST_PAUSE_SECONDS = 2.0
@@ -149,7 +149,7 @@ def wait_for_run(context: SubmissionContext, run: StartedRun) -> FinishedRun:
             run.uuid,
             observer=context.observer,
             describe=lambda bundle: log.follow(bundle, reader),
-            longest_pause_seconds=_LOOK_SECONDS,
+            longest_pause_seconds=_POLL_SECONDS,
         )
     try:
         if path := lost_dependency(context.rest, bundle):

@@ -169,8 +169,8 @@ def test_a_second_interruption_kills_every_child(monkeypatch: pytest.MonkeyPatch
 def test_processes_are_found_with_ps_as_in_proc() -> None:
     with process.stream(python(WAITING_FAMILY)) as child:
         pids = {int(word) for word in next(iter(child)).split()}
-        told, seen = guard._told_by_ps(), guard._seen_in_proc()
-        assert {pid: told[pid] for pid in pids} == {pid: seen[pid] for pid in pids}
+        by_ps, in_proc = guard._listed_by_ps(), guard._listed_in_proc()
+        assert {pid: by_ps[pid] for pid in pids} == {pid: in_proc[pid] for pid in pids}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
