@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cldc.codalab.cl_session import ClSession
-from cldc.codalab.failures import Interrupted, UploadFailed
+from cldc.codalab.failures import UploadFailed
 from cldc.codalab.records import Dependency, check_uuid
 from cldc.errors import CodaLabError, StorageError, UsageError
 from cldc.identifiers import ARCHIVES, NAME, UUID
@@ -60,8 +60,8 @@ class Cl(ClSession):
             observer: Told how many bytes are sent.
 
         Raises:
-            UploadFailed: The server refused the contents; the error names the bundle that it had created.
-            Interrupted: It was interrupted; the error names the bundle, if there was one by then.
+            UploadFailed: The server refused the contents of a bundle that it had `created`.
+            Interrupted: It was interrupted; the bundle may be there, without its contents.
         """
         _check_source(path)
         options = self._options(worksheet, name, description)
@@ -71,7 +71,7 @@ class Cl(ClSession):
         return self._sent(["upload", str(path.resolve()), *options], observer)
 
     def _sent(self, argv: list[str], observer: Observer) -> str:
-        """Send with progress and return the uuid; a refusal names the bundle that was created for it."""
+        """Send with progress and return the uuid."""
         sent, whole = 0, False
 
         def progress(done: int, total: int | None) -> None:
@@ -87,13 +87,10 @@ class Cl(ClSession):
 
         try:
             answer = self.command(*argv, progress=progress, waiting=waiting)
-        except Interrupted:
-            raise
         except CodaLabError as error:
-            made = next(iter(self.created), None)
-            if made is None:
+            if not self.created:
                 raise
-            raise UploadFailed(error.message, action=error.action, created=made) from error
+            raise UploadFailed(error.message, action=error.action) from error
         return self._uuid(answer)
 
     def add_bundle(self, worksheet: str, *bundles: str) -> None:

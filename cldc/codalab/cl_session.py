@@ -267,7 +267,6 @@ class ClSession:
         return failures.Interrupted(
             f"`cl {name.removeprefix('cl ')}` on {self.server} was interrupted: {failures.tidy(reason)}.",
             action="Run the command again; it first looks for what was done already.",
-            created=next(iter(self.created), None),
         )
 
     def _output(self, reply: _Message, what: str) -> str:

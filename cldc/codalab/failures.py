@@ -45,20 +45,7 @@ class AlreadyExists(CodaLabError):
     """The name is taken; worksheet names are unique on a server."""
 
 
-class _Partial(CldcError):
-    """A command that was not completed.
-
-    Attributes:
-        created: The bundle or worksheet that the server had created by then, as far as it said so; an uploaded bundle is
-            failed or still "uploading", and should be removed.
-    """
-
-    def __init__(self, message: str, *, action: str, created: str | None = None) -> None:
-        super().__init__(message, action=action)
-        self.created = created
-
-
-class Interrupted(_Partial, Unreachable):
+class Interrupted(Unreachable):
     """The connection or the client failed during a command, which may or may not have been carried out."""
 
 
@@ -72,7 +59,7 @@ class Unauthorized(Exception):
     """The server does not know the token, or asks to sign in. Handled within the client."""
 
 
-class UploadFailed(_Partial, CodaLabError):
+class UploadFailed(CodaLabError):
     """The upload ended without a usable bundle."""
 
 

@@ -128,21 +128,21 @@ def test_an_interrupted_upload_names_its_bundle(
     )
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(reset=True))
     heard = Heard()
-    with pytest.raises(Interrupted) as raised:
+    with pytest.raises(Interrupted):
         cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
-    assert raised.value.created == UUID
+    assert cl.created == (UUID,)
     assert heard.tasks == [("Uploading a", 300_000, "bytes")]
     monkeypatch.setattr(follow, "TELL_SECONDS", 0.1)
     monkeypatch.setattr(cl_session, "UNPACK_SECONDS", 1.0)
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(delay_seconds=30.0))
-    with pytest.raises(Interrupted, match=r"was interrupted: no answer for 1 s\.") as raised:
+    with pytest.raises(Interrupted, match=r"was interrupted: no answer for 1 s\."):
         cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
-    assert raised.value.created == UUID
+    assert cl.created == (UUID,)
     assert any(re.fullmatch(r"unpacking for \d s, 1 s at most", detail) for detail in heard.details)
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", text(400, "Upload failed: Invalid archive upload"))
-    with pytest.raises(UploadFailed) as refused:
+    with pytest.raises(UploadFailed):
         cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
-    assert refused.value.created == UUID
+    assert cl.created == (UUID,)
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", as_json({}))
     assert cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard) == UUID
     assert heard.done[-1] == 300_000
@@ -382,11 +382,11 @@ def test_refusals(mine: CodaLab, real: Real, tmp_path: Path) -> None:
             other.cl.upload(sheet, broken, name="x")
         with pytest.raises(NotFound):
             mine.cl.upload(SHEET, broken, name="x")
-        with pytest.raises(UploadFailed, match="failed to unzip") as raised:
+        with pytest.raises(UploadFailed, match="failed to unzip"):
             mine.cl.upload(sheet, broken, name="x")
-        assert raised.value.created is not None
-        assert mine.rest.bundle(raised.value.created).state == "failed"
-        mine.cl.remove(raised.value.created)
+        (made,) = mine.cl.created
+        assert mine.rest.bundle(made).state == "failed"
+        mine.cl.remove(made)
         with pytest.raises(NotFound):
             mine.rest.bundles([UUID])
         with pytest.raises(NotFound):
