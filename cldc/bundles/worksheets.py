@@ -10,8 +10,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 
+from msgspec.structs import replace
+
 from cldc.bundles.account import ServerAccount
-from cldc.bundles.lineage import creation_key
+from cldc.bundles.lineage import creation_key, find_bundles
 from cldc.bundles.uploads import dataset_hash_of, finished_uploads
 from cldc.codalab import Bundle, Worksheet
 from cldc.competition import Competition
@@ -71,12 +73,20 @@ def preflight_uploads(account: ServerAccount) -> Iterator[tuple[str, Bundle]]:
         yield from finished_uploads(own_bundles(account, worksheet.uuid))
 
 
-def read_each(account: ServerAccount, worksheets: Sequence[Worksheet]) -> Iterator[Worksheet]:
-    """Read the worksheets with their bundles; a search would miss the private ones."""
+def read_each(account: ServerAccount, worksheets: Sequence[Worksheet]) -> list[Worksheet]:
+    """Read the worksheets with their bundles; a search would miss the private ones.
+
+    All bundles are read together, since the organisers' are on every worksheet.
+    """
     account.observer.start("Reading your worksheets", len(worksheets), "worksheets")
+    found = []
     for number, worksheet in enumerate(worksheets):
         account.observer.advance(number)
-        yield account.rest.worksheet(worksheet.uuid, bundles=True)
+        found.append(account.rest.worksheet(worksheet.uuid, items=True))
+    bundles = find_bundles(
+        account.rest, (uuid for sheet in found for uuid in sheet.items if uuid is not None)
+    )
+    return [replace(sheet, bundles=tuple(bundles[u] for u in sheet.items if u in bundles)) for sheet in found]
 
 
 def why_foreign(account: ServerAccount, worksheet: Worksheet, submissions: Iterable[KnownSubmission]) -> str:

@@ -89,7 +89,7 @@ def find_orphans(contestant: Contestant, *, unfinished: bool = False) -> Orphans
     ``unfinished`` includes bundles of submissions that never got the tag, and of preflights on the server.
     """
     created = contestant.rest.own_worksheets(prefix=worksheet_prefix(contestant.account))
-    every = list(read_each(contestant, created))
+    every = read_each(contestant, created)
     submissions = contestant.ledger.submissions()
     left_alone, mine = [], []
     for worksheet in every:

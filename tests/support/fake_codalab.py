@@ -263,7 +263,7 @@ class Rest:
             if name in (None, sheet.name) and sheet.name.startswith(prefix)
         )
 
-    def worksheet(self, uuid: str, *, bundles: bool = False) -> Worksheet:
+    def worksheet(self, uuid: str, *, items: bool = False, bundles: bool = False) -> Worksheet:
         self._server.on_request()
         if uuid not in self._server.worksheets:
             raise NotFound(f"Worksheet {uuid} not found", action="")
