@@ -54,7 +54,11 @@ def _diagnose(recipes: Sequence[Recipe], home: Path, *, thorough: bool) -> list[
         if environment is None and problem is None and (python := pythons.find(recipe.python, home)):
             interpreter = python.path
         if environment and thorough:
-            problem = _trouble(environment, recipe)
+            problem = None
+            try:
+                making.check(environment, recipe.kind)
+            except CldcError as error:
+                problem = error.message
         elif problem is None and interpreter is None:
             problem = f"There is no Python {recipe.python} on this machine; uv would try to download one."
         found.append(
@@ -67,14 +71,6 @@ def _diagnose(recipes: Sequence[Recipe], home: Path, *, thorough: bool) -> list[
             )
         )
     return found
-
-
-def _trouble(environment: Environment, recipe: Recipe) -> str | None:
-    try:
-        making.check(environment, recipe.kind)
-    except CldcError as error:
-        return error.message
-    return None
 
 
 def list_environments(home: Path) -> list[Environment]:

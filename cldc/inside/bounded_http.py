@@ -99,7 +99,7 @@ class _Timed(io.RawIOBase):
     def __init__(self, line: Any, raw: io.RawIOBase, budget: Budget) -> None:
         self._line, self._raw, self._budget = line, raw, budget
         self._silence_seconds = line.gettimeout()
-        self._size, self._headers_came = 0, False
+        self._size, self.headers_came = 0, False
 
     def readable(self) -> bool:
         return True
@@ -116,14 +116,10 @@ class _Timed(io.RawIOBase):
             raise
         self._budget.moved(count or 0)
         self._size += count or 0
-        if not self._headers_came and self._size > _HEADERS_LIMIT_BYTES:
+        if not self.headers_came and self._size > _HEADERS_LIMIT_BYTES:
             raise TooMuch(f"its headers are larger than {_HEADERS_LIMIT_BYTES // 1024} KiB")
         check_size(self._size, self._budget.limit_bytes)
         return count
-
-    def headers_came(self) -> None:
-        """Switch from reading headers to reading the body."""
-        self._headers_came = True
 
     def close(self) -> None:
         self._raw.close()
@@ -144,22 +140,19 @@ class BoundedResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        self._timed.headers_came()
+        self._timed.headers_came = True
         # Reading allocates the announced length before the first byte arrives.
         check_size(self.length or 0, self._budget.limit_bytes)
 
 
-class _Plain(http.client.HTTPConnection):
+class Plain(http.client.HTTPConnection):
+    """A connection without TLS, for this machine only, so without a proxy."""
+
     response_class = BoundedResponse
 
 
 class _Secured(http.client.HTTPSConnection):
     response_class = BoundedResponse
-
-
-def plain(netloc: str, timeout: float = 60) -> http.client.HTTPConnection:
-    """A connection without TLS, for this machine only, so without a proxy."""
-    return _Plain(netloc, timeout=timeout)
 
 
 def secured(netloc: str, timeout: float = 60) -> http.client.HTTPSConnection:
@@ -241,7 +234,7 @@ def trust_certificates() -> None:
 
 class _PlainHandler(urllib.request.HTTPHandler):
     def http_open(self, req: urllib.request.Request) -> Any:
-        return self.do_open(plain, req)  # type: ignore[arg-type]
+        return self.do_open(Plain, req)
 
 
 class _SecuredHandler(urllib.request.HTTPSHandler):

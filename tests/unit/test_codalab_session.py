@@ -74,7 +74,7 @@ def test_requests_go_through_the_proxy_that_the_environment_names(monkeypatch: p
     assert tunnel._tunnel_host == "codalab.example"  # type: ignore[attr-defined]
     assert tunnel._tunnel_headers["Proxy-Authorization"] == "Basic bWU6cEBzcw=="  # type: ignore[attr-defined]
     assert bounded_http.secured("inside.example", timeout=5).host == "inside.example"
-    assert bounded_http.plain("127.0.0.1:80", timeout=5).host == "127.0.0.1"
+    assert bounded_http.Plain("127.0.0.1:80", timeout=5).host == "127.0.0.1"
 
 
 def test_progress_is_reported_no_more_often_than_a_screen_needs() -> None:

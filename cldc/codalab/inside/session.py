@@ -162,7 +162,7 @@ class Session:
         # The only names of `http` that it uses. Its own connections have no limits and ignore the environment's proxies.
         upload_util.http = types.SimpleNamespace(
             client=types.SimpleNamespace(
-                HTTPConnection=bounded_http.plain, HTTPSConnection=bounded_http.secured
+                HTTPConnection=bounded_http.Plain, HTTPSConnection=bounded_http.secured
             )
         )
         original = JsonApiClient.create
