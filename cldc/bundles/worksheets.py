@@ -83,6 +83,7 @@ def read_each(account: ServerAccount, worksheets: Sequence[Worksheet]) -> list[W
     for number, worksheet in enumerate(worksheets):
         account.observer.advance(number)
         found.append(account.rest.worksheet(worksheet.uuid, items=True))
+    account.observer.start("Reading their bundles")
     bundles = find_bundles(
         account.rest, (uuid for sheet in found for uuid in sheet.items if uuid is not None)
     )
