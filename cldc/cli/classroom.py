@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
-from dataclasses import astuple, fields
 from pathlib import Path
 
 import click
@@ -12,21 +9,22 @@ import click
 from cldc import sandbox
 from cldc.bundles.submitted import read_submitted
 from cldc.cli.options import command
-from cldc.cli.organising import OrganiserTarget, organiser_target, read_board
+from cldc.cli.organising import organiser_target
 from cldc.cli.server import ServerApp
 from cldc.codalab import CodaLab, Rest
 from cldc.errors import UsageError
-from cldc.leaderboard import Leaderboard, Row
+from cldc.leaderboard import Leaderboard
+from cldc.organise import OrganiserTarget, read_board, write_board
 from cldc.organise.daemon import organiser_of
-from cldc.organise.grades import Grade, grade
-from cldc.organise.roster import Student, read_roster, roster_file, write_roster
+from cldc.organise.grades import grade
+from cldc.organise.roster import keep_roster, read_roster, roster_file
+from cldc.organise.rulings import find_row
 from cldc.organise.rulings import reject as record_rejection
 from cldc.preflight.records import all_records
-from cldc.render.blocks import Block, Line, Table
+from cldc.render.blocks import Line
 from cldc.render.document import Document
+from cldc.render.organise import grades_document, roster_document
 from cldc.trainings.expected import expect_class
-
-_SHORT = 12
 
 
 @click.command()
@@ -45,61 +43,17 @@ def accounts(app: ServerApp, *, roster: Path | None) -> None:
       cldc organise accounts --competition class.toml
     """
     where = organiser_target(app)
-    students = _keep_roster(where, roster)
+    students = keep_roster(where.folder, roster)
+    names = [student.account for student in students]
     if where.sandbox:
-        for student in students:
-            sandbox.add_account(app.home, student.account)
-        joined = {student.account for student in students}
+        for name in names:
+            sandbox.add_account(app.home, name)
+        joined = set(names)
     else:
         with Rest(where.address, where.credentials, observer=app.observer) as rest:
-            joined = {student.account for student in students if rest.has_account(student.account)}
-    data = [
-        {
-            **{field.name: getattr(student, field.name) for field in fields(student)},
-            "joined": student.account in joined,
-        }
-        for student in students
-    ]
+            joined = {name for name in names if rest.has_account(name)}
     cost = expect_class(app.competition, all_records(app.home), students=len(students))
-    app.output.show(Document({"students": data}, _roster_blocks(where, students, joined, cost)))
-
-
-def _keep_roster(where: OrganiserTarget, given: Path | None) -> tuple[Student, ...]:
-    kept = roster_file(where.folder)
-    if given is not None:
-        students = read_roster(given)
-        write_roster(kept, students)
-        return students
-    if not kept.is_file():
-        raise UsageError(
-            "This competition has no roster yet.",
-            action="Give a CSV file: cldc organise accounts students.csv",
-        )
-    return read_roster(kept)
-
-
-def _roster_blocks(
-    where: OrganiserTarget, students: Sequence[Student], joined: set[str], cost: str
-) -> list[Block]:
-    rows = [
-        (student.name, student.account, student.group, "yes" if student.account in joined else "no")
-        for student in students
-    ]
-    blocks: list[Block] = [
-        Table(("student", "account", "group", "joined"), rows),
-        Line(f"{len(joined)} of {len(students)} have an account.", "good"),
-        Line(cost),
-    ]
-    missing = [student for student in students if student.account not in joined]
-    if missing:
-        blocks.append(Line("Tell each of the others:"))
-        blocks += [
-            Line(
-                f"  {student.name}: sign up at {where.address}/account/signup with the user name {student.account}"
-            )
-            for student in missing
-        ]
-    return blocks
+    app.output.show(roster_document(where, students, joined, cost))
 
 
 @click.command()
@@ -116,67 +70,21 @@ def grades(app: ServerApp) -> None:
       cldc organise grades --competition class.toml --format csv
     """
     where = organiser_target(app)
-    app.output.show(grades_document(app, where, read_board(app, where)))
+    board = read_board(app.competition, where.folder).leaderboard
+    app.output.show(grades_of(app, where, board))
 
 
-def grades_document(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Document:
-    """The grades of a board's students."""
-    kept = roster_file(where.folder)
-    students = read_roster(kept) if kept.is_file() else ()
+def grades_of(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Document:
+    """The grades of a board's students, with what their submissions say of themselves on the server."""
+    kept, rule = roster_file(where.folder), organiser_of(app.competition).grade
     with CodaLab(
         where.address, where.credentials, python=app.codalab_python, observer=app.observer
     ) as codalab:
-        accuracies, contents = read_submitted(
-            codalab.rest, [row.submission for row in board.rows], app.observer
-        )
-    found = grade(
-        board.rows,
-        students,
-        organiser_of(app.competition).grade,
-        accuracies=accuracies,
-        contents=contents,
-    )
-    data = {"as_of": board.updated, "rule": organiser_of(app.competition).grade, "grades": found}
-    return Document(data, _grade_blocks(board, found), rows=functools.partial(_grade_rows, found))
-
-
-def _grade_rows(found: Sequence[Grade]) -> list[Sequence[object]]:
-    rows: list[Sequence[object]] = [[field.name for field in fields(Grade)]]
-    for each in found:
-        *values, shared = astuple(each)
-        rows.append([*("" if value is None else value for value in values), " ".join(shared)])
-    return rows
-
-
-def _grade_blocks(board: Leaderboard, found: Sequence[Grade]) -> list[Block]:
-    def number(value: float | None) -> str:
-        return "" if value is None else f"{value:.4f}"
-
-    rows = [
-        (
-            each.name or each.account,
-            each.account,
-            number(each.score),
-            number(each.best),
-            number(each.last),
-            str(each.submissions),
-            str(each.late or ""),
-            str(each.hidden or ""),
-        )
-        for each in found
-    ]
-    headers = ("student", "account", board.score, "best", "last", "submissions", "late", "hidden")
-    numbers = frozenset({board.score, "best", "last", "submissions", "late", "hidden"})
-    blocks: list[Block] = [Table(headers, rows, numbers=numbers)]
-    shared = [each for each in found if each.shared_with]
-    blocks += [
-        Line(
-            f"{each.name or each.account} submitted the same images as {', '.join(each.shared_with)}.",
-            "warning",
-        )
-        for each in shared
-    ]
-    return blocks
+        uuids = [row.submission for row in board.rows]
+        accuracies, contents = read_submitted(codalab.rest, uuids, app.observer)
+    students = read_roster(kept) if kept.is_file() else ()
+    found = grade(board.rows, students, rule, accuracies=accuracies, contents=contents)
+    return grades_document(board, rule, found)
 
 
 @click.command()
@@ -198,7 +106,7 @@ def reject(app: ServerApp, *, submission: str, reason: str | None, undo: bool, y
     if not undo and not (reason and reason.strip()):
         raise UsageError("A rejection needs a reason.", action='Add --reason "...".')
     where = organiser_target(app, sign_in=False)
-    row = find_row(read_board(app, where), submission)
+    row = find_row(read_board(app.competition, where.folder).leaderboard, submission)
     if not undo:
         app.confirm(
             f"Keep {row.name} of {row.account} off the board?",
@@ -206,7 +114,7 @@ def reject(app: ServerApp, *, submission: str, reason: str | None, undo: bool, y
             stake=f"keep {row.name} of {row.account} off the board",
         )
     record_rejection(where.folder, row.submission, None if undo else (reason or "").strip())
-    read_board(app, where)
+    write_board(app.competition, where.folder)
     done = "is on the board again" if undo else "is kept off the board"
     app.output.show(
         Document(
@@ -216,27 +124,4 @@ def reject(app: ServerApp, *, submission: str, reason: str | None, undo: bool, y
                 Line("If the board is published: cldc organise publish DIR"),
             ],
         )
-    )
-
-
-def find_row(board: Leaderboard, wanted: str) -> Row:
-    """The row of a submission.
-
-    Raises:
-        UsageError: None has that name, or several have.
-    """
-    account, _, name = wanted.rpartition("/")
-    found = [
-        row
-        for row in board.rows
-        if row.submission == wanted or (row.name == name and account in ("", row.account))
-    ]
-    if len(found) == 1:
-        return found[0]
-    several = ", ".join(f"{row.account}/{row.name} ({row.submission[:_SHORT]}...)" for row in found)
-    raise UsageError(
-        f"{len(found)} submissions are called {wanted!r}: {several}."
-        if found
-        else f"The board has no submission {wanted!r}.",
-        action="Give its uuid, or ACCOUNT/NAME." if found else "`cldc organise score` shows the board.",
     )

@@ -11,14 +11,14 @@ import click
 
 from cldc import sandbox
 from cldc.cli.app import App, shown_path
-from cldc.cli.classroom import grades_document
+from cldc.cli.classroom import grades_of
 from cldc.cli.options import command
-from cldc.cli.organising import organiser_target, publish_files, read_board
+from cldc.cli.organising import organiser_target, published
 from cldc.cli.server import ServerApp
 from cldc.codalab.records import FINAL_STATES
 from cldc.competition import scripts_beside
 from cldc.files import lock, replace_atomically, storage_errors, temporary_folder
-from cldc.organise import board_file
+from cldc.organise import read_board
 from cldc.organise.keeping import PROFILE, kept_files, pack_backup, plan_restoring, unpack_backup
 from cldc.organise.keeping import restore as write_files
 from cldc.render.blocks import Block, Line
@@ -67,14 +67,14 @@ def archive(app: ServerApp, *, folder: Path, yes: bool) -> None:
       cldc organise init --profile spring.toml --title "Spring term" --competition winter.toml
     """
     competition, where = app.competition, organiser_target(app)
-    board = read_board(app, where)
+    board = read_board(competition, where.folder)
     with storage_errors(folder):
         is_new = not folder.is_dir() or not any(folder.iterdir())
     if not is_new:
         app.confirm(f"Replace the archive in {folder}?", yes=yes, stake=f"replace the archive in {folder}")
-    grades = grades_document(app, where, board)
+    grades = grades_of(app, where, board.leaderboard)
     content, _ = _packed(app)
-    publish_files(board, board_file(where.folder), competition, folder)
+    published(board, competition, folder)
     with storage_errors(folder):
         (folder / PROFILE).mkdir(exist_ok=True)
     for path in (*competition.files, *scripts_beside(competition).values()):
@@ -83,8 +83,8 @@ def archive(app: ServerApp, *, folder: Path, yes: bool) -> None:
     replace_atomically(folder / "grades.csv", render("csv", grades))
     replace_atomically(folder / "grades.json", render("json", grades))
     replace_atomically(folder / "backup.zip", content)
-    scored = sum(row.score is not None for row in board.rows)
-    under_way = sum(row.state not in FINAL_STATES for row in board.rows)
+    scored = sum(row.score is not None for row in board.leaderboard.rows)
+    under_way = sum(row.state not in FINAL_STATES for row in board.leaderboard.rows)
     blocks: list[Block] = [
         Line(f"{folder} holds {competition.title}: {plural(scored, 'score')} and the grades.", "good"),
     ]
@@ -99,7 +99,7 @@ def archive(app: ServerApp, *, folder: Path, yes: bool) -> None:
     data = {
         "folder": folder,
         "competition": competition.name,
-        "as_of": board.updated,
+        "as_of": board.leaderboard.updated,
         "scores": scored,
         "under_way": under_way,
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,10 +12,10 @@ from cldc.cli.app import App
 from cldc.cli.board import remember
 from cldc.cli.options import command, group
 from cldc.cli.tensorflow import tensorflow
-from cldc.competition import SANDBOX, Competition, file_beside
+from cldc.competition import SANDBOX
 from cldc.environments import ensure_codalab
-from cldc.files import private_folder, replace_atomically
 from cldc.leaderboard import parse
+from cldc.organise import evaluate_beside_profile, remember_files
 from cldc.preflight.sources import builtin_script
 from cldc.render.blocks import Line, Table
 from cldc.render.board import board_blocks
@@ -84,7 +82,7 @@ def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> See
         "test_set": test_set,
         "starting_dataset": starting_dataset,
     }
-    chosen = remembered(folder / "given.json", given)
+    chosen = remember_files(folder / "given.json", given)
 
     def drawn(name: str, **how: int) -> Path:
         if not (folder / name).exists():
@@ -98,22 +96,6 @@ def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> See
         evaluate=evaluate_beside_profile(competition),
         starting_dataset=chosen.get("starting_dataset"),
     )
-
-
-def remembered(record: Path, given: Mapping[str, str | Path | None]) -> dict[str, Path]:
-    """The paths given now, or else before; a path that no longer exists is forgotten."""
-    before = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    now = {name: str(Path(value).absolute()) for name, value in given.items() if value is not None}
-    chosen = {name: value for name, value in {**before, **now}.items() if Path(value).exists()}
-    private_folder(record.parent)
-    replace_atomically(record, json.dumps(chosen))
-    return {name: Path(value) for name, value in chosen.items()}
-
-
-def evaluate_beside_profile(competition: Competition) -> Path | None:
-    """The evaluation script beside the profile, if there is one."""
-    side = competition.organiser
-    return file_beside(competition, side.evaluate.name) if side else None
 
 
 @sandbox.command()

@@ -7,6 +7,9 @@ with the same functions as a class's own CodaLab.
 from cldc.organise.daemon import configuration, uuids_of
 from cldc.organise.dress_rehearsal import rehearse_submission
 from cldc.organise.model import (
+    Board,
+    OrganiserTarget,
+    Rescored,
     Scored,
     Seed,
     Seeded,
@@ -30,13 +33,16 @@ from cldc.organise.profile import (
 )
 from cldc.organise.profile import write as write_profile
 from cldc.organise.rehearsal import Rehearsal, is_pinned, pinned, rehearse
-from cldc.organise.scoring import PASS_SECONDS, outdated, score, write_board
-from cldc.organise.seeding import seed
+from cldc.organise.scoring import PASS_SECONDS, outdated, read_board, score, write_board
+from cldc.organise.seeding import evaluate_beside_profile, remember_files, seed
 
 __all__ = [
     "PASS_SECONDS",
+    "Board",
+    "OrganiserTarget",
     "ProfileOverrides",
     "Rehearsal",
+    "Rescored",
     "Scored",
     "Seed",
     "Seeded",
@@ -46,15 +52,18 @@ __all__ = [
     "configuration",
     "daemon_file",
     "draft",
+    "evaluate_beside_profile",
     "is_builtin",
     "is_pinned",
     "keep_evaluation",
     "outdated",
     "pinned",
+    "read_board",
     "read_json",
     "read_left_out",
     "rehearse",
     "rehearse_submission",
+    "remember_files",
     "score",
     "seed",
     "uuids_of",

@@ -8,9 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cldc.credentials import Credentials
 from cldc.files import storage_errors
+from cldc.leaderboard import Leaderboard
 
 INSIDE = Path(__file__).with_name("inside")
+
+
+@dataclass(frozen=True, slots=True)
+class OrganiserTarget:
+    """A CodaLab, its organiser, and the folder in which this machine keeps the competition."""
+
+    address: str
+    credentials: Credentials
+    folder: Path
+    sandbox: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,27 @@ class Scored:
     waiting: int
     left_out: tuple[Skipped, ...]
     not_repeated: tuple[NotRepeated, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The board for its organiser: with the submissions that were skipped, its JSON, and its page if it was published."""
+
+    leaderboard: Leaderboard
+    left_out: tuple[Skipped, ...]
+    data: Path
+    page: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """A submission that was evaluated again: its score before and now; None without a score."""
+
+    submission: str
+    account: str
+    name: str
+    before: float | None
+    score: float | None
 
 
 def board_file(folder: Path) -> Path:

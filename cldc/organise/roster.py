@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from cldc.errors import ConfigurationError
+from cldc.errors import ConfigurationError, UsageError
 from cldc.files import replace_atomically, storage_errors
 from cldc.identifiers import is_name
 from cldc.spreadsheet import InvalidTable, read_rows
@@ -68,6 +68,26 @@ def read_roster(path: Path) -> tuple[Student, ...]:
     for line, row in rows[1:]:
         students.append(_student(row, header, students, path, line))
     return tuple(students)
+
+
+def keep_roster(folder: Path, given: Path | None) -> tuple[Student, ...]:
+    """The class: a roster given now, which is then kept in the competition's folder, or else the one kept there.
+
+    Raises:
+        UsageError: None is given, and none was kept.
+        InvalidTable: A line can't be used.
+    """
+    kept = roster_file(folder)
+    if given is not None:
+        students = read_roster(given)
+        write_roster(kept, students)
+        return students
+    if not kept.is_file():
+        raise UsageError(
+            "This competition has no roster yet.",
+            action="Give a CSV file: cldc organise accounts students.csv",
+        )
+    return read_roster(kept)
 
 
 def _student(

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from cldc.competition import Competition
+from cldc.errors import UsageError
 from cldc.files import replace_atomically
-from cldc.leaderboard import evaluated_submission
+from cldc.leaderboard import Leaderboard, Row, evaluated_submission
 from cldc.organise.model import read_json
 from cldc.organise.roster import read_roster, roster_file
 
@@ -63,6 +64,31 @@ def deadline(competition: Competition, folder: Path) -> Deadline:
     students = read_roster(path) if path.is_file() else ()
     extensions = {student.account: student.extension for student in students}
     return Deadline(competition.last_moment, extensions)
+
+
+def find_row(board: Leaderboard, wanted: str) -> Row:
+    """The row of a submission: its name, ACCOUNT/NAME or its uuid.
+
+    Raises:
+        UsageError: None has that name, or several have.
+    """
+    account, _, name = wanted.rpartition("/")
+    found = [
+        row
+        for row in board.rows
+        if row.submission == wanted or (row.name == name and account in ("", row.account))
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(
+            f"The board has no submission {wanted!r}.", action="`cldc organise score` shows the board."
+        )
+    several = ", ".join(f"{row.account}/{row.name} ({row.submission[:12]}...)" for row in found)
+    raise UsageError(
+        f"{len(found)} submissions are called {wanted!r}: {several}.",
+        action="Give its uuid, or ACCOUNT/NAME.",
+    )
 
 
 def _rejections_file(folder: Path) -> Path:

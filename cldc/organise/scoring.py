@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cldc import process
 from cldc.codalab.records import FINAL_STATES
-from cldc.errors import CodaLabError
+from cldc.errors import CodaLabError, ConfigurationError
 from cldc.files import lock, private_folder, replace_atomically, storage_errors
-from cldc.leaderboard import evaluated_submission
+from cldc.leaderboard import evaluated_submission, parse
 from cldc.organise.daemon import environment, uuids_of
 from cldc.organise.model import (
     INSIDE,
+    Board,
     NotRepeated,
     Scored,
     Skipped,
@@ -24,6 +25,7 @@ from cldc.organise.model import (
     daemon_file,
     left_out_file,
     read_json,
+    read_left_out,
 )
 from cldc.organise.rulings import deadline, record_pass, rule_on
 from cldc.progress import SILENT, Observer
@@ -162,6 +164,22 @@ def write_board(competition: Competition, folder: Path) -> None:
     with storage_errors(path):
         text = path.read_text(encoding="utf-8")
     replace_atomically(board_file(folder), rule_on(text, folder, deadline(competition, folder)))
+
+
+def read_board(competition: Competition, folder: Path) -> Board:
+    """The board of the last pass, with the rulings, the roster and the deadline as they are now.
+
+    Raises:
+        ConfigurationError: There was no pass yet.
+    """
+    path = board_file(folder)
+    if not path.is_file():
+        raise ConfigurationError(
+            f"Nothing was scored for {competition.name} on this machine yet.",
+            action="Run `cldc organise score` first.",
+        )
+    write_board(competition, folder)
+    return Board(parse(path.read_text(encoding="utf-8"), competition), read_left_out(folder), path)
 
 
 def _passed(event: Mapping[str, Any], folder: Path) -> Scored:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -19,7 +19,7 @@ from cldc.errors import CodaLabError, StorageError
 from cldc.files import private_folder, replace_atomically, storage_errors
 from cldc.organise.contents import contents_digest, pack
 from cldc.organise.daemon import configuration, organiser_of
-from cldc.organise.model import Seed, Seeded, daemon_file, seeded_file
+from cldc.organise.model import Seed, Seeded, daemon_file, read_json, seeded_file
 from cldc.progress import SILENT, Observer
 from cldc.resources import template
 
@@ -285,3 +285,23 @@ def _content(wanted: WantedBundle) -> Iterator[IO[bytes]]:
         with files.temporary_folder("cldc-seed-") as folder, (folder / "contents.zip").open("w+b") as content:
             pack(wanted.path, wanted.top, content)
             yield content
+
+
+def remember_files(record: Path, given: Mapping[str, str | Path | None]) -> dict[str, Path]:
+    """The organiser's files by name: those given now, or else before; a path that no longer exists is forgotten.
+
+    Raises:
+        StorageError: The record can't be written.
+    """
+    before = read_json(record) or {}
+    now = {name: str(Path(value).absolute()) for name, value in given.items() if value is not None}
+    chosen = {name: value for name, value in {**before, **now}.items() if Path(value).exists()}
+    private_folder(record.parent)
+    replace_atomically(record, json.dumps(chosen))
+    return {name: Path(value) for name, value in chosen.items()}
+
+
+def evaluate_beside_profile(competition: Competition) -> Path | None:
+    """The evaluation script beside the profile, if there is one."""
+    side = competition.organiser
+    return file_beside(competition, side.evaluate.name) if side else None

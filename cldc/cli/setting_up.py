@@ -1,0 +1,217 @@
+"""`cldc organise init`: asks for what is not given, and sets the competition up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cldc import organise, sandbox
+from cldc.address import SANDBOX
+from cldc.cli.options import command
+from cldc.cli.organising import target_at
+from cldc.cli.server import ServerApp
+from cldc.cli.tensorflow import tensorflow
+from cldc.competition import Competition, load
+from cldc.environments import ensure_codalab
+from cldc.errors import UsageError
+from cldc.organise import OrganiserTarget, ProfileOverrides, Seed, evaluate_beside_profile, remember_files
+from cldc.organise.setting_up import classes_in, plan, set_up
+from cldc.preflight.records import all_records
+from cldc.preflight.sources import builtin_script
+from cldc.render.organise import setup_document
+from cldc.trainings.expected import expect_class
+from cldc.trust import profile_claims
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(","))
+
+
+def _moment(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise UsageError(
+            f"{text!r} is not a time with a time zone.", action="Write it as 2027-02-01T23:59:00+01:00."
+        )
+    return time
+
+
+def _height_and_width(text: str) -> tuple[int, ...]:
+    words = _names(text)
+    if len(words) != 2 or not all(word.isdecimal() for word in words):
+        raise UsageError(
+            f"{text!r} is not an image size.", action="Write height and width in pixels, as 32,32."
+        )
+    return tuple(int(word) for word in words)
+
+
+@click.command()
+@click.option("--profile", type=_FILE, help="The class's profile to write, as class.toml; kept up to date.")
+@click.option("--script", type=click.Path(), help="The training script; our own by default.")
+@click.option("--label-book", type=_FOLDER, help="The label book, which everyone may read.")
+@click.option("--test-set", type=_FOLDER, help="The hidden test set, which nobody may read but you.")
+@click.option("--starting-dataset", type=_FOLDER, help="A dataset for contestants to start from.")
+@click.option("--evaluate", type=_FILE, help="The evaluation script; our own by default.")
+@click.option("--title", help="The competition's name.")
+@click.option("--tag", help="The tag that makes a bundle a submission; by default the profile's name.")
+@click.option(
+    "--classes",
+    type=_names,
+    metavar="A,B,...",
+    help="Class folders, in the order in which the script numbers them.",
+)
+@click.option(
+    "--splits", type=_names, metavar="TRAIN,VAL", help="Folders of a dataset, the training split first."
+)
+@click.option(
+    "--image-size",
+    type=_height_and_width,
+    metavar="H,W",
+    help="Height and width in pixels that the script scales images to.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs that the script trains.")
+@click.option("--window-days", type=float, help="Length of the quota's window.")
+@click.option("--per-window", type=int, help="Submissions an account may make in a window.")
+@click.option("--total", type=int, help="Submissions an account may make in all.")
+@click.option("--closes", type=_moment, metavar="TIME", help="When it closes, as 2027-02-01T23:59:00+01:00.")
+@click.option("--image", help="The container image that the runs request.")
+@click.option("--run-command", "command", help="The run's command, with {dataset} and {label_book}.")
+@click.option("--leaderboard", metavar="URL", help="Where leaderboard.json will be published.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Upload what has changed as new bundles, in place of the old ones.",
+)
+@click.option("--no-rehearsal", is_flag=True, help="Do not rehearse a submission at the end.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before --replace.")
+@command(ServerApp)
+def init(app: ServerApp, **given: Any) -> None:
+    """Set up a competition on a CodaLab, and write the class's profile.
+
+    Combines the rules of --competition with your own script, label book and hidden test set. Safe to run again: what is
+    there and right is kept, and files that were given once need not be given again. A short private run finds out which
+    image the class's runs get; the profile names it by digest. At the end a few drawn images are submitted privately, trained,
+    scored and removed again, so that you see a failure before the class does.
+
+    \b
+    Examples:
+      cldc organise init
+      cldc organise init --profile class.toml --label-book book --test-set hidden --server https://codalab.example.org
+    """
+    path = Path(_answer(app, given["profile"], "Profile to write", "--profile", "class.toml"))
+    previous = load(str(path)) if path.is_file() else None
+    start = previous or organise.begin(app.competition, path)
+    where = _where(app, path, previous, start)
+    seed = _seed(app, given, start, app.competition if previous is None else start)
+    overrides = _overrides(app, given, previous, start, seed)
+    planned = plan(path, previous, start, overrides, seed, server=where.address)
+    if given["replace"]:
+        app.confirm(
+            "Replace the bundles whose files have changed? Submissions made with an older label book or script will not be "
+            "scored any more.",
+            yes=given["yes"],
+            stake=(
+                f"replace the bundles of {planned.competition.title} on {where.address} whose files have changed, "
+                "after which submissions made with an older label book or script are not scored"
+            ),
+        )
+    done = set_up(
+        planned,
+        where,
+        replace_changed=given["replace"],
+        with_rehearsal=not given["no_rehearsal"],
+        approvals=app.approvals,
+        python=app.codalab_python,
+        observer=app.observer,
+    )
+    cost = expect_class(load(str(path)), all_records(app.home), students=1)
+    app.output.show(setup_document(done, cost))
+
+
+def _where(app: ServerApp, path: Path, previous: Competition | None, start: Competition) -> OrganiserTarget:
+    """The server that is given, or else that of the existing profile; a sandbox is started."""
+    named = app.settings["server"]
+    trusted = named is not None or previous is None or app.approvals.hold(path, profile_claims(path))
+    known = named or (previous.server if previous else None)
+    server = _answer(app, known, "Address of your CodaLab, or sandbox", "--server", None)
+    if server == SANDBOX:
+        sandbox.start(
+            app.home,
+            start.run.image,
+            codalab_python=ensure_codalab(app.home, app.observer).python,
+            tensorflow_bin=tensorflow(app).bin,
+            observer=app.observer,
+        )
+    return target_at(app, server, start.name, named_by=None if trusted else path)
+
+
+def _seed(app: ServerApp, given: Mapping[str, Any], start: Competition, base: Competition) -> Seed:
+    """The organiser's files: those given now or the last time, else those of ``base``, else answers to questions or our own."""
+    settings, record = app.settings, app.home / "organise" / start.name / "given.json"
+    now = {"script": settings["script"], "label_book": settings["label_book"]}
+    named = {**now, **{key: given[key] for key in ("test_set", "starting_dataset", "evaluate")}}
+    if start is not base:
+        before = organise.read_json(app.home / "organise" / base.name / "given.json") or {}
+        named |= {key: path for key, path in before.items() if named.get(key) is None}
+    chosen = remember_files(record, named)
+    for key, text in (("label_book", "Label book"), ("test_set", "Hidden test set")):
+        if key not in chosen:
+            answer = _answer(app, None, f"{text} (a folder)", f"--{key.replace('_', '-')}", None)
+            chosen |= remember_files(record, {key: answer})
+        if key not in chosen:
+            raise UsageError(f"There is no folder {answer}.", action="Check the path.")
+    # What lies beside the profile is the class's own copy of what was given once.
+    evaluate = given["evaluate"] or evaluate_beside_profile(start)
+    return Seed(
+        script=chosen.get("script") or builtin_script(base).path,
+        label_book=chosen["label_book"],
+        test_set=chosen["test_set"],
+        evaluate=evaluate or chosen.get("evaluate") or evaluate_beside_profile(base),
+        starting_dataset=chosen.get("starting_dataset"),
+    )
+
+
+def _overrides(
+    app: ServerApp, given: Mapping[str, Any], previous: Competition | None, start: Competition, seed: Seed
+) -> ProfileOverrides:
+    """What the options, answers and folders say; nothing is asked about an existing profile."""
+    overrides = ProfileOverrides(**{field.name: given[field.name] for field in fields(ProfileOverrides)})
+    if previous is None and app.interactive:
+        title = overrides.title or _answer(app, None, "Title", "--title", start.title)
+        tag = overrides.tag or _answer(app, None, "Tag of a submission", "--tag", start.submission.tag)
+        overrides = replace(overrides, title=title, tag=tag)
+    if previous is None and overrides.classes is None and (found := classes_in(seed.label_book, start)):
+        app.observer.note(
+            f"The classes are the label book's folders, numbered in the order {', '.join(found)}; use --classes for another order."
+        )
+        overrides = replace(overrides, classes=found)
+    return overrides
+
+
+def _answer(app: ServerApp, given: object, text: str, option: str, default: str | None) -> str:
+    """What was given, or else what the person at the terminal answers.
+
+    Raises:
+        UsageError: It was not given, and nobody can be asked.
+    """
+    if given is not None:
+        return str(given)
+    if not app.interactive:
+        raise UsageError(
+            f"{option} is missing ({text[0].lower()}{text[1:]}).",
+            action="Add it, or run the command in a terminal to be asked.",
+        )
+    app.output.close()
+    answer: str = click.prompt(text, default=default, err=True)
+    return answer

@@ -1,0 +1,340 @@
+"""Set a competition up on a CodaLab: its files, its profile, and a rehearsal of what a student will do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cldc.codalab import CodaLab, Rest
+from cldc.competition import Competition
+from cldc.errors import CodaLabError, InvalidDataset, RunFailed
+from cldc.files import hash_bytes, replace_atomically, temporary_folder
+from cldc.leaderboard import parse
+from cldc.organise import profile
+from cldc.organise.daemon import organiser_of
+from cldc.organise.dress_rehearsal import rehearse_submission
+from cldc.organise.model import OrganiserTarget, Seed, read_left_out
+from cldc.organise.rehearsal import Rehearsal, is_pinned, rehearse
+from cldc.organise.scoring import outdated
+from cldc.organise.seeding import seed as put_on_server
+from cldc.package import pack
+from cldc.preflight.sources import read_label_book
+from cldc.progress import SILENT, Observer
+from cldc.sample import draw
+from cldc.text import plural
+from cldc.trust import Approvals, profile_claims
+from cldc.validation import validate
+
+_DRAWN = ".png"
+_DRAWN_FOR_EACH = 3  # images of a rehearsal for each class of each split, on the average
+
+
+@dataclass(frozen=True, slots=True)
+class SetUpPlan:
+    """What is to be set up, with everything checked that can be before the server changes.
+
+    Attributes:
+        path: The profile's file.
+        previous: The profile in that file; None if there was none.
+        competition: The profile as it will be, but for what the server decides.
+        seed: The organiser's files.
+        builtin: Whether the script is the one that comes with cldc.
+        both: Images that are both in the hidden test set and in the label book, which everyone may read.
+    """
+
+    path: Path
+    previous: Competition | None
+    competition: Competition
+    seed: Seed
+    builtin: bool
+    label_book_images: int
+    test_set_images: int
+    both: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """A competition that is set up.
+
+    Attributes:
+        written: Whether the profile's file was written.
+        created: Keys of the worksheets and bundles that were created.
+        both: As in `SetUpPlan`.
+        image: The container image of the runs, by digest if a rehearsal found it out.
+        tensorflow: The TensorFlow in it; None if no rehearsal ran, or if none works there.
+        rehearsed: The score of a submission of drawn images, which was removed again; None if none was made now.
+        remarks: What to know about the script, the image and its TensorFlow.
+    """
+
+    profile: Path
+    written: bool
+    title: str
+    tag: str
+    server: str
+    account: str
+    worksheet: str
+    uuids: Mapping[str, str]
+    created: tuple[str, ...]
+    label_book_images: int
+    test_set_images: int
+    both: int
+    image: str
+    tensorflow: str | None
+    rehearsed: float | None
+    remarks: tuple[str, ...]
+    sandbox: bool
+
+
+def classes_in(label_book: Path, start: Competition) -> tuple[str, ...] | None:
+    """The label book's folders, if they are not the classes of the profile to start from."""
+
+    def folders(parent: Path) -> list[str]:
+        return sorted(p.name for p in parent.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+    found, inside = folders(label_book), start.bundles.label_book.name
+    if found == [inside]:
+        found = folders(label_book / inside)
+    return None if len(found) < 2 or set(found) == set(start.dataset.classes) else tuple(found)
+
+
+def plan(
+    path: Path,
+    previous: Competition | None,
+    start: Competition,
+    overrides: profile.ProfileOverrides,
+    seed: Seed,
+    *,
+    server: str,
+) -> SetUpPlan:
+    """Draft the profile and check the organiser's files against it.
+
+    Args:
+        path: The profile's file.
+        previous: The profile in it; None for a new one.
+        start: ``previous``, or else what `begin` makes of another profile.
+        overrides: How it differs from ``start``.
+        seed: The organiser's files.
+        server: The server's address.
+
+    Raises:
+        ConfigurationError: The profile would be invalid.
+        InvalidDataset: A class or a split is missing, a class has no image, or a file can't be read.
+    """
+    drafted = profile.draft(start, overrides, server=server)
+    builtin = profile.is_builtin(seed.script)
+    if builtin:
+        drafted = profile.with_builtin_options(drafted, epochs=overrides.epochs)
+    elif previous is None and overrides.command is None:
+        plain = profile.without_builtin_options(drafted.run.command)
+        drafted = replace(drafted, run=replace(drafted.run, command=plain))
+    rules = drafted.dataset
+    book, hidden = (read_label_book(folder, drafted) for folder in (seed.label_book, seed.test_set))
+    for each in (book, hidden):
+        filled = {name.partition("/")[0] for name, _ in each.images}
+        if empty := [name for name in rules.classes if name not in filled]:
+            raise InvalidDataset(
+                f"{each.root} has no image of {', '.join(empty)}.",
+                action=f"Put images ({' '.join(rules.extensions)}) into each class folder.",
+            )
+    given = seed.starting_dataset
+    if given is not None and (lacking := [split for split in rules.splits if not (given / split).is_dir()]):
+        raise InvalidDataset(
+            f"The starting dataset {given} has no folder {' and no folder '.join(lacking)}.",
+            action="Give the splits' names with --splits.",
+        )
+    return SetUpPlan(
+        path=path,
+        previous=previous,
+        competition=drafted,
+        seed=replace(seed, label_book=book.root, test_set=hidden.root),
+        builtin=builtin,
+        label_book_images=len(book.images),
+        test_set_images=len(hidden.images),
+        both=len({sha256 for _, sha256 in book.images} & {sha256 for _, sha256 in hidden.images}),
+    )
+
+
+def set_up(
+    planned: SetUpPlan,
+    where: OrganiserTarget,
+    *,
+    replace_changed: bool,
+    with_rehearsal: bool,
+    approvals: Approvals,
+    python: Callable[[], Path],
+    observer: Observer = SILENT,
+) -> SetUp:
+    """Put the competition on the server and write its profile; what is there and right is kept.
+
+    Args:
+        planned: Made by `plan`.
+        where: The server and its organiser.
+        replace_changed: Whether files that have changed become new bundles in place of the old ones.
+        with_rehearsal: Whether to rehearse a submission at the end.
+        approvals: Where the server is approved that the profile names, since the organiser has chosen it.
+        python: The Python of the `codalab` environment, made on first use.
+        observer: Receives progress events.
+
+    Raises:
+        CodaLabError: A bundle has the wrong permission.
+        RunFailed: The rehearsal failed.
+        CldcError: The server or a file can't be used.
+    """
+    path, previous, drafted, seed = planned.path, planned.previous, planned.competition, planned.seed
+
+    def write(competition: Competition) -> bool:
+        written = profile.write(competition, path)
+        approvals.approve(path, profile_claims(path))
+        return written
+
+    if seed.evaluate is not None:
+        profile.keep_evaluation(drafted, seed.evaluate, path, overwrite=replace_changed)
+    seeded = put_on_server(
+        where.address,
+        where.credentials,
+        profile.without_uuids(drafted) if replace_changed else drafted,
+        seed,
+        folder=where.folder,
+        observer=observer,
+    )
+    competition = profile.with_uuids(drafted, seeded.uuids)
+    if not planned.builtin:
+        competition = profile.with_own_script(competition, seed.script, path, new=previous is None)
+    _check_readable(where.address, competition, observer)
+    # Written before the rehearsals, which may take long: if one is interrupted, the profile works already.
+    written = write(competition)
+    rehearsal, score = None, None
+    with CodaLab(where.address, where.credentials, python=python, observer=observer) as codalab:
+        known = previous is not None and previous.run.image == competition.run.image
+        if not where.sandbox and not (known and is_pinned(competition.run.image)):
+            rehearsal = rehearse(codalab, competition, seeded.uuids["log"], observer=observer)
+            image = rehearsal.image or competition.run.image
+            competition = replace(competition, run=replace(competition.run, image=image))
+            written = write(competition) or written
+        if with_rehearsal:
+            score = _rehearse(
+                codalab, competition, where, builtin=planned.builtin, python=python, observer=observer
+            )
+    return SetUp(
+        profile=path,
+        written=written,
+        title=competition.title,
+        tag=competition.submission.tag,
+        server=where.address,
+        account=where.credentials.username,
+        worksheet=f"{where.address}/worksheets/{seeded.uuids['utils']}",
+        uuids=seeded.uuids,
+        created=seeded.created,
+        label_book_images=planned.label_book_images,
+        test_set_images=planned.test_set_images,
+        both=planned.both,
+        image=competition.run.image,
+        tensorflow=rehearsal.tensorflow if rehearsal else None,
+        rehearsed=score,
+        remarks=tuple(_remarks(competition, where, rehearsal, path)),
+        sandbox=where.sandbox,
+    )
+
+
+def _check_readable(address: str, competition: Competition, observer: Observer) -> None:
+    """Check that everyone can read what is public, and nobody what is hidden."""
+    bundles, side = competition.bundles, organiser_of(competition)
+    wanted = (
+        (bundles.script, True),
+        (bundles.label_book, True),
+        (side.test_set, False),
+        (side.evaluate, False),
+    )
+    with Rest(address, observer=observer) as everyone:
+        for reference, readable in wanted:
+            assert reference.uuid is not None  # noqa: S101 - it has just been set up
+            if everyone.bundle(reference.uuid).readable != readable:
+                state = "can't be read by everyone" if readable else "can be read by everyone"
+                raise CodaLabError(
+                    f"The bundle {reference.name} ({reference.uuid}) {state}.",
+                    action="Set its permissions on its page, then run the command again.",
+                )
+
+
+def _rehearse(
+    codalab: CodaLab,
+    competition: Competition,
+    where: OrganiserTarget,
+    *,
+    builtin: bool,
+    python: Callable[[], Path],
+    observer: Observer,
+) -> float | None:
+    """The score of a submission of drawn images; None if the same was rehearsed before, or none can be drawn."""
+    record = where.folder / "rehearsed"
+    parts = (competition.dataset, competition.run, competition.bundles, competition.organiser)
+    identity = hash_bytes(repr(parts))
+    if record.is_file() and record.read_text(encoding="utf-8") == identity:
+        return None
+    if _DRAWN not in competition.dataset.extensions:
+        observer.note(f"No rehearsal: drawn images are {_DRAWN}, which this competition does not take.")
+        return None
+    if builtin:  # one epoch shows as much
+        run = replace(competition.run, command=f"{competition.run.command} --epochs 1")
+        competition = replace(competition, run=run)
+    try:
+        score = _score_of_drawn(codalab, competition, where, python(), observer)
+    except RunFailed as error:
+        raise RunFailed(
+            f"{competition.title} is set up, but its rehearsal failed: {error.message}",
+            action="Correct that and run the command again; it keeps what is there. --no-rehearsal skips the rehearsal.",
+        ) from error
+    replace_atomically(record, identity)
+    return score
+
+
+def _score_of_drawn(
+    codalab: CodaLab, competition: Competition, where: OrganiserTarget, python: Path, observer: Observer
+) -> float:
+    rules = competition.dataset
+    images = min(rules.max_images, _DRAWN_FOR_EACH * len(rules.splits) * len(rules.classes))
+    with temporary_folder("cldc-rehearsal-") as folder:
+        drawn = draw(folder / "rehearsal", competition, images=images)
+        text = rehearse_submission(
+            codalab,
+            competition,
+            pack(validate(drawn, competition), folder / "packed").path,
+            credentials=where.credentials,
+            folder=folder / "scoring",
+            python=python,
+            observer=observer,
+        )
+        rows = parse(text, competition).rows
+        if rows and rows[0].score is not None and not rows[0].hidden:
+            return rows[0].score
+        reasons = [row.hidden for row in rows] or [left.reason for left in read_left_out(folder / "scoring")]
+    told = ", ".join(reasons) or "the scoring daemon did not find it"
+    raise RunFailed(f"it was trained and got no score: {told}.", action="Look at the evaluation script.")
+
+
+def _remarks(
+    competition: Competition, where: OrganiserTarget, rehearsal: Rehearsal | None, path: Path
+) -> Iterator[str]:
+    """What an organiser should know about the image and its TensorFlow, the script, and the scores of today."""
+    if where.sandbox:
+        image = competition.run.image
+        yield f"The sandbox uses an environment of this machine instead of {image}; nothing is pinned."
+    elif rehearsal:
+        yield from rehearsal.remarks(competition)
+    training, lacks = competition.training, []
+    if training.checkpoint is None:
+        lacks.append(
+            "show the trained model's prediction for each image (training.checkpoint, the weights it leaves)"
+        )
+    if training.seed_option is None:
+        lacks.append("be repeated with other seeds (training.seed_option)")
+    if lacks:
+        yield (
+            f"Preflights with {training.builtin} can't {' or '.join(lacks)}; if the script can, add that to {path.name}."
+        )
+    if count := len(outdated(competition, where.folder)):
+        yield (
+            f"No score from the present hidden test set and evaluation script: {plural(count, 'entry', 'entries')} of the board. "
+            "`cldc organise rescore --all` evaluates them again."
+        )
