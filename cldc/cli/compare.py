@@ -12,8 +12,9 @@ import click
 
 from cldc import insight
 from cldc.cli import completing
+from cldc.cli.contestant import remote_account
 from cldc.cli.options import command
-from cldc.cli.remote import remote_of, require_consent, require_organisers
+from cldc.cli.remote import require_consent, require_organisers
 from cldc.cli.server import ServerApp
 from cldc.cli.tensorflow import tensorflow
 from cldc.cli.trainings import DASK, trainer
@@ -183,7 +184,7 @@ def _train_on_codalab(
     app: ServerApp, trainings: Sequence[Training], *, force: bool = False
 ) -> list[PreflightResult]:
     """Train on CodaLab's workers; the models predict here."""
-    remote = remote_of(app, keep=False, force=force, environment=tensorflow(app))
+    remote = remote_account(app, keep=False, force=force, environment=tensorflow(app))
     found = train_remotely(remote, trainings)
     if found.failed:
         raise found.failed[0].error

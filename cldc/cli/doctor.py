@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -40,6 +40,11 @@ _MOST_SKEW_SECONDS = 60
 _PATIENCE_SECONDS = 10.0
 _SOON_DAYS = 14
 _TESTED_CODALAB = "1.7.5"
+# Their values may contain a password, so only their names are shown.
+_NETWORK_VARIABLES = (
+    "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE",
+    "UV_INDEX_URL",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,70 +71,58 @@ def doctor(app: ServerApp, thorough: bool) -> int:
       cldc doctor
       cldc doctor --thorough --server sandbox
     """
-    found = [_without_home(result) for result in _examine(app, thorough)]
+    # The report is pasted in public: no home folder, whose name is a person's.
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path fails without a home folder
+    found = list(_examine(app, thorough))
+    if len(home) > 1:
+        found = [
+            replace(each, finding=each.finding.replace(home, "~"), action=each.action.replace(home, "~"))
+            for each in found
+        ]
+    wrong = sum(each.verdict == "wrong" for each in found)
     blocks: list[Line | Table] = [
-        Table(("check", "", "found"), [(a.subject, a.verdict, a.finding) for a in found])
+        Table(("check", "", "found"), [(each.subject, each.verdict, each.finding) for each in found]),
+        *(
+            Line(f"{each.subject}: {each.action}", "bad" if each.verdict == "wrong" else "plain")
+            for each in found
+            if each.action
+        ),
+        Line(f"{plural(wrong, 'check')} failed.", "bad") if wrong else Line("All is well.", "good"),
     ]
-    for result in found:
-        if result.action:
-            blocks.append(
-                Line(f"{result.subject}: {result.action}", "bad" if result.verdict == "wrong" else "plain")
-            )
-    wrong = sum(a.verdict == "wrong" for a in found)
-    blocks.append(
-        Line(
-            f"{plural(wrong, 'check')} failed." if wrong else "All is well.",
-            "bad" if wrong else "good",
-        )
-    )
     app.output.show(Document({"checks": found, "wrong": wrong}, blocks))
     return 1 if wrong else 0
 
 
 def _examine(app: ServerApp, thorough: bool) -> Iterator[CheckResult]:
-    yield _about_cldc()
+    versions = f"{__version__} on Python {platform.python_version()}, {platform.platform()}"
+    yield CheckResult("cldc", "ok", versions)
     yield _try("data folder", lambda: _disk("data folder", app.home, _LEAST_FREE_BYTES, HOME_VARIABLE))
     yield _try("temporary", lambda: _disk("temporary", system_temporary_folder(), _LEAST_TEMPORARY, "TMPDIR"))
-    settings = _try("project", lambda: _project(app))
-    yield settings
+    project = _try("project", lambda: _project(app))
+    yield project
     yield _try("ledger", lambda: _ledger(app.home))
     yield _try("keyring", _keyring)
-    if settings.verdict == "wrong":
+    if project.verdict == "wrong":
         return
-    if app.settings.withheld("competition"):
-        yield _proxy()
-        return
-    yield _competition(app)
-    yield from _environments(app, thorough)
-    yield _proxy()
-    if not app.settings.withheld("server"):
+    settings = app.settings
+    chosen = not settings.withheld("competition")
+    if chosen:
+        source = settings.values["competition"].source
+        server = "not approved" if settings.withheld("server") else settings.server
+        yield CheckResult("competition", "ok", f"{app.competition.name} ({source}), server {server}")
+        yield from _environments(app, thorough)
+    named = [name for name in _NETWORK_VARIABLES if os.environ.get(name)]
+    network = f"set: {', '.join(named)}" if named else "no proxy, usual certificates"
+    yield CheckResult("network", "ok", network)
+    if chosen and not settings.withheld("server"):
         yield from _server(app)
 
 
-def _without_home(result: CheckResult) -> CheckResult:
-    """The report is pasted in public: no home folder, whose name is a person's."""
-    home = os.path.expanduser("~")  # noqa: PTH111 - Path fails without a home folder
-    if len(home) <= 1:
-        return result
-    return CheckResult(
-        result.subject,
-        result.verdict,
-        result.finding.replace(home, "~"),
-        result.action.replace(home, "~"),
-    )
-
-
-def _try(subject: str, look: Callable[[], CheckResult]) -> CheckResult:
+def _try(subject: str, check: Callable[[], CheckResult]) -> CheckResult:
     try:
-        return look()
+        return check()
     except CldcError as error:
         return CheckResult(subject, "wrong", error.message, error.action)
-
-
-def _about_cldc() -> CheckResult:
-    return CheckResult(
-        "cldc", "ok", f"{__version__} on Python {platform.python_version()}, {platform.platform()}"
-    )
 
 
 def _disk(subject: str, folder: Path, least: int, variable: str) -> CheckResult:
@@ -160,31 +153,6 @@ def _project(app: ServerApp) -> CheckResult:
         text += f"; not approved: {', '.join(waiting)}"
         return CheckResult("project", "note", text, "Look at it and approve it with `cldc trust`.")
     return CheckResult("project", "ok", text)
-
-
-def _proxy() -> CheckResult:
-    """Name the variables only: their values may contain a password."""
-    names = (
-        "HTTPS_PROXY",
-        "https_proxy",
-        "NO_PROXY",
-        "no_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-        "REQUESTS_CA_BUNDLE",
-        "SSL_CERT_FILE",
-        "UV_INDEX_URL",
-    )
-    named = [name for name in names if os.environ.get(name)]
-    return CheckResult(
-        "network", "ok", f"set: {', '.join(named)}" if named else "no proxy, usual certificates"
-    )
-
-
-def _competition(app: ServerApp) -> CheckResult:
-    source = app.settings.values["competition"].source
-    server = "not approved" if app.settings.withheld("server") else app.settings.server
-    return CheckResult("competition", "ok", f"{app.competition.name} ({source}), server {server}")
 
 
 def _environments(app: ServerApp, thorough: bool) -> Iterator[CheckResult]:
@@ -247,20 +215,23 @@ def _keyring() -> CheckResult:
 
 
 def _server(app: ServerApp) -> Iterator[CheckResult]:
+    # What was known of it when the profile was written.
+    known = [CheckResult("server status", "note", app.server_status)] if app.server_status else []
     try:
         # One try: people run `doctor` when the network is bad, and it must report that at once.
         with Rest(app.server) as usual, usual.with_timeout(_PATIENCE_SECONDS) as rest:
             health = rest.health()
     except CldcError as error:
         yield CheckResult("server", "wrong", error.message, error.action)
-        yield from _server_status(app)
+        yield from known
         return
-    yield from _server_status(app)
+    yield from known
     yield _try("TLS", lambda: _tls(app.server))
+    tested = health.version in (_TESTED_CODALAB, None)
     yield CheckResult(
         "server",
         "ok",
-        f"{app.server}, CodaLab {health.version or '?'}{_tested(health.version)}, "
+        f"{app.server}, CodaLab {health.version or '?'}{'' if tested else f' (cldc is tested with {_TESTED_CODALAB})'}, "
         f"answers in {health.seconds * 1000:.0f} ms",
     )
     yield _clock(health)
@@ -270,21 +241,8 @@ def _server(app: ServerApp) -> Iterator[CheckResult]:
     except CldcError as error:
         yield CheckResult("account", "note", error.message, error.action)
         return
-    yield CheckResult(
-        "account",
-        "ok",
-        f"{user.name} (from {app.credentials.source}), {size(user.disk_quota - user.disk_used)} of disk left",
-    )
-
-
-def _server_status(app: ServerApp) -> Iterator[CheckResult]:
-    """What was known of the server when the profile was written."""
-    if status := app.server_status:
-        yield CheckResult("server status", "note", status)
-
-
-def _tested(version: str | None) -> str:
-    return "" if version in (_TESTED_CODALAB, None) else f" (cldc is tested with {_TESTED_CODALAB})"
+    room = f"{size(user.disk_quota - user.disk_used)} of disk left"
+    yield CheckResult("account", "ok", f"{user.name} (from {app.credentials.source}), {room}")
 
 
 def _tls(server: str) -> CheckResult:

@@ -21,7 +21,7 @@ from cldc.render.blocks import Block, Line, Table
 from cldc.render.document import Document
 from cldc.settings import NAMES, Options
 from cldc.submission.status import successors
-from cldc.text import printable
+from cldc.text import plural, printable
 from cldc.validation import ValidationReport, validate
 
 _SANDBOX_UP = ("cldc sandbox up", "It starts the CodaLab of this machine, to rehearse on.")
@@ -40,80 +40,74 @@ class Overview:
     next: tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Submitted:
+    """A submission as far as this machine knows: the score is the one that a board showed last."""
+
+    name: str
+    dataset_hash: str
+    tagged: bool
+    counts: bool
+    result: BoardResult | None
+
+
 def run(context: click.Context) -> None:
     """What `cldc` without a command does."""
     app = ServerApp(flags=Options(), output=Output(), ask=False)
     context.call_on_close(app.close)
-    _show(app)
-
-
-def _show(app: ServerApp) -> None:
-    seen = look(app)
+    seen = _look(app)
     blocks: list[Block] = [
-        *_title(app),
         Table(("", ""), seen.facts),
         Line(f"Next: {seen.next[0]}", "good"),
         Line(f"  {seen.next[1]}"),
         Line("`cldc --help` lists all commands.", "dim"),
     ]
+    if not app.settings.withheld("competition"):
+        blocks.insert(0, Line(app.competition.title, "title"))
     app.output.show(Document(seen, blocks))
 
 
-def _title(app: ServerApp) -> list[Line]:
-    return [] if app.settings.withheld("competition") else [Line(app.competition.title, "title")]
-
-
-def look(app: ServerApp) -> Overview:
+def _look(app: ServerApp) -> Overview:
     """Check each stage from the folder to the board, up to the first that is missing."""
     settings = app.settings
     project = settings.project
     facts = [("project", str(project.path) if project else "no cldc.toml here or above")]
+
+    def then(command: str, why: str) -> Overview:
+        return Overview(tuple(facts), (command, why))
+
     if any(settings.withheld(name) for name in NAMES):
-        way = (
-            "cldc trust",
-            "It shows what the project's cldc.toml would use, and approves it if you trust it.",
+        facts.append(("approved", "no"))
+        return then(
+            "cldc trust", "It shows what the project's cldc.toml would use, and approves it if you trust it."
         )
-        return Overview((*facts, ("approved", "no")), way)
-    folder = app.settings["dataset"]
-    if folder is None:
-        way = ("cldc init", "It asks four questions and writes the project's cldc.toml.")
-        return Overview((*facts, _account_fact(app)), way)
-    facts.append(_account_fact(app))
-    if not Path(folder).is_dir():
+    facts.append(("account", _account(app) or f"none signed in, on {settings.server}"))
+    dataset = settings["dataset"]
+    if dataset is None:
+        return then("cldc init", "It asks four questions and writes the project's cldc.toml.")
+    folder = Path(dataset)
+    if not folder.is_dir():
         facts.append(("dataset", f"{folder} does not exist"))
-        way = (
-            f"cldc sample {shown_path(Path(folder))}",
-            "It draws images to try with; or put your own images there.",
+        return then(
+            f"cldc sample {shown_path(folder)}", "It draws images to try with; or put your own images there."
         )
-        return Overview(tuple(facts), way)
-    report = _report(app, Path(folder))
-    facts.append(("dataset", _dataset_fact(report)))
-    if not report.ok:
-        way = (
-            f"cldc validate {shown_path(Path(folder))}",
-            "It shows what is wrong with each image, and what to do.",
-        )
-        return Overview(tuple(facts), way)
-    result = _preflight(app, report)
-    submissions = _submissions(app)
-    facts.append(("preflight", _preflight_fact(result)))
-    facts.append(("submissions", _submissions_fact(submissions)))
-    return Overview(tuple(facts), _next(app, report, result, submissions))
-
-
-def _report(app: ServerApp, folder: Path) -> ValidationReport:
-    """Validate what changed since the last check, without TensorFlow."""
-    return validate(folder, app.competition, app.observer, cache_folder=app.home)
-
-
-def _dataset_fact(report: ValidationReport) -> str:
+    # What changed since the last check is validated, without TensorFlow.
+    report = validate(folder, app.competition, app.observer, cache_folder=app.home)
     errors = sum(finding.severity.value == "error" for finding in report.findings)
-    verdict = "valid" if report.ok else f"{errors} error{'' if errors == 1 else 's'}"
-    return f"{printable(report.dataset.name)}, {report.total:,} images, {verdict}"
-
-
-def _account_fact(app: ServerApp) -> tuple[str, str]:
-    return ("account", _account(app) or f"none signed in, on {app.settings.server}")
+    verdict = "valid" if report.ok else plural(errors, "error")
+    facts.append(("dataset", f"{printable(report.dataset.name)}, {report.total:,} images, {verdict}"))
+    if not report.ok:
+        return then(
+            f"cldc validate {shown_path(folder)}", "It shows what is wrong with each image, and what to do."
+        )
+    preflight, submissions = _preflight(app, report), _submissions(app)
+    accuracies = "none for these images yet"
+    if preflight is not None and preflight.label_book is not None:
+        validation, book = preflight.validation.accuracy, preflight.label_book.accuracy
+        accuracies = f"validation {validation:.1%}, label book {book:.1%}"
+    facts += [("preflight", accuracies), ("submissions", _told(submissions))]
+    of_this = [each for each in submissions if each.dataset_hash == report.dataset.hash]
+    return then(*_next(app, preflight, of_this))
 
 
 def _account(app: ServerApp) -> str | None:
@@ -130,23 +124,6 @@ def _preflight(app: ServerApp, report: ValidationReport) -> PreflightResult | No
     except CldcError:  # the sandbox is not up, or the address is invalid
         server = None
     return find(app.home, dataset=report.dataset.hash, competition=app.competition, server=server)
-
-
-def _preflight_fact(result: PreflightResult | None) -> str:
-    if result is None or result.label_book is None:
-        return "none for these images yet"
-    return f"validation {result.validation.accuracy:.1%}, label book {result.label_book.accuracy:.1%}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Submitted:
-    """A submission as far as this machine knows: the score is the one that a board showed last."""
-
-    name: str
-    dataset_hash: str
-    tagged: bool
-    counts: bool
-    result: BoardResult | None
 
 
 def _submissions(app: ServerApp) -> list[_Submitted]:
@@ -169,49 +146,38 @@ def _submissions(app: ServerApp) -> list[_Submitted]:
     ]
 
 
-def _submissions_fact(submissions: Sequence[_Submitted]) -> str:
+def _told(submissions: Sequence[_Submitted]) -> str:
+    """How many there are, and the score and rank of the one that counts."""
     if not submissions:
         return "none yet"
-    tagged, last = sum(each.tagged for each in submissions), submissions[-1]
-    counting = next((each for each in reversed(submissions) if each.counts), None)
-    said = f"{tagged} submitted"
-    if not last.tagged:
-        said += f"; {last.name} is not finished"
-    if counting is not None:
-        said += f"; {counting.name} counts, {_scored(counting)}"
-    return said
-
-
-def _scored(submission: _Submitted) -> str:
-    result = submission.result
-    if result is None or result.score is None:
-        return "no score seen yet"
-    return f"scored {result.score:.4f}" + (
-        f", rank {result.rank} of {result.entries}" if result.rank is not None else ""
-    )
+    said = [f"{sum(each.tagged for each in submissions)} submitted"]
+    if not submissions[-1].tagged:
+        said.append(f"{submissions[-1].name} is not finished")
+    if counting := next((each for each in reversed(submissions) if each.counts), None):
+        result, score = counting.result, "no score seen yet"
+        if result is not None and result.score is not None:
+            score = f"scored {result.score:.4f}"
+            if result.rank is not None:
+                score += f", rank {result.rank} of {result.entries}"
+        said.append(f"{counting.name} counts, {score}")
+    return "; ".join(said)
 
 
 def _next(
-    app: ServerApp,
-    report: ValidationReport,
-    result: PreflightResult | None,
-    submissions: Sequence[_Submitted],
+    app: ServerApp, preflight: PreflightResult | None, of_this: Sequence[_Submitted]
 ) -> tuple[str, str]:
-    of_this = [each for each in submissions if each.dataset_hash == report.dataset.hash]
+    """The next command for a valid dataset, and why; ``of_this`` are its submissions."""
     if any(each.tagged for each in of_this):
         return _after_the_tag(app, of_this)
     if of_this:
         return ("cldc submit", "It continues the submission that was begun.")
-    if result is None:
+    if preflight is None:
         return ("cldc preflight", "It trains here as the competition does, and spends no submission.")
     if app.on_sandbox and not _sandbox_up(app):
         return _SANDBOX_UP
     if _account(app) is None:
         return ("cldc login", "It checks your account against the server and keeps it in the keyring.")
-    return (
-        "cldc submit --dry-run",
-        "It shows the plan and changes nothing; without --dry-run it submits.",
-    )
+    return ("cldc submit --dry-run", "It shows the plan and changes nothing; without --dry-run it submits.")
 
 
 def _after_the_tag(app: ServerApp, submissions: Sequence[_Submitted]) -> tuple[str, str]:

@@ -85,6 +85,10 @@ def preflight(
     """
     _require_sense({"--quick": quick, "--dask": dask, "--remote": remote})
     _require_sense({"--quick": quick, "--repeat": repeat, "several datasets": len(folders) > 1})
+    if app.output.wants("html") and len(folders) > 1:
+        raise UsageError(
+            "A page shows one dataset.", action="Name one dataset, or choose another format of report."
+        )
     if repeat:
         require_seeds(app.competition)
     if remote:
@@ -125,10 +129,6 @@ def _several(
     force: bool,
 ) -> int:
     """Train on several datasets; the exit code is that of the first that has no result."""
-    if app.output.wants("html"):
-        raise UsageError(
-            "A page shows one dataset.", action="Name one dataset, or choose another format of report."
-        )
     trainings = [inputs.training(report, app.competition) for report in reports]
     with trainer(app, dask=dask) as trains:
         outcomes = train_all(trainings, trains, home=app.home, observer=app.observer, force=force)

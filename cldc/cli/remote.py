@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cldc.bundles.account import ServerClock
 from cldc.cli.consent import ask_for_consent, paths_in_dataset
+from cldc.cli.contestant import remote_account
 from cldc.cli.learning import show
 from cldc.cli.server import ServerApp
 from cldc.cli.validating import valid_reports
 from cldc.cli.work import training_inputs
-from cldc.environments import Environment, ready_tensorflow
+from cldc.environments import ready_tensorflow
 from cldc.errors import UsageError
 from cldc.preflight.repeats import repeats_of, summarize_runs
-from cldc.remote.model import Remote
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.document import Document
 from cldc.render.preflights import preflights_blocks
@@ -33,10 +32,6 @@ def preflight_remotely(
     links: Sequence[str],
 ) -> int:
     """Train on datasets on the server; the exit code is that of the first that has no result."""
-    if app.output.wants("html") and len(folders) > 1:
-        raise UsageError(
-            "A page shows one dataset.", action="Name one dataset, or choose another format of report."
-        )
     require_organisers(app)
     reports = valid_reports(app, folders)
     for report in reports:
@@ -46,7 +41,7 @@ def preflight_remotely(
     if repeat:
         trainings = [seed for training in trainings for seed in repeats_of(training, repeat)]
     ready = ready_tensorflow(app.competition.training.tensorflow, app.home)
-    found = train_remotely(remote_of(app, keep=keep, force=force, environment=ready), trainings)
+    found = train_remotely(remote_account(app, keep=keep, force=force, environment=ready), trainings)
     if len(folders) > 1:
         app.output.show(
             Document(found, preflights_blocks(f"Preflights on {found.server}", found.results, found.failed))
@@ -81,18 +76,3 @@ def require_consent(app: ServerApp, report: ValidationReport, links: Sequence[st
     except NeedsConsent as refusal:
         agreed = ask_for_consent(app, [refusal], consent)
         check_links(report.outward_links, agreed, private=True)
-
-
-def remote_of(app: ServerApp, *, keep: bool, force: bool, environment: Environment | None) -> Remote:
-    """The server to train on; models predict with this machine's TensorFlow."""
-    return Remote(
-        competition=app.competition,
-        codalab=app.codalab,
-        account=app.rest.user().name,
-        home=app.home,
-        clock=ServerClock(app.rest),
-        observer=app.observer,
-        keep=keep,
-        force=force,
-        environment=environment,
-    )
