@@ -10,7 +10,6 @@ import click
 from cldc import credentials
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
-from cldc.credentials import everywhere
 from cldc.errors import CredentialsError
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.document import Document
@@ -90,17 +89,15 @@ def logout(app: ServerApp) -> None:
     """
     account = click.get_current_context().params["account"]
     gone = credentials.forget(app.server, account)
+    told = f"Forgot {', '.join(gone)} on {app.server}."
     if account and not gone:
         raise CredentialsError(
             f"No account {account!r} on {app.server} is remembered.",
             action="`cldc whoami` shows which one is used.",
         )
-    text = (
-        f"Forgot {', '.join(gone)} on {app.server}."
-        if gone
-        else f"No account on {app.server} was remembered."
-    )
-    app.output.show(Document({"server": app.server, "forgotten": gone}, [Line(text, "good")]))
+    if not gone:
+        told = f"No account on {app.server} was remembered."
+    app.output.show(Document({"server": app.server, "forgotten": gone}, [Line(told, "good")]))
 
 
 @click.command()
@@ -120,7 +117,7 @@ def whoami(app: ServerApp, every: bool) -> None:
       cldc whoami --all
     """
     if every:
-        _show_every(app)
+        app.output.show(_every_account())
         return
     account = _account(app)
     hours = "" if account.time_quota is None else f" of {account.time_quota / 3600:,.1f}"
@@ -134,12 +131,9 @@ def whoami(app: ServerApp, every: bool) -> None:
     app.output.show(Document(account, [Table(("", ""), rows)]))
 
 
-def _show_every(app: ServerApp) -> None:
-    found = [
-        {"server": server, "account": name, "default": number == 0}
-        for server, names in everywhere()
-        for number, name in enumerate(names)
-    ]
-    rows = [(str(a["server"]), str(a["account"]), "yes" if a["default"] else "") for a in found]
-    blocks: list[Block] = [Table(("server", "account", "default"), rows)] if rows else []
-    app.output.show(Document({"accounts": found}, blocks or [Line("None is remembered. Next: cldc login")]))
+def _every_account() -> Document:
+    found = [(server, name, name == names[0]) for server, names in credentials.everywhere() for name in names]
+    data = [{"server": server, "account": name, "default": default} for server, name, default in found]
+    rows = [(server, name, "yes" if default else "") for server, name, default in found]
+    block: Block = Table(("server", "account", "default"), rows)
+    return Document({"accounts": data}, [block if rows else Line("None is remembered. Next: cldc login")])

@@ -23,7 +23,12 @@ def fetch_board(app: ServerApp, *, account: str | None, required: bool) -> Leade
     Raises:
         ConfigurationError: ``required``, and there is none.
     """
-    text = _sandbox_board(app) if app.on_sandbox else _published_board(app)
+    text, address = None, app.competition.leaderboard
+    if app.on_sandbox:
+        path = sandbox.leaderboard_file(app.home, app.competition)
+        text = path.read_text(encoding="utf-8") if path.is_file() else None
+    elif address is not None:
+        text = fetch_text(address, observer=app.observer)
     if text is not None:
         board = parse(text, app.competition, account=account)
         remember(app.home, board)
@@ -72,14 +77,3 @@ def board_if_any(app: ServerApp) -> Leaderboard | None:
     except (Unreachable, CodaLabError) as error:
         app.observer.note(f"The leaderboard can't be read, so scores are not known: {error.message}")
         return None
-
-
-def _sandbox_board(app: ServerApp) -> str | None:
-    path = sandbox.leaderboard_file(app.home, app.competition)
-    return path.read_text(encoding="utf-8") if path.is_file() else None
-
-
-def _published_board(app: ServerApp) -> str | None:
-    if app.competition.leaderboard is None:
-        return None
-    return fetch_text(app.competition.leaderboard, observer=app.observer)

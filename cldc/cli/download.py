@@ -8,7 +8,7 @@ import click
 
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
-from cldc.curation.downloading import DATASET, LABEL_BOOK, WHAT, Downloaded, reference_of
+from cldc.curation.downloading import DATASET, LABEL_BOOK, WHAT, reference_of
 from cldc.curation.downloading import download as fetch
 from cldc.errors import UsageError
 from cldc.render.blocks import Line
@@ -37,30 +37,23 @@ def download(app: ServerApp, *, what: tuple[str, ...], into: Path | None) -> Non
     """
     if into is not None and len(what) != 1:
         raise UsageError("--into goes with one thing to download.", action=f"Name one of {', '.join(WHAT)}.")
-    wanted = dict.fromkeys(what or WHAT)
-    places = {each: into or Path(reference_of(app.competition, each).name) for each in wanted}
-    done: list[Downloaded] = []
-    for each, place in places.items():
-        done.append(fetch(app.anonymous, app.competition, each, place, home=app.home, observer=app.observer))
-    data = {
-        "downloaded": [
-            {"what": d.what, "bundle": d.reference.uuid, "path": d.path, "was_there": d.was_there}
-            for d in done
-        ]
-    }
-    app.output.show(Document(data, [*map(_line, done), *_next(done)]))
-
-
-def _line(done: Downloaded) -> Line:
-    state = "is already there and matches the server" if done.was_there else "is downloaded"
-    return Line(printable(f"{done.path}: the {done.what.replace('-', ' ')} {state}."), "good")
-
-
-def _next(done: list[Downloaded]) -> list[Line]:
-    by_what = {each.what: each for each in done}
-    lines = []
-    if DATASET in by_what:
-        lines.append(Line(printable(f"Next: cldc validate {by_what[DATASET].path}")))
-    elif LABEL_BOOK in by_what:
-        lines.append(Line(printable(f"Next: cldc validate --label-book {by_what[LABEL_BOOK].path}")))
-    return lines
+    places = {each: into or Path(reference_of(app.competition, each).name) for each in what or WHAT}
+    done = [
+        fetch(app.anonymous, app.competition, each, place, home=app.home, observer=app.observer)
+        for each, place in places.items()
+    ]
+    data = [
+        {"what": each.what, "bundle": each.reference.uuid, "path": each.path, "was_there": each.was_there}
+        for each in done
+    ]
+    blocks = []
+    for each in done:
+        state = "is already there and matches the server" if each.was_there else "is downloaded"
+        told = f"{each.path}: the {each.what.replace('-', ' ')} {state}."
+        blocks.append(Line(printable(told), "good"))
+    paths = {each.what: each.path for each in done}
+    if DATASET in paths:
+        blocks.append(Line(printable(f"Next: cldc validate {paths[DATASET]}")))
+    elif LABEL_BOOK in paths:
+        blocks.append(Line(printable(f"Next: cldc validate --label-book {paths[LABEL_BOOK]}")))
+    app.output.show(Document({"downloaded": data}, blocks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
 from collections.abc import Callable, Iterator
@@ -103,12 +104,17 @@ def init(app: ServerApp, ci: Host | None, action: str | None, force: bool) -> No
         files[PROJECT_FILE] = "kept"
     else:
         files[PROJECT_FILE] = _write(folder / PROJECT_FILE, _project_file(answers))
-        _approve(app, folder / PROJECT_FILE)
+        # Whoever has the file written has chosen what it sets.
+        if claims := read_project(folder / PROJECT_FILE).claims:
+            app.approvals.approve(folder / PROJECT_FILE, claims)
     files[".gitignore"] = _ignore(folder / ".gitignore")
     if made:
         path, text = made
         files[path] = "kept" if (folder / path).exists() and not force else _write(folder / path, text)
-    following = tuple(_next(folder, answers, ci, sandboxed=_on_sandbox(app, answers)))
+    sandboxed = False
+    with contextlib.suppress(CldcError):  # the command that needs the server reports what is wrong
+        sandboxed = _server(app, answers) == SANDBOX
+    following = tuple(_next(folder, answers, ci, sandboxed=sandboxed))
     start = Start(folder, files, answers, following, _server_status(app, answers))
     app.output.show(Document(start, _blocks(start)))
 
@@ -116,12 +122,6 @@ def init(app: ServerApp, ci: Host | None, action: str | None, force: bool) -> No
 def _server(app: ServerApp, answers: Answers | None) -> str:
     """The server of the project as it is answered for now, or as its file that is kept says."""
     return (answers.server or load(answers.competition).server) if answers else app.settings.server
-
-
-def _on_sandbox(app: ServerApp, answers: Answers | None) -> bool:
-    with contextlib.suppress(CldcError):  # the command that needs the server reports what is wrong
-        return _server(app, answers) == SANDBOX
-    return False
 
 
 def _workflow(
@@ -155,13 +155,6 @@ def _workflow(
     return workflow(ci, origin, server=server, competition=choice)
 
 
-def _approve(app: ServerApp, path: Path) -> None:
-    """Whoever had the file written has chosen what it sets."""
-    project = read_project(path)
-    if project.claims:
-        app.approvals.approve(path, project.claims)
-
-
 def _kept(path: Path, force: bool) -> bool:
     """Whether the project file stays as it is.
 
@@ -184,29 +177,26 @@ def _answers(app: ServerApp, folder: Path) -> Answers:
     """Every setting from its option, else from the person at the terminal, else its default."""
     settings = app.settings
     given = click.get_current_context().params
-    competition = _asked(app, given.get("competition"), "Competition", _chosen(app), _check_competition)
+    # A default is taken unseen and so becomes approved: that of a file above or before counts only if it is approved.
+    chosen = settings.offered("competition") or DEFAULT
+    competition = _asked(app, given.get("competition"), "Competition", chosen, load)
     dataset = _asked(
         app, given.get("dataset"), "Dataset folder", _guess(folder, load(competition)), _check_dataset
     )
     # Set here, it would name every submission, and each would replace the one before.
     name = given.get("name") or ""
     if name:
-        _check_part("name")(name)
-    institution = _asked(
-        app, settings["institution"], "Institution (may be empty)", "", _check_part("institution")
-    )
-    link = _asked(app, settings["link"], "Web address to link to (may be empty)", "", _check_part("link"))
+        _check_part("name", name)
+    check = functools.partial(_check_part, "institution")
+    institution = _asked(app, settings["institution"], "Institution (may be empty)", "", check)
+    check = functools.partial(_check_part, "link")
+    link = _asked(app, settings["link"], "Web address to link to (may be empty)", "", check)
     return Answers(
         competition, dataset, name, institution, link, given.get("server") or "", given.get("account") or ""
     )
 
 
-def _chosen(app: ServerApp) -> str:
-    """The competition of a file above or before, if it is approved: a default that is taken unseen becomes approved."""
-    return app.settings.offered("competition") or DEFAULT
-
-
-def _asked(app: ServerApp, given: str | None, text: str, default: str, check: Callable[[str], None]) -> str:
+def _asked(app: ServerApp, given: str | None, text: str, default: str, check: Callable[[str], object]) -> str:
     """An answer that holds: what was given is checked and not asked for; a wrong answer is asked for again."""
     if given is not None or not app.interactive:
         answer = given if given is not None else default
@@ -217,13 +207,9 @@ def _asked(app: ServerApp, given: str | None, text: str, default: str, check: Ca
         try:
             check(answer)
         except CldcError as error:
-            click.echo(f"{error.message}", err=True)
+            click.echo(error.message, err=True)
         else:
             return answer
-
-
-def _check_competition(answer: str) -> None:
-    load(answer)
 
 
 def _check_dataset(answer: str) -> None:
@@ -233,14 +219,10 @@ def _check_dataset(answer: str) -> None:
         )
 
 
-def _check_part(part: str) -> Callable[[str], None]:
-    """Refuses what the board would hide or garble."""
-
-    def check(answer: str) -> None:
-        parts = {"name": "name", "institution": "", "link": "", part: answer}
-        description.compose("{name} ({institution}) {link}", **parts)
-
-    return check
+def _check_part(part: str, answer: str) -> None:
+    """Refuse what the board would hide or garble."""
+    parts = {"name": "name", "institution": "", "link": "", part: answer}
+    description.compose("{name} ({institution}) {link}", **parts)
 
 
 def _guess(folder: Path, competition: Competition) -> str:
@@ -303,11 +285,8 @@ def _server_status(app: ServerApp, answers: Answers | None) -> str | None:
     try:
         if answers is None:
             return app.server_status
-        chosen, setting, before = (
-            load(answers.competition),
-            app.settings.values["server"],
-            app.settings.project,
-        )
+        chosen, setting = load(answers.competition), app.settings.values["server"]
+        before = app.settings.project
         # The previous file's values no longer apply.
         elsewhere = None if before is not None and setting.source == str(before.path) else setting.value
         return chosen.status_of(answers.server or elsewhere or chosen.server)

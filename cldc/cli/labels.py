@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import DATASET, command
-from cldc.dataset import Dataset, load
+from cldc.dataset import load
 from cldc.decisions import default_path, match, read
 from cldc.insight import pictures
 from cldc.insight.label_search import find_suspicious_labels
@@ -51,7 +50,11 @@ def labels(app: App, *, folder: Path | None, top: int | None) -> None:
     dataset = load(root, rules, app.observer)
     found = find_suspicious_labels(dataset, rules.classes, home=app.home, observer=app.observer)
     correct = match(decisions, dataset, rules.classes).correct(_QUESTION, QUESTIONS)
-    drawn = functools.partial(_pictures, dataset, rules.image_size)
+
+    def drawn(images: Sequence[RankedLabel]) -> Mapping[str, tuple[str, str]]:
+        places = [(image.path, dataset.root / image.path) for image in images]
+        return pictures(places, size=rules.image_size)
+
     app.output.show(
         labels_document(
             found.without(correct),
@@ -62,9 +65,3 @@ def labels(app: App, *, folder: Path | None, top: int | None) -> None:
             next_command=app.command_for("cldc review", root),
         )
     )
-
-
-def _pictures(
-    dataset: Dataset, size: Sequence[int], images: Sequence[RankedLabel]
-) -> Mapping[str, tuple[str, str]]:
-    return pictures([(image.path, dataset.root / image.path) for image in images], size=size)

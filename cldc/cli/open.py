@@ -30,24 +30,21 @@ def open_(app: ServerApp, *, what: str, only_print: bool) -> None:
       cldc open first-try
       cldc open guide
     """
-    address = _page(app, what)
+    address = _page(app, what) if what in ("form", "guide") else _submission(app, what)
     if not only_print and not webbrowser.open(address):
         app.observer.note("There is no browser here to open it in.")
     app.output.show(Document({"address": address}, [Line(address)]))
 
 
 def _page(app: ServerApp, what: str) -> str:
-    if what in ("form", "guide"):
-        address = app.competition.form if what == "form" else app.competition.guide
-        if address is None:
-            raise ConfigurationError(
-                f"No contact form here: the profile {app.competition.name} names none."
-                if what == "form"
-                else f"No guide here: the profile {app.competition.name} names none.",
-                action=f"Ask the profile's maintainers to add its address as `{what}`.",
-            )
-        return address
-    return _submission(app, what)
+    address = app.competition.form if what == "form" else app.competition.guide
+    if address is None:
+        page = "contact form" if what == "form" else "guide"
+        raise ConfigurationError(
+            f"No {page} here: the profile {app.competition.name} names none.",
+            action=f"Ask the profile's maintainers to add its address as `{what}`.",
+        )
+    return address
 
 
 def _submission(app: ServerApp, what: str) -> str:

@@ -17,12 +17,12 @@ from cldc.environments import ensure_codalab
 from cldc.leaderboard import parse
 from cldc.organise import evaluate_beside_profile, remember_files
 from cldc.preflight.sources import builtin_script
-from cldc.render.blocks import Line, Table
+from cldc.render.blocks import Block, Line, Table
 from cldc.render.board import board_blocks
 from cldc.render.document import Document
 from cldc.render.submission import moment
 from cldc.sample import draw_label_book
-from cldc.sandbox import Account, Seed, Status
+from cldc.sandbox import Seed, Status
 
 _HIDDEN_IMAGES = 200
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -58,15 +58,12 @@ def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
       cldc sandbox up
       cldc sandbox up --test-set hidden-images
     """
-    seed = _seed(app, test_set, starting_dataset)
-    codalab = ensure_codalab(app.home, app.observer)
-    environment = tensorflow(app)
     status = room.up(
         app.home,
         app.competition,
-        seed,
-        codalab_python=codalab.python,
-        tensorflow_bin=environment.bin,
+        _seed(app, test_set, starting_dataset),
+        codalab_python=ensure_codalab(app.home, app.observer).python,
+        tensorflow_bin=tensorflow(app).bin,
         observer=app.observer,
     )
     _show(app, status)
@@ -108,12 +105,8 @@ def down(app: App) -> None:
       cldc sandbox down
     """
     was_up = room.down(app.home, observer=app.observer)
-    app.output.show(
-        Document(
-            {"was_up": was_up},
-            [Line("The sandbox is down." if was_up else "The sandbox was not up.", "good")],
-        )
-    )
+    told = "The sandbox is down." if was_up else "The sandbox was not up."
+    app.output.show(Document({"was_up": was_up}, [Line(told, "good")]))
 
 
 @sandbox.command()
@@ -130,9 +123,8 @@ def status(app: App) -> None:
 
 def _show(app: App, status: Status | None) -> None:
     if status is None:
-        app.output.show(
-            Document({"running": False}, [Line("The sandbox is not up."), Line("Next: cldc sandbox up")])
-        )
+        told = [Line("The sandbox is not up."), Line("Next: cldc sandbox up")]
+        app.output.show(Document({"running": False}, told))
         return
     rows = [
         ("address", status.address),
@@ -141,16 +133,12 @@ def _show(app: App, status: Status | None) -> None:
         ("up since", moment(status.started)),
         ("folder", str(status.folder)),
     ]
-    app.output.show(
-        Document(
-            {"running": True, **asdict(status)},
-            [
-                Line("The sandbox is up.", "good"),
-                Table(("", ""), rows),
-                Line(f"Next: {_submit(app)}, then cldc sandbox score"),
-            ],
-        )
-    )
+    blocks: list[Block] = [
+        Line("The sandbox is up.", "good"),
+        Table(("", ""), rows),
+        Line(f"Next: {_submit(app)}, then cldc sandbox score"),
+    ]
+    app.output.show(Document({"running": True, **asdict(status)}, blocks))
 
 
 def _submit(app: App) -> str:
@@ -217,16 +205,12 @@ def list_accounts(app: App) -> None:
     Examples:
       cldc sandbox account list
     """
-    rows = [{"name": known.name, "role": _role(known)} for known in room.list_accounts(app.home)]
-    app.output.show(
-        Document(
-            {"accounts": rows}, [Table(("account", "role"), [(row["name"], row["role"]) for row in rows])]
-        )
-    )
-
-
-def _role(account: Account) -> str:
-    return account.role if account.role in ("root", "organiser") else "contestant"
+    roles = {
+        known.name: known.role if known.role in ("root", "organiser") else "contestant"
+        for known in room.list_accounts(app.home)
+    }
+    data = [{"name": name, "role": role} for name, role in roles.items()]
+    app.output.show(Document({"accounts": data}, [Table(("account", "role"), [*roles.items()])]))
 
 
 sandbox.add_command(account)

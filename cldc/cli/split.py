@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,12 +50,14 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
     root = app.dataset_folder(folder)
     table = default_path(root)
     decisions = read(table, rules)
+
+    def find_anywhere(sides: Sequence[Side]) -> Sequence[Pair] | None:
+        """Warped copies across the splits, as a check finds them, and within, since any two images may be divided."""
+        everything = [*dict(itertools.chain(*sides)).items()]
+        return find_if_ready([*sides, everything], home=app.home, observer=app.observer, make=False)
+
     inspected = inspect_dataset(
-        root,
-        app.competition,
-        app.observer,
-        find_warped_copies=functools.partial(_find_anywhere, app),
-        cache_folder=app.home,
+        root, app.competition, app.observer, find_warped_copies=find_anywhere, cache_folder=app.home
     )
     matched = match(decisions, inspected.dataset, rules.classes)
     drawn = draw_split(inspected, matched, share=share, seed=seed)
@@ -66,9 +67,3 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
         edit(table, rules, add=drawn.moves, remove=drawn.replaced, home=app.home)
     written = None if dry_run else table
     app.output.show(Document(split_data(drawn, written), split_blocks(drawn, rules, written)))
-
-
-def _find_anywhere(app: App, sides: Sequence[Side]) -> Sequence[Pair] | None:
-    """Warped copies across the splits, as a check finds them, and within, since any two images may be divided."""
-    everything = [*dict(itertools.chain(*sides)).items()]
-    return find_if_ready([*sides, everything], home=app.home, observer=app.observer, make=False)

@@ -11,7 +11,7 @@ from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
 from cldc.render.document import Document
 from cldc.render.submission import status_blocks
-from cldc.submission.status import SubmissionStatus, fetch_statuses
+from cldc.submission.status import fetch_statuses
 
 
 @click.command()
@@ -26,11 +26,6 @@ def status(app: ServerApp) -> None:
       cldc status
     """
     with Ledger(app.home, reading=True) as ledger:
-        found = own_statuses(app, ledger)
+        found = fetch_statuses(contestant(app, ledger), board_if_any(app))
     blocks = status_blocks(found, next_command=app.command_for("cldc submit"), on_sandbox=app.on_sandbox)
     app.output.show(Document({"submissions": found}, blocks))
-
-
-def own_statuses(app: ServerApp, ledger: Ledger) -> tuple[SubmissionStatus, ...]:
-    """How far every submission of the account is now."""
-    return fetch_statuses(contestant(app, ledger), board_if_any(app))

@@ -10,14 +10,15 @@ from typing import Any
 import click
 
 from cldc.cli import completing
+from cldc.cli.board import board_if_any
+from cldc.cli.contestant import contestant
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
-from cldc.cli.status import own_statuses
 from cldc.errors import NotFinished, Unreachable, UsageError
 from cldc.ledger import Ledger
 from cldc.render.document import Document
 from cldc.render.submission import change_line, status_blocks
-from cldc.submission.status import SubmissionStatus
+from cldc.submission.status import SubmissionStatus, fetch_statuses
 
 _EVERY_SECONDS = 30.0
 _A_YEAR = 366 * 86_400.0
@@ -68,10 +69,11 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
     with Ledger(app.home, reading=True) as ledger:
         while True:
             try:
-                found = tuple(s for s in own_statuses(app, ledger) if submission in (None, s.name, s.bundle))
+                every_status = fetch_statuses(contestant(app, ledger), board_if_any(app))
             except Unreachable as error:
                 app.observer.note(f"{error.message} Looking again.")
             else:
+                found = tuple(s for s in every_status if submission in (None, s.name, s.bundle))
                 if submission is not None and not found:
                     raise UsageError(
                         f"There is no submission {submission!r}.",
