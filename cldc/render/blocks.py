@@ -34,3 +34,8 @@ class Table(NamedTuple):
 
 
 Block = Line | Table
+
+
+def cell(value: float | None, form: str) -> str:
+    """A number for a table in a form such as ``.2%`` or ``,``; empty if it is not known."""
+    return "" if value is None else format(value, form)

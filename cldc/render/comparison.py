@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cldc.render.blocks import Block, Line, Table
+from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.document import Document, Page
 from cldc.text import printable
 
@@ -118,7 +118,7 @@ def _pairs(repeated: RepeatedComparison) -> Iterator[tuple[str, ...]]:
         accuracies = (
             pair.validation_before, pair.validation_after, pair.label_book_before, pair.label_book_after,
         )  # fmt: skip
-        yield (str(pair.seed), *("" if value is None else f"{value:.2%}" for value in accuracies))
+        yield (str(pair.seed), *(cell(value, ".2%") for value in accuracies))
 
 
 def _scores(comparison: Comparison) -> Iterator[tuple[str, str, str, str]]:
@@ -133,7 +133,7 @@ def _scores(comparison: Comparison) -> Iterator[tuple[str, str, str, str]]:
 
 def _three(old: float | None, new: float | None) -> tuple[str, str, str]:
     change = f"{100 * (new - old):+.2f}" if old is not None and new is not None else ""
-    return ("" if old is None else f"{old:.2%}", "" if new is None else f"{new:.2%}", change)
+    return cell(old, ".2%"), cell(new, ".2%"), change
 
 
 def _lists(comparison: Comparison) -> tuple[tuple[str, Sequence[Moved]], ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from cldc.grading.model import Grade, Grading, SharedContent
 from cldc.leaderboard import Leaderboard, Row
-from cldc.render.blocks import Block, Line, Table
+from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.document import Document, Page
 from cldc.text import plural, printable
 
@@ -19,15 +19,7 @@ _HEADERS = (
 
 def grades_document(grading: Grading, files: Sequence[str]) -> Document:
     """The teacher's result; ``files`` are the written files."""
-    return Document(
-        {**_data(grading), "files": list(files)},
-        [*_blocks(grading), *(Line(f"Written: {printable(name)}", "good") for name in files)],
-        rows=lambda: _rows(grading),
-    )
-
-
-def _data(grading: Grading) -> dict[str, Any]:
-    return {
+    data = {
         "competition": grading.competition,
         "score": grading.score,
         "tensorflow": grading.tensorflow,
@@ -38,7 +30,13 @@ def _data(grading: Grading) -> dict[str, Any]:
             for grade in grading.grades
         ],
         "shared": grading.shared,
+        "files": list(files),
     }
+    return Document(
+        data,
+        [*_blocks(grading), *(Line(f"Written: {printable(name)}", "good") for name in files)],
+        rows=lambda: _rows(grading),
+    )
 
 
 def _rows(grading: Grading) -> Iterator[Sequence[object]]:
@@ -59,7 +57,7 @@ def _blocks(grading: Grading) -> Iterator[Block]:
                 str(grade.rank),
                 printable(grade.student),
                 f"{grade.score:.4f}",
-                "" if grade.validation_accuracy is None else f"{grade.validation_accuracy:.2%}",
+                cell(grade.validation_accuracy, ".2%"),
                 f"{grade.images:,}",
                 f"{grade.warnings:,}" if grade.warnings else "",
             )

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from cldc.history import HistoryEntry
-from cldc.render.blocks import Block, Line, Table
+from cldc.render.blocks import Block, Line, Table, cell
 from cldc.text import printable
 
 
@@ -36,10 +36,10 @@ def history_blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Ite
             f"{entry.when:%H:%M}",
             entry.kind,
             printable(entry.name),
-            "" if entry.images is None else f"{entry.images:,}",
-            _percent(entry.validation),
-            _percent(entry.label_book),
-            "" if entry.score is None else f"{entry.score:.4f}",
+            cell(entry.images, ","),
+            cell(entry.validation, ".2%"),
+            cell(entry.label_book, ".2%"),
+            cell(entry.score, ".4f"),
             printable(entry.detail) if entry.kind == "submission" else "",
             entry.id,
             entry.dataset[:8],
@@ -53,10 +53,6 @@ def history_blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Ite
         numbers=frozenset({"images", "validation", "label book", "score"}),
         optional=("trained with", "dataset", "images", "id", "label book", "time", "validation"),
     )
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.2%}"
 
 
 def history_rows(entries: Sequence[HistoryEntry]) -> Iterator[Sequence[object]]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, astuple, fields
 from typing import TYPE_CHECKING
 
 from cldc.organise.grades import Grade
-from cldc.render.blocks import Block, Line, Table
+from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.board import board_blocks, left_out_blocks
 from cldc.render.document import Document
 from cldc.render.formats.json import to_data
@@ -71,7 +71,10 @@ def rescored_document(
     """Scores before and now, and the board."""
     blocks: list[Block] = []
     if repeated or not_repeated:
-        rows = [(f"{each.account}/{each.name}", _score(each.before), _score(each.score)) for each in repeated]
+        rows = [
+            (f"{each.account}/{each.name}", cell(each.before, ".4f"), cell(each.score, ".4f"))
+            for each in repeated
+        ]
         headers = ("submission", "before", "now")
         blocks.append(Table(headers, rows, numbers=frozenset({"before", "now"})))
     else:
@@ -112,9 +115,9 @@ def grades_document(board: Leaderboard, rule: str, grades: Sequence[Grade]) -> D
         (
             each.name or each.account,
             each.account,
-            _score(each.score),
-            _score(each.best),
-            _score(each.last),
+            cell(each.score, ".4f"),
+            cell(each.best, ".4f"),
+            cell(each.last, ".4f"),
             str(each.submissions),
             str(each.late or ""),
             str(each.hidden or ""),
@@ -140,7 +143,3 @@ def _grade_rows(grades: Sequence[Grade]) -> Iterator[Sequence[object]]:
     for each in grades:
         *values, shared = astuple(each)
         yield [*("" if value is None else value for value in values), " ".join(shared)]
-
-
-def _score(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from cldc.render.blocks import Block, Line, Table
+from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.document import Document
 from cldc.render.formats.json import to_data
 from cldc.render.preflight_page import OF_BEFORE, preflight_page
@@ -14,7 +14,7 @@ from cldc.text import printable
 if TYPE_CHECKING:
     from cldc.insight import Insight
     from cldc.preflight.model import PreflightResult
-    from cldc.preflight.repeats import RepeatedRuns, Spread
+    from cldc.preflight.repeats import RepeatedRuns
 
 # As many as a person looks at before moving on; the page has the others.
 _SUGGESTIONS = 5
@@ -61,7 +61,9 @@ def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
         numbers=frozenset({"accuracy", "loss", "images"}),
     )
     if result.predictions:
-        yield _predicted(result)
+        counts = [result.predictions.count(index) for index in range(len(result.classes))]
+        rows = [[str(count) for count in counts]]
+        yield Table(result.classes, rows, title="Label book images predicted as")
     yield Table(("", ""), list(_grounds(result)))
     for warning in result.warnings:
         yield Line(f"warning: {printable(warning)}", "warning")
@@ -121,35 +123,19 @@ def spread_blocks(repeated: RepeatedRuns) -> Iterator[Block]:
     yield Table(headers, rows, title=f"{len(rows)} runs", numbers=numbers)
     for name, spread in (("validation", repeated.validation), ("label book", repeated.label_book)):
         if spread is not None:
-            yield Line(f"{name}: {_told(spread)}")
-
-
-def _told(spread: Spread) -> str:
-    return f"{spread.lowest:.2%} to {spread.highest:.2%}, {spread.mean:.2%} on average"
+            told = f"{spread.lowest:.2%} to {spread.highest:.2%}, {spread.mean:.2%} on average"
+            yield Line(f"{name}: {told}")
 
 
 def _scores(result: PreflightResult) -> Iterator[tuple[str, str, str, str]]:
-    sets = list(result.images.items())
-    if result.untrained is not None:
-        yield ("untrained", f"{result.untrained.accuracy:.2%}", f"{result.untrained.loss:.4f}", "")
-    yield (
-        "validation",
-        f"{result.validation.accuracy:.2%}",
-        f"{result.validation.loss:.4f}",
-        f"{sets[-2][1]:,}",
-    )
-    if result.label_book is not None:
-        yield (
-            "label book",
-            f"{result.label_book.accuracy:.2%}",
-            f"{result.label_book.loss:.4f}",
-            f"{sets[-1][1]:,}",
-        )
-
-
-def _predicted(result: PreflightResult) -> Table:
-    counts = [result.predictions.count(index) for index in range(len(result.classes))]
-    return Table(result.classes, [[str(count) for count in counts]], title="Label book images predicted as")
+    *_, validation, label_book = result.images.values()
+    for name, score, images in (
+        ("untrained", result.untrained, None),
+        ("validation", result.validation, validation),
+        ("label book", result.label_book, label_book),
+    ):
+        if score is not None:
+            yield name, f"{score.accuracy:.2%}", f"{score.loss:.4f}", cell(images, ",")
 
 
 def _grounds(result: PreflightResult) -> Iterator[tuple[str, str]]:

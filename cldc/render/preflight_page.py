@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cldc.insight import Insight, confusion, worst_mistakes
@@ -11,7 +11,7 @@ from cldc.render.document import Page
 
 if TYPE_CHECKING:
     from cldc.preflight.model import PreflightResult
-    from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
+    from cldc.preflight.model_predictions import ModelPredictions
     from cldc.preflight.output import Epoch
 
 # Shown if the folder has changed since.
@@ -52,7 +52,7 @@ def _values(insight: Insight, pictures: Mapping[str, tuple[str, str]]) -> dict[s
         "mistakes": [_mistakes(learned, split) for split in judged if learned],
         "charts": _charts(result),
         "accuracies": [
-            (label, [_accuracy([i for i in learned.of(split) if i.label == index]) for split in judged])
+            (label, [_accuracy(learned, split, index) for split in judged])
             for index, label in enumerate(learned.classes)
         ]
         if learned
@@ -84,7 +84,8 @@ def _mistakes(learned: ModelPredictions, split: str) -> dict[str, Any]:
     }
 
 
-def _accuracy(images: Sequence[ImagePrediction]) -> float | None:
+def _accuracy(learned: ModelPredictions, split: str, label: int) -> float | None:
+    images = [image for image in learned.of(split) if image.label == label]
     return sum(not image.misclassified for image in images) / len(images) if images else None
 
 

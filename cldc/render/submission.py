@@ -96,10 +96,10 @@ def plan_blocks(plan: Plan) -> Iterator[Block]:
     yield Line(
         f"Submission {record.name} to {record.competition} on {record.server} as {record.account}", "title"
     )
-    rows = [
-        (check.subject, _mark(check.refusal, check.warning), "see below" if check.refusal else check.finding)
-        for check in plan.checks
-    ]
+    rows = []
+    for check in plan.checks:
+        verdict = "refused" if check.refusal else "note" if check.warning else "ok"
+        rows.append((check.subject, verdict, "see below" if check.refusal else check.finding))
     yield Table(("checked", "", "found"), rows)
     if plan.steps:
         work = dict.fromkeys(_WORK[step] for step in plan.steps)
@@ -114,10 +114,6 @@ def plan_blocks(plan: Plan) -> Iterator[Block]:
             yield Line(f"  {check.error.action}")
     if not refusals:
         yield Line("Ready to submit.", "good")
-
-
-def _mark(refusal: str, warning: bool) -> str:
-    return "refused" if refusal else "note" if warning else "ok"
 
 
 def submission_blocks(submission: Submission, *, on_sandbox: bool) -> Iterator[Block]:
@@ -236,20 +232,16 @@ def withdrawn_blocks(withdrawn: Withdrawn) -> Iterator[Block]:
 def orphan_blocks(orphans: Orphans) -> Iterator[Block]:
     """What may be removed, and why; and what was left alone."""
     if orphans.found:
-        rows = [
-            (found.type or found.kind, found.name, found.state or "-", _why_removed(found), found.uuid)
-            for found in orphans.found
-        ]
+        rows = []
+        for found in orphans.found:
+            why = f"{found.why}; it is running and will be killed" if found.running else found.why
+            rows.append((found.type or found.kind, found.name, found.state or "-", why, found.uuid))
         yield Table(("", "name", "state", "why", "uuid"), rows)
     else:
         yield Line("There is nothing to remove.", "good")
     if orphans.left_alone:
         yield Line("Left alone, because they may be for something else:")
         yield from (Line(f"  {kept.name} ({kept.uuid}): {kept.why}") for kept in orphans.left_alone)
-
-
-def _why_removed(orphan: Orphan) -> str:
-    return f"{orphan.why}; it is running and will be killed" if orphan.running else orphan.why
 
 
 def removed_blocks(removed: Removed) -> Iterator[Block]:

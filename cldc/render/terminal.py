@@ -66,7 +66,7 @@ def _table(block: Table, width: int) -> RenderableType:
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
-        collapse_padding=_natural_width(block, gap=3) > width,
+        collapse_padding=sum(_widths(block)) + 3 * (len(block.headers) - 1) + 2 > width,
         header_style="bold",
         show_header=any(block.headers),
     )
@@ -111,10 +111,6 @@ def _pairs(table: Table, width: int) -> Iterator[str]:
 def _least_width(table: Table) -> int:
     """Columns that a table needs before its cells break into shreds."""
     return sum(min(width, _READABLE) for width in _widths(table)) + 2 * (len(table.headers) - 1) + 1
-
-
-def _natural_width(table: Table, *, gap: int) -> int:
-    return sum(_widths(table)) + gap * (len(table.headers) - 1) + 2
 
 
 def _widths(table: Table) -> list[int]:

@@ -74,7 +74,14 @@ def _sarif_rule(rule: Rule) -> dict[str, Any]:
 
 
 def _result(report: ValidationReport, finding: Finding, base: Path | None) -> dict[str, Any]:
-    places = [_location(_from_base(report, path, base)) for path in finding.paths or ("",)]
+    uris = [
+        quote(_from_base(report, path, base).encode("utf-8", "surrogateescape"))
+        for path in finding.paths or ("",)
+    ]
+    # Code scanning wants a line, even of a picture.
+    places: list[dict[str, Any]] = [
+        {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}} for uri in uris
+    ]
     return {
         "ruleId": finding.rule,
         "level": _LEVELS[finding.severity],
@@ -83,9 +90,3 @@ def _result(report: ValidationReport, finding: Finding, base: Path | None) -> di
         "locations": places[:1],
         "relatedLocations": [{"id": number, **place} for number, place in enumerate(places[1:], 1)],
     }
-
-
-def _location(path: str) -> dict[str, Any]:
-    uri = quote(path.encode("utf-8", "surrogateescape"))
-    # Code scanning wants a line, even of a picture.
-    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}}
