@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cldc.cli.app import App
-from cldc.cli.options import DATASET, command
+from cldc.cli.options import DATASET, YES, command
 from cldc.curation.applying import Plan, apply_in_place, apply_to_copy, plan
 from cldc.dataset import load
 from cldc.decisions import default_path, read
@@ -34,7 +34,7 @@ _LAST = "the last"
     help="Undo what the last apply did to the dataset, or what this record of one lists.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@YES
 @command()
 def apply(
     app: App,

@@ -8,7 +8,7 @@ import click
 
 from cldc import sandbox
 from cldc.bundles.submitted import read_submitted
-from cldc.cli.options import command
+from cldc.cli.options import YES, command
 from cldc.cli.organising import organiser_target
 from cldc.cli.server import ServerApp
 from cldc.codalab import CodaLab, Rest
@@ -91,7 +91,7 @@ def grades_of(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Doc
 @click.argument("submission", metavar="SUBMISSION")
 @click.option("--reason", help="Why; the board's page and the contestant's `cldc status` show it.")
 @click.option("--undo", is_flag=True, help="Take a rejection back.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@YES
 @command(ServerApp)
 def reject(app: ServerApp, *, submission: str, reason: str | None, undo: bool, yes: bool) -> None:
     """Keep a submission off the board, with a reason.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cldc.cli.contestant import contestant
-from cldc.cli.options import command
+from cldc.cli.options import YES, command
 from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
 from cldc.render.document import Document
@@ -19,7 +19,7 @@ from cldc.text import plural
     "--unfinished", is_flag=True, help="Also what was begun and never tagged, and runs of preflights."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@YES
 @command(ServerApp)
 def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
     """Remove from the server what no submission of yours needs.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cldc.cli.options import command
+from cldc.cli.options import EXISTING_FOLDER, command
 from cldc.cli.server import ServerApp
 from cldc.cli.tensorflow import tensorflow
 from cldc.cli.trainings import DASK, trainer
@@ -25,14 +25,16 @@ from cldc.render.formats import render
 from cldc.render.formats.html import render_page
 from cldc.render.grades import board_of, grades_document, student_page
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("folder", type=_FOLDER)
+@click.argument("folder", type=EXISTING_FOLDER)
 @click.option(
-    "--test-set", type=_FOLDER, required=True, help="The hidden test set, with one folder for each class."
+    "--test-set",
+    type=EXISTING_FOLDER,
+    required=True,
+    help="The hidden test set, with one folder for each class.",
 )
 @click.option(
     "--into",
@@ -43,7 +45,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option(
     "--starting-dataset",
-    type=_FOLDER,
+    type=EXISTING_FOLDER,
     help="The dataset that everyone started from; sharing its images does not count as copying.",
 )
 @click.option(

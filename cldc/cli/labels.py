@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cldc.cli.app import App
-from cldc.cli.options import DATASET, command
+from cldc.cli.options import FOLDER, command
 from cldc.dataset import load
 from cldc.decisions import default_path, match, read
 from cldc.insight import pictures
@@ -21,7 +21,7 @@ _QUESTION = "label"
 
 
 @click.command()
-@click.argument("folder", type=DATASET, required=False)
+@FOLDER
 @click.option(
     "--top",
     type=click.IntRange(1),

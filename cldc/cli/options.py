@@ -24,6 +24,9 @@ _SETTINGS = {f.name for f in fields(Options)}
 
 # The code that reads it reports an unreadable folder, with its own exit code.
 DATASET = click.Path(path_type=Path, readable=False)
+FOLDER = click.argument("folder", type=DATASET, required=False)
+EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 _COMPETITION = click.option(
     "--competition",
@@ -58,16 +61,16 @@ def _as_reports(
     def convert(
         context: click.Context, parameter: click.Parameter, paths: tuple[Path, ...]
     ) -> tuple[Report, ...]:
-        return tuple(Report(path, form(path, context, parameter)) for path in paths)
-
-    def form(path: Path, context: click.Context, parameter: click.Parameter) -> str:
-        found = format_of(path, formats)
-        if found is None and not path.suffix and "html" in formats:
-            return "html"
-        if found is None:
-            known = ", ".join(extensions_of(formats))
-            raise click.BadParameter(f"{path} ends in none of {known}.", context, parameter)
-        return found
+        reports = []
+        for path in paths:
+            form = format_of(path, formats)
+            if form is None and not path.suffix and "html" in formats:
+                form = "html"
+            if form is None:
+                known = ", ".join(extensions_of(formats))
+                raise click.BadParameter(f"{path} ends in none of {known}.", context, parameter)
+            reports.append(Report(path, form))
+        return tuple(reports)
 
     return convert
 
@@ -100,15 +103,13 @@ def _require_writable(reports: Iterable[Report]) -> None:
     """Refuse a report that can't be written before the work starts."""
     for report in reports:
         folder = report.path.absolute().parent
-        why = (
-            f"the folder {folder} does not exist"
-            if not folder.is_dir()
-            else "it is a folder"
-            if report.path.is_dir()
-            else f"the folder {folder} is not writable for you"
-            if not os.access(folder, os.W_OK | os.X_OK)
-            else ""
-        )
+        why = ""
+        if not folder.is_dir():
+            why = f"the folder {folder} does not exist"
+        elif report.path.is_dir():
+            why = "it is a folder"
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            why = f"the folder {folder} is not writable for you"
         if why:
             raise StorageError(
                 f"The report {report.path} can't be written: {why}.",
@@ -163,8 +164,10 @@ def command(
                 return function(app, **given)
             except BaseException as error:
                 output.close(done=isinstance(error, click.exceptions.Exit))
-                if isinstance(error, CldcError):
-                    _add_what_is_known(error, app)
+                if isinstance(error, CldcError) and error.server_failed:
+                    # What is known of the server, so that people don't search for the fault locally.
+                    with contextlib.suppress(CldcError):
+                        error.action = " ".join(filter(None, (error.action, app.server_status)))
                 raise
 
         shared = [*_format_options(formats), *_SHARED]
@@ -177,11 +180,3 @@ def command(
         return wrapper
 
     return decorate
-
-
-def _add_what_is_known(error: CldcError, app: App) -> None:
-    """Add the server's known state to its failure, so that people don't search for the fault locally."""
-    if error.server_failed:
-        with contextlib.suppress(CldcError):
-            if status := app.server_status:
-                error.action = f"{error.action} {status}"

@@ -12,7 +12,7 @@ from cldc.bundles.account import ServerClock
 from cldc.cli.classroom import accounts, grades, reject
 from cldc.cli.grading import grade
 from cldc.cli.keeping import archive, backup, restore
-from cldc.cli.options import command, group
+from cldc.cli.options import YES, command, group
 from cldc.cli.organising import organiser_target, published
 from cldc.cli.server import ServerApp
 from cldc.cli.setting_up import init
@@ -123,7 +123,7 @@ def _score(
 @click.option(
     "--all", "everything", is_flag=True, help="What the present test set and evaluation have not scored."
 )
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@YES
 @command(ServerApp)
 def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, yes: bool) -> None:
     """Evaluate submissions again, as after a mistake in the hidden test set.

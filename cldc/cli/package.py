@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cldc.cli.app import App
-from cldc.cli.options import DATASET, command
+from cldc.cli.options import EXISTING_FOLDER, FOLDER, command
 from cldc.cli.validating import require_valid, validated
 from cldc.errors import UsageError
 from cldc.files import hash_file, storage_errors, temporary_folder
@@ -37,10 +37,10 @@ class Packaged:
 
 
 @click.command()
-@click.argument("folder", type=DATASET, required=False)
+@FOLDER
 @click.option(
     "--into",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=EXISTING_FOLDER,
     default=".",
     help="Folder to write the zip to; by default the working folder.",
 )

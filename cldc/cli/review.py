@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from cldc.cli.app import App
-from cldc.cli.options import DATASET, command
+from cldc.cli.options import FOLDER, command
 from cldc.cli.validating import validated
 from cldc.dataset import Dataset
 from cldc.errors import CldcError
@@ -21,7 +21,7 @@ from cldc.review.parts import predictions_part, suspicions_part
 
 
 @click.command()
-@click.argument("folder", type=DATASET, required=False)
+@FOLDER
 @click.option("--no-browser", is_flag=True, help="Print the page's address and open no browser.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the page; any that is free by default.")
 @command()

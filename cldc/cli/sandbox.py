@@ -10,7 +10,7 @@ import click
 from cldc import sandbox as room
 from cldc.cli.app import App
 from cldc.cli.board import remember
-from cldc.cli.options import command, group
+from cldc.cli.options import EXISTING_FOLDER, command, group
 from cldc.cli.tensorflow import tensorflow
 from cldc.competition import SANDBOX
 from cldc.environments import ensure_codalab
@@ -25,7 +25,6 @@ from cldc.sample import draw_label_book
 from cldc.sandbox import Seed, Status
 
 _HIDDEN_IMAGES = 200
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @group
@@ -46,9 +45,9 @@ def sandbox() -> None:
 
 @sandbox.command()
 @click.option("--script", type=click.Path(), help="The training script to seed it with; our own by default.")
-@click.option("--label-book", type=_FOLDER, help="The label book to seed it with; drawn by default.")
-@click.option("--test-set", type=_FOLDER, help="The hidden test set to score on; drawn by default.")
-@click.option("--starting-dataset", type=_FOLDER, help="A dataset for contestants to start from.")
+@click.option("--label-book", type=EXISTING_FOLDER, help="The label book to seed it with; drawn by default.")
+@click.option("--test-set", type=EXISTING_FOLDER, help="The hidden test set to score on; drawn by default.")
+@click.option("--starting-dataset", type=EXISTING_FOLDER, help="A dataset for contestants to start from.")
 @command()
 def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
     """Start the sandbox with the competition on it; does nothing if it is already up.

@@ -12,7 +12,7 @@ import click
 
 from cldc import organise, sandbox
 from cldc.address import SANDBOX
-from cldc.cli.options import command
+from cldc.cli.options import EXISTING_FOLDER, command
 from cldc.cli.organising import target_at
 from cldc.cli.server import ServerApp
 from cldc.cli.tensorflow import tensorflow
@@ -28,7 +28,6 @@ from cldc.trainings.expected import expect_class
 from cldc.trust import profile_claims
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -59,9 +58,9 @@ def _height_and_width(text: str) -> tuple[int, ...]:
 @click.command()
 @click.option("--profile", type=_FILE, help="The class's profile to write, as class.toml; kept up to date.")
 @click.option("--script", type=click.Path(), help="The training script; our own by default.")
-@click.option("--label-book", type=_FOLDER, help="The label book, which everyone may read.")
-@click.option("--test-set", type=_FOLDER, help="The hidden test set, which nobody may read but you.")
-@click.option("--starting-dataset", type=_FOLDER, help="A dataset for contestants to start from.")
+@click.option("--label-book", type=EXISTING_FOLDER, help="The label book, which everyone may read.")
+@click.option("--test-set", type=EXISTING_FOLDER, help="The hidden test set, which nobody may read but you.")
+@click.option("--starting-dataset", type=EXISTING_FOLDER, help="A dataset for contestants to start from.")
 @click.option("--evaluate", type=_FILE, help="The evaluation script; our own by default.")
 @click.option("--title", help="The competition's name.")
 @click.option("--tag", help="The tag that makes a bundle a submission; by default the profile's name.")

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cldc.cli.app import App
-from cldc.cli.options import DATASET, command
+from cldc.cli.options import FOLDER, command
 from cldc.curation.applying import require_no_conflict
 from cldc.curation.splitting import draw_split
 from cldc.decisions import default_path, edit, match, read
@@ -21,7 +21,7 @@ from cldc.validation.warped_copies import find_if_ready
 
 
 @click.command()
-@click.argument("folder", type=DATASET, required=False)
+@FOLDER
 @click.option(
     "--val",
     "share",

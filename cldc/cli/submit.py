@@ -12,7 +12,7 @@ from cldc.cli import completing
 from cldc.cli.board import board_if_any
 from cldc.cli.consent import ask_for_consent, paths_in_dataset
 from cldc.cli.contestant import contestant
-from cldc.cli.options import DATASET, command
+from cldc.cli.options import FOLDER, command
 from cldc.cli.server import ServerApp
 from cldc.cli.validating import validated
 from cldc.cli.work import TrainingInputs, preflighted, training_inputs
@@ -32,7 +32,7 @@ from cldc.validation import ValidationReport
 
 
 @click.command()
-@click.argument("folder", type=DATASET, required=False)
+@FOLDER
 @click.option(
     "--name",
     shell_complete=completing.submissions,

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cldc.cli.app import App
-from cldc.cli.options import DATASET, command
+from cldc.cli.options import FOLDER, command
 from cldc.cli.validating import validated
 from cldc.errors import InvalidDataset, StorageError, UsageError
 from cldc.render.validation import document
@@ -20,7 +20,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("folder", type=DATASET, required=False)
+@FOLDER
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @click.option("--label-book", type=click.Path(), help="Also find images that are in this label book.")
 @click.option(

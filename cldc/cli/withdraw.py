@@ -7,7 +7,7 @@ import click
 from cldc.cli import completing
 from cldc.cli.board import board_if_any
 from cldc.cli.contestant import contestant
-from cldc.cli.options import command
+from cldc.cli.options import YES, command
 from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
 from cldc.render.document import Document
@@ -19,7 +19,7 @@ from cldc.submission.quota import withdraw as take_back
 
 @click.command()
 @click.argument("submission", metavar="NAME", shell_complete=completing.submissions)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@YES
 @command(ServerApp)
 def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
     """Take the tag off a submission.
