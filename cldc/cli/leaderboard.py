@@ -7,10 +7,11 @@ from dataclasses import fields
 
 import click
 
+from cldc import sandbox
 from cldc.cli.board import fetch_board, require_board
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
-from cldc.cli.work import account_or_none
+from cldc.errors import CredentialsError, SandboxError
 from cldc.ledger import Ledger
 from cldc.render.board import board_blocks, board_rows, history_blocks
 from cldc.render.document import Document
@@ -37,7 +38,7 @@ def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
       cldc leaderboard --format csv
     """
     require_board(app)  # before anybody is asked for an account
-    board = fetch_board(app, account=account_or_none(app), required=True)
+    board = fetch_board(app, account=_account(app), required=True)
     with Ledger(app.home, reading=True) as ledger:
         results = ledger.board_results(app.competition.name)
     blocks = [
@@ -51,3 +52,14 @@ def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
             rows=functools.partial(board_rows, board),
         )
     )
+
+
+def _account(app: ServerApp) -> str | None:
+    """The account's name if credentials are available, to mark one's own rows."""
+    try:
+        return app.credentials.username
+    except CredentialsError:
+        return None
+    except SandboxError:  # it is down; its board can be read all the same
+        known = sandbox.contestant(app.home)
+        return app.settings["account"] or (known.name if known else None)

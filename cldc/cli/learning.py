@@ -6,7 +6,6 @@ import functools
 from collections.abc import Mapping
 
 from cldc.cli.server import ServerApp
-from cldc.cli.work import TrainingInputs
 from cldc.environments import ready_analysis
 from cldc.errors import CldcError
 from cldc.insight import (
@@ -16,6 +15,7 @@ from cldc.insight import (
     pictures,
     suggest,
 )
+from cldc.preflight.fetching import TrainingInputs
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.model_predictions import read
 from cldc.preflight.repeats import RepeatedRuns

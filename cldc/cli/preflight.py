@@ -11,10 +11,11 @@ from cldc.cli.learning import show
 from cldc.cli.options import DATASET, command
 from cldc.cli.remote import preflight_remotely
 from cldc.cli.server import ServerApp
+from cldc.cli.training import preflighted, training_inputs
 from cldc.cli.trainings import DASK, trainer
 from cldc.cli.validating import valid_reports
-from cldc.cli.work import TrainingInputs, preflighted, training_inputs
 from cldc.errors import CldcError, UsageError
+from cldc.preflight.fetching import TrainingInputs
 from cldc.preflight.model import FailedPreflight, PreflightResult
 from cldc.preflight.repeats import repeats_of, require_seeds, summarize_runs
 from cldc.render.document import Document

@@ -9,8 +9,8 @@ from cldc.cli.consent import ask_for_consent, paths_in_dataset
 from cldc.cli.contestant import remote_account
 from cldc.cli.learning import show
 from cldc.cli.server import ServerApp
+from cldc.cli.training import training_inputs
 from cldc.cli.validating import valid_reports
-from cldc.cli.work import training_inputs
 from cldc.environments import ready_tensorflow
 from cldc.errors import UsageError
 from cldc.preflight.repeats import repeats_of, summarize_runs

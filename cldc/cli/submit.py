@@ -14,10 +14,11 @@ from cldc.cli.consent import ask_for_consent, paths_in_dataset
 from cldc.cli.contestant import contestant
 from cldc.cli.options import FOLDER, command
 from cldc.cli.server import ServerApp
+from cldc.cli.training import preflighted, training_inputs
 from cldc.cli.validating import validated
-from cldc.cli.work import TrainingInputs, preflighted, training_inputs
 from cldc.errors import CldcError
 from cldc.ledger import Ledger
+from cldc.preflight.fetching import TrainingInputs
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.predictions import ExpectedLabels, expected_labels
 from cldc.preflight.records import find
