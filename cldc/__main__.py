@@ -102,10 +102,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         outcome = cli.main(list(arguments), prog_name="cldc", standalone_mode=False)
         sys.stdout.flush()
-    except CldcError as error:
+    except (CldcError, click.ClickException) as error:
         outcome = _failures().show_error(error, arguments)
-    except click.ClickException as error:
-        outcome = _failures().show_usage_error(error, arguments)
     except click.Abort as error:
         # Click raises it in place of an interruption, which is its cause, or because a person ended a question.
         return _stopped(_message_for(error.__cause__) if error.__cause__ else "Cancelled; nothing changed.")

@@ -12,10 +12,7 @@ from cldc import __version__
 # module and its help. A test holds the help against the commands' own.
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Start": {
-        "init": (
-            "init",
-            "Start a project in this folder: cldc.toml and .gitignore.",
-        ),
+        "init": ("init", "Start a project in this folder: cldc.toml and .gitignore."),
         "download": ("download", "Fetch the organisers' starting dataset, label book and script."),
         "sample": ("sample", "Draw a dataset to try things with."),
         "doctor": ("doctor", "Check what cldc needs, and say what is wrong."),
@@ -36,18 +33,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "apply",
             "Carry out what was decided about images: relabel, move to another split, set aside.",
         ),
-        "preflight": (
-            "preflight",
-            "Train on a dataset as the competition does.",
-        ),
-        "compare": (
-            "compare",
-            "Show what changed between two datasets, and which is better.",
-        ),
-        "history": (
-            "history",
-            "List preflights and submissions with their scores.",
-        ),
+        "preflight": ("preflight", "Train on a dataset as the competition does."),
+        "compare": ("compare", "Show what changed between two datasets, and which is better."),
+        "history": ("history", "List preflights and submissions with their scores."),
     },
     "Submit it": {
         "login": ("account", "Check an account and remember it in the keyring."),
@@ -57,10 +45,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "watch": ("watch", "Follow your submissions until they are scored."),
         "leaderboard": ("leaderboard", "Show the competition's leaderboard with your rows marked."),
         "quota": ("quota", "Show how many submissions are left."),
-        "open": (
-            "open",
-            "Open a submission or the guide in the browser.",
-        ),
+        "open": ("open", "Open a submission or the guide in the browser."),
         "withdraw": ("withdraw", "Take the tag off a submission."),
         "clean": ("clean", "Remove from the server what no submission of yours needs."),
     },

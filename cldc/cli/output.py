@@ -160,49 +160,30 @@ def lost_output() -> StorageError | None:
     return None
 
 
-def show_error(error: CldcError, arguments: Sequence[str]) -> int:
-    """Print an expected error and the next action; return its exit code."""
-    _tell_error(error.message, error.action)
-    told = {"kind": error.kind, "code": error.code, "message": error.message, "action": error.action}
+def show_error(error: CldcError | click.ClickException, arguments: Sequence[str]) -> int:
+    """Print an expected error, or one in the command line, and the next action; return its exit code."""
+    if isinstance(error, CldcError):
+        kind, code, message, action = error.kind, error.code, error.message, error.action
+    else:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "cldc"
+        kind, code, message = "usage", error.exit_code, error.format_message()
+        action = f"`{command} --help` shows what it takes."
+    coloured = _lively(sys.stderr) and not os.environ.get("NO_COLOR")
+    if coloured:
+        trusted(sys.stderr).write("\x1b[1;31mError:\x1b[0m ")
+    tell(f"{'' if coloured else 'Error: '}{message}\n{action}")
     with contextlib.suppress(CldcError):  # the message on standard error is enough
         if _wants("github", arguments):
-            _annotate(error)
-        _write_error(told, arguments)
-    return error.code
-
-
-def show_usage_error(error: click.ClickException, arguments: Sequence[str]) -> int:
-    """Print an error in the command line as Click does, with the command's help as the next action."""
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "cldc"
-    _tell_error(error.format_message(), f"`{command} --help` shows what it takes.")
-    told = {"kind": "usage", "code": error.exit_code, "message": error.format_message()}
-    with contextlib.suppress(CldcError):
-        _write_error(told, arguments)
-    return error.exit_code
-
-
-def _write_error(told: dict[str, object], arguments: Sequence[str]) -> None:
-    if _wants("json", arguments):
-        _write(to_json({"error": told}))
-
-
-def _tell_error(message: str, action: str) -> None:
-    if _lively(sys.stderr) and not os.environ.get("NO_COLOR"):
-        trusted(sys.stderr).write("\x1b[1;31mError:\x1b[0m ")
-        tell(f"{message}\n{action}")
-    else:
-        tell(f"Error: {message}\n{action}")
+            # As an annotation and in the job's summary, where people look first.
+            remark = Annotation("error", f"cldc {kind}", f"{message} {action}")
+            _write(github.annotation(remark), trusted(sys.stdout))
+            add_to_job(Document({"exit-code": code}, [Line(f"Failed: {message}", "bad"), Line(action)]))
+        if _wants("json", arguments):
+            told = {"kind": kind, "code": code, "message": message, "action": action}
+            _write(to_json({"error": told}))
+    return code
 
 
 def _wants(form: str, arguments: Sequence[str]) -> bool:
     return f"--format={form}" in arguments or ("--format", form) in itertools.pairwise(arguments)
-
-
-def _annotate(error: CldcError) -> None:
-    """Show an error as an annotation and in the job's summary, where people look first."""
-    remark = Annotation("error", f"cldc {error.kind}", f"{error.message} {error.action}")
-    _write(github.annotation(remark), trusted(sys.stdout))
-    add_to_job(
-        Document({"exit-code": error.code}, [Line(f"Failed: {error.message}", "bad"), Line(error.action)])
-    )
