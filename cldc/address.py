@@ -30,7 +30,7 @@ def check(server: str) -> str:
     ):
         sandbox = f"{SANDBOX}, or as " if difflib.get_close_matches(server, [SANDBOX], cutoff=0.7) else ""
         raise ConfigurationError(
-            f"The server {_shown(server)!r} is no address.",
+            f"The server {_shown(server)!r} is not an address.",
             action=f"Write it as {sandbox}{_nearest(server)}, without a path.",
         )
     if parts.username is not None:

@@ -136,4 +136,6 @@ def _every_account() -> Document:
     data = [{"server": server, "account": name, "default": default} for server, name, default in found]
     rows = [(server, name, "yes" if default else "") for server, name, default in found]
     block: Block = Table(("server", "account", "default"), rows)
-    return Document({"accounts": data}, [block if rows else Line("None is remembered. Next: cldc login")])
+    return Document(
+        {"accounts": data}, [block if rows else Line("No account is remembered. Next: cldc login")]
+    )

@@ -264,7 +264,7 @@ def _tls(server: str) -> CheckResult:
 def _clock(health: Health) -> CheckResult:
     skew = health.clock_ahead_seconds
     if skew is None:
-        return CheckResult("clock", "note", "the server does not tell its time")
+        return CheckResult("clock", "note", "the server does not send its time")
     if abs(skew) > _MOST_SKEW_SECONDS:
         return CheckResult(
             "clock",

@@ -28,7 +28,7 @@ def download(app: ServerApp, *, what: tuple[str, ...], into: Path | None) -> Non
     """Fetch the organisers' starting dataset, label book and script.
 
     Without a name all three. Folders come in the shape that cldc and the training script expect, class by class; run the
-    command again to go on after an interruption. Existing files are never overwritten.
+    command again to continue after an interruption. Existing files are never overwritten.
 
     \b
     Examples:

@@ -16,7 +16,7 @@ from cldc.render.document import Document
 def env() -> None:
     """List or remove the isolated environments.
 
-    CodaLab and TensorFlow each live in an environment of their own, made on first use in the data folder.
+    CodaLab and TensorFlow each have an environment of their own, created on first use in the data folder.
 
     \b
     Examples:
@@ -47,7 +47,7 @@ def list_(app: App) -> None:
 @click.argument("name", shell_complete=completing.environments)
 @command(competition=False)
 def remove(app: App, name: str) -> None:
-    """Remove an environment by name or kind; it is made again when it is needed.
+    """Remove an environment by name or kind; it is created again when it is needed.
 
     \b
     Examples:

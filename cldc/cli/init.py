@@ -215,7 +215,7 @@ def _asked(app: ServerApp, given: str | None, text: str, default: str, check: Ca
 def _check_dataset(answer: str) -> None:
     if not answer.strip() or (Path(answer).exists() and not Path(answer).is_dir()):
         raise ConfigurationError(
-            f"{answer!r} is no folder.", action="Give the path of a folder with --dataset."
+            f"{answer!r} is not a folder.", action="Give the path of a folder with --dataset."
         )
 
 

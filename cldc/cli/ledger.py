@@ -53,7 +53,7 @@ def export(app: App, *, file: Path | None) -> None:
 @ledger.command()
 @command(ServerApp)
 def rebuild(app: ServerApp) -> None:
-    """Write into it what the server knows of your submissions and the ledger does not.
+    """Add the submissions of yours that the server knows and the ledger does not.
 
     A ledger that is damaged, or that a newer cldc wrote, is set aside first and stays in the data folder.
 
@@ -71,7 +71,7 @@ def rebuild(app: ServerApp) -> None:
     if aside is not None:
         blocks.append(Line(f"The old ledger was set aside as {aside}."))
         blocks.append(Line("Run this again for each other account or competition of yours.", "dim"))
-    blocks.append(Line(f"{len(found)} found that the ledger did not know.", "good"))
+    blocks.append(Line(f"{len(found)} found that the ledger did not have.", "good"))
     app.output.show(Document({"found": found, "set_aside": aside}, blocks))
 
 

@@ -22,8 +22,8 @@ from cldc.render.document import Document
 def open_(app: ServerApp, *, what: str, only_print: bool) -> None:
     """Open a submission or the guide in the browser.
 
-    NAME is a submission's name: its tagged bundle is opened, or what there is of it. `worksheet` is that of the
-    submission begun last.
+    NAME is a submission's name: its tagged bundle is opened, or as much of the submission as there is. `worksheet` is
+    the worksheet of the submission begun last.
 
     \b
     Examples:
@@ -32,7 +32,7 @@ def open_(app: ServerApp, *, what: str, only_print: bool) -> None:
     """
     address = _page(app, what) if what in ("form", "guide") else _submission(app, what)
     if not only_print and not webbrowser.open(address):
-        app.observer.note("There is no browser here to open it in.")
+        app.observer.note("There is no browser here.")
     app.output.show(Document({"address": address}, [Line(address)]))
 
 
@@ -60,5 +60,5 @@ def _submission(app: ServerApp, what: str) -> str:
             return f"{app.server}/{'worksheets' if made == 'worksheet' else 'bundles'}/{known.uuid(made)}/"
     raise UsageError(
         f"Nothing of {what!r} is known on {app.server}.",
-        action="`cldc status` shows the submissions there are.",
+        action="`cldc status` lists your submissions.",
     )

@@ -19,7 +19,7 @@ from cldc.submission.status import fetch_statuses
 def status(app: ServerApp) -> None:
     """Show how far your submissions are.
 
-    Of a run that goes or failed, the end of its log is shown; of one that nothing happens to, why.
+    Shows the end of the log of a run that is going or has failed, and why a run is stuck.
 
     \b
     Examples:

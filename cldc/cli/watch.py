@@ -77,7 +77,7 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
                 if submission is not None and not found:
                     raise UsageError(
                         f"There is no submission {submission!r}.",
-                        action="`cldc status` shows those there are.",
+                        action="`cldc status` lists yours.",
                     )
                 _tell(app, found, known)
                 if all(s.final for s in found):
