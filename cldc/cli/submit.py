@@ -19,7 +19,6 @@ from cldc.cli.validating import validated
 from cldc.errors import CldcError
 from cldc.ledger import Ledger
 from cldc.preflight.fetching import TrainingInputs
-from cldc.preflight.model import PreflightResult
 from cldc.preflight.predictions import ExpectedLabels, expected_labels
 from cldc.preflight.records import find
 from cldc.render.blocks import Line
@@ -29,7 +28,6 @@ from cldc.submission.context import Contestant
 from cldc.submission.model import Consent, Intent, Plan
 from cldc.submission.plan import plan_submission
 from cldc.submission.submit import submit as carry_out
-from cldc.validation import ValidationReport
 
 
 @click.command()
@@ -101,21 +99,31 @@ def submit(
     if at_once:
         app.prestart_cl()
     with Ledger(app.home, reading=dry_run) as ledger:
-        me, inputs = contestant(app, ledger), training_inputs(app)
+        me, inputs, settings = contestant(app, ledger), training_inputs(app), app.settings
         consent = Consent(
             again=again,
             supersede=supersede,
             links=paths_in_dataset(report.dataset.root, links),
             after_closing=after_closing,
         )
-        intent = _intent(app, report, inputs, consent)
+        intent = Intent(
+            report=report,
+            labels=_labels(app, inputs),
+            name=settings["name"] or report.dataset.name,
+            named=bool(settings["name"]),
+            institution=settings["institution"] or "",
+            link=settings["link"] or "",
+            consent=consent,
+        )
         plan = _plan(app, me, intent, inputs, train=not no_preflight, dry_run=dry_run, yes=yes)
         if dry_run:
             app.output.show(plan_document(plan))
             return plan.refusals[0].code if plan.refusals else 0
         plan.require()
         if plan.steps:
-            _agree(app, plan, yes)
+            app.confirm(question(plan), yes=yes, stake=_stake(plan), shown=[*plan_blocks(plan), Line("")])
+            if yes:
+                app.observer.note(public(plan))
         app.output.show(submission_document(carry_out(me, plan), on_sandbox=app.on_sandbox))
     return 0
 
@@ -126,19 +134,6 @@ def _labels(app: ServerApp, inputs: TrainingInputs) -> ExpectedLabels:
         with contextlib.suppress(CldcError):  # the plan says what is wrong with them
             inputs = training_inputs(app, organisers=True)
     return expected_labels(inputs.label_book, app.competition, inputs.script)
-
-
-def _intent(app: ServerApp, report: ValidationReport, inputs: TrainingInputs, consent: Consent) -> Intent:
-    settings = app.settings
-    return Intent(
-        report=report,
-        labels=_labels(app, inputs),
-        name=settings["name"] or report.dataset.name,
-        named=bool(settings["name"]),
-        institution=settings["institution"] or "",
-        link=settings["link"] or "",
-        consent=consent,
-    )
 
 
 def _plan(
@@ -169,7 +164,16 @@ def _plan(
             app.require_someone_to_ask(_stake(plan))
     if not train:
         return plan
-    preflight = _known_preflight(app, intent.report, inputs, server_only=not dry_run)
+    # A full one that ran on this server proves as much as one on this machine.
+    preflight = find(
+        app.home,
+        dataset=intent.report.dataset.hash,
+        competition=app.competition,
+        script=inputs.script.sha256,
+        label_book=inputs.label_book.hash,
+        server=app.rest.server,
+        server_only=not dry_run,
+    )
     if preflight is None and not dry_run:
         preflight = preflighted(app, intent.report, inputs)
         if preflight.dataset_changed:
@@ -179,28 +183,6 @@ def _plan(
     if preflight is not None and not preflight.recorded:  # a training takes minutes, in which things change
         state = fetch_account_state(me, board)
     return plan_submission(replace(intent, preflight=preflight), state)
-
-
-def _known_preflight(
-    app: ServerApp, report: ValidationReport, inputs: TrainingInputs, *, server_only: bool
-) -> PreflightResult | None:
-    """Find a full preflight; one that ran on this server proves as much as one on this machine."""
-    return find(
-        app.home,
-        dataset=report.dataset.hash,
-        competition=app.competition,
-        script=inputs.script.sha256,
-        label_book=inputs.label_book.hash,
-        server=app.rest.server,
-        server_only=server_only,
-    )
-
-
-def _agree(app: ServerApp, plan: Plan, yes: bool) -> None:
-    """Show what becomes public, and ask for agreement."""
-    app.confirm(question(plan), yes=yes, stake=_stake(plan), shown=[*plan_blocks(plan), Line("")])
-    if yes:
-        app.observer.note(public(plan))
 
 
 def _stake(plan: Plan) -> str:

@@ -13,7 +13,7 @@ from cldc.render.document import Document
 from cldc.render.validation_ci import file_annotations, sarif
 from cldc.render.validation_page import validation_page
 from cldc.text import first_few, plural, printable
-from cldc.validation import Finding, Rule, Severity, ValidationReport
+from cldc.validation import Finding, Severity, ValidationReport
 from cldc.validation.journal import Change, Fixed, Undone, undo_command
 from cldc.validation.rules import RULES
 
@@ -227,11 +227,6 @@ def _fixed(fixed: Fixed) -> dict[str, Any]:
 
 def data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any]:
     """The report, and what was fixed before, as the JSON that docs/validation.md describes."""
-    result = _report(report)
-    return result if fixed is None else {**result, "fixed": _fixed(fixed)}
-
-
-def _report(report: ValidationReport) -> dict[str, Any]:
     dataset = report.dataset
     return {
         "schema": JSON_SCHEMA,
@@ -252,6 +247,7 @@ def _report(report: ValidationReport) -> dict[str, Any]:
         "silenced": report.silenced,
         "warped_compared": report.warped_compared,
         "findings": [_finding(finding) for finding in report.findings],
+        **({} if fixed is None else {"fixed": _fixed(fixed)}),
     }
 
 
@@ -269,9 +265,3 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "paths": [printable(path) for path in finding.paths],
         "fixable": finding.fixable,
     }
-
-
-def rules_markdown(rules: tuple[Rule, ...]) -> str:
-    """The rules as a Markdown table, for the documentation."""
-    rows = [f"| `{rule.id}` | {rule.severity.value} | {rule.title} | {rule.why} |" for rule in rules]
-    return "\n".join(["| rule | severity | problem | why |", "|---|---|---|---|", *rows]) + "\n"

@@ -140,4 +140,5 @@ def test_sarif_names_its_rules(odd_report: ValidationReport) -> None:
 
 def test_the_documentation_lists_every_rule() -> None:
     page = (ROOT / "docs" / "validation.md").read_text()
-    assert text.rules_markdown(RULES) in page
+    rows = [f"| `{rule.id}` | {rule.severity.value} | {rule.title} | {rule.why} |" for rule in RULES]
+    assert "\n".join(["| rule | severity | problem | why |", "|---|---|---|---|", *rows, ""]) in page

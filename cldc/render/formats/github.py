@@ -23,13 +23,9 @@ def render(document: Document) -> str:
 def annotation(remark: Annotation) -> str:
     """A remark as a workflow command."""
     file = f"file={_property(remark.file)}," if remark.file else ""
-    return f"::{remark.level} {file}title={_property(remark.title)}::{_message(remark.text)}\n"
-
-
-def _message(text: str) -> str:
-    """``text`` as the message of a workflow command, which ends with its line."""
-    lines = (printable(line) for line in masked(text).splitlines())
-    return "%0A".join(line.replace("%", "%25") for line in lines)
+    # A command ends with its line.
+    lines = (printable(line).replace("%", "%25") for line in masked(remark.text).splitlines())
+    return f"::{remark.level} {file}title={_property(remark.title)}::{'%0A'.join(lines)}\n"
 
 
 def _property(text: str) -> str:
