@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 import click
 
@@ -27,7 +27,6 @@ from cldc.trust import Approval, Approvals, Claim
 USER_FILE = "cldc.toml"
 # A person answered no.
 REFUSED = 1
-C = TypeVar("C", bound=contextlib.AbstractContextManager[Any])
 
 
 def shown_path(path: Path) -> str:
@@ -51,7 +50,7 @@ class App:
         self._flags = flags
         self._ask = ask
         self.output = output
-        self._resources = contextlib.ExitStack()
+        self._resources = contextlib.ExitStack()  # closed when the command ends
 
     @property
     def observer(self) -> Observer:
@@ -178,11 +177,6 @@ class App:
                 f"This would {stake}, and nobody can be asked here whether it should.",
                 action="Add --yes to do it without being asked.",
             )
-
-    def _keep(self, resource: C) -> C:
-        """Close ``resource`` when the command ends."""
-        self._resources.enter_context(resource)
-        return resource
 
     def close(self) -> None:
         """End connections and processes, and leave the screen tidy."""

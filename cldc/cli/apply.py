@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cldc.cli.app import App
+from cldc.cli.fixing import undo_record
 from cldc.cli.options import DATASET, YES, command
 from cldc.curation.applying import Plan, apply_in_place, apply_to_copy, plan
 from cldc.dataset import load
@@ -14,9 +15,8 @@ from cldc.decisions import default_path, read
 from cldc.errors import StorageError, UsageError
 from cldc.render import curation
 from cldc.render.document import Document
-from cldc.render.validation import undone_blocks, undone_data
 from cldc.text import plural
-from cldc.validation.journal import journal_lock, last_record, records_folder, undo
+from cldc.validation.journal import journal_lock, last_record, records_folder
 
 _LAST = "the last"
 
@@ -115,7 +115,4 @@ def _undo(app: App, record: str, folder: Path | None) -> int:
             )
     else:
         last = Path(record)
-    with journal_lock(app.home, app.observer):
-        undone = undo(last)
-    app.output.show(Document(undone_data(undone), undone_blocks(undone)))
-    return StorageError.code if undone.left else 0
+    return undo_record(app, last)

@@ -61,9 +61,5 @@ def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None
 
 def _stake(found: tuple[Orphan, ...]) -> str:
     running = sum(orphan.running for orphan in found)
-    kill = (
-        f"kill {plural(running, 'run')} that {'is' if running == 1 else 'are'} running, and "
-        if running
-        else ""
-    )
-    return f"{kill}remove {counted(found)}"
+    runs = plural(running, "run that is running", "runs that are running")
+    return f"{f'kill {runs}, and ' if running else ''}remove {counted(found)}"

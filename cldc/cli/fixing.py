@@ -1,4 +1,4 @@
-"""Fixing a dataset for `cldc validate`, and undoing that: what is loaded only with `--fix` or `--undo`."""
+"""Fixes a dataset for `cldc validate`, and undoes a fix or an `apply`; loaded only with these options."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fix(app: App, folder: Path, into: Path | None) -> Fixed:
     return fixed
 
 
-def undo_fix(app: App, record: Path) -> int:
+def undo_record(app: App, record: Path) -> int:
     """Undo what a record lists, and show what was undone; the exit code."""
     with journal_lock(app.home, app.observer):
         undone = undo(record)

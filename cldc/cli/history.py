@@ -51,7 +51,7 @@ def history(app: ServerApp, everything: bool) -> None:
 def _board(app: ServerApp) -> Leaderboard | None:
     """The board, if it can be read; the local history is useful without it."""
     try:
-        return fetch_board(app, account=None, required=False)
+        return fetch_board(app, account=None)
     except CldcError as error:
         app.observer.note(f"The leaderboard can't be read, so scores are not known: {error.message}")
         return None

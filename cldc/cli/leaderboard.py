@@ -8,10 +8,10 @@ from dataclasses import fields
 import click
 
 from cldc import sandbox
-from cldc.cli.board import fetch_board, require_board
+from cldc.cli.board import fetch_board
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
-from cldc.errors import CredentialsError, SandboxError
+from cldc.errors import ConfigurationError, CredentialsError, SandboxError
 from cldc.ledger import Ledger
 from cldc.render.board import board_blocks, board_rows, history_blocks
 from cldc.render.document import Document
@@ -37,8 +37,16 @@ def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
       cldc leaderboard --all --history
       cldc leaderboard --format csv
     """
-    require_board(app)  # before anybody is asked for an account
-    board = fetch_board(app, account=_account(app), required=True)
+    if app.competition.leaderboard is None and not app.on_sandbox:  # before anybody is asked for an account
+        raise ConfigurationError(
+            f"The profile {app.competition.name} gives no address of a leaderboard.",
+            action='Add `leaderboard = "https://..."`, the address of the scoring daemon\'s JSON, to the profile.',
+        )
+    board = fetch_board(app, account=_account(app))
+    if board is None:
+        raise ConfigurationError(
+            "Nothing was scored on the sandbox yet.", action="Run `cldc sandbox score` first."
+        )
     with Ledger(app.home, reading=True) as ledger:
         results = ledger.board_results(app.competition.name)
     blocks = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -13,27 +12,9 @@ from cldc.cli.validating import require_valid, validated
 from cldc.errors import UsageError
 from cldc.files import hash_file, storage_errors, temporary_folder
 from cldc.package import Package, pack
-from cldc.render.blocks import Block, Line
+from cldc.render.blocks import Line
 from cldc.render.document import Document
 from cldc.text import plural
-
-
-@dataclass(frozen=True, slots=True)
-class Packaged:
-    """A zip to hand in, and whether it had to be written."""
-
-    package: Package
-    written: bool
-
-    def blocks(self) -> list[Block]:
-        """For a person."""
-        package = self.package
-        images, size = plural(package.images, "image"), f"{package.size / 1e6:,.1f} MB"
-        told = f"{package.path}: {images}, {size}" + ("" if self.written else "; already there")
-        return [
-            Line(told, "good"),
-            Line("Hand it in under this name: the one folder in it is called so, too."),
-        ]
 
 
 @click.command()
@@ -75,5 +56,10 @@ def package(app: App, folder: Path | None, *, into: Path, yes: bool) -> None:
             with storage_errors(target):
                 made.path.replace(target)
         packed = Package(target, made.name, made.dataset_hash, made.images, made.size)
-    done = Packaged(packed, written=not same)
-    app.output.show(Document(done, done.blocks()))
+    images, megabytes = plural(packed.images, "image"), f"{packed.size / 1e6:,.1f} MB"
+    told = f"{packed.path}: {images}, {megabytes}" + ("; already there" if same else "")
+    blocks = [
+        Line(told, "good"),
+        Line("Hand it in under this name: the one folder in it is called so, too."),
+    ]
+    app.output.show(Document({"package": packed, "written": not same}, blocks))

@@ -87,11 +87,8 @@ class ServerApp(App):
     def prompt_again(self) -> None:
         """Ask for user name and password now, whatever is remembered; the environment's come first where they may be sent."""
         if not os.environ.get(PASSWORD_VARIABLE) or self.settings.unapproved_profile:
-            wanted = self.settings["account"]
-            if wanted:
-                name, password = wanted, self.ask_for_password(wanted)
-            else:
-                name, password = self.ask_for_account(self.server, credentials.default_account(self.server))
+            suggested = credentials.default_account(self.server)
+            name, password = self.ask_for_account(self.server, suggested)
             self.__dict__["credentials"] = Credentials(name, password, "prompt")
 
     def ask_for_account(self, server: str, suggested: str | None) -> tuple[str, str]:
@@ -99,18 +96,12 @@ class ServerApp(App):
         self.output.close()
         wanted = self.settings["account"]
         name: str = wanted or click.prompt(f"User name on {server}", default=suggested, err=True)
-        return name, self.ask_for_password(name)
-
-    def ask_for_password(self, name: str) -> str:
-        """A password from the person at the terminal, which is not shown."""
-        self.output.close()
-        password: str = click.prompt(f"Password of {name}", hide_input=True, err=True)
-        return password
+        return name, click.prompt(f"Password of {name}", hide_input=True, err=True)
 
     @functools.cached_property
     def codalab(self) -> CodaLab:
         """The server as the account; CodaLab's own command line starts when the first thing is changed."""
-        return self._keep(
+        return self._resources.enter_context(
             CodaLab(self.server, self.credentials, python=self.codalab_python, observer=self.observer)
         )
 
@@ -138,4 +129,4 @@ class ServerApp(App):
     @functools.cached_property
     def anonymous(self) -> Rest:
         """Reads the server as everyone."""
-        return self._keep(Rest(self.server, observer=self.observer))
+        return self._resources.enter_context(Rest(self.server, observer=self.observer))

@@ -64,7 +64,7 @@ def validate(
     if into is not None and not fix:
         raise UsageError("--into goes with --fix.", action="Say --fix --into FOLDER.")
     if record is not None:
-        undone: int = importlib.import_module("cldc.cli.fixing").undo_fix(app, record)
+        undone: int = importlib.import_module("cldc.cli.fixing").undo_record(app, record)
         return undone
     folder = app.dataset_folder(folder)
     fixed: Fixed | None = None
