@@ -18,8 +18,7 @@ from cldc.errors import CldcError, UsageError
 from cldc.preflight.fetching import TrainingInputs
 from cldc.preflight.model import FailedPreflight, PreflightResult
 from cldc.preflight.repeats import repeats_of, require_seeds, summarize_runs
-from cldc.render.document import Document
-from cldc.render.preflights import preflights_blocks
+from cldc.render.preflights import preflights_document
 from cldc.trainings.many import train_all, train_every
 from cldc.trainings.model import Preflights
 from cldc.validation import ValidationReport
@@ -141,6 +140,5 @@ def _several(
             if isinstance(outcome, CldcError)
         ),
     )
-    title = f"Preflights of {len(trainings)} datasets"
-    app.output.show(Document(found, preflights_blocks(title, found.results, found.failed)))
+    app.output.show(preflights_document(f"Preflights of {len(trainings)} datasets", found))
     return found.failed[0].code if found.failed else 0

@@ -15,8 +15,7 @@ from cldc.environments import ready_tensorflow
 from cldc.errors import UsageError
 from cldc.preflight.repeats import repeats_of, summarize_runs
 from cldc.remote.pipeline import preflight_remotely as train_remotely
-from cldc.render.document import Document
-from cldc.render.preflights import preflights_blocks
+from cldc.render.preflights import preflights_document
 from cldc.submission.model import Consent, NeedsConsent
 from cldc.submission.plan import check_links
 from cldc.validation import ValidationReport
@@ -43,9 +42,7 @@ def preflight_remotely(
     ready = ready_tensorflow(app.competition.training.tensorflow, app.home)
     found = train_remotely(remote_account(app, keep=keep, force=force, environment=ready), trainings)
     if len(folders) > 1:
-        app.output.show(
-            Document(found, preflights_blocks(f"Preflights on {found.server}", found.results, found.failed))
-        )
+        app.output.show(preflights_document(f"Preflights on {found.server}", found))
         return found.failed[0].code if found.failed else 0
     if found.failed:
         raise found.failed[0].error

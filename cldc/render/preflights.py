@@ -6,17 +6,24 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
+from cldc.render.document import Document
 from cldc.render.preflight_page import OF_BEFORE
 from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.preflight.model import FailedPreflight, PreflightResult
+    from cldc.remote.model import RemotePreflights
+    from cldc.trainings.model import Preflights
 
 
-def preflights_blocks(
+def preflights_document(title: str, found: Preflights | RemotePreflights) -> Document:
+    """One row for each dataset, what is worth knowing of each, and why others have no result."""
+    return Document(found, _blocks(title, found.results, found.failed))
+
+
+def _blocks(
     title: str, results: Sequence[PreflightResult], failed: Sequence[FailedPreflight]
 ) -> Iterator[Block]:
-    """One row for each dataset, what is worth knowing of each, and why others have no result."""
     yield Line(title, "title")
     if results:
         headers = ("dataset", "images", "validation", "label book", "best epoch", "time", "preflight", "")
