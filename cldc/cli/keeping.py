@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,9 +20,9 @@ from cldc.files import lock, replace_atomically, storage_errors, temporary_folde
 from cldc.organise import read_board
 from cldc.organise.keeping import PROFILE, kept_files, pack_backup, plan_restoring, unpack_backup
 from cldc.organise.keeping import restore as write_files
-from cldc.render.blocks import Block, Line
-from cldc.render.document import Document
+from cldc.render.blocks import Line
 from cldc.render.formats import render
+from cldc.render.keeping import archive_document, backup_document, restored_document
 from cldc.text import plural
 from cldc.trust import profile_claims
 
@@ -43,9 +42,13 @@ def _not_scoring(app: App, folders: Iterable[Path]) -> Iterator[None]:
     """Nothing is scored in these folders meanwhile; each must keep something."""
     with contextlib.ExitStack() as held:
         for folder in folders:
-            path = folder / "score.lock"
             held.enter_context(
-                lock(path, purpose="scoring", observer=app.observer, timeout_seconds=_WAIT_SECONDS)
+                lock(
+                    folder / "score.lock",
+                    purpose="scoring",
+                    observer=app.observer,
+                    timeout_seconds=_WAIT_SECONDS,
+                )
             )
         yield
 
@@ -83,27 +86,11 @@ def archive(app: ServerApp, *, folder: Path, yes: bool) -> None:
     replace_atomically(folder / "grades.csv", render("csv", grades))
     replace_atomically(folder / "grades.json", render("json", grades))
     replace_atomically(folder / "backup.zip", content)
-    scored = sum(row.score is not None for row in board.leaderboard.rows)
-    under_way = sum(row.state not in FINAL_STATES for row in board.leaderboard.rows)
-    blocks: list[Block] = [
-        Line(f"{folder} holds {competition.title}: {plural(scored, 'score')} and the grades.", "good"),
-    ]
-    if under_way:
-        told = f"{plural(under_way, 'submission')} had no score yet: run `cldc organise score`, then archive again."
-        blocks.append(Line(told, "warning"))
     source = shown_path(competition.files[0]) if competition.files else competition.name
-    blocks += [
-        Line(f"Everything stays on the server, under the tag {competition.submission.tag}."),
-        Line(f"Next term: cldc organise init --profile NAME.toml --competition {source}"),
-    ]
-    data = {
-        "folder": folder,
-        "competition": competition.name,
-        "as_of": board.leaderboard.updated,
-        "scores": scored,
-        "under_way": under_way,
-    }
-    app.output.show(Document(data, blocks))
+    under_way = sum(row.state not in FINAL_STATES for row in board.leaderboard.rows)
+    app.output.show(
+        archive_document(folder, competition, board.leaderboard, under_way=under_way, source=source)
+    )
 
 
 def _packed(app: App) -> tuple[bytes, tuple[str, ...]]:
@@ -131,15 +118,7 @@ def backup(app: App, *, file: Path, yes: bool) -> None:
         app.confirm(f"Replace {file}?", yes=yes, stake=f"replace {file}")
     content, names = _packed(app)
     replace_atomically(file, content)
-    blocks: list[Block] = [
-        Line(f"{file} holds {plural(len(names), 'file')} of {app.competition.title}.", "good"),
-        Line(
-            "The images of the label book and the hidden test set are not in it: keep those folders yourself."
-        ),
-        Line(f"To bring it back: cldc organise restore {shlex.quote(str(file))}"),
-    ]
-    data = {"file": file, "competition": app.competition.name, "files": names}
-    app.output.show(Document(data, blocks))
+    app.output.show(backup_document(file, app.competition, names))
 
 
 @click.command()
@@ -181,29 +160,7 @@ def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
                     shown=[Line(f"Differs: {path}", "warning") for path in plan.changed],
                 )
             write_files(plan)
-    told = (
-        f"{plural(len(plan.new), 'file')} of {name} restored, {len(plan.changed)} replaced and {plan.same} left alone: "
-        f"the board, rulings and roster of {made}."
-    )
-    data = {
-        "competition": name,
-        "made": made,
-        "new": tuple(plan.new),
-        "replaced": tuple(plan.changed),
-        "same": plan.same,
-    }
-    blocks: list[Block] = [
-        Line(told, "good"),
-        Line("A backup holds no password, and not the folders of the label book and the hidden test set."),
-    ]
     profile = plan.profile / f"{name}.toml"
-    if profile.is_file():
-        approved = app.approvals.hold(profile, profile_claims(profile))
-        if not approved:
-            blocks += [
-                Line("Its profile names a server and is not approved on this machine.", "warning"),
-                Line(f"Next: cldc trust approve {shown_path(profile)}"),
-            ]
-        order = "Next" if approved else "Then"
-        blocks.append(Line(f"{order}: cldc organise score --competition {shown_path(profile)}"))
-    app.output.show(Document(data, blocks))
+    is_there = profile.is_file()
+    approved = is_there and app.approvals.hold(profile, profile_claims(profile))
+    app.output.show(restored_document(plan, shown_path(profile) if is_there else None, approved=approved))
