@@ -7,49 +7,24 @@ import functools
 import os
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import tomli_w
 
 from cldc import description
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
-from cldc.competition import DEFAULT, SANDBOX, Competition, builtin_profiles, load
+from cldc.competition import DEFAULT, SANDBOX, builtin_profiles, load
 from cldc.errors import CldcError, ConfigurationError
-from cldc.files import replace_atomically, storage_errors, working_folder
+from cldc.files import working_folder
+from cldc.project import Answers, find_dataset, write_file, write_ignored
 from cldc.render.blocks import Block, Line
 from cldc.render.document import Document
 from cldc.settings import PROJECT_FILE, read_project
 from cldc.workflows import Host, origin_of, workflow
 
 _DATASET = "my-images"
-# Files that never belong in a dataset repository: packed uploads, and what systems and notebooks leave in folders.
-_IGNORED = ("*.zip", ".DS_Store", "Thumbs.db", ".ipynb_checkpoints/", "__MACOSX/", "__pycache__/")
-_HEADER = "# What cldc works with in this project; a setting left out comes from the competition's profile.\n"
-_COMMENTS = {
-    "competition": "a profile that comes with cldc, or the path of one",
-    "server": "address of a CodaLab, or sandbox",
-    "account": "user name there",
-    "dataset": "the folder with the splits",
-    "name": "of every submission on the board; a tag submission-NAME or --name says another",
-    "institution": "what the board shows in parentheses",
-    "link": "what the board links to",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What the project file is made of; empty where nothing is to be said."""
-
-    competition: str
-    dataset: str
-    name: str
-    institution: str
-    link: str
-    server: str = ""
-    account: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +78,14 @@ def init(app: ServerApp, ci: Host | None, action: str | None, force: bool) -> No
     if answers is None:
         files[PROJECT_FILE] = "kept"
     else:
-        files[PROJECT_FILE] = _write(folder / PROJECT_FILE, _project_file(answers))
+        files[PROJECT_FILE] = write_file(folder / PROJECT_FILE, answers.to_toml())
         # Whoever has the file written has chosen what it sets.
         if claims := read_project(folder / PROJECT_FILE).claims:
             app.approvals.approve(folder / PROJECT_FILE, claims)
-    files[".gitignore"] = _ignore(folder / ".gitignore")
+    files[".gitignore"] = write_ignored(folder / ".gitignore")
     if made:
         path, text = made
-        files[path] = "kept" if (folder / path).exists() and not force else _write(folder / path, text)
+        files[path] = "kept" if (folder / path).exists() and not force else write_file(folder / path, text)
     sandboxed = False
     with contextlib.suppress(CldcError):  # the command that needs the server reports what is wrong
         sandboxed = _server(app, answers) == SANDBOX
@@ -180,9 +155,8 @@ def _answers(app: ServerApp, folder: Path) -> Answers:
     # A default is taken unseen and so becomes approved: that of a file above or before counts only if it is approved.
     chosen = settings.offered("competition") or DEFAULT
     competition = _asked(app, given.get("competition"), "Competition", chosen, load)
-    dataset = _asked(
-        app, given.get("dataset"), "Dataset folder", _guess(folder, load(competition)), _check_dataset
-    )
+    guess = find_dataset(folder, load(competition).dataset.splits) or _DATASET
+    dataset = _asked(app, given.get("dataset"), "Dataset folder", guess, _check_dataset)
     # Set here, it would name every submission, and each would replace the one before.
     name = given.get("name") or ""
     if name:
@@ -223,41 +197,6 @@ def _check_part(part: str, answer: str) -> None:
     """Refuse what the board would hide or garble."""
     parts = {"name": "name", "institution": "", "link": "", part: answer}
     description.compose("{name} ({institution}) {link}", **parts)
-
-
-def _guess(folder: Path, competition: Competition) -> str:
-    """The first folder here that has one of the competition's splits, else a name to be made."""
-    splits = competition.dataset.splits
-    for candidate in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        if any((candidate / split).is_dir() for split in splits):
-            return candidate.name
-    return _DATASET
-
-
-def _project_file(answers: Answers) -> str:
-    said = {name: value for name, value in asdict(answers).items() if value}
-    lines = [(tomli_w.dumps({name: value}).strip(), _COMMENTS[name]) for name, value in said.items()]
-    width = max(len(line) for line, _ in lines)
-    return _HEADER + "\n" + "".join(f"{line.ljust(width)}  # {why}\n" for line, why in lines)
-
-
-def _ignore(path: Path) -> str:
-    """Add to the .gitignore what it lacks."""
-    with storage_errors(path):
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
-    lacking = [line for line in _IGNORED if line not in before.splitlines()]
-    if not lacking:
-        return "kept"
-    gap = "\n" if before and not before.endswith("\n") else ""
-    _write(path, before + gap + "".join(f"{line}\n" for line in lacking))
-    return "added to" if before else "written"
-
-
-def _write(path: Path, text: str) -> str:
-    with storage_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    replace_atomically(path, text, mode=0o644)
-    return "written"
 
 
 def _next(folder: Path, answers: Answers | None, ci: str | None, *, sandboxed: bool) -> Iterator[str]:
