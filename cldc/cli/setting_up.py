@@ -111,8 +111,10 @@ def init(app: ServerApp, **given: Any) -> None:
     path = Path(_answer(app, given["profile"], "Profile to write", "--profile", "class.toml"))
     previous = load(str(path)) if path.is_file() else None
     start = previous or organise.begin(app.competition, path)
-    where = _where(app, path, previous, start)
+    known = app.settings["server"] or (previous.server if previous else None)
+    server = _answer(app, known, "Address of your CodaLab, or sandbox", "--server", None)
     seed = _seed(app, given, start, app.competition if previous is None else start)
+    where = _where(app, server, path, previous, start)
     overrides = _overrides(app, given, previous, start, seed)
     planned = plan(path, previous, start, overrides, seed, server=where.address)
     if given["replace"]:
@@ -138,12 +140,12 @@ def init(app: ServerApp, **given: Any) -> None:
     app.output.show(setup_document(done, cost))
 
 
-def _where(app: ServerApp, path: Path, previous: Competition | None, start: Competition) -> OrganiserTarget:
-    """The server that is given, or else that of the existing profile; a sandbox is started."""
+def _where(
+    app: ServerApp, server: str, path: Path, previous: Competition | None, start: Competition
+) -> OrganiserTarget:
+    """The server with its organiser; a sandbox is started."""
     named = app.settings["server"]
     trusted = named is not None or previous is None or app.approvals.hold(path, profile_claims(path))
-    known = named or (previous.server if previous else None)
-    server = _answer(app, known, "Address of your CodaLab, or sandbox", "--server", None)
     if server == SANDBOX:
         sandbox.start(
             app.home,
