@@ -38,7 +38,7 @@ def find_suspicious_labels(
 ) -> LabelReport:
     """Rank the labels of a dataset by how suspicious they are, or read the cached result.
 
-    It takes about half a minute for 3,000 images, and once a minute or two to make the environment.
+    It takes about a quarter of a minute for 3,000 images, and once a minute or two to make the environment.
 
     Args:
         dataset: The dataset, on the disk as it was scanned.

@@ -69,6 +69,13 @@ def test_a_link_leads_to_a_file(path: Path) -> None:
         assert (path.parent / link).exists(), link
 
 
+def test_pages_say_one_time_for_one_thing() -> None:
+    told = [
+        re.findall(r"3,000 images\s+take\s+about ([^,.;]+?minute)", path.read_text("utf-8")) for path in PAGES
+    ]
+    assert {time for times in told for time in times} == {"a quarter of a minute"}
+
+
 def test_pages_and_pictures_fetch_nothing() -> None:
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert "font: false" in config
