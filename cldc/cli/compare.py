@@ -17,8 +17,8 @@ from cldc.cli.options import command
 from cldc.cli.remote import require_consent, require_organisers
 from cldc.cli.server import ServerApp
 from cldc.cli.tensorflow import tensorflow
+from cldc.cli.trainer import DASK, trainer
 from cldc.cli.training import training_inputs
-from cldc.cli.trainings import DASK, trainer
 from cldc.cli.validating import require_valid, validated
 from cldc.dataset import load
 from cldc.errors import InvalidDataset, UsageError

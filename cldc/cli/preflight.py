@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from cldc.cli.learning import show
+from cldc.cli.insight import show
 from cldc.cli.options import DATASET, command
 from cldc.cli.remote import preflight_remotely
 from cldc.cli.server import ServerApp
+from cldc.cli.trainer import DASK, trainer
 from cldc.cli.training import preflighted, training_inputs
-from cldc.cli.trainings import DASK, trainer
 from cldc.cli.validating import valid_reports
 from cldc.errors import CldcError, UsageError
 from cldc.preflight.fetching import TrainingInputs

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cldc.cli.consent import ask_for_consent, paths_in_dataset
 from cldc.cli.contestant import remote_account
-from cldc.cli.learning import show
+from cldc.cli.insight import show
 from cldc.cli.server import ServerApp
 from cldc.cli.training import training_inputs
 from cldc.cli.validating import valid_reports
