@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cldc import organise as room
+from cldc import organise as organiser
 from cldc.bundles.account import ServerClock
 from cldc.cli.classroom import accounts, grades, reject
 from cldc.cli.grading import grade
@@ -78,7 +78,7 @@ def score(
         app,
         where,
         mode="watch" if watch else "once" if once else "finish",
-        every_seconds=every or room.PASS_SECONDS,
+        every_seconds=every or organiser.PASS_SECONDS,
         strict_quota=not daemon_quota,
         on_pass=publish_pass,
     )
@@ -93,16 +93,16 @@ def _score(
     where: OrganiserTarget,
     *,
     mode: Mode = "finish",
-    every_seconds: float = room.PASS_SECONDS,
+    every_seconds: float = organiser.PASS_SECONDS,
     strict_quota: bool = False,
     again: Sequence[str] = (),
     on_pass: Callable[[Scored], None] = lambda _: None,
 ) -> Scored:
     """`cldc.organise.score` for the chosen competition, by the server's clock."""
     competition = app.competition
-    return room.score(
-        room.configuration(
-            where.address, where.credentials.username, competition, room.uuids_of(competition)
+    return organiser.score(
+        organiser.configuration(
+            where.address, where.credentials.username, competition, organiser.uuids_of(competition)
         ),
         competition,
         where.folder,
@@ -145,7 +145,7 @@ def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, y
     competition, where = app.competition, organiser_target(app)
     before = read_board(competition, where.folder).leaderboard
     chosen = (
-        room.outdated(competition, where.folder)
+        organiser.outdated(competition, where.folder)
         if everything
         else tuple({find_row(before, name).submission: None for name in submissions})
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cldc import sandbox as room
+from cldc import sandbox as local_sandbox
 from cldc.cli.app import App
 from cldc.cli.board import remember
 from cldc.cli.options import EXISTING_FOLDER, command, group
@@ -57,7 +57,7 @@ def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
       cldc sandbox up
       cldc sandbox up --test-set hidden-images
     """
-    status = room.up(
+    status = local_sandbox.up(
         app.home,
         app.competition,
         _seed(app, test_set, starting_dataset),
@@ -103,7 +103,7 @@ def down(app: App) -> None:
     Examples:
       cldc sandbox down
     """
-    was_up = room.down(app.home, observer=app.observer)
+    was_up = local_sandbox.down(app.home, observer=app.observer)
     told = "The sandbox is down." if was_up else "The sandbox was not up."
     app.output.show(Document({"was_up": was_up}, [Line(told, "good")]))
 
@@ -117,7 +117,7 @@ def status(app: App) -> None:
     Examples:
       cldc sandbox status
     """
-    _show(app, room.status(app.home))
+    _show(app, local_sandbox.status(app.home))
 
 
 def _show(app: App, status: Status | None) -> None:
@@ -154,10 +154,12 @@ def score(app: App) -> None:
     Examples:
       cldc sandbox score
     """
-    room.require_up(app.home)
+    local_sandbox.require_up(app.home)
     codalab = ensure_codalab(app.home, app.observer)
-    path = room.score(app.home, app.competition, codalab_python=codalab.python, observer=app.observer)
-    contestant = room.contestant(app.home)
+    path = local_sandbox.score(
+        app.home, app.competition, codalab_python=codalab.python, observer=app.observer
+    )
+    contestant = local_sandbox.contestant(app.home)
     board = parse(
         path.read_text(encoding="utf-8"), app.competition, account=contestant.name if contestant else None
     )
@@ -186,9 +188,9 @@ def add(app: App, *, names: tuple[str, ...]) -> None:
     Examples:
       cldc sandbox account add ann bob
     """
-    room.require_up(app.home)
-    before = {known.name for known in room.list_accounts(app.home)}
-    added = [room.add_account(app.home, name) for name in dict.fromkeys(names)]
+    local_sandbox.require_up(app.home)
+    before = {known.name for known in local_sandbox.list_accounts(app.home)}
+    added = [local_sandbox.add_account(app.home, name) for name in dict.fromkeys(names)]
     table = Table(("account", ""), [(a.name, "exists" if a.name in before else "created") for a in added])
     following = Line(f"Next: {_submit(app)} --account {names[0]}")
     data = [{"name": account.name, "created": account.name not in before} for account in added]
@@ -206,7 +208,7 @@ def list_accounts(app: App) -> None:
     """
     roles = {
         known.name: known.role if known.role in ("root", "organiser") else "contestant"
-        for known in room.list_accounts(app.home)
+        for known in local_sandbox.list_accounts(app.home)
     }
     data = [{"name": name, "role": role} for name, role in roles.items()]
     app.output.show(Document({"accounts": data}, [Table(("account", "role"), [*roles.items()])]))
