@@ -60,7 +60,7 @@ def test_nothing_that_is_there_is_written_over(site: Site, tmp_path: Path) -> No
     (tmp_path / "images").mkdir()
     for what, place in (("script", "train.py"), ("dataset", "images")):
         done = site.cldc("download", what, "--into", place, "--server", "sandbox", cwd=tmp_path, code=2)
-        assert "there already" in done.err
+        assert "exists already" in done.err
     assert (tmp_path / "train.py").read_text() == "mine"
     site.cldc("download", "script", "--into", "other.py", "--server", "sandbox", cwd=tmp_path)
     assert (
