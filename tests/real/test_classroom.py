@@ -202,7 +202,7 @@ def score_though_killed(school: Stage, profile: Path) -> None:
             found[:] = rest.search(tag=f"eval-{tag}", owner=account.name)
             return len(found) >= expected // 2 and sum(each.state == "ready" for each in found) >= 2
 
-        assert soon(half_under_way, 600)
+        assert soon(half_under_way, 600, every_seconds=0.1)
     child.kill()
     child.wait()
     # So it could have been killed too: before it made an evaluation, and before it made what that is made from.

@@ -82,7 +82,7 @@ def test_a_killed_download_goes_on(site: Site, tmp_path: Path) -> None:
         arrived.extend(tmp_path.glob(".mine-*.part/train/i*/0.png"))
         return bool(arrived) or process.poll() is not None
 
-    assert soon(has_begun, 60)
+    assert soon(has_begun, 60, every_seconds=0.01)
     process.send_signal(signal.SIGKILL)
     process.wait(30)
     assert arrived, "the download ended before it could be killed"

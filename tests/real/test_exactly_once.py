@@ -16,8 +16,6 @@ _AT_ONCE = 2
 # Where the server has something that only a search finds, or the other side of the commit.
 _HANDFUL = ("created worksheets", "created bundles", "progress", "after cl make", "before finish tag")
 _LEDGERS = ["kept", "lost"] if os.environ.get("CLDC_KILL_CASES") == "all" else ["lost in turn"]
-
-
 _SUBMIT = ("--yes", "--no-preflight", "-q")
 
 

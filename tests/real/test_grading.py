@@ -162,6 +162,6 @@ def kill_in_the_middle(cldc: Cldc, arguments: tuple[str | Path, ...], folder: Pa
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    assert soon(lambda: bool(all_records(cldc.home)) or child.poll() is not None, 600)
+    assert soon(lambda: bool(all_records(cldc.home)) or child.poll() is not None, 600, every_seconds=0.1)
     child.send_signal(signal.SIGKILL)
     child.wait()

@@ -162,7 +162,7 @@ def test_runs_at_once_end_as_their_commands_do(site: Site) -> None:
 def test_killing_a_run_ends_all_that_it_started(site: Site) -> None:
     cl = site.contestant.cl
     run = site.start(cl.new_worksheet("kill"), "sleep 71.5 & (trap '' TERM; sleep 72.5)")
-    assert soon(lambda: marked("72.5"), 120)
+    assert soon(lambda: marked("72.5"), 120, every_seconds=0.2)
     cl.kill(run)
     bundle = site.ended(run)
     assert bundle.state == "killed"
@@ -175,7 +175,7 @@ def test_it_resumes_after_being_stopped_or_killed(site: Site) -> None:
     before = sandbox.require_up(site.data)
     worksheet = site.contestant.cl.new_worksheet("restart")
     going_on = site.start(worksheet, "echo once >> f; sleep 8.25; cat f", "going-on")
-    assert soon(lambda: marked("8.25"), 120)
+    assert soon(lambda: marked("8.25"), 120, every_seconds=0.2)
     os.kill(before.pid, signal.SIGKILL)
     assert soon(lambda: not psutil.pid_exists(before.pid))
     assert sandbox.status(site.data) is None
@@ -185,7 +185,7 @@ def test_it_resumes_after_being_stopped_or_killed(site: Site) -> None:
     assert rest.file(going_on, "stdout") == b"once\n"
 
     started_again = site.start(worksheet, "sleep 3.25; echo whole", "started-again")
-    assert soon(lambda: marked("3.25"), 120)
+    assert soon(lambda: marked("3.25"), 120, every_seconds=0.2)
     assert sandbox.down(site.data)
     assert not marked("3.25")
     assert not sandbox.down(site.data)
@@ -196,7 +196,7 @@ def test_it_resumes_after_being_stopped_or_killed(site: Site) -> None:
 
 def test_down_ends_the_runs_of_a_killed_sandbox(site: Site) -> None:
     site.start(site.contestant.cl.new_worksheet("orphan"), "sleep 73.75")
-    assert soon(lambda: marked("73.75"), 120)
+    assert soon(lambda: marked("73.75"), 120, every_seconds=0.2)
     os.kill(sandbox.require_up(site.data).pid, signal.SIGKILL)
     assert sandbox.down(site.data)
     assert not marked("73.75")

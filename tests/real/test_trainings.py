@@ -170,4 +170,4 @@ def test_an_interruption_ends_the_trainings_of_a_dask_cluster(
     home = tmp_path / "home"
     with dask_trainer(cluster.scheduler_address, home) as trainer, pytest.raises(KeyboardInterrupt):
         train_all(trainings, trainer, home=home, observer=_Interrupting())
-    assert soon(lambda: not _programs(), 30)
+    assert soon(lambda: not _programs(), 30, every_seconds=0.2)

@@ -15,11 +15,11 @@ def running(pid: int) -> bool:
         return False
 
 
-def soon(condition: Callable[[], object], seconds: float = 10) -> bool:
+def soon(condition: Callable[[], object], seconds: float = 10, *, every_seconds: float = 0.02) -> bool:
     """Whether ``condition`` holds before so much time has passed."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
             return True
-        time.sleep(0.05)
+        time.sleep(every_seconds)
     return False
