@@ -137,7 +137,7 @@ def nested_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         yield RuleMatch(
             message=f"{folder}/ is inside a class folder.",
             consequence=f"The script reads its images as class {label!r}{other}.",
-            remedy=f"Move them to {folder.rpartition('/')[0]}/ if that is their class, or out of it if not.",
+            remedy=f"Move them to {folder.rpartition('/')[0]}/ if that is their class; otherwise move them out of it.",
             paths=tuple(image.path for image in images),
         )
 
