@@ -67,7 +67,7 @@ def _missing_splits(report: ValidationReport, missing: list[Finding]) -> Iterato
         yield Line(f"  {printable(finding.remedy)}")
     if report.total:
         more = plural(len(report.findings) - len(missing), "more finding")
-        yield Line(f"Not valid for {report.competition}; --verbose shows {more}.", "bad")
+        yield Line(f"Not valid for {report.competition.name}; --verbose shows {more}.", "bad")
 
 
 def _counts(report: ValidationReport) -> Table:
@@ -138,9 +138,10 @@ def _paths(finding: Finding, everything: bool) -> Iterator[Line]:
 
 
 def _summary(report: ValidationReport) -> Iterator[Line]:
+    limits = report.competition.dataset
     yield Line(
         f"{report.total:,} images, {report.padded:,} as the script counts them "
-        f"(limits {report.max_images:,} and {report.max_padded:,})."
+        f"(limits {limits.max_images:,} and {limits.max_padded:,})."
     )
     yield Line(f"Dataset {report.dataset.hash}")
     if report.silenced:
@@ -154,7 +155,7 @@ def _summary(report: ValidationReport) -> Iterator[Line]:
         )
     tally = ", ".join(plural(len(report.of(s)), s.value) for s in Severity)
     style: Style = "bad" if not report.ok else "warning" if report.of(Severity.WARNING) else "good"
-    yield Line(f"{'Valid' if report.ok else 'Not valid'} for {report.competition}: {tally}.", style)
+    yield Line(f"{'Valid' if report.ok else 'Not valid'} for {report.competition.name}: {tally}.", style)
 
 
 def fixed_blocks(fixed: Fixed) -> Iterator[Line]:
@@ -227,7 +228,7 @@ def _fixed(fixed: Fixed) -> dict[str, Any]:
 
 def data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any]:
     """The report, and what was fixed before, as the JSON that docs/validation.md describes."""
-    dataset = report.dataset
+    dataset, limits = report.dataset, report.competition.dataset
     return {
         "schema": JSON_SCHEMA,
         "dataset": {
@@ -237,11 +238,11 @@ def data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any]
             "images": report.total,
             "passed_over": sum(each.reason != IgnoreReason.BESIDE_SPLITS for each in dataset.ignored),
         },
-        "competition": report.competition,
+        "competition": report.competition.name,
         "ok": report.ok,
         "counts": {split: dict(classes) for split, classes in report.counts.items()},
         "padded": report.padded,
-        "limits": {"images": report.max_images, "padded": report.max_padded},
+        "limits": {"images": limits.max_images, "padded": limits.max_padded},
         "outward_links": [_outward_link(link) for link in report.outward_links],
         "metadata": asdict(report.metadata),
         "silenced": report.silenced,

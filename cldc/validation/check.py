@@ -62,7 +62,7 @@ def validate(
         key = _report_key(listing, competition, book, cache, ways)
         if key and cache.key == key:
             dataset = assemble(listing, filter(None, cache.images))
-            report = ValidationReport.make(dataset, competition, cache.findings, cache.metadata)
+            report = ValidationReport(dataset, competition, cache.findings, cache.metadata)
             warped = find_warped_copies is not None
         else:
             inspected: InspectedDataset = importlib.import_module("cldc.validation.inspecting").inspect(
@@ -78,7 +78,7 @@ def validate(
             # If the search for warped copies failed, the next check tries again.
             whole = warped == (find_warped_copies is not None)
             cache.store(report, inspected.inspections, key if whole else "")
-    return replace(_silence(report, competition), warped_compared=warped)
+    return replace(_silence(report), warped_compared=warped)
 
 
 def _report_key(
@@ -99,17 +99,18 @@ def _report_key(
     return hash_bytes(repr((competition, seen, ways)).encode("utf-8", "surrogatepass"))
 
 
-def _silence(report: ValidationReport, competition: Competition) -> ValidationReport:
+def _silence(report: ValidationReport) -> ValidationReport:
     """Leave out, and count, the findings that a person has called correct as they are.
 
     A finding about several images is left out once all of them are correct. Errors are never left out, and neither is a
     finding about a folder; one about what a submission would publish only if the reason names its rule.
     """
-    table = read(default_path(report.dataset.root), competition.dataset)
+    rules = report.competition.dataset
+    table = read(default_path(report.dataset.root), rules)
     correct = [decision for decision in table if decision.action == CORRECT]
     if not correct:
         return report
-    matched = match(correct, report.dataset, competition.dataset.classes)
+    matched = match(correct, report.dataset, rules.classes)
     contents = {image.path: image.sha256 for image in report.dataset.images}
     asked = {finding.rule for finding in report.findings}
     answered = {

@@ -163,61 +163,44 @@ def rules_in(module: Mapping[str, object]) -> tuple[Rule, ...]:
     return tuple(each for each in module.values() if isinstance(each, Rule))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ValidationReport:
     """Everything found in a dataset.
 
     Attributes:
         dataset: What was checked.
-        competition: Name of the competition whose rules were applied.
+        competition: Whose rules were applied.
         findings: Errors first, then warnings, then notes.
-        counts: Number of images of each class of each split, as the script labels them.
-        total: Number of images in all splits.
-        padded: Number of images after rounding each split up to whole batches, as the script counts them.
-        max_images: The guide's limit on ``total``.
-        max_padded: The script's own limit on ``padded``.
         metadata: Number of images with metadata that a submission would publish.
         silenced: Number of findings that are left out because a person called them correct as they are.
         warped_compared: Whether copies that were rotated, stretched or sheared were looked for between splits.
     """
 
     dataset: Dataset
-    competition: str
+    competition: Competition
     findings: tuple[Finding, ...]
-    counts: Mapping[str, Mapping[str, int]]
-    total: int
-    padded: int
-    max_images: int
-    max_padded: int
     metadata: MetadataCounts = NO_METADATA
     silenced: int = 0
     warped_compared: bool = False
 
-    @classmethod
-    def make(
-        cls,
-        dataset: Dataset,
-        competition: Competition,
-        findings: tuple[Finding, ...],
-        metadata: MetadataCounts,
-    ) -> ValidationReport:
-        """The report on a dataset whose findings are known."""
-        limits = competition.dataset
-        counts = {split: dict.fromkeys(limits.classes, 0) for split in limits.splits}
-        for (split, label), count in dataset.tally().items():
+    @cached_property
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Number of images of each class of each split, as the script labels them."""
+        rules = self.competition.dataset
+        counts = {split: dict.fromkeys(rules.classes, 0) for split in rules.splits}
+        for (split, label), count in self.dataset.tally().items():
             counts[split][label] = count
-        totals = [sum(classes.values()) for classes in counts.values()]
-        return cls(
-            dataset=dataset,
-            competition=competition.name,
-            findings=findings,
-            counts=counts,
-            total=sum(totals),
-            padded=limits.padded(totals),
-            max_images=limits.max_images,
-            max_padded=limits.max_padded,
-            metadata=metadata,
-        )
+        return counts
+
+    @property
+    def total(self) -> int:
+        """Number of images in all splits."""
+        return len(self.dataset.images)
+
+    @property
+    def padded(self) -> int:
+        """Number of images after rounding each split up to whole batches, as the script counts them."""
+        return self.competition.dataset.padded(sum(classes.values()) for classes in self.counts.values())
 
     @property
     def outward_links(self) -> tuple[OutwardLink, ...]:
