@@ -42,7 +42,7 @@ def reference_of(competition: Competition, what: str) -> Reference:
         instead = {
             DATASET: "`cldc sample` draws a dataset, `cldc import` makes one of your own pictures",
             LABEL_BOOK: "name the folder that they give you with --label-book",
-            SCRIPT: "cldc trains with its own implementation meanwhile",
+            SCRIPT: "until then cldc trains with its own implementation",
         }[what]
         raise ConfigurationError(
             f"The profile {competition.name} does not say which bundle holds the {named}.",

@@ -47,7 +47,7 @@ def findings_part(findings: Iterable[Finding]) -> list[dict[str, Any]]:
 def predictions_part(images: Sequence[Image], competition: Competition, home: Path) -> dict[str, Any] | None:
     """By path, the class that the model of the last preflight with most of the images predicts, and how probable it is.
 
-    Images are told by their content, so that changes since then cost only what has changed.
+    Images are matched by content, so only images that have changed since then have none.
     """
     contents = {image.sha256 for image in images if image.sha256}
     for result in reversed(all_records(home)):

@@ -102,7 +102,7 @@ class ValidationCache:
         return self._known
 
     def is_settled(self, file: ImageFile) -> bool:
-        """Whether the file's last change is old enough for its times to tell the next change."""
+        """Whether the file's last change is so old that its next change will change its times."""
         return max(file.mtime_ns, file.ctime_ns) < self._began_ns - _RACY_NS
 
     def store(self, report: ValidationReport, inspections: Mapping[str, Inspection], key: str) -> None:

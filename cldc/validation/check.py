@@ -42,7 +42,7 @@ def validate(
         observer: Receives progress.
         ask_tensorflow: Asks the real TensorFlow if `judge` gives no verdict; without it such images get a warning.
         find_warped_copies: Finds them between splits and the label book; without it they are not looked for.
-        label_book: The label book's folder, with one folder for each class, if it is at hand.
+        label_book: The label book's folder, with one folder for each class, if there is one.
         cache_folder: Where the results of checks are kept, so that the next one reads only what changed.
 
     Raises:
@@ -88,7 +88,7 @@ def _report_key(
     cache: ValidationCache,
     ways: tuple[bool, bool],
 ) -> str:
-    """A hash of what a report depends on besides the images; empty if it depends on more, and must not be used again."""
+    """A hash of everything but the images that a report depends on; empty if the report must not be used again."""
     # Advice on a missing split depends on the folders around the dataset.
     whole = all(split.state == SplitState.FOLDER for split in listing.splits)
     if not whole or (book and not all(map(cache.is_settled, book.files))):

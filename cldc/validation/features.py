@@ -22,7 +22,7 @@ from cldc.validation.pictures import Picture
 _SHAPE = (16, 16)
 # What is nearer to the background than this share of the blackest ink is no ink.
 _INK_SHARE = 0.4
-# Any picture with haze has some of these shades; looking for all would cost more than it tells.
+# Any picture with haze has some of these shades; searching for all would cost more than it is worth.
 _FAINT = tuple(bytes((shade,)) for shade in (2, 5, 9, 14, 20, 28))
 # One row in four is remembered.
 _UNSAMPLED = 3
@@ -32,7 +32,7 @@ _MIN_ROW_PIXELS = 8
 _PHOTO_PIXELS = 1 << 20
 _BLACKEST = b"\xff"
 _PALE = 128
-# A photo's sides are looked at in bands of this share of it. As many as are solid ink are cut off, up to a third; of
+# A photo's sides are examined in bands of this share of it. As many as are solid ink are cut off, up to a third; of
 # what then lies along the sides, this much may be ink.
 _BANDS = 64
 _MOST_BANDS = 21
@@ -41,7 +41,7 @@ _MOST_ALONG_SIDES = 0.1
 
 
 def features_of_picture(picture: Picture) -> Features | None:
-    """Features of a picture; None if Pillow can't do what that takes, or nothing tells the drawing from the rest."""
+    """Features of a picture; None if Pillow can't do what that takes, or the drawing does not stand out from the rest."""
     try:
         corners = _corners(picture.grey)
         ink: Image | None = _ink(picture.grey, corners)

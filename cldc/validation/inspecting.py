@@ -118,7 +118,7 @@ def _ask(
     inspections: Mapping[str, Inspection],
     observer: Observer,
 ) -> dict[str, Inspection]:
-    """Inspections with TensorFlow's own verdicts in place of unknown ones, asking for all of them at once."""
+    """The inspections whose verdict was unknown, with TensorFlow's own verdict."""
     unknown = {sha for sha, i in inspections.items() if i.verdict.readable is Readable.UNKNOWN}
     if not unknown:
         return {}

@@ -53,8 +53,8 @@ class Inspection(NamedTuple):
 
     Attributes:
         verdict: Whether TensorFlow reads it.
-        features: What the drawing looks like; None if there is no picture to look at.
-        metadata: What it carries besides the picture.
+        features: The drawing's features; None if no picture could be loaded, or no drawing stands out in it.
+        metadata: The kinds of metadata in it.
     """
 
     verdict: Verdict

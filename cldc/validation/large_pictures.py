@@ -76,7 +76,7 @@ def reduced_picture(content: bytes, verdict: Verdict) -> Picture | None:
 
 
 def viewable_picture(content: bytes) -> Image.Image | None:
-    """A picture in mode L or RGB for people to look at, without transparency; None if it has too many pixels.
+    """A picture for people, in mode L or RGB, without transparency; None if it has too many pixels.
 
     It may be in a format that TensorFlow does not read. Raises whatever Pillow raises if it can't be decoded.
     """

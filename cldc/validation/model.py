@@ -1,4 +1,4 @@
-"""What rules look at, what they report, and the result of a whole check."""
+"""The input of the rules, their findings, and the report of a whole check."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Finding(NamedTuple):
         rule: The rule's stable id.
         severity: How bad it is.
         message: What was found, as a sentence.
-        consequence: What the training script, or the competition, makes of it.
+        consequence: What it means for the training script or the competition.
         remedy: What to do, as an imperative sentence.
         paths: The files or folders it is about, relative to the dataset, with slashes.
         fixable: Whether `cldc validate --fix` fixes it.
@@ -61,7 +61,7 @@ class RuleMatch(NamedTuple):
 
 @dataclass(frozen=True)
 class InspectedDataset:
-    """A dataset and what its images show: what rules look at.
+    """The input of the rules: a dataset and what its images show.
 
     Attributes:
         dataset: The dataset.

@@ -14,7 +14,7 @@ from cldc.validation.rules.drawings import RULES
 from cldc.validation.rules.images import image_seen_differently, image_undecodable
 
 _SIDE = 168
-# What a page can hold and a reader can look at.
+# As many as a page can hold and a reader can view.
 _MOST = 600
 _MOST_PER_FINDING = 8
 _MOST_PER_RULE = 120

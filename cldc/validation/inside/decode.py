@@ -1,4 +1,4 @@
-"""Runs inside the TensorFlow environment: decodes files as the training script does, and tells how it went.
+"""Runs inside the TensorFlow environment: decodes files as the training script does, and reports the result.
 
 A path comes in as one line of JSON, a string; for each, one line goes out as soon as it is known:
 ``{"readable": true, "height": 20, "width": 26, "error": "", "sha256": "..."}``; readable is null where the file itself

@@ -278,7 +278,7 @@ def guide_limit(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     title="Reserved dataset name",
     severity=Severity.ERROR,
     why="The run finds its dependencies by name, so no two may have the same name.",
-    source="CodaLab: a run's dependencies are told apart by their keys",
+    source="CodaLab: the keys of a run's dependencies must differ",
 )
 def name_reserved(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """A dataset named like the script or the label book."""

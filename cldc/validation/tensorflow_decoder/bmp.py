@@ -1,6 +1,6 @@
 """BMP as `DecodeBmpV2` in TensorFlow's `decode_image_op.cc` reads it: a few header fields, no palette.
 
-The compression field, the header's version and the masks are never looked at; the size has to match to the byte.
+The compression field, the header's version and the masks are ignored; the size has to match to the byte.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _JUDGES = {Format.JPEG: judge_jpeg, Format.GIF: judge_gif, Format.BMP: judge_bmp
 
 # Formats that TensorFlow does not read, so that advice can name them.
 LONGEST_START = 256
-"""Bytes that are enough to tell a format."""
+"""Bytes that are enough to recognise a format."""
 
 _MAGICS = (
     (b"II*\0", "TIFF"),

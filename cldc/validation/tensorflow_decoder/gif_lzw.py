@@ -20,7 +20,7 @@ class DefectError(Exception):
 
 
 class OddCodeError(Exception):
-    """A code beyond the table: only `decode_pixels` follows what giflib makes of it."""
+    """A code beyond the table, which only `decode_pixels` decodes as giflib does."""
 
 
 class _Codes:

@@ -93,7 +93,7 @@ def _read_many_scans(reader: MarkerReader, frame: Frame) -> bool:
 
 
 def _check_frame(frame: Frame) -> None:
-    """`initial_setup`, TensorFlow's size limit, and what the colour converter and upsampler ask for."""
+    """`initial_setup`, TensorFlow's size limit, and what the colour converter and the upsampler require."""
     if max(frame.width, frame.height) > _LARGEST_DIMENSION:
         raise RefusedError("the picture is too large")
     if frame.precision != 8:

@@ -1,7 +1,7 @@
 """libjpeg's view of its input, with TensorFlow's source manager (`jpeg_handle.cc`) behind it.
 
 Where the input ends, that manager raises a fatal error if libjpeg had declared everything before it as consumed, and
-asks for a suspension otherwise. Suspensions are not always noticed by TensorFlow, so the two must be told apart.
+asks for a suspension otherwise. Suspensions are not always noticed by TensorFlow, so the two must be distinguished.
 """
 
 from __future__ import annotations

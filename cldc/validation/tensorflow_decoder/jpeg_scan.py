@@ -1,6 +1,6 @@
 """One entropy-coded scan, without decoding it: where libjpeg stands when it is through.
 
-Huffman and arithmetic decoders never run over a marker, and whatever they make of the data is at most a warning. So only
+Huffman and arithmetic decoders never run over a marker, and bad data is at most a warning. So only
 restart markers decide which marker ends a scan; `skip_scan` counts them off as libjpeg does.
 """
 

@@ -11,7 +11,7 @@ BYTE_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
 _MOST_ENTRIES = 512
 
 _WHOLE_NUMBERS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
-"""Types of TIFF whose first value Pillow's `exif_transpose` takes for an orientation; EXIF itself asks for SHORT, 3."""
+"""Types of TIFF whose first value Pillow's `exif_transpose` takes for an orientation; EXIF itself requires SHORT, 3."""
 
 TURNED = range(2, 9)
 """Every orientation but upright, which is 1."""
@@ -43,7 +43,7 @@ def _first_value(tiff: bytes, order: str, kind: int, count: int, at: int) -> int
 
 
 def join_profile(segments: list[bytes]) -> bytes:
-    """The ICC profile in the bodies of a JPEG's APP2 segments; empty if one is missing, as nobody uses it then.
+    """The ICC profile in the bodies of a JPEG's APP2 segments; empty if one is missing: viewers ignore the profile then.
 
     Annex B.4 of the ICC specification: each begins with ``ICC_PROFILE\\0``, its number and how many there are. As
     Pillow's `JpegImagePlugin.SOF` does, only the first one's word is taken for the latter.

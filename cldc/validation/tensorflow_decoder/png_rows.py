@@ -63,7 +63,7 @@ class InflatedRows:
             self._read_past_the_rows()
 
     def _spans(self) -> Iterator[int]:
-        """How many bytes to ask for at a time, so that cuts fall where they matter."""
+        """How many bytes to inflate at a time, so that cuts fall where they matter."""
         total = sum(group.stride * group.rows for group in self._groups)
         self._fill()
         window = 256 << (self._input[0] >> 4)

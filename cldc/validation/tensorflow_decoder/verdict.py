@@ -15,7 +15,7 @@ class Readable(StrEnum):
 
 
 class Format(StrEnum):
-    """The four formats TensorFlow takes, told apart by the first bytes and never by the name."""
+    """The four formats that TensorFlow reads, recognised by the first bytes and never by the name."""
 
     PNG = "png"
     JPEG = "jpeg"
@@ -67,7 +67,7 @@ class Verdict(NamedTuple):
     """Whether `tf.io.decode_image(contents, channels=3, expand_animations=False)` reads a file.
 
     Attributes:
-        readable: YES and NO are TensorFlow 2.4.1's own answer, and 2.5's. TensorFlow 2.9 refuses, besides, some small
+        readable: YES and NO are TensorFlow 2.4.1's own answer, and 2.5's. TensorFlow 2.9 also refuses some small
             progressive JPEGs with missing scans (remarked as damaged here). UNKNOWN means that only TensorFlow can tell.
         format: The format that the first bytes announce; None if TensorFlow does not know it.
         width: Pixels, if the header could be read.
