@@ -226,6 +226,5 @@ class _Progress:
         """Say before the trainings end how long they take, as the same trainings took for the contestants."""
         if seconds:
             self._observer.note(
-                f"{plural(len(seconds), 'training')} of about {duration(sum(seconds) / len(seconds))}, as the contestants' own took: "
-                f"about {duration(sum(seconds))} on one worker, and less on several."
+                f"{plural(len(seconds), 'training')}: about {duration(sum(seconds))} on one worker, as the contestants' own took."
             )

@@ -132,7 +132,8 @@ def split_blocks(drawn: Drawn, rules: DatasetRules, table: Path | None) -> Itera
     elif table is None:
         yield Line(f"{images} would move.")
     else:
-        yield Line(printable(f"Decisions to move {images} are in {table}. Next: cldc apply"), "good")
+        yield Line(printable(f"Decisions to move {images} are in {table}."), "good")
+        yield Line("Next: cldc apply")
 
 
 def split_data(drawn: Drawn, table: Path | None) -> dict[str, Any]:

@@ -104,16 +104,16 @@ def plan_blocks(plan: Plan) -> Iterator[Block]:
     if plan.steps:
         work = dict.fromkeys(_WORK[step] for step in plan.steps)
         yield Line(f"{', '.join(work).capitalize()} (worksheet {plan.worksheet}).")
-    else:
-        yield Line("Every step is done: it carries the tag.", "good")
-    yield Line(public(plan), "warning" if plan.intent.report.metadata.images else "plain")
+        yield Line(public(plan), "warning" if plan.intent.report.metadata.images else "plain")
     refusals = [check for check in plan.checks if check.refusal]
     for check in refusals:
         yield Line(f"Refused for the {check.subject}: {check.refusal}", "bad")
         if check.error is not None:
             yield Line(f"  {check.error.action}")
     if not refusals:
-        yield Line("Ready to submit.", "good")
+        yield Line(
+            "Ready to submit." if plan.steps else "It is submitted already: nothing is left to do.", "good"
+        )
 
 
 def submission_blocks(submission: Submission, *, on_sandbox: bool) -> Iterator[Block]:
