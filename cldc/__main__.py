@@ -29,6 +29,7 @@ HUNG_UP = 129
 TERMINATED = 143
 _KEPT = "Stopped. What was done is kept; run the same command to continue."
 BUG = 70
+_MOMENT_SECONDS = 0.05
 # The exit code for each signal that asks us to stop. Not every system has every one: SIGHUP is a terminal that was closed,
 # SIGBREAK the same on Windows.
 _STOPS = {
@@ -61,6 +62,7 @@ def main() -> NoReturn:
             if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _stop)
         threading.excepthook = _thread_failed
+        sys.unraisablehook = _ignored
         _open_what_is_closed()
         for stream in (sys.stdout, sys.stderr):
             # A pipe on Windows, or LANG=C, can't hold every character: it gets an escape, and no command fails for it.
@@ -129,6 +131,14 @@ def _stop(number: int, _: object) -> None:
     # A closed terminal sends two signals, one from the system and one from the shell; only Ctrl-C cuts cleaning up short.
     if len(_asked_to_stop) == 1:
         raise Terminated
+
+
+def _ignored(lost: sys.UnraisableHookArgs) -> None:
+    """Python ignores what is raised in a destructor; an interruption there comes again, a moment later."""
+    if isinstance(lost.exc_value, KeyboardInterrupt | Terminated) and _asked_to_stop:
+        threading.Timer(_MOMENT_SECONDS, os.kill, (os.getpid(), _asked_to_stop.pop())).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _message_for(interruption: BaseException) -> str:

@@ -33,6 +33,23 @@ with temporary_folder(sys.argv[1]) as folder:
     print(folder, flush=True)
     time.sleep(60)
 """
+# A command during which an object is destroyed; the interruption comes in its destructor.
+_DESTROYING = """
+import os, signal, time
+from cldc import __main__ as entry
+
+class Odd:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+
+def command(*_, **__):
+    Odd()
+    time.sleep(60)
+
+entry.cli.main = command
+entry.main()
+"""
 
 
 def leftovers(folder: Path, name: str) -> list[Path]:
@@ -67,6 +84,20 @@ def test_an_interruption_while_it_still_loads_is_one_line(tmp_path: Path) -> Non
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (130, "\nStopped before anything was done.\n")
+
+
+def test_an_interruption_in_a_destructor_is_not_lost(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _DESTROYING],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 130
+    assert done.stderr.startswith("\nStopped.")
 
 
 def test_a_closed_terminal_ends_a_command_and_leaves_nothing(bare_cldc: Cldc) -> None:
