@@ -147,19 +147,21 @@ def _submissions(app: ServerApp) -> list[_Submitted]:
 
 
 def _told(submissions: Sequence[_Submitted]) -> str:
-    """How many there are, and the score and rank of the one that counts."""
+    """How many there are, and the score and rank of the newest that counts."""
     if not submissions:
         return "none yet"
     said = [f"{sum(each.tagged for each in submissions)} submitted"]
     if not submissions[-1].tagged:
         said.append(f"{submissions[-1].name} is not finished")
-    if counting := next((each for each in reversed(submissions) if each.counts), None):
-        result, score = counting.result, "no score seen yet"
+    if counting := [each for each in submissions if each.counts]:
+        newest, others = counting[-1], len(counting) - 1
+        result, score = newest.result, "no score seen yet"
         if result is not None and result.score is not None:
             score = f"scored {result.score:.4f}"
             if result.rank is not None:
                 score += f", rank {result.rank} of {result.entries}"
-        said.append(f"{counting.name} counts, {score}")
+        count = f"and {plural(others, 'other')} count" if others else "counts"
+        said.append(f"{newest.name} {count}, {score}")
     return "; ".join(said)
 
 
