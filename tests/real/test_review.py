@@ -107,6 +107,22 @@ def test_a_selection_is_decided_at_once_and_survives_enlarging(
     assert sorted(decided(folder)) == ["move to val"] * 3 + ["relabel to iv"] * 4
 
 
+def test_pictures_in_sight_do_not_wait_for_those_scrolled_past(
+    browser: Browser, bare_cldc: Cldc, tmp_path: Path
+) -> None:
+    folder = make_dataset(tmp_path / "digits", train=30)
+    with reviewing(folder, bare_cldc.home) as (address, _):
+        page = browser.new_page()
+        page.route("**/picture/small/*", lambda _: None)  # none arrives
+        page.goto(address)
+        expect(page.get_by_role("listbox")).to_be_focused()
+        passed = str(page.locator(".tile img").nth(1).get_attribute("src"))
+        with page.expect_event("requestfailed", lambda request: request.url.endswith(passed)):
+            press(page, "End")
+        page.unroute_all(behavior="ignoreErrors")
+        page.close()
+
+
 def test_the_page_follows_what_happens_outside_it(browser: Browser, bare_cldc: Cldc, tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "digits")
     (folder / "train" / "i" / "bad.png").write_bytes(b"no picture")

@@ -179,6 +179,7 @@ export class Grid {
     if (this.current >= 0) wanted.add(this.current); // so that it can be the active descendant
     for (const [number, tile] of this.#tiles) {
       if (!wanted.has(number)) {
+        tile.querySelector("img").removeAttribute("src"); // or the pictures in sight wait until it is loaded
         tile.remove();
         this.#tiles.delete(number);
       }
