@@ -69,7 +69,7 @@ def require_consent(app: ServerApp, report: ValidationReport, links: Sequence[st
     """
     consent = Consent(links=paths_in_dataset(report.dataset.root, links))
     try:
-        check_links(report.outward_links, consent, private=True)
+        check_links(report.dataset.outward_links, consent, private=True)
     except NeedsConsent as refusal:
         agreed = ask_for_consent(app, [refusal], consent)
-        check_links(report.outward_links, agreed, private=True)
+        check_links(report.dataset.outward_links, agreed, private=True)

@@ -243,7 +243,7 @@ def data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any]
         "counts": {split: dict(classes) for split, classes in report.counts.items()},
         "padded": report.padded,
         "limits": {"images": limits.max_images, "padded": limits.max_padded},
-        "outward_links": [_outward_link(link) for link in report.outward_links],
+        "outward_links": [_outward_link(link) for link in report.dataset.outward_links],
         "metadata": asdict(report.metadata),
         "silenced": report.silenced,
         "warped_compared": report.warped_compared,

@@ -157,7 +157,9 @@ def _checks(
         "time": lambda: _time(intent, state, progress),
         "organisers' bundles": lambda: _organisers(state),
         "same dataset": lambda: _new(intent, record, state),
-        "links": lambda: _SPENT if progress.spent else check_links(report.outward_links, intent.consent),
+        "links": lambda: (
+            _SPENT if progress.spent else check_links(report.dataset.outward_links, intent.consent)
+        ),
         "metadata": lambda: _metadata(report),
         "replaces": lambda: _replaces(intent, progress, competition),
         "closing date": lambda: (

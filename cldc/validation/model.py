@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cldc.competition import Competition
-from cldc.dataset import Dataset, Image, OutwardLink, meant_class
+from cldc.dataset import Dataset, Image, meant_class
 from cldc.errors import InvalidDataset
 from cldc.validation.inspection import Inspection
 from cldc.validation.metadata.model import NO_METADATA, Metadata, MetadataCounts
@@ -201,11 +201,6 @@ class ValidationReport:
     def padded(self) -> int:
         """Number of images after rounding each split up to whole batches, as the script counts them."""
         return self.competition.dataset.padded(sum(classes.values()) for classes in self.counts.values())
-
-    @property
-    def outward_links(self) -> tuple[OutwardLink, ...]:
-        """Links out of the dataset through which a submission would publish images."""
-        return self.dataset.outward_links
 
     def of(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of one severity."""

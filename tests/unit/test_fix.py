@@ -124,7 +124,7 @@ def test_a_copy_holds_files_in_place_of_links(folder: Path, tmp_path: Path) -> N
     assert f"Copied train/i from {tmp_path / 'shared'}, outside the dataset.\n" in shown
     result = validate(into, COMPETITION)
     assert result.ok
-    assert result.outward_links == ()
+    assert result.dataset.outward_links == ()
     assert not any(path.is_symlink() for path in into.rglob("*"))
     assert {"train/i/pic.png", "val/ii/link.png"} <= contents(into).keys()
     assert not any(change.kind == "aside" and (into / change.source).exists() for change in fixed.changes)
