@@ -183,10 +183,13 @@ def passed_over(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     for (reason, severity, kind, remedy), paths in sorted(groups.items()):
         name = kind.upper() if kind in _TENSORFLOW_FORMATS else kind
         noun = f"{name} file" if kind else "file" if reason == IgnoreReason.EXTENSION else "path"
-        image = ", although they look like images" if severity == Severity.WARNING else ""
+        them, they_look = (
+            ("it", "it looks like an image") if len(paths) == 1 else ("them", "they look like images")
+        )
+        image = f", although {they_look}" if severity == Severity.WARNING else ""
         yield RuleMatch(
             message=f"{plural(len(paths), noun)} ignored: {reason.value}.",
-            consequence=f"The script does not see them{image}.",
+            consequence=f"The script does not see {them}{image}.",
             remedy=remedy,
             paths=tuple(paths),
             severity=severity,
