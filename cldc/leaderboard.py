@@ -16,6 +16,8 @@ from cldc.errors import CodaLabError
 _MALFORMED = (
     ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, OSError, RecursionError,
 )  # fmt: skip
+# Why the board does not show an entry that its owner has taken back since.
+NOT_PUBLIC = "its bundle was made private or removed after the evaluation"
 # The part of a row that the ledger stores, for callers that don't use the ledger.
 BoardResult = ledger.BoardResult
 
@@ -134,7 +136,7 @@ def _why_hidden(entry: Mapping[str, Any], name: str, score: float | None) -> str
         return _whole(str(entry["hidden"]))
     # The daemon has no data on a submission that it can no longer read, not even whether it is public.
     if entry["submission"].get("public", True) is None:
-        return "its bundle was made private or removed after the evaluation"
+        return NOT_PUBLIC
     if score is None:
         state = str(entry["bundle"]["state"])
         return "its evaluation left no score" if state == "ready" else f"evaluation {state}"

@@ -17,7 +17,8 @@ from cldc.leaderboard import Leaderboard
 from cldc.organise import OrganiserTarget, read_board, write_board
 from cldc.organise.daemon import organiser_of
 from cldc.organise.grades import grade
-from cldc.organise.roster import keep_roster, read_roster, roster_file
+from cldc.organise.model import ROSTER
+from cldc.organise.roster import keep_roster, read_roster
 from cldc.organise.rulings import find_row
 from cldc.organise.rulings import reject as record_rejection
 from cldc.preflight.records import all_records
@@ -62,7 +63,7 @@ def grades(app: ServerApp) -> None:
     """Show each student's score, submissions and shared content.
 
     Counts each account's best or last submission, as `organiser.grade` in the profile says, on the board that this machine
-    scored last. Late and rejected submissions do not count.
+    scored last. Late and rejected submissions do not count; what its owner made private or removed after it was scored does.
 
     \b
     Examples:
@@ -76,7 +77,7 @@ def grades(app: ServerApp) -> None:
 
 def grades_of(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Document:
     """The grades of a board's students, with what their submissions say of themselves on the server."""
-    kept, rule = roster_file(where.folder), organiser_of(app.competition).grade
+    kept, rule = where.folder / ROSTER, organiser_of(app.competition).grade
     with CodaLab(
         where.address, where.credentials, python=app.codalab_python, observer=app.observer
     ) as codalab:

@@ -124,7 +124,7 @@ def _file_in(folder: Path, name: str, profile: str) -> Path | None:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ConfigurationError(
             f"The profile {profile} names {name}, which leads out of its folder to {path.resolve()}.",
-            action="Put that file itself beside the profile.",
+            action="Put the file itself beside the profile.",
         )
     return path
 
@@ -168,13 +168,13 @@ def _base(
             below[0], f"it extends a chain of more than {_LONGEST_CHAIN} profiles", f": {', '.join(below)}"
         )
     if not isinstance(extends, str):
-        raise refused(what, f"'extends' is {extends!r}", "; a string in quotes belongs there")
+        raise refused(what, f"'extends' is {extends!r}", "; expected a string in quotes")
     if extends in builtin_profiles():
         return _read(_builtin_text(extends), extends, None, below=below)
     path = None if folder is None or Path(extends).name != extends else _file_in(folder, extends, name)
     if path is None or path.suffix != ".toml":
         known = ", ".join(builtin_profiles())
-        wanted = f"; one of {known} belongs there, or the name of a .toml file in the same folder"
+        wanted = f"; expected one of {known}, or the name of a .toml file in the same folder"
         raise refused(what, f"'extends' is {extends!r}", wanted)
     if str(path) in below:
         raise refused(what, f"'extends' is {extends!r}", "; these profiles extend each other")

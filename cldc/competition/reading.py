@@ -73,20 +73,15 @@ def read_toml(text: str, *, what: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        problem, number = _problem(str(error), text)
+        found, _, place = str(error).partition(" (at ")
+        told = re.match(r"line (\d+)", place)
+        number = int(told[1]) if told else max(1, len(text.rstrip().splitlines()))
+        problem = _PROBLEMS.get(found, found[:1].lower() + found[1:])
         line = text.splitlines()[number - 1].strip() if text.strip() else ""
         raise ConfigurationError(
             f"{_subject(what)} is not valid TOML. Line {number} is `{printable(line)}`: {problem}.",
             action=f"Correct line {number}.",
         ) from error
-
-
-def _problem(message: str, text: str) -> tuple[str, int]:
-    """Describe the parser's error and its line, in clearer words for common mistakes."""
-    found, _, place = message.partition(" (at ")
-    told = re.match(r"line (\d+)", place)
-    number = int(told[1]) if told else max(1, len(text.rstrip().splitlines()))
-    return _PROBLEMS.get(found, found[:1].lower() + found[1:]), number
 
 
 def read_table(
@@ -134,13 +129,13 @@ def _convert(hint: Any, value: Any, *, what: str, at: str) -> Any:
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise refused(what, f"{at!r} is {value!r}", "; a list belongs there")
+            raise refused(what, f"{at!r} is {value!r}", "; expected a list")
         return tuple(_convert(args[0], v, what=what, at=f"{at}[{i}]") for i, v in enumerate(value))
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
-            raise refused(what, f"{at!r} is {value!r}", "; a table belongs there")
+            raise refused(what, f"{at!r} is {value!r}", "; expected a table")
         return read_table(typing.cast(type, hint), value, what=what, at=f"{at}.")
     accepted = (int, float) if hint is float else hint
     if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
-        raise refused(what, f"{at!r} is {value!r}", f"; {_NOUNS.get(hint, hint.__name__)} belongs there")
+        raise refused(what, f"{at!r} is {value!r}", f"; expected {_NOUNS.get(hint, hint.__name__)}")
     return value

@@ -74,7 +74,9 @@ def check(competition: Competition) -> None:
 def _texts(competition: Competition) -> Iterator[Refusal]:
     """Check displayed texts, and the profile's own name, which names folders of the data folder."""
     if not _folder_name(competition.name):
-        yield Refusal("name", competition.name, "the file's name without .toml must be that of a folder")
+        yield Refusal(
+            "name", competition.name, "the file's name without .toml must be usable as the name of a folder"
+        )
     shown = {
         "title": competition.title,
         "server_status": competition.server_status,
@@ -84,7 +86,7 @@ def _texts(competition: Competition) -> Iterator[Refusal]:
         shown["organiser.score.name"] = competition.organiser.score.name
     for key, text in shown.items():
         if text is not None and not (_one_line(text)):
-            yield Refusal(key, text, "one line of text belongs there")
+            yield Refusal(key, text, "expected one line of text")
 
 
 def _one_line(text: str) -> bool:
@@ -105,7 +107,7 @@ def _addresses(competition: Competition) -> Iterator[Refusal]:
         # A browser opens the other addresses, which may be on any server.
         scheme = found[1] if found and key == "leaderboard" else "https"
         if url is not None and not (found and _one_line(url) and _is_server(f"{scheme}://{found[2]}")):
-            yield Refusal(key, url, "a web address belongs there, as https://host/page")
+            yield Refusal(key, url, "expected a web address such as https://host/page")
 
 
 def _is_server(text: str) -> bool:
@@ -121,7 +123,9 @@ def _times(competition: Competition) -> Iterator[Refusal]:
         wanted = "it has no time zone; write it as 2021-09-04T23:59:59-07:00"
         yield Refusal("closes", competition.closes.isoformat(), wanted)
     if not 0 <= competition.grace_minutes <= _LONGEST_GRACE_MINUTES:
-        yield Refusal("grace_minutes", competition.grace_minutes, "it must be from 0 to a year's minutes")
+        yield Refusal(
+            "grace_minutes", competition.grace_minutes, "it must be between 0 and the minutes of a year"
+        )
 
 
 # Numbers ----------------------------------------------------------------------------------------------------------
@@ -148,12 +152,12 @@ def _numbers(competition: Competition) -> Iterator[Refusal]:
         if not (math.isfinite(number) and number > 0):
             yield Refusal(key, number, "it must be above 0")
     if quota.window_days > _MOST_DAYS:
-        yield Refusal("quota.window_days", quota.window_days, f"it must be {_MOST_DAYS:,} at most")
+        yield Refusal("quota.window_days", quota.window_days, f"it must be at most {_MOST_DAYS:,}")
     if side is not None and side.window_seconds > _MOST_DAYS * 86_400:
-        wanted = f"it must be {_MOST_DAYS * 86_400:,} at most"
+        wanted = f"it must be at most {_MOST_DAYS * 86_400:,}"
         yield Refusal("organiser.window_seconds", side.window_seconds, wanted)
     if len(rules.image_size) != 2 or min(rules.image_size) <= 0:
-        yield Refusal("dataset.image_size", list(rules.image_size), "height and width in pixels belong there")
+        yield Refusal("dataset.image_size", list(rules.image_size), "expected height and width in pixels")
 
 
 # The dataset ------------------------------------------------------------------------------------------------------
@@ -163,10 +167,10 @@ def _folders(competition: Competition) -> Iterator[Refusal]:
     rules = competition.dataset
     for key, names in (("dataset.splits", rules.splits), ("dataset.classes", rules.classes)):
         if len(names) < 2 or len(set(names)) < len(names) or not all(map(_folder_name, names)):
-            yield Refusal(key, list(names), "two or more different folder names belong there")
+            yield Refusal(key, list(names), "expected two or more different folder names")
     extensions = rules.extensions
     if not extensions or len(set(extensions)) < len(extensions) or not set(extensions) <= set(_EXTENSIONS):
-        wanted = f"one or more of {', '.join(_EXTENSIONS)} belong there, which is what TensorFlow reads"
+        wanted = f"expected one or more of {', '.join(_EXTENSIONS)}, which TensorFlow can read"
         yield Refusal("dataset.extensions", list(extensions), wanted)
     # The smallest dataset has one image in each class of each split.
     least = len(rules.splits) * len(rules.classes)
@@ -196,10 +200,10 @@ def _folder_name(name: str) -> bool:
 def _submissions(competition: Competition) -> Iterator[Refusal]:
     form = competition.submission
     if not _TAG.fullmatch(form.tag):
-        yield Refusal("submission.tag", form.tag, "letters, digits, _ . - belong there, the first no . or -")
+        yield Refusal("submission.tag", form.tag, "expected letters, digits, _ . -, not starting with . or -")
     yield from _placeholders("submission.description", form.description, {"name", "institution", "link"})
     if not (form.description.isascii() and form.description.isprintable()):
-        yield Refusal("submission.description", form.description, "CodaLab keeps one line of plain ASCII")
+        yield Refusal("submission.description", form.description, "CodaLab takes one line of plain ASCII")
     for institution in ("", "Some Lab"):
         for link in ("", "https://example.org/x"):
             try:
@@ -214,21 +218,21 @@ def _bundles(competition: Competition) -> Iterator[Refusal]:
         if not is_name(reference.name):
             yield Refusal(f"{key}.name", reference.name, _NAME_WANTED)
         if reference.uuid is not None and not UUID.fullmatch(reference.uuid):
-            yield Refusal(f"{key}.uuid", reference.uuid, "it is 0x and 32 hex digits")
+            yield Refusal(f"{key}.uuid", reference.uuid, "expected 0x and 32 hexadecimal digits")
     bundles, side = competition.bundles, competition.organiser
     yield from _different("bundles", bundles, ("script", "label_book", "starting_dataset"))
     if side is not None:
         yield from _different("organiser", side, ("test_set", "evaluate"))
         if side.log_worksheet.name == bundles.worksheet.name:
-            wanted = "a server has each worksheet's name once, and this is that of bundles.worksheet"
+            wanted = "a server has each worksheet's name once, and bundles.worksheet has this one"
             yield Refusal("organiser.log_worksheet.name", side.log_worksheet.name, wanted)
     if bundles.label_book.name in competition.dataset.splits:
         yield Refusal(
-            "bundles.label_book.name", bundles.label_book.name, "a split of the dataset is called so"
+            "bundles.label_book.name", bundles.label_book.name, "a split of the dataset has this name"
         )
 
 
-_NAME_WANTED = "CodaLab's names have letters, digits, _ . -, start with a letter or _ and have 128 at most"
+_NAME_WANTED = "CodaLab's names have up to 128 letters, digits, _ . - and start with a letter or _"
 
 
 def _references(competition: Competition) -> Iterator[tuple[str, Reference]]:
@@ -260,12 +264,12 @@ def _run(competition: Competition) -> Iterator[Refusal]:
         yield Refusal("run.name", run.name, _NAME_WANTED)
     yield from _command("run.command", run.command, {"dataset", "label_book"})
     if not _IMAGE.fullmatch(run.image):
-        wanted = "a container image belongs there, as jupyter/tensorflow-notebook or name@sha256:..."
+        wanted = "expected a container image such as jupyter/tensorflow-notebook or name@sha256:..."
         yield Refusal("run.image", run.image, wanted)
     taken = (bundles.script.name, bundles.label_book.name, *_TAKEN_BY_RUNS)
     file = run.predictions
     if not _in_bundle(file) or not file.endswith(".json") or file.partition("/")[0] in taken:
-        wanted = "a JSON file that the script leaves in its folder belongs there, as predictions.json"
+        wanted = "expected a JSON file that the script writes into its folder, such as predictions.json"
         yield Refusal("run.predictions", file, wanted)
 
 
@@ -282,12 +286,12 @@ def _command(key: str, command: str, names: set[str]) -> Iterator[Refusal]:
     except ValueError:
         words = []
     if not words:
-        yield Refusal(key, command, "a command line belongs there, its quotes closed")
+        yield Refusal(key, command, "expected a command line whose quotes are closed")
 
 
 def _placeholders(key: str, form: str, names: set[str]) -> Iterator[Refusal]:
     """Require each placeholder by its plain name, and doubled literal braces."""
-    wanted = f"it must have {', '.join(f'{{{name}}}' for name in sorted(names))} and no other braces but {{{{ and }}}}"
+    wanted = f"it must have {', '.join(f'{{{name}}}' for name in sorted(names))} and no other braces than {{{{ and }}}}"
     try:
         parts = [part[1:] for part in string.Formatter().parse(form) if part[1] is not None]
     except ValueError:
@@ -302,11 +306,11 @@ def _placeholders(key: str, form: str, names: set[str]) -> Iterator[Refusal]:
 def _training(competition: Competition) -> Iterator[Refusal]:
     training = competition.training
     if not _stays_inside(training.builtin):
-        wanted = "the path of a file in the profile's folder belongs there"
+        wanted = "expected the path of a file in the profile's folder"
         yield Refusal("training.builtin", training.builtin, wanted)
     checkpoint, option = training.checkpoint, training.seed_option
     if checkpoint is not None and not _in_bundle(checkpoint):
-        wanted = "a file that the script leaves in its folder belongs there, as best_model"
+        wanted = "expected a file that the script writes into its folder, such as best_model"
         yield Refusal("training.checkpoint", checkpoint, wanted)
     if option is not None:
         yield from _seed_option(option, competition.run.command.split())
@@ -318,17 +322,17 @@ def _training(competition: Competition) -> Iterator[Refusal]:
             wanted = f"cldc can install {', '.join(locked_tensorflows())}"
             yield Refusal(f"{key}.version", choice.version, wanted)
         if not _PYTHON.fullmatch(choice.python):
-            yield Refusal(f"{key}.python", choice.python, "a Python as 3.8 belongs there")
+            yield Refusal(f"{key}.python", choice.python, "expected a Python version such as 3.8")
         if choice.why and not _one_line(choice.why):
-            yield Refusal(f"{key}.why", choice.why, "one line of text belongs there")
+            yield Refusal(f"{key}.why", choice.why, "expected one line of text")
 
 
 def _seed_option(option: str, words: list[str]) -> Iterator[Refusal]:
     if not _WORD.fullmatch(option):
-        yield Refusal("training.seed_option", option, "an option of the script belongs there, as --seed")
+        yield Refusal("training.seed_option", option, "expected an option of the script such as --seed")
     for word, after in zip(words, [*words[1:], ""], strict=True):
         if word == option and not re.fullmatch(r"[0-9]+", after, re.ASCII):
-            yield Refusal("run.command", " ".join(words), f"a whole number belongs after {option}")
+            yield Refusal("run.command", " ".join(words), f"expected a whole number after {option}")
 
 
 def locked_tensorflows() -> list[str]:
@@ -356,13 +360,15 @@ def _organiser(competition: Competition) -> Iterator[Refusal]:
         return
     yield from _command("organiser.evaluate_command", side.evaluate_command, {"predictions"})
     if not _SCORE.fullmatch(side.score.path):
-        wanted = "a file that the evaluation leaves and a key in it belong there, as /result.json:accuracy"
+        wanted = "expected a file that the evaluation writes and a key in it, such as /result.json:accuracy"
         yield Refusal("organiser.score.path", side.score.path, wanted)
     # An evaluation's dependencies are side by side in its folder.
     if side.evaluate.name == TEST_KEY:
-        yield Refusal("organiser.evaluate.name", side.evaluate.name, "the hidden test set is called so there")
+        yield Refusal(
+            "organiser.evaluate.name", side.evaluate.name, "the hidden test set has this name there"
+        )
     if competition.run.predictions.partition("/")[0] in (TEST_KEY, side.evaluate.name):
-        wanted = "the evaluation has something else of that name"
+        wanted = "the evaluation uses this name for something else"
         yield Refusal("run.predictions", competition.run.predictions, wanted)
 
 

@@ -1,5 +1,5 @@
-"""Grades what a class handed in without a server: found and unpacked, scored on the hidden test set, compared.
+"""Grades what a class handed in without a server.
 
-`handed_in` finds each student's dataset, `scoring` runs the competition's evaluation on predictions, `shared` finds content that
-several students have. Validation and training are those of every other command; the command line puts them together.
+`handed_in` finds each student's dataset, `scoring` runs the competition's evaluation on predictions, and `grader` puts these
+together with the validation and training of every other command, and finds content that several students have.
 """

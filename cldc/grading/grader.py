@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,9 +14,8 @@ from cldc.environments import Environment
 from cldc.errors import CldcError, InvalidDataset, PreflightFailed, StorageError
 from cldc.files import DiskFull, storage_errors, temporary_folder
 from cldc.grading.handed_in import find_dataset
-from cldc.grading.model import Grade, Grading, HandedIn
+from cldc.grading.model import Grade, Grading, HandedIn, SharedContent
 from cldc.grading.scoring import Evaluation
-from cldc.grading.shared import find_shared
 from cldc.organise.daemon import organiser_of
 from cldc.organise.seeding import evaluation_script
 from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
@@ -23,6 +23,10 @@ from cldc.progress import Observer
 from cldc.trainings.many import Outcome, train_all
 from cldc.trainings.model import Trainer
 from cldc.validation import Severity, ValidationReport
+
+# What more than this share of a class has was given to all of them, such as the starting dataset.
+_GIVEN_SHARE = 0.5
+_FEWEST_OF_A_CLASS = 4  # of fewer students, more than half are no crowd
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +147,17 @@ class Grader:
         for grade in grades:
             outcome = outcomes.get(grade.student)
             if isinstance(outcome, PreflightResult):
-                scored.append(_score(grade, outcome, evaluation))
+                trained = replace(
+                    grade, preflight=outcome.id, validation_accuracy=outcome.validation.accuracy
+                )
+                try:
+                    scored.append(replace(trained, score=evaluation.score(outcome.predictions)))
+                except PreflightFailed as error:
+                    scored.append(replace(trained, problem=_line(error)))
+            elif outcome is not None:
+                scored.append(replace(grade, problem=f"the training failed: {_line(outcome)}"))
             else:
-                problem = grade.problem if outcome is None else f"the training failed: {_line(outcome)}"
-                scored.append(replace(grade, problem=problem))
+                scored.append(grade)
             self.observer.advance(len(scored), grade.student)
         return scored
 
@@ -155,17 +166,34 @@ def _line(error: CldcError) -> str:
     return error.message.splitlines()[0]
 
 
-def _score(grade: Grade, trained: PreflightResult, evaluation: Evaluation) -> Grade:
-    grade = replace(grade, preflight=trained.id, validation_accuracy=trained.validation.accuracy)
-    try:
-        return replace(grade, score=evaluation.score(trained.predictions))
-    except PreflightFailed as error:
-        return replace(grade, problem=_line(error))
-
-
 def _ranked(grades: Sequence[Grade]) -> tuple[Grade, ...]:
     """The best first, equal scores on one rank; those without a score last."""
     scores = sorted({grade.score for grade in grades if grade.score is not None}, reverse=True)
     ranks = {score: rank for rank, score in enumerate(scores, 1)}
     with_rank = [replace(grade, rank=None if grade.score is None else ranks[grade.score]) for grade in grades]
     return tuple(sorted(with_rank, key=lambda g: (g.rank is None, g.rank or 0, g.student)))
+
+
+def find_shared(contents: Mapping[str, Set[str]], given: Set[str] = frozenset()) -> tuple[SharedContent, ...]:
+    """Groups of students by the images that exactly they have, those with the most images first.
+
+    Args:
+        contents: The SHA-256 of each student's images.
+        given: Images that everyone was given.
+    """
+    owners: dict[str, list[str]] = defaultdict(list)
+    for student in sorted(contents):
+        for sha256 in contents[student]:
+            owners[sha256].append(student)
+    crowd = len(contents) * _GIVEN_SHARE if len(contents) >= _FEWEST_OF_A_CLASS else len(contents)
+    counts = Counter(
+        tuple(students)
+        for sha256, students in owners.items()
+        if len(students) > 1 and sha256 not in given and (len(students) <= crowd)
+    )
+    groups = []
+    for students, images in counts.items():
+        fewest = min(len(contents[student] - given) for student in students)
+        whole = len({frozenset(contents[student]) for student in students}) == 1
+        groups.append(SharedContent(students, images, images / fewest, whole))
+    return tuple(sorted(groups, key=lambda group: (-group.images, group.students)))

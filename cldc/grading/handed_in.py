@@ -7,9 +7,8 @@ unpacker, and no link leads out of what was handed in.
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from cldc.dataset import suggest_roots
@@ -32,22 +31,18 @@ def list_handed_in(folder: Path) -> tuple[HandedIn, ...]:
     Raises:
         StorageError: The folder can't be listed.
     """
+    by_student: dict[str, list[Path]] = defaultdict(list)
     with storage_errors(folder):
-        found = [
-            HandedIn(path.name if path.is_dir() else path.stem, path)
-            for path in sorted(folder.iterdir())
-            if not path.name.startswith(".")
-            and (path.is_dir() or path.suffix.lower() in (".zip", *_OTHER_ARCHIVES))
-        ]
-    times = Counter(entry.student for entry in found)
-    paths = {name: [e.path.name for e in found if e.student == name] for name, n in times.items() if n > 1}
-    return tuple(
-        replace(
-            next(e for e in found if e.student == name),
-            problem=f"it was handed in {count} times: {', '.join(paths[name])}" if count > 1 else "",
-        )
-        for name, count in times.items()
-    )
+        for path in sorted(folder.iterdir()):
+            is_archive = path.suffix.lower() in (".zip", *_OTHER_ARCHIVES)
+            if not path.name.startswith(".") and (path.is_dir() or is_archive):
+                by_student[path.name if path.is_dir() else path.stem].append(path)
+    entries = []
+    for student, paths in by_student.items():
+        names = ", ".join(path.name for path in paths)
+        problem = f"it was handed in {len(paths)} times: {names}" if len(paths) > 1 else ""
+        entries.append(HandedIn(student, paths[0], problem))
+    return tuple(entries)
 
 
 def find_dataset(entry: HandedIn, work: Path, splits: Sequence[str]) -> Path:
@@ -55,11 +50,6 @@ def find_dataset(entry: HandedIn, work: Path, splits: Sequence[str]) -> Path:
 
     A zip holds one folder with the splits, as `cldc package` writes it. A folder is the dataset, or holds one zip, or names
     the dataset in its cldc.toml, or holds one folder with the splits, however deep.
-
-    Args:
-        entry: What was handed in.
-        work: A new folder for this student.
-        splits: The competition's.
 
     Raises:
         InvalidDataset: The folder does not exist; the message is one line with the reason.
@@ -81,7 +71,7 @@ def find_dataset(entry: HandedIn, work: Path, splits: Sequence[str]) -> Path:
 
 def _in_zip(path: Path, folder: Path, splits: Sequence[str]) -> Path:
     if path.suffix.lower() != ".zip":
-        raise _refused(f"{path.name} is no zip")
+        raise _refused(f"{path.name} is not a zip")
     with storage_errors(path):
         try:
             with path.open("rb") as file:
@@ -93,10 +83,10 @@ def _in_zip(path: Path, folder: Path, splits: Sequence[str]) -> Path:
         return top[0]
     wanted = " and ".join(splits)
     if _has(folder, splits):
-        raise _refused(f"{wanted} lie at the top of {path.name}, and not in one folder as they must")
+        raise _refused(f"{wanted} lie at the top of {path.name}, not in one folder as they must")
     if found := [child.name for child in top if child.is_dir() and _has(child, splits)]:
         beside = ", ".join(child.name for child in top if child.name != found[0])
-        raise _refused(f"{path.name} must hold one folder, and beside {found[0]} it holds {beside}")
+        raise _refused(f"{path.name} must hold one folder; beside {found[0]} it holds {beside}")
     deeper = suggest_roots(folder, splits)
     if deeper and all(root.is_relative_to(folder) for root in deeper):
         places = ", ".join(str(root.relative_to(folder)) for root in deeper[:_MOST_NAMED])

@@ -39,9 +39,6 @@ class Evaluation:
         """Copy the hidden test set beside the script, as an evaluation on CodaLab has them.
 
         Args:
-            competition: Whose evaluation it is.
-            test_set: The hidden test set.
-            script: The evaluation script.
             environment: The TensorFlow that trained: the order of predictions is its own.
             folder: A new folder to evaluate in.
             home: The data folder, where scores are kept.
@@ -101,9 +98,6 @@ class Evaluation:
             )
         except ProcessFailed as error:
             raise self._failed(f"it failed: {error.message.splitlines()[-1]}") from error
-        return self._read(result, file, key)
-
-    def _read(self, result: Path, file: str, key: str) -> float:
         found: Any = read_json(result)
         for step in key.split("/"):
             found = found.get(step) if isinstance(found, dict) else None

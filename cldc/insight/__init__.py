@@ -5,9 +5,8 @@ from __future__ import annotations
 from cldc.insight.comparing import ClassChange, Comparison, Moved, compare
 from cldc.insight.label_search import find_suspicious_labels, known_suspicious_labels
 from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
-from cldc.insight.model import Insight, Suggestion, confusion, worst_mistakes
+from cldc.insight.model import Insight, Suggestion, confusion, suggest, worst_mistakes
 from cldc.insight.pictures import pictures
-from cldc.insight.suggesting import suggest
 
 __all__ = [
     "ClassChange",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cldc.insight.repeated import RepeatedComparison
 from cldc.preflight.model import PreflightResult
@@ -68,6 +69,21 @@ class Comparison:
     repeated: RepeatedComparison | None = None
 
 
+class _Image(NamedTuple):
+    path: str
+    split: str
+    label: str
+
+
+# From the surest reason to the weakest: why two files of the same content are one image before and after.
+_REASONS: tuple[Callable[[_Image], object], ...] = (
+    lambda image: image.path,
+    lambda image: (image.split, image.label),
+    lambda image: image.label,
+    lambda _: "content",
+)
+
+
 @dataclass(slots=True)
 class _ImageChanges:
     added: list[Moved]
@@ -90,6 +106,7 @@ def compare(
     book = list(after.images)[-1]
     changes = _images(first, second, book)
     fixed, broken = _mistakes(first, second, book)
+    old, new = _accuracies(first), _accuracies(second)
     return Comparison(
         before=before,
         after=after,
@@ -99,7 +116,11 @@ def compare(
         moved=tuple(changes.moved),
         renamed=changes.renamed,
         same=changes.same,
-        classes=_classes(first, second),
+        classes=tuple(
+            ClassChange(split, label, old.get((split, label)), new.get((split, label)))
+            for split in (second.splits or first.splits)[1:]
+            for label in second.classes
+        ),
         fixed=fixed,
         broken=broken,
         note=first.why_not or second.why_not,
@@ -110,78 +131,39 @@ def _images(first: ModelPredictions, second: ModelPredictions, book: str) -> _Im
     """Pair images of the same content: those that stayed first, so that a copy more is an image added."""
     old, new = (_images_by_content(predictions, book) for predictions in (first, second))
     found = _ImageChanges([], [], [], [])
-
-    def name(predictions: ModelPredictions, image: ImagePrediction) -> str:
-        return predictions.classes[image.label]
-
     for sha256 in sorted(old.keys() | new.keys(), key=lambda s: (old.get(s) or new[s])[0].path):
         left, right = list(old.get(sha256, ())), list(new.get(sha256, ()))
-        for stays in (_same_path, _same_split_and_label, _same_label, _same_content):
+        for reason in _REASONS:
             for image in list(left):
-                twin = next((other for other in right if stays(first, image, second, other)), None)
+                twin = next((other for other in right if reason(other) == reason(image)), None)
                 if twin is None:
                     continue
                 left.remove(image)
                 right.remove(twin)
-                pair = Moved(image.path, twin.path, name(first, image), name(second, twin))
-                if pair.label_before != pair.label_after:
+                pair = Moved(image.path, twin.path, image.label, twin.label)
+                if image.label != twin.label:
                     found.relabelled.append(pair)
                 elif image.split != twin.split:
                     found.moved.append(pair)
                 else:
                     found.same += 1
                     found.renamed += image.path != twin.path
-        found.removed += [Moved(image.path, "", name(first, image), "") for image in left]
-        found.added += [Moved("", image.path, "", name(second, image)) for image in right]
+        found.removed += [Moved(image.path, "", image.label, "") for image in left]
+        found.added += [Moved("", image.path, "", image.label) for image in right]
     return found
 
 
-_Rule = Callable[[ModelPredictions, ImagePrediction, ModelPredictions, ImagePrediction], bool]
-
-
-def _same_path(
-    _first: ModelPredictions, a: ImagePrediction, _second: ModelPredictions, b: ImagePrediction
-) -> bool:
-    return a.path == b.path
-
-
-def _same_split_and_label(
-    first: ModelPredictions, a: ImagePrediction, second: ModelPredictions, b: ImagePrediction
-) -> bool:
-    return a.split == b.split and _same_label(first, a, second, b)
-
-
-def _same_label(
-    first: ModelPredictions, a: ImagePrediction, second: ModelPredictions, b: ImagePrediction
-) -> bool:
-    return first.classes[a.label] == second.classes[b.label]
-
-
-def _same_content(
-    _first: ModelPredictions, _a: ImagePrediction, _second: ModelPredictions, _b: ImagePrediction
-) -> bool:
-    return True
-
-
-def _images_by_content(predictions: ModelPredictions, book: str) -> dict[str, list[ImagePrediction]]:
-    images: dict[str, list[ImagePrediction]] = defaultdict(list)
+def _images_by_content(predictions: ModelPredictions, book: str) -> dict[str, list[_Image]]:
+    images: dict[str, list[_Image]] = defaultdict(list)
     for image in predictions.images:
         if image.split != book:
-            images[image.sha256].append(image)
+            found = _Image(image.path, image.split, predictions.classes[image.label])
+            images[image.sha256].append(found)
     return images
 
 
-def _classes(first: ModelPredictions, second: ModelPredictions) -> tuple[ClassChange, ...]:
-    splits = (second.splits or first.splits)[1:]
-    old, new = _accuracies(first), _accuracies(second)
-    return tuple(
-        ClassChange(split, label, old.get((split, label)), new.get((split, label)))
-        for split in splits
-        for label in second.classes
-    )
-
-
 def _accuracies(predictions: ModelPredictions) -> dict[tuple[str, str], float]:
+    """The accuracy on each class of each split whose probabilities are known."""
     right: Counter[tuple[str, str]] = Counter()
     total: Counter[tuple[str, str]] = Counter()
     for image in predictions.images:

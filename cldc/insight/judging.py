@@ -50,10 +50,8 @@ def train_models(
     """Train each dataset, and predict the judging images with its model.
 
     Args:
-        trainings: The trainings.
         train: Runs those that have no record yet.
         predict: Predicts the judging images; None without a judging folder.
-        home: The data folder.
 
     Raises:
         InvalidDataset: A model can't predict them.

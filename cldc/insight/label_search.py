@@ -43,8 +43,6 @@ def find_suspicious_labels(
     Args:
         dataset: The dataset, on the disk as it was scanned.
         classes: The competition's classes. Images in other folders are left out.
-        home: The data folder, where the environment is and results are kept.
-        observer: Receives progress.
 
     Raises:
         InvalidDataset: There are too few images to learn from.

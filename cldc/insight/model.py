@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cldc.insight.labels import LabelReport
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
+
+# More labels that look wrong than this nobody looks through between two trainings.
+_MOST = 100
+# Fewer wrong labels than this among those shown are not worth the look, and a clean dataset has none.
+_LEAST_WRONG = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,24 @@ class Insight:
     learned: ModelPredictions | None
     suggestions: tuple[Suggestion, ...] = ()
     no_suggestions: str = ""
+
+
+def suggest(report: LabelReport, learned: ModelPredictions) -> tuple[Suggestion, ...]:
+    """The labels of a dataset that look most wrong, at most 100, the worst first; none where few are expected to be wrong."""
+    model = {image.path: learned.classes[image.predicted] for image in learned.images if image.probabilities}
+    found = [
+        Suggestion(
+            path=image.path,
+            label=image.label,
+            predicted=image.suggestion,
+            probability=image.probability,
+            quality=image.fit,
+            model=model.get(image.path, ""),
+        )
+        for image in report.images[: report.depth(_LEAST_WRONG)]
+        if image.problem and image.likely and image.likely[0] != image.label
+    ]
+    return tuple(found[:_MOST])
 
 
 def confusion(learned: ModelPredictions, split: str) -> tuple[tuple[int, ...], ...]:

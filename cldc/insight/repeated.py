@@ -38,6 +38,19 @@ class SeedPair:
     label_book_before: float | None
     label_book_after: float | None
 
+    @classmethod
+    def of(cls, before: PreflightResult, after: PreflightResult) -> SeedPair:
+        """From the two preflights."""
+        return cls(
+            seed=after.fingerprint.seed,
+            before=before.id,
+            after=after.id,
+            validation_before=before.validation.accuracy,
+            validation_after=after.validation.accuracy,
+            label_book_before=before.label_book.accuracy if before.label_book else None,
+            label_book_after=after.label_book.accuracy if after.label_book else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RepeatedComparison:
@@ -66,7 +79,7 @@ def compare_repeats(
     ]
     judged = [model.judged for model in (*before, *after)]
     if all(judged):
-        sets.insert(0, (judge_name, [_answers(one, _only_split(one)) for one in judged if one]))
+        sets.insert(0, (judge_name, [_answers(one, one.splits[0]) for one in judged if one]))
     judgements, notes = [], []
     for name, answers in sets:
         if not all(answers):
@@ -80,7 +93,7 @@ def compare_repeats(
             judgements.append(judge(name, rows[: len(before)], rows[len(before) :]))
     notes += _learned_by_heart(before[0].predictions, after[0].predictions, label_book)
     return RepeatedComparison(
-        pairs=tuple(_pair(a.result, b.result) for a, b in zip(before, after, strict=True)),
+        pairs=tuple(SeedPair.of(a.result, b.result) for a, b in zip(before, after, strict=True)),
         judgements=tuple(judgements),
         notes=tuple(notes),
     )
@@ -99,11 +112,6 @@ def _answers(model: ModelPredictions, split: str) -> dict[tuple[str, str, int], 
     return answers
 
 
-def _only_split(model: ModelPredictions) -> str:
-    (split,) = model.splits
-    return split
-
-
 def _learned_by_heart(before: ModelPredictions, after: ModelPredictions, label_book: str) -> list[str]:
     """Whether the datasets contain images of the label book."""
     contents = {image.sha256 for image in before.of(label_book)}
@@ -117,15 +125,3 @@ def _learned_by_heart(before: ModelPredictions, after: ModelPredictions, label_b
         f"{counts[0]} of the {len(contents)} images of the label book are in the first dataset and {counts[1]} in the second: "
         "models learn those by heart."
     ]
-
-
-def _pair(before: PreflightResult, after: PreflightResult) -> SeedPair:
-    return SeedPair(
-        seed=after.fingerprint.seed,
-        before=before.id,
-        after=after.id,
-        validation_before=before.validation.accuracy,
-        validation_after=after.validation.accuracy,
-        label_book_before=before.label_book.accuracy if before.label_book else None,
-        label_book_after=after.label_book.accuracy if after.label_book else None,
-    )

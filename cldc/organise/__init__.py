@@ -5,8 +5,11 @@ with the same functions as a class's own CodaLab.
 """
 
 from cldc.organise.daemon import configuration, uuids_of
-from cldc.organise.dress_rehearsal import rehearse_submission
+from cldc.organise.image_probe import ImageProbe, is_pinned, pinned, probe_image
 from cldc.organise.model import (
+    BOARD,
+    DAEMON,
+    SEEDED,
     Board,
     OrganiserTarget,
     Rescored,
@@ -14,8 +17,6 @@ from cldc.organise.model import (
     Seed,
     Seeded,
     Skipped,
-    board_file,
-    daemon_file,
     read_json,
     read_left_out,
 )
@@ -25,6 +26,7 @@ from cldc.organise.profile import (
     draft,
     is_builtin,
     keep_evaluation,
+    require_replaceable_copy,
     with_builtin_options,
     with_own_script,
     with_uuids,
@@ -32,25 +34,26 @@ from cldc.organise.profile import (
     without_uuids,
 )
 from cldc.organise.profile import write as write_profile
-from cldc.organise.rehearsal import Rehearsal, is_pinned, pinned, rehearse
+from cldc.organise.rehearsal import rehearse_submission
 from cldc.organise.scoring import PASS_SECONDS, outdated, read_board, score, write_board
 from cldc.organise.seeding import evaluate_beside_profile, remember_files, seed
 
 __all__ = [
+    "BOARD",
+    "DAEMON",
     "PASS_SECONDS",
+    "SEEDED",
     "Board",
+    "ImageProbe",
     "OrganiserTarget",
     "ProfileOverrides",
-    "Rehearsal",
     "Rescored",
     "Scored",
     "Seed",
     "Seeded",
     "Skipped",
     "begin",
-    "board_file",
     "configuration",
-    "daemon_file",
     "draft",
     "evaluate_beside_profile",
     "is_builtin",
@@ -58,12 +61,13 @@ __all__ = [
     "keep_evaluation",
     "outdated",
     "pinned",
+    "probe_image",
     "read_board",
     "read_json",
     "read_left_out",
-    "rehearse",
     "rehearse_submission",
     "remember_files",
+    "require_replaceable_copy",
     "score",
     "seed",
     "uuids_of",

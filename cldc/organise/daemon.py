@@ -25,7 +25,7 @@ def organiser_of(competition: Competition) -> Organiser:
     """
     if competition.organiser is None:
         raise ConfigurationError(
-            f"The profile {competition.name} has no [organiser] table, without which nothing can be scored.",
+            f"The profile {competition.name} has no [organiser] table, which scoring needs.",
             action="Add one, as in the profile data-centric-2021.",
         )
     return competition.organiser

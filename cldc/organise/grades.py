@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from cldc.leaderboard import Row
+from cldc.leaderboard import NOT_PUBLIC, Row
 from cldc.organise.roster import Student
 from cldc.organise.rulings import LATE
 
@@ -45,6 +45,7 @@ class Grade:
         validation: Validation accuracy that the counting submission's run printed.
         label_book: Label-book accuracy that it printed.
         shared_with: Accounts outside the student's group that submitted the same images.
+        not_public: Submissions that count although they were made private or removed after they were scored.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Grade:
     validation: float | None
     label_book: float | None
     shared_with: tuple[str, ...]
+    not_public: tuple[str, ...]
 
 
 def grade(
@@ -75,8 +77,6 @@ def grade(
 
     Args:
         rows: The organiser's board, hidden entries included.
-        students: The roster.
-        rule: Whether the best or the last submission counts.
         accuracies: What a submission's run printed, by its uuid.
         contents: A hash of the images of a submission, by its uuid.
     """
@@ -99,7 +99,8 @@ def _grade(
     accuracies: Mapping[str, Accuracies],
     shared: tuple[str, ...],
 ) -> Grade:
-    counting = [row for row in rows if row.shown]
+    not_public = [row for row in rows if row.hidden == NOT_PUBLIC and row.score is not None]
+    counting = [row for row in rows if row.shown] + not_public
     best = max(counting, key=lambda row: row.score or 0.0, default=None)
     last = max(counting, key=lambda row: row.created, default=None)
     chosen = best if rule == "best" else last
@@ -120,6 +121,7 @@ def _grade(
         validation=printed.validation,
         label_book=printed.label_book,
         shared_with=shared,
+        not_public=tuple(row.name or row.evaluation for row in not_public),
     )
 
 

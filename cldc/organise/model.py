@@ -13,6 +13,13 @@ from cldc.files import storage_errors
 from cldc.leaderboard import Leaderboard
 
 INSIDE = Path(__file__).with_name("inside")
+# What the organiser's machine keeps in a competition's folder.
+BOARD = "leaderboard.json"  # of the last pass, with the organiser's rulings
+EVALUATED = "evaluated.json"  # the same as CodaLab's daemon writes it
+LEFT_OUT = "left-out.json"  # the submissions that the last pass skipped
+DAEMON = "competition.json"  # the daemon's configuration, without credentials
+SEEDED = "seed.json"  # what is on the server; there is none before the competition is
+ROSTER = "roster.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,30 +140,9 @@ class Rescored:
     score: float | None
 
 
-def board_file(folder: Path) -> Path:
-    """The leaderboard's JSON in a competition's folder; it does not exist before the first pass."""
-    return folder / "leaderboard.json"
-
-
-def daemon_file(folder: Path) -> Path:
-    """The scoring daemon's configuration in a competition's folder, without credentials."""
-    return folder / "competition.json"
-
-
-def seeded_file(folder: Path) -> Path:
-    """What the competition has on the server; it does not exist before the competition was put there."""
-    return folder / "seed.json"
-
-
-def left_out_file(folder: Path) -> Path:
-    """The submissions that the last pass skipped."""
-    return folder / "left-out.json"
-
-
 def read_left_out(folder: Path) -> tuple[Skipped, ...]:
     """The submissions that the daemon's last pass skipped; empty before the first pass."""
-    known = read_json(left_out_file(folder)) or []
-    return tuple(Skipped(**entry) for entry in known)
+    return tuple(Skipped(**entry) for entry in read_json(folder / LEFT_OUT) or [])
 
 
 def read_json(path: Path) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ _RULE_OPTIONS = re.compile(r" --(?:classes|image-size|splits|batch|most-images)=
 _EPOCHS_OPTION = re.compile(r" --epochs[ =]([0-9]+)")
 # A folder name that means itself in a command, with a shell (on CodaLab) and without one (here).
 _ARGUMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]*")
+_COPIED = "script.sha256"  # keeps the hash of the training script that was put beside the profile
 _SMALLEST_SIDE = 32  # what the built-in script's convolutions need
 # The key of each of the server's bundles in a profile, by its key in a `seed`'s result.
 _BUNDLES = {"script": "script", "label_book": "label_book", "data": "starting_dataset"}
@@ -151,30 +152,31 @@ def _same_quota(side: Organiser, quota: QuotaRule) -> Organiser:
 
 def without_uuids(competition: Competition, *, worksheets: bool = False) -> Competition:
     """The profile before its bundles, and the worksheets where they are meant, were on a server."""
-
-    def bare(reference: Reference | None) -> Reference | None:
-        return reference and Reference(reference.name)
-
-    return _with_references(competition, lambda _, reference: bare(reference), worksheets=worksheets)
+    return _with_references(competition, lambda _, name: Reference(name), worksheets=worksheets)
 
 
 def with_uuids(competition: Competition, uuids: Mapping[str, str]) -> Competition:
     """The profile with the uuids that the server gave, by the keys of `Seeded`."""
-
-    def known(key: str, reference: Reference | None) -> Reference | None:
+    return _with_references(
+        competition,
         # Contestants can't start from a starting dataset that does not exist.
-        return Reference(reference.name, uuids[key]) if reference and key in uuids else None
+        lambda key, name: Reference(name, uuids[key]) if key in uuids else None,
+        worksheets=True,
+    )
 
-    return _with_references(competition, known, worksheets=True)
 
-
-def _with_references(competition: Competition, change: Any, *, worksheets: bool) -> Competition:
+def _with_references(
+    competition: Competition, make: Callable[[str, str], Reference | None], *, worksheets: bool
+) -> Competition:
+    """The profile with the references that ``make`` makes of a key of `Seeded` and the name that was there."""
     side, bundles = organiser_of(competition), competition.bundles
-    public = {field: change(key, getattr(bundles, field)) for key, field in _BUNDLES.items()}
-    hidden = {field: change(key, getattr(side, field)) for key, field in _HIDDEN.items()}
-    if worksheets:
-        public["worksheet"] = change("utils", bundles.worksheet)
-        hidden["log_worksheet"] = change("log", side.log_worksheet)
+
+    def made(table: object, fields: Mapping[str, str]) -> dict[str, Any]:
+        before = {key: getattr(table, field) for key, field in fields.items()}
+        return {fields[key]: make(key, reference.name) for key, reference in before.items() if reference}
+
+    public = made(bundles, _BUNDLES | ({"utils": "worksheet"} if worksheets else {}))
+    hidden = made(side, _HIDDEN | ({"log": "log_worksheet"} if worksheets else {}))
     return replace(competition, bundles=replace(bundles, **public), organiser=replace(side, **hidden))
 
 
@@ -192,7 +194,6 @@ def with_builtin_options(competition: Competition, *, epochs: int | None = None)
     """The profile with a run command that gives the built-in script its classes, splits, image size, batch, limit and epochs.
 
     Args:
-        competition: The profile.
         epochs: Epochs to train; None takes those that the command gives, else the profile's.
 
     Raises:
@@ -235,27 +236,54 @@ def with_builtin_options(competition: Competition, *, epochs: int | None = None)
     return replace(competition, run=replace(competition.run, command=command), training=training)
 
 
-def with_own_script(competition: Competition, script: Path, path: Path, *, new: bool) -> Competition:
+def require_replaceable_copy(script: Path, path: Path, folder: Path) -> None:
+    """Refuse to let ``script`` take the place of a file beside the profile at ``path`` that is not our copy of it any more.
+
+    Args:
+        folder: What this machine keeps of the competition.
+
+    Raises:
+        ConfigurationError: A file of that name was edited there, or is another one.
+        StorageError: A file can't be read.
+    """
+    beside, record = _beside(script, path), folder / _COPIED
+    with storage_errors(beside):
+        if not beside.is_file() or hash_file(beside) == hash_file(script):
+            return
+        if record.is_file() and record.read_text(encoding="utf-8") == hash_file(beside):
+            return
+    raise ConfigurationError(
+        f"{beside} differs from {script}, and is not the copy that this command put there.",
+        action=f"Take it with --script {beside}, or move it away to take {script}.",
+    )
+
+
+def _beside(script: Path, path: Path) -> Path:
+    """Where a script lies for the profile at ``path``: in its folder, under the profile's name if it comes from elsewhere."""
+    return script if script.absolute().parent == path.absolute().parent else path.with_suffix(script.suffix)
+
+
+def with_own_script(
+    competition: Competition, script: Path, path: Path, folder: Path, *, new: bool
+) -> Competition:
     """The profile at ``path`` with the class's own script, which is put beside it if it is elsewhere.
 
     What is known of the built-in script (its options, the weights it leaves, how it takes a seed) is not known of another.
     What an organiser added to the profile since stays.
 
     Args:
-        competition: The profile.
-        script: The class's script.
-        path: Where the profile is, or will be.
+        folder: What this machine keeps of the competition.
         new: Whether the profile is written for the first time.
 
     Raises:
         StorageError: The script can't be read, or its copy written.
     """
-    beside = script
-    if script.absolute().parent != path.absolute().parent:
-        beside = path.with_suffix(script.suffix)
+    beside = _beside(script, path)
+    if beside != script:
         with storage_errors(beside):
             beside.parent.mkdir(parents=True, exist_ok=True)
             replace_atomically(beside, script.read_bytes(), mode=0o644)
+            replace_atomically(folder / _COPIED, hash_file(beside))
     training = competition.training
     if new or training.builtin != beside.name:
         training = replace(training, builtin=beside.name, checkpoint=None, seed_option=None)
@@ -266,9 +294,6 @@ def keep_evaluation(competition: Competition, script: Path, path: Path, *, overw
     """Put the class's evaluation script beside the profile at ``path``, where every command looks for it.
 
     Args:
-        competition: The profile.
-        script: The class's script.
-        path: Where the profile is, or will be.
         overwrite: Whether it may take the place of another script of that name.
 
     Raises:

@@ -1,140 +1,124 @@
-"""A tiny private run in the competition's image, to find out the image's digest and its TensorFlow.
+"""A submission of the organiser's own, trained and scored as a contestant's, and then removed.
 
-A tag such as ``jupyter/tensorflow-notebook`` names a new image every few weeks: it resolved to 15 digests during the
-competition of 2021. With the digest in the profile, all runs of the class train in the same image.
+It is the only proof that script, command, image, evaluation and score fit each other: a run that starts can still fail on
+the class's own folders, and a score can be missing from where the profile says that it is. It has a tag and a private
+separate worksheet, so that it appears on no board and spends no quota.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
-import shlex
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
-from cldc.codalab import Bundle, CodaLab, wait_for
-from cldc.competition import Competition
-from cldc.errors import CldcError, NotFinished, RunFailed
+from cldc.codalab import CodaLab, Dependency, require_ready, wait_for
+from cldc.competition import Competition, Reference
+from cldc.credentials import Credentials
+from cldc.errors import CldcError
+from cldc.organise.daemon import configuration, organiser_of, uuids_of
+from cldc.organise.scoring import score
 from cldc.progress import SILENT, Observer
 
-# The worker pulls the image first, which is some gigabytes.
-_PATIENCE_SECONDS = 1800.0
-_KILL_SECONDS = 60.0
-_NAME, _MARK = "rehearsal", "cldc rehearsal"
-_ASK = "import tensorflow as t; print('tensorflow', t.__version__)"
-_DIGEST = re.compile(r"(.+)@sha256:[0-9a-f]{64}")
+# The worker pulls the image first, which is some gigabytes, and the class's script may train for long.
+_PATIENCE_SECONDS = 3 * 3600.0
+_NAME = "rehearsal"
 
 
-@dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """What a run in the image revealed.
-
-    Attributes:
-        image: The image by digest; None if the server gave none.
-        tensorflow: Version of the TensorFlow in it; None if none works there.
-        problem: Why nothing is known; empty if the run succeeded.
-    """
-
-    image: str | None = None
-    tensorflow: str | None = None
-    problem: str = ""
-
-    def remarks(self, competition: Competition) -> tuple[str, ...]:
-        """Warnings: an image that can change, or another TensorFlow than the preflights'."""
-        image, ours = competition.run.image, competition.training.tensorflow[0].version
-        if self.problem:
-            return (
-                f"{image} is not pinned and its TensorFlow is not known: {self.problem}. Run this command again.",
-            )
-        warnings = []
-        if not is_pinned(image):
-            warnings.append(f"The server gave no digest of {image}, so the image can change under its name.")
-        if self.tensorflow is None:
-            warnings.append(f"No TensorFlow works in {image}; preflights train in TensorFlow {ours}.")
-        elif self.tensorflow != ours:
-            warnings.append(
-                f"Runs train in TensorFlow {self.tensorflow}, preflights in {ours}: their numbers differ. Name an image with "
-                f"{ours} by --image, or put {self.tensorflow} first under training.tensorflow in the profile."
-            )
-        return tuple(warnings)
-
-
-def rehearse(
-    codalab: CodaLab, competition: Competition, worksheet: str, *, observer: Observer = SILENT
-) -> Rehearsal:
-    """Make one run in the competition's image, and remove it.
+def rehearse_submission(
+    codalab: CodaLab,
+    competition: Competition,
+    dataset: Path,
+    *,
+    credentials: Credentials,
+    folder: Path,
+    python: Path,
+    observer: Observer = SILENT,
+) -> str:
+    """Submit a dataset as a contestant would, score it, and remove everything that this made.
 
     Args:
-        codalab: The server, as the organiser.
-        competition: Its run names the image.
-        worksheet: The organiser's private one, which nobody else sees.
-        observer: Receives progress events.
+        competition: The profile with the uuids of the organiser's bundles.
+        dataset: A zip of a valid dataset.
+
+    Returns:
+        The leaderboard's JSON, with one entry.
 
     Raises:
-        RunFailed: Nothing can run in the image.
+        RunFailed: The training failed, or left no predictions.
         CldcError: The server can't be reached or refused.
     """
-    for bundle in codalab.rest.worksheet(worksheet, bundles=True).bundles:
-        if (bundle.name, bundle.description) == (_NAME, _MARK) and not bundle.tags:
-            _remove(codalab, bundle.uuid, observer)  # left by a killed command
-    run = competition.run
-    uuid = codalab.cl.run(
-        worksheet, _question(run.command), (), name=_NAME, image=run.image, description=_MARK
+    mine = replace(
+        competition, submission=replace(competition.submission, tag=f"{competition.submission.tag}-rehearsal")
     )
-    observer.note(f"Rehearsing privately in {run.image}; the first run there waits for the image.")
-    try:
-        ended = wait_for(codalab.rest, uuid, timeout_seconds=_PATIENCE_SECONDS, observer=observer)
-        return _result(codalab, ended, run.image)
-    except NotFinished:
-        return Rehearsal(problem=f"no run ended there within {_PATIENCE_SECONDS / 60:.0f} minutes")
-    finally:
-        _remove(codalab, uuid, observer)
-
-
-def _question(command: str) -> str:
-    """A command that asks the Python that trains; it fails only if that Python is missing."""
-    first = shlex.split(command)[0]
-    python = first if first.startswith("python") else "python3"
-    return f"{python} -c {shlex.quote(_ASK)} 2>/dev/null || {python} -c 'print()'"
-
-
-def _result(codalab: CodaLab, ended: Bundle, image: str) -> Rehearsal:
-    if ended.failure is not None:
-        raise RunFailed(
-            f"Nothing can run in the image {image}: {ended.failure}.",
-            action="Name another one with --image; what was set up is kept.",
+    with _worksheet(codalab, mine, observer) as worksheet:
+        observer.note("Rehearsing a submission, privately: training, scoring and the board.")
+        _submit(codalab, mine, dataset, worksheet, observer)
+        uuids = {**uuids_of(mine), "log": worksheet}
+        config = configuration(codalab.rest.server, credentials.username, mine, uuids)
+        scored = score(
+            config, replace(mine, closes=None), folder, credentials, python=python, observer=observer
         )
-    words = codalab.rest.file(ended.uuid, "stdout").decode("utf-8", "replace").split()
-    version = words[words.index("tensorflow") + 1] if "tensorflow" in words[:-1] else None
-    return Rehearsal(pinned(image, ended.docker_image), version)
+        return scored.board.read_text(encoding="utf-8")
 
 
-def is_pinned(image: str) -> bool:
-    """Whether an image is named by digest."""
-    return _DIGEST.fullmatch(image) is not None
+def _submit(
+    codalab: CodaLab, competition: Competition, dataset: Path, worksheet: str, observer: Observer
+) -> None:
+    """Upload, run, predictions, tag: the steps of a submission."""
+    run, bundles = competition.run, competition.bundles
+    uploaded = codalab.cl.upload(worksheet, dataset, name=dataset.stem, observer=observer)
+    command = run.command.format(dataset=dataset.stem, label_book=bundles.label_book.name)
+    dependencies = (
+        Dependency(bundles.script.name, bundles.script.uuid or "", ""),
+        Dependency(dataset.stem, uploaded, ""),
+        Dependency(bundles.label_book.name, bundles.label_book.uuid or "", ""),
+    )
+    trained = codalab.cl.run(worksheet, command, dependencies, name=run.name, image=run.image)
+    ended = wait_for(codalab.rest, trained, timeout_seconds=_PATIENCE_SECONDS, observer=observer)
+    require_ready(codalab.rest, ended, (run.predictions,))
+    text = competition.submission.description.format(name=_NAME, institution="", link="")
+    made = codalab.cl.make(
+        worksheet, trained, run.predictions, name=_NAME, description=" ".join(text.split())
+    )
+    require_ready(codalab.rest, wait_for(codalab.rest, made, observer=observer))
+    # The daemon finds what is tagged by a search, which passes over private bundles.
+    codalab.cl.set_public([made])
+    codalab.tag(made, competition.submission.tag)
 
 
-def pinned(image: str, ran_in: str | None) -> str | None:
-    """The requested image by the digest that a run got; None if the server gave none for that image.
-
-    A worker with Docker reports ``NAME@sha256:...``; others repeat the request, or report a hash of a file of their own.
-    """
-    found = _DIGEST.fullmatch(ran_in or "")
-    return ran_in if found and _repository(found[1]) == _repository(image) else None
-
-
-def _repository(image: str) -> str:
-    """An image's name without tag and digest, in the short form of Docker Hub."""
-    name = re.sub(r":[^:/]*$", "", image.partition("@")[0])
-    return name.removeprefix("docker.io/").removeprefix("library/")
-
-
-def _remove(codalab: CodaLab, uuid: str, observer: Observer) -> None:
-    """Remove a run, and kill it first if necessary; a run that can't be removed is reported and harmless."""
+@contextlib.contextmanager
+def _worksheet(codalab: CodaLab, competition: Competition, observer: Observer) -> Iterator[str]:
+    """A private worksheet, removed at the end with all that was made on it; one of a command that was killed goes first."""
+    name = f"{organiser_of(competition).log_worksheet.name}-{_NAME}"
+    for left in codalab.rest.own_worksheets(name):
+        _remove(codalab, competition, left.uuid)
+    uuid = codalab.cl.new_worksheet(name)
     try:
-        if not codalab.rest.bundle(uuid).final:
-            codalab.cl.kill(uuid)
-            with contextlib.suppress(NotFinished):
-                wait_for(codalab.rest, uuid, timeout_seconds=_KILL_SECONDS)
-        codalab.cl.remove(uuid, force=True)
-    except CldcError as error:
-        observer.note(f"The rehearsal's run {uuid} stays on the server: {error.message}")
+        codalab.cl.set_private([], uuid)
+        yield uuid
+    finally:
+        try:
+            _remove(codalab, competition, uuid)
+        except CldcError as error:
+            observer.note(f"The rehearsal's worksheet {name} stays on the server: {error.message}")
+
+
+def _remove(codalab: CodaLab, competition: Competition, worksheet: str) -> None:
+    """Remove a worksheet and its bundles, but for the organiser's own."""
+    side, bundles = organiser_of(competition), competition.bundles
+    references: tuple[Reference | None, ...] = (
+        bundles.script,
+        bundles.label_book,
+        bundles.starting_dataset,
+        side.test_set,
+        side.evaluate,
+    )
+    kept = {reference.uuid for reference in references if reference is not None}
+    made = [b for b in codalab.rest.worksheet(worksheet, bundles=True).bundles if b.uuid not in kept]
+    running = [b.uuid for b in made if not b.final]
+    codalab.cl.kill(*running)
+    for uuid in running:
+        wait_for(codalab.rest, uuid, timeout_seconds=60)
+    codalab.cl.remove(*(b.uuid for b in made), force=True)
+    codalab.cl.remove_worksheet(worksheet, force=True)

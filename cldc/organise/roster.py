@@ -14,6 +14,7 @@ from pathlib import Path
 from cldc.errors import ConfigurationError, UsageError
 from cldc.files import replace_atomically, storage_errors
 from cldc.identifiers import is_name
+from cldc.organise.model import ROSTER
 from cldc.spreadsheet import InvalidTable, read_rows
 
 COLUMNS = ("name", "account", "group", "extension_hours")
@@ -39,11 +40,6 @@ class Student:
     def extension(self) -> timedelta:
         """How much later the deadline is for this student."""
         return timedelta(hours=float(self.extension_hours or 0))
-
-
-def roster_file(folder: Path) -> Path:
-    """The roster in a competition's folder; it does not exist before `cldc organise accounts`."""
-    return folder / "roster.csv"
 
 
 def read_roster(path: Path) -> tuple[Student, ...]:
@@ -77,7 +73,7 @@ def keep_roster(folder: Path, given: Path | None) -> tuple[Student, ...]:
         UsageError: None is given, and none was kept.
         InvalidTable: A line can't be used.
     """
-    kept = roster_file(folder)
+    kept = folder / ROSTER
     if given is not None:
         students = read_roster(given)
         write_roster(kept, students)

@@ -16,10 +16,11 @@ from cldc.competition import Competition
 from cldc.errors import UsageError
 from cldc.files import replace_atomically
 from cldc.leaderboard import Leaderboard, Row, evaluated_submission
-from cldc.organise.model import read_json
-from cldc.organise.roster import read_roster, roster_file
+from cldc.organise.model import BOARD, ROSTER, read_json
+from cldc.organise.roster import read_roster
 
 LATE = "it was tagged after the deadline"
+_REJECTIONS, _SIGHTINGS = "rejected.json", "sightings.json"
 _REJECTED = "the organisers rejected it: "
 
 
@@ -60,7 +61,7 @@ def deadline(competition: Competition, folder: Path) -> Deadline:
         ConfigurationError: The roster can't be used.
         StorageError: The roster can't be read.
     """
-    path = roster_file(folder)
+    path = folder / ROSTER
     students = read_roster(path) if path.is_file() else ()
     extensions = {student.account: student.extension for student in students}
     return Deadline(competition.last_moment, extensions)
@@ -91,17 +92,9 @@ def find_row(board: Leaderboard, wanted: str) -> Row:
     )
 
 
-def _rejections_file(folder: Path) -> Path:
-    return folder / "rejected.json"
-
-
-def _sightings_file(folder: Path) -> Path:
-    return folder / "sightings.json"
-
-
 def rejections(folder: Path) -> dict[str, str]:
     """The reason of each rejected submission, by its uuid."""
-    return dict(read_json(_rejections_file(folder)) or {})
+    return dict(read_json(folder / _REJECTIONS) or {})
 
 
 def reject(folder: Path, uuid: str, reason: str | None) -> None:
@@ -114,15 +107,18 @@ def reject(folder: Path, uuid: str, reason: str | None) -> None:
     known.pop(uuid, None)
     if reason is not None:
         known[uuid] = reason
-    replace_atomically(_rejections_file(folder), json.dumps(known, indent=2))
+    replace_atomically(folder / _REJECTIONS, json.dumps(known, indent=2))
 
 
 def sightings(folder: Path) -> dict[str, Sighting]:
     """When each submission was first found by the scoring daemon."""
-    known = read_json(_sightings_file(folder)) or {}
+    known = read_json(folder / _SIGHTINGS) or {"submissions": {}}
     return {
-        uuid: Sighting(_moment(entry["after"]), _moment(entry["seen"]) or datetime.max.replace(tzinfo=UTC))
-        for uuid, entry in known.get("submissions", {}).items()
+        uuid: Sighting(
+            after=datetime.fromisoformat(entry["after"]) if entry["after"] else None,
+            seen=datetime.fromisoformat(entry["seen"]),
+        )
+        for uuid, entry in known["submissions"].items()
     }
 
 
@@ -132,17 +128,12 @@ def record_pass(folder: Path, tagged: Iterable[str], started: datetime) -> None:
     Raises:
         StorageError: It can't be recorded.
     """
-    known = read_json(_sightings_file(folder)) or {"last_pass": None, "submissions": {}}
+    known = read_json(folder / _SIGHTINGS) or {"last_pass": None, "submissions": {}}
+    time = started.isoformat(timespec="seconds")
     for uuid in tagged:
-        known["submissions"].setdefault(
-            uuid, {"after": known["last_pass"], "seen": started.isoformat(timespec="seconds")}
-        )
-    known["last_pass"] = started.isoformat(timespec="seconds")
-    replace_atomically(_sightings_file(folder), json.dumps(known, indent=2))
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+        known["submissions"].setdefault(uuid, {"after": known["last_pass"], "seen": time})
+    known["last_pass"] = time
+    replace_atomically(folder / _SIGHTINGS, json.dumps(known, indent=2))
 
 
 def is_late(created: datetime, sighting: Sighting | None, closes: datetime | None) -> bool:
@@ -160,17 +151,32 @@ def is_late(created: datetime, sighting: Sighting | None, closes: datetime | Non
 
 
 def rule_on(text: str, folder: Path, closing: Deadline) -> str:
-    """The daemon's board, with the reason at each entry that the board must not show."""
+    """The daemon's board, with the reason at each entry that the board must not show.
+
+    The daemon does not know whose an entry is once its bundle is private or removed; the board before this one does.
+    """
     board: dict[str, Any] = json.loads(text)
+    before = _entries(read_json(folder / BOARD) or {"leaderboard": []})
     rejected, seen = rejections(folder), sightings(folder)
+    for uuid, entry in _entries(board).items():
+        if not entry["submission"]["user_name"] and uuid in before:
+            entry["submission"] = {**before[uuid]["submission"], "public": None}
+            entry["bundle"]["metadata"]["description"] = before[uuid]["bundle"]["metadata"]["description"]
     for entry in board["leaderboard"]:
         uuid = evaluated_submission(entry["bundle"]["metadata"]["description"])
-        reason = _REJECTED + rejected[uuid] if uuid in rejected else ""
-        made, account = entry["submission"].get("created"), entry["submission"].get("user_name") or ""
-        if made is not None and is_late(
-            datetime.fromtimestamp(made, UTC), seen.get(uuid), closing.of(account)
-        ):
-            reason = reason or LATE
-        if reason:
-            entry["hidden"] = reason
+        account, made = entry["submission"]["user_name"], entry["submission"]["created"]
+        if uuid in rejected:
+            entry["hidden"] = _REJECTED + rejected[uuid]
+        elif account and is_late(datetime.fromtimestamp(made, UTC), seen.get(uuid), closing.of(account)):
+            entry["hidden"] = LATE
     return json.dumps(board, indent=2)
+
+
+def _entries(board: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """A board's entries by the uuid of their evaluation, and by that of their submission."""
+    found = {}
+    for entry in board["leaderboard"]:
+        found[entry["bundle"]["id"]] = entry
+        if uuid := evaluated_submission(entry["bundle"]["metadata"]["description"]):
+            found[uuid] = entry
+    return found

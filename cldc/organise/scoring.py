@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,14 +16,15 @@ from cldc.files import lock, private_folder, replace_atomically, storage_errors
 from cldc.leaderboard import evaluated_submission, parse
 from cldc.organise.daemon import environment, uuids_of
 from cldc.organise.model import (
+    BOARD,
+    DAEMON,
+    EVALUATED,
     INSIDE,
+    LEFT_OUT,
     Board,
     NotRepeated,
     Scored,
     Skipped,
-    board_file,
-    daemon_file,
-    left_out_file,
     read_json,
     read_left_out,
 )
@@ -70,32 +71,30 @@ def score(
     Args:
         config: Made by `configuration`.
         competition: Whose deadline counts; what was tagged later, or was rejected, is scored and kept off the board.
-        python: The Python of the `codalab` environment.
         mode: ``finish`` waits until every evaluation has ended, ``once`` makes one pass, as the daemon does each
             minute, and ``watch`` makes passes until it is interrupted.
-        every_seconds: Between two passes of ``watch``.
         strict_quota: Whether the quota also counts within a pass. CodaLab's does not: it evaluates everything that an
             account tagged between two passes.
         again: Submissions to evaluate again, by uuid; the scores that they have count until there are new ones.
-        on_pass: Called after each pass.
-        clock: The server's time.
 
     Raises:
         CodaLabError: The daemon failed or took too long.
     """
     private_folder(folder)
-    program: list[process.Argument] = [python, INSIDE / "score.py", daemon_file(folder), _evaluated(folder)]
-    options = ["--mode", mode, "--every", str(every_seconds), "--timeout", str(timeout_seconds)]
+    config_file = folder / DAEMON
+    arguments: list[process.Argument] = [python, INSIDE / "score.py", config_file, folder / EVALUATED]
+    arguments += ["--mode", mode, "--every", str(every_seconds), "--timeout", str(timeout_seconds)]
     if again:
-        options += ["--again", *again]
-    arguments = [*program, *options, *(["--strict-quota"] if strict_quota else [])]
+        arguments += ["--again", *again]
+    if strict_quota:
+        arguments.append("--strict-quota")
     env = environment(config["host"], organiser, {"CODALAB_HOME": str(private_folder(folder / "codalab"))})
     limit = None if mode == "watch" else timeout_seconds + _SLACK_SECONDS
     last, started = None, clock()
     not_repeated: list[NotRepeated] = []
     progress = _Progress(observer)
     with lock(folder / "score.lock", purpose="scoring", observer=observer):
-        replace_atomically(daemon_file(folder), json.dumps(config, indent=2))
+        replace_atomically(config_file, json.dumps(config, indent=2))
         observer.start("Scoring")
         with process.stream(arguments, env=env, timeout_seconds=limit) as child:
             for line in child:
@@ -109,7 +108,9 @@ def score(
                     elif event["event"] == "pass":
                         record_pass(folder, event["tagged"], started)
                         write_board(competition, folder)
-                        last = _passed(event, folder)
+                        left_out = tuple(Skipped(**entry) for entry in event["left_out"])
+                        replace_atomically(folder / LEFT_OUT, json.dumps(event["left_out"], indent=2))
+                        last = Scored(folder / BOARD, event["rows"], event["waiting"], left_out)
                         on_pass(last)
     return replace(_outcome(child, last, timeout_seconds), not_repeated=tuple(not_repeated))
 
@@ -118,17 +119,12 @@ def _outcome(child: process.Stream, last: Scored | None, timeout_seconds: float)
     if child.returncode == _OUT_OF_TIME:
         raise CodaLabError(
             f"Not everything was scored within {timeout_seconds:.0f} s.",
-            action="Score again: it continues where it stopped.",
+            action="Score again; it continues where it stopped.",
         )
     if child.returncode or last is None:
         tail = "\n".join(child.tail.strip().splitlines()[-10:])
         raise CodaLabError(f"CodaLab's scoring daemon failed.\n{tail}", action="Fix that and score again.")
     return last
-
-
-def _evaluated(folder: Path) -> Path:
-    """The board as CodaLab's daemon writes it, without the organiser's rulings."""
-    return folder / "evaluated.json"
 
 
 def outdated(competition: Competition, folder: Path) -> tuple[str, ...]:
@@ -142,7 +138,7 @@ def outdated(competition: Competition, folder: Path) -> tuple[str, ...]:
     """
     uuids = uuids_of(competition)
     present = {uuids["test_set"], uuids["evaluate"]}
-    board = read_json(_evaluated(folder)) or {"leaderboard": []}
+    board = read_json(folder / EVALUATED) or {"leaderboard": []}
     found = []
     for entry in board["leaderboard"]:
         evaluation = entry["bundle"]
@@ -160,10 +156,10 @@ def write_board(competition: Competition, folder: Path) -> None:
         ConfigurationError: The roster can't be used.
         StorageError: A file can't be read or written.
     """
-    path = _evaluated(folder)
+    path = folder / EVALUATED
     with storage_errors(path):
         text = path.read_text(encoding="utf-8")
-    replace_atomically(board_file(folder), rule_on(text, folder, deadline(competition, folder)))
+    replace_atomically(folder / BOARD, rule_on(text, folder, deadline(competition, folder)))
 
 
 def read_board(competition: Competition, folder: Path) -> Board:
@@ -172,7 +168,7 @@ def read_board(competition: Competition, folder: Path) -> Board:
     Raises:
         ConfigurationError: There was no pass yet.
     """
-    path = board_file(folder)
+    path = folder / BOARD
     if not path.is_file():
         raise ConfigurationError(
             f"Nothing was scored for {competition.name} on this machine yet.",
@@ -182,49 +178,34 @@ def read_board(competition: Competition, folder: Path) -> Board:
     return Board(parse(path.read_text(encoding="utf-8"), competition), read_left_out(folder), path)
 
 
-def _passed(event: Mapping[str, Any], folder: Path) -> Scored:
-    """The result of a pass; what it skipped is kept for publishing later."""
-    left_out = tuple(Skipped(**entry) for entry in event["left_out"])
-    replace_atomically(left_out_file(folder), json.dumps([asdict(entry) for entry in left_out], indent=2))
-    return Scored(board_file(folder), event["rows"], event["waiting"], left_out)
-
-
+@dataclass(slots=True)
 class _Progress:
     """Reports what the daemon does."""
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-        self._done, self._left, self._detail = 0, "", ""
+    observer: Observer
+    done: int = 0
+    left: str = ""
+    detail: str = ""
 
     def tell(self, event: Mapping[str, Any]) -> None:
         """Report one event."""
         kind = event["event"]
         if kind == "pass":
             if event["waiting"]:
-                self._observer.start("Scoring", event["rows"], "submissions")
-            self._done = event["rows"] - event["waiting"]
-            self._advance(f"{self._done:,} evaluated, {event['waiting']:,} under way")
+                self.observer.start("Scoring", event["rows"], "submissions")
+            self.done = event["rows"] - event["waiting"]
+            self.detail = f"{self.done:,} evaluated, {event['waiting']:,} under way"
         elif kind == "expected":
-            self._expect([seconds for seconds in event["seconds"] if seconds])
+            if seconds := [each for each in event["seconds"] if each]:
+                self.observer.note(
+                    f"{plural(len(seconds), 'training')}: about {duration(sum(seconds))} on one worker, as the contestants' own took."
+                )
         elif kind == "left":
-            self._left = f"about {duration(event['seconds'])} left" if event["seconds"] else ""
-            self._advance(self._detail)
+            self.left = f"about {duration(event['seconds'])} left" if event["seconds"] else ""
+        elif kind == "at" and event["stage"] == "evaluated":
+            self.observer.note(f"{event['name']}: evaluated")
         elif kind == "at":
-            words = [event["name"], event["stage"]] + ([event["detail"]] if event["detail"] else [])
-            if event["stage"] == "evaluated":
-                self._observer.note(": ".join(words[:2]))
-            else:
-                self._advance(", ".join(words))
+            self.detail = ", ".join(filter(None, (event["name"], event["stage"], event["detail"])))
         elif kind in _NOTES:
-            self._observer.note(_NOTES[kind].format(**event))
-
-    def _advance(self, detail: str) -> None:
-        self._detail = detail
-        self._observer.advance(self._done, "  ".join(filter(None, (self._left, detail))))
-
-    def _expect(self, seconds: Sequence[float]) -> None:
-        """Say before the trainings end how long they take, as the same trainings took for the contestants."""
-        if seconds:
-            self._observer.note(
-                f"{plural(len(seconds), 'training')}: about {duration(sum(seconds))} on one worker, as the contestants' own took."
-            )
+            self.observer.note(_NOTES[kind].format(**event))
+        self.observer.advance(self.done, "  ".join(filter(None, (self.left, self.detail))))

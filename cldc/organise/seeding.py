@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
+import os
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from cldc import files
 from cldc.codalab import Bundle, Rest, Worksheet
 from cldc.codalab.failures import NotFound
 from cldc.competition import Competition, Reference, file_beside
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, StorageError
-from cldc.files import private_folder, replace_atomically, storage_errors
-from cldc.organise.contents import contents_digest, pack
+from cldc.files import hash_file, private_folder, replace_atomically, storage_errors, temporary_folder
 from cldc.organise.daemon import configuration, organiser_of
-from cldc.organise.model import Seed, Seeded, daemon_file, read_json, seeded_file
+from cldc.organise.model import DAEMON, SEEDED, Seed, Seeded, read_json
 from cldc.progress import SILENT, Observer
 from cldc.resources import template
 
-
-@dataclass(frozen=True, slots=True)
-class WantedWorksheet:
-    """A worksheet of the competition; everyone may read it if it is public, or else only its owner."""
-
-    key: str
-    reference: Reference
-    public: bool
+_DATE = (2021, 6, 1, 0, 0, 0)  # of every file in a zip
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,61 +64,39 @@ def seed(
     Works on any CodaLab: where a server does not take a wanted uuid it gives its own.
 
     Args:
-        address: The server.
-        account: The organiser's.
         competition: Names everything, and gives the uuids that are wanted.
-        materials: The organiser's files.
         folder: Keeps the result and the daemon's configuration (``competition.json``).
         replace: Whether a bundle with other contents is removed and uploaded again; what depends on it stays without it.
-        observer: Notified of each worksheet and bundle.
 
     Raises:
         ConfigurationError: The profile has no organiser's side.
         StorageError: The file or folder does not exist.
         CodaLabError: The server refused, or holds something else under these names.
     """
-    wanted_worksheets = worksheets_of(competition)
-    wanted_bundles = bundles_of(competition, materials, folder)
+    wanted = bundles_of(competition, materials, folder)
+    worksheets = {"utils": competition.bundles.worksheet, "log": organiser_of(competition).log_worksheet}
     private_folder(folder)
-    observer.start(f"Putting {competition.name} on CodaLab", len(wanted_worksheets) + len(wanted_bundles))
+    observer.start(f"Putting {competition.name} on CodaLab", len(worksheets) + len(wanted))
+    uuids: dict[str, str] = {}
     with Rest(address, account, observer=observer) as rest:
         organiser = _Organiser(rest, replace=replace)
-        worksheets: dict[str, str] = {}
-        for sheet in wanted_worksheets:
-            observer.advance(len(worksheets), f"worksheet {sheet.reference.name}")
-            worksheets[sheet.key] = organiser.ensure_worksheet(sheet)
-        bundles: dict[str, str] = {}
-        for bundle in wanted_bundles:
-            observer.advance(len(worksheets) + len(bundles), bundle.reference.name)
-            bundles[bundle.key] = organiser.ensure_bundle(bundle, worksheets[bundle.worksheet])
-        for uuid in worksheets.values():
-            rest.read_items_as_owner(uuid)
-    seeded = Seeded({**worksheets, **bundles}, tuple(organiser.created))
+        for key, reference in worksheets.items():
+            observer.advance(len(uuids), f"worksheet {reference.name}")
+            uuids[key] = organiser.ensure_worksheet(key, reference, public=key == "utils")
+        for bundle in wanted:
+            observer.advance(len(uuids), bundle.reference.name)
+            uuids[bundle.key] = organiser.ensure_bundle(bundle, uuids[bundle.worksheet])
+        for key in worksheets:
+            rest.read_items_as_owner(uuids[key])
+    seeded = Seeded(uuids, tuple(organiser.created))
     config = configuration(address, account.username, competition, seeded.uuids)
-    replace_atomically(daemon_file(folder), json.dumps(config, indent=2))
-    replace_atomically(seeded_file(folder), json.dumps(asdict(seeded), indent=2))
+    replace_atomically(folder / DAEMON, json.dumps(config, indent=2))
+    replace_atomically(folder / SEEDED, json.dumps(asdict(seeded), indent=2))
     return seeded
 
 
-def worksheets_of(competition: Competition) -> tuple[WantedWorksheet, ...]:
-    """The competition's worksheets.
-
-    Raises:
-        ConfigurationError: The profile has no organiser's side.
-    """
-    return (
-        WantedWorksheet("utils", competition.bundles.worksheet, public=True),
-        WantedWorksheet("log", organiser_of(competition).log_worksheet, public=False),
-    )
-
-
 def bundles_of(competition: Competition, materials: Seed, folder: Path) -> tuple[WantedBundle, ...]:
-    """The competition's bundles with the organiser's files.
-
-    Args:
-        competition: Names them.
-        materials: The organiser's files.
-        folder: Gets the evaluation script if the organiser has none.
+    """The competition's bundles with the organiser's files; ``folder`` gets the evaluation script if there is none.
 
     Raises:
         ConfigurationError: The profile has no organiser's side.
@@ -187,17 +159,19 @@ class _Organiser:
         self._id = rest.user().id
         self.created: list[str] = []
 
-    def ensure_worksheet(self, wanted: WantedWorksheet) -> str:
+    def ensure_worksheet(self, key: str, wanted: Reference, *, public: bool) -> str:
         """The worksheet's uuid; it is created if missing."""
-        name, uuid = wanted.reference.name, wanted.reference.uuid
-        found = (self._worksheet(uuid) if uuid else None) or self._worksheet(name)
+        found = None
+        for spec in filter(None, (wanted.uuid, wanted.name)):
+            with contextlib.suppress(NotFound):
+                found = found or self._rest.worksheet(spec)
         if found is not None:
-            self._require_own(found, name)
+            self._require_own(found, wanted.name)
             uuid = found.uuid
         else:
-            uuid = self._changes.create_worksheet(name, uuid=uuid)
-            self.created.append(wanted.key)
-        self._changes.share("worksheet", uuid, public=wanted.public)
+            uuid = self._changes.create_worksheet(wanted.name, uuid=wanted.uuid)
+            self.created.append(key)
+        self._changes.share("worksheet", uuid, public=public)
         return uuid
 
     def ensure_bundle(self, wanted: WantedBundle, worksheet: str) -> str:
@@ -205,7 +179,9 @@ class _Organiser:
         if wanted.reference.uuid is not None:
             found = self._rest.found(wanted.reference.uuid)
         else:
-            found = self._same_bundle(wanted, worksheet)
+            on_worksheet = self._rest.worksheet(worksheet, bundles=True).bundles
+            own = [b for b in on_worksheet if (b.name, b.owner_id) == (wanted.reference.name, self._id)]
+            found = next((bundle for bundle in own if _holds(bundle, wanted)), None)
         if found is not None and not self._is_right(found, wanted):
             self._changes.remove_bundle(found.uuid)
             found = None
@@ -216,20 +192,6 @@ class _Organiser:
             self.created.append(wanted.key)
         self._changes.share("bundle", uuid, public=wanted.public)
         return uuid
-
-    def _worksheet(self, spec: str) -> Worksheet | None:
-        try:
-            return self._rest.worksheet(spec)
-        except NotFound:
-            return None
-
-    def _same_bundle(self, wanted: WantedBundle, worksheet: str) -> Bundle | None:
-        """An own bundle on the worksheet with that name and these contents."""
-        for bundle in self._rest.worksheet(worksheet, bundles=True).bundles:
-            is_same = bundle.name == wanted.reference.name and _holds(bundle, wanted)
-            if is_same and bundle.owner_id == self._id:
-                return bundle
-        return None
 
     def _is_right(self, found: Bundle, wanted: WantedBundle) -> bool:
         """Whether a bundle holds what is wanted.
@@ -262,29 +224,22 @@ class _Organiser:
             description=f"{wanted.description} ({wanted.digest})",
             uuid=reference.uuid,
         )
-        is_folder = wanted.top is not None
-        with _content(wanted) as file:
-            self._changes.put_contents(
-                uuid, file, filename="contents.zip" if is_folder else reference.name, unpack=is_folder
-            )
+        if wanted.top is None:
+            with storage_errors(wanted.path):
+                content = io.BytesIO(wanted.path.read_bytes())
+            self._changes.put_contents(uuid, content, filename=reference.name, unpack=False)
+        else:
+            with (
+                temporary_folder("cldc-seed-") as folder,
+                (folder / "contents.zip").open("w+b") as zipped,
+            ):
+                pack(wanted.path, wanted.top, zipped)
+                self._changes.put_contents(uuid, zipped, filename="contents.zip", unpack=True)
         return uuid
 
 
 def _holds(bundle: Bundle, wanted: WantedBundle) -> bool:
     return bundle.state == "ready" and wanted.digest in bundle.description
-
-
-@contextlib.contextmanager
-def _content(wanted: WantedBundle) -> Iterator[IO[bytes]]:
-    """What is uploaded: the file, or the folder as a zip."""
-    if wanted.top is None:
-        with storage_errors(wanted.path):
-            content: IO[bytes] = io.BytesIO(wanted.path.read_bytes())
-        yield content
-    else:
-        with files.temporary_folder("cldc-seed-") as folder, (folder / "contents.zip").open("w+b") as content:
-            pack(wanted.path, wanted.top, content)
-            yield content
 
 
 def remember_files(record: Path, given: Mapping[str, str | Path | None]) -> dict[str, Path]:
@@ -305,3 +260,46 @@ def evaluate_beside_profile(competition: Competition) -> Path | None:
     """The evaluation script beside the profile, if there is one."""
     side = competition.organiser
     return file_beside(competition, side.evaluate.name) if side else None
+
+
+def contents_digest(path: Path, top: str | None = None) -> str:
+    """What tells whether a bundle holds these contents: ``sha256:`` over names and bytes.
+
+    Args:
+        path: A file, or a folder with everything in it.
+        top: The one folder that the bundle holds it in.
+
+    Raises:
+        StorageError: Something can't be read.
+    """
+    total = hashlib.sha256((top or "").encode())
+    for name, file in _files(path) if path.is_dir() else [("", path)]:
+        total.update(name.encode() + b"\0" + bytes.fromhex(hash_file(file)))
+    return "sha256:" + total.hexdigest()
+
+
+def pack(folder: Path, top: str, target: IO[bytes]) -> None:
+    """Zip ``folder`` with ``top`` as its one folder. Stored: images are compressed already.
+
+    Raises:
+        StorageError: Something can't be read or written.
+    """
+    with storage_errors(folder), zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for name, path in _files(folder):
+            entry = zipfile.ZipInfo(f"{top}/{name}", date_time=_DATE)
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, path.read_bytes())
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Each file below as (name with slashes, path), folder by folder in alphabetical order."""
+    with storage_errors(folder):
+        for current, folders, names in os.walk(folder, onerror=_raise):
+            folders.sort()
+            for name in sorted(names):
+                path = Path(current, name)
+                yield path.relative_to(folder).as_posix(), path
+
+
+def _raise(error: OSError) -> None:
+    raise error

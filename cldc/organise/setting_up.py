@@ -13,9 +13,9 @@ from cldc.files import hash_bytes, replace_atomically, temporary_folder
 from cldc.leaderboard import parse
 from cldc.organise import profile
 from cldc.organise.daemon import organiser_of
-from cldc.organise.dress_rehearsal import rehearse_submission
+from cldc.organise.image_probe import ImageProbe, is_pinned, probe_image
 from cldc.organise.model import OrganiserTarget, Seed, read_left_out
-from cldc.organise.rehearsal import Rehearsal, is_pinned, rehearse
+from cldc.organise.rehearsal import rehearse_submission
 from cldc.organise.scoring import outdated
 from cldc.organise.seeding import seed as put_on_server
 from cldc.package import pack
@@ -61,8 +61,8 @@ class SetUp:
         written: Whether the profile's file was written.
         created: Keys of the worksheets and bundles that were created.
         both: As in `SetUpPlan`.
-        image: The container image of the runs, by digest if a rehearsal found it out.
-        tensorflow: The TensorFlow in it; None if no rehearsal ran, or if none works there.
+        image: The container image of the runs, by digest if a run found it out.
+        tensorflow: The TensorFlow in it; None if no run asked, or if none works there.
         rehearsed: The score of a submission of drawn images, which was removed again; None if none was made now.
         remarks: What to know about the script, the image and its TensorFlow.
     """
@@ -177,6 +177,7 @@ def set_up(
         observer: Receives progress events.
 
     Raises:
+        ConfigurationError: The script beside the profile was edited, or is another one.
         CodaLabError: A bundle has the wrong permission.
         RunFailed: The rehearsal failed.
         CldcError: The server or a file can't be used.
@@ -188,6 +189,8 @@ def set_up(
         approvals.approve(path, profile_claims(path))
         return written
 
+    if not planned.builtin:
+        profile.require_replaceable_copy(seed.script, path, where.folder)
     if seed.evaluate is not None:
         profile.keep_evaluation(drafted, seed.evaluate, path, overwrite=replace_changed)
     seeded = put_on_server(
@@ -200,16 +203,18 @@ def set_up(
     )
     competition = profile.with_uuids(drafted, seeded.uuids)
     if not planned.builtin:
-        competition = profile.with_own_script(competition, seed.script, path, new=previous is None)
+        competition = profile.with_own_script(
+            competition, seed.script, path, where.folder, new=previous is None
+        )
     _check_readable(where.address, competition, observer)
     # Written before the rehearsals, which may take long: if one is interrupted, the profile works already.
     written = write(competition)
-    rehearsal, score = None, None
+    probe, score = None, None
     with CodaLab(where.address, where.credentials, python=python, observer=observer) as codalab:
         known = previous is not None and previous.run.image == competition.run.image
         if not where.sandbox and not (known and is_pinned(competition.run.image)):
-            rehearsal = rehearse(codalab, competition, seeded.uuids["log"], observer=observer)
-            image = rehearsal.image or competition.run.image
+            probe = probe_image(codalab, competition, seeded.uuids["log"], observer=observer)
+            image = probe.image or competition.run.image
             competition = replace(competition, run=replace(competition.run, image=image))
             written = write(competition) or written
         if with_rehearsal:
@@ -230,9 +235,9 @@ def set_up(
         test_set_images=planned.test_set_images,
         both=planned.both,
         image=competition.run.image,
-        tensorflow=rehearsal.tensorflow if rehearsal else None,
+        tensorflow=probe.tensorflow if probe else None,
         rehearsed=score,
-        remarks=tuple(_remarks(competition, where, rehearsal, path)),
+        remarks=tuple(_remarks(competition, where, probe, path)),
         sandbox=where.sandbox,
     )
 
@@ -314,14 +319,14 @@ def _score_of_drawn(
 
 
 def _remarks(
-    competition: Competition, where: OrganiserTarget, rehearsal: Rehearsal | None, path: Path
+    competition: Competition, where: OrganiserTarget, probe: ImageProbe | None, path: Path
 ) -> Iterator[str]:
     """What an organiser should know about the image and its TensorFlow, the script, and the scores of today."""
     if where.sandbox:
         image = competition.run.image
         yield f"The sandbox uses an environment of this machine instead of {image}; nothing is pinned."
-    elif rehearsal:
-        yield from rehearsal.remarks(competition)
+    elif probe:
+        yield from probe.remarks(competition)
     training, lacks = competition.training, []
     if training.checkpoint is None:
         lacks.append(

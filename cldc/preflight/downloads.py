@@ -49,6 +49,6 @@ def label_book_root(folder: Path, competition: Competition) -> Path:
         if all((root / name).is_dir() for name in classes):
             return root.absolute()
     raise InvalidDataset(
-        f"{folder} is no label book: it does not hold the class folders {', '.join(classes)}.",
+        f"{folder} is not a label book: it does not hold the class folders {', '.join(classes)}.",
         action="Give the folder whose folders are the classes.",
     )

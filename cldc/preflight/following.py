@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,31 +66,25 @@ def follow(
     output, reporter, started, stopped = Output(), _EpochReporter(observer, epochs), time.monotonic(), False
     observer.start("Training", epochs, "epochs")
     with storage_errors(log), log.open("w", encoding="utf-8") as file:
-        with _noting_the_epoch(output), stream(words, env=workspace.env, cwd=workspace.root) as child:
-            for line in child:
-                now = time.monotonic()
-                for final in output.feed(line + "\n", now=now):
-                    file.write(final + "\n")
-                reporter.report(output, now)
-                stopped = only_first_epoch and bool(output.history)
-                if stopped:
-                    break
+        try:
+            with stream(words, env=workspace.env, cwd=workspace.root) as child:
+                for line in child:
+                    now = time.monotonic()
+                    for final in output.feed(line + "\n", now=now):
+                        file.write(final + "\n")
+                    reporter.report(output, now)
+                    stopped = only_first_epoch and bool(output.history)
+                    if stopped:
+                        break
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                at = f" at epoch {output.epoch}" if output.epoch else ""
+                error.add_note(f"Stopped{at}; training starts over.")
+            raise
         for final in output.close(now=time.monotonic()):
             file.write(final + "\n")
     seconds = time.monotonic() - started
     return Run(output, child.returncode, seconds, child.peak_memory_bytes or 0, stopped)
-
-
-@contextlib.contextmanager
-def _noting_the_epoch(output: Output) -> Iterator[None]:
-    """Add the current epoch to an interruption, which discards the training."""
-    try:
-        yield
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            at = f" at epoch {output.epoch}" if output.epoch else ""
-            error.add_note(f"Stopped{at}; training starts over.")
-        raise
 
 
 class _EpochReporter:
@@ -136,13 +128,9 @@ def describe(output: Output, *, now: float, began: float | None) -> str:
         return "starting TensorFlow"
     words = [f"epoch {output.epoch}/{output.epochs}"]
     if output.history:
-        words.append(f"val {_percent(output.history[-1].val_accuracy)}")
+        words.append(f"val {100 * output.history[-1].val_accuracy:.0f} %")
     if best := output.best:
-        words.append(f"best {_percent(best.val_accuracy)} ({best.number})")
+        words.append(f"best {100 * best.val_accuracy:.0f} % ({best.number})")
     if began is not None and (left := seconds_left(output, now=now, started=began)) is not None:
         words.append(f"{duration(left)} left")
     return "  ".join(words)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

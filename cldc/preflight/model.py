@@ -256,9 +256,8 @@ class FailedPreflight:
 
 def to_json(result: PreflightResult) -> str:
     """Serialize the result as JSON for storage; NaN and infinities become null."""
-    return (
-        json.dumps({"format": FORMAT, **_plain(dataclasses.asdict(result))}, indent=1, allow_nan=False) + "\n"
-    )
+    table = {"format": FORMAT, **_plain(dataclasses.asdict(result))}
+    return json.dumps(table, indent=1, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -120,16 +120,19 @@ class Output:
         final = [self._drawn, line] if self._drawn else [line]
         self._drawn = ""
         self.tail.extend(final)
-        self._parse(line, now)
-        return final
-
-    def _parse(self, line: str, now: float) -> None:
         if epoch := _EPOCH.match(line):
             self.epoch, self.epochs, self.part, self._began = int(epoch[1]), int(epoch[2]), 0.0, now
         elif _REFUSAL.match(line):
             self.refusal = line
-        else:
-            self._score(line)
+        for name, pattern in _PAIRS.items():
+            if found := pattern.match(line):
+                setattr(self, name, Score(float(found[1]), float(found[2])))
+                if name == "label_book":
+                    # Of the longer number: beside 1.9256, 0.5 is not rounded to one digit.
+                    exponents = [Decimal(number).as_tuple().exponent for number in found.groups()]
+                    last_digit = min((e for e in exponents if isinstance(e, int)), default=0)
+                    self.rounding = 0.5 * 10.0**last_digit
+        return final
 
     def _step(self, line: str, step: int, steps: int, now: float) -> None:
         metrics = {name: float(value) for name, value in _METRIC.findall(line)}
@@ -151,19 +154,6 @@ class Output:
                     seconds=max(0.0, now - self._began),
                 )
             )
-
-    def _score(self, line: str) -> None:
-        for name, pattern in _PAIRS.items():
-            if found := pattern.match(line):
-                setattr(self, name, Score(float(found[1]), float(found[2])))
-                if name == "label_book":
-                    self.rounding = _half_a_unit(found[1], found[2])
-
-
-def _half_a_unit(*numbers: str) -> float:
-    """Half a unit of the last digit of the longer number: beside 1.9256, 0.5 is not rounded to one digit."""
-    exponents = [Decimal(number).as_tuple().exponent for number in numbers]
-    return 0.5 * 10.0 ** min((e for e in exponents if isinstance(e, int)), default=0)
 
 
 def done_epochs(output: Output) -> float:

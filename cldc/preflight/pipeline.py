@@ -57,10 +57,6 @@ def preflight(
     """Train on a valid dataset as the competition does, or return the record of the same training.
 
     Args:
-        training: What to train.
-        environment: The TensorFlow to train in.
-        home: The data folder, which stores the result and the script's output.
-        observer: Receives epochs, accuracy and the time left.
         force: Train even if a record of the same training exists.
         quick: Stop after the first epoch; such a result can't be submitted.
 
@@ -188,7 +184,10 @@ def _train(job: _Job, observer: Observer) -> tuple[PreflightResult, ModelPredict
             observer=observer,
             only_first_epoch=job.quick,
         )
-        log = _keep_log(job, workspace.aside / "output.log")
+        # Kept even if the run failed, so that messages can name it.
+        log = records.folder(job.home) / f"{job.fingerprint.id}{'-quick' * job.quick}.log"
+        with storage_errors(log):
+            shutil.copyfile(workspace.aside / "output.log", log)
         predictions, validation = _outcome(job, run, workspace, log)
         images = list_images(training)
         if not run.stopped:
@@ -206,14 +205,6 @@ def _train(job: _Job, observer: Observer) -> tuple[PreflightResult, ModelPredict
         environment=RunEnvironment(machine, used.faithful, caveats, started, log),
     )
     return result, images
-
-
-def _keep_log(job: _Job, log: Path) -> Path:
-    """Keep the log even if the run failed, so that messages can name it."""
-    kept = records.folder(job.home) / f"{job.fingerprint.id}{'-quick' * job.quick}.log"
-    with storage_errors(kept):
-        shutil.copyfile(log, kept)
-    return kept
 
 
 def _outcome(job: _Job, run: Run, workspace: Workspace, log: Path) -> tuple[tuple[int, ...], Score]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,13 +40,15 @@ def list_images(training: Training) -> ModelPredictions:
         ImagePrediction(image.split, image.path, image.sha256, classes.index(image.label))
         for image in training.report.dataset.images
     ]
-    images += _labelled(training.label_book, book, classes)
+    images += _images_of(training.label_book, book, classes)
     return ModelPredictions(classes, tuple(images), "the training was stopped after one epoch")
 
 
-def _labelled(book: LabelBook, name: str, classes: Sequence[str]) -> Iterator[ImagePrediction]:
-    for path, sha256 in book.images:
-        yield ImagePrediction(name, path, sha256, classes.index(path.partition("/")[0]))
+def _images_of(book: LabelBook, name: str, classes: Sequence[str]) -> list[ImagePrediction]:
+    return [
+        ImagePrediction(name, path, sha256, classes.index(path.partition("/")[0]))
+        for path, sha256 in book.images
+    ]
 
 
 def predict_images(
@@ -89,7 +91,7 @@ def predict_folder(
     if known := model_predictions.read(home, identity):
         return known
     classes = competition.dataset.classes
-    images = ModelPredictions(classes, tuple(_labelled(folder, folder.root.name, classes)))
+    images = ModelPredictions(classes, tuple(_images_of(folder, folder.root.name, classes)))
     weights = find_weights(weights_folder(home, result.id), competition)
     with temporary_folder("cldc-judge-") as aside:
         workspace = Workspace(
@@ -137,8 +139,6 @@ def ask_model(
     Args:
         weights: As returned by `find_weights`.
         workspace: The images, and a Python with TensorFlow.
-        competition: The profile whose built-in script defines the model.
-        observer: Receives progress.
 
     Raises:
         ModelUnusable: The weights can't be loaded, or do not fit the model.

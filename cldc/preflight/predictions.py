@@ -61,8 +61,6 @@ def expected_labels(
     """Build the labels that predictions must fit.
 
     Args:
-        label_book: The label book that is predicted.
-        competition: The profile, with the classes in their order.
         script: The training script: Keras' loader has its own order, and other scripts may have any.
         tensorflow: The version that runs it; empty if unknown.
 
@@ -88,8 +86,6 @@ def read_predictions(content: bytes, labels: ExpectedLabels, output: Output, *, 
     """Read the class index of each image of the label book, in the script's order.
 
     Args:
-        content: The JSON that the script left.
-        labels: The labels that the predictions must fit.
         output: The script's output; if it has no accuracy on the label book, nothing is compared.
         what: Name of the predictions in messages.
 

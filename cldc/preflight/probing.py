@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,6 @@ _PROBE = Path(__file__).with_name("inside") / "probe.py"
 # Ten thousand images take seconds; the limit leaves room for a heavily loaded machine.
 _TIMEOUT_SECONDS = 1800
 _SHOWN = 5
-
-
-@dataclass(slots=True)
-class _Answers:
-    """The probe's answers."""
-
-    about: dict[str, Any] = field(default_factory=dict)
-    broken: list[tuple[str, str]] = field(default_factory=list)
-    read: int = -1
 
 
 def probe(workspace: Workspace, observer: Observer) -> Probe:
@@ -50,45 +40,32 @@ def probe(workspace: Workspace, observer: Observer) -> Probe:
             f"TensorFlow failed before it read the images:\n{error.message}",
             action="Run `cldc doctor`; `cldc env remove tensorflow` removes its environment, so that the next preflight creates it again.",
         ) from error
-    answers = _understood(done.stdout)
-    if answers.broken:
-        raise _unreadable(answers.broken)
-    if answers.read != len(workspace.images):
-        raise PreflightFailed(
-            f"TensorFlow read {answers.read} of {len(workspace.images)} images and ended.",
-            action="Run it again; `cldc doctor` checks its environment.",
-        )
-    return Probe(
-        build=str(answers.about.get("build", "")),
-        devices=tuple(answers.about.get("devices", ())),
-        seconds=time.monotonic() - began,
-    )
-
-
-def _understood(text: str) -> _Answers:
-    answers = _Answers()
-    for line in text.splitlines():
+    answers: dict[str, Any] = {}
+    broken: list[str] = []
+    for line in done.stdout.splitlines():
         try:
             answer = json.loads(line)
         except ValueError:
             continue  # a library's own print
-        if not isinstance(answer, dict):
-            continue
-        if "build" in answer:
-            answers.about = answer
-        elif "error" in answer:
-            answers.broken.append((answer["path"], answer["error"]))
-        elif "read" in answer:
-            answers.read = answer["read"]
-    return answers
-
-
-def _unreadable(broken: list[tuple[str, str]]) -> PreflightFailed:
-    # The workspace nests a folder in another of the same name; the user has only one.
-    shown = "\n".join(f"  {path.partition('/')[2]}: {error}" for path, error in broken[:_SHOWN])
-    more = f"\n  and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
-    noun = "an image" if len(broken) == 1 else f"{len(broken)} images"
-    return PreflightFailed(
-        f"TensorFlow can't read {noun}; the training would stop there without naming it:\n{shown}{more}",
-        action="Replace or remove what is named, then run it again.",
+        if isinstance(answer, dict) and "error" in answer:
+            # The workspace nests a folder in another of the same name; the user has only one.
+            broken.append(f"\n  {answer['path'].partition('/')[2]}: {answer['error']}")
+        elif isinstance(answer, dict):
+            answers |= answer
+    if broken:
+        noun = "an image" if len(broken) == 1 else f"{len(broken)} images"
+        more = f"\n  and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
+        raise PreflightFailed(
+            f"TensorFlow can't read {noun}; the training would stop there without naming it:{''.join(broken[:_SHOWN])}{more}",
+            action="Replace or remove what is named, then run it again.",
+        )
+    if answers.get("read") != len(workspace.images):
+        raise PreflightFailed(
+            f"TensorFlow read {answers.get('read', 'none')} of {len(workspace.images)} images and ended.",
+            action="Run it again; `cldc doctor` checks its environment.",
+        )
+    return Probe(
+        build=str(answers.get("build", "")),
+        devices=tuple(answers.get("devices", ())),
+        seconds=time.monotonic() - began,
     )

@@ -96,9 +96,6 @@ def find(
     """Find the newest full preflight of a dataset, with the competition's command and epochs.
 
     Args:
-        home: The data folder.
-        dataset: The dataset's hash.
-        competition: The profile whose training is wanted.
         script: The SHA-256 that its script must have; None accepts any.
         label_book: The hash that its label book must have; None accepts any.
         server: The CodaLab whose runs count besides this machine's own; runs on other servers prove nothing about it.
@@ -123,9 +120,6 @@ def find_named(home: Path, word: str, competition: Competition, *, dataset: str 
     """Find the preflight that a person means by the id of one, its first digits, or the name of a dataset.
 
     Args:
-        home: The data folder.
-        word: What the person wrote.
-        competition: Whose preflights these are.
         dataset: The hash of the dataset in the folder ``word``; None if it is not a folder.
 
     Raises:

@@ -91,12 +91,7 @@ def finish_run(
     """Check a run like a local one, and store the result, its log and the model's predictions.
 
     Args:
-        training: What was trained.
-        fingerprint: As returned by `remote_fingerprint`.
-        artifacts: The run's artifacts.
-        home: The data folder.
         environment: A local TensorFlow to predict with the model; None if there is none.
-        observer: Receives progress.
 
     Raises:
         PreflightFailed: It has no usable result; its output is kept nevertheless.

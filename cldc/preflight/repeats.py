@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cldc.competition import Competition
 from cldc.errors import ConfigurationError
@@ -20,6 +19,11 @@ class Spread:
     lowest: float
     mean: float
     highest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """From at least one accuracy."""
+        return cls(min(values), sum(values) / len(values), max(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +47,11 @@ def repeats_of(training: Training, times: int) -> tuple[Training, ...]:
     competition = training.competition
     option, script = require_seeds(competition), builtin_script(competition)
     first = seed(training.script, competition) or 0
-    return training, *(
-        dataclasses.replace(
-            training,
-            script=script,
-            competition=dataclasses.replace(
-                competition,
-                run=dataclasses.replace(
-                    competition.run, command=f"{competition.run.command} {option} {other}"
-                ),
-            ),
-        )
-        for other in range(first + 1, first + times)
-    )
+    trainings = [training]
+    for other in range(first + 1, first + times):
+        run = replace(competition.run, command=f"{competition.run.command} {option} {other}")
+        trainings.append(replace(training, script=script, competition=replace(competition, run=run)))
+    return tuple(trainings)
 
 
 def require_seeds(competition: Competition) -> str:
@@ -76,10 +72,5 @@ def require_seeds(competition: Competition) -> str:
 def summarize_runs(runs: Sequence[PreflightResult]) -> RepeatedRuns:
     """Compute the spread of several runs."""
     book = [run.label_book.accuracy for run in runs if run.label_book is not None]
-    return RepeatedRuns(
-        tuple(runs), _spread([run.validation.accuracy for run in runs]), _spread(book) if book else None
-    )
-
-
-def _spread(values: Sequence[float]) -> Spread:
-    return Spread(min(values), sum(values) / len(values), max(values))
+    validation = Spread.of([run.validation.accuracy for run in runs])
+    return RepeatedRuns(tuple(runs), validation, Spread.of(book) if book else None)

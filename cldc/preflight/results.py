@@ -25,9 +25,6 @@ def require_usable(
     """Return the predictions of a successful run.
 
     Args:
-        run: The end of the script's run.
-        competition: The profile with class and file names.
-        labels: The labels that the predictions must fit.
         folder: The folder with the script's files.
         log: The file with its output, for messages.
 
@@ -46,7 +43,7 @@ def require_usable(
     predictions = _predictions(folder / competition.run.predictions, labels, run, log)
     if output.validation is None or output.label_book is None:
         raise PreflightFailed(
-            "The training script ended well but did not print its final accuracy on validation split and label book.",
+            "The training script ended without an error but did not print its final accuracy on validation split and label book.",
             action=f"Read its output in {log}; is it the competition's script?",
         )
     if not math.isfinite(output.validation.loss):
@@ -107,7 +104,7 @@ def warnings_of(run: Run, predictions: tuple[int, ...], competition: Competition
     history, epochs = run.output.history, competition.training.epochs
     if diverged := [epoch.number for epoch in history if not math.isfinite(epoch.loss + epoch.val_loss)]:
         warnings.append(
-            f"The loss was no number from epoch {diverged[0]} on; the best epoch before it was kept."
+            f"The loss was not a number from epoch {diverged[0]} on; the best epoch before it was kept."
         )
     if history and predictions and run.output.epoch != epochs:
         warnings.append(

@@ -85,14 +85,10 @@ def remembered_script(home: Path, competition: Competition) -> Script | None:
     sha256 = read_pointer(kept)
     path = kept / f"{sha256}.py"
     try:
-        # Trusted only as long as it is what was downloaded.
-        return (
-            Script(path, sha256, "competition")
-            if sha256 and hash_bytes(path.read_bytes()) == sha256
-            else None
-        )
+        unchanged = sha256 and hash_bytes(path.read_bytes()) == sha256
     except OSError:
         return None
+    return Script(path, sha256, "competition") if unchanged else None
 
 
 def remember_label_book(home: Path, competition: Competition, fetched: Path) -> tuple[LabelBook, str | None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cldc.competition import Competition
@@ -20,15 +21,6 @@ from cldc.progress import Observer
 
 _READ_ONLY_FILE = 0o444
 _READ_ONLY_FOLDER = 0o555
-
-
-@dataclass(frozen=True, slots=True)
-class _Content:
-    """A file to copy: its target relative to the workspace, its source and its SHA-256."""
-
-    target: str
-    source: Path
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +66,15 @@ def fill(root: Path, training: Training, python: Path, observer: Observer) -> Wo
         f"{dataset.name}/{dataset.name}/{s.name}/{label}" for s in dataset.splits for label in s.folders
     ]
     folders += [f"{book}/{book}/{label}" for label in label_book.folders]
+    # Of each file its target in the workspace, its source and its SHA-256.
     contents = [
-        _Content(f"{dataset.name}/{dataset.name}/{image.path}", dataset.locate(image), image.sha256)
+        (f"{dataset.name}/{dataset.name}/{image.path}", dataset.locate(image), image.sha256)
         for image in dataset.images
     ]
     contents += [
-        _Content(f"{book}/{book}/{path}", label_book.root / path, sha256)
-        for path, sha256 in label_book.images
+        (f"{book}/{book}/{path}", label_book.root / path, sha256) for path, sha256 in label_book.images
     ]
-    workspace = Workspace(root, root / ".aside", python, tuple(content.target for content in contents))
+    workspace = Workspace(root, root / ".aside", python, tuple(target for target, _, _ in contents))
     with storage_errors(root):
         workspace.aside.mkdir()
         shutil.copyfile(training.script.path, root / bundles.script.name)
@@ -109,23 +101,19 @@ def require_own_name(name: str, competition: Competition) -> None:
         )
 
 
-def _copy(root: Path, contents: list[_Content], observer: Observer) -> None:
+def _copy(root: Path, contents: list[tuple[str, Path, str]], observer: Observer) -> None:
     observer.start("Copying images", len(contents), "images")
     made: set[str] = set()
-    for done, content in enumerate(contents, 1):
-        folder = content.target.rpartition("/")[0]
+    for done, (target, source, sha256) in enumerate(contents, 1):
+        folder = target.rpartition("/")[0]
         if folder not in made:  # nested folders count as their class
             made.add(folder)
             (root / folder).mkdir(parents=True, exist_ok=True)
-        data = read_unchanged(content.source, content.sha256)
-        with open(f"{root}/{content.target}", "xb", opener=_read_only) as file:
+        data = read_unchanged(source, sha256)
+        with open(f"{root}/{target}", "xb", opener=partial(os.open, mode=_READ_ONLY_FILE)) as file:
             file.write(data)
         if done % 256 == 0:
             observer.advance(done)
-
-
-def _read_only(path: str, flags: int) -> int:
-    return os.open(path, flags, _READ_ONLY_FILE)
 
 
 def read_unchanged(path: Path, sha256: str) -> bytes:

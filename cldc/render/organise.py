@@ -12,6 +12,7 @@ from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.board import board_blocks, left_out_blocks
 from cldc.render.document import Document
 from cldc.render.formats.json import to_data
+from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard
@@ -126,20 +127,26 @@ def grades_document(board: Leaderboard, rule: str, grades: Sequence[Grade]) -> D
     ]
     headers = ("student", "account", board.score, "best", "last", "submissions", "late", "hidden")
     blocks: list[Block] = [Table(headers, rows, numbers=frozenset(headers[2:]))]
-    blocks += [
-        Line(
-            f"{each.name or each.account} submitted the same images as {', '.join(each.shared_with)}.",
-            "warning",
-        )
-        for each in grades
-        if each.shared_with
-    ]
+    blocks += [Line(remark, "warning") for remark in _grade_remarks(board, grades)]
     data = {"as_of": board.updated, "rule": rule, "grades": grades}
     return Document(data, blocks, rows=lambda: _grade_rows(grades))
+
+
+def _grade_remarks(board: Leaderboard, grades: Sequence[Grade]) -> Iterator[str]:
+    """What a teacher should look at: shared content, and what was taken back after it was scored."""
+    for each in grades:
+        who = each.name or each.account
+        if each.shared_with:
+            yield f"{who} submitted the same images as {', '.join(each.shared_with)}."
+        for name in each.not_public:
+            yield f"{who} made {printable(name)} private or removed it after it was scored; its score counts."
+    for row in board.rows:
+        if not row.account:
+            yield f"{printable(row.evaluation)} was made private or removed, and this machine does not know whose it is."
 
 
 def _grade_rows(grades: Sequence[Grade]) -> Iterator[Sequence[object]]:
     yield [field.name for field in fields(Grade)]
     for each in grades:
-        *values, shared = astuple(each)
-        yield [*("" if value is None else value for value in values), " ".join(shared)]
+        values = ("" if value is None else value for value in astuple(each))
+        yield [" ".join(value) if isinstance(value, tuple) else value for value in values]

@@ -25,7 +25,7 @@ def list_accounts(data: Path) -> tuple[Account, ...]:
 
 def contestant(data: Path) -> Account | None:
     """The account that contestants rehearse with; None before the first start."""
-    return by_role(data, "contestant")
+    return next((account for account in list_accounts(data) if account.role == "contestant"), None)
 
 
 def organiser(data: Path) -> Credentials:
@@ -34,15 +34,10 @@ def organiser(data: Path) -> Credentials:
     Raises:
         SandboxError: The sandbox was never started.
     """
-    account = by_role(data, "organiser")
-    if account is None:
-        raise SandboxError("The sandbox was never started.", action="Run `cldc sandbox up`.")
-    return Credentials(account.name, account.password, "sandbox")
-
-
-def by_role(data: Path, role: str) -> Account | None:
-    """The account with that role."""
-    return next((account for account in list_accounts(data) if account.role == role), None)
+    for account in list_accounts(data):
+        if account.role == "organiser":
+            return Credentials(account.name, account.password, "sandbox")
+    raise SandboxError("The sandbox was never started.", action="Run `cldc sandbox up`.")
 
 
 def add_account(data: Path, name: str) -> Account:

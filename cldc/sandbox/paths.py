@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.organise import board_file
+from cldc.organise import BOARD
 
 INSIDE = Path(__file__).with_name("inside")
 
@@ -67,4 +67,4 @@ def folder_of(data: Path, competition: str) -> Path:
 
 def leaderboard_file(data: Path, competition: Competition) -> Path:
     """The board that `score` writes; it does not exist before the first scoring."""
-    return board_file(folder_of(data, competition.name))
+    return folder_of(data, competition.name) / BOARD

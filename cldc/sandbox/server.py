@@ -14,7 +14,7 @@ from cldc import process
 from cldc.competition import Competition
 from cldc.errors import SandboxError
 from cldc.files import lock, private_folder, remove_tree, replace_atomically
-from cldc.organise import Seed, daemon_file, read_json
+from cldc.organise import DAEMON, SEEDED, Seed, read_json
 from cldc.organise import score as score_with
 from cldc.organise import seed as seed_with
 from cldc.progress import SILENT, Observer
@@ -100,7 +100,7 @@ def status(data: Path) -> Status | None:
     ready = read_json(paths.ready)
     if ready is None or not process.alive(process.Daemon(ready["pid"], ready["process_started"])):
         return None
-    seeded = sorted(path.parent.name for path in paths.competitions.glob("*/seed.json"))
+    seeded = sorted(path.parent.name for path in paths.competitions.glob(f"*/{SEEDED}"))
     return Status(
         address=ready["address"],
         pid=ready["pid"],
@@ -170,7 +170,7 @@ def score(
     """
     address = require_up(data).address
     folder = folder_of(data, competition.name)
-    config = read_json(daemon_file(folder))
+    config = read_json(folder / DAEMON)
     if config is None:
         raise SandboxError(
             f"The competition {competition.name} is not on the sandbox.",

@@ -51,7 +51,6 @@ def expect_class(competition: Competition, records: Iterable[PreflightResult], *
     Args:
         competition: Its quota limits how many submissions each student makes.
         records: Earlier trainings; those of the competition on this machine count.
-        students: The size of the class.
     """
     seconds = [
         record.seconds for record in _local(records) if record.fingerprint.competition == competition.name
@@ -79,10 +78,7 @@ def expect(
     """Estimate how long the trainings, at least one, take.
 
     Args:
-        trainings: What is to be trained.
         records: Earlier trainings; those with the same script and command on no server count.
-        at_once: How many run at the same time.
-        processors: How many processors they share.
     """
     kinds = {(training.script.sha256, training.competition.run.command) for training in trainings}
     rates = [

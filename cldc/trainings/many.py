@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
@@ -38,20 +38,17 @@ def train_all(
     Earlier trainings with as many threads are returned from their records, wherever they ran, so an interrupted call
     resumes where it stopped. A training given twice runs once. A training whose worker dies is repeated once.
 
-    Args:
-        trainings: The trainings, each with a valid dataset.
-        trainer: Runs the trainings.
-        home: The data folder, which stores each result like that of a single training.
-        observer: Receives the progress of all.
-        force: Train even if a record of the same training exists.
-
     Returns:
         For each training its result, or the reason for having none.
     """
     records = all_records(home)
-    known = {} if force else _known(records, trainer.threads)
-    missing = {training.key: training for training in trainings if training.key not in known}
-    outcomes: dict[tuple[str, ...], Outcome] = dict(known)
+    outcomes: dict[tuple[str, ...], Outcome] = {}
+    for record in () if force else records:  # the newest of each training comes last
+        same_threads = trainer.threads in (None, record.fingerprint.threads)
+        # A run on a CodaLab, in its own image, counts for that server only.
+        if record.complete and not record.fingerprint.server and same_threads:
+            outcomes[record.fingerprint.key] = record
+    missing = {training.key: training for training in trainings if training.key not in outcomes}
     if len(missing) > 1:
         processors = trainer.threads or trainer.at_once
         expected = expect(missing.values(), records, at_once=trainer.at_once, processors=processors)
@@ -88,15 +85,6 @@ def train_every(
     return results
 
 
-def _known(records: Iterable[PreflightResult], threads: int | None) -> dict[tuple[str, ...], PreflightResult]:
-    """The newest complete record of each training; runs on a CodaLab, in its own image, count for that server only."""
-    return {
-        record.fingerprint.key: record
-        for record in records
-        if record.complete and not record.fingerprint.server and threads in (None, record.fingerprint.threads)
-    }
-
-
 class _Trainings:
     """Trainings in progress."""
 
@@ -114,13 +102,8 @@ class _Trainings:
         """Run all trainings; an interruption stops the running ones."""
         epochs = sum(t.competition.training.epochs for t in self._trainings.values())
         count = len(self._trainings)
-        self._observer.start(
-            f"Training {self._trainer.where}"
-            if count == 1
-            else f"Training {count} times {self._trainer.where}",
-            epochs,
-            "epochs",
-        )
+        times = f" {count} times" if count > 1 else ""
+        self._observer.start(f"Training{times} {self._trainer.where}", epochs, "epochs")
         began = time.monotonic()
         try:
             running = {self._submit(key, force=force): key for key in self._trainings}

@@ -151,13 +151,8 @@ class WorkerTrainer(Trainer):
         """Use an executor.
 
         Args:
-            executor: Runs the trainings.
-            home: The data folder, which stores the returned records.
-            where: As in `Trainer.where`.
-            at_once: As in `Trainer.at_once`.
             run: The worker's function: `train_sent`, or a wrapper around it.
             share: Shares data that many trainings need, by hash; returns an argument for the executor.
-            lost: As in `Trainer.lost`.
         """
         self.where = where
         self.at_once = at_once
@@ -180,21 +175,15 @@ class WorkerTrainer(Trainer):
             competition=training.competition,
             force=force,
         )
+        shared = self._shared
+        if dataset.hash not in shared:
+            zipped = _zip((i.path, dataset.locate(i), i.sha256) for i in dataset.images)
+            shared[dataset.hash] = self._share(dataset.hash, SentDataset(training.report, zipped))
+        if book.hash not in shared:
+            zipped = _zip((path, book.root / path, sha256) for path, sha256 in book.images)
+            shared[book.hash] = self._share(book.hash, SentLabelBook(book, zipped))
         future: Future[Trained] = self._executor.submit(
-            self._run,
-            work,
-            self._once(
-                dataset.hash,
-                lambda: SentDataset(
-                    training.report, _zip((i.path, dataset.locate(i), i.sha256) for i in dataset.images)
-                ),
-            ),
-            self._once(
-                book.hash,
-                lambda: SentLabelBook(
-                    book, _zip((path, book.root / path, sha256) for path, sha256 in book.images)
-                ),
-            ),
+            self._run, work, shared[dataset.hash], shared[book.hash]
         )
         self._futures.append(future)
         return future
@@ -203,11 +192,6 @@ class WorkerTrainer(Trainer):
     def id_of(training: Training) -> str:
         """The id that a worker uses for the training in progress reports."""
         return hash_bytes("\0".join(training.key))[:16]
-
-    def _once(self, identity: str, make: Callable[[], object]) -> object:
-        if identity not in self._shared:
-            self._shared[identity] = self._share(identity, make())
-        return self._shared[identity]
 
     def result(self, training: Training, future: Future[Trained]) -> PreflightResult:
         """As `Trainer.result`."""

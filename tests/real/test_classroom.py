@@ -243,16 +243,18 @@ def check_grades(teacher: Cldc, late: Mapping[str, Sequence[int]]) -> None:
     assert tuple(grades) == ACCOUNTS
     for account, numbers in datasets().items():
         grade, after = grades[account], late.get(account, ())
-        made = [] if account == "dora-k" else numbers
-        rejected = made[:1] if account == "cem-k" else []
-        scores = [score_of(n) for n in made if n not in after and n not in rejected]
+        rejected = numbers[:1] if account == "cem-k" else []
+        scores = [score_of(n) for n in numbers if n not in after and n not in rejected]
         told = [float(grade[key]) if grade[key] else None for key in ("score", "best", "last")]
         best, last = (max(scores), scores[-1]) if scores else (None, None)
         assert told == [pytest.approx(each) for each in (best, best, last)], account
         counts = tuple(int(grade[key]) for key in ("submissions", "late", "hidden"))
-        assert counts == (len(made), len(after), len(rejected)), account
+        assert counts == (len(numbers), len(after), len(rejected)), account
+        private = [f"mine-{number}" for number in range(1, EACH + 1)] if account == "dora-k" else []
+        assert grade["not_public"].split() == private
         assert grade["shared_with"] == {"ada-k": "cem-k", "cem-k": "ada-k"}.get(account, "")
     assert 0 <= float(grades["ada-k"]["label_book"]) <= 1
+    assert "Dora K made mine-1 private or removed it after it was scored" in teacher("organise", "grades").out
 
 
 def published(school: Stage, teacher: Cldc) -> list[dict[str, Any]]:

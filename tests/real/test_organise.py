@@ -23,8 +23,8 @@ from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab, ensure_tensorflow
 from cldc.errors import RunFailed
 from cldc.organise import (
-    Rehearsal,
-    rehearse,
+    ImageProbe,
+    probe_image,
 )
 from cldc.preflight import model_predictions
 from cldc.preflight.records import all_records
@@ -263,6 +263,14 @@ def test_a_teacher_needs_no_more_than_an_account(cldc: Cldc, environments_home: 
     # What was pinned once is not tried again.
     assert "Rehearsing" not in own(*setting_up).err
 
+    copy = tmp_path / "class" / "spring.py"
+    copied = copy.read_text()
+    copy.write_text(f"{copied}# by hand\n")
+    # What the approved profile names has changed, so the server is named again.
+    refused = own(*setting_up, "--server", server, "--replace", "--yes", code=4).data["error"]
+    assert f"--script {copy}" in refused["action"]
+    assert copy.read_text().endswith("# by hand\n")
+    copy.write_text(copied)
     with material["script"].open("a") as file:
         file.write("# better\n")
     refused = own(*setting_up, code=10).data["error"]
@@ -301,7 +309,7 @@ def test_a_rehearsal_tells_digest_and_tensorflow_and_leaves_nothing(
         other = codalab.cl.run(sheet, "true", (), name="rehearsal", description="mine")
         with Rest(server) as everyone:
             assert not everyone.bundle(left).readable
-        assert rehearse(codalab, rules, sheet) == Rehearsal(None, "2.4.1")
+        assert probe_image(codalab, rules, sheet) == ImageProbe(None, "2.4.1")
 
         # What the sandbox lacks: a worker with Docker, which tells the digest.
         look = codalab.rest.bundle
@@ -310,12 +318,12 @@ def test_a_rehearsal_tells_digest_and_tensorflow_and_leaves_nothing(
             "bundle",
             lambda uuid, **more: structs.replace(look(uuid, **more), docker_image=digest),
         )
-        assert rehearse(codalab, rules, sheet) == Rehearsal(digest, "2.4.1")
+        assert probe_image(codalab, rules, sheet) == ImageProbe(digest, "2.4.1")
         monkeypatch.undo()
 
         wrong = replace(rules, run=replace(rules.run, command="python-of-nobody {dataset} {label_book}"))
         with pytest.raises(RunFailed, match="Nothing can run in the image"):
-            rehearse(codalab, wrong, sheet)
+            probe_image(codalab, wrong, sheet)
         assert [b.uuid for b in codalab.rest.worksheet(sheet, bundles=True).bundles] == [other]
 
 

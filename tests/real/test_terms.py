@@ -143,6 +143,27 @@ def test_a_score_stays_until_the_corrected_one_is_there(school: School, tmp_path
     assert {row["score"] for row in board(school, "spring")} == {2 / 7}
 
 
+def test_scores_of_a_corrected_evaluation_script_take_no_training(school: School, tmp_path: Path) -> None:
+    submits(school, "spring", school.stage.folder(tmp_path / "judged", 5), name="judged")
+    teacher = school.as_teacher("spring")
+    teacher("organise", "score")
+    before = {row["name"]: row["score"] for row in board(school, "spring")}
+    trained = evaluations(school, "predict-spring")
+    text = (school.folder / "class" / "evaluate.py").read_text(encoding="utf-8")
+    corrected = tmp_path / "evaluate.py"
+    corrected.write_text(text.replace("/ len(labels)", "/ len(labels) / 2"), encoding="utf-8")
+    done = school.sets_up("spring", "--evaluate", corrected, "--replace", "--yes")
+    assert done["created"] == ["evaluate"]
+    assert "rescore --all" in done["remarks"][-1]
+    done = teacher("organise", "rescore", "--all", "--yes", "--format", "json").data
+    assert {each["name"]: each["score"] for each in done["rescored"]} == {
+        name: score / 2 for name, score in before.items()
+    }
+    assert done["not_repeated"] == []
+    assert {b.uuid for b in evaluations(school, "predict-spring")} == {b.uuid for b in trained}
+    assert "Everything is scored" in teacher("organise", "rescore", "--all").out
+
+
 def submits(school: School, term: str, folder: Path, name: str = "mine") -> None:
     school.as_student(term)("submit", folder, "--name", name, "--no-preflight", "--yes")
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from cldc.competition import Competition
 from cldc.errors import ConfigurationError
-from cldc.leaderboard import Row, parse
+from cldc.leaderboard import NOT_PUBLIC, Row, parse
+from cldc.organise import BOARD
 from cldc.organise.grades import Accuracies, grade
 from cldc.organise.roster import Student, read_roster, write_roster
 from cldc.organise.rulings import LATE, Deadline, Sighting, is_late, record_pass, reject, rule_on, sightings
@@ -100,6 +101,7 @@ def test_a_pass_records_once_between_which_two_passes_a_submission_was_tagged(tm
 def _entry(uuid: str, account: str, score: float, created: datetime) -> dict[str, object]:
     return {
         "bundle": {
+            "id": f"evaluation-{uuid}",
             "state": "ready",
             "metadata": {"name": "x", "description": json.dumps({"submit_id": uuid})},
         },
@@ -140,6 +142,29 @@ def test_late_and_rejected_submissions_are_off_the_board_with_the_reason(
     }
     assert rows["late"].hidden == LATE
     assert rows["bad"].hidden == "the organisers rejected it: not your own images"
+
+
+def test_a_score_counts_though_its_submission_is_taken_back(tmp_path: Path, shapes: Competition) -> None:
+    board = {"config": {"score_specs": [{"name": "accuracy"}]}, "updated": NOON.timestamp()}
+    closing = Deadline(NOON, {"ann": timedelta(hours=1)})
+    first = {**board, "leaderboard": [_entry(uuid, "ann", 0.9, NOON) for uuid in ("private", "removed")]}
+    ruled = rule_on(json.dumps(first), tmp_path, closing)
+    for _ in range(2):  # so the daemon's boards are from then on
+        (tmp_path / BOARD).write_text(ruled, encoding="utf-8")
+        gone = [_entry(uuid, "", 0.9, NOON + MINUTE) for uuid in ("private", "removed", "of-nobody-known")]
+        for entry in gone:
+            entry["submission"] = {**entry["submission"], "user_name": None, "public": None}  # type: ignore[dict-item]
+        gone[1]["bundle"]["metadata"]["description"] = ""  # type: ignore[index]
+        ruled = rule_on(json.dumps({**board, "leaderboard": gone}), tmp_path, closing)
+    rows = parse(ruled, shapes).rows
+    assert {(row.submission, row.account, row.rank, row.hidden) for row in rows} == {
+        ("private", "ann", None, NOT_PUBLIC),
+        ("removed", "ann", None, NOT_PUBLIC),
+        ("of-nobody-known", "", None, NOT_PUBLIC),
+    }
+    (given,) = grade(rows, [Student("Ann", "ann")], "last", accuracies={}, contents={})
+    assert (given.score, given.submissions, given.late, given.hidden) == (0.9, 2, 0, 0)
+    assert given.not_public == ("private", "removed")
 
 
 def _row(account: str, name: str, score: float, *, day: int, hidden: str = "") -> Row:

@@ -233,7 +233,9 @@ def test_a_folder_that_is_no_label_book_is_refused(bare_cldc: Cldc) -> None:
     assert copied in bare_cldc("validate", "mine", "--label-book", "book").out
     assert copied in bare_cldc("validate", "mine", "--label-book", "book/label_book").out
     for wrong in ("nothing", "mine/train/i/0.png", "mine"):
-        assert f"{wrong} is no label book" in bare_cldc("validate", "mine", "--label-book", wrong, code=3).err
+        assert (
+            f"{wrong} is not a label book" in bare_cldc("validate", "mine", "--label-book", wrong, code=3).err
+        )
 
 
 def test_watching_outlasts_the_folder(bare_cldc: Cldc) -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from cldc.competition import load
 from cldc.errors import InvalidDataset
+from cldc.grading.grader import find_shared
 from cldc.grading.handed_in import find_dataset, list_handed_in
-from cldc.grading.shared import find_shared
 from cldc.sample import draw_label_book
 from tests.conftest import Cldc
 from tests.support.folders import make_dataset
@@ -63,7 +63,7 @@ def test_a_zip_as_it_is_packaged_is_found_whatever_it_is_called(tmp_path: Path) 
             {f"a/{name}": content for name, content in GOOD.items()},
             "at the wrong level of ada.zip: in a/mine",
         ),
-        ({**GOOD, "other/x.png": b""}, "must hold one folder, and beside mine it holds other"),
+        ({**GOOD, "other/x.png": b""}, "must hold one folder; beside mine it holds other"),
         ({"mine/x.png": b""}, "has no folder with train and val; at its top is mine"),
         ({"../evil": b""}, "it names a file '../evil'"),
         ({"mine/train/../../../evil": b""}, "it names a file"),
@@ -86,7 +86,7 @@ def test_a_zip_of_the_wrong_shape_gets_one_line(tmp_path: Path, files: dict[str,
     [
         ("ada.zip", encrypted(), "is encrypted"),
         ("ada.zip", b"not at all", "it is damaged"),
-        ("ada.rar", b"Rar!", "ada.rar is no zip"),
+        ("ada.rar", b"Rar!", "ada.rar is not a zip"),
     ],
 )
 def test_an_unreadable_zip_gets_one_line(tmp_path: Path, name: str, content: bytes, told: str) -> None:

@@ -6,8 +6,7 @@ import csv
 import io
 
 from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
-from cldc.insight.model import Suggestion
-from cldc.insight.suggesting import suggest
+from cldc.insight.model import Suggestion, suggest
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.render.formats import csv as csv_format
 from cldc.render.formats import html, json, text

@@ -17,11 +17,12 @@ from cldc import competition
 from cldc.errors import ConfigurationError
 from cldc.leaderboard import Leaderboard, Row
 from cldc.organise import (
+    ImageProbe,
     ProfileOverrides,
-    Rehearsal,
     begin,
     draft,
     pinned,
+    require_replaceable_copy,
     uuids_of,
     with_builtin_options,
     with_own_script,
@@ -125,10 +126,10 @@ def test_an_image_is_pinned_only_by_a_digest_of_its_own(image: str, ran_in: str 
 def test_a_tensorflow_other_than_the_preflights_is_reported() -> None:
     rules = competition.load()
     fixed = replace(rules, run=replace(rules.run, image=f"a@sha256:{'0' * 64}"))
-    assert Rehearsal(fixed.run.image, "2.4.1").remarks(fixed) == ()
-    (told,) = Rehearsal(fixed.run.image, "2.16.1").remarks(fixed)
+    assert ImageProbe(fixed.run.image, "2.4.1").remarks(fixed) == ()
+    (told,) = ImageProbe(fixed.run.image, "2.16.1").remarks(fixed)
     assert "Runs train in TensorFlow 2.16.1, preflights in 2.4.1" in told
-    assert "no run ended" in Rehearsal(problem="no run ended").remarks(rules)[0]
+    assert "no run ended" in ImageProbe(problem="no run ended").remarks(rules)[0]
 
 
 def test_the_built_in_script_is_told_the_class_s_own_classes_size_and_epochs(tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def test_nothing_of_the_built_in_script_is_claimed_of_a_class_s_own(tmp_path: Pa
     elsewhere = tmp_path / "elsewhere" / "train.py"
     elsewhere.parent.mkdir()
     elsewhere.write_text("print()")
-    made = with_own_script(base, elsewhere, tmp_path / "shapes.toml", new=True)
+    made = with_own_script(base, elsewhere, tmp_path / "shapes.toml", tmp_path, new=True)
     assert (tmp_path / "shapes.py").read_text() == "print()"
     assert (made.training.builtin, made.training.checkpoint, made.training.seed_option) == (
         "shapes.py",
@@ -195,7 +196,29 @@ def test_nothing_of_the_built_in_script_is_claimed_of_a_class_s_own(tmp_path: Pa
     # One that is called as ours is, too.
     beside = tmp_path / "train.py"
     beside.write_text("print()")
-    made = with_own_script(base, beside, tmp_path / "shapes.toml", new=True)
+    made = with_own_script(base, beside, tmp_path / "shapes.toml", tmp_path, new=True)
     assert (made.training.builtin, made.training.checkpoint) == ("train.py", None)
     known = replace(made, training=replace(made.training, checkpoint="weights", seed_option="-s"))
-    assert with_own_script(known, beside, tmp_path / "shapes.toml", new=False) == known
+    assert with_own_script(known, beside, tmp_path / "shapes.toml", tmp_path, new=False) == known
+
+
+def test_a_script_beside_the_profile_is_replaced_only_by_a_newer_one_of_what_it_is_a_copy_of(
+    tmp_path: Path,
+) -> None:
+    profile, kept, script = tmp_path / "class" / "shapes.toml", tmp_path / "kept", tmp_path / "train.py"
+    kept.mkdir()
+    script.write_text("print(1)")
+    copy = profile.with_suffix(".py")
+    base = begin(competition.load("demo"), profile)
+    require_replaceable_copy(script, profile, kept)
+    with_own_script(base, script, profile, kept, new=True)
+    script.write_text("print(2)")
+    require_replaceable_copy(script, profile, kept)
+    copy.write_text("print('by hand')")
+    with pytest.raises(ConfigurationError, match=r"shapes\.py differs from .*train\.py") as refused:
+        require_replaceable_copy(script, profile, kept)
+    assert f"--script {copy}" in refused.value.action
+    require_replaceable_copy(copy, profile, kept)
+    # One that was there before the competition is nobody's to replace either.
+    with pytest.raises(ConfigurationError):
+        require_replaceable_copy(script, profile, tmp_path / "another competition's")

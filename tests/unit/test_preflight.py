@@ -227,7 +227,7 @@ def test_a_downloaded_label_book_is_remembered_and_a_change_is_reported(
     assert remember_label_book(home, shapes, nested) == (first, None)
     next((nested / "examples" / "o").glob("*.png")).unlink()
     assert remember_label_book(home, shapes, nested)[1] == book.hash
-    with pytest.raises(InvalidDataset, match="no label book"):
+    with pytest.raises(InvalidDataset, match="is not a label book"):
         read_label_book(nested / "examples" / "o", shapes)
 
 

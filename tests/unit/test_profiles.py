@@ -67,7 +67,7 @@ def test_the_padded_count_is_the_scripts(train: int, val: int, fits: bool) -> No
         ("max_images = 9999", "max_images = true", "a whole number"),
         ("batch = 8", "batch = 0", "above 0"),
         ('supersedes = "name"', 'supersedes = "team"', "'name' or 'account'"),
-        ("0x57030e4a2d034af4b8efa38df4ff6af6", "0x57", "32 hex digits"),
+        ("0x57030e4a2d034af4b8efa38df4ff6af6", "0x57", "32 hexadecimal digits"),
         ("{dataset}", "{data}", "it must have {dataset}, {label_book}"),
         ("https://worksheets.codalab.org\"\ncloses", "worksheets\"\ncloses", "https://host"),
         ("title = ", "name = 'x'\ntitle = ", "set by the file's name"),
@@ -100,10 +100,10 @@ SLIPS: list[tuple[str, Any, str]] = [
     ("dataset.classes", ["i", ""], "folder names"),
     ("dataset.classes", ["i", ".hidden"], "folder names"),
     ("dataset.classes", [], "folder names"),
-    ("dataset.extensions", [], "TensorFlow reads"),
-    ("dataset.extensions", ["png"], "TensorFlow reads"),
-    ("dataset.extensions", [".PNG"], "TensorFlow reads"),
-    ("dataset.extensions", [".webp"], "TensorFlow reads"),
+    ("dataset.extensions", [], "TensorFlow can read"),
+    ("dataset.extensions", ["png"], "TensorFlow can read"),
+    ("dataset.extensions", [".PNG"], "TensorFlow can read"),
+    ("dataset.extensions", [".webp"], "TensorFlow can read"),
     ("dataset.image_size", [32], "height and width"),
     ("dataset.image_size", [0, 32], "height and width"),
     ("dataset.max_images", 19, "20 images are needed"),
@@ -112,7 +112,7 @@ SLIPS: list[tuple[str, Any, str]] = [
     ("quota.total", -1, "above 0"),
     ("quota.window_days", float("nan"), "above 0"),
     ("quota.window_days", float("inf"), "above 0"),
-    ("quota.window_days", 1e9, "36,500 at most"),
+    ("quota.window_days", 1e9, "at most 36,500"),
     ("submission.tag", "two words", "letters, digits"),
     ("submission.tag", "a,b", "letters, digits"),
     ("submission.tag", "-x", "letters, digits"),
@@ -127,40 +127,40 @@ SLIPS: list[tuple[str, Any, str]] = [
     ("bundles.script.name", "my script.py", "CodaLab's names"),
     ("bundles.label_book.name", "train.py", "has that name already"),
     ("bundles.label_book.name", "val", "a split of the dataset"),
-    ("bundles.worksheet.uuid", "0x7a87", "32 hex digits"),
+    ("bundles.worksheet.uuid", "0x7a87", "32 hexadecimal digits"),
     ("run.name", "run train", "CodaLab's names"),
     ("run.command", "python train.py {dataset}", "it must have {dataset}, {label_book}"),
     ("run.command", "python train.py {dataset} {label_book} {more}", "it must have"),
-    ("run.command", "python train.py {dataset} {label_book} '", "quotes closed"),
+    ("run.command", "python train.py {dataset} {label_book} '", "quotes are closed"),
     ("run.command", "python tr\u00e4in.py {dataset} {label_book}", "plain ASCII"),
-    ("run.command", "python train.py {dataset} {label_book} --seed now", "a whole number belongs after --seed"),
+    ("run.command", "python train.py {dataset} {label_book} --seed now", "expected a whole number after --seed"),
     ("run.image", "Jupyter/Notebook", "container image"),
     ("run.image", "python 3.8", "container image"),
     ("run.predictions", "predictions.csv", "a JSON file"),
     ("run.predictions", "../predictions.json", "a JSON file"),
     ("run.predictions", "/predictions.json", "a JSON file"),
     ("run.predictions", "label_book/predictions.json", "a JSON file"),
-    ("run.predictions", "test/predictions.json", "something else of that name"),
+    ("run.predictions", "test/predictions.json", "uses this name for something else"),
     ("training.builtin", "../x.py", "profile's folder"),
-    ("training.checkpoint", "best*", "as best_model"),
-    ("training.seed_option", "--seed 3", "as --seed"),
+    ("training.checkpoint", "best*", "such as best_model"),
+    ("training.seed_option", "--seed 3", "such as --seed"),
     ("training.tensorflow", [], "at least one version"),
     ("training.tensorflow.0.version", "2.4.0", "cldc can install 2.21.0, 2.4.1"),
     ("training.tensorflow.0.version", "x/../2.4.1", "cldc can install"),
-    ("training.tensorflow.0.python", "python3.8", "a Python as 3.8"),
-    ("organiser.log_worksheet.name", "data-centric-utils", "that of bundles.worksheet"),
+    ("training.tensorflow.0.python", "python3.8", "a Python version such as 3.8"),
+    ("organiser.log_worksheet.name", "data-centric-utils", "bundles.worksheet has this one"),
     ("organiser.evaluate.name", "test_set", "has that name already"),
     ("organiser.evaluate_command", "python evaluate.py", "it must have {predictions}"),
     ("organiser.score.name", "", "one line of text"),
-    ("organiser.score.path", "/result.json", "as /result.json:accuracy"),
-    ("organiser.score.path", "result.json:accuracy", "as /result.json:accuracy"),
+    ("organiser.score.path", "/result.json", "such as /result.json:accuracy"),
+    ("organiser.score.path", "result.json:accuracy", "such as /result.json:accuracy"),
     ("organiser.window_seconds", 0, "above 0"),
     ("organiser.per_window", 0, "above 0"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("key", "value", "told"), SLIPS)
-def test_a_profile_that_must_fail_later_is_refused_with_key_value_and_what_belongs_there(
+def test_a_profile_that_must_fail_later_is_refused_with_key_value_and_what_was_expected(
     key: str, value: Any, told: str
 ) -> None:
     profile = table()
@@ -175,7 +175,7 @@ def test_a_profile_that_must_fail_later_is_refused_with_key_value_and_what_belon
 
 @pytest.mark.parametrize("name", ["..", ".hidden", "a/b", "a\\b", " ", ""])
 def test_a_profiles_own_name_is_that_of_a_folder(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="that of a folder"):
+    with pytest.raises(ConfigurationError, match="the name of a folder"):
         parse(TEXT, name=name)
 
 
@@ -291,14 +291,14 @@ def test_a_profile_combines_what_it_extends_with_its_differences(tmp_path: Path)
 @pytest.mark.parametrize(
     ("own", "base", "told"),
     [
-        ('extends = "demos"', "", "'extends' is 'demos'; one of data-centric-2021, demo belongs there"),
+        ('extends = "demos"', "", "'extends' is 'demos'; expected one of data-centric-2021, demo"),
         ('extends = "../x.toml"', "", "in the same folder"),
-        ("extends = 5", "", "'extends' is 5; a string in quotes belongs there"),
+        ("extends = 5", "", "'extends' is 5; expected a string in quotes"),
         ('extend = "demo"', "", "perhaps you meant 'extends'"),
         ('unset = ["closes"]', "", "stands without 'extends'"),
         ('extends = "demo"\nunset = ["closes"]', "", "'unset' names 'closes', which demo does not set"),
         ('extends = "demo"\nunset = ["quota.total"]', "", "'quota.total' is missing"),
-        ('extends = "demo"\nquota = 5', "", "'quota' is 5; a table belongs there"),
+        ('extends = "demo"\nquota = 5', "", "'quota' is 5; expected a table"),
         ('extends = "mine.toml"', "", "these profiles extend each other"),
         ('extends = "base.toml"', 'extends = "mine.toml"', "base.toml can't be used: 'extends' is 'mine.toml'; these profiles extend each other"),
         ('extends = "base.toml"', 'extends = "demo"\ntitel = "x"', "base.toml can't be used: unknown key 'titel'"),

@@ -12,9 +12,8 @@ import pytest
 
 from cldc import competition, sandbox
 from cldc.errors import ConfigurationError, SandboxError, UsageError
-from cldc.organise.contents import contents_digest
 from cldc.organise.daemon import configuration
-from cldc.organise.seeding import bundles_of, worksheets_of
+from cldc.organise.seeding import bundles_of, contents_digest
 from cldc.sandbox import Account
 from tests.conftest import ROOT
 from tests.support.small_competition import materials
@@ -54,11 +53,10 @@ def test_a_competition_is_put_on_a_server_as_its_profile_says(tmp_path: Path) ->
     bundles = bundles_of(shapes, seed, tmp_path / "folder")
     assert [bundle.public for bundle in bundles] == [True, True, False, False]
     assert {bundle.top for bundle in bundles} == {None, "examples"}
-    worksheets = worksheets_of(shapes)
-    keys = [sheet.key for sheet in worksheets] + [bundle.key for bundle in bundles]
+    keys = ["utils", "log", *(bundle.key for bundle in bundles)]
     daemon = configuration("http://host", "olga", shapes, {key: key for key in keys})
     assert (daemon["allow_multiple_models"], daemon["quota_period_seconds"]) == (False, 3600)
-    assert not any(word in f"{worksheets}{bundles}{daemon}" for word in ("mnist", "accuracy", "viii"))
+    assert not any(word in f"{bundles}{daemon}" for word in ("mnist", "accuracy", "viii"))
     with pytest.raises(ConfigurationError, match="organiser"):
         bundles_of(replace(shapes, organiser=None), seed, tmp_path)
 

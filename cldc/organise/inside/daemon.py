@@ -11,8 +11,8 @@ Submissions are evaluated by CodaLab's code. This adds:
 - The daemon evaluates a submission once. ``repeat`` evaluates it again beside its evaluation, under a tag that nothing else
   looks for; the pass that finds a new score exchanges the two. Until then, and if there is no new score, the old one counts.
 - The daemon reads every bundle several times in each pass, for each of which CodaLab makes several database queries. Here a
-  pass finds out what there is, which takes one, and reads what is new or goes on, and a hundred of the others again,
-  since their owners may edit them. The scores of an evaluation are read once.
+  pass finds out what there is, which takes one, and reads what is new or goes on, and two hundred of the others again,
+  since their owners may edit them. The scores of an evaluation are read once. What was read outlives the program.
 - A pass that is killed between a submission's training and the publication of its evaluation would do both again the next
   time. Here the next pass uses what the killed one began.
 """
@@ -32,11 +32,11 @@ FAILED = ("failed", "killed")
 FINAL = ("ready", *FAILED)
 _TO_EVALUATION = 2  # generations from a run to its evaluation
 _BATCH = 50  # bundles in one request, as CodaLab's daemon asks for them
-_AGAIN = 100  # known bundles that a pass reads again, chosen at random if there are more
+_AGAIN = 200  # known bundles that a pass reads again, chosen at random if there are more
 
 
-def start(config: str, output: str, before: dict[str, Any], username: str, password: str) -> Any:
-    """The daemon, signed in. It prompts for credentials, which this answers; ``before`` is the board of its last pass."""
+def start(config: str, output: str, username: str, password: str) -> Any:
+    """The daemon, signed in. It prompts for credentials, which this answers."""
     from scripts import competitiond
 
     competitiond.input = lambda _prompt: username
@@ -44,7 +44,6 @@ def start(config: str, output: str, before: dict[str, Any], username: str, passw
     # Defined here, since CodaLab's class is imported here: importing it at the top would need CodaLab for every test.
     robust = type("RobustCompetition", (_Robust, competitiond.Competition), {})
     daemon = robust(config, output, False)
-    daemon.remember(before)
     daemon.ensure_log_worksheet_private()
     return daemon
 
@@ -59,10 +58,11 @@ class _Robust:
         self.left_out: dict[str, dict[str, Any]] = {}
         self.repeating: list[Bundle] = []
         self.not_repeated: list[dict[str, str]] = []
-        self._tagged: list[Bundle] = []
+        self.tagged: list[Bundle] = []
         self._evaluated_tag = self.config["evaluate"]["tag"]
         self._again_tag = self._evaluated_tag + "-again"
-        self._submissions: dict[str, Bundle] = {}
+        self.submissions: dict[str, Bundle] = {}
+        self._fresh: set[str] = set()
         self._ended: dict[str, Bundle] = {}
         self._scores: dict[str, dict[str, Any]] = {}
         self._fetch, self._update = self.client.fetch, self.client.update
@@ -83,15 +83,15 @@ class _Robust:
 
     def _fetch_tagged(self, keywords: list[str]) -> list[Bundle]:
         """The tagged submissions with what the board shows of them, without those whose owner is hidden."""
-        found = self._search(keywords, self._submissions, **_SHOWN)
-        self._submissions = {bundle["id"]: bundle for bundle in found}
-        self._tagged = list(filter(_owner, found))
-        return self._tagged
+        found = self._search(keywords, self.submissions, **_SHOWN)
+        self.submissions = {bundle["id"]: bundle for bundle in found}
+        self.tagged = list(filter(_owner, found))
+        return self.tagged
 
     def _fetch_evaluated(self, uuids: list[str]) -> list[Bundle]:
         """The submissions on the board; this pass has found those that still carry the tag."""
-        known = [self._submissions[uuid] for uuid in uuids if uuid in self._submissions]
-        others = [uuid for uuid in uuids if uuid not in self._submissions]
+        known = [self.submissions[uuid] for uuid in uuids if uuid in self.submissions]
+        others = [uuid for uuid in uuids if uuid not in self.submissions]
         return list(filter(_owner, [*known, *self.bundles(others, **_SHOWN)]))
 
     def _fetch_evaluations(self, keywords: list[str]) -> list[Bundle]:
@@ -99,22 +99,25 @@ class _Robust:
         found = self._search(keywords, self._ended)
         for bundle in found:
             # The quota counts an evaluation when it was first made, however often it was repeated.
-            bundle["metadata"]["created"] = _note(bundle).get("first", bundle["metadata"]["created"])
+            bundle["metadata"]["created"] = note(bundle).get("first", bundle["metadata"]["created"])
             if bundle["state"] in FINAL:
                 self._ended[bundle["id"]] = bundle
         return found
 
     def _search(self, keywords: list[str], known: dict[str, Bundle], **more: Any) -> list[Bundle]:
-        """The bundles that a search finds; of those that are known only some are read."""
-        if not known:
-            return list(self._fetch("bundles", params={"keywords": keywords, **more}))
+        """The bundles that a search finds; of those that are known only some are read, and only once in a pass."""
+        if len(known) <= _AGAIN and not self._fresh & known.keys():
+            found = list(self._fetch("bundles", params={"keywords": keywords, **more}))
+            self._fresh.update(bundle["id"] for bundle in found)
+            return found
         answer = self.client._make_request("POST", "/interpret/search", data={"keywords": keywords})
         uuids = answer["response"]["result"]
-        old = [uuid for uuid in uuids if uuid in known]
+        old = [] if self._fresh & {*uuids} else [uuid for uuid in uuids if uuid in known]
         again = random.sample(old, min(len(old), _AGAIN))
         read = self.bundles([*again, *(uuid for uuid in uuids if uuid not in known)], **more)
-        found = {**known, **{bundle["id"]: bundle for bundle in read}}
-        return [found[uuid] for uuid in uuids]
+        self._fresh.update(bundle["id"] for bundle in read)
+        by_uuid = {**known, **{bundle["id"]: bundle for bundle in read}}
+        return [by_uuid[uuid] for uuid in uuids]
 
     def bundles(self, uuids: Iterable[str], **more: Any) -> list[Bundle]:
         """The bundles with these uuids, in as many requests as the server answers well."""
@@ -177,19 +180,15 @@ class _Robust:
                     return bundle
         return None
 
-    def tagged_uuids(self) -> list[str]:
-        """Uuids of what the last pass found tagged."""
-        return [bundle["id"] for bundle in self._tagged]
-
     def run_once(self) -> None:
-        self.left_out = {}
+        self.left_out, self._fresh = {}, set()
         self._exchange_repeated()
         super().run_once()
 
     def repeat(self, submissions: Iterable[str]) -> None:
         """Start another evaluation of each submission that has one; why another has none is added to ``not_repeated``."""
-        under_way = {_note(bundle).get("submit_id") for bundle in self._mine(self._again_tag)}
-        evaluations = {_note(bundle).get("submit_id"): bundle for bundle in self._mine(self._evaluated_tag)}
+        under_way = {note(bundle).get("submit_id") for bundle in self._mine(self._again_tag)}
+        evaluations = {note(bundle).get("submit_id"): bundle for bundle in self._mine(self._evaluated_tag)}
         for uuid in submissions:
             if uuid in under_way:  # by a command that was stopped
                 continue
@@ -228,7 +227,7 @@ class _Robust:
         if not changed or self.config["predict"]["mimic"][0]["new"] in changed:
             return None
         with contextlib.suppress(Exception):  # it may have been removed
-            predicted = self._fetch("bundles", _note(old)["predict_id"])
+            predicted = self._fetch("bundles", note(old)["predict_id"])
             return predicted if predicted["state"] == "ready" else None
         return None
 
@@ -241,19 +240,21 @@ class _Robust:
         repeated = self._mine(self._again_tag)
         evaluations = self._mine(self._evaluated_tag) if repeated else []
         for new in repeated:
-            note, name = _note(new), new["metadata"]["name"]
-            old = [b for b in evaluations if _note(b).get("submit_id") == note.get("submit_id")]
+            noted, name = note(new), new["metadata"]["name"]
+            old = [b for b in evaluations if note(b).get("submit_id") == noted.get("submit_id")]
             others = [bundle for bundle in old if bundle["id"] != new["id"]]
             if new["state"] not in FINAL:
                 self.repeating.append(new)
                 continue
             if not old:
-                self._keep(note.get("submit_id", ""), name, "a newer submission has taken its place")
+                self._keep(noted.get("submit_id", ""), name, "a newer submission has taken its place")
             elif None in self._fetch_scores({new["id"]: new})[new["id"]].values():
-                self._keep(note["submit_id"], name, f"the repeated evaluation left no score ({new['state']})")
+                self._keep(
+                    noted["submit_id"], name, f"the repeated evaluation left no score ({new['state']})"
+                )
             else:
                 first = min(bundle["metadata"]["created"] for bundle in old)
-                text = json.dumps({**note, "first": first})
+                text = json.dumps({**noted, "first": first})
                 self._set(new, tags=[self._evaluated_tag, self._again_tag], description=text)
                 self._untag(others, self._evaluated_tag)
                 self._set(new, tags=[self._evaluated_tag])
@@ -273,7 +274,7 @@ class _Robust:
 
     def _filter_submissions(self, latest: Any, evaluated: Any, total: Any, period: Any) -> Any:
         newest = {bundle["id"] for bundle in latest.values()}
-        for bundle in self._tagged:
+        for bundle in self.tagged:
             if bundle["id"] not in newest and bundle["id"] not in evaluated:
                 self._leave_out(bundle, "A newer submission took its place before it was evaluated.")
         before = dict(latest)
@@ -281,21 +282,17 @@ class _Robust:
         if self.strict_quota:
             kept = self._within_quota(kept, total, period)
         for key, bundle in before.items():
-            if key not in kept and bundle["id"] not in evaluated:
-                self._leave_out_for_quota(bundle, total[key.owner_id])
+            if key in kept or bundle["id"] in evaluated:
+                continue
+            if total[key.owner_id] >= self.config["max_submissions_total"]:
+                most = self.config["max_submissions_total"]
+                self._leave_out(bundle, f"All {most} evaluations of the account are used.")
+            else:
+                most = self.config["max_submissions_per_period"]
+                hours = self.config["quota_period_seconds"] / 3600
+                reason = f"The quota of {most} evaluations in {hours:g} hours is used; it is evaluated later."
+                self._leave_out(bundle, reason, waiting=True)
         return kept
-
-    def _leave_out_for_quota(self, bundle: Bundle, used: int) -> None:
-        """Record which quota is used up; ``used`` is the number of the account's evaluations in total."""
-        config = self.config
-        if used >= config["max_submissions_total"]:
-            self._leave_out(
-                bundle, f"All {config['max_submissions_total']} evaluations of the account are used."
-            )
-            return
-        most, hours = config["max_submissions_per_period"], config["quota_period_seconds"] / 3600
-        reason = f"The quota of {most} evaluations in {hours:g} hours is used; it is evaluated later."
-        self._leave_out(bundle, reason, waiting=True)
 
     def _within_quota(self, latest: Any, total: Any, period: Any) -> Any:
         """The submissions of ``latest`` (by key) that are within both quotas, the oldest of each account first."""
@@ -353,8 +350,8 @@ class _Robust:
         }
 
 
-def _note(bundle: Bundle) -> dict[str, Any]:
-    """What the daemon has noted in an evaluation's description."""
+def note(bundle: Bundle) -> dict[str, Any]:
+    """What the daemon has noted in an evaluation's description: ``submit_id``, ``submitter_id`` and ``predict_id``."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         found = json.loads(bundle["metadata"]["description"])
         return found if isinstance(found, dict) else {}
@@ -368,7 +365,7 @@ def _recipe(bundle: Bundle) -> tuple[Any, ...]:
         (each["child_path"], each["parent_uuid"], each.get("parent_path") or "")
         for each in bundle.get("dependencies", ())
     ]
-    return kind, command, sorted(_tags(bundle)), sorted(parts), _note(bundle)
+    return kind, command, sorted(_tags(bundle)), sorted(parts), note(bundle)
 
 
 def _tags(bundle: Bundle) -> list[str]:

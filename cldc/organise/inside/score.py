@@ -35,7 +35,7 @@ if (
     __package__ = "inside"
     __import__(__package__)
 
-from .daemon import FINAL, start
+from .daemon import FINAL, note, start
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "inside"))
 import bounded_http
@@ -64,26 +64,23 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     username, password = os.environ["CODALAB_USERNAME"], os.environ["CODALAB_PASSWORD"]
-    _bound_requests()
-    before: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):  # without it the scores are read again
-        before = _board(options.leaderboard)
+    # Hold every request of this program, which are CodaLab's own, to limits.
+    bounded_http.BoundedResponse.limit_bytes = _LIMIT_BYTES
+    bounded_http.trust_certificates()
+    urllib.request.install_opener(bounded_http.opener())
     with contextlib.redirect_stdout(sys.stderr):  # the daemon prints
-        daemon = start(options.config, options.leaderboard + ".new", before, username, password)
-    daemon.strict_quota = options.strict_quota
-    with contextlib.redirect_stdout(sys.stderr):
-        daemon.repeat(options.again)
+        daemon = start(options.config, options.leaderboard + ".new", username, password)
+        daemon.strict_quota = options.strict_quota
+        with contextlib.suppress(OSError, ValueError):  # without it the scores are read again
+            daemon.remember(_json(options.leaderboard))
+        with contextlib.suppress(OSError, ValueError):  # and without it the submissions
+            daemon.submissions = _json(_submissions_file(options.leaderboard))
+        if options.again:
+            daemon.repeat(options.again)
     scorer = _Scorer(daemon, options.leaderboard)
     if options.mode == "watch":
         scorer.watch(options.every)
     return scorer.finish(options.timeout, once=options.mode == "once")
-
-
-def _bound_requests() -> None:
-    """Hold every request of this program, which are CodaLab's own, to limits."""
-    bounded_http.BoundedResponse.limit_bytes = _LIMIT_BYTES
-    bounded_http.trust_certificates()
-    urllib.request.install_opener(bounded_http.opener())
 
 
 class _Scorer:
@@ -119,9 +116,12 @@ class _Scorer:
         _tell(event="begin")
         with contextlib.redirect_stdout(sys.stderr):
             self._daemon.run_once()
-        board = [row["bundle"] for row in _board(self._daemon.output_path)["leaderboard"]]
+        board = [row["bundle"] for row in _json(self._daemon.output_path)["leaderboard"]]
         rows = [_row(bundle) for bundle in [*board, *self._daemon.repeating]]
         os.replace(self._daemon.output_path, self._leaderboard)
+        with open(self._daemon.output_path, "w", encoding="utf-8") as file:
+            json.dump(self._daemon.submissions, file)
+        os.replace(self._daemon.output_path, _submissions_file(self._leaderboard))
         left_out = list(self._daemon.left_out.values())
         for entry in left_out:
             if (entry["submission"], entry["reason"]) not in self._reported:
@@ -129,34 +129,32 @@ class _Scorer:
                 _tell(event="left out", **entry)
         while self._daemon.not_repeated:
             _tell(event="not repeated", **self._daemon.not_repeated.pop())
-        waiting = sum(not row["final"] for row in rows)
-        _tell(
-            event="pass",
-            rows=len(rows),
-            waiting=waiting,
-            left_out=left_out,
-            tagged=self._daemon.tagged_uuids(),
-        )
         under_way = [row for row in rows if not row["final"]]
+        tagged = [bundle["id"] for bundle in self._daemon.tagged]
+        _tell(event="pass", rows=len(rows), waiting=len(under_way), left_out=left_out, tagged=tagged)
         if {row["submission"] for row in under_way} - self._trainings.keys():
             self._trainings = _training_seconds(self._daemon, under_way)
             _tell(event="expected", seconds=list(self._trainings.values()))
         return rows
 
 
-def _board(leaderboard: str) -> dict[str, Any]:
-    """The board as the daemon wrote it."""
-    with open(leaderboard, encoding="utf-8") as file:
+def _submissions_file(leaderboard: str) -> str:
+    """Keeps the submissions as the last pass knew them, for the next program; no backup needs it."""
+    return os.path.join(os.path.dirname(leaderboard), ".submissions.json")
+
+
+def _json(path: str) -> dict[str, Any]:
+    with open(path, encoding="utf-8") as file:
         return json.load(file)
 
 
 def _row(bundle: dict[str, Any]) -> dict[str, Any]:
-    note = json.loads(bundle["metadata"]["description"] or "{}")
+    noted = note(bundle)
     return {
         "uuid": bundle["id"],
         "name": bundle["metadata"]["name"],
-        "predict": note.get("predict_id"),
-        "submission": note.get("submit_id"),
+        "predict": noted.get("predict_id"),
+        "submission": noted.get("submit_id"),
         "final": bundle["state"] in FINAL,
     }
 
