@@ -104,7 +104,7 @@ def test_a_score_stays_until_the_corrected_one_is_there(school: School, tmp_path
     with school.stage.held():
         scoring = starts(school, "spring", "score")
         assert scoring.stdout is not None
-        assert any("1 training of about" in line for line in scoring.stdout)
+        assert any("1 training: about" in line for line in scoring.stdout)
     scoring.communicate(timeout=300)
     before = {row["name"]: row["score"] for row in board(school, "spring")}
     assert before["other"] == 2 / 8
