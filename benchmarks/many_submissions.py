@@ -1,4 +1,4 @@
-"""Time of `quota`, `status`, `submit` and `organise score` on a deployed CodaLab with thousands of submissions.
+"""Time of `quota`, `status`, `submit`, `clean` and `organise score` on a deployed CodaLab with thousands of submissions.
 
     python -m benchmarks.many_submissions [--own 1000] [--others 2000] [--result FILE]
 
@@ -151,6 +151,7 @@ def measure(stage: Stage, account: Account, work: Path) -> dict[str, dict[str, f
     runs: list[tuple[str, Any, tuple[str | Path, ...]]] = [
         (command, student, (command,)) for command in ("quota", "status", "leaderboard")
     ]
+    runs += [("clean --dry-run", student, ("clean", "--dry-run"))]
     runs += [("submit", student, ("submit", stage.folder(work / "other", 2), "--yes", "--no-preflight"))]
     runs += [
         ("organise score", organiser, ("organise", "score")),
