@@ -134,6 +134,12 @@ def _compare_repeatedly(
         raise _same(a, b)
     judge = read_label_book(judge_folder, app.competition) if judge_folder else None
     if judge:
+        if app.competition.training.checkpoint is None:
+            raise UsageError(
+                f"{judge_folder} can't judge: the profile {app.competition.name} names no file in which its script keeps "
+                "the model.",
+                action="Judge by the label book: leave --judge out. Or name that file as training.checkpoint.",
+            )
         require_unseen(judge, {a: reports[0].dataset, b: reports[1].dataset})
     with contextlib.ExitStack() as stack:
         train: Train

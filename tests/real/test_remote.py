@@ -14,13 +14,60 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cldc import sample
 from cldc.codalab import Rest
 from cldc.environments import ensure_codalab
 from cldc.sandbox import Account
 from tests.conftest import ROOT
-from tests.support.rehearsal import Stage, assert_exactly_once, change, running, start, until
+from tests.support.rehearsal import (
+    Stage,
+    assert_exactly_once,
+    change,
+    lower_stage,
+    raise_stage,
+    running,
+    start,
+    until,
+)
 
 pytestmark = pytest.mark.lasts(25)
+# Learns a little with a real TensorFlow, and keeps its model.
+LEARNING = """
+import json, os, sys
+import tensorflow as tf
+
+CLASSES = ["o", "l", "z", "x"]
+
+
+def build_model(classes, image_size):
+    layers = tf.keras.layers
+    return tf.keras.Sequential([
+        tf.keras.Input(shape=(*image_size, 3)), layers.AveragePooling2D(2), layers.Flatten(), layers.Dense(classes),
+    ])
+
+
+def read(folder):
+    found = tf.keras.preprocessing.image_dataset_from_directory
+    return found(folder, class_names=CLASSES, image_size=(16, 16), batch_size=4, shuffle=False)
+
+
+def main():
+    dataset, book = sys.argv[1:]
+    tf.random.set_seed(int((sys.argv[3:] or [0, 7])[1]))
+    learn, check = (read(os.path.join(dataset, dataset, split)) for split in ("learn", "check"))
+    model = build_model(len(CLASSES), (16, 16))
+    model.compile(tf.keras.optimizers.SGD(1e-5), tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
+    model.fit(learn, epochs=4, validation_data=check)
+    model.save_weights("model")
+    print("final loss {}, final acc {}".format(*model.evaluate(check)))
+    print("test loss {}, test acc {}".format(*model.evaluate(read(os.path.join(book, book)))))
+    with open("predicted.json", "w") as file:
+        json.dump([int(index) for index in model.predict(read(os.path.join(book, book))).argmax(1)], file)
+
+
+if __name__ == "__main__":
+    main()
+"""
 
 
 def test_interrupted_and_run_again_it_makes_nothing_twice_and_leaves_nothing(
@@ -246,5 +293,35 @@ def test_two_datasets_are_compared_from_runs_on_workers(stage: Stage, tmp_path: 
     assert {pair["validation_before"] for pair in told["pairs"]} == {0.25}
     # This script leaves no predictions by which to judge, and the answer says so.
     assert told["judgements"] == []
+    judge = sample.draw(tmp_path / "judge", stage.competition, images=40, seed=5) / "check"
+    refused = cldc(*options, "--remote", "--judge", judge, code=2).err
+    assert "names no file in which its script keeps the model" in " ".join(refused.split())
     assert not any(stage.made(account).values())
     assert_no_preflights(stage, account)
+
+
+@pytest.mark.lasts(70)
+def test_models_that_workers_trained_judge_a_folder_here(environments_home: Path, tmp_path: Path) -> None:
+    stage = raise_stage(tmp_path / "stage", environments_home, script=LEARNING)
+    try:
+        profile = with_seeds(stage, tmp_path)
+        text = profile.read_text(encoding="utf-8")
+        profile.write_text(
+            text.replace("[training]\n", '[training]\ncheckpoint = "model"\n'), encoding="utf-8"
+        )
+        account = stage.account()
+        cldc = stage.person(tmp_path / "home", account, profile=profile)
+        judge = sample.draw(tmp_path / "judge", stage.competition, images=400, seed=5) / "check"
+        folders = stage.folder(tmp_path / "a", 8), stage.folder(tmp_path / "b", 9)
+        options = ("compare", *folders, "--remote", "--repeat", "2", "--judge", judge, "--format", "json")
+        told = cldc(*options).data["repeated"]
+        # Their validation splits differ, so that these can't judge.
+        assert [judgement["by"] for judgement in told["judgements"]] == [f"images of {judge}", "label book"]
+        assert all(j["low"] <= j["difference"] <= j["high"] for j in told["judgements"])
+        assert told["judgements"][0]["images"] == len(list(judge.rglob("*.png")))
+        assert not any(stage.made(account).values())
+        again = cldc(*options)  # from the records
+        assert again.data["repeated"] == told
+        assert "Packing" not in again.err
+    finally:
+        lower_stage(stage)
