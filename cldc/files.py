@@ -91,8 +91,7 @@ def storage_errors(path: Path | None = None) -> Iterator[None]:
 def data_folder(observer: Observer = SILENT) -> Path:
     """cldc's data folder, created if missing and readable by its owner only.
 
-    Args:
-        observer: Notified if others can read it and that can't be changed.
+    The observer is told if others can read it and that can't be changed.
 
     Raises:
         StorageError: It can't be created.
@@ -312,11 +311,8 @@ def lock(
 def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     """A private temporary folder with a resolved path, removed when the block ends.
 
-    `sweep` with the same ``parent`` and ``prefix`` removes what a killed process left.
-
-    Args:
-        prefix: What its name begins with.
-        parent: Where to make it; None means the system's temporary folder.
+    It is made in ``parent``, or in the system's temporary folder. `sweep` with the same ``parent`` and ``prefix`` removes what
+    a killed process left.
 
     Raises:
         StorageError: It can't be created.

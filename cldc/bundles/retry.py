@@ -22,10 +22,8 @@ def repeat(
 ) -> T:
     """Call ``attempt`` up to three times and return its result.
 
-    Args:
-        attempt: A repeatable function that finds the state left by its earlier call.
-        on_failure: Called with the error before the pause and the next attempt.
-        errors: Errors that another attempt may fix.
+    Each call finds what the one before left. ``on_failure`` is called with one of ``errors``, which another attempt may fix,
+    before the pause.
 
     Raises:
         CldcError: As from ``attempt``; one of ``errors`` only from its last call.

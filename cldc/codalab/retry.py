@@ -36,10 +36,7 @@ class RetryableError(Exception):
 def retry(attempt: Callable[[], T], *, pauses_seconds: Sequence[float], observer: Observer) -> T:
     """Call ``attempt`` until it succeeds, fails for good, or the pauses or the current budget's time are used up.
 
-    Args:
-        attempt: Must be safe to repeat.
-        pauses_seconds: Between two attempts; none for a single attempt.
-        observer: Receives a note before each further attempt.
+    It must be safe to repeat, unless there is no pause. The observer is told before each further attempt.
 
     Raises:
         CldcError: What ``attempt`` raised, or the failure of its last `RetryableError`.

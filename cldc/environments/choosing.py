@@ -43,12 +43,9 @@ def ensure_codalab(home: Path, observer: Observer = SILENT) -> Environment:
 def ensure_tensorflow(
     choices: Sequence[TensorFlowChoice], home: Path, observer: Observer = SILENT
 ) -> Environment:
-    """The first TensorFlow of ``choices`` that this machine can have, created if missing.
+    """The first TensorFlow of ``choices``, the most faithful first, that this machine can have; created if missing.
 
-    Args:
-        choices: From the most faithful to the last fallback.
-        home: The data folder.
-        observer: Notified of downloads, and of why a choice is skipped.
+    The observer is told of downloads, and why a choice is skipped.
 
     Raises:
         ConfigurationError: A choice has no locked requirements.
@@ -69,20 +66,12 @@ def ensure_analysis(home: Path, observer: Observer = SILENT) -> Environment:
 
 
 def ready_tensorflow(choices: Sequence[TensorFlowChoice], home: Path) -> Environment | None:
-    """The first TensorFlow of ``choices`` that is ready; creates nothing.
-
-    Raises:
-        ConfigurationError: A choice has no locked requirements.
-    """
+    """The first TensorFlow of ``choices`` that is ready; creates nothing. Raises as `ensure_tensorflow`."""
     return _first_ready(tensorflow_recipes(choices), home)
 
 
 def ready_codalab(home: Path) -> Environment | None:
-    """CodaLab's environment if it is ready; creates nothing.
-
-    Raises:
-        ConfigurationError: CodaLab does not run on the forced Python.
-    """
+    """CodaLab's environment if it is ready; creates nothing. Raises as `ensure_codalab`."""
     return _first_ready(codalab_recipes(), home)
 
 

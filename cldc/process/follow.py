@@ -203,11 +203,7 @@ class Child:
             raise self._ended() from None
 
     def receive(self, timeout_seconds: float, waiting: Waiting | None = None) -> str:
-        """Return its next line, without the line break.
-
-        Args:
-            timeout_seconds: How long to wait for it.
-            waiting: Called every few seconds while nothing arrives.
+        """Return its next line, without the line break; ``waiting`` is called every few seconds while none arrives.
 
         Raises:
             CommandFailed: It ended without another line.
