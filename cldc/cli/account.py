@@ -71,9 +71,7 @@ def login(app: ServerApp) -> None:
     else:
         credentials.store(app.server, app.credentials)
         stored = Line("The password is in the keyring.", "dim")
-    app.output.show(
-        Document(account, [Line(f"Signed in to {account.server} as {account.account}.", "good"), stored])
-    )
+    app.show(account, Line(f"Signed in to {account.server} as {account.account}.", "good"), stored)
 
 
 @click.command()
@@ -97,7 +95,7 @@ def logout(app: ServerApp) -> None:
         )
     if not gone:
         told = f"No account on {app.server} was remembered."
-    app.output.show(Document({"server": app.server, "forgotten": gone}, [Line(told, "good")]))
+    app.show({"server": app.server, "forgotten": gone}, Line(told, "good"))
 
 
 @click.command()
@@ -128,7 +126,7 @@ def whoami(app: ServerApp, every: bool) -> None:
         ("time", f"{account.time_used / 3600:,.1f}{hours} hours used"),
         ("runs at once", str(account.parallel_run_quota)),
     ]
-    app.output.show(Document(account, [Table(("", ""), rows)]))
+    app.show(account, Table(("", ""), rows))
 
 
 def _every_account() -> Document:

@@ -19,6 +19,7 @@ from cldc.errors import StorageError, UsageError
 from cldc.files import data_folder, sweep, system_temporary_folder, working_folder
 from cldc.progress import Observer
 from cldc.render.blocks import Block, Line
+from cldc.render.document import Document
 from cldc.render.formats.text import plain
 from cldc.render.trust import claims_blocks
 from cldc.settings import Options, ProjectFile, Settings, refuse, resolve
@@ -177,6 +178,10 @@ class App:
                 f"This would {stake}, and nobody can be asked here whether it should.",
                 action="Add --yes to do it without being asked.",
             )
+
+    def show(self, data: object, *blocks: Block) -> None:
+        """Show a result as data and as blocks, the forms that every result has."""
+        self.output.show(Document(data, blocks))
 
     def close(self) -> None:
         """End connections and processes, and leave the screen tidy."""

@@ -14,7 +14,6 @@ from cldc.dataset import load
 from cldc.decisions import default_path, read
 from cldc.errors import StorageError, UsageError
 from cldc.render import curation
-from cldc.render.document import Document
 from cldc.text import plural
 from cldc.validation.journal import journal_lock, last_record, records_folder
 
@@ -66,7 +65,7 @@ def apply(
     planned = _plan(app, root, decisions, in_place=into is None)
     shown = list(curation.plan_blocks(planned, everything=app.output.verbose))
     if dry_run or not (planned.changes or into):
-        app.output.show(Document(curation.apply_data(planned, None), shown))
+        app.show(curation.apply_data(planned, None), *shown)
         return 0
     if into is not None:
         applied = apply_to_copy(planned, into, app.observer)
@@ -83,7 +82,7 @@ def apply(
             applied = apply_in_place(planned, records_folder(app.home), app.observer)
         shown = shown if yes else []
     blocks = [*shown, *curation.applied_blocks(applied)]
-    app.output.show(Document(curation.apply_data(planned, applied), blocks))
+    app.show(curation.apply_data(planned, applied), *blocks)
     return 0
 
 

@@ -117,12 +117,8 @@ def reject(app: ServerApp, *, submission: str, reason: str | None, undo: bool, y
     record_rejection(where.folder, row.submission, None if undo else (reason or "").strip())
     write_board(app.competition, where.folder)
     done = "is on the board again" if undo else "is kept off the board"
-    app.output.show(
-        Document(
-            {"submission": row.submission, "name": row.name, "account": row.account, "rejected": not undo},
-            [
-                Line(f"{row.name} of {row.account} {done}.", "good"),
-                Line("If the board is published: cldc organise publish DIR"),
-            ],
-        )
+    app.show(
+        {"submission": row.submission, "name": row.name, "account": row.account, "rejected": not undo},
+        Line(f"{row.name} of {row.account} {done}.", "good"),
+        Line("If the board is published: cldc organise publish DIR"),
     )

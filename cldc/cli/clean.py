@@ -8,7 +8,6 @@ from cldc.cli.contestant import contestant
 from cldc.cli.options import YES, command
 from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
-from cldc.render.document import Document
 from cldc.render.submission import counted, orphan_blocks, removed_blocks
 from cldc.submission.cleanup import Orphan, find_orphans, remove_orphans
 from cldc.text import plural
@@ -54,9 +53,7 @@ def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None
         "kept": kept,
         "left_alone": orphans.left_alone,
     }
-    app.output.show(
-        Document(result, [*orphan_blocks(orphans), *(removed_blocks(removed) if removed else [])])
-    )
+    app.show(result, *orphan_blocks(orphans), *(removed_blocks(removed) if removed else []))
 
 
 def _stake(found: tuple[Orphan, ...]) -> str:

@@ -30,7 +30,6 @@ from cldc.files import (
 )
 from cldc.ledger import FILE, Ledger
 from cldc.render.blocks import Line, Table
-from cldc.render.document import Document
 from cldc.settings import NAMES
 from cldc.text import plural, size
 
@@ -80,7 +79,8 @@ def doctor(app: ServerApp, thorough: bool) -> int:
             for each in found
         ]
     wrong = sum(each.verdict == "wrong" for each in found)
-    blocks: list[Line | Table] = [
+    app.show(
+        {"checks": found, "wrong": wrong},
         Table(("check", "", "found"), [(each.subject, each.verdict, each.finding) for each in found]),
         *(
             Line(f"{each.subject}: {each.action}", "bad" if each.verdict == "wrong" else "plain")
@@ -88,8 +88,7 @@ def doctor(app: ServerApp, thorough: bool) -> int:
             if each.action
         ),
         Line(f"{plural(wrong, 'check')} failed.", "bad") if wrong else Line("All is well.", "good"),
-    ]
-    app.output.show(Document({"checks": found, "wrong": wrong}, blocks))
+    )
     return 1 if wrong else 0
 
 

@@ -12,7 +12,6 @@ from cldc.curation.downloading import DATASET, LABEL_BOOK, WHAT, reference_of
 from cldc.curation.downloading import download as fetch
 from cldc.errors import UsageError
 from cldc.render.blocks import Line
-from cldc.render.document import Document
 from cldc.text import printable
 
 
@@ -56,4 +55,4 @@ def download(app: ServerApp, *, what: tuple[str, ...], into: Path | None) -> Non
         blocks.append(Line(printable(f"Next: cldc validate {paths[DATASET]}")))
     elif LABEL_BOOK in paths:
         blocks.append(Line(printable(f"Next: cldc validate --label-book {paths[LABEL_BOOK]}")))
-    app.output.show(Document({"downloaded": data}, blocks))
+    app.show({"downloaded": data}, *blocks)

@@ -9,7 +9,6 @@ from cldc.cli.app import App
 from cldc.cli.options import command, group
 from cldc.environments import list_environments, remove_environment
 from cldc.render.blocks import Line, Table
-from cldc.render.document import Document
 
 
 @group
@@ -35,12 +34,8 @@ def list_(app: App) -> None:
     """
     found = list_environments(app.home)
     rows = [(e.name, e.version, e.python_version, e.made[:16].replace("T", " "), str(e.path)) for e in found]
-    blocks = (
-        [Table(("name", "version", "Python", "made", "folder"), rows)]
-        if rows
-        else [Line("No environments yet.")]
-    )
-    app.output.show(Document({"environments": found}, blocks))
+    table = Table(("name", "version", "Python", "made", "folder"), rows)
+    app.show({"environments": found}, table if rows else Line("No environments yet."))
 
 
 @env.command()
@@ -54,4 +49,4 @@ def remove(app: App, name: str) -> None:
       cldc env remove tensorflow-2.5.0
     """
     gone = remove_environment(app.home, name)
-    app.output.show(Document({"removed": gone}, [Line(f"Removed {path}.", "good") for path in gone]))
+    app.show({"removed": gone}, *(Line(f"Removed {path}.", "good") for path in gone))

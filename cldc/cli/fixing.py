@@ -7,7 +7,6 @@ from pathlib import Path
 
 from cldc.cli.app import App
 from cldc.errors import StorageError
-from cldc.render.document import Document
 from cldc.render.validation import fixed_blocks, undone_blocks, undone_data
 from cldc.validation.fixing import fix_copy, fix_in_place
 from cldc.validation.inspecting import inspect_dataset
@@ -30,5 +29,5 @@ def undo_record(app: App, record: Path) -> int:
     """Undo what a record lists, and show what was undone; the exit code."""
     with journal_lock(app.home, app.observer):
         undone = undo(record)
-    app.output.show(Document(undone_data(undone), undone_blocks(undone)))
+    app.show(undone_data(undone), *undone_blocks(undone))
     return StorageError.code if undone.left else 0

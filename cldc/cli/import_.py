@@ -11,7 +11,6 @@ from cldc.cli.options import DATASET, command
 from cldc.curation.importing import find_sources, import_pictures
 from cldc.dataset import meant_class
 from cldc.errors import StorageError, UsageError
-from cldc.render.document import Document
 from cldc.render.importing import import_blocks, import_data
 from cldc.validation.journal import journal_lock
 
@@ -56,7 +55,7 @@ def import_(
     with journal_lock(app.home, app.observer):
         imported = import_pictures(found, root, rules, trim=trim, observer=app.observer)
     blocks = import_blocks(imported, everything=app.output.verbose)
-    app.output.show(Document(import_data(imported), blocks))
+    app.show(import_data(imported), *blocks)
     return StorageError.code if any(not refused.blank for refused in imported.refused) else 0
 
 

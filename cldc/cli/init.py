@@ -19,8 +19,7 @@ from cldc.competition import DEFAULT, SANDBOX, builtin_profiles, load
 from cldc.errors import CldcError, ConfigurationError
 from cldc.files import working_folder
 from cldc.project import Answers, find_dataset, write_file, write_ignored
-from cldc.render.blocks import Block, Line
-from cldc.render.document import Document
+from cldc.render.blocks import Line
 from cldc.settings import PROJECT_FILE, read_project
 from cldc.workflows import Host, origin_of, workflow
 
@@ -91,7 +90,16 @@ def init(app: ServerApp, ci: Host | None, action: str | None, force: bool) -> No
         sandboxed = _server(app, answers) == SANDBOX
     following = tuple(_next(folder, answers, ci, sandboxed=sandboxed))
     start = Start(folder, files, answers, following, _server_status(app, answers))
-    app.output.show(Document(start, _blocks(start)))
+    app.show(
+        start,
+        *(
+            Line(f"{how.capitalize()}: {path}", "dim" if how == "kept" else "good")
+            for path, how in start.files.items()
+        ),
+        Line("Next steps (`cldc` alone shows the next one at any time):"),
+        *(Line(f"  {number}. {text}") for number, text in enumerate(start.next, 1)),
+        *([Line(start.server_status, "warning")] if start.server_status else []),
+    )
 
 
 def _server(app: ServerApp, answers: Answers | None) -> str:
@@ -231,15 +239,3 @@ def _server_status(app: ServerApp, answers: Answers | None) -> str | None:
         return chosen.status_of(answers.server or elsewhere or chosen.server)
     except CldcError:
         return None  # the command that needs it reports what is wrong
-
-
-def _blocks(start: Start) -> list[Block]:
-    return [
-        *(
-            Line(f"{how.capitalize()}: {path}", "dim" if how == "kept" else "good")
-            for path, how in start.files.items()
-        ),
-        Line("Next steps (`cldc` alone shows the next one at any time):"),
-        *(Line(f"  {number}. {text}") for number, text in enumerate(start.next, 1)),
-        *([Line(start.server_status, "warning")] if start.server_status else []),
-    ]

@@ -13,7 +13,6 @@ from cldc.cli.server import ServerApp
 from cldc.files import replace_atomically
 from cldc.ledger import Ledger, LedgerUnusable, set_aside
 from cldc.render.blocks import Line, Table
-from cldc.render.document import Document
 from cldc.render.formats.json import to_json
 from cldc.submission.account import rebuild_ledger
 
@@ -47,7 +46,7 @@ def export(app: App, *, file: Path | None) -> None:
         app.output.write(text)
         return
     replace_atomically(file, text)
-    app.output.show(Document({"file": file}, [Line(f"Written to {file}.", "good")]))
+    app.show({"file": file}, Line(f"Written to {file}.", "good"))
 
 
 @ledger.command()
@@ -72,7 +71,7 @@ def rebuild(app: ServerApp) -> None:
         blocks.append(Line(f"The old ledger was set aside as {aside}."))
         blocks.append(Line("Run this again for each other account or competition of yours.", "dim"))
     blocks.append(Line(f"{len(found)} found that the ledger did not have.", "good"))
-    app.output.show(Document({"found": found, "set_aside": aside}, blocks))
+    app.show({"found": found, "set_aside": aside}, *blocks)
 
 
 def _opened(app: App) -> tuple[Ledger, Path | None]:

@@ -12,7 +12,6 @@ from cldc.cli.server import ServerApp
 from cldc.errors import ConfigurationError, UsageError
 from cldc.ledger import Ledger
 from cldc.render.blocks import Line
-from cldc.render.document import Document
 
 
 @click.command("open")
@@ -33,7 +32,7 @@ def open_(app: ServerApp, *, what: str, only_print: bool) -> None:
     address = _page(app, what) if what in ("form", "guide") else _submission(app, what)
     if not only_print and not webbrowser.open(address):
         app.observer.note("There is no browser here.")
-    app.output.show(Document({"address": address}, [Line(address)]))
+    app.show({"address": address}, Line(address))
 
 
 def _page(app: ServerApp, what: str) -> str:

@@ -17,8 +17,7 @@ from cldc.errors import CldcError
 from cldc.ledger import FILE, TAG, BoardResult, Ledger
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.records import find
-from cldc.render.blocks import Block, Line, Table
-from cldc.render.document import Document
+from cldc.render.blocks import Line, Table
 from cldc.settings import NAMES, Options
 from cldc.submission.status import successors
 from cldc.text import plural, printable
@@ -56,15 +55,15 @@ def run(context: click.Context) -> None:
     app = ServerApp(flags=Options(), output=Output(), ask=False)
     context.call_on_close(app.close)
     seen = _look(app)
-    blocks: list[Block] = [
+    known = not app.settings.withheld("competition")
+    app.show(
+        seen,
+        *([Line(app.competition.title, "title")] if known else []),
         Table(("", ""), seen.facts),
         Line(f"Next: {seen.next[0]}", "good"),
         Line(f"  {seen.next[1]}"),
         Line("`cldc --help` lists all commands.", "dim"),
-    ]
-    if not app.settings.withheld("competition"):
-        blocks.insert(0, Line(app.competition.title, "title"))
-    app.output.show(Document(seen, blocks))
+    )
 
 
 def _look(app: ServerApp) -> Overview:

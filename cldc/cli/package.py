@@ -13,7 +13,6 @@ from cldc.errors import UsageError
 from cldc.files import hash_file, storage_errors, temporary_folder
 from cldc.package import Package, pack
 from cldc.render.blocks import Line
-from cldc.render.document import Document
 from cldc.text import plural
 
 
@@ -58,8 +57,8 @@ def package(app: App, folder: Path | None, *, into: Path, yes: bool) -> None:
         packed = Package(target, made.name, made.dataset_hash, made.images, made.size)
     images, megabytes = plural(packed.images, "image"), f"{packed.size / 1e6:,.1f} MB"
     told = f"{packed.path}: {images}, {megabytes}" + ("; already there" if same else "")
-    blocks = [
+    app.show(
+        {"package": packed, "written": not same},
         Line(told, "good"),
         Line("Hand it in under this name: the one folder in it is called so, too."),
-    ]
-    app.output.show(Document({"package": packed, "written": not same}, blocks))
+    )

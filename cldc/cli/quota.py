@@ -10,7 +10,6 @@ from cldc.cli.contestant import contestant
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
-from cldc.render.document import Document
 from cldc.render.submission import quota_blocks
 from cldc.submission.quota import usage_by_source
 
@@ -33,6 +32,4 @@ def quota(app: ServerApp) -> None:
     together = found["together"]
     # The requested result is on top; the two sources are beside it.
     result = {f.name: getattr(together, f.name) for f in fields(together)}
-    app.output.show(
-        Document({**result, "server": found["server"], "ledger": found["ledger"]}, quota_blocks(found))
-    )
+    app.show({**result, "server": found["server"], "ledger": found["ledger"]}, *quota_blocks(found))

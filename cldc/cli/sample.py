@@ -9,7 +9,6 @@ import click
 from cldc.cli.app import App
 from cldc.cli.options import command
 from cldc.render.blocks import Line
-from cldc.render.document import Document
 from cldc.sample import draw
 
 
@@ -32,12 +31,8 @@ def sample(app: App, folder: Path, images: int, seed: int) -> None:
       cldc sample many-images --images 3000 --seed 7
     """
     draw(folder, app.competition, images=images, seed=seed, observer=app.observer)
-    app.output.show(
-        Document(
-            {"folder": folder, "images": images, "seed": seed},
-            [
-                Line(f"Drew {images:,} images in {folder}.", "good"),
-                Line(f"Next: {app.command_for('cldc validate', folder)}"),
-            ],
-        )
+    app.show(
+        {"folder": folder, "images": images, "seed": seed},
+        Line(f"Drew {images:,} images in {folder}.", "good"),
+        Line(f"Next: {app.command_for('cldc validate', folder)}"),
     )

@@ -17,9 +17,8 @@ from cldc.environments import ensure_codalab
 from cldc.leaderboard import parse
 from cldc.organise import evaluate_beside_profile, remember_files
 from cldc.preflight.sources import builtin_script
-from cldc.render.blocks import Block, Line, Table
+from cldc.render.blocks import Line, Table
 from cldc.render.board import board_blocks
-from cldc.render.document import Document
 from cldc.render.submission import moment
 from cldc.sample import draw_label_book
 from cldc.sandbox import Seed, Status
@@ -105,7 +104,7 @@ def down(app: App) -> None:
     """
     was_up = local_sandbox.down(app.home, observer=app.observer)
     told = "The sandbox is down." if was_up else "The sandbox was not up."
-    app.output.show(Document({"was_up": was_up}, [Line(told, "good")]))
+    app.show({"was_up": was_up}, Line(told, "good"))
 
 
 @sandbox.command()
@@ -122,8 +121,7 @@ def status(app: App) -> None:
 
 def _show(app: App, status: Status | None) -> None:
     if status is None:
-        told = [Line("The sandbox is not up."), Line("Next: cldc sandbox up")]
-        app.output.show(Document({"running": False}, told))
+        app.show({"running": False}, Line("The sandbox is not up."), Line("Next: cldc sandbox up"))
         return
     rows = [
         ("address", status.address),
@@ -132,12 +130,12 @@ def _show(app: App, status: Status | None) -> None:
         ("up since", moment(status.started)),
         ("folder", str(status.folder)),
     ]
-    blocks: list[Block] = [
+    app.show(
+        {"running": True, **asdict(status)},
         Line("The sandbox is up.", "good"),
         Table(("", ""), rows),
         Line(f"Next: {_submit(app)}, then cldc sandbox score"),
-    ]
-    app.output.show(Document({"running": True, **asdict(status)}, blocks))
+    )
 
 
 def _submit(app: App) -> str:
@@ -164,7 +162,7 @@ def score(app: App) -> None:
         path.read_text(encoding="utf-8"), app.competition, account=contestant.name if contestant else None
     )
     remember(app.home, board)
-    app.output.show(Document(board, board_blocks(board)))
+    app.show(board, *board_blocks(board))
 
 
 @group
@@ -194,7 +192,7 @@ def add(app: App, *, names: tuple[str, ...]) -> None:
     table = Table(("account", ""), [(a.name, "exists" if a.name in before else "created") for a in added])
     following = Line(f"Next: {_submit(app)} --account {names[0]}")
     data = [{"name": account.name, "created": account.name not in before} for account in added]
-    app.output.show(Document({"accounts": data}, [table, following]))
+    app.show({"accounts": data}, table, following)
 
 
 @account.command("list")
@@ -211,7 +209,7 @@ def list_accounts(app: App) -> None:
         for known in local_sandbox.list_accounts(app.home)
     }
     data = [{"name": name, "role": role} for name, role in roles.items()]
-    app.output.show(Document({"accounts": data}, [Table(("account", "role"), [*roles.items()])]))
+    app.show({"accounts": data}, Table(("account", "role"), [*roles.items()]))
 
 
 sandbox.add_command(account)

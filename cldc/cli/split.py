@@ -14,7 +14,6 @@ from cldc.curation.applying import require_no_conflict
 from cldc.curation.splitting import draw_split
 from cldc.decisions import default_path, edit, match, read
 from cldc.render.curation import split_blocks, split_data
-from cldc.render.document import Document
 from cldc.validation.inspecting import inspect_dataset
 from cldc.validation.near_duplicates import Pair, Side
 from cldc.validation.warped_copies import find_if_ready
@@ -66,4 +65,4 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
     if not dry_run:
         edit(table, rules, add=drawn.moves, remove=drawn.replaced, home=app.home)
     written = None if dry_run else table
-    app.output.show(Document(split_data(drawn, written), split_blocks(drawn, rules, written)))
+    app.show(split_data(drawn, written), *split_blocks(drawn, rules, written))

@@ -9,7 +9,6 @@ from cldc.cli.contestant import contestant
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
-from cldc.render.document import Document
 from cldc.render.submission import status_blocks
 from cldc.submission.status import fetch_statuses
 
@@ -28,4 +27,4 @@ def status(app: ServerApp) -> None:
     with Ledger(app.home, reading=True) as ledger:
         found = fetch_statuses(contestant(app, ledger), board_if_any(app))
     blocks = status_blocks(found, next_command=app.command_for("cldc submit"), on_sandbox=app.on_sandbox)
-    app.output.show(Document({"submissions": found}, blocks))
+    app.show({"submissions": found}, *blocks)

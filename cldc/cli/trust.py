@@ -12,7 +12,6 @@ from cldc.cli.options import command
 from cldc.competition import load
 from cldc.errors import ConfigurationError, UsageError
 from cldc.render.blocks import Line
-from cldc.render.document import Document
 from cldc.render.trust import approvals_blocks, claims_blocks
 from cldc.settings import PROJECT_FILE, read_project
 from cldc.trust import Claim, foreign_owner, profile_claims
@@ -80,7 +79,7 @@ def list_(app: App) -> None:
       cldc trust list
     """
     found = app.approvals.all()
-    app.output.show(Document({"approvals": found}, approvals_blocks(found)))
+    app.show({"approvals": found}, *approvals_blocks(found))
 
 
 @trust.command()
@@ -96,7 +95,7 @@ def revoke(app: App, *, path: Path | None) -> None:
     chosen = _file(app, path)
     if not app.approvals.revoke(chosen):
         raise UsageError(f"{chosen} is not approved.", action="`cldc trust list` shows what is.")
-    app.output.show(Document({"revoked": chosen}, [Line(f"{chosen} is no longer approved.", "good")]))
+    app.show({"revoked": chosen}, Line(f"{chosen} is no longer approved.", "good"))
 
 
 def _approve(app: App, path: Path, *, yes: bool) -> None:
@@ -109,9 +108,7 @@ def _approve(app: App, path: Path, *, yes: bool) -> None:
     if needed and not app.approvals.hold(path, claims):
         app.approve(path, claims, yes=yes)
     told = f"{path} is approved." if needed else f"Nothing in {path} needs an approval."
-    app.output.show(
-        Document(Trusted(path, needed, claims), [*claims_blocks(claims, None), Line(told, "good")])
-    )
+    app.show(Trusted(path, needed, claims), *claims_blocks(claims, None), Line(told, "good"))
 
 
 def _file(app: App, path: Path | None) -> Path:

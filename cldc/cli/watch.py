@@ -16,7 +16,6 @@ from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.errors import NotFinished, Unreachable, UsageError
 from cldc.ledger import Ledger
-from cldc.render.document import Document
 from cldc.render.submission import change_line, status_blocks
 from cldc.submission.status import SubmissionStatus, fetch_statuses
 
@@ -89,11 +88,9 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
                     action="Run `cldc watch` again to go on waiting.",
                 )
             time.sleep(min(every, left))
-    app.output.show(
-        Document(
-            {"submissions": found},
-            status_blocks(found, next_command=app.command_for("cldc submit"), on_sandbox=app.on_sandbox),
-        )
+    app.show(
+        {"submissions": found},
+        *status_blocks(found, next_command=app.command_for("cldc submit"), on_sandbox=app.on_sandbox),
     )
 
 

@@ -10,7 +10,6 @@ from cldc.cli.contestant import contestant
 from cldc.cli.options import YES, command
 from cldc.cli.server import ServerApp
 from cldc.ledger import Ledger
-from cldc.render.document import Document
 from cldc.render.submission import withdrawn_blocks
 from cldc.submission.account import sync_ledger
 from cldc.submission.quota import find_tagged
@@ -43,4 +42,4 @@ def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
             stake=f"take the tag off {name} on {app.rest.server}, so that it is not scored",
         )
         result = take_back(me, found, lambda: board_if_any(app))
-    app.output.show(Document(result, withdrawn_blocks(result)))
+    app.show(result, *withdrawn_blocks(result))
