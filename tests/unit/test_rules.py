@@ -579,7 +579,7 @@ def test_an_ignored_pipe_is_not_waited_for(folder: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows tells no peak")
 @pytest.mark.lasts(20)
-def test_whatever_is_in_the_folder_a_check_takes_at_most_100_mb(folder: Path) -> None:
+def test_whatever_is_in_the_folder_a_check_takes_at_most_250_mb(folder: Path) -> None:
     noise = Picture.frombytes("L", (3900, 3900), random.Random(0).randbytes(3900 * 3900))
     noise.save(folder / "train" / "i" / "large.png", compress_level=1)
     noise.save(folder / "train" / "i" / "large.jpg", quality=95, progressive=True)
@@ -600,7 +600,7 @@ def test_whatever_is_in_the_folder_a_check_takes_at_most_100_mb(folder: Path) ->
         timeout_seconds=300,
     )
     assert done.peak_memory_bytes is not None
-    assert done.peak_memory_bytes < 100e6
+    assert done.peak_memory_bytes < 250e6
 
 
 def test_an_invalid_dataset_cannot_be_used_further(folder: Path) -> None:
