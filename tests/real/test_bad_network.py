@@ -15,12 +15,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cldc import process
 from cldc.errors import CldcError
 from tests.conftest import ROOT, cldc_in
 from tests.support.bad_network import KINDS, BadNetwork, Fault, draw
+from tests.support.processes import soon
 from tests.support.rehearsal import Stage, assert_exactly_once, environment, python
 
 CASES = int(os.environ.get("CLDC_FAULT_CASES", str(2 * len(KINDS))))
@@ -125,7 +127,9 @@ def test_a_submission_goes_on_after_its_server_was_killed_and_started_again(
     sandbox = cldc_in(stage.home, stage.environments_home, CLDC_COMPETITION=str(stage.profile))
 
     def restart() -> None:
-        os.kill(sandbox("sandbox", "status", "--format", "json").data["pid"], signal.SIGKILL)
+        pid = sandbox("sandbox", "status", "--format", "json").data["pid"]
+        os.kill(pid, signal.SIGKILL)
+        assert soon(lambda: not psutil.pid_exists(pid))
         stage.address = network.target = sandbox("sandbox", "up", "--format", "json").data["address"]
 
     network = BadNetwork(stage.address, [], at_changes=[at_change], then=restart)
