@@ -25,7 +25,7 @@ from tests.support.bad_network import KINDS, BadNetwork, Fault, draw
 from tests.support.processes import soon
 from tests.support.rehearsal import Stage, assert_exactly_once, environment, python
 
-CASES = int(os.environ.get("CLDC_FAULT_CASES", str(2 * len(KINDS))))
+CASES = int(os.environ.get("CLDC_FAULT_CASES", str(len(KINDS))))
 SEED = int(os.environ.get("CLDC_FAULT_SEED", "0"))
 # Cases that a test takes, each kind once, so that several processes can share them.
 _A_TEST = len(KINDS)

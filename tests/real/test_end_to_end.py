@@ -24,7 +24,6 @@ from tests.support.terminal import Terminal
     ("competition", "images", "allowed", "codalab_python"),
     [
         pytest.param("demo", 240, 5, "3.9", id="demo"),
-        pytest.param(str(SHAPES_PROFILE), 80, 2, "3.9", id="shapes"),
         pytest.param(str(SHAPES_PROFILE), 80, 2, "3.12", id="shapes, CodaLab on 3.12"),
     ],
 )

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_no_secret_shows_anywhere(stage: Stage, tmp_path: Path) -> None:
     account = stage.account()
     (tmp_path / "tmp").mkdir()
     network = BadNetwork(stage.address, [])
-    cldc = stage.person(tmp_path / "data", account, server=network.address)
+    cldc = replace(stage.person(tmp_path / "data", account, server=network.address), anew=True)
     folder = stage.folder(tmp_path / "mine")
     told = []
     with (
