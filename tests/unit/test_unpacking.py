@@ -93,6 +93,7 @@ MEMBERS = st.lists(
 @example([Member("a"), Member("a/b")], "zip")
 @example([Member("a/b"), Member("a")], "pax")
 @example([Member("a", content=b"1"), Member("A", content=b"22")], "zip")
+@example([Member("a\0b", link="..")], "gnu")
 def test_nothing_is_written_outside_and_nothing_overwritten(members: list[Member], form: str) -> None:
     try:
         if form == "zip":
@@ -109,7 +110,9 @@ def test_nothing_is_written_outside_and_nothing_overwritten(members: list[Member
             return
         # Taken as it is: only files and folders, each file once and as the archive has it.
         assert {member.kind for member in members} <= {FILE, FOLDER}
-        told = [(m.name.removeprefix("./"), m.content) for m in members if m.kind == FILE]
+        # A header's name ends at a NUL.
+        names = [member.name.removeprefix("./").partition("\0")[0] for member in members]
+        told = [(name, m.content) for name, m in zip(names, members, strict=True) if m.kind == FILE]
         assert sorted(files(here.target).items()) == sorted(told)
 
 
