@@ -134,7 +134,7 @@ def _stop(number: int, _: object) -> None:
 
 
 def _ignored(lost: sys.UnraisableHookArgs) -> None:
-    """Python ignores what is raised in a destructor; an interruption there comes again, a moment later."""
+    """Python ignores exceptions in a destructor, so send the signal again if one was an interruption."""
     if isinstance(lost.exc_value, KeyboardInterrupt | Terminated) and _asked_to_stop:
         threading.Timer(_MOMENT_SECONDS, os.kill, (os.getpid(), _asked_to_stop.pop())).start()
     else:

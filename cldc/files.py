@@ -91,7 +91,7 @@ def storage_errors(path: Path | None = None) -> Iterator[None]:
 def data_folder(observer: Observer = SILENT) -> Path:
     """cldc's data folder, created if missing and readable by its owner only.
 
-    The observer is told if others can read it and that can't be changed.
+    The observer is notified if other users can read it and cldc can't change that.
 
     Raises:
         StorageError: It can't be created.

@@ -64,7 +64,7 @@ _PARTS = ("", "-journal", "-wal", "-shm")
 BUSY_SECONDS = 30.0
 _WAY_OUT = "`cldc ledger rebuild`: it sets this file aside and reads your submissions back from the server."
 
-# Names in the table of steps with a meaning of their own. The tag spends a submission of the quota, and its withdrawal
+# Steps with a special meaning. The tag spends a submission of the quota, and its withdrawal
 # may give it back; the next two say how the last run ended; the last, followed by a uuid, says that an earlier bundle,
 # whose tag was removed, still counts.
 TAG, WITHDRAW = "tag", "withdraw"

@@ -52,7 +52,7 @@ class Usage:
             worksheets: The only worksheets that may have it; None for any.
 
         Raises:
-            NotFound: The bundle is no longer on the server.
+            NotFound: The server no longer has the bundle.
         """
         return next(self._reasons(uuid, going, worksheets), "")
 

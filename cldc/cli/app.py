@@ -180,7 +180,7 @@ class App:
             )
 
     def show(self, data: object, *blocks: Block) -> None:
-        """Show a result as data and as blocks, the forms that every result has."""
+        """Show a result, given as data and as blocks."""
         self.output.show(Document(data, blocks))
 
     def close(self) -> None:

@@ -76,7 +76,7 @@ def grades(app: ServerApp) -> None:
 
 
 def grades_of(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Document:
-    """The grades of a board's students, with what their submissions say of themselves on the server."""
+    """The grades of a board's students, with the accuracies and dataset hashes of their submissions on the server."""
     kept, rule = where.folder / ROSTER, organiser_of(app.competition).grade
     with CodaLab(
         where.address, where.credentials, python=app.codalab_python, observer=app.observer

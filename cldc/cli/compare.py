@@ -222,7 +222,7 @@ def _pictures(app: ServerApp, found: Comparison) -> Mapping[str, tuple[str, str]
 
 
 def _place(app: ServerApp, result: PreflightResult, path: str) -> Path:
-    """The file of an image of a preflight's dataset or, of those downloaded, of its label book."""
+    """The file of an image of a preflight's dataset, or of the label book as it was downloaded."""
     folder, _, rest = path.partition("/")
     if folder == app.competition.bundles.label_book.name:
         return label_books(app.home, app.competition) / result.fingerprint.label_book / rest

@@ -31,7 +31,7 @@ def remote_account(app: ServerApp, *, keep: bool, force: bool, environment: Envi
 
 
 def _account(app: ServerApp) -> dict[str, Any]:
-    """What a `ServerAccount` of any kind has."""
+    """The fields of a `ServerAccount`, which its subclasses share."""
     return {
         "competition": app.competition,
         "codalab": app.codalab,

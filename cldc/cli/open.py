@@ -31,7 +31,7 @@ def open_(app: ServerApp, *, what: str, only_print: bool) -> None:
     """
     address = _page(app, what) if what in ("form", "guide") else _submission(app, what)
     if not only_print and not webbrowser.open(address):
-        app.observer.note("There is no browser here.")
+        app.observer.note("No browser found; open that address in one.")
     app.show({"address": address}, Line(address))
 
 

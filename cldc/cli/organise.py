@@ -128,9 +128,9 @@ def _score(
 def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, yes: bool) -> None:
     """Evaluate submissions again, as after a mistake in the hidden test set.
 
-    SUBMISSION is a name, ACCOUNT/NAME or a uuid. A score stays until the new one is there, or for good if there can be none. Each takes a
-    training, unless only the evaluation script has changed. It costs the contestants nothing of their quota. Stop it and run it
-    again as you like: what is under way is not started twice.
+    SUBMISSION is a name, ACCOUNT/NAME or a uuid. A submission keeps its old score until the new one is ready, and for good if it gets
+    none. Each takes a training, unless only the evaluation script has changed. No quota is spent. You can stop and run it
+    again at any time: nothing is started twice.
 
     \b
     Examples:

@@ -171,8 +171,8 @@ def _seed(app: ServerApp, given: Mapping[str, Any], start: Competition, base: Co
             answer = _answer(app, None, f"{text} (a folder)", f"--{key.replace('_', '-')}", None)
             chosen |= remember_files(record, {key: answer})
         if key not in chosen:
-            raise UsageError(f"There is no folder {answer}.", action="Check the path.")
-    # What lies beside the profile is the class's own copy of what was given once.
+            raise UsageError(f"{answer} is not a folder.", action="Check the path.")
+    # The file beside the profile is a copy of the one given earlier.
     evaluate = given["evaluate"] or evaluate_beside_profile(start)
     return Seed(
         script=chosen.get("script") or builtin_script(base).path,

@@ -95,7 +95,7 @@ def revoke(app: App, *, path: Path | None) -> None:
     chosen = _file(app, path)
     if not app.approvals.revoke(chosen):
         raise UsageError(f"{chosen} is not approved.", action="`cldc trust list` shows what is.")
-    app.show({"revoked": chosen}, Line(f"{chosen} is no longer approved.", "good"))
+    app.show({"revoked": chosen}, Line(f"Revoked the approval of {chosen}.", "good"))
 
 
 def _approve(app: App, path: Path, *, yes: bool) -> None:

@@ -36,7 +36,7 @@ class RetryableError(Exception):
 def retry(attempt: Callable[[], T], *, pauses_seconds: Sequence[float], observer: Observer) -> T:
     """Call ``attempt`` until it succeeds, fails for good, or the pauses or the current budget's time are used up.
 
-    It must be safe to repeat, unless there is no pause. The observer is told before each further attempt.
+    It must be idempotent, unless there are no pauses. The observer is notified before each retry.
 
     Raises:
         CldcError: What ``attempt`` raised, or the failure of its last `RetryableError`.

@@ -73,7 +73,7 @@ def changes_since(dataset: Dataset, rules: DatasetRules) -> str:
     try:
         now = load(dataset.root, rules)
     except InvalidDataset:
-        return f"{dataset.root} is no longer there."
+        return f"{dataset.root} no longer exists."
     if now.hash == dataset.hash:
         return ""
     before, after = ({image.path: image.sha256 for image in known.images} for known in (dataset, now))

@@ -45,7 +45,7 @@ def ensure_tensorflow(
 ) -> Environment:
     """The first TensorFlow of ``choices``, the most faithful first, that this machine can have; created if missing.
 
-    The observer is told of downloads, and why a choice is skipped.
+    The observer is notified of downloads, and of each skipped choice with the reason.
 
     Raises:
         ConfigurationError: A choice has no locked requirements.

@@ -24,9 +24,10 @@ from cldc.trainings.many import Outcome, train_all
 from cldc.trainings.model import Trainer
 from cldc.validation import Severity, ValidationReport
 
-# What more than this share of a class has was given to all of them, such as the starting dataset.
+# An image that more than this share of a class has was handed out, such as one of the starting dataset.
 _GIVEN_SHARE = 0.5
-_FEWEST_OF_A_CLASS = 4  # of fewer students, more than half are no crowd
+# In a smaller class, two students who copy would already be more than half.
+_SMALLEST_CLASS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +186,11 @@ def find_shared(contents: Mapping[str, Set[str]], given: Set[str] = frozenset())
     for student in sorted(contents):
         for sha256 in contents[student]:
             owners[sha256].append(student)
-    crowd = len(contents) * _GIVEN_SHARE if len(contents) >= _FEWEST_OF_A_CLASS else len(contents)
+    most = len(contents) * _GIVEN_SHARE if len(contents) >= _SMALLEST_CLASS else len(contents)
     counts = Counter(
         tuple(students)
         for sha256, students in owners.items()
-        if len(students) > 1 and sha256 not in given and (len(students) <= crowd)
+        if len(students) > 1 and sha256 not in given and len(students) <= most
     )
     groups = []
     for students, images in counts.items():

@@ -8,9 +8,9 @@ from cldc.insight.labels import LabelReport
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 
-# More labels that look wrong than this nobody looks through between two trainings.
+# Nobody looks through more labels than this between two trainings.
 _MOST = 100
-# Fewer wrong labels than this among those shown are not worth the look, and a clean dataset has none.
+# With fewer wrong labels than this among those shown, they are not worth a look; a clean dataset has none.
 _LEAST_WRONG = 0.25
 
 

@@ -26,7 +26,7 @@ _DIGEST = re.compile(r"(.+)@sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class ImageProbe:
-    """What a run in the image revealed.
+    """What a run in the image showed.
 
     Attributes:
         image: The image by digest; None if the server gave none.

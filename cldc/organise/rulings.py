@@ -153,7 +153,7 @@ def is_late(created: datetime, sighting: Sighting | None, closes: datetime | Non
 def rule_on(text: str, folder: Path, closing: Deadline) -> str:
     """The daemon's board, with the reason at each entry that the board must not show.
 
-    The daemon does not know whose an entry is once its bundle is private or removed; the board before this one does.
+    Once a bundle is private or removed, the daemon no longer knows its owner; the previous board does.
     """
     board: dict[str, Any] = json.loads(text)
     before = _entries(read_json(folder / BOARD) or {"leaderboard": []})

@@ -263,7 +263,7 @@ def evaluate_beside_profile(competition: Competition) -> Path | None:
 
 
 def contents_digest(path: Path, top: str | None = None) -> str:
-    """What tells whether a bundle holds these contents: ``sha256:`` over names and bytes.
+    """The digest by which a bundle with these contents is recognised: ``sha256:`` over names and bytes.
 
     Args:
         path: A file, or a folder with everything in it.

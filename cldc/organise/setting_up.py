@@ -27,12 +27,12 @@ from cldc.trust import Approvals, profile_claims
 from cldc.validation import validate
 
 _DRAWN = ".png"
-_DRAWN_FOR_EACH = 3  # images of a rehearsal for each class of each split, on the average
+_DRAWN_FOR_EACH = 3  # average number of images in a rehearsal for each class of each split
 
 
 @dataclass(frozen=True, slots=True)
 class SetUpPlan:
-    """What is to be set up, with everything checked that can be before the server changes.
+    """What will be set up, checked as far as possible before anything changes on the server.
 
     Attributes:
         path: The profile's file.
@@ -165,7 +165,7 @@ def set_up(
     python: Callable[[], Path],
     observer: Observer = SILENT,
 ) -> SetUp:
-    """Put the competition on the server and write its profile; what is there and right is kept.
+    """Put the competition on the server and write its profile; what is there already and correct is kept.
 
     Args:
         planned: Made by `plan`.
@@ -207,7 +207,7 @@ def set_up(
             competition, seed.script, path, where.folder, new=previous is None
         )
     _check_readable(where.address, competition, observer)
-    # Written before the rehearsals, which may take long: if one is interrupted, the profile works already.
+    # Written before the rehearsals, which can take long: the profile then works even if they are interrupted.
     written = write(competition)
     probe, score = None, None
     with CodaLab(where.address, where.credentials, python=python, observer=observer) as codalab:
@@ -321,7 +321,7 @@ def _score_of_drawn(
 def _remarks(
     competition: Competition, where: OrganiserTarget, probe: ImageProbe | None, path: Path
 ) -> Iterator[str]:
-    """What an organiser should know about the image and its TensorFlow, the script, and the scores of today."""
+    """What an organiser should know about the image and its TensorFlow, the script, and outdated scores."""
     if where.sandbox:
         image = competition.run.image
         yield f"The sandbox uses an environment of this machine instead of {image}; nothing is pinned."

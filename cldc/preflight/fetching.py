@@ -60,7 +60,7 @@ def fetch_inputs(
 
     Raises:
         ConfigurationError: No label book is available, or the given script can't be read.
-        InvalidDataset: The label book is none.
+        InvalidDataset: The folder is not a label book.
     """
     found, unreachable = _script(competition, connect, home, script, observer)
     if label_book is not None:
@@ -71,7 +71,7 @@ def fetch_inputs(
 def _script(
     competition: Competition, connect: Connect, home: Path, given: Path | None, observer: Observer
 ) -> tuple[Script, CldcError | None]:
-    """The script, and why the server can't be reached if it can't."""
+    """The script, and the error if the server can't be reached."""
     if given is not None:
         return given_script(given), None
     unreachable: CldcError | None = None
@@ -120,6 +120,6 @@ def _label_book(
         observer.note("Using the label book as it was last downloaded.")
         return known
     raise ConfigurationError(
-        f"There is no label book: {reason.message if reason else 'the profile gives no uuid for it'}",
+        f"No label book is available: {reason.message if reason else 'the profile gives no uuid for it'}",
         action=f"{f'{reason.action} Or give' if reason else 'Give'} its folder with --label-book.",
     )

@@ -207,7 +207,7 @@ class Child:
 
         Raises:
             CommandFailed: It ended without another line.
-            ProcessTimeout: Nothing came in time. It was stopped, since a later line would be taken for the answer to another.
+            ProcessTimeout: No line arrived in time. The program was stopped, because a late answer would be mistaken for the next.
         """
         line = self._next_line(timeout_seconds, waiting)
         if line is None:

@@ -46,7 +46,7 @@ class Pictures:
         """
         file = self._session.file(key)
         if file is None:
-            raise NoPictureError("it has changed, or is no longer there")
+            raise NoPictureError("it was changed or removed")
         with self._lock:
             if size is Size.SMALL and key in self._kept:
                 self._kept.move_to_end(key)

@@ -281,7 +281,7 @@ class Session:
         for key in keys:
             file = self._files.get(key)
             if file is None:
-                skipped.append("It has changed, or is no longer there.")
+                skipped.append("It was changed or removed.")
                 continue
             known = self._hashes.get(key)
             image = file.as_image(known or "")

@@ -18,7 +18,7 @@ from cldc.validation.near_duplicates import FindWarpedCopies
 from cldc.validation.rules import RULES, apply_rules, publishing
 from cldc.validation.sniffing import formats_of_ignored
 
-# What the reason of "correct as is" may name; "label" asks whether a label looks wrong, which is no rule's question.
+# What the reason of "correct as is" can name: a rule, or "label" for a label that looks wrong, which no rule checks.
 QUESTIONS = frozenset(("label", *(rule.id for rule in RULES)))
 # Someone who calls a drawing correct has not considered what a submission would publish with it.
 _PUBLISHING = frozenset(rule.id for rule in publishing.RULES)

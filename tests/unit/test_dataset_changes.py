@@ -28,4 +28,4 @@ def test_what_was_changed_added_and_removed_is_counted(tmp_path: Path) -> None:
         f"{root} has changed since its images were read: 1 changed, 3 added, 2 removed."
     )
     shutil.rmtree(root)
-    assert changes_since(read, RULES) == f"{root} is no longer there."
+    assert changes_since(read, RULES) == f"{root} no longer exists."

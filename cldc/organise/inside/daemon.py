@@ -105,7 +105,7 @@ class _Robust:
         return found
 
     def _search(self, keywords: list[str], known: dict[str, Bundle], **more: Any) -> list[Bundle]:
-        """The bundles that a search finds; of those that are known only some are read, and only once in a pass."""
+        """The bundles that a search finds; only some of the known ones are read again, and only once in a pass."""
         if len(known) <= _AGAIN and not self._fresh & known.keys():
             found = list(self._fetch("bundles", params={"keywords": keywords, **more}))
             self._fresh.update(bundle["id"] for bundle in found)
@@ -140,11 +140,11 @@ class _Robust:
         return {uuid: scores.get(uuid) or self._scores[uuid] for uuid in eval_bundles}
 
     def _keep_scores(self, scores: dict[str, dict[str, Any]]) -> None:
-        """Don't read these scores again; one that is missing may still come."""
+        """Keep these scores for later passes; a missing one may still come."""
         self._scores.update((uuid, found) for uuid, found in scores.items() if None not in found.values())
 
     def remember(self, board: dict[str, Any]) -> None:
-        """Know what an earlier process had read; ``board`` is the file that it wrote."""
+        """Take over the scores that an earlier process read; ``board`` is the file that it wrote."""
         rows = board.get("leaderboard", [])
         self._ended.update(
             (row["bundle"]["id"], row["bundle"]) for row in rows if row["bundle"]["state"] in FINAL
@@ -373,7 +373,7 @@ def _tags(bundle: Bundle) -> list[str]:
 
 
 def _owner(bundle: Bundle) -> str:
-    """Who owns it, by id; empty if the server hides that."""
+    """The owner's id; empty if the server hides it."""
     try:
         return (bundle["owner"]["user_name"] and bundle["owner"]["id"]) or ""
     except (KeyError, TypeError):
