@@ -122,7 +122,7 @@ def cluster(
     (workers / "environments").symlink_to(environments_home / "environments")
     monkeypatch.setenv("CLDC_HOME", str(workers))
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1"
     ) as cluster:
         yield cluster
 
