@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cldc.bundles.account import ServerClock
 from cldc.cli.server import ServerApp
 from cldc.environments import Environment
@@ -18,7 +16,16 @@ def contestant(app: ServerApp, ledger: Ledger) -> Contestant:
     Raises:
         Unreachable, CredentialsError: The server can't be read as the account.
     """
-    return Contestant(**_account(app), anonymous=app.anonymous, ledger=ledger)
+    return Contestant(
+        competition=app.competition,
+        codalab=app.codalab,
+        account=app.rest.user().name,
+        home=app.home,
+        clock=ServerClock(app.rest),
+        observer=app.observer,
+        anonymous=app.anonymous,
+        ledger=ledger,
+    )
 
 
 def remote_account(app: ServerApp, *, keep: bool, force: bool, environment: Environment | None) -> Remote:
@@ -27,16 +34,14 @@ def remote_account(app: ServerApp, *, keep: bool, force: bool, environment: Envi
     Raises:
         Unreachable, CredentialsError: The server can't be read as the account.
     """
-    return Remote(**_account(app), keep=keep, force=force, environment=environment)
-
-
-def _account(app: ServerApp) -> dict[str, Any]:
-    """The fields of a `ServerAccount`, which its subclasses share."""
-    return {
-        "competition": app.competition,
-        "codalab": app.codalab,
-        "account": app.rest.user().name,
-        "home": app.home,
-        "clock": ServerClock(app.rest),
-        "observer": app.observer,
-    }
+    return Remote(
+        competition=app.competition,
+        codalab=app.codalab,
+        account=app.rest.user().name,
+        home=app.home,
+        clock=ServerClock(app.rest),
+        observer=app.observer,
+        keep=keep,
+        force=force,
+        environment=environment,
+    )

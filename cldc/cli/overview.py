@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from cldc import credentials, sandbox
 from cldc.cli.app import shown_path
 from cldc.cli.output import Output
 from cldc.cli.server import ServerApp
+from cldc.competition import Competition
 from cldc.errors import CldcError
-from cldc.ledger import FILE, TAG, BoardResult, Ledger
+from cldc.ledger import FILE, TAG, BoardResult, KnownSubmission, Ledger
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.records import find
 from cldc.render.blocks import Line, Table
@@ -37,17 +38,6 @@ class Overview:
 
     facts: tuple[tuple[str, str], ...]
     next: tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Submitted:
-    """A submission as far as this machine knows: the score is the one that a board showed last."""
-
-    name: str
-    dataset_hash: str
-    tagged: bool
-    counts: bool
-    result: BoardResult | None
 
 
 def run(context: click.Context) -> None:
@@ -99,14 +89,16 @@ def _look(app: ServerApp) -> Overview:
         return then(
             f"cldc validate {shown_path(folder)}", "It shows what is wrong with each image, and what to do."
         )
-    preflight, submissions = _preflight(app, report), _submissions(app)
+    preflight = _preflight(app, report)
+    submissions, results = _submissions(app)
     accuracies = "none for these images yet"
     if preflight is not None and preflight.label_book is not None:
         validation, book = preflight.validation.accuracy, preflight.label_book.accuracy
         accuracies = f"validation {validation:.1%}, label book {book:.1%}"
-    facts += [("preflight", accuracies), ("submissions", _told(submissions))]
-    of_this = [each for each in submissions if each.dataset_hash == report.dataset.hash]
-    return then(*_next(app, preflight, of_this))
+    told = _told(submissions, results, app.competition)
+    facts += [("preflight", accuracies), ("submissions", told)]
+    of_this = [known for known in submissions if known.record.dataset_hash == report.dataset.hash]
+    return then(*_next(app, preflight, of_this, results))
 
 
 def _account(app: ServerApp) -> str | None:
@@ -125,53 +117,54 @@ def _preflight(app: ServerApp, report: ValidationReport) -> PreflightResult | No
     return find(app.home, dataset=report.dataset.hash, competition=app.competition, server=server)
 
 
-def _submissions(app: ServerApp) -> list[_Submitted]:
-    """This competition's submissions, the oldest first."""
+def _submissions(app: ServerApp) -> tuple[tuple[KnownSubmission, ...], dict[str, BoardResult]]:
+    """This competition's submissions, the oldest first, and what a board showed last of each tagged bundle."""
     if not (app.home / FILE).exists():
-        return []
+        return (), {}
     with Ledger(app.home, reading=True) as ledger:
-        every = ledger.submissions(competition=app.competition.name)
-        results = {result.bundle: result for result in ledger.board_results(app.competition.name)}
-    replaced = successors(every, app.competition)
-    return [
-        _Submitted(
-            known.record.name,
-            known.record.dataset_hash,
-            known.tagged is not None,
-            known.carries_tag and known.record.id not in replaced,
-            results.get(known.uuid(TAG)),
-        )
-        for known in every
-    ]
+        results = ledger.board_results(app.competition.name)
+        return ledger.submissions(competition=app.competition.name), {each.bundle: each for each in results}
 
 
-def _told(submissions: Sequence[_Submitted]) -> str:
+def _told(
+    submissions: Sequence[KnownSubmission], results: Mapping[str, BoardResult], competition: Competition
+) -> str:
     """How many there are, and the score and rank of the newest that counts."""
     if not submissions:
         return "none yet"
-    said = [f"{sum(each.tagged for each in submissions)} submitted"]
-    if not submissions[-1].tagged:
-        said.append(f"{submissions[-1].name} is not finished")
-    if counting := [each for each in submissions if each.counts]:
-        newest, others = counting[-1], len(counting) - 1
-        result, score = newest.result, "no score seen yet"
+    newest, replaced = submissions[-1], successors(submissions, competition)
+    said = [f"{sum(known.tagged is not None for known in submissions)} submitted"]
+    if newest.tagged is None:
+        said.append(f"{newest.record.name} is not finished")
+    elif not newest.carries_tag:
+        said.append(f"{newest.record.name} is withdrawn")
+    if counting := [s for s in submissions if s.carries_tag and s.record.id not in replaced]:
+        result, others = results.get(counting[-1].uuid(TAG)), len(counting) - 1
+        score = "no score seen yet"
         if result is not None and result.score is not None:
             score = f"scored {result.score:.4f}"
             if result.rank is not None:
                 score += f", rank {result.rank} of {result.entries}"
         count = f"and {plural(others, 'other')} count" if others else "counts"
-        said.append(f"{newest.name} {count}, {score}")
+        said.append(f"{counting[-1].record.name} {count}, {score}")
     return "; ".join(said)
 
 
 def _next(
-    app: ServerApp, preflight: PreflightResult | None, of_this: Sequence[_Submitted]
+    app: ServerApp,
+    preflight: PreflightResult | None,
+    of_this: Sequence[KnownSubmission],
+    results: Mapping[str, BoardResult],
 ) -> tuple[str, str]:
     """The next command for a valid dataset, and why; ``of_this`` are its submissions."""
-    if any(each.tagged for each in of_this):
-        return _after_the_tag(app, of_this)
+    if tagged := [known.uuid(TAG) for known in of_this if known.carries_tag]:
+        return _after_the_tag(app, [results[uuid] for uuid in tagged if uuid in results])
     if of_this:
-        return ("cldc submit", "It continues the submission that was begun.")
+        if any(known.tagged for known in of_this):
+            why = "This dataset's submission is withdrawn; the command sets its tag again."
+        else:
+            why = "It continues the submission that was begun."
+        return ("cldc submit", why)
     if preflight is None:
         return ("cldc preflight", "It trains here as the competition does, and spends no submission.")
     if app.on_sandbox and not _sandbox_up(app):
@@ -181,9 +174,9 @@ def _next(
     return ("cldc submit --dry-run", "It shows the plan and changes nothing; without --dry-run it submits.")
 
 
-def _after_the_tag(app: ServerApp, submissions: Sequence[_Submitted]) -> tuple[str, str]:
-    """What to do about a dataset that is submitted."""
-    if any(each.result is not None and each.result.score is not None for each in submissions):
+def _after_the_tag(app: ServerApp, results: Sequence[BoardResult]) -> tuple[str, str]:
+    """What to do about a dataset that is submitted; ``results`` are its boards' last."""
+    if any(result.score is not None for result in results):
         return (
             "cldc review",
             "This dataset has its score: look for labels that are wrong, and submit a better one.",

@@ -36,12 +36,12 @@ class RetryableError(Exception):
 def retry(attempt: Callable[[], T], *, pauses_seconds: Sequence[float], observer: Observer) -> T:
     """Call ``attempt`` until it succeeds, fails for good, or the pauses or the current budget's time are used up.
 
-    It must be idempotent, unless there are no pauses. The observer is notified before each retry.
+    It must be idempotent, unless there are no pauses. The observer is notified of each new kind of failure.
 
     Raises:
         CldcError: What ``attempt`` raised, or the failure of its last `RetryableError`.
     """
-    pauses, silent_attempts = iter(pauses_seconds), 0
+    pauses, silent_attempts, told = iter(pauses_seconds), 0, ""
     while True:
         try:
             return attempt()
@@ -54,7 +54,9 @@ def retry(attempt: Callable[[], T], *, pauses_seconds: Sequence[float], observer
             budget = bounded_http.current()
             if budget is not None and wait >= budget.left_seconds:
                 raise error.failure from error
-            observer.note(f"{error.failure.message} Trying again.")
+            if error.failure.message != told:
+                told = error.failure.message
+                observer.note(f"{told} Trying again.")
         time.sleep(wait)
 
 

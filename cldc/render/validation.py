@@ -66,8 +66,9 @@ def _missing_splits(report: ValidationReport, missing: list[Finding]) -> Iterato
         yield _heading(finding.severity, finding.message, finding.rule)
         yield Line(f"  {printable(finding.remedy)}")
     if report.total:
-        more = plural(len(report.findings) - len(missing), "more finding")
-        yield Line(f"Not valid for {report.competition.name}; --verbose shows {more}.", "bad")
+        hidden = len(report.findings) - len(missing)
+        more = f"; --verbose shows {plural(hidden, 'more finding')}" if hidden else ""
+        yield Line(f"Not valid for {report.competition.name}{more}.", "bad")
 
 
 def _counts(report: ValidationReport) -> Table:

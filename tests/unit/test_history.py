@@ -71,6 +71,27 @@ def test_a_replaced_submission_names_the_one_that_counts_and_keeps_its_score(tmp
         assert waiting.detail == "no score yet"
 
 
+def test_cldc_alone_tells_a_scored_submission_from_a_withdrawn_one(bare_cldc: Cldc, tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "mine")
+    identity = bare_cldc("validate", folder, "--format", "json").data["dataset"]["hash"]
+    with Ledger(bare_cldc.home) as ledger:
+        ledger.add(dataclasses.replace(record("s1", "first", None), dataset_hash=identity))
+        ledger.begin("s1", "tag")
+        ledger.finish("s1", "tag", {"uuid": "0xab"}, now=NOW)
+        ledger.remember("demo", (BoardResult("0xab", "first", NOW, 1, 5, 0.25),))
+    told = bare_cldc(CLDC_DATASET=str(folder), CLDC_COMPETITION="demo").out
+    assert "1 submitted; first counts, scored 0.2500, rank 1 of 5" in told
+    assert "This dataset has its score" in told
+    with Ledger(bare_cldc.home) as ledger:
+        ledger.begin("s1", "withdraw")
+        ledger.finish("s1", "withdraw", {"uuid": "0xab"}, now=NOW)
+    told = bare_cldc(CLDC_DATASET=str(folder), CLDC_COMPETITION="demo").out
+    assert "1 submitted; first is withdrawn\n" in told
+    assert "This dataset's submission is withdrawn; the command sets its tag again." in told
+    assert "Next: cldc submit\n" in told
+    assert "has its score" not in told
+
+
 def test_eighty_columns_show_a_table_and_name_what_is_missing(cldc: Cldc, tmp_path: Path) -> None:
     records.save(cldc.home, RESULT)
     surroundings = {"CLDC_HOME": str(cldc.home), "CLDC_COMPETITION": "demo", "CLDC_SERVER": "sandbox"}

@@ -126,6 +126,8 @@ def test_a_failing_server_is_no_fault_of_the_user(
     assert ("the sign-in" in told) == (path != "/rest/user")
     assert told.endswith("It is down, as known on 2026-11-26.\n")
     assert CANARY not in told
+    # However often it is tried; what failed in the server is not tried again.
+    assert told.count("Trying again.") == (1 if status == 503 else 0)
 
 
 def test_the_known_status_of_a_server_is_shown_before_it_is_used(bare_cldc: Cldc, tmp_path: Path) -> None:

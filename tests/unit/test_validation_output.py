@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,12 @@ def test_a_wrong_folder_gets_two_lines(tmp_path: Path, bare_cldc: Cldc) -> None:
     everything = bare_cldc("validate", "-q", "--verbose", folder, code=3).out
     assert "Images in my-digits" in everything
     assert len(bare_cldc("validate", "--format", "json", folder, code=3).data["findings"]) == 3
+    for name in ("test", "train"):
+        shutil.rmtree(folder / name)
+        logged = bare_cldc("validate", "-q", folder, "--format", "github", code=3).out.splitlines()
+        assert logged[0].startswith("::error file=")
+        # Every other line is an annotation too, or the verdict.
+        assert all(line.startswith(("::", "Not valid for data-centric-2021")) for line in logged)
 
 
 def test_json_is_as_documented(odd_report: ValidationReport) -> None:

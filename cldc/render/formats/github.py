@@ -17,7 +17,9 @@ def render(document: Document) -> str:
     annotations = list(document.annotations()) if document.annotations else []
     if not annotations:
         return shown(plain(document.blocks))
-    return "".join(map(annotation, annotations)) + shown(plain([*document.blocks][-1:]))
+    last = plain([*document.blocks][-1:])
+    # An indented line belongs to what stands above it, which is an annotation here.
+    return "".join(map(annotation, annotations)) + ("" if last.startswith(" ") else shown(last))
 
 
 def annotation(remark: Annotation) -> str:
