@@ -30,9 +30,14 @@ def masked(text: str) -> str:
     return _IN_ADDRESS.sub(rf"\1{_MASK}@", text)
 
 
+def utf8(text: str) -> str:
+    """``text`` with escapes for what UTF-8 can't hold, such as bytes of a file name in another encoding."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def printable(text: str) -> str:
     """``text`` on one line, with whatever a terminal would obey or a UTF-8 file can't hold as escapes."""
-    safe = text.encode("utf-8", "backslashreplace").decode()
+    safe = utf8(text)
     return safe if safe.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in safe)
 
 

@@ -121,7 +121,12 @@ def _try(subject: str, check: Callable[[], CheckResult]) -> CheckResult:
     try:
         return check()
     except CldcError as error:
-        return CheckResult(subject, "wrong", error.message, error.action)
+        return _failed(subject, error)
+
+
+def _failed(subject: str, error: CldcError, verdict: Literal["note", "wrong"] = "wrong") -> CheckResult:
+    # In one line: a message may hold the end of a program's output.
+    return CheckResult(subject, verdict, " ".join(error.message.split()), error.action)
 
 
 def _disk(subject: str, folder: Path, least: int, variable: str) -> CheckResult:
@@ -158,7 +163,7 @@ def _environments(app: ServerApp, thorough: bool) -> Iterator[CheckResult]:
     try:
         found = diagnose(app.home, app.competition.training.tensorflow, thorough=thorough)
     except CldcError as error:
-        yield CheckResult("environments", "wrong", error.message, error.action)
+        yield _failed("environments", error)
         return
     for kind in dict.fromkeys(d.recipe.kind for d in found):
         choices = [d for d in found if d.recipe.kind == kind]
@@ -221,7 +226,7 @@ def _server(app: ServerApp) -> Iterator[CheckResult]:
         with Rest(app.server) as usual, usual.with_timeout(_PATIENCE_SECONDS) as rest:
             health = rest.health()
     except CldcError as error:
-        yield CheckResult("server", "wrong", error.message, error.action)
+        yield _failed("server", error)
         yield from known
         return
     yield from known
@@ -238,7 +243,7 @@ def _server(app: ServerApp) -> Iterator[CheckResult]:
         with app.rest.with_timeout(_PATIENCE_SECONDS) as rest:
             user = rest.user()
     except CldcError as error:
-        yield CheckResult("account", "note", error.message, error.action)
+        yield _failed("account", error, "note")
         return
     room = f"{size(user.disk_quota - user.disk_used)} of disk left"
     yield CheckResult("account", "ok", f"{user.name} (from {app.credentials.source}), {room}")

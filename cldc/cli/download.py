@@ -12,7 +12,6 @@ from cldc.curation.downloading import DATASET, LABEL_BOOK, WHAT, reference_of
 from cldc.curation.downloading import download as fetch
 from cldc.errors import UsageError
 from cldc.render.blocks import Line
-from cldc.text import printable
 
 
 @click.command()
@@ -49,10 +48,10 @@ def download(app: ServerApp, *, what: tuple[str, ...], into: Path | None) -> Non
     for each in done:
         state = "is already there and matches the server" if each.was_there else "is downloaded"
         told = f"{each.path}: the {each.what.replace('-', ' ')} {state}."
-        blocks.append(Line(printable(told), "good"))
+        blocks.append(Line(told, "good"))
     paths = {each.what: each.path for each in done}
     if DATASET in paths:
-        blocks.append(Line(printable(f"Next: cldc validate {paths[DATASET]}")))
+        blocks.append(Line(f"Next: cldc validate {paths[DATASET]}"))
     elif LABEL_BOOK in paths:
-        blocks.append(Line(printable(f"Next: cldc validate --label-book {paths[LABEL_BOOK]}")))
+        blocks.append(Line(f"Next: cldc validate --label-book {paths[LABEL_BOOK]}"))
     app.show({"downloaded": data}, *blocks)

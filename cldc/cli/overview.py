@@ -21,7 +21,7 @@ from cldc.preflight.records import find
 from cldc.render.blocks import Line, Table
 from cldc.settings import NAMES, Options
 from cldc.submission.status import successors
-from cldc.text import plural, printable
+from cldc.text import plural
 from cldc.validation import ValidationReport, validate
 
 _SANDBOX_UP = ("cldc sandbox up", "It starts the CodaLab of this machine, to rehearse on.")
@@ -84,7 +84,7 @@ def _look(app: ServerApp) -> Overview:
     report = validate(folder, app.competition, app.observer, cache_folder=app.home)
     errors = sum(finding.severity.value == "error" for finding in report.findings)
     verdict = "valid" if report.ok else plural(errors, "error")
-    facts.append(("dataset", f"{printable(report.dataset.name)}, {report.total:,} images, {verdict}"))
+    facts.append(("dataset", f"{report.dataset.name}, {report.total:,} images, {verdict}"))
     if not report.ok:
         return then(
             f"cldc validate {shown_path(folder)}", "It shows what is wrong with each image, and what to do."

@@ -1,9 +1,11 @@
-"""Results for people: lines and tables, which each format shows in its own way."""
+"""Results for people: lines and tables, which each format escapes and shows in its own way."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
+
+from cldc.text import printable
 
 Style = Literal["plain", "title", "good", "warning", "bad", "dim"]
 
@@ -13,6 +15,10 @@ class Line(NamedTuple):
 
     text: str
     style: Style = "plain"
+
+    def printable(self) -> Line:
+        """The line without what a terminal would obey."""
+        return self._replace(text=printable(self.text))
 
 
 class Table(NamedTuple):
@@ -31,6 +37,14 @@ class Table(NamedTuple):
     title: str = ""
     numbers: frozenset[str] = frozenset()
     optional: Sequence[str] = ()
+
+    def printable(self) -> Table:
+        """The table without what a terminal would obey."""
+        return self._replace(
+            headers=[printable(header) for header in self.headers],
+            rows=[[printable(text) for text in row] for row in self.rows],
+            title=printable(self.title),
+        )
 
 
 Block = Line | Table

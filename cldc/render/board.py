@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.submission import moment
-from cldc.text import plural, printable
+from cldc.text import plural
 
 if TYPE_CHECKING:
     from cldc.leaderboard import BoardResult, Leaderboard, Row
@@ -25,7 +25,7 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
         yield Line(f"and {len(shown) - len(kept):,} more; --all shows them", "dim")
     for row in board.rows:
         if row.mine and not row.shown:
-            yield Line(printable(f"Not shown: {row.submission or row.name} ({row.hidden})"), "warning")
+            yield Line(f"Not shown: {row.submission or row.name} ({row.hidden})", "warning")
     if board.malformed:
         malformed = plural(board.malformed, "malformed entry", "malformed entries")
         yield Line(f"Left out: {malformed}.", "warning")
@@ -47,7 +47,7 @@ def history_blocks(results: Sequence[BoardResult]) -> Iterator[Block]:
     """One's own ranks over time, as boards were read."""
     rows = [
         (
-            printable(result.name),
+            result.name,
             moment(result.updated),
             f"{result.rank} of {result.entries}" if result.rank is not None else "not shown",
             f"{result.score:.4f}" if result.score is not None else "-",
@@ -62,14 +62,11 @@ def history_blocks(results: Sequence[BoardResult]) -> Iterator[Block]:
 def left_out_blocks(board: Leaderboard, left_out: Sequence[Skipped]) -> Iterator[Block]:
     """For the organiser: tagged bundles of any account that the board does not show, and why."""
     rows = [
-        (printable(row.account or "?"), printable(row.evaluation), row.submission, printable(row.hidden))
+        (row.account or "?", row.evaluation, row.submission, row.hidden)
         for row in board.rows
         if not row.shown
     ]
-    rows += [
-        (printable(entry.account), printable(entry.name), entry.submission, printable(entry.reason))
-        for entry in left_out
-    ]
+    rows += [(entry.account, entry.name, entry.submission, entry.reason) for entry in left_out]
     if rows:
         yield Table(("account", "bundle", "submission", "why"), rows, title="Not on the board")
 
@@ -78,9 +75,9 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         "->" if row.mine else "",
         str(row.rank),
-        printable(row.name),
-        printable(row.institution),
-        printable(row.account),
+        row.name,
+        row.institution,
+        row.account,
         f"{row.score:.4f}",
         moment(row.created),
     )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.document import Document, Page
-from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.insight import Comparison, Moved
@@ -41,7 +40,7 @@ def _blocks(comparison: Comparison, *, everything: bool) -> Iterator[Block]:
     """Accuracies, images, classes, mistakes."""
     before, after = comparison.before, comparison.after
     yield Line(
-        f"{printable(before.dataset_name)} {before.id} and {printable(after.dataset_name)} {after.id}",
+        f"{before.dataset_name} {before.id} and {after.dataset_name} {after.id}",
         "title",
     )
     numbers = frozenset({"before", "after", "change"})
@@ -57,11 +56,11 @@ def _blocks(comparison: Comparison, *, everything: bool) -> Iterator[Block]:
     for name, moves in _lists(comparison):
         yield Line(f"{name}: {len(moves):,}")
         shown = moves if everything else moves[:_SHOWN]
-        yield from (Line(f"  {printable(_told(name, move))}", "dim") for move in shown)
+        yield from (Line(f"  {_told(name, move)}", "dim") for move in shown)
         if len(shown) < len(moves):
             yield Line(f"  and {len(moves) - len(shown):,} more (--verbose, or --report FILE)", "dim")
     if comparison.note:
-        yield Line(f"The models' predictions can't be compared: {printable(comparison.note)}.", "warning")
+        yield Line(f"The models' predictions can't be compared: {comparison.note}.", "warning")
     elif rows := list(_classes(comparison)):
         headers = ("split", "class", "before", "after", "change")
         yield Table(headers, rows, title="Accuracy of each class", numbers=numbers)
@@ -75,7 +74,7 @@ def _repeated_blocks(comparison: Comparison, repeated: RepeatedComparison) -> It
     for judgement in repeated.judgements:
         if caveat := limit(judgement):
             yield Line(caveat, "dim")
-    yield from (Line(printable(note), "warning") for note in repeated.notes)
+    yield from (Line(note, "warning") for note in repeated.notes)
     headers = ("seed", "val before", "val after", "book before", "book after")
     yield Table(headers, list(_pairs(repeated)), title="Accuracies", numbers=frozenset(headers))
     yield Line("Mistakes and classes come from the first seed.", "dim")
@@ -85,13 +84,13 @@ def _names(comparison: Comparison) -> tuple[str, str]:
     """What the two are called: their names, or if these are the same, their folders."""
     before, after = comparison.before, comparison.after
     if before.dataset_name == after.dataset_name:
-        return printable(before.dataset_root), printable(after.dataset_root)
-    return printable(before.dataset_name), printable(after.dataset_name)
+        return before.dataset_root, after.dataset_root
+    return before.dataset_name, after.dataset_name
 
 
 def verdict(judgement: Judgement, before: str, after: str) -> str:
     """Which of two datasets is better by a set of images, as a sentence."""
-    by, sign = printable(judgement.by), -1 if judgement.difference < 0 else 1
+    by, sign = judgement.by, -1 if judgement.difference < 0 else 1
     ends = sorted(sign * 100 * end for end in (judgement.low, judgement.high))
     points = f"{sign * 100 * judgement.difference:.1f} points (95 %: {ends[0]:.1f} to {ends[1]:.1f})"
     if judgement.verdict != "unknown":

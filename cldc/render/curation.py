@@ -12,7 +12,7 @@ from cldc.curation.splitting import Drawn
 from cldc.decisions import RELABEL, SET_ASIDE, moved_to
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.validation import copied_blocks
-from cldc.text import first_few, plural, printable
+from cldc.text import first_few, plural
 from cldc.validation.journal import Change, undo_command
 
 _SHOWN = 10
@@ -24,27 +24,23 @@ def plan_blocks(plan: Plan, *, everything: bool = False) -> Iterator[Block]:
         yield Line(_heading(action, count, plan))
         changes = [change for change in plan.changes if change.kind != "folder" and change.rule == action]
         shown = changes if everything else changes[:_SHOWN]
-        yield from (Line(printable(f"  {_arrow(change)}")) for change in shown)
+        yield from (Line(f"  {_arrow(change)}") for change in shown)
         if len(changes) > len(shown):
             yield Line(f"  and {len(changes) - len(shown):,} more (--verbose shows all)", "dim")
     if folders := [change.target for change in plan.changes if change.kind == "folder"]:
-        yield Line(printable(f"Make {plural(len(folders), 'folder')}: {first_few(folders, 5)}"))
+        yield Line(f"Make {plural(len(folders), 'folder')}: {first_few(folders, 5)}")
     for path in plan.left:
-        yield Line(
-            printable(f"Left {path}: links lead to it or through it; --into changes a copy."), "warning"
-        )
+        yield Line(f"Left {path}: links lead to it or through it; --into changes a copy.", "warning")
     for decision, paths in plan.astray:
         yield Line(
-            printable(
-                f"Left {first_few(paths)}: {decision.path} was to be set aside and is gone. "
-                "If this is the same image, write this path into its line."
-            ),
+            f"Left {first_few(paths)}: {decision.path} was to be set aside and is gone. "
+            "If this is the same image, write this path into its line.",
             "warning",
         )
     if plan.unmatched:
         named = first_few([decision.path or decision.sha256[:12] for decision in plan.unmatched])
         about = plural(len(plan.unmatched), "decision is", "decisions are")
-        yield Line(printable(f"{about} about images that are not in this dataset: {named}"), "dim")
+        yield Line(f"{about} about images that are not in this dataset: {named}", "dim")
     if not plan.changes:
         yield Line("There is nothing to do.")
 
@@ -54,7 +50,7 @@ def _heading(action: str, count: int, plan: Plan) -> str:
     if action == RELABEL:
         return f"Relabel {images}:"
     if action == SET_ASIDE:
-        return printable(f"Set aside {images}, in {plan.aside}:")
+        return f"Set aside {images}, in {plan.aside}:"
     return f"Move {images} to {moved_to(action)}:"
 
 
@@ -70,38 +66,34 @@ def applied_blocks(applied: Applied) -> Iterator[Block]:
     """What was done, and how to undo it."""
     images = sum(applied.plan.counts.values())
     if applied.root != applied.plan.dataset.root:
-        yield Line(printable(f"{applied.root} is a copy with {plural(images, 'image')} changed."), "good")
+        yield Line(f"{applied.root} is a copy with {plural(images, 'image')} changed.", "good")
         yield from copied_blocks(applied.plan.dataset.outward_links)
     elif applied.record is not None:
         yield Line(f"Changed {plural(images, 'image')}.", "good")
-        yield Line(printable(f"To undo: {undo_command(applied.record, 'apply')}"))
+        yield Line(f"To undo: {undo_command(applied.record, 'apply')}")
 
 
 def apply_data(plan: Plan, applied: Applied | None) -> dict[str, Any]:
     """The plan and, if it was carried out, the result."""
-    record = applied.record if applied else None
     return {
-        "dataset": printable(str(plan.dataset.root)),
+        "dataset": plan.dataset.root,
         "applied": applied is not None,
-        "folder": printable(str(applied.root)) if applied else None,
-        "record": printable(str(record)) if record else None,
-        "set_aside_in": printable(str(plan.aside)),
+        "folder": applied.root if applied else None,
+        "record": applied.record if applied else None,
+        "set_aside_in": plan.aside,
         "counts": dict(sorted(plan.counts.items())),
         "changes": [
             {
                 "kind": change.kind,
                 "action": change.rule,
-                "source": printable(change.source),
-                "target": printable(change.target),
+                "source": change.source,
+                "target": change.target,
             }
             for change in plan.changes
         ],
-        "left": [printable(path) for path in plan.left],
-        "unmatched": [printable(decision.path or decision.sha256) for decision in plan.unmatched],
-        "astray": [
-            {"path": printable(decision.path), "copies": [printable(path) for path in paths]}
-            for decision, paths in plan.astray
-        ],
+        "left": plan.left,
+        "unmatched": [decision.path or decision.sha256 for decision in plan.unmatched],
+        "astray": [{"path": decision.path, "copies": paths} for decision, paths in plan.astray],
     }
 
 
@@ -132,7 +124,7 @@ def split_blocks(drawn: Drawn, rules: DatasetRules, table: Path | None) -> Itera
     elif table is None:
         yield Line(f"{images} would move.")
     else:
-        yield Line(printable(f"Decisions to move {images} are in {table}."), "good")
+        yield Line(f"Decisions to move {images} are in {table}.", "good")
         yield Line("Next: cldc apply")
 
 
@@ -146,9 +138,9 @@ def split_data(drawn: Drawn, table: Path | None) -> dict[str, Any]:
         return found
 
     return {
-        "decisions": printable(str(table)) if table else None,
+        "decisions": table,
         "moving": drawn.moving,
-        "moves": [{"path": printable(move.path), "split": move.split} for move in drawn.moves],
+        "moves": [{"path": move.path, "split": move.split} for move in drawn.moves],
         "kept_together": drawn.kept_together,
         "warped_compared": drawn.warped_compared,
         "before": nested(drawn.before),

@@ -9,7 +9,7 @@ from cldc.grading.model import Grade, Grading, SharedContent
 from cldc.leaderboard import Leaderboard, Row
 from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.document import Document, Page
-from cldc.text import plural, printable
+from cldc.text import plural
 
 _MOST_PATHS = 20
 _HEADERS = (
@@ -34,7 +34,7 @@ def grades_document(grading: Grading, files: Sequence[str]) -> Document:
     }
     return Document(
         data,
-        [*_blocks(grading), *(Line(f"Written: {printable(name)}", "good") for name in files)],
+        [*_blocks(grading), *(Line(f"Written: {name}", "good") for name in files)],
         rows=lambda: _rows(grading),
     )
 
@@ -49,13 +49,13 @@ def _rows(grading: Grading) -> Iterator[Sequence[object]]:
 def _blocks(grading: Grading) -> Iterator[Block]:
     scored = [grade for grade in grading.grades if grade.score is not None]
     count, of = plural(len(grading.grades), "student"), plural(grading.test_images, "hidden image")
-    yield Line(f"{printable(grading.competition)}: {count}, scored on {of}", "title")
+    yield Line(f"{grading.competition}: {count}, scored on {of}", "title")
     if scored:
         headers = ("rank", "student", grading.score, "validation", "images", "warnings")
         rows = [
             (
                 str(grade.rank),
-                printable(grade.student),
+                grade.student,
                 f"{grade.score:.4f}",
                 cell(grade.validation_accuracy, ".2%"),
                 f"{grade.images:,}",
@@ -66,13 +66,13 @@ def _blocks(grading: Grading) -> Iterator[Block]:
         yield Table(headers, rows, numbers=frozenset(headers) - {"student"})
     for grade in grading.grades:
         if grade.score is None:
-            yield Line(f"{printable(grade.student)} has no score: {printable(grade.problem)}", "bad")
+            yield Line(f"{grade.student} has no score: {grade.problem}", "bad")
     for group in grading.shared:
         yield Line(_shared(group), "warning")
 
 
 def _shared(group: SharedContent) -> str:
-    who = printable(" and ".join(group.students))
+    who = " and ".join(group.students)
     if group.whole:
         return f"{who} handed in the same {plural(group.images, 'image')}."
     have = plural(group.images, "image")

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from cldc.history import HistoryEntry
 from cldc.render.blocks import Block, Line, Table, cell
-from cldc.text import printable
 
 
 def history_blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Iterator[Block]:
@@ -35,15 +34,15 @@ def history_blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Ite
             f"{entry.when:%Y-%m-%d}",
             f"{entry.when:%H:%M}",
             entry.kind,
-            printable(entry.name),
+            entry.name,
             cell(entry.images, ","),
             cell(entry.validation, ".2%"),
             cell(entry.label_book, ".2%"),
             cell(entry.score, ".4f"),
-            printable(entry.detail) if entry.kind == "submission" else "",
+            entry.detail if entry.kind == "submission" else "",
             entry.id,
             entry.dataset[:8],
-            printable(entry.detail) if entry.kind != "submission" else "",
+            entry.detail if entry.kind != "submission" else "",
         )
         for entry in entries
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from cldc.curation.importing import Imported, Page
 from cldc.render.blocks import Block, Line, Style
-from cldc.text import plural, printable
+from cldc.text import plural
 
 _SHOWN = 10
 
@@ -16,7 +16,7 @@ _SHOWN = 10
 def import_blocks(imported: Imported, *, everything: bool = False) -> Iterator[Block]:
     """What was added, what was already there, and what could not be used."""
     for folder, count in sorted(Counter(a.path.rpartition("/")[0] for a in imported.added).items()):
-        yield Line(printable(f"Added {plural(count, 'picture')} to {imported.root / folder}"), "good")
+        yield Line(f"Added {plural(count, 'picture')} to {imported.root / folder}", "good")
     if inverted := [each.page for each in imported.added if each.inverted]:
         them = plural(len(inverted), "picture was", "pictures were")
         yield from _listed(f"{them} light on dark, and inverted:", map(_name, inverted), everything)
@@ -49,7 +49,7 @@ def _listed(
     lines = list(lines)
     shown = lines if everything else lines[:_SHOWN]
     yield Line(heading, style)
-    yield from (Line(printable(f"  {line}")) for line in shown)
+    yield from (Line(f"  {line}") for line in shown)
     if len(lines) > len(shown):
         yield Line(f"  and {len(lines) - len(shown):,} more (--verbose shows all)", "dim")
 
@@ -62,22 +62,21 @@ def import_data(imported: Imported) -> dict[str, Any]:
     """The same as JSON."""
 
     def source(page: Page) -> dict[str, Any]:
-        return {"source": printable(str(page.source)), "page": page.number or None}
+        return {"source": page.source, "page": page.number or None}
 
     return {
-        "dataset": printable(str(imported.root)),
+        "dataset": imported.root,
         "added": [
             {
-                "path": printable(each.path),
+                "path": each.path,
                 **source(each.page),
                 "inverted": each.inverted,
                 "moves": each.moves,
             }
             for each in imported.added
         ],
-        "copies": [{"path": printable(copy.path), **source(copy.page)} for copy in imported.copies],
+        "copies": [{"path": copy.path, **source(copy.page)} for copy in imported.copies],
         "left_out": [
-            {**source(each.page), "reason": printable(each.reason), "blank": each.blank}
-            for each in imported.refused
+            {**source(each.page), "reason": each.reason, "blank": each.blank} for each in imported.refused
         ],
     }

@@ -9,7 +9,7 @@ from typing import Any
 from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.document import Document, Page
-from cldc.text import plural, printable
+from cldc.text import plural
 
 Pictures = Callable[[Sequence[RankedLabel]], Mapping[str, tuple[str, str]]]
 
@@ -76,7 +76,7 @@ def labels_document(
 
 
 def _heading(report: LabelReport, name: str, correct: int) -> Iterator[Block]:
-    yield Line(f"Labels of {printable(name)}, {plural(len(report.images), 'image')}", "title")
+    yield Line(f"Labels of {name}, {plural(len(report.images), 'image')}", "title")
     yield Line(expectation(report))
     counts = Counter(image.problem for image in report.suspicious)
     if counts:
@@ -114,7 +114,7 @@ def _list(
     rows = [
         (
             str(image.rank),
-            printable(image.path),
+            image.path,
             image.label,
             f"{image.suggestion} ({image.probability:.0%})" if image.suggestion else "",
             _WORDS[image.problem] if image.problem else "",

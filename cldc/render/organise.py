@@ -12,7 +12,6 @@ from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.board import board_blocks, left_out_blocks
 from cldc.render.document import Document
 from cldc.render.formats.json import to_data
-from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.leaderboard import Leaderboard
@@ -139,10 +138,10 @@ def _grade_remarks(board: Leaderboard, grades: Sequence[Grade]) -> Iterator[str]
         if each.shared_with:
             yield f"{who} submitted the same images as {', '.join(each.shared_with)}."
         for name in each.not_public:
-            yield f"{who} made {printable(name)} private or removed it after it was scored; its score counts."
+            yield f"{who} made {name} private or removed it after it was scored; its score counts."
     for row in board.rows:
         if not row.account:
-            yield f"{printable(row.evaluation)} was made private or removed, and this machine does not know whose it is."
+            yield f"{row.evaluation} was made private or removed, and this machine does not know whose it is."
 
 
 def _grade_rows(grades: Sequence[Grade]) -> Iterator[Sequence[object]]:

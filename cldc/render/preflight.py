@@ -9,7 +9,6 @@ from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.document import Document
 from cldc.render.formats.json import to_data
 from cldc.render.preflight_page import OF_BEFORE, preflight_page
-from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.insight import Insight
@@ -54,7 +53,7 @@ def preflight_document(
 def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
     """Accuracies, what was predicted, and what the numbers rest on."""
     kind = "Quick preflight" if result.quick else "Preflight"
-    yield Line(f"{kind} of {printable(result.dataset_name)}", "title")
+    yield Line(f"{kind} of {result.dataset_name}", "title")
     yield Table(
         ("", "accuracy", "loss", "images"),
         list(_scores(result)),
@@ -66,11 +65,11 @@ def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
         yield Table(result.classes, rows, title="Label book images predicted as")
     yield Table(("", ""), list(_grounds(result)))
     for warning in result.warnings:
-        yield Line(f"warning: {printable(warning)}", "warning")
+        yield Line(f"warning: {warning}", "warning")
     if result.dataset_changed:
-        yield Line(f"warning: {printable(result.dataset_changed)} {OF_BEFORE}", "warning")
+        yield Line(f"warning: {result.dataset_changed} {OF_BEFORE}", "warning")
     if result.other_names:
-        yield Line(f"The same images were also called {printable(', '.join(result.other_names))}.", "dim")
+        yield Line(f"The same images were also called {', '.join(result.other_names)}.", "dim")
     if result.recorded:
         yield Line("Trained before; this is the record (--force trains again).", "dim")
 
@@ -79,12 +78,12 @@ def suggestion_blocks(insight: Insight) -> Iterator[Block]:
     """The labels that look most wrong, and where to see the others; or why they are not known."""
     found = insight.suggestions
     if insight.no_suggestions:
-        yield Line(f"Labels that look wrong: {printable(insight.no_suggestions)}.", "dim")
+        yield Line(f"Labels that look wrong: {insight.no_suggestions}.", "dim")
     elif not found:
         yield Line("No label looks wrong.", "good")
     else:
         rows = [
-            (printable(each.path), each.label, f"{each.predicted} ({each.probability:.0%})", each.model)
+            (each.path, each.label, f"{each.predicted} ({each.probability:.0%})", each.model)
             for each in found[:_SUGGESTIONS]
         ]
         headers = ("image", "labelled", "looks like", "the model says")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.document import Document
 from cldc.render.preflight_page import OF_BEFORE
-from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.preflight.model import FailedPreflight, PreflightResult
@@ -31,16 +30,16 @@ def _blocks(
         optional = ("images", "time", "best epoch")
         yield Table(headers, [_row(result) for result in results], numbers=numbers, optional=optional)
         for used in dict.fromkeys(result.trained_with for result in results):
-            yield Line(f"Trained with {printable(used)}", "dim")
+            yield Line(f"Trained with {used}", "dim")
     for result in results:
         for warning in result.warnings:
-            yield Line(f"warning: {printable(result.dataset_name)}: {printable(warning)}", "warning")
+            yield Line(f"warning: {result.dataset_name}: {warning}", "warning")
         if result.dataset_changed:
-            yield Line(f"warning: {printable(result.dataset_changed)} {OF_BEFORE}", "warning")
+            yield Line(f"warning: {result.dataset_changed} {OF_BEFORE}", "warning")
     for failure in failed:
         first, *more = failure.message.splitlines()
-        yield Line(f"{printable(failure.dataset_name)} has no result: {printable(first)}", "bad")
-        yield from (Line(printable(line)) for line in (*more, failure.action))
+        yield Line(f"{failure.dataset_name} has no result: {first}", "bad")
+        yield from (Line(line) for line in (*more, failure.action))
     if len(results) > 1:
         yield Line("Next: cldc submit DIR, or cldc compare A B with two of these")
 
@@ -48,7 +47,7 @@ def _blocks(
 def _row(result: PreflightResult) -> tuple[str, ...]:
     *splits, _ = result.images.values()  # the label book comes last
     return (
-        printable(result.dataset_name),
+        result.dataset_name,
         f"{sum(splits):,}",
         f"{result.validation.accuracy:.2%}",
         f"{result.label_book.accuracy:.2%}" if result.label_book else "",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.document import Document
-from cldc.text import plural, printable
+from cldc.text import plural
 
 if TYPE_CHECKING:
     from cldc.quota import Quota
@@ -55,7 +55,7 @@ def question(plan: Plan) -> str:
     quota, images = plan.quota, plan.intent.report.metadata.images
     carried = f" with the metadata of {plural(images, 'image')}" if images else ""
     which = f"submission {len(quota.in_window) + 1} of {quota.rule.per_window} {quota.rule.this_window}"
-    return f"Publish {printable(plan.record.name)}{carried} ({which})?"
+    return f"Publish {plan.record.name}{carried} ({which})?"
 
 
 def moment(time: datetime | None) -> str:
@@ -130,7 +130,7 @@ def submission_blocks(submission: Submission, *, on_sandbox: bool) -> Iterator[B
         )
     if submission.dataset_changed:
         yield Line(
-            f"warning: {printable(submission.dataset_changed)} The images were submitted as they were.",
+            f"warning: {submission.dataset_changed} The images were submitted as they were.",
             "warning",
         )
     yield Line(left(submission.quota))
@@ -199,7 +199,7 @@ def status_blocks(
             s.stage,
             f"{s.score:.4f}" if s.score is not None else "-",
             moment(s.since),
-            printable(s.detail),
+            s.detail,
         )
         for s in statuses
     ]
@@ -207,7 +207,7 @@ def status_blocks(
     for s in statuses:
         if s.log:
             yield Line(f"The end of the log of {s.name}'s run:", "title")
-            yield from (Line(f"  {printable(line)}") for line in s.log.splitlines())
+            yield from (Line(f"  {line}") for line in s.log.splitlines())
         if s.action:
             yield Line(f"{s.name}: {s.action}", "warning")
     if on_sandbox and any(s.stage == "tagged" and not s.action for s in statuses):
@@ -217,7 +217,7 @@ def status_blocks(
 def change_line(status: SubmissionStatus, now: datetime) -> str:
     """One line for a submission that has come to another stage."""
     score = f" with {status.score:.4f}" if status.score is not None else ""
-    detail = f" ({printable(status.detail)})" if status.detail else ""
+    detail = f" ({status.detail})" if status.detail else ""
     return f"{moment(now)}  {status.name}: {status.stage}{score}{detail}"
 
 

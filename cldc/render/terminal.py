@@ -35,6 +35,7 @@ def drawn(block: Block, *, width: int, everything: bool) -> RenderableType:
         width: The terminal's columns.
         everything: Whether to keep a table's optional columns even if the table then becomes a list.
     """
+    block = block.printable()
     if isinstance(block, Line):
         return _line(block.text, _COLOURS[block.style], width)
     table = block if everything else _narrowed(block, width)

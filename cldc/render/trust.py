@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
-from cldc.text import printable
 
 if TYPE_CHECKING:
     from cldc.trust import Approval, Claim
@@ -34,7 +33,7 @@ def claims_blocks(claims: Sequence[Claim], previous: Approval | None) -> list[Bl
     rows = [
         (
             claim.key,
-            printable(claim.value) + (f" (sha256 {claim.sha256[:_DIGITS]})" if claim.sha256 else ""),
+            claim.value + (f" (sha256 {claim.sha256[:_DIGITS]})" if claim.sha256 else ""),
             _EFFECTS[claim.key]
             + ("; changed since you approved it" if previous and claim not in before else ""),
         )

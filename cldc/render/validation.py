@@ -12,7 +12,7 @@ from cldc.render.blocks import Block, Line, Style, Table
 from cldc.render.document import Document
 from cldc.render.validation_ci import file_annotations, sarif
 from cldc.render.validation_page import validation_page
-from cldc.text import first_few, plural, printable
+from cldc.text import first_few, plural
 from cldc.validation import Finding, Severity, ValidationReport
 from cldc.validation.journal import Change, Fixed, Undone, undo_command
 from cldc.validation.rules import RULES
@@ -64,7 +64,7 @@ def _missing_splits(report: ValidationReport, missing: list[Finding]) -> Iterato
     """Only what to do about them: nothing else that was found means much before that."""
     for finding in missing:
         yield _heading(finding.severity, finding.message, finding.rule)
-        yield Line(f"  {printable(finding.remedy)}")
+        yield Line(f"  {finding.remedy}")
     if report.total:
         hidden = len(report.findings) - len(missing)
         more = f"; --verbose shows {plural(hidden, 'more finding')}" if hidden else ""
@@ -79,7 +79,7 @@ def _counts(report: ValidationReport) -> Table:
     return Table(
         headers=("class", *splits),
         rows=rows,
-        title=f"Images in {printable(report.dataset.name)}",
+        title=f"Images in {report.dataset.name}",
         numbers=frozenset(splits),
     )
 
@@ -99,17 +99,17 @@ def _findings(report: ValidationReport, everything: bool) -> Iterator[Line]:
         shown = findings if everything else findings[:_SHOWN_FINDINGS]
         for same_advice in _grouped(shown, lambda f: (f.consequence, f.remedy)):
             for same_message in _grouped(same_advice, lambda f: f.message):
-                yield Line(f"  {printable(same_message[0].message)}")
+                yield Line(f"  {same_message[0].message}")
                 for finding in same_message:
                     if not _names_its_path(finding):
-                        yield Line(f"    {printable(first_few(finding.paths, _SHOWN_PATHS))}")
+                        yield Line(f"    {first_few(finding.paths, _SHOWN_PATHS)}")
             yield from _advice(same_advice[0])
         if len(findings) > len(shown):
             yield Line(f"  and {len(findings) - len(shown):,} more (--verbose shows all)", "dim")
 
 
 def _heading(severity: Severity, text: str, rule: str) -> Line:
-    return Line(f"{severity.value}: {printable(text)} [{rule}]", _STYLES[severity])
+    return Line(f"{severity.value}: {text} [{rule}]", _STYLES[severity])
 
 
 def _grouped(findings: Iterable[Finding], key: Callable[[Finding], object]) -> list[list[Finding]]:
@@ -121,8 +121,8 @@ def _grouped(findings: Iterable[Finding], key: Callable[[Finding], object]) -> l
 
 
 def _advice(finding: Finding) -> Iterator[Line]:
-    yield Line(f"  {printable(finding.consequence)}")
-    yield Line(f"  {printable(finding.remedy)}")
+    yield Line(f"  {finding.consequence}")
+    yield Line(f"  {finding.remedy}")
 
 
 def _names_its_path(finding: Finding) -> bool:
@@ -133,7 +133,7 @@ def _paths(finding: Finding, everything: bool) -> Iterator[Line]:
     paths = () if _names_its_path(finding) else finding.paths
     shown = paths if everything else paths[:_SHOWN_PATHS]
     for path in shown:
-        yield Line(f"    {printable(path)}")
+        yield Line(f"    {path}")
     if len(paths) > len(shown):
         yield Line(f"    and {len(paths) - len(shown):,} more (--verbose shows all)", "dim")
 
@@ -164,18 +164,18 @@ def fixed_blocks(fixed: Fixed) -> Iterator[Line]:
     stripped = [change.source for change in fixed.changes if change.kind == "strip"]
     if stripped:
         images = plural(len(stripped), "image")
-        yield Line(printable(f"Removed the metadata of {images}: {first_few(stripped)} [image-metadata]"))
+        yield Line(f"Removed the metadata of {images}: {first_few(stripped)} [image-metadata]")
     for change in fixed.changes:
         if change.kind == "rename":
-            yield Line(printable(f"Renamed {change.source} to {change.target} [{change.rule}]"))
+            yield Line(f"Renamed {change.source} to {change.target} [{change.rule}]")
         elif change.kind == "aside":
             done = "Left out" if fixed.record is None else "Set aside"
-            yield Line(printable(f"{done} {change.source} [{change.rule}]"))
+            yield Line(f"{done} {change.source} [{change.rule}]")
     for path in fixed.left:
-        yield Line(printable(f"Left {path}: links lead to it or through it; --fix --into fixes a copy."))
+        yield Line(f"Left {path}: links lead to it or through it; --fix --into fixes a copy.")
     for path in fixed.damaged:
         why = "the file is damaged or unusual, so removing it might change the picture"
-        yield Line(printable(f"Left the metadata of {path}: {why}."), "warning")
+        yield Line(f"Left the metadata of {path}: {why}.", "warning")
     yield from copied_blocks(fixed.copied)
     if not fixed.changes:
         yield Line("Nothing was fixed." if fixed.left or fixed.damaged else "There was nothing to fix.")
@@ -186,13 +186,13 @@ def fixed_blocks(fixed: Fixed) -> Iterator[Line]:
 def copied_blocks(links: Iterable[OutwardLink]) -> Iterator[Line]:
     """Links in whose place a copy has the files themselves, which a submission of it would publish."""
     for link in links:
-        yield Line(printable(f"Copied {link.path} from {link.target}, outside the dataset."), "warning")
+        yield Line(f"Copied {link.path} from {link.target}, outside the dataset.", "warning")
 
 
 def undone_blocks(undone: Undone) -> Iterator[Line]:
     """What was undone, and of each thing that could not be, why."""
     for _, error in undone.left:
-        yield Line(printable(f"Not undone: {error.message} {error.action}"), "bad")
+        yield Line(f"Not undone: {error.message} {error.action}", "bad")
     rest = f"; {len(undone.left)} could not be undone" if undone.left else ""
     yield Line(f"Undid {plural(len(undone.changes), 'change')}{rest}.", "bad" if undone.left else "good")
 
@@ -202,7 +202,7 @@ def undone_data(undone: Undone) -> dict[str, Any]:
     return {
         "undone": [_change(change) for change in undone.changes],
         "left": [
-            {**_change(change), "message": printable(error.message), "action": printable(error.action)}
+            {**_change(change), "message": error.message, "action": error.action}
             for change, error in undone.left
         ],
     }
@@ -212,18 +212,18 @@ def _change(change: Change) -> dict[str, str]:
     return {
         "kind": change.kind,
         "rule": change.rule,
-        "source": printable(change.source),
-        "target": printable(change.target),
+        "source": change.source,
+        "target": change.target,
     }
 
 
 def _fixed(fixed: Fixed) -> dict[str, Any]:
     return {
         "changes": [_change(change) for change in fixed.changes],
-        "record": None if fixed.record is None else printable(str(fixed.record)),
-        "left": [printable(path) for path in fixed.left],
+        "record": fixed.record,
+        "left": fixed.left,
         "copied": [_outward_link(link) for link in fixed.copied],
-        "damaged": [printable(path) for path in fixed.damaged],
+        "damaged": fixed.damaged,
     }
 
 
@@ -233,7 +233,7 @@ def data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any]
     return {
         "schema": JSON_SCHEMA,
         "dataset": {
-            "root": printable(str(dataset.root)),
+            "root": dataset.root,
             "name": dataset.name,
             "hash": dataset.hash,
             "images": report.total,
@@ -248,22 +248,10 @@ def data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any]
         "metadata": asdict(report.metadata),
         "silenced": report.silenced,
         "warped_compared": report.warped_compared,
-        "findings": [_finding(finding) for finding in report.findings],
+        "findings": [finding._asdict() for finding in report.findings],
         **({} if fixed is None else {"fixed": _fixed(fixed)}),
     }
 
 
 def _outward_link(link: OutwardLink) -> dict[str, Any]:
-    return {"path": printable(link.path), "target": printable(link.target), "images": link.images}
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {
-        "rule": finding.rule,
-        "severity": finding.severity.value,
-        "message": printable(finding.message),
-        "consequence": printable(finding.consequence),
-        "remedy": printable(finding.remedy),
-        "paths": [printable(path) for path in finding.paths],
-        "fixable": finding.fixable,
-    }
+    return {"path": link.path, "target": link.target, "images": link.images}

@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from cldc import __version__
 from cldc.render.document import Annotation
-from cldc.text import printable
 from cldc.validation import Finding, Rule, Severity, ValidationReport
 from cldc.validation.rules import RULES
 
@@ -85,7 +84,7 @@ def _result(report: ValidationReport, finding: Finding, base: Path | None) -> di
     return {
         "ruleId": finding.rule,
         "level": _LEVELS[finding.severity],
-        "message": {"text": printable(f"{finding.message} {finding.consequence} {finding.remedy}")},
+        "message": {"text": f"{finding.message} {finding.consequence} {finding.remedy}"},
         # A result has one location; the others of a group are related locations.
         "locations": places[:1],
         "relatedLocations": [{"id": number, **place} for number, place in enumerate(places[1:], 1)],

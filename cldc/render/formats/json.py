@@ -1,4 +1,4 @@
-"""JSON: dataclasses as objects, times in ISO 8601, paths and enumerations as strings."""
+"""JSON: dataclasses as objects, times in ISO 8601, paths and enumerations as strings, and escapes for what UTF-8 can't hold."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cldc.render.document import Document
+from cldc.text import utf8
 
 
 def render(document: Document) -> str:
@@ -33,7 +34,7 @@ def to_data(value: object) -> Any:
         fields = (f for f in dataclasses.fields(value) if f.repr)
         return {f.metadata.get("key", f.name): to_data(getattr(value, f.name)) for f in fields}
     if isinstance(value, Mapping):
-        return {str(key): to_data(item) for key, item in value.items()}
+        return {utf8(str(key)): to_data(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
         return [to_data(item) for item in value]
     if isinstance(value, (set, frozenset)):
@@ -49,7 +50,9 @@ def _scalar(value: object) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, Path):
-        return str(value)
-    if value is None or isinstance(value, (str, int, float, bool)):
+        return utf8(str(value))
+    if isinstance(value, str):
+        return utf8(value)
+    if value is None or isinstance(value, (int, float, bool)):
         return value
     raise TypeError(f"{type(value).__name__} has no place in a result")

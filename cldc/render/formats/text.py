@@ -15,7 +15,7 @@ def render(document: Document) -> str:
 
 def plain(blocks: Iterable[Block]) -> str:
     """Blocks as lines."""
-    return "".join(f"{line}\n" for block in blocks for line in _lines(block))
+    return "".join(f"{line}\n" for block in blocks for line in _lines(block.printable()))
 
 
 def _lines(block: Block) -> list[str]:
