@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cldc import process
+from cldc.codalab import Rest
+from cldc.codalab.transport import Limits
 from cldc.competition import Competition
-from cldc.errors import SandboxError
+from cldc.errors import CldcError, SandboxError
 from cldc.files import lock, private_folder, remove_tree, replace_atomically
 from cldc.organise import DAEMON, SEEDED, Seed, read_json
 from cldc.organise import score as score_with
@@ -23,6 +25,7 @@ from cldc.sandbox.paths import INSIDE, SandboxPaths, Status, folder_of
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 5.0
+_ONE_QUESTION = Limits(pauses_seconds=(), silence_seconds=5.0, total_seconds=10.0)
 _PURPOSE = "starting or changing the sandbox"
 
 
@@ -85,8 +88,13 @@ def _started(
         )
     paths = SandboxPaths(data)
     with lock(paths.lock, purpose=_PURPOSE, observer=observer):
-        if status(data) is None:
-            _start(paths, codalab_python, observer)
+        server = _server(paths)
+        if server is not None:
+            observer.start("Waiting for CodaLab")
+        if server is None or not _answers(paths, server):
+            observer.start("Starting CodaLab")
+            if not _answers(paths, _start(paths, codalab_python)):
+                raise _did_not_start(paths)
         _map_image(paths, image, tensorflow_bin)
         found = status(data)
         if found is None:
@@ -197,24 +205,29 @@ def _server(paths: SandboxPaths) -> process.Daemon | None:
     return server if process.alive(server) else None
 
 
-def _start(paths: SandboxPaths, python: Path, observer: Observer) -> None:
-    """Start the server unless one is already starting, and wait until it is ready."""
-    observer.start("Starting CodaLab")
+def _start(paths: SandboxPaths, python: Path) -> process.Daemon:
+    """Start a server."""
     private_folder(paths.logs)
-    server = _server(paths)
-    if server is None:
-        for stale in (paths.ready, paths.process):
-            remove_tree(stale)
-        log = paths.logs / "start.log"
-        server = process.detach(
-            [python, INSIDE / "server.py", paths.home], log=log, env=process.clean_environment()
-        )
+    for stale in (paths.ready, paths.process):
+        remove_tree(stale)
+    command = [python, INSIDE / "server.py", paths.home]
+    return process.detach(command, log=paths.logs / "start.log", env=process.clean_environment())
+
+
+def _answers(paths: SandboxPaths, server: process.Daemon) -> bool:
+    """Wait until the server answers; False if it ends, or if it does not answer in time and so is stopped.
+
+    Only an answer tells a server that stays from one that was killed a moment ago and is still ending.
+    """
     end = time.monotonic() + _START_SECONDS
-    while not paths.ready.is_file() and process.alive(server) and time.monotonic() < end:
+    while process.alive(server) and time.monotonic() < end:
+        if ready := read_json(paths.ready):
+            with contextlib.suppress(CldcError), Rest(ready["address"], limits=_ONE_QUESTION) as rest:
+                rest.health()
+                return True
         time.sleep(0.05)
-    if not paths.ready.is_file():
-        process.terminate(server, grace_seconds=_STOP_SECONDS)
-        raise _did_not_start(paths)
+    process.terminate(server, grace_seconds=_STOP_SECONDS)
+    return False
 
 
 def _did_not_start(paths: SandboxPaths) -> SandboxError:

@@ -23,6 +23,7 @@ from cldc.codalab import Bundle, CodaLab, Dependency, Rest, wait_for
 from cldc.codalab.failures import PermissionDenied
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
+from cldc.progress import SILENT, Observer
 from tests.conftest import ROOT
 from tests.support.processes import soon
 from tests.support.small_competition import PROFILE, materials
@@ -35,7 +36,7 @@ class Site:
     """A sandbox that is up, how to have it up again, and its contestant."""
 
     data: Path
-    up: Callable[[], sandbox.Status]
+    up: Callable[..., sandbox.Status]
     codalab_python: Path
     contestant: CodaLab
 
@@ -54,9 +55,9 @@ def site(environments_home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     python = ensure_codalab(environments_home).python
     seed = materials(tmp_path_factory.mktemp("materials"))
 
-    def up() -> sandbox.Status:
+    def up(observer: Observer = SILENT) -> sandbox.Status:
         bins = Path(sys.executable).parent
-        return sandbox.up(data, PROFILE, seed, codalab_python=python, tensorflow_bin=bins)
+        return sandbox.up(data, PROFILE, seed, codalab_python=python, tensorflow_bin=bins, observer=observer)
 
     address = up().address
     account = sandbox.contestant(data)
@@ -192,6 +193,32 @@ def test_it_resumes_after_being_stopped_or_killed(site: Site) -> None:
     site.up()
     assert site.ended(started_again).state == "ready"
     assert rest.file(started_again, "stdout") == b"whole\n"
+
+
+def test_a_server_that_is_about_to_end_is_not_taken_for_a_running_one(site: Site) -> None:
+    """It is killed while `up` waits for its answer: nothing tells an ending process from one that is busy."""
+    before = site.up()
+    os.kill(before.pid, signal.SIGSTOP)
+    after = site.up(Killing(before.pid))
+    assert after.pid != before.pid
+    assert sandbox.require_up(site.data) == after
+
+
+@dataclass(slots=True)
+class Killing:
+    """An observer that kills a process as soon as `up` waits for it."""
+
+    pid: int
+
+    def start(self, task: str, total: float | None = None, unit: str = "") -> None:
+        if task == "Waiting for CodaLab":
+            os.kill(self.pid, signal.SIGKILL)
+
+    def advance(self, done: float, detail: str = "") -> None:
+        return
+
+    def note(self, text: str) -> None:
+        return
 
 
 def test_down_ends_the_runs_of_a_killed_sandbox(site: Site) -> None:
