@@ -19,6 +19,7 @@ from cldc.organise.rehearsal import rehearse_submission
 from cldc.organise.scoring import outdated
 from cldc.organise.seeding import seed as put_on_server
 from cldc.package import pack
+from cldc.preflight.model import LabelBook
 from cldc.preflight.sources import read_label_book
 from cldc.progress import SILENT, Observer
 from cldc.sample import draw
@@ -40,7 +41,8 @@ class SetUpPlan:
         competition: The profile as it will be, but for what the server decides.
         seed: The organiser's files.
         builtin: Whether the script is the one that comes with cldc.
-        both: Images that are both in the hidden test set and in the label book, which everyone may read.
+        label_book: The label book that will be public.
+        test_set: The hidden test set.
     """
 
     path: Path
@@ -48,9 +50,8 @@ class SetUpPlan:
     competition: Competition
     seed: Seed
     builtin: bool
-    label_book_images: int
-    test_set_images: int
-    both: int
+    label_book: LabelBook
+    test_set: LabelBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class SetUp:
     Attributes:
         written: Whether the profile's file was written.
         created: Keys of the worksheets and bundles that were created.
-        both: As in `SetUpPlan`.
+        label_book_images: How many images the label book has.
+        test_set_images: How many images the hidden test set has.
+        both: Images that are both in the hidden test set and in the label book, which everyone may read.
         image: The container image of the runs, by digest if a run found it out.
         tensorflow: The TensorFlow in it; None if no run asked, or if none works there.
         rehearsed: The score of a submission of drawn images, which was removed again; None if none was made now.
@@ -149,9 +152,8 @@ def plan(
         competition=drafted,
         seed=replace(seed, label_book=book.root, test_set=hidden.root),
         builtin=builtin,
-        label_book_images=len(book.images),
-        test_set_images=len(hidden.images),
-        both=len({sha256 for _, sha256 in book.images} & {sha256 for _, sha256 in hidden.images}),
+        label_book=book,
+        test_set=hidden,
     )
 
 
@@ -221,6 +223,7 @@ def set_up(
             score = _rehearse(
                 codalab, competition, where, builtin=planned.builtin, python=python, observer=observer
             )
+    book, hidden = planned.label_book.images, planned.test_set.images
     return SetUp(
         profile=path,
         written=written,
@@ -231,9 +234,9 @@ def set_up(
         worksheet=f"{where.address}/worksheets/{seeded.uuids['utils']}",
         uuids=seeded.uuids,
         created=seeded.created,
-        label_book_images=planned.label_book_images,
-        test_set_images=planned.test_set_images,
-        both=planned.both,
+        label_book_images=len(book),
+        test_set_images=len(hidden),
+        both=len({sha256 for _, sha256 in book} & {sha256 for _, sha256 in hidden}),
         image=competition.run.image,
         tensorflow=probe.tensorflow if probe else None,
         rehearsed=score,
