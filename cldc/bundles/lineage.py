@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from cldc.codalab import Bundle, Rest
 from cldc.codalab.failures import ServerFailed
 from cldc.errors import CodaLabError
+from cldc.progress import SILENT, Observer
 
 # Number of bundles that `Rest.bundles` reads in one request.
 _AT_ONCE = 40
@@ -43,14 +44,19 @@ def lineage(
             seen |= parents
 
 
-def find_bundles(rest: Rest, uuids: Iterable[str], *, worksheets: bool = False) -> dict[str, Bundle]:
+def find_bundles(
+    rest: Rest, uuids: Iterable[str], *, worksheets: bool = False, observer: Observer = SILENT
+) -> dict[str, Bundle]:
     """Read the bundles that the server has and shows, by uuid, in few requests regardless of their number.
+
+    The observer is told how many of them have been asked for.
 
     Raises:
         ServerFailed, Unreachable: The server can't be read.
     """
     wanted, found = list(dict.fromkeys(uuids)), dict[str, Bundle]()
     for start in range(0, len(wanted), _AT_ONCE):
+        observer.advance(start)
         found |= _find(rest, wanted[start : start + _AT_ONCE], worksheets=worksheets)
     return found
 

@@ -83,10 +83,9 @@ def read_each(account: ServerAccount, worksheets: Sequence[Worksheet]) -> list[W
     for number, worksheet in enumerate(worksheets):
         account.observer.advance(number)
         found.append(account.rest.worksheet(worksheet.uuid, items=True))
-    account.observer.start("Reading their bundles")
-    bundles = find_bundles(
-        account.rest, (uuid for sheet in found for uuid in sheet.items if uuid is not None)
-    )
+    uuids = {uuid for sheet in found for uuid in sheet.items if uuid is not None}
+    account.observer.start("Reading their bundles", len(uuids), "bundles")
+    bundles = find_bundles(account.rest, sorted(uuids), observer=account.observer)
     return [replace(sheet, bundles=tuple(bundles[u] for u in sheet.items if u in bundles)) for sheet in found]
 
 

@@ -97,9 +97,11 @@ def find_orphans(contestant: Contestant, *, unfinished: bool = False) -> Orphans
             left_alone.append(Kept("worksheet", worksheet.uuid, worksheet.name, why))
         else:
             mine.append(worksheet)
+    contestant.observer.start("Looking for evaluations")
     usage = Usage(contestant)
     submitted = _submitted(every, usage)
     useless = _Useless(contestant, submitted, machine_id(contestant.home), contestant.clock(), unfinished)
+    contestant.observer.start("Looking for what needs the rest")
     candidates = {orphan.uuid: orphan for worksheet in mine for orphan in useless.bundles(worksheet)}
     found = _unneeded(candidates, usage, {worksheet.uuid for worksheet in mine})
     ordered = sorted(found.values(), key=lambda orphan: _ORDER.index(orphan.type))
