@@ -1,7 +1,7 @@
 """The only user of `subprocess`: run, stream, converse, detach, stop.
 
 Every program that cldc starts, except a detached one, ends when cldc ends, however that happens: on POSIX it runs under
-`cldc.process.guard`, in a session without a terminal, so that it can't prompt and doesn't receive the terminal's
+`cldc.process.parent_guard`, in a session without a terminal, so that it can't prompt and doesn't receive the terminal's
 Ctrl-C before us. No shell is involved, and no secret belongs in an argument.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from cldc.process.cancelling import Cancelled, Group
+from cldc.process.commands import Child, Stream, Waiting, run, stream
 from cldc.process.daemon import Daemon, alive, detach, terminate
-from cldc.process.follow import Child, Stream, Waiting, run, stream
-from cldc.process.group import Cancelled, Group
+from cldc.process.guarded import Argument
 from cldc.process.outcome import CommandFailed, CommandNotFound, Completed, ProcessTimeout, describe_exit
-from cldc.process.running import Argument
 
 __all__ = [
     "Argument",

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from cldc.errors import ProcessFailed, StorageError
-from cldc.process.running import Argument, cannot_start, end_tree, first_report, start_guarded
+from cldc.process.guarded import Argument, cannot_start, end_tree, first_report, start_guarded
 
 # psutil computes a start from the time of boot, which shifts slightly when the clock is set.
 _SAME_START_SECONDS = 2.0

@@ -30,7 +30,7 @@ from cldc.errors import (
     RunFailed,
     Unreachable,
 )
-from cldc.process import follow
+from cldc.process import commands
 from tests.support.faults import Answer, FaultServer, as_json, fault_server, text
 from tests.support.observers import Heard
 
@@ -132,7 +132,7 @@ def test_an_interrupted_upload_names_its_bundle(
         cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
     assert cl.created == (UUID,)
     assert heard.tasks == [("Uploading a", 300_000, "bytes")]
-    monkeypatch.setattr(follow, "TELL_SECONDS", 0.1)
+    monkeypatch.setattr(commands, "TELL_SECONDS", 0.1)
     monkeypatch.setattr(cl_session, "UNPACK_SECONDS", 1.0)
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(delay_seconds=30.0))
     with pytest.raises(Interrupted, match=r"was interrupted: no answer for 1 s\."):

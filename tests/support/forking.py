@@ -87,7 +87,7 @@ class Forked:
 
 def import_everything() -> None:
     for module in pkgutil.walk_packages(cldc.__path__, "cldc."):
-        if ".inside" not in module.name and module.name not in ("cldc.process.guard", "cldc.__main__"):
+        if ".inside" not in module.name and module.name not in ("cldc.process.parent_guard", "cldc.__main__"):
             importlib.import_module(module.name)
     for name in _LATE:
         importlib.import_module(name)

@@ -15,7 +15,7 @@ from cldc.errors import (
     EnvironmentFailed,
     UsageError,
 )
-from cldc.process import follow
+from cldc.process import commands
 from tests.support.observers import Heard
 
 UUID, SHEET = "0x" + "ab" * 16, "0x" + "cd" * 16
@@ -97,7 +97,7 @@ def test_a_command_that_is_not_answered_for_long_is_noted(
     (tmp_path / "session.py").write_text(SILENT_CLIENT, encoding="utf-8")
     monkeypatch.setattr(cl_session, "SESSION", tmp_path / "session.py")
     monkeypatch.setattr(cl_session, "TELL_SECONDS", 0.0)
-    monkeypatch.setattr(follow, "TELL_SECONDS", 0.1)
+    monkeypatch.setattr(commands, "TELL_SECONDS", 0.1)
     heard = Heard()
     with Cl(lambda: Path(sys.executable), "http://127.0.0.1:9", ALICE, observer=heard) as cl:
         cl.new_worksheet("mine")

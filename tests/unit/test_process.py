@@ -15,7 +15,7 @@ import pytest
 
 from cldc import process
 from cldc.errors import ProcessFailed
-from cldc.process import follow, guard
+from cldc.process import commands, parent_guard
 from tests.support.processes import running, soon
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the guard is for POSIX")
@@ -86,7 +86,7 @@ def test_a_folder_that_is_gone_is_not_taken_for_an_unknown_command(tmp_path: Pat
 def test_run_ends_what_takes_too_long_even_if_it_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cldc.process.running.GRACE_SECONDS", 0.3)
+    monkeypatch.setattr("cldc.process.guarded.GRACE_SECONDS", 0.3)
     pid = tmp_path / "pid"
     stubborn = f"import os, pathlib; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); {STUBBORN}"
     with pytest.raises(process.ProcessTimeout, match="within 1 s"):
@@ -169,7 +169,7 @@ def test_a_second_interruption_kills_every_child(monkeypatch: pytest.MonkeyPatch
 def test_processes_are_found_with_ps_as_in_proc() -> None:
     with process.stream(python(WAITING_FAMILY)) as child:
         pids = {int(word) for word in next(iter(child)).split()}
-        by_ps, in_proc = guard._listed_by_ps(), guard._listed_in_proc()
+        by_ps, in_proc = parent_guard._listed_by_ps(), parent_guard._listed_in_proc()
         assert {pid: by_ps[pid] for pid in pids} == {pid: in_proc[pid] for pid in pids}
 
 
@@ -210,7 +210,7 @@ def test_a_conversation_that_ends_early_reports_the_last_output() -> None:
 
 
 def test_a_silence_is_reported_until_an_answer_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "TELL_SECONDS", 0.05)
+    monkeypatch.setattr(commands, "TELL_SECONDS", 0.05)
     silences: list[tuple[float, float]] = []
     code = "import time; time.sleep(1); print('here')"
     with process.Child(python(code)) as child:

@@ -17,7 +17,7 @@ import pytest
 from cldc import process
 from cldc.competition import load
 from cldc.dataset import scan
-from cldc.process.job import Job
+from cldc.process.windows_job import Job
 from tests.conftest import ROOT, Cldc
 from tests.support.folders import make_dataset
 
@@ -50,7 +50,7 @@ for owner, names in (
 root = Path(sys.argv[1])
 for path in sorted((root / "cldc").rglob("*.py")):
     name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
-    if ".inside" not in name and name not in ("cldc.process.guard", "cldc.__main__"):
+    if ".inside" not in name and name not in ("cldc.process.parent_guard", "cldc.__main__"):
         importlib.import_module(name)
 from cldc.__main__ import run
 if __name__ == "__main__":

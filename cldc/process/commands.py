@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from cldc.process.guarded import Argument, Running
 from cldc.process.outcome import CommandFailed, Completed
-from cldc.process.running import Argument, Running
 
 _ERRORS_KEPT_BYTES = 64 * 1024
 # How often a silent program is reported.

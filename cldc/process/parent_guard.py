@@ -7,7 +7,7 @@ other end of its link closes, which it does however cldc ends: a SIGKILL too. PO
 A process that has left the group (``setsid``) is still a descendant. One whose parent has ended as well is so on Linux
 alone, where the guard makes itself the parent of such orphans.
 
-Usage: guard.py run|detach LINK GRACE_SECONDS COMMAND...   (LINK: number of the link's file descriptor)
+Usage: parent_guard.py run|detach LINK GRACE_SECONDS COMMAND...   (LINK: number of the link's file descriptor)
 
 It writes lines to the link: ``pid N`` when the program runs, or ``error ERRNO`` when it can't be started; then
 ``exit CODE PEAK``: exit code (minus the signal that ended it) and peak resident memory in bytes. ``detach`` gives the

@@ -1,4 +1,4 @@
-"""Programs that another thread can end, so that one thread can stop another's training."""
+"""Let one thread end the programs of another, such as its training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cldc.process.running import Running
+    from cldc.process.guarded import Running
 
 current_group: ContextVar[Group | None] = ContextVar("group", default=None)
 """The group that this thread's programs belong to."""

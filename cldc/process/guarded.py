@@ -1,4 +1,4 @@
-"""A started program, the guard that ends it with us, and the link between the two."""
+"""Start a program under the guard that ends it with us, read what the guard reports, and end the program's tree."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Self, cast
 import psutil
 
 from cldc.errors import ProcessFailed
-from cldc.process.group import current_group
+from cldc.process.cancelling import current_group
 from cldc.process.outcome import CommandNotFound, ProcessTimeout
 
 if os.name == "nt" or TYPE_CHECKING:
-    from cldc.process.job import CREATE_SUSPENDED, Job
+    from cldc.process.windows_job import CREATE_SUSPENDED, Job
 
 Argument = str | os.PathLike[str]
 
 GRACE_SECONDS = 3.0
 _WINDOWS = os.name == "nt"
-_GUARD = str(Path(__file__).with_name("guard.py"))
+_GUARD = str(Path(__file__).with_name("parent_guard.py"))
 
 
 def start_guarded(
