@@ -166,7 +166,7 @@ def _unforeseen(error: Exception, arguments: Sequence[str]) -> int:
         return _stopped(_KEPT)
     if isinstance(error, OSError) and (lost := _failures().lost_output()):
         return int(_failures().show_error(lost, arguments))
-    print(f"\n{importlib.import_module('cldc.cli.bug').report(error)}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"\n{_failures().report_bug(error)}", file=sys.stderr, flush=True)  # noqa: T201
     return BUG
 
 

@@ -41,13 +41,13 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "login": ("account", "Check an account and remember it in the keyring."),
         "package": ("package", "Write the zip to hand in without a server."),
         "submit": ("submit", "Submit a dataset, exactly once."),
-        "status": ("status", "Show how far your submissions are."),
-        "watch": ("watch", "Follow your submissions until they are scored."),
+        "status": ("submissions", "Show how far your submissions are."),
+        "watch": ("submissions", "Follow your submissions until they are scored."),
         "leaderboard": ("leaderboard", "Show the competition's leaderboard with your rows marked."),
-        "quota": ("quota", "Show how many submissions are left."),
+        "quota": ("submissions", "Show how many submissions are left."),
         "open": ("open", "Open a submission or the guide in the browser."),
-        "withdraw": ("withdraw", "Take the tag off a submission."),
-        "clean": ("clean", "Remove from the server what no submission of yours needs."),
+        "withdraw": ("submissions", "Take the tag off a submission."),
+        "clean": ("submissions", "Remove from the server what no submission of yours needs."),
     },
     "Rehearse, teach": {
         "sandbox": ("sandbox", "A whole CodaLab on this machine, to rehearse on."),
@@ -59,7 +59,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "trust": ("trust", "Approve what a project's cldc.toml may use."),
         "ledger": ("ledger", "The record of your submissions on this machine."),
         "env": ("env", "List or remove the isolated environments."),
-        "completion": ("completion", "Print the completion script of a shell."),
+        "completion": ("completing", "Print the completion script of a shell."),
     },
 }
 COMMANDS = {name: found for commands in SECTIONS.values() for name, found in commands.items()}

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cldc.cli.app import App
 from cldc.cli.fixing import undo_record
 from cldc.cli.options import DATASET, YES, command
-from cldc.curation.applying import Plan, apply_in_place, apply_to_copy, plan
+from cldc.curation.applying import Applied, Plan, apply_in_place, apply_to_copy, plan
 from cldc.dataset import load
-from cldc.decisions import default_path, read
+from cldc.decisions import RELABEL, SET_ASIDE, default_path, moved_to, read
 from cldc.errors import StorageError, UsageError
-from cldc.render import curation
-from cldc.text import plural
-from cldc.validation.journal import journal_lock, last_record, records_folder
+from cldc.render.blocks import Block, Line
+from cldc.render.validation import copied_blocks
+from cldc.text import first_few, plural
+from cldc.validation.journal import Change, journal_lock, last_record, records_folder, undo_command
 
 _LAST = "the last"
+_SHOWN = 10
 
 
 @click.command()
@@ -63,9 +67,9 @@ def apply(
         return _undo(app, record, folder)
     root = app.dataset_folder(folder)
     planned = _plan(app, root, decisions, in_place=into is None)
-    shown = list(curation.plan_blocks(planned, everything=app.output.verbose))
+    shown = list(_plan_blocks(planned, everything=app.output.verbose))
     if dry_run or not (planned.changes or into):
-        app.show(curation.apply_data(planned, None), *shown)
+        app.show(_data(planned, None), *shown)
         return 0
     if into is not None:
         applied = apply_to_copy(planned, into, app.observer)
@@ -81,8 +85,8 @@ def apply(
                 )
             applied = apply_in_place(planned, records_folder(app.home), app.observer)
         shown = shown if yes else []
-    blocks = [*shown, *curation.applied_blocks(applied)]
-    app.show(curation.apply_data(planned, applied), *blocks)
+    blocks = [*shown, *_applied_blocks(applied)]
+    app.show(_data(planned, applied), *blocks)
     return 0
 
 
@@ -115,3 +119,82 @@ def _undo(app: App, record: str, folder: Path | None) -> int:
     else:
         last = Path(record)
     return undo_record(app, last)
+
+
+def _plan_blocks(plan: Plan, *, everything: bool = False) -> Iterator[Block]:
+    """What would be done, action by action, and what can't be done."""
+    for action, count in sorted(plan.counts.items()):
+        yield Line(_heading(action, count, plan))
+        changes = [change for change in plan.changes if change.kind != "folder" and change.rule == action]
+        shown = changes if everything else changes[:_SHOWN]
+        yield from (Line(f"  {_arrow(change)}") for change in shown)
+        if len(changes) > len(shown):
+            yield Line(f"  and {len(changes) - len(shown):,} more (--verbose shows all)", "dim")
+    if folders := [change.target for change in plan.changes if change.kind == "folder"]:
+        yield Line(f"Make {plural(len(folders), 'folder')}: {first_few(folders, 5)}")
+    for path in plan.left:
+        yield Line(f"Left {path}: links lead to it or through it; --into changes a copy.", "warning")
+    for decision, paths in plan.astray:
+        yield Line(
+            f"Left {first_few(paths)}: {decision.path} was to be set aside and is gone. "
+            "If this is the same image, write this path into its line.",
+            "warning",
+        )
+    if plan.unmatched:
+        named = first_few([decision.path or decision.sha256[:12] for decision in plan.unmatched])
+        about = plural(len(plan.unmatched), "decision is", "decisions are")
+        yield Line(f"{about} about images that are not in this dataset: {named}", "dim")
+    if not plan.changes:
+        yield Line("There is nothing to do.")
+
+
+def _heading(action: str, count: int, plan: Plan) -> str:
+    images = plural(count, "image")
+    if action == RELABEL:
+        return f"Relabel {images}:"
+    if action == SET_ASIDE:
+        return f"Set aside {images}, in {plan.aside}:"
+    return f"Move {images} to {moved_to(action)}:"
+
+
+def _arrow(change: Change) -> str:
+    if change.kind == "aside":
+        return change.source
+    folder, _, name = change.target.rpartition("/")
+    is_renamed = name != change.source.rpartition("/")[2]
+    return f"{change.source} -> {change.target if is_renamed else f'{folder}/'}"
+
+
+def _applied_blocks(applied: Applied) -> Iterator[Block]:
+    """What was done, and how to undo it."""
+    images = sum(applied.plan.counts.values())
+    if applied.root != applied.plan.dataset.root:
+        yield Line(f"{applied.root} is a copy with {plural(images, 'image')} changed.", "good")
+        yield from copied_blocks(applied.plan.dataset.outward_links)
+    elif applied.record is not None:
+        yield Line(f"Changed {plural(images, 'image')}.", "good")
+        yield Line(f"To undo: {undo_command(applied.record, 'apply')}")
+
+
+def _data(plan: Plan, applied: Applied | None) -> dict[str, Any]:
+    """The plan and, if it was carried out, the result."""
+    return {
+        "dataset": plan.dataset.root,
+        "applied": applied is not None,
+        "folder": applied.root if applied else None,
+        "record": applied.record if applied else None,
+        "set_aside_in": plan.aside,
+        "counts": dict(sorted(plan.counts.items())),
+        "changes": [
+            {
+                "kind": change.kind,
+                "action": change.rule,
+                "source": change.source,
+                "target": change.target,
+            }
+            for change in plan.changes
+        ],
+        "left": plan.left,
+        "unmatched": [decision.path or decision.sha256 for decision in plan.unmatched],
+        "astray": [{"path": decision.path, "copies": paths} for decision, paths in plan.astray],
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 
 import click
@@ -16,15 +18,14 @@ from cldc.errors import UsageError
 from cldc.leaderboard import Leaderboard
 from cldc.organise import OrganiserTarget, read_board, write_board
 from cldc.organise.daemon import organiser_of
-from cldc.organise.grades import grade
+from cldc.organise.grades import Grade, grade
 from cldc.organise.model import ROSTER
 from cldc.organise.roster import keep_roster, read_roster
 from cldc.organise.rulings import find_row
 from cldc.organise.rulings import reject as record_rejection
 from cldc.preflight.records import all_records
-from cldc.render.blocks import Line
+from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.document import Document
-from cldc.render.organise import grades_document, roster_document
 from cldc.trainings.expected import expect_class
 
 
@@ -54,7 +55,24 @@ def accounts(app: ServerApp, *, roster: Path | None) -> None:
         with Rest(where.address, where.credentials, observer=app.observer) as rest:
             joined = {name for name in names if rest.has_account(name)}
     cost = expect_class(app.competition, all_records(app.home), students=len(students))
-    app.output.show(roster_document(where, students, joined, cost))
+    rows = [
+        (student.name, student.account, student.group, "yes" if student.account in joined else "no")
+        for student in students
+    ]
+    blocks: list[Block] = [
+        Table(("student", "account", "group", "joined"), rows),
+        Line(f"{len(joined)} of {len(students)} have an account.", "good"),
+        Line(cost),
+    ]
+    if missing := [student for student in students if student.account not in joined]:
+        page = f"{where.address}/account/signup"
+        blocks.append(Line("Tell each of the others:"))
+        blocks += [
+            Line(f"  {student.name}: sign up at {page} with the user name {student.account}")
+            for student in missing
+        ]
+    data = [{**asdict(student), "joined": student.account in joined} for student in students]
+    app.show({"students": data}, *blocks)
 
 
 @click.command()
@@ -85,7 +103,44 @@ def grades_of(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Doc
         accuracies, contents = read_submitted(codalab.rest, uuids, app.observer)
     students = read_roster(kept) if kept.is_file() else ()
     found = grade(board.rows, students, rule, accuracies=accuracies, contents=contents)
-    return grades_document(board, rule, found)
+    rows = [
+        (
+            each.name or each.account,
+            each.account,
+            cell(each.score, ".4f"),
+            cell(each.best, ".4f"),
+            cell(each.last, ".4f"),
+            str(each.submissions),
+            str(each.late or ""),
+            str(each.hidden or ""),
+        )
+        for each in found
+    ]
+    headers = ("student", "account", board.score, "best", "last", "submissions", "late", "hidden")
+    blocks: list[Block] = [Table(headers, rows, numbers=frozenset(headers[2:]))]
+    blocks += [Line(remark, "warning") for remark in _grade_remarks(board, found)]
+    data = {"as_of": board.updated, "rule": rule, "grades": found}
+    return Document(data, blocks, rows=lambda: _grade_rows(found))
+
+
+def _grade_remarks(board: Leaderboard, grades: Sequence[Grade]) -> Iterator[str]:
+    """What a teacher should look at: shared content, and what was taken back after it was scored."""
+    for each in grades:
+        who = each.name or each.account
+        if each.shared_with:
+            yield f"{who} submitted the same images as {', '.join(each.shared_with)}."
+        for name in each.not_public:
+            yield f"{who} made {name} private or removed it after it was scored; its score counts."
+    for row in board.rows:
+        if not row.account:
+            yield f"{row.evaluation} was made private or removed, and this machine does not know whose it is."
+
+
+def _grade_rows(grades: Sequence[Grade]) -> Iterator[Sequence[object]]:
+    yield [field.name for field in fields(Grade)]
+    for each in grades:
+        values = ("" if value is None else value for value in astuple(each))
+        yield [" ".join(value) if isinstance(value, tuple) else value for value in values]
 
 
 @click.command()

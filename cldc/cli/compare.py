@@ -12,13 +12,11 @@ import click
 
 from cldc import insight
 from cldc.cli import completing
-from cldc.cli.contestant import remote_account
+from cldc.cli.contestant import remote_account, require_consent, require_organisers
 from cldc.cli.options import command
-from cldc.cli.remote import require_consent, require_organisers
 from cldc.cli.server import ServerApp
 from cldc.cli.tensorflow import tensorflow
-from cldc.cli.trainer import DASK, trainer
-from cldc.cli.training import training_inputs
+from cldc.cli.training import DASK, trainer, training_inputs
 from cldc.cli.validating import require_valid, validated
 from cldc.dataset import load
 from cldc.errors import InvalidDataset, UsageError

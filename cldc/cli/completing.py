@@ -1,4 +1,4 @@
-"""Shell completion: values of `cldc.cli.offers`, which is imported when somebody presses TAB."""
+"""`cldc completion`, and what the shell completes: values of `cldc.cli.offers`, which is imported when somebody presses TAB."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import importlib
 from collections.abc import Callable
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, get_completion_class
 
+from cldc.cli import cli
 from cldc.errors import CldcError
 
 Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -38,3 +39,19 @@ submissions = _offer("submissions")
 pages = _offer("pages")
 preflights = _offer("preflights", files=True)
 environments = _offer("environments")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    Examples:
+      cldc completion bash > ~/.local/share/bash-completion/completions/cldc
+      cldc completion zsh > "${fpath[1]}/_cldc"
+      cldc completion fish > ~/.config/fish/completions/cldc.fish
+    """
+    completer = get_completion_class(shell)
+    assert completer is not None  # noqa: S101 - the choice above holds Click's own shells
+    click.echo(completer(cli, {}, "cldc", "_CLDC_COMPLETE").source())

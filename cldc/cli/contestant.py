@@ -1,13 +1,22 @@
-"""The account that a command works as, in the chosen competition."""
+"""The account that a command works as, in the chosen competition, and what its owner consents to beyond --yes."""
 
 from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
 
 from cldc.bundles.account import ServerClock
 from cldc.cli.server import ServerApp
 from cldc.environments import Environment
+from cldc.errors import CldcError, UsageError
 from cldc.ledger import Ledger
 from cldc.remote.model import Remote
 from cldc.submission.context import Contestant
+from cldc.submission.model import Consent, NeedsConsent
+from cldc.submission.plan import check_links
+from cldc.validation import ValidationReport
 
 
 def contestant(app: ServerApp, ledger: Ledger) -> Contestant:
@@ -45,3 +54,46 @@ def remote_account(app: ServerApp, *, keep: bool, force: bool, environment: Envi
         force=force,
         environment=environment,
     )
+
+
+def ask_for_consent(app: ServerApp, refusals: Sequence[CldcError], consent: Consent) -> Consent:
+    """Add what the person at the terminal agrees to, if that lifts every refusal."""
+    if app.interactive and all(isinstance(refusal, NeedsConsent) for refusal in refusals):
+        for refusal in refusals:
+            assert isinstance(refusal, NeedsConsent)  # noqa: S101 - all of them are
+            app.confirm(refusal.question, yes=False, stake=refusal.message)
+            consent |= refusal.grants
+    return consent
+
+
+def paths_in_dataset(root: Path, given: Sequence[str]) -> frozenset[str]:
+    """Convert paths to those inside the dataset; they may be relative to it or to the working folder."""
+    names = {Path(path).as_posix() for path in given}
+    for path in given:
+        with contextlib.suppress(ValueError):  # on another drive
+            names.add(Path(os.path.relpath(path, root)).as_posix())
+    return frozenset(names)
+
+
+def require_organisers(app: ServerApp) -> None:
+    """Refuse settings that a run on CodaLab ignores: it uses the organisers' own bundles, as a submission does."""
+    for name in ("script", "label_book"):
+        if app.settings[name] is not None:
+            raise UsageError(
+                f"A preflight on CodaLab uses the organisers' own {name.replace('_', ' ')}, but another is set.",
+                action=f"Leave --{name.replace('_', '-')} and its setting out, or train here: leave --remote out.",
+            )
+
+
+def require_consent(app: ServerApp, report: ValidationReport, links: Sequence[str]) -> None:
+    """Ask before uploading what links lead to outside a dataset.
+
+    Raises:
+        NeedsConsent: Nobody agreed.
+    """
+    consent = Consent(links=paths_in_dataset(report.dataset.root, links))
+    try:
+        check_links(report.dataset.outward_links, consent, private=True)
+    except NeedsConsent as refusal:
+        agreed = ask_for_consent(app, [refusal], consent)
+        check_links(report.dataset.outward_links, agreed, private=True)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from collections.abc import Iterator, Sequence
 
 import click
 
 from cldc import history as histories
-from cldc.cli.board import fetch_board
+from cldc.cli.leaderboard import board_if_any
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
-from cldc.errors import CldcError
 from cldc.grading.test_sets import hidden_test_sets
-from cldc.leaderboard import Leaderboard
+from cldc.history import HistoryEntry
 from cldc.ledger import Ledger
 from cldc.preflight.records import all_records as results
+from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.document import Document
-from cldc.render.history import history_blocks, history_rows
 
 
 @click.command()
@@ -34,7 +35,7 @@ def history(app: ServerApp, everything: bool) -> None:
         entries = histories.history(
             results(app.home),
             ledger,
-            _board(app),
+            board_if_any(app, account=None),
             competition=app.competition,
             everything=everything,
             test_sets=hidden_test_sets(app.home),
@@ -42,16 +43,61 @@ def history(app: ServerApp, everything: bool) -> None:
     app.output.show(
         Document(
             {"entries": entries},
-            history_blocks(entries, next_command=app.command_for("cldc preflight")),
+            _blocks(entries, next_command=app.command_for("cldc preflight")),
             rows=functools.partial(history_rows, entries),
         )
     )
 
 
-def _board(app: ServerApp) -> Leaderboard | None:
-    """The board, if it can be read; the local history is useful without it."""
-    try:
-        return fetch_board(app, account=None)
-    except CldcError as error:
-        app.observer.note(f"The leaderboard can't be read, so scores are not known: {error.message}")
-        return None
+def _blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Iterator[Block]:
+    """One row each, oldest first; the next command if there are none."""
+    if not entries:
+        yield Line("Nothing was preflighted or submitted yet.")
+        yield Line(f"Next: {next_command}")
+        return
+    headers = (
+        "date (UTC)",
+        "time",
+        "what",
+        "name",
+        "images",
+        "validation",
+        "label book",
+        "score",
+        "state",
+        "id",
+        "dataset",
+        "trained with",
+    )
+    rows = [
+        (
+            f"{entry.when:%Y-%m-%d}",
+            f"{entry.when:%H:%M}",
+            entry.kind,
+            entry.name,
+            cell(entry.images, ","),
+            cell(entry.validation, ".2%"),
+            cell(entry.label_book, ".2%"),
+            cell(entry.score, ".4f"),
+            entry.detail if entry.kind == "submission" else "",
+            entry.id,
+            entry.dataset[:8],
+            entry.detail if entry.kind != "submission" else "",
+        )
+        for entry in entries
+    ]
+    yield Table(
+        headers,
+        rows,
+        numbers=frozenset({"images", "validation", "label book", "score"}),
+        optional=("trained with", "dataset", "images", "id", "label book", "time", "validation"),
+    )
+
+
+def history_rows(entries: Sequence[HistoryEntry]) -> Iterator[Sequence[object]]:
+    """The same for a spreadsheet, accuracies from 0 to 1, with a row of headers."""
+    names = [field.name for field in dataclasses.fields(HistoryEntry)]
+    yield names
+    for entry in entries:
+        values = {**{name: getattr(entry, name) for name in names}, "when": entry.when.isoformat()}
+        yield [values[name] for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -18,11 +19,10 @@ from cldc.codalab.records import FINAL_STATES
 from cldc.competition import scripts_beside
 from cldc.files import lock, replace_atomically, storage_errors, temporary_folder
 from cldc.organise import read_board
-from cldc.organise.keeping import PROFILE, kept_files, pack_backup, plan_restoring, unpack_backup
+from cldc.organise.keeping import PROFILE, Restoring, kept_files, pack_backup, plan_restoring, unpack_backup
 from cldc.organise.keeping import restore as write_files
-from cldc.render.blocks import Line
+from cldc.render.blocks import Block, Line
 from cldc.render.formats import render
-from cldc.render.keeping import archive_document, backup_document, restored_document
 from cldc.text import plural
 from cldc.trust import profile_claims
 
@@ -88,8 +88,23 @@ def archive(app: ServerApp, *, folder: Path, yes: bool) -> None:
     replace_atomically(folder / "backup.zip", content)
     source = shown_path(competition.files[0]) if competition.files else competition.name
     under_way = sum(row.state not in FINAL_STATES for row in board.leaderboard.rows)
-    app.output.show(
-        archive_document(folder, competition, board.leaderboard, under_way=under_way, source=source)
+    scored = sum(row.score is not None for row in board.leaderboard.rows)
+    blocks = [Line(f"{folder} holds {competition.title}: {plural(scored, 'score')} and the grades.", "good")]
+    if under_way:
+        told = f"{plural(under_way, 'submission')} had no score yet: run `cldc organise score`, then archive again."
+        blocks.append(Line(told, "warning"))
+    data = {
+        "folder": folder,
+        "competition": competition.name,
+        "as_of": board.leaderboard.updated,
+        "scores": scored,
+        "under_way": under_way,
+    }
+    app.show(
+        data,
+        *blocks,
+        Line(f"Everything stays on the server, under the tag {competition.submission.tag}."),
+        Line(f"Next term: cldc organise init --profile NAME.toml --competition {source}"),
     )
 
 
@@ -118,7 +133,14 @@ def backup(app: App, *, file: Path, yes: bool) -> None:
         app.confirm(f"Replace {file}?", yes=yes, stake=f"replace {file}")
     content, names = _packed(app)
     replace_atomically(file, content)
-    app.output.show(backup_document(file, app.competition, names))
+    app.show(
+        {"file": file, "competition": app.competition.name, "files": names},
+        Line(f"{file} holds {plural(len(names), 'file')} of {app.competition.title}.", "good"),
+        Line(
+            "The images of the label book and the hidden test set are not in it: keep those folders yourself."
+        ),
+        Line(f"To bring it back: cldc organise restore {shlex.quote(str(file))}"),
+    )
 
 
 @click.command()
@@ -163,4 +185,27 @@ def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
     profile = plan.profile / f"{name}.toml"
     is_there = profile.is_file()
     approved = is_there and app.approvals.hold(profile, profile_claims(profile))
-    app.output.show(restored_document(plan, shown_path(profile) if is_there else None, approved=approved))
+    data = {
+        "competition": plan.competition,
+        "made": plan.made,
+        "new": tuple(plan.new),
+        "replaced": tuple(plan.changed),
+        "same": plan.same,
+    }
+    app.show(data, *_restored_blocks(plan, shown_path(profile) if is_there else None, approved))
+
+
+def _restored_blocks(done: Restoring, profile: str | None, approved: bool) -> Iterator[Block]:
+    """What was brought back; ``profile`` is the restored profile in a command, None if the backup held none."""
+    yield Line(
+        f"{plural(len(done.new), 'file')} of {done.competition} restored, {len(done.changed)} replaced and {done.same} left "
+        f"alone: the board, rulings and roster of {done.made}.",
+        "good",
+    )
+    yield Line("A backup holds no password, and not the folders of the label book and the hidden test set.")
+    if profile is None:
+        return
+    if not approved:
+        yield Line("Its profile names a server and is not approved on this machine.", "warning")
+        yield Line(f"Next: cldc trust approve {profile}")
+    yield Line(f"{'Next' if approved else 'Then'}: cldc organise score --competition {profile}")

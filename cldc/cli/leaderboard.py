@@ -1,18 +1,20 @@
-"""`cldc leaderboard`."""
+"""`cldc leaderboard`, and the organisers' board for other commands."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import fields
+from pathlib import Path
 
 import click
 
 from cldc import sandbox
-from cldc.cli.board import fetch_board
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
-from cldc.errors import ConfigurationError, CredentialsError, SandboxError
-from cldc.ledger import Ledger
+from cldc.codalab import fetch_text
+from cldc.errors import CldcError, ConfigurationError, CredentialsError, SandboxError
+from cldc.leaderboard import Leaderboard, parse
+from cldc.ledger import BoardResult, Ledger
 from cldc.render.board import board_blocks, board_rows, history_blocks
 from cldc.render.document import Document
 
@@ -71,3 +73,50 @@ def _account(app: ServerApp) -> str | None:
     except SandboxError:  # it is down; its board can be read all the same
         known = sandbox.contestant(app.home)
         return app.settings["account"] or (known.name if known else None)
+
+
+def fetch_board(app: ServerApp, *, account: str | None) -> Leaderboard | None:
+    """The board of the sandbox, or the one that the profile gives the address of; None if there is none.
+
+    Args:
+        app: The command's services.
+        account: Whose rows are marked.
+    """
+    address = app.competition.leaderboard
+    if app.on_sandbox:
+        path = sandbox.leaderboard_file(app.home, app.competition)
+        if not path.is_file():
+            return None
+        text = path.read_text(encoding="utf-8")
+    elif address is not None:
+        text = fetch_text(address, observer=app.observer)
+    else:
+        return None
+    board = parse(text, app.competition, account=account)
+    remember(app.home, board)
+    return board
+
+
+def remember(home: Path, board: Leaderboard) -> None:
+    """Record what the board shows of your own submissions, because the board has no history."""
+    own = [row for row in board.rows if row.mine and row.submission]
+    if not own:
+        return
+    entries = sum(row.shown for row in board.rows)
+    with Ledger(home, reading=True) as ledger:
+        ledger.remember(
+            board.competition,
+            (
+                BoardResult(row.submission, row.name, board.updated, row.rank, entries, row.score)
+                for row in own
+            ),
+        )
+
+
+def board_if_any(app: ServerApp, *, account: str | None) -> Leaderboard | None:
+    """As `fetch_board`; None if the board can't be read now."""
+    try:
+        return fetch_board(app, account=account)
+    except CldcError as error:
+        app.observer.note(f"The leaderboard can't be read, so scores are not known: {error.message}")
+        return None

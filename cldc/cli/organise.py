@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -17,11 +17,12 @@ from cldc.cli.organising import organiser_target, published
 from cldc.cli.server import ServerApp
 from cldc.cli.setting_up import init
 from cldc.errors import UsageError
-from cldc.organise import OrganiserTarget, Rescored, Scored, read_board
+from cldc.organise import Board, OrganiserTarget, Rescored, Scored, read_board
 from cldc.organise.model import NotRepeated
 from cldc.organise.rulings import find_row
 from cldc.organise.scoring import Mode
-from cldc.render.organise import organisers_board, rescored_document
+from cldc.render.blocks import Block, Line, Table, cell
+from cldc.render.board import board_blocks, left_out_blocks
 from cldc.text import plural
 
 _NEW = click.Path(file_okay=False, path_type=Path)
@@ -85,7 +86,7 @@ def score(
     board = read_board(competition, where.folder)
     if target is not None:
         board = published(board, competition, target)
-    app.output.show(organisers_board(board))
+    app.show(board, *_board_blocks(board))
 
 
 def _score(
@@ -165,7 +166,8 @@ def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, y
         for row in before.rows
         if row.submission in chosen and row.submission in after
     ]
-    app.output.show(rescored_document(repeated, not_repeated, board))
+    blocks = [*_rescored_blocks(repeated, not_repeated), *_board_blocks(board)]
+    app.show({"rescored": repeated, "not_repeated": not_repeated, "board": board}, *blocks)
 
 
 @organise.command()
@@ -179,7 +181,31 @@ def publish(app: ServerApp, folder: Path) -> None:
       cldc organise publish board --competition class.toml
     """
     board = read_board(app.competition, organiser_target(app, sign_in=False).folder)
-    app.output.show(organisers_board(published(board, app.competition, folder)))
+    board = published(board, app.competition, folder)
+    app.show(board, *_board_blocks(board))
+
+
+def _board_blocks(board: Board) -> Iterator[Block]:
+    """The board with what its page hides, and where it was published if it was."""
+    yield from board_blocks(board.leaderboard)
+    yield from left_out_blocks(board.leaderboard, board.left_out)
+    if board.page is not None:
+        yield Line(f"Published: {board.page}", "good")
+        yield Line(f"Published: {board.data}", "good")
+
+
+def _rescored_blocks(repeated: Sequence[Rescored], not_repeated: Sequence[NotRepeated]) -> Iterator[Block]:
+    """Scores before and now."""
+    if repeated or not_repeated:
+        rows = [
+            (f"{each.account}/{each.name}", cell(each.before, ".4f"), cell(each.score, ".4f"))
+            for each in repeated
+        ]
+        yield Table(("submission", "before", "now"), rows, numbers=frozenset({"before", "now"}))
+    else:
+        yield Line("Everything is scored with the present hidden test set and evaluation script.", "good")
+    for each in not_repeated:
+        yield Line(f"{each.name} keeps its score: {each.reason}.", "warning")
 
 
 for _command in (accounts, archive, backup, grade, grades, reject, restore):

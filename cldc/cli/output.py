@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import platform
 import sys
+import traceback
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import click
 
+from cldc import __version__
 from cldc.cli.progress import PlainProgress, tell
 from cldc.cli.streams import discard, trusted
 from cldc.errors import CldcError, StorageError
-from cldc.files import replace_atomically, storage_error, storage_errors
+from cldc.files import data_folder, private_folder, replace_atomically, storage_error, storage_errors
 from cldc.progress import SILENT, Observer
 from cldc.render.blocks import Block, Line
 from cldc.render.document import Annotation, Document
@@ -187,3 +191,27 @@ def show_error(error: CldcError | click.ClickException, arguments: Sequence[str]
 
 def _wants(form: str, arguments: Sequence[str]) -> bool:
     return f"--format={form}" in arguments or ("--format", form) in itertools.pairwise(arguments)
+
+
+def report_bug(error: Exception) -> str:
+    """Write the traceback, without values of variables, to a log; what to tell the person who met the bug."""
+    # No command line: an argument may be private. No locals: one may hold a token.
+    text = "".join(
+        (
+            f"cldc {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n",
+            *traceback.format_exception(error),
+        )
+    )
+    try:
+        name = f"bug-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.log"
+        path = private_folder(data_folder() / "logs") / name
+        replace_atomically(path, masked(text))
+    except Exception as unwritten:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return (
+            f"This is a bug in cldc: {type(error).__name__} in {place.filename}, line {place.lineno}; please report it.\n"
+            f"Its log can't be written: {unwritten.message if isinstance(unwritten, CldcError) else unwritten}"
+        )
+    return (
+        f"This is a bug in cldc: {type(error).__name__}. Its log is {path}; please report it with that file."
+    )

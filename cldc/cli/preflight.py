@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
 
+from cldc.cli.contestant import remote_account, require_consent, require_organisers
 from cldc.cli.insight import show
 from cldc.cli.options import DATASET, command
-from cldc.cli.remote import preflight_remotely
 from cldc.cli.server import ServerApp
-from cldc.cli.trainer import DASK, trainer
-from cldc.cli.training import preflighted, training_inputs
+from cldc.cli.training import DASK, preflighted, trainer, training_inputs
 from cldc.cli.validating import valid_reports
+from cldc.environments import ready_tensorflow
 from cldc.errors import CldcError, UsageError
 from cldc.preflight.fetching import TrainingInputs
 from cldc.preflight.model import FailedPreflight, PreflightResult
 from cldc.preflight.repeats import repeats_of, require_seeds, summarize_runs
-from cldc.render.preflights import preflights_document
+from cldc.remote.pipeline import preflight_remotely as train_remotely
+from cldc.render.blocks import Block, Line, Table
+from cldc.render.preflight_page import OF_BEFORE
 from cldc.trainings.many import train_all, train_every
 from cldc.trainings.model import Preflights
 from cldc.validation import ValidationReport
@@ -92,7 +94,7 @@ def preflight(
     if repeat:
         require_seeds(app.competition)
     if remote:
-        return preflight_remotely(app, folders, repeat=repeat, keep=keep, force=force, links=links)
+        return _remotely(app, folders, repeat=repeat, keep=keep, force=force, links=links)
     if keep or links:
         option = "--keep" if keep else "--include-link"
         raise UsageError(f"{option} is for preflights on CodaLab only.", action="Say --remote as well.")
@@ -140,5 +142,74 @@ def _several(
             if isinstance(outcome, CldcError)
         ),
     )
-    app.output.show(preflights_document(f"Preflights of {len(trainings)} datasets", found))
+    app.show(found, *_blocks(f"Preflights of {len(trainings)} datasets", found.results, found.failed))
     return found.failed[0].code if found.failed else 0
+
+
+def _remotely(
+    app: ServerApp,
+    folders: Sequence[Path],
+    *,
+    repeat: int | None,
+    keep: bool,
+    force: bool,
+    links: Sequence[str],
+) -> int:
+    """Train on datasets on the server; the exit code is that of the first that has no result."""
+    require_organisers(app)
+    reports = valid_reports(app, folders)
+    for report in reports:
+        require_consent(app, report, links)
+    inputs = training_inputs(app)
+    trainings = [inputs.training(report, app.competition) for report in reports]
+    if repeat:
+        trainings = [seed for training in trainings for seed in repeats_of(training, repeat)]
+    ready = ready_tensorflow(app.competition.training.tensorflow, app.home)
+    found = train_remotely(remote_account(app, keep=keep, force=force, environment=ready), trainings)
+    if len(folders) > 1:
+        app.show(found, *_blocks(f"Preflights on {found.server}", found.results, found.failed))
+        return found.failed[0].code if found.failed else 0
+    if found.failed:
+        raise found.failed[0].error
+    repeated = summarize_runs(found.results) if repeat else None
+    show(app, reports[0], inputs, found.results[0], repeated=repeated)
+    return 0
+
+
+def _blocks(
+    title: str, results: Sequence[PreflightResult], failed: Sequence[FailedPreflight]
+) -> Iterator[Block]:
+    """One row for each dataset, what is worth knowing of each, and why others have no result."""
+    yield Line(title, "title")
+    if results:
+        headers = ("dataset", "images", "validation", "label book", "best epoch", "time", "preflight", "")
+        numbers = frozenset({"images", "validation", "label book", "best epoch", "time"})
+        optional = ("images", "time", "best epoch")
+        yield Table(headers, [_row(result) for result in results], numbers=numbers, optional=optional)
+        for used in dict.fromkeys(result.trained_with for result in results):
+            yield Line(f"Trained with {used}", "dim")
+    for result in results:
+        for warning in result.warnings:
+            yield Line(f"warning: {result.dataset_name}: {warning}", "warning")
+        if result.dataset_changed:
+            yield Line(f"warning: {result.dataset_changed} {OF_BEFORE}", "warning")
+    for failure in failed:
+        first, *more = failure.message.splitlines()
+        yield Line(f"{failure.dataset_name} has no result: {first}", "bad")
+        yield from (Line(line) for line in (*more, failure.action))
+    if len(results) > 1:
+        yield Line("Next: cldc submit DIR, or cldc compare A B with two of these")
+
+
+def _row(result: PreflightResult) -> tuple[str, ...]:
+    *splits, _ = result.images.values()  # the label book comes last
+    return (
+        result.dataset_name,
+        f"{sum(splits):,}",
+        f"{result.validation.accuracy:.2%}",
+        f"{result.label_book.accuracy:.2%}" if result.label_book else "",
+        f"{result.best_epoch} of {result.fingerprint.epochs}",
+        f"{result.seconds:,.0f} s",
+        result.id,
+        "recorded" if result.recorded else "",
+    )

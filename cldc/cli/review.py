@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,9 +16,17 @@ from cldc.cli.validating import validated
 from cldc.dataset import Dataset
 from cldc.errors import CldcError
 from cldc.insight.label_search import find_suspicious_labels
-from cldc.render.review import address_blocks, summary_document
-from cldc.review import ReviewServer, Session
+from cldc.render.blocks import Block, Line
+from cldc.review import ReviewServer, Session, Summary
 from cldc.review.parts import predictions_part, suspicions_part
+from cldc.text import plural
+
+_WORDS = {
+    "relabel": "to relabel",
+    "set-aside": "to set aside",
+    "move": "to move to another split",
+    "correct": "correct as is",
+}
 
 
 @click.command()
@@ -41,12 +50,19 @@ def review(app: App, *, folder: Path | None, no_browser: bool, port: int | None)
     session = Session(folder, app.competition, home=app.home)
     server = ReviewServer(session, port=port or 0)
     with contextlib.suppress(KeyboardInterrupt), server.running():
-        app.output.tell(address_blocks(server.address))
+        app.output.tell(
+            (
+                Line("The page is served on this machine only, at", "title"),
+                Line(server.address),  # alone on its line, to be copied
+                Line("Decisions are saved at once. Ctrl-C ends it.", "dim"),
+            )
+        )
         if not no_browser and not webbrowser.open(server.ticket()):
             app.observer.note("No browser found; open that address in one.")
         _keep_checking(app, session)
     done = session.summary()
-    app.output.show(summary_document(done, app.command_for("cldc apply", folder)))
+    data = {"decisions": done.path, "counts": done.counts, "new": done.made, "later": done.later}
+    app.show(data, *_summary_blocks(done, app.command_for("cldc apply", folder)))
 
 
 def _keep_checking(app: App, session: Session) -> NoReturn:
@@ -75,3 +91,19 @@ def _suspect(app: App, session: Session, dataset: Dataset) -> None:
         session.show("suspicions", {"rows": [], "why": f"Not known: {error.message}"})
     else:
         session.show("suspicions", suspicions_part(found))
+
+
+def _summary_blocks(done: Summary, next_command: str) -> Iterator[Block]:
+    """What was decided, and the command that carries it out."""
+    if not done.counts:
+        yield Line("Nothing was decided.")
+    else:
+        counts = [f"{count:,} {_WORDS[kind]}" for kind in _WORDS if (count := done.counts.get(kind, 0))]
+        yield Line(
+            f"{plural(sum(done.counts.values()), 'decision')}, {done.made:,} of them new: {', '.join(counts)}."
+        )
+        yield Line(f"Saved in {done.path}.", "dim")
+    if done.later:
+        yield Line(f"{plural(done.later, 'image')} left for later.")
+    if done.counts.keys() - {"correct"}:
+        yield Line(f"Next: {next_command}", "title")

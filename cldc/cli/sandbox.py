@@ -9,7 +9,7 @@ import click
 
 from cldc import sandbox as local_sandbox
 from cldc.cli.app import App
-from cldc.cli.board import remember
+from cldc.cli.leaderboard import remember
 from cldc.cli.options import EXISTING_FOLDER, command, group
 from cldc.cli.tensorflow import tensorflow
 from cldc.competition import SANDBOX

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +20,18 @@ from cldc.cli.tensorflow import tensorflow
 from cldc.competition import Competition, load
 from cldc.environments import ensure_codalab
 from cldc.errors import UsageError
-from cldc.organise import OrganiserTarget, ProfileOverrides, Seed, evaluate_beside_profile, remember_files
-from cldc.organise.setting_up import classes_in, plan, set_up
+from cldc.organise import (
+    OrganiserTarget,
+    ProfileOverrides,
+    Seed,
+    evaluate_beside_profile,
+    remember_files,
+)
+from cldc.organise.setting_up import SetUp, classes_in, plan, set_up
 from cldc.preflight.records import all_records
 from cldc.preflight.sources import builtin_script
-from cldc.render.organise import setup_document
+from cldc.render.blocks import Block, Line, Table
+from cldc.render.formats.json import to_data
 from cldc.trainings.expected import expect_class
 from cldc.trust import profile_claims
 
@@ -137,7 +145,7 @@ def init(app: ServerApp, **given: Any) -> None:
         observer=app.observer,
     )
     cost = expect_class(load(str(path)), all_records(app.home), students=1)
-    app.output.show(setup_document(done, cost))
+    app.show({**to_data(done), "cost": cost}, *_setup_blocks(done, cost))
 
 
 def _where(
@@ -216,3 +224,30 @@ def _answer(app: ServerApp, given: object, text: str, option: str, default: str 
     app.output.close()
     answer: str = click.prompt(text, default=default, err=True)
     return answer
+
+
+def _setup_blocks(done: SetUp, cost: str) -> Iterator[Block]:
+    """A competition that is set up; ``cost`` says how long each student's submissions take to score at most."""
+    yield Line(f"{done.title} is set up.", "good")
+    rows = [
+        ("server", f"{done.server} as {done.account}"),
+        ("tag", done.tag),
+        ("worksheet", done.worksheet),
+        ("label book", f"{done.label_book_images:,} images, readable by everyone"),
+        ("hidden test set", f"{done.test_set_images:,} images, readable by {done.account} only"),
+        ("image", done.image + (f", TensorFlow {done.tensorflow}" if done.tensorflow else "")),
+        ("new on the server", ", ".join(done.created) or "nothing"),
+        ("profile", f"{done.profile} ({'written' if done.written else 'unchanged'})"),
+    ]
+    yield Table(("", ""), rows)
+    if done.rehearsed is not None:
+        told = f"A rehearsal was trained, scored ({done.rehearsed:.4g}), shown on a board and removed."
+        yield Line(told, "good")
+    if done.both:
+        told = f"{done.both:,} images of the hidden test set are also in the label book, which everyone may read."
+        yield Line(told, "warning")
+    yield from (Line(remark, "warning") for remark in done.remarks)
+    where = f"--competition {shlex.quote(str(done.profile))}{' --server sandbox' if done.sandbox else ''}"
+    yield Line(cost)
+    yield Line(f"Contestants: cldc submit DIR {where}")
+    yield Line(f"You: cldc organise score --watch --publish board {where}")

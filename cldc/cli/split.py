@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cldc.cli.app import App
 from cldc.cli.options import FOLDER, command
+from cldc.competition import DatasetRules
 from cldc.curation.applying import require_no_conflict
-from cldc.curation.splitting import draw_split
+from cldc.curation.splitting import Drawn, draw_split
 from cldc.decisions import default_path, edit, match, read
-from cldc.render.curation import split_blocks, split_data
+from cldc.render.blocks import Block, Line, Table
+from cldc.text import plural
 from cldc.validation.inspecting import inspect_dataset
 from cldc.validation.near_duplicates import Pair, Side
 from cldc.validation.warped_copies import find_if_ready
@@ -65,4 +68,55 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
     if not dry_run:
         edit(table, rules, add=drawn.moves, remove=drawn.replaced, home=app.home)
     written = None if dry_run else table
-    app.show(split_data(drawn, written), *split_blocks(drawn, rules, written))
+    app.show(_data(drawn, written), *_blocks(drawn, rules, written))
+
+
+def _blocks(drawn: Drawn, rules: DatasetRules, table: Path | None) -> Iterator[Block]:
+    """A drawn split, class by class, before and after; and what to do next."""
+    both = (drawn.before, drawn.after)
+    rows = [
+        [label, *(f"{counts.get((split, label), 0):,}" for split in rules.splits for counts in both)]
+        for label in rules.classes
+    ]
+    sums = [
+        sum(count for (place, _), count in counts.items() if place == split)
+        for split in rules.splits
+        for counts in both
+    ]
+    headers = ("class", *(name for split in rules.splits for name in (f"{split} now", f"{split} after")))
+    yield Table(headers, [*rows, ["all", *(f"{count:,}" for count in sums)]], numbers=frozenset(headers[1:]))
+    if drawn.kept_together:
+        yield Line(f"{plural(drawn.kept_together, 'drawing')} with several images stay on one side each.")
+    if not drawn.warped_compared:
+        yield Line(
+            "Copies that were rotated, stretched or sheared were not looked for. To keep them on one side, run `cldc validate --warped`, "
+            "which makes the environment for it; then draw the split again."
+        )
+    images = plural(drawn.moving, "image")
+    if not drawn.moving:
+        yield Line("Every image is in its split already.", "good")
+    elif table is None:
+        yield Line(f"{images} would move.")
+    else:
+        yield Line(f"Decisions to move {images} are in {table}.", "good")
+        yield Line("Next: cldc apply")
+
+
+def _data(drawn: Drawn, table: Path | None) -> dict[str, Any]:
+    """The same as JSON."""
+
+    def nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for (split, label), count in sorted(counts.items()):
+            found.setdefault(split, {})[label] = count
+        return found
+
+    return {
+        "decisions": table,
+        "moving": drawn.moving,
+        "moves": [{"path": move.path, "split": move.split} for move in drawn.moves],
+        "kept_together": drawn.kept_together,
+        "warped_compared": drawn.warped_compared,
+        "before": nested(drawn.before),
+        "after": nested(drawn.after),
+    }

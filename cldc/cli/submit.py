@@ -9,9 +9,8 @@ from pathlib import Path
 import click
 
 from cldc.cli import completing
-from cldc.cli.board import board_if_any
-from cldc.cli.consent import ask_for_consent, paths_in_dataset
-from cldc.cli.contestant import contestant
+from cldc.cli.contestant import ask_for_consent, contestant, paths_in_dataset
+from cldc.cli.leaderboard import board_if_any
 from cldc.cli.options import FOLDER, command
 from cldc.cli.server import ServerApp
 from cldc.cli.training import preflighted, training_inputs
@@ -147,7 +146,7 @@ def _plan(
     yes: bool,
 ) -> Plan:
     """The plan; everything that can be refused is refused before minutes of training."""
-    board = board_if_any(app)
+    board = board_if_any(app, account=app.credentials.username)
     state = fetch_account_state(me, board)
     plan = plan_submission(intent, state)
     if not dry_run:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from cldc.leaderboard import BoardResult, Leaderboard, Row
+from cldc.organise import Skipped
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.submission import moment
 from cldc.text import plural
-
-if TYPE_CHECKING:
-    from cldc.leaderboard import BoardResult, Leaderboard, Row
-    from cldc.organise import Skipped
 
 
 def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Block]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
+from cldc.leaderboard import Leaderboard, Row
 from cldc.render.document import Page
-
-if TYPE_CHECKING:
-    from cldc.leaderboard import Leaderboard, Row
 
 # The curve's own units; it is scaled to the available width.
 _WIDTH, _HEIGHT, _MARGIN = 400.0, 80.0, 6.0

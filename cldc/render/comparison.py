@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from cldc.insight import Comparison, Moved
+from cldc.insight.repeated import RepeatedComparison
+from cldc.insight.significance import Judgement
+from cldc.preflight.output import Score
 from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.document import Document, Page
-
-if TYPE_CHECKING:
-    from cldc.insight import Comparison, Moved
-    from cldc.insight.repeated import RepeatedComparison
-    from cldc.insight.significance import Judgement
-    from cldc.preflight.output import Score
 
 _SHOWN = 10
 _MOST = 200

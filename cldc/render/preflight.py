@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
+from cldc.insight import Insight
+from cldc.preflight.model import PreflightResult
+from cldc.preflight.repeats import RepeatedRuns
 from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.document import Document
 from cldc.render.formats.json import to_data
 from cldc.render.preflight_page import OF_BEFORE, preflight_page
-
-if TYPE_CHECKING:
-    from cldc.insight import Insight
-    from cldc.preflight.model import PreflightResult
-    from cldc.preflight.repeats import RepeatedRuns
 
 # As many as a person looks at before moving on; the page has the others.
 _SUGGESTIONS = 5

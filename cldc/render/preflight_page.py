@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cldc.insight import Insight, confusion, worst_mistakes
+from cldc.preflight.model import PreflightResult
+from cldc.preflight.model_predictions import ModelPredictions
+from cldc.preflight.output import Epoch
 from cldc.render.document import Page
-
-if TYPE_CHECKING:
-    from cldc.preflight.model import PreflightResult
-    from cldc.preflight.model_predictions import ModelPredictions
-    from cldc.preflight.output import Epoch
 
 # Shown if the folder has changed since.
 OF_BEFORE = "The result is that of the images as they were."

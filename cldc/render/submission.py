@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from cldc.quota import Quota
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.document import Document
+from cldc.submission.model import Plan, Submission
 from cldc.text import plural
-
-if TYPE_CHECKING:
-    from cldc.quota import Quota
-    from cldc.submission.cleanup import Kept, Orphan, Orphans, Removed
-    from cldc.submission.model import Plan, Submission
-    from cldc.submission.quota import Withdrawn
-    from cldc.submission.status import SubmissionStatus
 
 # The names of a plan and of a submission in JSON, and their order, which programs rely on.
 _PLAN_KEYS = (
@@ -149,110 +144,3 @@ def left(quota: Quota) -> str:
     rule = quota.rule
     text = f"Quota: {quota.left} of {rule.per_window} left {rule.this_window}; {len(quota.spent)} of {rule.total} used in all."
     return f"{text} The next one is available on {moment(quota.next_free)}." if quota.next_free else text
-
-
-def quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
-    """The rule, what each source says by it, and each submission that counts."""
-    together = usage["together"]
-    rule = together.rule
-    yield Line(left(together), "good" if together.left else "warning")
-    headers = ("", rule.this_window, "in all", "left", "next")
-    allowed = ("the guide allows", str(rule.per_window), str(rule.total), "", "")
-    named = {"server": "the server shows", "ledger": "this machine's ledger knows", "together": "together"}
-    told = [
-        (
-            named[who],
-            str(len(quota.in_window)),
-            str(len(quota.spent)),
-            str(quota.left),
-            moment(quota.next_free) if quota.next_free else "available now" if quota.left else "never",
-        )
-        for who, quota in usage.items()
-    ]
-    yield Table(headers, [allowed, *told], numbers=frozenset(headers[1:4]))
-    if together.spent:
-        rows = [
-            (spent.name, moment(spent.time), moment(spent.time + rule.window), spent.source, spent.uuid)
-            for spent in together.spent
-        ]
-        headers = ("submission", "made", "counts until", "known from", "bundle")
-        yield Table(headers, rows, optional=("bundle",))
-
-
-def status_blocks(
-    statuses: Sequence[SubmissionStatus], *, next_command: str, on_sandbox: bool
-) -> Iterator[Block]:
-    """Every submission and how far it is, with the end of the log of a run that is going or failed.
-
-    Args:
-        statuses: The submissions.
-        next_command: What to do if there are none.
-        on_sandbox: Whether nobody but the user has them scored.
-    """
-    if not statuses:
-        yield Line("This account has submitted nothing from this machine yet.")
-        yield Line(f"Next: {next_command}")
-        return
-    rows = [
-        (
-            s.name,
-            s.stage,
-            f"{s.score:.4f}" if s.score is not None else "-",
-            moment(s.since),
-            s.detail,
-        )
-        for s in statuses
-    ]
-    yield Table(("submission", "stage", "score", "since", "detail"), rows, numbers=frozenset({"score"}))
-    for s in statuses:
-        if s.log:
-            yield Line(f"The end of the log of {s.name}'s run:", "title")
-            yield from (Line(f"  {line}") for line in s.log.splitlines())
-        if s.action:
-            yield Line(f"{s.name}: {s.action}", "warning")
-    if on_sandbox and any(s.stage == "tagged" and not s.action for s in statuses):
-        yield Line("Next: cldc sandbox score")
-
-
-def change_line(status: SubmissionStatus, now: datetime) -> str:
-    """One line for a submission that has come to another stage."""
-    score = f" with {status.score:.4f}" if status.score is not None else ""
-    detail = f" ({status.detail})" if status.detail else ""
-    return f"{moment(now)}  {status.name}: {status.stage}{score}{detail}"
-
-
-def withdrawn_blocks(withdrawn: Withdrawn) -> Iterator[Block]:
-    """A submission without its tag, and what that does to the quota."""
-    yield Line(f"{withdrawn.name} ({withdrawn.bundle}) no longer carries the tag.", "good")
-    counts = "still counts" if withdrawn.spent else "no longer counts"
-    yield Line(f"It {counts} against the quota: {withdrawn.why}.")
-    yield Line(left(withdrawn.quota))
-
-
-def orphan_blocks(orphans: Orphans) -> Iterator[Block]:
-    """What may be removed, and why; and what was left alone."""
-    if orphans.found:
-        rows = []
-        for found in orphans.found:
-            why = f"{found.why}; it is running and will be killed" if found.running else found.why
-            rows.append((found.type or found.kind, found.name, found.state or "-", why, found.uuid))
-        yield Table(("", "name", "state", "why", "uuid"), rows)
-    else:
-        yield Line("There is nothing to remove.", "good")
-    if orphans.left_alone:
-        yield Line("Left alone, because they may be for something else:")
-        yield from (Line(f"  {kept.name} ({kept.uuid}): {kept.why}") for kept in orphans.left_alone)
-
-
-def removed_blocks(removed: Removed) -> Iterator[Block]:
-    """What was removed, and what came into use meanwhile."""
-    yield Line(f"Removed {counted(removed.gone)}.", "good")
-    if removed.kept:
-        yield Line(f"Kept {counted(removed.kept)}:", "warning")
-        yield from (Line(f"  {kept.name} ({kept.uuid}): {kept.why}") for kept in removed.kept)
-
-
-def counted(found: Sequence[Orphan] | Sequence[Kept]) -> str:
-    """Count bundles and worksheets."""
-    bundles = sum(item.kind == "bundle" for item in found)
-    return f"{plural(bundles, 'bundle')} and {plural(len(found) - bundles, 'worksheet')}"

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from cldc.render.blocks import Block, Line, Table
-
-if TYPE_CHECKING:
-    from cldc.trust import Approval, Claim
+from cldc.trust import Approval, Claim
 
 _SERVER, _RUN, _READ = "gets your user name and password", "is run on this machine", "is read"
 _EFFECTS = {

@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cldc.cli.history import history_rows
 from cldc.competition import load
 from cldc.grading.test_sets import remember_test_set
 from cldc.history import history
@@ -18,7 +19,6 @@ from cldc.preflight import model_predictions, records
 from cldc.preflight.model_predictions import ImagePrediction
 from cldc.render.document import Document
 from cldc.render.formats import csv as csv_format
-from cldc.render.history import history_rows
 from tests.conftest import Cldc
 from tests.support.folders import make_dataset, png
 from tests.support.insights import RESULT, images

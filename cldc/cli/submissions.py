@@ -1,0 +1,329 @@
+"""`cldc status`, `watch`, `quota`, `withdraw` and `clean`: what has come of submissions."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from cldc.cli import completing
+from cldc.cli.contestant import contestant
+from cldc.cli.leaderboard import board_if_any
+from cldc.cli.options import YES, command
+from cldc.cli.server import ServerApp
+from cldc.errors import NotFinished, Unreachable, UsageError
+from cldc.ledger import Ledger
+from cldc.quota import Quota
+from cldc.render.blocks import Block, Line, Table
+from cldc.render.submission import left, moment
+from cldc.submission.account import sync_ledger
+from cldc.submission.cleanup import Kept, Orphan, Orphans, find_orphans, remove_orphans
+from cldc.submission.quota import find_tagged, usage_by_source
+from cldc.submission.quota import withdraw as take_back
+from cldc.submission.status import SubmissionStatus, fetch_statuses
+from cldc.text import plural
+
+_EVERY_SECONDS = 30.0
+_A_YEAR = 366 * 86_400.0
+
+
+@click.command()
+@command(ServerApp)
+def status(app: ServerApp) -> None:
+    """Show how far your submissions are.
+
+    Shows the end of the log of a run that is going or has failed, and why a run is stuck.
+
+    \b
+    Examples:
+      cldc status
+    """
+    with Ledger(app.home, reading=True) as ledger:
+        found = fetch_statuses(contestant(app, ledger), board_if_any(app, account=app.credentials.username))
+    blocks = _status_blocks(found, next_command=app.command_for("cldc submit"), on_sandbox=app.on_sandbox)
+    app.show({"submissions": found}, *blocks)
+
+
+def _status_blocks(
+    statuses: Sequence[SubmissionStatus], *, next_command: str, on_sandbox: bool
+) -> Iterator[Block]:
+    """Every submission and how far it is, with the end of the log of a run that is going or failed.
+
+    Args:
+        statuses: The submissions.
+        next_command: What to do if there are none.
+        on_sandbox: Whether nobody but the user has them scored.
+    """
+    if not statuses:
+        yield Line("This account has submitted nothing from this machine yet.")
+        yield Line(f"Next: {next_command}")
+        return
+    rows = [
+        (
+            s.name,
+            s.stage,
+            f"{s.score:.4f}" if s.score is not None else "-",
+            moment(s.since),
+            s.detail,
+        )
+        for s in statuses
+    ]
+    yield Table(("submission", "stage", "score", "since", "detail"), rows, numbers=frozenset({"score"}))
+    for s in statuses:
+        if s.log:
+            yield Line(f"The end of the log of {s.name}'s run:", "title")
+            yield from (Line(f"  {line}") for line in s.log.splitlines())
+        if s.action:
+            yield Line(f"{s.name}: {s.action}", "warning")
+    if on_sandbox and any(s.stage == "tagged" and not s.action for s in statuses):
+        yield Line("Next: cldc sandbox score")
+
+
+class _Seconds(click.FloatRange):
+    """A number of seconds, at most a year; NaN compares as neither below nor above."""
+
+    def __init__(self, least: float) -> None:
+        super().__init__(min=least, max=_A_YEAR)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse ``nan`` as well."""
+        if math.isnan(seconds := super().convert(value, param, ctx)):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
+
+
+@click.command()
+@click.argument("submission", metavar="[NAME]", required=False, shell_complete=completing.submissions)
+@click.option(
+    "--every",
+    type=_Seconds(1),
+    default=_EVERY_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look.",
+)
+@click.option(
+    "--timeout",
+    type=_Seconds(0),
+    metavar="SECONDS",
+    help="Stop looking after that long, with exit code 16.",
+)
+@command(ServerApp)
+def watch(app: ServerApp, *, submission: str | None, every: float, timeout: float | None) -> None:
+    """Follow your submissions until they are scored.
+
+    Prints a line whenever one of them (or only NAME) comes further, and ends when all are scored, withdrawn, or wait for
+    you. It changes nothing and can be stopped and started at will.
+
+    \b
+    Examples:
+      cldc watch
+      cldc watch first-try --timeout 3600
+    """
+    started, known = time.monotonic(), dict[str, str]()
+    with Ledger(app.home, reading=True) as ledger:
+        while True:
+            try:
+                every_status = fetch_statuses(
+                    contestant(app, ledger), board_if_any(app, account=app.credentials.username)
+                )
+            except Unreachable as error:
+                app.observer.note(f"{error.message} Looking again.")
+            else:
+                found = tuple(s for s in every_status if submission in (None, s.name, s.bundle))
+                if submission is not None and not found:
+                    raise UsageError(
+                        f"There is no submission {submission!r}.",
+                        action="`cldc status` lists yours.",
+                    )
+                _tell(app, found, known)
+                if all(s.final for s in found):
+                    break
+            remaining = math.inf if timeout is None else timeout - (time.monotonic() - started)
+            if not remaining > 0:
+                raise NotFinished(
+                    f"There is no score yet after {timeout:.0f} s.",
+                    action="Run `cldc watch` again to go on waiting.",
+                )
+            time.sleep(min(every, remaining))
+    app.show(
+        {"submissions": found},
+        *_status_blocks(found, next_command=app.command_for("cldc submit"), on_sandbox=app.on_sandbox),
+    )
+
+
+def _tell(app: ServerApp, found: tuple[SubmissionStatus, ...], known: dict[str, str]) -> None:
+    """Print a line for each submission that has changed since the last poll."""
+    for status in found:
+        state = f"{status.stage} {status.detail}"
+        if known.get(status.id) != state:
+            known[status.id] = state
+            score = f" with {status.score:.4f}" if status.score is not None else ""
+            detail = f" ({status.detail})" if status.detail else ""
+            now = moment(datetime.now(UTC))
+            app.observer.note(f"{now}  {status.name}: {status.stage}{score}{detail}")
+
+
+@click.command()
+@command(ServerApp)
+def quota(app: ServerApp) -> None:
+    """Show how many submissions are left.
+
+    Counted by the competition's rule from two sources side by side: the account's tagged bundles that the server shows,
+    and the ledger on this machine. Whichever knows of more decides.
+
+    \b
+    Examples:
+      cldc quota
+    """
+    with Ledger(app.home, reading=True) as ledger:
+        me = contestant(app, ledger)
+        found = usage_by_source(app.competition.quota, me.tagged_bundles(), me.submissions, me.clock())
+    together = found["together"]
+    # The requested result is on top; the two sources are beside it.
+    result = {f.name: getattr(together, f.name) for f in fields(together)}
+    app.show({**result, "server": found["server"], "ledger": found["ledger"]}, *_quota_blocks(found))
+
+
+def _quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
+    """The rule, what each source says by it, and each submission that counts."""
+    together = usage["together"]
+    rule = together.rule
+    yield Line(left(together), "good" if together.left else "warning")
+    headers = ("", rule.this_window, "in all", "left", "next")
+    allowed = ("the guide allows", str(rule.per_window), str(rule.total), "", "")
+    named = {"server": "the server shows", "ledger": "this machine's ledger knows", "together": "together"}
+    told = [
+        (
+            named[who],
+            str(len(quota.in_window)),
+            str(len(quota.spent)),
+            str(quota.left),
+            moment(quota.next_free) if quota.next_free else "available now" if quota.left else "never",
+        )
+        for who, quota in usage.items()
+    ]
+    yield Table(headers, [allowed, *told], numbers=frozenset(headers[1:4]))
+    if together.spent:
+        rows = [
+            (spent.name, moment(spent.time), moment(spent.time + rule.window), spent.source, spent.uuid)
+            for spent in together.spent
+        ]
+        headers = ("submission", "made", "counts until", "known from", "bundle")
+        yield Table(headers, rows, optional=("bundle",))
+
+
+@click.command()
+@click.argument("submission", metavar="NAME", shell_complete=completing.submissions)
+@YES
+@command(ServerApp)
+def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
+    """Take the tag off a submission.
+
+    NAME is the submission's name or the uuid of its tagged bundle. What was uploaded stays; `cldc submit` sets the tag
+    again. It no longer counts against the quota only if the board is newer than the tag and does not have it, and
+    nothing on the server shows that the scoring daemon has begun to evaluate it.
+
+    \b
+    Examples:
+      cldc withdraw first-try
+    """
+    with Ledger(app.home) as ledger:
+        me = contestant(app, ledger)
+        sync_ledger(me, me.tagged_bundles())
+        found = find_tagged(me, submission)
+        name = found.record.name
+        app.confirm(
+            f"Take the tag off {name}, so that it is not scored?",
+            yes=yes,
+            stake=f"take the tag off {name} on {app.rest.server}, so that it is not scored",
+        )
+        result = take_back(me, found, lambda: board_if_any(app, account=app.credentials.username))
+    counts = "still counts" if result.spent else "no longer counts"
+    app.show(
+        result,
+        Line(f"{result.name} ({result.bundle}) no longer carries the tag.", "good"),
+        Line(f"It {counts} against the quota: {result.why}."),
+        Line(left(result.quota)),
+    )
+
+
+@click.command()
+@click.option(
+    "--unfinished", is_flag=True, help="Also what was begun and never tagged, and runs of preflights."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@YES
+@command(ServerApp)
+def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
+    """Remove from the server what no submission of yours needs.
+
+    Looks at the worksheets that cldc made for this competition: failed bundles, uploads that broke off, and what a
+    finished submission was made without. A run that is going is killed first, if you agree. Never touched are other
+    competitions' worksheets, what you made by hand, and whatever a tag, a board or another bundle needs; that is
+    checked again right before each removal.
+
+    \b
+    Examples:
+      cldc clean --dry-run
+      cldc clean --unfinished
+    """
+    with Ledger(app.home) as ledger:
+        me = contestant(app, ledger)
+        orphans = find_orphans(me, unfinished=unfinished)
+        removed = None
+        if orphans.found and not dry_run:
+            app.confirm(
+                f"{_stake(orphans.found).capitalize()} permanently?",
+                yes=yes,
+                stake=f"{_stake(orphans.found)} from {app.rest.server} permanently (--dry-run lists them)",
+                shown=_orphan_blocks(orphans),
+            )
+            removed = remove_orphans(me, orphans.found)
+    gone, kept = (removed.gone, removed.kept) if removed else ((), ())
+    result = {
+        "leftovers": orphans.found,
+        "removed": removed is not None,
+        "gone": [orphan.uuid for orphan in gone],
+        "kept": kept,
+        "left_alone": orphans.left_alone,
+    }
+    blocks = list(_orphan_blocks(orphans))
+    if removed:
+        blocks.append(Line(f"Removed {_counted(gone)}.", "good"))
+    if kept:
+        blocks.append(Line(f"Kept {_counted(kept)}:", "warning"))
+        blocks += [Line(f"  {each.name} ({each.uuid}): {each.why}") for each in kept]
+    app.show(result, *blocks)
+
+
+def _stake(found: tuple[Orphan, ...]) -> str:
+    running = sum(orphan.running for orphan in found)
+    runs = plural(running, "run that is running", "runs that are running")
+    return f"{f'kill {runs}, and ' if running else ''}remove {_counted(found)}"
+
+
+def _orphan_blocks(orphans: Orphans) -> Iterator[Block]:
+    """What may be removed, and why; and what was left alone."""
+    if orphans.found:
+        rows = []
+        for found in orphans.found:
+            why = f"{found.why}; it is running and will be killed" if found.running else found.why
+            rows.append((found.type or found.kind, found.name, found.state or "-", why, found.uuid))
+        yield Table(("", "name", "state", "why", "uuid"), rows)
+    else:
+        yield Line("There is nothing to remove.", "good")
+    if orphans.left_alone:
+        yield Line("Left alone, because they may be for something else:")
+        yield from (Line(f"  {kept.name} ({kept.uuid}): {kept.why}") for kept in orphans.left_alone)
+
+
+def _counted(found: Sequence[Orphan] | Sequence[Kept]) -> str:
+    """Count bundles and worksheets."""
+    bundles = sum(item.kind == "bundle" for item in found)
+    return f"{plural(bundles, 'bundle')} and {plural(len(found) - bundles, 'worksheet')}"
