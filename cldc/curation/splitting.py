@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cldc.competition import DatasetRules
@@ -59,42 +59,31 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
             action="Write the decisions that move images by hand.",
         )
     train, val = rules.splits
-    labels = {i.path: _label(i, matched, rules) for i in inspected.dataset.images if i.sha256}
-    images = [
-        image
-        for image in inspected.dataset.images
-        if labels.get(image.path) and not any(decision.action == SET_ASIDE for decision in matched.of(image))
-    ]
-    totals = Counter(labels[image.path] for image in images)
-    wanted = {label: count * share for label, count in totals.items()}
+    labels = _labels(inspected.dataset.images, matched, rules)
+    images = [image for image in inspected.dataset.images if image.path in labels]
     groups = _groups(inspected, images)
-    taken: Counter[str] = Counter()
-    target: dict[str, str] = {}
-    for group in sorted(groups, key=lambda group: hash_bytes(f"{seed} {min(i.sha256 for i in group)}")):
-        counts = Counter(labels[image.path] for image in group)
-        # Chosen if that brings the classes closer to their shares.
-        before = sum(abs(wanted[label] - taken[label]) for label in counts)
-        after = sum(abs(wanted[label] - taken[label] - count) for label, count in counts.items())
-        if after < before:
-            taken += counts
-        target |= {image.path: val if after < before else train for image in group}
+    chosen = _choose(groups, labels, share=share, seed=seed)
+    target = {image.path: val if image.path in chosen else train for image in images}
+    moving = [image for image in images if image.split != target[image.path]]
+    undecided = [
+        image
+        for image in moving
+        if target[image.path] not in {decision.split for decision in matched.of(image)}
+    ]
+    no_longer = dict.fromkeys(
+        decision
+        for image in images
+        for decision in matched.of(image)
+        if decision.split not in ("", target[image.path])
+    )
     time, reason = now(), f"split with --val {share:g} --seed {seed}"
     return Drawn(
         moves=tuple(
             Decision(image.sha256, image.path, move_to(target[image.path]), reason=reason, time=time)
-            for image in images
-            if image.split != target[image.path]
-            and target[image.path] not in {decision.split for decision in matched.of(image)}
+            for image in undecided
         ),
-        replaced=tuple(
-            dict.fromkeys(
-                decision
-                for image in images
-                for decision in matched.of(image)
-                if decision.split not in ("", target[image.path])
-            )
-        ),
-        moving=sum(image.split != target[image.path] for image in images),
+        replaced=tuple(no_longer),
+        moving=len(moving),
         before=Counter((image.split, labels[image.path]) for image in images),
         after=Counter((target[image.path], labels[image.path]) for image in images),
         kept_together=sum(len(group) > 1 for group in groups),
@@ -102,10 +91,34 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
     )
 
 
-def _label(image: Image, matched: Matched, rules: DatasetRules) -> str:
-    """The current or decided class of an image; empty for one in a folder that is not a class."""
-    decided = (decision.label for decision in matched.of(image) if decision.action == RELABEL)
-    return next(decided, "") or meant_class(image.label, rules.classes)
+def _labels(images: Iterable[Image], matched: Matched, rules: DatasetRules) -> dict[str, str]:
+    """The current or decided class of each image to divide, by path."""
+    labels = {}
+    for image in images:
+        decisions = matched.of(image)
+        if not image.sha256 or any(decision.action == SET_ASIDE for decision in decisions):
+            continue
+        decided = next((decision.label for decision in decisions if decision.action == RELABEL), "")
+        if label := decided or meant_class(image.label, rules.classes):
+            labels[image.path] = label
+    return labels
+
+
+def _choose(
+    groups: Iterable[Sequence[Image]], labels: Mapping[str, str], *, share: float, seed: int
+) -> frozenset[str]:
+    """Choose the images of the second split: of shuffled groups, each that brings its classes closer to their shares."""
+    wanted = {label: count * share for label, count in Counter(labels.values()).items()}
+    taken: Counter[str] = Counter()
+    chosen: set[str] = set()
+    for group in sorted(groups, key=lambda group: hash_bytes(f"{seed} {min(i.sha256 for i in group)}")):
+        counts = Counter(labels[image.path] for image in group)
+        without = sum(abs(wanted[label] - taken[label]) for label in counts)
+        with_group = sum(abs(wanted[label] - taken[label] - count) for label, count in counts.items())
+        if with_group < without:
+            taken += counts
+            chosen.update(image.path for image in group)
+    return frozenset(chosen)
 
 
 def _groups(inspected: InspectedDataset, images: Sequence[Image]) -> list[list[Image]]:
