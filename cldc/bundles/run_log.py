@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from cldc.codalab import Bundle, Rest, progress_of
 from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
 from cldc.errors import CldcError
-from cldc.preflight.following import describe
 from cldc.preflight.output import Output
+from cldc.preflight.run_script import describe
 
 # Reading from a run whose worker has died hangs, so reads time out after this long.
 READ_SECONDS = 10.0

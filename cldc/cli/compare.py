@@ -23,13 +23,13 @@ from cldc.errors import InvalidDataset, UsageError
 from cldc.insight import Comparison, pictures
 from cldc.insight.judging import Train, require_unseen, train_models
 from cldc.insight.repeated import compare_repeats
-from cldc.preflight.downloads import label_books
+from cldc.preflight.label_book_paths import label_books
 from cldc.preflight.model import LabelBook, PreflightResult, Training
 from cldc.preflight.model_predictions import ModelPredictions, read
 from cldc.preflight.predicting import predict_folder
 from cldc.preflight.records import find_named
 from cldc.preflight.repeats import repeats_of, require_seeds
-from cldc.preflight.sources import read_label_book
+from cldc.preflight.scripts_and_label_books import read_label_book
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.comparison import comparison_document
 from cldc.trainings.many import train_every

@@ -18,7 +18,12 @@ from cldc.grading.grader import Grader
 from cldc.grading.handed_in import list_handed_in
 from cldc.grading.model import Grading
 from cldc.grading.test_sets import remember_test_set
-from cldc.preflight.sources import builtin_script, given_script, read_label_book, remembered_script
+from cldc.preflight.scripts_and_label_books import (
+    builtin_script,
+    given_script,
+    read_label_book,
+    remembered_script,
+)
 from cldc.progress import SILENT
 from cldc.render.board_page import board_page
 from cldc.render.formats import render

@@ -15,10 +15,10 @@ from cldc.insight import (
     pictures,
     suggest,
 )
-from cldc.preflight.fetching import TrainingInputs
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.model_predictions import read
 from cldc.preflight.repeats import RepeatedRuns
+from cldc.preflight.training_inputs import TrainingInputs
 from cldc.render.preflight import preflight_document
 from cldc.render.preflight_page import pictured
 from cldc.validation import ValidationReport

@@ -15,9 +15,9 @@ from cldc.cli.training import DASK, preflighted, trainer, training_inputs
 from cldc.cli.validating import valid_reports
 from cldc.environments import ready_tensorflow
 from cldc.errors import CldcError, UsageError
-from cldc.preflight.fetching import TrainingInputs
 from cldc.preflight.model import FailedPreflight, PreflightResult
 from cldc.preflight.repeats import repeats_of, require_seeds, summarize_runs
+from cldc.preflight.training_inputs import TrainingInputs
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.preflight_page import OF_BEFORE

@@ -29,7 +29,7 @@ from cldc.organise import (
 )
 from cldc.organise.setting_up import SetUp, classes_in, plan, set_up
 from cldc.preflight.records import all_records
-from cldc.preflight.sources import builtin_script
+from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.formats.json import to_data
 from cldc.trainings.expected import expect_class

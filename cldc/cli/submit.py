@@ -17,9 +17,9 @@ from cldc.cli.training import preflighted, training_inputs
 from cldc.cli.validating import validated
 from cldc.errors import CldcError
 from cldc.ledger import Ledger
-from cldc.preflight.fetching import TrainingInputs
 from cldc.preflight.predictions import ExpectedLabels, expected_labels
 from cldc.preflight.records import find
+from cldc.preflight.training_inputs import TrainingInputs
 from cldc.render.blocks import Line
 from cldc.render.submission import plan_blocks, plan_document, public, question, submission_document
 from cldc.submission.account import fetch_account_state

@@ -13,9 +13,9 @@ from cldc.cli.app import App
 from cldc.cli.server import ServerApp
 from cldc.cli.tensorflow import tensorflow
 from cldc.errors import ConfigurationError
-from cldc.preflight.fetching import TrainingInputs, fetch_inputs
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.pipeline import preflight
+from cldc.preflight.training_inputs import TrainingInputs, fetch_inputs
 from cldc.trainings.local import LocalTrainer, most_at_once
 from cldc.trainings.model import Trainer
 from cldc.validation import ValidationReport

@@ -1,5 +1,6 @@
 """Train on a dataset as the competition does, before submitting.
 
 `pipeline.preflight` runs the training script in its own environment on a read-only copy of a valid dataset, follows
-its output, checks its artifacts and stores the result (`records`). `sources` provides script and label book.
+its output, checks its artifacts and stores the result (`records`). `training_inputs` gets the script and the
+label book.
 """

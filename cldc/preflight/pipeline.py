@@ -17,15 +17,15 @@ from cldc.environments import Environment
 from cldc.errors import PreflightFailed
 from cldc.files import lock, private_folder, storage_errors, temporary_folder
 from cldc.preflight import model_predictions, records
-from cldc.preflight.following import Run, command, follow
+from cldc.preflight.check_images import check_images
 from cldc.preflight.model import Fingerprint, PreflightResult, Script, Training
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.preflight.output import Score
 from cldc.preflight.predicting import keep_weights, list_images, predict_images
 from cldc.preflight.predictions import expected_labels
-from cldc.preflight.probing import probe
 from cldc.preflight.results import RunEnvironment, build_result, require_usable
-from cldc.preflight.sources import builtin_script
+from cldc.preflight.run_script import Run, command, follow
+from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.preflight.workspace import Workspace, fill
 from cldc.progress import SILENT, Observer
 
@@ -175,7 +175,7 @@ def _train(job: _Job, observer: Observer) -> tuple[PreflightResult, ModelPredict
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with temporary_folder("cldc-preflight-") as root:
         workspace = fill(root, training, python, observer)
-        machine = probe(workspace, observer)
+        machine = check_images(workspace, observer)
         run = follow(
             command(training, python),
             workspace=workspace,

@@ -17,7 +17,7 @@ from cldc.preflight.model import LabelBook, PreflightResult, Training
 from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 from cldc.preflight.output import Output
 from cldc.preflight.records import weights_folder
-from cldc.preflight.sources import builtin_script
+from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.preflight.workspace import Workspace
 from cldc.process import run
 from cldc.progress import Observer

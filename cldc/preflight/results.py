@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cldc.competition import Competition
 from cldc.errors import PreflightFailed
-from cldc.preflight.following import Run
 from cldc.preflight.model import Fingerprint, PreflightResult, Probe, Training
 from cldc.preflight.output import Score
 from cldc.preflight.predictions import ExpectedLabels, UnusablePredictions, read_predictions
+from cldc.preflight.run_script import Run
 from cldc.process import describe_exit
 from cldc.text import plural
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cldc.codalab import Bundle, failure_of
 from cldc.codalab.failures import NotFound
-from cldc.preflight.remote_runs import ABOUT_FILE, RunArtifacts
 from cldc.remote.model import Remote
+from cldc.remote.results import ABOUT_FILE, RunArtifacts
 
 
 def require_ended(remote: Remote, bundle: Bundle) -> None:

@@ -12,8 +12,8 @@ from cldc.codalab import Bundle, Rest, progress_of
 from cldc.codalab.failures import NotFound
 from cldc.codalab.wait import PATIENCE_SECONDS
 from cldc.errors import Unreachable
-from cldc.preflight.following import describe
 from cldc.preflight.output import done_epochs
+from cldc.preflight.run_script import describe
 from cldc.remote.model import Job, Remote
 
 # CodaLab waits a minute before it marks a worker offline; a restarting worker is back within another minute.

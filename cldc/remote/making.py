@@ -22,8 +22,8 @@ from cldc.codalab import Bundle
 from cldc.errors import CodaLabError
 from cldc.files import private_folder, replace_atomically
 from cldc.package import Package, pack
-from cldc.preflight.remote_runs import remote_command
 from cldc.remote.model import Job, Remote
+from cldc.remote.results import remote_command
 
 
 def begin(remote: Remote, job: Job) -> None:

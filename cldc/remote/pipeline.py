@@ -23,11 +23,11 @@ from cldc.files import lock, temporary_folder
 from cldc.preflight.model import FailedPreflight, PreflightResult, Training
 from cldc.preflight.pipeline import with_changes
 from cldc.preflight.records import all_records, read, remember_name
-from cldc.preflight.remote_runs import finish_run, remote_fingerprint
 from cldc.remote.artifacts import fetch_artifacts, require_ended
 from cldc.remote.following import Follower, follow
 from cldc.remote.making import begin, find_uploads, find_worksheet, forget_run, tidy
 from cldc.remote.model import Job, Remote, RemotePreflights
+from cldc.remote.results import finish_run, remote_fingerprint
 from cldc.text import plural
 
 # A worker may die by chance twice; a third time has a cause.

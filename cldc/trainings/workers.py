@@ -30,7 +30,7 @@ from cldc.inside.unpacking import Refused, unpack_zip
 from cldc.preflight import records
 from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
 from cldc.preflight.pipeline import preflight
-from cldc.preflight.sources import builtin_script
+from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.preflight.workspace import read_unchanged
 from cldc.progress import SILENT, Observer
 from cldc.trainings.model import Trainer

@@ -13,7 +13,7 @@ from cldc.environments import ensure_analysis, ensure_tensorflow
 from cldc.preflight.model import LabelBook, Script, Training
 from cldc.preflight.model_predictions import ModelPredictions, read
 from cldc.preflight.pipeline import preflight
-from cldc.preflight.sources import builtin_script, given_script, read_label_book
+from cldc.preflight.scripts_and_label_books import builtin_script, given_script, read_label_book
 from cldc.resources import template
 from cldc.validation import ValidationReport, validate
 from tests.conftest import SHAPES_PROFILE, Cldc

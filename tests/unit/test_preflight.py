@@ -15,12 +15,12 @@ from cldc.competition import Competition
 from cldc.environments import Environment
 from cldc.errors import ConfigurationError, InvalidDataset, PreflightFailed
 from cldc.files import hash_bytes
-from cldc.preflight.following import Run, follow
 from cldc.preflight.model import LabelBook, Training
 from cldc.preflight.pipeline import preflight
 from cldc.preflight.predictions import expected_labels
 from cldc.preflight.results import require_usable, warnings_of
-from cldc.preflight.sources import (
+from cldc.preflight.run_script import Run, follow
+from cldc.preflight.scripts_and_label_books import (
     builtin_script,
     given_script,
     read_label_book,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cldc.preflight.following import describe
 from cldc.preflight.output import Epoch, Output, Score, done_epochs, seconds_left
+from cldc.preflight.run_script import describe
 
 KERAS_2 = (
     "Found 40 files belonging to 10 classes.\n"

@@ -26,8 +26,8 @@ from cldc.errors import ConfigurationError
 from cldc.organise import configuration
 from cldc.organise.profile import to_toml
 from cldc.preflight.pipeline import seed
-from cldc.preflight.remote_runs import remote_command
-from cldc.preflight.sources import builtin_script
+from cldc.preflight.scripts_and_label_books import builtin_script
+from cldc.remote.results import remote_command
 from cldc.sample import draw as draw_sample
 from cldc.settings import Options, resolve
 from cldc.trust import Approvals

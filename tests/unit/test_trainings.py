@@ -16,7 +16,7 @@ from cldc.errors import CldcError, EnvironmentFailed, PreflightFailed
 from cldc.preflight import records
 from cldc.preflight.model import LabelBook, PreflightResult, Training
 from cldc.preflight.pipeline import fingerprint_in
-from cldc.preflight.sources import builtin_script
+from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.progress import Observer
 from cldc.trainings.dask import ClusterUnreachable, dask_trainer
 from cldc.trainings.expected import expect, expect_class

@@ -1,0 +1,1 @@
+"""What runs in the environment that trains: TensorFlow reads the images, and a trained model predicts them."""

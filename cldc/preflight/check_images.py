@@ -13,13 +13,13 @@ from cldc.preflight.workspace import Workspace
 from cldc.process import CommandFailed, run
 from cldc.progress import Observer
 
-_PROBE = Path(__file__).with_name("inside") / "probe.py"
+_INSIDE = Path(__file__).with_name("inside") / "check_images.py"
 # Ten thousand images take seconds; the limit leaves room for a heavily loaded machine.
 _TIMEOUT_SECONDS = 1800
 _SHOWN = 5
 
 
-def probe(workspace: Workspace, observer: Observer) -> Probe:
+def check_images(workspace: Workspace, observer: Observer) -> Probe:
     """Have TensorFlow read every image of dataset and label book.
 
     Raises:
@@ -30,7 +30,7 @@ def probe(workspace: Workspace, observer: Observer) -> Probe:
     began = time.monotonic()
     try:
         done = run(
-            [workspace.python, _PROBE, workspace.root],
+            [workspace.python, _INSIDE, workspace.root],
             text="\0".join(workspace.images),
             env={**workspace.env, "TF_CPP_MIN_LOG_LEVEL": "2"},
             timeout_seconds=_TIMEOUT_SECONDS,

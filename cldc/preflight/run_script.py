@@ -1,4 +1,4 @@
-"""Run the training script in its environment and report its progress."""
+"""Run the training script in its environment, and report its epochs as they end."""
 
 from __future__ import annotations
 

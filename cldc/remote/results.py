@@ -1,4 +1,4 @@
-"""Trainings that ran on a CodaLab: fingerprint, command, and the result, checked like any other."""
+"""The command of a training on CodaLab, its fingerprint, and its result, checked and stored like that of a local training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from cldc.environments import Environment
 from cldc.errors import InvalidDataset
 from cldc.files import replace_atomically, temporary_folder
 from cldc.preflight import model_predictions, records
-from cldc.preflight.following import Run
 from cldc.preflight.model import Fingerprint, PreflightResult, Probe, Training
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.preflight.output import Output
@@ -22,6 +21,7 @@ from cldc.preflight.pipeline import fingerprint_in
 from cldc.preflight.predicting import keep_weights, list_images, predict_images
 from cldc.preflight.predictions import expected_labels
 from cldc.preflight.results import RunEnvironment, build_result, require_usable
+from cldc.preflight.run_script import Run
 from cldc.preflight.workspace import fill
 from cldc.progress import Observer
 

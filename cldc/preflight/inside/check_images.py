@@ -1,6 +1,6 @@
 """Read every image once as the training will, and report the TensorFlow in use.
 
-    python probe.py FOLDER
+    python check_images.py FOLDER
 
 Runs in the environment that trains; standard output is one JSON object a line: first a description of TensorFlow, then a
 line with "path" and "error" for each image that it can't read, then {"read": N}. The paths to read, relative to
@@ -38,7 +38,7 @@ def main() -> None:
         devices=devices,
     )
 
-    def trouble(path: bytes) -> str:
+    def error_of(path: bytes) -> str:
         # The same calls as Keras' image_dataset_from_directory, which reads and decodes like this.
         try:
             content = tf.io.read_file(os.path.join(folder, path))
@@ -48,7 +48,7 @@ def main() -> None:
         return ""
 
     with ThreadPoolExecutor(2) as pool:
-        for path, error in zip(paths, pool.map(trouble, paths)):
+        for path, error in zip(paths, pool.map(error_of, paths)):
             if error:
                 say(path=os.fsdecode(path), error=error)
     say(read=len(paths))

@@ -1,4 +1,4 @@
-"""What a training needs besides the dataset: the organisers' script and label book, or what stands in for them."""
+"""Get the script and the label book of a training: given ones, the organisers', the last downloads, or the built-in script."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cldc.competition import Competition
 from cldc.errors import CldcError, ConfigurationError, SandboxError, Unreachable
 from cldc.files import temporary_folder
 from cldc.preflight.model import LabelBook, Script, Training
-from cldc.preflight.sources import (
+from cldc.preflight.scripts_and_label_books import (
     builtin_script,
     given_script,
     read_label_book,

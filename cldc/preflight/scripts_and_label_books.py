@@ -21,7 +21,7 @@ from cldc.files import (
     storage_errors,
     temporary_folder,
 )
-from cldc.preflight.downloads import (
+from cldc.preflight.label_book_paths import (
     current_label_book,
     label_book_root,
     label_books,
