@@ -89,14 +89,11 @@ def match(decisions: Iterable[Decision], dataset: Dataset, classes: Sequence[str
     about: dict[str, list[Decision]] = defaultdict(list)
     correct = []
     for decision, images in named.items():
-        contents = {image.sha256 for image in images if image.sha256}
-        paths = dict.fromkeys(image.path for image in images)
-        if decision.is_about_label:
-            paths |= dict.fromkeys(copy.path for sha in sorted(contents) for copy in by_content[sha])
-        if decision.action == CORRECT:
-            correct += [(sha, decision) for sha in sorted(contents)]
-        for path in paths:
-            about[path].append(decision)
+        content = images[0].sha256  # the same for all of them; empty for a file that can't be read
+        if decision.action == CORRECT and content:
+            correct.append((content, decision))
+        for image in by_content.get(content, images) if decision.is_about_label else images:
+            about[image.path].append(decision)
     return Matched(
         by_path={path: tuple(found) for path, found in about.items()},
         conflicts=_conflicts(named, classes),
@@ -123,27 +120,24 @@ def _folded(path: str) -> tuple[str, ...]:
 
 
 def _conflicts(named: Mapping[Decision, list[Image]], classes: Sequence[str]) -> tuple[Conflict, ...]:
+    """Contradictions about one image, and those about the label of one content."""
     by_image: dict[str, list[Decision]] = defaultdict(list)
-    by_content: dict[str, list[tuple[Decision, Image]]] = defaultdict(list)
+    labelled: dict[str, list[tuple[Decision, Image]]] = defaultdict(list)
     for decision, images in named.items():
         for image in images:
             by_image[image.path].append(decision)
             if decision.is_about_label:
-                by_content[image.sha256 or image.path].append((decision, image))
-    found = {
-        Conflict((path,), tuple(decisions)): None
+                labelled[image.sha256 or image.path].append((decision, image))
+    found = [
+        Conflict((path,), tuple(decisions))
         for path, decisions in by_image.items()
         if _contradictory(decisions)
-    }
-    for pairs in by_content.values():
-        labels = {
-            decision.label if decision.action == RELABEL else meant_class(image.label, classes) or image.label
-            for decision, image in pairs
-        }
-        if len(labels) > 1 and any(decision.action == RELABEL for decision, _ in pairs):
-            paths = tuple(sorted({image.path for _, image in pairs}))
-            found[Conflict(paths, tuple(dict.fromkeys(decision for decision, _ in pairs)))] = None
-    return tuple(sorted(found, key=lambda conflict: conflict.paths))
+    ]
+    for pairs in labelled.values():
+        if _labels_differ(pairs, classes):
+            paths = sorted({image.path for _, image in pairs})
+            found.append(Conflict(tuple(paths), tuple(dict.fromkeys(decision for decision, _ in pairs))))
+    return tuple(sorted(dict.fromkeys(found), key=lambda conflict: conflict.paths))
 
 
 def _contradictory(decisions: list[Decision]) -> bool:
@@ -151,3 +145,14 @@ def _contradictory(decisions: list[Decision]) -> bool:
     actions = {decision.action for decision in decisions}
     splits = {decision.split for decision in decisions if decision.split}
     return len(splits) > 1 or (SET_ASIDE in actions and len(actions) > 1)
+
+
+def _labels_differ(pairs: Iterable[tuple[Decision, Image]], classes: Sequence[str]) -> bool:
+    """Whether one of the decisions relabels a content, and another gives or confirms a different label."""
+    relabelled = {decision.label for decision, _ in pairs if decision.action == RELABEL}
+    confirmed = {
+        meant_class(image.label, classes) or image.label
+        for decision, image in pairs
+        if decision.action == CORRECT
+    }
+    return bool(relabelled) and len(relabelled | confirmed) > 1
