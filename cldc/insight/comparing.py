@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -75,6 +75,8 @@ class _Image(NamedTuple):
     label: str
 
 
+_ABSENT = _Image("", "", "")
+
 # From the surest reason to the weakest: why two files of the same content are one image before and after.
 _REASONS: tuple[Callable[[_Image], object], ...] = (
     lambda image: image.path,
@@ -128,29 +130,38 @@ def compare(
 
 
 def _images(first: ModelPredictions, second: ModelPredictions, book: str) -> _ImageChanges:
-    """Pair images of the same content: those that stayed first, so that a copy more is an image added."""
+    """What became of each image: where it is now, or that it was added or removed."""
     old, new = (_images_by_content(predictions, book) for predictions in (first, second))
     found = _ImageChanges([], [], [], [])
     for sha256 in sorted(old.keys() | new.keys(), key=lambda s: (old.get(s) or new[s])[0].path):
-        left, right = list(old.get(sha256, ())), list(new.get(sha256, ()))
-        for reason in _REASONS:
-            for image in list(left):
-                twin = next((other for other in right if reason(other) == reason(image)), None)
-                if twin is None:
-                    continue
+        for image, twin in _pairs(old.get(sha256, ()), new.get(sha256, ())):
+            pair = Moved(image.path, twin.path, image.label, twin.label)
+            if image is _ABSENT:
+                found.added.append(pair)
+            elif twin is _ABSENT:
+                found.removed.append(pair)
+            elif image.label != twin.label:
+                found.relabelled.append(pair)
+            elif image.split != twin.split:
+                found.moved.append(pair)
+            else:
+                found.same += 1
+                found.renamed += image.path != twin.path
+    return found
+
+
+def _pairs(old: Iterable[_Image], new: Iterable[_Image]) -> Iterator[tuple[_Image, _Image]]:
+    """Pair images of one content: those that stayed first, so that a copy more is an image added."""
+    left, right = list(old), list(new)
+    for reason in _REASONS:
+        for image in list(left):
+            twin = next((other for other in right if reason(other) == reason(image)), None)
+            if twin is not None:
                 left.remove(image)
                 right.remove(twin)
-                pair = Moved(image.path, twin.path, image.label, twin.label)
-                if image.label != twin.label:
-                    found.relabelled.append(pair)
-                elif image.split != twin.split:
-                    found.moved.append(pair)
-                else:
-                    found.same += 1
-                    found.renamed += image.path != twin.path
-        found.removed += [Moved(image.path, "", image.label, "") for image in left]
-        found.added += [Moved("", image.path, "", image.label) for image in right]
-    return found
+                yield image, twin
+    yield from ((image, _ABSENT) for image in left)
+    yield from ((_ABSENT, image) for image in right)
 
 
 def _images_by_content(predictions: ModelPredictions, book: str) -> dict[str, list[_Image]]:
