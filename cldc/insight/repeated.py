@@ -72,24 +72,25 @@ def compare_repeats(
     before: Sequence[TrainedModel], after: Sequence[TrainedModel], *, judge_name: str = ""
 ) -> RepeatedComparison:
     """Judge two datasets by models of the same seeds, in the same order; ``judge_name`` is that of the folder that judges."""
+    models = [*before, *after]
     *_, validation, label_book = before[0].result.images
     sets = [
-        ("label book", [_answers(m.predictions, label_book) for m in (*before, *after)]),
-        ("validation split", [_answers(m.predictions, validation) for m in (*before, *after)]),
+        ("label book", [_answers(model.predictions, label_book) for model in models]),
+        ("validation split", [_answers(model.predictions, validation) for model in models]),
     ]
-    judged = [model.judged for model in (*before, *after)]
-    if all(judged):
-        sets.insert(0, (judge_name, [_answers(one, one.splits[0]) for one in judged if one]))
+    judged = [model.judged for model in models if model.judged]
+    if len(judged) == len(models):
+        sets.insert(0, (judge_name, [_answers(one, one.splits[0]) for one in judged]))
+    why_unknown = [model.predictions.why_not for model in models if model.predictions.why_not]
     judgements, notes = [], []
     for name, answers in sets:
         if not all(answers):
-            why = next((m.predictions.why_not for m in (*before, *after) if m.predictions.why_not), "")
-            notes.append(f"The {name} can't judge: {why or 'nothing was kept of the predictions'}.")
+            why = why_unknown[0] if why_unknown else "nothing was kept of the predictions"
+            notes.append(f"The {name} can't judge: {why}.")
         elif any(one.keys() != answers[0].keys() for one in answers):
             notes.append(f"Their {name}s differ, so they can't tell which is better.")
         else:
-            order = sorted(answers[0])
-            rows = [[one[key] for key in order] for one in answers]
+            rows = [[right for _, right in sorted(one.items())] for one in answers]
             judgements.append(judge(name, rows[: len(before)], rows[len(before) :]))
     notes += _learned_by_heart(before[0].predictions, after[0].predictions, label_book)
     return RepeatedComparison(
