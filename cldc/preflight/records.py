@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,13 +140,21 @@ def find_named(home: Path, word: str, competition: Competition, *, dataset: str 
         # The newest whole one trained as the competition trains, before one of another seed.
         command = competition.run.command
         return max(named, key=lambda r: (not r.quick, r.fingerprint.command == command, r.started))
+    return _with_id(results, word)
+
+
+def _with_id(results: Iterable[PreflightResult], word: str) -> PreflightResult:
+    """The only preflight whose id begins with ``word``; one that was stopped early counts only where no other does."""
     matching = [result for result in results if result.id.startswith(word)]
     whole = [result for result in matching if result.id == word or not result.quick]
-    if len(whole or matching) == 1:
-        return (whole or matching)[0]
+    meant = whole or matching
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        problem = f"{word} stands for {len(matching)} preflights."
+    else:
+        problem = f"There is no folder and no preflight {word}."
     raise UsageError(
-        f"{word} stands for {len(matching)} preflights."
-        if matching
-        else f"There is no folder and no preflight {word}.",
+        problem,
         action="Give a folder, or the id of a preflight or the name of a dataset as `cldc history` shows them.",
     )
