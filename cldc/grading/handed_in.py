@@ -70,6 +70,7 @@ def find_dataset(entry: HandedIn, work: Path, splits: Sequence[str]) -> Path:
 
 
 def _in_zip(path: Path, folder: Path, splits: Sequence[str]) -> Path:
+    """The dataset of a zip that is unpacked into ``folder``."""
     if path.suffix.lower() != ".zip":
         raise _refused(f"{path.name} is not a zip")
     with storage_errors(path):
@@ -79,20 +80,25 @@ def _in_zip(path: Path, folder: Path, splits: Sequence[str]) -> Path:
         except unpacking.Refused as error:
             raise _refused(f"{path.name} can't be unpacked: {error}") from error
     top = [child for child in sorted(folder.iterdir()) if child.name not in _LEFTOVERS]
-    if len(top) == 1 and top[0].is_dir() and _has(top[0], splits):
+    if len(top) == 1 and _has(top[0], splits):
         return top[0]
+    raise _refused(_why_not(path.name, folder, top, splits))
+
+
+def _why_not(zip_name: str, folder: Path, top: Sequence[Path], splits: Sequence[str]) -> str:
+    """Why an unpacked zip, of which ``top`` is at the top, is no dataset: where its splits lie instead."""
     wanted = " and ".join(splits)
     if _has(folder, splits):
-        raise _refused(f"{wanted} lie at the top of {path.name}, not in one folder as they must")
-    if found := [child.name for child in top if child.is_dir() and _has(child, splits)]:
-        beside = ", ".join(child.name for child in top if child.name != found[0])
-        raise _refused(f"{path.name} must hold one folder; beside {found[0]} it holds {beside}")
+        return f"{wanted} lie at the top of {zip_name}, not in one folder as they must"
+    if found := next((child for child in top if _has(child, splits)), None):
+        beside = ", ".join(child.name for child in top if child != found)
+        return f"{zip_name} must hold one folder; beside {found.name} it holds {beside}"
     deeper = suggest_roots(folder, splits)
     if deeper and all(root.is_relative_to(folder) for root in deeper):
         places = ", ".join(str(root.relative_to(folder)) for root in deeper[:_MOST_NAMED])
-        raise _refused(f"{wanted} lie at the wrong level of {path.name}: in {places}")
+        return f"{wanted} lie at the wrong level of {zip_name}: in {places}"
     names = ", ".join(child.name for child in top[:_MOST_NAMED]) or "nothing"
-    raise _refused(f"{path.name} has no folder with {wanted}; at its top is {names}")
+    return f"{zip_name} has no folder with {wanted}; at its top is {names}"
 
 
 def _named(folder: Path, splits: Sequence[str]) -> Path | None:
