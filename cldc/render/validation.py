@@ -91,21 +91,26 @@ def _findings(report: ValidationReport, everything: bool) -> Iterator[Line]:
             yield _heading(severity, findings[0].message, rule)
             yield from _paths(findings[0], everything)
             yield from _advice(findings[0])
-            continue
-        counted = _COUNTED[rule]
-        if any(len(finding.paths) > 2 for finding in findings):
-            counted = counted.replace("pairs", "groups")
-        yield _heading(severity, f"{len(findings):,} {counted}", rule)
-        shown = findings if everything else findings[:_SHOWN_FINDINGS]
-        for same_advice in _grouped(shown, lambda f: (f.consequence, f.remedy)):
-            for same_message in _grouped(same_advice, lambda f: f.message):
-                yield Line(f"  {same_message[0].message}")
-                for finding in same_message:
-                    if not _names_its_path(finding):
-                        yield Line(f"    {first_few(finding.paths, _SHOWN_PATHS)}")
-            yield from _advice(same_advice[0])
-        if len(findings) > len(shown):
-            yield Line(f"  and {len(findings) - len(shown):,} more (--verbose shows all)", "dim")
+        else:
+            counted = _COUNTED[rule]
+            if any(len(finding.paths) > 2 for finding in findings):
+                counted = counted.replace("pairs", "groups")
+            yield _heading(severity, f"{len(findings):,} {counted}", rule)
+            shown = findings if everything else findings[:_SHOWN_FINDINGS]
+            for same_advice in _grouped(shown, lambda f: (f.consequence, f.remedy)):
+                yield from _messages(same_advice)
+                yield from _advice(same_advice[0])
+            if len(findings) > len(shown):
+                yield Line(f"  and {len(findings) - len(shown):,} more (--verbose shows all)", "dim")
+
+
+def _messages(findings: Iterable[Finding]) -> Iterator[Line]:
+    """Each message once, above the paths of its findings."""
+    for same_message in _grouped(findings, lambda f: f.message):
+        yield Line(f"  {same_message[0].message}")
+        for finding in same_message:
+            if not _names_its_path(finding):
+                yield Line(f"    {first_few(finding.paths, _SHOWN_PATHS)}")
 
 
 def _heading(severity: Severity, text: str, rule: str) -> Line:
