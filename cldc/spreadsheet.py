@@ -5,6 +5,7 @@ A byte order mark, semicolons or tabs in place of commas, any line ends, quotes 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator
@@ -32,8 +33,10 @@ def read_rows(content: bytes, path: Path, *, errors: str) -> Iterator[tuple[int,
         errors: What becomes of bytes that are not UTF-8, as for `bytes.decode`.
 
     Raises:
-        InvalidTable: A line is not CSV.
+        InvalidTable: A line is not CSV, or the table is in UTF-16.
     """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InvalidTable(path, 1, "shows that it is in UTF-16", "Save it as CSV in UTF-8.")
     text = content.decode("utf-8-sig", errors=errors)
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(_DELIMITERS, key=first.count)

@@ -67,7 +67,7 @@ def apply(
         return _undo(app, record, folder)
     root = app.dataset_folder(folder)
     planned = _plan(app, root, decisions, in_place=into is None)
-    shown = list(_plan_blocks(planned, everything=app.output.verbose))
+    shown = list(_plan_blocks(planned, in_copy=into is not None, everything=app.output.verbose))
     if dry_run or not (planned.changes or into):
         app.show(_data(planned, None), *shown)
         return 0
@@ -121,10 +121,10 @@ def _undo(app: App, record: str, folder: Path | None) -> int:
     return undo_record(app, last)
 
 
-def _plan_blocks(plan: Plan, *, everything: bool = False) -> Iterator[Block]:
+def _plan_blocks(plan: Plan, *, in_copy: bool, everything: bool = False) -> Iterator[Block]:
     """What would be done, action by action, and what can't be done."""
     for action, count in sorted(plan.counts.items()):
-        yield Line(_heading(action, count, plan))
+        yield Line(_heading(action, count, plan, in_copy=in_copy))
         changes = [change for change in plan.changes if change.kind != "folder" and change.rule == action]
         shown = changes if everything else changes[:_SHOWN]
         yield from (Line(f"  {_arrow(change)}") for change in shown)
@@ -148,10 +148,12 @@ def _plan_blocks(plan: Plan, *, everything: bool = False) -> Iterator[Block]:
         yield Line("There is nothing to do.")
 
 
-def _heading(action: str, count: int, plan: Plan) -> str:
+def _heading(action: str, count: int, plan: Plan, *, in_copy: bool) -> str:
     images = plural(count, "image")
     if action == RELABEL:
         return f"Relabel {images}:"
+    if action == SET_ASIDE and in_copy:
+        return f"Leave {images} out of the copy:"
     if action == SET_ASIDE:
         return f"Set aside {images}, in {plan.aside}:"
     return f"Move {images} to {moved_to(action)}:"

@@ -87,6 +87,8 @@ def compare(
         for option, value in {"--judge": judge_folder, "--remote": remote, "--dask": dask}.items()
         if value
     ]
+    if Path(a).resolve() == Path(b).resolve():
+        raise _same(a, b)
     if repeat is None and given:
         raise UsageError(f"{given[0]} goes with --repeat.", action="Add --repeat 5.")
     if remote and dask:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cldc.cli.app import shown_path
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.curation.downloading import DATASET, LABEL_BOOK, WHAT, reference_of
@@ -51,7 +52,7 @@ def download(app: ServerApp, *, what: tuple[str, ...], into: Path | None) -> Non
         blocks.append(Line(told, "good"))
     paths = {each.what: each.path for each in done}
     if DATASET in paths:
-        blocks.append(Line(f"Next: cldc validate {paths[DATASET]}"))
+        blocks.append(Line(f"Next: {app.command_for('cldc validate', paths[DATASET])}"))
     elif LABEL_BOOK in paths:
-        blocks.append(Line(f"Next: cldc validate --label-book {paths[LABEL_BOOK]}"))
+        blocks.append(Line(f"Next: cldc validate --label-book {shown_path(paths[LABEL_BOOK])}"))
     app.show({"downloaded": data}, *blocks)

@@ -60,8 +60,8 @@ def import_(
     root = app.dataset_folder(folder)
     with journal_lock(app.home, app.observer):
         imported = import_pictures(found, root, rules, trim=trim, observer=app.observer)
-    blocks = _blocks(imported, everything=app.output.verbose)
-    app.show(_data(imported), *blocks)
+    next_command = app.command_for("cldc validate", root)
+    app.show(_data(imported), *_blocks(imported, next_command=next_command, everything=app.output.verbose))
     return StorageError.code if any(not refused.blank for refused in imported.refused) else 0
 
 
@@ -71,7 +71,7 @@ def _known(name: str, names: tuple[str, ...], what: str) -> str:
     raise UsageError(f"There is no {what} {name!r}.", action=f"Name one of {', '.join(names)}.")
 
 
-def _blocks(imported: Imported, *, everything: bool = False) -> Iterator[Block]:
+def _blocks(imported: Imported, *, next_command: str, everything: bool = False) -> Iterator[Block]:
     """What was added, what was already there, and what could not be used."""
     for folder, count in sorted(Counter(a.path.rpartition("/")[0] for a in imported.added).items()):
         yield Line(f"Added {plural(count, 'picture')} to {imported.root / folder}", "good")
@@ -96,7 +96,7 @@ def _blocks(imported: Imported, *, everything: bool = False) -> Iterator[Block]:
             lines = [_name(each.page) if blank else f"{_name(each.page)}: {each.reason}" for each in left]
             yield from _listed(f"{them} left out:", lines, everything, "warning" if blank else "bad")
     if imported.added:
-        yield Line("Next: cldc validate")
+        yield Line(f"Next: {next_command}")
     else:
         yield Line("Nothing was added.")
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -117,10 +118,24 @@ def _require_writable(reports: Iterable[Report]) -> None:
             )
 
 
-def group(function: Callable[[], None]) -> click.Group:
+class Group(click.Group):
+    """A group of commands whose help says whole what each is for; Click cuts it to one line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands, each with the first sentence of its help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, self.commands[name].get_short_help_str(sys.maxsize))
+                    for name in self.list_commands(ctx)
+                ]
+            )
+
+
+def group(function: Callable[[], None]) -> Group:
     """Make a group of commands; on its own it shows its help."""
 
-    @click.group(invoke_without_command=True)
+    @click.group(cls=Group, invoke_without_command=True)
     @click.pass_context
     @functools.wraps(function)
     def help_alone(context: click.Context) -> None:

@@ -68,10 +68,11 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
     if not dry_run:
         edit(table, rules, add=drawn.moves, remove=drawn.replaced, home=app.home)
     written = None if dry_run else table
-    app.show(_data(drawn, written), *_blocks(drawn, rules, written))
+    blocks = _blocks(drawn, rules, written, next_command=app.command_for("cldc apply", root))
+    app.show(_data(drawn, written), *blocks)
 
 
-def _blocks(drawn: Drawn, rules: DatasetRules, table: Path | None) -> Iterator[Block]:
+def _blocks(drawn: Drawn, rules: DatasetRules, table: Path | None, *, next_command: str) -> Iterator[Block]:
     """A drawn split, class by class, before and after; and what to do next."""
     both = (drawn.before, drawn.after)
     rows = [
@@ -99,7 +100,7 @@ def _blocks(drawn: Drawn, rules: DatasetRules, table: Path | None) -> Iterator[B
         yield Line(f"{images} would move.")
     else:
         yield Line(f"Decisions to move {images} are in {table}.", "good")
-        yield Line("Next: cldc apply")
+        yield Line(f"Next: {next_command}")
 
 
 def _data(drawn: Drawn, table: Path | None) -> dict[str, Any]:

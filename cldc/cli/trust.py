@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cldc.cli.app import App
-from cldc.cli.options import command
+from cldc.cli.options import Group, command
 from cldc.competition import load
 from cldc.errors import ConfigurationError, UsageError
 from cldc.render.blocks import Line
@@ -29,7 +29,7 @@ class Trusted:
     claims: tuple[Claim, ...]
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @_YES
 @command(competition=False)
 def trust(app: App, *, yes: bool) -> None:

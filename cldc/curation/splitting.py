@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cldc.competition import DatasetRules
 from cldc.dataset import Image, meant_class
 from cldc.decisions import RELABEL, SET_ASIDE, Decision, Matched, move_to, now
-from cldc.errors import UsageError
+from cldc.errors import InvalidDataset, UsageError
 from cldc.files import hash_bytes
 from cldc.validation.model import InspectedDataset
 
@@ -51,6 +51,7 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
 
     Raises:
         UsageError: The competition does not have exactly two splits.
+        InvalidDataset: There is no image to divide.
     """
     rules = inspected.competition.dataset
     if len(rules.splits) != 2:
@@ -61,6 +62,11 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
     train, val = rules.splits
     labels = _labels(inspected.dataset.images, matched, rules)
     images = [image for image in inspected.dataset.images if image.path in labels]
+    if not images:
+        raise InvalidDataset(
+            f"{inspected.dataset.root} has no image in a class folder of {train}/ or {val}/ to divide.",
+            action="`cldc validate` shows what is missing.",
+        )
     groups = _groups(inspected, images)
     chosen = _choose(groups, labels, share=share, seed=seed)
     target = {image.path: val if image.path in chosen else train for image in images}

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 
 class IgnoreReason(StrEnum):
-    """Why the script ignores something in the folder; the value completes "Ignored, because ..."."""
+    """Why the script ignores something in the folder; the value completes "2 paths ignored: ..."."""
 
     EXTENSION = "the script reads only files with certain extensions"
-    BESIDE_CLASSES = "it lies beside the class folders, not in one"
-    BESIDE_SPLITS = "it lies beside the splits"
+    BESIDE_CLASSES = "not in a class folder"
+    BESIDE_SPLITS = "not in a split"
     LINKED_FOLDER = "the script does not follow a linked folder inside a class"
     UNLISTED = "the folder can't be listed, and the script silently skips it"
 

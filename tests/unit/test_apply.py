@@ -195,6 +195,9 @@ def test_the_command_shows_the_plan_asks_and_undoes(cldc: Cldc, tmp_path: Path) 
     shown = cldc("apply", folder, "--dry-run").out
     assert "train/i/0.png -> train/v/0-1.png" in shown
     assert "--yes" in cldc("apply", folder, code=2).err
+    in_copy = cldc("apply", folder, "--into", tmp_path / "better", "--dry-run").out
+    assert "Leave 1 image out of the copy:" in in_copy
+    assert "set-aside" not in in_copy
     assert tree(folder) == before
     done = json.loads(cldc("apply", table, "--dataset", folder, "--yes", "--format", "json").out)
     assert done["counts"] == {"relabel": 1, "set-aside": 1}

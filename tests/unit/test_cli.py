@@ -55,6 +55,7 @@ def test_every_help_has_examples_that_the_command_line_understands(name: str, co
 def test_a_group_alone_shows_its_help(name: str, bare_cldc: Cldc) -> None:
     alone = bare_cldc(name)
     assert alone.out == bare_cldc(name, "--help").out
+    assert not re.search(r"\w\.\.\.", alone.out)  # each command's sentence is whole
     assert alone.err == ""
 
 

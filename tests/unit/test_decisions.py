@@ -109,6 +109,12 @@ def test_an_invalid_line_is_named(text: str, line: int, names: str) -> None:
     assert names in raised.value.message
 
 
+def test_a_table_in_another_encoding_says_how_to_save_it() -> None:
+    with pytest.raises(InvalidTable, match="UTF-16") as raised:
+        parse("path,action\na,correct\n".encode("utf-16"), PLACE, RULES)
+    assert "UTF-8" in (raised.value.action or "")
+
+
 def decision(path: str, action: str, label: str = "", content: str = "a", reason: str = "") -> Decision:
     return Decision(hash_bytes(content), path, action, label, reason)
 

@@ -138,6 +138,7 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
     assert data["classes"][0] == {"split": "val", "label": "a", "before": 0.0, "after": 1.0}
     assert "no preflight zzz" in cldc("compare", "mine", "zzz", code=2).err
     assert "hold the same images" in cldc("compare", "mine", RESULT.id, code=2).err
+    assert "hold the same images" in cldc("compare", "not-trained/", "not-trained", code=2).err
     folder = make_dataset(tmp_path / "untrained")
     assert f"no preflight of {folder} as it is now" in cldc("compare", "mine", folder, code=2).err
     assert "--judge goes with --repeat" in cldc("compare", "mine", "better", "--judge", folder, code=2).err

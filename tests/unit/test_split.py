@@ -98,7 +98,7 @@ def test_the_command_writes_decisions_that_apply_carries_out(cldc: Cldc, tmp_pat
     shown = json.loads(cldc("split", folder, "--val", "0.4", "--format", "json").out)
     assert shown["moving"] == len(shown["moves"]) == len(read(table, rules)) - 1
     first = table.read_bytes()
-    cldc("split", folder, "--val", "0.4")
+    assert f"Next: cldc apply {folder}" in cldc("split", folder, "--val", "0.4").out
     assert table.read_bytes() == first
     cldc("apply", folder, "--yes")
     cldc("validate", folder, code=0)
@@ -113,3 +113,8 @@ def test_the_command_writes_decisions_that_apply_carries_out(cldc: Cldc, tmp_pat
 @pytest.mark.parametrize("share", ["0", "1", "2"])
 def test_a_share_that_leaves_a_split_empty_is_refused(cldc: Cldc, tmp_path: Path, share: str) -> None:
     cldc("split", make_dataset(tmp_path / "digits"), "--val", share, code=2)
+
+
+def test_a_folder_without_images_is_refused(cldc: Cldc, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "no image in a class folder of train/ or val/" in cldc("split", tmp_path / "empty", code=3).err

@@ -17,6 +17,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 import time
 import traceback
@@ -213,7 +214,7 @@ def _wait(client: Any, rows: list[dict[str, Any]], end: float, trainings: dict[s
 
 
 def _stage(client: Any, row: dict[str, Any]) -> dict[str, str]:
-    """An evaluation's stage: training (with the last line of its output), predicting, evaluating or evaluated."""
+    """An evaluation's stage: training (with its epoch, or the last line of its output), predicting, evaluating or evaluated."""
     evaluation = client.fetch("bundles", row["uuid"])
     if evaluation["state"] in FINAL:
         return {"stage": "evaluated", "state": evaluation["state"], "detail": ""}
@@ -230,14 +231,15 @@ def _stage(client: Any, row: dict[str, Any]) -> dict[str, str]:
 
 
 def _last_line(client: Any, uuid: str) -> str:
-    """The last line that a run has printed so far; empty if it can't be read."""
+    """The last epoch that a run has begun, else the last line that it has printed; empty if it can't be read."""
     with contextlib.suppress(*_REFUSED):
         with contextlib.closing(client.fetch_contents_blob(BundleTarget(uuid, "stdout"), tail=3)) as blob:
             text = blob.read().decode("utf-8", "replace")
         lines = [
             line.strip() for line in text.replace("\r", "\n").replace("\b", "").splitlines() if line.strip()
         ]
-        return lines[-1][-200:] if lines else ""
+        epochs = [line for line in lines if re.fullmatch(r"Epoch \d+/\d+", line)]
+        return epochs[-1].lower() if epochs else lines[-1][-200:] if lines else ""
     return ""
 
 
