@@ -6,10 +6,10 @@ import dataclasses
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tomli_w
 
@@ -20,6 +20,10 @@ from cldc.identifiers import is_name
 from cldc.organise.daemon import organiser_of
 from cldc.resources import template
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Part = TypeVar("Part", bound="DataclassInstance")
 _DAY_SECONDS = 86400
 _BUILTIN_SCRIPT = "train.py"
 # Options of the built-in script in the run's command, where a profile's dataset is not the one of 2021.
@@ -37,6 +41,8 @@ _HIDDEN = {"test_set": "test_set", "evaluate": "evaluate"}
 @dataclass(frozen=True, slots=True)
 class ProfileOverrides:
     """How your own competition differs from the profile it starts from; None keeps the value.
+
+    Each attribute has the name of the profile's key.
 
     Attributes:
         classes: Class folders in the order in which the script numbers them.
@@ -114,34 +120,27 @@ def draft(start: Competition, overrides: ProfileOverrides, *, server: str) -> Co
     Raises:
         ConfigurationError: The resulting profile is invalid.
     """
-    new, quota = overrides, start.quota
-    asked = QuotaRule(
-        window_days=quota.window_days if new.window_days is None else new.window_days,
-        per_window=quota.per_window if new.per_window is None else new.per_window,
-        total=quota.total if new.total is None else new.total,
-    )
-    side = organiser_of(start)
+    side, quota = organiser_of(start), _overridden(start.quota, overrides)
     drafted = replace(
-        start,
-        title=new.title or start.title,
+        _overridden(start, overrides),
         server=server,
-        closes=new.closes or start.closes,
-        leaderboard=new.leaderboard or start.leaderboard,
-        dataset=replace(
-            start.dataset,
-            classes=new.classes or start.dataset.classes,
-            splits=new.splits or start.dataset.splits,
-            image_size=new.image_size or start.dataset.image_size,
-        ),
-        training=replace(start.training, epochs=new.epochs or start.training.epochs),
-        quota=asked,
-        submission=replace(start.submission, tag=new.tag or start.submission.tag),
-        run=replace(start.run, image=new.image or start.run.image, command=new.command or start.run.command),
-        organiser=side if asked == quota else _same_quota(side, asked),
+        dataset=_overridden(start.dataset, overrides),
+        training=_overridden(start.training, overrides),
+        quota=quota,
+        submission=_overridden(start.submission, overrides),
+        run=_overridden(start.run, overrides),
+        organiser=side if quota == start.quota else _same_quota(side, quota),
     )
     if server != start.server:
         drafted = replace(without_uuids(drafted, worksheets=True), server_status=None)
     return parse(to_toml(drafted), name=drafted.name, folder=drafted.folder)
+
+
+def _overridden(part: Part, overrides: ProfileOverrides) -> Part:
+    """A part of a profile with the overrides that have the name of one of its keys."""
+    own = {field.name for field in fields(part)} & {field.name for field in fields(overrides)}
+    given = {name: getattr(overrides, name) for name in own}
+    return replace(part, **{name: value for name, value in given.items() if value not in (None, "", ())})
 
 
 def _same_quota(side: Organiser, quota: QuotaRule) -> Organiser:
