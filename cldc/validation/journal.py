@@ -12,7 +12,7 @@ import os
 import shlex
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -188,30 +188,36 @@ def harmless(
         return (), ()
     links = {image.path for image in dataset.images if image.link}
     is_linked = link_targets(root, [root / path for path in links])
-
-    def is_harmless(change: Change) -> bool:
-        if change.kind == "folder":
-            return True
-        if change.kind == "strip":  # its name stays, so a link that leads to it does no harm
-            return (root / change.source).resolve() == root / change.source
-        if is_linked(change.source):
-            return False
-        if change.kind == "aside" or Path(change.source).parent == Path(change.target).parent:
-            return True
-        # A link would lead elsewhere from another folder, and that folder may itself lie outside.
-        folder = (root / change.target).parent
-        return change.source not in links and folder.resolve() == folder
-
-    changes = dict.fromkeys(filter(is_harmless, wanted))
+    changes = dict.fromkeys(change for change in wanted if _is_harmless(change, root, links, is_linked))
     # A file that has two paths is changed under its own.
     done = {(change.kind, root / change.source) for change in changes}
-    left: dict[str, None] = {}
-    for change in wanted:
-        path = root / change.source
-        real = path.resolve() if change.kind == "strip" else path.parent.resolve() / path.name
-        if change not in changes and (change.kind, real) not in done:
-            left[change.source] = None
+    left = dict.fromkeys(
+        change.source
+        for change in wanted
+        if change not in changes and (change.kind, _real_source(change, root)) not in done
+    )
     return tuple(changes), tuple(left)
+
+
+def _is_harmless(change: Change, root: Path, links: Set[str], is_linked: Callable[[str], bool]) -> bool:
+    """Whether a change breaks no link and touches nothing outside; ``is_linked`` says whether a link leads to a path."""
+    if change.kind == "folder":
+        return True
+    if change.kind == "strip":  # its name stays, so a link that leads to it does no harm
+        return _real_source(change, root) == root / change.source
+    if is_linked(change.source):
+        return False
+    if change.kind == "aside" or Path(change.source).parent == Path(change.target).parent:
+        return True
+    # A link would lead elsewhere from another folder, and that folder may itself lie outside.
+    folder = (root / change.target).parent
+    return change.source not in links and folder.resolve() == folder
+
+
+def _real_source(change: Change, root: Path) -> Path:
+    """Where a change's source really lies: a link is moved itself, and what it leads to is stripped."""
+    path = root / change.source
+    return path.resolve() if change.kind == "strip" else path.parent.resolve() / path.name
 
 
 def folded(path: str) -> str:
@@ -306,17 +312,20 @@ def undo(record: Path) -> Undone:
         except StorageError as error:
             left.append((change, error))
     if not left:
-        # The folders in which things were set aside, unless something else is in them.
-        inside = {kept["aside"] / change.target for change in changes if change.kind == "aside"}
-        folders = {
-            parent for path in inside for parent in path.parents if parent.is_relative_to(kept["aside"])
-        }
-        for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        _remove_empty(kept["aside"], [change.target for change in changes if change.kind == "aside"])
         with contextlib.suppress(StorageError):  # only saves looking at it again
             replace_atomically(record.parent / _UNDONE, "")
     return Undone(tuple(done), tuple(left))
+
+
+def _remove_empty(aside: Path, targets: Iterable[str]) -> None:
+    """Remove the folders in which things were set aside, unless something else is in them."""
+    folders = {
+        parent for target in targets for parent in (aside / target).parents if parent.is_relative_to(aside)
+    }
+    for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _undo(change: Change, root: Path, kept: Mapping[str, Path]) -> bool:
