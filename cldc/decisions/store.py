@@ -81,34 +81,39 @@ def edit(
     """
     guard = home / "decisions" / f"{hash_bytes(os.fsencode(path.resolve()))[:32]}.lock"
     with lock(guard, purpose="writing decisions"):
-        before = read(path, rules)
-        gone = set(remove)
-        after = dict.fromkeys(decision for decision in before if decision not in gone)
-        # Only decisions about one content replace each other; one call may have ten thousand decisions.
-        by_content: dict[str, list[Decision]] = defaultdict(list)
-        for decision in after:
-            by_content[decision.sha256].append(decision)
-        for new in add:
-            same = by_content[new.sha256]
-            replaced = [old for old in same if replaces(new, old)]
-            for old in replaced:
-                del after[old]
-                same.remove(old)
-            joined = _joined(new, replaced)
-            if joined not in after:
-                same.append(joined)
-            after[joined] = None
-        after |= dict.fromkeys(restore)
+        before, gone = read(path, rules), set(remove)
+        kept = [decision for decision in before if decision not in gone]
+        after = dict.fromkeys((*_added(kept, add), *restore))
         known = set(before)
         done = Edit(
-            tuple(decision for decision in after if decision not in known),
-            tuple(decision for decision in before if decision not in after),
+            added=tuple(decision for decision in after if decision not in known),
+            removed=tuple(decision for decision in before if decision not in after),
         )
         if done != Edit():
             with storage_errors(path):
                 mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _MODE
             replace_atomically(path, table.to_text(after), mode=mode)
         return done
+
+
+def _added(kept: Iterable[Decision], add: Iterable[Decision]) -> tuple[Decision, ...]:
+    """The decisions kept, and the new ones in place of those that they replace."""
+    after = dict.fromkeys(kept)
+    # Only decisions about one content replace each other; one call may have ten thousand decisions.
+    by_content: dict[str, list[Decision]] = defaultdict(list)
+    for decision in after:
+        by_content[decision.sha256].append(decision)
+    for new in add:
+        same = by_content[new.sha256]
+        replaced = [old for old in same if replaces(new, old)]
+        for old in replaced:
+            del after[old]
+            same.remove(old)
+        joined = _joined(new, replaced)
+        if joined not in after:
+            same.append(joined)
+        after[joined] = None
+    return tuple(after)
 
 
 def _joined(new: Decision, replaced: Iterable[Decision]) -> Decision:
