@@ -78,32 +78,29 @@ def _columns(row: list[str], path: Path, line: int) -> list[str]:
 
 
 def _decision(row: list[str], columns: Sequence[str], rules: DatasetRules, path: Path, line: int) -> Decision:
+    def invalid(problem: str, action: str) -> InvalidTable:
+        return InvalidTable(path, line, problem, action)
+
     if any(cell.strip() for cell in row[len(columns) :]):
-        raise InvalidTable(
-            path, line, "has more cells than columns", "Put quotes around a cell with a comma."
-        )
+        raise invalid("has more cells than columns", "Put quotes around a cell with a comma.")
     cells = dict.fromkeys(COLUMNS, "")
     cells.update(zip(columns, (cell[1:] if _ESCAPED.match(cell) else cell for cell in row), strict=False))
+    # A file's name may begin or end with a space; a path written by hand does not.
     sha256, place = cells["sha256"].strip().lower(), cells["path"]
-    action, label = cells["action"].strip().lower(), cells["class"].strip()
-    if sha256 and not _SHA256.fullmatch(sha256):
-        raise InvalidTable(
-            path, line, "has no SHA-256 of 64 hexadecimal digits", "Correct it, or leave it empty."
-        )
     if not sha256:
         place = place.strip().replace("\\", "/").removeprefix("./")
+    if sha256 and not _SHA256.fullmatch(sha256):
+        raise invalid("has no SHA-256 of 64 hexadecimal digits", "Correct it, or leave it empty.")
     if not (sha256 or place):
-        raise InvalidTable(
-            path, line, "names no image", "Give its path in the dataset, such as train/i/a.png."
-        )
-    actions = (RELABEL, SET_ASIDE, *map(move_to, rules.splits), CORRECT)
-    if action not in map(str.lower, actions):
-        raise InvalidTable(
-            path, line, f"has the action {action!r}, which does not exist", f"Use {', '.join(actions)}."
-        )
-    action = next(each for each in actions if each.lower() == action)
-    if action == RELABEL and label not in rules.classes:
+        raise invalid("names no image", "Give its path in the dataset, such as train/i/a.png.")
+    actions = {each.lower(): each for each in (RELABEL, SET_ASIDE, *map(move_to, rules.splits), CORRECT)}
+    written, label = cells["action"].strip().lower(), cells["class"].strip()
+    if (action := actions.get(written)) is None:
+        known = ", ".join(actions.values())
+        raise invalid(f"has the action {written!r}, which does not exist", f"Use {known}.")
+    if action != RELABEL:
+        label = ""
+    elif label not in rules.classes:
         wrong = f"relabels to {label!r}, which is not a class" if label else "relabels to no class"
-        raise InvalidTable(path, line, wrong, f"The classes are {', '.join(rules.classes)}.")
-    label = label if action == RELABEL else ""
+        raise invalid(wrong, f"The classes are {', '.join(rules.classes)}.")
     return Decision(sha256, place, action, label, cells["reason"].strip(), cells["time"].strip())
