@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cldc.bundles.account import ServerAccount
 from cldc.codalab import User
@@ -54,10 +55,15 @@ def preflight_runs(account: ServerAccount, results: Iterable[PreflightResult]) -
             yield PastRun(result.seconds, sum(result.images[s] for s in competition.dataset.splits), own=True)
 
 
-def check_time(
-    account: ServerAccount, user: User, known: Iterable[PastRun], *, images: int
-) -> tuple[str, bool]:
-    """Describe the account's remaining computing time, and whether it may be too little for a run over ``images`` images.
+class TimeLeft(NamedTuple):
+    """The account's remaining computing time in words, and whether it may be too little."""
+
+    finding: str
+    tight: bool = False
+
+
+def check_time(account: ServerAccount, user: User, known: Iterable[PastRun], *, images: int) -> TimeLeft:
+    """Compare the account's remaining computing time with what a run over ``images`` images takes.
 
     ``user`` is the account with its remaining time. If no run on this server is ``known``, the public ones are looked up.
 
@@ -65,7 +71,7 @@ def check_time(
         QuotaExceeded: No time is left, or less than any of the account's own runs took; the server would kill the run.
     """
     if user.time_left is None:
-        return "the server does not say", False
+        return TimeLeft("the server does not say")
     if user.time_left <= 0:
         raise QuotaExceeded(
             f"The account {user.name} has used up its computing time on {account.rest.server}: "
@@ -75,21 +81,20 @@ def check_time(
     runs = [run for run in known if run.seconds > 0]
     if not runs and user.time_left < _PLENTY_SECONDS:
         runs = list(_visible_runs(account))
-    if own := [run for run in runs if run.own]:
-        runs = own
-        least = min(run.at_least(images) for run in runs)
-        if user.time_left < least:
-            raise QuotaExceeded(
-                f"The account {user.name} has {duration(user.time_left)} of computing time left on {account.rest.server}; "
-                f"going by its earlier runs this one takes at least {duration(least)}, and would be killed.",
-                action=MORE_TIME,
-            )
+    own = [run for run in runs if run.own]
+    least = min((run.at_least(images) for run in own), default=0.0)
+    if user.time_left < least:
+        raise QuotaExceeded(
+            f"The account {user.name} has {duration(user.time_left)} of computing time left on {account.rest.server}; "
+            f"going by its earlier runs this one takes at least {duration(least)}, and would be killed.",
+            action=MORE_TIME,
+        )
     left = f"{duration(user.time_left)} left on the server"
-    longest = max((run.seconds for run in runs), default=0.0)
+    longest = max((run.seconds for run in own or runs), default=0.0)
     if user.time_left < longest:
         whose = "the account's runs" if own else "other runs of this competition"
-        return f"{left}; {whose} took up to {duration(longest)}", True
-    return left, False
+        return TimeLeft(f"{left}; {whose} took up to {duration(longest)}", tight=True)
+    return TimeLeft(left)
 
 
 def _visible_runs(account: ServerAccount) -> Iterator[PastRun]:
