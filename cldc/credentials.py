@@ -80,21 +80,20 @@ def find(
     Raises:
         CredentialsError: No source has them.
     """
-    found = _from_environment(username, observer)
-    if found is not None and unapproved is None:
-        return found
-    withheld = found is not None
-    wanted = username or os.environ.get(USERNAME_VARIABLE) or default_account(server)
+    from_environment = _from_environment(username, observer)
+    if from_environment and unapproved is None:
+        return from_environment
+    named = username or os.environ.get(USERNAME_VARIABLE)
+    wanted = named or default_account(server)
     found = _from_keyring(server, wanted, observer) if wanted else None
-    if found is None and fallback is not None:
-        found = fallback(server, username or os.environ.get(USERNAME_VARIABLE))
-    if found is not None:
-        return found
-    if prompt is not None:
+    if fallback and not found:
+        found = fallback(server, named)
+    if prompt and not found:
         name, password = prompt(server, wanted)
-        if name and password:
-            return Credentials(name, password, "prompt")
-    if withheld:
+        found = Credentials(name, password, "prompt") if name and password else None
+    if found:
+        return found
+    if from_environment:
         raise CredentialsError(
             f"{PASSWORD_VARIABLE} was not sent to {server}: only the profile {unapproved} names that server.",
             action=f"Name the server with --server or CLDC_SERVER, or run `cldc trust approve {shlex.quote(str(unapproved))}`.",
