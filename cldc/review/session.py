@@ -295,28 +295,26 @@ class Session:
         return found, skipped
 
     def _made(self, action: str, images: Sequence[Image], value: str, reason: str) -> list[Decision]:
-        rules, moment = self.competition.dataset, decisions.now()
+        rules = self.competition.dataset
         if action not in (RELABEL, SET_ASIDE, CORRECT, "move"):
             raise UsageError(f"There is no action {action!r}.", action="Reload the page.")
-        if (action == RELABEL and value not in rules.classes) or (
-            action == "move" and value not in rules.splits
-        ):
+        known = {RELABEL: rules.classes, "move": rules.splits}
+        if action in known and value not in known[action]:
             raise UsageError(f"There is no class or split {value!r}.", action="Reload the page.")
-        made = []
+        moment, made = decisions.now(), []
         for image in images:
+            if action == "move" and image.split == value:
+                continue
+            decision = Decision(image.sha256, image.path, action, time=moment)
             if action == "move":
-                if image.split != value:
-                    made.append(Decision(image.sha256, image.path, decisions.move_to(value), time=moment))
+                decision = decision._replace(action=decisions.move_to(value))
             elif action == RELABEL and image.label == value:
-                made.append(Decision(image.sha256, image.path, CORRECT, reason="label", time=moment))
+                decision = decision._replace(action=CORRECT, reason="label")
+            elif action == RELABEL:
+                decision = decision._replace(label=value)
             elif action == CORRECT:
-                made.append(Decision(image.sha256, image.path, CORRECT, reason=reason, time=moment))
-            else:
-                made.append(
-                    Decision(
-                        image.sha256, image.path, action, value if action == RELABEL else "", time=moment
-                    )
-                )
+                decision = decision._replace(reason=reason)
+            made.append(decision)
         return made
 
     def _matched(self) -> Matched:
