@@ -12,8 +12,9 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,15 @@ from distributed import Client, KilledWorker, get_worker
 from distributed.comm.addressing import get_address_host_port
 
 from cldc.errors import ConfigurationError, PreflightFailed, Unreachable
+from cldc.files import private_folder, replace_atomically
+from cldc.preflight import records
 from cldc.preflight.model import PreflightResult, Training
+from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.process import Group
 from cldc.progress import SILENT, Observer
-from cldc.trainings.workers import SentDataset, SentLabelBook, Trained, Work, WorkerTrainer, train_sent
+from cldc.text import plural
+from cldc.trainings.model import Trainer, WorkerLost
+from cldc.trainings.workers import SentTraining, Trained, train_sent, zip_files
 
 _TOPIC = "cldc-trainings"
 _CONNECT_SECONDS = 20
@@ -88,25 +94,24 @@ def _count_workers(client: Client, address: str) -> int:
     return len(answers)
 
 
-class DaskTrainer(WorkerTrainer):
-    """Trains on a Dask cluster.
+class DaskTrainer(Trainer):
+    """Trains on a Dask cluster, whose workers don't share this machine's disk.
 
     If a worker dies, Dask gives its training to another one, up to three times (its setting
     ``distributed.scheduler.allowed-failures``), and the scheduler sends the dataset again.
     """
 
+    threads = None
+
     def __init__(self, client: Client, home: Path, workers: int, *, at_once: int) -> None:
         """Use a client of a cluster with that number of workers, which run ``at_once`` trainings."""
-        super().__init__(
-            client.get_executor(pure=False),
-            home,
-            where=f"on {workers} Dask worker{'s' if workers > 1 else ''}",
-            at_once=at_once,
-            run=train_in_dask,
-            share=lambda identity, sent: client.submit(_itself, sent, key=f"cldc-{identity}"),
-            lost=(CancelledError,),
-        )
+        self.where = f"on {plural(workers, 'Dask worker')}"
+        self.at_once = at_once
         self._client = client
+        self._executor = client.get_executor(pure=False)
+        self._home = home
+        self._shared: dict[str, object] = {}
+        self._futures: list[Future[Trained]] = []
         self._observers: dict[str, Observer] = {}
         client.subscribe_topic(_TOPIC, self._hear)
 
@@ -121,18 +126,59 @@ class DaskTrainer(WorkerTrainer):
                 "The Dask scheduler is gone.",
                 action="Start it again, then run the same command: what was trained is kept.",
             )
-        self._observers[self.id_of(training)] = observer
-        return super().submit(training, observer, force=force)
+        dataset, book = training.report.dataset, training.label_book
+        script, builtin = training.script.path, builtin_script(training.competition).path
+        sent = SentTraining(training, script.read_bytes(), builtin.read_bytes(), force)
+        self._observers[sent.id] = observer
+        future: Future[Trained] = self._executor.submit(
+            train_in_dask,
+            sent,
+            self._share(dataset.hash, [(i.path, dataset.locate(i), i.sha256) for i in dataset.images]),
+            self._share(book.hash, [(path, book.root / path, sha256) for path, sha256 in book.images]),
+        )
+        self._futures.append(future)
+        return future
+
+    def _share(self, identity: str, files: Iterable[tuple[str, Path, str]]) -> object:
+        """A task whose result is a zip of the files, which many trainings may need."""
+        if identity not in self._shared:
+            zipped = zip_files(files)
+            self._shared[identity] = self._client.submit(_itself, zipped, key=f"cldc-{identity}")
+        return self._shared[identity]
 
     def result(self, training: Training, future: Future[Trained]) -> PreflightResult:
         """As `Trainer.result`."""
+        dataset = training.report.dataset
         try:
-            return super().result(training, future)
+            trained = future.result()
+        except CancelledError as error:
+            raise WorkerLost(str(error)) from error
         except KilledWorker as error:
             raise PreflightFailed(
-                f"Several Dask workers died while they trained {training.report.dataset.name}.",
+                f"Several Dask workers died while they trained {dataset.name}.",
                 action="See in their logs whether memory ran out; fewer threads a worker train fewer at once.",
             ) from error
+        folder = records.folder(self._home)
+        for name, content in trained.files.items():
+            path = folder / name
+            private_folder(path.parent)
+            replace_atomically(path, content)
+        result = replace(
+            trained.result,
+            dataset_name=dataset.name,
+            dataset_root=str(dataset.root),
+            log=str(folder / f"{trained.result.id}.log"),
+            recorded=False,
+            dataset_changed="",
+        )
+        records.save(self._home, result)
+        return result
+
+    def stop(self) -> None:
+        """As `Trainer.stop`."""
+        for future in self._futures:
+            future.cancel()
+        self._executor.shutdown(wait=False)
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         """Handle a worker's progress report."""
@@ -142,9 +188,9 @@ class DaskTrainer(WorkerTrainer):
             observer.advance(told["done"], told["detail"])
 
 
-def _itself(sent: object) -> object:
+def _itself(zipped: bytes) -> bytes:
     """Return the argument, as a task: the scheduler keeps it, and each worker receives it once."""
-    return sent
+    return zipped
 
 
 class _Events:
@@ -173,7 +219,7 @@ class _Events:
         self._group.check()
 
 
-def train_in_dask(work: Work, dataset: SentDataset, label_book: SentLabelBook) -> Trained:
+def train_in_dask(sent: SentTraining, dataset: bytes, label_book: bytes) -> Trained:
     """Run `train_sent` as a Dask task that ends once no client waits for it.
 
     Dask can't stop a running task: it only forgets the task when it is cancelled or its client is gone.
@@ -192,6 +238,6 @@ def train_in_dask(work: Work, dataset: SentDataset, label_book: SentLabelBook) -
     threading.Thread(target=watch, daemon=True).start()
     try:
         with group.entered():
-            return train_sent(work, dataset, label_book, _Events(work.id, group))
+            return train_sent(sent, dataset, label_book, _Events(sent.id, group))
     finally:
         done.set()

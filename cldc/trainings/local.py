@@ -27,7 +27,6 @@ class LocalTrainer(Trainer):
     """
 
     where = "here"
-    lost: tuple[type[BaseException], ...] = ()
 
     def __init__(self, environment: Environment, home: Path, *, at_once: int) -> None:
         """Run up to ``at_once`` trainings at the same time."""

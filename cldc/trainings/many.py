@@ -15,7 +15,7 @@ from cldc.preflight.records import all_records, remember_name
 from cldc.progress import SILENT, Observer
 from cldc.text import duration
 from cldc.trainings.expected import expect
-from cldc.trainings.model import Lane, Trainer
+from cldc.trainings.model import Lane, Trainer, WorkerLost
 
 Outcome = PreflightResult | CldcError
 # Fast enough for a display to look smooth.
@@ -142,7 +142,7 @@ class _Trainings:
         except CldcError as error:
             self._outcomes[key] = error
             self._observer.note(f"{name} has no result: {error.message.splitlines()[0]}")
-        except self._trainer.lost as error:
+        except WorkerLost as error:
             if self._tries[key] < _MOST_TRIES:
                 self._observer.note(f"The worker that trained {name} is gone; training it again.")
                 return False

@@ -11,6 +11,10 @@ from cldc.preflight.model import FailedPreflight, PreflightResult, Training
 from cldc.progress import Observer
 
 
+class WorkerLost(Exception):
+    """The worker that ran a training is gone."""
+
+
 class Trainer(Protocol):
     """Trains in an executor.
 
@@ -18,13 +22,11 @@ class Trainer(Protocol):
         where: Place of the executor, as in "on this machine".
         threads: How many threads TensorFlow uses there, which changes a training's numbers; None if workers may differ.
         at_once: How many trainings run at the same time.
-        lost: The exception of a future whose worker is gone.
     """
 
     where: str
     threads: int | None
     at_once: int
-    lost: tuple[type[BaseException], ...]
 
     def submit(self, training: Training, observer: Observer, *, force: bool) -> Future[Any]:
         """Queue a training; another thread reports its progress to the observer."""
@@ -34,6 +36,7 @@ class Trainer(Protocol):
 
         Raises:
             CldcError: The training failed.
+            WorkerLost: Another worker may be able to do it.
         """
 
     def stop(self) -> None:

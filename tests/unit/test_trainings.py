@@ -22,15 +22,11 @@ from cldc.trainings.dask import ClusterUnreachable, dask_trainer
 from cldc.trainings.expected import expect, expect_class
 from cldc.trainings.local import BYTES_EACH, free_memory, most_at_once
 from cldc.trainings.many import train_all
-from cldc.trainings.model import Trainer
-from cldc.trainings.workers import SentDataset, SentLabelBook, Work, train_sent
+from cldc.trainings.model import Trainer, WorkerLost
+from cldc.trainings.workers import SentTraining, train_sent
 from cldc.validation import validate
 from tests.support.insights import RESULT
 from tests.support.observers import Heard
-
-
-class _Gone(Exception):
-    """A worker is gone."""
 
 
 class _Trainer(Trainer):
@@ -38,7 +34,6 @@ class _Trainer(Trainer):
 
     where, at_once = "here", 2
     threads: int | None = None
-    lost: tuple[type[BaseException], ...] = (_Gone,)
 
     def __init__(self, home: Path, train: Callable[[Training, int], None]) -> None:
         self.home, self.train, self.asked = home, train, list[str]()
@@ -146,7 +141,7 @@ def test_earlier_trainings_say_how_long_the_next_ones_take(trainings: list[Train
 def test_a_worker_that_dies_costs_one_retry(tmp_path: Path, trainings: list[Training], dies: int) -> None:
     def train(training: Training, tries: int) -> None:
         if tries <= dies:
-            raise _Gone
+            raise WorkerLost
 
     with _Trainer(tmp_path, train) as trainer:
         (found,) = train_all(trainings[:1], trainer, home=tmp_path)
@@ -209,7 +204,6 @@ def test_a_worker_reports_what_it_cannot_use(
 ) -> None:
     first = trainings[0]
     content = builtin_script(shapes).path.read_bytes()
-    book = SentLabelBook(first.label_book, b"")
-    work = Work("id", first.script, content, content, shapes, force=False, version="0.0.1")
+    sent = SentTraining(first, content, content, force=False, version="0.0.1")
     with pytest.raises(EnvironmentFailed, match=r"this is cldc 0\.0\.1"):
-        train_sent(work, SentDataset(first.report, b""), book)
+        train_sent(sent, b"", b"")
