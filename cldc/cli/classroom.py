@@ -16,13 +16,13 @@ from cldc.cli.server import ServerApp
 from cldc.codalab import CodaLab, Rest
 from cldc.errors import UsageError
 from cldc.leaderboard import Leaderboard
-from cldc.organise import OrganiserTarget, read_board, write_board
 from cldc.organise.daemon import organiser_of
 from cldc.organise.grades import Grade, grade
-from cldc.organise.model import ROSTER
+from cldc.organise.model import ROSTER, OrganiserTarget
 from cldc.organise.roster import keep_roster, read_roster
 from cldc.organise.rulings import find_row
 from cldc.organise.rulings import reject as record_rejection
+from cldc.organise.scoring import read_board, write_board
 from cldc.preflight.records import all_records
 from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.document import Document

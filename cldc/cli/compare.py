@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from cldc import insight
 from cldc.cli import completing
 from cldc.cli.contestant import remote_account, require_consent, require_organisers
 from cldc.cli.options import command
@@ -20,8 +19,10 @@ from cldc.cli.training import DASK, trainer, training_inputs
 from cldc.cli.validating import require_valid, validated
 from cldc.dataset import load
 from cldc.errors import InvalidDataset, UsageError
-from cldc.insight import Comparison, pictures
+from cldc.insight.comparing import Comparison
+from cldc.insight.comparing import compare as compare_two
 from cldc.insight.judging import Train, require_unseen, train_models
+from cldc.insight.pictures import pictures
 from cldc.insight.repeated import compare_repeats
 from cldc.preflight.label_book_paths import label_books
 from cldc.preflight.model import LabelBook, PreflightResult, Training
@@ -109,7 +110,7 @@ def _compare_once(app: ServerApp, a: str, b: str) -> Comparison:
     before, after = (_find_preflight(app, word) for word in (a, b))
     if before.id == after.id:
         raise _same(a, b)
-    return insight.compare(before, read(app.home, before.id), after, read(app.home, after.id))
+    return compare_two(before, read(app.home, before.id), after, read(app.home, after.id))
 
 
 def _same(a: str, b: str) -> UsageError:
@@ -160,7 +161,7 @@ def _compare_repeatedly(
         predict = functools.partial(_predict, app, judge) if judge else None
         models = train_models(trainings, train, predict=predict, home=app.home)
     before, after = models[0], models[times]
-    found = insight.compare(before.result, before.predictions, after.result, after.predictions)
+    found = compare_two(before.result, before.predictions, after.result, after.predictions)
     repeated = compare_repeats(models[:times], models[times:], judge_name=f"images of {judge_folder}")
     return dataclasses.replace(found, repeated=repeated)
 

@@ -18,9 +18,9 @@ from cldc.cli.server import ServerApp
 from cldc.codalab.records import FINAL_STATES
 from cldc.competition import scripts_beside
 from cldc.files import lock, replace_atomically, storage_errors, temporary_folder
-from cldc.organise import read_board
 from cldc.organise.keeping import PROFILE, Restoring, kept_files, pack_backup, plan_restoring, unpack_backup
 from cldc.organise.keeping import restore as write_files
+from cldc.organise.scoring import read_board
 from cldc.render.blocks import Block, Line
 from cldc.render.formats import render
 from cldc.text import plural

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from cldc import organise as organiser
 from cldc.bundles.account import ServerClock
 from cldc.cli.classroom import accounts, grades, reject
 from cldc.cli.grading import grade
@@ -17,10 +16,10 @@ from cldc.cli.organising import organiser_target, published
 from cldc.cli.server import ServerApp
 from cldc.cli.setting_up import init
 from cldc.errors import UsageError
-from cldc.organise import Board, OrganiserTarget, Rescored, Scored, read_board
-from cldc.organise.model import NotRepeated
+from cldc.organise import scoring
+from cldc.organise.daemon import configuration, uuids_of
+from cldc.organise.model import Board, NotRepeated, OrganiserTarget, Rescored, Scored
 from cldc.organise.rulings import find_row
-from cldc.organise.scoring import Mode
 from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.board import board_blocks, left_out_blocks
 from cldc.text import plural
@@ -73,17 +72,17 @@ def score(
 
     def publish_pass(_: Scored) -> None:
         if target is not None:
-            published(read_board(competition, where.folder), competition, target)
+            published(scoring.read_board(competition, where.folder), competition, target)
 
     _score(
         app,
         where,
         mode="watch" if watch else "once" if once else "finish",
-        every_seconds=every or organiser.PASS_SECONDS,
+        every_seconds=every or scoring.PASS_SECONDS,
         strict_quota=not daemon_quota,
         on_pass=publish_pass,
     )
-    board = read_board(competition, where.folder)
+    board = scoring.read_board(competition, where.folder)
     if target is not None:
         board = published(board, competition, target)
     app.show(board, *_board_blocks(board))
@@ -93,18 +92,16 @@ def _score(
     app: ServerApp,
     where: OrganiserTarget,
     *,
-    mode: Mode = "finish",
-    every_seconds: float = organiser.PASS_SECONDS,
+    mode: scoring.Mode = "finish",
+    every_seconds: float = scoring.PASS_SECONDS,
     strict_quota: bool = False,
     again: Sequence[str] = (),
     on_pass: Callable[[Scored], None] = lambda _: None,
 ) -> Scored:
-    """`cldc.organise.score` for the chosen competition, by the server's clock."""
+    """`scoring.score` for the chosen competition, by the server's clock."""
     competition = app.competition
-    return organiser.score(
-        organiser.configuration(
-            where.address, where.credentials.username, competition, organiser.uuids_of(competition)
-        ),
+    return scoring.score(
+        configuration(where.address, where.credentials.username, competition, uuids_of(competition)),
         competition,
         where.folder,
         where.credentials,
@@ -144,9 +141,9 @@ def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, y
             "Name submissions, or say --all.", action="See `cldc organise score` for their names."
         )
     competition, where = app.competition, organiser_target(app)
-    before = read_board(competition, where.folder).leaderboard
+    before = scoring.read_board(competition, where.folder).leaderboard
     chosen = (
-        organiser.outdated(competition, where.folder)
+        scoring.outdated(competition, where.folder)
         if everything
         else tuple({find_row(before, name).submission: None for name in submissions})
     )
@@ -159,7 +156,7 @@ def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, y
             stake=f"evaluate {count} again and replace their scores",
         )
         not_repeated = _score(app, where, again=chosen).not_repeated
-    board = read_board(competition, where.folder)
+    board = scoring.read_board(competition, where.folder)
     after = {row.submission: row for row in board.leaderboard.rows}
     repeated = [
         Rescored(row.submission, row.account, row.name, row.score, after[row.submission].score)
@@ -180,7 +177,7 @@ def publish(app: ServerApp, folder: Path) -> None:
     Examples:
       cldc organise publish board --competition class.toml
     """
-    board = read_board(app.competition, organiser_target(app, sign_in=False).folder)
+    board = scoring.read_board(app.competition, organiser_target(app, sign_in=False).folder)
     board = published(board, app.competition, folder)
     app.show(board, *_board_blocks(board))
 

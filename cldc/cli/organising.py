@@ -10,7 +10,7 @@ from cldc.address import SANDBOX, check
 from cldc.cli.server import ServerApp
 from cldc.competition import Competition
 from cldc.files import replace_atomically, storage_errors
-from cldc.organise import Board, OrganiserTarget
+from cldc.organise.model import Board, OrganiserTarget
 from cldc.render.board_page import board_page
 from cldc.render.formats.html import render_page
 

@@ -15,7 +15,7 @@ from cldc.cli.tensorflow import tensorflow
 from cldc.competition import SANDBOX
 from cldc.environments import ensure_codalab
 from cldc.leaderboard import parse
-from cldc.organise import evaluate_beside_profile, remember_files
+from cldc.organise.seeding import evaluate_beside_profile, remember_files
 from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.render.blocks import Line, Table
 from cldc.render.board import board_blocks

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from cldc import organise, sandbox
+from cldc import sandbox
 from cldc.address import SANDBOX
 from cldc.cli.options import EXISTING_FOLDER, command
 from cldc.cli.organising import target_at
@@ -20,13 +20,9 @@ from cldc.cli.tensorflow import tensorflow
 from cldc.competition import Competition, load
 from cldc.environments import ensure_codalab
 from cldc.errors import UsageError
-from cldc.organise import (
-    OrganiserTarget,
-    ProfileOverrides,
-    Seed,
-    evaluate_beside_profile,
-    remember_files,
-)
+from cldc.organise.model import OrganiserTarget, Seed, read_json
+from cldc.organise.profile import ProfileOverrides, begin
+from cldc.organise.seeding import evaluate_beside_profile, remember_files
 from cldc.organise.setting_up import SetUp, classes_in, plan, set_up
 from cldc.preflight.records import all_records
 from cldc.preflight.scripts_and_label_books import builtin_script
@@ -118,7 +114,7 @@ def init(app: ServerApp, **given: Any) -> None:
     """
     path = Path(_answer(app, given["profile"], "Profile to write", "--profile", "class.toml"))
     previous = load(str(path)) if path.is_file() else None
-    start = previous or organise.begin(app.competition, path)
+    start = previous or begin(app.competition, path)
     known = app.settings["server"] or (previous.server if previous else None)
     server = _answer(app, known, "Address of your CodaLab, or sandbox", "--server", None)
     seed = _seed(app, given, start, app.competition if previous is None else start)
@@ -171,7 +167,7 @@ def _seed(app: ServerApp, given: Mapping[str, Any], start: Competition, base: Co
     now = {"script": settings["script"], "label_book": settings["label_book"]}
     named = {**now, **{key: given[key] for key in ("test_set", "starting_dataset", "evaluate")}}
     if start is not base:
-        before = organise.read_json(app.home / "organise" / base.name / "given.json") or {}
+        before = read_json(app.home / "organise" / base.name / "given.json") or {}
         named |= {key: path for key, path in before.items() if named.get(key) is None}
     chosen = remember_files(record, named)
     for key, text in (("label_book", "Label book"), ("test_set", "Hidden test set")):

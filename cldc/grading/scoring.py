@@ -14,8 +14,8 @@ from cldc.competition.rules import TEST_KEY
 from cldc.environments import Environment
 from cldc.errors import PreflightFailed, ProcessFailed
 from cldc.files import hash_bytes, hash_file, private_folder, replace_atomically, storage_errors
-from cldc.organise import read_json
 from cldc.organise.daemon import organiser_of
+from cldc.organise.model import read_json
 from cldc.preflight.model import LabelBook
 from cldc.process import clean_environment, run
 

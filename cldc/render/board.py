@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cldc.leaderboard import BoardResult, Leaderboard, Row
-from cldc.organise import Skipped
+from cldc.organise.model import Skipped
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.submission import moment
 from cldc.text import plural

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from cldc.insight import Comparison, Moved
+from cldc.insight.comparing import Comparison, Moved
 from cldc.insight.repeated import RepeatedComparison
 from cldc.insight.significance import Judgement
 from cldc.preflight.output import Score

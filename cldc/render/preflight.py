@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from cldc.insight import Insight
+from cldc.insight.model import Insight
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.repeats import RepeatedRuns
 from cldc.render.blocks import Block, Line, Table, cell

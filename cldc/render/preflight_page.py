@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cldc.insight import Insight, confusion, worst_mistakes
+from cldc.insight.model import Insight, confusion, worst_mistakes
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.preflight.output import Epoch

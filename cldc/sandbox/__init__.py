@@ -4,7 +4,7 @@
 any other CodaLab: see `cldc.organise`. Everything is kept below ``DATA/sandbox``, with mode 0700.
 """
 
-from cldc.organise import Seed
+from cldc.organise.model import Seed
 from cldc.sandbox.accounts import add_account, contestant, list_accounts, organiser
 from cldc.sandbox.paths import Account, Status, folder_of, leaderboard_file
 from cldc.sandbox.server import down, require_up, score, start, status, up

@@ -11,7 +11,7 @@ from cldc.credentials import Credentials
 from cldc.errors import SandboxError, UsageError
 from cldc.files import lock, replace_atomically
 from cldc.identifiers import is_name
-from cldc.organise import read_json
+from cldc.organise.model import read_json
 from cldc.sandbox.paths import Account, SandboxPaths
 
 _NOTICED_SECONDS = 10.0

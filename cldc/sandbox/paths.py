@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.organise import BOARD
+from cldc.organise.model import BOARD
 
 INSIDE = Path(__file__).with_name("inside")
 

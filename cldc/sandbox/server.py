@@ -16,9 +16,9 @@ from cldc.codalab.transport import Limits
 from cldc.competition import Competition
 from cldc.errors import CldcError, SandboxError
 from cldc.files import lock, private_folder, remove_tree, replace_atomically
-from cldc.organise import DAEMON, SEEDED, Seed, read_json
-from cldc.organise import score as score_with
-from cldc.organise import seed as seed_with
+from cldc.organise.model import DAEMON, SEEDED, Seed, read_json
+from cldc.organise.scoring import score as score_with
+from cldc.organise.seeding import seed as seed_with
 from cldc.progress import SILENT, Observer
 from cldc.sandbox.accounts import organiser
 from cldc.sandbox.paths import INSIDE, SandboxPaths, Status, folder_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image as Picture
 
 from cldc import competition, sample
-from cldc.insight import find_suspicious_labels, known_suspicious_labels
+from cldc.insight.label_search import find_suspicious_labels, known_suspicious_labels
 from cldc.validation import validate
 from tests.conftest import Cldc, cldc_in
 

@@ -22,10 +22,7 @@ from cldc.competition import Competition
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab, ensure_tensorflow
 from cldc.errors import RunFailed
-from cldc.organise import (
-    ImageProbe,
-    probe_image,
-)
+from cldc.organise.image_probe import ImageProbe, probe_image
 from cldc.preflight import model_predictions
 from cldc.preflight.records import all_records
 from cldc.sample import draw_label_book

@@ -18,7 +18,9 @@ from playwright.sync_api import Browser, expect
 from cldc import competition
 from cldc.files import replace_atomically
 from cldc.grading.model import Grade, Grading
-from cldc.insight import Insight, LabelProblem, LabelReport, RankedLabel, compare
+from cldc.insight.comparing import compare
+from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
+from cldc.insight.model import Insight
 from cldc.leaderboard import parse
 from cldc.render.board_page import board_page
 from cldc.render.comparison import comparison_document

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from cldc.competition import Competition
 from cldc.errors import ConfigurationError
 from cldc.leaderboard import NOT_PUBLIC, Row, parse
-from cldc.organise import BOARD
 from cldc.organise.grades import Accuracies, grade
+from cldc.organise.model import BOARD
 from cldc.organise.roster import Student, read_roster, write_roster
 from cldc.organise.rulings import LATE, Deadline, Sighting, is_late, record_pass, reject, rule_on, sightings
 from tests.conftest import Cldc

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from cldc.insight import Insight, Suggestion, compare, confusion, pictures, worst_mistakes
+from cldc.insight.comparing import compare
+from cldc.insight.model import Insight, Suggestion, confusion, worst_mistakes
+from cldc.insight.pictures import pictures
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.render.formats.html import render_page
 from cldc.render.preflight_page import OF_BEFORE, preflight_page

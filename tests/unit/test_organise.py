@@ -16,21 +16,20 @@ from hypothesis import strategies as st
 from cldc import competition
 from cldc.errors import ConfigurationError
 from cldc.leaderboard import Leaderboard, Row
-from cldc.organise import (
-    ImageProbe,
+from cldc.organise.daemon import uuids_of
+from cldc.organise.image_probe import ImageProbe, pinned
+from cldc.organise.profile import (
     ProfileOverrides,
     begin,
     draft,
-    pinned,
     require_replaceable_copy,
-    uuids_of,
+    to_toml,
     with_builtin_options,
     with_own_script,
     with_uuids,
     without_builtin_options,
-    write_profile,
 )
-from cldc.organise.profile import to_toml
+from cldc.organise.profile import write as write_profile
 from cldc.render.board_page import board_page
 from cldc.render.formats.html import render_page
 

@@ -23,7 +23,7 @@ from cldc.competition import (
     parse,
 )
 from cldc.errors import ConfigurationError
-from cldc.organise import configuration
+from cldc.organise.daemon import configuration
 from cldc.organise.profile import to_toml
 from cldc.preflight.pipeline import seed
 from cldc.preflight.scripts_and_label_books import builtin_script
