@@ -20,13 +20,11 @@ from cldc.preflight import model_predictions, records
 from cldc.preflight.check_images import check_images
 from cldc.preflight.model import Fingerprint, PreflightResult, Script, Training
 from cldc.preflight.model_predictions import ModelPredictions
-from cldc.preflight.output import Score
 from cldc.preflight.predicting import keep_weights, list_images, predict_images
-from cldc.preflight.predictions import expected_labels
-from cldc.preflight.results import RunEnvironment, build_result, require_usable
-from cldc.preflight.run_script import Run, command, follow
+from cldc.preflight.results import RunEnvironment, build_result
+from cldc.preflight.run_script import command, follow
 from cldc.preflight.scripts_and_label_books import builtin_script
-from cldc.preflight.workspace import Workspace, fill
+from cldc.preflight.workspace import fill
 from cldc.progress import SILENT, Observer
 
 _SEED = re.compile(rb"seed\s*[(=]\s*(\d{1,9})", re.IGNORECASE)
@@ -188,36 +186,18 @@ def _train(job: _Job, observer: Observer) -> tuple[PreflightResult, ModelPredict
         log = records.folder(job.home) / f"{job.fingerprint.id}{'-quick' * job.quick}.log"
         with storage_errors(log):
             shutil.copyfile(workspace.aside / "output.log", log)
-        predictions, validation = _outcome(job, run, workspace, log)
+        used = job.environment
+        caveats = () if used.faithful else (f"Trained with TensorFlow {used.version}: {used.why}.",)
+        result = build_result(
+            training,
+            run,
+            fingerprint=job.fingerprint,
+            folder=workspace.root,
+            environment=RunEnvironment(used.version, machine, used.faithful, caveats, started, log),
+        )
         images = list_images(training)
         if not run.stopped:
             images = predict_images(images, run.output, workspace, competition, observer)
         if images.known:
-            keep_weights(workspace.root, competition, records.weights_folder(job.home, job.fingerprint.id))
-    used = job.environment
-    caveats = () if used.faithful else (f"Trained with TensorFlow {used.version}: {used.why}.",)
-    result = build_result(
-        training,
-        run,
-        fingerprint=job.fingerprint,
-        predictions=predictions,
-        validation=validation,
-        environment=RunEnvironment(machine, used.faithful, caveats, started, log),
-    )
+            keep_weights(workspace.root, competition, records.weights_folder(job.home, result.id))
     return result, images
-
-
-def _outcome(job: _Job, run: Run, workspace: Workspace, log: Path) -> tuple[tuple[int, ...], Score]:
-    """Return predictions and validation score, those of the first epoch if the run was stopped there."""
-    if run.stopped:
-        first = run.output.history[0]
-        return (), Score(first.val_loss, first.val_accuracy)
-    training = job.training
-    labels = expected_labels(
-        training.label_book, training.competition, training.script, tensorflow=job.environment.version
-    )
-    predictions = require_usable(
-        run, competition=training.competition, labels=labels, folder=workspace.root, log=log
-    )
-    assert run.output.validation is not None  # noqa: S101 - require_usable has rejected runs without one
-    return predictions, run.output.validation

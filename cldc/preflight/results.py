@@ -10,7 +10,7 @@ from cldc.competition import Competition
 from cldc.errors import PreflightFailed
 from cldc.preflight.model import Fingerprint, PreflightResult, Probe, Training
 from cldc.preflight.output import Score
-from cldc.preflight.predictions import ExpectedLabels, UnusablePredictions, read_predictions
+from cldc.preflight.predictions import ExpectedLabels, UnusablePredictions, expected_labels, read_predictions
 from cldc.preflight.run_script import Run
 from cldc.process import describe_exit
 from cldc.text import plural
@@ -21,8 +21,8 @@ _SHOWN_LINES = 8
 
 def require_usable(
     run: Run, *, competition: Competition, labels: ExpectedLabels, folder: Path, log: Path
-) -> tuple[int, ...]:
-    """Return the predictions of a successful run.
+) -> tuple[tuple[int, ...], Score]:
+    """Return the predictions of a successful run, and its score on the validation split.
 
     Args:
         folder: The folder with the script's files.
@@ -51,7 +51,7 @@ def require_usable(
             f"The training diverged: the loss on the validation split is {output.validation.loss} in the end.",
             action=f"Look for images that are all of one colour or labelled at random; the epochs are in {log}.",
         )
-    return predictions
+    return predictions, output.validation
 
 
 def _predictions(path: Path, labels: ExpectedLabels, run: Run, log: Path) -> tuple[int, ...]:
@@ -118,6 +118,7 @@ class RunEnvironment:
     """Time and environment of a training.
 
     Attributes:
+        tensorflow: TensorFlow's version; empty if unknown.
         probe: TensorFlow's report about the machine.
         faithful: Whether the environment trains what the competition trained.
         caveats: Reasons not to trust the environment fully, as sentences.
@@ -126,6 +127,7 @@ class RunEnvironment:
         run: Uuid of the run bundle; empty for a local training.
     """
 
+    tensorflow: str
     probe: Probe
     faithful: bool
     caveats: tuple[str, ...]
@@ -135,16 +137,28 @@ class RunEnvironment:
 
 
 def build_result(
-    training: Training,
-    run: Run,
-    *,
-    fingerprint: Fingerprint,
-    predictions: tuple[int, ...],
-    validation: Score,
-    environment: RunEnvironment,
+    training: Training, run: Run, *, fingerprint: Fingerprint, folder: Path, environment: RunEnvironment
 ) -> PreflightResult:
-    """Build the result of a run whose predictions passed the checks."""
+    """Check a finished run, and build its result; of a run stopped after the first epoch, the result is that epoch's.
+
+    Args:
+        folder: The folder with the script's files.
+
+    Raises:
+        PreflightFailed: The run has no usable result.
+    """
     dataset, competition, best = training.report.dataset, training.competition, run.output.best
+    predictions: tuple[int, ...] = ()
+    if run.stopped:
+        first = run.output.history[0]
+        validation = Score(first.val_loss, first.val_accuracy)
+    else:
+        labels = expected_labels(
+            training.label_book, competition, training.script, tensorflow=environment.tensorflow
+        )
+        predictions, validation = require_usable(
+            run, competition=competition, labels=labels, folder=folder, log=environment.log
+        )
     counts = {split: dataset.count(split) for split in competition.dataset.splits}
     return PreflightResult(
         fingerprint=fingerprint,

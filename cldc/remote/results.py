@@ -19,8 +19,7 @@ from cldc.preflight.model_predictions import ModelPredictions
 from cldc.preflight.output import Output
 from cldc.preflight.pipeline import fingerprint_in
 from cldc.preflight.predicting import keep_weights, list_images, predict_images
-from cldc.preflight.predictions import expected_labels
-from cldc.preflight.results import RunEnvironment, build_result, require_usable
+from cldc.preflight.results import RunEnvironment, build_result
 from cldc.preflight.run_script import Run
 from cldc.preflight.workspace import fill
 from cldc.progress import Observer
@@ -106,22 +105,20 @@ def finish_run(
     replace_atomically(log, "".join(f"{line}\n" for line in lines))
     run = Run(output, artifacts.exit_code, artifacts.seconds, 0, stopped=False)
     about = _about(artifacts.about)
-    labels = expected_labels(
-        training.label_book, competition, training.script, tensorflow=str(about.get("version", ""))
-    )
-    predictions = require_usable(
-        run, competition=competition, labels=labels, folder=artifacts.folder, log=log
-    )
-    assert output.validation is not None  # noqa: S101 - require_usable has rejected runs without one
     caveats = _caveats(about, competition)
     result = build_result(
         training,
         run,
         fingerprint=fingerprint,
-        predictions=predictions,
-        validation=output.validation,
+        folder=artifacts.folder,
         environment=RunEnvironment(
-            _probe(about, artifacts.image), not caveats, caveats, artifacts.started, log, artifacts.run
+            tensorflow=str(about.get("version", "")),
+            probe=_probe(about, artifacts.image),
+            faithful=not caveats,
+            caveats=caveats,
+            started=artifacts.started,
+            log=log,
+            run=artifacts.run,
         ),
     )
     images = _predictions(training, artifacts, output, environment, observer)

@@ -57,7 +57,7 @@ def ran(tmp_path: Path, source: str, *, only_first_epoch: bool = False) -> tuple
 def judged(tmp_path: Path, source: str, shapes: Competition, book: LabelBook) -> tuple[int, ...]:
     run, root = ran(tmp_path, source)
     labels = expected_labels(book, shapes, given_script(root / "learn.py"))
-    return require_usable(run, competition=shapes, labels=labels, folder=root, log=tmp_path / "output.log")
+    return require_usable(run, competition=shapes, labels=labels, folder=root, log=tmp_path / "output.log")[0]
 
 
 def test_the_predictions_of_a_run_that_ends_well_are_read(
