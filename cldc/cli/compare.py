@@ -25,7 +25,7 @@ from cldc.insight.judging import Train, require_unseen, train_models
 from cldc.insight.pictures import pictures
 from cldc.insight.repeated import compare_repeats
 from cldc.preflight.label_book_paths import label_books
-from cldc.preflight.model import LabelBook, PreflightResult, Training
+from cldc.preflight.model import LabelBook, Outcome, PreflightResult, Training
 from cldc.preflight.model_predictions import ModelPredictions, read
 from cldc.preflight.predicting import predict_folder
 from cldc.preflight.records import find_named
@@ -33,7 +33,7 @@ from cldc.preflight.repeats import repeats_of, require_seeds
 from cldc.preflight.scripts_and_label_books import read_label_book
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.comparison import comparison_document
-from cldc.trainings.many import train_every
+from cldc.trainings.many import train_all
 from cldc.validation import ValidationReport
 
 _MOST_PICTURES = 1200
@@ -151,7 +151,7 @@ def _compare_repeatedly(
             train = functools.partial(_train_on_codalab, app)
         else:
             trains = stack.enter_context(trainer(app, dask=dask))
-            train = functools.partial(train_every, trainer=trains, home=app.home, observer=app.observer)
+            train = functools.partial(train_all, trainer=trains, home=app.home, observer=app.observer)
         inputs = training_inputs(app)
         trainings = [
             training
@@ -187,15 +187,10 @@ def _report(app: ServerApp, word: str) -> ValidationReport:
     return report
 
 
-def _train_on_codalab(
-    app: ServerApp, trainings: Sequence[Training], *, force: bool = False
-) -> list[PreflightResult]:
+def _train_on_codalab(app: ServerApp, trainings: Sequence[Training], *, force: bool = False) -> list[Outcome]:
     """Train on CodaLab's workers; the models predict here."""
     remote = remote_account(app, keep=False, force=force, environment=tensorflow(app))
-    found = train_remotely(remote, trainings)
-    if found.failed:
-        raise found.failed[0].error
-    return list(found.results)
+    return [outcome for _, outcome in train_remotely(remote, trainings)]
 
 
 def _predict(app: ServerApp, judge: LabelBook, result: PreflightResult) -> ModelPredictions:

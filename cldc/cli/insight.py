@@ -11,7 +11,6 @@ from cldc.errors import CldcError
 from cldc.insight.label_search import find_suspicious_labels, known_suspicious_labels
 from cldc.insight.model import Insight, suggest
 from cldc.insight.pictures import pictures
-from cldc.preflight.training_inputs import TrainingInputs
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.model_predictions import read
 from cldc.preflight.repeats import RepeatedRuns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -13,16 +13,16 @@ from cldc.cli.options import DATASET, command
 from cldc.cli.server import ServerApp
 from cldc.cli.training import DASK, preflighted, trainer, training_inputs
 from cldc.cli.validating import valid_reports
+from cldc.dataset import Dataset
 from cldc.environments import ready_tensorflow
 from cldc.errors import CldcError, UsageError
-from cldc.preflight.model import FailedPreflight, PreflightResult
+from cldc.preflight.model import Outcome, PreflightResult, Training, require_results
 from cldc.preflight.repeats import repeats_of, require_seeds, summarize_runs
 from cldc.preflight.training_inputs import TrainingInputs
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.preflight_page import OF_BEFORE
-from cldc.trainings.many import train_all, train_every
-from cldc.trainings.model import Preflights
+from cldc.trainings.many import train_all
 from cldc.validation import ValidationReport
 
 
@@ -107,7 +107,8 @@ def preflight(
         training = inputs.training(report, app.competition)
         trainings = repeats_of(training, repeat) if repeat else (training,)
         with trainer(app, dask=dask) as trains:
-            runs = train_every(trainings, trains, home=app.home, observer=app.observer, force=force)
+            outcomes = train_all(trainings, trains, home=app.home, observer=app.observer, force=force)
+        runs = require_results(outcomes)
         show(app, report, inputs, runs[0], repeated=summarize_runs(runs) if repeat else None)
     else:
         result = preflighted(app, report, inputs, force=force, quick=quick)
@@ -134,16 +135,9 @@ def _several(
     trainings = [inputs.training(report, app.competition) for report in reports]
     with trainer(app, dask=dask) as trains:
         outcomes = train_all(trainings, trains, home=app.home, observer=app.observer, force=force)
-    found = Preflights(
-        tuple(outcome for outcome in outcomes if isinstance(outcome, PreflightResult)),
-        tuple(
-            FailedPreflight.of(training, outcome)
-            for training, outcome in zip(trainings, outcomes, strict=True)
-            if isinstance(outcome, CldcError)
-        ),
+    return _show_several(
+        app, f"Preflights of {len(trainings)} datasets", zip(trainings, outcomes, strict=True)
     )
-    app.show(found, *_blocks(f"Preflights of {len(trainings)} datasets", found.results, found.failed))
-    return found.failed[0].code if found.failed else 0
 
 
 def _remotely(
@@ -165,19 +159,44 @@ def _remotely(
     if repeat:
         trainings = [seed for training in trainings for seed in repeats_of(training, repeat)]
     ready = ready_tensorflow(app.competition.training.tensorflow, app.home)
-    found = train_remotely(remote_account(app, keep=keep, force=force, environment=ready), trainings)
+    remote = remote_account(app, keep=keep, force=force, environment=ready)
+    found = train_remotely(remote, trainings)
     if len(folders) > 1:
-        app.show(found, *_blocks(f"Preflights on {found.server}", found.results, found.failed))
-        return found.failed[0].code if found.failed else 0
-    if found.failed:
-        raise found.failed[0].error
-    repeated = summarize_runs(found.results) if repeat else None
-    show(app, reports[0], inputs, found.results[0], repeated=repeated)
+        server = remote.rest.server
+        return _show_several(app, f"Preflights on {server}", found, server=server)
+    results = require_results(outcome for _, outcome in found)
+    show(app, reports[0], inputs, results[0], repeated=summarize_runs(results) if repeat else None)
     return 0
 
 
+def _show_several(
+    app: ServerApp, title: str, outcomes: Iterable[tuple[Training, Outcome]], **more: str
+) -> int:
+    """Show the results, and why others have none; the exit code is that of the first without a result."""
+    results: list[PreflightResult] = []
+    failed: list[tuple[Dataset, CldcError]] = []
+    for training, outcome in outcomes:
+        if isinstance(outcome, CldcError):
+            failed.append((training.report.dataset, outcome))
+        else:
+            results.append(outcome)
+    reasons = [
+        {
+            "dataset_name": dataset.name,
+            "dataset_root": dataset.root,
+            "kind": error.kind,
+            "code": error.code,
+            "message": error.message,
+            "action": error.action,
+        }
+        for dataset, error in failed
+    ]
+    app.show({**more, "results": results, "failed": reasons}, *_blocks(title, results, failed))
+    return failed[0][1].code if failed else 0
+
+
 def _blocks(
-    title: str, results: Sequence[PreflightResult], failed: Sequence[FailedPreflight]
+    title: str, results: Sequence[PreflightResult], failed: Sequence[tuple[Dataset, CldcError]]
 ) -> Iterator[Block]:
     """One row for each dataset, what is worth knowing of each, and why others have no result."""
     yield Line(title, "title")
@@ -193,10 +212,10 @@ def _blocks(
             yield Line(f"warning: {result.dataset_name}: {warning}", "warning")
         if result.dataset_changed:
             yield Line(f"warning: {result.dataset_changed} {OF_BEFORE}", "warning")
-    for failure in failed:
-        first, *more = failure.message.splitlines()
-        yield Line(f"{failure.dataset_name} has no result: {first}", "bad")
-        yield from (Line(line) for line in (*more, failure.action))
+    for dataset, error in failed:
+        first, *more = error.message.splitlines()
+        yield Line(f"{dataset.name} has no result: {first}", "bad")
+        yield from (Line(line) for line in (*more, error.action))
     if len(results) > 1:
         yield Line("Next: cldc submit DIR, or cldc compare A B with two of these")
 

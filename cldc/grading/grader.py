@@ -18,9 +18,9 @@ from cldc.grading.model import Grade, Grading, HandedIn, SharedContent
 from cldc.grading.scoring import Evaluation
 from cldc.organise.daemon import organiser_of
 from cldc.organise.seeding import evaluation_script
-from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
+from cldc.preflight.model import LabelBook, Outcome, PreflightResult, Script, Training
 from cldc.progress import Observer
-from cldc.trainings.many import Outcome, train_all
+from cldc.trainings.many import train_all
 from cldc.trainings.model import Trainer
 from cldc.validation import Severity, ValidationReport
 

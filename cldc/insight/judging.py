@@ -9,7 +9,7 @@ from typing import Protocol
 from cldc.dataset import Dataset
 from cldc.errors import InvalidDataset, UsageError
 from cldc.insight.repeated import TrainedModel
-from cldc.preflight.model import LabelBook, PreflightResult, Training
+from cldc.preflight.model import LabelBook, Outcome, PreflightResult, Training, require_results
 from cldc.preflight.model_predictions import ModelPredictions, read
 from cldc.preflight.predicting import ModelUnusable
 from cldc.preflight.records import weights_folder
@@ -18,8 +18,8 @@ from cldc.preflight.records import weights_folder
 class Train(Protocol):
     """Trains, here or on CodaLab; ``force`` does so even if a record of the same training exists."""
 
-    def __call__(self, trainings: Sequence[Training], *, force: bool = False) -> list[PreflightResult]:
-        """The result of each training."""
+    def __call__(self, trainings: Sequence[Training], *, force: bool = False) -> Sequence[Outcome]:
+        """The outcome of each training."""
 
 
 def require_unseen(judge: LabelBook, datasets: Mapping[str, Dataset]) -> None:
@@ -54,9 +54,10 @@ def train_models(
         predict: Predicts the judging images; None without a judging folder.
 
     Raises:
+        CldcError: A training failed.
         InvalidDataset: A model can't predict them.
     """
-    results = train(trainings)
+    results = require_results(train(trainings))
     if predict is not None:
         without_weights = [
             training
@@ -64,8 +65,8 @@ def train_models(
             if not weights_folder(home, result.id).is_dir()
         ]
         if without_weights:  # an older cldc kept none
-            train(without_weights, force=True)
-            results = train(trainings)
+            require_results(train(without_weights, force=True))
+            results = require_results(train(trainings))
     models = []
     for result in results:
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -233,25 +233,22 @@ class PreflightResult:
         return not self.quick and (not self.history or self.history[-1].number >= self.fingerprint.epochs)
 
 
-@dataclass(frozen=True, slots=True)
-class FailedPreflight:
-    """A dataset without a result, and the reason."""
+Outcome = PreflightResult | CldcError
+"""What a training gives: its result, or the reason for having none."""
 
-    dataset_name: str
-    dataset_root: str
-    kind: str
-    code: int
-    message: str
-    action: str
-    error: CldcError = field(repr=False)
 
-    @classmethod
-    def of(cls, training: Training, error: CldcError) -> FailedPreflight:
-        """Build the failure of a training from an error."""
-        dataset = training.report.dataset
-        return cls(
-            dataset.name, str(dataset.root), error.kind, error.code, error.message, error.action, error
-        )
+def require_results(outcomes: Iterable[Outcome]) -> list[PreflightResult]:
+    """The results, where each training must have one.
+
+    Raises:
+        CldcError: The first without a result has none for this reason.
+    """
+    results = []
+    for outcome in outcomes:
+        if isinstance(outcome, CldcError):
+            raise outcome
+        results.append(outcome)
+    return results
 
 
 def to_json(result: PreflightResult) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from cldc.bundles.account import ServerAccount
 from cldc.codalab import Bundle
 from cldc.environments import Environment
-from cldc.preflight.model import FailedPreflight, Fingerprint, PreflightResult, Training
+from cldc.preflight.model import Fingerprint, Training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +61,3 @@ class Job:
     def id(self) -> str:
         """The fingerprint's id."""
         return self.fingerprint.id
-
-
-@dataclass(frozen=True, slots=True)
-class RemotePreflights:
-    """The results of several preflights on one server, in the order of the given datasets."""
-
-    server: str
-    results: tuple[PreflightResult, ...]
-    failed: tuple[FailedPreflight, ...]

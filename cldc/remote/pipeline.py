@@ -20,13 +20,13 @@ from cldc.errors import (
     RunFailed,
 )
 from cldc.files import lock, temporary_folder
-from cldc.preflight.model import FailedPreflight, PreflightResult, Training
+from cldc.preflight.model import Outcome, Training
 from cldc.preflight.pipeline import with_changes
 from cldc.preflight.records import all_records, read, remember_name
 from cldc.remote.artifacts import fetch_artifacts, require_ended
 from cldc.remote.following import Follower, follow
 from cldc.remote.making import begin, find_uploads, find_worksheet, forget_run, tidy
-from cldc.remote.model import Job, Remote, RemotePreflights
+from cldc.remote.model import Job, Remote
 from cldc.remote.results import finish_run, remote_fingerprint
 from cldc.text import plural
 
@@ -38,7 +38,7 @@ _BROKEN_OFF: tuple[type[CldcError], ...] = (*BROKEN_OFF, NotFound)
 _OF_ONE = (InvalidDataset, PreflightFailed, QuotaExceeded, RunFailed, TooLarge, UploadFailed)
 
 
-def preflight_remotely(remote: Remote, trainings: Sequence[Training]) -> RemotePreflights:
+def preflight_remotely(remote: Remote, trainings: Sequence[Training]) -> list[tuple[Training, Outcome]]:
     """Train on the server as a submission's run would, or return the record of the same training.
 
     A training given twice runs once, even under different dataset names. Repeats with other seeds use the dataset
@@ -48,6 +48,9 @@ def preflight_remotely(remote: Remote, trainings: Sequence[Training]) -> RemoteP
         remote: The account on the server to train with.
         trainings: Trainings on valid datasets, with the organisers' label book and either their script, freshly downloaded from
             there, or the built-in one.
+
+    Returns:
+        Each different training with its outcome, in the given order.
 
     Raises:
         Unreachable, CredentialsError, SubmissionRefused, CodaLabError: The server, or a bundle that the profile names there,
@@ -76,12 +79,7 @@ def preflight_remotely(remote: Remote, trainings: Sequence[Training]) -> RemoteP
                 else:  # a killed call, or one that kept its bundles, may have left some
                     batch.settle(job, remember_name(remote.home, known, job.training.report.dataset))
         batch.train()
-    found = [batch.outcomes[job.id] for job in jobs]
-    return RemotePreflights(
-        remote.rest.server,
-        tuple(outcome for outcome in found if isinstance(outcome, PreflightResult)),
-        tuple(outcome for outcome in found if isinstance(outcome, FailedPreflight)),
-    )
+    return [(job.training, batch.outcomes[job.id]) for job in jobs]
 
 
 def _distinct(remote: Remote, trainings: Sequence[Training]) -> list[Training]:
@@ -103,7 +101,7 @@ class _Batch:
     """
 
     def __init__(self, remote: Remote, jobs: Sequence[Job]) -> None:
-        self.outcomes: dict[str, PreflightResult | FailedPreflight] = {}
+        self.outcomes: dict[str, Outcome] = {}
         self._jobs = jobs
         self._untidy: list[Job] = []
         self._remote = remote
@@ -147,7 +145,7 @@ class _Batch:
             except QuotaExceeded as error:
                 if find_worksheet(remote, job) is None:
                     self._waiting.remove(job)
-                    self._fail(job, error, leave=True)
+                    self.settle(job, error, leave=True)
             else:
                 if tight:
                     remote.observer.note(f"Computing time for {job.name}: {finding}.")
@@ -181,9 +179,9 @@ class _Batch:
             remote.uploads.clear()
             if not isinstance(error, _OF_ONE):
                 raise
-            self._fail(job, error, leave=True)  # the next call resumes from here
+            self.settle(job, error, leave=True)  # the next call resumes from here
         except _OF_ONE as error:
-            self._fail(job, error)
+            self.settle(job, error)
         else:
             self._going.append(Follower(job, RunLog(job.run)))
 
@@ -208,7 +206,7 @@ class _Batch:
                 f"The run of {job.name} on {remote.rest.server} {what} {job.tries} times.",
                 action="Run the command again later, or train here: leave --remote out. No quota was spent.",
             )
-            self._fail(job, error)
+            self.settle(job, error)
         else:
             remote.observer.note(
                 f"The run of {job.name} {what}; training it again (try {job.tries + 1} of {_MOST_TRIES})."
@@ -219,7 +217,7 @@ class _Batch:
         """Restart a run whose worker lost the dependency ``path``; a second loss is the job's outcome."""
         remote = self._remote
         if job.lost_dependency:
-            self._fail(job, lost_dependency_twice(remote.rest.server, job.run, path))
+            self.settle(job, lost_dependency_twice(remote.rest.server, job.run, path))
             return
         job.lost_dependency = True
         remote.observer.note(
@@ -228,10 +226,9 @@ class _Batch:
         )
         self._start(job)
 
-    def _outcome(self, job: Job, bundle: Bundle) -> PreflightResult | FailedPreflight:
+    def _outcome(self, job: Job, bundle: Bundle) -> Outcome:
         """Check a finished run, store its outcome and remove it."""
         remote = self._remote
-        outcome: PreflightResult | FailedPreflight
         try:
             require_ended(remote, bundle)
             with temporary_folder("cldc-remote-") as folder:
@@ -243,19 +240,14 @@ class _Batch:
                     environment=remote.environment,
                     observer=remote.observer,
                 )
-                outcome = with_changes(result, job.training)
         except _OF_ONE as error:
-            outcome = FailedPreflight.of(job.training, error)
             remote.observer.note(f"{job.name}: {error.message.splitlines()[0]}")
-        else:
-            book = f", label book {result.label_book.accuracy:.2%}" if result.label_book else ""
-            remote.observer.note(f"{job.name}: validation {result.validation.accuracy:.2%}{book}")
-        return outcome
+            return error
+        book = f", label book {result.label_book.accuracy:.2%}" if result.label_book else ""
+        remote.observer.note(f"{job.name}: validation {result.validation.accuracy:.2%}{book}")
+        return with_changes(result, job.training)
 
-    def _fail(self, job: Job, error: CldcError, *, leave: bool = False) -> None:
-        self.settle(job, FailedPreflight.of(job.training, error), leave=leave)
-
-    def settle(self, job: Job, outcome: PreflightResult | FailedPreflight, *, leave: bool = False) -> None:
+    def settle(self, job: Job, outcome: Outcome, *, leave: bool = False) -> None:
         """Record a job's outcome and, unless told to ``leave`` them, remove its bundles once no other job needs its dataset."""
         self.outcomes[job.id] = outcome
         if not leave:

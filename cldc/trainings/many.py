@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cldc.errors import CldcError, PreflightFailed
-from cldc.preflight.model import PreflightResult, Training
+from cldc.preflight.model import Outcome, PreflightResult, Training
 from cldc.preflight.pipeline import with_changes
 from cldc.preflight.records import all_records, remember_name
 from cldc.progress import SILENT, Observer
@@ -17,7 +17,6 @@ from cldc.text import duration
 from cldc.trainings.expected import expect
 from cldc.trainings.model import Lane, Trainer, WorkerLost
 
-Outcome = PreflightResult | CldcError
 # Fast enough for a display to look smooth.
 _TELL_SECONDS = 0.2
 _MOST_TRIES = 2
@@ -62,27 +61,6 @@ def train_all(
             outcome = with_changes(named, training)
         found.append(outcome)
     return tuple(found)
-
-
-def train_every(
-    trainings: Sequence[Training],
-    trainer: Trainer,
-    *,
-    home: Path,
-    observer: Observer = SILENT,
-    force: bool = False,
-) -> list[PreflightResult]:
-    """Like `train_all`, but each training must have a result.
-
-    Raises:
-        CldcError: The first has none for this reason.
-    """
-    results = []
-    for outcome in train_all(trainings, trainer, home=home, observer=observer, force=force):
-        if isinstance(outcome, CldcError):
-            raise outcome
-        results.append(outcome)
-    return results
 
 
 class _Trainings:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from cldc.preflight.model import FailedPreflight, PreflightResult, Training
+from cldc.preflight.model import PreflightResult, Training
 from cldc.progress import Observer
 
 
@@ -47,14 +47,6 @@ class Trainer(Protocol):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-@dataclass(frozen=True, slots=True)
-class Preflights:
-    """The results of several trainings, in the order of the given datasets."""
-
-    results: tuple[PreflightResult, ...]
-    failed: tuple[FailedPreflight, ...]
 
 
 @dataclass(slots=True)
