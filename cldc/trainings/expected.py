@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 
 from cldc.competition import Competition
 from cldc.preflight.model import PreflightResult, Training
@@ -17,32 +16,6 @@ _ASSUMED_IMAGES = 2880
 _ASSUMED_SECONDS = 20 * 60 / (_ASSUMED_IMAGES * 100)
 # What one training keeps busy; the rest is free for the next one.
 PROCESSORS_EACH = 1.4
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """How long several trainings are expected to take.
-
-    Attributes:
-        trainings: How many there are.
-        at_once: How many of them run at the same time.
-        each_seconds: The average time of one that runs alone.
-        seconds: The time of all of them together.
-        measured: Whether the estimate is from earlier trainings with the same script and command.
-    """
-
-    trainings: int
-    at_once: int
-    each_seconds: float
-    seconds: float
-    measured: bool
-
-    def __str__(self) -> str:
-        """As one sentence."""
-        return (
-            f"{self.trainings} trainings of about {duration(self.each_seconds)} each, {self.at_once} at once: "
-            f"about {duration(self.seconds)} ({_source(measured=self.measured)})."
-        )
 
 
 def expect_class(competition: Competition, records: Iterable[PreflightResult], *, students: int) -> str:
@@ -74,8 +47,8 @@ def _source(*, measured: bool) -> str:
 
 def expect(
     trainings: Collection[Training], records: Iterable[PreflightResult], *, at_once: int, processors: int
-) -> Expected:
-    """Estimate how long the trainings, at least one, take.
+) -> str:
+    """How long the trainings, at least one, are expected to take, as one sentence.
 
     Args:
         records: Earlier trainings; those with the same script and command on no server count.
@@ -94,4 +67,7 @@ def expect(
     ]
     at_once = min(at_once, len(alone))
     together = sum(alone) / max(1.0, min(at_once, processors / PROCESSORS_EACH))
-    return Expected(len(alone), at_once, sum(alone) / len(alone), together, bool(rates))
+    return (
+        f"{len(alone)} trainings of about {duration(mean(alone))} each, {at_once} at once: "
+        f"about {duration(together)} ({_source(measured=bool(rates))})."
+    )

@@ -50,8 +50,7 @@ def train_all(
     missing = {training.key: training for training in trainings if training.key not in outcomes}
     if len(missing) > 1:
         processors = trainer.threads or trainer.at_once
-        expected = expect(missing.values(), records, at_once=trainer.at_once, processors=processors)
-        observer.note(str(expected))
+        observer.note(expect(missing.values(), records, at_once=trainer.at_once, processors=processors))
     outcomes |= _Trainings(missing, trainer, observer).run(force=force) if missing else {}
     found = []
     for training in trainings:
