@@ -15,17 +15,14 @@ from typing import Any
 from cldc import inside
 from cldc.dataset import Dataset, Image
 from cldc.environments import Environment, ensure_analysis
-from cldc.errors import InvalidDataset, ProcessFailed
-from cldc.files import hash_bytes, private_folder, replace_atomically, temporary_folder
+from cldc.environments.analysis import analyse
+from cldc.errors import InvalidDataset
+from cldc.files import hash_bytes, private_folder, replace_atomically
 from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
-from cldc.process import Argument, clean_environment, stream
 from cldc.progress import SILENT, Observer
 from cldc.resources import template
 
 _INSIDE = Path(__file__).with_name("inside")
-_TIMEOUT_SECONDS = 3600
-# Its processes are single-threaded; more threads than processors only slow each other down.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 # Fewer images don't show what is usual in a class.
 _LEAST_IMAGES = 50
 # A share of the median drawing's evidence for any class.
@@ -109,23 +106,8 @@ def _search(
         "images": [[str(dataset.locate(image)), index[image.label], image.sha256] for image in images],
     }
     observer.start("Looking for suspicious labels", len(images), "images")
-    with temporary_folder("cldc-labels-") as folder:
-        given, result = folder / "job.json", folder / "result.json"
-        given.write_text(json.dumps(job), encoding="utf-8")
-        command: list[Argument] = [environment.python, "-I", _INSIDE / "labels.py", given, result]
-        with stream(command, env=clean_environment(_ONE_THREAD), timeout_seconds=_TIMEOUT_SECONDS) as child:
-            for line in child:
-                if line.startswith("done "):
-                    observer.advance(int(line.split()[1]))
-        try:
-            child.check()
-            rows: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ProcessFailed(
-                f"Looking for suspicious labels in {dataset.root} gave no result.",
-                action="Run the command again; `cldc env remove` and then `cldc labels` creates the environment again.",
-            ) from error
-    return rows
+    what = f"The search for suspicious labels in {dataset.root}"
+    return analyse(environment, _INSIDE / "labels.py", job, what=what, observer=observer)
 
 
 def _report(images: Sequence[Image], classes: Sequence[str], rows: dict[str, Any]) -> LabelReport:

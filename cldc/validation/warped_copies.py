@@ -14,16 +14,14 @@ from pathlib import Path
 
 from cldc import inside
 from cldc.environments import Environment, ensure_analysis, ready_analysis
-from cldc.errors import CldcError, ProcessFailed
-from cldc.files import hash_bytes, private_folder, replace_atomically, temporary_folder
-from cldc.process import Argument, clean_environment, stream
+from cldc.environments.analysis import analyse
+from cldc.errors import CldcError
+from cldc.files import hash_bytes, private_folder, replace_atomically
 from cldc.progress import SILENT, Observer
 from cldc.resources import template
 from cldc.validation.near_duplicates import Evidence, Pair, Side
 
 _PROGRAM = Path(__file__).with_name("inside") / "warped.py"
-_TIMEOUT_SECONDS = 3600
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _FOLDER = "warped-copies"
 
 
@@ -54,7 +52,7 @@ def find_warped_copies(
         rows = json.loads(gzip.decompress(path.read_bytes()))
     except (OSError, EOFError, zlib.error, ValueError):  # not there yet, or damaged
         observer.start("Looking for warped copies", sum(map(len, sides)), "images")
-        rows = _search(sides, environment.python, folder / f"drawings-{version}.npz", observer)
+        rows = _search(sides, environment, folder / f"drawings-{version}.npz", observer)
         replace_atomically(path, gzip.compress(json.dumps(rows).encode(), mtime=0))
     return tuple(Pair(min(a, b), max(a, b), Evidence.WARPED, part) for a, b, part in rows)
 
@@ -78,22 +76,10 @@ def find_if_ready(
 
 
 def _search(
-    sides: Sequence[Side], python: Path, kept: Path, observer: Observer
+    sides: Sequence[Side], environment: Environment, kept: Path, observer: Observer
 ) -> list[tuple[str, str, float]]:
     job = {"sides": [[[sha256, str(path)] for sha256, path in side] for side in sides]}
-    with temporary_folder("cldc-warped-") as folder:
-        given, result = folder / "job.json", folder / "result.json"
-        given.write_text(json.dumps(job), encoding="utf-8")
-        command: list[Argument] = [python, "-I", _PROGRAM, given, result, kept]
-        with stream(command, env=clean_environment(_ONE_THREAD), timeout_seconds=_TIMEOUT_SECONDS) as child:
-            for line in child:
-                if line.startswith("done "):
-                    observer.advance(int(line.split()[1]))
-        child.check()
-        observer.advance(sum(map(len, sides)))
-        try:
-            return [(a, b, part) for a, b, part in json.loads(result.read_text(encoding="utf-8"))["pairs"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ProcessFailed(
-                "The search for warped copies gave no result.", action="Run the command again."
-            ) from error
+    what = "The search for warped copies"
+    found = analyse(environment, _PROGRAM, job, kept, what=what, observer=observer)
+    observer.advance(sum(map(len, sides)))
+    return [(a, b, part) for a, b, part in found["pairs"]]
