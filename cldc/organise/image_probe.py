@@ -6,20 +6,18 @@ competition of 2021. With the digest in the profile, all runs of the class train
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shlex
 from dataclasses import dataclass
 
 from cldc.codalab import Bundle, CodaLab, wait_for
 from cldc.competition import Competition
-from cldc.errors import CldcError, NotFinished, RunFailed
+from cldc.errors import NotFinished, RunFailed
+from cldc.organise.rehearsal import rehearsal_worksheet
 from cldc.progress import SILENT, Observer
 
 # The worker pulls the image first, which is some gigabytes.
 _PATIENCE_SECONDS = 1800.0
-_KILL_SECONDS = 60.0
-_NAME, _MARK = "rehearsal", "cldc rehearsal"
 _ASK = "import tensorflow as t; print('tensorflow', t.__version__)"
 _DIGEST = re.compile(r"(.+)@sha256:[0-9a-f]{64}")
 
@@ -58,34 +56,22 @@ class ImageProbe:
         return tuple(warnings)
 
 
-def probe_image(
-    codalab: CodaLab, competition: Competition, worksheet: str, *, observer: Observer = SILENT
-) -> ImageProbe:
-    """Make one run in the competition's image, and remove it.
-
-    Args:
-        codalab: The server, as the organiser.
-        worksheet: The organiser's private one, which nobody else sees.
+def probe_image(codalab: CodaLab, competition: Competition, *, observer: Observer = SILENT) -> ImageProbe:
+    """Make one run in the competition's image as the organiser, where nobody else sees it, and remove it.
 
     Raises:
         RunFailed: Nothing can run in the image.
         CldcError: The server can't be reached or refused.
     """
-    for bundle in codalab.rest.worksheet(worksheet, bundles=True).bundles:
-        if (bundle.name, bundle.description) == (_NAME, _MARK) and not bundle.tags:
-            _remove(codalab, bundle.uuid, observer)  # left by a killed command
     run = competition.run
-    uuid = codalab.cl.run(
-        worksheet, _question(run.command), (), name=_NAME, image=run.image, description=_MARK
-    )
-    observer.note(f"Rehearsing privately in {run.image}; the first run there waits for the image.")
-    try:
-        ended = wait_for(codalab.rest, uuid, timeout_seconds=_PATIENCE_SECONDS, observer=observer)
+    with rehearsal_worksheet(codalab, competition, observer) as worksheet:
+        uuid = codalab.cl.run(worksheet, _question(run.command), (), name="rehearsal", image=run.image)
+        observer.note(f"Rehearsing privately in {run.image}; the first run there waits for the image.")
+        try:
+            ended = wait_for(codalab.rest, uuid, timeout_seconds=_PATIENCE_SECONDS, observer=observer)
+        except NotFinished:
+            return ImageProbe(problem=f"no run ended there within {_PATIENCE_SECONDS / 60:.0f} minutes")
         return _result(codalab, ended, run.image)
-    except NotFinished:
-        return ImageProbe(problem=f"no run ended there within {_PATIENCE_SECONDS / 60:.0f} minutes")
-    finally:
-        _remove(codalab, uuid, observer)
 
 
 def _question(command: str) -> str:
@@ -124,15 +110,3 @@ def _repository(image: str) -> str:
     """An image's name without tag and digest, in the short form of Docker Hub."""
     name = re.sub(r":[^:/]*$", "", image.partition("@")[0])
     return name.removeprefix("docker.io/").removeprefix("library/")
-
-
-def _remove(codalab: CodaLab, uuid: str, observer: Observer) -> None:
-    """Remove a run, and kill it first if necessary; a run that can't be removed is reported and harmless."""
-    try:
-        if not codalab.rest.bundle(uuid).final:
-            codalab.cl.kill(uuid)
-            with contextlib.suppress(NotFinished):
-                wait_for(codalab.rest, uuid, timeout_seconds=_KILL_SECONDS)
-        codalab.cl.remove(uuid, force=True)
-    except CldcError as error:
-        observer.note(f"The rehearsal's run {uuid} stays on the server: {error.message}")

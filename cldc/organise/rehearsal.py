@@ -51,7 +51,7 @@ def rehearse_submission(
     mine = replace(
         competition, submission=replace(competition.submission, tag=f"{competition.submission.tag}-rehearsal")
     )
-    with _worksheet(codalab, mine, observer) as worksheet:
+    with rehearsal_worksheet(codalab, mine, observer) as worksheet:
         observer.note("Rehearsing a submission, privately: training, scoring and the board.")
         _submit(codalab, mine, dataset, worksheet, observer)
         uuids = {**uuids_of(mine), "log": worksheet}
@@ -88,7 +88,7 @@ def _submit(
 
 
 @contextlib.contextmanager
-def _worksheet(codalab: CodaLab, competition: Competition, observer: Observer) -> Iterator[str]:
+def rehearsal_worksheet(codalab: CodaLab, competition: Competition, observer: Observer) -> Iterator[str]:
     """A private worksheet, removed at the end with all that was made on it; one of a command that was killed goes first."""
     name = f"{organiser_of(competition).log_worksheet.name}-{_NAME}"
     for left in codalab.rest.own_worksheets(name):

@@ -215,7 +215,7 @@ def set_up(
     with CodaLab(where.address, where.credentials, python=python, observer=observer) as codalab:
         known = previous is not None and previous.run.image == competition.run.image
         if not where.sandbox and not (known and is_pinned(competition.run.image)):
-            probe = probe_image(codalab, competition, seeded.uuids["log"], observer=observer)
+            probe = probe_image(codalab, competition, observer=observer)
             image = probe.image or competition.run.image
             competition = replace(competition, run=replace(competition.run, image=image))
             written = write(competition) or written
