@@ -12,14 +12,14 @@ from cldc.errors import SandboxError, UsageError
 from cldc.files import lock, replace_atomically
 from cldc.identifiers import is_name
 from cldc.organise.model import read_json
-from cldc.sandbox.paths import Account, SandboxPaths
+from cldc.sandbox.paths import Account, home_of, lock_of
 
 _NOTICED_SECONDS = 10.0
 
 
 def list_accounts(data: Path) -> tuple[Account, ...]:
     """Every account, ``root`` and ``organiser`` included; empty before the first start."""
-    known = read_json(SandboxPaths(data).accounts) or {}
+    known = read_json(home_of(data).accounts) or {}
     return tuple(Account(role, account["name"], account["password"]) for role, account in known.items())
 
 
@@ -52,20 +52,18 @@ def add_account(data: Path, name: str) -> Account:
             f"CodaLab does not allow the account name {name!r}.",
             action="Start it with a letter or _ and use only letters, digits, _ . and -.",
         )
-    paths = SandboxPaths(data)
-    with lock(paths.lock, purpose="starting or changing the sandbox"):
+    home = home_of(data)
+    with lock(lock_of(data), purpose="starting or changing the sandbox"):
         for account in list_accounts(data):
             if account.name == name:
                 return account
         added = Account(name, name, secrets.token_urlsafe(18))
-        known = read_json(paths.accounts) or {}
+        known = read_json(home.accounts) or {}
         known[added.role] = {"name": added.name, "password": added.password}
-        replace_atomically(paths.accounts, json.dumps(known, indent=2))
-        changed = paths.accounts.stat().st_mtime_ns
+        replace_atomically(home.accounts, json.dumps(known, indent=2))
+        changed = home.accounts.stat().st_mtime_ns
     end = time.monotonic() + _NOTICED_SECONDS
     # Not `!=`: another account may have been added meanwhile.
-    while (
-        paths.ready.is_file() and (read_json(paths.accounts_seen) or 0) < changed and time.monotonic() < end
-    ):
+    while home.ready.is_file() and (read_json(home.accounts_seen) or 0) < changed and time.monotonic() < end:
         time.sleep(0.1)
     return added

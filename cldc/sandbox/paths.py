@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cldc.competition import Competition
 from cldc.organise.model import BOARD
+from cldc.sandbox.inside.home import Home
 
 INSIDE = Path(__file__).with_name("inside")
 
@@ -44,25 +45,19 @@ class Status:
     competitions: tuple[str, ...]
 
 
-class SandboxPaths:
-    """Files of the sandbox below a data folder, named as in `inside/home.py`."""
+def home_of(data: Path) -> Home:
+    """The sandbox's files below a data folder."""
+    return Home(data / "sandbox")
 
-    def __init__(self, data: Path) -> None:
-        self.home = data / "sandbox"
-        self.lock = data / "sandbox.lock"
-        self.accounts = self.home / "accounts.json"
-        self.accounts_seen = self.home / "accounts.seen"
-        self.images = self.home / "images.json"
-        self.process = self.home / "server.json"
-        self.ready = self.home / "sandbox.json"
-        self.runs = self.home / "runs"
-        self.logs = self.home / "logs"
-        self.competitions = self.home / "competitions"
+
+def lock_of(data: Path) -> Path:
+    """The file to lock while the sandbox is started or changed."""
+    return data / "sandbox.lock"
 
 
 def folder_of(data: Path, competition: str) -> Path:
     """The folder of a competition, with its daemon's configuration and its board."""
-    return SandboxPaths(data).competitions / competition
+    return home_of(data).competitions / competition
 
 
 def leaderboard_file(data: Path, competition: Competition) -> Path:

@@ -21,7 +21,8 @@ from cldc.organise.scoring import score as score_with
 from cldc.organise.seeding import seed as seed_with
 from cldc.progress import SILENT, Observer
 from cldc.sandbox.accounts import organiser
-from cldc.sandbox.paths import INSIDE, SandboxPaths, Status, folder_of
+from cldc.sandbox.inside.home import Home
+from cldc.sandbox.paths import INSIDE, Status, folder_of, home_of, lock_of
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 5.0
@@ -86,36 +87,36 @@ def _started(
             "The sandbox runs on Linux and macOS only.",
             action="Use it under WSL, or name a server with --server.",
         )
-    paths = SandboxPaths(data)
-    with lock(paths.lock, purpose=_PURPOSE, observer=observer):
-        server = _server(paths)
+    home = home_of(data)
+    with lock(lock_of(data), purpose=_PURPOSE, observer=observer):
+        server = _server(home)
         if server is not None:
             observer.start("Waiting for CodaLab")
-        if server is None or not _answers(paths, server):
+        if server is None or not _answers(home, server):
             observer.start("Starting CodaLab")
-            if not _answers(paths, _start(paths, codalab_python)):
-                raise _did_not_start(paths)
-        _map_image(paths, image, tensorflow_bin)
+            if not _answers(home, _start(home, codalab_python)):
+                raise _did_not_start(home)
+        _map_image(home, image, tensorflow_bin)
         found = status(data)
         if found is None:
-            raise _did_not_start(paths)
+            raise _did_not_start(home)
         yield found
 
 
 def status(data: Path) -> Status | None:
     """The sandbox if it is up and ready; None otherwise, also if a killed one left files behind."""
-    paths = SandboxPaths(data)
-    ready = read_json(paths.ready)
+    home = home_of(data)
+    ready = read_json(home.ready)
     if ready is None or not process.alive(process.Daemon(ready["pid"], ready["process_started"])):
         return None
-    seeded = sorted(path.parent.name for path in paths.competitions.glob(f"*/{SEEDED}"))
+    seeded = sorted(path.parent.name for path in home.competitions.glob(f"*/{SEEDED}"))
     return Status(
         address=ready["address"],
         pid=ready["pid"],
         started=datetime.fromtimestamp(ready["started"], tz=UTC),
         codalab=ready["codalab"],
         python=ready["python"],
-        folder=paths.home,
+        folder=home.root,
         competitions=tuple(seeded),
     )
 
@@ -138,12 +139,12 @@ def down(data: Path, *, observer: Observer = SILENT) -> bool:
     Raises:
         SandboxError: It does not stop.
     """
-    paths = SandboxPaths(data)
-    if not paths.home.is_dir():
+    home = home_of(data)
+    if not home.root.is_dir():
         return False
-    with lock(paths.lock, purpose=_PURPOSE, observer=observer):
-        server = _server(paths)
-        records = [read_json(path) for path in paths.runs.glob("*/process.json")]
+    with lock(lock_of(data), purpose=_PURPOSE, observer=observer):
+        server = _server(home)
+        records = [read_json(path) for path in home.runs.glob("*/process.json")]
         runs = [process.Daemon(record["pid"], record["started"]) for record in records if record]
         left = [run for run in runs if process.alive(run)]
         if server is not None:
@@ -155,7 +156,7 @@ def down(data: Path, *, observer: Observer = SILENT) -> bool:
             raise SandboxError(
                 f"The sandbox (process {server.pid}) does not stop.", action="Kill that process."
             )
-        for path in (paths.ready, paths.process):
+        for path in (home.ready, home.process):
             remove_tree(path)
     return server is not None or bool(left)
 
@@ -196,32 +197,32 @@ def score(
     return scored.board
 
 
-def _server(paths: SandboxPaths) -> process.Daemon | None:
+def _server(home: Home) -> process.Daemon | None:
     """The server's process if it is alive, ready or not."""
-    record = read_json(paths.process)
+    record = read_json(home.process)
     if record is None:
         return None
     server = process.Daemon(record["pid"], record["process_started"])
     return server if process.alive(server) else None
 
 
-def _start(paths: SandboxPaths, python: Path) -> process.Daemon:
+def _start(home: Home, python: Path) -> process.Daemon:
     """Start a server."""
-    private_folder(paths.logs)
-    for stale in (paths.ready, paths.process):
+    private_folder(home.logs)
+    for stale in (home.ready, home.process):
         remove_tree(stale)
-    command = [python, INSIDE / "server.py", paths.home]
-    return process.detach(command, log=paths.logs / "start.log", env=process.clean_environment())
+    command = [python, INSIDE / "server.py", home.root]
+    return process.detach(command, log=home.logs / "start.log", env=process.clean_environment())
 
 
-def _answers(paths: SandboxPaths, server: process.Daemon) -> bool:
+def _answers(home: Home, server: process.Daemon) -> bool:
     """Wait until the server answers; False if it ends, or if it does not answer in time and so is stopped.
 
     Only an answer tells a server that stays from one that was killed a moment ago and is still ending.
     """
     end = time.monotonic() + _START_SECONDS
     while process.alive(server) and time.monotonic() < end:
-        if ready := read_json(paths.ready):
+        if ready := read_json(home.ready):
             with contextlib.suppress(CldcError), Rest(ready["address"], limits=_ONE_QUESTION) as rest:
                 rest.health()
                 return True
@@ -230,23 +231,23 @@ def _answers(paths: SandboxPaths, server: process.Daemon) -> bool:
     return False
 
 
-def _did_not_start(paths: SandboxPaths) -> SandboxError:
+def _did_not_start(home: Home) -> SandboxError:
     """The error, with the last lines of the server's logs."""
     said = ""
-    for log in (paths.logs / "start.log", paths.logs / "output.log"):
+    for log in (home.logs / "start.log", home.logs / "output.log"):
         if log.is_file():
             said += "".join("\n" + line for line in log.read_text(errors="replace").splitlines()[-8:])
     return SandboxError(
         f"The sandbox does not start.{said}",
-        action=f"Read {paths.logs / 'server.log'}; `cldc doctor` checks the environment it runs in.",
+        action=f"Read {home.logs / 'server.log'}; `cldc doctor` checks the environment it runs in.",
     )
 
 
-def _map_image(paths: SandboxPaths, image: str, folder: Path) -> None:
+def _map_image(home: Home, image: str, folder: Path) -> None:
     """Put ``folder`` on the PATH of runs that request ``image``; the first folder also serves unknown images."""
-    table = read_json(paths.images) or {"images": {}}
+    table = read_json(home.images) or {"images": {}}
     table["images"][image] = str(folder)
     table.setdefault("default", str(folder))
     if not Path(table["default"]).is_dir():
         table["default"] = str(folder)
-    replace_atomically(paths.images, json.dumps(table, indent=2))
+    replace_atomically(home.images, json.dumps(table, indent=2))

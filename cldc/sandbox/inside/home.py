@@ -1,38 +1,39 @@
-"""The files in the sandbox's home folder. Standard library only."""
+"""The files in the sandbox's home folder, for cldc itself as well. Standard library only."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
 import socket
 import tempfile
-from typing import Any, Iterator
+from pathlib import Path
+from typing import Any
 
 LOOPBACK = "127.0.0.1"
 ROLES = {"root": "codalab", "organiser": "organiser", "contestant": "contestant"}
 
 
 class Home:
-    """Paths below one private folder."""
+    """Files below one private folder."""
 
-    def __init__(self, root: str) -> None:
-        self.root = os.path.abspath(root)
-        self.codalab = os.path.join(self.root, "codalab")
-        self.logs = os.path.join(self.root, "logs")
-        self.runs = os.path.join(self.root, "runs")
-        self.database = os.path.join(self.root, "codalab.sqlite")
-        self.accounts = os.path.join(self.root, "accounts.json")
-        self.accounts_seen = os.path.join(self.root, "accounts.seen")
-        self.sockets = os.path.join(self.root, "sockets.json")
-        self.images = os.path.join(self.root, "images.json")
-        self.ports = os.path.join(self.root, "ports.json")
-        self.process = os.path.join(self.root, "server.json")
-        self.ready = os.path.join(self.root, "sandbox.json")
-        self.lock = os.path.join(self.root, "server.lock")
-        self.worker_state = os.path.join(self.root, "worker-state.json")
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(os.path.abspath(root))
+        self.codalab = self.root / "codalab"
+        self.competitions = self.root / "competitions"
+        self.logs = self.root / "logs"
+        self.runs = self.root / "runs"
+        self.database = self.root / "codalab.sqlite"
+        self.accounts = self.root / "accounts.json"
+        self.accounts_seen = self.root / "accounts.seen"
+        self.sockets = self.root / "sockets.json"
+        self.images = self.root / "images.json"
+        self.ports = self.root / "ports.json"
+        self.process = self.root / "server.json"
+        self.ready = self.root / "sandbox.json"
+        self.lock = self.root / "server.lock"
+        self.worker_state = self.root / "worker-state.json"
 
     def make(self) -> None:
         """Create the folders, accessible to their owner only."""
@@ -41,7 +42,7 @@ class Home:
             os.chmod(folder, 0o700)
 
 
-def read_json(path: str, default: Any = None) -> Any:
+def read_json(path: str | os.PathLike[str], default: Any = None) -> Any:
     """The JSON in ``path``; ``default`` if there is no such file."""
     try:
         with open(path, encoding="utf-8") as file:
@@ -50,7 +51,7 @@ def read_json(path: str, default: Any = None) -> Any:
         return default
 
 
-def write_json(path: str, data: Any) -> None:
+def write_json(path: str | os.PathLike[str], data: Any) -> None:
     """Write ``data`` to ``path`` atomically, readable by its owner only."""
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")  # mode 0600
     try:
@@ -104,15 +105,3 @@ def _free_port(wanted: int | None, taken: set[int]) -> int:
             if found not in taken:
                 return found
     raise OSError("no free port on " + LOOPBACK)
-
-
-@contextlib.contextmanager
-def held(path: str) -> Iterator[bool]:
-    """Hold the lock file during the block; False if another process has it."""
-    with open(path, "a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True

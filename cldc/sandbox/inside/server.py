@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import logging
 import logging.handlers
 import os
@@ -25,7 +26,8 @@ import threading
 import time
 import traceback
 import warnings
-from typing import Any
+from pathlib import Path
+from typing import Any, Iterator
 
 import psutil
 
@@ -37,7 +39,7 @@ if (
     __package__ = "inside"
     __import__(__package__)
 
-from .home import LOOPBACK, Home, accounts, choose_ports, held, read_json, write_json
+from .home import LOOPBACK, Home, accounts, choose_ports, read_json, write_json
 
 logger = logging.getLogger("cldc.sandbox")
 ALREADY_UP = 75
@@ -74,6 +76,18 @@ def main() -> int:
     return 0
 
 
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold the lock file during the block; False if another process has it."""
+    with open(path, "a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
+
+
 def _socket_folder(home: Home) -> str:
     """A folder for Unix sockets, whose paths must be short; the one of a killed server is removed."""
     last = read_json(home.sockets)
@@ -98,7 +112,7 @@ def _forget(home: Home) -> None:
 
 def _send_output_to_logs(home: Home) -> None:
     """Send everything that CodaLab prints or logs to files of limited size."""
-    path = os.path.join(home.logs, "output.log")
+    path = home.logs / "output.log"
     size = os.path.getsize(path) if os.path.exists(path) else 0
     output = os.open(
         path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if size > 10**7 else 0), 0o600
@@ -108,7 +122,7 @@ def _send_output_to_logs(home: Home) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     handler = logging.handlers.RotatingFileHandler(
-        os.path.join(home.logs, "server.log"), maxBytes=5 * 10**6, backupCount=2, encoding="utf-8"
+        home.logs / "server.log", maxBytes=5 * 10**6, backupCount=2, encoding="utf-8"
     )
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -126,12 +140,12 @@ def configure(home: Home, ports: dict[str, int], database: dict[str, str]) -> No
         ports: Of its REST and its websocket server.
         database: Which one it uses, in the words of its configuration.
     """
-    os.environ["CODALAB_HOME"] = home.codalab
+    os.environ["CODALAB_HOME"] = str(home.codalab)
     os.environ.pop("CODALAB_CONFIG", None)
     os.environ.pop("CODALAB_STATE", None)
     for name in ("no_proxy", "NO_PROXY"):
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), LOOPBACK]))
-    path = os.path.join(home.codalab, "config.json")
+    path = home.codalab / "config.json"
     old = read_json(path, {})
     address = f"http://{LOOPBACK}:{ports['rest']}"
     config = {
@@ -210,7 +224,7 @@ class Sandbox:
         configure(self.home, ports, {"class": "SQLiteModel"})
         from .model import SandboxManager
 
-        manager = SandboxManager(self.home.database, self.sockets, f"ws://{LOOPBACK}:{ports['ws']}")
+        manager = SandboxManager(str(self.home.database), self.sockets, f"ws://{LOOPBACK}:{ports['ws']}")
         self.model = manager.model()
         return manager
 

@@ -65,13 +65,13 @@ class SandboxWorker(Worker):
         super().__init__(
             image_manager=NoOpImageManager(),
             dependency_manager=None,
-            commit_file=home.worker_state,
+            commit_file=str(home.worker_state),
             cpuset={str(number) for number in range(os.cpu_count() or 1)},
             gpuset=set(),
             max_memory=None,
             worker_id=WORKER_ID,
             tag=None,
-            work_dir=home.root,
+            work_dir=str(home.root),
             local_bundles_dir=None,
             exit_when_idle=False,
             exit_after_num_runs=10**9,
@@ -84,7 +84,7 @@ class SandboxWorker(Worker):
             ws_server=ws_address,
             bundle_runtime=runtime,
         )
-        self.state_committer = _AtomicCommitter(home.worker_state)
+        self.state_committer = _AtomicCommitter(str(home.worker_state))
         self.run_state_manager.disk_utilization = _Unjoined(
             fields=self.run_state_manager.disk_utilization._initial_fields
         )

@@ -23,7 +23,7 @@ def main() -> None:
     """Work until it is killed."""
     sandbox, home = Home(sys.argv[1]), Home(sys.argv[2])
     home.make()
-    os.environ["CODALAB_HOME"] = home.codalab
+    os.environ["CODALAB_HOME"] = str(home.codalab)
     shutil.copy(sandbox.images, home.images)
     account = next(known for known in accounts(sandbox).values() if known["name"] == sys.argv[3])
     ready = read_json(sandbox.ready)
