@@ -58,7 +58,7 @@ def kept_files(folder: Path) -> list[Path]:
 
 
 def pack_backup(competition: Competition, folders: Mapping[str, Path]) -> tuple[bytes, tuple[str, ...]]:
-    """A zip of what ``folders`` (by the name that each has in the zip) keep, and of the profile; and the names of its files.
+    """Zip what ``folders`` (by the name that each gets in the zip) keep, and the profile; return the zip and the names of its files.
 
     The profile comes with all that it extends and with the scripts beside it.
 
@@ -86,7 +86,7 @@ def pack_backup(competition: Competition, folders: Mapping[str, Path]) -> tuple[
 
 
 def unpack_backup(file: Path, scratch: Path) -> tuple[str, str]:
-    """Unpack a backup into ``scratch``, a folder to make; the competition's name and when the backup was made.
+    """Unpack a backup into the new folder ``scratch``; return the competition's name and when the backup was made.
 
     Raises:
         ConfigurationError: The file is not a backup, or is damaged.

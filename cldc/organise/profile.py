@@ -253,7 +253,7 @@ def require_replaceable_copy(script: Path, path: Path, folder: Path) -> None:
             return
     raise ConfigurationError(
         f"{beside} differs from {script}, and is not the copy that this command put there.",
-        action=f"Take it with --script {beside}, or move it away to take {script}.",
+        action=f"Use it with --script {beside}, or move it away to use {script}.",
     )
 
 
@@ -307,8 +307,8 @@ def keep_evaluation(competition: Competition, script: Path, path: Path, *, overw
         beside.parent.mkdir(parents=True, exist_ok=True)
     if before not in (None, content) and not overwrite:
         raise ConfigurationError(
-            f"{beside} is another evaluation script than {script}.",
-            action="Give the profile a folder of its own, or take the new script with --replace.",
+            f"{beside} is there already and differs from {script}.",
+            action="Give the profile a folder of its own, or use the new script with --replace.",
         )
     if before != content:
         replace_atomically(beside, content, mode=0o644)

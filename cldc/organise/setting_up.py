@@ -343,6 +343,6 @@ def _remarks(
         )
     if count := len(outdated(competition, where.folder)):
         yield (
-            f"No score from the present hidden test set and evaluation script: {plural(count, 'entry', 'entries')} of the board. "
+            f"The present hidden test set and evaluation script have not scored {plural(count, 'entry', 'entries')} of the board. "
             "`cldc organise rescore --all` evaluates them again."
         )

@@ -57,12 +57,12 @@ def check_images(workspace: Workspace, observer: Observer) -> Probe:
         more = f"\n  and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
         raise PreflightFailed(
             f"TensorFlow can't read {noun}; the training would stop there without naming it:{''.join(broken[:_SHOWN])}{more}",
-            action="Replace or remove what is named, then run it again.",
+            action="Replace or remove what is named above, then run the preflight again.",
         )
     if answers.get("read") != len(workspace.images):
         raise PreflightFailed(
             f"TensorFlow read {answers.get('read', 'none')} of {len(workspace.images)} images and ended.",
-            action="Run it again; `cldc doctor` checks its environment.",
+            action="Run the preflight again; `cldc doctor` checks its environment.",
         )
     return Probe(
         build=str(answers.get("build", "")),

@@ -144,7 +144,7 @@ def ask_model(
         ModelUnusable: The weights can't be loaded, or do not fit the model.
     """
     rules, paths = competition.dataset, workspace.images
-    observer.start("Asking the trained model about every image", len(paths), "images")
+    observer.start("Predicting every image with the trained model", len(paths), "images")
     numbers = (str(number) for number in (len(rules.classes), *rules.image_size, rules.batch))
     try:
         done = run(
@@ -154,7 +154,7 @@ def ask_model(
             timeout_seconds=_TIMEOUT_SECONDS,
         )
     except (ProcessFailed, ConfigurationError) as error:
-        raise ModelUnusable(f"the trained model can't be asked: {error.message.splitlines()[-1]}") from error
+        raise ModelUnusable(f"the trained model can't predict: {error.message.splitlines()[-1]}") from error
     rows: list[Sequence[float]] = []
     for line in done.stdout.splitlines():
         if line.startswith('{"cannot"'):
@@ -164,7 +164,7 @@ def ask_model(
         if line.startswith('{"p"'):
             rows.append(json.loads(line)["p"])
     if len(rows) != len(paths):
-        raise ModelUnusable(f"the trained model told of {len(rows)} of {len(paths)} images")
+        raise ModelUnusable(f"the trained model predicted {len(rows)} of {len(paths)} images")
     return rows
 
 

@@ -43,8 +43,8 @@ def require_usable(
     predictions = _predictions(folder / competition.run.predictions, labels, run, log)
     if output.validation is None or output.label_book is None:
         raise PreflightFailed(
-            "The training script ended without an error but did not print its final accuracy on validation split and label book.",
-            action=f"Read its output in {log}; is it the competition's script?",
+            "The training script ended without an error but did not print its final accuracy on the validation split and the label book.",
+            action=f"Read its output in {log}, and check that it is the competition's script.",
         )
     if not math.isfinite(output.validation.loss):
         raise PreflightFailed(
@@ -73,24 +73,24 @@ def _ended(run: Run, log: Path) -> PreflightFailed:
     if any("No space left on device" in line for line in lines):
         return PreflightFailed(
             "The disk was full while the training script wrote its files.",
-            action="Free some space, or point TMPDIR to another disk, then run it again.",
+            action="Free some space, or point TMPDIR to another disk, then run the preflight again.",
         )
     if run.returncode in _KILLED:
         held = f"; it held {run.peak_memory / 1e6:,.0f} MB" if run.peak_memory else ""
         return PreflightFailed(
             f"The training script was killed (signal SIGKILL) after {run.seconds:.0f} s, most probably because memory "
             f"ran out{held}.",
-            action=f"Free some memory, then run it again; its output is in {log}.",
+            action=f"Free some memory, then run the preflight again; its output is in {log}.",
         )
     ended = f"The training script ended with {describe_exit(run.returncode)}"
     if not lines:
         return PreflightFailed(
-            f"{ended} and printed nothing.", action="Correct the script, then run it again."
+            f"{ended} and printed nothing.", action="Correct the script, then run the preflight again."
         )
     shown = "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])
     return PreflightFailed(
         f"{ended}. Its last lines:\n{shown}",
-        action=f"Fix what they say, then run it again; the whole output is in {log}.",
+        action=f"Fix what they say, then run the preflight again; the whole output is in {log}.",
     )
 
 

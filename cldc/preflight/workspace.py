@@ -96,7 +96,7 @@ def require_own_name(name: str, competition: Competition) -> None:
     taken = (competition.bundles.label_book.name, competition.bundles.script.name)
     if name.casefold() in {other.casefold() for other in taken}:
         raise InvalidDataset(
-            f"The dataset can't be called {name}: the run has another {name} beside it.",
+            f"The dataset can't be called {name}: the run has its own {name}.",
             action="Give its folder another name.",
         )
 
@@ -132,6 +132,6 @@ def read_unchanged(path: Path, sha256: str) -> bytes:
     if hash_bytes(content) != sha256:
         raise InvalidDataset(
             f"{path} was changed after it was validated.",
-            action="Let its writer finish, then run the command again.",
+            action="Wait until nothing writes to it, then run the command again.",
         )
     return content

@@ -154,7 +154,7 @@ def down(data: Path, *, observer: Observer = SILENT) -> bool:
             process.terminate(run, grace_seconds=0)
         if server is not None and process.alive(server):
             raise SandboxError(
-                f"The sandbox (process {server.pid}) does not stop.", action="Kill that process."
+                f"The sandbox (process {server.pid}) did not stop.", action="Kill that process."
             )
         for path in (home.ready, home.process):
             remove_tree(path)
@@ -238,7 +238,7 @@ def _did_not_start(home: Home) -> SandboxError:
         if log.is_file():
             said += "".join("\n" + line for line in log.read_text(errors="replace").splitlines()[-8:])
     return SandboxError(
-        f"The sandbox does not start.{said}",
+        f"The sandbox did not start.{said}",
         action=f"Read {home.logs / 'server.log'}; `cldc doctor` checks the environment it runs in.",
     )
 

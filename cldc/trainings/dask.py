@@ -156,7 +156,7 @@ class DaskTrainer(Trainer):
         except KilledWorker as error:
             raise PreflightFailed(
                 f"Several Dask workers died while they trained {dataset.name}.",
-                action="See in their logs whether memory ran out; fewer threads a worker train fewer at once.",
+                action="Check in their logs whether memory ran out; a worker with fewer threads trains fewer at once.",
             ) from error
         folder = records.folder(self._home)
         for name, content in trained.files.items():
