@@ -19,11 +19,10 @@ from cldc.errors import (
     QuotaExceeded,
     RunFailed,
 )
-from cldc.files import lock, temporary_folder
+from cldc.files import lock
 from cldc.preflight.model import Outcome, Training
 from cldc.preflight.pipeline import with_changes
 from cldc.preflight.records import all_records, read, remember_name
-from cldc.remote.artifacts import fetch_artifacts, require_ended
 from cldc.remote.following import Follower, follow
 from cldc.remote.making import begin, find_uploads, find_worksheet, forget_run, tidy
 from cldc.remote.model import Job, Remote
@@ -230,16 +229,7 @@ class _Batch:
         """Check a finished run, store its outcome and remove it."""
         remote = self._remote
         try:
-            require_ended(remote, bundle)
-            with temporary_folder("cldc-remote-") as folder:
-                result = finish_run(
-                    job.training,
-                    job.fingerprint,
-                    fetch_artifacts(remote, bundle, folder),
-                    remote.home,
-                    environment=remote.environment,
-                    observer=remote.observer,
-                )
+            result = finish_run(remote, job, bundle)
         except _OF_ONE as error:
             remote.observer.note(f"{job.name}: {error.message.splitlines()[0]}")
             return error

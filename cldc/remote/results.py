@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cldc.codalab import Bundle, failure_of
+from cldc.codalab.failures import NotFound
 from cldc.competition import Competition
-from cldc.environments import Environment
 from cldc.errors import InvalidDataset
 from cldc.files import replace_atomically, temporary_folder
 from cldc.preflight import model_predictions, records
@@ -22,7 +25,7 @@ from cldc.preflight.predicting import keep_weights, list_images, predict_images
 from cldc.preflight.results import RunEnvironment, build_result
 from cldc.preflight.run_script import Run
 from cldc.preflight.workspace import fill
-from cldc.progress import Observer
+from cldc.remote.model import Job, Remote
 
 # The file in which the run describes its image.
 ABOUT_FILE = "cldc-about.json"
@@ -35,33 +38,6 @@ _ASK = (
 _NOT_ASKED = (
     "it was trained on CodaLab, and no TensorFlow is here to ask its model; a preflight here makes one"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RunArtifacts:
-    """The artifacts of a finished run.
-
-    Attributes:
-        run: The run's uuid.
-        started: When the run was created, in UTC, as ISO 8601.
-        seconds: The run's own time.
-        exit_code: The command's.
-        image: The image it ran in, by digest if known.
-        stdout: What the script printed.
-        stderr: Errors and warnings of the script and its libraries.
-        about: Content of `ABOUT_FILE`; empty if there is none.
-        folder: The folder with predictions and weights, if there are any.
-    """
-
-    run: str
-    started: str
-    seconds: float
-    exit_code: int
-    image: str
-    stdout: str
-    stderr: str
-    about: str
-    folder: Path
 
 
 def remote_fingerprint(server: str, training: Training) -> Fingerprint:
@@ -78,74 +54,100 @@ def remote_command(competition: Competition, *, dataset: str) -> str:
     return f"{train}; code=$?; {python} -c {shlex.quote(_ASK)} >{ABOUT_FILE} 2>/dev/null; exit $code"
 
 
-def finish_run(
-    training: Training,
-    fingerprint: Fingerprint,
-    artifacts: RunArtifacts,
-    home: Path,
-    *,
-    environment: Environment | None,
-    observer: Observer,
-) -> PreflightResult:
-    """Check a run like a local one, and store the result, its log and the model's predictions.
-
-    Args:
-        environment: A local TensorFlow to predict with the model; None if there is none.
+def finish_run(remote: Remote, job: Job, bundle: Bundle) -> PreflightResult:
+    """Check an ended run like a local one, and store the result, its log and the model's predictions.
 
     Raises:
+        CldcError: CodaLab ended the run, as `failure_of` says.
         PreflightFailed: It has no usable result; its output is kept nevertheless.
         StorageError: No room.
     """
-    competition, identity = training.competition, fingerprint.id
+    _require_ended(remote, bundle)
+    training, competition, home = job.training, remote.competition, remote.home
     output, lines = Output(), []
-    for text in (artifacts.stdout, artifacts.stderr):
-        lines += output.feed(text + "\n", now=0.0)
+    for name in ("stdout", "stderr"):
+        lines += output.feed(_text(remote, bundle, name) + "\n", now=0.0)
     lines += output.close(now=0.0)
-    log = records.folder(home) / f"{identity}.log"
+    log = records.folder(home) / f"{job.id}.log"
     replace_atomically(log, "".join(f"{line}\n" for line in lines))
-    run = Run(output, artifacts.exit_code, artifacts.seconds, 0, stopped=False)
-    about = _about(artifacts.about)
+    about = _about(_text(remote, bundle, ABOUT_FILE))
     caveats = _caveats(about, competition)
-    result = build_result(
-        training,
-        run,
-        fingerprint=fingerprint,
-        folder=artifacts.folder,
-        environment=RunEnvironment(
-            tensorflow=str(about.get("version", "")),
-            probe=_probe(about, artifacts.image),
-            faithful=not caveats,
-            caveats=caveats,
-            started=artifacts.started,
-            log=log,
-            run=artifacts.run,
-        ),
-    )
-    images = _predictions(training, artifacts, output, environment, observer)
-    if images.known:
-        keep_weights(artifacts.folder, competition, records.weights_folder(home, result.id))
+    with temporary_folder("cldc-remote-") as folder:
+        for path in _wanted_files(remote, bundle):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(NotFound):
+                remote.rest.download(bundle.uuid, path, folder / path)
+        result = build_result(
+            training,
+            Run(output, bundle.exit_code or 0, bundle.seconds, 0, stopped=False),
+            fingerprint=job.fingerprint,
+            folder=folder,
+            environment=RunEnvironment(
+                tensorflow=str(about.get("version", "")),
+                probe=_probe(about, bundle.docker_image or bundle.requested_image or competition.run.image),
+                faithful=not caveats,
+                caveats=caveats,
+                started=(bundle.created or datetime.now(UTC)).isoformat(timespec="seconds"),
+                log=log,
+                run=bundle.uuid,
+            ),
+        )
+        images = _predictions(remote, training, folder, output)
+        if images.known:
+            keep_weights(folder, competition, records.weights_folder(home, result.id))
     model_predictions.save(home, result.id, images)
     records.save(home, result)
     return result
 
 
-def _predictions(
-    training: Training,
-    artifacts: RunArtifacts,
-    output: Output,
-    environment: Environment | None,
-    observer: Observer,
-) -> ModelPredictions:
-    """Predict on this machine with the run's weights."""
+def _require_ended(remote: Remote, bundle: Bundle) -> None:
+    """Require a run whose command ended by itself; otherwise report CodaLab's explanation."""
+    if bundle.failure is None:
+        return
+    message = bundle.failure_message.lower()
+    # A worker stops a run for its memory, its time or on request.
+    stopped = bundle.state == "killed" or (message and not message.startswith("exit code"))
+    if stopped or bundle.exit_code is None:
+        raise failure_of(
+            remote.rest,
+            bundle,
+            action="Correct what it says, then run the command again. No quota was spent.",
+        )
+
+
+def _text(remote: Remote, bundle: Bundle, path: str) -> str:
+    """A text file of the run; empty if there is none."""
+    try:
+        return remote.rest.file(bundle.uuid, path).decode("utf-8", "replace")
+    except NotFound:
+        return ""
+
+
+def _wanted_files(remote: Remote, bundle: Bundle) -> list[str]:
+    """List the run's predictions file, and the weights if this machine can use them."""
+    competition = remote.competition
+    found = [competition.run.predictions]
+    if remote.environment is not None and competition.training.checkpoint is not None:
+        entries = remote.rest.info(bundle.uuid, depth=1).contents
+        found += [
+            entry.name
+            for entry in entries
+            if entry.type == "file" and entry.name.startswith(competition.training.checkpoint)
+        ]
+    return found
+
+
+def _predictions(remote: Remote, training: Training, folder: Path, output: Output) -> ModelPredictions:
+    """Predict on this machine with the run's weights, which are in ``folder``."""
     competition, images = training.competition, list_images(training)
-    if environment is None:
+    if remote.environment is None:
         return replace(images, why_not=_NOT_ASKED)
     try:
         with temporary_folder("cldc-remote-") as root:
-            workspace = fill(root, training, environment.python, observer)
-            for weights in artifacts.folder.glob(f"{competition.training.checkpoint}*"):
+            workspace = fill(root, training, remote.environment.python, remote.observer)
+            for weights in folder.glob(f"{competition.training.checkpoint}*"):
                 shutil.copyfile(weights, root / weights.name)
-            return predict_images(images, output, workspace, competition, observer)
+            return predict_images(images, output, workspace, competition, remote.observer)
     except InvalidDataset as error:  # the folder was changed meanwhile, which does not affect the result
         return replace(images, why_not=error.message.rstrip("."))
 
