@@ -6,44 +6,39 @@ import functools
 from collections.abc import Mapping
 
 from cldc.cli.server import ServerApp
+from cldc.dataset import Dataset
 from cldc.environments import ready_analysis
 from cldc.errors import CldcError
 from cldc.insight.label_search import find_suspicious_labels, known_suspicious_labels
 from cldc.insight.model import Insight, suggest
 from cldc.insight.pictures import pictures
-from cldc.preflight.model import PreflightResult
+from cldc.preflight.model import PreflightResult, Training
 from cldc.preflight.model_predictions import read
 from cldc.preflight.repeats import RepeatedRuns
-from cldc.preflight.training_inputs import TrainingInputs
 from cldc.render.preflight import preflight_document
 from cldc.render.preflight_page import pictured
-from cldc.validation import ValidationReport
 
 
 def show(
-    app: ServerApp,
-    report: ValidationReport,
-    needed: TrainingInputs,
-    result: PreflightResult,
-    *,
-    repeated: RepeatedRuns | None,
+    app: ServerApp, training: Training, result: PreflightResult, *, repeated: RepeatedRuns | None
 ) -> None:
-    """Show a finished preflight, and all its runs if it was repeated.
+    """Show a training's finished preflight, and all its runs if it was repeated.
 
     Suspicious labels are searched for if that delays nobody: after a training, if the environment for it exists.
     If a page is requested, the environment is created, and quick preflights and earlier results wait for the search too.
     """
-    insight = _insight(app, report, result, wait=app.output.wants("html"))
-    drawn = functools.partial(_pictures, app, report, needed, insight)
-    next_command = app.command_for("cldc preflight" if result.quick else "cldc submit", report.dataset.root)
+    dataset = training.report.dataset
+    insight = _insight(app, dataset, result, wait=app.output.wants("html"))
+    drawn = functools.partial(_pictures, training, insight)
+    next_command = app.command_for("cldc preflight" if result.quick else "cldc submit", dataset.root)
     app.output.show(preflight_document(insight, repeated, drawn, next_command=next_command))
 
 
-def _insight(app: ServerApp, report: ValidationReport, result: PreflightResult, *, wait: bool) -> Insight:
+def _insight(app: ServerApp, dataset: Dataset, result: PreflightResult, *, wait: bool) -> Insight:
     learned = read(app.home, result.id)
     if learned is None:
         return Insight(result, None, (), "nothing was kept of its images")
-    dataset, classes = report.dataset, learned.classes
+    classes = learned.classes
     labels = known_suspicious_labels(dataset, classes, home=app.home)
     if labels is None:
         # It takes an environment of its own (200 MB), and up to a minute.
@@ -56,11 +51,9 @@ def _insight(app: ServerApp, report: ValidationReport, result: PreflightResult, 
     return Insight(result, learned, suggest(labels, learned))
 
 
-def _pictures(
-    app: ServerApp, report: ValidationReport, needed: TrainingInputs, insight: Insight
-) -> Mapping[str, tuple[str, str]]:
+def _pictures(training: Training, insight: Insight) -> Mapping[str, tuple[str, str]]:
     # A path of the label book begins with its class, one of the dataset with its split.
-    book = {path for path, _ in needed.label_book.images}
-    root, outside = report.dataset.root, needed.label_book.root
+    book = {path for path, _ in training.label_book.images}
+    root, outside = training.report.dataset.root, training.label_book.root
     places = [(path, (outside if path in book else root) / path) for path in pictured(insight)]
-    return pictures(places, size=app.competition.dataset.image_size)
+    return pictures(places, size=training.competition.dataset.image_size)

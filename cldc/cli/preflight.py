@@ -18,12 +18,10 @@ from cldc.environments import ready_tensorflow
 from cldc.errors import CldcError, UsageError
 from cldc.preflight.model import Outcome, PreflightResult, Training, require_results
 from cldc.preflight.repeats import repeats_of, require_seeds, summarize_runs
-from cldc.preflight.training_inputs import TrainingInputs
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.blocks import Block, Line, Table
 from cldc.render.preflight_page import OF_BEFORE
 from cldc.trainings.many import train_all
-from cldc.validation import ValidationReport
 
 
 @click.command()
@@ -100,19 +98,18 @@ def preflight(
         raise UsageError(f"{option} is for preflights on CodaLab only.", action="Say --remote as well.")
     reports = valid_reports(app, folders)
     inputs = training_inputs(app)
-    if len(reports) > 1:
-        return _several(app, reports, inputs, dask=dask, force=force)
-    (report,) = reports
+    trainings = [inputs.training(report, app.competition) for report in reports]
+    if len(trainings) > 1:
+        return _several(app, trainings, dask=dask, force=force)
+    (training,) = trainings
     if repeat or dask:
-        training = inputs.training(report, app.competition)
-        trainings = repeats_of(training, repeat) if repeat else (training,)
+        runs_of = repeats_of(training, repeat) if repeat else (training,)
         with trainer(app, dask=dask) as trains:
-            outcomes = train_all(trainings, trains, home=app.home, observer=app.observer, force=force)
+            outcomes = train_all(runs_of, trains, home=app.home, observer=app.observer, force=force)
         runs = require_results(outcomes)
-        show(app, report, inputs, runs[0], repeated=summarize_runs(runs) if repeat else None)
+        show(app, training, runs[0], repeated=summarize_runs(runs) if repeat else None)
     else:
-        result = preflighted(app, report, inputs, force=force, quick=quick)
-        show(app, report, inputs, result, repeated=None)
+        show(app, training, preflighted(app, training, force=force, quick=quick), repeated=None)
     return 0
 
 
@@ -123,16 +120,8 @@ def _require_sense(ways: Mapping[str, object]) -> None:
         raise UsageError(f"{' and '.join(given)} do not go together.", action="Leave one of them out.")
 
 
-def _several(
-    app: ServerApp,
-    reports: Sequence[ValidationReport],
-    inputs: TrainingInputs,
-    *,
-    dask: str | None,
-    force: bool,
-) -> int:
+def _several(app: ServerApp, trainings: Sequence[Training], *, dask: str | None, force: bool) -> int:
     """Train on several datasets; the exit code is that of the first that has no result."""
-    trainings = [inputs.training(report, app.competition) for report in reports]
     with trainer(app, dask=dask) as trains:
         outcomes = train_all(trainings, trains, home=app.home, observer=app.observer, force=force)
     return _show_several(
@@ -165,7 +154,7 @@ def _remotely(
         server = remote.rest.server
         return _show_several(app, f"Preflights on {server}", found, server=server)
     results = require_results(outcome for _, outcome in found)
-    show(app, reports[0], inputs, results[0], repeated=summarize_runs(results) if repeat else None)
+    show(app, found[0][0], results[0], repeated=summarize_runs(results) if repeat else None)
     return 0
 
 

@@ -174,7 +174,7 @@ def _plan(
         server_only=not dry_run,
     )
     if preflight is None and not dry_run:
-        preflight = preflighted(app, intent.report, inputs)
+        preflight = preflighted(app, inputs.training(intent.report, app.competition))
         if preflight.dataset_changed:
             app.observer.note(f"{preflight.dataset_changed} What was checked counts, not what is there now.")
     if not dry_run:

@@ -13,12 +13,11 @@ from cldc.cli.app import App
 from cldc.cli.server import ServerApp
 from cldc.cli.tensorflow import tensorflow
 from cldc.errors import ConfigurationError
-from cldc.preflight.model import PreflightResult
+from cldc.preflight.model import PreflightResult, Training
 from cldc.preflight.pipeline import preflight
 from cldc.preflight.training_inputs import TrainingInputs, fetch_inputs
 from cldc.trainings.local import LocalTrainer, most_at_once
 from cldc.trainings.model import Trainer
-from cldc.validation import ValidationReport
 
 DASK = click.option(
     "--dask",
@@ -70,16 +69,11 @@ def training_inputs(app: ServerApp, *, organisers: bool = False) -> TrainingInpu
 
 
 def preflighted(
-    app: ServerApp,
-    report: ValidationReport,
-    inputs: TrainingInputs,
-    *,
-    force: bool = False,
-    quick: bool = False,
+    app: ServerApp, training: Training, *, force: bool = False, quick: bool = False
 ) -> PreflightResult:
     """A finished preflight of a valid dataset: an earlier one of the same fingerprint, or one made now."""
     return preflight(
-        inputs.training(report, app.competition),
+        training,
         environment=tensorflow(app),
         home=app.home,
         observer=app.observer,
