@@ -18,7 +18,7 @@ from cldc.cli.setting_up import init
 from cldc.errors import UsageError
 from cldc.organise import scoring
 from cldc.organise.daemon import configuration, uuids_of
-from cldc.organise.model import Board, NotRepeated, OrganiserTarget, Rescored, Scored
+from cldc.organise.model import Board, NotRepeated, OrganiserTarget, Rescored
 from cldc.organise.rulings import find_row
 from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.board import board_blocks, left_out_blocks
@@ -70,7 +70,7 @@ def score(
         raise UsageError("--watch and --once exclude each other.", action="Give one of them.")
     competition, where = app.competition, organiser_target(app)
 
-    def publish_pass(_: Scored) -> None:
+    def publish_pass() -> None:
         if target is not None:
             published(scoring.read_board(competition, where.folder), competition, target)
 
@@ -96,8 +96,8 @@ def _score(
     every_seconds: float = scoring.PASS_SECONDS,
     strict_quota: bool = False,
     again: Sequence[str] = (),
-    on_pass: Callable[[Scored], None] = lambda _: None,
-) -> Scored:
+    on_pass: Callable[[], None] = lambda: None,
+) -> tuple[NotRepeated, ...]:
     """`scoring.score` for the chosen competition, by the server's clock."""
     competition = app.competition
     return scoring.score(
@@ -155,7 +155,7 @@ def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, y
             yes=yes,
             stake=f"evaluate {count} again and replace their scores",
         )
-        not_repeated = _score(app, where, again=chosen).not_repeated
+        not_repeated = _score(app, where, again=chosen)
     board = scoring.read_board(competition, where.folder)
     after = {row.submission: row for row in board.leaderboard.rows}
     repeated = [

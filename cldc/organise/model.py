@@ -101,25 +101,6 @@ class NotRepeated:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """The result of a pass of the scoring daemon.
-
-    Attributes:
-        board: The leaderboard's JSON, as the daemon writes it.
-        rows: Number of evaluations on it.
-        waiting: How many of them have not ended yet.
-        left_out: The submissions that it skipped.
-        not_repeated: What was to be evaluated again and could not be.
-    """
-
-    board: Path
-    rows: int
-    waiting: int
-    left_out: tuple[Skipped, ...]
-    not_repeated: tuple[NotRepeated, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Board:
     """The board for its organiser: with the submissions that were skipped, its JSON, and its page if it was published."""
 

@@ -17,6 +17,7 @@ from cldc.competition import Competition, Reference
 from cldc.credentials import Credentials
 from cldc.errors import CldcError
 from cldc.organise.daemon import configuration, organiser_of, uuids_of
+from cldc.organise.model import BOARD
 from cldc.organise.scoring import score
 from cldc.progress import SILENT, Observer
 
@@ -56,10 +57,9 @@ def rehearse_submission(
         _submit(codalab, mine, dataset, worksheet, observer)
         uuids = {**uuids_of(mine), "log": worksheet}
         config = configuration(codalab.rest.server, credentials.username, mine, uuids)
-        scored = score(
-            config, replace(mine, closes=None), folder, credentials, python=python, observer=observer
-        )
-        return scored.board.read_text(encoding="utf-8")
+        unlimited = replace(mine, closes=None)
+        score(config, unlimited, folder, credentials, python=python, observer=observer)
+        return (folder / BOARD).read_text(encoding="utf-8")
 
 
 def _submit(

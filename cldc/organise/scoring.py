@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,8 +23,6 @@ from cldc.organise.model import (
     LEFT_OUT,
     Board,
     NotRepeated,
-    Scored,
-    Skipped,
     read_json,
     read_left_out,
 )
@@ -60,10 +58,10 @@ def score(
     timeout_seconds: float = 6 * 3600,
     strict_quota: bool = False,
     again: Sequence[str] = (),
-    on_pass: Callable[[Scored], None] = lambda _: None,
+    on_pass: Callable[[], None] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     observer: Observer = SILENT,
-) -> Scored:
+) -> tuple[NotRepeated, ...]:
     """Score what is tagged and within the daemon's quota; each pass leaves the board in ``folder``.
 
     This repeats each submission's run on the hidden test set, so it takes as long as the trainings.
@@ -76,6 +74,10 @@ def score(
         strict_quota: Whether the quota also counts within a pass. CodaLab's does not: it evaluates everything that an
             account tagged between two passes.
         again: Submissions to evaluate again, by uuid; the scores that they have count until there are new ones.
+        on_pass: Called after each pass.
+
+    Returns:
+        What was to be evaluated again and could not be.
 
     Raises:
         CodaLabError: The daemon failed or took too long.
@@ -90,7 +92,7 @@ def score(
         arguments.append("--strict-quota")
     env = environment(config["host"], organiser, {"CODALAB_HOME": str(private_folder(folder / "codalab"))})
     limit = None if mode == "watch" else timeout_seconds + _SLACK_SECONDS
-    last, started = None, clock()
+    passed, started = False, clock()
     not_repeated: list[NotRepeated] = []
     progress = _Progress(observer)
     with lock(folder / "score.lock", purpose="scoring", observer=observer):
@@ -108,23 +110,18 @@ def score(
                     elif event["event"] == "pass":
                         record_pass(folder, event["tagged"], started)
                         write_board(competition, folder)
-                        left_out = tuple(Skipped(**entry) for entry in event["left_out"])
                         replace_atomically(folder / LEFT_OUT, json.dumps(event["left_out"], indent=2))
-                        last = Scored(folder / BOARD, event["rows"], event["waiting"], left_out)
-                        on_pass(last)
-    return replace(_outcome(child, last, timeout_seconds), not_repeated=tuple(not_repeated))
-
-
-def _outcome(child: process.Stream, last: Scored | None, timeout_seconds: float) -> Scored:
+                        passed = True
+                        on_pass()
     if child.returncode == _OUT_OF_TIME:
         raise CodaLabError(
             f"Not everything was scored within {timeout_seconds:.0f} s.",
             action="Score again; it continues where it stopped.",
         )
-    if child.returncode or last is None:
+    if child.returncode or not passed:
         tail = "\n".join(child.tail.strip().splitlines()[-10:])
         raise CodaLabError(f"CodaLab's scoring daemon failed.\n{tail}", action="Fix that and score again.")
-    return last
+    return tuple(not_repeated)
 
 
 def outdated(competition: Competition, folder: Path) -> tuple[str, ...]:

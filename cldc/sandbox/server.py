@@ -22,7 +22,7 @@ from cldc.organise.seeding import seed as seed_with
 from cldc.progress import SILENT, Observer
 from cldc.sandbox.accounts import organiser
 from cldc.sandbox.inside.home import Home
-from cldc.sandbox.paths import INSIDE, Status, folder_of, home_of, lock_of
+from cldc.sandbox.paths import INSIDE, Status, folder_of, home_of, leaderboard_file, lock_of
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 5.0
@@ -185,7 +185,7 @@ def score(
             f"The competition {competition.name} is not on the sandbox.",
             action="Put it there with `cldc sandbox up`.",
         )
-    scored = score_with(
+    score_with(
         {**config, "host": address},  # it may have another port than when it was seeded
         competition,
         folder,
@@ -194,7 +194,7 @@ def score(
         timeout_seconds=timeout_seconds,
         observer=observer,
     )
-    return scored.board
+    return leaderboard_file(data, competition)
 
 
 def _server(home: Home) -> process.Daemon | None:
