@@ -8,22 +8,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cldc.competition import TensorFlowChoice
+from cldc.competition import TensorFlowChoice, locked_tensorflows
 from cldc.environments import making, pythons
-from cldc.environments.model import (
-    Environment,
-    Recipe,
-    analysis_recipe,
-    codalab_recipe,
-    tensorflow_recipe,
-)
-from cldc.errors import EnvironmentFailed
+from cldc.environments.model import Environment, Recipe
+from cldc.errors import ConfigurationError, EnvironmentFailed
 from cldc.progress import SILENT, Observer
+from cldc.resources import template
 
 CODALAB_PYTHON_VARIABLE = "CLDC_CODALAB_PYTHON"
+_ANALYSIS_VERSION = "2.4"  # NumPy's
 _ANALYSIS_PYTHONS = ("3.12", "3.11", "3.13")
-# CodaLab was written for 3.9. On the others its pins are loosened.
-_CODALAB_PYTHONS = ("3.9", "3.12", "3.11", "3.13")
+_CODALAB_VERSION = "1.7.5"
+# CodaLab was written for 3.9, which is preferred. On the others its pins are loosened.
+_CODALAB_REQUIREMENTS = {
+    "3.9": "codalab-py39",
+    "3.12": "codalab-py311",
+    "3.11": "codalab-py311",
+    "3.13": "codalab-py311",
+}
 
 
 def ensure_codalab(home: Path, observer: Observer = SILENT) -> Environment:
@@ -88,21 +90,59 @@ def analysis_recipes() -> list[Recipe]:
     """Recipes of the environment that finds labels that look wrong: on cldc's own Python if possible, else on another."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     order = dict.fromkeys((own, *_ANALYSIS_PYTHONS) if own in _ANALYSIS_PYTHONS else _ANALYSIS_PYTHONS)
-    return [analysis_recipe(python) for python in order]
+    requirements = template("requirements", "analysis.txt")
+    return [Recipe("analysis", _ANALYSIS_VERSION, python, requirements) for python in order]
 
 
 def codalab_recipes() -> list[Recipe]:
-    """CodaLab's recipes in order of preference on this machine."""
+    """CodaLab's recipes in order of preference on this machine.
+
+    Raises:
+        ConfigurationError: It does not run on the forced Python.
+    """
     forced = os.environ.get(CODALAB_PYTHON_VARIABLE)
-    order = (forced,) if forced else _CODALAB_PYTHONS
+    order = (forced,) if forced else tuple(_CODALAB_REQUIREMENTS)
+    if forced and forced not in _CODALAB_REQUIREMENTS:
+        raise ConfigurationError(
+            f"CodaLab {_CODALAB_VERSION} can't be installed on Python {forced}.",
+            action=f"Choose one of {', '.join(_CODALAB_REQUIREMENTS)}.",
+        )
     if not forced and not _is_x86():
         order = (*order[1:], order[0])  # its pins of 2020 have no wheels for Arm
-    return [codalab_recipe(python) for python in order]
+    return [
+        Recipe(
+            "codalab",
+            _CODALAB_VERSION,
+            python,
+            template("requirements", f"{_CODALAB_REQUIREMENTS[python]}.txt"),
+        )
+        for python in order
+    ]
 
 
 def tensorflow_recipes(choices: Sequence[TensorFlowChoice]) -> list[Recipe]:
-    """The recipes of a profile's choices, in order."""
-    return [tensorflow_recipe(choice) for choice in choices]
+    """The recipes of a profile's choices, in order.
+
+    Raises:
+        ConfigurationError: cldc has no locked requirements for one.
+    """
+    for choice in choices:
+        if choice.version not in locked_tensorflows():
+            raise ConfigurationError(
+                f"cldc has no locked requirements for TensorFlow {choice.version}.",
+                action=f"Name another in the profile's training.tensorflow: {', '.join(locked_tensorflows())}.",
+            )
+    return [
+        Recipe(
+            "tensorflow",
+            choice.version,
+            choice.python,
+            template("requirements", f"tensorflow-{choice.version}.txt"),
+            choice.faithful,
+            choice.why,
+        )
+        for choice in choices
+    ]
 
 
 def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Environment:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cldc.competition import TensorFlowChoice, locked_tensorflows
-from cldc.errors import ConfigurationError
 from cldc.files import hash_bytes
 from cldc.resources import template
 
@@ -18,14 +16,6 @@ Kind = Literal["codalab", "tensorflow", "analysis"]
 MARKER = "ready.json"
 # Raised when environments created by an older cldc can no longer be used.
 _FORM = 1
-_CODALAB_VERSION = "1.7.5"
-_ANALYSIS_VERSION = "2.4"
-_CODALAB_REQUIREMENTS = {
-    "3.9": "codalab-py39",
-    "3.11": "codalab-py311",
-    "3.12": "codalab-py311",
-    "3.13": "codalab-py311",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,41 +95,6 @@ def environments_folder(home: Path) -> Path:
 def build_requirements() -> Path:
     """The locked requirements for building packages that have no wheel."""
     return template("requirements", "build.txt")
-
-
-def codalab_recipe(python: str) -> Recipe:
-    """CodaLab on a Python.
-
-    Raises:
-        ConfigurationError: It does not run on that Python.
-    """
-    if python not in _CODALAB_REQUIREMENTS:
-        raise ConfigurationError(
-            f"CodaLab {_CODALAB_VERSION} can't be installed on Python {python}.",
-            action=f"Choose one of {', '.join(_CODALAB_REQUIREMENTS)}.",
-        )
-    requirements = template("requirements", f"{_CODALAB_REQUIREMENTS[python]}.txt")
-    return Recipe("codalab", _CODALAB_VERSION, python, requirements)
-
-
-def analysis_recipe(python: str) -> Recipe:
-    """The environment that ranks labels and finds warped copies (its version is NumPy's), on a Python from 3.11 on."""
-    return Recipe("analysis", _ANALYSIS_VERSION, python, template("requirements", "analysis.txt"))
-
-
-def tensorflow_recipe(choice: TensorFlowChoice) -> Recipe:
-    """A TensorFlow that a competition's profile names.
-
-    Raises:
-        ConfigurationError: cldc has no locked requirements for it.
-    """
-    if choice.version not in locked_tensorflows():
-        raise ConfigurationError(
-            f"cldc has no locked requirements for TensorFlow {choice.version}.",
-            action=f"Name another in the profile's training.tensorflow: {', '.join(locked_tensorflows())}.",
-        )
-    requirements = template("requirements", f"tensorflow-{choice.version}.txt")
-    return Recipe("tensorflow", choice.version, choice.python, requirements, choice.faithful, choice.why)
 
 
 def write_marker(environment: Environment) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,14 +15,15 @@ from cldc import process
 from cldc.competition import TensorFlowChoice, builtin_profiles, load
 from cldc.environments import (
     diagnose,
+    ensure_codalab,
     ensure_tensorflow,
     list_environments,
     making,
     pythons,
     remove_environment,
 )
-from cldc.environments.choosing import unsupported
-from cldc.environments.model import Recipe, codalab_recipe, tensorflow_recipe
+from cldc.environments.choosing import CODALAB_PYTHON_VARIABLE, tensorflow_recipes, unsupported
+from cldc.environments.model import Recipe
 from cldc.errors import ConfigurationError, EnvironmentFailed, UsageError
 from cldc.files import DiskFull
 from cldc.resources import template
@@ -282,14 +284,15 @@ def test_the_fallback_is_announced_and_a_failed_download_is_not_retried_each_tim
         fetched.append(python)
         raise EnvironmentFailed(f"There is no Python {python} here.", action="Get it.")
 
-    def recipe(choice: TensorFlowChoice) -> Recipe:
-        return Recipe(
-            "tensorflow", choice.version, choice.python, small.requirements, choice.faithful, choice.why
-        )
+    def recipes(choices: Sequence[TensorFlowChoice]) -> list[Recipe]:
+        return [
+            Recipe("tensorflow", each.version, each.python, small.requirements, each.faithful, each.why)
+            for each in choices
+        ]
 
     monkeypatch.setattr(pythons, "fetch", fetch)
     monkeypatch.setattr(pythons, "find", lambda python, _: here if python == HERE else None)
-    monkeypatch.setattr("cldc.environments.choosing.tensorflow_recipe", recipe)
+    monkeypatch.setattr("cldc.environments.choosing.tensorflow_recipes", recipes)
     monkeypatch.setattr("cldc.environments.choosing.unsupported", lambda _: None)
     choices = [
         TensorFlowChoice("2.4.1", "3.8", faithful=True, why=""),
@@ -322,22 +325,25 @@ def test_machines_without_a_build_are_known_beforehand(
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr("cldc.environments.choosing.sys", type("Sys", (), {"platform": system}))
-    recipe = tensorflow_recipe(TensorFlowChoice(version, "3.8", faithful=True, why=""))
+    (recipe,) = tensorflow_recipes([TensorFlowChoice(version, "3.8", faithful=True, why="")])
     assert (unsupported(recipe) is None) is there
 
 
-def test_unknown_versions_are_refused_with_the_known_ones(home: Path) -> None:
+def test_unknown_versions_are_refused_with_the_known_ones(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ConfigurationError, match=r"2\.3\.0") as raised:
         ensure_tensorflow([TensorFlowChoice("2.3.0", "3.8", faithful=True, why="")], home)
     assert "2.4.1" in raised.value.action
+    monkeypatch.setenv(CODALAB_PYTHON_VARIABLE, "3.7")
     with pytest.raises(ConfigurationError, match=r"3\.7"):
-        codalab_recipe("3.7")
+        ensure_codalab(home)
 
 
 def test_every_choice_of_every_profile_has_locked_requirements() -> None:
     for name in builtin_profiles():
-        for choice in load(name).training.tensorflow:
-            tensorflow_recipe(choice)
+        for recipe in tensorflow_recipes(load(name).training.tensorflow):
+            assert recipe.requirements.is_file()
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
