@@ -21,7 +21,7 @@ from PIL import Image, ImageFilter
 
 from cldc.environments import ready_analysis
 from cldc.files import data_folder
-from cldc.validation.warped_copies import find_warped_copies
+from cldc.validation.warped_copies import search_warped_copies
 
 Edit = Callable[[Image.Image, Random], Image.Image]
 # A, B, D, E of the map (x, y) -> (A x + B y, D x + E y) from the result to the picture, around its centre.
@@ -136,7 +136,7 @@ def _run(folder: Path, edits: int, seed: int, scratch: Path) -> tuple[Counter[st
             train[copy], made[copy] = path, (content, name)
     found: Counter[str] = Counter()
     wrong = 0
-    for pair in find_warped_copies([[*train.items()], [*val.items()]], environment, home=scratch):
+    for pair in search_warped_copies([train, val], environment, scratch):
         pairs = [made[sha] for sha in (pair.first, pair.second) if sha in made]
         if pairs and pairs[0][0] in (pair.first, pair.second):
             found[pairs[0][1]] += 1

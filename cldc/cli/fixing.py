@@ -16,7 +16,7 @@ from cldc.validation.journal import Fixed, journal_lock, records_folder, undo
 def fix(app: App, folder: Path, into: Path | None) -> Fixed:
     """Fix the folder, or a copy of it, and show what was done before anything else can fail."""
     with journal_lock(app.home, app.observer) if into is None else contextlib.nullcontext():
-        inspected = inspect_dataset(folder, app.competition, app.observer, cache_folder=app.home)
+        inspected = inspect_dataset(folder, app.competition, app.observer, home=app.home)
         if into is not None:
             fixed = fix_copy(inspected, into, app.observer)
         else:

@@ -81,7 +81,7 @@ def _look(app: ServerApp) -> Overview:
             f"cldc sample {shown_path(folder)}", "It draws images to try with; or put your own images there."
         )
     # What changed since the last check is validated, without TensorFlow.
-    report = validate(folder, app.competition, app.observer, cache_folder=app.home)
+    report = validate(folder, app.competition, app.observer, home=app.home)
     errors = sum(finding.severity.value == "error" for finding in report.findings)
     verdict = "valid" if report.ok else plural(errors, "error")
     facts.append(("dataset", f"{report.dataset.name}, {report.total:,} images, {verdict}"))

@@ -68,10 +68,10 @@ def review(app: App, *, folder: Path | None, no_browser: bool, port: int | None)
 def _keep_checking(app: App, session: Session) -> NoReturn:
     """Check the folder, at first and whenever it has changed, and tell the page what is found, until Ctrl-C."""
     while True:
-        listing = session.wait_for_change()
+        scanned = session.wait_for_change()
         try:
             report = validated(app, session.root, observer=session)
-            session.found(report, listing)
+            session.found(report, scanned)
             predictions = predictions_part(report.dataset.images, app.competition, app.home)
             session.show("predictions", predictions)
             _suspect(app, session, report.dataset)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,8 @@ from cldc.curation.splitting import Drawn, draw_split
 from cldc.decisions import default_path, edit, match, read
 from cldc.render.blocks import Block, Line, Table
 from cldc.text import plural
-from cldc.validation.inspecting import inspect_dataset
-from cldc.validation.near_duplicates import Pair, Side
-from cldc.validation.warped_copies import find_if_ready
+from cldc.validation.inspecting import files_with_drawings, inspect_dataset
+from cldc.validation.warped_copies import find_warped_copies
 
 
 @click.command()
@@ -52,15 +51,12 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
     root = app.dataset_folder(folder)
     table = default_path(root)
     decisions = read(table, rules)
-
-    def find_anywhere(sides: Sequence[Side]) -> Sequence[Pair] | None:
-        """Warped copies across the splits, as a check finds them, and within, since any two images may be divided."""
-        everything = [*dict(itertools.chain(*sides)).items()]
-        return find_if_ready([*sides, everything], home=app.home, observer=app.observer, make=False)
-
-    inspected = inspect_dataset(
-        root, app.competition, app.observer, find_warped_copies=find_anywhere, cache_folder=app.home
-    )
+    inspected = inspect_dataset(root, app.competition, app.observer, home=app.home)
+    # Any two images may be divided, so warped copies are looked for everywhere, not only across the splits.
+    files = files_with_drawings(inspected.dataset, inspected.inspections)
+    copies = find_warped_copies((files, files), app.home, app.observer)
+    if copies is not None:
+        inspected = replace(inspected, pairs=(*inspected.pairs, *copies), warped_compared=True)
     matched = match(decisions, inspected.dataset, rules.classes)
     drawn = draw_split(inspected, matched, share=share, seed=seed)
     # Where an image goes is decided again, so that contradictions about it don't count.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from cldc.cli.app import App
@@ -13,8 +11,6 @@ from cldc.preflight.label_book_paths import current_label_book, label_book_root
 from cldc.progress import Observer
 from cldc.render.validation import blocks
 from cldc.validation import ValidationReport, validate
-from cldc.validation.near_duplicates import Pair, Side
-from cldc.validation.tensorflow_decoder import Verdict
 
 # Where an environment that finds warped copies is, ready, of this cldc or an older one.
 _ANALYSIS = "environments/analysis-*/ready.json"
@@ -39,31 +35,17 @@ def validated(
         warped: Whether to create that environment if it is missing.
         observer: Receives progress events in place of the command's own.
     """
-    told = observer or app.observer
-    look = warped or any(app.home.glob(_ANALYSIS))
-
-    def ask(files: Mapping[str, Path]) -> Mapping[str, Verdict]:
-        answer: Mapping[str, Verdict] = importlib.import_module("cldc.cli.tensorflow").verdicts(app, files)
-        return answer
-
+    ready = any(app.home.glob(_ANALYSIS))
     return validate(
         app.dataset_folder(folder),
         app.competition,
-        told,
-        ask_tensorflow=ask,
-        find_warped_copies=functools.partial(_find_warped_copies, app, told, make=warped) if look else None,
+        observer or app.observer,
+        home=app.home,
+        use_cache=use_cache,
+        ask_tensorflow=True,
+        warped="required" if warped else "if ready" if ready else "no",
         label_book=_known_label_book(app),
-        cache_folder=app.home if use_cache else None,
     )
-
-
-def _find_warped_copies(
-    app: App, observer: Observer, sides: Sequence[Side], *, make: bool
-) -> Sequence[Pair] | None:
-    # A second check has the result already, and what finds them takes a quarter of its time to import.
-    find = importlib.import_module("cldc.validation.warped_copies").find_if_ready
-    found: Sequence[Pair] | None = find(sides, home=app.home, observer=observer, make=make)
-    return found
 
 
 def _known_label_book(app: App) -> Path | None:

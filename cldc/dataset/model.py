@@ -1,13 +1,19 @@
-"""A dataset folder, before and after its files are read."""
+"""A dataset: what the training script reads of a folder."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
+
+_HASH_HEADER = b"cldc dataset 1\n"
 
 
 class IgnoreReason(StrEnum):
@@ -63,11 +69,10 @@ class OutwardLink:
     folder: bool
 
 
-# Named tuples because there are ten thousand of them: frozen dataclasses take six times as long to create.
+class Image(NamedTuple):
+    """A file that the script reads. `scan` finds it, `read_image` adds the hash of its content, or why there is none.
 
-
-class ImageFile(NamedTuple):
-    """A file that the script reads, found but not read yet.
+    Not a frozen dataclass: there are ten thousand of them, and one takes six times as long to create.
 
     Attributes:
         split: The split's name.
@@ -78,6 +83,7 @@ class ImageFile(NamedTuple):
         ctime_ns: Time of the last change of content or attributes, in nanoseconds.
         inode: The file's number on its disk.
         link: Whether it is a link to a file.
+        sha256: Of its content, in lower-case hexadecimal; empty before the file is read, and if it can't be read.
         error: Why it can't be read, in a few words; empty if it can.
     """
 
@@ -89,31 +95,13 @@ class ImageFile(NamedTuple):
     ctime_ns: int = 0
     inode: int = 0
     link: bool = False
+    sha256: str = ""
     error: str = ""
 
     @property
     def state(self) -> tuple[str, int, int, int, int, bool]:
         """Path, size, both times, inode and whether it is a link: unchanged while the file is."""
         return self[2:8]
-
-    def as_image(self, sha256: str = "", error: str = "") -> Image:
-        """The image, once its content, or why that can't be read, is known."""
-        return Image(self.split, self.label, self.path, self.size, sha256, self.link, error)
-
-
-class Image(NamedTuple):
-    """A file that the script reads, with the SHA-256 of its content in lower-case hexadecimal.
-
-    ``sha256`` is empty if ``error`` says that the file can't be read. The other fields are those of `ImageFile`.
-    """
-
-    split: str
-    label: str
-    path: str
-    size: int
-    sha256: str
-    link: bool = False
-    error: str = ""
 
     @property
     def nested(self) -> bool:
@@ -126,19 +114,7 @@ class Image(NamedTuple):
         return self.path.rpartition("/")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A scanned folder whose files have not been read; ``files`` are sorted by the bytes of their paths."""
-
-    root: Path
-    name: str
-    splits: tuple[Split, ...]
-    files: tuple[ImageFile, ...]
-    ignored: tuple[IgnoredPath, ...]
-    outward_links: tuple[OutwardLink, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dataset:
     """A dataset: what the script reads of a folder.
 
@@ -147,12 +123,7 @@ class Dataset:
         name: Default name of what is made from it; CodaLab keeps it unchanged.
         splits: The competition's splits, in the profile's order.
         images: Every file that the script reads, sorted by the bytes of its path.
-        ignored: What the script ignores.
-        hash: The dataset's identity: SHA-256, in lower-case hexadecimal, over the bytes
-            ``b"cldc dataset 1\\n"`` and then for each image, in the order of `images`, its relative path
-            (UTF-8, slashes), a NUL byte, its content's SHA-256 in lower-case hexadecimal (nothing if it
-            can't be read) and a line feed. It does not depend on the root folder's name, on times or
-            attributes, or on what the script ignores.
+        ignored: What the script ignores, sorted by path.
         outward_links: Links through which images outside the folder are read, sorted by path.
     """
 
@@ -160,9 +131,23 @@ class Dataset:
     name: str
     splits: tuple[Split, ...]
     images: tuple[Image, ...]
-    ignored: tuple[IgnoredPath, ...]
-    hash: str
+    ignored: tuple[IgnoredPath, ...] = ()
     outward_links: tuple[OutwardLink, ...] = ()
+
+    @cached_property
+    def hash(self) -> str:
+        """The dataset's identity once its images are read: SHA-256, in lower-case hexadecimal.
+
+        It covers the bytes ``b"cldc dataset 1\\n"`` and then for each image, in the order of `images`, its relative path
+        (UTF-8, slashes), a NUL byte, its content's SHA-256 in lower-case hexadecimal (nothing if it can't be read) and a
+        line feed. It does not depend on the root folder's name, on times or attributes, or on what the script ignores.
+
+        Raises:
+            ValueError: An image has not been read.
+        """
+        if not all(image.sha256 or image.error for image in self.images):
+            raise ValueError(f"{self.root} was scanned, but its images have not been read")
+        return identity((image.path, image.sha256) for image in self.images)
 
     def locate(self, image: Image) -> Path:
         """The path of the image's file."""
@@ -175,3 +160,10 @@ class Dataset:
     def count(self, split: str, label: str | None = None) -> int:
         """Number of images in ``split``, or in that split's class ``label``."""
         return sum(i.split == split and label in (None, i.label) for i in self.images)
+
+
+def identity(contents: Iterable[tuple[str, str]]) -> str:
+    """`Dataset.hash` from relative paths and SHA-256s."""
+    # No path contains a NUL, so the lines sort like their paths.
+    lines = sorted(os.fsencode(f"{path}\0{sha256}\n") for path, sha256 in contents)
+    return hashlib.sha256(_HASH_HEADER + b"".join(lines)).hexdigest()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
-from typing import NamedTuple
 
 from cldc.competition import DatasetRules
-from cldc.dataset.model import Dataset, Image, ImageFile, Listing
+from cldc.dataset.model import Dataset, Image
 from cldc.dataset.scan import describe_error, scan, special_file_error
 from cldc.errors import InvalidDataset
 from cldc.progress import SILENT, Observer
@@ -19,7 +18,6 @@ from cldc.progress import SILENT, Observer
 MAX_HELD_BYTES = 16 * 1024 * 1024
 # TensorFlow counts an image's bytes in 32 bits; hashing what it can't read could take hours.
 _MAX_READABLE_BYTES = 2**31 - 1
-_HASH_HEADER = b"cldc dataset 1\n"
 
 
 def load(folder: Path, rules: DatasetRules, observer: Observer = SILENT) -> Dataset:
@@ -33,36 +31,15 @@ def load(folder: Path, rules: DatasetRules, observer: Observer = SILENT) -> Data
     Raises:
         InvalidDataset: ``folder`` does not exist or is not a folder. Missing splits and unreadable files raise nothing.
     """
-    listing = scan(folder, rules)
-    observer.start("Reading images", total=len(listing.files), unit="images")
+    dataset = scan(folder, rules)
+    observer.start("Reading images", total=len(dataset.images), unit="images")
     images = []
-    for number, file in enumerate(listing.files, 1):
-        images.append(read_image(listing.root, file, keep=False).image)
+    for number, found in enumerate(dataset.images, 1):
+        images.append(read_image(dataset.root, found, keep=False)[0])
         if number % 256 == 0:
             observer.advance(number)
     observer.advance(len(images))
-    return assemble(listing, images)
-
-
-def assemble(listing: Listing, images: Iterable[Image]) -> Dataset:
-    """The dataset of a scanned folder, given its images in the order of ``listing.files``."""
-    images = tuple(images)
-    return Dataset(
-        root=listing.root,
-        name=listing.name,
-        splits=listing.splits,
-        images=images,
-        ignored=listing.ignored,
-        hash=identity((image.path, image.sha256) for image in images),
-        outward_links=listing.outward_links,
-    )
-
-
-def identity(contents: Iterable[tuple[str, str]]) -> str:
-    """A dataset's identity from relative paths and SHA-256s; `Dataset` defines the format."""
-    # No path contains a NUL, so the lines sort like their paths.
-    lines = sorted(os.fsencode(f"{path}\0{sha256}\n") for path, sha256 in contents)
-    return hashlib.sha256(_HASH_HEADER + b"".join(lines)).hexdigest()
+    return replace(dataset, images=tuple(images))
 
 
 def changes_since(dataset: Dataset, rules: DatasetRules) -> str:
@@ -86,36 +63,36 @@ def changes_since(dataset: Dataset, rules: DatasetRules) -> str:
     return f"{dataset.root} has changed since its images were read: {listed}."
 
 
-class Read(NamedTuple):
-    """An image and, if the caller asked for it and it is small enough, its content."""
+def read_image(root: Path, image: Image, *, keep: bool = True) -> tuple[Image, bytes | None]:
+    """Read a file that `scan` found: the image with its SHA-256, and its content.
 
-    image: Image
-    content: bytes | None = None
+    Never raises for the contents of the folder and never waits for a pipe. A file that can't be read, or changes
+    meanwhile, comes back with an `Image.error`.
 
-
-def read_image(root: Path | str, file: ImageFile, *, keep: bool = True) -> Read:
-    """Hash a file, and return its content if ``keep`` and it has at most `MAX_HELD_BYTES`.
-
-    A file that can't be read, or changes meanwhile, comes back with an `Image.error`. Never raises for the contents of the
-    folder and never waits for a pipe.
+    Args:
+        root: The dataset's folder.
+        image: The file as it was found.
+        keep: Whether the content is wanted. It is None otherwise, and for a file of more than `MAX_HELD_BYTES`.
     """
-    if file.error:
-        return Read(file.as_image(error=file.error))
+    if image.error:
+        return image, None
+    unread = image._replace(sha256="")
     try:
-        with _open(f"{root}/{file.path}") as opened:
+        with _open(f"{root}/{image.path}") as opened:
             before = os.fstat(opened.fileno())
-            if problem := special_file_error(before.st_mode):
-                return Read(file.as_image(error=problem))
-            if before.st_size > _MAX_READABLE_BYTES:
-                return Read(file.as_image(error="it is larger than 2 GiB, more than TensorFlow reads"))
+            problem = special_file_error(before.st_mode)
+            if not problem and before.st_size > _MAX_READABLE_BYTES:
+                problem = "it is larger than 2 GiB, more than TensorFlow reads"
+            if problem:
+                return unread._replace(error=problem), None
             content = _read_content(opened, before.st_size) if keep else None
             digest = hashlib.file_digest(opened, "sha256") if content is None else hashlib.sha256(content)
             after = os.fstat(opened.fileno())
     except OSError as error:
-        return Read(file.as_image(error=describe_error(error, link=file.link)))
+        return unread._replace(error=describe_error(error, link=image.link)), None
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        return Read(file.as_image(error="it changed while it was read"))
-    return Read(file._replace(size=after.st_size).as_image(digest.hexdigest()), content)
+        return unread._replace(error="it changed while it was read"), None
+    return image._replace(size=after.st_size, sha256=digest.hexdigest()), content
 
 
 def read_start(path: Path, count: int) -> bytes:

@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from cldc.competition import DatasetRules
-from cldc.dataset.model import IgnoredPath, IgnoreReason, ImageFile, Listing, OutwardLink, Split, SplitState
+from cldc.dataset.model import Dataset, IgnoredPath, IgnoreReason, Image, OutwardLink, Split, SplitState
 from cldc.dataset.naming import ARCHIVES, default_name
 from cldc.errors import InvalidDataset
 from cldc.files import storage_error
 
-Found = TypeVar("Found", ImageFile, IgnoredPath, OutwardLink)
+Found = TypeVar("Found", Image, IgnoredPath, OutwardLink)
 # IO_REPARSE_TAG_MOUNT_POINT, which Python's `stat` names on Windows only; `os.path.isjunction` came with 3.12.
 _JUNCTION = 0xA0000003
 
 
-def scan(folder: Path, rules: DatasetRules) -> Listing:
-    """Find the files that the script reads in ``folder``; errors are those of `cldc.dataset.load`."""
+def scan(folder: Path, rules: DatasetRules) -> Dataset:
+    """Find the images that the script reads in ``folder``, and read none; errors are those of `cldc.dataset.load`."""
     root = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links and lose the name
     top = _list_root(root)
     scanner = _Scanner(root, rules.extensions)
@@ -39,13 +39,13 @@ def scan(folder: Path, rules: DatasetRules) -> Listing:
         scanner.scan_split(split) if split in top else Split(split, SplitState.MISSING)
         for split in rules.splits
     )
-    return Listing(
+    return Dataset(
         root=root,
         name=default_name(root.name),
         splits=found,
-        files=_sorted_by_path(scanner.files),
+        images=_sorted_by_path(scanner.images),
         ignored=_sorted_by_path(scanner.ignored),
-        outward_links=_sorted_by_path(_outward_links(root, scanner.folders, scanner.files)),
+        outward_links=_sorted_by_path(_outward_links(root, scanner.folders, scanner.images)),
     )
 
 
@@ -68,11 +68,11 @@ def _list_root(root: Path) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Scanner:
-    """One scan: the files that the script reads, what it ignores, and the splits and folders that it lists."""
+    """One scan: the images that the script reads, what it ignores, and the splits and folders that it lists."""
 
     root: Path
     extensions: tuple[str, ...]
-    files: list[ImageFile] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
     ignored: list[IgnoredPath] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
 
@@ -111,12 +111,12 @@ class _Scanner:
                     else:
                         waiting.append(path)
                 elif path.lower().endswith(self.extensions):
-                    self.files.append(_image_file(item, split, label, path))
+                    self.images.append(_image(item, split, label, path))
                 else:
                     self.ignored.append(IgnoredPath(path, IgnoreReason.EXTENSION))
 
 
-def _outward_links(root: Path, folders: Iterable[str], files: Sequence[ImageFile]) -> Iterator[OutwardLink]:
+def _outward_links(root: Path, folders: Iterable[str], images: Sequence[Image]) -> Iterator[OutwardLink]:
     """Links out of the dataset through which images are read."""
     real_root, real_folder = os.path.realpath(root), functools.cache(os.path.realpath)
     outward_folders: dict[str, str] = {}
@@ -131,12 +131,12 @@ def _outward_links(root: Path, folders: Iterable[str], files: Sequence[ImageFile
     for folder in folders:
         if _is_link(root / folder) and (target := outward_target(folder)):
             outward_folders[folder] = target
-            images = sum(not file.error and file.path.startswith(f"{folder}/") for file in files)
-            if images:
-                yield OutwardLink(folder, target, images, folder=True)
-    for file in files:
-        if file.link and not file.error and (target := outward_target(file.path)):
-            yield OutwardLink(file.path, target, 1, folder=False)
+            count = sum(not image.error and image.path.startswith(f"{folder}/") for image in images)
+            if count:
+                yield OutwardLink(folder, target, count, folder=True)
+    for image in images:
+        if image.link and not image.error and (target := outward_target(image.path)):
+            yield OutwardLink(image.path, target, 1, folder=False)
 
 
 def _final_target(link: str, real_folder: Callable[[str], str]) -> str:
@@ -173,14 +173,14 @@ def _is_folder(item: os.DirEntry[str]) -> bool:
         return False
 
 
-def _image_file(item: os.DirEntry[str], split: str, label: str, path: str) -> ImageFile:
+def _image(item: os.DirEntry[str], split: str, label: str, path: str) -> Image:
     link = False
     try:
         link = item.is_symlink()
         status = item.stat()
     except OSError as error:
-        return ImageFile(split, label, path, link=link, error=describe_error(error, link=link))
-    return ImageFile(
+        return Image(split, label, path, link=link, error=describe_error(error, link=link))
+    return Image(
         split,
         label,
         path,
@@ -189,7 +189,7 @@ def _image_file(item: os.DirEntry[str], split: str, label: str, path: str) -> Im
         status.st_ctime_ns,
         status.st_ino,
         link,
-        special_file_error(status.st_mode),
+        error=special_file_error(status.st_mode),
     )
 
 

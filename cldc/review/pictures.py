@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from enum import StrEnum
 
-from cldc.dataset import ImageFile, read_image
+from cldc.dataset import Image, read_image
 from cldc.insight.pictures import seen_by_model
 from cldc.review.session import Session
 from cldc.validation.large_pictures import viewable_picture
@@ -44,14 +44,14 @@ class Pictures:
         Raises:
             NoPictureError: The image is gone, has changed or can't be shown.
         """
-        file = self._session.file(key)
-        if file is None:
+        image = self._session.image(key)
+        if image is None:
             raise NoPictureError("it was changed or removed")
         with self._lock:
             if size is Size.SMALL and key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        content = _draw(self._session, file, size)
+        content = _draw(self._session, image, size)
         with self._lock:
             if size is Size.SMALL and key not in self._kept:
                 self._kept[key] = content
@@ -61,16 +61,16 @@ class Pictures:
         return content
 
 
-def _draw(session: Session, file: ImageFile, size: Size) -> bytes:
-    read = read_image(session.root, file)
-    if read.image.error:
-        raise NoPictureError(read.image.error)
-    if read.content is None:
+def _draw(session: Session, image: Image, size: Size) -> bytes:
+    image, content = read_image(session.root, image)
+    if image.error:
+        raise NoPictureError(image.error)
+    if content is None:
         raise NoPictureError("it is too large to be shown")
-    if size is Size.SEEN and judge(read.content).readable is Readable.NO:
+    if size is Size.SEEN and judge(content).readable is Readable.NO:
         raise NoPictureError("TensorFlow can't read it")
     try:
-        picture = viewable_picture(read.content)
+        picture = viewable_picture(content)
     except Exception as error:  # Pillow raises many kinds of exceptions on odd files
         raise NoPictureError("it can't be decoded") from error
     if picture is None:

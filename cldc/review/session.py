@@ -9,14 +9,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from cldc import decisions
 from cldc.competition import Competition
-from cldc.dataset import Dataset, Image, ImageFile, Listing, read_image, scan
+from cldc.dataset import Dataset, Image, read_image, scan
 from cldc.decisions import CORRECT, RELABEL, SET_ASIDE, Decision, Edit, Matched
 from cldc.errors import CldcError, UsageError
 from cldc.review.parts import findings_part
@@ -73,7 +73,7 @@ class Session:
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._parts: dict[str, tuple[int, Any]] = {}
-        self._listing = scan(folder, competition.dataset)
+        self._dataset = scan(folder, competition.dataset)
         self._scanned = time.monotonic()
         self._folder_problem = self._check_problem = ""
         self._hashes: dict[str, str] = {}
@@ -81,7 +81,7 @@ class Session:
         self._undo: dict[int, _Done] = {}
         self._task: tuple[str, float, float] = ("", 0, 0)
         self._changed = threading.Event()
-        self.path = decisions.default_path(self._listing.root)
+        self.path = decisions.default_path(self._dataset.root)
         self._decisions_problem = ""
         self._decisions = decisions.read(self.path, competition.dataset)
         self._before = frozenset(self._decisions)
@@ -112,14 +112,14 @@ class Session:
                 ),
             }
 
-    def file(self, key: str) -> ImageFile | None:
+    def image(self, key: str) -> Image | None:
         """The image of that key; None if it is gone or has changed."""
-        return self._files.get(key)
+        return self._images.get(key)
 
     @property
     def root(self) -> Path:
         """The dataset's folder."""
-        return self._listing.root
+        return self._dataset.root
 
     def decide(
         self, action: str, keys: Iterable[str], *, value: str = "", reason: str = ""
@@ -189,26 +189,23 @@ class Session:
 
     # Results of the checks --------------------------------------------------------------------------------
 
-    def wait_for_change(self) -> Listing:
+    def wait_for_change(self) -> Dataset:
         """Wait until there is a folder to check: at first, and then when it has changed and is no longer changing."""
         self._changed.wait()
         while True:
             with self._lock:
                 self.refresh(now=True)
                 self._changed.clear()
-                listing = self._listing
+                scanned = self._dataset
             if not self._changed.wait(_SECONDS_BETWEEN_SCANS / 2):
-                return listing
+                return scanned
 
-    def found(self, report: ValidationReport, listing: Listing) -> None:
-        """Take the findings of a check that began when the folder was ``listing``."""
+    def found(self, report: ValidationReport, scanned: Dataset) -> None:
+        """Take the findings of a check that began when the folder was as ``scanned``."""
         with self._lock:
             self.refresh(now=True)
             paths = {image.path: image.sha256 for image in report.dataset.images}
-            keys = map(_key, listing.files)
-            self._hashes |= {
-                key: paths.get(file.path, "") for key, file in zip(keys, listing.files, strict=True)
-            }
+            self._hashes |= {_key(image): paths.get(image.path, "") for image in scanned.images}
             self._check_problem = ""
             self._put("findings", findings_part(report.findings))
             self._put_decisions()
@@ -242,34 +239,35 @@ class Session:
             if not now and time.monotonic() - self._scanned < _SECONDS_BETWEEN_SCANS:
                 return
             try:
-                listing = scan(self._listing.root, self.competition.dataset)
+                scanned = scan(self._dataset.root, self.competition.dataset)
             except CldcError as error:
                 self._folder_problem = error.message
                 return
             finally:
                 self._scanned = time.monotonic()
             self._folder_problem = ""
-            if listing.files != self._listing.files:
-                self._listing = listing
-                del self._files
+            if scanned.images != self._dataset.images:
+                self._dataset = scanned
+                del self._images
                 self._put("images", self._images_part())
                 self._put_decisions()
                 self._changed.set()
 
     @cached_property
-    def _files(self) -> dict[str, ImageFile]:
-        return {_key(file): file for file in self._listing.files}
+    def _images(self) -> dict[str, Image]:
+        return {_key(image): image for image in self._dataset.images}
 
     def _images_part(self) -> dict[str, Any]:
         rules = self.competition.dataset
         return {
-            "name": self._listing.name,
-            "root": str(self._listing.root),
+            "name": self._dataset.name,
+            "root": str(self._dataset.root),
             "classes": rules.classes,
             "splits": rules.splits,
             "seen": rules.image_size,
             "files": [
-                [key, file.path, file.split, file.label, file.error] for key, file in self._files.items()
+                [key, image.path, image.split, image.label, image.error]
+                for key, image in self._images.items()
             ],
         }
 
@@ -279,17 +277,17 @@ class Session:
         """The images that are still what the page showed, read; and of the others why they are left out."""
         found, skipped = [], []
         for key in keys:
-            file = self._files.get(key)
-            if file is None:
+            image = self._images.get(key)
+            if image is None:
                 skipped.append("It was changed or removed.")
                 continue
-            known = self._hashes.get(key)
-            image = file.as_image(known or "")
-            if not known:
-                image = read_image(self.root, file, keep=False).image
+            if known := self._hashes.get(key):
+                image = image._replace(sha256=known)
+            else:
+                image, _ = read_image(self.root, image, keep=False)
                 self._hashes[key] = image.sha256
             if image.error:
-                skipped.append(f"{file.path}: {image.error}.")
+                skipped.append(f"{image.path}: {image.error}.")
             else:
                 found.append(image)
         return found, skipped
@@ -320,10 +318,9 @@ class Session:
     def _matched(self) -> Matched:
         """The decisions, matched to the images by the contents that are known so far."""
         images = tuple(
-            file.as_image(self._hashes.get(key, ""), file.error) for key, file in self._files.items()
+            image._replace(sha256=self._hashes.get(key, "")) for key, image in self._images.items()
         )
-        here = self._listing
-        dataset = Dataset(here.root, here.name, here.splits, images, here.ignored, "")
+        dataset = replace(self._dataset, images=images)
         return decisions.match(self._decisions, dataset, self.competition.dataset.classes)
 
     def _edit(
@@ -377,9 +374,9 @@ class Session:
         self._parts[part] = (next(self._numbers), data)
 
 
-def _key(file: ImageFile) -> str:
+def _key(image: Image) -> str:
     """Names an image as it is now in addresses and requests: another file, or a changed one, has another key."""
-    return hashlib.blake2b(os.fsencode(repr(file.state)), digest_size=12).hexdigest()
+    return hashlib.blake2b(os.fsencode(repr(image.state)), digest_size=12).hexdigest()
 
 
 def _signature(path: Path) -> tuple[int, ...]:

@@ -13,17 +13,18 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self
 from zlib import crc32
 
 from cldc import __version__
-from cldc.dataset import Image, ImageFile, Listing, model
+from cldc.competition import Competition
+from cldc.dataset import Dataset, Image, model
 from cldc.files import private_file
 from cldc.validation.inspection import Features, Inspection
-from cldc.validation.metadata.model import NO_METADATA, Metadata, MetadataCounts
+from cldc.validation.metadata.model import Metadata, MetadataCounts
 from cldc.validation.model import Finding, Severity, ValidationReport
 from cldc.validation.tensorflow_decoder import Format, Readable, Remark, Verdict
 
@@ -44,30 +45,23 @@ class ValidationCache:
     """The last check of one folder; use it as a context manager.
 
     Attributes:
-        images: For each file of the listing its image; None if the file has changed or is new.
-        key: What the report depends on besides the images; empty if the images have changed.
-        findings: The report's findings, if there is a key.
-        metadata: The report's metadata counts, if there is a key.
+        dataset: The dataset; images that have not changed since that check with their SHA-256.
     """
 
-    images: tuple[Image | None, ...]
-    key = ""
-    findings: tuple[Finding, ...] = ()
-    metadata = NO_METADATA
-
-    def __init__(self, cache_folder: Path | None, listing: Listing) -> None:
-        """Without ``cache_folder`` nothing is cached; ``listing`` is the folder as it was scanned."""
-        self._folder, self._listing = cache_folder, listing
-        self._root = os.fsencode(listing.root)
+    def __init__(self, home: Path | None, dataset: Dataset) -> None:
+        """``home`` is the data folder; without it nothing is cached. ``dataset`` is the folder as it was scanned."""
+        self.dataset = dataset
+        self._home, self._root = home, os.fsencode(dataset.root)
+        self._report: dict[str, Any] = {}
         self._known: dict[str, Inspection] = {}
         self._base: sqlite3.Connection | None = None
         self._began_ns = time.time_ns()
 
     def __enter__(self) -> Self:
-        if self._folder is not None:
-            path = self._folder / _FILE
+        if self._home is not None:
+            path = self._home / _FILE
             with contextlib.suppress(sqlite3.Error, OSError):
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
                 try:
                     self._base = _open(path)
                 except sqlite3.OperationalError:
@@ -77,48 +71,62 @@ class ValidationCache:
                     self._base = _open(path)
         value = next(iter(self._values("dataset")), {})
         known = {tuple(state): sha256 for *state, sha256 in value.get("files", ())}
-        self.images = tuple(
-            file.as_image(known.get(file.state, ""), file.error)
-            if file.error or file.state in known
-            else None
-            for file in self._listing.files
+        images = tuple(
+            image if image.error else image._replace(sha256=known.get(image.state, ""))
+            for image in self.dataset.images
         )
-        if None not in self.images and len(known) == sum(not image.error for image in self.images if image):
-            self.key = value.get("key", "")
-            self.metadata = MetadataCounts(*value.get("metadata", ()))
-            self.findings = tuple(
-                Finding(rule, Severity(severity), message, consequence, remedy, tuple(paths), fixable)
-                for rule, severity, message, consequence, remedy, paths, fixable in value.get("findings", ())
-            )
+        self.dataset = replace(self.dataset, images=images)
+        readable = [image for image in images if not image.error]
+        if len(known) == len(readable) and all(image.sha256 for image in readable):
+            self._report = value
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._base is not None:
             self._base.close()
 
+    def load_report(self, competition: Competition, key: str) -> ValidationReport | None:
+        """The report of that check; None if an image has changed, or it was stored with another key or none."""
+        value = self._report
+        if not key or value.get("key") != key:
+            return None
+        findings = tuple(
+            Finding(rule, Severity(severity), message, consequence, remedy, tuple(paths), fixable)
+            for rule, severity, message, consequence, remedy, paths, fixable in value["findings"]
+        )
+        return ValidationReport(
+            self.dataset,
+            competition,
+            findings,
+            MetadataCounts(*value["metadata"]),
+            warped_compared=value["warped"],
+        )
+
     def load_inspections(self) -> Mapping[str, Inspection]:
         """What is known of the folder's contents, by SHA-256."""
         self._known = {value["sha256"]: _inspection(value) for value in self._values("content")}
         return self._known
 
-    def is_settled(self, file: ImageFile) -> bool:
+    def is_settled(self, image: Image) -> bool:
         """Whether the file's last change is so old that its next change will change its times."""
-        return max(file.mtime_ns, file.ctime_ns) < self._began_ns - _RACY_NS
+        return max(image.mtime_ns, image.ctime_ns) < self._began_ns - _RACY_NS
 
     def store(self, report: ValidationReport, inspections: Mapping[str, Inspection], key: str) -> None:
         """Keep the result of a check; ``key`` is empty if the report must not be used again."""
         if self._base is None:
             return
         root, now = self._root, time.time()
-        files = zip(self._listing.files, report.dataset.images, strict=True)
-        readable = [(file, image) for file, image in files if not image.error]
-        settled = [(file, image) for file, image in readable if self.is_settled(file)]
+        # Reading an image updates its size, so that its state is the one that was scanned.
+        found = zip(self.dataset.images, report.dataset.images, strict=True)
+        readable = [(scanned, image.sha256) for scanned, image in found if not image.error]
+        settled = [(scanned, sha256) for scanned, sha256 in readable if self.is_settled(scanned)]
         value = {
             # The next check could not tell whether a file that is not kept here is gone.
             "key": key if settled == readable else "",
-            "files": [(*file.state, image.sha256) for file, image in settled],
+            "files": [(*scanned.state, sha256) for scanned, sha256 in settled],
             "findings": report.findings,
             "metadata": astuple(report.metadata),
+            "warped": report.warped_compared,
         }
         gone = self._known.keys() - inspections.keys()
         new = [sha for sha, inspection in inspections.items() if self._known.get(sha) is not inspection]

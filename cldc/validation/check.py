@@ -7,14 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import Listing, SplitState, assemble, scan
+from cldc.dataset import Dataset, SplitState, scan
 from cldc.decisions import CORRECT, default_path, match, read
 from cldc.files import hash_bytes
 from cldc.progress import SILENT, Observer
 from cldc.validation.cache import ValidationCache
-from cldc.validation.inspection import AskTensorFlow
-from cldc.validation.model import Finding, InspectedDataset, Severity, ValidationReport
-from cldc.validation.near_duplicates import FindWarpedCopies
+from cldc.validation.model import Finding, InspectedDataset, Severity, ValidationReport, WarpedSearch
 from cldc.validation.rules import RULES, apply_rules, publishing
 from cldc.validation.sniffing import formats_of_ignored
 
@@ -29,10 +27,11 @@ def validate(
     competition: Competition,
     observer: Observer = SILENT,
     *,
-    ask_tensorflow: AskTensorFlow | None = None,
-    find_warped_copies: FindWarpedCopies | None = None,
+    home: Path | None = None,
+    use_cache: bool = True,
+    ask_tensorflow: bool = False,
+    warped: WarpedSearch = "no",
     label_book: Path | None = None,
-    cache_folder: Path | None = None,
 ) -> ValidationReport:
     """Check ``folder`` against every rule; what ``decisions.csv`` calls correct is left out.
 
@@ -40,63 +39,64 @@ def validate(
         folder: The dataset's folder, whose direct children are the splits.
         competition: Whose rules apply.
         observer: Receives progress.
-        ask_tensorflow: Asks the real TensorFlow if `judge` gives no verdict; without it such images get a warning.
-        find_warped_copies: Finds them between splits and the label book; without it they are not looked for.
+        home: The data folder: results of checks are kept in it, so that the next one reads only what changed, and
+            TensorFlow's answers and warped copies come from its environments. Without it there is none of this.
+        use_cache: Whether files that did not change since an earlier check are not read again.
+        ask_tensorflow: Whether TensorFlow is asked about images without a verdict; if not, they get a warning.
+        warped: Whether copies that were rotated, stretched or sheared are looked for.
         label_book: The label book's folder, with one folder for each class, if there is one.
-        cache_folder: Where the results of checks are kept, so that the next one reads only what changed.
 
     Raises:
         InvalidDataset: ``folder`` does not exist or is not a folder. Whatever is wrong inside it is a finding instead.
         InvalidTable: A line of ``decisions.csv`` is invalid.
         StorageError: ``folder`` can't be listed.
+        EnvironmentFailed: An environment that is needed can't be created.
     """
     rules = competition.dataset
-    listing = scan(folder, rules)
     book = None
     if label_book is not None:
         # It is laid out like a split: the only one of the folder that holds it.
         label_book = label_book.absolute()
         book = scan(label_book.parent, replace(rules, splits=(label_book.name,)))
-    ways = (ask_tensorflow is not None, find_warped_copies is not None)
-    with ValidationCache(cache_folder, listing) as cache:
-        key = _report_key(listing, competition, book, cache, ways)
-        if key and cache.key == key:
-            dataset = assemble(listing, filter(None, cache.images))
-            report = ValidationReport(dataset, competition, cache.findings, cache.metadata)
-            warped = find_warped_copies is not None
-        else:
+    with ValidationCache(home if use_cache else None, scan(folder, rules)) as cache:
+        key = _report_key(cache, competition, book, ask_tensorflow=ask_tensorflow, warped=warped != "no")
+        report = cache.load_report(competition, key)
+        if report is None:
             inspected: InspectedDataset = importlib.import_module("cldc.validation.inspecting").inspect(
-                listing,
                 cache,
                 competition,
                 observer,
+                home=home,
                 ask_tensorflow=ask_tensorflow,
-                find_warped_copies=find_warped_copies,
+                warped=warped,
                 book=book,
             )
-            report, warped = apply_rules(inspected), inspected.warped_compared
+            report = apply_rules(inspected)
             # If the search for warped copies failed, the next check tries again.
-            whole = warped == (find_warped_copies is not None)
-            cache.store(report, inspected.inspections, key if whole else "")
-    return replace(_silence(report), warped_compared=warped)
+            cache.store(
+                report, inspected.inspections, key if report.warped_compared == (warped != "no") else ""
+            )
+    return _silence(report)
 
 
 def _report_key(
-    listing: Listing,
-    competition: Competition,
-    book: Listing | None,
     cache: ValidationCache,
-    ways: tuple[bool, bool],
+    competition: Competition,
+    book: Dataset | None,
+    *,
+    ask_tensorflow: bool,
+    warped: bool,
 ) -> str:
     """A hash of everything but the images that a report depends on; empty if the report must not be used again."""
+    dataset = cache.dataset
     # Advice on a missing split depends on the folders around the dataset.
-    whole = all(split.state == SplitState.FOLDER for split in listing.splits)
-    if not whole or (book and not all(map(cache.is_settled, book.files))):
+    whole = all(split.state == SplitState.FOLDER for split in dataset.splits)
+    if not whole or (book and not all(map(cache.is_settled, book.images))):
         return ""
-    unreadable = [(file.path, file.error) for file in listing.files if file.error]
-    formats = formats_of_ignored(listing, competition.dataset.extensions)
-    seen = replace(listing, files=()), unreadable, formats, book and (book.root, book.files)
-    return hash_bytes(repr((competition, seen, ways)).encode("utf-8", "surrogatepass"))
+    unreadable = [(image.path, image.error) for image in dataset.images if image.error]
+    formats = formats_of_ignored(dataset, competition.dataset.extensions)
+    seen = replace(dataset, images=()), unreadable, formats, book and (book.root, book.images)
+    return hash_bytes(repr((competition, seen, ask_tensorflow, warped)).encode("utf-8", "surrogatepass"))
 
 
 def _silence(report: ValidationReport) -> ValidationReport:

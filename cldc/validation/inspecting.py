@@ -5,34 +5,32 @@ A second check of an unchanged folder does not import this module: importing Pil
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import Image, ImageFile, Listing, assemble, read_image, read_start, scan
+from cldc.dataset import Dataset, Image, read_image, read_start, scan
 from cldc.errors import ProcessFailed
 from cldc.process.pool import map_in_processes
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
 from cldc.validation.cache import ValidationCache
 from cldc.validation.features import features_of_picture
-from cldc.validation.inspection import MAX_PIXELS, AskTensorFlow, Inspection
+from cldc.validation.inspection import MAX_PIXELS, Inspection
 from cldc.validation.large_pictures import reduced_picture
 from cldc.validation.metadata.finding import find_metadata
-from cldc.validation.model import InspectedDataset
-from cldc.validation.near_duplicates import (
-    FindWarpedCopies,
-    Side,
-    find_near_duplicates,
-    group_pairs,
-    has_drawing,
-)
+from cldc.validation.model import InspectedDataset, WarpedSearch
+from cldc.validation.near_duplicates import find_near_duplicates, has_drawing
 from cldc.validation.pictures import picture_of
+from cldc.validation.real_tensorflow import ask_tensorflow
 from cldc.validation.sniffing import find_pointers, formats_of_ignored
 from cldc.validation.tensorflow_decoder import Readable, Remark, Verdict, judge_and_inflate
 from cldc.validation.tensorflow_decoder.dispatch import format_of
+from cldc.validation.warped_copies import find_warped_copies
 
 # Two processes stay below 250 MB; starting them takes as long as some hundred drawings.
 _PROCESSES = 2
@@ -43,87 +41,92 @@ _MOST_SEARCHED = 32 * 1024 * 1024
 
 
 def inspect_dataset(
-    folder: Path,
-    competition: Competition,
-    observer: Observer = SILENT,
-    *,
-    find_warped_copies: FindWarpedCopies | None = None,
-    cache_folder: Path | None = None,
+    folder: Path, competition: Competition, observer: Observer = SILENT, *, home: Path | None = None
 ) -> InspectedDataset:
     """What the images of a folder show; arguments and errors are those of `cldc.validation.validate`."""
-    listing = scan(folder, competition.dataset)
-    with ValidationCache(cache_folder, listing) as cache:
-        return inspect(listing, cache, competition, observer, find_warped_copies=find_warped_copies)
+    with ValidationCache(home, scan(folder, competition.dataset)) as cache:
+        return inspect(cache, competition, observer)
 
 
 def inspect(
-    listing: Listing,
     cache: ValidationCache,
     competition: Competition,
     observer: Observer,
     *,
-    ask_tensorflow: AskTensorFlow | None = None,
-    find_warped_copies: FindWarpedCopies | None = None,
-    book: Listing | None = None,
+    home: Path | None = None,
+    ask_tensorflow: bool = False,
+    warped: WarpedSearch = "no",
+    book: Dataset | None = None,
 ) -> InspectedDataset:
-    """Inspect the images that the cache does not know, and compare all drawings, also with those of the label book."""
+    """Inspect the images of ``cache.dataset`` that the cache does not know, and compare all drawings.
+
+    ``book`` is the label book as it was scanned; the other arguments and the errors are those of `cldc.validation.validate`.
+    """
     known = cache.load_inspections()
-    images, inspections = _inspect_images(listing, cache.images, known, observer)
-    if ask_tensorflow is not None:
-        inspections |= _ask(ask_tensorflow, listing.root, images, inspections, observer)
-    sides = _sides(listing, images, inspections)
+    dataset, inspections = _inspect_images(cache.dataset, known, observer)
+    if ask_tensorflow and home:
+        inspections |= _ask_tensorflow(dataset, inspections, competition, home, observer)
+    sides = [files_with_drawings(dataset, inspections, split.name) for split in dataset.splits]
     everything = {sha: inspections[sha] for sha in sorted(inspections)}
     label_book: dict[str, tuple[str, ...]] = {}
     if book is not None:
-        pages, found = _inspect_images(book, (None,) * len(book.files), known, SILENT)
-        for page in pages:
+        book, found = _inspect_images(book, known, SILENT)
+        for page in book.images:
             if page.sha256:
                 # The book's folder may be named after a hash.
                 path = f"{competition.bundles.label_book.name}/{page.path.partition('/')[2]}"
                 label_book[page.sha256] = (*label_book.get(page.sha256, ()), path)
         # After the dataset's: equal ink is linked in a chain, from which pairs with the label book's are taken out again.
         everything |= {sha: found[sha] for sha in sorted(found.keys() - inspections.keys())}
-        sides += _sides(book, pages, everything)
-    warped = find_warped_copies(sides) if find_warped_copies else None
+        sides.append(files_with_drawings(book, everything))
     pairs = find_near_duplicates({sha: each.features for sha, each in everything.items() if each.features})
+    copies = None
+    if warped != "no" and home:
+        copies = find_warped_copies(sides, home, observer, required=warped == "required")
     # Warped copies that are also known by stronger evidence are left out.
     other = {pair[:2] for pair in pairs}
-    pairs = (*pairs, *(pair for pair in warped or () if pair[:2] not in other))
     return InspectedDataset(
-        dataset=assemble(listing, images),
+        dataset=dataset,
         competition=competition,
         inspections=inspections,
-        drawings=group_pairs(p for p in pairs if p.first in inspections and p.second in inspections),
+        pairs=(*pairs, *(pair for pair in copies or () if pair[:2] not in other)),
         label_book=label_book,
-        book_drawings=tuple(g for g in group_pairs(pairs) if not label_book.keys().isdisjoint(g.contents)),
-        ignored_formats=formats_of_ignored(listing, competition.dataset.extensions),
-        pointers=find_pointers(listing.root, images, inspections),
-        warped_compared=warped is not None,
+        ignored_formats=formats_of_ignored(dataset, competition.dataset.extensions),
+        pointers=find_pointers(dataset, inspections),
+        warped_compared=copies is not None,
     )
 
 
-def _sides(listing: Listing, images: Sequence[Image], inspections: Mapping[str, Inspection]) -> list[Side]:
-    """For each split the drawings, each content once."""
-    drawn = [i for i in images if i.sha256 in inspections and has_drawing(inspections[i.sha256].features)]
-    return [
-        [*{i.sha256: listing.root / i.path for i in drawn if i.split == split.name}.items()]
-        for split in listing.splits
-    ]
+def files_with_drawings(
+    dataset: Dataset, inspections: Mapping[str, Inspection], split: str | None = None
+) -> dict[str, Path]:
+    """A file for each content with a drawing in a split, or in the whole dataset, by SHA-256."""
+    return {
+        image.sha256: dataset.locate(image)
+        for image in dataset.images
+        if split in (None, image.split)
+        and image.sha256 in inspections
+        and has_drawing(inspections[image.sha256].features)
+    }
 
 
-def _ask(
-    ask_tensorflow: AskTensorFlow,
-    root: Path,
-    images: Sequence[Image],
+def _ask_tensorflow(
+    dataset: Dataset,
     inspections: Mapping[str, Inspection],
+    competition: Competition,
+    home: Path,
     observer: Observer,
 ) -> dict[str, Inspection]:
     """The inspections whose verdict was unknown, with TensorFlow's own verdict."""
-    unknown = {sha for sha, i in inspections.items() if i.verdict.readable is Readable.UNKNOWN}
+    unknown = {
+        image.sha256: dataset.locate(image)
+        for image in dataset.images
+        if image.sha256 in inspections and inspections[image.sha256].verdict.readable is Readable.UNKNOWN
+    }
     if not unknown:
         return {}
     observer.start(f"Asking TensorFlow about {plural(len(unknown), 'image')}")
-    verdicts = ask_tensorflow({i.sha256: root / i.path for i in images if i.sha256 in unknown})
+    verdicts = ask_tensorflow(unknown, competition.training.tensorflow, home, observer)
     # TensorFlow does not say how the picture differs from what people see.
     return {
         sha: inspections[sha]._replace(
@@ -134,53 +137,49 @@ def _ask(
 
 
 def _inspect_images(
-    listing: Listing, images: Sequence[Image | None], known: Mapping[str, Inspection], observer: Observer
-) -> tuple[list[Image], dict[str, Inspection]]:
-    """All images of a listing, and the inspection of each content by SHA-256.
+    dataset: Dataset, known: Mapping[str, Inspection], observer: Observer
+) -> tuple[Dataset, dict[str, Inspection]]:
+    """The dataset with all images read, and the inspection of each content by SHA-256.
 
-    ``images`` has for each file its image, or None if it must be read; ``known`` has earlier inspections.
+    Images that have a SHA-256 among the ``known`` inspections are not read again.
     """
-    inspections = {image.sha256: known[image.sha256] for image in images if image and image.sha256 in known}
-    new = [
-        file
-        for file, image in zip(listing.files, images, strict=True)
-        if image is None or (image.sha256 and image.sha256 not in inspections)
-    ]
-    by_path = {image.path: image for image in images if image}
-    if new:
-        observer.start("Checking images", total=len(new), unit="images")
-    read = partial(inspect_file, listing.root)
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    alone = processors == 1 or len(new) < _WORTH_PROCESSES
-    for done, (image, inspection) in enumerate(map(read, new) if alone else _in_processes(read, new), 1):
-        by_path[image.path] = image
+    inspections = {image.sha256: known[image.sha256] for image in dataset.images if image.sha256 in known}
+    new = [image for image in dataset.images if not image.error and image.sha256 not in inspections]
+    if not new:
+        return dataset, inspections
+    observer.start("Checking images", total=len(new), unit="images")
+    read: dict[str, Image] = {}
+    for done, (image, inspection) in enumerate(_inspect_files(dataset.root, new), 1):
+        read[image.path] = image
         if inspection is not None:
             inspections.setdefault(image.sha256, inspection)
         if done % _CHUNK == 0 or done == len(new):
             observer.advance(done)
-    return [by_path[file.path] for file in listing.files], inspections
+    images = tuple(read.get(image.path, image) for image in dataset.images)
+    return replace(dataset, images=images), inspections
 
 
-def _in_processes(
-    read: Callable[[ImageFile], tuple[Image, Inspection | None]], files: Sequence[ImageFile]
-) -> Iterator[tuple[Image, Inspection | None]]:
-    done = 0
-    try:
-        for result in map_in_processes(read, files, processes=_PROCESSES, chunk=_CHUNK):
-            yield result
-            done += 1
-    except ProcessFailed:  # too little memory, or no more processes are allowed: go on alone
-        yield from map(read, files[done:])
+def _inspect_files(root: Path, images: Sequence[Image]) -> Iterator[tuple[Image, Inspection | None]]:
+    """`inspect_file` of each image, in order, by two processes if that is faster."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    done, inspect_one = 0, partial(inspect_file, root)
+    if processors > 1 and len(images) >= _WORTH_PROCESSES:
+        # Too little memory, or no more processes are allowed: go on alone.
+        with contextlib.suppress(ProcessFailed):
+            for result in map_in_processes(inspect_one, images, processes=_PROCESSES, chunk=_CHUNK):
+                yield result
+                done += 1
+    yield from map(inspect_one, images[done:])
 
 
-def inspect_file(root: Path, file: ImageFile) -> tuple[Image, Inspection | None]:
-    """Read a file once: its hash and what its content shows; None if it can't be read."""
-    image, content = read_image(root, file)
+def inspect_file(root: Path, found: Image) -> tuple[Image, Inspection | None]:
+    """Read a file that was found in ``root`` once: the image, and what it shows; None if it can't be read."""
+    image, content = read_image(root, found)
     if image.error:
         return image, None
     if content is None:
         reason = f"it is {image.size / 1e6:,.0f} MB large, too large to be checked without TensorFlow"
-        start = read_start(root / file.path, _MOST_SEARCHED)
+        start = read_start(root / image.path, _MOST_SEARCHED)
         metadata = find_metadata(start, format_of(start))
         return image, Inspection(Verdict(Readable.UNKNOWN, None, reason=reason), metadata=metadata)
     return image, inspect_content(content)

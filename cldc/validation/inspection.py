@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from cldc.validation.metadata.model import Metadata
@@ -11,9 +9,6 @@ from cldc.validation.tensorflow_decoder import Verdict
 
 MAX_PIXELS = 4_000_000
 """Pictures with more pixels are reduced to this many before they are compared or shown."""
-
-# Asks the real TensorFlow about contents: takes the path of one file for each SHA-256.
-AskTensorFlow = Callable[[Mapping[str, Path]], Mapping[str, Verdict]]
 
 
 class Features(NamedTuple):

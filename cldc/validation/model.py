@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, meant_class
 from cldc.errors import InvalidDataset
 from cldc.validation.inspection import Inspection
 from cldc.validation.metadata.model import NO_METADATA, Metadata, MetadataCounts
-from cldc.validation.near_duplicates import DrawingGroup
+from cldc.validation.near_duplicates import DrawingGroup, Pair, group_pairs
 from cldc.validation.tensorflow_decoder import Readable, Verdict
+
+# Whether copies that were rotated, stretched or sheared are looked for; "required" creates the environment for it.
+WarpedSearch = Literal["no", "if ready", "required"]
 
 
 class Severity(StrEnum):
@@ -67,20 +70,18 @@ class InspectedDataset:
         dataset: The dataset.
         competition: Whose rules apply.
         inspections: What each content shows, by SHA-256; unreadable files have none.
-        drawings: Groups of contents that show the same drawing.
+        pairs: Contents of dataset and label book that show the same drawing.
         label_book: Paths in the label book for each SHA-256 there; empty if none was given.
-        book_drawings: Groups of contents that show the same drawing as one in the label book.
         ignored_formats: Picture formats, by content, of files that the script ignores, by path.
         pointers: Images that are only pointers to the real ones, by path: ``Git LFS`` or ``git-annex``.
-        warped_compared: Whether copies that were rotated, stretched or sheared are among the drawings of two splits.
+        warped_compared: Whether copies that were rotated, stretched or sheared are among the pairs of two splits.
     """
 
     dataset: Dataset
     competition: Competition
     inspections: Mapping[str, Inspection]
-    drawings: tuple[DrawingGroup, ...] = ()
+    pairs: tuple[Pair, ...] = ()
     label_book: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    book_drawings: tuple[DrawingGroup, ...] = ()
     ignored_formats: Mapping[str, str] = field(default_factory=dict)
     pointers: Mapping[str, str] = field(default_factory=dict)
     warped_compared: bool = False
@@ -93,6 +94,18 @@ class InspectedDataset:
             if image.sha256:
                 images[image.sha256].append(image)
         return images
+
+    @cached_property
+    def drawings(self) -> tuple[DrawingGroup, ...]:
+        """Groups of the dataset's contents that show the same drawing."""
+        here = self.inspections
+        return group_pairs(pair for pair in self.pairs if pair.first in here and pair.second in here)
+
+    @cached_property
+    def book_drawings(self) -> tuple[DrawingGroup, ...]:
+        """Groups of contents that show the same drawing as one in the label book."""
+        book = self.label_book.keys()
+        return tuple(group for group in group_pairs(self.pairs) if not book.isdisjoint(group.contents))
 
     @cached_property
     def readable(self) -> list[tuple[Image, Inspection]]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from itertools import chain, combinations, pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 from cldc.validation.inspection import Features
@@ -58,12 +57,6 @@ class Pair(NamedTuple):
     second: str
     evidence: Evidence
     measure: float = 0.0
-
-
-# The contents of a split, or of the label book: SHA-256 and a file that has it.
-Side = Sequence[tuple[str, Path]]
-# Finds copies that were rotated, stretched or sheared between sides; None if that failed.
-FindWarpedCopies = Callable[[Sequence[Side]], Sequence[Pair] | None]
 
 
 class DrawingGroup(NamedTuple):

@@ -6,15 +6,18 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cldc.competition import TensorFlowChoice
 from cldc.dataset import read_start
+from cldc.environments import ensure_tensorflow
 from cldc.errors import ProcessFailed, StorageError
 from cldc.files import private_file, private_folder
 from cldc.process import Child, CommandFailed, ProcessTimeout, clean_environment, describe_exit
+from cldc.progress import Observer
 from cldc.validation.tensorflow_decoder import Readable, Verdict
 from cldc.validation.tensorflow_decoder.dispatch import format_of
 
@@ -53,21 +56,33 @@ class Answer:
     lasting: bool = True
 
 
-def ask_tensorflow(files: Mapping[str, Path], python: Path, version: str, home: Path) -> dict[str, Verdict]:
-    """TensorFlow's own verdicts by SHA-256; ``files`` has one path for each content.
+def ask_tensorflow(
+    files: Mapping[str, Path], choices: Sequence[TensorFlowChoice], home: Path, observer: Observer
+) -> dict[str, Verdict]:
+    """TensorFlow's own verdicts by SHA-256; its environment is created only if an answer is not known yet.
 
     A verdict stays UNKNOWN only if the file has changed since it was hashed, can't be read, or takes TensorFlow minutes.
 
     Args:
-        files: What is asked about.
-        python: The interpreter of an environment with TensorFlow.
-        version: TensorFlow's version there.
-        home: Where the answers are kept.
+        files: What is asked about: one path for each content.
+        choices: The competition's versions of TensorFlow.
+        home: The data folder, where the environment is and the answers are kept.
+        observer: Receives progress.
 
     Raises:
+        EnvironmentFailed: No TensorFlow can be had.
         ProcessFailed: TensorFlow does not start.
         StorageError: The answers can't be kept.
     """
+    for choice in choices:
+        if (known := kept_verdicts(files, choice.version, home)) is not None:
+            return known
+    environment = ensure_tensorflow(choices, home, observer)
+    return ask_environment(files, environment.python, environment.version, home)
+
+
+def ask_environment(files: Mapping[str, Path], python: Path, version: str, home: Path) -> dict[str, Verdict]:
+    """The verdicts of the TensorFlow of one environment, given its interpreter and version; as `ask_tensorflow`."""
     verdicts = {}
     with _open_answers(home) as answers, contextlib.closing(TensorFlowProcess(python)) as tensorflow:
         for sha256, path in files.items():
@@ -83,7 +98,7 @@ def ask_tensorflow(files: Mapping[str, Path], python: Path, version: str, home: 
 
 
 def kept_verdicts(files: Mapping[str, Path], version: str, home: Path) -> dict[str, Verdict] | None:
-    """What `ask_tensorflow` would return, if this version of TensorFlow has answered all of it before; else None.
+    """What `ask_environment` would return, if this version of TensorFlow has answered all of it before; else None.
 
     Raises:
         StorageError: The answers in ``home`` can't be read.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from cldc.dataset import IgnoreReason, Image, Listing, read_start
+from cldc.dataset import Dataset, IgnoreReason, read_start
 from cldc.validation.inspection import Inspection
 from cldc.validation.tensorflow_decoder.dispatch import LONGEST_START, foreign_format, format_of
 
@@ -31,35 +30,33 @@ def looks_like_picture(name: str, extensions: Sequence[str]) -> bool:
     return plain.endswith((*extensions, *_PICTURES))
 
 
-def formats_of_ignored(listing: Listing, extensions: Sequence[str]) -> dict[str, str]:
+def formats_of_ignored(dataset: Dataset, extensions: Sequence[str]) -> dict[str, str]:
     """Picture formats by content, such as ``png`` or ``HEIC``, of files in the splits that the script ignores.
 
     Formats that TensorFlow reads are named as in `Format`. Only files that are named like pictures or have no extension
     are opened; those that are no pictures are left out.
     """
     found = {}
-    for path, reason in listing.ignored:
+    for path, reason in dataset.ignored:
         name = path.rpartition("/")[2]
         in_split = reason in (IgnoreReason.EXTENSION, IgnoreReason.BESIDE_CLASSES)
         if in_split and ("." not in name or looks_like_picture(name, extensions)):
-            start = read_start(listing.root / path, LONGEST_START)
+            start = read_start(dataset.root / path, LONGEST_START)
             if kind := format_of(start) or foreign_format(start):
                 found[path] = str(kind)
     return found
 
 
-def find_pointers(
-    root: Path, images: Iterable[Image], inspections: Mapping[str, Inspection]
-) -> dict[str, str]:
+def find_pointers(dataset: Dataset, inspections: Mapping[str, Inspection]) -> dict[str, str]:
     """Images that are only pointers to the real ones, by path: ``Git LFS`` or ``git-annex``."""
     found = {}
-    for image in images:
+    for image in dataset.images:
         if image.error:
             with contextlib.suppress(OSError):  # no link, or gone
-                if _ANNEX_LINK.search(str((root / image.path).readlink())):
+                if _ANNEX_LINK.search(str(dataset.locate(image).readlink())):
                     found[image.path] = "git-annex"
         elif image.size < _LFS_LIMIT and (seen := inspections.get(image.sha256)) and not seen.verdict.format:
-            start = read_start(root / image.path, LONGEST_START)
+            start = read_start(dataset.locate(image), LONGEST_START)
             if start.startswith(_LFS_STARTS):
                 found[image.path] = "Git LFS"
             elif start.startswith(_ANNEX_START):

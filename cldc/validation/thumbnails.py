@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 
-from cldc.dataset import Image, ImageFile, read_image
+from cldc.dataset import Image, read_image
 from cldc.validation.large_pictures import viewable_picture
 from cldc.validation.model import ValidationReport
 from cldc.validation.rules.drawings import RULES
@@ -45,12 +45,12 @@ def _wanted(report: ValidationReport) -> Iterator[str]:
 
 
 def _picture(report: ValidationReport, image: Image) -> str:
-    read = read_image(report.dataset.root, ImageFile(image.split, image.label, image.path))
-    if read.content is None:
+    _, content = read_image(report.dataset.root, image)
+    if content is None:
         return ""
     out = io.BytesIO()
     try:
-        picture = viewable_picture(read.content)
+        picture = viewable_picture(content)
         if picture is None:
             return ""
         picture.thumbnail((_SIDE, _SIDE))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cldc import inside
@@ -19,24 +19,45 @@ from cldc.errors import CldcError
 from cldc.files import hash_bytes, private_folder, replace_atomically
 from cldc.progress import SILENT, Observer
 from cldc.resources import template
-from cldc.validation.near_duplicates import Evidence, Pair, Side
+from cldc.validation.near_duplicates import Evidence, Pair
 
 _PROGRAM = Path(__file__).with_name("inside") / "warped.py"
 _FOLDER = "warped-copies"
 
 
 def find_warped_copies(
-    sides: Sequence[Side], environment: Environment, *, home: Path, observer: Observer = SILENT
-) -> tuple[Pair, ...]:
+    sides: Sequence[Mapping[str, Path]], home: Path, observer: Observer, *, required: bool = False
+) -> tuple[Pair, ...] | None:
     """Pairs of contents of two sides that show the same drawing, one a warped copy of the other.
 
     It takes about ten seconds for 3,000 images and is kept until a content changes; then only new files are read.
 
     Args:
-        sides: The splits, and the label book.
-        environment: That of kind analysis.
+        sides: A file for each content of a split, or of the label book, by SHA-256.
         home: The data folder.
         observer: Receives progress.
+        required: Whether the environment is created if it is missing, and a failure is an error.
+
+    Returns:
+        None if the environment is missing, or if the search failed, which is then noted.
+
+    Raises:
+        CldcError: The search, or creating the environment, failed although it is required.
+    """
+    try:
+        environment = ensure_analysis(home, observer) if required else ready_analysis(home)
+        return search_warped_copies(sides, environment, home, observer) if environment else None
+    except CldcError as error:
+        if required:
+            raise
+        observer.note(f"Warped copies were not looked for: {error.message.splitlines()[0]}")
+        return None
+
+
+def search_warped_copies(
+    sides: Sequence[Mapping[str, Path]], environment: Environment, home: Path, observer: Observer = SILENT
+) -> tuple[Pair, ...]:
+    """`find_warped_copies` with a given environment of kind analysis.
 
     Raises:
         ProcessFailed: The search failed.
@@ -45,7 +66,7 @@ def find_warped_copies(
     ink = Path(inside.__file__).with_name("ink.py")
     parts = (_PROGRAM, ink, template("requirements", "analysis.txt"))
     version = hash_bytes("".join(hash_bytes(path.read_bytes()) for path in parts))[:16]
-    contents = json.dumps([[sha256 for sha256, _ in side] for side in sides])
+    contents = json.dumps([list(side) for side in sides])
     folder = private_folder(home / _FOLDER)
     path = folder / f"{hash_bytes(version + contents)[:16]}.json.gz"
     try:
@@ -57,28 +78,10 @@ def find_warped_copies(
     return tuple(Pair(min(a, b), max(a, b), Evidence.WARPED, part) for a, b, part in rows)
 
 
-def find_if_ready(
-    sides: Sequence[Side], *, home: Path, observer: Observer, make: bool
-) -> tuple[Pair, ...] | None:
-    """Warped copies between the sides; None if they can't be found, and a note says why.
-
-    Raises:
-        CldcError: The search failed, and ``make`` asked for it and, if necessary, for the environment.
-    """
-    try:
-        environment = ensure_analysis(home, observer) if make else ready_analysis(home)
-        return find_warped_copies(sides, environment, home=home, observer=observer) if environment else None
-    except CldcError as error:
-        if make:
-            raise
-        observer.note(f"Warped copies were not looked for: {error.message.splitlines()[0]}")
-        return None
-
-
 def _search(
-    sides: Sequence[Side], environment: Environment, kept: Path, observer: Observer
+    sides: Sequence[Mapping[str, Path]], environment: Environment, kept: Path, observer: Observer
 ) -> list[tuple[str, str, float]]:
-    job = {"sides": [[[sha256, str(path)] for sha256, path in side] for side in sides]}
+    job = {"sides": [[[sha256, str(path)] for sha256, path in side.items()] for side in sides]}
     what = "The search for warped copies"
     found = analyse(environment, _PROGRAM, job, kept, what=what, observer=observer)
     observer.advance(sum(map(len, sides)))

@@ -41,7 +41,7 @@ def changes(
 
 def _state(folder: Path, competition: Competition) -> tuple[object, ...]:
     try:
-        listing = scan(folder, competition.dataset)
+        dataset = scan(folder, competition.dataset)
     except (InvalidDataset, StorageError) as error:
         # Gone for a moment, as when a program replaces the folder.
         return (str(error),)
@@ -49,4 +49,4 @@ def _state(folder: Path, competition: Competition) -> tuple[object, ...]:
     with contextlib.suppress(OSError):  # there is no such file
         status = default_path(folder).stat()
         decided = (status.st_mtime_ns, status.st_size, status.st_ino)
-    return listing.splits, listing.files, listing.ignored, decided
+    return dataset, decided

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import cldc.dataset.reading
 from cldc import competition, dataset
-from cldc.dataset import Dataset, IgnoreReason, ImageFile, SplitState, default_name
+from cldc.dataset import Dataset, IgnoreReason, Image, SplitState, default_name
 from cldc.errors import InvalidDataset
 from tests.support.folders import CLASSES, make_dataset, png
 
@@ -190,24 +190,23 @@ def test_a_named_pipe_is_found_and_never_waited_for(folder: Path) -> None:
         "it is a named pipe, not a file"
     ]
     # Swapped for a pipe after the walk.
-    swapped = dataset.read_image(folder, ImageFile("train", "i", "train/i/pipe.png"))
-    assert swapped.image.error == "it is a named pipe, not a file"
+    swapped, _ = dataset.read_image(folder, Image("train", "i", "train/i/pipe.png"))
+    assert swapped.error == "it is a named pipe, not a file"
 
 
 def test_a_file_that_vanishes_while_the_folder_is_read_is_an_error_of_that_image(folder: Path) -> None:
-    listing = dataset.scan(folder, RULES)
-    (folder / listing.files[0].path).unlink()
-    read = dataset.read_image(folder, listing.files[0])
-    assert (read.image.error, read.image.sha256) == ("it vanished while it was read", "")
+    scanned = dataset.scan(folder, RULES)
+    (folder / scanned.images[0].path).unlink()
+    image, _ = dataset.read_image(folder, scanned.images[0])
+    assert (image.error, image.sha256) == ("it vanished while it was read", "")
 
 
 def test_a_big_file_is_hashed_but_not_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = load(folder)
     monkeypatch.setattr(cldc.dataset.reading, "MAX_HELD_BYTES", 10)
-    entry = dataset.scan(folder, RULES).files[0]
-    read = dataset.read_image(folder, entry)
-    assert read.content is None
-    assert read.image == before.images[0]
+    image, content = dataset.read_image(folder, dataset.scan(folder, RULES).images[0])
+    assert content is None
+    assert image == before.images[0]
 
 
 def test_a_file_larger_than_tensorflow_reads_is_not_even_hashed(folder: Path) -> None:

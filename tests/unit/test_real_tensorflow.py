@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cldc.files import hash_bytes
-from cldc.validation.real_tensorflow import ask_tensorflow, kept_verdicts
+from cldc.validation.real_tensorflow import ask_environment, kept_verdicts
 from cldc.validation.tensorflow_decoder import Format, Readable
 from tests.support.folders import png
 
@@ -81,7 +81,7 @@ def files(folder: Path, *contents: bytes) -> dict[str, Path]:
 
 def test_a_crash_is_a_no_and_the_rest_goes_on(tmp_path: Path, tensorflow: StandIn) -> None:
     asked = files(tmp_path, png(), b"crash", b"no image")
-    yes, crash, no = ask_tensorflow(asked, tensorflow.python, tensorflow.version, tmp_path / "home").values()
+    yes, crash, no = ask_environment(asked, tensorflow.python, tensorflow.version, tmp_path / "home").values()
     assert (yes.readable, yes.format, yes.width, yes.height) == (Readable.YES, Format.PNG, 4, 3)
     assert (crash.readable, no.readable) == (Readable.NO, Readable.NO)
     assert "SIGSEGV" in crash.reason
@@ -92,10 +92,10 @@ def test_answers_are_kept(tmp_path: Path, tensorflow: StandIn) -> None:
     asked = files(tmp_path, png(), b"crash", b"no image")
     home = tmp_path / "home"
     assert kept_verdicts(asked, tensorflow.version, home) is None
-    first = ask_tensorflow(asked, tensorflow.python, tensorflow.version, home)
+    first = ask_environment(asked, tensorflow.python, tensorflow.version, home)
     assert kept_verdicts(asked, tensorflow.version, home) == first
     assert kept_verdicts(asked, "0.1", home) is None
-    assert ask_tensorflow(asked, tensorflow.python, tensorflow.version, tmp_path / "home") == first
+    assert ask_environment(asked, tensorflow.python, tensorflow.version, tmp_path / "home") == first
     assert len(tensorflow.asked) == 3
     assert (tmp_path / "home" / "tensorflow-verdicts.sqlite3").stat().st_mode & 0o077 == 0
 
@@ -105,12 +105,12 @@ def test_a_file_that_changes_meanwhile_stays_unknown(tmp_path: Path, tensorflow:
     changed, gone = asked.values()
     changed.write_bytes(png(2))
     gone.unlink()
-    for verdict in ask_tensorflow(asked, tensorflow.python, tensorflow.version, tmp_path / "home").values():
+    for verdict in ask_environment(asked, tensorflow.python, tensorflow.version, tmp_path / "home").values():
         assert verdict.readable is Readable.UNKNOWN
         assert "TensorFlow did not answer" in verdict.reason
     changed.write_bytes(png())
     assert (
-        ask_tensorflow(asked, tensorflow.python, tensorflow.version, tmp_path / "home")[
+        ask_environment(asked, tensorflow.python, tensorflow.version, tmp_path / "home")[
             hash_bytes(png())
         ].readable
         is Readable.YES

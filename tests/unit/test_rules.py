@@ -23,7 +23,7 @@ from cldc.render.formats.text import plain
 from cldc.render.validation import blocks
 from cldc.validation import Finding, InspectedDataset, Severity, ValidationReport, validate
 from cldc.validation.inspection import Inspection
-from cldc.validation.near_duplicates import Evidence, Pair, Side
+from cldc.validation.near_duplicates import Evidence, Pair
 from cldc.validation.rules import RULES, apply_rules
 from cldc.validation.tensorflow_decoder import Readable, Remark, Verdict
 from tests.conftest import ROOT
@@ -278,7 +278,7 @@ def test_a_wrong_folder_is_answered_with_the_right_one(tmp_path: Path) -> None:
     # A cached suggestion would be wrong after the folders around have changed.
     (moved := tmp_path / "room" / "moved").mkdir()
     for place in (folder, moved / "digits"):
-        report = validate(tmp_path / "room", COMPETITION, cache_folder=tmp_path / "cache")
+        report = validate(tmp_path / "room", COMPETITION, home=tmp_path / "cache")
         assert str(place) in report.findings[0].remedy
         if place == folder:
             folder.rename(moved / "digits")
@@ -320,13 +320,13 @@ def test_up_to_9993_images_always_pass(train: int, val: int) -> None:
 
 def _counted(train: int, val: int, of: Competition) -> ValidationReport:
     images = tuple(
-        Image(split, "i", f"{split}/i/{n}.png", 1, "a")
+        Image(split, "i", f"{split}/i/{n}.png", sha256="a")
         for split, count in (("train", train), ("val", val))
         for n in range(count)
     )
     return apply_rules(
         InspectedDataset(
-            Dataset(Path("/d"), "d", (), images, (), ""), of, {"a": Inspection(Verdict(Readable.YES, None))}
+            Dataset(Path("/d"), "d", (), images), of, {"a": Inspection(Verdict(Readable.YES, None))}
         )
     )
 
@@ -341,8 +341,8 @@ def test_every_odd_name_is_reported_whatever_the_others_are(wanted: list[str]) -
     paths = [f"val/x/{name.strip('/')}.png" for name in wanted if "//" not in name]
 
     def reported(*some: str) -> set[tuple[str, str]]:
-        images = tuple(Image("val", "x", path, 1, "a") for path in sorted(some))
-        dataset = Dataset(Path("/d"), "d", (), images, (), "")
+        images = tuple(Image("val", "x", path, sha256="a") for path in sorted(some))
+        dataset = Dataset(Path("/d"), "d", (), images)
         inspections = {"a": Inspection(Verdict(Readable.YES, None))}
         findings = apply_rules(InspectedDataset(dataset, COMPETITION, inspections)).findings
         about_names = ("name-not-utf8", "name-not-portable", "hidden-file", "nested-file", "junk-file")
@@ -372,25 +372,29 @@ def test_a_dataset_named_as_the_label_book_is_refused(tmp_path: Path) -> None:
 
 
 def test_tensorflow_is_asked_once_about_all_unknown_images(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remarks = (Remark.TRAILING_BYTES,)
     unsure = Verdict(Readable.UNKNOWN, None, reason="Only TensorFlow can tell.", remarks=remarks)
     monkeypatch.setattr("cldc.validation.inspecting.judge_and_inflate", lambda content: (unsure, b""))
     assert len(found(folder, "image-unsure")) == 30
-    asked = []
+    asked: list[Mapping[str, Path]] = []
+    answers = [
+        Verdict(Readable.NO, None, reason="TensorFlow: no"),
+        Verdict(Readable.YES, None),
+    ]
 
-    def ask(files: Mapping[str, Path]) -> dict[str, Verdict]:
-        asked.append(files)
+    def ask(files: Mapping[str, Path], *_: object) -> dict[str, Verdict]:
         assert all(path.is_file() for path in files.values())
-        return dict.fromkeys(files, Verdict(Readable.NO, None, reason="TensorFlow: no"))
+        verdict = answers[len(asked)]
+        asked.append(files)
+        return dict.fromkeys(files, verdict)
 
-    report = validate(folder, COMPETITION, ask_tensorflow=ask)
+    monkeypatch.setattr("cldc.validation.inspecting.ask_tensorflow", ask)
+    report = validate(folder, COMPETITION, home=tmp_path / "home", use_cache=False, ask_tensorflow=True)
     assert len(asked) == 1
     assert {finding.rule for finding in report.of(Severity.ERROR)} == {"image-undecodable"}
-    report = validate(
-        folder, COMPETITION, ask_tensorflow=lambda files: dict.fromkeys(files, Verdict(Readable.YES, None))
-    )
+    report = validate(folder, COMPETITION, home=tmp_path / "home", use_cache=False, ask_tensorflow=True)
     assert ("image-seen-differently", remarks[0].text) in {(f.rule, f.message) for f in report.findings}
 
 
@@ -459,7 +463,7 @@ FOLDERS = st.lists(st.sampled_from("xXivIV \u2169\uff58\u2173u"), min_size=1, ma
 def test_a_class_folder_renamed_as_advised_is_not_called_misnamed(names: set[str]) -> None:
     def advice(folders: set[str]) -> dict[str, str]:
         splits = (Split("train", SplitState.FOLDER, tuple(sorted(folders))),)
-        subject = InspectedDataset(Dataset(Path("/d"), "d", splits, (), (), ""), COMPETITION, {})
+        subject = InspectedDataset(Dataset(Path("/d"), "d", splits, ()), COMPETITION, {})
         misnamed = [f for f in apply_rules(subject).findings if f.rule == "class-misnamed"]
         return {
             f.paths[0].removeprefix("train/"): f.message.rpartition("called ")[2].strip("'.")
@@ -657,7 +661,7 @@ def test_the_starting_dataset_is_valid_and_what_is_known_of_it_is_found(real_dat
 
 
 def test_a_warped_copy_is_found_across_splits_and_in_the_label_book_only(
-    folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book = make_dataset(tmp_path / "book") / "val"
     # No two are alike to what compares drawings without aligning them.
@@ -670,20 +674,22 @@ def test_a_warped_copy_is_found_across_splits_and_in_the_label_book_only(
         (place / "v" / "drawing.png").write_bytes(padded(drawing, 3))
     asked: list[list[int]] = []
 
-    def find(sides: Sequence[Side]) -> list[Pair] | None:
+    def find(sides: Sequence[Mapping[str, Path]], *_: object, required: bool) -> list[Pair] | None:
         asked.append([len(side) for side in sides])
         if len(asked) == 1:
             return None  # it failed
-        train, val, shown = (next(sha for sha, path in side if path.name == "drawing.png") for side in sides)
+        train, val, shown = (
+            next(sha for sha, path in side.items() if path.name == "drawing.png") for side in sides
+        )
         return [
             Pair(min(train, val), max(train, val), Evidence.WARPED, 0.031),
             Pair(min(shown, val), max(shown, val), Evidence.WARPED, 0.05),
         ]
 
     def check() -> ValidationReport:
-        return validate(
-            folder, COMPETITION, find_warped_copies=find, label_book=book, cache_folder=tmp_path / "home"
-        )
+        return validate(folder, COMPETITION, warped="if ready", label_book=book, home=tmp_path / "home")
+
+    monkeypatch.setattr("cldc.validation.inspecting.find_warped_copies", find)
 
     assert not check().warped_compared
     report = check()

@@ -71,7 +71,7 @@ def check(folder: Path, *, label_book: Path | None = None) -> tuple[ValidationRe
     """The report, and how many images were read."""
     recorder = Recorder()
     cache = folder.parent / "cache"
-    report = validate(folder, COMPETITION, recorder, label_book=label_book, cache_folder=cache)
+    report = validate(folder, COMPETITION, recorder, label_book=label_book, home=cache)
     return report, recorder.read
 
 
@@ -138,7 +138,7 @@ def test_another_competition_has_its_rules_applied(folder: Path) -> None:
     check(folder)
     rules = dataclasses.replace(COMPETITION.dataset, max_images=10)
     strict = dataclasses.replace(COMPETITION, dataset=rules)
-    report = validate(folder, strict, cache_folder=folder.parent / "cache")
+    report = validate(folder, strict, home=folder.parent / "cache")
     assert "guide-limit" in {finding.rule for finding in report.findings}
 
 

@@ -20,4 +20,10 @@ def apply_rules(inspected: InspectedDataset) -> ValidationReport:
     ]
     findings.sort(key=lambda finding: _ORDER.index(finding.severity))
     metadata = MetadataCounts.count(kinds for _, kinds in inspected.metadata)
-    return ValidationReport(inspected.dataset, inspected.competition, tuple(findings), metadata)
+    return ValidationReport(
+        inspected.dataset,
+        inspected.competition,
+        tuple(findings),
+        metadata,
+        warped_compared=inspected.warped_compared,
+    )
