@@ -8,11 +8,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from typing import TypeVar
-
-from cldc.errors import ProcessFailed
 
 _GRACE_SECONDS = 2.0
 
@@ -21,16 +19,15 @@ Result = TypeVar("Result")
 
 
 def map_in_processes(
-    function: Callable[[Item], Result], items: Iterable[Item], *, processes: int, chunk: int
+    function: Callable[[Item], Result], items: Sequence[Item], *, processes: int, chunk: int
 ) -> Iterator[Result]:
     """The results of ``function`` in the order of ``items``, computed by other processes.
 
-    Function, items and results are pickled, so the function is on the top level of a module, or a `functools.partial` of
-    one; ``chunk`` items are sent at once. The processes end with this one, however it ends.
-
-    Raises:
-        ProcessFailed: A process could not start or was killed; the results until then have been yielded.
+    If one of them can't start or is killed, this process computes the rest. Function, items and results are pickled, so the
+    function is on the top level of a module, or a `functools.partial` of one; ``chunk`` items are sent at once. The
+    processes end with this one, however it ends.
     """
+    done = 0
     # "spawn", because "fork" copies the locks of running threads and does not exist on Windows.
     context = multiprocessing.get_context("spawn")
     with _settings_for_children():  # making a pool starts a process as well
@@ -38,11 +35,11 @@ def map_in_processes(
     try:
         with _settings_for_children():
             results = pool.map(function, items, chunksize=chunk)
-        yield from results
-    except (BrokenExecutor, OSError) as error:
-        raise ProcessFailed(
-            f"Can't share the work between processes: {error}.", action="Run the command again."
-        ) from error
+        for result in results:
+            yield result
+            done += 1
+    except (BrokenExecutor, OSError):
+        pass  # too little memory, or no more processes are allowed
     except BaseException:
         # A process killed while it writes a result leaves half of it, and its reader would wait forever, so each
         # may end what it is at.
@@ -54,6 +51,7 @@ def map_in_processes(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+    yield from map(function, items[done:])
 
 
 @contextlib.contextmanager

@@ -180,7 +180,8 @@ def _checked(value: dict[str, Any]) -> tuple[str, int]:
 
 
 def _value(sha256: str, inspection: Inspection) -> dict[str, Any]:
-    value = {**inspection._asdict(), "sha256": sha256}
+    *verdict, _ = inspection.verdict  # no rows
+    value = {**inspection._asdict(), "sha256": sha256, "verdict": verdict}
     if features := inspection.features:
         hexed = {"blocks": features.blocks.hex(), "rows": features.rows.hex()}
         value["features"] = {**features._asdict(), **hexed}

@@ -5,16 +5,14 @@ A second check of an unchanged folder does not import this module: importing Pil
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, read_image, read_start, scan
-from cldc.errors import ProcessFailed
 from cldc.process.pool import map_in_processes
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
@@ -28,7 +26,7 @@ from cldc.validation.near_duplicates import find_near_duplicates, has_drawing
 from cldc.validation.pictures import picture_of
 from cldc.validation.real_tensorflow import ask_tensorflow
 from cldc.validation.sniffing import find_pointers, formats_of_ignored
-from cldc.validation.tensorflow_decoder import Readable, Remark, Verdict, judge_and_inflate
+from cldc.validation.tensorflow_decoder import Readable, Remark, Verdict, judge
 from cldc.validation.tensorflow_decoder.dispatch import format_of
 from cldc.validation.warped_copies import find_warped_copies
 
@@ -148,8 +146,16 @@ def _inspect_images(
     if not new:
         return dataset, inspections
     observer.start("Checking images", total=len(new), unit="images")
+    inspect_one = partial(inspect_file, dataset.root)
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if processors > 1 and len(new) >= _WORTH_PROCESSES:
+        results: Iterator[tuple[Image, Inspection | None]] = map_in_processes(
+            inspect_one, new, processes=_PROCESSES, chunk=_CHUNK
+        )
+    else:
+        results = map(inspect_one, new)
     read: dict[str, Image] = {}
-    for done, (image, inspection) in enumerate(_inspect_files(dataset.root, new), 1):
+    for done, (image, inspection) in enumerate(results, 1):
         read[image.path] = image
         if inspection is not None:
             inspections.setdefault(image.sha256, inspection)
@@ -157,19 +163,6 @@ def _inspect_images(
             observer.advance(done)
     images = tuple(read.get(image.path, image) for image in dataset.images)
     return replace(dataset, images=images), inspections
-
-
-def _inspect_files(root: Path, images: Sequence[Image]) -> Iterator[tuple[Image, Inspection | None]]:
-    """`inspect_file` of each image, in order, by two processes if that is faster."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    done, inspect_one = 0, partial(inspect_file, root)
-    if processors > 1 and len(images) >= _WORTH_PROCESSES:
-        # Too little memory, or no more processes are allowed: go on alone.
-        with contextlib.suppress(ProcessFailed):
-            for result in map_in_processes(inspect_one, images, processes=_PROCESSES, chunk=_CHUNK):
-                yield result
-                done += 1
-    yield from map(inspect_one, images[done:])
 
 
 def inspect_file(root: Path, found: Image) -> tuple[Image, Inspection | None]:
@@ -188,7 +181,7 @@ def inspect_file(root: Path, found: Image) -> tuple[Image, Inspection | None]:
 def inspect_content(content: bytes) -> Inspection:
     """What a file's content shows; never raises."""
     try:
-        verdict, rows = judge_and_inflate(content)
+        verdict = judge(content)
         metadata = () if verdict.readable is Readable.NO else find_metadata(content, verdict.format)
     except Exception as error:  # whatever a file holds, the check of all others must go on
         return Inspection(Verdict(Readable.UNKNOWN, None, reason=f"checking it failed ({error!r})"))
@@ -197,11 +190,10 @@ def inspect_content(content: bytes) -> Inspection:
     if (verdict.width or 0) * (verdict.height or 0) > MAX_PIXELS:
         picture = reduced_picture(content, verdict)
     else:
-        picture = picture_of(content, verdict, rows)
-    if picture is None:
-        return Inspection(verdict, metadata=metadata)
-    if picture.opaque and Remark.ALPHA_DROPPED in verdict.remarks:
+        picture = picture_of(content, verdict)
+    remarks = verdict.remarks
+    if picture and picture.opaque:
         # The file could have transparent pixels and has none.
-        remarks = tuple(remark for remark in verdict.remarks if remark is not Remark.ALPHA_DROPPED)
-        verdict = verdict._replace(remarks=remarks)
-    return Inspection(verdict, features_of_picture(picture), metadata)
+        remarks = tuple(remark for remark in remarks if remark is not Remark.ALPHA_DROPPED)
+    features = features_of_picture(picture) if picture else None
+    return Inspection(verdict._replace(remarks=remarks, rows=b""), features, metadata)

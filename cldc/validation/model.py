@@ -15,7 +15,6 @@ from cldc.errors import InvalidDataset
 from cldc.validation.inspection import Inspection
 from cldc.validation.metadata.model import NO_METADATA, Metadata, MetadataCounts
 from cldc.validation.near_duplicates import DrawingGroup, Pair, group_pairs
-from cldc.validation.tensorflow_decoder import Readable, Verdict
 
 # Whether copies that were rotated, stretched or sheared are looked for; "required" creates the environment for it.
 WarpedSearch = Literal["no", "if ready", "required"]
@@ -112,15 +111,6 @@ class InspectedDataset:
         """The images that could be read, with what they show."""
         inspections = self.inspections
         return [(i, inspections[i.sha256]) for i in self.dataset.images if i.sha256 in inspections]
-
-    @cached_property
-    def remarkable(self) -> list[tuple[Image, Verdict]]:
-        """Images that TensorFlow may not read, or not as people see them."""
-        return [
-            (image, inspection.verdict)
-            for image, inspection in self.readable
-            if inspection.verdict.remarks or inspection.verdict.readable is not Readable.YES
-        ]
 
     @cached_property
     def sizes(self) -> list[tuple[int, int, Image]]:

@@ -376,7 +376,7 @@ def test_tensorflow_is_asked_once_about_all_unknown_images(
 ) -> None:
     remarks = (Remark.TRAILING_BYTES,)
     unsure = Verdict(Readable.UNKNOWN, None, reason="Only TensorFlow can tell.", remarks=remarks)
-    monkeypatch.setattr("cldc.validation.inspecting.judge_and_inflate", lambda content: (unsure, b""))
+    monkeypatch.setattr("cldc.validation.inspecting.judge", lambda content: unsure)
     assert len(found(folder, "image-unsure")) == 30
     asked: list[Mapping[str, Path]] = []
     answers = [
@@ -421,7 +421,7 @@ def test_a_check_that_fails_is_a_finding(folder: Path, monkeypatch: pytest.Monke
     def broken(content: bytes) -> Verdict:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("cldc.validation.inspecting.judge_and_inflate", broken)
+    monkeypatch.setattr("cldc.validation.inspecting.judge", broken)
     assert len(found(folder, "image-unsure")) == 30
 
 

@@ -85,7 +85,7 @@ def git_pointer(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 def image_undecodable(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images that TensorFlow refuses."""
     first, *_ = inspected.competition.dataset.splits
-    for image, verdict in inspected.remarkable:
+    for image, (verdict, *_) in inspected.readable:
         if verdict.readable is Readable.NO and image.path not in inspected.pointers:
             reason = verdict.reason.removeprefix("TensorFlow: ").rstrip(".")
             # The untrained model is evaluated on every split but the first, before training begins.
@@ -106,7 +106,7 @@ def image_undecodable(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def image_unsure(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images without a verdict."""
-    for image, verdict in inspected.remarkable:
+    for image, (verdict, *_) in inspected.readable:
         if verdict.readable is Readable.UNKNOWN:
             yield RuleMatch(
                 message=f"It is unknown whether TensorFlow reads {image.path}: {verdict.reason.rstrip('.')}.",
@@ -125,7 +125,7 @@ def image_unsure(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 def image_seen_differently(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Images that are read, but not as they look."""
     groups: dict[Remark, list[str]] = defaultdict(list)
-    for image, verdict in inspected.remarkable:
+    for image, (verdict, *_) in inspected.readable:
         if verdict.readable is not Readable.NO:
             for remark in verdict.remarks:
                 groups[remark].append(image.path)

@@ -6,7 +6,7 @@ follow the control flow of those libraries and never build a picture, so memory 
 file claims. `tests/real/test_decoder_against_tensorflow.py` holds every answer against the real thing.
 """
 
-from cldc.validation.tensorflow_decoder.dispatch import judge, judge_and_inflate
+from cldc.validation.tensorflow_decoder.dispatch import judge
 from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, Verdict
 
-__all__ = ["Format", "Readable", "Remark", "Verdict", "judge", "judge_and_inflate"]
+__all__ = ["Format", "Readable", "Remark", "Verdict", "judge"]

@@ -17,7 +17,7 @@ _FORMATS = (
     (b"GIF8", Format.GIF),
     (b"BM", Format.BMP),
 )
-_JUDGES = {Format.JPEG: judge_jpeg, Format.GIF: judge_gif, Format.BMP: judge_bmp}
+_JUDGES = {Format.PNG: judge_png, Format.JPEG: judge_jpeg, Format.GIF: judge_gif, Format.BMP: judge_bmp}
 
 # Formats that TensorFlow does not read, so that advice can name them.
 LONGEST_START = 256
@@ -54,24 +54,17 @@ def judge(content: bytes) -> Verdict:
     Time grows with the length of the content and, up to a limit, with the size of the picture that it claims to be;
     beyond that the verdict is UNKNOWN. Besides the content it needs a few megabytes of memory.
     """
-    return judge_and_inflate(content)[0]
-
-
-def judge_and_inflate(content: bytes) -> tuple[Verdict, bytes]:
-    """`judge`, and what it had to inflate: the filtered rows of a PNG that is clearly sound, otherwise nothing."""
     if not content:
         problem = "Input is empty."
     elif len(content) > _LONGEST_INPUT:
         problem = f"Input contents are too large for int: {len(content)}"
-    elif (kind := format_of(content)) is Format.PNG:
-        return judge_png(content)
-    elif kind is not None:
-        return _JUDGES[kind](content), b""
+    elif kind := format_of(content):
+        return _JUDGES[kind](content)
     else:
         foreign = foreign_format(content)
         it_is = f" It is {foreign}." if foreign else ""
         problem = f"Unknown image file format. One of JPEG, PNG, GIF, BMP required.{it_is}"
-    return Verdict(Readable.NO, None, reason=f"TensorFlow: {problem}"), b""
+    return Verdict(Readable.NO, None, reason=f"TensorFlow: {problem}")
 
 
 def format_of(content: bytes) -> Format | None:

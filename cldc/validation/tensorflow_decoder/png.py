@@ -23,8 +23,6 @@ from cldc.validation.tensorflow_decoder.png_header import (
 )
 from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, Verdict
 
-__all__ = ["SIGNATURE", "judge_png"]
-
 _START = struct.Struct(">8s8sIIBBBBBI")
 _CHUNK = struct.Struct(">I4s")
 _CRC = struct.Struct(">I")
@@ -51,21 +49,20 @@ _USUAL_GAMMA = range(45_000, 46_000)
 """1/2.2 in units of 1/100000, with the rounding found in the wild."""
 
 
-def judge_png(content: bytes) -> tuple[Verdict, bytes]:
-    """The verdict on content that begins with PNG's signature, and its rows if all of it is plainly right."""
-    judged = _judge_strictly(content)
-    if judged is not None:
-        return judged
+def judge_png(content: bytes) -> Verdict:
+    """The verdict on content that begins with PNG's signature."""
+    if verdict := _judge_strictly(content):
+        return verdict
     readable, header, reason, end, noted = judge_carefully(content)
     width, height = (header.width, header.height) if header else (None, None)
     if readable is Readable.NO or header is None:
-        return Verdict(Readable.NO, Format.PNG, width, height, reason), b""
+        return Verdict(Readable.NO, Format.PNG, width, height, reason)
     remarks = _remarks(content, header.depth, header.colour, noted, trailing=0 < end < len(content))
-    return Verdict(readable, Format.PNG, width, height, reason, remarks), b""
+    return Verdict(readable, Format.PNG, width, height, reason, remarks)
 
 
-def _judge_strictly(content: bytes) -> tuple[Verdict, bytes] | None:
-    """YES and the filtered rows, or None if the file needs a closer look."""
+def _judge_strictly(content: bytes) -> Verdict | None:
+    """YES with the filtered rows, or None if the file needs a closer look."""
     if len(content) < 57:  # signature, IHDR, an empty IDAT, IEND
         return None
     signature, start, width, height, depth, colour, method, filters, interlaced, crc = _START.unpack_from(
@@ -96,7 +93,7 @@ def _judge_strictly(content: bytes) -> tuple[Verdict, bytes] | None:
     if rows is None:
         return None
     remarks = _remarks(content, depth, colour, noted, trailing=end < len(content))
-    return Verdict(Readable.YES, Format.PNG, width, height, "", remarks), rows
+    return Verdict(Readable.YES, Format.PNG, width, height, "", remarks, rows)
 
 
 def _walk_strictly(  # noqa: PLR0911, PLR0912 - one way out for each doubt

@@ -74,6 +74,7 @@ class Verdict(NamedTuple):
         height: Pixels, if the header could be read.
         reason: Why it is not YES, with TensorFlow's own message; empty for YES.
         remarks: How the picture differs from what people see, in no particular order; only for YES and UNKNOWN.
+        rows: The filtered rows of a PNG that is plainly sound, which `judge` had to inflate; nobody keeps them.
     """
 
     readable: Readable
@@ -82,3 +83,4 @@ class Verdict(NamedTuple):
     height: int | None = None
     reason: str = ""
     remarks: tuple[Remark, ...] = ()
+    rows: bytes = b""
