@@ -7,7 +7,6 @@ without harm: whatever goes wrong here only makes a check slower.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import sqlite3
@@ -155,13 +154,12 @@ def _open(path: Path) -> sqlite3.Connection:
     base = sqlite3.connect(path, timeout=2)
     # After a power cut the file may be damaged; then it is created again.
     base.execute("PRAGMA synchronous=off")
-    (version,) = base.execute("PRAGMA user_version").fetchone()
-    if version != _version():
-        base.executescript(f"{_SCHEMA} PRAGMA user_version = {_version()};")
+    version = _version()
+    if base.execute("PRAGMA user_version").fetchone() != (version,):
+        base.executescript(f"{_SCHEMA} PRAGMA user_version = {version};")
     return base
 
 
-@functools.cache
 def _version() -> int:
     """Changes with cldc's version, with any change of the rules' source while they are developed, and with Pillow, whose
     decoders and filters make the features."""

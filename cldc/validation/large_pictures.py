@@ -28,7 +28,10 @@ _MOST_BYTES = 42_000_000
 """What a decoder may hold of a picture at once."""
 
 _VIEWABLE = (*FORMATS, "WEBP", "TIFF")
-_STRIP_BYTES = 1 << 20
+
+STRIP_BYTES = 1 << 20
+"""About how much of a picture is decoded at once."""
+
 _MOST_STRIP_BYTES = 1 << 22
 _PIECE = 1 << 16
 _LENGTH = struct.Struct(">I")
@@ -58,7 +61,7 @@ def reduced_picture(content: bytes, verdict: Verdict) -> Picture | None:
         with opened(content) as image:
             held = 0
             if isinstance(image, JpegImageFile):
-                held = _coefficient_bytes(content)
+                held = coefficient_bytes(content)
                 factor = _factor(*image.size)
                 image.draft("L", (max(1, image.width // factor), max(1, image.height // factor)))
             if held + image.width * image.height * _BYTES_A_PIXEL.get(image.mode, 4) > _MOST_BYTES:
@@ -97,7 +100,7 @@ def _factor(width: int, height: int) -> int:
 def _rows_at_once(row_bytes: int, factor: int) -> int:
     if row_bytes * factor > _MOST_STRIP_BYTES:
         raise _TooLargeError
-    return max(1, _STRIP_BYTES // (row_bytes * factor)) * factor
+    return max(1, STRIP_BYTES // (row_bytes * factor)) * factor
 
 
 def _assembled(strips: Iterator[Image.Image], width: int, height: int, factor: int) -> Picture:
@@ -112,7 +115,7 @@ def _assembled(strips: Iterator[Image.Image], width: int, height: int, factor: i
     return Picture(grey.size, grey, opaque, reduced=True)
 
 
-def _coefficient_bytes(content: bytes) -> int:
+def coefficient_bytes(content: bytes) -> int:
     """What libjpeg holds of a JPEG that has several scans before it gives out the first row."""
     reader = MarkerReader(content)
     reader.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import warnings
 import zlib
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from cldc import competition
 from cldc.validation import Finding, Severity, large_pictures, validate
-from cldc.validation.large_pictures import reduced_picture
+from cldc.validation.large_pictures import coefficient_bytes, reduced_picture
 from cldc.validation.pictures import as_grey, is_opaque
 from cldc.validation.tensorflow_decoder import Format, Readable, Verdict, judge
 from cldc.validation.tensorflow_decoder.png_header import SAMPLES
@@ -166,11 +167,11 @@ def test_a_png_decoded_in_strips_is_the_whole_picture_reduced(
     assert judge(content).readable is Readable.YES
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(large_pictures, "MAX_PIXELS", most_pixels)
-        patch.setattr(large_pictures, "_STRIP_BYTES", strip_bytes)
+        patch.setattr(large_pictures, "STRIP_BYTES", strip_bytes)
         reduced = reduced_picture(content, judge(content))
-        factor = large_pictures._factor(width, height)
     assert reduced is not None
-    assert reduced.grey.width * reduced.grey.height <= most_pixels
+    # The smallest factor that is enough.
+    factor = next(f for f in itertools.count(1) if -(-width // f) * -(-height // f) <= most_pixels)
     with Image.open(io.BytesIO(content)) as whole, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of palettes with transparency
         assert reduced.grey.tobytes() == as_grey(whole).reduce(factor).tobytes()
@@ -188,6 +189,6 @@ def test_a_damaged_or_cut_picture_has_no_reduced_one(damage: bytes, at: int) -> 
 @pytest.mark.parametrize(("subsampling", "held"), [(0, 2 * 3 * 64 * 48), (2, 2 * 64 * 48 * 3 // 2)])
 def test_what_libjpeg_holds_of_a_progressive_jpeg_is_counted(subsampling: int, held: int) -> None:
     picture = Image.new("RGB", (64, 48))
-    assert large_pictures._coefficient_bytes(saved(picture, "JPEG")) == 0
+    assert coefficient_bytes(saved(picture, "JPEG")) == 0
     content = saved(picture, "JPEG", progressive=True, subsampling=subsampling)
-    assert large_pictures._coefficient_bytes(content) == held
+    assert coefficient_bytes(content) == held
