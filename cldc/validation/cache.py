@@ -13,9 +13,10 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, replace
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from zlib import crc32
 
 from cldc import __version__
@@ -41,7 +42,7 @@ CREATE TABLE content (root BLOB, sha256 TEXT, value TEXT, crc INTEGER, PRIMARY K
 
 
 class ValidationCache:
-    """The last check of one folder; use it as a context manager.
+    """The last check of one folder; `close` it.
 
     Attributes:
         dataset: The dataset; images that have not changed since that check with their SHA-256.
@@ -49,38 +50,22 @@ class ValidationCache:
 
     def __init__(self, home: Path | None, dataset: Dataset) -> None:
         """``home`` is the data folder; without it nothing is cached. ``dataset`` is the folder as it was scanned."""
-        self.dataset = dataset
-        self._home, self._root = home, os.fsencode(dataset.root)
-        self._report: dict[str, Any] = {}
-        self._known: dict[str, Inspection] = {}
-        self._base: sqlite3.Connection | None = None
+        self._root = os.fsencode(dataset.root)
         self._began_ns = time.time_ns()
-
-    def __enter__(self) -> Self:
-        if self._home is not None:
-            path = self._home / _FILE
-            with contextlib.suppress(sqlite3.Error, OSError):
-                self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-                try:
-                    self._base = _open(path)
-                except sqlite3.OperationalError:
-                    pass  # another process is using it
-                except sqlite3.DatabaseError:
-                    path.unlink(missing_ok=True)
-                    self._base = _open(path)
-        value = next(iter(self._values("dataset")), {})
-        known = {tuple(state): sha256 for *state, sha256 in value.get("files", ())}
+        self._base = _open(home) if home else None
+        self._report = next(iter(self._values("dataset")), {})
+        known = {tuple(state): sha256 for *state, sha256 in self._report.get("files", ())}
         images = tuple(
             image if image.error else image._replace(sha256=known.get(image.state, ""))
-            for image in self.dataset.images
+            for image in dataset.images
         )
-        self.dataset = replace(self.dataset, images=images)
+        self.dataset = replace(dataset, images=images)
         readable = [image for image in images if not image.error]
-        if len(known) == len(readable) and all(image.sha256 for image in readable):
-            self._report = value
-        return self
+        if len(known) != len(readable) or not all(image.sha256 for image in readable):
+            self._report = {}
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the database."""
         if self._base is not None:
             self._base.close()
 
@@ -101,10 +86,10 @@ class ValidationCache:
             warped_compared=value["warped"],
         )
 
-    def load_inspections(self) -> Mapping[str, Inspection]:
+    @cached_property
+    def inspections(self) -> Mapping[str, Inspection]:
         """What is known of the folder's contents, by SHA-256."""
-        self._known = {value["sha256"]: _inspection(value) for value in self._values("content")}
-        return self._known
+        return {value["sha256"]: _inspection(value) for value in self._values("content")}
 
     def is_settled(self, image: Image) -> bool:
         """Whether the file's last change is so old that its next change will change its times."""
@@ -127,8 +112,8 @@ class ValidationCache:
             "metadata": astuple(report.metadata),
             "warped": report.warped_compared,
         }
-        gone = self._known.keys() - inspections.keys()
-        new = [sha for sha, inspection in inspections.items() if self._known.get(sha) is not inspection]
+        gone = self.inspections.keys() - inspections.keys()
+        new = [sha for sha, inspection in inspections.items() if self.inspections.get(sha) is not inspection]
         rows = ((root, sha, *_checked(_value(sha, inspections[sha]))) for sha in new)
         with contextlib.suppress(sqlite3.Error), self._base as base:
             base.execute("DELETE FROM dataset WHERE used < ?", (now - _KEPT_SECONDS,))
@@ -149,7 +134,22 @@ class ValidationCache:
                         yield json.loads(text)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(home: Path) -> sqlite3.Connection | None:
+    """The database, created again if it is damaged; None if it can't be used now."""
+    path = home / _FILE
+    with contextlib.suppress(sqlite3.Error, OSError):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            return _connect(path)
+        except sqlite3.OperationalError:
+            pass  # another process is using it
+        except sqlite3.DatabaseError:
+            path.unlink(missing_ok=True)
+            return _connect(path)
+    return None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
     private_file(path)
     base = sqlite3.connect(path, timeout=2)
     # After a power cut the file may be damaged; then it is created again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,7 @@ def validate(
         # It is laid out like a split: the only one of the folder that holds it.
         label_book = label_book.absolute()
         book = scan(label_book.parent, replace(rules, splits=(label_book.name,)))
-    with ValidationCache(home if use_cache else None, scan(folder, rules)) as cache:
+    with contextlib.closing(ValidationCache(home if use_cache else None, scan(folder, rules))) as cache:
         key = _report_key(cache, competition, book, ask_tensorflow=ask_tensorflow, warped=warped != "no")
         report = cache.load_report(competition, key)
         if report is None:

@@ -5,6 +5,7 @@ A second check of an unchanged folder does not import this module: importing Pil
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -42,7 +43,7 @@ def inspect_dataset(
     folder: Path, competition: Competition, observer: Observer = SILENT, *, home: Path | None = None
 ) -> InspectedDataset:
     """What the images of a folder show; arguments and errors are those of `cldc.validation.validate`."""
-    with ValidationCache(home, scan(folder, competition.dataset)) as cache:
+    with contextlib.closing(ValidationCache(home, scan(folder, competition.dataset))) as cache:
         return inspect(cache, competition, observer)
 
 
@@ -60,15 +61,14 @@ def inspect(
 
     ``book`` is the label book as it was scanned; the other arguments and the errors are those of `cldc.validation.validate`.
     """
-    known = cache.load_inspections()
-    dataset, inspections = _inspect_images(cache.dataset, known, observer)
+    dataset, inspections = _inspect_images(cache.dataset, cache.inspections, observer)
     if ask_tensorflow and home:
         inspections |= _ask_tensorflow(dataset, inspections, competition, home, observer)
     sides = [files_with_drawings(dataset, inspections, split.name) for split in dataset.splits]
     everything = {sha: inspections[sha] for sha in sorted(inspections)}
     label_book: dict[str, tuple[str, ...]] = {}
     if book is not None:
-        book, found = _inspect_images(book, known, SILENT)
+        book, found = _inspect_images(book, cache.inspections, SILENT)
         for page in book.images:
             if page.sha256:
                 # The book's folder may be named after a hash.
