@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +75,8 @@ class Session:
         self._dataset = scan(folder, competition.dataset)
         self._scanned = time.monotonic()
         self._folder_problem = self._check_problem = ""
-        self._hashes: dict[str, str] = {}
+        # By key; with their SHA-256 as soon as that is known.
+        self._images = {_key(image): image for image in self._dataset.images}
         self._later: set[str] = set()
         self._undo: dict[int, _Done] = {}
         self._task: tuple[str, float, float] = ("", 0, 0)
@@ -205,7 +205,9 @@ class Session:
         with self._lock:
             self.refresh(now=True)
             paths = {image.path: image.sha256 for image in report.dataset.images}
-            self._hashes |= {_key(image): paths.get(image.path, "") for image in scanned.images}
+            for image in scanned.images:
+                if (key := _key(image)) in self._images:
+                    self._images[key] = image._replace(sha256=paths.get(image.path, ""))
             self._check_problem = ""
             self._put("findings", findings_part(report.findings))
             self._put_decisions()
@@ -248,14 +250,12 @@ class Session:
             self._folder_problem = ""
             if scanned.images != self._dataset.images:
                 self._dataset = scanned
-                del self._images
+                self._images = {
+                    (key := _key(image)): self._images.get(key, image) for image in scanned.images
+                }
                 self._put("images", self._images_part())
                 self._put_decisions()
                 self._changed.set()
-
-    @cached_property
-    def _images(self) -> dict[str, Image]:
-        return {_key(image): image for image in self._dataset.images}
 
     def _images_part(self) -> dict[str, Any]:
         rules = self.competition.dataset
@@ -281,11 +281,9 @@ class Session:
             if image is None:
                 skipped.append("It was changed or removed.")
                 continue
-            if known := self._hashes.get(key):
-                image = image._replace(sha256=known)
-            else:
+            if not image.sha256:
                 image, _ = read_image(self.root, image, keep=False)
-                self._hashes[key] = image.sha256
+                self._images[key] = self._images[key]._replace(sha256=image.sha256)
             if image.error:
                 skipped.append(f"{image.path}: {image.error}.")
             else:
@@ -317,10 +315,7 @@ class Session:
 
     def _matched(self) -> Matched:
         """The decisions, matched to the images by the contents that are known so far."""
-        images = tuple(
-            image._replace(sha256=self._hashes.get(key, "")) for key, image in self._images.items()
-        )
-        dataset = replace(self._dataset, images=images)
+        dataset = replace(self._dataset, images=tuple(self._images.values()))
         return decisions.match(self._decisions, dataset, self.competition.dataset.classes)
 
     def _edit(
