@@ -129,7 +129,7 @@ def test_quick_and_careful_path_agree_on_sound_files() -> None:
     )
     assert not verdict.remarks
     unknown = content[:33] + chunk(b"abCd", b"not known to the quick path") + content[33:]
-    assert judge(unknown) == verdict
+    assert judge(unknown) == verdict._replace(rows=b"")  # only the quick path gives rows
 
 
 @pytest.mark.parametrize(
