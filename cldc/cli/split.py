@@ -52,9 +52,12 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
     table = default_path(root)
     decisions = read(table, rules)
     inspected = inspect_dataset(root, app.competition, app.observer, home=app.home)
-    # Any two images may be divided, so warped copies are looked for everywhere, not only across the splits.
-    files = files_with_drawings(inspected.dataset, inspected.inspections)
-    copies = find_warped_copies((files, files), app.home, app.observer)
+    # As a check looks for warped copies, and within a split too, since any two images may be divided.
+    sides = [
+        files_with_drawings(inspected.dataset, inspected.inspections, split)
+        for split in (*rules.splits, None)
+    ]
+    copies = find_warped_copies(sides, app.home, app.observer)
     if copies is not None:
         inspected = replace(inspected, pairs=(*inspected.pairs, *copies), warped_compared=True)
     matched = match(decisions, inspected.dataset, rules.classes)
