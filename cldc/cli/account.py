@@ -11,8 +11,7 @@ from cldc import credentials
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.errors import CredentialsError
-from cldc.render.blocks import Block, Line, Table
-from cldc.render.document import Document
+from cldc.render.document import Block, Document, Line, Table
 from cldc.text import PASSWORD_VARIABLE, size
 
 

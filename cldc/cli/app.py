@@ -18,9 +18,8 @@ from cldc.competition import Competition
 from cldc.errors import StorageError, UsageError
 from cldc.files import data_folder, sweep, system_temporary_folder, working_folder
 from cldc.progress import Observer
-from cldc.render.blocks import Block, Line
-from cldc.render.document import Document
-from cldc.render.formats.text import plain
+from cldc.render.document import Block, Document, Line
+from cldc.render.formats import plain
 from cldc.render.trust import claims_blocks
 from cldc.settings import Options, ProjectFile, Settings, refuse, resolve
 from cldc.trust import Approval, Approvals, Claim

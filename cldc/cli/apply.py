@@ -15,7 +15,7 @@ from cldc.curation.applying import Applied, Plan, apply_in_place, apply_to_copy,
 from cldc.dataset import load
 from cldc.decisions import RELABEL, SET_ASIDE, default_path, moved_to, read
 from cldc.errors import StorageError, UsageError
-from cldc.render.blocks import Block, Line
+from cldc.render.document import Block, Line
 from cldc.render.validation import copied_blocks
 from cldc.text import first_few, plural
 from cldc.validation.journal import Change, journal_lock, last_record, records_folder, undo_command

@@ -24,8 +24,7 @@ from cldc.organise.rulings import find_row
 from cldc.organise.rulings import reject as record_rejection
 from cldc.organise.scoring import read_board, write_board
 from cldc.preflight.records import all_records
-from cldc.render.blocks import Block, Line, Table, cell
-from cldc.render.document import Document
+from cldc.render.document import Block, Document, Line, Table, cell
 from cldc.trainings.expected import expect_class
 
 

@@ -29,7 +29,7 @@ from cldc.files import (
     temporary_folder,
 )
 from cldc.ledger import FILE, Ledger
-from cldc.render.blocks import Line, Table
+from cldc.render.document import Line, Table
 from cldc.settings import NAMES
 from cldc.text import plural, size
 

@@ -12,7 +12,7 @@ from cldc.cli.server import ServerApp
 from cldc.curation.downloading import DATASET, LABEL_BOOK, WHAT, reference_of
 from cldc.curation.downloading import download as fetch
 from cldc.errors import UsageError
-from cldc.render.blocks import Line
+from cldc.render.document import Line
 
 
 @click.command()

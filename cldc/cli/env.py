@@ -8,7 +8,7 @@ from cldc.cli import completing
 from cldc.cli.app import App
 from cldc.cli.options import command, group
 from cldc.environments import list_environments, remove_environment
-from cldc.render.blocks import Line, Table
+from cldc.render.document import Line, Table
 
 
 @group

@@ -25,10 +25,10 @@ from cldc.preflight.scripts_and_label_books import (
     remembered_script,
 )
 from cldc.progress import SILENT
-from cldc.render.board_page import board_page
+from cldc.render.board import board_page
 from cldc.render.formats import render
-from cldc.render.formats.html import render_page
 from cldc.render.grades import board_of, grades_document, student_page
+from cldc.render.html import render_page
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

@@ -16,8 +16,7 @@ from cldc.grading.test_sets import hidden_test_sets
 from cldc.history import HistoryEntry
 from cldc.ledger import Ledger
 from cldc.preflight.records import all_records as results
-from cldc.render.blocks import Block, Line, Table, cell
-from cldc.render.document import Document
+from cldc.render.document import Block, Document, Line, Table, cell
 
 
 @click.command()

@@ -14,7 +14,7 @@ from cldc.cli.options import DATASET, command
 from cldc.curation.importing import Imported, Page, find_sources, import_pictures
 from cldc.dataset import meant_class
 from cldc.errors import StorageError, UsageError
-from cldc.render.blocks import Block, Line, Style
+from cldc.render.document import Block, Line, Style
 from cldc.text import plural
 from cldc.validation.journal import journal_lock
 

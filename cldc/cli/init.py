@@ -19,7 +19,7 @@ from cldc.competition import DEFAULT, SANDBOX, builtin_profiles, load
 from cldc.errors import CldcError, ConfigurationError
 from cldc.files import working_folder
 from cldc.project import Answers, find_dataset, write_file, write_ignored
-from cldc.render.blocks import Line
+from cldc.render.document import Line
 from cldc.settings import PROJECT_FILE, read_project
 from cldc.workflows import Host, origin_of, workflow
 

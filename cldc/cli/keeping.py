@@ -21,7 +21,7 @@ from cldc.files import lock, replace_atomically, storage_errors, temporary_folde
 from cldc.organise.keeping import PROFILE, Restoring, kept_files, pack_backup, plan_restoring, unpack_backup
 from cldc.organise.keeping import restore as write_files
 from cldc.organise.scoring import read_board
-from cldc.render.blocks import Block, Line
+from cldc.render.document import Block, Line
 from cldc.render.formats import render
 from cldc.text import plural
 from cldc.trust import profile_claims

@@ -12,8 +12,8 @@ from cldc.cli.options import command, group
 from cldc.cli.server import ServerApp
 from cldc.files import replace_atomically
 from cldc.ledger import Ledger, LedgerUnusable, set_aside
-from cldc.render.blocks import Line, Table
-from cldc.render.formats.json import to_json
+from cldc.render.document import Line, Table
+from cldc.render.formats import to_json
 from cldc.submission.account import rebuild_ledger
 
 

@@ -11,7 +11,7 @@ from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.errors import ConfigurationError, UsageError
 from cldc.ledger import Ledger
-from cldc.render.blocks import Line
+from cldc.render.document import Line
 
 
 @click.command("open")

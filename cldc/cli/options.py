@@ -18,7 +18,7 @@ from cldc.cli import completing
 from cldc.cli.app import App
 from cldc.cli.output import Output, Report
 from cldc.errors import CldcError, StorageError
-from cldc.render.formats import ALWAYS, extensions_of, format_of
+from cldc.render.formats import ALWAYS, EXTENSIONS, format_of
 from cldc.settings import Options
 
 _SETTINGS = {f.name for f in fields(Options)}
@@ -68,12 +68,17 @@ def _as_reports(
             if form is None and not path.suffix and "html" in formats:
                 form = "html"
             if form is None:
-                known = ", ".join(extensions_of(formats))
+                known = ", ".join(_usual(formats))
                 raise click.BadParameter(f"{path} ends in none of {known}.", context, parameter)
             reports.append(Report(path, form))
         return tuple(reports)
 
     return convert
+
+
+def _usual(formats: tuple[str, ...]) -> list[str]:
+    """The usual extension of each of these formats that files can have."""
+    return [EXTENSIONS[form][0] for form in EXTENSIONS if form in formats and EXTENSIONS[form]]
 
 
 def _format_options(formats: tuple[str, ...]) -> tuple[Callable[[Any], Any], ...]:
@@ -94,7 +99,7 @@ def _format_options(formats: tuple[str, ...]) -> tuple[Callable[[Any], Any], ...
             callback=_as_reports(known),
             metavar="FILE",
             multiple=True,
-            help=f"Also write the result to this file, as its extension says: {', '.join(extensions_of(known))}. "
+            help=f"Also write the result to this file, as its extension says: {', '.join(_usual(known))}. "
             "Repeatable.",
         ),
     )

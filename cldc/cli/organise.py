@@ -20,8 +20,8 @@ from cldc.organise import scoring
 from cldc.organise.daemon import configuration, uuids_of
 from cldc.organise.model import Board, NotRepeated, OrganiserTarget, Rescored
 from cldc.organise.rulings import find_row
-from cldc.render.blocks import Block, Line, Table, cell
 from cldc.render.board import board_blocks, left_out_blocks
+from cldc.render.document import Block, Line, Table, cell
 from cldc.text import plural
 
 _NEW = click.Path(file_okay=False, path_type=Path)

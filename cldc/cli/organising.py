@@ -11,8 +11,8 @@ from cldc.cli.server import ServerApp
 from cldc.competition import Competition
 from cldc.files import replace_atomically, storage_errors
 from cldc.organise.model import Board, OrganiserTarget
-from cldc.render.board_page import board_page
-from cldc.render.formats.html import render_page
+from cldc.render.board import board_page
+from cldc.render.html import render_page
 
 
 def organiser_target(app: ServerApp, *, sign_in: bool = True) -> OrganiserTarget:

@@ -21,11 +21,8 @@ from cldc.cli.streams import discard, trusted
 from cldc.errors import CldcError, StorageError
 from cldc.files import data_folder, private_folder, replace_atomically, storage_error, storage_errors
 from cldc.progress import SILENT, Observer
-from cldc.render.blocks import Block, Line
-from cldc.render.document import Annotation, Document
-from cldc.render.formats import github, markdown, render
-from cldc.render.formats.json import to_json
-from cldc.render.formats.text import plain
+from cldc.render.document import Annotation, Block, Document, Line
+from cldc.render.formats import annotation, markdown, outputs, plain, render, to_json
 from cldc.text import masked
 
 if TYPE_CHECKING:
@@ -129,8 +126,8 @@ class Output:
 def add_to_job(document: Document) -> None:
     """Add a result to the summary and the outputs of a GitHub Actions step, if this runs in one."""
     for variable, text in (
-        ("GITHUB_STEP_SUMMARY", markdown.render(document)),
-        ("GITHUB_OUTPUT", github.outputs(document.data)),
+        ("GITHUB_STEP_SUMMARY", markdown(document)),
+        ("GITHUB_OUTPUT", outputs(document.data)),
     ):
         if path := os.environ.get(variable):
             with storage_errors(Path(path)), Path(path).open("a", encoding="utf-8") as file:
@@ -181,7 +178,7 @@ def show_error(error: CldcError | click.ClickException, arguments: Sequence[str]
         if _wants("github", arguments):
             # As an annotation and in the job's summary, where people look first.
             remark = Annotation("error", f"cldc {kind}", f"{message} {action}")
-            _write(github.annotation(remark), trusted(sys.stdout))
+            _write(annotation(remark), trusted(sys.stdout))
             add_to_job(Document({"exit-code": code}, [Line(f"Failed: {message}", "bad"), Line(action)]))
         if _wants("json", arguments):
             told = {"kind": kind, "code": code, "message": message, "action": action}

@@ -12,7 +12,7 @@ from cldc.cli.validating import require_valid, validated
 from cldc.errors import UsageError
 from cldc.files import hash_file, storage_errors, temporary_folder
 from cldc.package import Package, pack
-from cldc.render.blocks import Line
+from cldc.render.document import Line
 from cldc.text import plural
 
 

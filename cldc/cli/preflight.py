@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from cldc.cli.contestant import remote_account, require_consent, require_organisers
-from cldc.cli.insight import show
 from cldc.cli.options import DATASET, command
 from cldc.cli.server import ServerApp
 from cldc.cli.training import DASK, preflighted, trainer, training_inputs
 from cldc.cli.validating import valid_reports
 from cldc.dataset import Dataset
-from cldc.environments import ready_tensorflow
+from cldc.environments import ready_analysis, ready_tensorflow
 from cldc.errors import CldcError, UsageError
+from cldc.insight.label_search import find_suspicious_labels, known_suspicious_labels
+from cldc.insight.model import Insight, suggest
+from cldc.insight.pictures import pictures
 from cldc.preflight.model import Outcome, PreflightResult, Training, require_results
-from cldc.preflight.repeats import repeats_of, require_seeds, summarize_runs
+from cldc.preflight.model_predictions import read
+from cldc.preflight.repeats import RepeatedRuns, repeats_of, require_seeds, summarize_runs
 from cldc.remote.pipeline import preflight_remotely as train_remotely
-from cldc.render.blocks import Block, Line, Table
-from cldc.render.preflight_page import OF_BEFORE
+from cldc.render.document import Block, Line, Table
+from cldc.render.preflight import OF_BEFORE, pictured, preflight_document
 from cldc.trainings.many import train_all
 
 
@@ -221,3 +225,43 @@ def _row(result: PreflightResult) -> tuple[str, ...]:
         result.id,
         "recorded" if result.recorded else "",
     )
+
+
+def show(
+    app: ServerApp, training: Training, result: PreflightResult, *, repeated: RepeatedRuns | None
+) -> None:
+    """Show a training's finished preflight, and all its runs if it was repeated.
+
+    Suspicious labels are searched for if that delays nobody: after a training, if the environment for it exists.
+    If a page is requested, the environment is created, and quick preflights and earlier results wait for the search too.
+    """
+    dataset = training.report.dataset
+    insight = _insight(app, dataset, result, wait=app.output.wants("html"))
+    drawn = functools.partial(_pictures, training, insight)
+    next_command = app.command_for("cldc preflight" if result.quick else "cldc submit", dataset.root)
+    app.output.show(preflight_document(insight, repeated, drawn, next_command=next_command))
+
+
+def _insight(app: ServerApp, dataset: Dataset, result: PreflightResult, *, wait: bool) -> Insight:
+    learned = read(app.home, result.id)
+    if learned is None:
+        return Insight(result, None, (), "nothing was kept of its images")
+    classes = learned.classes
+    labels = known_suspicious_labels(dataset, classes, home=app.home)
+    if labels is None:
+        # It takes an environment of its own (200 MB), and up to a minute.
+        if not wait and (result.quick or result.recorded or not ready_analysis(app.home)):
+            return Insight(result, learned, (), "not checked yet; run `cldc labels`, or add --report FILE")
+        try:
+            labels = find_suspicious_labels(dataset, classes, home=app.home, observer=app.observer)
+        except CldcError as error:
+            return Insight(result, learned, (), error.message.splitlines()[0].rstrip(".:"))
+    return Insight(result, learned, suggest(labels, learned))
+
+
+def _pictures(training: Training, insight: Insight) -> Mapping[str, tuple[str, str]]:
+    # A path of the label book begins with its class, one of the dataset with its split.
+    book = {path for path, _ in training.label_book.images}
+    root, outside = training.report.dataset.root, training.label_book.root
+    places = [(path, (outside if path in book else root) / path) for path in pictured(insight)]
+    return pictures(places, size=training.competition.dataset.image_size)

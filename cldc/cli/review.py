@@ -16,7 +16,7 @@ from cldc.cli.validating import validated
 from cldc.dataset import Dataset
 from cldc.errors import CldcError
 from cldc.insight.label_search import find_suspicious_labels
-from cldc.render.blocks import Block, Line
+from cldc.render.document import Block, Line
 from cldc.review import ReviewServer, Session, Summary
 from cldc.review.parts import predictions_part, suspicions_part
 from cldc.text import plural

@@ -8,7 +8,7 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import command
-from cldc.render.blocks import Line
+from cldc.render.document import Line
 from cldc.sample import draw
 
 

@@ -17,8 +17,8 @@ from cldc.environments import ensure_codalab
 from cldc.leaderboard import parse
 from cldc.organise.seeding import evaluate_beside_profile, remember_files
 from cldc.preflight.scripts_and_label_books import builtin_script
-from cldc.render.blocks import Line, Table
 from cldc.render.board import board_blocks
+from cldc.render.document import Line, Table
 from cldc.render.submission import moment
 from cldc.sample import draw_label_book
 from cldc.sandbox import Seed, Status

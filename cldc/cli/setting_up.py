@@ -26,8 +26,8 @@ from cldc.organise.seeding import evaluate_beside_profile, remember_files
 from cldc.organise.setting_up import SetUp, classes_in, plan, set_up
 from cldc.preflight.records import all_records
 from cldc.preflight.scripts_and_label_books import builtin_script
-from cldc.render.blocks import Block, Line, Table
-from cldc.render.formats.json import to_data
+from cldc.render.document import Block, Line, Table
+from cldc.render.formats import to_data
 from cldc.trainings.expected import expect_class
 from cldc.trust import profile_claims
 

@@ -15,7 +15,7 @@ from cldc.competition import DatasetRules
 from cldc.curation.applying import require_no_conflict
 from cldc.curation.splitting import Drawn, draw_split
 from cldc.decisions import default_path, edit, match, read
-from cldc.render.blocks import Block, Line, Table
+from cldc.render.document import Block, Line, Table
 from cldc.text import plural
 from cldc.validation.inspecting import files_with_drawings, inspect_dataset
 from cldc.validation.warped_copies import find_warped_copies

@@ -19,7 +19,7 @@ from cldc.cli.server import ServerApp
 from cldc.errors import NotFinished, Unreachable, UsageError
 from cldc.ledger import Ledger
 from cldc.quota import Quota
-from cldc.render.blocks import Block, Line, Table
+from cldc.render.document import Block, Line, Table
 from cldc.render.submission import left, moment
 from cldc.submission.account import sync_ledger
 from cldc.submission.cleanup import Kept, Orphan, Orphans, find_orphans, remove_orphans

@@ -20,7 +20,7 @@ from cldc.ledger import Ledger
 from cldc.preflight.predictions import ExpectedLabels, expected_labels
 from cldc.preflight.records import find
 from cldc.preflight.training_inputs import TrainingInputs
-from cldc.render.blocks import Line
+from cldc.render.document import Line
 from cldc.render.submission import plan_blocks, plan_document, public, question, submission_document
 from cldc.submission.account import fetch_account_state
 from cldc.submission.context import Contestant

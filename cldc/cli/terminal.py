@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cldc.cli.progress import fitted, parts_of
 from cldc.cli.streams import trusted
-from cldc.render.blocks import Block, Table
+from cldc.render.document import Block, Table
 from cldc.render.terminal import drawn
 from cldc.text import duration, shown
 

@@ -11,7 +11,7 @@ from cldc.cli.app import App
 from cldc.cli.options import Group, command
 from cldc.competition import load
 from cldc.errors import ConfigurationError, UsageError
-from cldc.render.blocks import Line
+from cldc.render.document import Line
 from cldc.render.trust import approvals_blocks, claims_blocks
 from cldc.settings import PROJECT_FILE, read_project
 from cldc.trust import Claim, foreign_owner, profile_claims

@@ -9,8 +9,7 @@ from cldc.insight.comparing import Comparison, Moved
 from cldc.insight.repeated import RepeatedComparison
 from cldc.insight.significance import Judgement
 from cldc.preflight.output import Score
-from cldc.render.blocks import Block, Line, Table, cell
-from cldc.render.document import Document, Page
+from cldc.render.document import Block, Document, Line, Page, Table, cell
 
 _SHOWN = 10
 _MOST = 200

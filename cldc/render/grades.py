@@ -7,8 +7,7 @@ from typing import Any
 
 from cldc.grading.model import Grade, Grading, SharedContent
 from cldc.leaderboard import Leaderboard, Row
-from cldc.render.blocks import Block, Line, Table, cell
-from cldc.render.document import Document, Page
+from cldc.render.document import Block, Document, Line, Page, Table, cell
 from cldc.text import plural
 
 _MOST_PATHS = 20

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
-from cldc.render.blocks import Block, Line, Table
-from cldc.render.document import Document, Page
+from cldc.render.document import Block, Document, Line, Page, Table
 from cldc.text import plural
 
 Pictures = Callable[[Sequence[RankedLabel]], Mapping[str, tuple[str, str]]]

@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from cldc.quota import Quota
-from cldc.render.blocks import Block, Line, Table
-from cldc.render.document import Document
+from cldc.render.document import Block, Document, Line, Table
 from cldc.submission.model import Plan, Submission
 from cldc.text import plural
 

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from cldc.render.blocks import Block, Line, Style, Table
+from cldc.render.document import Block, Line, Style, Table
 from cldc.text import shown
 
 _COLOURS: dict[Style, str] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cldc.render.blocks import Block, Line, Table
+from cldc.render.document import Block, Line, Table
 from cldc.trust import Approval, Claim
 
 _SERVER, _RUN, _READ = "gets your user name and password", "is run on this machine", "is read"

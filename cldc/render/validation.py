@@ -1,4 +1,4 @@
-"""A validation report for people, and as JSON that other programs may rely on."""
+"""A validation report as text, as JSON and as a page."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from cldc.dataset import IgnoreReason, OutwardLink
-from cldc.render.blocks import Block, Line, Style, Table
-from cldc.render.document import Document
+from cldc.render.document import Block, Document, Line, Page, Style, Table
 from cldc.render.validation_ci import file_annotations, sarif
-from cldc.render.validation_page import validation_page
 from cldc.text import first_few, plural
 from cldc.validation import Finding, Severity, ValidationReport
 from cldc.validation.journal import Change, Fixed, Undone, undo_command
@@ -24,9 +22,13 @@ _STYLES: dict[Severity, Style] = {
     Severity.WARNING: "warning",
     Severity.NOTE: "dim",
 }
-_COUNTED = {rule.id: rule.counted for rule in RULES}
+_RULES = {rule.id: rule for rule in RULES}
 _SHOWN_FINDINGS = 10
 _SHOWN_PATHS = 5
+_MOST_PATHS = 40
+_MOST_FINDINGS = 300
+# A rule with more findings starts folded.
+_OPEN_UP_TO = 12
 
 
 def document(
@@ -92,7 +94,7 @@ def _findings(report: ValidationReport, everything: bool) -> Iterator[Line]:
             yield from _paths(findings[0], everything)
             yield from _advice(findings[0])
         else:
-            counted = _COUNTED[rule]
+            counted = _RULES[rule].counted
             if any(len(finding.paths) > 2 for finding in findings):
                 counted = counted.replace("pairs", "groups")
             yield _heading(severity, f"{len(findings):,} {counted}", rule)
@@ -260,3 +262,58 @@ def data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any]
 
 def _outward_link(link: OutwardLink) -> dict[str, Any]:
     return {"path": link.path, "target": link.target, "images": link.images}
+
+
+def validation_page(report: ValidationReport, thumbnails: Callable[[], Mapping[str, str]]) -> Page:
+    """The page; ``thumbnails`` makes ``data:`` addresses by path, as `cldc.validation.thumbnails` does."""
+    return Page("validation.html", lambda: _values(report, thumbnails()))
+
+
+def _values(report: ValidationReport, thumbnails: Mapping[str, str]) -> dict[str, Any]:
+    splits = list(report.counts)
+    classes = list(dict.fromkeys(label for counts in report.counts.values() for label in counts))
+    balance = [(label, [report.counts[split].get(label, 0) for split in splits]) for label in classes]
+    most = max((count for _, counts in balance for count in counts), default=0) or 1
+    return {
+        "title": f"Dataset {report.dataset.name}",
+        "report": report,
+        "splits": splits,
+        "classes": classes,
+        "balance": balance,
+        "shares": [[count / most for count in counts] for _, counts in balance],
+        "totals": [sum(report.counts[split].values()) for split in splits],
+        "groups": [
+            _group(rule, severity, list(findings), thumbnails)
+            for (severity, rule), findings in groupby(report.findings, key=lambda f: (f.severity, f.rule))
+        ],
+        "places": {image.path: (image.split, image.label) for image in report.dataset.images},
+        "thumbnails": thumbnails,
+        "most_paths": _MOST_PATHS,
+        "most_findings": _MOST_FINDINGS,
+        "open_up_to": _OPEN_UP_TO,
+    }
+
+
+def _group(
+    rule: str, severity: str, findings: list[Finding], thumbnails: Mapping[str, str]
+) -> dict[str, Any]:
+    """One rule's findings; advice that all of them share stands once, above them."""
+    known = _RULES.get(rule)
+    advice = {f"{finding.consequence} {finding.remedy}" for finding in findings}
+    return {
+        "rule": rule,
+        "severity": severity,
+        "title": known.title if known else rule,
+        "why": known.why if known else "",
+        "advice": advice.pop() if len(advice) == 1 else "",
+        "pictured": any(path in thumbnails for finding in findings for path in finding.paths),
+        "findings": [
+            {
+                "message": finding.message,
+                "advice": f"{finding.consequence} {finding.remedy}",
+                "pictured": [path for path in finding.paths if path in thumbnails],
+                "others": [path for path in finding.paths if path not in thumbnails],
+            }
+            for finding in findings
+        ],
+    }

@@ -22,14 +22,14 @@ from cldc.insight.comparing import compare
 from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
 from cldc.insight.model import Insight
 from cldc.leaderboard import parse
-from cldc.render.board_page import board_page
+from cldc.render.board import board_page
 from cldc.render.comparison import comparison_document
 from cldc.render.document import Page
-from cldc.render.formats.html import render_page
 from cldc.render.grades import student_page
+from cldc.render.html import render_page
 from cldc.render.labels import labels_document
-from cldc.render.preflight_page import preflight_page
-from cldc.render.validation_page import validation_page
+from cldc.render.preflight import preflight_page
+from cldc.render.validation import validation_page
 from cldc.validation import validate
 from cldc.validation.thumbnails import thumbnails
 from tests.support.browser import SCHEMES, SIZES, chromium, violations

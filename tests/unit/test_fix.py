@@ -15,7 +15,7 @@ from PIL import Image
 
 from cldc import competition
 from cldc.errors import StorageError, UsageError
-from cldc.render.formats.text import plain
+from cldc.render.formats import plain
 from cldc.render.validation import fixed_blocks
 from cldc.validation import validate
 from cldc.validation.fixing import fix_copy, fix_in_place

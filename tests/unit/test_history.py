@@ -18,7 +18,7 @@ from cldc.ledger import BoardResult, Ledger, Record
 from cldc.preflight import model_predictions, records
 from cldc.preflight.model_predictions import ImagePrediction
 from cldc.render.document import Document
-from cldc.render.formats import csv as csv_format
+from cldc.render.formats import render
 from tests.conftest import Cldc
 from tests.support.folders import make_dataset, png
 from tests.support.insights import RESULT, images
@@ -47,7 +47,7 @@ def test_submissions_carry_their_preflights_accuracy_and_the_score_when_it_is_kn
     first = next(entry for entry in entries if entry.name == "first")
     assert (first.score, first.validation, first.images, first.detail) == (0.625, 0.5, 4, "rank 3")
     assert next(e for e in entries if e.id == "s2").detail == "not tagged"
-    told = csv_format.render(Document(entries, (), rows=lambda: history_rows(entries)))
+    told = render("csv", Document(entries, (), rows=lambda: history_rows(entries)))
     rows = list(csv.DictReader(io.StringIO(told)))
     assert [row["score"] for row in rows if row["name"] == "first"] == ["0.625"]
     assert [row["name"] for row in rows if row["id"] == "s2"] == ["'=cmd()"]

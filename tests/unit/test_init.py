@@ -17,7 +17,7 @@ from rich.console import Console
 from cldc.cli.terminal import draw
 from cldc.errors import ConfigurationError
 from cldc.ledger import Ledger, Record
-from cldc.render.blocks import Line, Table
+from cldc.render.document import Line, Table
 from cldc.render.terminal import drawn
 from cldc.resources import template
 from cldc.workflows import origin_of, workflow

@@ -9,8 +9,8 @@ from cldc.insight.comparing import compare
 from cldc.insight.model import Insight, Suggestion, confusion, worst_mistakes
 from cldc.insight.pictures import pictures
 from cldc.preflight.model_predictions import ModelPredictions
-from cldc.render.formats.html import render_page
-from cldc.render.preflight_page import OF_BEFORE, preflight_page
+from cldc.render.html import render_page
+from cldc.render.preflight import OF_BEFORE, preflight_page
 from tests.support.insights import CLASSES, RESULT, images
 
 

@@ -8,8 +8,7 @@ import io
 from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
 from cldc.insight.model import Suggestion, suggest
 from cldc.preflight.model_predictions import ModelPredictions
-from cldc.render.formats import csv as csv_format
-from cldc.render.formats import html, json, text
+from cldc.render.formats import render
 from cldc.render.labels import labels_document
 
 
@@ -33,10 +32,10 @@ def document(found: LabelReport, top: int | None = None) -> tuple[str, str]:
     made = labels_document(
         found, "mine", correct=0, top=top, pictures=lambda _: {}, next_command="cldc review mine"
     )
-    assert "<1>" not in html.render(made)
-    rows = list(csv.reader(io.StringIO(csv_format.render(made))))
+    assert "<1>" not in render("html", made)
+    rows = list(csv.reader(io.StringIO(render("csv", made))))
     assert len(rows) - 1 == len(made.data["suspicious"])  # type: ignore[index]
-    return text.render(made), json.render(made)
+    return render("text", made), render("json", made)
 
 
 def test_a_clean_dataset_has_no_wrong_label_although_some_drawings_are_hard_to_read() -> None:

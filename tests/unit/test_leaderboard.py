@@ -16,12 +16,10 @@ from cldc.codalab import Rest
 from cldc.errors import CodaLabError
 from cldc.leaderboard import parse
 from cldc.ledger import Ledger, Record
-from cldc.render.board import board_blocks, board_rows
-from cldc.render.board_page import board_page
+from cldc.render.board import board_blocks, board_page, board_rows
 from cldc.render.document import Document
-from cldc.render.formats import csv as csv_format
-from cldc.render.formats.html import render_page
-from cldc.render.formats.text import plain
+from cldc.render.formats import plain, render
+from cldc.render.html import render_page
 from cldc.submission.status import fetch_statuses
 from tests.support.contestants import contestant
 
@@ -90,9 +88,7 @@ def scored(score: float, hour: int, **more: Any) -> dict[str, Any]:
 def test_a_spreadsheet_has_the_whole_board_and_nothing_that_it_hides() -> None:
     rows = [scored(0.5 + at / 100, at) for at in range(30)]
     read = parse(board(*rows, scored(0.99, 2, hidden="late")), COMPETITION, account="me")
-    told = list(
-        csv.DictReader(io.StringIO(csv_format.render(Document({}, (), rows=lambda: board_rows(read)))))
-    )
+    told = list(csv.DictReader(io.StringIO(render("csv", Document({}, (), rows=lambda: board_rows(read))))))
     assert [float(row["score"]) for row in told] == sorted((0.5 + at / 100 for at in range(30)), reverse=True)
     assert {key: told[0][key] for key in ("rank", "name", "account", "created", "mine")} == {
         "rank": "1",

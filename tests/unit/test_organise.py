@@ -30,8 +30,8 @@ from cldc.organise.profile import (
     without_builtin_options,
 )
 from cldc.organise.profile import write as write_profile
-from cldc.render.board_page import board_page
-from cldc.render.formats.html import render_page
+from cldc.render.board import board_page
+from cldc.render.html import render_page
 
 
 def test_a_profile_keeps_the_rules_and_nothing_of_the_organisers(tmp_path: Path) -> None:

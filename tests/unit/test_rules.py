@@ -19,7 +19,7 @@ from cldc import competition, process
 from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, Split, SplitState
 from cldc.errors import InvalidDataset
-from cldc.render.formats.text import plain
+from cldc.render.formats import plain
 from cldc.render.validation import blocks
 from cldc.validation import Finding, InspectedDataset, Severity, ValidationReport, validate
 from cldc.validation.inspection import Inspection

@@ -35,8 +35,7 @@ from cldc.cli.output import Output, show_error
 from cldc.cli.streams import make_safe
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError
-from cldc.render.blocks import Line, Table
-from cldc.render.document import Annotation, Document
+from cldc.render.document import Annotation, Document, Line, Table
 from cldc.settings import Options
 
 hostile, form = sys.argv[1].encode().decode("unicode_escape"), sys.argv[2]

@@ -11,8 +11,7 @@ import pytest
 
 from cldc import competition
 from cldc.render import validation as text
-from cldc.render.formats import github, render
-from cldc.render.formats.text import plain
+from cldc.render.formats import annotation, plain, render
 from cldc.render.validation_ci import file_annotations, sarif
 from cldc.validation import ValidationReport, validate
 from cldc.validation.rules import RULES
@@ -128,7 +127,7 @@ def test_a_class_folder_that_leads_out_is_named_in_every_format(folder: Path, ba
 
 def test_github_annotations_are_one_line_each(odd_report: ValidationReport) -> None:
     remarks = list(file_annotations(odd_report, base=odd_report.dataset.root.parent))
-    shown = [github.annotation(remark) for remark in remarks]
+    shown = [annotation(remark) for remark in remarks]
     assert shown[0].startswith("::error file=digits/val/x/")
     assert all(line.startswith(("::error ", "::warning ", "::notice ")) for line in shown)
     assert all(line.endswith("\n") and line.count("\n") == 1 for line in shown)

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from cldc import competition
-from cldc.render.formats.html import render_page
-from cldc.render.validation_page import validation_page
+from cldc.render.html import render_page
+from cldc.render.validation import validation_page
 from cldc.validation import validate
 from cldc.validation.thumbnails import thumbnails
 from tests.support.folders import make_dataset

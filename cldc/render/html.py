@@ -11,15 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cldc import __version__
-from cldc.render.document import Document, Page
+from cldc.render.document import Page
 from cldc.resources import template
 from cldc.text import printable
-
-
-def render(document: Document) -> str:
-    """The document's page."""
-    assert document.page is not None  # noqa: S101 - only commands whose documents have one offer the format
-    return render_page(document.page)
 
 
 def render_page(page: Page) -> str:
