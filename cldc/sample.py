@@ -125,7 +125,7 @@ def _class_folders(classes: tuple[str, ...], count: int, *, seed: str) -> Iterat
 def _draw_all(folder: Path, plan: list[_Sheet], observer: Observer) -> Path:
     if folder.exists():
         raise UsageError(
-            f"{folder} is there already.", action="Name a folder that does not exist yet, or remove that one."
+            f"{folder} already exists.", action="Name a folder that does not exist yet, or remove that one."
         )
     observer.start("Drawing images", len(plan), "images")
     with storage_errors(folder):

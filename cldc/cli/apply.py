@@ -75,7 +75,7 @@ def apply(
         applied = apply_to_copy(planned, into, app.observer)
     else:
         stake = f"change {plural(sum(planned.counts.values()), 'image')} of {root} (--dry-run shows which)"
-        app.confirm("Do that?", yes=yes, stake=stake, shown=shown)
+        app.confirm("Make these changes?", yes=yes, stake=stake, shown=shown)
         with journal_lock(app.home, app.observer):
             # The question may wait long while people keep working.
             if _plan(app, root, decisions, in_place=True).changes != planned.changes:

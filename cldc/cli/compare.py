@@ -91,9 +91,9 @@ def compare(
     if Path(a).resolve() == Path(b).resolve():
         raise _same(a, b)
     if repeat is None and given:
-        raise UsageError(f"{given[0]} goes with --repeat.", action="Add --repeat 5.")
+        raise UsageError(f"{given[0]} needs --repeat.", action="Add --repeat 5.")
     if remote and dask:
-        raise UsageError("--remote and --dask do not go together.", action="Leave one of them out.")
+        raise UsageError("--remote and --dask can't be combined.", action="Leave one of them out.")
     if repeat is None:
         found = _compare_once(app, a, b)
     else:

@@ -87,7 +87,7 @@ def doctor(app: ServerApp, thorough: bool) -> int:
             for each in found
             if each.action
         ),
-        Line(f"{plural(wrong, 'check')} failed.", "bad") if wrong else Line("All is well.", "good"),
+        Line(f"{plural(wrong, 'check')} failed.", "bad") if wrong else Line("No problems found.", "good"),
     )
     return 1 if wrong else 0
 

@@ -35,7 +35,9 @@ def download(app: ServerApp, *, what: tuple[str, ...], into: Path | None) -> Non
       cldc download dataset --into my-images
     """
     if into is not None and len(what) != 1:
-        raise UsageError("--into goes with one thing to download.", action=f"Name one of {', '.join(WHAT)}.")
+        raise UsageError(
+            "--into needs exactly one thing to download.", action=f"Name one of {', '.join(WHAT)}."
+        )
     places = {each: into or Path(reference_of(app.competition, each).name) for each in what or WHAT}
     done = [
         fetch(app.anonymous, app.competition, each, place, home=app.home, observer=app.observer)

@@ -150,7 +150,7 @@ def _kept(path: Path, force: bool) -> bool:
     said = [name for name in Answers.__dataclass_fields__ if given.get(name) is not None]
     if said:
         raise ConfigurationError(
-            f"{path} is there already, and --{said[0]} would change it.",
+            f"{path} already exists, and --{said[0]} would change it.",
             action="Change the file itself, or use --force to overwrite it.",
         )
     return True

@@ -67,7 +67,7 @@ def score(
       cldc organise score --watch --publish board --competition class.toml
     """
     if watch and once:
-        raise UsageError("--watch and --once exclude each other.", action="Give one of them.")
+        raise UsageError("--watch and --once can't be combined.", action="Give one of them.")
     competition, where = app.competition, organiser_target(app)
 
     def publish_pass() -> None:
@@ -138,7 +138,7 @@ def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, y
     """
     if bool(submissions) == everything:
         raise UsageError(
-            "Name submissions, or say --all.", action="See `cldc organise score` for their names."
+            "Name submissions, or use --all.", action="See `cldc organise score` for their names."
         )
     competition, where = app.competition, organiser_target(app)
     before = scoring.read_board(competition, where.folder).leaderboard

@@ -41,7 +41,7 @@ def package(app: App, folder: Path | None, *, into: Path, yes: bool) -> None:
     require_valid(app, report)
     if into.resolve().is_relative_to(report.dataset.root.resolve()):
         raise UsageError(
-            f"The zip would lie in the dataset {report.dataset.root} itself.",
+            f"The zip would be inside the dataset {report.dataset.root}.",
             action="Name another folder with --into.",
         )
     with temporary_folder(".packaging-", into.absolute()) as work:

@@ -56,7 +56,7 @@ from cldc.trainings.many import train_all
     metavar="PATH",
     help="With --remote: upload what this link leads to outside the dataset, as in `cldc submit`. Repeatable.",
 )
-@click.option("--keep", is_flag=True, help="With --remote: leave what was made for it on the server.")
+@click.option("--keep", is_flag=True, help="With --remote: keep the preflight's bundles on the server.")
 @click.option("--force", is_flag=True, help="Train again even where the same was trained before.")
 @command(ServerApp, formats=("html",))
 def preflight(
@@ -99,7 +99,7 @@ def preflight(
         return _remotely(app, folders, repeat=repeat, keep=keep, force=force, links=links)
     if keep or links:
         option = "--keep" if keep else "--include-link"
-        raise UsageError(f"{option} is for preflights on CodaLab only.", action="Say --remote as well.")
+        raise UsageError(f"{option} is for preflights on CodaLab only.", action="Add --remote.")
     reports = valid_reports(app, folders)
     inputs = training_inputs(app)
     trainings = [inputs.training(report, app.competition) for report in reports]
@@ -111,9 +111,9 @@ def preflight(
         with trainer(app, dask=dask) as trains:
             outcomes = train_all(runs_of, trains, home=app.home, observer=app.observer, force=force)
         runs = require_results(outcomes)
-        show(app, training, runs[0], repeated=summarize_runs(runs) if repeat else None)
+        _show(app, training, runs[0], repeated=summarize_runs(runs) if repeat else None)
     else:
-        show(app, training, preflighted(app, training, force=force, quick=quick), repeated=None)
+        _show(app, training, preflighted(app, training, force=force, quick=quick), repeated=None)
     return 0
 
 
@@ -121,7 +121,7 @@ def _require_sense(ways: Mapping[str, object]) -> None:
     """Refuse options that exclude each other."""
     given = [way for way, value in ways.items() if value]
     if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} do not go together.", action="Leave one of them out.")
+        raise UsageError(f"{' and '.join(given)} can't be combined.", action="Leave one of them out.")
 
 
 def _several(app: ServerApp, trainings: Sequence[Training], *, dask: str | None, force: bool) -> int:
@@ -158,7 +158,7 @@ def _remotely(
         server = remote.rest.server
         return _show_several(app, f"Preflights on {server}", found, server=server)
     results = require_results(outcome for _, outcome in found)
-    show(app, found[0][0], results[0], repeated=summarize_runs(results) if repeat else None)
+    _show(app, found[0][0], results[0], repeated=summarize_runs(results) if repeat else None)
     return 0
 
 
@@ -227,7 +227,7 @@ def _row(result: PreflightResult) -> tuple[str, ...]:
     )
 
 
-def show(
+def _show(
     app: ServerApp, training: Training, result: PreflightResult, *, repeated: RepeatedRuns | None
 ) -> None:
     """Show a training's finished preflight, and all its runs if it was repeated.

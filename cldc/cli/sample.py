@@ -22,7 +22,7 @@ from cldc.sample import draw
 def sample(app: App, folder: Path, images: int, seed: int) -> None:
     """Draw a dataset to try things with.
 
-    FOLDER must not be there yet. It gets the competition's splits and class folders with images that look
+    FOLDER must not exist yet. It gets the competition's splits and class folders with images that look
     handwritten; the same seed draws the same images.
 
     \b

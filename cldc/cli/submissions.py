@@ -117,7 +117,7 @@ class _Seconds(click.FloatRange):
 def watch(app: ServerApp, *, submission: str | None, every: float, timeout: float | None) -> None:
     """Follow your submissions until they are scored.
 
-    Prints a line whenever one of them (or only NAME) comes further, and ends when all are scored, withdrawn, or wait for
+    Prints a line whenever one of them (or only NAME) makes progress, and ends when all are scored, withdrawn, or wait for
     you. It changes nothing and can be stopped and started at will.
 
     \b

@@ -62,7 +62,7 @@ def validate(
       cldc validate --report report.html --report findings.sarif
     """
     if into is not None and not fix:
-        raise UsageError("--into goes with --fix.", action="Say --fix --into FOLDER.")
+        raise UsageError("--into needs --fix.", action="Use --fix --into FOLDER.")
     if record is not None:
         undone: int = importlib.import_module("cldc.cli.fixing").undo_record(app, record)
         return undone

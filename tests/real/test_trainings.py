@@ -76,7 +76,7 @@ def test_one_command_trains_several_folders_and_tells_of_each(
     assert shown.startswith("Preflights of 2 datasets")
     assert shown.count("recorded") == 2
     refused = cldc("preflight", *folders, *options, "--repeat", "2", code=2).err
-    assert "--repeat and several datasets do not go together" in refused
+    assert "--repeat and several datasets can't be combined" in refused
 
 
 class _Interrupting(Heard):

@@ -35,4 +35,4 @@ def test_a_server_that_is_down_is_reported_in_one_sentence(cldc: Cldc, tmp_path:
 
 
 def test_one_place_is_for_one_thing(cldc: Cldc, tmp_path: Path) -> None:
-    assert "--into goes with one thing" in cldc("download", "--into", "x", cwd=tmp_path, code=2).err
+    assert "--into needs exactly one thing" in cldc("download", "--into", "x", cwd=tmp_path, code=2).err

@@ -141,7 +141,7 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
     assert "hold the same images" in cldc("compare", "not-trained/", "not-trained", code=2).err
     folder = make_dataset(tmp_path / "untrained")
     assert f"no preflight of {folder} as it is now" in cldc("compare", "mine", folder, code=2).err
-    assert "--judge goes with --repeat" in cldc("compare", "mine", "better", "--judge", folder, code=2).err
+    assert "--judge needs --repeat" in cldc("compare", "mine", "better", "--judge", folder, code=2).err
     gone = cldc("compare", "mine", "better", "--repeat", "2", code=3).err
     assert f"There is no folder {RESULT.dataset_root}" in gone
     offered = cldc(_CLDC_COMPLETE="bash_complete", COMP_WORDS="cldc compare ", COMP_CWORD="2").out

@@ -34,6 +34,6 @@ def test_a_mistake_is_another_class_more_probable_than_the_label() -> None:
 
 def test_a_training_without_seeds_is_refused_before_anything_is_trained(cldc: Cldc, tmp_path: Path) -> None:
     both = cldc("preflight", tmp_path, "--quick", "--repeat", "2", code=2)
-    assert "do not go together" in both.err
+    assert "can't be combined" in both.err
     refused = cldc("preflight", tmp_path, "--repeat", "2", "--competition", SHAPES_PROFILE, code=4)
     assert "does not name the option of its built-in script for a seed" in refused.err

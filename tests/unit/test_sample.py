@@ -78,7 +78,7 @@ def test_images_weigh_what_the_real_ones_do(tmp_path: Path) -> None:
 
 def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         sample.draw(tmp_path / "mine", competition.load())
     with pytest.raises(UsageError, match="too few"):
         sample.draw(tmp_path / "small", competition.load(), images=19)
