@@ -85,11 +85,13 @@ def suggestion_blocks(insight: Insight) -> Iterator[Block]:
     elif not found:
         yield Line("No label looks wrong.", "good")
     else:
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (each.path, each.label, f"{each.predicted} ({each.probability:.0%})", each.model)
             for each in found[:_SUGGESTIONS]
         ]
-        headers = ("image", "labelled", "looks like", "the model says")
+        headers: tuple[str, ...] = ("image", "labelled", "looks like", "the model says")
+        if not any(says for *_, says in rows):  # a path then has the room to be copied whole
+            headers, rows = headers[:-1], [row[:-1] for row in rows]
         yield Table(headers, rows, title=f"Labels that look wrong, the worst of {len(found)}")
         if len(found) > len(rows):
             yield Line(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from pathlib import Path
 
+import pytest
+
+from cldc.cli.terminal import draw
 from cldc.insight.comparing import compare
 from cldc.insight.model import Insight, Suggestion, confusion, worst_mistakes
 from cldc.insight.pictures import pictures
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.render.html import render_page
-from cldc.render.preflight import OF_BEFORE, preflight_page
+from cldc.render.preflight import OF_BEFORE, preflight_page, suggestion_blocks
 from tests.support.insights import CLASSES, RESULT, images
 
 
@@ -73,6 +77,15 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
     assert "One epoch only" in page_of(Insight(quick, learned))
     changed = dataclasses.replace(RESULT, dataset_changed="2 images of mine were changed.")
     assert f"2 images of mine were changed. {OF_BEFORE}" in page_of(Insight(changed, learned))
+
+
+def test_eighty_columns_keep_a_suspicious_path_on_one_line_to_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    path = "train/viii/ad9404f0-ce5d-11eb-b317-38f9d35ea60f.png"
+    suggestion = Suggestion(path, "viii", "vii", 0.99, 0.01, "")
+    shown = io.StringIO()
+    draw([*suggestion_blocks(Insight(RESULT, images(), (suggestion,)))], shown, everything=False)
+    assert path in shown.getvalue()
 
 
 def test_a_picture_that_cannot_be_drawn_is_left_out(tmp_path: Path) -> None:
