@@ -19,8 +19,8 @@ from random import Random
 from cldc.competition import load
 from cldc.dataset import Dataset
 from cldc.files import data_folder
+from cldc.insight.label_report import LabelReport
 from cldc.insight.label_search import find_suspicious_labels
-from cldc.insight.labels import LabelReport
 from cldc.validation.inspecting import inspect_dataset
 
 _DEPTHS = (20, 100, 300)

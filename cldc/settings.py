@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from cldc import competition as profiles
 from cldc.competition import SANDBOX, Competition
-from cldc.competition.reading import read_table, read_text, read_toml, refused
+from cldc.competition.typed_toml import read_table, read_text, read_toml, refused
 from cldc.errors import ConfigurationError
 from cldc.trust import Approval, Approvals, Claim, NotApproved, file_claim, foreign_owner, profile_claims
 

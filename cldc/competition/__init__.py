@@ -20,8 +20,8 @@ from cldc.competition.model import (
     TensorFlowChoice,
     Training,
 )
-from cldc.competition.reading import nearest, read_table, read_text, read_toml, refused
-from cldc.competition.rules import check, locked_tensorflows
+from cldc.competition.profile_checks import check, locked_tensorflows
+from cldc.competition.typed_toml import nearest, read_table, read_text, read_toml, refused
 from cldc.errors import ConfigurationError
 from cldc.resources import template
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cldc.competition import DatasetRules
-from cldc.curation.opening import NotReadable, open_sheets
+from cldc.curation.photos import NotReadable, open_sheets
 from cldc.curation.toning import NothingDrawn, Toned, tone
 from cldc.dataset import load, meant_class
 from cldc.errors import StorageError, UsageError

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cldc.insight.repeated import RepeatedComparison
+from cldc.insight.paired_results import RepeatedComparison
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 

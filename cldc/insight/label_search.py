@@ -18,7 +18,7 @@ from cldc.environments import Environment, ensure_analysis
 from cldc.environments.analysis import analyse
 from cldc.errors import InvalidDataset
 from cldc.files import hash_bytes, private_folder, replace_atomically
-from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
+from cldc.insight.label_report import LabelProblem, LabelReport, RankedLabel
 from cldc.progress import SILENT, Observer
 from cldc.resources import template
 
@@ -99,7 +99,7 @@ def _search(
     environment: Environment,
     observer: Observer,
 ) -> dict[str, Any]:
-    """Run `inside/labels.py` on the images."""
+    """Run `inside/label_search.py` on the images."""
     index = {label: number for number, label in enumerate(classes)}
     job = {
         "classes": len(classes),
@@ -107,7 +107,7 @@ def _search(
     }
     observer.start("Looking for suspicious labels", len(images), "images")
     what = f"The search for suspicious labels in {dataset.root}"
-    return analyse(environment, _INSIDE / "labels.py", job, what=what, observer=observer)
+    return analyse(environment, _INSIDE / "label_search.py", job, what=what, observer=observer)
 
 
 def _report(images: Sequence[Image], classes: Sequence[str], rows: dict[str, Any]) -> LabelReport:

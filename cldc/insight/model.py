@@ -1,10 +1,10 @@
-"""What a finished preflight reports besides its numbers."""
+"""A preflight's mistakes, its confusion of classes, and the labels that look wrong."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cldc.insight.labels import LabelReport
+from cldc.insight.label_report import LabelReport
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cldc.competition import Competition
 from cldc.dataset import Image
-from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
+from cldc.insight.label_report import LabelProblem, LabelReport, RankedLabel
 from cldc.preflight.model_predictions import read
 from cldc.preflight.records import all_records
 from cldc.validation import Finding

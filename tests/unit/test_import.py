@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageStat
 
-from cldc.curation.opening import open_sheets
+from cldc.curation.photos import open_sheets
 from cldc.curation.toning import MAX_SIDE, NothingDrawn, tone
 from tests.conftest import ROOT, Cldc
 from tests.support.drawings import FORMS, seen

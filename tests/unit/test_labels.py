@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from cldc.insight.labels import LabelProblem, LabelReport, RankedLabel
+from cldc.insight.label_report import LabelProblem, LabelReport, RankedLabel
 from cldc.insight.model import Suggestion, suggest
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.render.formats import render

@@ -1,6 +1,6 @@
 """Predict each image's class from all other images, and estimate from that how many labels are wrong.
 
-    python labels.py JOB RESULT
+    python label_search.py JOB RESULT
 
 JOB is a file with one JSON object: {"classes": N, "images": [[PATH, LABEL, CONTENT], ...]}; images of one CONTENT are
 copies of each other. RESULT becomes one: {"noise": SHARE, "images": [[PROBABILITIES, WRONG, EVIDENCE, SUSPICION], null, ...]} in
@@ -25,8 +25,10 @@ import numpy as np
 from scipy import linalg, optimize
 
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "inside"))
 
-from drawings import (
+from ink import Array, processors
+from stroke_features import (
     direction_histograms,
     direction_maps,
     read_drawing,
@@ -34,7 +36,6 @@ from drawings import (
     stroke_counts,
     upright,
 )
-from ink import Array, processors
 
 _CHUNK = 50
 # Regularisation of the fit, against 1 for an image's likeness to itself. More than usual, since labels are wrong.

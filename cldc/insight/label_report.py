@@ -1,4 +1,4 @@
-"""Labels by how suspicious they are: what is known of each image of a dataset without a training."""
+"""The report about suspicious labels: each image's label, how probable it is, and what it looks like instead."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from cldc import address, description
 from cldc.competition.model import Competition, Organiser, Reference
-from cldc.competition.reading import refused
+from cldc.competition.typed_toml import refused
 from cldc.errors import ConfigurationError, SubmissionRefused
 from cldc.identifiers import UUID, is_name
 from cldc.resources import template

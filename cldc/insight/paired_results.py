@@ -1,4 +1,4 @@
-"""Two datasets trained from the same seeds, judged by the same images."""
+"""Compare the results of two datasets that were trained from the same seeds and judged by the same images."""
 
 from __future__ import annotations
 

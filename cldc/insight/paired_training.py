@@ -8,7 +8,7 @@ from typing import Protocol
 
 from cldc.dataset import Dataset
 from cldc.errors import InvalidDataset, UsageError
-from cldc.insight.repeated import TrainedModel
+from cldc.insight.paired_results import TrainedModel
 from cldc.preflight.model import LabelBook, Outcome, PreflightResult, Training, require_results
 from cldc.preflight.model_predictions import ModelPredictions, read
 from cldc.preflight.predicting import ModelUnusable
