@@ -336,8 +336,9 @@ def _claim(prefix: str, parent: Path) -> tuple[Path, filelock.BaseFileLock]:
     """Create a folder, and the lock that shows that its process is alive."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
-        guard, mark = _guard(folder), folder / _IN_USE
+        mark = folder / _IN_USE
         try:
+            guard = _guard(folder)
             guard.acquire()
         except TimeoutError:
             continue  # another process has just found it without a lock, and removes it
@@ -346,6 +347,9 @@ def _claim(prefix: str, parent: Path) -> tuple[Path, filelock.BaseFileLock]:
                 with contextlib.suppress(OSError):
                     mark.unlink()
                 return folder, guard
+        except BaseException:  # a signal to stop, while nobody else knows of the folder
+            remove_tree(folder)
+            raise
         else:
             if mark.exists():
                 return folder, guard

@@ -15,14 +15,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 
 from cldc import process
 from cldc.errors import CldcError
 from tests.conftest import ROOT, cldc_in
 from tests.support.bad_network import KINDS, BadNetwork, Fault, draw
-from tests.support.processes import soon
+from tests.support.processes import running, soon
 from tests.support.rehearsal import Stage, assert_exactly_once, environment, python
 
 CASES = int(os.environ.get("CLDC_FAULT_CASES", str(len(KINDS))))
@@ -129,7 +128,7 @@ def test_a_submission_goes_on_after_its_server_was_killed_and_started_again(
     def restart() -> None:
         pid = sandbox("sandbox", "status", "--format", "json").data["pid"]
         os.kill(pid, signal.SIGKILL)
-        assert soon(lambda: not psutil.pid_exists(pid))
+        assert soon(lambda: not running(pid))
         stage.address = network.target = sandbox("sandbox", "up", "--format", "json").data["address"]
 
     network = BadNetwork(stage.address, [], at_changes=[at_change], then=restart)

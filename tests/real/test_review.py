@@ -117,6 +117,8 @@ def test_pictures_in_sight_do_not_wait_for_those_scrolled_past(
         page.goto(address)
         expect(page.get_by_role("listbox")).to_be_focused()
         passed = str(page.locator(".tile img").nth(1).get_attribute("src"))
+        (folder / "val" / "x" / "new.png").write_bytes(png(99, width=9))  # draws what is in sight anew
+        expect(page.get_by_role("status").first).to_contain_text("1 image added")
         with page.expect_event("requestfailed", lambda request: request.url.endswith(passed)):
             press(page, "End")
         page.unroute_all(behavior="ignoreErrors")

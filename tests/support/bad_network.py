@@ -86,8 +86,11 @@ class BadNetwork:
         self.requests = 0
         self._lock = threading.Lock()
         self._open = True
-        self._listener = self._listen(0)
-        self.port: int = self._listener.getsockname()[1]
+        # Has the port also while nobody listens; else another process might be given it.
+        self._reserved = _bound(0)
+        self.port: int = self._reserved.getsockname()[1]
+        self._door = threading.Lock()
+        self._listener = self._listen()
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
@@ -103,18 +106,21 @@ class BadNetwork:
 
     def close(self) -> None:
         """Take no more connections."""
-        self._open = False
+        with self._door:
+            self._open = False
+            self._shut()
+        self._thread.join()
+        self._reserved.close()
+
+    def _listen(self) -> socket.socket:
+        listener = _bound(self.port)
+        listener.listen(50)
+        return listener
+
+    def _shut(self) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join()
-
-    def _listen(self, port: int) -> socket.socket:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen(50)
-        return listener
 
     def _accept(self) -> None:
         while self._open:
@@ -190,12 +196,11 @@ class BadNetwork:
 
         def reopen() -> None:
             time.sleep(1.0)
-            if self._open:
-                self._listener = self._listen(self.port)
+            with self._door:
+                if self._open:
+                    self._listener = self._listen()
 
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._shut()
         threading.Thread(target=reopen, daemon=True).start()
 
     def _forward(self, request: Request, *, whole: bool = True) -> Answer:
@@ -224,6 +229,13 @@ class BadNetwork:
                 if name.lower() not in ("transfer-encoding", "content-length", "connection", "content-type")
             )
             return Answer(answer.status, answer.getheader("Content-Type", ""), answer.read(), kept)
+
+
+def _bound(port: int) -> socket.socket:
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    found.bind(("127.0.0.1", port))
+    return found
 
 
 @dataclass(frozen=True)

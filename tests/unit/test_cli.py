@@ -6,7 +6,6 @@ import inspect
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -159,29 +158,6 @@ def test_a_bug_leaves_a_log_and_no_traceback(
     log = re.search(r"Its log is (\S+);", told)
     assert log is not None
     assert "ZeroDivisionError: a bug" in Path(log[1]).read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-)
-def test_an_interruption_ends_the_command_at_once_with_a_message(
-    tmp_path: Path, number: signal.Signals, code: int
-) -> None:
-    running = subprocess.Popen(
-        [sys.executable, "-m", "cldc", "sample", tmp_path / "big", "--images", "9000"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert running.stderr is not None
-    assert running.stderr.readline()
-    time.sleep(0.2)
-    running.send_signal(number)
-    _, told = running.communicate(timeout=10)
-    assert running.returncode == code, told
-    assert "Traceback" not in told
-    assert not (tmp_path / "big").exists()
-    assert not list(tmp_path.glob(".*big*"))
 
 
 def test_a_reader_that_closes_the_pipe_early_is_no_error(tmp_path: Path) -> None:

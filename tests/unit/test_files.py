@@ -210,6 +210,18 @@ def test_a_temporary_folder_goes_even_when_read_only(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+def test_an_interruption_while_a_temporary_folder_is_made_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("filelock.FileLock.acquire", interrupted)
+    with pytest.raises(KeyboardInterrupt), files.temporary_folder("x-", tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("number", "told"),
     [(errno.EACCES, "No permission"), (errno.EROFS, "No permission"), (errno.ENOSPC, "No space")],

@@ -14,7 +14,7 @@ import pytest
 
 from cldc.process.pool import map_in_processes
 from tests.conftest import ROOT
-from tests.support.processes import soon
+from tests.support.processes import running, soon
 
 # Each of its processes leaves a file before it sleeps.
 SLEEPER = """
@@ -59,7 +59,7 @@ def sleeper(tmp_path: Path) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
-    assert soon(lambda: len(list((tmp_path / "asleep").iterdir())) == 2, 60)
+    assert soon(lambda: len(list((tmp_path / "asleep").iterdir())) == 2)
     return program
 
 
@@ -73,9 +73,9 @@ def test_the_processes_end_with_the_program(sleeper: subprocess.Popen[str], numb
         os.killpg(sleeper.pid, number)
     else:
         program.send_signal(number)
-    _, errors = sleeper.communicate(timeout=20)
+    _, errors = sleeper.communicate(timeout=60)
     assert sleeper.returncode == -number
-    assert soon(lambda: not any(child.is_running() for child in children))
+    assert soon(lambda: not any(running(child.pid) for child in children))
     # Only the program itself reports the interruption.
     assert errors.count("KeyboardInterrupt") == (1 if number == signal.SIGINT else 0), errors
 

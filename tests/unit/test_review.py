@@ -46,7 +46,7 @@ class Browser:
         if body is not None:
             headers |= {"Origin": f"http://{host}", "Content-Type": "application/json"}
         headers |= {name.replace("_", "-"): value for name, value in changed.items()}
-        with contextlib.closing(HTTPConnection("127.0.0.1", self.server.port, timeout=10)) as connection:
+        with contextlib.closing(HTTPConnection("127.0.0.1", self.server.port, timeout=60)) as connection:
             content = None if body is None else json.dumps(body)
             connection.request("GET" if body is None else "POST", address, content, headers)
             answer = connection.getresponse()
@@ -312,12 +312,12 @@ def test_the_command_serves_until_ctrl_c_and_says_what_was_decided(folder: Path,
         assert running.stdout is not None
         address = next(line for line in running.stdout if line.startswith("http://127.0.0.1:"))
         split = urlsplit(address)
-        with contextlib.closing(HTTPConnection("127.0.0.1", split.port or 0, timeout=10)) as connection:
+        with contextlib.closing(HTTPConnection("127.0.0.1", split.port or 0, timeout=60)) as connection:
             connection.request("GET", f"/?{split.query.strip()}")
             assert connection.getresponse().status == 200
         decisions.default_path(folder).write_text("path,action\ntrain/i/0.png,set-aside\n", encoding="utf-8")
         running.send_signal(signal.SIGINT)
-        told = running.communicate(timeout=20)[0]
+        told = running.communicate(timeout=60)[0]
     assert running.returncode == 0
     assert "1 decision, 1 of them new: 1 to set aside." in told
     assert "Next: cldc apply digits" in told
@@ -340,7 +340,7 @@ def test_a_port_that_is_taken_is_reported(browser: Browser, folder: Path, tmp_pa
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 14

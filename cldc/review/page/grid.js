@@ -50,8 +50,6 @@ export class Grid {
     this.selected = new Set(this.#items.flatMap((item, number) => (before.selected.has(name(item)) ? [number] : [])));
     if (!this.selected.size && this.current >= 0) this.selected.add(this.current);
     this.#anchor = this.current;
-    for (const tile of this.#tiles.values()) tile.remove();
-    this.#tiles.clear();
     this.#layOut();
     this.changed();
   }
