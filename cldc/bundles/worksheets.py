@@ -61,10 +61,18 @@ def find_or_make_worksheet(account: ServerAccount, name: str, *, title: str) -> 
     return cl.new_worksheet(name, title=title, tags=(mark,))
 
 
-def own_bundles(account: ServerAccount, worksheet: str) -> list[Bundle]:
-    """List the account's bundles on a worksheet, oldest first, in the same order on every machine."""
-    found = account.rest.worksheet(worksheet, bundles=True).bundles
-    return sorted((b for b in found if b.owner in (None, account.account)), key=creation_key)
+def own_bundles(
+    account: ServerAccount, worksheet: str, kind: str | None = None, name: str | None = None
+) -> list[Bundle]:
+    """List the account's bundles on a worksheet, of that type and name if given, oldest first on every machine."""
+    found = [
+        bundle
+        for bundle in account.rest.worksheet(worksheet, bundles=True).bundles
+        if bundle.owner in (None, account.account)
+        and kind in (None, bundle.type)
+        and name in (None, bundle.name)
+    ]
+    return sorted(found, key=creation_key)
 
 
 def preflight_uploads(account: ServerAccount) -> Iterator[tuple[str, Bundle]]:

@@ -15,7 +15,7 @@ from cldc.errors import CodaLabError
 from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import TAG, BoardResult, KnownSubmission, Record, StepRecord
 from cldc.quota import Quota
-from cldc.submission.context import Contestant, competing_submissions
+from cldc.submission.context import Contestant
 from cldc.submission.model import Replaced
 from cldc.submission.quota import current_quota, recount_withdrawals
 
@@ -88,7 +88,7 @@ class AccountState:
 
     def competing_submissions(self, name: str, own: frozenset[str]) -> tuple[Bundle, ...]:
         """Tagged bundles of other submissions; the daemon scores only the newest of them and this one."""
-        found = competing_submissions(self.contestant.competition, self.tagged, name)
+        found = self.contestant.competing_submissions(self.tagged, name)
         return tuple(bundle for bundle in found if bundle.uuid not in own)
 
     def replaced_entries(self, name: str, own: frozenset[str]) -> tuple[Replaced, ...]:

@@ -1,27 +1,21 @@
-"""Who submits, what a submission's steps work with, and how they find the results of an earlier try on the server.
-
-A submission has its own worksheet, whose name contains the submission's id; there a bundle is identified
-by its type, its name and its dependencies. So a client that was killed after the server created a bundle finds
-it and creates no second one, even on another machine and without its ledger.
-"""
+"""Who submits, and what a submission's steps work with: each is recorded in the ledger before it starts and after it ends."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from typing import Concatenate, ParamSpec, TypeVar
 
 from cldc.bundles.account import ServerAccount
-from cldc.bundles.lineage import creation_key
-from cldc.bundles.worksheets import own_bundles
+from cldc.bundles.retry import repeat
 from cldc.codalab import Bundle, Rest
-from cldc.competition import Competition
+from cldc.errors import CldcError
 from cldc.ledger import KnownSubmission, Ledger, Record, StepRecord
-from cldc.submission.model import Plan
+from cldc.submission.model import STEPS, Plan, StepResult
 
-# The server knows a submission's time only by its bundle's creation, which must therefore be close to the tag's.
-_FRESH = timedelta(hours=1)
+P = ParamSpec("P")
+R = TypeVar("R", bound=StepResult)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +50,22 @@ class Contestant(ServerAccount):
         self.known_tagged.update((bundle.uuid, bundle) for bundle in new if tag in bundle.tags)
         return tuple(self.known_tagged[uuid] for uuid in uuids if uuid in self.known_tagged)
 
+    def competing_submissions(self, tagged: Iterable[Bundle], name: str) -> list[Bundle]:
+        """Select the tagged bundles of which, and of a submission of that name, the daemon scores only the newest."""
+        by_name = self.competition.submission.supersedes == "name"
+        return [bundle for bundle in tagged if not by_name or bundle.name == name]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionContext(Contestant):
-    """What a submission's steps work with: its contestant and its plan."""
+    """What a submission's steps work with: its contestant and its plan.
+
+    Attributes:
+        begun: Names of the steps that an earlier attempt, in this call or another, began without finishing them.
+    """
 
     plan: Plan
+    begun: set[str] = field(default_factory=set)
 
     @property
     def record(self) -> Record:
@@ -83,30 +87,37 @@ class SubmissionContext(Contestant):
         self.ledger.record(self.record.id, StepRecord(event, now, now, result))
 
 
-def find_own_bundles(context: SubmissionContext, worksheet: str, kind: str, name: str) -> list[Bundle]:
-    """Find bundles of that type and name on the submission's worksheet, oldest first."""
-    return [b for b in own_bundles(context, worksheet) if (b.type, b.name) == (kind, name)]
+_Step = Callable[Concatenate[SubmissionContext, P], R]
 
 
-def competing_submissions(competition: Competition, tagged: Iterable[Bundle], name: str) -> list[Bundle]:
-    """Select the tagged bundles of which, and of a submission of that name, the daemon scores only the newest."""
-    by_name = competition.submission.supersedes == "name"
-    return [bundle for bundle in tagged if not by_name or bundle.name == name]
+def step(name: str, result: type[R]) -> Callable[[_Step[P, R]], _Step[P, R]]:
+    """Make a function a step: the ledger gives its result if it is done, and otherwise records its start and its end.
 
-
-def why_outdated(context: SubmissionContext, bundle: Bundle, tagged: Iterable[Bundle]) -> str | None:
-    """Explain why the creation time of ``bundle`` would mislead the daemon or the quota; None if it does not.
-
-    Of an account's tagged bundles, or of those of one name, the daemon takes the one *created* last, whenever it was
-    tagged; of two created in the same second, the first.
+    The function finds what an earlier attempt left on the server, so it is called again after a failure of the network.
     """
-    competing = competing_submissions(context.competition, tagged, context.record.name)
-    others = (other for other in competing if other.uuid != bundle.uuid)
-    newest = max(others, key=creation_key, default=None)
-    if newest is not None and creation_key(bundle)[0] <= creation_key(newest)[0]:
-        while context.clock().timestamp() < creation_key(newest)[0] + 1:
-            time.sleep(0.2)  # so that the next one is created in a later second
-        return f"{newest.name} was made after it and tagged before it"
-    if bundle.created is not None and context.clock() - bundle.created > _FRESH:
-        return "it was made too long ago"
-    return None
+
+    def as_step(function: _Step[P, R]) -> _Step[P, R]:
+        @functools.wraps(function)
+        def do(context: SubmissionContext, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            known = context.known
+            if (done := known.finished(name)) is not None:
+                return result.from_ledger(done.result)
+            if name in known.steps:
+                context.begun.add(name)
+            context.observer.start(STEPS[name])
+
+            def attempt() -> R:
+                context.ledger.begin(context.record.id, name, now=context.clock())
+                return function(context, *args, **kwargs)
+
+            def broken_off(error: CldcError) -> None:
+                context.begun.add(name)
+                context.observer.note(f"{error.message.splitlines()[0]} Trying again.")
+
+            made = repeat(attempt, on_failure=broken_off)
+            context.ledger.finish(context.record.id, name, made.to_ledger(), now=context.clock())
+            return made
+
+        return do
+
+    return as_step

@@ -35,6 +35,12 @@ STEPS = {
 PUBLISHED = ("publish", "describe", "prove")
 
 
+def steps_from(step: str) -> list[str]:
+    """List the names of a step and of all after it."""
+    names = list(STEPS)
+    return names[names.index(step) :]
+
+
 @dataclass(frozen=True, slots=True)
 class Consent:
     """What the user agreed to, besides publishing the dataset and spending a submission.

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from typing import NoReturn
 
 from cldc import files
 from cldc import quota as quotas
+from cldc.bundles.lineage import creation_key
 from cldc.bundles.run_log import READ_SECONDS, RunLog
 from cldc.bundles.runs import find_or_start_run, lost_dependency_twice, organisers_uuid
 from cldc.bundles.uploads import find_upload, upload
 from cldc.bundles.usage import Usage
-from cldc.bundles.worksheets import SUBMISSION, TITLE, find_or_make_worksheet, preflight_uploads
+from cldc.bundles.worksheets import (
+    SUBMISSION,
+    TITLE,
+    find_or_make_worksheet,
+    own_bundles,
+    preflight_uploads,
+)
 from cldc.codalab import Bundle, lost_dependency, require_ready, wait_for
 from cldc.codalab.failures import not_done
 from cldc.errors import QuotaExceeded, RunFailed, SubmissionRefused
-from cldc.ledger import FAILED, LOST
+from cldc.ledger import FAILED, LOST, TAG
 from cldc.package import Package, pack
 from cldc.progress import SILENT, Observer
-from cldc.submission.context import (
-    SubmissionContext,
-    competing_submissions,
-    find_own_bundles,
-    why_outdated,
-)
+from cldc.submission.context import SubmissionContext, step
 from cldc.submission.model import (
     PUBLISHED,
     FinishedRun,
@@ -35,6 +39,7 @@ from cldc.submission.model import (
     StoredDescription,
     SubmissionWorksheet,
     UploadedDataset,
+    steps_from,
 )
 from cldc.submission.plan import check_open
 from cldc.submission.quota import current_quota, spent_by_ledger, spent_on_server
@@ -45,24 +50,25 @@ _POLL_SECONDS = 5.0
 # How often to try to set the tag while other machines do the same, and the longest pause in between.
 _TRIES = 6
 _LONGEST_PAUSE_SECONDS = 2.0
+# The server knows a submission's time only by its bundle's creation, which must therefore be close to the tag's.
+_FRESH = timedelta(hours=1)
 
 
-class PredictionsOutdated(Exception):
-    """The daemon would skip the predictions bundle: a new one must be created from the run."""
+class StepsForgotten(Exception):
+    """Results of earlier steps no longer hold and are forgotten: those steps must run again."""
 
 
-class RunLostDependency(Exception):
-    """A worker lost a dependency of the run: the run must be started once more."""
-
-
+@step("worksheet", SubmissionWorksheet)
 def make_worksheet(context: SubmissionContext) -> SubmissionWorksheet:
     """Find or create the submission's own worksheet."""
     title = f"{TITLE}{context.record.name}"
     return SubmissionWorksheet(find_or_make_worksheet(context, context.plan.worksheet, title=title))
 
 
-def begin_packing(context: SubmissionContext) -> Future[Package]:
-    """Create the zip in a thread, during the seconds that CodaLab's client takes to start."""
+def begin_packing(context: SubmissionContext) -> Future[Package] | None:
+    """Create the zip in a thread, while CodaLab's client starts; None if an earlier attempt may have uploaded it."""
+    if context.known.steps:
+        return None
     pool = ThreadPoolExecutor(1)
     packing = pool.submit(_pack, context, SILENT)
     pool.shutdown(wait=False)
@@ -73,12 +79,13 @@ def _pack(context: SubmissionContext, observer: Observer) -> Package:
     return pack(context.plan.intent.report, context.home / "packages" / context.record.id, observer)
 
 
+@step("upload", UploadedDataset)
 def upload_dataset(
     context: SubmissionContext, worksheet: SubmissionWorksheet, packing: Future[Package] | None
 ) -> UploadedDataset:
     """Find or upload the dataset's bundle. The client creates it before sending the bytes, so it may be incomplete."""
     record = context.record
-    candidates = find_own_bundles(context, worksheet.uuid, "dataset", record.dataset)
+    candidates = own_bundles(context, worksheet.uuid, "dataset", record.dataset)
     if found := find_upload(context, candidates, record.dataset_hash):
         return UploadedDataset(found.uuid)
     package = packing.result() if packing else None
@@ -100,6 +107,7 @@ def _upload_of_preflight(context: SubmissionContext) -> Bundle | None:
     )
 
 
+@step("link", OrganisersBundles)
 def link_organisers(context: SubmissionContext, worksheet: SubmissionWorksheet) -> OrganisersBundles:
     """Link the organisers' own script and label book on the worksheet."""
     there = context.rest.worksheet(worksheet.uuid, items=True).items
@@ -111,12 +119,13 @@ def link_organisers(context: SubmissionContext, worksheet: SubmissionWorksheet) 
     return linked
 
 
+@step("run", StartedRun)
 def start_run(
     context: SubmissionContext, worksheet: SubmissionWorksheet, dataset: UploadedDataset
 ) -> StartedRun:
     """Find or start the training on the server; failed runs and earlier ones stay for their logs."""
     record, competition = context.record, context.competition
-    candidates = find_own_bundles(context, worksheet.uuid, "run", competition.run.name)
+    candidates = own_bundles(context, worksheet.uuid, "run", competition.run.name)
     uuids = [bundle.uuid for bundle in candidates]
     command = competition.run.command.format(
         dataset=record.dataset, label_book=competition.bundles.label_book.name
@@ -135,11 +144,12 @@ def start_run(
     return StartedRun(uuid)
 
 
+@step("train", FinishedRun)
 def wait_for_run(context: SubmissionContext, run: StartedRun) -> FinishedRun:
     """Wait for the run; forget a failed one, which spends no quota, so that the next try starts a new one.
 
     Raises:
-        RunLostDependency: A worker lost what the run depends on, for the first time.
+        StepsForgotten: A worker lost what the run depends on, for the first time.
         RunFailed, QuotaExceeded: It failed.
     """
     file, log = context.competition.run.predictions, RunLog(run.uuid)
@@ -169,7 +179,7 @@ def _start_once_more(context: SubmissionContext, run: StartedRun, path: str) -> 
     """Restart a run that lost a dependency once; a second loss is for the server's operators.
 
     Raises:
-        RunLostDependency: It is the first loss, even if a killed call already recorded it.
+        StepsForgotten: It is the first loss, even if a killed call already recorded it.
         RunFailed: Another one lost a dependency before.
     """
     if context.known.uuid(LOST) not in ("", run.uuid):
@@ -179,42 +189,59 @@ def _start_once_more(context: SubmissionContext, run: StartedRun, path: str) -> 
     context.observer.note(
         f"The worker lost {path}, which the run depends on and the server has; starting the run once more."
     )
-    raise RunLostDependency
+    raise StepsForgotten
 
 
+@step("predictions", PredictionsBundle)
 def make_predictions(
     context: SubmissionContext, worksheet: SubmissionWorksheet, run: StartedRun
 ) -> PredictionsBundle:
-    """Create the predictions bundle; `make` always returns a uuid, and its contents are readable early: wait, then check."""
-    file = context.competition.run.predictions
-    uuid = _find_predictions(context, worksheet, run, file) or context.cl.make(
-        worksheet.uuid,
-        run.uuid,
-        file,
-        name=context.record.name,
-        description=f"{SUBMISSION}{context.record.id}",
+    """Find the predictions bundle of an earlier try that the daemon would accept, or create it.
+
+    `make` always returns a uuid, and its contents are readable early: wait, then check.
+    """
+    record, file, tag = (
+        context.record,
+        context.competition.run.predictions,
+        context.competition.submission.tag,
     )
-    require_ready(context.rest, wait_for(context.rest, uuid, observer=context.observer))
-    return PredictionsBundle(uuid)
-
-
-def _find_predictions(
-    context: SubmissionContext, worksheet: SubmissionWorksheet, run: StartedRun, file: str
-) -> str | None:
-    """Find the predictions bundle of an earlier try that the daemon would accept, and remove useless ones."""
-    tag = context.competition.submission.tag
-    for bundle in find_own_bundles(context, worksheet.uuid, "make", context.record.name):
+    for bundle in own_bundles(context, worksheet.uuid, "make", record.name):
         failed = bundle.final and bundle.failure is not None
         if not failed:
             if {(d.parent, d.parent_path) for d in bundle.dependencies} != {(run.uuid, file)}:
                 continue
-            if tag in bundle.tags or not why_outdated(context, bundle, context.tagged_bundles()):
-                return bundle.uuid
+            if tag in bundle.tags or not _why_outdated(context, bundle, context.tagged_bundles()):
+                uuid = bundle.uuid
+                break
         if not Usage(context).why_needed(bundle.uuid):
             context.cl.remove(bundle.uuid)
+    else:
+        uuid = context.cl.make(
+            worksheet.uuid, run.uuid, file, name=record.name, description=f"{SUBMISSION}{record.id}"
+        )
+    require_ready(context.rest, wait_for(context.rest, uuid, observer=context.observer))
+    return PredictionsBundle(uuid)
+
+
+def _why_outdated(context: SubmissionContext, bundle: Bundle, tagged: Iterable[Bundle]) -> str | None:
+    """Explain why the creation time of ``bundle`` would mislead the daemon or the quota; None if it does not.
+
+    Of an account's tagged bundles, or of those of one name, the daemon takes the one *created* last, whenever it was
+    tagged; of two created in the same second, the first.
+    """
+    competing = context.competing_submissions(tagged, context.record.name)
+    others = (other for other in competing if other.uuid != bundle.uuid)
+    newest = max(others, key=creation_key, default=None)
+    if newest is not None and creation_key(bundle)[0] <= creation_key(newest)[0]:
+        while context.clock().timestamp() < creation_key(newest)[0] + 1:
+            time.sleep(0.2)  # so that the next one is created in a later second
+        return f"{newest.name} was made after it and tagged before it"
+    if bundle.created is not None and context.clock() - bundle.created > _FRESH:
+        return "it was made too long ago"
     return None
 
 
+@step("publish", SubmissionWorksheet)
 def publish(
     context: SubmissionContext,
     worksheet: SubmissionWorksheet,
@@ -231,6 +258,7 @@ def publish(
     return worksheet
 
 
+@step("describe", StoredDescription)
 def describe(context: SubmissionContext, predictions: PredictionsBundle) -> StoredDescription:
     """Set the description, and verify it as the board will parse it."""
     uuid, description = predictions.uuid, context.plan.description
@@ -246,88 +274,86 @@ def describe(context: SubmissionContext, predictions: PredictionsBundle) -> Stor
 # The tag -----------------------------------------------------------------------------------------------------
 
 
+@step(TAG, PredictionsBundle)
 def set_tag(
-    context: SubmissionContext,
-    worksheet: SubmissionWorksheet,
-    predictions: PredictionsBundle,
-    *,
-    begun_before: bool,
+    context: SubmissionContext, worksheet: SubmissionWorksheet, predictions: PredictionsBundle
 ) -> PredictionsBundle:
-    """Set the tag if a submission is left, check again, and remove it if it exceeds the quota.
+    """Set the tag if a submission is left, and keep it on one bundle of this submission only.
 
-    A lock serialises the processes of one machine. Machines of one account share only the server, which has no way to
-    count and tag atomically. So after tagging, a machine reads all tagged bundles again, and keeps its tag only
-    if all are within the quota; otherwise it removes its own tag and retries after a random pause. Of two bundles that are
-    tagged at once, the machine that tagged later sees both, in any order of other events: tags that stay never
-    exceed the quota, and each machine gives up after a bounded number of tries.
+    A lock serialises the processes of one machine; `_tag_within_quota` meets those of other machines.
+    """
+    tag = context.competition.submission.tag
+    with context.tag_lock():
+        tagged = _find_tagged(context, worksheet)
+        if tagged and predictions.uuid not in {bundle.uuid for bundle in tagged}:  # by another machine
+            return PredictionsBundle(tagged[0].uuid)
+        _tag_within_quota(context, predictions)
+        tagged = _find_tagged(context, worksheet)
+        if not tagged:
+            raise not_done(f"accepted the tag {tag} but does not show it")
+        kept, *others = tagged  # the oldest, the same choice on every machine
+        for other in others:
+            context.codalab.untag(other.uuid, tag)
+        if tag not in context.anonymous.bundle(kept.uuid).tags:
+            # It may have become private meanwhile: the next try makes it public again.
+            context.forget(*PUBLISHED)
+            raise not_done(f"accepted the tag {tag} for {kept.uuid} but does not show it")
+    return PredictionsBundle(kept.uuid)
+
+
+def _find_tagged(context: SubmissionContext, worksheet: SubmissionWorksheet) -> list[Bundle]:
+    """Find this submission's tagged bundles, oldest first."""
+    found = own_bundles(context, worksheet.uuid, "make", context.record.name)
+    return [bundle for bundle in found if context.competition.submission.tag in bundle.tags]
+
+
+def _tag_within_quota(context: SubmissionContext, predictions: PredictionsBundle) -> None:
+    """Set the tag, check again, and remove it if it exceeds the quota.
+
+    Machines of one account share only the server, which has no way to count and tag atomically. So after tagging, a machine
+    reads all tagged bundles again, and keeps its tag only if all are within the quota; otherwise it removes its own tag and
+    retries after a random pause. Of two bundles that are tagged at once, the machine that tagged later sees both, in any
+    order of other events: tags that stay never exceed the quota, and each machine gives up after a bounded number of tries.
 
     Limits: between tag and check one tag too many may be visible for a fraction of a second (the daemon defers what
     exceeds its own quota, it does not reject it). A client killed there leaves the tag until its next run, which checks
     again, as its ledger records that the step was begun. If the tag was withdrawn or the bundle
     removed by hand, only the machine that set the tag knows that it counts.
-
-    ``begun_before`` says that an earlier try may have set the tag without checking again.
     """
     uuid, tag = predictions.uuid, context.competition.submission.tag
-    with context.tag_lock():
-        twins = _find_tagged(context, worksheet)
-        if twins and uuid not in {bundle.uuid for bundle in twins}:  # tagged by another machine
-            return PredictionsBundle(twins[0].uuid)
-        for number in range(_TRIES):
-            bundle = context.rest.bundle(uuid)
-            if tag not in bundle.tags:
-                _require_allowed(context, bundle)
-                context.codalab.tag(uuid, tag)
-            elif not begun_before and number == 0:
-                break  # set by a run that is not in this ledger; it has checked the quota, or its machine will
-            if _is_within_quota(context, uuid):
-                break
-            context.codalab.untag(uuid, tag)
-            context.observer.note("Another machine of this account tagged at the same moment; trying again.")
-            time.sleep(random.uniform(0.1, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - not a secret
-        else:
-            raise QuotaExceeded(
-                "Other machines of this account kept tagging at the same moment, and too few submissions are left for all.",
-                action="See `cldc quota`, then run the command again: what was prepared is kept.",
-            )
-        kept = _keep_one_tag(context, worksheet)
-        if tag not in context.anonymous.bundle(kept).tags:
-            # It may have become private meanwhile: the next try makes it public again.
-            context.forget(*PUBLISHED)
-            raise not_done(f"accepted the tag {tag} for {kept} but does not show it")
-    return PredictionsBundle(kept)
-
-
-def _find_tagged(context: SubmissionContext, worksheet: SubmissionWorksheet) -> list[Bundle]:
-    """Find this submission's tagged bundles, oldest first."""
-    found = find_own_bundles(context, worksheet.uuid, "make", context.record.name)
-    return [bundle for bundle in found if context.competition.submission.tag in bundle.tags]
-
-
-def _keep_one_tag(context: SubmissionContext, worksheet: SubmissionWorksheet) -> str:
-    """Keep the tag on the oldest of this submission's tagged bundles, the same choice on every machine."""
-    found, tag = _find_tagged(context, worksheet), context.competition.submission.tag
-    if not found:
-        raise not_done(f"accepted the tag {tag} but does not show it")
-    for other in found[1:]:
-        context.codalab.untag(other.uuid, tag)
-    return found[0].uuid
+    for number in range(_TRIES):
+        bundle = context.rest.bundle(uuid)
+        if tag not in bundle.tags:
+            _require_allowed(context, bundle)
+            context.cl.set_tags(uuid, (*bundle.tags, tag))
+        elif TAG not in context.begun and number == 0:
+            return  # set by a run that is not in this ledger; it has checked the quota, or its machine will
+        if _is_within_quota(context, uuid):
+            return
+        context.codalab.untag(uuid, tag)
+        context.observer.note("Another machine of this account tagged at the same moment; trying again.")
+        time.sleep(random.uniform(0.1, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - not a secret
+    raise QuotaExceeded(
+        "Other machines of this account kept tagging at the same moment, and too few submissions are left for all.",
+        action="See `cldc quota`, then run the command again: what was prepared is kept.",
+    )
 
 
 def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
     """Check conditions that may have changed since planning.
 
     Raises:
-        PredictionsOutdated: The daemon would skip this bundle.
+        StepsForgotten: The daemon would skip this bundle, so a new one must be created from the run.
         SubmissionRefused: It would replace another submission, or the competition has closed, without the user's consent.
         QuotaExceeded: No submission is left.
     """
     plan, competition = context.plan, context.competition
     tagged = context.tagged_bundles()
-    if reason := why_outdated(context, bundle, tagged):
+    if reason := _why_outdated(context, bundle, tagged):
         context.observer.note(f"Creating the predictions bundle again: {reason}.")
-        raise PredictionsOutdated
-    competing = competing_submissions(competition, tagged, context.record.name)
+        context.forget(*steps_from("predictions"))
+        raise StepsForgotten
+    competing = context.competing_submissions(tagged, context.record.name)
     foreseen = {*plan.supersedes, *plan.scored}
     if unforeseen := [other for other in competing if other.uuid not in foreseen]:
         raise SubmissionRefused(

@@ -9,7 +9,7 @@ from cldc.bundles.runs import organisers_uuid
 from cldc.codalab import Bundle, Rest, require_ready
 from cldc.errors import CldcError, CodaLabError, RunFailed, SubmissionRefused
 from cldc.preflight.predictions import UnusablePredictions, read_predictions
-from cldc.submission.context import SubmissionContext
+from cldc.submission.context import SubmissionContext, step
 from cldc.submission.model import (
     Evidence,
     PredictionsBundle,
@@ -23,6 +23,7 @@ _MOST_ANCESTORS = 100
 _AGAIN = "Run the command again; if it fails again, ask the server's operators. No quota was spent."
 
 
+@step("prove", Evidence)
 def verify(
     context: SubmissionContext,
     worksheet: SubmissionWorksheet,
