@@ -86,7 +86,7 @@ class Intent:
     Attributes:
         report: The dataset, valid or not.
         labels: The labels that the run's predictions must fit.
-        name: The submission's name; ``institution`` and ``link`` go with it into the description.
+        name: The wanted name; ``institution`` and ``link`` go with the submission's name into the description.
         named: Whether the user chose that name. Otherwise it is the folder's, and if another entry has it,
             the submission gets the next free one.
         preflight: The dataset's finished preflight; None if none is wanted.
@@ -150,11 +150,12 @@ class Plan:
     """The plan of a submission, and every reason to refuse it.
 
     Attributes:
-        intent: What is submitted, under the name that the submission gets.
+        intent: What the contestant wants to submit.
         record: The submission's future ledger record, with its name and id.
         description: The description for the board; empty if the board would hide or garble it.
         worksheet: Name of the submission's own worksheet.
         steps: Names of the remaining steps.
+        spent: Whether it counts against the quota already.
         checks: Results of all checks.
         quota: The account's quota before it.
         replaces: Entries that this one would replace.
@@ -167,6 +168,7 @@ class Plan:
     description: str
     worksheet: str
     steps: tuple[str, ...]
+    spent: bool
     checks: tuple[SubmissionCheck, ...]
     quota: Quota
     replaces: tuple[Replaced, ...]

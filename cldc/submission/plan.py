@@ -9,7 +9,7 @@ import contextlib
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePath
 
@@ -31,7 +31,6 @@ from cldc.submission.model import (
     Intent,
     NeedsConsent,
     Plan,
-    Replaced,
     SubmissionCheck,
 )
 from cldc.submission.quota import has_lost_tag, record_withdrawal
@@ -49,15 +48,14 @@ def plan_submission(intent: Intent, state: AccountState) -> Plan:
     Raises:
         Unreachable, CredentialsError: The server can't be read, so no plan is possible.
     """
-    wanted, dataset, contestant = intent.name, intent.report.dataset, state.contestant
-    if not intent.named:
-        intent = replace(intent, name=state.free_name(wanted, dataset.hash))
+    dataset, contestant = intent.report.dataset, state.contestant
+    name = intent.name if intent.named else state.free_name(intent.name, dataset.hash)
     record = Record(
-        id=contestant.submission_id(intent.name, dataset.hash),
+        id=contestant.submission_id(name, dataset.hash),
         competition=contestant.competition.name,
         server=contestant.rest.server,
         account=contestant.account,
-        name=intent.name,
+        name=name,
         institution=intent.institution,
         link=intent.link,
         dataset=dataset.name,
@@ -65,58 +63,29 @@ def plan_submission(intent: Intent, state: AccountState) -> Plan:
         preflight=intent.preflight.fingerprint.id if intent.preflight else None,
         created=datetime.now(UTC),
     )
-    progress, state = _progress(record, state)
     description = ""
     with contextlib.suppress(CldcError):  # a check reports it
-        description = _describe(intent, contestant.competition)
-    return Plan(
+        description = _describe(record, contestant.competition)
+    done, state = _done_steps(record, state)
+    own = state.find_own_bundles(name, record.id)
+    # After a kill between tag and record, or a tag from another machine, it counts and replaces no entry.
+    spent = TAG in done or any(bundle.uuid in own for bundle in state.tagged)
+    competing = [bundle.uuid for bundle in state.competing_submissions(name, own)]
+    scored = tuple(uuid for uuid in competing if state.score_and_rank(uuid)[0] is not None)
+    plan = Plan(
         intent=intent,
         record=record,
         description=description,
-        worksheet=worksheet_name(record.account, record.name, record.id),
-        steps=tuple(step for step in STEPS if step not in progress.done),
-        checks=_checks(intent, record, state, progress, wanted=wanted),
-        quota=state.quota,
-        replaces=progress.replaced,
-        supersedes=tuple(uuid for uuid, score in progress.competing.items() if score is None),
-        scored=tuple(uuid for uuid, score in progress.competing.items() if score is not None),
-    )
-
-
-# Progress ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Progress:
-    """The progress of a submission, and the entries that it would replace.
-
-    Attributes:
-        done: Names of the finished steps.
-        spent: Whether it counts against the quota already.
-        replaced: Entries that it would replace.
-        competing: Other tagged bundles, uuid to score or None; of them and this one only the newest counts.
-    """
-
-    done: frozenset[str]
-    spent: bool
-    replaced: tuple[Replaced, ...]
-    competing: Mapping[str, float | None]
-
-
-def _progress(record: Record, state: AccountState) -> tuple[_Progress, AccountState]:
-    """Find a submission's progress, and return it with the updated state."""
-    done, state = _done_steps(record, state)
-    own = state.find_own_bundles(record.name, record.id)
-    # After a kill between tag and record, or a tag from another machine, it counts and replaces no entry.
-    spent = TAG in done or any(bundle.uuid in own for bundle in state.tagged)
-    competing = state.competing_submissions(record.name, own)
-    progress = _Progress(
-        done=done,
+        worksheet=worksheet_name(record.account, name, record.id),
+        steps=tuple(step for step in STEPS if step not in done),
         spent=spent,
-        replaced=() if spent else state.replaced_entries(record.name, own),
-        competing={bundle.uuid: state.score_and_rank(bundle.uuid)[0] for bundle in competing},
+        checks=(),
+        quota=state.quota,
+        replaces=() if spent else state.replaced_entries(name, own),
+        supersedes=tuple(uuid for uuid in competing if uuid not in scored),
+        scored=scored,
     )
-    return progress, state
+    return replace(plan, checks=_checks(plan, state))
 
 
 def _done_steps(record: Record, state: AccountState) -> tuple[frozenset[str], AccountState]:
@@ -141,40 +110,34 @@ def _done_steps(record: Record, state: AccountState) -> tuple[frozenset[str], Ac
 # Checks ------------------------------------------------------------------------------------------------------
 
 
-def _checks(
-    intent: Intent, record: Record, state: AccountState, progress: _Progress, *, wanted: str
-) -> tuple[SubmissionCheck, ...]:
-    """Run every check, whatever the others find; ``wanted`` is the desired name, used if it was free."""
-    report, competition = intent.report, state.contestant.competition
+def _checks(plan: Plan, state: AccountState) -> tuple[SubmissionCheck, ...]:
+    """Run every check, whatever the others find."""
+    report, consent, competition = plan.intent.report, plan.intent.consent, state.contestant.competition
     described = "{!r}, which the board reads correctly"
     checks: dict[str, Callable[[], str | SubmissionCheck]] = {
         "dataset": lambda: _dataset(report),
-        "name": lambda: _name(intent, wanted),
-        "preflight": lambda: _preflight(report, intent.preflight),
-        "description": lambda: described.format(_describe(intent, competition)),
-        "quota": lambda: _SPENT if progress.spent else _quota(state.quota),
-        "disk": lambda: "uploaded already" if "upload" in progress.done else _disk(report, state),
-        "time": lambda: _time(intent, state, progress),
+        "name": lambda: _name(plan),
+        "preflight": lambda: _preflight(report, plan.intent.preflight),
+        "description": lambda: described.format(_describe(plan.record, competition)),
+        "quota": lambda: _SPENT if plan.spent else _quota(plan.quota),
+        "disk": lambda: _disk(report, state) if "upload" in plan.steps else "uploaded already",
+        "time": lambda: _time(plan, state) if "run" in plan.steps else "the run has started",
         "organisers' bundles": lambda: _organisers(state),
-        "same dataset": lambda: _new(intent, record, state),
-        "links": lambda: (
-            _SPENT if progress.spent else check_links(report.dataset.outward_links, intent.consent)
-        ),
+        "same dataset": lambda: _new(plan, state),
+        "links": lambda: _SPENT if plan.spent else check_links(report.dataset.outward_links, consent),
         "metadata": lambda: _metadata(report),
-        "replaces": lambda: _replaces(intent, progress, competition),
-        "closing date": lambda: (
-            _SPENT if progress.spent else check_open(competition, state.now, intent.consent)
-        ),
+        "replaces": lambda: _replaces(plan, competition),
+        "closing date": lambda: _SPENT if plan.spent else check_open(competition, state.now, consent),
     }
     return tuple(_check(subject, check) for subject, check in checks.items())
 
 
-def _describe(intent: Intent, competition: Competition) -> str:
+def _describe(record: Record, competition: Competition) -> str:
     return descriptions.compose(
         competition.submission.description,
-        name=intent.name,
-        institution=intent.institution,
-        link=intent.link,
+        name=record.name,
+        institution=record.institution,
+        link=record.link,
     )
 
 
@@ -192,12 +155,13 @@ def _dataset(report: ValidationReport) -> str:
     return f"{report.total:,} images, no errors, {plural(warnings, 'warning')}"
 
 
-def _name(intent: Intent, wanted: str) -> str:
-    if intent.named:
-        return f"{intent.name}, as chosen"
-    if intent.name == wanted:
-        return f"{intent.name}, after the folder"
-    return f"{intent.name}, because {wanted} is an earlier submission of another dataset"
+def _name(plan: Plan) -> str:
+    name, wanted = plan.record.name, plan.intent.name
+    if plan.intent.named:
+        return f"{name}, as chosen"
+    if name == wanted:
+        return f"{name}, after the folder"
+    return f"{name}, because {wanted} is an earlier submission of another dataset"
 
 
 def _metadata(report: ValidationReport) -> str | SubmissionCheck:
@@ -242,12 +206,10 @@ def _disk(report: ValidationReport, state: AccountState) -> str:
     return f"{size(free)} left on the server"
 
 
-def _time(intent: Intent, state: AccountState, progress: _Progress) -> str | SubmissionCheck:
-    if "run" in progress.done:
-        return "the run has started"
-    preflights = [intent.preflight] if intent.preflight is not None else []
+def _time(plan: Plan, state: AccountState) -> SubmissionCheck:
+    preflights = [plan.intent.preflight] if plan.intent.preflight is not None else []
     known = [*submitted_runs(state.submissions), *preflight_runs(state.contestant, preflights)]
-    finding, tight = check_time(state.contestant, state.user, known, images=intent.report.total)
+    finding, tight = check_time(state.contestant, state.user, known, images=plan.intent.report.total)
     return SubmissionCheck("time", finding, warning=tight)
 
 
@@ -264,12 +226,12 @@ def _organisers(state: AccountState) -> str:
     return "reachable"
 
 
-def _new(intent: Intent, record: Record, state: AccountState) -> str:
+def _new(plan: Plan, state: AccountState) -> str:
     """Check that the content is new: submitting it again under another name would waste a submission."""
     for known in state.submissions:
-        other = known.record.id != record.id
-        if known.tagged and other and known.record.dataset_hash == intent.report.dataset.hash:
-            if intent.consent.again:
+        other = known.record.id != plan.record.id
+        if known.tagged and other and known.record.dataset_hash == plan.record.dataset_hash:
+            if plan.intent.consent.again:
                 return f"submitted before as {known.record.name}; again, as requested"
             raise SubmissionRefused(
                 f"This dataset was already submitted as {known.record.name!r} on {known.tagged.astimezone():%Y-%m-%d %H:%M}.",
@@ -278,15 +240,15 @@ def _new(intent: Intent, record: Record, state: AccountState) -> str:
     return "not submitted before"
 
 
-def _replaces(intent: Intent, progress: _Progress, competition: Competition) -> str:
+def _replaces(plan: Plan, competition: Competition) -> str:
     """Check for replaced entries: the daemon scores an account's newest tagged bundle, or the newest of each name, only."""
-    rule = competition.submission.supersedes
+    rule, consent = competition.submission.supersedes, plan.intent.consent
     by = f"only the newest of {'a name' if rule == 'name' else 'an account'} counts"
-    if not progress.replaced:
+    if not plan.replaces:
         return f"nothing; {by}"
-    names = " and ".join(map(str, progress.replaced))
-    uuids = frozenset(entry.uuid for entry in progress.replaced)
-    if intent.consent.supersede or uuids <= intent.consent.replaced:
+    names = " and ".join(map(str, plan.replaces))
+    uuids = frozenset(entry.uuid for entry in plan.replaces)
+    if consent.supersede or uuids <= consent.replaced:
         return f"{names}, as agreed; {by}"
     action = "Give it another --name, or add" if rule == "name" else "Add"
     raise NeedsConsent(

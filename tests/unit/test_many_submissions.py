@@ -93,6 +93,7 @@ def test_what_another_process_has_submitted_meanwhile_counts_in_the_quota_that_i
             description="",
             worksheet="",
             steps=(),
+            spent=True,
             checks=(),
             quota=decide(shapes.quota, (), NOW),
             replaces=(),
