@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cldc.bundles.lineage import find_bundles
 from cldc.bundles.run_log import read_output
 from cldc.bundles.uploads import dataset_hash_of
 from cldc.codalab import Rest
@@ -21,9 +20,9 @@ def read_submitted(
 
     What can't be read is left out.
     """
-    submissions = find_bundles(rest, filter(None, uuids))
-    runs = find_bundles(rest, (d.parent for bundle in submissions.values() for d in bundle.dependencies))
-    uploads = find_bundles(rest, (d.parent for run in runs.values() for d in run.dependencies))
+    submissions = rest.bundles(filter(None, uuids))
+    runs = rest.bundles(d.parent for bundle in submissions.values() for d in bundle.dependencies)
+    uploads = rest.bundles(d.parent for run in runs.values() for d in run.dependencies)
     accuracies: dict[str, Accuracies] = {}
     contents: dict[str, str] = {}
     observer.start("Reading the runs", len(submissions), "submissions")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from msgspec.structs import replace
 
 from cldc.bundles.account import ServerAccount
-from cldc.bundles.lineage import creation_key, find_bundles
+from cldc.bundles.lineage import creation_key
 from cldc.bundles.uploads import dataset_hash_of, finished_uploads
 from cldc.codalab import Bundle, Worksheet
 from cldc.competition import Competition
@@ -93,7 +93,7 @@ def read_each(account: ServerAccount, worksheets: Sequence[Worksheet]) -> list[W
         found.append(account.rest.worksheet(worksheet.uuid, items=True))
     uuids = {uuid for sheet in found for uuid in sheet.items if uuid is not None}
     account.observer.start("Reading their bundles", len(uuids), "bundles")
-    bundles = find_bundles(account.rest, sorted(uuids), observer=account.observer)
+    bundles = account.rest.bundles(sorted(uuids), observer=account.observer)
     return [replace(sheet, bundles=tuple(bundles[u] for u in sheet.items if u in bundles)) for sheet in found]
 
 

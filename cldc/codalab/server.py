@@ -40,14 +40,6 @@ class CodaLab:
         self.cl.__exit__()
         self.rest.__exit__()
 
-    def tag(self, uuid: str, tag: str) -> Bundle:
-        """Add a tag to a bundle unless it has it, and return the changed bundle."""
-        bundle = self.rest.bundle(uuid)
-        if tag in bundle.tags:
-            return bundle
-        self.cl.set_tags(uuid, (*bundle.tags, tag))
-        return self.rest.bundle(uuid)
-
     def untag(self, uuid: str, tag: str) -> Bundle:
         """Take one tag off a bundle if it has it, and return the changed bundle."""
         bundle = self.rest.bundle(uuid)

@@ -84,7 +84,7 @@ def _submit(
     require_ready(codalab.rest, wait_for(codalab.rest, made, observer=observer))
     # The daemon finds what is tagged by a search, which passes over private bundles.
     codalab.cl.set_public([made])
-    codalab.tag(made, competition.submission.tag)
+    codalab.cl.set_tags(made, [competition.submission.tag])
 
 
 @contextlib.contextmanager

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cldc.bundles.run_log import RunLog
 from cldc.codalab import Bundle, Rest, progress_of
-from cldc.codalab.failures import NotFound
 from cldc.codalab.wait import PATIENCE_SECONDS
 from cldc.errors import Unreachable
 from cldc.preflight.output import done_epochs
@@ -106,15 +105,13 @@ def follow(remote: Remote, followers: Sequence[Follower], rest: Rest, *, waiting
         pause = min(pause * _GROWTH, _LONGEST_SECONDS)
 
 
-def _poll(remote: Remote, followers: Iterable[Follower]) -> None:
-    every = list(followers)
-    try:
-        for follower, bundle in zip(every, remote.rest.bundles(f.job.run for f in every), strict=True):
+def _poll(remote: Remote, followers: Sequence[Follower]) -> None:
+    found = remote.rest.bundles(follower.job.run for follower in followers)
+    for follower in followers:
+        if bundle := found.get(follower.job.run):
             follower.take(bundle, remote)
-    except NotFound:
-        for follower in every:
-            if not remote.rest.exists(follower.job.run):
-                follower.bundle = None
+        elif not remote.rest.exists(follower.job.run):
+            follower.bundle = None
 
 
 def summarize(followers: Sequence[Follower], waiting: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cldc import description as descriptions
-from cldc.bundles.lineage import creation_key, find_bundles
+from cldc.bundles.lineage import creation_key
 from cldc.bundles.uploads import dataset_hash_of
 from cldc.bundles.worksheets import TITLE, read_each, worksheet_name, worksheet_prefix
 from cldc.codalab import Bundle, User
@@ -207,8 +207,8 @@ def _find_submissions(contestant: Contestant, bundles: Sequence[Bundle]) -> list
     made_from = {
         bundle.uuid: bundle.dependencies[0].parent for bundle in bundles if len(bundle.dependencies) == 1
     }
-    runs = find_bundles(rest, made_from.values())
-    parents = find_bundles(rest, (d.parent for run in runs.values() for d in run.dependencies))
+    runs = rest.bundles(made_from.values())
+    parents = rest.bundles(d.parent for run in runs.values() for d in run.dependencies)
     datasets = {run.uuid: dataset for run in runs.values() if (dataset := _dataset_of(run, parents))}
     complete = [bundle for bundle in bundles if made_from.get(bundle.uuid) in datasets]
     names = {sheet.uuid: sheet.name for sheet in rest.own_worksheets()} if complete else {}

@@ -47,7 +47,7 @@ class Contestant(ServerAccount):
         uuids = self.rest.search_uuids(tag=tag, owner=self.account)
         new = self.rest.bundles((u for u in uuids if u not in self.known_tagged), worksheets=True)
         # CodaLab's databases ignore case.
-        self.known_tagged.update((bundle.uuid, bundle) for bundle in new if tag in bundle.tags)
+        self.known_tagged.update((uuid, bundle) for uuid, bundle in new.items() if tag in bundle.tags)
         return tuple(self.known_tagged[uuid] for uuid in uuids if uuid in self.known_tagged)
 
     def competing_submissions(self, tagged: Iterable[Bundle], name: str) -> list[Bundle]:

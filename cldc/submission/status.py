@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cldc.bundles.lineage import find_bundles
 from cldc.codalab import Bundle, Rest, log_tail, progress_of
 from cldc.competition import Competition
 from cldc.errors import CodaLabError
@@ -65,7 +64,7 @@ def fetch_statuses(contestant: Contestant, board: Leaderboard | None) -> tuple[S
     submissions, competition = contestant.submissions, contestant.competition
     rows = {row.submission: row for row in board.rows} if board else {}
     unscored = [s.uuid(TAG) for s in submissions if s.carries_tag and s.uuid(TAG) not in rows]
-    bundles = find_bundles(contestant.rest, unscored)
+    bundles = contestant.rest.bundles(unscored)
     lost = {uuid for uuid, bundle in bundles.items() if has_lost_tag(bundle, competition.submission.tag)}
     newer = successors([known for known in submissions if known.uuid(TAG) not in lost], competition)
     now = contestant.clock()

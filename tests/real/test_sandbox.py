@@ -139,7 +139,7 @@ def test_a_submission_is_scored_on_what_its_contestant_cannot_read(site: Site, t
     made = cl.make(worksheet, run, "predictions.json", name="first", description="first (Lab)")
     assert site.ended(made).state == "ready"
     site.contestant.publish((), worksheet)
-    site.contestant.tag(made, PROFILE.submission.tag)
+    cl.set_tags(made, [PROFILE.submission.tag])
     board = json.loads(sandbox.score(site.data, PROFILE, codalab_python=site.codalab_python).read_text())
     (row,) = board["leaderboard"]
     assert row["scores"] == {"accuracy": 0.9}

@@ -8,6 +8,7 @@ called, which may do what others do at that moment, or end the client.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from msgspec.structs import replace
 from cldc.codalab import Bundle, Dependency, Worksheet
 from cldc.codalab.failures import NotFound
 from cldc.errors import CodaLabError
+from cldc.progress import SILENT, Observer
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUNNING = ("starting", "preparing", "running", "finalizing")
@@ -216,9 +218,18 @@ class Rest:
         self._server.on_request()
         return self._server.seen_by(self._account, uuid)
 
-    def bundles(self, uuids: Iterable[str], *, worksheets: bool = False) -> tuple[Bundle, ...]:
-        self._server.on_request()
-        return tuple(self._server.seen_by(self._account, uuid) for uuid in uuids)
+    def bundles(
+        self, uuids: Iterable[str], *, worksheets: bool = False, observer: Observer = SILENT
+    ) -> dict[str, Bundle]:
+        wanted = list(dict.fromkeys(uuids))
+        for _ in range(0, len(wanted), 40):
+            self._server.on_request()
+        return {uuid: found for uuid in wanted if (found := self._seen(uuid)) is not None}
+
+    def _seen(self, uuid: str) -> Bundle | None:
+        with contextlib.suppress(NotFound):
+            return self._server.seen_by(self._account, uuid)
+        return None
 
     def found(self, uuid: str) -> Bundle | None:
         try:
