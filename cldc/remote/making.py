@@ -39,7 +39,7 @@ def begin(remote: Remote, job: Job) -> None:
         remote.cl.set_private((), job.worksheet)
     bundles = own_bundles(remote, job.worksheet)
     data = _dataset(remote, job, bundles)
-    job.run = _run(remote, job, bundles, data, script_uuid=_script(remote, job, bundles))
+    job.follow(_run(remote, job, bundles, data, script_uuid=_script(remote, job, bundles)))
     job.tries += 1
 
 

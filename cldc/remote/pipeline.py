@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from cldc.bundles.computing_time import check_time, preflight_runs
 from cldc.bundles.retry import BROKEN_OFF, repeat
-from cldc.bundles.run_log import READ_SECONDS, RunLog
+from cldc.bundles.run_log import READ_SECONDS
 from cldc.bundles.runs import lost_dependency_twice
 from cldc.codalab import Bundle, User, lost_dependency
 from cldc.codalab.failures import NotFound, TooLarge, UploadFailed
@@ -23,7 +23,7 @@ from cldc.files import lock
 from cldc.preflight.model import Outcome, Training
 from cldc.preflight.pipeline import with_changes
 from cldc.preflight.records import all_records, read, remember_name
-from cldc.remote.following import Follower, follow
+from cldc.remote.following import follow
 from cldc.remote.making import begin, find_uploads, find_worksheet, forget_run, tidy
 from cldc.remote.model import Job, Remote
 from cldc.remote.results import finish_run, remote_fingerprint
@@ -105,7 +105,7 @@ class _Batch:
         self._untidy: list[Job] = []
         self._remote = remote
         self._waiting: deque[Job] = deque()
-        self._going: list[Follower] = []
+        self._going: list[Job] = []
 
     def train(self) -> None:
         """Run as many jobs at once as the account may, until every job has its outcome."""
@@ -129,9 +129,9 @@ class _Batch:
                     continue
                 done = total - len(going) - len(waiting)
                 follow(remote, going, reader, waiting=len(waiting), done=done)
-                for follower in [follower for follower in going if follower.ended]:
-                    going.remove(follower)
-                    self._end(follower)
+                for job in [job for job in going if job.ended]:
+                    going.remove(job)
+                    self._end(job)
 
     def _require_time(self, user: User) -> None:
         """Give up jobs for which the account lacks computing time, except those with a run of an earlier call."""
@@ -155,7 +155,7 @@ class _Batch:
             yield
         except BaseException:
             if self._going:
-                names = ", ".join(follower.job.name for follower in self._going)
+                names = ", ".join(job.name for job in self._going)
                 verb = "continues" if len(self._going) == 1 else "continue"
                 self._remote.observer.note(
                     f"{plural(len(self._going), 'run')} {verb} on {self._remote.rest.server}: {names}. The same command "
@@ -182,24 +182,24 @@ class _Batch:
         except _OF_ONE as error:
             self.settle(job, error)
         else:
-            self._going.append(Follower(job, RunLog(job.run)))
+            self._going.append(job)
 
-    def _end(self, follower: Follower) -> None:
+    def _end(self, job: Job) -> None:
         """Restart a run that ended through no fault of the dataset; otherwise record the job's outcome."""
-        job, bundle = follower.job, follower.bundle
-        if bundle is None or follower.lost:
-            self._start_on_another_worker(follower)
-        elif path := lost_dependency(self._remote.rest, bundle):
+        if job.bundle is None or job.lost:
+            self._start_on_another_worker(job)
+        elif path := lost_dependency(self._remote.rest, job.bundle):
             self._start_with_dependencies(job, path)
         else:
-            self.settle(job, self._outcome(job, bundle))
+            self.settle(job, self._outcome(job, job.bundle))
 
-    def _start_on_another_worker(self, follower: Follower) -> None:
+    def _start_on_another_worker(self, job: Job) -> None:
         """Restart a run that lost its worker."""
-        remote, job = self._remote, follower.job
-        what = "was removed from the server" if follower.bundle is None else "lost its worker"
+        remote = self._remote
+        what = "was removed from the server" if job.bundle is None else "lost its worker"
         if not forget_run(remote, job):
-            self._going.append(Follower(job, RunLog(job.run)))  # the worker came back just now
+            job.follow(job.run)  # the worker came back just now
+            self._going.append(job)
         elif job.tries >= _MOST_TRIES:
             error = RunFailed(
                 f"The run of {job.name} on {remote.rest.server} {what} {job.tries} times.",

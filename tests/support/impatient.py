@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from cldc import __main__ as entry
-from cldc.remote import following
+from cldc.remote import model
 
-following.OFFLINE_SECONDS = 1.0
+model.OFFLINE_SECONDS = 1.0
 
 if __name__ == "__main__":
     sys.exit(entry.run(sys.argv[1:]))
