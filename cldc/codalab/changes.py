@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from typing import IO, Any, Literal
 
 from cldc.codalab import jsonapi
-from cldc.codalab.connection import Connection
+from cldc.codalab.connection import Connection, Params, Request
 from cldc.codalab.jsonapi import Document
 from cldc.codalab.records import READ, check_uuid
-from cldc.codalab.transport import Params, Request
 
 # The server unpacks what was sent before it answers.
 UNPACK_SECONDS = 600.0

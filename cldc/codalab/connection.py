@@ -2,25 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
-
-from requests import Response
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from cldc import address
-from cldc.codalab import failures, jsonapi, transport
+from cldc.codalab import failures, jsonapi
 from cldc.codalab.auth import Auth, Grant
 from cldc.codalab.failures import NotFound, PermissionDenied, Unauthorized
 from cldc.codalab.retry import retry
-from cldc.codalab.transport import Limits, Request, Transport
 from cldc.credentials import Credentials
 from cldc.errors import CldcError
 from cldc.inside import bounded_http
+from cldc.inside.bounded_http import Budget
 from cldc.progress import SILENT, Observer
 
+if TYPE_CHECKING:  # `requests` takes a tenth of a second to load, and no `--help` needs it
+    from requests import Response
+
+    from cldc.codalab.transport import Transport
+
 T = TypeVar("T")
+Params = Sequence[tuple[str, str | int]]
+JSON_BYTES = 16 * 2**20
 _CLIENT = ("codalab_cli_client", "")
 _ACCOUNT = "/user"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of each request of a client.
+
+    Attributes:
+        pauses_seconds: Between attempts; one for each attempt after the first.
+        silence_seconds: How long the server may be silent.
+        total_seconds: For a request with all its attempts and pauses, from connecting to the answer's last byte.
+    """
+
+    pauses_seconds: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    silence_seconds: float = 60.0
+    total_seconds: float = bounded_http.TOTAL_SECONDS
+
+    def budget(self, limit_bytes: int, *, is_large: bool = False, extra_seconds: float = 0.0) -> Budget:
+        """The budget of a request whose answer may have ``limit_bytes``.
+
+        Args:
+            limit_bytes: For the content; headers and chunk sizes come on top.
+            is_large: Whether the transfer may take longer, as long as it keeps a bearable rate.
+            extra_seconds: Added to the total.
+        """
+        rate = bounded_http.LEAST_BYTES_PER_SECOND if is_large else 0.0
+        seconds = self.total_seconds + extra_seconds
+        return Budget(seconds, limit_bytes=1.25 * limit_bytes + 2**20, bytes_per_second=rate)
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request to a server.
+
+    Attributes:
+        method: As GET.
+        path: The path on the server, below the ``root`` of `Transport.send`.
+        params: The query.
+        body: JSON to send; or
+        form: a form to send; or
+        file: a file to send, from its beginning.
+        headers: In addition to the usual ones.
+        limit_bytes: How large the answer may be.
+        is_large: Whether it may take longer than others, as long as its bytes keep the least rate.
+        is_repeatable: Whether doing it twice has the effect of doing it once. Otherwise it gets one attempt, and is sent
+            again only if the server refused it because of its token, and so did nothing.
+        work_seconds: How long the server may work before it answers, beyond the usual.
+    """
+
+    method: str = "GET"
+    path: str
+    params: Params = ()
+    body: Any = None
+    form: Mapping[str, str] | None = field(default=None, repr=False)  # it may hold a password
+    file: IO[bytes] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    limit_bytes: int = JSON_BYTES
+    is_large: bool = False
+    is_repeatable: bool = True
+    work_seconds: float = 0.0
+
+
+def open_transport(server: str, limits: Limits) -> Transport:
+    """Load `requests`, and prepare the connections to a server; raises as `Transport` does."""
+    opened: Transport = importlib.import_module("cldc.codalab.transport").Transport(server, limits)
+    return opened
 
 
 class Connection:
@@ -45,8 +120,8 @@ class Connection:
         self.server, self.credentials = address.check(server), credentials
         self._auth = Auth(credentials, self._request_grant)
         self._observer = observer
-        self._limits = limits or transport.DEFAULT_LIMITS
-        self.transport = Transport(self.server, self._limits)
+        self._limits = limits or DEFAULT_LIMITS
+        self.transport = open_transport(self.server, self._limits)
 
     def json(self, request: Request) -> Any:
         """Send a request and decode its answer."""

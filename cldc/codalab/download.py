@@ -8,23 +8,26 @@ import tempfile
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
-
-import requests
+from typing import TYPE_CHECKING
 
 from cldc import address, files
-from cldc.codalab import failures, transport
+from cldc.codalab import connection, failures
+from cldc.codalab.connection import Limits, Request, open_transport
 from cldc.codalab.failures import Unauthorized
 from cldc.codalab.retry import retry
-from cldc.codalab.transport import CHUNK_BYTES, Limits, Request, Transport
 from cldc.errors import CodaLabError, StorageError
 from cldc.inside import bounded_http, unpacking
 from cldc.progress import SILENT, Observer
 
+if TYPE_CHECKING:
+    from requests import Response
+
 _BOARD_BYTES = 32 * 2**20
+_CHUNK_BYTES = 64 * 1024
 _MAX_REDIRECTS = 10
 
 
-def save(answer: requests.Response, target: Path, *, limit_bytes: int) -> Path:
+def save(answer: Response, target: Path, *, limit_bytes: int) -> Path:
     """Save a ``contents/blob`` answer as ``target``: a file, or an unpacked folder.
 
     Raises:
@@ -46,10 +49,10 @@ def save(answer: requests.Response, target: Path, *, limit_bytes: int) -> Path:
     return target
 
 
-def _write(answer: requests.Response, path: Path, limit_bytes: int) -> None:
+def _write(answer: Response, path: Path, limit_bytes: int) -> None:
     done = 0
     with _opened(path) as file:
-        for chunk in answer.iter_content(CHUNK_BYTES):
+        for chunk in answer.iter_content(_CHUNK_BYTES):
             done += len(chunk)
             bounded_http.check_size(done, limit_bytes)
             with files.storage_errors(path):
@@ -91,7 +94,7 @@ def fetch_text(
         Unreachable: The server can't be reached, or the address is not a file.
         CodaLabError: It was refused, or is larger than ``limit_bytes``.
     """
-    limits = limits or transport.DEFAULT_LIMITS
+    limits = limits or connection.DEFAULT_LIMITS
     with bounded_http.within(limits.budget(limit_bytes, is_large=True)):
         for _ in range(_MAX_REDIRECTS):
             text, target = _fetch(url, limits, observer, limit_bytes)
@@ -105,7 +108,7 @@ def _fetch(url: str, limits: Limits, observer: Observer, limit_bytes: int) -> tu
     """A file's text, or the address that it is redirected to."""
     parts = urllib.parse.urlsplit(url)
     server = address.check(f"{parts.scheme}://{parts.netloc}")
-    sender = Transport(server, limits)
+    sender = open_transport(server, limits)
 
     def attempt() -> tuple[str, str]:
         path = urllib.parse.urlunsplit(("", "", *parts[2:]))
@@ -113,7 +116,7 @@ def _fetch(url: str, limits: Limits, observer: Observer, limit_bytes: int) -> tu
             if answer.is_redirect and (target := answer.headers.get("Location", "")):
                 return "", _join(url, target)
             sender.check(answer, "the file")
-            return transport.read(answer, limit_bytes).decode("utf-8", "replace"), ""
+            return sender.read(answer, limit_bytes).decode("utf-8", "replace"), ""
 
     try:
         return retry(attempt, pauses_seconds=limits.pauses_seconds, observer=observer)

@@ -5,6 +5,7 @@ A proxy's address may hold a password and is never shown.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import certifi
-from requests.utils import get_environ_proxies, select_proxy
 
 from cldc import address
 from cldc.codalab import failures
@@ -44,7 +44,9 @@ def proxy_of(server: str) -> str | None:
     """Address of the proxy for ``server``; None if there is none, as on the way to this machine itself."""
     if address.is_loopback(urllib.parse.urlsplit(server).hostname or ""):
         return None
-    return select_proxy(server, get_environ_proxies(server)) or None
+    utils = importlib.import_module("requests.utils")
+    chosen: str | None = utils.select_proxy(server, utils.get_environ_proxies(server))
+    return chosen or None
 
 
 def proxy_variable(server: str) -> str | None:

@@ -11,21 +11,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-
-from requests import Response
+from typing import TYPE_CHECKING
 
 from cldc.codalab import download, jsonapi, records
 from cldc.codalab.changes import Changes
-from cldc.codalab.connection import Connection
+from cldc.codalab.connection import Connection, Limits, Params, Request
 from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
 from cldc.codalab.jsonapi import Document
 from cldc.codalab.records import Bundle, Entry, User, Worksheet, check_uuid
-from cldc.codalab.transport import Limits, Params, Request, read
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, UsageError
 from cldc.identifiers import UUID
 from cldc.inside import unpacking
 from cldc.progress import SILENT, Observer
+
+if TYPE_CHECKING:
+    from requests import Response
 
 FILE_BYTES = 64 * 2**20
 # Results per page. The server spends about a millisecond on each result, and repeats the whole search for each page. The
@@ -367,7 +368,7 @@ class Rest:
         def content(answer: Response) -> bytes:
             if answer.headers.get("Target-Type") == "directory":
                 raise CodaLabError("It is a folder, not a file.", action="Name a file in it.")
-            return read(answer, limit_bytes)
+            return self._connection.transport.read(answer, limit_bytes)
 
         return self._connection.send(request, content)
 

@@ -8,8 +8,7 @@ import io
 import re
 import ssl
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import requests
@@ -18,82 +17,18 @@ from requests.adapters import HTTPAdapter
 
 from cldc import address
 from cldc.codalab import failures, jsonapi, network
+from cldc.codalab.connection import JSON_BYTES, Limits, Request
 from cldc.codalab.failures import Unauthorized
 from cldc.codalab.retry import RetryableError, retry_after
 from cldc.errors import CldcError
 from cldc.inside import bounded_http
-from cldc.inside.bounded_http import Budget
 
-Params = Sequence[tuple[str, str | int]]
-JSON_BYTES = 16 * 2**20
-CHUNK_BYTES = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 _CONNECT_SECONDS = 10.0
 _EXPLANATION_BYTES = 64 * 1024
 _TRANSIENT_STATUSES = frozenset({429, 502, 503, 504})
 # Another attempt can't change these.
 _FINAL = (failures.TooLarge, failures.TooSlow, failures.Untrusted)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of each request of a client.
-
-    Attributes:
-        pauses_seconds: Between attempts; one for each attempt after the first.
-        silence_seconds: How long the server may be silent.
-        total_seconds: For a request with all its attempts and pauses, from connecting to the answer's last byte.
-    """
-
-    pauses_seconds: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
-    silence_seconds: float = 60.0
-    total_seconds: float = bounded_http.TOTAL_SECONDS
-
-    def budget(self, limit_bytes: int, *, is_large: bool = False, extra_seconds: float = 0.0) -> Budget:
-        """The budget of a request whose answer may have ``limit_bytes``.
-
-        Args:
-            limit_bytes: For the content; headers and chunk sizes come on top.
-            is_large: Whether the transfer may take longer, as long as it keeps a bearable rate.
-            extra_seconds: Added to the total.
-        """
-        rate = bounded_http.LEAST_BYTES_PER_SECOND if is_large else 0.0
-        seconds = self.total_seconds + extra_seconds
-        return Budget(seconds, limit_bytes=1.25 * limit_bytes + 2**20, bytes_per_second=rate)
-
-
-DEFAULT_LIMITS = Limits()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A request to a server.
-
-    Attributes:
-        method: As GET.
-        path: The path on the server, below the ``root`` of `Transport.send`.
-        params: The query.
-        body: JSON to send; or
-        form: a form to send; or
-        file: a file to send, from its beginning.
-        headers: In addition to the usual ones.
-        limit_bytes: How large the answer may be.
-        is_large: Whether it may take longer than others, as long as its bytes keep the least rate.
-        is_repeatable: Whether doing it twice has the effect of doing it once. Otherwise it gets one attempt, and is sent
-            again only if the server refused it because of its token, and so did nothing.
-        work_seconds: How long the server may work before it answers, beyond the usual.
-    """
-
-    method: str = "GET"
-    path: str
-    params: Params = ()
-    body: Any = None
-    form: Mapping[str, str] | None = field(default=None, repr=False)  # it may hold a password
-    file: IO[bytes] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    limit_bytes: int = JSON_BYTES
-    is_large: bool = False
-    is_repeatable: bool = True
-    work_seconds: float = 0.0
 
 
 class Transport:
@@ -192,6 +127,18 @@ class Transport:
                     break
         return content.decode("utf-8", "replace")
 
+    def read(self, answer: requests.Response, limit_bytes: int) -> bytes:
+        """Read an answer's decoded body.
+
+        Raises:
+            TooMuch: It is larger than ``limit_bytes``.
+        """
+        content = bytearray()
+        for chunk in answer.iter_content(_CHUNK_BYTES):
+            content += chunk
+            bounded_http.check_size(len(content), limit_bytes)
+        return bytes(content)
+
     def decode(self, answer: requests.Response) -> Any:
         """Decode an answer that is JSON; an empty object if it has no body.
 
@@ -199,7 +146,7 @@ class Transport:
             RetryableError: It was cut off.
             Unreachable: It is not JSON, but for example a login page of the network.
         """
-        content = read(answer, JSON_BYTES)
+        content = self.read(answer, JSON_BYTES)
         if not content and answer.status_code == 204:
             return {}
         try:
@@ -210,19 +157,6 @@ class Transport:
             if "json" in answer.headers.get("Content-Type", ""):
                 raise RetryableError(failure) from error
             raise failure from error
-
-
-def read(answer: requests.Response, limit_bytes: int) -> bytes:
-    """Read an answer's decoded body.
-
-    Raises:
-        TooMuch: It is larger than ``limit_bytes``.
-    """
-    content = bytearray()
-    for chunk in answer.iter_content(CHUNK_BYTES):
-        content += chunk
-        bounded_http.check_size(len(content), limit_bytes)
-    return bytes(content)
 
 
 class _Session(requests.Session):

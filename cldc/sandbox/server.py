@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cldc import process
 from cldc.codalab import Rest
-from cldc.codalab.transport import Limits
+from cldc.codalab.connection import Limits
 from cldc.competition import Competition
 from cldc.errors import CldcError, SandboxError
 from cldc.files import lock, private_folder, remove_tree, replace_atomically

@@ -20,7 +20,7 @@ from typing import IO
 
 from cldc import __main__ as entry
 from cldc.bundles import retry as retries
-from cldc.codalab import Limits, cl_session, transport
+from cldc.codalab import Limits, cl_session, connection
 
 STALL_SECONDS = 3.0
 PATIENCE_SECONDS = 2
@@ -307,7 +307,7 @@ def _send(
 
 def impatient() -> None:
     """Shorten every wait of ``cldc``, and change nothing else."""
-    transport.DEFAULT_LIMITS = Limits(pauses_seconds=(0.1, 0.3, 0.6, 1.2), silence_seconds=PATIENCE_SECONDS)
+    connection.DEFAULT_LIMITS = Limits(pauses_seconds=(0.1, 0.3, 0.6, 1.2), silence_seconds=PATIENCE_SECONDS)
     cl_session.REQUEST_SECONDS = str(PATIENCE_SECONDS)
     retries.PAUSES_SECONDS = (0.2, 0.5)
 

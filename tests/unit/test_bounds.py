@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cldc import __main__ as entry
-from cldc.codalab import Limits, Rest, fetch_text, transport
+from cldc.codalab import Limits, Rest, connection, fetch_text
 from cldc.codalab.failures import TooLarge
 from cldc.codalab.inside import session
 from cldc.credentials import Credentials
@@ -237,7 +237,7 @@ def test_endless_pages_are_an_error(server: FaultServer, monkeypatch: pytest.Mon
 def test_a_command_that_times_out_says_what_to_do(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str
 ) -> None:
-    monkeypatch.setattr(transport, "DEFAULT_LIMITS", short())
+    monkeypatch.setattr(connection, "DEFAULT_LIMITS", short())
     monkeypatch.setenv("CODALAB_USERNAME", "alice")
     monkeypatch.setenv("CODALAB_PASSWORD", "secret-canary")
     server.script(path, SLOW["body"])

@@ -13,7 +13,7 @@ import pytest
 
 from cldc import __main__ as entry
 from cldc import competition
-from cldc.codalab import Limits, Rest, transport
+from cldc.codalab import Limits, Rest, connection
 from cldc.codalab.failures import Untrusted
 from cldc.codalab.inside import session
 from cldc.codalab.network import certificate, proxy_for_children
@@ -202,7 +202,7 @@ def test_an_unusable_proxy_is_named_without_its_password(
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     monkeypatch.setenv("CODALAB_USERNAME", "alice")
     monkeypatch.setenv("CODALAB_PASSWORD", "x")
-    monkeypatch.setattr(transport, "DEFAULT_LIMITS", Limits(pauses_seconds=()))
+    monkeypatch.setattr(connection, "DEFAULT_LIMITS", Limits(pauses_seconds=()))
     assert entry.run(["whoami", "--server", "https://codalab.example"]) == code
     told = capsys.readouterr().err
     assert re.search(says, told)
