@@ -88,7 +88,7 @@ def compare(
         for option, value in {"--judge": judge_folder, "--remote": remote, "--dask": dask}.items()
         if value
     ]
-    if a == b or (Path(a).is_dir() and Path(b).is_dir() and Path(a).samefile(b)):
+    if Path(a) == Path(b) or (Path(a).is_dir() and Path(b).is_dir() and Path(a).samefile(b)):
         raise _same(a, b)
     if repeat is None and given:
         raise UsageError(f"{given[0]} needs --repeat.", action="Add --repeat 5.")
