@@ -38,7 +38,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "history": ("history", "List preflights and submissions with their scores."),
     },
     "Submit it": {
-        "login": ("account", "Check an account and remember it in the keyring."),
+        "login": ("login", "Check an account and remember it in the keyring."),
         "package": ("package", "Write the zip to hand in without a server."),
         "submit": ("submit", "Submit a dataset, exactly once."),
         "status": ("submissions", "Show how far your submissions are."),
@@ -54,8 +54,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "organise": ("organise", "Run the competition for a class, with or without a CodaLab."),
     },
     "Accounts and this machine": {
-        "whoami": ("account", "Show server, account, and its disk and time quotas."),
-        "logout": ("account", "Forget an account."),
+        "whoami": ("login", "Show server, account, and its disk and time quotas."),
+        "logout": ("login", "Forget an account."),
         "trust": ("trust", "Approve what a project's cldc.toml may use."),
         "ledger": ("ledger", "The record of your submissions on this machine."),
         "env": ("env", "List or remove the isolated environments."),

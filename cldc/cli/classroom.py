@@ -11,7 +11,7 @@ import click
 from cldc import sandbox
 from cldc.bundles.submitted import read_submitted
 from cldc.cli.options import YES, command
-from cldc.cli.organising import organiser_target
+from cldc.cli.organise_shared import organiser_target
 from cldc.cli.server import ServerApp
 from cldc.codalab import CodaLab, Rest
 from cldc.errors import UsageError

@@ -27,7 +27,7 @@ from cldc.preflight.scripts_and_label_books import (
 from cldc.progress import SILENT
 from cldc.render.board import board_page
 from cldc.render.formats import render
-from cldc.render.grades import board_of, grades_document, student_page
+from cldc.render.grading import board_of, grades_document, student_page
 from cldc.render.html import render_page
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from cldc.bundles.account import ServerClock
+from cldc.cli.backup import archive, backup, restore
 from cldc.cli.classroom import accounts, grades, reject
 from cldc.cli.grading import grade
-from cldc.cli.keeping import archive, backup, restore
 from cldc.cli.options import YES, command, group
-from cldc.cli.organising import organiser_target, published
+from cldc.cli.organise_init import init
+from cldc.cli.organise_shared import organiser_target, published
 from cldc.cli.server import ServerApp
-from cldc.cli.setting_up import init
 from cldc.errors import UsageError
 from cldc.organise import scoring
 from cldc.organise.daemon import configuration, uuids_of

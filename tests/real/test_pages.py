@@ -25,7 +25,7 @@ from cldc.leaderboard import parse
 from cldc.render.board import board_page
 from cldc.render.comparison import comparison_document
 from cldc.render.document import Page
-from cldc.render.grades import student_page
+from cldc.render.grading import student_page
 from cldc.render.html import render_page
 from cldc.render.labels import labels_document
 from cldc.render.preflight import preflight_page

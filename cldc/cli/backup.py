@@ -13,13 +13,13 @@ from cldc import sandbox
 from cldc.cli.app import App, shown_path
 from cldc.cli.classroom import grades_of
 from cldc.cli.options import command
-from cldc.cli.organising import organiser_target, published
+from cldc.cli.organise_shared import organiser_target, published
 from cldc.cli.server import ServerApp
 from cldc.codalab.records import FINAL_STATES
 from cldc.competition import scripts_beside
 from cldc.files import lock, replace_atomically, storage_errors, temporary_folder
-from cldc.organise.keeping import PROFILE, Restoring, kept_files, pack_backup, plan_restoring, unpack_backup
-from cldc.organise.keeping import restore as write_files
+from cldc.organise.backup import PROFILE, Restoring, kept_files, pack_backup, plan_restoring, unpack_backup
+from cldc.organise.backup import restore as write_files
 from cldc.organise.scoring import read_board
 from cldc.render.document import Block, Line
 from cldc.render.formats import render
