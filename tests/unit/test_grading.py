@@ -226,4 +226,4 @@ def test_a_package_is_written_once_and_replaced_only_when_asked(bare_cldc: Cldc,
     bare_cldc(*packing, "--yes", code=3)
     (tmp_path / "mine" / "train" / "i" / "bad.png").unlink()
     inside = bare_cldc("package", ".", cwd=tmp_path / "mine", code=2)
-    assert "in the dataset" in inside.err
+    assert "inside the dataset" in inside.err
