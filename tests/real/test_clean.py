@@ -58,7 +58,8 @@ def test_a_second_competition_loses_nothing(stage: Stage, tmp_path: Path) -> Non
     winter("withdraw", "withdrawn", "--yes")
     unfinished(stage, winter, stage.folder(tmp_path / "begun", 2))
     winter("preflight", "--remote", stage.folder(tmp_path / "tried", 3), "--keep")
-    sheets = {kept.name for kept in stage.rest(account).own_worksheets()}
+    with stage.rest(account) as rest:
+        sheets = {kept.name for kept in rest.own_worksheets()}
 
     unfinished(stage, other, stage.folder(tmp_path / "theirs", 4))
     used = other("submit", stage.folder(tmp_path / "used", 5), *submit).data

@@ -25,7 +25,7 @@ from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
 from cldc.progress import SILENT, Observer
 from tests.conftest import ROOT
-from tests.support.processes import soon
+from tests.support.processes import running, soon
 from tests.support.small_competition import PROFILE, materials
 
 pytestmark = pytest.mark.lasts(100)
@@ -178,7 +178,7 @@ def test_it_resumes_after_being_stopped_or_killed(site: Site) -> None:
     going_on = site.start(worksheet, "echo once >> f; sleep 8.25; cat f", "going-on")
     assert soon(lambda: marked("8.25"), 120, every_seconds=0.2)
     os.kill(before.pid, signal.SIGKILL)
-    assert soon(lambda: not psutil.pid_exists(before.pid))
+    assert soon(lambda: not running(before.pid))
     assert sandbox.status(site.data) is None
     after = site.up()
     assert after.address == before.address  # links to bundles stay good

@@ -93,7 +93,8 @@ def test_two_competitions_of_one_account_leave_each_other_alone(school: School, 
     assert status["name"] == "mine"
     assert len(school.as_student("spring")("quota", "--format", "json").data["spent"]) == 1
     assert school.as_student("spring")("clean", "--dry-run", "--format", "json").data["leftovers"] == []
-    assert len(school.stage.rest(school.student).bundle(rows["spring"][0]["submission"]).tags) == 1
+    with school.stage.rest(school.student) as rest:
+        assert len(rest.bundle(rows["spring"][0]["submission"]).tags) == 1
     school.as_teacher("spring")("organise", "score")
     assert board(school, "spring") == rows["spring"]
 
