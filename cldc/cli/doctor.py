@@ -17,7 +17,7 @@ from cldc import __version__
 from cldc.cli.options import command
 from cldc.cli.server import ServerApp
 from cldc.codalab import Health, Rest
-from cldc.codalab.network import certificate
+from cldc.codalab.proxies import certificate
 from cldc.credentials import keyring_name
 from cldc.environments import diagnose
 from cldc.errors import CldcError

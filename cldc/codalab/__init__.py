@@ -8,11 +8,11 @@ retries), `transport` (one request) and `records` (typed answers). `failures` ho
 from __future__ import annotations
 
 from cldc.codalab.cl import Cl
+from cldc.codalab.client import CodaLab
 from cldc.codalab.connection import Limits
 from cldc.codalab.download import fetch_text
 from cldc.codalab.records import Bundle, Dependency, Entry, User, Worksheet
 from cldc.codalab.rest import Health, Rest
-from cldc.codalab.server import CodaLab
 from cldc.codalab.wait import failure_of, log_tail, lost_dependency, progress_of, require_ready, wait_for
 
 __all__ = [

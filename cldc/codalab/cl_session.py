@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from cldc import address, files, process
-from cldc.codalab import failures, network
+from cldc.codalab import failures, proxies
 from cldc.codalab.jsonapi import convert
 from cldc.credentials import USERNAME_VARIABLE, Credentials
 from cldc.errors import CldcError, CodaLabError, EnvironmentFailed, ProcessFailed
@@ -164,7 +164,7 @@ class ClSession:
         if address.is_loopback(urlsplit(self.server).hostname or ""):
             extra.update({"NO_PROXY": "*", "no_proxy": "*"})
         else:
-            extra.update(network.proxy_for_children())
+            extra.update(proxies.proxy_for_children())
         environment = process.clean_environment(extra)
         environment.pop("_ARGCOMPLETE", None)
         return environment

@@ -16,7 +16,7 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
 from cldc import address
-from cldc.codalab import failures, jsonapi, network
+from cldc.codalab import failures, jsonapi, proxies
 from cldc.codalab.connection import JSON_BYTES, Limits, Request
 from cldc.codalab.failures import Unauthorized
 from cldc.codalab.retry import RetryableError, retry_after
@@ -48,8 +48,8 @@ class Transport:
         self._session.headers.update({"X-Requested-With": "XMLHttpRequest", "User-Agent": "cldc"})
         # A proxy can't reach this machine's own loopback.
         self._session.trust_env = not address.is_loopback(urllib.parse.urlsplit(server).hostname or "")
-        network.check_proxy(server)
-        if server.startswith("https:") and (bundle := network.ca_bundle()) is not None:
+        proxies.check_proxy(server)
+        if server.startswith("https:") and (bundle := proxies.ca_bundle()) is not None:
             self._session.verify = bundle
 
     def close(self) -> None:
@@ -228,7 +228,7 @@ def _failure(error: BaseException, server: str) -> CldcError:
     if any(isinstance(cause, urllib3.exceptions.ReadTimeoutError) for cause in causes):
         return failures.no_answer(server)
     return _untrusted(error, causes, server) or failures.unreachable(
-        server, _reason(error), proxy=network.proxy_variable(server)
+        server, _reason(error), proxy=proxies.proxy_variable(server)
     )
 
 

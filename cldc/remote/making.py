@@ -6,9 +6,9 @@ and its dependencies.
 
 from __future__ import annotations
 
+from cldc.bundles.dependents import Usage
 from cldc.bundles.runs import find_or_start_run
 from cldc.bundles.uploads import dataset_hash_of, find_upload, finished_uploads, upload
-from cldc.bundles.usage import Usage
 from cldc.bundles.worksheets import (
     PREFLIGHT,
     find_or_make_worksheet,

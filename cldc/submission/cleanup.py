@@ -2,7 +2,7 @@
 
 Leaderboards depend on the ancestors of submissions, and an account may take part in several competitions
 and create bundles by hand. So only what cldc created for this competition is offered, except what anything else needs (see
-`usage`). Both are checked on the server again right before each removal, since other machines and the
+`dependents`). Both are checked on the server again right before each removal, since other machines and the
 scoring daemon keep working meanwhile. Each removal leaves the rest intact, so it can be interrupted at any point.
 """
 
@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from cldc.bundles.dependents import Usage
 from cldc.bundles.lineage import lineage
 from cldc.bundles.uploads import dataset_hash_of, machine_id
-from cldc.bundles.usage import Usage
 from cldc.bundles.worksheets import (
     SUBMISSION,
     competition_mark,

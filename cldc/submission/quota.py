@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cldc import quota as quotas
-from cldc.bundles.usage import Usage
+from cldc.bundles.dependents import Usage
 from cldc.codalab import Bundle
 from cldc.codalab.failures import NotFound
 from cldc.competition import QuotaRule

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cldc.codalab.network import certificate
+from cldc.codalab.proxies import certificate
 from cldc.errors import Unreachable
 from tests.conftest import Cldc
 from tests.support.certificates import Authority

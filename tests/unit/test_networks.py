@@ -16,7 +16,7 @@ from cldc import competition
 from cldc.codalab import Limits, Rest, connection
 from cldc.codalab.failures import Untrusted
 from cldc.codalab.inside import session
-from cldc.codalab.network import certificate, proxy_for_children
+from cldc.codalab.proxies import certificate, proxy_for_children
 from cldc.credentials import Credentials
 from cldc.errors import ConfigurationError, Unreachable
 from cldc.resources import template

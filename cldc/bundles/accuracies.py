@@ -1,4 +1,4 @@
-"""What an organiser reads of submissions on the server: what their runs printed, and which images they have."""
+"""Read, for an organiser, the accuracies that the runs of submissions printed, and the hashes of their datasets."""
 
 from __future__ import annotations
 
