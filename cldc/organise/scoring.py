@@ -84,7 +84,7 @@ def score(
     """
     private_folder(folder)
     config_file = folder / DAEMON
-    arguments: list[process.Argument] = [python, INSIDE / "score.py", config_file, folder / EVALUATED]
+    arguments: list[process.Argument] = [python, INSIDE / "run_daemon.py", config_file, folder / EVALUATED]
     arguments += ["--mode", mode, "--every", str(every_seconds), "--timeout", str(timeout_seconds)]
     if again:
         arguments += ["--again", *again]

@@ -21,8 +21,8 @@ def test_the_sandbox_unpacks_an_upload_on_machines_without_unzip(
         (tmp_path / f"{name}.zip").write_bytes(zipped(member))
     (tmp_path / "victim").write_text("precious")
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import os; from inside import tools\n"
-        "os.environ['PATH'] = ''; tools.prepare()\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); import os; from inside import rsync_unzip\n"
+        "os.environ['PATH'] = ''; rsync_unzip.prepare()\n"
         "from codalab.worker import file_util; from codalab.common import UsageError\n"
         "file_util.unzip_directory(open('good.zip', 'rb'), 'good')\n"
         "try: file_util.unzip_directory(open('bad.zip', 'rb'), 'bad')\n"

@@ -171,9 +171,9 @@ def configure(home: Home, ports: dict[str, int], database: dict[str, str]) -> No
     from . import compat
 
     compat.prepare()
-    from . import tools
+    from . import rsync_unzip
 
-    tools.prepare()
+    rsync_unzip.prepare()
 
 
 class Sandbox:

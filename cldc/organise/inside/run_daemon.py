@@ -1,6 +1,6 @@
 """Runs CodaLab's own scoring daemon, `cl-competitiond`.
 
-    CODALAB_USERNAME=... CODALAB_PASSWORD=... python score.py CONFIG LEADERBOARD [--mode finish|once|watch] [--again UUID...]
+    CODALAB_USERNAME=... CODALAB_PASSWORD=... python run_daemon.py CONFIG LEADERBOARD [--mode finish|once|watch] [--again UUID...]
 
 CONFIG is the daemon's configuration file, without credentials; LEADERBOARD is the JSON file that it writes. Each change is
 reported as one line of JSON on standard output. By default it makes passes until every evaluation has ended; ``once`` makes
