@@ -54,28 +54,26 @@ def wait_for(
         Unreachable: The server did not answer for `PATIENCE_SECONDS`.
     """
     started = last_seen = time.monotonic()
-    pause, task = _SHORTEST_SECONDS, ""
+    pause, told = _SHORTEST_SECONDS, False
     while True:
-        now = time.monotonic()
-        bundle: Bundle | None = None
+        now, name, state = time.monotonic(), uuid, "unknown"
         try:
             bundle = rest.bundle(uuid)
-            last_seen = now
         except Unreachable:
             if now - last_seen > PATIENCE_SECONDS:
                 raise
             observer.note(f"{rest.server} does not answer; still waiting.")
-        if bundle is not None:
-            if not task:
-                task = f"Waiting for {bundle.name}"
-                observer.start(task)
-            observer.advance(now - started, (describe or progress_of)(bundle))
+        else:
+            last_seen, name, state = now, bundle.name, progress_of(bundle)
+            if not told:
+                observer.start(f"Waiting for {name}")
+                told = True
+            observer.advance(now - started, describe(bundle) if describe else state)
             if bundle.final:
                 return bundle
         if timeout_seconds is not None and now + pause - started > timeout_seconds:
-            state = progress_of(bundle) if bundle is not None else "unknown"
             raise NotFinished(
-                f"{bundle.name if bundle else uuid} is still {state} after {timeout_seconds:.0f} s.",
+                f"{name} is still {state} after {timeout_seconds:.0f} s.",
                 action="Run the command again to continue waiting.",
             )
         time.sleep(pause)
