@@ -168,7 +168,9 @@ def _ask_keyring(request: Callable[[Any], T]) -> T:
             # Imported here: it takes 0.1 s, most commands do without it, and a broken one must not stop them.
             answer.put((request(importlib.import_module("keyring")), ""))
         except Exception as error:  # backends raise any exception, with any text
-            answer.put((None, f"it failed with {type(error).__name__}"))
+            kind = type(error).__name__
+            reason = "this machine has none" if kind == "NoKeyringError" else f"it failed with {kind}"
+            answer.put((None, reason))
 
     # A daemon thread, so that a hanging backend can't keep the program from exiting.
     threading.Thread(target=ask, name="keyring", daemon=True).start()

@@ -237,7 +237,7 @@ def _new(plan: Plan, state: AccountState) -> str:
                 f"This dataset was already submitted as {known.record.name!r} on {known.tagged.astimezone():%Y-%m-%d %H:%M}.",
                 action="Change the dataset, or add --again to spend another submission on it.",
             )
-    return "not submitted before"
+    return "not submitted before" if TAG in plan.steps else f"submitted already as {plan.record.name}"
 
 
 def _replaces(plan: Plan, competition: Competition) -> str:

@@ -79,6 +79,7 @@ def test_a_tag_is_taken_off_and_set_again(stage: Stage, tmp_path: Path) -> None:
     assert first["bundle"] in cldc("open", "mine", "--print").out
     assert first["worksheet"] in cldc("open", "worksheet", "--print").out
     assert cldc("watch", "mine", "--timeout", "0", code=16).err.count("mine: tagged") == 1
+    assert "submitted already as mine" in cldc("submit", folder, "--dry-run").out
 
     cldc("withdraw", "mine", code=2)
     gone = cldc("withdraw", "mine", "--yes", "--format", "json").data

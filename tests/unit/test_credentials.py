@@ -165,8 +165,13 @@ def test_a_keyring_that_keeps_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch
     assert credentials.known(SERVER) == ()
 
 
-def test_without_a_keyring_storing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_keyring_nothing_is_read_and_storing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
+    notes = Heard()
+    credentials.find(
+        SERVER, prompt=lambda _server, _name: ("alice", CANARY), username="alice", observer=notes
+    )
+    assert notes.notes == ["Continuing without the keyring: this machine has none."]
     with pytest.raises(CredentialsError, match="no working keyring"):
         credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
 
