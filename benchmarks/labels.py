@@ -21,7 +21,7 @@ from cldc.dataset import Dataset
 from cldc.files import data_folder
 from cldc.insight.label_report import LabelReport
 from cldc.insight.label_search import find_suspicious_labels
-from cldc.validation.inspecting import inspect_dataset
+from cldc.validation.inspect_images import inspect_dataset
 
 _DEPTHS = (20, 100, 300)
 _FLIPPED = 0.05

@@ -18,7 +18,7 @@ from random import Random
 
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
-from cldc.validation.inspecting import inspect_content
+from cldc.validation.inspect_images import inspect_content
 from cldc.validation.inspection import Features
 from cldc.validation.near_duplicates import Evidence, find_near_duplicates, group_pairs
 

@@ -59,7 +59,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "trust": ("trust", "Approve what a project's cldc.toml may use."),
         "ledger": ("ledger", "The record of your submissions on this machine."),
         "env": ("env", "List or remove the isolated environments."),
-        "completion": ("completing", "Print the completion script of a shell."),
+        "completion": ("completion", "Print the completion script of a shell."),
     },
 }
 COMMANDS = {name: found for commands in SECTIONS.values() for name, found in commands.items()}

@@ -14,7 +14,7 @@ from cldc.cli.app import App, shown_path
 from cldc.cli.classroom import grades_of
 from cldc.cli.options import command
 from cldc.cli.organise_shared import organiser_target, published
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.codalab.records import FINAL_STATES
 from cldc.competition import scripts_beside
 from cldc.files import lock, replace_atomically, storage_errors, temporary_folder

@@ -12,7 +12,7 @@ from cldc import sandbox
 from cldc.bundles.accuracies import read_submitted
 from cldc.cli.options import YES, command
 from cldc.cli.organise_shared import organiser_target
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.codalab import CodaLab, Rest
 from cldc.errors import UsageError
 from cldc.leaderboard import Leaderboard

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from cldc.cli import completing
+from cldc.cli import completion
 from cldc.cli.contestant import remote_account, require_consent, require_organisers
 from cldc.cli.options import command
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.cli.tensorflow import tensorflow
 from cldc.cli.training import DASK, trainer, training_inputs
 from cldc.cli.validating import require_valid, validated
@@ -40,8 +40,8 @@ _MOST_PICTURES = 1200
 
 
 @click.command()
-@click.argument("a", metavar="A", shell_complete=completing.preflights)
-@click.argument("b", metavar="B", shell_complete=completing.preflights)
+@click.argument("a", metavar="A", shell_complete=completion.preflights)
+@click.argument("b", metavar="B", shell_complete=completion.preflights)
 @click.option(
     "--repeat",
     type=click.IntRange(2, 50),

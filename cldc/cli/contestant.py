@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cldc.bundles.account import ServerClock
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.environments import Environment
 from cldc.errors import CldcError, UsageError
 from cldc.ledger import Ledger

@@ -15,7 +15,7 @@ import click
 
 from cldc import __version__
 from cldc.cli.options import command
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.codalab import Health, Rest
 from cldc.codalab.proxies import certificate
 from cldc.credentials import keyring_name

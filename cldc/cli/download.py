@@ -8,7 +8,7 @@ import click
 
 from cldc.cli.app import shown_path
 from cldc.cli.options import command
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.curation.downloading import DATASET, LABEL_BOOK, WHAT, reference_of
 from cldc.curation.downloading import download as fetch
 from cldc.errors import UsageError

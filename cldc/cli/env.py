@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cldc.cli import completing
+from cldc.cli import completion
 from cldc.cli.app import App
 from cldc.cli.options import command, group
 from cldc.environments import list_environments, remove_environment
@@ -39,7 +39,7 @@ def list_(app: App) -> None:
 
 
 @env.command()
-@click.argument("name", shell_complete=completing.environments)
+@click.argument("name", shell_complete=completion.environments)
 @command(competition=False)
 def remove(app: App, name: str) -> None:
     """Remove an environment by name or kind; it is created again when it is needed.

@@ -9,7 +9,7 @@ from cldc.cli.app import App
 from cldc.errors import StorageError
 from cldc.render.validation import fixed_blocks, undone_blocks, undone_data
 from cldc.validation.fixing import fix_copy, fix_in_place
-from cldc.validation.inspecting import inspect_dataset
+from cldc.validation.inspect_images import inspect_dataset
 from cldc.validation.journal import Fixed, journal_lock, records_folder, undo
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cldc.cli.options import EXISTING_FOLDER, command
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.cli.tensorflow import tensorflow
 from cldc.cli.training import DASK, trainer
 from cldc.cli.validating import validated

@@ -14,7 +14,7 @@ import click
 
 from cldc import description
 from cldc.cli.options import command
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.competition import DEFAULT, SANDBOX, builtin_profiles, load
 from cldc.errors import CldcError, ConfigurationError
 from cldc.files import working_folder

@@ -15,7 +15,7 @@ from cldc.insight.label_report import RankedLabel
 from cldc.insight.label_search import find_suspicious_labels
 from cldc.insight.pictures import pictures
 from cldc.render.labels import labels_document
-from cldc.validation.check import QUESTIONS
+from cldc.validation.pipeline import QUESTIONS
 
 _QUESTION = "label"
 

@@ -10,7 +10,7 @@ import click
 
 from cldc import sandbox
 from cldc.cli.options import command
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.codalab import fetch_text
 from cldc.errors import CldcError, ConfigurationError, CredentialsError, SandboxError
 from cldc.leaderboard import Leaderboard, parse

@@ -9,7 +9,7 @@ import click
 from cldc.cli.app import App
 from cldc.cli.contestant import contestant
 from cldc.cli.options import command, group
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.files import replace_atomically
 from cldc.ledger import Ledger, LedgerUnusable, set_aside
 from cldc.render.document import Line, Table

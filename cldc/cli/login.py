@@ -9,7 +9,7 @@ import click
 
 from cldc import credentials
 from cldc.cli.options import command
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.errors import CredentialsError
 from cldc.render.document import Block, Document, Line, Table
 from cldc.text import PASSWORD_VARIABLE, size

@@ -6,16 +6,16 @@ import webbrowser
 
 import click
 
-from cldc.cli import completing
+from cldc.cli import completion
 from cldc.cli.options import command
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.errors import ConfigurationError, UsageError
 from cldc.ledger import Ledger
 from cldc.render.document import Line
 
 
 @click.command("open")
-@click.argument("what", metavar="NAME|worksheet|form|guide", shell_complete=completing.pages)
+@click.argument("what", metavar="NAME|worksheet|form|guide", shell_complete=completion.pages)
 @click.option("--print", "only_print", is_flag=True, help="Print the address and open nothing.")
 @command(ServerApp)
 def open_(app: ServerApp, *, what: str, only_print: bool) -> None:

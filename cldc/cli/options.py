@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from cldc.cli import completing
+from cldc.cli import completion
 from cldc.cli.app import App
 from cldc.cli.output import Output, Report
 from cldc.errors import CldcError, StorageError
@@ -32,19 +32,19 @@ YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 _COMPETITION = click.option(
     "--competition",
     metavar="NAME|FILE",
-    shell_complete=completing.competitions,
+    shell_complete=completion.competitions,
     help="A competition by name, or its profile (a .toml file).",
 )
 _SERVER = click.option(
     "--server",
     metavar="URL",
-    shell_complete=completing.servers,
+    shell_complete=completion.servers,
     help="Address of a CodaLab, or `sandbox` for the one on this machine.",
 )
 _ACCOUNT = click.option(
     "--account",
     metavar="NAME",
-    shell_complete=completing.accounts,
+    shell_complete=completion.accounts,
     help="User name there; by default the one last signed in with.",
 )
 _SHARED = (

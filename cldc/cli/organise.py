@@ -14,7 +14,7 @@ from cldc.cli.grading import grade
 from cldc.cli.options import YES, command, group
 from cldc.cli.organise_init import init
 from cldc.cli.organise_shared import organiser_target, published
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.errors import UsageError
 from cldc.organise import scoring
 from cldc.organise.daemon import configuration, uuids_of

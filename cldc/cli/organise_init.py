@@ -15,7 +15,7 @@ from cldc import sandbox
 from cldc.address import SANDBOX
 from cldc.cli.options import EXISTING_FOLDER, command
 from cldc.cli.organise_shared import target_at
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.cli.tensorflow import tensorflow
 from cldc.competition import Competition, load
 from cldc.environments import ensure_codalab

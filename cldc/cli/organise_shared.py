@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cldc import credentials, sandbox
 from cldc.address import SANDBOX, check
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.competition import Competition
 from cldc.files import replace_atomically, storage_errors
 from cldc.organise.model import Board, OrganiserTarget

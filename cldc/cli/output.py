@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 import click
 
 from cldc import __version__
-from cldc.cli.progress import PlainProgress, tell
+from cldc.cli.plain_progress import PlainProgress, tell
 from cldc.cli.streams import discard, trusted
 from cldc.errors import CldcError, StorageError
 from cldc.files import data_folder, private_folder, replace_atomically, storage_error, storage_errors

@@ -12,7 +12,7 @@ import click
 from cldc import credentials, sandbox
 from cldc.cli.app import shown_path
 from cldc.cli.output import Output
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.competition import Competition
 from cldc.errors import CldcError
 from cldc.ledger import FILE, TAG, BoardResult, KnownSubmission, Ledger

@@ -10,7 +10,7 @@ import click
 
 from cldc.cli.contestant import remote_account, require_consent, require_organisers
 from cldc.cli.options import DATASET, command
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.cli.training import DASK, preflighted, trainer, training_inputs
 from cldc.cli.validating import valid_reports
 from cldc.dataset import Dataset

@@ -17,7 +17,7 @@ from cldc.curation.splitting import Drawn, draw_split
 from cldc.decisions import default_path, edit, match, read
 from cldc.render.document import Block, Line, Table
 from cldc.text import plural
-from cldc.validation.inspecting import files_with_drawings, inspect_dataset
+from cldc.validation.inspect_images import files_with_drawings, inspect_dataset
 from cldc.validation.warped_copies import find_warped_copies
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from cldc.cli import completing
+from cldc.cli import completion
 from cldc.cli.contestant import contestant
 from cldc.cli.leaderboard import board_if_any
 from cldc.cli.options import YES, command
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.errors import NotFinished, Unreachable, UsageError
 from cldc.ledger import Ledger
 from cldc.quota import Quota
@@ -98,7 +98,7 @@ class _Seconds(click.FloatRange):
 
 
 @click.command()
-@click.argument("submission", metavar="[NAME]", required=False, shell_complete=completing.submissions)
+@click.argument("submission", metavar="[NAME]", required=False, shell_complete=completion.submissions)
 @click.option(
     "--every",
     type=_Seconds(1),
@@ -219,7 +219,7 @@ def _quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
 
 
 @click.command()
-@click.argument("submission", metavar="NAME", shell_complete=completing.submissions)
+@click.argument("submission", metavar="NAME", shell_complete=completion.submissions)
 @YES
 @command(ServerApp)
 def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:

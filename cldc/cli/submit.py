@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from cldc.cli import completing
+from cldc.cli import completion
 from cldc.cli.contestant import ask_for_consent, contestant, paths_in_dataset
 from cldc.cli.leaderboard import board_if_any
 from cldc.cli.options import FOLDER, command
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.cli.training import preflighted, training_inputs
 from cldc.cli.validating import validated
 from cldc.errors import CldcError
@@ -33,7 +33,7 @@ from cldc.submission.submit import submit as carry_out
 @FOLDER
 @click.option(
     "--name",
-    shell_complete=completing.submissions,
+    shell_complete=completion.submissions,
     help="The submission's name on the board; by default the folder's, with a number if an entry has that already.",
 )
 @click.option("--institution", help="What the board shows in parentheses.")

@@ -11,7 +11,7 @@ from rich.progress import Progress, ProgressColumn, Task
 from rich.table import Column
 from rich.text import Text
 
-from cldc.cli.progress import fitted, parts_of
+from cldc.cli.plain_progress import fitted, parts_of
 from cldc.cli.streams import trusted
 from cldc.render.document import Block, Table
 from cldc.render.terminal import drawn

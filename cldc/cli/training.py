@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from cldc.cli.app import App
-from cldc.cli.server import ServerApp
+from cldc.cli.server_app import ServerApp
 from cldc.cli.tensorflow import tensorflow
 from cldc.errors import ConfigurationError
 from cldc.preflight.model import PreflightResult, Training

@@ -1,10 +1,10 @@
 """Check a dataset: every rule is applied, every finding is reported, nothing stops the check.
 
-`check` scans the folder, takes what still holds from the `cache`, lets `inspecting` read the other files (TensorFlow's verdict from
+`pipeline` scans the folder, takes what still holds from the `cache`, lets `inspect_images` read the other files (TensorFlow's verdict from
 `tensorflow_decoder`, the drawing's `features`, the `metadata`), and applies the `rules`. `fixing` and `journal` change a folder.
 """
 
-from cldc.validation.check import validate
 from cldc.validation.model import Finding, InspectedDataset, Rule, Severity, ValidationReport
+from cldc.validation.pipeline import validate
 
 __all__ = ["Finding", "InspectedDataset", "Rule", "Severity", "ValidationReport", "validate"]

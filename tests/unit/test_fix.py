@@ -19,7 +19,7 @@ from cldc.render.formats import plain
 from cldc.render.validation import fixed_blocks
 from cldc.validation import validate
 from cldc.validation.fixing import fix_copy, fix_in_place
-from cldc.validation.inspecting import inspect_dataset
+from cldc.validation.inspect_images import inspect_dataset
 from cldc.validation.journal import Undone, undo
 from tests.conftest import Cldc
 from tests.support.folders import contents, make_dataset, png

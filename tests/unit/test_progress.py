@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cldc.cli.progress import fitted, parts_of
+from cldc.cli.plain_progress import fitted, parts_of
 from tests.support.terminal import Terminal
 
 EPOCH = "epoch 23/100  val 61 %  best 63 % (19)  8 min left"

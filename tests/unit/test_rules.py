@@ -376,7 +376,7 @@ def test_tensorflow_is_asked_once_about_all_unknown_images(
 ) -> None:
     remarks = (Remark.TRAILING_BYTES,)
     unsure = Verdict(Readable.UNKNOWN, None, reason="Only TensorFlow can tell.", remarks=remarks)
-    monkeypatch.setattr("cldc.validation.inspecting.judge", lambda content: unsure)
+    monkeypatch.setattr("cldc.validation.inspect_images.judge", lambda content: unsure)
     assert len(found(folder, "image-unsure")) == 30
     asked: list[Mapping[str, Path]] = []
     answers = [
@@ -390,7 +390,7 @@ def test_tensorflow_is_asked_once_about_all_unknown_images(
         asked.append(files)
         return dict.fromkeys(files, verdict)
 
-    monkeypatch.setattr("cldc.validation.inspecting.ask_tensorflow", ask)
+    monkeypatch.setattr("cldc.validation.inspect_images.ask_tensorflow", ask)
     report = validate(folder, COMPETITION, home=tmp_path / "home", use_cache=False, ask_tensorflow=True)
     assert len(asked) == 1
     assert {finding.rule for finding in report.of(Severity.ERROR)} == {"image-undecodable"}
@@ -421,7 +421,7 @@ def test_a_check_that_fails_is_a_finding(folder: Path, monkeypatch: pytest.Monke
     def broken(content: bytes) -> Verdict:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("cldc.validation.inspecting.judge", broken)
+    monkeypatch.setattr("cldc.validation.inspect_images.judge", broken)
     assert len(found(folder, "image-unsure")) == 30
 
 
@@ -689,7 +689,7 @@ def test_a_warped_copy_is_found_across_splits_and_in_the_label_book_only(
     def check() -> ValidationReport:
         return validate(folder, COMPETITION, warped="if ready", label_book=book, home=tmp_path / "home")
 
-    monkeypatch.setattr("cldc.validation.inspecting.find_warped_copies", find)
+    monkeypatch.setattr("cldc.validation.inspect_images.find_warped_copies", find)
 
     assert not check().warped_compared
     report = check()

@@ -13,7 +13,6 @@ from typing import cast
 from zlib_ng import zlib_ng
 
 from cldc.validation.tensorflow_decoder.metadata import TURNED, is_srgb, orientation_of
-from cldc.validation.tensorflow_decoder.png_careful import judge_carefully
 from cldc.validation.tensorflow_decoder.png_header import (
     DIMENSION_LIMIT,
     KNOWN_ANCILLARY,
@@ -21,6 +20,7 @@ from cldc.validation.tensorflow_decoder.png_header import (
     SAMPLES,
     SIGNATURE,
 )
+from cldc.validation.tensorflow_decoder.png_libpng import judge_carefully
 from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, Verdict
 
 _START = struct.Struct(">8s8sIIBBBBBI")

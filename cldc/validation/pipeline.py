@@ -63,7 +63,7 @@ def validate(
         key = _report_key(cache, competition, book, ask_tensorflow=ask_tensorflow, warped=warped != "no")
         report = cache.load_report(competition, key)
         if report is None:
-            inspected: InspectedDataset = importlib.import_module("cldc.validation.inspecting").inspect(
+            inspected: InspectedDataset = importlib.import_module("cldc.validation.inspect_images").inspect(
                 cache,
                 competition,
                 observer,

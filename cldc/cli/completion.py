@@ -1,4 +1,4 @@
-"""`cldc completion`, and what the shell completes: values of `cldc.cli.offers`, which is imported when somebody presses TAB."""
+"""`cldc completion`, and what the shell completes: values of `cldc.cli.completion_values`, which is imported when somebody presses TAB."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _offer(name: str, *, files: bool = False) -> Completion:
         _context: click.Context, _parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         try:
-            values = getattr(importlib.import_module("cldc.cli.offers"), name)()
+            values = getattr(importlib.import_module("cldc.cli.completion_values"), name)()
             found = [CompletionItem(value, help=why) for value, why in values if value.startswith(incomplete)]
         except CldcError:
             found = []
