@@ -146,8 +146,8 @@ def _message_for(interruption: BaseException) -> str:
     return str((getattr(interruption, "__notes__", None) or [_KEPT])[-1])
 
 
-def _stopped(told: str) -> int:
-    print(f"\n{told}", file=sys.stderr, flush=True)  # noqa: T201
+def _stopped(message: str) -> int:
+    print(f"\n{message}", file=sys.stderr, flush=True)  # noqa: T201
     try:
         sys.stdout.flush()
     except OSError:

@@ -91,8 +91,8 @@ def archive(app: ServerApp, *, folder: Path, yes: bool) -> None:
     scored = sum(row.score is not None for row in board.leaderboard.rows)
     blocks = [Line(f"{folder} holds {competition.title}: {plural(scored, 'score')} and the grades.", "good")]
     if under_way:
-        told = f"{plural(under_way, 'submission')} had no score yet: run `cldc organise score`, then archive again."
-        blocks.append(Line(told, "warning"))
+        text = f"{plural(under_way, 'submission')} had no score yet: run `cldc organise score`, then archive again."
+        blocks.append(Line(text, "warning"))
     data = {
         "folder": folder,
         "competition": competition.name,

@@ -50,8 +50,8 @@ def download(app: ServerApp, *, what: tuple[str, ...], into: Path | None) -> Non
     blocks = []
     for each in done:
         state = "is already there and matches the server" if each.was_there else "is downloaded"
-        told = f"{each.path}: the {each.what.replace('-', ' ')} {state}."
-        blocks.append(Line(told, "good"))
+        text = f"{each.path}: the {each.what.replace('-', ' ')} {state}."
+        blocks.append(Line(text, "good"))
     paths = {each.what: each.path for each in done}
     if DATASET in paths:
         blocks.append(Line(f"Next: {app.command_for('cldc validate', paths[DATASET])}"))

@@ -86,15 +86,15 @@ def logout(app: ServerApp) -> None:
     """
     account = click.get_current_context().params["account"]
     gone = credentials.forget(app.server, account)
-    told = f"Forgot {', '.join(gone)} on {app.server}."
+    text = f"Forgot {', '.join(gone)} on {app.server}."
     if account and not gone:
         raise CredentialsError(
             f"No account {account!r} on {app.server} is remembered.",
             action="`cldc whoami` shows which one is used.",
         )
     if not gone:
-        told = f"No account on {app.server} was remembered."
-    app.show({"server": app.server, "forgotten": gone}, Line(told, "good"))
+        text = f"No account on {app.server} was remembered."
+    app.show({"server": app.server, "forgotten": gone}, Line(text, "good"))
 
 
 @click.command()

@@ -237,11 +237,11 @@ def _setup_blocks(done: SetUp, cost: str) -> Iterator[Block]:
     ]
     yield Table(("", ""), rows)
     if done.rehearsed is not None:
-        told = f"A rehearsal was trained, scored ({done.rehearsed:.4g}), shown on a board and removed."
-        yield Line(told, "good")
+        text = f"A rehearsal was trained, scored ({done.rehearsed:.4g}), shown on a board and removed."
+        yield Line(text, "good")
     if done.both:
-        told = f"{done.both:,} images of the hidden test set are also in the label book, which everyone may read."
-        yield Line(told, "warning")
+        text = f"{done.both:,} images of the hidden test set are also in the label book, which everyone may read."
+        yield Line(text, "warning")
     yield from (Line(remark, "warning") for remark in done.remarks)
     where = f"--competition {shlex.quote(str(done.profile))}{' --server sandbox' if done.sandbox else ''}"
     yield Line(cost)

@@ -181,8 +181,8 @@ def show_error(error: CldcError | click.ClickException, arguments: Sequence[str]
             _write(annotation(remark), trusted(sys.stdout))
             add_to_job(Document({"exit-code": code}, [Line(f"Failed: {message}", "bad"), Line(action)]))
         if _wants("json", arguments):
-            told = {"kind": kind, "code": code, "message": message, "action": action}
-            _write(to_json({"error": told}))
+            data = {"kind": kind, "code": code, "message": message, "action": action}
+            _write(to_json({"error": data}))
     return code
 
 

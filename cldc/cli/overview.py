@@ -95,8 +95,8 @@ def _look(app: ServerApp) -> Overview:
     if preflight is not None and preflight.label_book is not None:
         validation, book = preflight.validation.accuracy, preflight.label_book.accuracy
         accuracies = f"validation {validation:.1%}, label book {book:.1%}"
-    told = _told(submissions, results, app.competition)
-    facts += [("preflight", accuracies), ("submissions", told)]
+    submitted_line = _submitted_line(submissions, results, app.competition)
+    facts += [("preflight", accuracies), ("submissions", submitted_line)]
     of_this = [known for known in submissions if known.record.dataset_hash == report.dataset.hash]
     return then(*_next(app, preflight, of_this, results))
 
@@ -126,7 +126,7 @@ def _submissions(app: ServerApp) -> tuple[tuple[KnownSubmission, ...], dict[str,
         return ledger.submissions(competition=app.competition.name), {each.bundle: each for each in results}
 
 
-def _told(
+def _submitted_line(
     submissions: Sequence[KnownSubmission], results: Mapping[str, BoardResult], competition: Competition
 ) -> str:
     """How many there are, and the score and rank of the newest that counts."""

@@ -56,9 +56,9 @@ def package(app: App, folder: Path | None, *, into: Path, yes: bool) -> None:
                 made.path.replace(target)
         packed = Package(target, made.name, made.dataset_hash, made.images, made.size)
     images, megabytes = plural(packed.images, "image"), f"{packed.size / 1e6:,.1f} MB"
-    told = f"{packed.path}: {images}, {megabytes}" + ("; already there" if same else "")
+    text = f"{packed.path}: {images}, {megabytes}" + ("; already there" if same else "")
     app.show(
         {"package": packed, "written": not same},
-        Line(told, "good"),
+        Line(text, "good"),
         Line("Hand it in under this name: the one folder in it is called so, too."),
     )

@@ -103,8 +103,8 @@ def down(app: App) -> None:
       cldc sandbox down
     """
     was_up = local_sandbox.down(app.home, observer=app.observer)
-    told = "The sandbox is down." if was_up else "The sandbox was not up."
-    app.show({"was_up": was_up}, Line(told, "good"))
+    text = "The sandbox is down." if was_up else "The sandbox was not up."
+    app.show({"was_up": was_up}, Line(text, "good"))
 
 
 @sandbox.command()

@@ -198,7 +198,7 @@ def _quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
     headers = ("", rule.this_window, "in all", "left", "next")
     allowed = ("the guide allows", str(rule.per_window), str(rule.total), "", "")
     named = {"server": "the server shows", "ledger": "this machine's ledger knows", "together": "together"}
-    told = [
+    rows = [
         (
             named[who],
             str(len(quota.in_window)),
@@ -208,7 +208,7 @@ def _quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
         )
         for who, quota in usage.items()
     ]
-    yield Table(headers, [allowed, *told], numbers=frozenset(headers[1:4]))
+    yield Table(headers, [allowed, *rows], numbers=frozenset(headers[1:4]))
     if together.spent:
         rows = [
             (spent.name, moment(spent.time), moment(spent.time + rule.window), spent.source, spent.uuid)

@@ -107,8 +107,8 @@ def _approve(app: App, path: Path, *, yes: bool) -> None:
         claims, needed = profile_claims(path), True
     if needed and not app.approvals.hold(path, claims):
         app.approve(path, claims, yes=yes)
-    told = f"{path} is approved." if needed else f"Nothing in {path} needs an approval."
-    app.show(Trusted(path, needed, claims), *claims_blocks(claims, None), Line(told, "good"))
+    text = f"{path} is approved." if needed else f"Nothing in {path} needs an approval."
+    app.show(Trusted(path, needed, claims), *claims_blocks(claims, None), Line(text, "good"))
 
 
 def _file(app: App, path: Path | None) -> Path:

@@ -41,7 +41,7 @@ def retry(attempt: Callable[[], T], *, pauses_seconds: Sequence[float], observer
     Raises:
         CldcError: What ``attempt`` raised, or the failure of its last `RetryableError`.
     """
-    pauses, silent_attempts, told = iter(pauses_seconds), 0, ""
+    pauses, silent_attempts, shown = iter(pauses_seconds), 0, ""
     while True:
         try:
             return attempt()
@@ -54,9 +54,9 @@ def retry(attempt: Callable[[], T], *, pauses_seconds: Sequence[float], observer
             budget = bounded_http.current()
             if budget is not None and wait >= budget.left_seconds:
                 raise error.failure from error
-            if error.failure.message != told:
-                told = error.failure.message
-                observer.note(f"{told} Trying again.")
+            if error.failure.message != shown:
+                shown = error.failure.message
+                observer.note(f"{shown} Trying again.")
         time.sleep(wait)
 
 

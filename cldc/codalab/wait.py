@@ -54,7 +54,7 @@ def wait_for(
         Unreachable: The server did not answer for `PATIENCE_SECONDS`.
     """
     started = last_seen = time.monotonic()
-    pause, told = _SHORTEST_SECONDS, False
+    pause, announced = _SHORTEST_SECONDS, False
     while True:
         now, name, state = time.monotonic(), uuid, "unknown"
         try:
@@ -65,9 +65,9 @@ def wait_for(
             observer.note(f"{rest.server} does not answer; still waiting.")
         else:
             last_seen, name, state = now, bundle.name, progress_of(bundle)
-            if not told:
+            if not announced:
                 observer.start(f"Waiting for {name}")
-                told = True
+                announced = True
             observer.advance(now - started, describe(bundle) if describe else state)
             if bundle.final:
                 return bundle

@@ -74,8 +74,8 @@ def read_toml(text: str, *, what: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found, _, place = str(error).partition(" (at ")
-        told = re.match(r"line (\d+)", place)
-        number = int(told[1]) if told else max(1, len(text.rstrip().splitlines()))
+        matched = re.match(r"line (\d+)", place)
+        number = int(matched[1]) if matched else max(1, len(text.rstrip().splitlines()))
         problem = _PROBLEMS.get(found, found[:1].lower() + found[1:])
         line = text.splitlines()[number - 1].strip() if text.strip() else ""
         raise ConfigurationError(

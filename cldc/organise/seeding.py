@@ -53,7 +53,7 @@ def seed(
     address: str,
     account: Credentials,
     competition: Competition,
-    materials: Seed,
+    seed: Seed,
     *,
     folder: Path,
     replace: bool = False,
@@ -73,7 +73,7 @@ def seed(
         StorageError: The file or folder does not exist.
         CodaLabError: The server refused, or holds something else under these names.
     """
-    wanted = bundles_of(competition, materials, folder)
+    wanted = bundles_of(competition, seed, folder)
     worksheets = {"utils": competition.bundles.worksheet, "log": organiser_of(competition).log_worksheet}
     private_folder(folder)
     observer.start(f"Putting {competition.name} on CodaLab", len(worksheets) + len(wanted))
@@ -95,7 +95,7 @@ def seed(
     return seeded
 
 
-def bundles_of(competition: Competition, materials: Seed, folder: Path) -> tuple[WantedBundle, ...]:
+def bundles_of(competition: Competition, seed: Seed, folder: Path) -> tuple[WantedBundle, ...]:
     """The competition's bundles with the organiser's files; ``folder`` gets the evaluation script if there is none.
 
     Raises:
@@ -104,18 +104,18 @@ def bundles_of(competition: Competition, materials: Seed, folder: Path) -> tuple
     """
     side, bundles = organiser_of(competition), competition.bundles
     book, start = bundles.label_book.name, bundles.starting_dataset
-    evaluate = materials.evaluate or evaluation_script(competition, side.evaluate.name, folder)
+    evaluate = seed.evaluate or evaluation_script(competition, side.evaluate.name, folder)
     found = [
-        _bundle("script", "utils", bundles.script, materials.script, "Training script"),
-        _bundle("label_book", "utils", bundles.label_book, materials.label_book, "Label book", top=book),
+        _bundle("script", "utils", bundles.script, seed.script, "Training script"),
+        _bundle("label_book", "utils", bundles.label_book, seed.label_book, "Label book", top=book),
     ]
-    if materials.starting_dataset is not None and start is not None:
-        path = materials.starting_dataset
+    if seed.starting_dataset is not None and start is not None:
+        path = seed.starting_dataset
         found.append(_bundle("data", "utils", start, path, "Starting dataset", top=start.name))
     return (
         *found,
         # It takes the label book's place in the mimicked runs, so its one folder has the same name.
-        _bundle("test_set", "log", side.test_set, materials.test_set, "Hidden test set", top=book),
+        _bundle("test_set", "log", side.test_set, seed.test_set, "Hidden test set", top=book),
         _bundle("evaluate", "log", side.evaluate, evaluate, "Evaluation script"),
     )
 

@@ -317,8 +317,8 @@ def _score_of_drawn(
         if rows and rows[0].score is not None and not rows[0].hidden:
             return rows[0].score
         reasons = [row.hidden for row in rows] or [left.reason for left in read_left_out(folder / "scoring")]
-    told = ", ".join(reasons) or "the scoring daemon did not find it"
-    raise RunFailed(f"it was trained and got no score: {told}.", action="Look at the evaluation script.")
+    why = ", ".join(reasons) or "the scoring daemon did not find it"
+    raise RunFailed(f"it was trained and got no score: {why}.", action="Look at the evaluation script.")
 
 
 def _remarks(

@@ -76,7 +76,7 @@ def preflight_remotely(remote: Remote, trainings: Sequence[Training]) -> list[tu
                 if remote.force:
                     job.known = known.run
                 else:  # a killed call, or one that kept its bundles, may have left some
-                    batch.settle(job, remember_name(remote.home, known, job.training.report.dataset))
+                    batch.finish_job(job, remember_name(remote.home, known, job.training.report.dataset))
         batch.train()
     return [(job.training, batch.outcomes[job.id]) for job in jobs]
 
@@ -144,7 +144,7 @@ class _Batch:
             except QuotaExceeded as error:
                 if find_worksheet(remote, job) is None:
                     self._waiting.remove(job)
-                    self.settle(job, error, leave=True)
+                    self.finish_job(job, error, leave=True)
             else:
                 if tight:
                     remote.observer.note(f"Computing time for {job.name}: {finding}.")
@@ -178,9 +178,9 @@ class _Batch:
             remote.uploads.clear()
             if not isinstance(error, _OF_ONE):
                 raise
-            self.settle(job, error, leave=True)  # the next call resumes from here
+            self.finish_job(job, error, leave=True)  # the next call resumes from here
         except _OF_ONE as error:
-            self.settle(job, error)
+            self.finish_job(job, error)
         else:
             self._going.append(job)
 
@@ -191,7 +191,7 @@ class _Batch:
         elif path := lost_dependency(self._remote.rest, job.bundle):
             self._start_with_dependencies(job, path)
         else:
-            self.settle(job, self._outcome(job, job.bundle))
+            self.finish_job(job, self._outcome(job, job.bundle))
 
     def _start_on_another_worker(self, job: Job) -> None:
         """Restart a run that lost its worker."""
@@ -205,7 +205,7 @@ class _Batch:
                 f"The run of {job.name} on {remote.rest.server} {what} {job.tries} times.",
                 action="Run the command again later, or train here: leave --remote out. No quota was spent.",
             )
-            self.settle(job, error)
+            self.finish_job(job, error)
         else:
             remote.observer.note(
                 f"The run of {job.name} {what}; training it again (try {job.tries + 1} of {_MOST_TRIES})."
@@ -216,7 +216,7 @@ class _Batch:
         """Restart a run whose worker lost the dependency ``path``; a second loss is the job's outcome."""
         remote = self._remote
         if job.lost_dependency:
-            self.settle(job, lost_dependency_twice(remote.rest.server, job.run, path))
+            self.finish_job(job, lost_dependency_twice(remote.rest.server, job.run, path))
             return
         job.lost_dependency = True
         remote.observer.note(
@@ -237,7 +237,7 @@ class _Batch:
         remote.observer.note(f"{job.name}: validation {result.validation.accuracy:.2%}{book}")
         return with_changes(result, job.training)
 
-    def settle(self, job: Job, outcome: Outcome, *, leave: bool = False) -> None:
+    def finish_job(self, job: Job, outcome: Outcome, *, leave: bool = False) -> None:
         """Record a job's outcome and, unless told to ``leave`` them, remove its bundles once no other job needs its dataset."""
         self.outcomes[job.id] = outcome
         if not leave:

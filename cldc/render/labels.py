@@ -79,8 +79,10 @@ def _heading(report: LabelReport, name: str, correct: int) -> Iterator[Block]:
     yield Line(expectation(report))
     counts = Counter(image.problem for image in report.suspicious)
     if counts:
-        told = ", ".join(f"{counts[problem]:,} {_COUNTED[problem]}" for problem in _WORDS if counts[problem])
-        yield Line(f"Worth a look: {told}.")
+        listed = ", ".join(
+            f"{counts[problem]:,} {_COUNTED[problem]}" for problem in _WORDS if counts[problem]
+        )
+        yield Line(f"Worth a look: {listed}.")
     if correct:
         yield Line(f"Left out: {plural(correct, 'image')} that you marked as correct.", "dim")
     if report.unreadable:

@@ -127,8 +127,8 @@ def spread_blocks(repeated: RepeatedRuns) -> Iterator[Block]:
     yield Table(headers, rows, title=f"{len(rows)} runs", numbers=numbers)
     for name, spread in (("validation", repeated.validation), ("label book", repeated.label_book)):
         if spread is not None:
-            told = f"{spread.lowest:.2%} to {spread.highest:.2%}, {spread.mean:.2%} on average"
-            yield Line(f"{name}: {told}")
+            text = f"{spread.lowest:.2%} to {spread.highest:.2%}, {spread.mean:.2%} on average"
+            yield Line(f"{name}: {text}")
 
 
 def _scores(result: PreflightResult) -> Iterator[tuple[str, str, str, str]]:

@@ -40,8 +40,8 @@ def drawn(block: Block, *, width: int, everything: bool) -> RenderableType:
         return _line(block.text, _COLOURS[block.style], width)
     table = block if everything else _narrowed(block, width)
     if left_out := [header for header in block.headers if header not in table.headers]:
-        told = f"Not shown: {', '.join(left_out)} (wider terminal, or --verbose)"
-        return Group(_table(table, width), _line(told, _COLOURS["dim"], width))
+        text = f"Not shown: {', '.join(left_out)} (wider terminal, or --verbose)"
+        return Group(_table(table, width), _line(text, _COLOURS["dim"], width))
     return _table(table, width)
 
 
@@ -90,8 +90,8 @@ def _line(text: str, style: str, width: int) -> RenderableType:
     if max(map(len, words.split(" "))) > width - _INDENT:
         return whole
     indented = len(words) - len(words.lstrip(" "))
-    told = Text(words[indented:], style=style)
-    return Padding(told, (0, 0, 0, indented), expand=False) if indented else told
+    styled = Text(words[indented:], style=style)
+    return Padding(styled, (0, 0, 0, indented), expand=False) if indented else styled
 
 
 def _pairs(table: Table, width: int) -> Iterator[str]:

@@ -88,9 +88,9 @@ def successors(
     """Map each replaced tagged submission to the competition, by id, to the newest one of its account that replaces it."""
     by_name = competition.submission.supersedes == "name"
     tagged = sorted((s for s in submissions if s.carries_tag), key=lambda s: s.tagged or s.record.created)
-    rivals = {s.record.id: (s.record.server, s.record.account, by_name and s.record.name) for s in tagged}
-    newest = {rivals[s.record.id]: s for s in tagged}
-    return {identity: newest[key] for identity, key in rivals.items() if newest[key].record.id != identity}
+    competing = {s.record.id: (s.record.server, s.record.account, by_name and s.record.name) for s in tagged}
+    newest = {competing[s.record.id]: s for s in tagged}
+    return {identity: newest[key] for identity, key in competing.items() if newest[key].record.id != identity}
 
 
 def replaced_by(newer: KnownSubmission | None, rows: Mapping[str, Row]) -> str:

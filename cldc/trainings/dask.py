@@ -182,10 +182,10 @@ class DaskTrainer(Trainer):
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         """Handle a worker's progress report."""
-        _, told = event
-        if observer := self._observers.get(told["id"]):
-            observer.start(told["task"], None, told["unit"])
-            observer.advance(told["done"], told["detail"])
+        _, event_data = event
+        if observer := self._observers.get(event_data["id"]):
+            observer.start(event_data["task"], None, event_data["unit"])
+            observer.advance(event_data["done"], event_data["detail"])
 
 
 def _itself(zipped: bytes) -> bytes:
@@ -212,8 +212,8 @@ class _Events:
         if time.monotonic() - self._told < _TELL_SECONDS:
             return
         self._told = time.monotonic()
-        told = {"id": self._id, "task": self._task, "unit": self._unit, "done": done, "detail": detail}
-        self._worker.log_event(_TOPIC, told)
+        event_data = {"id": self._id, "task": self._task, "unit": self._unit, "done": done, "detail": detail}
+        self._worker.log_event(_TOPIC, event_data)
 
     def note(self, text: str) -> None:
         self._group.check()

@@ -91,7 +91,7 @@ class ValidationCache:
         """What is known of the folder's contents, by SHA-256."""
         return {value["sha256"]: _inspection(value) for value in self._values("content")}
 
-    def is_settled(self, image: Image) -> bool:
+    def is_stable(self, image: Image) -> bool:
         """Whether the file's last change is so old that its next change will change its times."""
         return max(image.mtime_ns, image.ctime_ns) < self._began_ns - _RACY_NS
 
@@ -103,11 +103,11 @@ class ValidationCache:
         # Reading an image updates its size, so that its state is the one that was scanned.
         found = zip(self.dataset.images, report.dataset.images, strict=True)
         readable = [(scanned, image.sha256) for scanned, image in found if not image.error]
-        settled = [(scanned, sha256) for scanned, sha256 in readable if self.is_settled(scanned)]
+        stable = [(scanned, sha256) for scanned, sha256 in readable if self.is_stable(scanned)]
         value = {
             # The next check could not tell whether a file that is not kept here is gone.
-            "key": key if settled == readable else "",
-            "files": [(*scanned.state, sha256) for scanned, sha256 in settled],
+            "key": key if stable == readable else "",
+            "files": [(*scanned.state, sha256) for scanned, sha256 in stable],
             "findings": report.findings,
             "metadata": astuple(report.metadata),
             "warped": report.warped_compared,

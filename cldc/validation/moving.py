@@ -72,10 +72,10 @@ def move_back(kept: Path, place: Path) -> bool:
         return some
     with storage_errors(kept):
         if kept.is_symlink() or place.is_symlink():
-            alike = kept.is_symlink() and place.is_symlink() and kept.readlink() == place.readlink()
+            same = kept.is_symlink() and place.is_symlink() and kept.readlink() == place.readlink()
         else:
-            alike = filecmp.cmp(kept, place, shallow=False)
-    if not alike:
+            same = filecmp.cmp(kept, place, shallow=False)
+    if not same:
         raise StorageError(
             f"{place} exists again, with different content.", action="Move it away and run the command again."
         )

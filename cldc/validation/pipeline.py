@@ -92,7 +92,7 @@ def _report_key(
     dataset = cache.dataset
     # Advice on a missing split depends on the folders around the dataset.
     whole = all(split.state == SplitState.FOLDER for split in dataset.splits)
-    if not whole or (book and not all(map(cache.is_settled, book.images))):
+    if not whole or (book and not all(map(cache.is_stable, book.images))):
         return ""
     unreadable = [(image.path, image.error) for image in dataset.images if image.error]
     formats = formats_of_ignored(dataset, competition.dataset.extensions)

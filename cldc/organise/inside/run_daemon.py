@@ -187,7 +187,7 @@ def _wait(client: Any, rows: list[dict[str, Any]], end: float, trainings: dict[s
     most, enough = len(waiting), time.monotonic() + _GATHER_SECONDS
     reported: dict[str, Any] = {}
     began: dict[str, float] = {}
-    at_once, told = 1, 0.0
+    at_once, estimated_at = 1, 0.0
     while time.monotonic() < end:
         for row in list(waiting):
             now = _stage(client, row)
@@ -200,10 +200,10 @@ def _wait(client: Any, rows: list[dict[str, Any]], end: float, trainings: dict[s
                 waiting.remove(row)
         training = [row for row in waiting if reported[row["uuid"]]["stage"] == "training"]
         at_once = max(at_once, sum(reported[row["uuid"]]["state"] == "running" for row in training))
-        if time.monotonic() > told + _ESTIMATE_SECONDS:
-            told = time.monotonic()
+        if time.monotonic() > estimated_at + _ESTIMATE_SECONDS:
+            estimated_at = time.monotonic()
             left = [
-                trainings.get(row["submission"], 0.0) - (told - began.get(row["uuid"], told))
+                trainings.get(row["submission"], 0.0) - (estimated_at - began.get(row["uuid"], estimated_at))
                 for row in training
             ]
             _tell(event="left", seconds=sum(max(0.0, each) for each in left) / at_once)

@@ -30,18 +30,18 @@ async function post(address, body) {
   const answer = await fetch(address, {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   });
-  const told = await answer.json();
-  if (!answer.ok) throw new Error([told.error, told.action].filter(Boolean).join(" "));
-  return told;
+  const reply = await answer.json();
+  if (!answer.ok) throw new Error([reply.error, reply.action].filter(Boolean).join(" "));
+  return reply;
 }
 
 async function poll() {
   if (unsent) return;
-  let told;
+  let reply;
   try {
     const answer = await fetch(`state?${new URLSearchParams(data.numbers)}`);
-    told = await answer.json();
-    if (!answer.ok) throw new Error(told.error);
+    reply = await answer.json();
+    if (!answer.ok) throw new Error(reply.error);
     if (unsent) return;
   } catch (error) {
     ended = true;
@@ -52,15 +52,15 @@ async function poll() {
   }
   ended = false;
   const before = new Set(data.images.map(({ path }) => path));
-  const taken = data.take(told.parts);
+  const taken = data.take(reply.parts);
   if (taken.length) {
     if (taken.includes("images")) showImages(before);
     showQueues();
     if (taken.some((part) => part !== "decisions") || filters.open.checked || ["decided", "later"].includes(queueId)) showGrid();
     else refresh();
   }
-  showProblems([...told.problems, ...(data.parts.decisions?.problems ?? [])]);
-  progress = told.progress;
+  showProblems([...reply.problems, ...(data.parts.decisions?.problems ?? [])]);
+  progress = reply.progress;
   showProgress();
 }
 
@@ -199,7 +199,7 @@ function drawTile(tile, { image, group }) {
     tile.firstChild.addEventListener("error", () => tile.classList.add("unshown"));
     tile.firstChild.addEventListener("load", () => tile.classList.remove("unshown"));
   }
-  const [shown, label, state, told] = tile.children;
+  const [shown, label, state, spoken] = tile.children;
   const address = picture(image, "small");
   if (shown.getAttribute("src") !== address) shown.src = address;
   const likely = data.likely(image, group);
@@ -207,7 +207,7 @@ function drawTile(tile, { image, group }) {
   state.textContent = image.decisions.map(words).join(", ") || (image.later ? "later" : likely ? `${likely}?` : "");
   state.className = `state ${image.decisions.map(([action]) => action).join(" ") || (image.later ? "postponed" : "likely")}`;
   tile.classList.toggle("decided", isDecided(image));
-  told.textContent = [
+  spoken.textContent = [
     isDecided(image) ? "decided" : likely && "the likely class", image.name, group.title, image.error && `can't be read: ${image.error}`,
   ].filter(Boolean).join(", ");
 }
@@ -340,8 +340,8 @@ function act({ action, value, likely }) {
     sending = sending.then(() => send({ action, value: each, reason, keys }, undo));
   }
   data.makeQueues();
-  const told = { relabel: byValue.size > 1 ? "labelled" : `labelled ${[...byValue.keys()]}`, correct: "correct as is", "set-aside": "set aside", move: "to the other split", later: "left for later", clear: "without a decision" }[action];
-  announce(`${count(done.size, "image")} ${told}. ${data.left(queue()).toLocaleString("en")} left here.`);
+  const outcome = { relabel: byValue.size > 1 ? "labelled" : `labelled ${[...byValue.keys()]}`, correct: "correct as is", "set-aside": "set aside", move: "to the other split", later: "left for later", clear: "without a decision" }[action];
+  announce(`${count(done.size, "image")} ${outcome}. ${data.left(queue()).toLocaleString("en")} left here.`);
   if (automatic.checked && action !== "clear") goOn(items.at(-1));
   showQueues();
   showProgress();

@@ -22,9 +22,9 @@ def remove_metadata(content: bytes) -> bytes | None:
     if stripped is None:
         return None
     after = judge(stripped)
-    alike = before[:4] == after[:4]  # readable, format, width and height
+    same = before[:4] == after[:4]  # readable, format, width and height
     pixels = _pixels(content)
-    return stripped if alike and pixels is not None and pixels == _pixels(stripped) else None
+    return stripped if same and pixels is not None and pixels == _pixels(stripped) else None
 
 
 def _pixels(content: bytes) -> tuple[str, str] | None:
