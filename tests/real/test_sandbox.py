@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import sqlite3
 import stat
 import sys
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +26,7 @@ from cldc.codalab.failures import PermissionDenied
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
 from cldc.progress import SILENT, Observer
+from cldc.sandbox.paths import home_of
 from tests.conftest import ROOT
 from tests.support.processes import running, soon
 from tests.support.small_competition import PROFILE, materials
@@ -199,20 +202,25 @@ def test_a_server_that_is_about_to_end_is_not_taken_for_a_running_one(site: Site
     """It is killed while `up` waits for its answer: nothing tells an ending process from one that is busy."""
     before = site.up()
     os.kill(before.pid, signal.SIGSTOP)
-    after = site.up(Killing(before.pid))
+    after = site.up(Killing(before.pid, home_of(site.data).lock))
     assert after.pid != before.pid
     assert sandbox.require_up(site.data) == after
 
 
 @dataclass(slots=True)
 class Killing:
-    """An observer that kills a process as soon as `up` waits for it."""
+    """An observer that kills a server as soon as `up` waits for it, and keeps its lock for a second as its threads may."""
 
     pid: int
+    lock: Path
 
     def start(self, task: str, total: float | None = None, unit: str = "") -> None:
         if task == "Waiting for CodaLab":
             os.kill(self.pid, signal.SIGKILL)
+        elif task == "Starting CodaLab":
+            file = self.lock.open("a")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            threading.Timer(1, file.close).start()
 
     def advance(self, done: float, detail: str = "") -> None:
         return

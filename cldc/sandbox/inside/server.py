@@ -3,7 +3,7 @@
     python server.py HOME
 
 It writes ``HOME/sandbox.json`` when it is ready, logs to ``HOME/logs``, and on SIGTERM stops together with everything it
-started. A second server on the same HOME exits with code 75 at once.
+started. A second server on the same HOME waits half a minute for the first to end, then exits with code 75.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return"
 
@@ -46,6 +46,8 @@ ALREADY_UP = 75
 _TICK_SECONDS = 1.0
 _IDLE_SECONDS = 5.0
 _STOP_SECONDS = 2.5
+# Threads and children of a killed server may hold its lock for a moment after its process is gone.
+_ENDING_SECONDS = 30.0
 
 
 def main() -> int:
@@ -78,14 +80,20 @@ def main() -> int:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[bool]:
-    """Hold the lock file during the block; False if another process has it."""
+    """Hold the lock file during the block; False if another process keeps it."""
+    end = time.monotonic() + _ENDING_SECONDS
     with open(path, "a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() > end:
+                    yield False
+                    return
+                time.sleep(0.05)
+            else:
+                yield True
+                return
 
 
 def _socket_folder(home: Home) -> str:
