@@ -20,16 +20,16 @@ demo: $(READY)
 
 # More processes than there are processors, because tests wait, those of CodaLab a third of the time; at most five, because
 # each has a CodaLab of its own.
-at_once = --no-loadscope-reorder --numprocesses $(shell n=$$(($$(getconf _NPROCESSORS_ONLN) + $(1))); echo $$((n > 5 ? 5 : n)))
+at_once = --no-loadscope-reorder --numprocesses $(shell n=$$(($$(getconf _NPROCESSORS_ONLN) + 2)); echo $$((n > 5 ? 5 : n)))
 
 test: lint
 	@echo "All tests: about 25 minutes on two processors."
-	@$(BIN)/pytest $(call at_once,2)
+	@$(BIN)/pytest $(at_once)
 
 # Everything that needs no real CodaLab and no real TensorFlow.
 unit: lint
 	@echo "Tests without CodaLab and TensorFlow: about two minutes on two processors."
-	@$(BIN)/pytest $(call at_once,1) tests/unit
+	@$(BIN)/pytest $(at_once) tests/unit
 
 lint: $(READY)
 	@$(BIN)/ruff check
