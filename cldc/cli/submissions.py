@@ -138,7 +138,7 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
                 found = tuple(s for s in every_status if submission in (None, s.name, s.bundle))
                 if submission is not None and not found:
                     raise UsageError(
-                        f"There is no submission {submission!r}.",
+                        f"No submission is named {submission!r}.",
                         action="`cldc status` lists yours.",
                     )
                 _tell(app, found, known)
@@ -147,7 +147,7 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
             remaining = math.inf if timeout is None else timeout - (time.monotonic() - started)
             if not remaining > 0:
                 raise NotFinished(
-                    f"There is no score yet after {timeout:.0f} s.",
+                    f"No score yet after {timeout:.0f} s.",
                     action="Run `cldc watch` again to go on waiting.",
                 )
             time.sleep(min(every, remaining))

@@ -145,7 +145,7 @@ class Rest:
     ) -> dict[str, Bundle]:
         """Those of several bundles that the server has, by uuid, in few requests; with ``worksheets`` as in `bundle`.
 
-        The observer is told how many of them have been asked for.
+        Progress counts the bundles that were requested so far.
         """
         wanted, found = [check_uuid(uuid) for uuid in dict.fromkeys(uuids)], dict[str, Bundle]()
         for start in range(0, len(wanted), _UUIDS_A_REQUEST):

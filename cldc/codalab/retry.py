@@ -36,7 +36,7 @@ class RetryableError(Exception):
 def retry(attempt: Callable[[], T], *, pauses_seconds: Sequence[float], observer: Observer) -> T:
     """Call ``attempt`` until it succeeds, fails for good, or the pauses or the current budget's time are used up.
 
-    It must be idempotent, unless there are no pauses. The observer is notified of each new kind of failure.
+    ``attempt`` must be idempotent unless there are no pauses. A failure is noted once, until its message changes.
 
     Raises:
         CldcError: What ``attempt`` raised, or the failure of its last `RetryableError`.

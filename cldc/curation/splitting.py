@@ -51,7 +51,7 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
 
     Raises:
         UsageError: The competition does not have exactly two splits.
-        InvalidDataset: There is no image to divide.
+        InvalidDataset: The dataset has no images to split.
     """
     rules = inspected.competition.dataset
     if len(rules.splits) != 2:

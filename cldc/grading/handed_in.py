@@ -86,7 +86,7 @@ def _in_zip(path: Path, folder: Path, splits: Sequence[str]) -> Path:
 
 
 def _why_not(zip_name: str, folder: Path, top: Sequence[Path], splits: Sequence[str]) -> str:
-    """Why an unpacked zip, of which ``top`` is at the top, is no dataset: where its splits lie instead."""
+    """Explain why an unpacked zip is not a dataset, and where its splits are; ``top`` lists its top-level folders and files."""
     wanted = " and ".join(splits)
     if _has(folder, splits):
         return f"{wanted} lie at the top of {zip_name}, not in one folder as they must"

@@ -153,7 +153,7 @@ def _with_id(results: Iterable[PreflightResult], word: str) -> PreflightResult:
     if meant:
         problem = f"{word} stands for {len(matching)} preflights."
     else:
-        problem = f"There is no folder and no preflight {word}."
+        problem = f"Found no preflight {word}, and no folder of that name."
     raise UsageError(
         problem,
         action="Give a folder, or the id of a preflight or the name of a dataset as `cldc history` shows them.",

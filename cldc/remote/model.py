@@ -48,7 +48,7 @@ class Job:
         log: The output so far of its run, once that is started.
         bundle: The run as last read; None before that, or if it was removed.
         offline_since: When the run's worker was first seen offline; None while it is online.
-        waits_since: When the run was first seen waiting for a worker; infinite once a person was told.
+        waits_since: When the run was first seen waiting for a worker; infinite once that has been reported.
     """
 
     training: Training
