@@ -1,4 +1,4 @@
-"""`cldc completion`, and what the shell completes: values of `cldc.cli.completion_values`, which is imported when somebody presses TAB."""
+"""`cldc completion`, and what the shell completes: values of `cldc.cli.completion_values`, which is imported when Tab is pressed."""
 
 from __future__ import annotations
 

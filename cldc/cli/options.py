@@ -124,7 +124,7 @@ def _require_writable(reports: Iterable[Report]) -> None:
 
 
 class Group(click.Group):
-    """A group of commands whose help says whole what each is for; Click cuts it to one line."""
+    """A group whose help shows the first sentence about each command in full; Click cuts it to one line."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands, each with the first sentence of its help."""

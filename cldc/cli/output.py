@@ -191,7 +191,7 @@ def _wants(form: str, arguments: Sequence[str]) -> bool:
 
 
 def report_bug(error: Exception) -> str:
-    """Write the traceback, without values of variables, to a log; what to tell the person who met the bug."""
+    """Write the traceback, without the values of variables, to a log; return the message for the user."""
     # No command line: an argument may be private. No locals: one may hold a token.
     text = "".join(
         (

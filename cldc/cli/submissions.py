@@ -1,4 +1,4 @@
-"""`cldc status`, `watch`, `quota`, `withdraw` and `clean`: what has come of submissions."""
+"""`cldc status`, `watch`, `quota`, `withdraw` and `clean`: follow submissions, count them, take them back."""
 
 from __future__ import annotations
 

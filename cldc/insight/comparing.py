@@ -151,7 +151,7 @@ def _images(first: ModelPredictions, second: ModelPredictions, book: str) -> _Im
 
 
 def _pairs(old: Iterable[_Image], new: Iterable[_Image]) -> Iterator[tuple[_Image, _Image]]:
-    """Pair images of one content: those that stayed first, so that a copy more is an image added."""
+    """Pair images with the same content, unmoved ones first, so that an extra copy counts as added."""
     left, right = list(old), list(new)
     for reason in _REASONS:
         for image in list(left):

@@ -167,7 +167,7 @@ def _share(value: float, low: float, high: float) -> float:
 
 
 def _records(rows: Sequence[Row]) -> list[Row]:
-    """The entries that were better than all before them, in the order of time."""
+    """The entries that set a new best score, oldest first."""
     records: list[Row] = []
     for row in sorted(rows, key=lambda row: row.created):
         if not records or (row.score or 0.0) > (records[-1].score or 0.0):

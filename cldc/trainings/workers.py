@@ -26,7 +26,7 @@ from cldc.progress import SILENT, Observer
 
 @dataclass(frozen=True, slots=True)
 class SentTraining:
-    """A training as a worker gets it: without its images, which come beside it.
+    """A training as sent to a worker, without its images, which are sent separately.
 
     Attributes:
         training: The training, with the sender's paths.
