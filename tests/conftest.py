@@ -30,8 +30,8 @@ from cldc import sample
 from cldc.competition import Competition, load
 from cldc.environments import ensure_analysis, ensure_codalab, ensure_tensorflow
 from cldc.inside.unpacking import unpack_tar
+from cldc.preflight.inputs import read_label_book
 from cldc.preflight.model import LabelBook
-from cldc.preflight.scripts_and_label_books import read_label_book
 from cldc.validation import ValidationReport, validate
 from tests.support.certificates import Authority
 from tests.support.forking import ForkServer

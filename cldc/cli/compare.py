@@ -15,7 +15,7 @@ from cldc.cli.contestant import remote_account, require_consent, require_organis
 from cldc.cli.options import command
 from cldc.cli.server_app import ServerApp
 from cldc.cli.tensorflow import tensorflow
-from cldc.cli.training import DASK, trainer, training_inputs
+from cldc.cli.training import DASK, trainer, trainings_of
 from cldc.cli.validating import require_valid, validated
 from cldc.dataset import load
 from cldc.errors import InvalidDataset, UsageError
@@ -24,13 +24,12 @@ from cldc.insight.comparing import compare as compare_two
 from cldc.insight.paired_results import compare_repeats
 from cldc.insight.paired_training import Train, require_unseen, train_models
 from cldc.insight.pictures import pictures
-from cldc.preflight.label_book_paths import label_books
+from cldc.preflight.inputs import label_books, read_label_book
 from cldc.preflight.model import LabelBook, Outcome, PreflightResult, Training
 from cldc.preflight.model_predictions import ModelPredictions, read
 from cldc.preflight.predicting import predict_folder
 from cldc.preflight.records import find_named
 from cldc.preflight.repeats import repeats_of, require_seeds
-from cldc.preflight.scripts_and_label_books import read_label_book
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.comparison import comparison_document
 from cldc.trainings.many import train_all
@@ -152,12 +151,7 @@ def _compare_repeatedly(
         else:
             trains = stack.enter_context(trainer(app, dask=dask))
             train = functools.partial(train_all, trainer=trains, home=app.home, observer=app.observer)
-        inputs = training_inputs(app)
-        trainings = [
-            training
-            for report in reports
-            for training in repeats_of(inputs.training(report, app.competition), times)
-        ]
+        trainings = [training for once in trainings_of(app, reports) for training in repeats_of(once, times)]
         predict = functools.partial(_predict, app, judge) if judge else None
         models = train_models(trainings, train, predict=predict, home=app.home)
     before, after = models[0], models[times]

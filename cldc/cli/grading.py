@@ -18,11 +18,11 @@ from cldc.grading.grader import Grader
 from cldc.grading.handed_in import list_handed_in
 from cldc.grading.model import Grading
 from cldc.grading.test_sets import remember_test_set
-from cldc.preflight.scripts_and_label_books import (
+from cldc.preflight.inputs import (
     builtin_script,
+    downloaded_script,
     given_script,
     read_label_book,
-    remembered_script,
 )
 from cldc.progress import SILENT
 from cldc.render.board import board_page
@@ -101,7 +101,7 @@ def _grader(
     if named is not None:
         script = given_script(Path(named))
     else:
-        script = remembered_script(app.home, competition) or builtin_script(competition)
+        script = downloaded_script(app.home, competition) or builtin_script(competition)
     validate = functools.partial(validated, app, observer=SILENT)
     given = validate(starting_dataset).dataset.images if starting_dataset else ()
     return Grader(

@@ -24,8 +24,8 @@ from cldc.organise.model import OrganiserTarget, Seed, read_json
 from cldc.organise.profile import ProfileOverrides, begin
 from cldc.organise.seeding import evaluate_beside_profile, remember_files
 from cldc.organise.setting_up import SetUp, classes_in, plan, set_up
+from cldc.preflight.inputs import builtin_script
 from cldc.preflight.records import all_records
-from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.render.document import Block, Line, Table
 from cldc.render.formats import to_data
 from cldc.trainings.expected import expect_class

@@ -11,7 +11,7 @@ import click
 from cldc.cli.contestant import remote_account, require_consent, require_organisers
 from cldc.cli.options import DATASET, command
 from cldc.cli.server_app import ServerApp
-from cldc.cli.training import DASK, preflighted, trainer, training_inputs
+from cldc.cli.training import DASK, preflighted, trainer, trainings_of
 from cldc.cli.validating import valid_reports
 from cldc.dataset import Dataset
 from cldc.environments import ready_analysis, ready_tensorflow
@@ -101,8 +101,7 @@ def preflight(
         option = "--keep" if keep else "--include-link"
         raise UsageError(f"{option} is for preflights on CodaLab only.", action="Add --remote.")
     reports = valid_reports(app, folders)
-    inputs = training_inputs(app)
-    trainings = [inputs.training(report, app.competition) for report in reports]
+    trainings = trainings_of(app, reports)
     if len(trainings) > 1:
         return _several(app, trainings, dask=dask, force=force)
     (training,) = trainings
@@ -147,8 +146,7 @@ def _remotely(
     reports = valid_reports(app, folders)
     for report in reports:
         require_consent(app, report, links)
-    inputs = training_inputs(app)
-    trainings = [inputs.training(report, app.competition) for report in reports]
+    trainings = trainings_of(app, reports)
     if repeat:
         trainings = [seed for training in trainings for seed in repeats_of(training, repeat)]
     ready = ready_tensorflow(app.competition.training.tensorflow, app.home)

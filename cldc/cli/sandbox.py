@@ -16,7 +16,7 @@ from cldc.competition import SANDBOX
 from cldc.environments import ensure_codalab
 from cldc.leaderboard import parse
 from cldc.organise.seeding import evaluate_beside_profile, remember_files
-from cldc.preflight.scripts_and_label_books import builtin_script
+from cldc.preflight.inputs import builtin_script
 from cldc.render.board import board_blocks
 from cldc.render.document import Line, Table
 from cldc.render.submission import moment

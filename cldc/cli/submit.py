@@ -13,13 +13,13 @@ from cldc.cli.contestant import ask_for_consent, contestant, paths_in_dataset
 from cldc.cli.leaderboard import board_if_any
 from cldc.cli.options import FOLDER, command
 from cldc.cli.server_app import ServerApp
-from cldc.cli.training import preflighted, training_inputs
+from cldc.cli.training import preflighted, trainings_of
 from cldc.cli.validating import validated
 from cldc.errors import CldcError
 from cldc.ledger import Ledger
+from cldc.preflight.model import Training
 from cldc.preflight.predictions import ExpectedLabels, expected_labels
 from cldc.preflight.records import find
-from cldc.preflight.training_inputs import TrainingInputs
 from cldc.render.document import Line
 from cldc.render.submission import plan_blocks, plan_document, public, question, submission_document
 from cldc.submission.account import fetch_account_state
@@ -98,7 +98,8 @@ def submit(
     if at_once:
         app.prestart_cl()
     with Ledger(app.home, reading=dry_run) as ledger:
-        me, inputs, settings = contestant(app, ledger), training_inputs(app), app.settings
+        me, settings = contestant(app, ledger), app.settings
+        (training,) = trainings_of(app, [report])
         consent = Consent(
             again=again,
             supersede=supersede,
@@ -107,14 +108,14 @@ def submit(
         )
         intent = Intent(
             report=report,
-            labels=_labels(app, inputs),
+            labels=_labels(app, training),
             name=settings["name"] or report.dataset.name,
             named=bool(settings["name"]),
             institution=settings["institution"] or "",
             link=settings["link"] or "",
             consent=consent,
         )
-        plan = _plan(app, me, intent, inputs, train=not no_preflight, dry_run=dry_run, yes=yes)
+        plan = _plan(app, me, intent, training, train=not no_preflight, dry_run=dry_run, yes=yes)
         if dry_run:
             app.output.show(plan_document(plan))
             return plan.refusals[0].code if plan.refusals else 0
@@ -127,19 +128,19 @@ def submit(
     return 0
 
 
-def _labels(app: ServerApp, inputs: TrainingInputs) -> ExpectedLabels:
+def _labels(app: ServerApp, training: Training) -> ExpectedLabels:
     """What the predictions of the run on CodaLab have to fit: it is made from the organisers' own, whatever is set here."""
     if app.settings["script"] or app.settings["label_book"]:
         with contextlib.suppress(CldcError):  # the plan says what is wrong with them
-            inputs = training_inputs(app, organisers=True)
-    return expected_labels(inputs.label_book, app.competition, inputs.script)
+            (training,) = trainings_of(app, [training.report], organisers=True)
+    return expected_labels(training.label_book, app.competition, training.script)
 
 
 def _plan(
     app: ServerApp,
     me: Contestant,
     intent: Intent,
-    inputs: TrainingInputs,
+    training: Training,
     *,
     train: bool,
     dry_run: bool,
@@ -168,13 +169,13 @@ def _plan(
         app.home,
         dataset=intent.report.dataset.hash,
         competition=app.competition,
-        script=inputs.script.sha256,
-        label_book=inputs.label_book.hash,
+        script=training.script.sha256,
+        label_book=training.label_book.hash,
         server=app.rest.server,
         server_only=not dry_run,
     )
     if preflight is None and not dry_run:
-        preflight = preflighted(app, inputs.training(intent.report, app.competition))
+        preflight = preflighted(app, training)
         if preflight.dataset_changed:
             app.observer.note(f"{preflight.dataset_changed} What was checked counts, not what is there now.")
     if not dry_run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from cldc.cli.app import App
 from cldc.cli.server_app import ServerApp
 from cldc.cli.tensorflow import tensorflow
 from cldc.errors import ConfigurationError
+from cldc.preflight.inputs import fetch_inputs
 from cldc.preflight.model import PreflightResult, Training
 from cldc.preflight.pipeline import preflight
-from cldc.preflight.training_inputs import TrainingInputs, fetch_inputs
 from cldc.trainings.local import LocalTrainer, most_at_once
 from cldc.trainings.model import Trainer
+from cldc.validation import ValidationReport
 
 DASK = click.option(
     "--dask",
@@ -50,22 +51,26 @@ def trainer(app: App, *, dask: str | None) -> Iterator[Trainer]:
         yield cluster
 
 
-def training_inputs(app: ServerApp, *, organisers: bool = False) -> TrainingInputs:
-    """Script and label book as settings name them, or as `fetch_inputs` finds them.
+def trainings_of(
+    app: ServerApp, reports: Sequence[ValidationReport], *, organisers: bool = False
+) -> list[Training]:
+    """The trainings of datasets, with script and label book as settings name them or as `fetch_inputs` finds them.
 
     Args:
         app: The command's services.
+        reports: The datasets' validations.
         organisers: Whether to ignore the settings, because the organisers' own count.
     """
-    script, label_book = (None if organisers else app.settings[name] for name in ("script", "label_book"))
-    return fetch_inputs(
+    given, given_book = (None if organisers else app.settings[name] for name in ("script", "label_book"))
+    script, label_book = fetch_inputs(
         app.competition,
         lambda: app.anonymous,
         home=app.home,
-        script=Path(script) if script else None,
-        label_book=Path(label_book) if label_book else None,
+        script=Path(given) if given else None,
+        label_book=Path(given_book) if given_book else None,
         observer=app.observer,
     )
+    return [Training(report, script, label_book, app.competition) for report in reports]
 
 
 def preflighted(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cldc.cli.app import App
 from cldc.errors import CldcError, InvalidDataset
-from cldc.preflight.label_book_paths import current_label_book, label_book_root
+from cldc.preflight.inputs import current_label_book, label_book_root
 from cldc.progress import Observer
 from cldc.render.validation import blocks
 from cldc.validation import ValidationReport, validate

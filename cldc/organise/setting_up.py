@@ -19,8 +19,8 @@ from cldc.organise.rehearsal import rehearse_submission
 from cldc.organise.scoring import outdated
 from cldc.organise.seeding import seed as put_on_server
 from cldc.package import pack
+from cldc.preflight.inputs import read_label_book
 from cldc.preflight.model import LabelBook
-from cldc.preflight.scripts_and_label_books import read_label_book
 from cldc.progress import SILENT, Observer
 from cldc.sample import draw
 from cldc.text import plural

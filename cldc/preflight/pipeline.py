@@ -18,12 +18,12 @@ from cldc.errors import PreflightFailed
 from cldc.files import lock, private_folder, storage_errors, temporary_folder
 from cldc.preflight import model_predictions, records
 from cldc.preflight.check_images import check_images
+from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import Fingerprint, PreflightResult, Script, Training
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.preflight.predicting import keep_weights, list_images, predict_images
 from cldc.preflight.results import RunEnvironment, build_result
 from cldc.preflight.run_script import command, follow
-from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.preflight.workspace import fill
 from cldc.progress import SILENT, Observer
 

@@ -13,11 +13,11 @@ from cldc.environments import Environment
 from cldc.errors import ConfigurationError, ProcessFailed
 from cldc.files import remove_tree, storage_errors, temporary_folder
 from cldc.preflight import model_predictions
+from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import LabelBook, PreflightResult, Training
 from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
 from cldc.preflight.output import Output
 from cldc.preflight.records import weights_folder
-from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.preflight.workspace import Workspace
 from cldc.process import run
 from cldc.progress import Observer

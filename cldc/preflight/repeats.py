@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from cldc.competition import Competition
 from cldc.errors import ConfigurationError
+from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import PreflightResult, Training
 from cldc.preflight.pipeline import seed
-from cldc.preflight.scripts_and_label_books import builtin_script
 
 
 @dataclass(frozen=True, slots=True)

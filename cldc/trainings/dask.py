@@ -26,8 +26,8 @@ from distributed.comm.addressing import get_address_host_port
 from cldc.errors import ConfigurationError, PreflightFailed, Unreachable
 from cldc.files import private_folder, replace_atomically
 from cldc.preflight import records
+from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import PreflightResult, Training
-from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.process import Group
 from cldc.progress import SILENT, Observer
 from cldc.text import plural

@@ -17,10 +17,10 @@ from cldc import competition
 from cldc.competition import Competition
 from cldc.environments import Environment, ensure_tensorflow
 from cldc.errors import PreflightFailed
+from cldc.preflight.inputs import builtin_script, given_script, read_label_book
 from cldc.preflight.model import LabelBook, PreflightResult, Script, Training, from_json, to_json
 from cldc.preflight.pipeline import preflight, threads
 from cldc.preflight.records import find
-from cldc.preflight.scripts_and_label_books import builtin_script, given_script, read_label_book
 from cldc.validation import ValidationReport, validate
 from tests.conftest import SHAPES_PROFILE, Cldc
 

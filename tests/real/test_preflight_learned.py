@@ -10,10 +10,10 @@ import pytest
 from cldc import competition, sample
 from cldc.competition import Competition
 from cldc.environments import ensure_analysis, ensure_tensorflow
+from cldc.preflight.inputs import builtin_script, given_script, read_label_book
 from cldc.preflight.model import LabelBook, Script, Training
 from cldc.preflight.model_predictions import ModelPredictions, read
 from cldc.preflight.pipeline import preflight
-from cldc.preflight.scripts_and_label_books import builtin_script, given_script, read_label_book
 from cldc.resources import template
 from cldc.validation import ValidationReport, validate
 from tests.conftest import SHAPES_PROFILE, Cldc

@@ -13,11 +13,11 @@ from distributed import LocalCluster
 from cldc import sample
 from cldc.competition import Competition
 from cldc.environments import Environment, ensure_tensorflow
+from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import LabelBook, PreflightResult, Training
 from cldc.preflight.model_predictions import read as read_predictions
 from cldc.preflight.pipeline import preflight
 from cldc.preflight.records import read as read_record
-from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.trainings.dask import dask_trainer
 from cldc.trainings.local import LocalTrainer
 from cldc.trainings.many import train_all

@@ -15,23 +15,24 @@ from cldc.competition import Competition
 from cldc.environments import Environment
 from cldc.errors import ConfigurationError, InvalidDataset, PreflightFailed
 from cldc.files import hash_bytes
+from cldc.preflight.inputs import (
+    builtin_script,
+    downloaded_label_book,
+    downloaded_script,
+    given_script,
+    read_label_book,
+    store_label_book,
+    store_script,
+)
 from cldc.preflight.model import LabelBook, Training
 from cldc.preflight.pipeline import preflight
 from cldc.preflight.predictions import expected_labels
 from cldc.preflight.results import require_usable, warnings_of
 from cldc.preflight.run_script import Run, follow
-from cldc.preflight.scripts_and_label_books import (
-    builtin_script,
-    given_script,
-    read_label_book,
-    remember_label_book,
-    remember_script,
-    remembered_label_book,
-    remembered_script,
-)
 from cldc.preflight.workspace import Workspace, fill
 from cldc.progress import SILENT
 from cldc.validation import ValidationReport, validate
+from tests.support.observers import Heard
 
 FINAL = 'print("final loss 1.0, final acc 0.5"); print("test loss 1.0, test acc 0.25")'
 PREDICT = 'import json; json.dump([0, 1, 2, 3] * 5, open("predicted.json", "w"))'
@@ -194,39 +195,41 @@ def test_a_dataset_called_as_the_label_book_would_mix_with_it(
 # -------------------------------------------------------------------------------------- script and label book
 
 
-def test_a_downloaded_script_is_remembered_and_a_change_is_reported(
-    tmp_path: Path, shapes: Competition
-) -> None:
-    assert remembered_script(tmp_path, shapes) is None
-    first, before = remember_script(tmp_path, shapes, b"one")
-    assert before is None
-    assert remember_script(tmp_path, shapes, b"one") == (first, None)
-    second, before = remember_script(tmp_path, shapes, b"two")
-    assert before == first.sha256
+def test_a_downloaded_script_is_kept_and_a_change_is_reported(tmp_path: Path, shapes: Competition) -> None:
+    assert downloaded_script(tmp_path, shapes) is None
+    observer = Heard()
+    first = store_script(tmp_path, shapes, b"one", observer)
+    assert store_script(tmp_path, shapes, b"one", observer) == first
+    assert not observer.notes
+    second = store_script(tmp_path, shapes, b"two", observer)
+    assert observer.notes == [f"The organisers changed learn.py: it was {first.sha256[:12]} before."]
     assert (
-        remembered_script(tmp_path, shapes)
+        downloaded_script(tmp_path, shapes)
         == second
         == dataclasses.replace(second, sha256=hash_bytes(b"two"), origin="competition")
     )
     second.path.write_bytes(b"tampered with")
-    assert remembered_script(tmp_path, shapes) is None
-    assert remember_script(tmp_path, shapes, b"two")[0].path.read_bytes() == b"two"
+    assert downloaded_script(tmp_path, shapes) is None
+    assert store_script(tmp_path, shapes, b"two").path.read_bytes() == b"two"
 
 
-def test_a_downloaded_label_book_is_remembered_and_a_change_is_reported(
+def test_a_downloaded_label_book_is_kept_and_a_change_is_reported(
     tmp_path: Path, shapes: Competition, book: LabelBook
 ) -> None:
     home, nested = tmp_path / "home", tmp_path / "bundle"
     nested.mkdir()
     book.root.rename(nested / "examples")
-    first, before = remember_label_book(home, shapes, nested)
-    assert (before, first.hash) == (None, book.hash)
-    assert remembered_label_book(home, shapes) == first
+    observer = Heard()
+    first = store_label_book(home, shapes, nested, observer)
+    assert first.hash == book.hash
+    assert downloaded_label_book(home, shapes) == first
     next(first.root.rglob("*.png")).unlink()
-    assert remembered_label_book(home, shapes) is None
-    assert remember_label_book(home, shapes, nested) == (first, None)
+    assert downloaded_label_book(home, shapes) is None
+    assert store_label_book(home, shapes, nested, observer) == first
+    assert not observer.notes
     next((nested / "examples" / "o").glob("*.png")).unlink()
-    assert remember_label_book(home, shapes, nested)[1] == book.hash
+    store_label_book(home, shapes, nested, observer)
+    assert observer.notes == ["The organisers changed the label book."]
     with pytest.raises(InvalidDataset, match="is not a label book"):
         read_label_book(nested / "examples" / "o", shapes)
 
@@ -245,7 +248,7 @@ def test_the_organisers_script_does_not_run_where_it_would_train_something_else(
     later = Environment(
         "x", "x", tmp_path, "2.21.0", "3.11.7", Path(sys.executable), "", False, "ten times the rate"
     )
-    script, _ = remember_script(tmp_path, shapes, b"print()")
+    script = store_script(tmp_path, shapes, b"print()")
     with pytest.raises(
         PreflightFailed, match=r"TensorFlow 2\.21\.0 would not train what .* ten times the rate"
     ):

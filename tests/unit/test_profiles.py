@@ -25,8 +25,8 @@ from cldc.competition import (
 from cldc.errors import ConfigurationError
 from cldc.organise.daemon import configuration
 from cldc.organise.profile import to_toml
+from cldc.preflight.inputs import builtin_script
 from cldc.preflight.pipeline import seed
-from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.remote.results import remote_command
 from cldc.sample import draw as draw_sample
 from cldc.settings import Options, resolve

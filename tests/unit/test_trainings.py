@@ -14,9 +14,9 @@ from cldc import sample
 from cldc.competition import Competition
 from cldc.errors import CldcError, EnvironmentFailed, PreflightFailed
 from cldc.preflight import records
+from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import LabelBook, PreflightResult, Training
 from cldc.preflight.pipeline import fingerprint_in
-from cldc.preflight.scripts_and_label_books import builtin_script
 from cldc.progress import Observer
 from cldc.trainings.dask import ClusterUnreachable, dask_trainer
 from cldc.trainings.expected import expect, expect_class
