@@ -71,8 +71,8 @@ def _report(folder: Path, people: Path, seeds: int, home: Path) -> str:
     ]
     for seed in range(seeds):
         drawn = Random(seed).sample(dataset.images, round(0.8 * len(dataset.images)))
-        told = find_suspicious_labels(replace(dataset, images=tuple(drawn)), classes, home=home)
-        lines.append(f"| seed {seed} | {' | '.join(str(_hits(told, often, n)) for n in (20, 80, 240))} |")
+        report = find_suspicious_labels(replace(dataset, images=tuple(drawn)), classes, home=home)
+        lines.append(f"| seed {seed} | {' | '.join(str(_hits(report, often, n)) for n in (20, 80, 240))} |")
     lines += ["", "| as many, of 100 and of 300 | first 100 | first 300 |", "|---|---|---|"]
     for name, held in (("two thirds that the ranking was chosen on", False), ("the other third", True)):
         lines.append(f"| {name} | {' | '.join(_scaled(found, often, held=held))} |")
@@ -83,15 +83,15 @@ def _report(folder: Path, people: Path, seeds: int, home: Path) -> str:
     ]
     for seed in range(seeds):
         flipped, changed = _flip(dataset, classes, seed)
-        told = find_suspicious_labels(flipped, classes, home=home)
-        hits = _hits(told, changed, 100)
-        lines.append(f"| seed {seed} | {hits} | {len(changed)} | {told.expected_wrong():.0f} |")
+        report = find_suspicious_labels(flipped, classes, home=home)
+        hits = _hits(report, changed, 100)
+        lines.append(f"| seed {seed} | {hits} | {len(changed)} | {report.expected_wrong():.0f} |")
     lines += ["", "| images that nobody touched | estimated to be wrong | suspicious |", "|---|---|---|"]
     untouched = [image for image in dataset.images if not touched[image.path]]
     for count in (_CLEAN, len(untouched)):
         clean = replace(dataset, images=tuple(Random(count).sample(untouched, count)))
-        told = find_suspicious_labels(clean, classes, home=home)
-        lines.append(f"| {count} | {told.expected_wrong():.0f} | {len(told.suspicious)} |")
+        report = find_suspicious_labels(clean, classes, home=home)
+        lines.append(f"| {count} | {report.expected_wrong():.0f} | {len(report.suspicious)} |")
     return "\n".join(lines) + "\n"
 
 

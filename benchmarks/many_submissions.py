@@ -72,13 +72,16 @@ def copy(database: Database, stage: Stage, account: Account, own: int, others: i
     """Copy the account's only submission, called ``mine``, with its evaluation."""
     with stage.rest(account) as rest:
         (tagged,) = rest.search(tag=stage.competition.submission.tag, owner=account.name)
-        (sheet,) = rest.own_worksheets()
+        (worksheet,) = rest.own_worksheets()
     ((evaluation,),) = database(
         "SELECT bundle_uuid FROM bundle_metadata WHERE metadata_value = %s ORDER BY id DESC LIMIT 1",
         f"eval-{stage.competition.submission.tag}",
     )
     (first,) = database("SELECT MIN(id) FROM bundle WHERE owner_id = %s", tagged.owner_id)[0]
-    originals = [sheet.uuid, *(row[0] for row in database("SELECT uuid FROM bundle WHERE id >= %s", first))]
+    originals = [
+        worksheet.uuid,
+        *(row[0] for row in database("SELECT uuid FROM bundle WHERE id >= %s", first)),
+    ]
     listed = ", ".join(f"'{uuid}'" for uuid in originals)
     owner = f"IF(seq <= {own}, '{tagged.owner_id}', CONCAT('0xother', seq % {_OTHERS}))"
     person = f"IF(seq <= {own}, '{account.name}', CONCAT('other', seq % {_OTHERS}))"
@@ -117,7 +120,7 @@ def copy(database: Database, stage: Stage, account: Account, own: int, others: i
         f"INSERT INTO user ({', '.join(users)}) SELECT {', '.join(new.get(u, u) for u in users)} "  # noqa: S608
         f"FROM user JOIN seq_0_to_{_OTHERS - 1} WHERE user_id = '{tagged.owner_id}'"
     )
-    _give_identities(database, stage, account, sheet.uuid, own)
+    _give_identities(database, stage, account, worksheet.uuid, own)
     # An evaluation without files has no score.
     (contents,) = (stage.home / "sandbox" / "codalab").rglob(evaluation)
     for number in range(1, own + others + 1):
@@ -125,7 +128,7 @@ def copy(database: Database, stage: Stage, account: Account, own: int, others: i
         shutil.copytree(contents, contents.with_name(f"0x{name}"), copy_function=os.link)
 
 
-def _give_identities(database: Database, stage: Stage, account: Account, sheet: str, own: int) -> None:
+def _give_identities(database: Database, stage: Stage, account: Account, worksheet: str, own: int) -> None:
     """Name the account's worksheets as cldc would have."""
     (found,) = database(
         "SELECT metadata_value FROM bundle_metadata WHERE metadata_value LIKE %s LIMIT 1", "cldc dataset %"
@@ -138,7 +141,7 @@ def _give_identities(database: Database, stage: Stage, account: Account, sheet: 
         database(
             "UPDATE worksheet SET name = %s WHERE uuid = CONCAT('0x', MD5(CONCAT(%s, %s)))",
             worksheet_name(account.name, name, identity),
-            sheet,
+            worksheet,
             number,
         )
 

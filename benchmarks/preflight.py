@@ -3,9 +3,9 @@
     python -m benchmarks.preflight DATASET LABEL_BOOK [--epochs 2] [--rounds 3] [--result FILE]
 
 Both train the built-in script for the same few epochs, in turns, so that whatever else the machine does hits both alike;
-processor time is told besides the clock, since other work on the machine distorts the clock more. The environment is
+processor time is reported besides the clock, since other work on the machine distorts the clock more. The environment is
 there before and is not counted; labels that look wrong are looked for in the first round only, since they are kept. What
-`cldc preflight` does besides the training is told part by part; parts that come once (validation, reading every image,
+`cldc preflight` does besides the training is reported part by part; parts that come once (validation, reading every image,
 asking the model, labels that look wrong) stand for less the more epochs there are.
 """
 
@@ -134,7 +134,7 @@ def measured(options: argparse.Namespace, work: Path) -> dict[str, list[Spent]]:
     return results
 
 
-def told(results: Mapping[str, Sequence[Spent]], options: argparse.Namespace) -> str:
+def as_markdown(results: Mapping[str, Sequence[Spent]], options: argparse.Namespace) -> str:
     """The result as Markdown."""
     base = [statistics.median(column) for column in zip(*results[HAND], strict=True)]
     lines = [
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--result", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cldc-benchmark-") as folder:
-        report = told(measured(options, Path(folder).resolve()), options)
+        report = as_markdown(measured(options, Path(folder).resolve()), options)
     print(report)
     if options.result:
         options.result.write_text(report, encoding="utf-8")

@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py [--rounds 20] [--result FILE]
 
-Ways are measured in interleaved rounds with bytecode cached, as in an installed program; processor time is told besides the
+Ways are measured in interleaved rounds with bytecode cached, as in an installed program; processor time is reported besides the
 clock, since other work on the machine distorts the clock more.
 """
 

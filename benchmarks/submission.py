@@ -142,7 +142,7 @@ def packing(stage: Stage, times: Times, work: Path) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Measure and tell."""
+    """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=9992)
     parser.add_argument("--rounds", type=int, default=3)

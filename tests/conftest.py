@@ -186,13 +186,13 @@ class Cldc:
 
 
 @pytest.fixture
-def tell(record_property: Callable[[str, object], None]) -> Callable[[str, Mapping[str, int]], None]:
+def report_cases(record_property: Callable[[str, object], None]) -> Callable[[str, Mapping[str, int]], None]:
     """Report at the end of the run how many cases a test drew."""
 
-    def told(subject: str, counts: Mapping[str, int]) -> None:
+    def report(subject: str, counts: Mapping[str, int]) -> None:
         record_property(subject, dict(counts))
 
-    return told
+    return report
 
 
 class InOrder(LoadScopeScheduling):  # type: ignore[misc]
@@ -201,7 +201,7 @@ class InOrder(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
         if (
-            module.endswith("test_alike.py")
+            module.endswith("test_similar_names.py")
             or "once_at_any_moment_it_ends_with_one_submission[deployed" in nodeid
         ):
             return "deployed"
@@ -224,12 +224,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Add up the cases of each subject over all processes."""
-    told: dict[str, Counter[str]] = {}
+    totals: dict[str, Counter[str]] = {}
     for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
         if getattr(report, "when", None) == "call":
             for subject, counts in report.user_properties:
-                told.setdefault(subject, Counter()).update(counts)
-    for subject, counts in sorted(told.items()):
+                totals.setdefault(subject, Counter()).update(counts)
+    for subject, counts in sorted(totals.items()):
         amounts = ", ".join(f"{number:,} {what}" for what, number in counts.items())
         terminalreporter.write_line(f"{subject}: {amounts}")
 

@@ -91,10 +91,13 @@ def read_each(account: ServerAccount, worksheets: Sequence[Worksheet]) -> list[W
     for number, worksheet in enumerate(worksheets):
         account.observer.advance(number)
         found.append(account.rest.worksheet(worksheet.uuid, items=True))
-    uuids = {uuid for sheet in found for uuid in sheet.items if uuid is not None}
+    uuids = {uuid for worksheet in found for uuid in worksheet.items if uuid is not None}
     account.observer.start("Reading their bundles", len(uuids), "bundles")
     bundles = account.rest.bundles(sorted(uuids), observer=account.observer)
-    return [replace(sheet, bundles=tuple(bundles[u] for u in sheet.items if u in bundles)) for sheet in found]
+    return [
+        replace(worksheet, bundles=tuple(bundles[u] for u in worksheet.items if u in bundles))
+        for worksheet in found
+    ]
 
 
 def why_foreign(account: ServerAccount, worksheet: Worksheet, submissions: Iterable[KnownSubmission]) -> str:

@@ -189,7 +189,7 @@ class SearchResult(Struct):
 
 def bundle(resource: Resource, document: Document) -> Bundle:
     """Read a bundle from a document."""
-    worksheets = [sheet.id for sheet in document.related(resource, "host_worksheets")]
+    worksheets = [worksheet.id for worksheet in document.related(resource, "host_worksheets")]
     metadata = resource.read(_Attributes).metadata
     return resource.read(Bundle, {**metadata, **_shared(resource, document), "worksheets": worksheets})
 

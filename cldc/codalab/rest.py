@@ -279,14 +279,14 @@ class Rest:
     def _worksheet_named(self, name: str) -> str:
         # By search, since asking by name creates the worksheet if it is called "dashboard" or "/".
         pages = self._pages("/worksheets", [f"name={_literal(name)}"])
-        found = [sheet for page in pages for sheet in records.worksheets(page)]
+        found = [worksheet for page in pages for worksheet in records.worksheets(page)]
         if not found:
             raise NotFound(
                 f"{self.server} has no worksheet {name!r} that this account may read.",
                 action="Check its name; only its owner sees a private worksheet.",
             )
         # MariaDB ignores case.
-        return next((sheet for sheet in found if sheet.name == name), found[0]).uuid
+        return next((worksheet for worksheet in found if worksheet.name == name), found[0]).uuid
 
     def own_worksheets(self, name: str | None = None, *, prefix: str = "") -> tuple[Worksheet, ...]:
         """The account's worksheets, or the one with this name, or those whose names start with ``prefix``; without items."""
@@ -300,10 +300,12 @@ class Rest:
             keywords.append(f"name={_literal(prefix)}.*")
         # Sorted by id: CodaLab's own order, by last change, shifts when a worksheet is changed between two pages.
         pages = self._pages("/worksheets", [*keywords, "id=.sort"])
-        found = {sheet.uuid: sheet for page in pages for sheet in records.worksheets(page)}
+        found = {worksheet.uuid: worksheet for page in pages for worksheet in records.worksheets(page)}
         # In the server's pattern an underscore matches any character.
         return tuple(
-            sheet for sheet in found.values() if name in (None, sheet.name) and sheet.name.startswith(prefix)
+            worksheet
+            for worksheet in found.values()
+            if name in (None, worksheet.name) and worksheet.name.startswith(prefix)
         )
 
     def read_items_as_owner(self, uuid: str) -> Worksheet:
@@ -312,15 +314,15 @@ class Rest:
         Raises:
             PermissionDenied: The account lacks full permission, so new items have no position yet.
         """
-        sheet = self.worksheet(check_uuid(uuid), items=True)
-        if sheet.permission != records.ALL and self._connection.reauthenticate():
-            sheet = self.worksheet(uuid, items=True)
-        if sheet.permission != records.ALL:
+        worksheet = self.worksheet(check_uuid(uuid), items=True)
+        if worksheet.permission != records.ALL and self._connection.reauthenticate():
+            worksheet = self.worksheet(uuid, items=True)
+        if worksheet.permission != records.ALL:
             raise PermissionDenied(
-                f"The items of worksheet {sheet.name} were read, but not as its owner.",
+                f"The items of worksheet {worksheet.name} were read, but not as its owner.",
                 action="Sign in as the account that created the worksheet.",
             )
-        return sheet
+        return worksheet
 
     # --- contents
 

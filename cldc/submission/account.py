@@ -81,8 +81,8 @@ class AccountState:
         found = self.contestant.rest.own_worksheets(worksheet_name(self.contestant.account, name, identity))
         there = (
             b.uuid
-            for sheet in found
-            for b in self.contestant.rest.worksheet(sheet.uuid, bundles=True).bundles
+            for worksheet in found
+            for b in self.contestant.rest.worksheet(worksheet.uuid, bundles=True).bundles
         )
         return uuids | frozenset(there)
 
@@ -111,7 +111,7 @@ class AccountState:
         from any machine, with or without its ledger.
         """
         prefix = f"{worksheet_prefix(self.contestant.account)}{descriptions.plain_name(base)}"
-        worksheets = {sheet.name for sheet in self.contestant.rest.own_worksheets(prefix=prefix)}
+        worksheets = {worksheet.name for worksheet in self.contestant.rest.own_worksheets(prefix=prefix)}
         entries = {bundle.name for bundle in self.tagged}
         entries |= {
             name for row in (self.board.rows if self.board else ()) if (name := self._shown_name(row))
@@ -211,7 +211,7 @@ def _find_submissions(contestant: Contestant, bundles: Sequence[Bundle]) -> list
     parents = rest.bundles(d.parent for run in runs.values() for d in run.dependencies)
     datasets = {run.uuid: dataset for run in runs.values() if (dataset := _dataset_of(run, parents))}
     complete = [bundle for bundle in bundles if made_from.get(bundle.uuid) in datasets]
-    names = {sheet.uuid: sheet.name for sheet in rest.own_worksheets()} if complete else {}
+    names = {worksheet.uuid: worksheet.name for worksheet in rest.own_worksheets()} if complete else {}
     found = []
     for bundle in complete:
         run = runs[made_from[bundle.uuid]]

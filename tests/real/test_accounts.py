@@ -71,13 +71,13 @@ def test_several_accounts_are_checked_kept_chosen_and_forgotten(signed: Cldc, tm
         terminal.answer(f"Password of {name}", password)
         return terminal.end()
 
-    code, told = sign_in(first, "wrong")
-    assert code == 7, told
+    code, output = sign_in(first, "wrong")
+    assert code == 7, output
     assert not keyring.exists()
     for name in (first, second):
-        code, told = sign_in(name, people[name])
-        assert code == 0, told
-        assert people[name] not in told
+        code, output = sign_in(name, people[name])
+        assert code == 0, output
+        assert people[name] not in output
 
     assert signed("whoami", "--format", "json").data["account"] == second
     assert signed("whoami", "--account", first, "--format", "json").data["account"] == first

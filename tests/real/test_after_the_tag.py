@@ -269,7 +269,7 @@ def test_the_same_submission_made_twice_at_once_is_made_once(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such limit there")
-def test_a_full_disk_is_told_and_leaves_everything_to_go_on_from(stage: Stage, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_everything_to_go_on_from(stage: Stage, tmp_path: Path) -> None:
     account, cldc, folder = stage.contestant(tmp_path)
     noise = Image.frombytes("L", (500, 500), random.Random(0).randbytes(250_000))
     noise.save(next(p for p in folder.rglob("*") if p.suffix == ".png").with_name("noise.png"))

@@ -40,7 +40,7 @@ def submit(stage: Stage, folder: Path, faults: list[Fault]) -> tuple[int, BadNet
     network = BadNetwork(stage.address, faults)
     with contextlib.closing(network):
         home = stage.person(folder.with_name(f"home-{folder.name}"), account).home
-        told = []
+        outputs = []
         for number in range(1, _TRIES + 1):
             done = process.run(
                 [
@@ -58,13 +58,13 @@ def submit(stage: Stage, folder: Path, faults: list[Fault]) -> tuple[int, BadNet
                 timeout_seconds=300,
                 check=False,
             )
-            told.append((done.returncode, done.stderr))
-            assert "Traceback" not in done.stderr, (network.happened, told)
-            assert done.returncode in (0, 7, 9, 10, 11), (network.happened, told)
+            outputs.append((done.returncode, done.stderr))
+            assert "Traceback" not in done.stderr, (network.happened, outputs)
+            assert done.returncode in (0, 7, 9, 10, 11), (network.happened, outputs)
             if done.returncode == 0:
-                assert_exactly_once(stage, account, context=(faults, network.happened, told))
+                assert_exactly_once(stage, account, context=(faults, network.happened, outputs))
                 return number, network
-    raise AssertionError(f"never came through: {network.happened} {told}")
+    raise AssertionError(f"never came through: {network.happened} {outputs}")
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +80,7 @@ def test_nothing_is_lost_or_doubled_whatever_the_network_does(
     stage: Stage,
     quiet: BadNetwork,
     tmp_path: Path,
-    tell: Callable[[str, Mapping[str, int]], None],
+    report_cases: Callable[[str, Mapping[str, int]], None],
     first: int,
 ) -> None:
     tries: Counter[int] = Counter()
@@ -101,9 +101,11 @@ def test_nothing_is_lost_or_doubled_whatever_the_network_does(
 
     seeds = range(first, min(first + _A_TEST, SEED + CASES))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        lost = [told for told in pool.map(one, seeds) if told]
-    told = {"cases": len(seeds), "faults": befallen.total(), "lost": len(lost)}
-    tell("bad network", told | {f"done in run {number}": tries[number] for number in range(1, _TRIES + 1)})
+        lost = [problem for problem in pool.map(one, seeds) if problem]
+    counts = {"cases": len(seeds), "faults": befallen.total(), "lost": len(lost)}
+    report_cases(
+        "bad network", counts | {f"done in run {number}": tries[number] for number in range(1, _TRIES + 1)}
+    )
     assert not lost, "\n\n".join(lost)
     assert befallen.total() >= len(seeds) * 0.7, befallen
 

@@ -83,7 +83,7 @@ def school(
 
 
 def test_a_class_from_its_roster_to_its_grades(
-    school: Stage, tmp_path: Path, tell: Callable[[str, Mapping[str, int]], None]
+    school: Stage, tmp_path: Path, report_cases: Callable[[str, Mapping[str, int]], None]
 ) -> None:
     shutil.copytree(school.profile.parent, tmp_path / "class")
     profile = tmp_path / "class" / school.profile.name
@@ -156,7 +156,7 @@ def test_a_class_from_its_roster_to_its_grades(
         "seconds to score": round(scored - submitted),
         "MB of the server": memory(school),
     }
-    tell(f"a class on {'MariaDB' if school.published else 'the sandbox'}", usage)
+    report_cases(f"a class on {'MariaDB' if school.published else 'the sandbox'}", usage)
 
 
 def roster(folder: Path, hours: Mapping[str, str]) -> Path:
@@ -245,9 +245,9 @@ def check_grades(teacher: Cldc, late: Mapping[str, Sequence[int]]) -> None:
         grade, after = grades[account], late.get(account, ())
         rejected = numbers[:1] if account == "cem-k" else []
         scores = [score_of(n) for n in numbers if n not in after and n not in rejected]
-        told = [float(grade[key]) if grade[key] else None for key in ("score", "best", "last")]
+        shown = [float(grade[key]) if grade[key] else None for key in ("score", "best", "last")]
         best, last = (max(scores), scores[-1]) if scores else (None, None)
-        assert told == [pytest.approx(each) for each in (best, best, last)], account
+        assert shown == [pytest.approx(each) for each in (best, best, last)], account
         counts = tuple(int(grade[key]) for key in ("submissions", "late", "hidden"))
         assert counts == (len(numbers), len(after), len(rejected)), account
         private = [f"mine-{number}" for number in range(1, EACH + 1)] if account == "dora-k" else []

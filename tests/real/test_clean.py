@@ -59,7 +59,7 @@ def test_a_second_competition_loses_nothing(stage: Stage, tmp_path: Path) -> Non
     unfinished(stage, winter, stage.folder(tmp_path / "begun", 2))
     winter("preflight", "--remote", stage.folder(tmp_path / "tried", 3), "--keep")
     with stage.rest(account) as rest:
-        sheets = {kept.name for kept in rest.own_worksheets()}
+        worksheets = {kept.name for kept in rest.own_worksheets()}
 
     unfinished(stage, other, stage.folder(tmp_path / "theirs", 4))
     used = other("submit", stage.folder(tmp_path / "used", 5), *submit).data
@@ -75,7 +75,7 @@ def test_a_second_competition_loses_nothing(stage: Stage, tmp_path: Path) -> Non
         # The worksheet of what failed, with what is on it, and of the other what the run made by hand does not need.
         assert sorted(item["type"] for item in found["leftovers"]) == ["", "dataset", "make", "run", "run"]
         assert used["dataset"] not in {item["uuid"] for item in found["leftovers"]}
-        assert {kept["name"] for kept in found["left_alone"]} == sheets
+        assert {kept["name"] for kept in found["left_alone"]} == worksheets
     assert other("clean", "--unfinished", "--yes", "--format", "json").data["kept"] == []
     assert board(stage, stage.profile) == before
     made = {bundle.uuid for bundles in stage.made(account).values() for bundle in bundles}

@@ -35,7 +35,7 @@ from tests.support.faults import Answer, FaultServer, as_json, fault_server, tex
 from tests.support.observers import Heard
 
 pytestmark = pytest.mark.lasts(60)
-UUID, SHEET = "0x" + "ab" * 16, "0x" + "cd" * 16
+UUID, WORKSHEET = "0x" + "ab" * 16, "0x" + "cd" * 16
 ALICE = Credentials("alice", "secret-canary", "test")
 
 
@@ -79,8 +79,8 @@ def made(kind: str, uuid: str) -> Answer:
 
 
 def test_after_a_forgotten_token_the_command_is_carried_out_once(faulty: FaultServer, cl: Cl) -> None:
-    faulty.script("/rest/worksheets", text(401, "User is not authenticated."), made("worksheets", SHEET))
-    assert cl.new_worksheet("x") == SHEET
+    faulty.script("/rest/worksheets", text(401, "User is not authenticated."), made("worksheets", WORKSHEET))
+    assert cl.new_worksheet("x") == WORKSHEET
     assert faulty.count("/rest/worksheets") == 2
     assert faulty.count("/rest/oauth2/token") >= 1
     faulty.script("/rest/worksheets", text(401, "User is not authenticated."))
@@ -110,8 +110,8 @@ def test_a_command_that_may_have_been_carried_out_is_never_repeated(
     assert faulty.count("/rest/worksheets") == 1
     assert "Traceback" not in str(raised.value)
     assert "secret-canary" not in str(raised.value)
-    faulty.script("/rest/worksheets", made("worksheets", SHEET))
-    assert cl.new_worksheet("x") == SHEET
+    faulty.script("/rest/worksheets", made("worksheets", WORKSHEET))
+    assert cl.new_worksheet("x") == WORKSHEET
 
 
 def test_an_interrupted_upload_names_its_bundle(
@@ -129,22 +129,22 @@ def test_an_interrupted_upload_names_its_bundle(
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(reset=True))
     heard = Heard()
     with pytest.raises(Interrupted):
-        cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
+        cl.upload(WORKSHEET, tmp_path / "a.txt", name="a", observer=heard)
     assert cl.created == (UUID,)
     assert heard.tasks == [("Uploading a", 300_000, "bytes")]
     monkeypatch.setattr(commands, "TELL_SECONDS", 0.1)
     monkeypatch.setattr(cl_session, "UNPACK_SECONDS", 1.0)
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(delay_seconds=30.0))
     with pytest.raises(Interrupted, match=r"was interrupted: no answer for 1 s\."):
-        cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
+        cl.upload(WORKSHEET, tmp_path / "a.txt", name="a", observer=heard)
     assert cl.created == (UUID,)
     assert any(re.fullmatch(r"unpacking for \d s, 1 s at most", detail) for detail in heard.details)
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", text(400, "Upload failed: Invalid archive upload"))
     with pytest.raises(UploadFailed):
-        cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard)
+        cl.upload(WORKSHEET, tmp_path / "a.txt", name="a", observer=heard)
     assert cl.created == (UUID,)
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", as_json({}))
-    assert cl.upload(SHEET, tmp_path / "a.txt", name="a", observer=heard) == UUID
+    assert cl.upload(WORKSHEET, tmp_path / "a.txt", name="a", observer=heard) == UUID
     assert heard.done[-1] == 300_000
     assert faulty.count("/rest/bundles") == 4
 
@@ -152,12 +152,12 @@ def test_an_interrupted_upload_names_its_bundle(
 def test_a_client_that_dies_or_hangs_is_replaced(
     faulty: FaultServer, cl: Cl, codalab_python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    faulty.script("/rest/worksheets", made("worksheets", SHEET))
-    assert cl.new_worksheet("x") == SHEET
+    faulty.script("/rest/worksheets", made("worksheets", WORKSHEET))
+    assert cl.new_worksheet("x") == WORKSHEET
     (first,) = clients(codalab_python)
     first.kill()
     first.wait(5)
-    assert cl.new_worksheet("x") == SHEET
+    assert cl.new_worksheet("x") == WORKSHEET
     (second,) = clients(codalab_python)
 
     faulty.script("/rest/worksheets", Answer(delay_seconds=20))
@@ -168,8 +168,8 @@ def test_a_client_that_dies_or_hangs_is_replaced(
     with pytest.raises(Interrupted, match="no answer for 1 s"):
         cl.new_worksheet("x")
     assert not clients(codalab_python)
-    faulty.script("/rest/worksheets", made("worksheets", SHEET))
-    assert cl.new_worksheet("x") == SHEET
+    faulty.script("/rest/worksheets", made("worksheets", WORKSHEET))
+    assert cl.new_worksheet("x") == WORKSHEET
 
 
 def clients(python: Path) -> list[psutil.Process]:
@@ -190,7 +190,7 @@ def test_secrets_are_on_no_command_line_and_in_no_file(
     faulty: FaultServer, codalab_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    faulty.script("/rest/worksheets", made("worksheets", SHEET))
+    faulty.script("/rest/worksheets", made("worksheets", WORKSHEET))
     with Cl(lambda: codalab_python, faulty.address, ALICE) as cl:
         cl.new_worksheet("x")
         lines = [" ".join(line) for _, line in command_lines()]
@@ -257,7 +257,7 @@ def mine(real: Real) -> Iterator[CodaLab]:
         yield codalab
 
 
-def sheet_name() -> str:
+def worksheet_name() -> str:
     return f"test-{time.time_ns()}"
 
 
@@ -273,10 +273,10 @@ def test_the_guides_steps(mine: CodaLab, tmp_path: Path) -> None:
     heard = Heard()
     cl, rest = mine.cl, mine.rest
     cl.start()
-    sheet = cl.new_worksheet(name := sheet_name(), title="-t a title")
-    assert [own.uuid for own in rest.own_worksheets(name)] == [sheet]
+    worksheet = cl.new_worksheet(name := worksheet_name(), title="-t a title")
+    assert [own.uuid for own in rest.own_worksheets(name)] == [worksheet]
     assert rest.worksheet(name).title == "-t a title"
-    data = cl.upload(sheet, archive, name="data", description="--marker 1", observer=heard)
+    data = cl.upload(worksheet, archive, name="data", description="--marker 1", observer=heard)
     assert heard.done[-1] == archive.stat().st_size
     uploaded = require_ready(rest, rest.bundle(data), ["top/train"])
     assert (uploaded.name, uploaded.description, uploaded.owner) == (
@@ -284,10 +284,10 @@ def test_the_guides_steps(mine: CodaLab, tmp_path: Path) -> None:
         "--marker 1",
         mine.rest.username,
     )
-    cl.add_bundle(sheet, script, label_book)
+    cl.add_bundle(worksheet, script, label_book)
 
     run = cl.run(
-        sheet,
+        worksheet,
         "python train.py data label_book",
         [
             Dependency("train.py", script, ""),
@@ -304,17 +304,17 @@ def test_the_guides_steps(mine: CodaLab, tmp_path: Path) -> None:
     assert rest.file(run, "stdout", tail=1) == b"['train']\n"
     assert rest.file(run, "predictions.json", span=(0, 3)) == b"[1,"
 
-    submission = cl.make(sheet, run, "predictions.json", name="sub-1")
+    submission = cl.make(worksheet, run, "predictions.json", name="sub-1")
     require_ready(rest, wait_for(rest, submission), [""])
     assert rest.file(submission) == b"[1, 2, 3]"
     cl.describe(submission, "--sub-1 (Lab) https://x.example/")
-    mine.publish([data, run, submission], sheet)
+    mine.publish([data, run, submission], worksheet)
     with rest.anonymous() as everyone:
         shown = everyone.bundles([data, run, submission, script, label_book])
         assert [(bundle.readable, bundle.public_permission) for bundle in shown.values()] == [(True, 1)] * 5
         assert everyone.bundle(submission).description == "--sub-1 (Lab) https://x.example/"
         expected = (data, script, label_book, run, submission)
-        assert everyone.worksheet(sheet, bundles=True).items == expected
+        assert everyone.worksheet(worksheet, bundles=True).items == expected
     cl.set_tags(submission, ["some-tag"])
     cl.set_tags(submission, ["some-tag", "other"])
     assert set(rest.bundle(submission).tags) == {"some-tag", "other"}
@@ -326,7 +326,7 @@ def test_the_guides_steps(mine: CodaLab, tmp_path: Path) -> None:
 
     got = rest.download(data, "top", tmp_path / "out")
     assert len(list(got.rglob("*.png"))) == 40
-    assert rest.bundle(data, worksheets=True).worksheets == (sheet,)
+    assert rest.bundle(data, worksheets=True).worksheets == (worksheet,)
     assert rest.user().disk_used >= archive.stat().st_size
 
 
@@ -334,32 +334,32 @@ def test_others_can_not_read_new_items_until_the_owner_has_read_them(mine: CodaL
     script = competition.load("demo").bundles.script.uuid
     assert script is not None
     with mine.rest.anonymous() as everyone:
-        sheet = mine.cl.new_worksheet(sheet_name())
-        mine.cl.add_bundle(sheet, script)
+        worksheet = mine.cl.new_worksheet(worksheet_name())
+        mine.cl.add_bundle(worksheet, script)
         with pytest.raises(PermissionDenied):
-            everyone.worksheet(sheet, items=True)
-        assert mine.rest.read_items_as_owner(sheet).items == (script,)
-        assert everyone.worksheet(sheet, items=True).items == (script,)
+            everyone.worksheet(worksheet, items=True)
+        assert mine.rest.read_items_as_owner(worksheet).items == (script,)
+        assert everyone.worksheet(worksheet, items=True).items == (script,)
         with pytest.raises(PermissionDenied, match="not as its owner"):
-            everyone.read_items_as_owner(sheet)
-        mine.cl.set_private([], sheet)
+            everyone.read_items_as_owner(worksheet)
+        mine.cl.set_private([], worksheet)
         with pytest.raises(PermissionDenied):
-            everyone.worksheet(sheet)
+            everyone.worksheet(worksheet)
 
 
 def test_failed_runs_and_makes_are_reported(mine: CodaLab) -> None:
     cl, rest = mine.cl, mine.rest
-    sheet = cl.new_worksheet(sheet_name())
-    bad = cl.run(sheet, "echo the reason >&2; exit 3", [], name="bad")
+    worksheet = cl.new_worksheet(worksheet_name())
+    bad = cl.run(worksheet, "echo the reason >&2; exit 3", [], name="bad")
     with pytest.raises(RunFailed, match=r"(?s)xit code 3.*the reason"):
         require_ready(rest, wait_for(rest, bad))
-    empty = cl.run(sheet, "true", [], name="empty")
+    empty = cl.run(worksheet, "true", [], name="empty")
     with pytest.raises(RunFailed, match=r"predictions\.json"):
         require_ready(rest, wait_for(rest, empty), ["predictions.json"])
-    missing = cl.make(sheet, empty, "predictions.json", name="missing")
+    missing = cl.make(worksheet, empty, "predictions.json", name="missing")
     with pytest.raises(RunFailed, match="Invalid dependency"):
         require_ready(rest, wait_for(rest, missing))
-    long = cl.run(sheet, "sleep 100", [], name="long")
+    long = cl.run(worksheet, "sleep 100", [], name="long")
     # CodaLab loses requests about a run that its worker has not started yet.
     while rest.bundle(long).state != "running":
         time.sleep(0.1)
@@ -376,24 +376,24 @@ def test_refusals(mine: CodaLab, real: Real, tmp_path: Path) -> None:
     broken = tmp_path / "broken.zip"
     broken.write_bytes(b"PK\x03\x04 and nothing more" * 50)
     with real.as_organiser() as other:
-        sheet = mine.cl.new_worksheet(name := sheet_name())
+        worksheet = mine.cl.new_worksheet(name := worksheet_name())
         with pytest.raises(AlreadyExists):
             mine.cl.new_worksheet(name)
         with pytest.raises(PermissionDenied):
-            other.cl.upload(sheet, broken, name="x")
+            other.cl.upload(worksheet, broken, name="x")
         with pytest.raises(NotFound):
-            mine.cl.upload(SHEET, broken, name="x")
+            mine.cl.upload(WORKSHEET, broken, name="x")
         with pytest.raises(UploadFailed, match="failed to unzip"):
-            mine.cl.upload(sheet, broken, name="x")
+            mine.cl.upload(worksheet, broken, name="x")
         (made,) = mine.cl.created
         assert mine.rest.bundle(made).state == "failed"
-        assert list(mine.rest.bundles([UUID, made, SHEET])) == [made]
+        assert list(mine.rest.bundles([UUID, made, WORKSHEET])) == [made]
         mine.cl.remove(made)
         with pytest.raises(NotFound):
             mine.rest.worksheet("no-such-worksheet")
         assert mine.rest.search(owner="nobody-of-that-name") == ()
         with pytest.raises(CodaLabError, match="editor"):
-            mine.cl.command("wedit", sheet)
+            mine.cl.command("wedit", worksheet)
     wrong = Credentials(real.contestant.username, "wrong", "test")
     with CodaLab(real.address, wrong, python=lambda: real.python) as stranger:
         with pytest.raises(CredentialsError, match="Invalid username or password"):

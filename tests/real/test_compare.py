@@ -35,13 +35,13 @@ def test_both_are_trained_from_the_same_seeds_and_judged_by_images_of_neither(
 
     first = cldc(*options, "--report", tmp_path / "page.html")
     assert "Training 4 times" in first.err
-    told = first.out
-    lines = told.splitlines()
+    output = first.out
+    lines = output.splitlines()
     assert lines[0].startswith("before ")
     assert "on the" in lines[1]
-    assert f"on {judge}" not in told  # it reads "on the images of ..."
-    assert "20 images can't tell less than some" in told
-    assert "images removed: 2" in told
+    assert f"on {judge}" not in output  # it reads "on the images of ..."
+    assert "20 images can't tell less than some" in output
+    assert "images removed: 2" in output
     assert "images can&#39;t tell less than some" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
     again = cldc(*options, "--format", "json")  # from the records

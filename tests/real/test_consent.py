@@ -89,7 +89,7 @@ def test_a_changed_dataset_gets_a_name_of_its_own_and_keeps_it(stage: Stage, tmp
     assert_exactly_once(stage, account, submissions=4)
 
 
-def test_links_out_of_the_dataset_are_published_only_by_name_and_metadata_is_told(
+def test_links_out_of_the_dataset_are_published_only_by_name_and_metadata_is_reported(
     stage: Stage, tmp_path: Path
 ) -> None:
     account, cldc, folder = stage.contestant(tmp_path)

@@ -50,8 +50,8 @@ def test_a_preflight_there_and_a_submission_say_that_the_folder_changed_meanwhil
             at_work = start(stage, account, home, command, folder, *options, "--format", "json")
             until(lambda: running(stage, account, 1), at_work)
             more(folder)
-        told, said = at_work.communicate(timeout=120)
+        output, said = at_work.communicate(timeout=120)
         assert at_work.returncode == 0, said
-        assert json.loads(told)["dataset_changed"].endswith(
+        assert json.loads(output)["dataset_changed"].endswith(
             "has changed since its images were read: 1 added."
         )

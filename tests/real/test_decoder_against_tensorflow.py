@@ -58,7 +58,7 @@ def test_every_verdict_is_tensorflows(
     decoder: TensorFlowProcess,
     odd_images: dict[str, bytes],
     tmp_path: Path,
-    tell: Callable[[str, Mapping[str, int]], None],
+    report_cases: Callable[[str, Mapping[str, int]], None],
 ) -> None:
     tally: Counter[Readable] = Counter()
     wrong = []
@@ -78,7 +78,7 @@ def test_every_verdict_is_tensorflows(
                 wrong.append((name, verdict, answer))
         shutil.rmtree(folder)
     verdicts = {f"verdicts {kind}": tally[kind] for kind in Readable}
-    tell("held against TensorFlow", {"cases": tally.total(), "wrong": len(wrong), **verdicts})
+    report_cases("held against TensorFlow", {"cases": tally.total(), "wrong": len(wrong), **verdicts})
     assert not wrong, wrong[:10]
     assert tally[Readable.UNKNOWN] <= max(2, _MOST_UNSURE * _CASES)
     assert min(tally[Readable.YES], tally[Readable.NO]) > _CASES / 5, "the cases have become one-sided"

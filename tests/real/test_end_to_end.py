@@ -90,7 +90,7 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     assert "1 of 1" in cldc("leaderboard", "--history").out
     (status,) = cldc("watch", "--format", "json").data["submissions"]
     assert (status["stage"], status["score"]) == ("scored", row["score"])
-    told_in_history(cldc, trained, row["score"])
+    shown_in_history(cldc, trained, row["score"])
 
     if codalab_python == "3.9":
         there = cldc("preflight", folder, "--remote", "--format", "json").data
@@ -105,14 +105,14 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
         assert there["probe"]["build"].startswith(f"TensorFlow {trained['fingerprint']['tensorflow']} (")
 
     # A score is replaced by nobody who did not say so: not with --yes, not by a script, not by a "no".
-    better, standing = (
+    better, counting = (
         changed(folder, 50),
         f"mine ({first['bundle']}), which has the score {row['score']:.4f} and rank 1",
     )
     again = ("submit", better, "--name", "mine", "--no-preflight")
-    assert f"replace {standing}" in cldc(*again, "--yes", code=12).err
+    assert f"replace {counting}" in cldc(*again, "--yes", code=12).err
     declined = on_a_terminal(cldc, *again, "--yes")
-    declined.answer(f"Replace {standing}? [y/N]", "n")
+    declined.answer(f"Replace {counting}? [y/N]", "n")
     assert declined.end()[0] == 1
     assert cldc("quota", "--format", "json").data["left"] == ALLOWED - 1
     plan = cldc("submit", better, "--dry-run", "--format", "json", code=None).data
@@ -173,7 +173,7 @@ def hide(cldc: Cldc, bundle: str) -> None:
         codalab.cl.set_private([bundle])
 
 
-def told_in_history(cldc: Cldc, trained: Any, score: float) -> None:
+def shown_in_history(cldc: Cldc, trained: Any, score: float) -> None:
     """The preflight and the scored submission that rests on it, in each format."""
     preflighted, submitted = cldc("history", "--format", "json").data["entries"]
     assert (preflighted["kind"], preflighted["score"]) == ("preflight", None)

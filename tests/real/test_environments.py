@@ -49,5 +49,5 @@ def test_the_competitions_tensorflow(shared: Path) -> None:
         [environment.python, "-c", script], env=process.clean_environment(), timeout_seconds=120
     )
     assert done.stdout.strip() == environment.version
-    standing = {each.recipe.name: each for each in diagnose(shared, load().training.tensorflow)}
-    assert standing[environment.name].environment == environment
+    found = {each.recipe.name: each for each in diagnose(shared, load().training.tensorflow)}
+    assert found[environment.name].environment == environment

@@ -55,7 +55,7 @@ def test_killed_once_at_any_moment_it_ends_with_one_submission(
     tmp_path: Path,
     server: str,
     ledger: str,
-    tell: Callable[[str, Mapping[str, int]], None],
+    report_cases: Callable[[str, Mapping[str, int]], None],
 ) -> None:
     stage: Stage = request.getfixturevalue(server)
     traced = tmp_path / "traced"
@@ -86,8 +86,8 @@ def test_killed_once_at_any_moment_it_ends_with_one_submission(
         return ""
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        lost = [told for told in pool.map(one, range(len(moments))) if told]
-    tell(f"killed on the {server}, ledger {ledger}", {"moments": len(moments), "lost": len(lost)})
+        lost = [problem for problem in pool.map(one, range(len(moments))) if problem]
+    report_cases(f"killed on the {server}, ledger {ledger}", {"moments": len(moments), "lost": len(lost)})
     assert not lost, "\n\n".join(lost)
 
 

@@ -104,8 +104,8 @@ def test_a_class_is_graded_though_some_are_unusable_and_it_was_killed(cldc: Cldc
         assert printed is not None
         assert grades[name]["score"] == pytest.approx(printed.accuracy, abs=1e-6)
         assert grades[name]["problem"] == ""
-    for name, told in bad.items():
-        assert told in grades[name]["problem"]
+    for name, problem in bad.items():
+        assert problem in grades[name]["problem"]
         assert grades[name]["score"] is None
     (shared,) = done["shared"]
     assert (shared["students"], shared["whole"]) == ([good[-2], good[-1]], True)
@@ -146,10 +146,10 @@ def what_they_hand_in(cldc: Cldc, folder: Path, profile: Path) -> tuple[list[str
     shutil.copytree(drawn / good[-2], folder / good[-1])
     bad = {}
     for number in range(BAD):
-        make, told = UNUSABLE[number % len(UNUSABLE)]
+        make, problem = UNUSABLE[number % len(UNUSABLE)]
         name = f"unlucky-{number:02}"
         make(drawn / good[0], folder / f"{name}.zip")
-        bad[name] = told
+        bad[name] = problem
     return good, bad
 
 

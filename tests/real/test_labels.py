@@ -63,9 +63,9 @@ def test_a_rotated_copy_in_another_split_is_found_where_the_environment_is(
         copied.add(path.relative_to(root).as_posix())
 
     def findings(cldc: Cldc) -> list[list[str]]:
-        told = cldc("validate", root, "--competition", "demo", "--format", "json").data
-        shared.append(told["warped_compared"])
-        return [f["paths"] for f in told["findings"] if f["rule"] == "drawing-across-splits"]
+        data = cldc("validate", root, "--competition", "demo", "--format", "json").data
+        shared.append(data["warped_compared"])
+        return [f["paths"] for f in data["findings"] if f["rule"] == "drawing-across-splits"]
 
     shared: list[bool] = []
     assert findings(bare_cldc) == []

@@ -27,7 +27,7 @@ _DECODER = ROOT / "tests" / "support" / "inside" / "pixels.py"
 
 @pytest.mark.timeout(1800)
 def test_tensorflow_decodes_the_same_pixels(
-    environments_home: Path, tmp_path: Path, tell: Callable[[str, Mapping[str, int]], None]
+    environments_home: Path, tmp_path: Path, report_cases: Callable[[str, Mapping[str, int]], None]
 ) -> None:
     """Sound images with metadata, and broken ones of which something can be removed all the same."""
     drawn = [(case.name, case.content) for case in map(draw_case, range(_CASES))]
@@ -43,7 +43,7 @@ def test_tensorflow_decodes_the_same_pixels(
     asked = json.dumps([path for pair in pairs for path in pair])
     answers = json.loads(run([python, _DECODER], text=asked, timeout_seconds=1500).stdout)
     before, after = answers[::2], answers[1::2]
-    tell("metadata removed, held against TensorFlow", {"images": len(pairs)})
+    report_cases("metadata removed, held against TensorFlow", {"images": len(pairs)})
     assert len(pairs) > _CASES / 2
     assert None not in before
     assert [pair for pair, one, other in zip(pairs, before, after, strict=True) if one != other] == []

@@ -20,7 +20,7 @@ from tests.support.socks import socks_proxy
 pytestmark = pytest.mark.usefixtures("no_proxies")
 
 ALICE = Credentials("alice", "secret-canary", "test")
-SHEET = "0x" + "cd" * 16
+WORKSHEET = "0x" + "cd" * 16
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -42,8 +42,8 @@ def test_changes_go_through_a_socks_proxy(
     python = ensure_codalab(environments_home).python
     with fault_server(authority.context("codalab.example")) as server, socks_proxy(server.port) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"socks5h://127.0.0.1:{proxy.port}")
-        sheet = {"type": "worksheets", "id": SHEET, "attributes": {"uuid": SHEET, "name": "x"}}
-        server.script("/rest/worksheets", as_json({"data": [sheet], "meta": {"version": "1.7.5"}}))
+        worksheet = {"type": "worksheets", "id": WORKSHEET, "attributes": {"uuid": WORKSHEET, "name": "x"}}
+        server.script("/rest/worksheets", as_json({"data": [worksheet], "meta": {"version": "1.7.5"}}))
         with Cl(lambda: python, "https://codalab.example", ALICE) as cl:
-            assert cl.new_worksheet("x") == SHEET
+            assert cl.new_worksheet("x") == WORKSHEET
     assert set(proxy.asked) == {"codalab.example"}

@@ -87,18 +87,18 @@ def submit_all(
     first = list(CLASS).index(account.username)
     with CodaLab(server, account, python=lambda: python) as codalab:
         cl, rest, made = codalab.cl, codalab.rest, []
-        sheet = cl.new_worksheet(f"{account.username}-work")
+        worksheet = cl.new_worksheet(f"{account.username}-work")
         for number in range(1, CLASS[account.username] + 1):
             name, right = f"try-{number}", 5 * number + first
             dataset = folder / f"{account.username}-{name}.zip"
             with zipfile.ZipFile(dataset, "w") as archive:
                 archive.writestr(f"{name}/train/quality", str(right))
-            uploaded = cl.upload(sheet, dataset, name=name)
+            uploaded = cl.upload(worksheet, dataset, name=name)
             bundles = rules.bundles
             assert bundles.script.uuid is not None
             assert bundles.label_book.uuid is not None
             run = cl.run(
-                sheet,
+                worksheet,
                 rules.run.command.format(dataset=name, label_book="label_book"),
                 [
                     Dependency(bundles.script.name, bundles.script.uuid, ""),
@@ -115,12 +115,12 @@ def submit_all(
                 time.sleep(
                     1.1
                 )  # CodaLab tells bundles' ages in whole seconds, and this one is to be the youngest
-            bundle = cl.make(sheet, run, rules.run.predictions, name=name, description=text)
+            bundle = cl.make(worksheet, run, rules.run.predictions, name=name, description=text)
             made.append((Submitted(account.username, number, bundle, right), [uploaded, run, bundle]))
         for submission, _ in made:
             require_ready(rest, wait_for(rest, submission.uuid))
         private = [uuid for submission, uuids in made for uuid in uuids if submission.place == PRIVATE]
-        codalab.publish([u for _, uuids in made for u in uuids if u not in private], sheet)
+        codalab.publish([u for _, uuids in made for u in uuids if u not in private], worksheet)
         if private:
             cl.set_private(private)
         for submission, _ in made:
@@ -176,10 +176,10 @@ def test_a_class_of_five_comes_to_a_finished_board(cldc: Cldc, tmp_path: Path) -
     assert (tmp_path / "elsewhere" / "leaderboard.json").read_text() == (
         page / "leaderboard.json"
     ).read_text()
-    told = cldc("organise", "publish", page, *organise[:-2]).out
-    assert "its description gives the board no name" in told
-    assert "made private or removed" in told
-    assert "it is evaluated later" in told
+    output = cldc("organise", "publish", page, *organise[:-2]).out
+    assert "its description gives the board no name" in output
+    assert "made private or removed" in output
+    assert "it is evaluated later" in output
     seen = cldc("leaderboard", "--all", *organise).data
     assert len(seen["rows"]) == len(submitted) - len({PRIVATE, OVER_QUOTA})
 
@@ -203,8 +203,8 @@ def test_a_class_with_classes_of_its_own_trains_with_the_built_in_script(cldc: C
     # The rehearsal left nothing, and what was rehearsed is not rehearsed again.
     server, organiser = sandbox.require_up(cldc.home).address, sandbox.organiser(cldc.home)
     with CodaLab(server, organiser, python=lambda: python_of(cldc)) as codalab:
-        sheets = {sheet.name for sheet in codalab.rest.own_worksheets()}
-        assert {name for name in sheets if name.startswith("shapes")} == {"shapes-utils", "shapes-log"}
+        worksheets = {worksheet.name for worksheet in codalab.rest.own_worksheets()}
+        assert {name for name in worksheets if name.startswith("shapes")} == {"shapes-utils", "shapes-log"}
         assert {b.uuid for b in codalab.rest.search(owner=organiser.username)} <= set(done["uuids"].values())
         hidden = codalab.rest.worksheet(done["uuids"]["log"], bundles=True).bundles
         assert {b.uuid for b in hidden} <= set(done["uuids"].values())
@@ -302,9 +302,9 @@ def test_a_rehearsal_tells_digest_and_tensorflow_and_leaves_nothing(
     with CodaLab(server, account_of(cldc, "teacher"), python=lambda: python_of(cldc)) as codalab:
         assert rules.organiser is not None
         name = f"{rules.organiser.log_worksheet.name}-rehearsal"
-        sheet = codalab.cl.new_worksheet(name)
-        codalab.cl.set_private((), sheet)
-        left = codalab.cl.run(sheet, "sleep 600", (), name="left-by-a-killed-command")
+        worksheet = codalab.cl.new_worksheet(name)
+        codalab.cl.set_private((), worksheet)
+        left = codalab.cl.run(worksheet, "sleep 600", (), name="left-by-a-killed-command")
         with Rest(server) as everyone:
             assert not everyone.bundle(left).readable
         assert probe_image(codalab, rules) == ImageProbe(None, "2.4.1")

@@ -140,8 +140,8 @@ def test_two_at_once_train_what_each_trains_alone(cldc: Cldc, tmp_path: Path, bo
                 pool.submit(cldc, "preflight", tmp_path / name, "--force", *script) for name in ("one", "two")
             ]
         ]
-    told = ("fingerprint", "validation", "label_book", "predictions")
-    assert [both[0][key] for key in told] == [alone[key] for key in told]
+    keys = ("fingerprint", "validation", "label_book", "predictions")
+    assert [both[0][key] for key in keys] == [alone[key] for key in keys]
     assert {run["fingerprint"]["threads"] for run in both} == {threads()}
     assert both[0]["fingerprint"]["dataset"] != both[1]["fingerprint"]["dataset"]
 

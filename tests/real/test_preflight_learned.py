@@ -110,12 +110,12 @@ def test_repeated_from_other_seeds_it_shows_the_spread(
     folder = sample.draw(tmp_path / "mine", short, images=80)
     book = sample.draw_label_book(tmp_path / "book", short, images=20)
     options = (folder, "--label-book", book, "--script", builtin_script(short).path)
-    told = cldc("preflight", *options, "--repeat", "2", "--format", "json").data
-    first, second = told["runs"]
-    assert [run["fingerprint"]["seed"] for run in told["runs"]] == [123, 124]
+    data = cldc("preflight", *options, "--repeat", "2", "--format", "json").data
+    first, second = data["runs"]
+    assert [run["fingerprint"]["seed"] for run in data["runs"]] == [123, 124]
     assert first["fingerprint"]["dataset"] == second["fingerprint"]["dataset"]
     assert first["validation"]["loss"] != second["validation"]["loss"]
-    assert told["validation"]["lowest"] <= told["validation"]["mean"] <= told["validation"]["highest"]
+    assert data["validation"]["lowest"] <= data["validation"]["mean"] <= data["validation"]["highest"]
     shown = cldc("preflight", *options, "--repeat", "2").out
     assert "2 runs" in shown
     assert "on average" in shown

@@ -40,7 +40,7 @@ print("sound")
 def test_codalab_takes_every_name_path_and_command_of_any_profile_that_is_read(
     environments_home: Path,
 ) -> None:
-    told: list[dict[str, list[str]]] = []
+    profiles_read: list[dict[str, list[str]]] = []
 
     @settings(deadline=None, max_examples=1000, phases=[Phase.generate])
     @given(profile=odd_profiles())
@@ -50,12 +50,14 @@ def test_codalab_takes_every_name_path_and_command_of_any_profile_that_is_read(
             names = [reference.name for table in (bundles, side) for reference in references_of(table)]
             keys = [run.predictions, bundles.script.name, bundles.label_book.name, side.evaluate.name]
             texts = [run.command, side.evaluate_command, run.image, profile.submission.tag]
-            told.append({"names": [*names, run.name], "texts": texts, "keys": keys})
+            profiles_read.append({"names": [*names, run.name], "texts": texts, "keys": keys})
 
     collect()
-    assert len(told) > 50
+    assert len(profiles_read) > 50
     done = process.run(
-        [ensure_codalab(environments_home).python, "-c", _CODALAB], text=json.dumps(told), timeout_seconds=120
+        [ensure_codalab(environments_home).python, "-c", _CODALAB],
+        text=json.dumps(profiles_read),
+        timeout_seconds=120,
     )
     assert done.stdout == "sound\n"
 

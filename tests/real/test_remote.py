@@ -133,7 +133,7 @@ def test_what_a_preflight_and_a_submission_share_is_removed_when_neither_is_want
     assert_no_preflights(stage, account)
 
 
-def test_what_a_submission_uploaded_is_not_uploaded_again_and_a_failing_script_is_told(
+def test_what_a_submission_uploaded_is_not_uploaded_again_and_a_failing_script_is_reported(
     stage: Stage, tmp_path: Path
 ) -> None:
     account = stage.account()
@@ -191,7 +191,7 @@ def test_a_worker_that_is_killed_costs_a_try_and_no_result(
             folder,
             "--format",
             "json",
-            module="tests.support.impatient",
+            module="tests.support.short_waits",
         )
         (lost,) = until(lambda: running(stage, account, 1), training)
         worker.kill()
@@ -202,11 +202,11 @@ def test_a_worker_that_is_killed_costs_a_try_and_no_result(
             stage, "UPDATE worker SET checkin_time = datetime('now', '-1 hour') WHERE worker_id = ?", "own"
         )
         until(lambda: running(stage, account, 1, other_than=lost.uuid), training)
-    told, said = training.communicate(timeout=120)
+    output, said = training.communicate(timeout=120)
     assert training.returncode == 0, said
     assert "The worker that trained mine has stopped answering" in said
     assert "The run of mine lost its worker; training it again (try 2 of 3)." in said
-    assert json.loads(told)["run"] != lost.uuid
+    assert json.loads(output)["run"] != lost.uuid
     assert not any(stage.made(account).values())
     assert_no_preflights(stage, account)
 
@@ -237,16 +237,16 @@ def assert_private(stage: Stage, account: Account) -> None:
             assert not everyone.bundle(bundle.uuid).readable
     with stage.rest(account) as rest:
         assert all(
-            rest.worksheet(sheet.uuid).public_permission == 0
-            for sheet in rest.own_worksheets()
-            if "preflight" in sheet.name
+            rest.worksheet(worksheet.uuid).public_permission == 0
+            for worksheet in rest.own_worksheets()
+            if "preflight" in worksheet.name
         )
 
 
 def assert_no_preflights(stage: Stage, account: Account) -> None:
     """No worksheet of a preflight is left."""
     with stage.rest(account) as rest:
-        assert not [sheet.name for sheet in rest.own_worksheets() if "preflight" in sheet.name]
+        assert not [worksheet.name for worksheet in rest.own_worksheets() if "preflight" in worksheet.name]
 
 
 def with_seeds(stage: Stage, tmp_path: Path) -> Path:
@@ -273,11 +273,11 @@ def test_repeats_share_the_dataset_and_leave_nothing(stage: Stage, tmp_path: Pat
         "--format",
         "json",
     )
-    told = cldc(*repeat)
-    runs = told.data["runs"]
+    outcome = cldc(*repeat)
+    runs = outcome.data["runs"]
     assert [run["origin"] for run in runs] == ["competition", "built-in", "built-in"]
     assert len({run["run"] for run in runs}) == 3
-    assert told.err.count("Packing") == 1
+    assert outcome.err.count("Packing") == 1
     assert not any(stage.made(account).values())
     assert_no_preflights(stage, account)
     assert all(run["recorded"] for run in cldc(*repeat).data["runs"])
@@ -287,12 +287,12 @@ def test_two_datasets_are_compared_from_runs_on_workers(stage: Stage, tmp_path: 
     account = stage.account()
     cldc = stage.person(tmp_path / "home", account, profile=with_seeds(stage, tmp_path))
     options = ("compare", stage.folder(tmp_path / "a", 8), stage.folder(tmp_path / "b", 9), "--repeat", "2")
-    told = cldc(*options, "--remote", "--format", "json").data["repeated"]
+    data = cldc(*options, "--remote", "--format", "json").data["repeated"]
     # The script of the stage says no seed of its own.
-    assert [pair["seed"] for pair in told["pairs"]] == [None, 1]
-    assert {pair["validation_before"] for pair in told["pairs"]} == {0.25}
+    assert [pair["seed"] for pair in data["pairs"]] == [None, 1]
+    assert {pair["validation_before"] for pair in data["pairs"]} == {0.25}
     # This script leaves no predictions by which to judge, and the answer says so.
-    assert told["judgements"] == []
+    assert data["judgements"] == []
     judge = sample.draw(tmp_path / "judge", stage.competition, images=40, seed=5) / "check"
     refused = cldc(*options, "--remote", "--judge", judge, code=2).err
     assert "names no file in which its script keeps the model" in " ".join(refused.split())
@@ -314,14 +314,14 @@ def test_models_that_workers_trained_judge_a_folder_here(environments_home: Path
         judge = sample.draw(tmp_path / "judge", stage.competition, images=400, seed=5) / "check"
         folders = stage.folder(tmp_path / "a", 8), stage.folder(tmp_path / "b", 9)
         options = ("compare", *folders, "--remote", "--repeat", "2", "--judge", judge, "--format", "json")
-        told = cldc(*options).data["repeated"]
+        data = cldc(*options).data["repeated"]
         # Their validation splits differ, so that these can't judge.
-        assert [judgement["by"] for judgement in told["judgements"]] == [f"images of {judge}", "label book"]
-        assert all(j["low"] <= j["difference"] <= j["high"] for j in told["judgements"])
-        assert told["judgements"][0]["images"] == len(list(judge.rglob("*.png")))
+        assert [judgement["by"] for judgement in data["judgements"]] == [f"images of {judge}", "label book"]
+        assert all(j["low"] <= j["difference"] <= j["high"] for j in data["judgements"])
+        assert data["judgements"][0]["images"] == len(list(judge.rglob("*.png")))
         assert not any(stage.made(account).values())
         again = cldc(*options)  # from the records
-        assert again.data["repeated"] == told
+        assert again.data["repeated"] == data
         assert "Packing" not in again.err
     finally:
         lower_stage(stage)

@@ -56,7 +56,7 @@ def test_ten_conflicts_are_resolved_by_keyboard_applied_and_undone(
     folder = tmp_path / "project" / "data"
     shutil.copytree(real_data / "data", folder)
     before = contents(folder)
-    with reviewing(folder, cldc.home) as (address, told):
+    with reviewing(folder, cldc.home) as (address, printed):
         page = browser.new_page()
         page.goto(address)
         assert "token" not in page.url
@@ -71,8 +71,8 @@ def test_ten_conflicts_are_resolved_by_keyboard_applied_and_undone(
         expect(page.locator(".tile .state.relabel").first).to_have_text("→ viii")
         close(page)
     assert decided(folder) == ["relabel to viii"] * 10
-    assert any("10 decisions, 10 of them new: 10 to relabel." in line for line in told)
-    assert f"Next: cldc apply {folder}" in told
+    assert any("10 decisions, 10 of them new: 10 to relabel." in line for line in printed)
+    assert f"Next: cldc apply {folder}" in printed
     assert contents(folder) == before
 
     cldc("apply", folder, "--yes")

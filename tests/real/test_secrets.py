@@ -78,7 +78,7 @@ def test_no_secret_shows_anywhere(stage: Stage, tmp_path: Path) -> None:
     network = BadNetwork(stage.address, [])
     cldc = replace(stage.person(tmp_path / "data", account, server=network.address), anew=True)
     folder = stage.folder(tmp_path / "mine")
-    told = []
+    outputs = []
     with (
         contextlib.closing(network),
         Onlooker(tmp_path / "tmp", cldc.home / "logs", cldc.home / "packages") as onlooker,
@@ -95,7 +95,7 @@ def test_no_secret_shows_anywhere(stage: Stage, tmp_path: Path) -> None:
             ("clean", "--dry-run"),
         ):
             outcome = cldc(*arguments, code=None, TMPDIR=str(tmp_path / "tmp"))
-            told.append(outcome.out + outcome.err)
+            outputs.append(outcome.out + outcome.err)
         crashed = process.run(
             [python(), "-c", _CRASH, "whoami"],
             env=environment(cldc.home, stage.settings(account, server=network.address)),
@@ -104,7 +104,7 @@ def test_no_secret_shows_anywhere(stage: Stage, tmp_path: Path) -> None:
             check=False,
         )
         assert crashed.returncode == 70
-        told.append(crashed.stdout + crashed.stderr)
+        outputs.append(crashed.stdout + crashed.stderr)
     files = [p for p in cldc.home.iterdir() if p.is_file()]
     assert any(p.name == "ledger.sqlite3" for p in files)
     assert list((cldc.home / "logs").glob("bug-*"))
@@ -112,6 +112,6 @@ def test_no_secret_shows_anywhere(stage: Stage, tmp_path: Path) -> None:
     assert network.tokens
     for secret in (account.password, *network.tokens):
         assert not list(onlooker.found(secret))
-        assert not any(secret in text for text in told)
+        assert not any(secret in text for text in outputs)
         assert not any(secret.encode() in content for content in kept)
     assert any(b"submit" in line for line in onlooker.seen["process list"])

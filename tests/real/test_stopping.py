@@ -72,8 +72,8 @@ def test_a_training_ends_with_the_command_and_so_does_all_that_it_started(
         raise
     finally:
         command.send_signal(number)
-        _, told = command.communicate(timeout=60)
-    assert command.returncode == {signal.SIGKILL: -signal.SIGKILL}.get(number, 128 + number), told
+        _, output = command.communicate(timeout=60)
+    assert command.returncode == {signal.SIGKILL: -signal.SIGKILL}.get(number, 128 + number), output
     assert soon(lambda: not any(map(running, family)))
     if number == signal.SIGKILL:
         assert leftovers(place, "cldc-preflight-")

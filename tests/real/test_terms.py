@@ -242,9 +242,9 @@ def test_a_lost_machine_is_restored_elsewhere_and_scoring_goes_on(school: School
     school.profile("winter").unlink()
 
     elsewhere = school.as_teacher("winter", "elsewhere")
-    told = elsewhere("organise", "restore", saved, "--to", school.profile("winter").parent).out
-    assert "files of winter restored" in told
-    assert f"cldc trust approve {school.profile('winter')}" in told
+    output = elsewhere("organise", "restore", saved, "--to", school.profile("winter").parent).out
+    assert "files of winter restored" in output
+    assert f"cldc trust approve {school.profile('winter')}" in output
     elsewhere = school.as_teacher("winter", "elsewhere")
     assert elsewhere("organise", "score", "--once", "--format", "json").data["leaderboard"]["rows"] != before
     elsewhere("organise", "reject", f"{school.student.name}/first", "--undo")

@@ -69,9 +69,9 @@ def test_one_command_trains_several_folders_and_tells_of_each(
     cldc = Cldc(cldc.home, {"CLDC_COMPETITION": str(SHAPES_PROFILE)})
     folders = [training.report.dataset.root for training in trainings]
     options = ("--label-book", book.root, "--script", trainings[0].script.path)
-    told = cldc("preflight", *folders, *options, "--format", "json").data
-    assert [result["dataset_name"] for result in told["results"]] == ["first", "second"]
-    assert not told["failed"]
+    data = cldc("preflight", *folders, *options, "--format", "json").data
+    assert [result["dataset_name"] for result in data["results"]] == ["first", "second"]
+    assert not data["failed"]
     shown = cldc("preflight", *folders, *options).out
     assert shown.startswith("Preflights of 2 datasets")
     assert shown.count("recorded") == 2

@@ -154,27 +154,27 @@ def test_a_tag_submits_once_however_often_and_wherever_its_job_runs(start: Start
     project.tag("submission-first")
     first = project.job("submission-first")
     assert first.ok, first.log
-    told = first.outputs["submit"]
-    assert (told["submission"], told["quota-left"]) == ("first", "1")
-    assert (told["validation-accuracy"], told["label-book-accuracy"]) == ("0.25", "0.25")
-    assert told["label-suggestions"].isdecimal()
+    outputs = first.outputs["submit"]
+    assert (outputs["submission"], outputs["quota-left"]) == ("first", "1")
+    assert (outputs["validation-accuracy"], outputs["label-book-accuracy"]) == ("0.25", "0.25")
+    assert outputs["label-suggestions"].isdecimal()
     assert "first (Some Lab)" in first.summary
-    assert told["bundle"] in first.summary
+    assert outputs["bundle"] in first.summary
     reports = first.artifacts / "cldc-reports"
     report = json.loads((reports / "validation.json").read_text(encoding="utf-8"))
-    assert report["dataset"]["hash"] == told["dataset-hash"]
+    assert report["dataset"]["hash"] == outputs["dataset-hash"]
     assert {"validation.html", "preflight.html"} <= {path.name for path in reports.iterdir()}
     # Another machine that knows nothing of the first; the tag alone says what was meant.
     again = project.job("submission-first")
     assert again.ok, again.log
-    assert again.outputs["submit"]["bundle"] == told["bundle"]
+    assert again.outputs["submit"]["bundle"] == outputs["bundle"]
     assert again.outputs["submit"]["quota-left"] == "1"
     # The same tag from another code host is the same submission.
     project.gitlab_job("check", "submission-first")
     elsewhere = json.loads(
         (project.gitlab_job("submit", "submission-first") / "submission.json").read_text(encoding="utf-8")
     )
-    assert elsewhere["bundle"] == told["bundle"]
+    assert elsewhere["bundle"] == outputs["bundle"]
     assert project.left == 1
 
 

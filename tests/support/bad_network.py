@@ -305,7 +305,7 @@ def _send(
     return True
 
 
-def impatient() -> None:
+def shorten_waits() -> None:
     """Shorten every wait of ``cldc``, and change nothing else."""
     connection.DEFAULT_LIMITS = Limits(pauses_seconds=(0.1, 0.3, 0.6, 1.2), silence_seconds=PATIENCE_SECONDS)
     cl_session.REQUEST_SECONDS = str(PATIENCE_SECONDS)
@@ -313,5 +313,5 @@ def impatient() -> None:
 
 
 if __name__ == "__main__":
-    impatient()
+    shorten_waits()
     sys.exit(entry.run(sys.argv[1:]))

@@ -41,7 +41,7 @@ def chromium() -> Iterator[Browser]:
 @contextlib.contextmanager
 def reviewing(folder: Path, home: Path) -> Iterator[tuple[str, list[str]]]:
     """`cldc review` of a folder: its address, and after the block the lines that it printed in the end."""
-    told: list[str] = []
+    printed: list[str] = []
     with subprocess.Popen(
         [sys.executable, "-m", "cldc", "review", str(folder), "--no-browser"],
         env={**os.environ, "CLDC_HOME": str(home), "PYTHONPATH": str(ROOT)},
@@ -51,11 +51,11 @@ def reviewing(folder: Path, home: Path) -> Iterator[tuple[str, list[str]]]:
     ) as running:
         assert running.stdout is not None
         try:
-            yield next(line.strip() for line in running.stdout if line.startswith("http:")), told
+            yield next(line.strip() for line in running.stdout if line.startswith("http:")), printed
         finally:
             running.send_signal(signal.SIGINT)
             try:
-                told += running.communicate(timeout=60)[0].splitlines()
+                printed += running.communicate(timeout=60)[0].splitlines()
             finally:
                 running.kill()
     assert running.returncode == 0

@@ -94,7 +94,7 @@ class Server:
 
     def hosts(self, uuid: str) -> tuple[str, ...]:
         """Worksheets that a bundle is on."""
-        return tuple(u for u, sheet in self.worksheets.items() if uuid in sheet.items)
+        return tuple(u for u, worksheet in self.worksheets.items() if uuid in worksheet.items)
 
     def descendants(self, uuid: str) -> list[str]:
         """Everything that was made from a bundle."""
@@ -266,21 +266,23 @@ class Rest:
 
     def own_worksheets(self, name: str | None = None, *, prefix: str = "") -> tuple[Worksheet, ...]:
         self._server.on_request()
-        mine = (sheet for sheet in self._server.worksheets.values() if sheet.owner == self._account)
+        mine = (
+            worksheet for worksheet in self._server.worksheets.values() if worksheet.owner == self._account
+        )
         # CodaLab's list leaves the tags out.
         return tuple(
-            replace(sheet, tags=(), items=())
-            for sheet in mine
-            if name in (None, sheet.name) and sheet.name.startswith(prefix)
+            replace(worksheet, tags=(), items=())
+            for worksheet in mine
+            if name in (None, worksheet.name) and worksheet.name.startswith(prefix)
         )
 
     def worksheet(self, uuid: str, *, items: bool = False, bundles: bool = False) -> Worksheet:
         self._server.on_request()
         if uuid not in self._server.worksheets:
             raise NotFound(f"Worksheet {uuid} not found", action="")
-        sheet = self._server.worksheets[uuid]
-        there = [u for u in sheet.items if u in self._server.bundles]
-        return replace(sheet, bundles=tuple(self._server.seen_by(self._account, u) for u in there))
+        worksheet = self._server.worksheets[uuid]
+        there = [u for u in worksheet.items if u in self._server.bundles]
+        return replace(worksheet, bundles=tuple(self._server.seen_by(self._account, u) for u in there))
 
 
 class Cl:

@@ -1,4 +1,4 @@
-"""A server on loopback that answers as it is told, also as no server should."""
+"""A server on loopback that gives scripted answers, wrong ones included."""
 
 from __future__ import annotations
 

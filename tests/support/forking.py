@@ -75,14 +75,14 @@ class Forked:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._told = connection.makefile("r")
-        self.pid = int(self._told.readline())
+        self._answers = connection.makefile("r")
+        self.pid = int(self._answers.readline())
 
     def wait(self, timeout: float) -> int:
         """Its exit code, negative for a signal."""
         self._connection.settimeout(timeout)
-        with self._connection, self._told:
-            return int(self._told.readline())
+        with self._connection, self._answers:
+            return int(self._answers.readline())
 
 
 def import_everything() -> None:
@@ -119,7 +119,7 @@ def _reap() -> None:
 
 
 def _answer(connection: socket.socket) -> None:
-    """Run a command in another fork, and tell its process id and its exit code."""
+    """Run a command in another fork, and report its process id and its exit code."""
     _, streams, _, _ = socket.recv_fds(connection, 1, 3)
     with connection.makefile("r") as lines:
         request = json.loads(lines.readline())

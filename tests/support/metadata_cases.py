@@ -134,13 +134,13 @@ def _draw_jpeg(rng: random.Random) -> tuple[bytes, set[str], int]:
     kinds: set[str] = set()
     segments = []
     if orientation != 1 or rng.random() < 0.5:
-        block, told = exif(rng, orientation=orientation)
+        block, found = exif(rng, orientation=orientation)
         segments.append(_segment(0xE1, b"Exif\0\0" + block))
-        kinds |= told
+        kinds |= found
     for maker in rng.choices(_SEGMENTS, k=rng.randrange(4)):
-        segment, told = maker(rng)
+        segment, found = maker(rng)
         segments.append(segment)
-        kinds |= told
+        kinds |= found
     rng.shuffle(segments)
     # Where they may stand: before and after the tables, and between the scans.
     places = [2, *_ends(content)]
@@ -218,13 +218,13 @@ def _draw_png(rng: random.Random) -> tuple[bytes, set[str], int]:
     kinds: set[str] = set()
     chunks = []
     if orientation != 1 or rng.random() < 0.4:
-        block, told = exif(rng, orientation=orientation)
+        block, found = exif(rng, orientation=orientation)
         chunks.append(chunk(b"eXIf", block))
-        kinds |= told
+        kinds |= found
     for maker in rng.choices(_CHUNKS, k=rng.randrange(4)):
-        made, told = maker(rng)
+        made, found = maker(rng)
         chunks.append(made)
-        kinds |= told
+        kinds |= found
     for made in chunks:
         at = rng.choice((33, content.index(b"IDAT") - 4, len(content) - 12))
         content = content[:at] + made + content[at:]
@@ -266,7 +266,7 @@ def _raw_profile_chunk(rng: random.Random) -> tuple[bytes, set[str]]:
 
 
 def _other_chunk(rng: random.Random) -> tuple[bytes, set[str]]:
-    kind, body, told = rng.choice(
+    kind, body, found = rng.choice(
         (
             (b"tIME", b"\x07\xe4\1\1\0\0\0", ""),
             (b"caBX", MARK, "text"),
@@ -274,7 +274,7 @@ def _other_chunk(rng: random.Random) -> tuple[bytes, set[str]]:
             (b"vpAg", MARK, ""),
         )
     )
-    return chunk(kind, body), {told} - {""}
+    return chunk(kind, body), {found} - {""}
 
 
 _CHUNKS = (_text_chunk, _text_chunk, _xmp_chunk, _raw_profile_chunk, _other_chunk)
@@ -293,19 +293,19 @@ def _draw_gif(rng: random.Random) -> tuple[bytes, set[str], int]:
     kinds: set[str] = set()
     table = 13 + (3 * (2 << (content[10] & 7)) if content[10] & 0x80 else 0)
     for _ in range(rng.randrange(3)):
-        packet, told = xmp(rng)
+        packet, found = xmp(rng)
         trailer = b"\1" + bytes(range(255, -1, -1)) + b"\0"
-        block, told = rng.choice(
+        block, found = rng.choice(
             (
                 (b"!\xfe" + bytes((len(MARK),)) + MARK + b"\0", {"text"}),
-                (b"!\xff\x0bXMP DataXMP" + packet + trailer, told),
+                (b"!\xff\x0bXMP DataXMP" + packet + trailer, found),
                 (b"!\xff\x0bOther   1.0\x0b" + MARK[:11] + b"\0", {"text"}),
                 (b"!\xff\x0bNETSCAPE2.0" + bytes((len(MARK),)) + MARK + b"\x20" + bytes(32) + b"\0", set()),
             )
         )
         at = rng.choice((table, len(content) - 1))
         content = content[:at] + block + content[at:]
-        kinds |= told
+        kinds |= found
     if rng.random() < 0.3:
         content += MARK
         kinds.add("embedded")

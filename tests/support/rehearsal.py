@@ -187,8 +187,8 @@ class Stage:
         """Everything that an account has on worksheets of its own, by type, and what is tagged."""
         found: dict[str, list[Bundle]] = {"dataset": [], "run": [], "make": [], "tagged": []}
         with self.rest(account) as rest:
-            for sheet in rest.own_worksheets():
-                for bundle in rest.worksheet(sheet.uuid, bundles=True).bundles:
+            for worksheet in rest.own_worksheets():
+                for bundle in rest.worksheet(worksheet.uuid, bundles=True).bundles:
                     if bundle.owner == account.name:
                         found[bundle.type].append(bundle)
             tag = self.competition.submission.tag

@@ -161,13 +161,13 @@ class Runner:
             else:
                 shutil.copy(source, place)
         action = place / ".github" / "actions" / "submit"
-        told = yaml.safe_load((action / "action.yml").read_text(encoding="utf-8"))
-        assert not given.keys() - told["inputs"].keys()
-        inputs = {name: given.get(name, spec["default"]) for name, spec in told["inputs"].items()}
+        data = yaml.safe_load((action / "action.yml").read_text(encoding="utf-8"))
+        assert not given.keys() - data["inputs"].keys()
+        inputs = {name: given.get(name, spec["default"]) for name, spec in data["inputs"].items()}
         inner = {**contexts, "inputs": inputs, "secrets": {}}
-        outcomes, outputs = self._steps(told["runs"]["steps"], inner, result, action)
+        outcomes, outputs = self._steps(data["runs"]["steps"], inner, result, action)
         seen = {**inner, "steps": {name: {"outputs": values} for name, values in outputs.items()}}
-        values = {name: fill(spec["value"], seen) for name, spec in told["outputs"].items()}
+        values = {name: fill(spec["value"], seen) for name, spec in data["outputs"].items()}
         return values, "failure" not in outcomes
 
     def _script(

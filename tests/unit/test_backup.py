@@ -46,8 +46,8 @@ def test_a_backup_brings_everything_back_on_another_machine(
     other = replace(bare_cldc, home=tmp_path / "other")
     other.home.mkdir(mode=0o700)
     target = tmp_path / "there"
-    told = other("organise", "restore", file, "--to", target, "--format", "json").data
-    assert (len(told["new"]), told["replaced"], told["same"]) == (5, [], 0)
+    data = other("organise", "restore", file, "--to", target, "--format", "json").data
+    assert (len(data["new"]), data["replaced"], data["same"]) == (5, [], 0)
     for name, text in _KEPT.items():
         assert (other.home / "organise" / "winter" / name).read_text(encoding="utf-8") == text
     assert (target / "winter.toml").read_text(encoding="utf-8") == _PROFILE
@@ -68,8 +68,8 @@ def test_restoring_replaces_what_has_changed_only_after_a_yes(
     assert "--yes" in bare_cldc("organise", "restore", file, "--to", kept.parent, code=2).err
     assert board.read_text(encoding="utf-8") == "[2]"
     assert not (board.parent / "roster.csv").exists()
-    told = bare_cldc("organise", "restore", file, "--to", kept.parent, "--yes", "--format", "json").data
-    assert (len(told["new"]), told["replaced"], told["same"]) == (1, [str(board)], 3)
+    data = bare_cldc("organise", "restore", file, "--to", kept.parent, "--yes", "--format", "json").data
+    assert (len(data["new"]), data["replaced"], data["same"]) == (1, [str(board)], 3)
     assert board.read_text(encoding="utf-8") == "[1]"
 
 

@@ -219,12 +219,12 @@ def test_a_transfer_at_a_bearable_rate_may_take_long(server: FaultServer, tmp_pa
 def test_endless_pages_are_an_error(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cldc.codalab.rest.MOST_LISTED", 3000)
 
-    def sheet(number: int) -> dict[str, Any]:
+    def worksheet(number: int) -> dict[str, Any]:
         uuid = f"0x{number:032x}"
         return {"id": uuid, "type": "worksheets", "attributes": {"name": "x"}, "relationships": {}}
 
     server.script("/rest/oauth2/token", as_json(TOKEN))
-    server.script("/rest/worksheets", as_json({"data": [sheet(number) for number in range(1000)]}))
+    server.script("/rest/worksheets", as_json({"data": [worksheet(number) for number in range(1000)]}))
     with (
         rest(server, total_seconds=60) as client,
         pytest.raises(CodaLabError, match="it lists more than 3,000"),
@@ -242,6 +242,6 @@ def test_a_command_that_times_out_says_what_to_do(
     monkeypatch.setenv("CODALAB_PASSWORD", "secret-canary")
     server.script(path, SLOW["body"])
     assert entry.run(["whoami", "--server", server.address]) == 9
-    told = capsys.readouterr().err
-    assert "was too slow" in told
-    assert len(told.splitlines()) == 2
+    output = capsys.readouterr().err
+    assert "was too slow" in output
+    assert len(output.splitlines()) == 2

@@ -87,21 +87,21 @@ class World:
             tag=tag, server=Rest.server, account=ME, name=name, dataset_hash=dataset_hash
         )
         called = worksheet_name(ME, name, identity)
-        sheet = self._worksheet(called, f"Submission {name}", rules, new=new)
+        worksheet = self._worksheet(called, f"Submission {name}", rules, new=new)
         if known:
             where = (rules.name, Rest.server, ME, name, "", "", "data", dataset_hash, None, NOW)
-            step = StepRecord("worksheet", NOW, NOW, {"uuid": sheet})
+            step = StepRecord("worksheet", NOW, NOW, {"uuid": worksheet})
             self.known.setdefault(identity, KnownSubmission(Record(identity, *where), {"worksheet": step}))
         made: list[str] = []
         if until >= 1:
             described = (
                 f"cldc dataset {dataset_hash} plain" if name == "plain" else f"cldc dataset {dataset_hash} m"
             )
-            made.append(self.server.add(ME, "dataset", "data", description=described, worksheet=sheet))
+            made.append(self.server.add(ME, "dataset", "data", description=described, worksheet=worksheet))
         if until >= 2:
             made.append(
                 self._run(
-                    rules, made[0], sheet, f"cldc submission {identity} {name}", state=state, public=True
+                    rules, made[0], worksheet, f"cldc submission {identity} {name}", state=state, public=True
                 )
             )
         if until >= 3 and state == "ready":
@@ -109,12 +109,12 @@ class World:
             text = f"{name} ( )" if until >= 4 else f"cldc submission {identity} {name}"
             made.append(
                 self.server.add(
-                    ME, "make", name, parents=(made[1],), description=text, tags=tags, worksheet=sheet
+                    ME, "make", name, parents=(made[1],), description=text, tags=tags, worksheet=worksheet
                 )
             )
         if which == 1:
-            self.foreign.add(sheet)
-            self.untouchable |= {sheet, *made}
+            self.foreign.add(worksheet)
+            self.untouchable |= {worksheet, *made}
 
     def _worksheet(self, called: str, title: str, rules: Competition, *, new: bool) -> str:
         found = next((u for u, s in self.server.worksheets.items() if s.name == called), None)
@@ -122,7 +122,7 @@ class World:
         return found or self.server.add_worksheet(ME, called, title=title, tags=tags)
 
     def _run(
-        self, rules: Competition, dataset: str, sheet: str, text: str, *, state: str, public: bool
+        self, rules: Competition, dataset: str, worksheet: str, text: str, *, state: str, public: bool
     ) -> str:
         bundles = rules.bundles
         parents = (str(bundles.script.uuid), dataset, str(bundles.label_book.uuid))
@@ -132,7 +132,7 @@ class World:
             "run-learn",
             parents=parents,
             description=text,
-            worksheet=sheet,
+            worksheet=worksheet,
             state=state,
             public=public,
         )
@@ -143,16 +143,20 @@ class World:
         # Of two competitions with the same script and label book an older version's preflight could be either's.
         new = new or self.competitions[0].bundles.label_book == self.competitions[1].bundles.label_book
         called = f"{preflight_prefix(ME)}{which}{number:07x}"
-        sheet = self._worksheet(called, f"Preflight p{number}", rules, new=new)
+        worksheet = self._worksheet(called, f"Preflight p{number}", rules, new=new)
         made = []
         if upload is None:
             text = f"cldc dataset pre{number} m"
-            upload = self.server.add(ME, "dataset", "data", description=text, worksheet=sheet, public=False)
+            upload = self.server.add(
+                ME, "dataset", "data", description=text, worksheet=worksheet, public=False
+            )
             made.append(upload)
-        made.append(self._run(rules, upload, sheet, f"cldc preflight {number}", state=state, public=False))
+        made.append(
+            self._run(rules, upload, worksheet, f"cldc preflight {number}", state=state, public=False)
+        )
         if which == 1:
-            self.foreign.add(sheet)
-            self.untouchable |= {sheet, *made}
+            self.foreign.add(worksheet)
+            self.untouchable |= {worksheet, *made}
 
     def evaluate(self, which: int) -> None:
         rules = self.competitions[which]
@@ -192,8 +196,8 @@ class World:
 
     def take_over(self, _: int, b: int, c: int) -> None:
         if uploads := self.mine("dataset"):
-            sheets = [u for u, sheet in self.server.worksheets.items() if sheet.owner == ME]
-            target, upload = sheets[b % len(sheets)], uploads[c % len(uploads)]
+            worksheets = [u for u, worksheet in self.server.worksheets.items() if worksheet.owner == ME]
+            target, upload = worksheets[b % len(worksheets)], uploads[c % len(uploads)]
             self.server.put(target, upload)
             self.untouchable |= {upload} if target in self.foreign else set()
 
@@ -206,10 +210,15 @@ class World:
     def make_by_hand(self, a: int, b: int, c: int) -> None:
         """Something made from what cldc made, beside it or elsewhere."""
         if everything := self.mine("dataset", "run", "make"):
-            sheets = [None, *(u for u, sheet in self.server.worksheets.items() if sheet.owner == ME)]
-            sheet, parents = sheets[c % len(sheets)], (everything[b % len(everything)],)
-            made = self.server.add(ME, ("run", "make")[a % 2], "by-hand", parents=parents, worksheet=sheet)
-            self.untouchable |= {made, sheet} if sheet else {made}
+            worksheets = [
+                None,
+                *(u for u, worksheet in self.server.worksheets.items() if worksheet.owner == ME),
+            ]
+            worksheet, parents = worksheets[c % len(worksheets)], (everything[b % len(everything)],)
+            made = self.server.add(
+                ME, ("run", "make")[a % 2], "by-hand", parents=parents, worksheet=worksheet
+            )
+            self.untouchable |= {made, worksheet} if worksheet else {made}
 
     def somebody_elses_run(self, _: int, b: int, c: int) -> None:
         if uploads := self.mine("dataset"):

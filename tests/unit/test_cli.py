@@ -87,9 +87,9 @@ def test_an_expected_error_is_one_message_and_the_next_action(bare_cldc: Cldc) -
     assert outcome.out == ""
     assert "nowhere" in outcome.err
     assert len(outcome.err.strip().splitlines()) == 2
-    told = bare_cldc("validate", "nowhere", "--format", "json", code=3).data["error"]
-    assert (told["kind"], told["code"]) == ("dataset", 3)
-    assert told["action"]
+    data = bare_cldc("validate", "nowhere", "--format", "json", code=3).data["error"]
+    assert (data["kind"], data["code"]) == ("dataset", 3)
+    assert data["action"]
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_a_bug_leaves_a_log_and_no_traceback(
 
     monkeypatch.setattr(cli, "main", broken)
     assert entry.run(["validate"]) == entry.BUG
-    told = capsys.readouterr().err
-    assert "Traceback" not in told
-    log = re.search(r"Its log is (\S+);", told)
+    output = capsys.readouterr().err
+    assert "Traceback" not in output
+    log = re.search(r"Its log is (\S+);", output)
     assert log is not None
     assert "ZeroDivisionError: a bug" in Path(log[1]).read_text(encoding="utf-8")
 
@@ -227,14 +227,14 @@ def test_watching_outlasts_the_folder(bare_cldc: Cldc) -> None:
         text=True,
     )
     assert watching.stderr is not None
-    told = iter(watching.stderr)
+    lines = iter(watching.stderr)
     try:
-        assert any("Watching" in line for line in told)
+        assert any("Watching" in line for line in lines)
         mine.rename(bare_cldc.home / "away")
-        assert any("There is no folder" in line for line in told)
-        assert any("Watching" in line for line in told)
+        assert any("There is no folder" in line for line in lines)
+        assert any("Watching" in line for line in lines)
         (bare_cldc.home / "away").rename(mine)
-        assert any("Watching" in line for line in told)
+        assert any("Watching" in line for line in lines)
     finally:
         watching.terminate()
         watching.communicate(timeout=30)

@@ -179,13 +179,13 @@ def test_a_forgotten_token_is_replaced_once(server: FaultServer) -> None:
 def test_an_anonymous_answer_is_requested_again_after_signing_in(
     server: FaultServer, as_everyone: Answer
 ) -> None:
-    sheet = {
+    worksheet = {
         "id": UUID,
         "type": "worksheets",
         "attributes": {"name": "mine", "uuid": UUID},
         "relationships": {},
     }
-    server.script("/rest/worksheets", as_everyone, as_json({"data": [sheet]}))
+    server.script("/rest/worksheets", as_everyone, as_json({"data": [worksheet]}))
     server.script(USER_PATH, text(401, "User is not authenticated."), as_json(USER))
     with rest(server) as client:
         assert [found.name for found in client.own_worksheets("mine")] == ["mine"]

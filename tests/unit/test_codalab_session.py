@@ -41,8 +41,8 @@ def test_reads_are_retried_and_writes_never(
     with pytest.raises((urllib.error.URLError, ConnectionError)) as raised:
         session.open_url(request(server, "POST"))
     assert server.count("/x") == 4
-    told = session.describe(raised.value)
-    assert (told["network"], told["status"], told["untouched"]) == (network, status, False)
+    described = session.describe(raised.value)
+    assert (described["network"], described["status"], described["untouched"]) == (network, status, False)
     if isinstance(raised.value, urllib.error.HTTPError):
         raised.value.close()
 
@@ -58,8 +58,8 @@ def test_a_request_that_never_arrived_is_retried_and_reported_as_such(
     with pytest.raises(urllib.error.URLError) as raised:
         session.open_url(urllib.request.Request(address, method="POST"))
     assert tries == list(session.CONNECT_PAUSES_SECONDS)
-    told = session.describe(raised.value)
-    assert (told["network"], told["untouched"], told["status"]) == (True, True, None)
+    described = session.describe(raised.value)
+    assert (described["network"], described["untouched"], described["status"]) == (True, True, None)
 
 
 def test_a_missing_file_is_not_the_networks_fault() -> None:
@@ -78,13 +78,13 @@ def test_requests_go_through_the_proxy_that_the_environment_names(monkeypatch: p
 
 
 def test_progress_is_reported_no_more_often_than_a_screen_needs() -> None:
-    told: list[int] = []
-    reporter = session.Reporter(lambda event: told.append(event["done"]), 100)
+    reported: list[int] = []
+    reporter = session.Reporter(lambda event: reported.append(event["done"]), 100)
     with reporter:
         assert all(reporter.update(done) for done in range(101))
-    assert told[0] == 0
-    assert told[-1] == 100
-    assert len(told) < 20
+    assert reported[0] == 0
+    assert reported[-1] == 100
+    assert len(reported) < 20
 
 
 def test_an_upload_that_hardly_moves_times_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,8 +212,8 @@ def test_a_big_file_is_hashed_but_not_held(folder: Path, monkeypatch: pytest.Mon
 def test_a_file_larger_than_tensorflow_reads_is_not_even_hashed(folder: Path) -> None:
     with (folder / "train" / "i" / "huge.png").open("wb") as file:
         file.truncate(2**40)
-    troubles = [image.error for image in load(folder).images if image.error]
-    assert troubles == ["it is larger than 2 GiB, more than TensorFlow reads"]
+    errors = [image.error for image in load(folder).images if image.error]
+    assert errors == ["it is larger than 2 GiB, more than TensorFlow reads"]
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses such names itself")

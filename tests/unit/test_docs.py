@@ -70,10 +70,10 @@ def test_a_link_leads_to_a_file(path: Path) -> None:
 
 
 def test_pages_say_one_time_for_one_thing() -> None:
-    told = [
+    times_on_pages = [
         re.findall(r"3,000 images\s+take\s+about ([^,.;]+?minute)", path.read_text("utf-8")) for path in PAGES
     ]
-    assert {time for times in told for time in times} == {"a quarter of a minute"}
+    assert {time for times in times_on_pages for time in times} == {"a quarter of a minute"}
 
 
 def test_pages_and_pictures_fetch_nothing() -> None:

@@ -17,7 +17,7 @@ CANARY = "canary-5e5a"
 
 
 def test_the_report_needs_no_network_and_holds_no_secret(cldc: Cldc, tmp_path: Path) -> None:
-    told = cldc(
+    outcome = cldc(
         *("doctor", "--server", "https://nowhere.invalid", "--format", "json"),
         code=1,
         HOME=str(tmp_path),
@@ -25,7 +25,7 @@ def test_the_report_needs_no_network_and_holds_no_secret(cldc: Cldc, tmp_path: P
         CODALAB_USERNAME="me",
         CODALAB_PASSWORD=CANARY,
     )
-    checks = {check["subject"]: check for check in told.data["checks"]}
+    checks = {check["subject"]: check for check in outcome.data["checks"]}
     assert {
         "cldc",
         "data folder",
@@ -38,18 +38,18 @@ def test_the_report_needs_no_network_and_holds_no_secret(cldc: Cldc, tmp_path: P
         "analysis",
     } <= set(checks)
     assert checks["server"]["verdict"] == "wrong"
-    assert told.data["wrong"] == 1
-    assert CANARY not in told.out + told.err
+    assert outcome.data["wrong"] == 1
+    assert CANARY not in outcome.out + outcome.err
     assert "HTTPS_PROXY" in checks["network"]["finding"]
-    assert str(tmp_path) not in told.out
+    assert str(tmp_path) not in outcome.out
     assert checks["data folder"]["finding"].startswith("~/home")
 
 
 def test_a_broken_project_file_is_one_finding(cldc: Cldc, tmp_path: Path) -> None:
     (tmp_path / "cldc.toml").write_text('datset = "x"\n', encoding="utf-8")
-    told = cldc("doctor", cwd=tmp_path, code=1)
-    assert "perhaps you meant 'dataset'" in told.out
-    assert told.out.endswith("1 check failed.\n")
+    outcome = cldc("doctor", cwd=tmp_path, code=1)
+    assert "perhaps you meant 'dataset'" in outcome.out
+    assert outcome.out.endswith("1 check failed.\n")
 
 
 def test_a_certificate_is_verified_and_its_end_is_known(

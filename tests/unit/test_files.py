@@ -1,4 +1,4 @@
-"""Atomic writes, locks, the data folder and what a failing disk is told as."""
+"""Atomic writes, locks, the data folder, and the errors of a failing disk."""
 
 from __future__ import annotations
 
@@ -89,8 +89,10 @@ def test_a_data_folder_of_somebody_else_stays_as_it_is_and_that_is_said(
 ) -> None:
     home = readable_data_folder(tmp_path / "theirs")
     os.chown(home, 4321, 4321)
-    told = bare_cldc("env", "list", cwd=tmp_path, CLDC_HOME=str(home)).err
-    assert f"Others can read the data folder {home}, and that can't be changed: it belongs to another" in told
+    output = bare_cldc("env", "list", cwd=tmp_path, CLDC_HOME=str(home)).err
+    assert (
+        f"Others can read the data folder {home}, and that can't be changed: it belongs to another" in output
+    )
     assert mode(home) == 0o755
     assert bare_cldc("env", "list", "-q", cwd=tmp_path, CLDC_HOME=str(home)).err == ""
 
@@ -223,18 +225,18 @@ def test_an_interruption_while_a_temporary_folder_is_made_leaves_none(
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "message"),
     [(errno.EACCES, "No permission"), (errno.EROFS, "No permission"), (errno.ENOSPC, "No space")],
 )
 def test_a_failing_disk_is_reported_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
 ) -> None:
     def refuse(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
     (tmp_path / "x").write_bytes(b"before")
     monkeypatch.setattr(os, "fsync", refuse)  # root may write anywhere, so the refusal has to be made up
-    with pytest.raises(StorageError, match=told):
+    with pytest.raises(StorageError, match=message):
         files.replace_atomically(tmp_path / "x", b"after")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
     assert (tmp_path / "x").read_bytes() == b"before"

@@ -27,19 +27,19 @@ deeds = st.lists(st.tuples(datasets, st.sampled_from(["begin", "tag", "score", "
 class Server:
     """What a CodaLab and its daemon's board show of one account, and a ledger that knows all of it or nothing."""
 
-    sheets: dict[str, str] = field(default_factory=dict)  # name to the bundle on it
+    worksheets: dict[str, str] = field(default_factory=dict)  # name to the bundle on it
     tagged: dict[str, str] = field(default_factory=dict)  # bundle to name
     board: dict[str, str] = field(default_factory=dict)  # name to the bundle whose score it shows
     owner: dict[str, str] = field(default_factory=dict)  # bundle to dataset
     ids: set[str] = field(default_factory=set)
 
     def own_worksheets(self, name: str | None = None, *, prefix: str = "") -> list[Any]:
-        found = [n for n in self.sheets if name in (None, n) and n.startswith(prefix)]
+        found = [n for n in self.worksheets if name in (None, n) and n.startswith(prefix)]
         return [SimpleNamespace(name=n, uuid=n) for n in found]
 
     def worksheet(self, uuid: str, *, bundles: bool) -> Any:
         assert bundles
-        return SimpleNamespace(bundles=[SimpleNamespace(uuid=self.sheets[uuid])])
+        return SimpleNamespace(bundles=[SimpleNamespace(uuid=self.worksheets[uuid])])
 
     @property
     def server(self) -> str:
@@ -70,7 +70,7 @@ class Server:
         name = self.state().free_name(BASE, dataset)
         identity = self.state().contestant.submission_id(name, dataset)
         bundle = f"0x{identity}"
-        self.sheets[worksheet_name(ACCOUNT, name, identity)] = bundle
+        self.worksheets[worksheet_name(ACCOUNT, name, identity)] = bundle
         self.owner[bundle] = dataset
         self.ids.add(identity)
         if deed in ("tag", "score"):

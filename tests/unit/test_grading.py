@@ -56,7 +56,7 @@ def test_a_zip_as_it_is_packaged_is_found_whatever_it_is_called(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "message"),
     [
         ({"train/i/1.png": b"", "val/i/1.png": b""}, "train and val lie at the top of ada.zip"),
         (
@@ -70,32 +70,34 @@ def test_a_zip_as_it_is_packaged_is_found_whatever_it_is_called(tmp_path: Path) 
         ({}, "it is empty"),
     ],
 )
-def test_a_zip_of_the_wrong_shape_gets_one_line(tmp_path: Path, files: dict[str, bytes], told: str) -> None:
+def test_a_zip_of_the_wrong_shape_gets_one_line(
+    tmp_path: Path, files: dict[str, bytes], message: str
+) -> None:
     hand_in = tmp_path / "in"
     hand_in.mkdir()
     write_zip(hand_in / "ada.zip", files)
     with pytest.raises(InvalidDataset) as refused:
         found(hand_in, tmp_path / "work")
-    assert told in refused.value.message
+    assert message in refused.value.message
     assert "\n" not in refused.value.message
     assert not (tmp_path / "evil").exists()
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("ada.zip", encrypted(), "is encrypted"),
         ("ada.zip", b"not at all", "it is damaged"),
         ("ada.rar", b"Rar!", "ada.rar is not a zip"),
     ],
 )
-def test_an_unreadable_zip_gets_one_line(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+def test_an_unreadable_zip_gets_one_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     hand_in = tmp_path / "in"
     hand_in.mkdir()
     (hand_in / name).write_bytes(content)
     with pytest.raises(InvalidDataset) as refused:
         found(hand_in, tmp_path / "work")
-    assert told in refused.value.message
+    assert message in refused.value.message
 
 
 @given(st.binary(max_size=200), st.integers(0, 400))

@@ -47,8 +47,8 @@ def test_submissions_carry_their_preflights_accuracy_and_the_score_when_it_is_kn
     first = next(entry for entry in entries if entry.name == "first")
     assert (first.score, first.validation, first.images, first.detail) == (0.625, 0.5, 4, "rank 3")
     assert next(e for e in entries if e.id == "s2").detail == "not tagged"
-    told = render("csv", Document(entries, (), rows=lambda: history_rows(entries)))
-    rows = list(csv.DictReader(io.StringIO(told)))
+    output = render("csv", Document(entries, (), rows=lambda: history_rows(entries)))
+    rows = list(csv.DictReader(io.StringIO(output)))
     assert [row["score"] for row in rows if row["name"] == "first"] == ["0.625"]
     assert [row["name"] for row in rows if row["id"] == "s2"] == ["'=cmd()"]
 
@@ -79,17 +79,17 @@ def test_cldc_alone_tells_a_scored_submission_from_a_withdrawn_one(bare_cldc: Cl
         ledger.begin("s1", "tag")
         ledger.finish("s1", "tag", {"uuid": "0xab"}, now=NOW)
         ledger.remember("demo", (BoardResult("0xab", "first", NOW, 1, 5, 0.25),))
-    told = bare_cldc(CLDC_DATASET=str(folder), CLDC_COMPETITION="demo").out
-    assert "1 submitted; first counts, scored 0.2500, rank 1 of 5" in told
-    assert "This dataset has its score" in told
+    output = bare_cldc(CLDC_DATASET=str(folder), CLDC_COMPETITION="demo").out
+    assert "1 submitted; first counts, scored 0.2500, rank 1 of 5" in output
+    assert "This dataset has its score" in output
     with Ledger(bare_cldc.home) as ledger:
         ledger.begin("s1", "withdraw")
         ledger.finish("s1", "withdraw", {"uuid": "0xab"}, now=NOW)
-    told = bare_cldc(CLDC_DATASET=str(folder), CLDC_COMPETITION="demo").out
-    assert "1 submitted; first is withdrawn\n" in told
-    assert "This dataset's submission is withdrawn; the command sets its tag again." in told
-    assert "Next: cldc submit\n" in told
-    assert "has its score" not in told
+    output = bare_cldc(CLDC_DATASET=str(folder), CLDC_COMPETITION="demo").out
+    assert "1 submitted; first is withdrawn\n" in output
+    assert "This dataset's submission is withdrawn; the command sets its tag again." in output
+    assert "Next: cldc submit\n" in output
+    assert "has its score" not in output
 
 
 def test_eighty_columns_show_a_table_and_name_what_is_missing(cldc: Cldc, tmp_path: Path) -> None:
@@ -125,10 +125,10 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
     (book_folder / "a").mkdir(parents=True)
     (book_folder / "a" / "3.png").write_bytes(png())
     cldc = dataclasses.replace(cldc, extra={"CLDC_COMPETITION": "demo", "CLDC_SERVER": "sandbox"})
-    told = cldc("compare", "mine", other.id[:6], "--report", tmp_path / "page.html").out
-    assert "images relabelled: 1\n  train/a/1.png -> train/b/1.png" in told
-    assert "mistakes fixed: 1\n  val/a/2.png: predicted as b before, as a now" in told
-    assert "new mistakes: 1\n  label_book/a/3.png: predicted as a before, as b now" in told
+    output = cldc("compare", "mine", other.id[:6], "--report", tmp_path / "page.html").out
+    assert "images relabelled: 1\n  train/a/1.png -> train/b/1.png" in output
+    assert "mistakes fixed: 1\n  val/a/2.png: predicted as b before, as a now" in output
+    assert "new mistakes: 1\n  label_book/a/3.png: predicted as a before, as b now" in output
     page = (tmp_path / "page.html").read_text()
     assert "was train/a/1.png" in page
     case = page[page.index('data-path="label_book/a/3.png"') :].partition("</li>")[0]

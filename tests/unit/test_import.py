@@ -136,7 +136,7 @@ def test_a_folder_of_class_folders_is_imported_in_one_go(cldc: Cldc, sources: Pa
         with Image.open(data / path) as image:
             assert (image.format, image.mode, image.info) == ("PNG", "L", {}), path
         assert b"secret" not in content
-    # Once more: nothing is added, and each is told where it is.
+    # Once more: nothing is added, and each image is listed with the path where it is.
     again = imported(cldc, sources, "--dataset", data)
     assert not again["added"]
     assert {each["path"] for each in again["copies"]} == set(written)

@@ -47,8 +47,8 @@ def test_init_asks_four_questions_and_repeats_one_whose_answer_would_be_lost(pro
     terminal.answer("Institution", "Some (Lab)")
     terminal.answer("Institution", "Some Lab")
     terminal.answer("link to", "https://example.org/x")
-    code, told = terminal.end()
-    assert code == 0, told
+    code, output = terminal.end()
+    assert code == 0, output
     assert read(project) == {
         "competition": "demo",
         "dataset": "numerals",
@@ -137,16 +137,16 @@ def test_cldc_alone_leads_from_nothing_to_the_submission(cldc: Cldc, project: Pa
     assert following() == "cldc validate mine"
     (project / "mine" / "train" / "i" / "0.png").unlink()
     assert following() == "cldc preflight"
-    told = cldc(cwd=project)
-    assert "29 images, valid" in told.out
-    assert "none signed in" in told.out
+    outcome = cldc(cwd=project)
+    assert "29 images, valid" in outcome.out
+    assert "none signed in" in outcome.out
 
 
 def test_forty_columns_are_enough(project: Path) -> None:
     make_dataset(project / "mine")
     for arguments in (["validate", "mine"], ["env", "list"], ["doctor", "--server", "sandbox"], []):
-        _, told = Terminal(*arguments, cwd=project, columns=40).end()
-        shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told)
+        _, output = Terminal(*arguments, cwd=project, columns=40).end()
+        shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output)
         lines = [line.rstrip() for line in re.split(r"[\r\n]+", shown)]
         assert max(map(len, lines)) <= 40, arguments
         # No word is broken into single letters one below the other.

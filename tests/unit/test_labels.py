@@ -48,10 +48,10 @@ def test_a_clean_dataset_has_no_wrong_label_although_some_drawings_are_hard_to_r
 
 def test_the_expected_number_is_given_at_each_depth_and_every_suspicious_label_is_listed() -> None:
     found = report(*[1.0] * 15, *[0.5] * 10, *[0.0] * 125)
-    printed, told = document(found)
+    printed, as_json = document(found)
     assert "About 20 labels are expected to be wrong: 18 of the first 20." in printed
     assert "130 more" in printed
-    assert told.count('"rank"') == 150
+    assert as_json.count('"rank"') == 150
     assert document(found, top=160)[1].count('"rank"') == 160
     # As deep as a quarter of them is expected to be wrong.
     suggestions = suggest(found, ModelPredictions(("a", "b"), ()))

@@ -64,9 +64,9 @@ def test_an_invalid_score_has_no_rank_and_an_invalid_text_does_no_harm() -> None
     odd["bundle"] = {"state": "\x1b[2Jfail", "metadata": {"description": "[" * 100_000}}
     read = parse(board(odd, entry()), COMPETITION, account="me")
     assert [(row.name, row.rank) for row in read.rows] == [("good", 1), ("?\x1b[2J", None)]
-    told = plain(board_blocks(read))
-    assert "\x1b" not in told
-    assert told.encode()
+    output = plain(board_blocks(read))
+    assert "\x1b" not in output
+    assert output.encode()
 
 
 def test_equal_scores_share_a_rank_and_the_next_score_has_the_next_rank() -> None:
@@ -88,9 +88,11 @@ def scored(score: float, hour: int, **more: Any) -> dict[str, Any]:
 def test_a_spreadsheet_has_the_whole_board_and_nothing_that_it_hides() -> None:
     rows = [scored(0.5 + at / 100, at) for at in range(30)]
     read = parse(board(*rows, scored(0.99, 2, hidden="late")), COMPETITION, account="me")
-    told = list(csv.DictReader(io.StringIO(render("csv", Document({}, (), rows=lambda: board_rows(read))))))
-    assert [float(row["score"]) for row in told] == sorted((0.5 + at / 100 for at in range(30)), reverse=True)
-    assert {key: told[0][key] for key in ("rank", "name", "account", "created", "mine")} == {
+    output = list(csv.DictReader(io.StringIO(render("csv", Document({}, (), rows=lambda: board_rows(read))))))
+    assert [float(row["score"]) for row in output] == sorted(
+        (0.5 + at / 100 for at in range(30)), reverse=True
+    )
+    assert {key: output[0][key] for key in ("rank", "name", "account", "created", "mine")} == {
         "rank": "1",
         "name": "good",
         "account": "me",

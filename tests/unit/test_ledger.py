@@ -1,4 +1,4 @@
-"""The ledger keeps what it was told through being killed, and says so when it can't be believed."""
+"""The ledger keeps what was recorded when it is killed, and says so when it is damaged."""
 
 from __future__ import annotations
 
@@ -71,15 +71,15 @@ for n in range(100000):
 
 def test_what_it_said_is_done_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
     for after in (1, 7, 23, 40):
-        told = -1
+        last = -1
         with process.stream([sys.executable, "-c", _WRITER, tmp_path], cwd=ROOT) as lines:
             for line in lines:
-                told = int(line)
-                if told >= after:
+                last = int(line)
+                if last >= after:
                     break  # closing it kills the writer
         with Ledger(tmp_path) as ledger:
             steps = ledger.steps("id1")
-            assert all(steps[f"s{n}"].result == {"n": str(n)} for n in range(told + 1))
+            assert all(steps[f"s{n}"].result == {"n": str(n)} for n in range(last + 1))
 
 
 def test_places_on_the_board_are_kept_when_they_change(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def replaced_by_a_folder(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told", "rescued"),
+    ("spoil", "message", "rescued"),
     [
         (changed_by_a_newer_cldc, "A newer cldc wrote the ledger", True),
         (made_by_another_program, "is damaged", False),
@@ -175,14 +175,14 @@ def replaced_by_a_folder(file: Path) -> None:
     ],
 )
 def test_a_ledger_that_cannot_be_used_names_the_way_out(
-    filled: Path, bare_cldc: Cldc, spoil: Any, told: str, *, rescued: bool
+    filled: Path, bare_cldc: Cldc, spoil: Any, message: str, *, rescued: bool
 ) -> None:
     before = contents(filled)
     shutil.copy(filled / FILE, bare_cldc.home)
     spoil(bare_cldc.home / FILE)
     for command in (["history"], ["ledger", "export"], ["open", "worksheet"]):
         shown = bare_cldc(*command, "-q", code=14, CLDC_SERVER="http://127.0.0.1:1").err
-        assert told in shown
+        assert message in shown
         assert "`cldc ledger rebuild`" in shown
         assert len(shown.splitlines()) == 2
     diagnosis = bare_cldc("doctor", "--format", "json", code=1, CLDC_SERVER="http://127.0.0.1:1").data
@@ -328,9 +328,9 @@ def test_a_read_only_folder_is_enough_for_commands_that_read(
     for name, content in parts.items():  # as a kill would have left them
         (home / name).write_bytes(content)
     home.chmod(0o500)
-    told = powerless(home, "ledger", "export")
-    assert (told.code, told.err) == (0, "")
-    steps = [len(one["steps"]) for one in told.data["submissions"]]
+    outcome = powerless(home, "ledger", "export")
+    assert (outcome.code, outcome.err) == (0, "")
+    steps = [len(one["steps"]) for one in outcome.data["submissions"]]
     assert steps == {"of 0.1.0": [1, 3], "absent": []}.get(state, [3, 3, 3])
     assert {part.name: part.read_bytes() for part in home.iterdir()} == parts
 

@@ -47,8 +47,10 @@ def locale(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     settings = {"LC_ALL": request.param, "LOCPATH": str(tmp_path)}
     settings |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     asked = [sys.executable, "-c", "import sys; print(sys.getfilesystemencoding())"]
-    told = subprocess.run(asked, env={**os.environ, **settings}, check=True, capture_output=True, text=True)
-    assert told.stdout.strip() in ("ascii", "iso8859-1")
+    encoding = subprocess.run(
+        asked, env={**os.environ, **settings}, check=True, capture_output=True, text=True
+    )
+    assert encoding.stdout.strip() in ("ascii", "iso8859-1")
     return settings
 
 
@@ -60,9 +62,9 @@ def test_valid_names_are_valid_in_every_locale(
         (folder / "train" / "i" / f"{number}.png").rename(folder / "train" / "i" / name)
 
     there = Cldc(bare_cldc.home, locale)
-    told = [cldc("validate", folder, "--format", "json").data for cldc in (bare_cldc, there)]
-    assert told[0]["ok"]
-    assert told[0] == told[1]
+    reports = [cldc("validate", folder, "--format", "json").data for cldc in (bare_cldc, there)]
+    assert reports[0]["ok"]
+    assert reports[0] == reports[1]
     bad = os.fsdecode(b"\xe9.png")
     (folder / "train" / "i" / _NAMES[0]).rename(folder / "train" / "i" / bad)
     refused = there("validate", folder, code=3).out

@@ -40,12 +40,14 @@ def submit(server: Server, shapes: Competition, number: int) -> str:
     """A tagged submission that another machine made; the uuid of its tagged bundle."""
     name, dataset_hash, tag = f"try-{number}", f"hash{number}", shapes.submission.tag
     identity = submission_id(tag=tag, server=Rest.server, account=ME, name=name, dataset_hash=dataset_hash)
-    sheet = server.add_worksheet(ME, worksheet_name(ME, name, identity), title=f"Submission {name}")
-    data = server.add(ME, "dataset", "data", description=f"cldc dataset {dataset_hash} m", worksheet=sheet)
+    worksheet = server.add_worksheet(ME, worksheet_name(ME, name, identity), title=f"Submission {name}")
+    data = server.add(
+        ME, "dataset", "data", description=f"cldc dataset {dataset_hash} m", worksheet=worksheet
+    )
     organisers = (shapes.bundles.script.uuid, shapes.bundles.label_book.uuid)
-    run = server.add(ME, "run", "run-learn", parents=(data, *map(str, organisers)), worksheet=sheet)
+    run = server.add(ME, "run", "run-learn", parents=(data, *map(str, organisers)), worksheet=worksheet)
     return server.add(
-        ME, "make", name, parents=(run,), tags=(tag,), description=f"{name} ( )", worksheet=sheet
+        ME, "make", name, parents=(run,), tags=(tag,), description=f"{name} ( )", worksheet=worksheet
     )
 
 

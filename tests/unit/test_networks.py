@@ -1,4 +1,4 @@
-"""Certificates, failing servers and proxies: each fault is told as what it is, and whose it is."""
+"""Certificates, failing servers and proxies: each failure is reported for what it is, and whose fault it is."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def test_each_problem_of_a_certificate_has_its_own_message(
     monkeypatch.setenv("CODALAB_PASSWORD", CANARY)
     with make(authority) as server:
         assert entry.run(["whoami", "--server", server.address]) == 9
-        told = capsys.readouterr().err
-        assert says in told
-        assert advises in told
-        assert len(told.splitlines()) == 2  # no second try, nothing else said
+        output = capsys.readouterr().err
+        assert says in output
+        assert advises in output
+        assert len(output.splitlines()) == 2  # no second try, nothing else said
         with pytest.raises(Untrusted, match=says):
             certificate(server.address)
         assert not server.asked
@@ -58,10 +58,10 @@ def test_codalabs_client_reports_the_problem_of_a_certificate(authority: Authori
     codes = {"expired": {10}, "not yet": {9}, "another host": {62}, "unknown issuer": {18, 19, 20, 21}}
     with FAULTS[fault][0](authority) as server, pytest.raises(urllib.error.URLError) as raised:
         session.open_url(f"{server.address}/x", timeout=5)
-    told = session.describe(raised.value)
-    assert told["network"]
-    assert told["untouched"] == (fault in codes)
-    assert told["verify_code"] in codes.get(fault, {None})
+    described = session.describe(raised.value)
+    assert described["network"]
+    assert described["untouched"] == (fault in codes)
+    assert described["verify_code"] in codes.get(fault, {None})
 
 
 def test_an_interrupted_handshake_is_retried() -> None:
@@ -110,24 +110,24 @@ def test_a_missing_certificate_file_is_reported_at_once(
 def test_a_failing_server_is_no_fault_of_the_user(
     bare_cldc: Cldc, tmp_path: Path, status: int, path: str
 ) -> None:
-    """And where something is known of that server, it is told."""
+    """And where something is known of that server, it is output."""
     with fault_server() as server:
         server.script(path, text(status, "<html><title>Internal Server Error</title>", Retry_After="0"))
         profile = tmp_path / "other.toml"
         lines = template("competitions", "demo.toml").read_text(encoding="utf-8").splitlines()
         own = [f'server = "{server.address}"', 'server_status = "It is down, as known on 2026-11-26."']
         profile.write_text("\n".join([*own, *(line for line in lines if not line.startswith("server"))]))
-        told = bare_cldc(
+        output = bare_cldc(
             "whoami", "--server", server.address, "--competition", profile, code=9 if status != 500 else 10,
             CODALAB_USERNAME="alice", CODALAB_PASSWORD=CANARY,
         ).err  # fmt: skip
-    assert "fault is not yours" in told
-    assert f"status {status}" in told
-    assert ("the sign-in" in told) == (path != "/rest/user")
-    assert told.endswith("It is down, as known on 2026-11-26.\n")
-    assert CANARY not in told
+    assert "fault is not yours" in output
+    assert f"status {status}" in output
+    assert ("the sign-in" in output) == (path != "/rest/user")
+    assert output.endswith("It is down, as known on 2026-11-26.\n")
+    assert CANARY not in output
     # However often it is tried; what failed in the server is not tried again.
-    assert told.count("Trying again.") == (1 if status == 503 else 0)
+    assert output.count("Trying again.") == (1 if status == 503 else 0)
 
 
 def test_the_known_status_of_a_server_is_shown_before_it_is_used(bare_cldc: Cldc, tmp_path: Path) -> None:
@@ -148,9 +148,9 @@ def test_the_doctor_shows_the_known_status_of_a_server(
     # Nobody is asked.
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     checks = bare_cldc("doctor", "--format", "json", code=1).data["checks"]
-    told = {check["subject"]: check["finding"] for check in checks}
-    assert told["server status"] == competition.load().server_status
-    assert "through the proxy that HTTPS_PROXY names" in told["server"]
+    findings = {check["subject"]: check["finding"] for check in checks}
+    assert findings["server status"] == competition.load().server_status
+    assert "through the proxy that HTTPS_PROXY names" in findings["server"]
     other = bare_cldc("doctor", "--server", "https://other.invalid", "--format", "json", code=1)
     assert "server status" not in {check["subject"] for check in other.data["checks"]}
 
@@ -204,10 +204,10 @@ def test_an_unusable_proxy_is_named_without_its_password(
     monkeypatch.setenv("CODALAB_PASSWORD", "x")
     monkeypatch.setattr(connection, "DEFAULT_LIMITS", Limits(pauses_seconds=()))
     assert entry.run(["whoami", "--server", "https://codalab.example"]) == code
-    told = capsys.readouterr().err
-    assert re.search(says, told)
-    assert len(told.splitlines()) == 2
-    assert CANARY not in told
+    output = capsys.readouterr().err
+    assert re.search(says, output)
+    assert len(output.splitlines()) == 2
+    assert CANARY not in output
 
 
 def test_a_socks_proxy_that_refuses_is_reported(

@@ -118,28 +118,30 @@ def row(rank: int, account: str, name: str, institution: str, link: str) -> Row:
     ],
 )
 def test_an_image_is_pinned_only_by_a_digest_of_its_own(image: str, ran_in: str | None, same: bool) -> None:
-    told = f"{ran_in}{'7' * 64}" if ran_in and ran_in.endswith(":") else ran_in
-    assert pinned(image, told) == (told if same else None)
+    reported = f"{ran_in}{'7' * 64}" if ran_in and ran_in.endswith(":") else ran_in
+    assert pinned(image, reported) == (reported if same else None)
 
 
 def test_a_tensorflow_other_than_the_preflights_is_reported() -> None:
     rules = competition.load()
     fixed = replace(rules, run=replace(rules.run, image=f"a@sha256:{'0' * 64}"))
     assert ImageProbe(fixed.run.image, "2.4.1").remarks(fixed) == ()
-    (told,) = ImageProbe(fixed.run.image, "2.16.1").remarks(fixed)
-    assert "Runs train in TensorFlow 2.16.1, preflights in 2.4.1" in told
+    (remark,) = ImageProbe(fixed.run.image, "2.16.1").remarks(fixed)
+    assert "Runs train in TensorFlow 2.16.1, preflights in 2.4.1" in remark
     assert "no run ended" in ImageProbe(problem="no run ended").remarks(rules)[0]
 
 
-def test_the_built_in_script_is_told_the_class_s_own_classes_size_and_epochs(tmp_path: Path) -> None:
+def test_the_built_in_script_gets_the_class_s_own_classes_size_and_epochs(tmp_path: Path) -> None:
     base = competition.load()
     assert with_builtin_options(base) == base
     demo = competition.load("demo")
     assert with_builtin_options(demo) == demo
 
     start = begin(demo, tmp_path / "shapes.toml")
-    wishes = ProfileOverrides(classes=("circle", "stop sign"), image_size=(64, 48), splits=("learn", "check"))
-    made = with_builtin_options(draft(start, wishes, server="https://codalab.example.org"), epochs=3)
+    overrides = ProfileOverrides(
+        classes=("circle", "stop sign"), image_size=(64, 48), splits=("learn", "check")
+    )
+    made = with_builtin_options(draft(start, overrides, server="https://codalab.example.org"), epochs=3)
     words = shlex.split(made.run.command)
     assert words[2:] == [
         *("{dataset}", "{label_book}", "--classes=circle,stop sign", "--splits=learn,check"),
@@ -161,7 +163,7 @@ def test_the_built_in_script_is_told_the_class_s_own_classes_size_and_epochs(tmp
 
 
 @pytest.mark.parametrize(
-    ("wishes", "told"),
+    ("overrides", "message"),
     [
         (ProfileOverrides(classes=("caf\u00e9", "tea")), "the folder name 'caf\u00e9'"),
         (ProfileOverrides(classes=("a,b", "c")), "the folder name 'a,b'"),
@@ -170,13 +172,13 @@ def test_the_built_in_script_is_told_the_class_s_own_classes_size_and_epochs(tmp
     ],
 )
 def test_settings_that_the_built_in_script_cannot_take_are_refused(
-    tmp_path: Path, wishes: ProfileOverrides, told: str
+    tmp_path: Path, overrides: ProfileOverrides, message: str
 ) -> None:
     start = begin(competition.load("demo"), tmp_path / "shapes.toml")
-    drafted = draft(start, wishes, server="https://codalab.example.org")
+    drafted = draft(start, overrides, server="https://codalab.example.org")
     with pytest.raises(ConfigurationError) as refused:
         with_builtin_options(drafted)
-    assert told in refused.value.message
+    assert message in refused.value.message
     assert "--script" in refused.value.action
 
 

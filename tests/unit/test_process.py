@@ -151,14 +151,14 @@ def test_a_second_interruption_kills_every_child(monkeypatch: pytest.MonkeyPatch
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + WAITING_FAMILY
     pids: list[int] = []
 
-    def impatient(*_: object) -> None:
+    def timed_out(*_: object) -> None:
         monkeypatch.undo()
         raise KeyboardInterrupt
 
     def converse() -> None:
         with process.Child(python(stubborn)) as child:
             pids.extend(int(word) for word in child.receive(30).split())
-            monkeypatch.setattr(subprocess.Popen, "wait", impatient)
+            monkeypatch.setattr(subprocess.Popen, "wait", timed_out)
 
     with pytest.raises(KeyboardInterrupt):
         converse()

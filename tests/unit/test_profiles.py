@@ -59,7 +59,7 @@ def test_the_padded_count_is_the_scripts(train: int, val: int, fits: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("per_window = 5\ntotal = 65\n\n[sub", "per_windw = 5\ntotal = 65\n\n[sub", "perhaps you meant 'per_window'"),
         ("[run]", "[runs]", "perhaps you meant 'run'"),
@@ -77,11 +77,11 @@ def test_the_padded_count_is_the_scripts(train: int, val: int, fits: bool) -> No
         ("2021-09-04T23:59:59-07:00", "2021-09-04T23:59:59", "no time zone"),
     ],
 )  # fmt: skip
-def test_a_profile_with_a_mistake_is_refused_by_name(old: str, new: str, told: str) -> None:
+def test_a_profile_with_a_mistake_is_refused_by_name(old: str, new: str, message: str) -> None:
     assert old in TEXT
     with pytest.raises(ConfigurationError) as refused:
         parse(TEXT.replace(old, new, 1), name="mine")
-    assert told in refused.value.message
+    assert message in refused.value.message
     assert "profile mine" in refused.value.message
 
 
@@ -159,9 +159,9 @@ SLIPS: list[tuple[str, Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("key", "value", "told"), SLIPS)
+@pytest.mark.parametrize(("key", "value", "expected"), SLIPS)
 def test_a_profile_that_must_fail_later_is_refused_with_key_value_and_what_was_expected(
-    key: str, value: Any, told: str
+    key: str, value: Any, expected: str
 ) -> None:
     profile = table()
     with_value(profile, key, value)
@@ -169,7 +169,7 @@ def test_a_profile_that_must_fail_later_is_refused_with_key_value_and_what_was_e
         parse(tomli_w.dumps(profile), name="mine")
     message = refused.value.message.replace("[0]", ".0")
     assert key in message
-    assert told in message
+    assert expected in message
     assert repr(value) in message
 
 
@@ -289,7 +289,7 @@ def test_a_profile_combines_what_it_extends_with_its_differences(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("own", "base", "told"),
+    ("own", "base", "message"),
     [
         ('extends = "demos"', "", "'extends' is 'demos'; expected one of data-centric-2021, demo"),
         ('extends = "../x.toml"', "", "in the same folder"),
@@ -305,10 +305,12 @@ def test_a_profile_combines_what_it_extends_with_its_differences(tmp_path: Path)
         ('extends = "base.toml"', "title =", "base.toml is not valid TOML"),
     ],
 )  # fmt: skip
-def test_a_profile_with_an_invalid_extends_is_refused(tmp_path: Path, own: str, base: str, told: str) -> None:
+def test_a_profile_with_an_invalid_extends_is_refused(
+    tmp_path: Path, own: str, base: str, message: str
+) -> None:
     with pytest.raises(ConfigurationError) as refused:
         load(str(write_chain(tmp_path, mine=own, base=base)))
-    assert told in refused.value.message
+    assert message in refused.value.message
     assert refused.value.action
 
 
@@ -364,14 +366,14 @@ def test_a_project_file_with_a_mistake_is_refused(tmp_path: Path) -> None:
 def test_a_wrong_value_of_a_project_file_names_the_line(bare_cldc: Cldc, tmp_path: Path) -> None:
     project = tmp_path / "cldc.toml"
     project.write_text('# mine\ncompetition = "data-centric-2022"\n', encoding="utf-8")
-    told = bare_cldc("quota", cwd=tmp_path, code=4).err
-    assert "no competition 'data-centric-2022': perhaps you meant 'data-centric-2021'" in told
-    assert f"line 2 of {project}" in told
+    output = bare_cldc("quota", cwd=tmp_path, code=4).err
+    assert "no competition 'data-centric-2022': perhaps you meant 'data-centric-2021'" in output
+    assert f"line 2 of {project}" in output
     project.write_text('\n\nserver = "codalab"\n', encoding="utf-8")
     bare_cldc("trust", "--yes", cwd=tmp_path)
     assert f"line 3 of {project}" in bare_cldc("quota", cwd=tmp_path, code=4).err
-    told = bare_cldc("quota", cwd=tmp_path, code=4, CLDC_SERVER="no/host").err
-    assert "It is set in CLDC_SERVER." in told
+    output = bare_cldc("quota", cwd=tmp_path, code=4, CLDC_SERVER="no/host").err
+    assert "It is set in CLDC_SERVER." in output
     assert "set in" not in bare_cldc("quota", "--server", "no/host", cwd=tmp_path, code=4).err
 
 
@@ -384,6 +386,6 @@ def test_an_empty_value_is_no_default(bare_cldc: Cldc, tmp_path: Path, name: str
 
 
 def test_a_misspelled_sandbox_is_recognized(bare_cldc: Cldc) -> None:
-    told = bare_cldc("quota", "--server", "sandboxx", code=4).err
-    assert "Write it as sandbox, or as https://sandboxx, without a path." in told
+    output = bare_cldc("quota", "--server", "sandboxx", code=4).err
+    assert "Write it as sandbox, or as https://sandboxx, without a path." in output
     assert "sandbox, or" not in bare_cldc("quota", "--server", "codalab", code=4).err

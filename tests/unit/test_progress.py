@@ -1,4 +1,4 @@
-"""Progress on one line, whatever the width, and what is told when somebody stops a command."""
+"""Progress on one line, whatever the width, and what is shown when somebody stops a command."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ output.close(done=False)
 
 
 @given(st.lists(st.text(min_size=1), min_size=1), st.integers(1, 120))
-def test_what_is_told_fits(parts: list[str], width: int) -> None:
+def test_a_line_of_progress_fits(parts: list[str], width: int) -> None:
     assert len(fitted(parts, width)) <= width
 
 

@@ -88,7 +88,7 @@ def test_the_servers_clock_counts_and_a_jump_of_ours_frees_no_place(
     before, server = datetime.now(UTC), _Server(ahead_seconds)
     clock = ServerClock(cast(Rest, server))
     ahead, start = timedelta(seconds=ahead_seconds or 0), clock()
-    # Servers tell whole seconds, so that a difference of one is none.
+    # Servers give whole seconds, so that a difference of one is none.
     assert before - timedelta(seconds=1) <= start - ahead <= datetime.now(UTC)
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert timedelta(0) <= clock() - start < timedelta(hours=1)

@@ -194,12 +194,12 @@ def test_a_table_edited_by_hand_is_read_again(browser: Browser, folder: Path) ->
     assert browser.state()["parts"]["decisions"]["data"]["rows"] == {"train/i/0.png": [["correct", ""]]}
     table.write_text("nonsense\n", encoding="utf-8")
     assert "Line 1" in browser.state()["problems"][0]
-    status, told, _ = browser.ask(
+    status, body, _ = browser.ask(
         "/decide",
         {"action": "set-aside", "keys": [browser.image_keys()["train/i/1.png"]], "value": "", "reason": ""},
     )
     assert status == 409
-    assert "Line 1" in json.loads(told)["error"]
+    assert "Line 1" in json.loads(body)["error"]
     assert table.read_text(encoding="utf-8") == "nonsense\n"
     table.unlink()
     assert browser.state()["problems"] == []
@@ -248,11 +248,11 @@ def test_a_full_disk_is_reported_and_nothing_counts_as_decided(
     browser.decide("set-aside", "train/i/0.png")
     monkeypatch.setattr("cldc.decisions.store.replace_atomically", full)
     key = browser.image_keys()["train/i/1.png"]
-    status, told, _ = browser.ask(
+    status, body, _ = browser.ask(
         "/decide", {"action": "set-aside", "keys": [key], "value": "", "reason": ""}
     )
     assert status == 409
-    assert json.loads(told) == {"error": "No space is left.", "action": "Make room."}
+    assert json.loads(body) == {"error": "No space is left.", "action": "Make room."}
     assert browser.state()["parts"]["decisions"]["data"]["rows"].keys() == {"train/i/0.png"}
 
 
@@ -317,10 +317,10 @@ def test_the_command_serves_until_ctrl_c_and_says_what_was_decided(folder: Path,
             assert connection.getresponse().status == 200
         decisions.default_path(folder).write_text("path,action\ntrain/i/0.png,set-aside\n", encoding="utf-8")
         running.send_signal(signal.SIGINT)
-        told = running.communicate(timeout=60)[0]
+        output = running.communicate(timeout=60)[0]
     assert running.returncode == 0
-    assert "1 decision, 1 of them new: 1 to set aside." in told
-    assert "Next: cldc apply digits" in told
+    assert "1 decision, 1 of them new: 1 to set aside." in output
+    assert "Next: cldc apply digits" in output
 
 
 def test_a_port_that_is_taken_is_reported(browser: Browser, folder: Path, tmp_path: Path) -> None:

@@ -694,13 +694,13 @@ def test_a_warped_copy_is_found_across_splits_and_in_the_label_book_only(
     assert not check().warped_compared
     report = check()
     assert report.warped_compared
-    told = [f"{finding.rule}: {finding.message}" for finding in report.findings]
-    (across,) = (message for message in told if message.startswith("drawing-across-splits"))
+    messages = [f"{finding.rule}: {finding.message}" for finding in report.findings]
+    (across,) = (message for message in messages if message.startswith("drawing-across-splits"))
     assert "it differs 3% as much as other drawings do" in across
     assert any(
-        "val/v/drawing.png shows the same drawing as label_book/v/drawing.png" in each for each in told
+        "val/v/drawing.png shows the same drawing as label_book/v/drawing.png" in each for each in messages
     )
-    assert not any(message.startswith("drawing-two-labels") for message in told)
+    assert not any(message.startswith("drawing-two-labels") for message in messages)
     assert len(asked) == 2
     assert len(asked[0]) == 3
     assert "rotated" not in plain(blocks(report)[-3:])

@@ -139,5 +139,5 @@ def test_a_hostile_server_reaches_no_terminal(
         text = outcome.out + outcome.err
         assert not OBEYED.search(text), text
         assert SECRET not in text
-        told = person(*command, "--competition", "demo", "--format", "json", code=None)
-        json.loads(told.out)
+        document = person(*command, "--competition", "demo", "--format", "json", code=None)
+        json.loads(document.out)

@@ -38,7 +38,7 @@ def test_a_large_difference_is_found_with_its_sign() -> None:
     assert better.low < 0.2 < better.high
     assert (worse.difference, worse.low) == pytest.approx((-better.difference, -better.high))
     assert verdict(better, "a", "b").startswith("b is better than a on the label book by ")
-    # Both ends lie on the side of what is told.
+    # The interval is written with both ends negative, as the difference is.
     points = f"{-100 * worse.difference:.1f} points (95 %: {-100 * worse.high:.1f} to {-100 * worse.low:.1f})"
     assert f"a is worse than b on the label book by {points}" in verdict(worse, "b", "a")
     assert limit(better) == ""

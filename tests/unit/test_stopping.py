@@ -81,10 +81,10 @@ def test_an_interruption_ends_the_command_with_a_message_and_leaves_nothing(
 ) -> None:
     with draw_big(bare_cldc.home) as command:
         command.send_signal(number)
-        _, told = command.communicate(timeout=60)
-    assert command.returncode == code, told
-    assert b"\nStopped." in told
-    assert b"Traceback" not in told
+        _, output = command.communicate(timeout=60)
+    assert command.returncode == code, output
+    assert b"\nStopped." in output
+    assert b"Traceback" not in output
     assert not list(bare_cldc.home.glob("*big*"))
 
 
@@ -146,9 +146,9 @@ def test_a_second_hangup_does_not_cut_the_cleaning_up_short(bare_cldc: Cldc) -> 
     with draw_big(bare_cldc.home) as command:
         for number in (signal.SIGHUP, signal.SIGCONT, signal.SIGHUP, signal.SIGTERM):
             command.send_signal(number)
-        _, told = command.communicate(timeout=60)
+        _, output = command.communicate(timeout=60)
     assert command.returncode == 129
-    assert b"Traceback" not in told
+    assert b"Traceback" not in output
     assert not leftovers(bare_cldc.home, ".big.")
 
 

@@ -80,9 +80,9 @@ def test_broken_surroundings_are_reported_in_a_line_or_two(
             *(() if outcome["code"] in (healthy[arguments], *SURROUNDINGS[name].codes) else ["another code"]),
         ]
         if complaints:
-            code, told = outcome["code"], outcome["err"] or outcome["out"][-300:]
+            code, shown = outcome["code"], outcome["err"] or outcome["out"][-300:]
             wrong.append(
-                f"cldc {' '.join(arguments)}: {', '.join(complaints)} ({code}, not {healthy[arguments]})\n{told}"
+                f"cldc {' '.join(arguments)}: {', '.join(complaints)} ({code}, not {healthy[arguments]})\n{shown}"
             )
     assert not wrong, "\n\n".join(wrong)
 
@@ -90,14 +90,14 @@ def test_broken_surroundings_are_reported_in_a_line_or_two(
 def shown_wrongly(outcome: dict[str, Any], *, form: str, silent: bool) -> list[str]:
     """Complaints about how a command ended."""
     code, out, err = outcome["code"], outcome["out"], outcome["err"]
-    told = [line for line in err.splitlines() if line.strip()]
+    lines = [line for line in err.splitlines() if line.strip()]
     complaints = {
         "an undocumented code": code not in DOCUMENTED - NEVER,
         "a traceback": "Traceback" in out + err,
         "a log of a bug": bool(outcome["logs"]) or "bug in cldc" in err,
         "something left in the temporary folder": bool(outcome["left"]),
         "no error": code not in (0, 1) and not silent and not re.search("^Error: ", err, re.MULTILINE),
-        "too many lines": code != 0 and len(told) > _MOST_LINES.get(code, 3),
+        "too many lines": code != 0 and len(lines) > _MOST_LINES.get(code, 3),
         "output on a line that is being typed": COMPLETING in outcome["arguments"]
         and err != ""
         and "standard output" not in err,

@@ -85,10 +85,10 @@ def test_each_is_trained_once_and_answered_from_its_record_the_next_time(
             "a", "It diverged.\nLook.", "a", "c",
         ]  # fmt: skip
         assert sorted(trainer.asked) == ["a", "b", "c"]
-        assumed, told = observer.notes
+        assumed, failure = observer.notes
         assert assumed.startswith("3 trainings of about ")
         assert "2 at once: about " in assumed
-        assert told == "b has no result: It diverged."
+        assert failure == "b has no result: It diverged."
         again = train_all([c, b], trainer, home=tmp_path)
         assert [o.dataset_name for o in again if isinstance(o, PreflightResult)] == ["c", "b"]
         assert trainer.asked[3:] == ["b"]
@@ -130,9 +130,9 @@ def test_earlier_trainings_say_how_long_the_next_ones_take(trainings: list[Train
     rules = dataclasses.replace(
         trainings[0].competition, quota=dataclasses.replace(trainings[0].competition.quota, total=5)
     )
-    told = expect_class(rules, [earlier], students=30)
-    assert "150 submissions" in told
-    assert "at most 75 min on one worker" in told
+    estimate = expect_class(rules, [earlier], students=30)
+    assert "150 submissions" in estimate
+    assert "at most 75 min on one worker" in estimate
     assert "assumed" in expect_class(rules, [], students=30)
 
 

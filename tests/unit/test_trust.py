@@ -144,9 +144,9 @@ def test_a_server_counts_once_it_is_approved_and_no_longer_when_it_changes(
     bare_cldc: Cldc, project: Path, trap: Trap
 ) -> None:
     write(project, server=trap.address, dataset="images")
-    told = refused(bare_cldc("whoami", cwd=project, code=4, **ACCOUNT))
-    assert repr(trap.address) in told
-    assert "names" not in told
+    message = refused(bare_cldc("whoami", cwd=project, code=4, **ACCOUNT))
+    assert repr(trap.address) in message
+    assert "names" not in message
     asked = bare_cldc("trust", cwd=project, code=2)
     assert trap.address in asked.err
     assert "--yes" in asked.err
@@ -195,9 +195,9 @@ def test_checking_images_asks_for_no_more_than_it_needs(
     bare_cldc: Cldc, project: Path, tmp_path: Path
 ) -> None:
     write(project, server="https://evil.example", script="evil.py", dataset="images", label_book="../private")
-    told = bare_cldc("validate", cwd=project)
-    assert "The label book that" in told.err
-    assert "cldc trust" in told.err
+    outcome = bare_cldc("validate", cwd=project)
+    assert "The label book that" in outcome.err
+    assert "cldc trust" in outcome.err
     write(project, competition="profile/shapes.toml", dataset="images")
     refused(bare_cldc("validate", cwd=project, code=4))
     # Rules are a person's choice where that person names them.
@@ -219,10 +219,10 @@ def test_at_a_terminal_the_person_sees_all_of_it_and_is_asked(
     env = {"CLDC_HOME": str(bare_cldc.home), **ACCOUNT}
     terminal = Terminal("whoami", cwd=project, columns=300, **env)
     terminal.answer("Do you trust whoever wrote this?", "n")
-    code, told = terminal.end()
+    code, output = terminal.end()
     assert code == 1
-    assert trap.address in told
-    assert str(project / "evil.py") in told
+    assert trap.address in output
+    assert str(project / "evil.py") in output
     assert trap.seen == []
     terminal = Terminal("whoami", cwd=project, columns=300, **env)
     terminal.answer("Do you trust whoever wrote this?", "y")
@@ -236,10 +236,10 @@ def test_no_value_can_hide_another_from_the_person_who_is_asked(bare_cldc: Cldc,
     write(project, server=f"{hidden}\n\u001b[2J\u001b[1Gserver  https://good.example", script="evil.py")
     terminal = Terminal("trust", cwd=project, columns=300, CLDC_HOME=str(bare_cldc.home))
     terminal.answer("Do you trust whoever wrote this?", "n")
-    _, told = terminal.end()
-    (line,) = (line for line in told.splitlines() if "good.example" in line)
+    _, output = terminal.end()
+    (line,) = (line for line in output.splitlines() if "good.example" in line)
     assert hidden in line
-    assert "\x1b[2J" not in told
+    assert "\x1b[2J" not in output
 
 
 def test_a_profile_is_the_same_by_whichever_path(
@@ -286,9 +286,9 @@ def test_approvals_are_listed_revoked_and_private(bare_cldc: Cldc, project: Path
 def test_cldc_alone_and_the_doctor_say_what_waits(bare_cldc: Cldc, project: Path) -> None:
     write(project, competition="profile/shapes.toml", server="https://evil.example", dataset="images")
     assert "Next: cldc trust" in bare_cldc(cwd=project).out
-    told = bare_cldc("doctor", cwd=project).out
-    assert "not approved: competition, server" in told
-    assert "cldc trust" in told
+    output = bare_cldc("doctor", cwd=project).out
+    assert "not approved: competition, server" in output
+    assert "cldc trust" in output
 
 
 # What is written for a person by cldc itself
@@ -320,9 +320,9 @@ def test_a_profile_alone_sends_the_environments_password_nowhere(
     profile = project / "profile" / "shapes.toml"
     by_option = bare_cldc("whoami", "--competition", profile, cwd=project, code=7, **ACCOUNT)
     by_variable = bare_cldc("whoami", cwd=project, code=7, CLDC_COMPETITION=str(profile), **ACCOUNT)
-    for told in (by_option.err, by_variable.err):
-        assert f"was not sent to {trap.address}" in told
-        assert "--server" in told
+    for message in (by_option.err, by_variable.err):
+        assert f"was not sent to {trap.address}" in message
+        assert "--server" in message
     assert trap.seen == []
     bare_cldc("whoami", "--competition", profile, "--server", trap.address, cwd=project, code=7, **ACCOUNT)
     assert trap.has_the_password
@@ -350,9 +350,9 @@ def test_a_profiles_script_lies_in_its_folder(bare_cldc: Cldc, project: Path, bu
     profile = project / "profile" / "shapes.toml"
     text = profile.read_text(encoding="utf-8")
     profile.write_text(text.replace('"learn.py"\nepochs', f"{json.dumps(builtin)}\nepochs"), encoding="utf-8")
-    told = bare_cldc("preflight", "images", "--competition", profile, cwd=project, code=4).err
-    assert "'training.builtin'" in told
-    assert repr(builtin) in told
+    output = bare_cldc("preflight", "images", "--competition", profile, cwd=project, code=4).err
+    assert "'training.builtin'" in output
+    assert repr(builtin) in output
 
 
 @pytest.mark.parametrize("name", ["learn.py", "evaluate.py"])
@@ -362,8 +362,8 @@ def test_a_link_out_of_a_profiles_folder_is_followed_for_nobody(
     link = project / "profile" / name
     link.unlink()
     link.symlink_to("../evil.py")
-    told = bare_cldc("sandbox", "up", "--competition", project / "profile" / "shapes.toml", code=4).err
-    assert f"{name}, which leads out of its folder" in told
+    output = bare_cldc("sandbox", "up", "--competition", project / "profile" / "shapes.toml", code=4).err
+    assert f"{name}, which leads out of its folder" in output
 
 
 # Files of other users
@@ -373,14 +373,14 @@ def owned_by(monkeypatch: pytest.MonkeyPatch, *, me: int, owner: int, sudo: str 
     """As if this process were ``me`` and every file were ``owner``'s."""
     real = Path.stat
 
-    def told(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+    def stat_of(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
         found = list(real(self, follow_symlinks=follow_symlinks))
         found[stat.ST_UID] = owner
         return os.stat_result(found)
 
     monkeypatch.setattr(os, "geteuid", lambda: me)
-    monkeypatch.setattr(Path, "stat", told)
-    monkeypatch.setattr(Path, "lstat", lambda self: told(self, follow_symlinks=False))
+    monkeypatch.setattr(Path, "stat", stat_of)
+    monkeypatch.setattr(Path, "lstat", lambda self: stat_of(self, follow_symlinks=False))
     monkeypatch.setenv("SUDO_UID", sudo)
 
 
@@ -420,9 +420,9 @@ def test_a_foreign_file_on_the_way_up_is_ignored_and_that_is_said(bare_cldc: Cld
     write(project.parent, dataset="clone/images")
     write(project, dataset="images", nonsense="x")
     os.chown(project / "cldc.toml", 12345, 12345)
-    told = bare_cldc("validate", cwd=project)
-    assert "belongs to user 12345" in told.err
-    assert f"cldc trust approve {project / 'cldc.toml'}" in told.err
+    outcome = bare_cldc("validate", cwd=project)
+    assert "belongs to user 12345" in outcome.err
+    assert f"cldc trust approve {project / 'cldc.toml'}" in outcome.err
 
 
 # The store

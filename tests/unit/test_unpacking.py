@@ -113,8 +113,8 @@ def test_nothing_is_written_outside_and_nothing_overwritten(members: list[Member
         assert {member.kind for member in members} <= {FILE, FOLDER}
         # A header's name ends at a NUL, and a path means the same with a slash at its end.
         names = [str(PurePosixPath(member.name.partition("\0")[0])) for member in members]
-        told = [(name, m.content) for name, m in zip(names, members, strict=True) if m.kind == FILE]
-        assert sorted(files(here.target).items()) == sorted(told)
+        named = [(name, m.content) for name, m in zip(names, members, strict=True) if m.kind == FILE]
+        assert sorted(files(here.target).items()) == sorted(named)
 
 
 def test_the_known_way_past_pythons_own_filter_is_closed() -> None:

@@ -144,6 +144,6 @@ def test_a_stream_that_cannot_encode_a_character_gets_an_escape(cldc: Cldc, tmp_
     make_dataset(tmp_path / "mine")
     (tmp_path / "mine" / "train" / "i" / "\u56f3.png").write_bytes(b"no image")
     started_anew = replace(cldc, anew=True)
-    told = started_anew("validate", tmp_path / "mine", code=3, PYTHONIOENCODING="cp1252")
-    assert re.search(r"train/i/\\u56f3.png", told.out)
+    outcome = started_anew("validate", tmp_path / "mine", code=3, PYTHONIOENCODING="cp1252")
+    assert re.search(r"train/i/\\u56f3.png", outcome.out)
     assert "\\u56f3" in started_anew("validate", "\u56f3", code=3, PYTHONIOENCODING="cp1252").err

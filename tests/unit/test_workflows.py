@@ -47,8 +47,8 @@ def test_the_action_refuses_an_input_that_is_not_what_it_counts_or_decides_with(
         {"steps": [{"uses": f"me/cldc/.github/actions/submit@{'a' * 40}", "with": {name: value}}]}
     )
     assert not job.ok
-    (told,) = job.log.splitlines()
-    assert told.startswith(f"::error title=cldc::The input {name} is ")
+    (line,) = job.log.splitlines()
+    assert line.startswith(f"::error title=cldc::The input {name} is ")
     assert not list(tmp_path.rglob("ran"))
     assert not (
         tmp_path / "runner" / "temp" / "cldc"
@@ -56,7 +56,7 @@ def test_the_action_refuses_an_input_that_is_not_what_it_counts_or_decides_with(
 
 
 _CODE = "x[$(touch ran)];touch ran;`touch ran`"
-_STUB = '#!/bin/bash\nprintf "%s|" "$CLDC_NAME" "$@" >>"$TOLD"; echo >>"$TOLD"\n'
+_STUB = '#!/bin/bash\nprintf "%s|" "$CLDC_NAME" "$@" >>"$CALLS"; echo >>"$CALLS"\n'
 
 
 def _script(source: str) -> tuple[str, dict[str, str]]:
@@ -86,7 +86,7 @@ def _script(source: str) -> tuple[str, dict[str, str]]:
 def test_what_a_job_is_given_reaches_cldc_as_it_is_and_is_never_run(
     tmp_path: Path, source: str, called: tuple[str, ...]
 ) -> None:
-    stub, work, told = tmp_path / "cldc" / "bin" / "cldc", tmp_path / "work", tmp_path / "told"
+    stub, work, record = tmp_path / "cldc" / "bin" / "cldc", tmp_path / "work", tmp_path / "record"
     stub.parent.mkdir(parents=True)
     stub.write_text(_STUB, encoding="utf-8")
     stub.chmod(0o755)
@@ -95,12 +95,12 @@ def test_what_a_job_is_given_reaches_cldc_as_it_is_and_is_never_run(
     env = {
         **{"GITHUB_REF_TYPE": "tag", "GITHUB_REF_NAME": f"submission-{_CODE}", "GITHUB_OUTPUT": "/dev/null"},
         **{"CI_COMMIT_TAG": f"submission-{_CODE}", "CLDC_HOME": str(work), "REPORTS": str(work)},
-        **{"RUNNER_TEMP": str(tmp_path), "TOLD": str(told), "PATH": f"{stub.parent}:{os.environ['PATH']}"},
+        **{"RUNNER_TEMP": str(tmp_path), "CALLS": str(record), "PATH": f"{stub.parent}:{os.environ['PATH']}"},
         **variables,
     }
     process.run(["bash", "-eo", "pipefail", "-c", script], env=env, cwd=work, timeout_seconds=60)
     assert not list(tmp_path.rglob("ran"))
-    calls = told.read_text(encoding="utf-8")
+    calls = record.read_text(encoding="utf-8")
     assert f"{_CODE}{called[0]}" in calls
     assert [words for words in called if words not in calls] == []
 

@@ -1,4 +1,4 @@
-"""``cldc`` that waits a moment for a worker to come back where it waits a minute: ``python -m tests.support.impatient ARGUMENT...``"""
+"""``cldc`` that waits a moment for a worker to come back where it waits a minute: ``python -m tests.support.short_waits ARGUMENT...``"""
 
 from __future__ import annotations
 
