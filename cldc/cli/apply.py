@@ -24,7 +24,7 @@ _LAST = "the last"
 _SHOWN = 10
 
 
-@click.command()
+@command(App)
 @click.argument("decisions", type=click.Path(path_type=Path, readable=False), required=False)
 @click.option("--dataset", "folder", type=DATASET, help="The dataset; by default the project's.")
 @click.option("--into", type=click.Path(path_type=Path), help="Make a changed copy in this new folder.")
@@ -38,7 +38,6 @@ _SHOWN = 10
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @YES
-@command()
 def apply(
     app: App,
     *,

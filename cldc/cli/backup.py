@@ -53,10 +53,9 @@ def _not_scoring(app: App, folders: Iterable[Path]) -> Iterator[None]:
         yield
 
 
-@click.command()
+@command(ServerApp)
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before replacing what DIR holds.")
-@command(ServerApp)
 def archive(app: ServerApp, *, folder: Path, yes: bool) -> None:
     """Keep a finished competition in a folder: its board, grades, profile and backup.
 
@@ -115,10 +114,9 @@ def _packed(app: App) -> tuple[bytes, tuple[str, ...]]:
         return pack_backup(app.competition, folders)
 
 
-@click.command()
+@command(App)
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before replacing FILE.")
-@command(App)
 def backup(app: App, *, file: Path, yes: bool) -> None:
     """Keep everything that this machine has of a competition in one zip.
 
@@ -143,7 +141,7 @@ def backup(app: App, *, file: Path, yes: bool) -> None:
     )
 
 
-@click.command()
+@command(App, competition=False)
 @click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--to",
@@ -154,7 +152,6 @@ def backup(app: App, *, file: Path, yes: bool) -> None:
     help="Where the profile and its scripts go; the current folder by default.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before replacing files that have changed.")
-@command(App, competition=False)
 def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
     """Bring back what `cldc organise backup` saved.
 

@@ -28,9 +28,8 @@ from cldc.render.document import Block, Document, Line, Table, cell
 from cldc.trainings.expected import expect_class
 
 
-@click.command()
-@click.argument("roster", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @command(ServerApp)
+@click.argument("roster", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 def accounts(app: ServerApp, *, roster: Path | None) -> None:
     """Keep the class's roster, and check which accounts exist.
 
@@ -74,7 +73,6 @@ def accounts(app: ServerApp, *, roster: Path | None) -> None:
     app.show({"students": data}, *blocks)
 
 
-@click.command()
 @command(ServerApp, formats=("csv",))
 def grades(app: ServerApp) -> None:
     """Show each student's score, submissions and shared content.
@@ -142,12 +140,11 @@ def _grade_rows(grades: Sequence[Grade]) -> Iterator[Sequence[object]]:
         yield [" ".join(value) if isinstance(value, tuple) else value for value in values]
 
 
-@click.command()
+@command(ServerApp)
 @click.argument("submission", metavar="SUBMISSION")
 @click.option("--reason", help="Why; the board's page and the contestant's `cldc status` show it.")
 @click.option("--undo", is_flag=True, help="Take a rejection back.")
 @YES
-@command(ServerApp)
 def reject(app: ServerApp, *, submission: str, reason: str | None, undo: bool, yes: bool) -> None:
     """Keep a submission off the board, with a reason.
 

@@ -38,7 +38,7 @@ from cldc.validation import ValidationReport
 _MOST_PICTURES = 1200
 
 
-@click.command()
+@command(ServerApp, formats=("html",))
 @click.argument("a", metavar="A", shell_complete=completion.preflights)
 @click.argument("b", metavar="B", shell_complete=completion.preflights)
 @click.option(
@@ -56,7 +56,6 @@ _MOST_PICTURES = 1200
 )
 @click.option("--remote", is_flag=True, help="With --repeat: train on CodaLab's workers, in private.")
 @DASK
-@command(ServerApp, formats=("html",))
 def compare(
     app: ServerApp,
     *,

@@ -56,9 +56,8 @@ class CheckResult:
     action: str = ""
 
 
-@click.command()
-@click.option("--thorough", is_flag=True, help="Also run each environment, which takes a few seconds.")
 @command(ServerApp)
+@click.option("--thorough", is_flag=True, help="Also run each environment, which takes a few seconds.")
 def doctor(app: ServerApp, thorough: bool) -> int:
     """Check what cldc needs, and say what is wrong.
 

@@ -15,14 +15,13 @@ from cldc.errors import UsageError
 from cldc.render.document import Line
 
 
-@click.command()
+@command(ServerApp)
 @click.argument("what", metavar="[dataset|label-book|script]...", type=click.Choice(WHAT), nargs=-1)
 @click.option(
     "--into",
     type=click.Path(path_type=Path),
     help="Where to put it; by default here, under the name of its bundle.",
 )
-@command(ServerApp)
 def download(app: ServerApp, *, what: tuple[str, ...], into: Path | None) -> None:
     """Fetch the organisers' starting dataset, label book and script.
 

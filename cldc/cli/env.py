@@ -23,8 +23,7 @@ def env() -> None:
     """
 
 
-@env.command("list")
-@command()
+@command(App, group=env, name="list")
 def list_(app: App) -> None:
     """List the existing environments.
 
@@ -38,9 +37,8 @@ def list_(app: App) -> None:
     app.show({"environments": found}, table if rows else Line("No environments yet."))
 
 
-@env.command()
+@command(App, group=env, competition=False)
 @click.argument("name", shell_complete=completion.environments)
-@command(competition=False)
 def remove(app: App, name: str) -> None:
     """Remove an environment by name or kind; it is created again when it is needed.
 

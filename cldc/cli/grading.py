@@ -33,7 +33,7 @@ from cldc.render.html import render_page
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command()
+@command(ServerApp, formats=("csv",))
 @click.argument("folder", type=EXISTING_FOLDER)
 @click.option(
     "--test-set",
@@ -58,7 +58,6 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--evaluate", type=_FILE, help="The evaluation script; by default the profile's, or our own.")
 @DASK
-@command(ServerApp, formats=("csv",))
 def grade(
     app: ServerApp,
     *,

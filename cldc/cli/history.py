@@ -19,9 +19,8 @@ from cldc.preflight.records import all_records as results
 from cldc.render.document import Block, Document, Line, Table, cell
 
 
-@click.command()
-@click.option("--all", "everything", is_flag=True, help="Of every competition, not only of the one chosen.")
 @command(ServerApp, formats=("csv",))
+@click.option("--all", "everything", is_flag=True, help="Of every competition, not only of the one chosen.")
 def history(app: ServerApp, everything: bool) -> None:
     """List preflights and submissions with their scores.
 

@@ -21,7 +21,7 @@ from cldc.validation.journal import journal_lock
 _SHOWN = 10
 
 
-@click.command("import")
+@command(App, name="import")
 @click.argument(
     "sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False)
 )
@@ -29,7 +29,6 @@ _SHOWN = 10
 @click.option("--split", help="The split; by default the first, or that of the folder.")
 @click.option("--trim", is_flag=True, help="Cut each picture to the drawing and a margin.")
 @click.option("--dataset", "folder", type=DATASET, help="The dataset; by default the project's.")
-@command()
 def import_(
     app: App,
     *,

@@ -37,7 +37,7 @@ class Start:
     server_status: str | None = None
 
 
-@click.command()
+@command(ServerApp)
 @click.option("--dataset", metavar="DIR", help="The dataset folder; asked for otherwise.")
 @click.option(
     "--name",
@@ -56,7 +56,6 @@ class Start:
     help="Where the workflow's action is taken from; by default where cldc itself was installed from.",
 )
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
-@command(ServerApp)
 def init(app: ServerApp, ci: Host | None, action: str | None, force: bool) -> None:
     """Start a project in this folder: cldc.toml and .gitignore.
 

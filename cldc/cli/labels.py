@@ -20,7 +20,7 @@ from cldc.validation.pipeline import QUESTIONS
 _QUESTION = "label"
 
 
-@click.command()
+@command(App, formats=("html", "csv"))
 @FOLDER
 @click.option(
     "--top",
@@ -28,7 +28,6 @@ _QUESTION = "label"
     metavar="N",
     help="List the first N of all images. By default every suspicious one; printed as text, 20.",
 )
-@command(formats=("html", "csv"))
 def labels(app: App, *, folder: Path | None, top: int | None) -> None:
     """List labels that look wrong, without a training.
 

@@ -21,12 +21,11 @@ from cldc.render.document import Document
 _TOP = 20
 
 
-@click.command()
+@command(ServerApp, formats=("csv",))
 @click.option("--all", "everything", is_flag=True, help=f"Every entry, not only the first {_TOP} and yours.")
 @click.option(
     "--history", is_flag=True, help="How your ranks have changed, as far as they were seen from here."
 )
-@command(ServerApp, formats=("csv",))
 def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
     """Show the competition's leaderboard with your rows marked.
 

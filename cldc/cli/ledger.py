@@ -30,9 +30,8 @@ def ledger() -> None:
     """
 
 
-@ledger.command()
+@command(App, group=ledger, competition=False)
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@command(competition=False)
 def export(app: App, *, file: Path | None) -> None:
     """Write every submission and its steps as JSON, to FILE or to standard output. It holds no secrets.
 
@@ -49,8 +48,7 @@ def export(app: App, *, file: Path | None) -> None:
     app.show({"file": file}, Line(f"Written to {file}.", "good"))
 
 
-@ledger.command()
-@command(ServerApp)
+@command(ServerApp, group=ledger)
 def rebuild(app: ServerApp) -> None:
     """Add the submissions of yours that the server knows and the ledger does not.
 

@@ -43,7 +43,6 @@ def _account(app: ServerApp) -> Account:
     )
 
 
-@click.command()
 @command(ServerApp)
 def login(app: ServerApp) -> None:
     """Check an account and remember it in the keyring.
@@ -73,7 +72,6 @@ def login(app: ServerApp) -> None:
     app.show(account, Line(f"Signed in to {account.server} as {account.account}.", "good"), stored)
 
 
-@click.command()
 @command(ServerApp)
 def logout(app: ServerApp) -> None:
     """Forget an account.
@@ -97,11 +95,10 @@ def logout(app: ServerApp) -> None:
     app.show({"server": app.server, "forgotten": gone}, Line(text, "good"))
 
 
-@click.command()
+@command(ServerApp)
 @click.option(
     "--all", "every", is_flag=True, help="List every account remembered on any server, and ask none."
 )
-@command(ServerApp)
 def whoami(app: ServerApp, every: bool) -> None:
     """Show server, account, and its disk and time quotas.
 

@@ -14,10 +14,9 @@ from cldc.ledger import Ledger
 from cldc.render.document import Line
 
 
-@click.command("open")
+@command(ServerApp, name="open")
 @click.argument("what", metavar="NAME|worksheet|form|guide", shell_complete=completion.pages)
 @click.option("--print", "only_print", is_flag=True, help="Print the address and open nothing.")
-@command(ServerApp)
 def open_(app: ServerApp, *, what: str, only_print: bool) -> None:
     """Open a submission or the guide in the browser.
 

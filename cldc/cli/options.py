@@ -1,4 +1,4 @@
-"""Options that commands share, and the function that hands a command its `App`."""
+"""`command` makes a function a command; and the options that commands share."""
 
 from __future__ import annotations
 
@@ -29,51 +29,45 @@ FOLDER = click.argument("folder", type=DATASET, required=False)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
-_COMPETITION = click.option(
-    "--competition",
+_COMPETITION = click.Option(
+    ["--competition"],
     metavar="NAME|FILE",
     shell_complete=completion.competitions,
     help="A competition by name, or its profile (a .toml file).",
 )
-_SERVER = click.option(
-    "--server",
+_SERVER = click.Option(
+    ["--server"],
     metavar="URL",
     shell_complete=completion.servers,
     help="Address of a CodaLab, or `sandbox` for the one on this machine.",
 )
-_ACCOUNT = click.option(
-    "--account",
+_ACCOUNT = click.Option(
+    ["--account"],
     metavar="NAME",
     shell_complete=completion.accounts,
     help="User name there; by default the one last signed in with.",
 )
 _SHARED = (
-    click.option("-q", "--quiet", is_flag=True, help="No progress, only the result and errors."),
-    click.option("-v", "--verbose", is_flag=True, help="Show more detail."),
-    click.option("--no-input", is_flag=True, help="Never ask; fail if an answer is missing."),
+    click.Option(["-q", "--quiet"], is_flag=True, help="No progress, only the result and errors."),
+    click.Option(["-v", "--verbose"], is_flag=True, help="Show more detail."),
+    click.Option(["--no-input"], is_flag=True, help="Never ask; fail if an answer is missing."),
 )
 
 
 def _as_reports(
-    formats: tuple[str, ...],
-) -> Callable[[click.Context, click.Parameter, tuple[Path, ...]], tuple[Report, ...]]:
-    """Finds each file's format by its extension; a page needs none."""
-
-    def convert(
-        context: click.Context, parameter: click.Parameter, paths: tuple[Path, ...]
-    ) -> tuple[Report, ...]:
-        reports = []
-        for path in paths:
-            form = format_of(path, formats)
-            if form is None and not path.suffix and "html" in formats:
-                form = "html"
-            if form is None:
-                known = ", ".join(_usual(formats))
-                raise click.BadParameter(f"{path} ends in none of {known}.", context, parameter)
-            reports.append(Report(path, form))
-        return tuple(reports)
-
-    return convert
+    formats: tuple[str, ...], context: click.Context, parameter: click.Parameter, paths: tuple[Path, ...]
+) -> tuple[Report, ...]:
+    """Find each file's format by its extension; a page needs none."""
+    reports = []
+    for path in paths:
+        form = format_of(path, formats)
+        if form is None and not path.suffix and "html" in formats:
+            form = "html"
+        if form is None:
+            known = ", ".join(_usual(formats))
+            raise click.BadParameter(f"{path} ends in none of {known}.", context, parameter)
+        reports.append(Report(path, form))
+    return tuple(reports)
 
 
 def _usual(formats: tuple[str, ...]) -> list[str]:
@@ -81,22 +75,20 @@ def _usual(formats: tuple[str, ...]) -> list[str]:
     return [EXTENSIONS[form][0] for form in EXTENSIONS if form in formats and EXTENSIONS[form]]
 
 
-def _format_options(formats: tuple[str, ...]) -> tuple[Callable[[Any], Any], ...]:
+def _format_options(formats: tuple[str, ...]) -> tuple[click.Option, ...]:
     """The formats of the result: of standard output, and of files."""
     known = (*ALWAYS, *formats)
     return (
-        click.option(
-            "--format",
-            "form",
+        click.Option(
+            ["--format", "form"],
             type=click.Choice(known),
             default="text",
             help="How to print the result; `github` also adds to a job's summary and outputs.",
         ),
-        click.option(
-            "--report",
-            "reports",
+        click.Option(
+            ["--report", "reports"],
             type=click.Path(path_type=Path),
-            callback=_as_reports(known),
+            callback=functools.partial(_as_reports, known),
             metavar="FILE",
             multiple=True,
             help=f"Also write the result to this file, as its extension says: {', '.join(_usual(known))}. "
@@ -151,22 +143,25 @@ def group(function: Callable[[], None]) -> Group:
 
 
 def command(
-    services: type[App] = App, *, competition: bool = True, formats: tuple[str, ...] = ()
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the shared options, and the services created from them as its first argument.
+    services: type[App], *, competition: bool = True, formats: tuple[str, ...] = (), **attributes: Any
+) -> Callable[[Callable[..., Any]], Any]:
+    """Make a function a command, with the services that it works with as its first argument.
+
+    It has the shared options besides its own. One with the name of a setting, such as --script, sets that setting for this run
+    (`app.settings`) and is not passed on, unless the function has a parameter of that name.
 
     Args:
-        services: The class of the services.
+        services: The class of its services: `App`, or `ServerApp` if it talks to a server.
         competition: Whether it needs to know of a competition.
         formats: Formats of its result besides the usual ones.
+        attributes: As for `click.command`; ``group`` is the group that it belongs to.
     """
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        # The command's own parameters stay with it, even if a setting has the same name.
+    def decorate(function: Callable[..., Any]) -> Any:
         settings = _SETTINGS - inspect.signature(function).parameters.keys()
 
         @functools.wraps(function)
-        def wrapper(
+        def run(
             *,
             form: str,
             reports: tuple[Report, ...],
@@ -190,13 +185,15 @@ def command(
                         error.action = " ".join(filter(None, (error.action, app.server_status)))
                 raise
 
-        shared = [*_format_options(formats), *_SHARED]
-        if services.takes_server:
-            shared[:0] = (_SERVER, _ACCOUNT)
+        group: click.Group | None = attributes.pop("group", None)
+        made = click.command(**attributes)(run)
         if competition:
-            shared.insert(0, _COMPETITION)
-        for option in reversed(shared):
-            wrapper = option(wrapper)
-        return wrapper
+            made.params.append(_COMPETITION)
+        if services.takes_server:
+            made.params += (_SERVER, _ACCOUNT)
+        made.params += (*_format_options(formats), *_SHARED)
+        if group is not None:
+            group.add_command(made)
+        return made
 
     return decorate

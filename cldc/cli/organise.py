@@ -45,7 +45,7 @@ def organise() -> None:
 organise.add_command(init)
 
 
-@organise.command()
+@command(ServerApp, group=organise)
 @click.option("--watch", is_flag=True, help="Make passes until it is interrupted.")
 @click.option("--once", is_flag=True, help="Make one pass, without waiting for evaluations; for cron.")
 @click.option("--every", type=click.FloatRange(min=1), help="Seconds between two passes of --watch (60).")
@@ -53,7 +53,6 @@ organise.add_command(init)
 @click.option(
     "--daemon-quota", is_flag=True, help="Count the quota between passes only, as CodaLab's daemon does."
 )
-@command(ServerApp)
 def score(
     app: ServerApp, *, watch: bool, once: bool, every: float | None, target: Path | None, daemon_quota: bool
 ) -> None:
@@ -116,13 +115,12 @@ def _score(
     )
 
 
-@organise.command()
+@command(ServerApp, group=organise)
 @click.argument("submissions", nargs=-1, metavar="[SUBMISSION]...")
 @click.option(
     "--all", "everything", is_flag=True, help="What the present test set and evaluation have not scored."
 )
 @YES
-@command(ServerApp)
 def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, yes: bool) -> None:
     """Evaluate submissions again, as after a mistake in the hidden test set.
 
@@ -167,9 +165,8 @@ def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, y
     app.show({"rescored": repeated, "not_repeated": not_repeated, "board": board}, *blocks)
 
 
-@organise.command()
+@command(ServerApp, group=organise)
 @click.argument("folder", metavar="DIR", type=_NEW)
-@command(ServerApp)
 def publish(app: ServerApp, folder: Path) -> None:
     """Write the leaderboard's page and JSON for a web server, and list the entries that it hides.
 

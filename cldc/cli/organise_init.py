@@ -59,7 +59,7 @@ def _height_and_width(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-@click.command()
+@command(ServerApp)
 @click.option("--profile", type=_FILE, help="The class's profile to write, as class.toml; kept up to date.")
 @click.option("--script", type=click.Path(), help="The training script; our own by default.")
 @click.option("--label-book", type=EXISTING_FOLDER, help="The label book, which everyone may read.")
@@ -98,7 +98,6 @@ def _height_and_width(text: str) -> tuple[int, ...]:
 )
 @click.option("--no-rehearsal", is_flag=True, help="Do not rehearse a submission at the end.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before --replace.")
-@command(ServerApp)
 def init(app: ServerApp, **given: Any) -> None:
     """Set up a competition on a CodaLab, and write the class's profile.
 

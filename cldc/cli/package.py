@@ -16,7 +16,7 @@ from cldc.render.document import Line
 from cldc.text import plural
 
 
-@click.command()
+@command(App)
 @FOLDER
 @click.option(
     "--into",
@@ -25,7 +25,6 @@ from cldc.text import plural
     help="Folder to write the zip to; by default the working folder.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Replace another zip of that name without being asked.")
-@command()
 def package(app: App, folder: Path | None, *, into: Path, yes: bool) -> None:
     """Write the zip to hand in without a server.
 

@@ -28,7 +28,7 @@ from cldc.render.preflight import OF_BEFORE, pictured, preflight_document
 from cldc.trainings.many import train_all
 
 
-@click.command()
+@command(ServerApp, formats=("html",))
 @click.argument("folders", metavar="[DIR]...", type=DATASET, nargs=-1)
 @click.option("--script", type=click.Path(), help="A training script in place of the organisers'.")
 @click.option("--label-book", type=click.Path(), help="A label book folder in place of the organisers'.")
@@ -58,7 +58,6 @@ from cldc.trainings.many import train_all
 )
 @click.option("--keep", is_flag=True, help="With --remote: keep the preflight's bundles on the server.")
 @click.option("--force", is_flag=True, help="Train again even where the same was trained before.")
-@command(ServerApp, formats=("html",))
 def preflight(
     app: ServerApp,
     *,

@@ -29,11 +29,10 @@ _WORDS = {
 }
 
 
-@click.command()
+@command(App)
 @FOLDER
 @click.option("--no-browser", is_flag=True, help="Print the page's address and open no browser.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the page; any that is free by default.")
-@command()
 def review(app: App, *, folder: Path | None, no_browser: bool, port: int | None) -> None:
     """Look at the images in the browser, and decide about labels, copies and splits.
 

@@ -12,13 +12,12 @@ from cldc.render.document import Line
 from cldc.sample import draw
 
 
-@click.command()
+@command(App)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--images", type=click.IntRange(min=1), default=400, show_default=True, help="How many images to draw."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed draws others.")
-@command()
 def sample(app: App, folder: Path, images: int, seed: int) -> None:
     """Draw a dataset to try things with.
 

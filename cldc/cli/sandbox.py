@@ -42,12 +42,11 @@ def sandbox() -> None:
     """
 
 
-@sandbox.command()
+@command(App, group=sandbox)
 @click.option("--script", type=click.Path(), help="The training script to seed it with; our own by default.")
 @click.option("--label-book", type=EXISTING_FOLDER, help="The label book to seed it with; drawn by default.")
 @click.option("--test-set", type=EXISTING_FOLDER, help="The hidden test set to score on; drawn by default.")
 @click.option("--starting-dataset", type=EXISTING_FOLDER, help="A dataset for contestants to start from.")
-@command()
 def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
     """Start the sandbox with the competition on it; does nothing if it is already up.
 
@@ -93,8 +92,7 @@ def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> See
     )
 
 
-@sandbox.command()
-@command(competition=False)
+@command(App, group=sandbox, competition=False)
 def down(app: App) -> None:
     """Stop the sandbox, and keep its state for the next time.
 
@@ -107,8 +105,7 @@ def down(app: App) -> None:
     app.show({"was_up": was_up}, Line(text, "good"))
 
 
-@sandbox.command()
-@command(competition=False)
+@command(App, group=sandbox, competition=False)
 def status(app: App) -> None:
     """Show whether the sandbox is up, and its address.
 
@@ -143,8 +140,7 @@ def _submit(app: App) -> str:
     return app.command_for("cldc submit") + ("" if server == SANDBOX else " --server sandbox")
 
 
-@sandbox.command()
-@command()
+@command(App, group=sandbox)
 def score(app: App) -> None:
     """Score submissions with CodaLab's own daemon, and show the board.
 
@@ -176,9 +172,8 @@ def account() -> None:
     """
 
 
-@account.command()
+@command(App, group=account, competition=False)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@command(competition=False)
 def add(app: App, *, names: tuple[str, ...]) -> None:
     """Create accounts; `--account NAME` then uses one, without a login.
 
@@ -195,8 +190,7 @@ def add(app: App, *, names: tuple[str, ...]) -> None:
     app.show({"accounts": data}, table, following)
 
 
-@account.command("list")
-@command(competition=False)
+@command(App, group=account, name="list", competition=False)
 def list_accounts(app: App) -> None:
     """List the accounts.
 

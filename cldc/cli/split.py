@@ -21,7 +21,7 @@ from cldc.validation.inspect_images import files_with_drawings, inspect_dataset
 from cldc.validation.warped_copies import find_warped_copies
 
 
-@click.command()
+@command(App)
 @FOLDER
 @click.option(
     "--val",
@@ -33,7 +33,6 @@ from cldc.validation.warped_copies import find_warped_copies
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed draws another split.")
 @click.option("--dry-run", is_flag=True, help="Show the split, and write no decisions.")
-@command()
 def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bool) -> None:
     """Draw train and val again, never with the same drawing in both.
 

@@ -32,7 +32,6 @@ _EVERY_SECONDS = 30.0
 _A_YEAR = 366 * 86_400.0
 
 
-@click.command()
 @command(ServerApp)
 def status(app: ServerApp) -> None:
     """Show how far your submissions are.
@@ -97,7 +96,7 @@ class _Seconds(click.FloatRange):
         return seconds
 
 
-@click.command()
+@command(ServerApp)
 @click.argument("submission", metavar="[NAME]", required=False, shell_complete=completion.submissions)
 @click.option(
     "--every",
@@ -113,7 +112,6 @@ class _Seconds(click.FloatRange):
     metavar="SECONDS",
     help="Stop looking after that long, with exit code 16.",
 )
-@command(ServerApp)
 def watch(app: ServerApp, *, submission: str | None, every: float, timeout: float | None) -> None:
     """Follow your submissions until they are scored.
 
@@ -169,7 +167,6 @@ def _tell(app: ServerApp, found: tuple[SubmissionStatus, ...], known: dict[str, 
             app.observer.note(f"{now}  {status.name}: {status.stage}{score}{detail}")
 
 
-@click.command()
 @command(ServerApp)
 def quota(app: ServerApp) -> None:
     """Show how many submissions are left.
@@ -218,10 +215,9 @@ def _quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
         yield Table(headers, rows, optional=("bundle",))
 
 
-@click.command()
+@command(ServerApp)
 @click.argument("submission", metavar="NAME", shell_complete=completion.submissions)
 @YES
-@command(ServerApp)
 def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
     """Take the tag off a submission.
 
@@ -253,13 +249,12 @@ def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
     )
 
 
-@click.command()
+@command(ServerApp)
 @click.option(
     "--unfinished", is_flag=True, help="Also what was begun and never tagged, and runs of preflights."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @YES
-@command(ServerApp)
 def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
     """Remove from the server what no submission of yours needs.
 

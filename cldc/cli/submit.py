@@ -29,7 +29,7 @@ from cldc.submission.plan import plan_submission
 from cldc.submission.submit import submit as carry_out
 
 
-@click.command()
+@command(ServerApp)
 @FOLDER
 @click.option(
     "--name",
@@ -65,7 +65,6 @@ from cldc.submission.submit import submit as carry_out
     "--dry-run", is_flag=True, help="Show what would be done and what would be refused, and do nothing."
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before it becomes public and spends quota.")
-@command(ServerApp)
 def submit(
     app: ServerApp,
     *,

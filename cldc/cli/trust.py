@@ -29,9 +29,8 @@ class Trusted:
     claims: tuple[Claim, ...]
 
 
-@click.group(cls=Group, invoke_without_command=True)
+@command(App, competition=False, cls=Group, invoke_without_command=True)
 @_YES
-@command(competition=False)
 def trust(app: App, *, yes: bool) -> None:
     """Approve what a project's cldc.toml may use.
 
@@ -50,10 +49,9 @@ def trust(app: App, *, yes: bool) -> None:
         _approve(app, _project(app), yes=yes)
 
 
-@trust.command()
+@command(App, group=trust, competition=False)
 @_PATH
 @_YES
-@command(competition=False)
 def approve(app: App, *, path: Path | None, yes: bool) -> None:
     """Show what a file would use, and approve it.
 
@@ -69,8 +67,7 @@ def approve(app: App, *, path: Path | None, yes: bool) -> None:
     _approve(app, _file(app, path), yes=yes)
 
 
-@trust.command("list")
-@command(competition=False)
+@command(App, group=trust, name="list", competition=False)
 def list_(app: App) -> None:
     """List what is approved on this machine.
 
@@ -82,9 +79,8 @@ def list_(app: App) -> None:
     app.show({"approvals": found}, *approvals_blocks(found))
 
 
-@trust.command()
+@command(App, group=trust, competition=False)
 @_PATH
-@command(competition=False)
 def revoke(app: App, *, path: Path | None) -> None:
     """Take an approval back; PATH is as for `cldc trust approve`.
 

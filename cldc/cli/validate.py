@@ -19,7 +19,7 @@ from cldc.validation.watching import changes
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@command(App, formats=("html", "sarif"))
 @FOLDER
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @click.option("--label-book", type=click.Path(), help="Also find images that are in this label book.")
@@ -37,7 +37,6 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--into", type=click.Path(path_type=Path), help="With --fix: fix a copy in this new folder.")
 @click.option("--undo", "record", type=_FILE, help="Undo what --fix did, by the record that it named.")
-@command(formats=("html", "sarif"))
 def validate(
     app: App,
     *,
