@@ -17,7 +17,6 @@ from cldc.cli.organise_shared import organiser_target, published
 from cldc.cli.server_app import ServerApp
 from cldc.errors import UsageError
 from cldc.organise import scoring
-from cldc.organise.daemon import configuration, uuids_of
 from cldc.organise.model import Board, NotRepeated, OrganiserTarget, Rescored
 from cldc.organise.rulings import find_row
 from cldc.render.board import board_blocks, left_out_blocks
@@ -98,12 +97,9 @@ def _score(
     on_pass: Callable[[], None] = lambda: None,
 ) -> tuple[NotRepeated, ...]:
     """`scoring.score` for the chosen competition, by the server's clock."""
-    competition = app.competition
     return scoring.score(
-        configuration(where.address, where.credentials.username, competition, uuids_of(competition)),
-        competition,
-        where.folder,
-        where.credentials,
+        app.competition,
+        where,
         python=app.codalab_python(),
         mode=mode,
         every_seconds=every_seconds,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cldc.competition import Competition, Organiser, Reference
     from cldc.credentials import Credentials
 
+_SCORED_WITH = ("log", "label_book", "test_set", "evaluate")
+
 
 def organiser_of(competition: Competition) -> Organiser:
     """The profile's [organiser] table.
@@ -31,6 +33,25 @@ def organiser_of(competition: Competition) -> Organiser:
     return competition.organiser
 
 
+def references(competition: Competition) -> dict[str, Reference]:
+    """The profile's worksheets and bundles, by their keys in `Seeded.uuids`; ``data`` only if there is a starting dataset.
+
+    Raises:
+        ConfigurationError: The profile has no [organiser] table.
+    """
+    bundles, side = competition.bundles, organiser_of(competition)
+    found = {
+        "utils": bundles.worksheet,
+        "log": side.log_worksheet,
+        "script": bundles.script,
+        "label_book": bundles.label_book,
+        "data": bundles.starting_dataset,
+        "test_set": side.test_set,
+        "evaluate": side.evaluate,
+    }
+    return {key: reference for key, reference in found.items() if reference is not None}
+
+
 def configuration(
     address: str, username: str, competition: Competition, uuids: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -42,7 +63,7 @@ def configuration(
         uuids: Of ``log`` (the worksheet), ``label_book``, ``test_set`` and ``evaluate``.
 
     Raises:
-        ConfigurationError: The profile has no organiser's side.
+        ConfigurationError: The profile has no [organiser] table.
     """
     side = organiser_of(competition)
     tag, image = competition.submission.tag, competition.run.image
@@ -82,27 +103,18 @@ def uuids_of(competition: Competition) -> dict[str, str]:
     Raises:
         ConfigurationError: The profile lacks one.
     """
-    side = organiser_of(competition)
-    references: dict[str, Reference] = {
-        "log": side.log_worksheet,
-        "label_book": competition.bundles.label_book,
-        "test_set": side.test_set,
-        "evaluate": side.evaluate,
-    }
-    found = {key: reference.uuid for key, reference in references.items() if reference.uuid is not None}
-    if lacking := [reference.name for key, reference in references.items() if key not in found]:
+    known = references(competition)
+    if lacking := [known[key].name for key in _SCORED_WITH if known[key].uuid is None]:
         raise ConfigurationError(
             f"The profile {competition.name} gives no uuid for {', '.join(lacking)}.",
             action="Use the profile that `cldc organise init` wrote.",
         )
-    return found
+    return {key: known[key].uuid or "" for key in _SCORED_WITH}
 
 
-def environment(
-    address: str, organiser: Credentials, extra: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """Environment of a program that acts as the organiser: the credentials, and no proxy on the way to this machine."""
+def environment(address: str, organiser: Credentials, extra: Mapping[str, str]) -> dict[str, str]:
+    """The daemon's environment: ``extra``, the organiser's credentials, and the proxy unless the server is on this machine."""
     local = is_loopback(urlsplit(address).hostname or "")
     network = {"no_proxy": "*", "NO_PROXY": "*"} if local else proxy_for_children()
     credentials = {"CODALAB_USERNAME": organiser.username, "CODALAB_PASSWORD": organiser.password}
-    return process.clean_environment({**credentials, **network, **(extra or {})})
+    return process.clean_environment({**credentials, **network, **extra})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import tomli_w
 
-from cldc.competition import NOT_KEYS, Competition, Organiser, QuotaRule, Reference, load, parse
+from cldc.competition import NOT_KEYS, Bundles, Competition, Organiser, QuotaRule, Reference, load, parse
 from cldc.errors import ConfigurationError
 from cldc.files import hash_file, replace_atomically, storage_errors
 from cldc.identifiers import is_name
-from cldc.organise.daemon import organiser_of
+from cldc.organise.daemon import organiser_of, references
 from cldc.resources import template
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ _EPOCHS_OPTION = re.compile(r" --epochs[ =]([0-9]+)")
 _ARGUMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]*")
 _COPIED = "script.sha256"  # keeps the hash of the training script that was put beside the profile
 _SMALLEST_SIDE = 32  # what the built-in script's convolutions need
-# The key of each of the server's bundles in a profile, by its key in a `seed`'s result.
-_BUNDLES = {"script": "script", "label_book": "label_book", "data": "starting_dataset"}
-_HIDDEN = {"test_set": "test_set", "evaluate": "evaluate"}
+_WORKSHEETS = ("utils", "log")  # their keys in `references`
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +80,7 @@ def begin(base: Competition, path: Path) -> Competition:
             f"The profile can't be called {path.name}: worksheets are named after it.",
             action="Call it LETTERS.toml, with letters, digits, _ . and -, a letter first.",
         )
-    start = bundles.starting_dataset
-    return replace(
+    mine = replace(
         base,
         name=name,
         extends=None,
@@ -98,20 +95,11 @@ def begin(base: Competition, path: Path) -> Competition:
         bundles=replace(
             bundles,
             worksheet=Reference(f"{name}-utils"),
-            script=Reference(bundles.script.name),
-            label_book=Reference(bundles.label_book.name),
-            starting_dataset=Reference(start.name) if start else Reference("data"),
+            starting_dataset=bundles.starting_dataset or Reference("data"),
         ),
-        organiser=_same_quota(
-            replace(
-                side,
-                log_worksheet=Reference(f"{name}-log"),
-                test_set=Reference(side.test_set.name),
-                evaluate=Reference(side.evaluate.name),
-            ),
-            base.quota,
-        ),
+        organiser=_same_quota(replace(side, log_worksheet=Reference(f"{name}-log")), base.quota),
     )
+    return without_uuids(mine)
 
 
 def draft(start: Competition, overrides: ProfileOverrides, *, server: str) -> Competition:
@@ -150,33 +138,38 @@ def _same_quota(side: Organiser, quota: QuotaRule) -> Organiser:
 
 
 def without_uuids(competition: Competition, *, worksheets: bool = False) -> Competition:
-    """The profile before its bundles, and the worksheets where they are meant, were on a server."""
-    return _with_references(competition, lambda _, name: Reference(name), worksheets=worksheets)
+    """The profile without its bundles' uuids, and without those of its worksheets if ``worksheets``."""
+    known = references(competition)
+    plain = {key: Reference(known[key].name) for key in known if worksheets or key not in _WORKSHEETS}
+    return _with_references(competition, known | plain)
 
 
 def with_uuids(competition: Competition, uuids: Mapping[str, str]) -> Competition:
-    """The profile with the uuids that the server gave, by the keys of `Seeded`."""
+    """The profile with the uuids that the server gave, by the keys of `Seeded.uuids`.
+
+    A starting dataset that is not on the server is left out, because contestants can't start from it.
+    """
+    known = references(competition)
     return _with_references(
-        competition,
-        # Contestants can't start from a starting dataset that does not exist.
-        lambda key, name: Reference(name, uuids[key]) if key in uuids else None,
-        worksheets=True,
+        competition, {key: Reference(known[key].name, uuids[key]) for key in known if key in uuids}
     )
 
 
-def _with_references(
-    competition: Competition, make: Callable[[str, str], Reference | None], *, worksheets: bool
-) -> Competition:
-    """The profile with the references that ``make`` makes of a key of `Seeded` and the name that was there."""
-    side, bundles = organiser_of(competition), competition.bundles
-
-    def made(table: object, fields: Mapping[str, str]) -> dict[str, Any]:
-        before = {key: getattr(table, field) for key, field in fields.items()}
-        return {fields[key]: make(key, reference.name) for key, reference in before.items() if reference}
-
-    public = made(bundles, _BUNDLES | ({"utils": "worksheet"} if worksheets else {}))
-    hidden = made(side, _HIDDEN | ({"log": "log_worksheet"} if worksheets else {}))
-    return replace(competition, bundles=replace(bundles, **public), organiser=replace(side, **hidden))
+def _with_references(competition: Competition, known: Mapping[str, Reference]) -> Competition:
+    """The inverse of `references`."""
+    bundles = Bundles(
+        worksheet=known["utils"],
+        script=known["script"],
+        label_book=known["label_book"],
+        starting_dataset=known.get("data"),
+    )
+    organiser = replace(
+        organiser_of(competition),
+        log_worksheet=known["log"],
+        test_set=known["test_set"],
+        evaluate=known["evaluate"],
+    )
+    return replace(competition, bundles=bundles, organiser=organiser)
 
 
 def is_builtin(script: Path) -> bool:

@@ -1,65 +1,106 @@
-"""A submission of the organiser's own, trained and scored as a contestant's, and then removed.
+"""A submission of the organiser's own, trained and scored like a contestant's, and then removed.
 
-It is the only proof that script, command, image, evaluation and score fit each other: a run that starts can still fail on
-the class's own folders, and a score can be missing from where the profile says that it is. It has a tag and a private
-separate worksheet, so that it appears on no board and spends no quota.
+It is the only proof that script, command, image, evaluation and score work together: a run that starts can still fail on
+the class's own folders, and the profile may name a score that the evaluation does not write. It has its own tag and its own
+private worksheet, so it appears on no board and spends no quota.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from cldc.codalab import CodaLab, Dependency, require_ready, wait_for
-from cldc.competition import Competition, Reference
-from cldc.credentials import Credentials
-from cldc.errors import CldcError
-from cldc.organise.daemon import configuration, organiser_of, uuids_of
-from cldc.organise.model import BOARD
+from cldc.competition import Competition
+from cldc.errors import CldcError, RunFailed
+from cldc.files import hash_bytes, replace_atomically, temporary_folder
+from cldc.leaderboard import parse
+from cldc.organise.daemon import organiser_of, references, uuids_of
+from cldc.organise.model import BOARD, OrganiserTarget, read_left_out
 from cldc.organise.scoring import score
+from cldc.package import pack
 from cldc.progress import SILENT, Observer
+from cldc.sample import draw
+from cldc.validation import validate
 
 # The worker pulls the image first, which is some gigabytes, and the class's script may train for long.
 _PATIENCE_SECONDS = 3 * 3600.0
 _NAME = "rehearsal"
+_DRAWN = ".png"
+_DRAWN_FOR_EACH = 3  # average number of images for each class of each split
 
 
-def rehearse_submission(
+def rehearse(
     codalab: CodaLab,
     competition: Competition,
-    dataset: Path,
+    where: OrganiserTarget,
     *,
-    credentials: Credentials,
-    folder: Path,
-    python: Path,
+    builtin: bool,
+    python: Callable[[], Path],
     observer: Observer = SILENT,
-) -> str:
-    """Submit a dataset as a contestant would, score it, and remove everything that this made.
+) -> float | None:
+    """Submit a few drawn images as a contestant would, score them, and remove everything that this made.
 
     Args:
         competition: The profile with the uuids of the organiser's bundles.
-        dataset: A zip of a valid dataset.
+        builtin: Whether the script is the one that comes with cldc, which then trains one epoch only.
+        python: Creates the `codalab` environment on first use, and returns its Python.
 
     Returns:
-        The leaderboard's JSON, with one entry.
+        The score; None if this has passed before, or if the competition does not take drawn images.
 
     Raises:
-        RunFailed: The training failed, or left no predictions.
+        RunFailed: The training failed, or led to no score.
         CldcError: The server can't be reached or refused.
     """
+    record = where.folder / "rehearsed"
+    parts = (competition.dataset, competition.run, competition.bundles, competition.organiser)
+    identity = hash_bytes(repr(parts))
+    if record.is_file() and record.read_text(encoding="utf-8") == identity:
+        return None
+    if _DRAWN not in competition.dataset.extensions:
+        observer.note(f"No rehearsal: drawn images are {_DRAWN}, which this competition does not take.")
+        return None
+    one_epoch = " --epochs 1" if builtin else ""
     mine = replace(
-        competition, submission=replace(competition.submission, tag=f"{competition.submission.tag}-rehearsal")
+        competition,
+        closes=None,
+        run=replace(competition.run, command=competition.run.command + one_epoch),
+        submission=replace(competition.submission, tag=f"{competition.submission.tag}-rehearsal"),
     )
-    with rehearsal_worksheet(codalab, mine, observer) as worksheet:
-        observer.note("Rehearsing a submission, privately: training, scoring and the board.")
-        _submit(codalab, mine, dataset, worksheet, observer)
-        uuids = {**uuids_of(mine), "log": worksheet}
-        config = configuration(codalab.rest.server, credentials.username, mine, uuids)
-        unlimited = replace(mine, closes=None)
-        score(config, unlimited, folder, credentials, python=python, observer=observer)
-        return (folder / BOARD).read_text(encoding="utf-8")
+    try:
+        found = _score_of_drawn(codalab, mine, where, python(), observer)
+    except RunFailed as error:
+        raise RunFailed(
+            f"{competition.title} is set up, but its rehearsal failed: {error.message}",
+            action="Correct that and run the command again; it keeps what is there. --no-rehearsal skips the rehearsal.",
+        ) from error
+    replace_atomically(record, identity)
+    return found
+
+
+def _score_of_drawn(
+    codalab: CodaLab, competition: Competition, where: OrganiserTarget, python: Path, observer: Observer
+) -> float:
+    rules = competition.dataset
+    images = min(rules.max_images, _DRAWN_FOR_EACH * len(rules.splits) * len(rules.classes))
+    with temporary_folder("cldc-rehearsal-") as folder:
+        drawn = draw(folder / "rehearsal", competition, images=images)
+        dataset = pack(validate(drawn, competition), folder / "packed").path
+        scoring = folder / "scoring"
+        with rehearsal_worksheet(codalab, competition, observer) as worksheet:
+            observer.note("Rehearsing a submission, privately: training, scoring and the board.")
+            _submit(codalab, competition, dataset, worksheet, observer)
+            uuids = {**uuids_of(competition), "log": worksheet}
+            score(competition, replace(where, folder=scoring), python=python, uuids=uuids, observer=observer)
+        rows = parse((scoring / BOARD).read_text(encoding="utf-8"), competition).rows
+        if rows and rows[0].score is not None and not rows[0].hidden:
+            return rows[0].score
+        reasons = [row.hidden for row in rows] or [left.reason for left in read_left_out(scoring)]
+    why = ", ".join(reasons) or "the scoring daemon did not find it"
+    raise RunFailed(f"it was trained and got no score: {why}.", action="Look at the evaluation script.")
 
 
 def _submit(
@@ -89,7 +130,7 @@ def _submit(
 
 @contextlib.contextmanager
 def rehearsal_worksheet(codalab: CodaLab, competition: Competition, observer: Observer) -> Iterator[str]:
-    """A private worksheet, removed at the end with all that was made on it; one of a command that was killed goes first."""
+    """A private worksheet, removed at the end with everything on it. One that a killed command left is removed first."""
     name = f"{organiser_of(competition).log_worksheet.name}-{_NAME}"
     for left in codalab.rest.own_worksheets(name):
         _remove(codalab, competition, left.uuid)
@@ -105,16 +146,8 @@ def rehearsal_worksheet(codalab: CodaLab, competition: Competition, observer: Ob
 
 
 def _remove(codalab: CodaLab, competition: Competition, worksheet: str) -> None:
-    """Remove a worksheet and its bundles, but for the organiser's own."""
-    side, bundles = organiser_of(competition), competition.bundles
-    references: tuple[Reference | None, ...] = (
-        bundles.script,
-        bundles.label_book,
-        bundles.starting_dataset,
-        side.test_set,
-        side.evaluate,
-    )
-    kept = {reference.uuid for reference in references if reference is not None}
+    """Remove a worksheet and its bundles, except the competition's own."""
+    kept = {reference.uuid for reference in references(competition).values()}
     made = [b for b in codalab.rest.worksheet(worksheet, bundles=True).bundles if b.uuid not in kept]
     running = [b.uuid for b in made if not b.final]
     codalab.cl.kill(*running)

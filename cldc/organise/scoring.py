@@ -14,7 +14,7 @@ from cldc.codalab.records import FINAL_STATES
 from cldc.errors import CodaLabError, ConfigurationError
 from cldc.files import lock, private_folder, replace_atomically, storage_errors
 from cldc.leaderboard import evaluated_submission, parse
-from cldc.organise.daemon import environment, uuids_of
+from cldc.organise.daemon import configuration, environment, uuids_of
 from cldc.organise.model import (
     BOARD,
     DAEMON,
@@ -23,6 +23,7 @@ from cldc.organise.model import (
     LEFT_OUT,
     Board,
     NotRepeated,
+    OrganiserTarget,
     read_json,
     read_left_out,
 )
@@ -32,7 +33,6 @@ from cldc.text import duration, plural
 
 if TYPE_CHECKING:
     from cldc.competition import Competition
-    from cldc.credentials import Credentials
 
 Mode = Literal["finish", "once", "watch"]
 PASS_SECONDS = 60.0  # between two passes of ``watch``; CodaLab's own default
@@ -47,12 +47,11 @@ _NOTES = {
 
 
 def score(
-    config: Mapping[str, Any],
     competition: Competition,
-    folder: Path,
-    organiser: Credentials,
+    where: OrganiserTarget,
     *,
     python: Path,
+    uuids: Mapping[str, str] | None = None,
     mode: Mode = "finish",
     every_seconds: float = PASS_SECONDS,
     timeout_seconds: float = 6 * 3600,
@@ -62,27 +61,34 @@ def score(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     observer: Observer = SILENT,
 ) -> tuple[NotRepeated, ...]:
-    """Score what is tagged and within the daemon's quota; each pass leaves the board in ``folder``.
+    """Score what is tagged and within the daemon's quota; each pass leaves the board in the competition's folder.
 
     This repeats each submission's run on the hidden test set, so it takes as long as the trainings.
 
     Args:
-        config: Made by `configuration`.
-        competition: Whose deadline counts; what was tagged later, or was rejected, is scored and kept off the board.
+        competition: What was tagged after its deadline, or was rejected, is scored and kept off the board.
+        where: The server with the organiser's account, and the competition's folder.
+        python: The Python of the `codalab` environment.
+        uuids: As `configuration` takes them; None for those in the profile.
         mode: ``finish`` waits until every evaluation has ended, ``once`` makes one pass, as the daemon does each
             minute, and ``watch`` makes passes until it is interrupted.
         strict_quota: Whether the quota also counts within a pass. CodaLab's does not: it evaluates everything that an
             account tagged between two passes.
         again: Submissions to evaluate again, by uuid; the scores that they have count until there are new ones.
         on_pass: Called after each pass.
+        clock: The server's.
 
     Returns:
         What was to be evaluated again and could not be.
 
     Raises:
+        ConfigurationError: The profile has no [organiser] table, or lacks a uuid.
         CodaLabError: The daemon failed or took too long.
     """
-    private_folder(folder)
+    config = configuration(
+        where.address, where.credentials.username, competition, uuids or uuids_of(competition)
+    )
+    folder = private_folder(where.folder)
     config_file = folder / DAEMON
     arguments: list[process.Argument] = [python, INSIDE / "run_daemon.py", config_file, folder / EVALUATED]
     arguments += ["--mode", mode, "--every", str(every_seconds), "--timeout", str(timeout_seconds)]
@@ -90,7 +96,9 @@ def score(
         arguments += ["--again", *again]
     if strict_quota:
         arguments.append("--strict-quota")
-    env = environment(config["host"], organiser, {"CODALAB_HOME": str(private_folder(folder / "codalab"))})
+    env = environment(
+        where.address, where.credentials, {"CODALAB_HOME": str(private_folder(folder / "codalab"))}
+    )
     limit = None if mode == "watch" else timeout_seconds + _SLACK_SECONDS
     passed, started = False, clock()
     not_repeated: list[NotRepeated] = []

@@ -19,8 +19,8 @@ from cldc.competition import Competition, Reference, file_beside
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, StorageError
 from cldc.files import hash_file, private_folder, replace_atomically, storage_errors, temporary_folder
-from cldc.organise.daemon import configuration, organiser_of
-from cldc.organise.model import DAEMON, SEEDED, Seed, Seeded, read_json
+from cldc.organise.daemon import organiser_of
+from cldc.organise.model import SEEDED, Seed, Seeded, read_json
 from cldc.progress import SILENT, Observer
 from cldc.resources import template
 
@@ -65,7 +65,7 @@ def seed(
 
     Args:
         competition: Names everything, and gives the uuids that are wanted.
-        folder: Keeps the result and the daemon's configuration (``competition.json``).
+        folder: Keeps the result.
         replace: Whether a bundle with other contents is removed and uploaded again; what depends on it stays without it.
 
     Raises:
@@ -89,8 +89,6 @@ def seed(
         for key in worksheets:
             rest.read_items_as_owner(uuids[key])
     seeded = Seeded(uuids, tuple(organiser.created))
-    config = configuration(address, account.username, competition, seeded.uuids)
-    replace_atomically(folder / DAEMON, json.dumps(config, indent=2))
     replace_atomically(folder / SEEDED, json.dumps(asdict(seeded), indent=2))
     return seeded
 

@@ -8,27 +8,22 @@ from pathlib import Path
 
 from cldc.codalab import CodaLab, Rest
 from cldc.competition import Competition
-from cldc.errors import CodaLabError, InvalidDataset, RunFailed
-from cldc.files import hash_bytes, replace_atomically, temporary_folder
-from cldc.leaderboard import parse
+from cldc.errors import CodaLabError, InvalidDataset
 from cldc.organise import profile
-from cldc.organise.daemon import organiser_of
+from cldc.organise.daemon import references
 from cldc.organise.image_probe import ImageProbe, is_pinned, probe_image
-from cldc.organise.model import OrganiserTarget, Seed, read_left_out
-from cldc.organise.rehearsal import rehearse_submission
+from cldc.organise.model import OrganiserTarget, Seed
+from cldc.organise.rehearsal import rehearse
 from cldc.organise.scoring import outdated
 from cldc.organise.seeding import seed as put_on_server
-from cldc.package import pack
 from cldc.preflight.inputs import read_label_book
 from cldc.preflight.model import LabelBook
 from cldc.progress import SILENT, Observer
-from cldc.sample import draw
 from cldc.text import plural
 from cldc.trust import Approvals, profile_claims
-from cldc.validation import validate
 
-_DRAWN = ".png"
-_DRAWN_FOR_EACH = 3  # average number of images in a rehearsal for each class of each split
+# Whether everyone may read a bundle.
+_READABLE = {"script": True, "label_book": True, "test_set": False, "evaluate": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +215,7 @@ def set_up(
             competition = replace(competition, run=replace(competition.run, image=image))
             written = write(competition) or written
         if with_rehearsal:
-            score = _rehearse(
+            score = rehearse(
                 codalab, competition, where, builtin=planned.builtin, python=python, observer=observer
             )
     book, hidden = planned.label_book.images, planned.test_set.images
@@ -247,15 +242,10 @@ def set_up(
 
 def _check_readable(address: str, competition: Competition, observer: Observer) -> None:
     """Check that everyone can read what is public, and nobody what is hidden."""
-    bundles, side = competition.bundles, organiser_of(competition)
-    wanted = (
-        (bundles.script, True),
-        (bundles.label_book, True),
-        (side.test_set, False),
-        (side.evaluate, False),
-    )
+    known = references(competition)
     with Rest(address, observer=observer) as everyone:
-        for reference, readable in wanted:
+        for key, readable in _READABLE.items():
+            reference = known[key]
             assert reference.uuid is not None  # noqa: S101 - it has just been set up
             if everyone.bundle(reference.uuid).readable != readable:
                 state = "can't be read by everyone" if readable else "can be read by everyone"
@@ -263,62 +253,6 @@ def _check_readable(address: str, competition: Competition, observer: Observer) 
                     f"The bundle {reference.name} ({reference.uuid}) {state}.",
                     action="Set its permissions on its page, then run the command again.",
                 )
-
-
-def _rehearse(
-    codalab: CodaLab,
-    competition: Competition,
-    where: OrganiserTarget,
-    *,
-    builtin: bool,
-    python: Callable[[], Path],
-    observer: Observer,
-) -> float | None:
-    """The score of a submission of drawn images; None if the same was rehearsed before, or none can be drawn."""
-    record = where.folder / "rehearsed"
-    parts = (competition.dataset, competition.run, competition.bundles, competition.organiser)
-    identity = hash_bytes(repr(parts))
-    if record.is_file() and record.read_text(encoding="utf-8") == identity:
-        return None
-    if _DRAWN not in competition.dataset.extensions:
-        observer.note(f"No rehearsal: drawn images are {_DRAWN}, which this competition does not take.")
-        return None
-    if builtin:  # one epoch shows as much
-        run = replace(competition.run, command=f"{competition.run.command} --epochs 1")
-        competition = replace(competition, run=run)
-    try:
-        score = _score_of_drawn(codalab, competition, where, python(), observer)
-    except RunFailed as error:
-        raise RunFailed(
-            f"{competition.title} is set up, but its rehearsal failed: {error.message}",
-            action="Correct that and run the command again; it keeps what is there. --no-rehearsal skips the rehearsal.",
-        ) from error
-    replace_atomically(record, identity)
-    return score
-
-
-def _score_of_drawn(
-    codalab: CodaLab, competition: Competition, where: OrganiserTarget, python: Path, observer: Observer
-) -> float:
-    rules = competition.dataset
-    images = min(rules.max_images, _DRAWN_FOR_EACH * len(rules.splits) * len(rules.classes))
-    with temporary_folder("cldc-rehearsal-") as folder:
-        drawn = draw(folder / "rehearsal", competition, images=images)
-        text = rehearse_submission(
-            codalab,
-            competition,
-            pack(validate(drawn, competition), folder / "packed").path,
-            credentials=where.credentials,
-            folder=folder / "scoring",
-            python=python,
-            observer=observer,
-        )
-        rows = parse(text, competition).rows
-        if rows and rows[0].score is not None and not rows[0].hidden:
-            return rows[0].score
-        reasons = [row.hidden for row in rows] or [left.reason for left in read_left_out(folder / "scoring")]
-    why = ", ".join(reasons) or "the scoring daemon did not find it"
-    raise RunFailed(f"it was trained and got no score: {why}.", action="Look at the evaluation script.")
 
 
 def _remarks(

@@ -16,7 +16,7 @@ from cldc.codalab.connection import Limits
 from cldc.competition import Competition
 from cldc.errors import CldcError, SandboxError
 from cldc.files import lock, private_folder, remove_tree, replace_atomically
-from cldc.organise.model import DAEMON, SEEDED, Seed, read_json
+from cldc.organise.model import SEEDED, OrganiserTarget, Seed, read_json
 from cldc.organise.scoring import score as score_with
 from cldc.organise.seeding import seed as seed_with
 from cldc.progress import SILENT, Observer
@@ -179,18 +179,17 @@ def score(
     """
     address = require_up(data).address
     folder = folder_of(data, competition.name)
-    config = read_json(folder / DAEMON)
-    if config is None:
+    seeded = read_json(folder / SEEDED)
+    if seeded is None:
         raise SandboxError(
             f"The competition {competition.name} is not on the sandbox.",
             action="Put it there with `cldc sandbox up`.",
         )
     score_with(
-        {**config, "host": address},  # it may have another port than when it was seeded
         competition,
-        folder,
-        organiser(data),
+        OrganiserTarget(address, organiser(data), folder, sandbox=True),
         python=codalab_python,
+        uuids=seeded["uuids"],
         timeout_seconds=timeout_seconds,
         observer=observer,
     )
