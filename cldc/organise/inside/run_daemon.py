@@ -3,10 +3,9 @@
     CODALAB_USERNAME=... CODALAB_PASSWORD=... python run_daemon.py CONFIG LEADERBOARD [--mode finish|once|watch] [--again UUID...]
 
 CONFIG is the daemon's configuration file, without credentials; LEADERBOARD is the JSON file that it writes. Each change is
-reported as one line of JSON on standard output. By default it makes passes until every evaluation has ended; ``once`` makes
-one pass; ``watch`` continues until it is stopped, even if a pass fails. ``--again`` first starts another evaluation of
-submissions that have one. Exit code 0: everything is scored or has failed for
-good; 3: the time is up.
+reported as one line of JSON on standard output. ``finish`` makes passes until every evaluation has ended, ``once`` makes one
+pass, and ``watch`` continues until it is stopped, even if a pass fails. ``--again`` first starts another evaluation of
+submissions that have one. Exit code 0: everything is scored or has failed for good; 3: the time is up.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined"
 
@@ -28,18 +27,9 @@ from codalab.client.json_api_client import JsonApiException
 from codalab.common import UsageError
 from codalab.worker.download_util import BundleTarget
 
-if (
-    __name__ == "__main__" and not __package__
-):  # started by path: make this folder the package it is (PEP 366)
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    del sys.path[0]
-    __package__ = "inside"
-    __import__(__package__)
-
-from .daemon import FINAL, note, start
-
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "inside"))
 import bounded_http
+from scoring_daemon import FINAL, note, start
 
 _POLL_SECONDS = 1.0
 _GATHER_SECONDS = 10.0  # a pass reads everything, so wait for more evaluations to end
@@ -69,7 +59,7 @@ def main() -> int:
     bounded_http.BoundedResponse.limit_bytes = _LIMIT_BYTES
     bounded_http.trust_certificates()
     urllib.request.install_opener(bounded_http.opener())
-    with contextlib.redirect_stdout(sys.stderr):  # the daemon prints
+    with contextlib.redirect_stdout(sys.stderr):  # the daemon prints text that is not ours
         daemon = start(options.config, options.leaderboard + ".new", username, password)
         daemon.strict_quota = options.strict_quota
         with contextlib.suppress(OSError, ValueError):  # without it the scores are read again
@@ -90,7 +80,7 @@ class _Scorer:
     def __init__(self, daemon: Any, leaderboard: str) -> None:
         self._daemon, self._leaderboard = daemon, leaderboard
         self._reported: set[tuple[str, str]] = set()
-        self._trainings: dict[str, float] = {}
+        self._trainings: dict[str, float] = {}  # seconds that each evaluation's training takes, by submission
 
     def finish(self, timeout: float, *, once: bool) -> int:
         """Make passes until every evaluation has ended, or the time is up; return the exit code."""
@@ -99,7 +89,7 @@ class _Scorer:
             rows = self._pass()
             if once or all(row["final"] for row in rows):
                 return 0
-            if not _wait(self._daemon.client, rows, end, self._trainings):
+            if not self._wait([row for row in rows if not row["final"]], end):
                 return _OUT_OF_TIME
 
     def watch(self, every: float) -> None:
@@ -113,7 +103,7 @@ class _Scorer:
             time.sleep(every)
 
     def _pass(self) -> list[dict[str, Any]]:
-        """Make one pass. The daemon overwrites its file in place; readers of ours see the old or the new one."""
+        """Make one pass. The daemon overwrites its file in place, so it writes one that then replaces the leaderboard."""
         _tell(event="begin")
         with contextlib.redirect_stdout(sys.stderr):
             self._daemon.run_once()
@@ -137,6 +127,39 @@ class _Scorer:
             self._trainings = _training_seconds(self._daemon, under_way)
             _tell(event="expected", seconds=list(self._trainings.values()))
         return rows
+
+    def _wait(self, waiting: list[dict[str, Any]], end: float) -> bool:
+        """Wait until these evaluations have ended, or some have after ten seconds; False if the time is up first.
+
+        Reports each one's stage meanwhile, and how long the trainings still take.
+        """
+        most, enough = len(waiting), time.monotonic() + _GATHER_SECONDS
+        stages: dict[str, dict[str, str]] = {}
+        began: dict[str, float] = {}
+        at_once, estimated_at = 1, 0.0
+        while time.monotonic() < end:
+            for row in waiting:
+                now = _stage(self._daemon.client, row)
+                if stages.get(row["uuid"]) != now:
+                    stages[row["uuid"]] = now
+                    _tell(event="at", name=row["name"], **now)
+                if now["stage"] == "training" and now["state"] == "running":
+                    began.setdefault(row["uuid"], time.monotonic())
+            waiting = [row for row in waiting if stages[row["uuid"]]["stage"] != "evaluated"]
+            training = [row for row in waiting if stages[row["uuid"]]["stage"] == "training"]
+            at_once = max(at_once, sum(stages[row["uuid"]]["state"] == "running" for row in training))
+            if time.monotonic() > estimated_at + _ESTIMATE_SECONDS:
+                estimated_at = time.monotonic()
+                left = [
+                    self._trainings.get(row["submission"], 0.0)
+                    - (estimated_at - began.get(row["uuid"], estimated_at))
+                    for row in training
+                ]
+                _tell(event="left", seconds=sum(max(0.0, each) for each in left) / at_once)
+            if not waiting or (len(waiting) < most and time.monotonic() > enough):
+                return True
+            time.sleep(_POLL_SECONDS)
+        return False
 
 
 def _submissions_file(leaderboard: str) -> str:
@@ -176,41 +199,6 @@ def _training_seconds(daemon: Any, rows: list[dict[str, Any]]) -> dict[str, floa
         }
         found.update({uuid: seconds[run] for uuid, run in parents.items()})
     return found
-
-
-def _wait(client: Any, rows: list[dict[str, Any]], end: float, trainings: dict[str, float]) -> bool:
-    """Wait until all evaluations have ended, or some after ten seconds; False if the time is up first.
-
-    Reports the stage of each meanwhile, and how long the ``trainings`` (seconds by submission) that have not ended still take.
-    """
-    waiting = [row for row in rows if not row["final"]]
-    most, enough = len(waiting), time.monotonic() + _GATHER_SECONDS
-    reported: dict[str, Any] = {}
-    began: dict[str, float] = {}
-    at_once, estimated_at = 1, 0.0
-    while time.monotonic() < end:
-        for row in list(waiting):
-            now = _stage(client, row)
-            if reported.get(row["uuid"]) != now:
-                reported[row["uuid"]] = now
-                _tell(event="at", name=row["name"], **now)
-            if now["stage"] == "training" and now["state"] == "running":
-                began.setdefault(row["uuid"], time.monotonic())
-            if now["stage"] == "evaluated":
-                waiting.remove(row)
-        training = [row for row in waiting if reported[row["uuid"]]["stage"] == "training"]
-        at_once = max(at_once, sum(reported[row["uuid"]]["state"] == "running" for row in training))
-        if time.monotonic() > estimated_at + _ESTIMATE_SECONDS:
-            estimated_at = time.monotonic()
-            left = [
-                trainings.get(row["submission"], 0.0) - (estimated_at - began.get(row["uuid"], estimated_at))
-                for row in training
-            ]
-            _tell(event="left", seconds=sum(max(0.0, each) for each in left) / at_once)
-        if not waiting or (len(waiting) < most and time.monotonic() > enough):
-            return True
-        time.sleep(_POLL_SECONDS)
-    return False
 
 
 def _stage(client: Any, row: dict[str, Any]) -> dict[str, str]:
