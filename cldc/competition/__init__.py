@@ -65,7 +65,7 @@ def load(choice: str = DEFAULT) -> Competition:
     """The competition named ``choice``, or described by the profile file at that path.
 
     Raises:
-        ConfigurationError: No such profile, invalid TOML, an unknown or missing key, a value of the wrong type.
+        ConfigurationError: No such profile, invalid TOML, an unknown or missing key, a value that can't be used.
     """
     if choice in builtin_profiles():
         return parse(_builtin_text(choice), name=choice)
@@ -80,17 +80,74 @@ def load(choice: str = DEFAULT) -> Competition:
     return parse(read_text(path), name=path.stem, folder=path.resolve().parent)
 
 
-def parse(text: str, *, name: str, folder: Path | None = None) -> Competition:
-    """Parse a profile's TOML.
+def parse(
+    text: str, *, name: str, folder: Path | None = None, extended_by: tuple[str, ...] = ()
+) -> Competition:
+    """Parse a profile's TOML. The profile that it extends is parsed first, so that an error names the right file.
 
     Args:
         name: The profile's file name without ``.toml``.
         folder: The folder of that file; None for a built-in profile.
+        extended_by: The profiles that extend this one, for messages.
 
     Raises:
         ConfigurationError: As in `load`.
     """
-    return _read(text, name, folder, below=())[0]
+    what = f"profile {name}" if folder is None else str(folder / f"{name}.toml")
+    table = read_toml(text, what=what)
+    if unknown := set(NOT_KEYS) & table.keys():
+        raise refused(what, f"{sorted(unknown)[0]!r} is set by the file's name and place", "")
+    files: tuple[Path, ...] = () if folder is None else (folder / f"{name}.toml",)
+    if "extends" in table:
+        base = _extended(table["extends"], name, folder, (*extended_by, what))
+        table = _merged(base.table(), table, what=what)
+        files += base.files
+    elif table.get("unset"):
+        raise refused(what, "'unset' stands without 'extends'", "; there is nothing to unset")
+    given = {**table, "name": name, "folder": folder, "files": files}
+    competition = read_table(Competition, given, what=what, hidden=NOT_KEYS)
+    check(competition)
+    return competition
+
+
+def _extended(extends: object, name: str, folder: Path | None, extended_by: tuple[str, ...]) -> Competition:
+    """Read the profile that the profile ``name`` in ``folder`` extends; ``extended_by`` ends with that profile."""
+    what = extended_by[-1]
+    if len(extended_by) >= _LONGEST_CHAIN:
+        problem = f"it extends a chain of more than {_LONGEST_CHAIN} profiles"
+        raise refused(extended_by[0], problem, f": {', '.join(extended_by)}")
+    if not isinstance(extends, str):
+        raise refused(what, f"'extends' is {extends!r}", "; expected a string in quotes")
+    if extends in builtin_profiles():
+        return parse(_builtin_text(extends), name=extends, extended_by=extended_by)
+    path = None if folder is None or Path(extends).name != extends else _file_in(folder, extends, name)
+    if path is None or path.suffix != ".toml":
+        known = ", ".join(builtin_profiles())
+        wanted = f"; expected one of {known}, or the name of a .toml file in the same folder"
+        raise refused(what, f"'extends' is {extends!r}", wanted)
+    if str(path) in extended_by:
+        raise refused(what, f"'extends' is {extends!r}", "; these profiles extend each other")
+    return parse(read_text(path), name=path.stem, folder=folder, extended_by=extended_by)
+
+
+def _merged(inherited: _Table, own: _Table, *, what: str) -> _Table:
+    """Merge ``own`` over inherited keys that it does not unset. In a table, each own key replaces one inherited key."""
+    merged = dict(inherited)
+    unset = own.get("unset", [])
+    for dotted in unset if isinstance(unset, list) else ():
+        table, _, key = str(dotted).rpartition(".")
+        owner = merged.get(table) if table else merged
+        if not isinstance(owner, dict) or key not in owner:
+            raise refused(what, f"'unset' names {dotted!r}", f", which {own['extends']} does not set")
+        del owner[key]
+    for key, value in own.items():
+        before = merged.get(key)
+        merged[key] = before | value if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _builtin_text(name: str) -> str:
+    return template("competitions", f"{name}.toml").read_text(encoding="utf-8")
 
 
 def file_beside(competition: Competition, name: str) -> Path | None:
@@ -127,72 +184,3 @@ def _file_in(folder: Path, name: str, profile: str) -> Path | None:
             action="Put the file itself beside the profile.",
         )
     return path
-
-
-def _builtin_text(name: str) -> str:
-    return template("competitions", f"{name}.toml").read_text(encoding="utf-8")
-
-
-# Inheritance --------------------------------------------------------------------------------------------------------
-
-
-def _read(text: str, name: str, folder: Path | None, *, below: tuple[str, ...]) -> tuple[Competition, _Table]:
-    """Read a profile and its table with inherited keys; ``below`` are the names of profiles that extend it, for messages.
-
-    Each profile of a chain must be valid alone, so that an error names the right file.
-    """
-    what = f"profile {name}" if folder is None else str(folder / f"{name}.toml")
-    table = read_toml(text, what=what)
-    if unknown := set(NOT_KEYS) & table.keys():
-        raise refused(what, f"{sorted(unknown)[0]!r} is set by the file's name and place", "")
-    files: tuple[Path, ...] = () if folder is None else (folder / f"{name}.toml",)
-    extends = table.get("extends")
-    if extends is not None:
-        base, inherited = _base(extends, name, folder, what=what, below=(*below, what))
-        table = _merged(inherited, table, extends, what=what)
-        files += base.files
-    elif table.get("unset"):
-        raise refused(what, "'unset' stands without 'extends'", "; there is nothing to unset")
-    given = {**table, "name": name, "folder": folder, "files": files}
-    competition = read_table(Competition, given, what=what, hidden=NOT_KEYS)
-    check(competition)
-    return competition, table
-
-
-def _base(
-    extends: object, name: str, folder: Path | None, *, what: str, below: tuple[str, ...]
-) -> tuple[Competition, _Table]:
-    """Read the profile that ``name`` extends."""
-    if len(below) >= _LONGEST_CHAIN:
-        raise refused(
-            below[0], f"it extends a chain of more than {_LONGEST_CHAIN} profiles", f": {', '.join(below)}"
-        )
-    if not isinstance(extends, str):
-        raise refused(what, f"'extends' is {extends!r}", "; expected a string in quotes")
-    if extends in builtin_profiles():
-        return _read(_builtin_text(extends), extends, None, below=below)
-    path = None if folder is None or Path(extends).name != extends else _file_in(folder, extends, name)
-    if path is None or path.suffix != ".toml":
-        known = ", ".join(builtin_profiles())
-        wanted = f"; expected one of {known}, or the name of a .toml file in the same folder"
-        raise refused(what, f"'extends' is {extends!r}", wanted)
-    if str(path) in below:
-        raise refused(what, f"'extends' is {extends!r}", "; these profiles extend each other")
-    return _read(read_text(path), path.stem, folder, below=below)
-
-
-def _merged(inherited: _Table, own: _Table, extends: object, *, what: str) -> _Table:
-    """Merge ``own`` over inherited keys that it does not unset. In a table, each own key replaces one inherited key."""
-    merged = {key: dict(value) if isinstance(value, dict) else value for key, value in inherited.items()}
-    merged.pop("unset", None)
-    unset = own.get("unset", [])
-    for dotted in unset if isinstance(unset, list) else ():
-        table, _, key = str(dotted).rpartition(".")
-        owner = merged.get(table) if table else merged
-        if not isinstance(owner, dict) or key not in owner:
-            raise refused(what, f"'unset' names {dotted!r}", f", which {extends} does not set")
-        del owner[key]
-    for key, value in own.items():
-        before = merged.get(key)
-        merged[key] = before | value if isinstance(before, dict) and isinstance(value, dict) else value
-    return merged

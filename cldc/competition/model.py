@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +259,13 @@ class Competition:
     unset: tuple[str, ...] = field(default=(), compare=False)
     files: tuple[Path, ...] = field(default=(), compare=False)
 
+    def table(self) -> dict[str, Any]:
+        """Every key that has a value, inherited or not, as a profile that extends nothing has them."""
+        table: dict[str, Any] = _without_none(asdict(self))
+        for name in (*NOT_KEYS, "extends", "unset"):
+            table.pop(name, None)
+        return table
+
     @property
     def last_moment(self) -> datetime | None:
         """Until when a submission counts: the closing time and the grace period."""
@@ -272,3 +279,11 @@ class Competition:
 
 NOT_KEYS = ("name", "folder", "files")
 """Attributes of a competition that come from the file's name and place."""
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(part) for key, part in value.items() if part is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_none(part) for part in value]
+    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shlex
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import tomli_w
 
-from cldc.competition import NOT_KEYS, Bundles, Competition, Organiser, QuotaRule, Reference, load, parse
+from cldc.competition import Bundles, Competition, Organiser, QuotaRule, Reference, load, parse
 from cldc.errors import ConfigurationError
 from cldc.files import hash_file, replace_atomically, storage_errors
 from cldc.identifiers import is_name
@@ -314,28 +313,18 @@ def without_builtin_options(command: str) -> str:
 
 def to_toml(competition: Competition) -> str:
     """The profile's file: all of it, or what differs from the profile that it extends."""
-    table = _table(competition)
+    table = competition.table()
     if competition.extends is not None:
-        table = _differences(competition, table)
+        table = _differences(competition.extends, competition.folder, table)
     scalars = {key: value for key, value in table.items() if not isinstance(value, dict)}
     tables = {key: value for key, value in table.items() if isinstance(value, dict)}
     return tomli_w.dumps({**scalars, **tables})
 
 
-def _table(competition: Competition) -> dict[str, Any]:
-    """Every key of a profile that has a value, whatever it extends."""
-    table: dict[str, Any] = _without_none(dataclasses.asdict(replace(competition, extends=None, unset=())))
-    for name in (*NOT_KEYS, "unset"):
-        table.pop(name, None)
-    return table
-
-
-def _differences(competition: Competition, table: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of ``table`` that the extended profile does not have so, and the names of those that only it has."""
-    assert competition.extends is not None  # noqa: S101 - the caller has looked
-    beside = None if competition.folder is None else competition.folder / competition.extends
-    base = _table(load(str(beside) if beside and beside.suffix == ".toml" else competition.extends))
-    own: dict[str, Any] = {"extends": competition.extends}
+def _differences(extends: str, folder: Path | None, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of ``table`` that differ from the extended profile's, and under ``unset`` those that only that one has."""
+    base = load(str(folder / extends) if folder and extends.endswith(".toml") else extends).table()
+    own: dict[str, Any] = {"extends": extends}
     unset = sorted(base.keys() - table.keys())
     for key, value in table.items():
         before = base.get(key)
@@ -346,14 +335,6 @@ def _differences(competition: Competition, table: Mapping[str, Any]) -> dict[str
         elif value != before:
             own[key] = value
     return {**own, "unset": unset} if unset else own
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(part) for key, part in value.items() if part is not None}
-    if isinstance(value, (list, tuple)):
-        return [_without_none(part) for part in value]
-    return value
 
 
 def write(competition: Competition, path: Path) -> bool:
