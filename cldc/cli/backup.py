@@ -18,7 +18,7 @@ from cldc.cli.server_app import ServerApp
 from cldc.codalab.records import FINAL_STATES
 from cldc.competition import scripts_beside
 from cldc.files import lock, replace_atomically, storage_errors, temporary_folder
-from cldc.organise.backup import PROFILE, Restoring, kept_files, pack_backup, plan_restoring, unpack_backup
+from cldc.organise.backup import PROFILE, RestorePlan, kept_files, pack_backup, plan_restore, unpack_backup
 from cldc.organise.backup import restore as write_files
 from cldc.organise.scoring import read_board
 from cldc.render.document import Block, Line
@@ -39,7 +39,7 @@ def _folders(app: App, competition: str) -> dict[str, Path]:
 
 @contextlib.contextmanager
 def _not_scoring(app: App, folders: Iterable[Path]) -> Iterator[None]:
-    """Nothing is scored in these folders meanwhile; each must keep something."""
+    """Let no command score in these folders meanwhile."""
     with contextlib.ExitStack() as held:
         for folder in folders:
             held.enter_context(
@@ -169,7 +169,7 @@ def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
             if kept_files(scratch / "backup" / area)
         }
         with _not_scoring(app, areas.values()):
-            plan = plan_restoring(scratch / "backup", name, made, {**areas, PROFILE: target.resolve()})
+            plan = plan_restore(scratch / "backup", name, made, {**areas, PROFILE: target.resolve()})
             if plan.changed:
                 files = plural(len(plan.changed), "file")
                 app.confirm(
@@ -192,7 +192,7 @@ def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
     app.show(data, *_restored_blocks(plan, shown_path(profile) if is_there else None, approved))
 
 
-def _restored_blocks(done: Restoring, profile: str | None, approved: bool) -> Iterator[Block]:
+def _restored_blocks(done: RestorePlan, profile: str | None, approved: bool) -> Iterator[Block]:
     """What was brought back; ``profile`` is the restored profile in a command, None if the backup held none."""
     yield Line(
         f"{plural(len(done.new), 'file')} of {done.competition} restored, {len(done.changed)} replaced and {done.same} left "

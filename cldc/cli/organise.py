@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -17,7 +17,7 @@ from cldc.cli.organise_shared import organiser_target, published
 from cldc.cli.server_app import ServerApp
 from cldc.errors import UsageError
 from cldc.organise import scoring
-from cldc.organise.model import Board, NotRepeated, OrganiserTarget, Rescored
+from cldc.organise.model import Board, NotRepeated, Rescored
 from cldc.organise.rulings import find_row
 from cldc.render.board import board_blocks, left_out_blocks
 from cldc.render.document import Block, Line, Table, cell
@@ -72,43 +72,21 @@ def score(
         if target is not None:
             published(scoring.read_board(competition, where.folder), competition, target)
 
-    _score(
-        app,
+    scoring.score(
+        competition,
         where,
+        python=app.codalab_python(),
         mode="watch" if watch else "once" if once else "finish",
         every_seconds=every or scoring.PASS_SECONDS,
         strict_quota=not daemon_quota,
         on_pass=publish_pass,
+        clock=ServerClock(app.rest),
+        observer=app.observer,
     )
     board = scoring.read_board(competition, where.folder)
     if target is not None:
         board = published(board, competition, target)
     app.show(board, *_board_blocks(board))
-
-
-def _score(
-    app: ServerApp,
-    where: OrganiserTarget,
-    *,
-    mode: scoring.Mode = "finish",
-    every_seconds: float = scoring.PASS_SECONDS,
-    strict_quota: bool = False,
-    again: Sequence[str] = (),
-    on_pass: Callable[[], None] = lambda: None,
-) -> tuple[NotRepeated, ...]:
-    """`scoring.score` for the chosen competition, by the server's clock."""
-    return scoring.score(
-        app.competition,
-        where,
-        python=app.codalab_python(),
-        mode=mode,
-        every_seconds=every_seconds,
-        strict_quota=strict_quota,
-        again=again,
-        on_pass=on_pass,
-        clock=ServerClock(app.rest),
-        observer=app.observer,
-    )
 
 
 @command(ServerApp, group=organise)
@@ -149,7 +127,14 @@ def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, y
             yes=yes,
             stake=f"evaluate {count} again and replace their scores",
         )
-        not_repeated = _score(app, where, again=chosen)
+        not_repeated = scoring.score(
+            competition,
+            where,
+            python=app.codalab_python(),
+            again=chosen,
+            clock=ServerClock(app.rest),
+            observer=app.observer,
+        )
     board = scoring.read_board(competition, where.folder)
     after = {row.submission: row for row in board.leaderboard.rows}
     repeated = [

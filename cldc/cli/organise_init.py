@@ -17,12 +17,13 @@ from cldc.cli.options import EXISTING_FOLDER, command
 from cldc.cli.organise_shared import target_at
 from cldc.cli.server_app import ServerApp
 from cldc.cli.tensorflow import tensorflow
-from cldc.competition import Competition, load
+from cldc.competition import Competition, file_beside, load
 from cldc.environments import ensure_codalab
 from cldc.errors import UsageError
+from cldc.organise.daemon import organiser_of
 from cldc.organise.model import OrganiserTarget, Seed, read_json
 from cldc.organise.profile import ProfileOverrides, begin
-from cldc.organise.seeding import evaluate_beside_profile, remember_files
+from cldc.organise.seeding import remember_files
 from cldc.organise.setting_up import SetUp, classes_in, plan, set_up
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.records import all_records
@@ -175,13 +176,13 @@ def _seed(app: ServerApp, given: Mapping[str, Any], start: Competition, base: Co
             chosen |= remember_files(record, {key: answer})
         if key not in chosen:
             raise UsageError(f"{answer} is not a folder.", action="Check the path.")
-    # The file beside the profile is a copy of the one given earlier.
-    evaluate = given["evaluate"] or evaluate_beside_profile(start)
+    own, inherited = (file_beside(each, organiser_of(each).evaluate.name) for each in (start, base))
     return Seed(
         script=chosen.get("script") or builtin_script(base).path,
         label_book=chosen["label_book"],
         test_set=chosen["test_set"],
-        evaluate=evaluate or chosen.get("evaluate") or evaluate_beside_profile(base),
+        # The file beside the profile is a copy of the one given earlier.
+        evaluate=given["evaluate"] or own or chosen.get("evaluate") or inherited,
         starting_dataset=chosen.get("starting_dataset"),
     )
 

@@ -15,7 +15,7 @@ from cldc.cli.tensorflow import tensorflow
 from cldc.competition import SANDBOX
 from cldc.environments import ensure_codalab
 from cldc.leaderboard import parse
-from cldc.organise.seeding import evaluate_beside_profile, remember_files
+from cldc.organise.seeding import remember_files
 from cldc.preflight.inputs import builtin_script
 from cldc.render.board import board_blocks
 from cldc.render.document import Line, Table
@@ -87,7 +87,6 @@ def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> See
         script=chosen.get("script") or builtin_script(competition).path,
         label_book=chosen.get("label_book") or drawn("label_book"),
         test_set=chosen.get("test_set") or drawn("test_set", images=_HIDDEN_IMAGES, seed=2),
-        evaluate=evaluate_beside_profile(competition),
         starting_dataset=chosen.get("starting_dataset"),
     )
 

@@ -134,11 +134,10 @@ class Grader:
     ) -> list[Grade]:
         if not outcomes:
             return list(grades)
-        name = organiser_of(self.competition).evaluate.name
         evaluation = Evaluation(
             self.competition,
             self.test_set,
-            self.evaluate or evaluation_script(self.competition, name, self.home / "grading"),
+            self.evaluate or evaluation_script(self.competition, self.home / "grading"),
             environment=self.environment(),
             folder=folder,
             home=self.home,

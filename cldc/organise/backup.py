@@ -25,7 +25,7 @@ _LIMIT_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Restoring:
+class RestorePlan:
     """What restoring a backup would do.
 
     Attributes:
@@ -34,7 +34,7 @@ class Restoring:
         profile: The folder of the profile.
         new: Files that are not there, with their contents.
         changed: Files that are there with other contents, with those of the backup.
-        same: Number of files that are there as in the backup.
+        same: Number of files that are there with the backup's contents.
     """
 
     competition: str
@@ -46,7 +46,7 @@ class Restoring:
 
 
 def kept_files(folder: Path) -> list[Path]:
-    """What a competition's folder keeps: its files, but neither locks nor anything in the daemon's own folder, which holds its session."""
+    """The files in a competition's folder, without locks. The daemon's own folder, which holds its session, is not kept."""
     if not folder.is_dir():
         return []
     with storage_errors(folder):
@@ -58,9 +58,13 @@ def kept_files(folder: Path) -> list[Path]:
 
 
 def pack_backup(competition: Competition, folders: Mapping[str, Path]) -> tuple[bytes, tuple[str, ...]]:
-    """Zip what ``folders`` (by the name that each gets in the zip) keep, and the profile; return the zip and the names of its files.
+    """Zip the files that ``folders`` keep, and the profile with all that it extends and the scripts beside it.
 
-    The profile comes with all that it extends and with the scripts beside it.
+    Args:
+        folders: The competition's folders, by the name that each gets in the zip.
+
+    Returns:
+        The zip, and the names of its files.
 
     Raises:
         ConfigurationError: The folders keep nothing.
@@ -111,8 +115,8 @@ def _no_backup(file: Path, why: str) -> ConfigurationError:
     )
 
 
-def plan_restoring(scratch: Path, competition: str, made: str, folders: Mapping[str, Path]) -> Restoring:
-    """Compare an unpacked backup with ``folders``, by the name that each has in the backup; nothing else in it counts.
+def plan_restore(scratch: Path, competition: str, made: str, folders: Mapping[str, Path]) -> RestorePlan:
+    """Compare an unpacked backup with ``folders``, by the name that each has in the backup; anything else in it is ignored.
 
     Raises:
         StorageError: A file can't be read.
@@ -131,11 +135,11 @@ def plan_restoring(scratch: Path, competition: str, made: str, folders: Mapping[
                 changed[target] = content
             else:
                 same += 1
-    return Restoring(competition, made, folders[PROFILE], new, changed, same)
+    return RestorePlan(competition, made, folders[PROFILE], new, changed, same)
 
 
-def restore(plan: Restoring) -> None:
-    """Write the files of a backup, each atomically; doing it again after an interruption completes it.
+def restore(plan: RestorePlan) -> None:
+    """Write the files of a backup, each atomically; after an interruption, restore again to complete it.
 
     Raises:
         StorageError: A file can't be written.
@@ -144,5 +148,5 @@ def restore(plan: Restoring) -> None:
         if not path.parent.is_dir():
             with storage_errors(path.parent):
                 private_folder(path.parent)
-        # A profile and its scripts are handed out; the rest is the organiser's own.
+        # Contestants get the profile and its scripts; the rest is for the organiser only.
         replace_atomically(path, content, mode=_PUBLIC_FILE if path.parent == plan.profile else PRIVATE_FILE)

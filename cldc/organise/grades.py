@@ -1,4 +1,4 @@
-"""Grades: what each student of the roster has reached, by the profile's rule."""
+"""Grades: each student's score, by the profile's rule."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOT_KNOWN = Accuracies(None, None)
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """What one student has reached.
+    """One student's grade.
 
     Attributes:
         name: The student; empty for an account that is not on the roster.
@@ -38,7 +38,7 @@ class Grade:
         best: The best score of those that count.
         last: The score of the newest submission that counts.
         submission: Name of the submission whose score counts.
-        submitted: When that was made, by the server's clock.
+        submitted: When that was created, by the server's clock.
         submissions: Number of evaluated submissions, late and rejected ones included.
         late: How many of them were late.
         hidden: How many of them do not count for another reason.
@@ -128,7 +128,7 @@ def _grade(
 def _shared(
     by_account: Mapping[str, Sequence[Row]], groups: Mapping[str, str], contents: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """For each account the accounts outside its group that submitted the same images."""
+    """For each account, the accounts outside its group that submitted the same images."""
     owners: dict[str, set[str]] = defaultdict(set)
     for account, rows in by_account.items():
         for row in rows:

@@ -16,15 +16,15 @@ from cldc.errors import NotFinished, RunFailed
 from cldc.organise.rehearsal import rehearsal_worksheet
 from cldc.progress import SILENT, Observer
 
-# The worker pulls the image first, which is some gigabytes.
+# The worker first pulls the image, which takes several gigabytes.
 _PATIENCE_SECONDS = 1800.0
-_ASK = "import tensorflow as t; print('tensorflow', t.__version__)"
+_PRINT_VERSION = "import tensorflow as t; print('tensorflow', t.__version__)"
 _DIGEST = re.compile(r"(.+)@sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class ImageProbe:
-    """What a run in the image showed.
+    """What a run in the image found out.
 
     Attributes:
         image: The image by digest; None if the server gave none.
@@ -65,7 +65,7 @@ def probe_image(codalab: CodaLab, competition: Competition, *, observer: Observe
     """
     run = competition.run
     with rehearsal_worksheet(codalab, competition, observer) as worksheet:
-        uuid = codalab.cl.run(worksheet, _question(run.command), (), name="rehearsal", image=run.image)
+        uuid = codalab.cl.run(worksheet, _version_command(run.command), (), name="rehearsal", image=run.image)
         observer.note(f"Rehearsing privately in {run.image}; the first run there waits for the image.")
         try:
             ended = wait_for(codalab.rest, uuid, timeout_seconds=_PATIENCE_SECONDS, observer=observer)
@@ -74,11 +74,11 @@ def probe_image(codalab: CodaLab, competition: Competition, *, observer: Observe
         return _result(codalab, ended, run.image)
 
 
-def _question(command: str) -> str:
-    """A command that asks the Python that trains; it fails only if that Python is missing."""
+def _version_command(command: str) -> str:
+    """A command in which the Python that trains prints its TensorFlow's version; it fails only if that Python is missing."""
     first = shlex.split(command)[0]
     python = first if first.startswith("python") else "python3"
-    return f"{python} -c {shlex.quote(_ASK)} 2>/dev/null || {python} -c 'print()'"
+    return f"{python} -c {shlex.quote(_PRINT_VERSION)} 2>/dev/null || {python} -c 'print()'"
 
 
 def _result(codalab: CodaLab, ended: Bundle, image: str) -> ImageProbe:
@@ -98,9 +98,9 @@ def is_pinned(image: str) -> bool:
 
 
 def pinned(image: str, ran_in: str | None) -> str | None:
-    """The requested image by the digest that a run got; None if the server gave none for that image.
+    """The requested image, named by the digest that a run got; None if the server gave none for that image.
 
-    A worker with Docker reports ``NAME@sha256:...``; others repeat the request, or report a hash of a file of their own.
+    A worker with Docker reports ``NAME@sha256:...``; others repeat the request, or report the hash of their own image file.
     """
     found = _DIGEST.fullmatch(ran_in or "")
     return ran_in if found and _repository(found[1]) == _repository(image) else None

@@ -1,4 +1,4 @@
-"""A class's roster: who is behind each account, in which group, and how much longer each may take. It is never published."""
+"""A class's roster: each student's name, account, group and extension of the deadline. It is never published."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Student:
         name: As the teacher writes it.
         account: The account on CodaLab.
         group: The group the student works in; empty for none.
-        extension_hours: Hours by which the deadline is later for this student, as the teacher wrote them.
+        extension_hours: Hours by which this student's deadline is later, as the teacher wrote them; empty for none.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Student:
 
     @property
     def extension(self) -> timedelta:
-        """How much later the deadline is for this student."""
+        """How much later this student's deadline is."""
         return timedelta(hours=float(self.extension_hours or 0))
 
 
 def read_roster(path: Path) -> tuple[Student, ...]:
-    """The students of a CSV file, as spreadsheets write it; without an account, one is made from the name.
+    """The students in a CSV file, as spreadsheets write it; a missing account's name is made from the student's.
 
     Raises:
         ConfigurationError: It has no names, or a line can't be used.
@@ -67,10 +67,10 @@ def read_roster(path: Path) -> tuple[Student, ...]:
 
 
 def keep_roster(folder: Path, given: Path | None) -> tuple[Student, ...]:
-    """The class: a roster given now, which is then kept in the competition's folder, or else the one kept there.
+    """The students of the roster ``given``, which the competition's folder then keeps, or else of the kept one.
 
     Raises:
-        UsageError: None is given, and none was kept.
+        UsageError: No roster is given, and none was kept.
         InvalidTable: A line can't be used.
     """
     kept = folder / ROSTER
@@ -113,7 +113,7 @@ def _student(
 
 
 def _account(name: str, taken: set[str]) -> str:
-    """An account's name for a person: plain letters, and a number if somebody else has it."""
+    """An account's name for a person: plain letters, and a number if the name is taken."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     account = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "student"
     account = account if is_name(account) else f"s-{account}"

@@ -1,6 +1,6 @@
-"""What an organiser decides about submissions: the deadline and who may take longer, and what is rejected.
+"""What an organiser decides about submissions: the deadline, extensions of it, and rejections.
 
-A late or rejected submission is evaluated like any other and kept off the board, which says why.
+A late or rejected submission is evaluated like any other and kept off the board, with the reason.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Sighting:
 
 
 def deadline(competition: Competition, folder: Path) -> Deadline:
-    """The deadline of a competition whose organiser keeps ``folder``, with the roster's extensions.
+    """The competition's deadline, with the extensions of the roster in its folder.
 
     Raises:
         ConfigurationError: The roster can't be used.
@@ -68,10 +68,10 @@ def deadline(competition: Competition, folder: Path) -> Deadline:
 
 
 def find_row(board: Leaderboard, wanted: str) -> Row:
-    """The row of a submission: its name, ACCOUNT/NAME or its uuid.
+    """The row of the submission ``wanted``, which is its name, ACCOUNT/NAME or its uuid.
 
     Raises:
-        UsageError: None has that name, or several have.
+        UsageError: No submission is called that, or several are.
     """
     account, _, name = wanted.rpartition("/")
     found = [
@@ -98,7 +98,7 @@ def rejections(folder: Path) -> dict[str, str]:
 
 
 def reject(folder: Path, uuid: str, reason: str | None) -> None:
-    """Reject a submission with a reason, or take the rejection back with None.
+    """Reject a submission for a reason, or take the rejection back if the reason is None.
 
     Raises:
         StorageError: It can't be recorded.
@@ -123,7 +123,7 @@ def sightings(folder: Path) -> dict[str, Sighting]:
 
 
 def record_pass(folder: Path, tagged: Iterable[str], started: datetime) -> None:
-    """Record which submissions a pass found that started at ``started``, by the server's clock.
+    """Record which submissions were tagged in a pass that started at ``started``, by the server's clock.
 
     Raises:
         StorageError: It can't be recorded.
@@ -137,7 +137,7 @@ def record_pass(folder: Path, tagged: Iterable[str], started: datetime) -> None:
 
 
 def is_late(created: datetime, sighting: Sighting | None, closes: datetime | None) -> bool:
-    """Whether a submission was certainly tagged after the deadline; doubt counts for the student.
+    """Whether a submission was certainly tagged after the deadline; the student gets the benefit of the doubt.
 
     Args:
         created: When the tagged bundle was created, by the server's clock.
@@ -151,9 +151,9 @@ def is_late(created: datetime, sighting: Sighting | None, closes: datetime | Non
 
 
 def rule_on(text: str, folder: Path, closing: Deadline) -> str:
-    """The daemon's board, with the reason at each entry that the board must not show.
+    """The daemon's board, with a reason in each entry that must not be shown.
 
-    Once a bundle is private or removed, the daemon no longer knows its owner; the previous board does.
+    The daemon does not know the owner of a bundle that is private or removed, so that is taken from the previous board.
     """
     board: dict[str, Any] = json.loads(text)
     before = _entries(read_json(folder / BOARD) or {"leaderboard": []})

@@ -38,7 +38,7 @@ Mode = Literal["finish", "once", "watch"]
 PASS_SECONDS = 60.0  # between two passes of ``watch``; CodaLab's own default
 _OUT_OF_TIME = 3
 _SLACK_SECONDS = 120
-# What is said of an event that changes no progress.
+# Notes on events that don't change the progress.
 _NOTES = {
     "left out": "{name} of {account}: {reason}",
     "failed": "The scoring daemon failed and continues: {detail}",
@@ -133,9 +133,9 @@ def score(
 
 
 def outdated(competition: Competition, folder: Path) -> tuple[str, ...]:
-    """Submissions on the board of the last pass that the present hidden test set and evaluation script have not scored.
+    """Submissions on the last pass's board without a score by the present hidden test set and evaluation script.
 
-    Those that are still being evaluated, or are gone from the server, are not among them.
+    Submissions that are still being evaluated, or are gone from the server, are not included.
 
     Raises:
         ConfigurationError: The profile lacks their uuids.
@@ -171,7 +171,7 @@ def read_board(competition: Competition, folder: Path) -> Board:
     """The board of the last pass, with the rulings, the roster and the deadline as they are now.
 
     Raises:
-        ConfigurationError: There was no pass yet.
+        ConfigurationError: There was no pass yet, or the roster can't be used.
     """
     path = folder / BOARD
     if not path.is_file():

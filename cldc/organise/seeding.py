@@ -1,4 +1,4 @@
-"""Put a competition on a CodaLab as its organiser: worksheets, bundles, permissions, the scoring daemon's configuration."""
+"""Put a competition on a CodaLab as its organiser: its worksheets and bundles, with their permissions."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ def seed(
     replace: bool = False,
     observer: Observer = SILENT,
 ) -> Seeded:
-    """Put the competition on the CodaLab at ``address``. What is there and right is kept, so it is safe to run again.
+    """Put the competition on the CodaLab at ``address``. What is there and correct is kept, so it is safe to run again.
 
-    Works on any CodaLab: where a server does not take a wanted uuid it gives its own.
+    Works on any CodaLab: a server that does not accept a wanted uuid assigns its own.
 
     Args:
-        competition: Names everything, and gives the uuids that are wanted.
-        folder: Keeps the result.
-        replace: Whether a bundle with other contents is removed and uploaded again; what depends on it stays without it.
+        competition: Names everything, and gives the wanted uuids.
+        folder: The competition's folder, which keeps the result.
+        replace: Whether a bundle with other contents is removed and uploaded again; bundles that depend on it lose it.
 
     Raises:
-        ConfigurationError: The profile has no organiser's side.
+        ConfigurationError: The profile has no [organiser] table.
         StorageError: The file or folder does not exist.
         CodaLabError: The server refused, or holds something else under these names.
     """
@@ -97,12 +97,12 @@ def bundles_of(competition: Competition, seed: Seed, folder: Path) -> tuple[Want
     """The competition's bundles with the organiser's files; ``folder`` gets the evaluation script if there is none.
 
     Raises:
-        ConfigurationError: The profile has no organiser's side.
+        ConfigurationError: The profile has no [organiser] table.
         StorageError: The file or folder does not exist or can't be read.
     """
     side, bundles = organiser_of(competition), competition.bundles
     book, start = bundles.label_book.name, bundles.starting_dataset
-    evaluate = seed.evaluate or evaluation_script(competition, side.evaluate.name, folder)
+    evaluate = seed.evaluate or evaluation_script(competition, folder)
     found = [
         _bundle("script", "utils", bundles.script, seed.script, "Training script"),
         _bundle("label_book", "utils", bundles.label_book, seed.label_book, "Label book", top=book),
@@ -112,7 +112,7 @@ def bundles_of(competition: Competition, seed: Seed, folder: Path) -> tuple[Want
         found.append(_bundle("data", "utils", start, path, "Starting dataset", top=start.name))
     return (
         *found,
-        # It takes the label book's place in the mimicked runs, so its one folder has the same name.
+        # It replaces the label book when the daemon repeats a run, so its one folder has the same name.
         _bundle("test_set", "log", side.test_set, seed.test_set, "Hidden test set", top=book),
         _bundle("evaluate", "log", side.evaluate, evaluate, "Evaluation script"),
     )
@@ -131,9 +131,14 @@ def _bundle(
     return WantedBundle(key, worksheet, reference, path, top, public, description, digest)
 
 
-def evaluation_script(competition: Competition, name: str, folder: Path) -> Path:
-    """The script beside the profile, or else ours with the profile's classes."""
-    if (beside := file_beside(competition, name)) is not None:
+def evaluation_script(competition: Competition, folder: Path) -> Path:
+    """The evaluation script beside the profile, or else ours with the profile's classes, which ``folder`` gets.
+
+    Raises:
+        ConfigurationError: The profile has no [organiser] table.
+        StorageError: The script can't be written.
+    """
+    if (beside := file_beside(competition, organiser_of(competition).evaluate.name)) is not None:
         return beside
     source = template("scripts", "evaluate.py")
     with storage_errors(source):
@@ -149,7 +154,7 @@ class _Organiser:
     """Creates what is missing on the server, as the organiser.
 
     Attributes:
-        created: Keys of what was missing.
+        created: Keys of what it created.
     """
 
     def __init__(self, rest: Rest, *, replace: bool) -> None:
@@ -158,7 +163,7 @@ class _Organiser:
         self.created: list[str] = []
 
     def ensure_worksheet(self, key: str, wanted: Reference, *, public: bool) -> str:
-        """The worksheet's uuid; it is created if missing."""
+        """Create the worksheet if it is missing; return its uuid."""
         found = None
         for spec in filter(None, (wanted.uuid, wanted.name)):
             with contextlib.suppress(NotFound):
@@ -173,29 +178,28 @@ class _Organiser:
         return uuid
 
     def ensure_bundle(self, wanted: WantedBundle, worksheet: str) -> str:
-        """The bundle's uuid; it is uploaded if missing or wrong."""
+        """Upload the bundle if it is missing or has other contents; return its uuid."""
         if wanted.reference.uuid is not None:
             found = self._rest.found(wanted.reference.uuid)
         else:
             on_worksheet = self._rest.worksheet(worksheet, bundles=True).bundles
             own = [b for b in on_worksheet if (b.name, b.owner_id) == (wanted.reference.name, self._id)]
             found = next((bundle for bundle in own if _holds(bundle, wanted)), None)
-        if found is not None and not self._is_right(found, wanted):
-            self._changes.remove_bundle(found.uuid)
-            found = None
-        if found is not None:
+        if found is not None and self._is_kept(found, wanted):
             uuid = found.uuid
         else:
+            if found is not None:
+                self._changes.remove_bundle(found.uuid)
             uuid = self._upload(wanted, worksheet)
             self.created.append(wanted.key)
         self._changes.share("bundle", uuid, public=wanted.public)
         return uuid
 
-    def _is_right(self, found: Bundle, wanted: WantedBundle) -> bool:
-        """Whether a bundle holds what is wanted.
+    def _is_kept(self, found: Bundle, wanted: WantedBundle) -> bool:
+        """Whether a bundle holds what is wanted, and so need not be replaced.
 
         Raises:
-            CodaLabError: It may not be replaced, which what was never finished always may.
+            CodaLabError: It is another account's, or has other contents and may not be replaced. An unfinished upload always may.
         """
         self._require_own(found, wanted.reference.name)
         if _holds(found, wanted):
@@ -241,7 +245,7 @@ def _holds(bundle: Bundle, wanted: WantedBundle) -> bool:
 
 
 def remember_files(record: Path, given: Mapping[str, str | Path | None]) -> dict[str, Path]:
-    """The organiser's files by name: those given now, or else before; a path that no longer exists is forgotten.
+    """The organiser's files by name: those given now, or else earlier; paths that no longer exist are forgotten.
 
     Raises:
         StorageError: The record can't be written.
@@ -252,12 +256,6 @@ def remember_files(record: Path, given: Mapping[str, str | Path | None]) -> dict
     private_folder(record.parent)
     replace_atomically(record, json.dumps(chosen))
     return {name: Path(value) for name, value in chosen.items()}
-
-
-def evaluate_beside_profile(competition: Competition) -> Path | None:
-    """The evaluation script beside the profile, if there is one."""
-    side = competition.organiser
-    return file_beside(competition, side.evaluate.name) if side else None
 
 
 def contents_digest(path: Path, top: str | None = None) -> str:
@@ -277,7 +275,7 @@ def contents_digest(path: Path, top: str | None = None) -> str:
 
 
 def pack(folder: Path, top: str, target: IO[bytes]) -> None:
-    """Zip ``folder`` with ``top`` as its one folder. Stored: images are compressed already.
+    """Zip ``folder`` with ``top`` as its one folder, without compression because images are compressed already.
 
     Raises:
         StorageError: Something can't be read or written.

@@ -1,4 +1,4 @@
-"""Set a competition up on a CodaLab: its files, its profile, and a rehearsal of what a student will do."""
+"""Set a competition up on a CodaLab: its files, its profile, and the rehearsal of a submission."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SetUpPlan:
         competition: The profile as it will be, but for what the server decides.
         seed: The organiser's files.
         builtin: Whether the script is the one that comes with cldc.
-        label_book: The label book that will be public.
+        label_book: The label book, which everyone may read.
         test_set: The hidden test set.
     """
 
@@ -170,7 +170,7 @@ def set_up(
         replace_changed: Whether files that have changed become new bundles in place of the old ones.
         with_rehearsal: Whether to rehearse a submission at the end.
         approvals: Where the server is approved that the profile names, since the organiser has chosen it.
-        python: The Python of the `codalab` environment, made on first use.
+        python: Creates the `codalab` environment on first use, and returns its Python.
         observer: Receives progress events.
 
     Raises:
@@ -204,7 +204,7 @@ def set_up(
             competition, seed.script, path, where.folder, new=previous is None
         )
     _check_readable(where.address, competition, observer)
-    # Written before the rehearsals, which can take long: the profile then works even if they are interrupted.
+    # Written before the runs below, which can take long, so that the profile works even if they are interrupted.
     written = write(competition)
     probe, score = None, None
     with CodaLab(where.address, where.credentials, python=python, observer=observer) as codalab:
@@ -264,16 +264,16 @@ def _remarks(
         yield f"The sandbox uses an environment of this machine instead of {image}; nothing is pinned."
     elif probe:
         yield from probe.remarks(competition)
-    training, lacks = competition.training, []
+    training, missing = competition.training, []
     if training.checkpoint is None:
-        lacks.append(
+        missing.append(
             "show the trained model's prediction for each image (training.checkpoint, the weights it leaves)"
         )
     if training.seed_option is None:
-        lacks.append("be repeated with other seeds (training.seed_option)")
-    if lacks:
+        missing.append("be repeated with other seeds (training.seed_option)")
+    if missing:
         yield (
-            f"Preflights with {training.builtin} can't {' or '.join(lacks)}; if the script can, add that to {path.name}."
+            f"Preflights with {training.builtin} can't {' or '.join(missing)}; if the script can, add that to {path.name}."
         )
     if count := len(outdated(competition, where.folder)):
         yield (
