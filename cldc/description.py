@@ -31,11 +31,6 @@ class Reading:
     institution: str
     link: str
 
-    @property
-    def shown(self) -> bool:
-        """Whether the board lists an entry so described, once it has a score."""
-        return bool(self.name)
-
 
 def read(description: str) -> Reading:
     """A description as the leaderboard page reads it (source: the page's script, function for the table's rows)."""
@@ -56,10 +51,10 @@ def read(description: str) -> Reading:
 
 
 def compose(form: str, *, name: str, institution: str = "", link: str = "") -> str:
-    """The description after ``form``, which is read back as the same name, institution and link.
+    """Fill in ``form``; the board reads the description back as the same name, institution and link.
 
     Raises:
-        SubmissionRefused: A part that the board would hide or garble, with the nearest proper form.
+        SubmissionRefused: A part that the board would hide or garble, with the nearest form that it would not.
     """
     check_name(name)
     _check_institution(institution)
@@ -80,7 +75,7 @@ def check_name(name: str) -> None:
     """Refuse a submission name that CodaLab or the board would not take.
 
     Raises:
-        SubmissionRefused: With the nearest proper form.
+        SubmissionRefused: It names the nearest name that both take.
     """
     why = ""
     if not is_name(name):

@@ -85,7 +85,7 @@ class Grader:
         )
 
     def _check_all(self, entries: Sequence[HandedIn], work: Path) -> list[Grade]:
-        """Each student's dataset, found and validated, or the line that says why there is none."""
+        """Find and validate each student's dataset, or say in one line why there is none."""
         self.observer.start("Checking what was handed in", len(entries), "students")
         grades = []
         for number, entry in enumerate(entries, 1):

@@ -1,7 +1,7 @@
 """Find each student's dataset in what they handed in, or say in one line why there is none.
 
-What is handed in was made by others, on other systems, and perhaps to trouble the teacher: zips go through the one
-unpacker, and no link leads out of what was handed in.
+Others made what is handed in, on other systems and perhaps with bad intent: zips go through the one unpacker, and no link may
+lead out of what was handed in.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def find_dataset(entry: HandedIn, work: Path, splits: Sequence[str]) -> Path:
     the dataset in its cldc.toml, or holds one folder with the splits, however deep.
 
     Raises:
-        InvalidDataset: The folder does not exist; the message is one line with the reason.
+        InvalidDataset: There is no dataset, or not exactly one; the message gives the reason in one line.
         StorageError: No room, no permission.
     """
     if entry.problem:
@@ -102,7 +102,7 @@ def _why_not(zip_name: str, folder: Path, top: Sequence[Path], splits: Sequence[
 
 
 def _named(folder: Path, splits: Sequence[str]) -> Path | None:
-    """The dataset that the project file in ``folder`` names, if it does and it lies there."""
+    """The dataset that the project file in ``folder`` names, which must be in that folder; None if it names none."""
     if not (folder / PROJECT_FILE).is_file():
         return None
     try:
@@ -137,7 +137,7 @@ def _has(folder: Path, splits: Sequence[str]) -> bool:
 
 
 def _forbid_links_out(folder: Path) -> None:
-    """A link could make the grading read the hidden test set, or another student's images."""
+    """Refuse links out of ``folder``, which could lead to the hidden test set or another student's images."""
     own = os.path.realpath(folder)
     with storage_errors(folder):
         for parent, folders, files in os.walk(folder):

@@ -63,7 +63,7 @@ class SharedContent:
         students: Who has them.
         images: How many different ones.
         share: Of the images of the one with the fewest, from 0 to 1.
-        whole: Whether their datasets are the same.
+        whole: Whether their datasets have exactly the same images.
     """
 
     students: tuple[str, ...]

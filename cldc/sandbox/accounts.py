@@ -9,10 +9,10 @@ from pathlib import Path
 
 from cldc.credentials import Credentials
 from cldc.errors import SandboxError, UsageError
-from cldc.files import lock, replace_atomically
+from cldc.files import replace_atomically
 from cldc.identifiers import is_name
 from cldc.organise.model import read_json
-from cldc.sandbox.paths import Account, home_of, lock_of
+from cldc.sandbox.paths import Account, home_of, locked
 
 _NOTICED_SECONDS = 10.0
 
@@ -53,7 +53,7 @@ def add_account(data: Path, name: str) -> Account:
             action="Start it with a letter or _ and use only letters, digits, _ . and -.",
         )
     home = home_of(data)
-    with lock(lock_of(data), purpose="starting or changing the sandbox"):
+    with locked(data):
         for account in list_accounts(data):
             if account.name == name:
                 return account

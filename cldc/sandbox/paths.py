@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from cldc.competition import Competition
+from cldc.files import lock
 from cldc.organise.model import BOARD
+from cldc.progress import SILENT, Observer
 from cldc.sandbox.inside.home import Home
 
 INSIDE = Path(__file__).with_name("inside")
@@ -50,9 +53,13 @@ def home_of(data: Path) -> Home:
     return Home(data / "sandbox")
 
 
-def lock_of(data: Path) -> Path:
-    """The file to lock while the sandbox is started or changed."""
-    return data / "sandbox.lock"
+def locked(data: Path, observer: Observer = SILENT) -> AbstractContextManager[None]:
+    """Let no other process start or change the sandbox meanwhile.
+
+    Raises:
+        LockTimeout: Another process did so for ten minutes.
+    """
+    return lock(data / "sandbox.lock", purpose="starting or changing the sandbox", observer=observer)
 
 
 def folder_of(data: Path, competition: str) -> Path:

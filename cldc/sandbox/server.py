@@ -15,19 +15,18 @@ from cldc.codalab import Rest
 from cldc.codalab.connection import Limits
 from cldc.competition import Competition
 from cldc.errors import CldcError, SandboxError
-from cldc.files import lock, private_folder, remove_tree, replace_atomically
+from cldc.files import private_folder, remove_tree, replace_atomically
 from cldc.organise.model import SEEDED, OrganiserTarget, Seed, read_json
 from cldc.organise.scoring import score as score_with
 from cldc.organise.seeding import seed as seed_with
 from cldc.progress import SILENT, Observer
 from cldc.sandbox.accounts import organiser
 from cldc.sandbox.inside.home import Home
-from cldc.sandbox.paths import INSIDE, Status, folder_of, home_of, leaderboard_file, lock_of
+from cldc.sandbox.paths import INSIDE, Status, folder_of, home_of, leaderboard_file, locked
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 5.0
 _ONE_QUESTION = Limits(pauses_seconds=(), silence_seconds=5.0, total_seconds=10.0)
-_PURPOSE = "starting or changing the sandbox"
 
 
 def up(
@@ -88,7 +87,7 @@ def _started(
             action="Use it under WSL, or name a server with --server.",
         )
     home = home_of(data)
-    with lock(lock_of(data), purpose=_PURPOSE, observer=observer):
+    with locked(data, observer):
         server = _server(home)
         if server is not None:
             observer.start("Waiting for CodaLab")
@@ -122,7 +121,7 @@ def status(data: Path) -> Status | None:
 
 
 def require_up(data: Path) -> Status:
-    """The sandbox.
+    """The running sandbox.
 
     Raises:
         SandboxError: It is not up.
@@ -134,7 +133,7 @@ def require_up(data: Path) -> Status:
 
 
 def down(data: Path, *, observer: Observer = SILENT) -> bool:
-    """Stop the sandbox and everything it started, but keep its data; whether anything was running.
+    """Stop the sandbox and everything it started, but keep its data; return whether anything was running.
 
     Raises:
         SandboxError: It does not stop.
@@ -142,7 +141,7 @@ def down(data: Path, *, observer: Observer = SILENT) -> bool:
     home = home_of(data)
     if not home.root.is_dir():
         return False
-    with lock(lock_of(data), purpose=_PURPOSE, observer=observer):
+    with locked(data, observer):
         server = _server(home)
         records = [read_json(path) for path in home.runs.glob("*/process.json")]
         runs = [process.Daemon(record["pid"], record["started"]) for record in records if record]
@@ -150,7 +149,7 @@ def down(data: Path, *, observer: Observer = SILENT) -> bool:
         if server is not None:
             observer.start("Stopping CodaLab")
             process.terminate(server, grace_seconds=_STOP_SECONDS)
-        for run in left:  # left by a killed server; one that is asked to stop ends its runs itself
+        for run in left:  # a killed server leaves its runs; one that is asked to stop ends them itself
             process.terminate(run, grace_seconds=0)
         if server is not None and process.alive(server):
             raise SandboxError(
@@ -215,9 +214,9 @@ def _start(home: Home, python: Path) -> process.Daemon:
 
 
 def _answers(home: Home, server: process.Daemon) -> bool:
-    """Wait until the server answers; False if it ends, or if it does not answer in time and so is stopped.
+    """Wait until the server answers; False if it ends, or does not answer in time and so is stopped.
 
-    Only an answer tells a server that stays from one that was killed a moment ago and is still ending.
+    A live process is not enough: one that was killed a moment ago may still be ending.
     """
     end = time.monotonic() + _START_SECONDS
     while process.alive(server) and time.monotonic() < end:

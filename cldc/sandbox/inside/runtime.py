@@ -78,9 +78,8 @@ class LocalRuntime(Runtime):
 
     def __init__(self, home: Home, on_exit: Callable[[], None]) -> None:
         self._home, self._on_exit = home, on_exit
-        self.stopping = (
-            False  # set by the server: what it kills from then on has not failed and will run again
-        )
+        # Set by the server: runs that are killed from then on have not failed, and will run again.
+        self.stopping = False
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._usage: dict[str, tuple[float, dict[str, float]]] = {}
 
@@ -202,7 +201,7 @@ class LocalRuntime(Runtime):
             return None
 
     def lost(self, container_id: str | None) -> bool:
-        """Whether it can't be known any more how this run ended."""
+        """Whether nobody can know any more how this run ended."""
         if not self.container_exists(container_id):
             return True
         finished, code, _ = self.check_finished(str(container_id))
@@ -255,5 +254,5 @@ class LocalRuntime(Runtime):
         child.wait()
         try:
             self._on_exit()
-        except Exception as error:  # the worker polls anyway
+        except Exception as error:  # the worker finds out at its next check-in
             print("waking the worker failed:", error, file=sys.stderr)

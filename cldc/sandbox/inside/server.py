@@ -65,7 +65,7 @@ def main() -> int:
             return ALREADY_UP
         _forget(home)
         _send_output_to_logs(home)
-        write_json(home.process, _me())
+        write_json(home.process, _this_process())
         sockets = _socket_folder(home)
         try:
             Sandbox(home, sockets).run()
@@ -106,8 +106,8 @@ def _socket_folder(home: Home) -> str:
     return folder
 
 
-def _me() -> dict[str, Any]:
-    """This process; its start time tells it apart from a later one with the same number."""
+def _this_process() -> dict[str, Any]:
+    """Its id and start time, which tells it apart from a later process with the same id."""
     return {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
 
 
@@ -146,7 +146,7 @@ def configure(home: Home, ports: dict[str, int], database: dict[str, str]) -> No
     Args:
         home: Where it keeps everything.
         ports: Of its REST and its websocket server.
-        database: Which one it uses, in the words of its configuration.
+        database: Which one it uses, as its configuration says it.
     """
     os.environ["CODALAB_HOME"] = str(home.codalab)
     os.environ.pop("CODALAB_CONFIG", None)
@@ -223,7 +223,7 @@ class Sandbox:
         self._end(worker, runtime)
 
     def stop(self) -> None:
-        """Stop, even if something hangs."""
+        """Let `run` end."""
         self.stopping.set()
         self.changed.set()
 
@@ -270,10 +270,9 @@ class Sandbox:
     def _worker(self, manager: Any, address: str, ports: dict[str, int]) -> Any:
         """Start the worker, and continue the runs of the last start."""
         from .runtime import LocalRuntime
-        from .worker import WORKER_ID, SandboxWorker, in_thread, recover
+        from .worker import WORKER_ID, SandboxWorker, recover
 
         messages = manager.worker_model()
-
         runtime = LocalRuntime(self.home, on_exit=messages.wake)
         worker = SandboxWorker(
             self.home, address, f"ws://{LOOPBACK}:{ports['ws']}", accounts(self.home)["root"], runtime
@@ -282,11 +281,11 @@ class Sandbox:
         messages.on_checkin = self.changed.set
         for uuid in recover(worker, runtime, self.model):
             logger.info("the run %s was lost at the last stop and starts again", uuid)
-        in_thread(worker)
+        threading.Thread(target=worker.start, name="worker", daemon=True).start()
         return worker, runtime
 
     def _manage_bundles(self, manager: Any) -> None:
-        """Run CodaLab's bundle manager when something changed, and every few seconds."""
+        """Run CodaLab's bundle manager whenever something has changed, and every few seconds."""
         from codalab.server.bundle_manager import BundleManager
 
         changed = self.changed
@@ -315,7 +314,7 @@ class Sandbox:
                 "address": address,
                 "rest_port": ports["rest"],
                 "ws_port": ports["ws"],
-                **_me(),
+                **_this_process(),
                 "started": time.time(),
                 "codalab": CODALAB_VERSION,
                 "python": platform.python_version(),

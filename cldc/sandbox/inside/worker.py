@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -131,7 +130,10 @@ class SandboxWorker(Worker):
 def recover(worker: SandboxWorker, runtime: LocalRuntime, model: Any) -> list[str]:
     """After a restart, keep the runs that are still running or have ended, and queue the lost ones again.
 
-    Returns the uuids that will run again. Call this before server, bundle manager and worker start.
+    Call this before server, bundle manager and worker start.
+
+    Returns:
+        The uuids of those that will run again.
     """
     worker.load_state()
     for uuid, run in list(worker.runs.items()):
@@ -147,10 +149,3 @@ def recover(worker: SandboxWorker, runtime: LocalRuntime, model: Any) -> list[st
             model.transition_bundle_staged(bundle)
             again.append(bundle.uuid)
     return again
-
-
-def in_thread(worker: SandboxWorker) -> threading.Thread:
-    """Run the worker in a thread."""
-    thread = threading.Thread(target=worker.start, name="worker", daemon=True)
-    thread.start()
-    return thread

@@ -102,7 +102,7 @@ class Beside(Sandbox):
         from codalab.lib.codalab_manager import CodaLabManager
         from codalab.server.bundle_manager import BundleManager
         from inside.runtime import LocalRuntime
-        from inside.worker import SandboxWorker, in_thread
+        from inside.worker import SandboxWorker
 
         signal.signal(signal.SIGTERM, lambda *_: self.stop())
         manager = CodaLabManager()
@@ -115,7 +115,7 @@ class Beside(Sandbox):
         while not answers(ports["rest"]):  # a worker signs in as it starts
             time.sleep(0.1)
         worker = SandboxWorker(self.home, address, manager.ws_server, root, runtime)
-        in_thread(worker)
+        threading.Thread(target=worker.start, daemon=True).start()
         bundles = BundleManager(manager)
         threading.Thread(target=bundles.run, args=(0.2,), daemon=True).start()
         while not self.stopping.wait(0.2):
