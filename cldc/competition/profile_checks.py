@@ -337,7 +337,7 @@ def _seed_option(option: str, words: list[str]) -> Iterator[Refusal]:
 
 def locked_tensorflows() -> list[str]:
     """The versions of TensorFlow that cldc has locked requirements for."""
-    found = template("requirements").glob("tensorflow-*.txt")
+    found = template("environments").glob("tensorflow-*.txt")
     return sorted(path.stem.removeprefix("tensorflow-") for path in found)
 
 

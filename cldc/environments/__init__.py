@@ -3,7 +3,7 @@
     recipe (what is wanted) -> interpreter (found on this machine, else fetched) -> environment (made, checked, marked)
 
 No single environment can hold cldc, CodaLab 1.7.5 and a TensorFlow of the competition's time: each needs another
-Python and other versions of the same libraries. Requirements are locked with hashes in ``templates/requirements``.
+Python and other versions of the same libraries. Requirements are locked with hashes in ``templates/environments``.
 An environment is ready once it has a marker, which is written after it was checked.
 """
 

@@ -90,7 +90,7 @@ def analysis_recipes() -> list[Recipe]:
     """Recipes of the environment that finds labels that look wrong: on cldc's own Python if possible, else on another."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     order = dict.fromkeys((own, *_ANALYSIS_PYTHONS) if own in _ANALYSIS_PYTHONS else _ANALYSIS_PYTHONS)
-    requirements = template("requirements", "analysis.txt")
+    requirements = template("environments", "analysis.txt")
     return [Recipe("analysis", _ANALYSIS_VERSION, python, requirements) for python in order]
 
 
@@ -114,7 +114,7 @@ def codalab_recipes() -> list[Recipe]:
             "codalab",
             _CODALAB_VERSION,
             python,
-            template("requirements", f"{_CODALAB_REQUIREMENTS[python]}.txt"),
+            template("environments", f"{_CODALAB_REQUIREMENTS[python]}.txt"),
         )
         for python in order
     ]
@@ -137,7 +137,7 @@ def tensorflow_recipes(choices: Sequence[TensorFlowChoice]) -> list[Recipe]:
             "tensorflow",
             choice.version,
             choice.python,
-            template("requirements", f"tensorflow-{choice.version}.txt"),
+            template("environments", f"tensorflow-{choice.version}.txt"),
             choice.faithful,
             choice.why,
         )

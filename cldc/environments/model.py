@@ -94,7 +94,7 @@ def environments_folder(home: Path) -> Path:
 
 def build_requirements() -> Path:
     """The locked requirements for building packages that have no wheel."""
-    return template("requirements", "build.txt")
+    return template("environments", "build.txt")
 
 
 def write_marker(environment: Environment) -> str:

@@ -84,7 +84,7 @@ def _path(home: Path, images: Sequence[Image], classes: Sequence[str]) -> Path:
     programs = [
         *sorted(_INSIDE.glob("*.py")),
         Path(inside.__file__).with_name("ink.py"),
-        template("requirements", "analysis.txt"),
+        template("environments", "analysis.txt"),
     ]
     versions = [hash_bytes(path.read_bytes()) for path in programs]
     labels = [[image.sha256, image.label] for image in images]

@@ -64,7 +64,7 @@ def search_warped_copies(
         StorageError: The result can't be kept.
     """
     ink = Path(inside.__file__).with_name("ink.py")
-    parts = (_PROGRAM, ink, template("requirements", "analysis.txt"))
+    parts = (_PROGRAM, ink, template("environments", "analysis.txt"))
     version = hash_bytes("".join(hash_bytes(path.read_bytes()) for path in parts))[:16]
     contents = json.dumps([list(side) for side in sides])
     folder = private_folder(home / _FOLDER)

@@ -30,7 +30,7 @@ from cldc.resources import template
 from tests.support.observers import Heard
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-LOCKS = sorted(template("requirements").glob("*.txt"))
+LOCKS = sorted(template("environments").glob("*.txt"))
 SIX = """six==1.17.0 \\
     --hash=sha256:4721f391ed90541fddacab5946aa4867064c3aae9b2a9aa45b4ab8ac8b2ee8e9 \\
     --hash=sha256:ff70335d468e7eb6ec65b95b99d3a2836546063f63acc5171de367e834932a81
