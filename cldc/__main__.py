@@ -107,7 +107,7 @@ def run(arguments: Sequence[str]) -> int:
     except (CldcError, click.ClickException) as error:
         outcome = _failures().show_error(error, arguments)
     except click.Abort as error:
-        # Click raises it in place of an interruption, which is its cause, or because a person ended a question.
+        # Click raises it instead of an interruption, which is its cause, or because a person ended a question.
         return _stopped(_message_for(error.__cause__) if error.__cause__ else "Cancelled; nothing changed.")
     except (KeyboardInterrupt, Terminated) as error:
         return _stopped(_message_for(error))

@@ -1,4 +1,4 @@
-"""List every preflight and submission, in place of a spreadsheet."""
+"""List every preflight and submission, so that nobody keeps a spreadsheet."""
 
 from __future__ import annotations
 

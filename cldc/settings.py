@@ -32,8 +32,8 @@ class Options:
         name: The submission's name, as the board shows it.
         institution: The institution, which the board shows in parentheses.
         link: The address that the board links to.
-        script: A training script in place of the competition's.
-        label_book: A label book folder in place of the competition's.
+        script: A training script instead of the competition's.
+        label_book: A label book folder instead of the competition's.
     """
 
     competition: str | None = None

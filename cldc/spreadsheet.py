@@ -1,6 +1,6 @@
 """Reads CSV tables as spreadsheets write them.
 
-A byte order mark, semicolons or tabs in place of commas, any line ends, quotes and empty lines are all accepted.
+A byte order mark, semicolons or tabs instead of commas, any line ends, quotes and empty lines are all accepted.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Literal
 from cldc.errors import ConfigurationError
 from cldc.resources import template
 
-# What the templates name in place of the action's and the package's real home.
+# What the templates name instead of the action's and the package's real home.
 _UNKNOWN = "0" * 40
 _PLACEHOLDER = f"cldc/cldc/.github/actions/submit@{_UNKNOWN}"
 _SOURCE = f"git+https://github.com/cldc/cldc@{_UNKNOWN}"

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from cldc import __main__ as entry
 from cldc import competition, errors, settings
 from cldc.cli import COMMANDS, cli
+from cldc.render.formats import ALWAYS
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -31,11 +32,20 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     )
 
 
+# Options that most commands have, described once.
+_COMMON = ("competition", "server", "account", "form", "reports", "quiet", "verbose", "no_input")
+
+
 def commands() -> str:
-    """Every command with its arguments and options, as `--help` tells them."""
+    """Every command with its arguments and options, as `--help` describes them."""
     parts = ["# Commands\n\nMade from the program; `cldc COMMAND --help` shows the same.\n"]
-    parts.append("Without a command, `cldc` shows where the project stands and the next sensible command.\n")
+    parts.append("Without a command, `cldc` shows the state of your project and the next step.\n")
     context = click.Context(cli, info_name="cldc")
+    submit = cli.get_command(context, "submit")
+    assert submit is not None  # noqa: S101 - it has all of them
+    parts.append("## Options of most commands\n")
+    parts += _options([p for p in submit.params if p.name in _COMMON], context)
+    parts.append("Some commands have further formats, named in their sections.\n")
     for name in COMMANDS:
         command = cli.get_command(context, name)
         if command is not None:
@@ -49,14 +59,25 @@ def _command(command: click.Command, parent: click.Context, name: str, level: in
     yield f"{'#' * level} {context.command_path}\n"
     yield f"```bash\n{' '.join(usage.split())}\n```\n"
     yield _text(command.help or "") + "\n"
-    rows = [record for p in command.params if (record := p.get_help_record(context))]
+    yield from _options([p for p in command.params if p.name not in _COMMON], context)
+    common = {p.name: p for p in command.params if p.name in _COMMON}
+    if common:
+        missing = [f"`--{name}`" for name in _COMMON if name not in common]
+        but = f", without {', '.join(missing)}" if missing else ""
+        formats = [form for form in getattr(common["form"].type, "choices", ()) if form not in ALWAYS]
+        more = f" Further formats: {', '.join(f'`{form}`' for form in formats)}." if formats else ""
+        yield f"And the [options of most commands](#options-of-most-commands){but}.{more}\n"
+    if isinstance(command, click.Group):
+        for inner in command.commands:
+            yield from _command(command.commands[inner], context, inner, level + 1)
+
+
+def _options(parameters: list[click.Parameter], context: click.Context) -> Iterator[str]:
+    rows = [record for p in parameters if (record := p.get_help_record(context)) and record[1]]
     if rows:
         yield "| option | what it does |\n|---|---|"
         yield from (f"| <code>{_cell(option)}</code> | {_cell(text)} |" for option, text in rows)
         yield ""
-    if isinstance(command, click.Group):
-        for inner in command.commands:
-            yield from _command(command.commands[inner], context, inner, level + 1)
 
 
 def _text(text: str) -> str:

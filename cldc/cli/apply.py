@@ -52,7 +52,7 @@ def apply(
 
     DECISIONS is the table; by default decisions.csv beside the dataset. A dataset's folder there stands for the table
     beside it. Nothing is deleted or overwritten: what is set aside goes to a folder beside the dataset, and --undo
-    brings every byte back. Running it again changes nothing.
+    restores every byte. Running it again changes nothing.
 
     \b
     Examples:

@@ -193,7 +193,7 @@ def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
 
 
 def _restored_blocks(done: RestorePlan, profile: str | None, approved: bool) -> Iterator[Block]:
-    """What was brought back; ``profile`` is the restored profile in a command, None if the backup held none."""
+    """What was restored; ``profile`` is the restored profile in a command, None if the backup held none."""
     yield Line(
         f"{plural(len(done.new), 'file')} of {done.competition} restored, {len(done.changed)} replaced and {done.same} left "
         f"alone: the board, rulings and roster of {done.made}.",

@@ -71,7 +71,7 @@ def grade(
     """Grade what a class handed in, without a server.
 
     FOLDER holds one zip, folder or git checkout for each student, named after the student. Each dataset is validated, trained as
-    the competition trains it, with the hidden test set in place of the label book, and scored by the evaluation script. As many
+    the competition trains it, with the hidden test set instead of the label book, and scored by the evaluation script. As many
     are trained at once as processors and memory allow, each with the numbers it has alone. What can't be used gets one line and
     stops nobody else. Run it again after a crash, or when more is handed in: what is trained already is not trained again.
 
@@ -118,7 +118,7 @@ def _grader(
 
 
 def _written(grading: Grading, folder: Path) -> list[str]:
-    """Write everything into ``folder``, in place of what an earlier grading left; the paths."""
+    """Write everything into ``folder``, over what an earlier grading left, and return the paths."""
     document = grades_document(grading, ())
     board = board_page(board_of(grading), title=grading.competition, by_student=True)
     files = {

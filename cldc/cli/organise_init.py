@@ -95,7 +95,7 @@ def _height_and_width(text: str) -> tuple[int, ...]:
 @click.option(
     "--replace",
     is_flag=True,
-    help="Upload what has changed as new bundles, in place of the old ones.",
+    help="Upload changed files as new bundles, which replace the old ones.",
 )
 @click.option("--no-rehearsal", is_flag=True, help="Do not rehearse a submission at the end.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before --replace.")

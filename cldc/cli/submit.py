@@ -39,10 +39,10 @@ from cldc.submission.submit import submit as carry_out
 @click.option("--institution", help="What the board shows in parentheses.")
 @click.option("--link", help="A web address that the board links to.")
 @click.option(
-    "--script", type=click.Path(), help="A training script for the preflight in place of the organisers'."
+    "--script", type=click.Path(), help="A training script for the preflight instead of the organisers'."
 )
 @click.option(
-    "--label-book", type=click.Path(), help="A label book for the preflight in place of the organisers'."
+    "--label-book", type=click.Path(), help="A label book for the preflight instead of the organisers'."
 )
 @click.option("--no-preflight", is_flag=True, help="Submit without training here first.")
 @click.option(

@@ -33,7 +33,7 @@ def validated(
         folder: The folder; None takes the project's.
         use_cache: Whether to skip files that did not change since an earlier check.
         warped: Whether to create that environment if it is missing.
-        observer: Receives progress events in place of the command's own.
+        observer: Receives progress events instead of the command's own.
     """
     ready = any(app.home.glob(_ANALYSIS))
     return validate(

@@ -97,7 +97,7 @@ def edit(
 
 
 def _added(kept: Iterable[Decision], add: Iterable[Decision]) -> tuple[Decision, ...]:
-    """The decisions kept, and the new ones in place of those that they replace."""
+    """The decisions, each new one instead of those that it replaces."""
     after = dict.fromkeys(kept)
     # Only decisions about one content replace each other; one call may have ten thousand decisions.
     by_content: dict[str, list[Decision]] = defaultdict(list)

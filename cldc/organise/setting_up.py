@@ -167,7 +167,7 @@ def set_up(
     Args:
         planned: Made by `plan`.
         where: The server and its organiser.
-        replace_changed: Whether files that have changed become new bundles in place of the old ones.
+        replace_changed: Whether files that have changed become new bundles that replace the old ones.
         with_rehearsal: Whether to rehearse a submission at the end.
         approvals: Where the server is approved that the profile names, since the organiser has chosen it.
         python: Creates the `codalab` environment on first use, and returns its Python.

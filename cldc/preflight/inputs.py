@@ -48,8 +48,8 @@ def fetch_inputs(
         connect: Returns a client that reads the server as everyone, once something has to be fetched; raises
             `SandboxError` or `Unreachable` if the server can't be reached.
         home: The data folder, which keeps downloads.
-        script: A script in place of the organisers'.
-        label_book: A label book's folder in place of the organisers'.
+        script: A script instead of the organisers'.
+        label_book: A label book's folder instead of the organisers'.
         observer: Told what is used instead, and what the organisers have changed.
 
     Raises:

@@ -97,7 +97,7 @@ def _is_folder(path: Path) -> bool:
 def copy_following_links(
     root: Path, target: Path, *, follow: frozenset[str], leave_out: frozenset[str]
 ) -> None:
-    """Copy a dataset with files and folders in place of the links that the script follows.
+    """Copy a dataset with files and folders instead of the links that the script follows.
 
     Nothing in the copy leads to the original. Broken links are copied, so that a check still finds them; other links to
     folders are left out, and so is what is neither a file, a folder nor a link.

@@ -13,7 +13,7 @@ from cldc.validation.tensorflow_decoder.dispatch import LONGEST_START, foreign_f
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: shorter than 1,024 bytes, the second as of earlier versions.
 _LFS_STARTS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
 _LFS_LIMIT = 1024
-# https://git-annex.branchable.com/internals/pointer_file/, and the link in place of a locked file.
+# https://git-annex.branchable.com/internals/pointer_file/, and the link instead of a locked file.
 _ANNEX_START = b"/annex/objects/"
 _ANNEX_LINK = re.compile(r"(^|[/\\])\.git[/\\]annex[/\\]objects[/\\]")
 

@@ -57,7 +57,7 @@ def file_unreadable(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     "git-pointer",
     title="Git LFS and git-annex pointers",
     severity=Severity.ERROR,
-    why="A repository with Git LFS or git-annex has pointers in place of large files until those are fetched.",
+    why="A repository with Git LFS or git-annex has pointers instead of large files until those are fetched.",
     source="the specifications of Git LFS and git-annex",
 )
 def git_pointer(inspected: InspectedDataset) -> Iterator[RuleMatch]:
