@@ -50,18 +50,18 @@ class LockTimeout(StorageError):
 def storage_error(error: OSError, path: Path | None = None) -> StorageError:
     """Turn an operating system's error about ``path`` into an explanation and a next action."""
     name = path or error.filename or "a file"
-    elsewhere = _elsewhere(name)
+    hint = _relocation_hint(name)
     if str(name) == ".":
         name = "the working folder"
     if error.errno in _NO_SPACE:
         return DiskFull(
             f"No space is left on the disk for {name}.",
-            action=f"Free some space{elsewhere}, then run the command again.",
+            action=f"Free some space{hint}, then run the command again.",
         )
     if error.errno in _NO_PERMISSION:
         return StorageError(
             f"No permission to use {name}: {error.strerror}.",
-            action=f"Make it yours and writable{elsewhere}, then run the command again.",
+            action=f"Make it yours and writable{hint}, then run the command again.",
         )
     return StorageError(
         f"Can't use {name}: {error.strerror or error}.",
@@ -69,7 +69,7 @@ def storage_error(error: OSError, path: Path | None = None) -> StorageError:
     )
 
 
-def _elsewhere(name: Path | str) -> str:
+def _relocation_hint(name: Path | str) -> str:
     """The hint that names the variable which moves the folder ``name`` to another disk, if there is one."""
     places = ((HOME_VARIABLE, _chosen_data_folder), ("TMPDIR", system_temporary_folder))
     with contextlib.suppress(StorageError, OSError):

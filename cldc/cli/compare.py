@@ -201,16 +201,16 @@ def _pictures(app: ServerApp, found: Comparison) -> Mapping[str, tuple[str, str]
     lists = (found.added, found.removed, found.relabelled, found.moved, found.fixed, found.broken)
     moves = [move for moved in lists for move in moved][:_MOST_PICTURES]
     # Where the folder was changed since, the picture is left out or is today's.
-    places = {
-        m.after or m.before: _place(app, found.after, m.after)
+    paths = {
+        m.after or m.before: _image_path(app, found.after, m.after)
         if m.after
-        else _place(app, found.before, m.before)
+        else _image_path(app, found.before, m.before)
         for m in moves
     }
-    return pictures(places.items(), size=app.competition.dataset.image_size)
+    return pictures(paths.items(), size=app.competition.dataset.image_size)
 
 
-def _place(app: ServerApp, result: PreflightResult, path: str) -> Path:
+def _image_path(app: ServerApp, result: PreflightResult, path: str) -> Path:
     """The file of an image of a preflight's dataset, or of the label book as it was downloaded."""
     folder, _, rest = path.partition("/")
     if folder == app.competition.bundles.label_book.name:

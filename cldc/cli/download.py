@@ -37,10 +37,10 @@ def download(app: ServerApp, *, what: tuple[str, ...], into: Path | None) -> Non
         raise UsageError(
             "--into needs exactly one thing to download.", action=f"Name one of {', '.join(WHAT)}."
         )
-    places = {each: into or Path(reference_of(app.competition, each).name) for each in what or WHAT}
+    targets = {each: into or Path(reference_of(app.competition, each).name) for each in what or WHAT}
     done = [
-        fetch(app.anonymous, app.competition, each, place, home=app.home, observer=app.observer)
-        for each, place in places.items()
+        fetch(app.anonymous, app.competition, each, target, home=app.home, observer=app.observer)
+        for each, target in targets.items()
     ]
     data = [
         {"what": each.what, "bundle": each.reference.uuid, "path": each.path, "was_there": each.was_there}

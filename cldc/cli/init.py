@@ -234,7 +234,7 @@ def _server_status(app: ServerApp, answers: Answers | None) -> str | None:
         chosen, setting = load(answers.competition), app.settings.values["server"]
         before = app.settings.project
         # The previous file's values no longer apply.
-        elsewhere = None if before is not None and setting.source == str(before.path) else setting.value
-        return chosen.status_of(answers.server or elsewhere or chosen.server)
+        unchanged = None if before is not None and setting.source == str(before.path) else setting.value
+        return chosen.status_of(answers.server or unchanged or chosen.server)
     except CldcError:
         return None  # the command that needs it reports what is wrong

@@ -51,8 +51,8 @@ def labels(app: App, *, folder: Path | None, top: int | None) -> None:
     correct = match(decisions, dataset, rules.classes).correct(_QUESTION, QUESTIONS)
 
     def drawn(images: Sequence[RankedLabel]) -> Mapping[str, tuple[str, str]]:
-        places = [(image.path, dataset.root / image.path) for image in images]
-        return pictures(places, size=rules.image_size)
+        paths = [(image.path, dataset.root / image.path) for image in images]
+        return pictures(paths, size=rules.image_size)
 
     app.output.show(
         labels_document(

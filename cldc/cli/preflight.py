@@ -30,8 +30,8 @@ from cldc.trainings.many import train_all
 
 @command(ServerApp, formats=("html",))
 @click.argument("folders", metavar="[DIR]...", type=DATASET, nargs=-1)
-@click.option("--script", type=click.Path(), help="A training script in place of the organisers'.")
-@click.option("--label-book", type=click.Path(), help="A label book folder in place of the organisers'.")
+@click.option("--script", type=click.Path(), help="A training script instead of the organisers'.")
+@click.option("--label-book", type=click.Path(), help="A label book folder instead of the organisers'.")
 @click.option(
     "--quick",
     is_flag=True,
@@ -240,20 +240,22 @@ def _show(
 
 
 def _insight(app: ServerApp, dataset: Dataset, result: PreflightResult, *, wait: bool) -> Insight:
-    learned = read(app.home, result.id)
-    if learned is None:
+    predictions = read(app.home, result.id)
+    if predictions is None:
         return Insight(result, None, (), "nothing was kept of its images")
-    classes = learned.classes
+    classes = predictions.classes
     labels = known_suspicious_labels(dataset, classes, home=app.home)
     if labels is None:
         # It takes an environment of its own (200 MB), and up to a minute.
         if not wait and (result.quick or result.recorded or not ready_analysis(app.home)):
-            return Insight(result, learned, (), "not checked yet; run `cldc labels`, or add --report FILE")
+            return Insight(
+                result, predictions, (), "not checked yet; run `cldc labels`, or add --report FILE"
+            )
         try:
             labels = find_suspicious_labels(dataset, classes, home=app.home, observer=app.observer)
         except CldcError as error:
-            return Insight(result, learned, (), error.message.splitlines()[0].rstrip(".:"))
-    return Insight(result, learned, suggest(labels, learned))
+            return Insight(result, predictions, (), error.message.splitlines()[0].rstrip(".:"))
+    return Insight(result, predictions, suggest(labels, predictions))
 
 
 def _pictures(training: Training, insight: Insight) -> Mapping[str, tuple[str, str]]:

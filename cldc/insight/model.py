@@ -41,20 +41,24 @@ class Insight:
 
     Attributes:
         result: The preflight.
-        learned: Its images and the model's predictions; None if an older cldc kept none.
+        predictions: Its images and the model's predictions; None if an older cldc kept none.
         suggestions: Labels that look wrong, the worst first.
         no_suggestions: Why there are none; empty if they were searched for.
     """
 
     result: PreflightResult
-    learned: ModelPredictions | None
+    predictions: ModelPredictions | None
     suggestions: tuple[Suggestion, ...] = ()
     no_suggestions: str = ""
 
 
-def suggest(report: LabelReport, learned: ModelPredictions) -> tuple[Suggestion, ...]:
+def suggest(report: LabelReport, predictions: ModelPredictions) -> tuple[Suggestion, ...]:
     """The labels of a dataset that look most wrong, at most 100, the worst first; none where few are expected to be wrong."""
-    model = {image.path: learned.classes[image.predicted] for image in learned.images if image.probabilities}
+    model = {
+        image.path: predictions.classes[image.predicted]
+        for image in predictions.images
+        if image.probabilities
+    }
     found = [
         Suggestion(
             path=image.path,
@@ -70,15 +74,15 @@ def suggest(report: LabelReport, learned: ModelPredictions) -> tuple[Suggestion,
     return tuple(found[:_MOST])
 
 
-def confusion(learned: ModelPredictions, split: str) -> tuple[tuple[int, ...], ...]:
+def confusion(predictions: ModelPredictions, split: str) -> tuple[tuple[int, ...], ...]:
     """Number of images of a split by true class (rows) and predicted class (columns)."""
-    counts = [[0] * len(learned.classes) for _ in learned.classes]
-    for image in learned.of(split):
+    counts = [[0] * len(predictions.classes) for _ in predictions.classes]
+    for image in predictions.of(split):
         counts[image.label][image.predicted] += 1
     return tuple(tuple(row) for row in counts)
 
 
-def worst_mistakes(learned: ModelPredictions, split: str, limit: int) -> tuple[ImagePrediction, ...]:
+def worst_mistakes(predictions: ModelPredictions, split: str, limit: int) -> tuple[ImagePrediction, ...]:
     """The images of a split that the model misclassifies with the highest probability, the highest first."""
-    wrong = (image for image in learned.of(split) if image.misclassified)
+    wrong = (image for image in predictions.of(split) if image.misclassified)
     return tuple(sorted(wrong, key=lambda image: (-max(image.probabilities), image.path))[:limit])

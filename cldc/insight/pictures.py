@@ -14,15 +14,15 @@ _MOST_BYTES = 16_384
 _SIDE = 160
 
 
-def pictures(places: Iterable[tuple[str, Path]], *, size: Sequence[int]) -> Mapping[str, tuple[str, str]]:
+def pictures(files: Iterable[tuple[str, Path]], *, size: Sequence[int]) -> Mapping[str, tuple[str, str]]:
     """For each name, its picture and what the model saw, as ``data:`` addresses; what can't be drawn is left out.
 
     Args:
-        places: Names and files.
+        files: Each picture's name and file.
         size: Height and width in pixels that the training script scales an image to.
     """
     found = {}
-    for name, path in places:
+    for name, path in files:
         try:
             found[name] = _both(path, size[0], size[1])
         except (OSError, ValueError, SyntaxError):  # Pillow reads fewer odd files than TensorFlow

@@ -162,17 +162,17 @@ def preflight_page(insight: Insight, pictures: Callable[[], Mapping[str, tuple[s
 
 def pictured(insight: Insight) -> list[str]:
     """Paths of the images that the page shows."""
-    learned, paths = insight.learned, {suggestion.path for suggestion in insight.suggestions}
-    if learned is not None and learned.known:
-        for split in learned.splits[1:]:
-            paths |= {image.path for image in worst_mistakes(learned, split, _MOST_MISTAKES)}
+    predictions, paths = insight.predictions, {suggestion.path for suggestion in insight.suggestions}
+    if predictions is not None and predictions.known:
+        for split in predictions.splits[1:]:
+            paths |= {image.path for image in worst_mistakes(predictions, split, _MOST_MISTAKES)}
     return sorted(paths)
 
 
 def _page_values(insight: Insight, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    result, learned = insight.result, insight.learned
-    judged = learned.splits[1:] if learned is not None and learned.known else ()
-    why_not = learned.why_not if learned else "an older cldc trained it; --force trains again"
+    result, predictions = insight.result, insight.predictions
+    judged = predictions.splits[1:] if predictions is not None and predictions.known else ()
+    why_not = predictions.why_not if predictions else "an older cldc trained it; --force trains again"
     return {
         "title": f"{'Quick preflight' if result.quick else 'Preflight'} of {result.dataset_name}",
         "result": result,
@@ -181,18 +181,18 @@ def _page_values(insight: Insight, pictures: Mapping[str, tuple[str, str]]) -> d
         "suggestions": insight.suggestions,
         "no_suggestions": insight.no_suggestions,
         "pictures": pictures,
-        "classes": learned.classes if learned else (),
-        "splits": learned.splits if learned else (),
-        "not_learned": "" if judged else why_not,
-        "mistakes": [_mistakes(learned, split) for split in judged if learned],
+        "classes": predictions.classes if predictions else (),
+        "splits": predictions.splits if predictions else (),
+        "predictions_unknown": "" if judged else why_not,
+        "mistakes": [_mistakes(predictions, split) for split in judged if predictions],
         "charts": _charts(result),
         "accuracies": [
-            (label, [_accuracy(learned, split, index) for split in judged])
-            for index, label in enumerate(learned.classes)
+            (label, [_accuracy(predictions, split, index) for split in judged])
+            for index, label in enumerate(predictions.classes)
         ]
-        if learned
+        if predictions
         else [],
-        "matrices": [_matrix(learned, split) for split in judged if learned],
+        "matrices": [_matrix(predictions, split) for split in judged if predictions],
     }
 
 
@@ -209,23 +209,23 @@ def _facts(result: PreflightResult) -> list[tuple[str, object]]:
     ]
 
 
-def _mistakes(learned: ModelPredictions, split: str) -> dict[str, Any]:
-    images = learned.of(split)
+def _mistakes(predictions: ModelPredictions, split: str) -> dict[str, Any]:
+    images = predictions.of(split)
     return {
         "split": split,
         "images": len(images),
         "wrong": sum(image.misclassified for image in images),
-        "worst": worst_mistakes(learned, split, _MOST_MISTAKES),
+        "worst": worst_mistakes(predictions, split, _MOST_MISTAKES),
     }
 
 
-def _accuracy(learned: ModelPredictions, split: str, label: int) -> float | None:
-    images = [image for image in learned.of(split) if image.label == label]
+def _accuracy(predictions: ModelPredictions, split: str, label: int) -> float | None:
+    images = [image for image in predictions.of(split) if image.label == label]
     return sum(not image.misclassified for image in images) / len(images) if images else None
 
 
-def _matrix(learned: ModelPredictions, split: str) -> dict[str, Any]:
-    counts = confusion(learned, split)
+def _matrix(predictions: ModelPredictions, split: str) -> dict[str, Any]:
+    counts = confusion(predictions, split)
     return {"split": split, "counts": counts, "totals": [max(sum(row), 1) for row in counts]}
 
 

@@ -53,14 +53,14 @@ def predictions_part(images: Sequence[Image], competition: Competition, home: Pa
     for result in reversed(all_records(home)):
         if result.fingerprint.competition != competition.name or result.quick:
             continue
-        learned = read(home, result.id)
-        if learned is None or not learned.known:
+        predictions = read(home, result.id)
+        if predictions is None or not predictions.known:
             continue
-        seen = {image.sha256: image for image in learned.images if image.probabilities}
+        seen = {image.sha256: image for image in predictions.images if image.probabilities}
         if len(contents & seen.keys()) < max(1, _LEAST_SHARE * len(contents)):
             continue
         rows = {
-            image.path: [learned.classes[found.predicted], round(max(found.probabilities), 3)]
+            image.path: [predictions.classes[found.predicted], round(max(found.probabilities), 3)]
             for image in images
             if (found := seen.get(image.sha256))
         }

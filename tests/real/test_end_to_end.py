@@ -99,9 +99,9 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
         newest = [e for e in cldc("history", "--format", "json").data["entries"] if e["kind"] == "preflight"][
             -1
         ]
-        learned = read(cldc.home, newest["id"])
-        assert learned is not None
-        assert learned.known == (competition == "demo")  # whose profile names the weights
+        saved = read(cldc.home, newest["id"])
+        assert saved is not None
+        assert saved.known == (competition == "demo")  # whose profile names the weights
         assert there["probe"]["build"].startswith(f"TensorFlow {trained['fingerprint']['tensorflow']} (")
 
     # A score is replaced by nobody who did not say so: not with --yes, not by a script, not by a "no".

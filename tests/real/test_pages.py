@@ -58,11 +58,11 @@ def validation(folder: Path) -> Page:
 
 
 def preflight(_: Path) -> Page:
-    learned = images(
+    predictions = images(
         ("train/a/1.png", "s1", 0, 0.9), ("val/a/2.png", "s2", 0, 0.2), ("val/b/3.png", "s3", 1, 0.1)
     )
     return preflight_page(
-        Insight(RESULT, learned), lambda: dict.fromkeys(("train/a/1.png", "val/b/3.png"), PICTURE)
+        Insight(RESULT, predictions), lambda: dict.fromkeys(("train/a/1.png", "val/b/3.png"), PICTURE)
     )
 
 

@@ -1,4 +1,4 @@
-"""A finished preflight, and what it learned of its images."""
+"""A finished preflight, and what its model predicts."""
 
 from __future__ import annotations
 

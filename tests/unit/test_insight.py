@@ -58,13 +58,13 @@ def test_a_comparison_goes_by_content_and_not_by_name() -> None:
 
 
 def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
-    learned = images(
+    predictions = images(
         ("train/a/1.png", "s1", 0, 0.9), ("val/a/<b>.png", "s2", 0, 0.8), ("book/b/3.png", "s3", 1, 0.9)
     )
-    assert confusion(learned, "val") == ((0, 1), (0, 0))
-    assert [image.path for image in worst_mistakes(learned, "val", 9)] == ["val/a/<b>.png"]
+    assert confusion(predictions, "val") == ((0, 1), (0, 0))
+    assert [image.path for image in worst_mistakes(predictions, "val", 9)] == ["val/a/<b>.png"]
     suggestion = Suggestion("train/a/1.png", "a", "b", 0.9, 0.01, "b")
-    page = page_of(Insight(RESULT, learned, (suggestion,)))
+    page = page_of(Insight(RESULT, predictions, (suggestion,)))
     assert "<b>.png" not in page.replace("</b>", "")
     assert "a &lt;warning&gt;" in page
     assert "looks like <b>b</b> (90%)" in page
@@ -74,9 +74,9 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
     for learned_or_none in (None, ModelPredictions(CLASSES, (), "it was <so>")):
         assert "Not known" in page_of(Insight(RESULT, learned_or_none, (), "no reason"))
     quick = dataclasses.replace(RESULT, quick=True, label_book=None, history=())
-    assert "One epoch only" in page_of(Insight(quick, learned))
+    assert "One epoch only" in page_of(Insight(quick, predictions))
     changed = dataclasses.replace(RESULT, dataset_changed="2 images of mine were changed.")
-    assert f"2 images of mine were changed. {OF_BEFORE}" in page_of(Insight(changed, learned))
+    assert f"2 images of mine were changed. {OF_BEFORE}" in page_of(Insight(changed, predictions))
 
 
 def test_eighty_columns_keep_a_suspicious_path_on_one_line_to_copy(monkeypatch: pytest.MonkeyPatch) -> None:

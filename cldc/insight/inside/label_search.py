@@ -38,7 +38,7 @@ from stroke_features import (
 )
 
 _CHUNK = 50
-# Regularisation of the fit, against 1 for an image's likeness to itself. More than usual, since labels are wrong.
+# Regularisation of the fit, against 1 for an image's similarity to itself. More than usual, since labels are wrong.
 _RIDGE = 0.2
 # A kernel's width: the median squared distance between images divided by this.
 _WIDTH = 2.0
@@ -70,8 +70,8 @@ def describe(path: str) -> list[Array] | None:
     return [row.astype(np.float32) for row in rows]
 
 
-def likeness(described: list[list[Array]]) -> Array:
-    """How alike any two images are, 0 to 1: the weighted mean of one Gaussian kernel for each description."""
+def similarity_matrix(described: list[list[Array]]) -> Array:
+    """How similar any two images are, 0 to 1: the weighted mean of one Gaussian kernel for each description."""
     count = len(described)
     total = np.zeros((count, count), np.float32, order="F")
     for weight, columns in zip(_WEIGHTS, zip(*described)):
@@ -87,16 +87,16 @@ def likeness(described: list[list[Array]]) -> Array:
     return total
 
 
-def predict(alike: Array, labels: Array, contents: list[str], classes: int) -> Array:
+def predict(similarities: Array, labels: Array, contents: list[str], classes: int) -> Array:
     """How much each image looks like each class to a least-squares fit that has seen neither it nor its copies.
 
-    The fit of all others is known in closed form from the fit of all (Rifkin and Lippert, 2007). ``alike`` is overwritten.
+    The fit of all others is known in closed form from the fit of all (Rifkin and Lippert, 2007). ``similarities`` is overwritten.
     """
     # A class's share is taken off, so that an image unlike all others looks like none.
     targets = np.full((len(labels), classes), -1 / classes)
     targets[np.arange(len(labels)), labels] += 1
-    alike.flat[:: len(labels) + 1] += _RIDGE
-    factor, _ = linalg.lapack.spotrf(alike, lower=1, overwrite_a=1)
+    similarities.flat[:: len(labels) + 1] += _RIDGE
+    factor, _ = linalg.lapack.spotrf(similarities, lower=1, overwrite_a=1)
     weights = linalg.cho_solve((factor, True), targets)
     inverse, _ = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
     found = targets - weights / np.diag(inverse)[:, None]
@@ -121,8 +121,8 @@ def suspicion(found: Array, labels: Array) -> Array:
     own = np.arange(len(labels)), labels
     suspicious = 1 - probabilities(found, _RANKING_SHARPNESS)[own]
     head = np.argsort(-suspicious, kind="stable")[: round(_HEAD * len(labels))]
-    likeness = found[own] + _ANY_CLASS * found.max(1)
-    suspicious[head[np.argsort(likeness[head], kind="stable")]] = suspicious[head]
+    similarity = found[own] + _ANY_CLASS * found.max(1)
+    suspicious[head[np.argsort(similarity[head], kind="stable")]] = suspicious[head]
     return suspicious
 
 
@@ -163,8 +163,8 @@ def main() -> None:
     rows: list[object] = [None if description is None else [[], 1.0, 0.0, 1.0] for description in described]
     noise = 0.0
     if drawn:
-        alike = likeness([description for description in described if description])
-        found = predict(alike, labels, [images[number][2] for number in drawn], job["classes"])
+        similarities = similarity_matrix([description for description in described if description])
+        found = predict(similarities, labels, [images[number][2] for number in drawn], job["classes"])
         sharpness, noise = estimate(found, labels)
         predicted = probabilities(found, sharpness)
         right = predicted[np.arange(len(labels)), labels]

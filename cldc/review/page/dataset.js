@@ -87,13 +87,13 @@ export class Dataset {
 
   // How many images of a queue are left to be decided; of grouped ones, how many groups.
   left({ groups, images }) {
-    return groups ? groups.filter((group) => !settled(group)).length : images.filter((image) => !isDecided(image)).length;
+    return groups ? groups.filter((group) => !isResolved(group)).length : images.filter((image) => !isDecided(image)).length;
   }
 
   // The class that an image most likely has instead of its label; empty where nothing says that this is wrong. A model's
   // mistakes are many, so what it predicts counts only in the list of them.
   likely(image, group) {
-    const others = group.differ === "label" && !settled(group) ? group.images.map((other) => after(other).label) : [];
+    const others = group.differ === "label" && !isResolved(group) ? group.images.map((other) => after(other).label) : [];
     const guesses = [...others, image.suspicion?.label, group.predicted && image.prediction.label];
     return guesses.find((label) => label && label !== image.label && this.classes.includes(label)) ?? "";
   }
@@ -113,7 +113,7 @@ export function after({ label, split, decisions }) {
 }
 
 // Whether nothing is left to decide in a group of copies.
-export function settled({ images, differ }) {
+export function isResolved({ images, differ }) {
   if (images.every(isDecided)) return true;
   const left = images.map(after).filter(({ aside }) => !aside);
   const values = differ === "copy" ? left : new Set(left.map((state) => state[differ]));

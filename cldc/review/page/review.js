@@ -1,4 +1,4 @@
-import { Dataset, after, decide, isDecided, settled, words } from "./dataset.js";
+import { Dataset, after, decide, isDecided, isResolved, words } from "./dataset.js";
 import { Grid } from "./grid.js";
 
 const $ = (id) => document.getElementById(id);
@@ -165,7 +165,7 @@ function showGrid() {
   const { id, title, why, groups, images } = queue();
   // Of copies all are shown where one is, since they can only be judged together.
   const shown = groups
-    ? groups.filter((group) => group.images.some(shows) && !(filters.open.checked && settled(group)))
+    ? groups.filter((group) => group.images.some(shows) && !(filters.open.checked && isResolved(group)))
     : [{ title: "", images: images.filter(shows), predicted: id === "predictions" }];
   grid.show(shown);
   $("queue-title").textContent = title;
@@ -394,7 +394,7 @@ async function sendUndo({ numbers }) {
   await poll();
 }
 
-const isOpen = ({ image, group }) => !isDecided(image) && !image.later && !(group.differ && settled(group));
+const isOpen = ({ image, group }) => !isDecided(image) && !image.later && !(group.differ && isResolved(group));
 
 // Go to the next item after this one that is not decided.
 function goOn(from) {

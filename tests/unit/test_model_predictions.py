@@ -14,11 +14,11 @@ def test_what_was_learned_is_kept_as_it_was(tmp_path: Path) -> None:
         ImagePrediction("val", "val/a/1.png", "ab", 0, (0.25, 0.75)),
         ImagePrediction("val", "val/b/2.png", "cd", 1),
     )
-    learned = ModelPredictions(("a", "b"), images, "a reason")
-    save(tmp_path, "x", learned)
-    assert read(tmp_path, "x") == learned
+    saved = ModelPredictions(("a", "b"), images, "a reason")
+    save(tmp_path, "x", saved)
+    assert read(tmp_path, "x") == saved
     first = predictions_path(tmp_path, "x").read_bytes()
-    save(tmp_path, "x", learned)
+    save(tmp_path, "x", saved)
     assert predictions_path(tmp_path, "x").read_bytes() == first
     for damaged in (first[:-20], first[:10] + bytes([first[10] ^ 0xFF]) + first[11:]):
         predictions_path(tmp_path, "x").write_bytes(damaged)

@@ -37,22 +37,22 @@ def _trained(
         environment=ensure_tensorflow(profile.training.tensorflow, environments_home),
         home=tmp_path / "kept",
     )
-    learned = read(tmp_path / "kept", result.id)
-    assert learned is not None
-    return report, book, learned, result.predictions
+    saved = read(tmp_path / "kept", result.id)
+    assert saved is not None
+    return report, book, saved, result.predictions
 
 
 def test_the_best_weights_say_of_every_image_what_they_said_in_the_training(
     tmp_path: Path, short: Competition, environments_home: Path
 ) -> None:
-    report, book, learned, predictions = _trained(tmp_path, short, builtin_script(short), environments_home)
-    assert learned.known, learned.why_not
-    assert [(i.path, i.sha256) for i in learned.images] == [
+    report, book, saved, predictions = _trained(tmp_path, short, builtin_script(short), environments_home)
+    assert saved.known, saved.why_not
+    assert [(i.path, i.sha256) for i in saved.images] == [
         *((i.path, i.sha256) for i in report.dataset.images),
         *book.images,
     ]
-    assert all(sum(i.probabilities) == pytest.approx(1, abs=1e-4) for i in learned.images)
-    assert sorted(i.predicted for i in learned.of("label_book")) == sorted(predictions)
+    assert all(sum(i.probabilities) == pytest.approx(1, abs=1e-4) for i in saved.images)
+    assert sorted(i.predicted for i in saved.of("label_book")) == sorted(predictions)
 
 
 def test_a_script_that_judged_another_model_than_it_left_is_not_believed(
@@ -63,17 +63,17 @@ def test_a_script_that_judged_another_model_than_it_left_is_not_believed(
     honest = 'print("final loss {}, final acc {}".format(loss, accuracy))'
     assert honest in source
     lying.write_text(source.replace(honest, honest.replace("(loss, accuracy)", "(loss, 0.99)")))
-    _, _, learned, _ = _trained(tmp_path, short, given_script(lying), environments_home)
-    assert not learned.known
-    assert "where the script printed 99." in learned.why_not
-    assert not any(i.probabilities for i in learned.images)
+    _, _, saved, _ = _trained(tmp_path, short, given_script(lying), environments_home)
+    assert not saved.known
+    assert "where the script printed 99." in saved.why_not
+    assert not any(i.probabilities for i in saved.images)
 
 
 def test_without_a_checkpoint_there_is_a_reason(tmp_path: Path, environments_home: Path) -> None:
     shapes = competition.load(str(SHAPES_PROFILE))
-    _, _, learned, _ = _trained(tmp_path, shapes, builtin_script(shapes), environments_home)
-    assert learned.why_not == "the profile shapes names no checkpoint that its script leaves"
-    assert len(learned.images) == 100
+    _, _, saved, _ = _trained(tmp_path, shapes, builtin_script(shapes), environments_home)
+    assert saved.why_not == "the profile shapes names no checkpoint that its script leaves"
+    assert len(saved.images) == 100
 
 
 def test_a_quick_one_is_marked_and_a_whole_one_tells_labels_that_look_wrong(
