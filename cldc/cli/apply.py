@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from cldc.cli.app import App
-from cldc.cli.fixing import undo_record
 from cldc.cli.options import DATASET, YES, command
+from cldc.cli.validating import undo_record
 from cldc.curation.applying import Applied, Plan, apply_in_place, apply_to_copy, plan
 from cldc.dataset import load
 from cldc.decisions import RELABEL, SET_ASIDE, default_path, moved_to, read

@@ -14,8 +14,7 @@ from cldc.cli import completion
 from cldc.cli.contestant import remote_account, require_consent, require_organisers
 from cldc.cli.options import command
 from cldc.cli.server_app import ServerApp
-from cldc.cli.tensorflow import tensorflow
-from cldc.cli.training import DASK, trainer, trainings_of
+from cldc.cli.training import DASK, tensorflow, trainer, trainings_of
 from cldc.cli.validating import require_valid, validated
 from cldc.dataset import load
 from cldc.errors import InvalidDataset, UsageError

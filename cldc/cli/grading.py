@@ -9,8 +9,7 @@ import click
 
 from cldc.cli.options import EXISTING_FOLDER, command
 from cldc.cli.server_app import ServerApp
-from cldc.cli.tensorflow import tensorflow
-from cldc.cli.training import DASK, trainer
+from cldc.cli.training import DASK, tensorflow, trainer
 from cldc.cli.validating import validated
 from cldc.errors import UsageError
 from cldc.files import replace_atomically, storage_errors

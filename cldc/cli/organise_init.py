@@ -16,7 +16,7 @@ from cldc.address import SANDBOX
 from cldc.cli.options import EXISTING_FOLDER, command
 from cldc.cli.organise_shared import target_at
 from cldc.cli.server_app import ServerApp
-from cldc.cli.tensorflow import tensorflow
+from cldc.cli.training import tensorflow
 from cldc.competition import Competition, file_beside, load
 from cldc.environments import ensure_codalab
 from cldc.errors import UsageError

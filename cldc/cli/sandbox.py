@@ -11,7 +11,7 @@ from cldc import sandbox as local_sandbox
 from cldc.cli.app import App
 from cldc.cli.leaderboard import remember
 from cldc.cli.options import EXISTING_FOLDER, command, group
-from cldc.cli.tensorflow import tensorflow
+from cldc.cli.training import tensorflow
 from cldc.competition import SANDBOX
 from cldc.environments import ensure_codalab
 from cldc.leaderboard import parse

@@ -1,4 +1,4 @@
-"""What a command trains on and with: script and label book, this machine or a Dask cluster."""
+"""What a command trains on and with: script, label book and TensorFlow, on this machine or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.server_app import ServerApp
-from cldc.cli.tensorflow import tensorflow
+from cldc.environments import Environment, ensure_tensorflow
 from cldc.errors import ConfigurationError
 from cldc.preflight.inputs import fetch_inputs
 from cldc.preflight.model import PreflightResult, Training
@@ -26,6 +26,11 @@ DASK = click.option(
     help="Train on the Dask cluster whose scheduler is at this address (tcp://HOST:8786). It can run any program here and there: "
     "name only one that you trust.",
 )
+
+
+def tensorflow(app: App) -> Environment:
+    """The environment of the competition's TensorFlow, created on first use."""
+    return ensure_tensorflow(app.competition.training.tensorflow, app.home, app.observer)
 
 
 @contextlib.contextmanager

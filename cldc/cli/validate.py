@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
+import contextlib
+import functools
 from pathlib import Path
 
 import click
 
 from cldc.cli.app import App
 from cldc.cli.options import FOLDER, command
-from cldc.cli.validating import validated
+from cldc.cli.validating import undo_record, validated
 from cldc.errors import InvalidDataset, StorageError, UsageError
-from cldc.render.validation import document
+from cldc.render.validation import document, fixed_blocks
 from cldc.validation import ValidationReport
-from cldc.validation.journal import Fixed
+from cldc.validation.journal import Fixed, journal_lock, records_folder
 from cldc.validation.watching import changes
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -63,18 +64,33 @@ def validate(
     if into is not None and not fix:
         raise UsageError("--into needs --fix.", action="Use --fix --into FOLDER.")
     if record is not None:
-        undone: int = importlib.import_module("cldc.cli.fixing").undo_record(app, record)
-        return undone
+        return undo_record(app, record)
     folder = app.dataset_folder(folder)
     fixed: Fixed | None = None
     if fix:
-        fixed = importlib.import_module("cldc.cli.fixing").fix(app, folder, into)
-        folder = fixed.root if fixed else folder
+        fixed = _fix(app, folder, into)
+        folder = fixed.root
     if watch:
         return _watch(app, folder, strict=strict, warped=warped, fixed=fixed)
     report = validated(app, folder, use_cache=not no_cache, warped=warped)
     _show(app, report, fixed)
     return report.exit_code(strict=strict)
+
+
+def _fix(app: App, folder: Path, into: Path | None) -> Fixed:
+    """Fix the folder, or a copy of it, and show what was done before anything else can fail."""
+    # Pillow and numpy take longer to import than a check that finds nothing changed.
+    from cldc.validation.fixing import fix_copy, fix_in_place  # noqa: PLC0415
+    from cldc.validation.inspect_images import inspect_dataset  # noqa: PLC0415
+
+    with journal_lock(app.home, app.observer) if into is None else contextlib.nullcontext():
+        inspected = inspect_dataset(folder, app.competition, app.observer, home=app.home)
+        if into is not None:
+            fixed = fix_copy(inspected, into, app.observer)
+        else:
+            fixed = fix_in_place(inspected, records_folder(app.home), app.observer)
+    app.output.tell(fixed_blocks(fixed))
+    return fixed
 
 
 def _watch(app: App, folder: Path, *, strict: bool, warped: bool, fixed: Fixed | None) -> int:
@@ -99,8 +115,11 @@ def _watch(app: App, folder: Path, *, strict: bool, warped: bool, fixed: Fixed |
 
 
 def _show(app: App, report: ValidationReport, fixed: Fixed | None) -> None:
-    def thumbnails() -> dict[str, str]:
-        made: dict[str, str] = importlib.import_module("cldc.validation.thumbnails").thumbnails(report)
-        return made
+    pictures = functools.partial(_thumbnails, report)
+    app.output.show(document(report, fixed, everything=app.output.verbose, thumbnails=pictures))
 
-    app.output.show(document(report, fixed, everything=app.output.verbose, thumbnails=thumbnails))
+
+def _thumbnails(report: ValidationReport) -> dict[str, str]:
+    from cldc.validation.thumbnails import thumbnails  # noqa: PLC0415 - Pillow, which only a page needs
+
+    return thumbnails(report)

@@ -1,4 +1,4 @@
-"""Checking a dataset for a command."""
+"""What several commands do with a dataset: check it, and undo what was changed in it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cldc.cli.app import App
-from cldc.errors import CldcError, InvalidDataset
+from cldc.errors import CldcError, InvalidDataset, StorageError
 from cldc.preflight.inputs import current_label_book, label_book_root
 from cldc.progress import Observer
-from cldc.render.validation import blocks
+from cldc.render.validation import blocks, undone_blocks, undone_data
 from cldc.validation import ValidationReport, validate
+from cldc.validation.journal import journal_lock, undo
 
 # Where an environment that finds warped copies is, ready, of this cldc or an older one.
 _ANALYSIS = "environments/analysis-*/ready.json"
@@ -92,3 +93,11 @@ def valid_reports(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
             action="Fix them or leave them out; `cldc validate` shows everything that was found in each.",
         )
     return reports
+
+
+def undo_record(app: App, record: Path) -> int:
+    """Undo what a record of `cldc validate --fix` or `cldc apply` lists, and show what was undone; the exit code."""
+    with journal_lock(app.home, app.observer):
+        undone = undo(record)
+    app.show(undone_data(undone), *undone_blocks(undone))
+    return StorageError.code if undone.left else 0
