@@ -6,13 +6,12 @@ import sys
 
 try:
     import contextlib
-    import importlib
     import io
     import os
     import signal
     import threading
     from collections.abc import Sequence
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
     import click
 
@@ -105,7 +104,9 @@ def run(arguments: Sequence[str]) -> int:
         outcome = cli.main(list(arguments), prog_name="cldc", standalone_mode=False)
         sys.stdout.flush()
     except (CldcError, click.ClickException) as error:
-        outcome = _failures().show_error(error, arguments)
+        from cldc.cli.output import show_error  # noqa: PLC0415 - `--help` starts faster without it
+
+        outcome = show_error(error, arguments)
     except click.Abort as error:
         # Click raises it instead of an interruption, which is its cause, or because a person ended a question.
         return _stopped(_message_for(error.__cause__) if error.__cause__ else "Cancelled; nothing changed.")
@@ -117,11 +118,6 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         return _unforeseen(error, arguments)
     return outcome if isinstance(outcome, int) else 0
-
-
-def _failures() -> Any:
-    """The module that prints failures; `--help` starts faster without it."""
-    return importlib.import_module("cldc.cli.output")
 
 
 def _stop(number: int, _: object) -> None:
@@ -164,9 +160,11 @@ def _unforeseen(error: Exception, arguments: Sequence[str]) -> int:
     """A bug, unless it follows from an interruption, or `--help` met a full disk."""
     if _asked_to_stop:
         return _stopped(_KEPT)
-    if isinstance(error, OSError) and (lost := _failures().lost_output()):
-        return int(_failures().show_error(lost, arguments))
-    print(f"\n{_failures().report_bug(error)}", file=sys.stderr, flush=True)  # noqa: T201
+    from cldc.cli.output import lost_output, report_bug, show_error  # noqa: PLC0415 - as in `run`
+
+    if isinstance(error, OSError) and (lost := lost_output()):
+        return show_error(lost, arguments)
+    print(f"\n{report_bug(error)}", file=sys.stderr, flush=True)  # noqa: T201
     return BUG
 
 

@@ -7,7 +7,6 @@ file in the data folder remembers only which accounts there are, since keyrings 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import queue
@@ -165,8 +164,10 @@ def _ask_keyring(request: Callable[[Any], T]) -> T:
 
     def ask() -> None:
         try:
-            # Imported here: it takes 0.1 s, most commands do without it, and a broken one must not stop them.
-            answer.put((request(importlib.import_module("keyring")), ""))
+            # It takes 0.1 s to import, most commands do without it, and a broken one must not stop them.
+            import keyring  # noqa: PLC0415
+
+            answer.put((request(keyring), ""))
         except Exception as error:  # backends raise any exception, with any text
             kind = type(error).__name__
             reason = "this machine has none" if kind == "NoKeyringError" else f"it failed with {kind}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import importlib
 import os
 import shutil
 import stat
@@ -362,11 +361,10 @@ def _guard(folder: Path) -> filelock.BaseFileLock:
 
 
 def _file_lock(path: Path, **options: Any) -> filelock.BaseFileLock:
-    # By name, since importing it takes half as long as a second check of a dataset, which locks nothing.
-    guard: filelock.BaseFileLock = importlib.import_module("filelock").FileLock(
-        path, mode=PRIVATE_FILE, **options
-    )
-    return guard
+    # Importing it takes half as long as a second check of a dataset, which locks nothing.
+    import filelock  # noqa: PLC0415
+
+    return filelock.FileLock(path, mode=PRIVATE_FILE, **options)
 
 
 def system_temporary_folder() -> Path:

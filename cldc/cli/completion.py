@@ -1,8 +1,7 @@
-"""`cldc completion`, and what the shell completes: values of `cldc.cli.completion_values`, which is imported when Tab is pressed."""
+"""`cldc completion`, and the values that the shell completes."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 
 import click
@@ -21,7 +20,10 @@ def _offer(name: str, *, files: bool = False) -> Completion:
         _context: click.Context, _parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         try:
-            values = getattr(importlib.import_module("cldc.cli.completion_values"), name)()
+            # Accounts, ledger and environments take long to import, and only Tab needs them.
+            from cldc.cli import completion_values  # noqa: PLC0415
+
+            values = getattr(completion_values, name)()
             found = [CompletionItem(value, help=why) for value, why in values if value.startswith(incomplete)]
         except CldcError:
             found = []

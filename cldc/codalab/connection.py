@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -94,8 +93,9 @@ class Request:
 
 def open_transport(server: str, limits: Limits) -> Transport:
     """Load `requests`, and prepare the connections to a server; raises as `Transport` does."""
-    opened: Transport = importlib.import_module("cldc.codalab.transport").Transport(server, limits)
-    return opened
+    from cldc.codalab.transport import Transport  # noqa: PLC0415 - `requests`, as above
+
+    return Transport(server, limits)
 
 
 class Connection:

@@ -1,10 +1,9 @@
-"""The formats of results. HTML is in `cldc.render.html`, which is imported when a page is asked for, since Jinja2 takes long to import."""
+"""The formats of results; HTML is in `cldc.render.html`."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-import importlib
 import io
 import json
 import re
@@ -44,8 +43,10 @@ def format_of(path: Path, names: tuple[str, ...]) -> str | None:
 def render(name: str, document: Document) -> str:
     """``document`` in the format of that name, with a line end."""
     if name == "html":
-        page: str = importlib.import_module("cldc.render.html").render_page(document.page)
-        return page
+        from cldc.render.html import render_page  # noqa: PLC0415 - Jinja2, which only a page needs
+
+        assert document.page is not None  # noqa: S101 - only commands whose documents have one offer the format
+        return render_page(document.page)
     return _RENDERERS[name](document)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from cldc.decisions import CORRECT, default_path, match, read
 from cldc.files import hash_bytes
 from cldc.progress import SILENT, Observer
 from cldc.validation.cache import ValidationCache
-from cldc.validation.model import Finding, InspectedDataset, Severity, ValidationReport, WarpedSearch
+from cldc.validation.model import Finding, Severity, ValidationReport, WarpedSearch
 from cldc.validation.rules import RULES, apply_rules, publishing
 from cldc.validation.sniffing import formats_of_ignored
 
@@ -63,7 +62,10 @@ def validate(
         key = _report_key(cache, competition, book, ask_tensorflow=ask_tensorflow, warped=warped != "no")
         report = cache.load_report(competition, key)
         if report is None:
-            inspected: InspectedDataset = importlib.import_module("cldc.validation.inspect_images").inspect(
+            # Pillow and the pool take longer to import than a check that finds nothing changed.
+            from cldc.validation.inspect_images import inspect  # noqa: PLC0415
+
+            inspected = inspect(
                 cache,
                 competition,
                 observer,
