@@ -7,7 +7,7 @@ import functools
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -107,7 +107,7 @@ class App:
             self.output.close()
             shown = [Line(f"{path} sets:"), *claims_blocks(claims, self.approvals.find(path))]
             click.echo(plain(shown), err=True)
-        self.confirm("Do you trust whoever wrote this?", yes=yes, stake=f"approve {path}")
+        self.confirm(f"approve {path}", yes=yes, question="Do you trust whoever wrote this?")
         self.approvals.approve(path, claims)
 
     @property
@@ -146,13 +146,15 @@ class App:
             return command
         return f"{command} {'DIR' if folder is None else shown_path(folder)}"
 
-    def confirm(self, question: str, *, yes: bool, stake: str, shown: Iterable[Block] = ()) -> None:
+    def confirm(self, action: str, *, yes: bool, question: str = "", shown: Iterable[Block] = ()) -> None:
         """Ask before something that can't be undone. Commands ask here and nowhere else.
 
+        Any answer but yes ends the command with nothing changed.
+
         Args:
-            question: The question; any answer but yes ends the command with nothing changed.
+            action: What the command is about to do, such as "remove 3 bundles from example.org".
             yes: Whether the command line has already agreed (``--yes``).
-            stake: What the command is about to do, such as "remove 3 bundles from example.org".
+            question: What to ask; by default whether to do it.
             shown: What to show before the question.
 
         Raises:
@@ -160,27 +162,38 @@ class App:
         """
         if yes:
             return
-        self.require_someone_to_ask(stake)
+        self.require_someone_to_ask(action)
         self.output.tell(shown)
-        if not click.confirm(question, err=True):
+        if not click.confirm(question or f"{action[0].upper()}{action[1:]}?", err=True):
             click.echo("Nothing was changed.", err=True)
             raise click.exceptions.Exit(REFUSED)
 
-    def require_someone_to_ask(self, stake: str) -> None:
-        """Refuse now if `confirm` would have to refuse later; takes the same ``stake``.
+    def require_someone_to_ask(self, action: str) -> None:
+        """Refuse now if `confirm` would have to refuse later; takes the same ``action``.
 
         Raises:
             UsageError: Nobody can be asked.
         """
         if not self.interactive:
             raise UsageError(
-                f"This would {stake}, and nobody can be asked here whether it should.",
+                f"This would {action}, and nobody can be asked here whether it should.",
                 action="Add --yes to do it without being asked.",
             )
 
-    def show(self, data: object, *blocks: Block) -> None:
-        """Show a result, given as data and as blocks."""
-        self.output.show(Document(data, blocks))
+    def show(
+        self,
+        data: object,
+        *blocks: Block,
+        rows: Callable[[], Iterable[Sequence[object]]] | None = None,
+    ) -> None:
+        """Show a command's result.
+
+        Args:
+            data: The result for programs, as JSON.
+            blocks: The same for people, as lines and tables.
+            rows: The same for a spreadsheet, headers first, if the command has the format ``csv``.
+        """
+        self.output.show(Document(data, blocks, rows=rows))
 
     def close(self) -> None:
         """End connections and processes, and leave the screen tidy."""

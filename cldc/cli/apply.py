@@ -73,8 +73,8 @@ def apply(
     if into is not None:
         applied = apply_to_copy(planned, into, app.observer)
     else:
-        stake = f"change {plural(sum(planned.counts.values()), 'image')} of {root} (--dry-run shows which)"
-        app.confirm("Make these changes?", yes=yes, stake=stake, shown=shown)
+        action = f"change {plural(sum(planned.counts.values()), 'image')} of {root} (--dry-run shows which)"
+        app.confirm(action, yes=yes, question="Make these changes?", shown=shown)
         with journal_lock(app.home, app.observer):
             # The question may wait long while people keep working.
             if _plan(app, root, decisions, in_place=True).changes != planned.changes:

@@ -73,7 +73,7 @@ def archive(app: ServerApp, *, folder: Path, yes: bool) -> None:
     with storage_errors(folder):
         is_new = not folder.is_dir() or not any(folder.iterdir())
     if not is_new:
-        app.confirm(f"Replace the archive in {folder}?", yes=yes, stake=f"replace the archive in {folder}")
+        app.confirm(f"replace the archive in {folder}", yes=yes)
     grades = grades_of(app, where, board.leaderboard)
     content, _ = _packed(app)
     published(board, competition, folder)
@@ -128,7 +128,7 @@ def backup(app: App, *, file: Path, yes: bool) -> None:
       cldc organise backup winter.zip --competition winter.toml
     """
     if file.exists():
-        app.confirm(f"Replace {file}?", yes=yes, stake=f"replace {file}")
+        app.confirm(f"replace {file}", yes=yes)
     content, names = _packed(app)
     replace_atomically(file, content)
     app.show(
@@ -173,9 +173,9 @@ def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
             if plan.changed:
                 files = plural(len(plan.changed), "file")
                 app.confirm(
-                    f"Replace {files} with those of {made} in {file}?",
+                    f"replace {files}, such as {next(iter(plan.changed))}",
                     yes=yes,
-                    stake=f"replace {files}, such as {next(iter(plan.changed))}",
+                    question=f"Replace {files} with those of {made} in {file}?",
                     shown=[Line(f"Differs: {path}", "warning") for path in plan.changed],
                 )
             write_files(plan)

@@ -160,11 +160,7 @@ def reject(app: ServerApp, *, submission: str, reason: str | None, undo: bool, y
     where = organiser_target(app, sign_in=False)
     row = find_row(read_board(app.competition, where.folder).leaderboard, submission)
     if not undo:
-        app.confirm(
-            f"Keep {row.name} of {row.account} off the board?",
-            yes=yes,
-            stake=f"keep {row.name} of {row.account} off the board",
-        )
+        app.confirm(f"keep {row.name} of {row.account} off the board", yes=yes)
     record_rejection(where.folder, row.submission, None if undo else (reason or "").strip())
     write_board(app.competition, where.folder)
     done = "is on the board again" if undo else "is kept off the board"

@@ -61,7 +61,7 @@ def ask_for_consent(app: ServerApp, refusals: Sequence[CldcError], consent: Cons
     if app.interactive and all(isinstance(refusal, NeedsConsent) for refusal in refusals):
         for refusal in refusals:
             assert isinstance(refusal, NeedsConsent)  # noqa: S101 - all of them are
-            app.confirm(refusal.question, yes=False, stake=refusal.message)
+            app.confirm(refusal.message, yes=False, question=refusal.question)
             consent |= refusal.grants
     return consent
 

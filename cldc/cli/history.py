@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Sequence
 
 import click
@@ -16,7 +15,7 @@ from cldc.grading.test_sets import hidden_test_sets
 from cldc.history import HistoryEntry
 from cldc.ledger import Ledger
 from cldc.preflight.records import all_records as results
-from cldc.render.document import Block, Document, Line, Table, cell
+from cldc.render.document import Block, Line, Table, cell
 
 
 @command(ServerApp, formats=("csv",))
@@ -38,13 +37,8 @@ def history(app: ServerApp, everything: bool) -> None:
             everything=everything,
             test_sets=hidden_test_sets(app.home),
         )
-    app.output.show(
-        Document(
-            {"entries": entries},
-            _blocks(entries, next_command=app.command_for("cldc preflight")),
-            rows=functools.partial(history_rows, entries),
-        )
-    )
+    blocks = _blocks(entries, next_command=app.command_for("cldc preflight"))
+    app.show({"entries": entries}, *blocks, rows=lambda: history_rows(entries))
 
 
 def _blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Iterator[Block]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from cldc.errors import CldcError, ConfigurationError, CredentialsError, Sandbox
 from cldc.leaderboard import Leaderboard, parse
 from cldc.ledger import BoardResult, Ledger
 from cldc.render.board import board_blocks, board_rows, history_blocks
-from cldc.render.document import Document
 
 _TOP = 20
 
@@ -50,16 +48,11 @@ def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
         )
     with Ledger(app.home, reading=True) as ledger:
         results = ledger.board_results(app.competition.name)
-    blocks = [
+    app.show(
+        {**{f.name: getattr(board, f.name) for f in fields(board)}, "history": results},
         *board_blocks(board, limit=None if everything else _TOP),
         *(history_blocks(results) if history else ()),
-    ]
-    app.output.show(
-        Document(
-            {**{f.name: getattr(board, f.name) for f in fields(board)}, "history": results},
-            blocks,
-            rows=functools.partial(board_rows, board),
-        )
+        rows=lambda: board_rows(board),
     )
 
 

@@ -11,7 +11,7 @@ from cldc import credentials
 from cldc.cli.options import command
 from cldc.cli.server_app import ServerApp
 from cldc.errors import CredentialsError
-from cldc.render.document import Block, Document, Line, Table
+from cldc.render.document import Line, Table
 from cldc.text import PASSWORD_VARIABLE, size
 
 
@@ -111,7 +111,7 @@ def whoami(app: ServerApp, every: bool) -> None:
       cldc whoami --all
     """
     if every:
-        app.output.show(_every_account())
+        _show_every_account(app)
         return
     account = _account(app)
     hours = "" if account.time_quota is None else f" of {account.time_quota / 3600:,.1f}"
@@ -125,11 +125,9 @@ def whoami(app: ServerApp, every: bool) -> None:
     app.show(account, Table(("", ""), rows))
 
 
-def _every_account() -> Document:
+def _show_every_account(app: ServerApp) -> None:
     found = [(server, name, name == names[0]) for server, names in credentials.everywhere() for name in names]
     data = [{"server": server, "account": name, "default": default} for server, name, default in found]
     rows = [(server, name, "yes" if default else "") for server, name, default in found]
-    block: Block = Table(("server", "account", "default"), rows)
-    return Document(
-        {"accounts": data}, [block if rows else Line("No account is remembered. Next: cldc login")]
-    )
+    table = Table(("server", "account", "default"), rows)
+    app.show({"accounts": data}, table if rows else Line("No account is remembered. Next: cldc login"))

@@ -123,9 +123,7 @@ def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, y
     if chosen:
         count = plural(len(chosen), "submission")
         app.confirm(
-            f"Evaluate {count} again? New scores take the place of those on the board.",
-            yes=yes,
-            stake=f"evaluate {count} again and replace their scores",
+            f"evaluate {count} again, and replace their scores on the board with the new ones", yes=yes
         )
         not_repeated = scoring.score(
             competition,

@@ -123,13 +123,9 @@ def init(app: ServerApp, **given: Any) -> None:
     planned = plan(path, previous, start, overrides, seed, server=where.address)
     if given["replace"]:
         app.confirm(
-            "Replace the bundles whose files have changed? Submissions made with an older label book or script will not be "
-            "scored any more.",
+            f"replace the bundles of {planned.competition.title} on {where.address} whose files have changed, "
+            "after which submissions made with an older label book or script are not scored",
             yes=given["yes"],
-            stake=(
-                f"replace the bundles of {planned.competition.title} on {where.address} whose files have changed, "
-                "after which submissions made with an older label book or script are not scored"
-            ),
         )
     done = set_up(
         planned,

@@ -49,8 +49,7 @@ def package(app: App, folder: Path | None, *, into: Path, yes: bool) -> None:
         same = target.is_file() and hash_file(target) == hash_file(made.path)
         if not same:
             if target.exists():
-                question = f"{target} is another zip. Replace it?"
-                app.confirm(question, yes=yes, stake=f"replace {target}, which is another zip")
+                app.confirm(f"replace {target}, which is another zip", yes=yes)
             with storage_errors(target):
                 made.path.replace(target)
         packed = Package(target, made.name, made.dataset_hash, made.images, made.size)

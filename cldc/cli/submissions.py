@@ -234,11 +234,7 @@ def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
         sync_ledger(me, me.tagged_bundles())
         found = find_tagged(me, submission)
         name = found.record.name
-        app.confirm(
-            f"Take the tag off {name}, so that it is not scored?",
-            yes=yes,
-            stake=f"take the tag off {name} on {app.rest.server}, so that it is not scored",
-        )
+        app.confirm(f"take the tag off {name} on {app.rest.server}, so that it is not scored", yes=yes)
         result = take_back(me, found, lambda: board_if_any(app, account=app.credentials.username))
     counts = "still counts" if result.spent else "no longer counts"
     app.show(
@@ -273,10 +269,11 @@ def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None
         orphans = find_orphans(me, unfinished=unfinished)
         removed = None
         if orphans.found and not dry_run:
+            action = _removal(orphans.found)
             app.confirm(
-                f"{_stake(orphans.found).capitalize()} permanently?",
+                f"{action} from {app.rest.server} permanently (--dry-run lists them)",
                 yes=yes,
-                stake=f"{_stake(orphans.found)} from {app.rest.server} permanently (--dry-run lists them)",
+                question=f"{action.capitalize()} permanently?",
                 shown=_orphan_blocks(orphans),
             )
             removed = remove_orphans(me, orphans.found)
@@ -297,7 +294,7 @@ def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None
     app.show(result, *blocks)
 
 
-def _stake(found: tuple[Orphan, ...]) -> str:
+def _removal(found: tuple[Orphan, ...]) -> str:
     running = sum(orphan.running for orphan in found)
     runs = plural(running, "run that is running", "runs that are running")
     return f"{f'kill {runs}, and ' if running else ''}remove {_counted(found)}"

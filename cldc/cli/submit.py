@@ -120,7 +120,7 @@ def submit(
             return plan.refusals[0].code if plan.refusals else 0
         plan.require()
         if plan.steps:
-            app.confirm(question(plan), yes=yes, stake=_stake(plan), shown=[*plan_blocks(plan), Line("")])
+            app.confirm(_action(plan), yes=yes, question=question(plan), shown=[*plan_blocks(plan), Line("")])
             if yes:
                 app.observer.note(public(plan))
         app.output.show(submission_document(carry_out(me, plan), on_sandbox=app.on_sandbox))
@@ -160,7 +160,7 @@ def _plan(
             plan = plan_submission(intent, state)
         plan.require()
         if plan.steps and not yes:
-            app.require_someone_to_ask(_stake(plan))
+            app.require_someone_to_ask(_action(plan))
     if not train:
         return plan
     # A full one that ran on this server proves as much as one on this machine.
@@ -184,7 +184,7 @@ def _plan(
     return plan_submission(replace(intent, preflight=preflight), state)
 
 
-def _stake(plan: Plan) -> str:
+def _action(plan: Plan) -> str:
     return (
         f"publish the {plan.intent.report.total:,} images of {plan.record.dataset} on {plan.record.server} for everyone to read, "
         "and spend a submission of the quota"
