@@ -162,8 +162,8 @@ class Cldc:
             tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as err,
         ):
             if forks is not None:
-                forked = forks.start(arguments, env=env, cwd=folder, streams=(nothing, out, err))
-                ended = forked.wait(_LONGEST_SECONDS)
+                streams = [stream.fileno() for stream in (nothing, out, err)]
+                ended = forks.start(arguments, env=env, cwd=folder, streams=streams).wait(_LONGEST_SECONDS)
             else:
                 # Not by cldc.process, which would end the sandbox with the command that started it.
                 ended = subprocess.run(

@@ -22,7 +22,6 @@ import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 import cldc
 
@@ -54,12 +53,12 @@ class ForkServer:
         *,
         env: Mapping[str, str],
         cwd: Path,
-        streams: Sequence[IO[str]],
+        streams: Sequence[int],
     ) -> Forked:
-        """Start a command with these three streams."""
+        """Start a command with these three streams, as file descriptors."""
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(self._path)
-        socket.send_fds(connection, [b"\n"], [stream.fileno() for stream in streams])
+        socket.send_fds(connection, [b"\n"], streams)
         request = {"arguments": list(arguments), "env": dict(env), "cwd": str(cwd)}
         connection.sendall(json.dumps(request).encode() + b"\n")
         return Forked(connection)

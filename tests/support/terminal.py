@@ -17,28 +17,37 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tests.conftest import ROOT
+import psutil
+
+from tests.conftest import ROOT, fork_server
+from tests.support.forking import Forked
+from tests.support.processes import soon
 
 
 class Terminal:
-    """A command on a pseudo-terminal of so many columns."""
+    """A command on a pseudo-terminal of so many columns: ``cldc``, or what Python runs as ``program``."""
 
     def __init__(
-        self,
-        *args: str,
-        cwd: Path,
-        columns: int = 80,
-        program: Sequence[str] = ("-m", "cldc"),
-        **env: str,
+        self, *args: str, cwd: Path, columns: int = 80, program: Sequence[str] = (), **env: str
     ) -> None:
         self.main, inner = pty.openpty()
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         # A size in the environment, as test runners give it, would hide that of the terminal.
         inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         shown = {**inherited, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **env}
-        self.process = subprocess.Popen(
-            [sys.executable, *program, *args], cwd=cwd, env=shown, stdin=inner, stdout=inner, stderr=inner
-        )
+        self.process: Forked | subprocess.Popen[bytes]
+        forks = None if program else fork_server()
+        if forks is not None:
+            self.process = forks.start(args, env=shown, cwd=cwd, streams=(inner, inner, inner))
+        else:
+            self.process = subprocess.Popen(
+                [sys.executable, *(program or ("-m", "cldc")), *args],
+                cwd=cwd,
+                env=shown,
+                stdin=inner,
+                stdout=inner,
+                stderr=inner,
+            )
         os.close(inner)
         self.text, self.seen = "", 0
 
@@ -56,9 +65,11 @@ class Terminal:
         os.write(self.main, f"{text}\n".encode())
 
     def interrupt(self) -> None:
-        """Press Ctrl-C, again where nothing came of it: one that meets Python on its way into a read is seen after it."""
+        """Press Ctrl-C at a question, once its answer is waited for: one that comes before is seen after the answer."""
+        asked = psutil.Process(self.process.pid)
         for _ in range(5):
-            self.process.send_signal(signal.SIGINT)
+            soon(lambda: asked.status() == psutil.STATUS_SLEEPING)
+            os.kill(self.process.pid, signal.SIGINT)
             ends = time.monotonic() + 10
             while time.monotonic() < ends:
                 if not self._read() or re.search(r"Stopped|Cancelled", self.text[self.seen :]):
@@ -76,7 +87,8 @@ class Terminal:
         return bool(piece)
 
     def _give_up(self, why: str) -> NoReturn:
-        self.process.kill()
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait(60)
         raise AssertionError(f"{why}: {self.text}")
 
     def end(self, seconds: float = 300) -> tuple[int, str]:

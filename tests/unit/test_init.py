@@ -175,11 +175,16 @@ def test_a_next_command_longer_than_the_terminal_stays_one_line(monkeypatch: pyt
 
 def test_a_screen_reader_gets_plain_lines_and_no_color_means_none(project: Path) -> None:
     make_dataset(project / "mine")
-    _, plain = Terminal("validate", "mine", cwd=project, CLDC_PLAIN="1").end()
-    assert "\x1b" not in plain
-    assert not re.search("[\u2500-\u257f\u2800-\u28ff]", plain)
-    _, colourless = Terminal("validate", "mine", cwd=project, NO_COLOR="1").end()
-    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", colourless)
+    drawing, colour = "[\u2500-\u257f\u2800-\u28ff]|\x1b", r"\x1b\[[0-9;]*3[0-9]m"
+
+    def shown(**env: str) -> str:
+        return Terminal("validate", "mine", cwd=project, **env).end()[1]
+
+    usual = shown(NO_COLOR="")
+    assert re.search(drawing, usual)
+    assert re.search(colour, usual)
+    assert not re.search(drawing, shown(NO_COLOR="", CLDC_PLAIN="1"))
+    assert not re.search(colour, shown(NO_COLOR="1"))
 
 
 def test_quiet_prints_only_the_result(cldc: Cldc, project: Path) -> None:
