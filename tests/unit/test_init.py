@@ -177,14 +177,14 @@ def test_a_screen_reader_gets_plain_lines_and_no_color_means_none(project: Path)
     make_dataset(project / "mine")
     drawing, colour = "[\u2500-\u257f\u2800-\u28ff]|\x1b", r"\x1b\[[0-9;]*3[0-9]m"
 
-    def shown(**env: str) -> str:
-        return Terminal("validate", "mine", cwd=project, **env).end()[1]
+    def shown(no_color: str = "", plain: str = "") -> str:
+        return Terminal("validate", "mine", cwd=project, NO_COLOR=no_color, CLDC_PLAIN=plain).end()[1]
 
-    usual = shown(NO_COLOR="")
+    usual = shown()
     assert re.search(drawing, usual)
     assert re.search(colour, usual)
-    assert not re.search(drawing, shown(NO_COLOR="", CLDC_PLAIN="1"))
-    assert not re.search(colour, shown(NO_COLOR="1"))
+    assert not re.search(drawing, shown(plain="1"))
+    assert not re.search(colour, shown(no_color="1"))
 
 
 def test_quiet_prints_only_the_result(cldc: Cldc, project: Path) -> None:

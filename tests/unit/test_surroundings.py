@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -45,6 +46,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
         text=True,
     )
 
+    @functools.cache
     def ask(name: str) -> Outcomes:
         assert driver.stdin is not None
         assert driver.stdout is not None
