@@ -15,7 +15,7 @@ from cldc.curation.applying import Applied, Plan, apply_in_place, apply_to_copy,
 from cldc.dataset import load
 from cldc.decisions import RELABEL, SET_ASIDE, default_path, moved_to, read
 from cldc.errors import StorageError, UsageError
-from cldc.render.document import Block, Line
+from cldc.render.document import Block, Line, first_lines
 from cldc.render.validation import copied_blocks
 from cldc.text import first_few, plural
 from cldc.validation.journal import Change, journal_lock, last_record, records_folder, undo_command
@@ -125,10 +125,7 @@ def _plan_blocks(plan: Plan, *, in_copy: bool, everything: bool = False) -> Iter
     for action, count in sorted(plan.counts.items()):
         yield Line(_heading(action, count, plan, in_copy=in_copy))
         changes = [change for change in plan.changes if change.kind != "folder" and change.rule == action]
-        shown = changes if everything else changes[:_SHOWN]
-        yield from (Line(f"  {_arrow(change)}") for change in shown)
-        if len(changes) > len(shown):
-            yield Line(f"  and {len(changes) - len(shown):,} more (--verbose shows all)", "dim")
+        yield from first_lines(map(_arrow, changes), _SHOWN, everything=everything)
     if folders := [change.target for change in plan.changes if change.kind == "folder"]:
         yield Line(f"Make {plural(len(folders), 'folder')}: {first_few(folders, 5)}")
     for path in plan.left:

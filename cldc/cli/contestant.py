@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cldc.bundles.account import ServerClock
 from cldc.cli.server_app import ServerApp
@@ -25,16 +26,7 @@ def contestant(app: ServerApp, ledger: Ledger) -> Contestant:
     Raises:
         Unreachable, CredentialsError: The server can't be read as the account.
     """
-    return Contestant(
-        competition=app.competition,
-        codalab=app.codalab,
-        account=app.rest.user().name,
-        home=app.home,
-        clock=ServerClock(app.rest),
-        observer=app.observer,
-        anonymous=app.anonymous,
-        ledger=ledger,
-    )
+    return Contestant(**_account(app), anonymous=app.anonymous, ledger=ledger)
 
 
 def remote_account(app: ServerApp, *, keep: bool, force: bool, environment: Environment | None) -> Remote:
@@ -43,17 +35,19 @@ def remote_account(app: ServerApp, *, keep: bool, force: bool, environment: Envi
     Raises:
         Unreachable, CredentialsError: The server can't be read as the account.
     """
-    return Remote(
-        competition=app.competition,
-        codalab=app.codalab,
-        account=app.rest.user().name,
-        home=app.home,
-        clock=ServerClock(app.rest),
-        observer=app.observer,
-        keep=keep,
-        force=force,
-        environment=environment,
-    )
+    return Remote(**_account(app), keep=keep, force=force, environment=environment)
+
+
+def _account(app: ServerApp) -> dict[str, Any]:
+    """The fields of a `ServerAccount`."""
+    return {
+        "competition": app.competition,
+        "codalab": app.codalab,
+        "account": app.rest.user().name,
+        "home": app.home,
+        "clock": ServerClock(app.rest),
+        "observer": app.observer,
+    }
 
 
 def ask_for_consent(app: ServerApp, refusals: Sequence[CldcError], consent: Consent) -> Consent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from cldc.cli.server_app import ServerApp
 from cldc.codalab import Health, Rest
 from cldc.codalab.proxies import certificate
 from cldc.credentials import keyring_name
-from cldc.environments import diagnose
+from cldc.environments import Diagnosis, diagnose
 from cldc.errors import CldcError
 from cldc.files import (
     HOME_VARIABLE,
@@ -164,38 +164,27 @@ def _environments(app: ServerApp, thorough: bool) -> Iterator[CheckResult]:
     except CldcError as error:
         yield _failed("environments", error)
         return
-    for kind in dict.fromkeys(d.recipe.kind for d in found):
-        choices = [d for d in found if d.recipe.kind == kind]
-        used = next((d for d in choices if d.used), None)
-        if used is None:
-            problems = "; ".join(f"{d.recipe.name}: {d.problem}" for d in choices)
-            yield CheckResult(
-                kind,
-                "note",
-                problems,
-                f"Install Python {choices[0].recipe.python}, or let uv download it on first use.",
-            )
-            continue
-        state = (
-            f"ready, Python {used.environment.python_version}" if used.environment else "created on first use"
-        )
-        text = f"{used.recipe.name} {state}, from {used.interpreter}"
-        if used.problem:
-            yield CheckResult(
-                kind,
-                "wrong",
-                f"{text}: {used.problem}",
-                f"Run `cldc env remove {used.recipe.name}`; the next command that needs it creates it again.",
-            )
-        elif not used.recipe.faithful:
-            yield CheckResult(
-                kind,
-                "note",
-                f"{text}: {used.recipe.why}",
-                f"Install Python {choices[0].recipe.python} for {choices[0].recipe.name}.",
-            )
-        else:
-            yield CheckResult(kind, "ok", text)
+    for kind in dict.fromkeys(each.recipe.kind for each in found):
+        yield _environment(kind, [each for each in found if each.recipe.kind == kind])
+
+
+def _environment(kind: str, choices: Sequence[Diagnosis]) -> CheckResult:
+    """The environment of one kind that this machine uses; the choices for it begin with the best."""
+    best = choices[0].recipe
+    used = next((each for each in choices if each.used), None)
+    if used is None:
+        problems = "; ".join(f"{each.recipe.name}: {each.problem}" for each in choices)
+        action = f"Install Python {best.python}, or let uv download it on first use."
+        return CheckResult(kind, "note", problems, action)
+    name, made = used.recipe.name, used.environment
+    text = f"{name} {f'ready, Python {made.python_version}' if made else 'created on first use'}, from {used.interpreter}"
+    if used.problem:
+        action = f"Run `cldc env remove {name}`; the next command that needs it creates it again."
+        return CheckResult(kind, "wrong", f"{text}: {used.problem}", action)
+    if not used.recipe.faithful:
+        action = f"Install Python {best.python} for {best.name}."
+        return CheckResult(kind, "note", f"{text}: {used.recipe.why}", action)
+    return CheckResult(kind, "ok", text)
 
 
 def _ledger(home: Path) -> CheckResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from cldc.cli.options import DATASET, command
 from cldc.curation.importing import Imported, Page, find_sources, import_pictures
 from cldc.dataset import meant_class
 from cldc.errors import StorageError, UsageError
-from cldc.render.document import Block, Line, Style
+from cldc.render.document import Block, Line, Style, first_lines
 from cldc.text import plural
 from cldc.validation.journal import journal_lock
 
@@ -100,15 +100,9 @@ def _blocks(imported: Imported, *, next_command: str, everything: bool = False) 
         yield Line("Nothing was added.")
 
 
-def _listed(
-    heading: str, lines: Iterator[str] | Sequence[str], everything: bool, style: Style = "plain"
-) -> Iterator[Line]:
-    lines = list(lines)
-    shown = lines if everything else lines[:_SHOWN]
+def _listed(heading: str, lines: Iterable[str], everything: bool, style: Style = "plain") -> Iterator[Line]:
     yield Line(heading, style)
-    yield from (Line(f"  {line}") for line in shown)
-    if len(lines) > len(shown):
-        yield Line(f"  and {len(lines) - len(shown):,} more (--verbose shows all)", "dim")
+    yield from first_lines(lines, _SHOWN, everything=everything)
 
 
 def _name(page: Page) -> str:

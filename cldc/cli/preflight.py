@@ -11,7 +11,7 @@ import click
 from cldc.cli.contestant import remote_account, require_consent, require_organisers
 from cldc.cli.options import DATASET, command
 from cldc.cli.server_app import ServerApp
-from cldc.cli.training import DASK, preflighted, trainer, trainings_of
+from cldc.cli.training import DASK, LABEL_BOOK, SCRIPT, preflighted, trainer, trainings_of
 from cldc.cli.validating import valid_reports
 from cldc.dataset import Dataset
 from cldc.environments import ready_analysis, ready_tensorflow
@@ -30,8 +30,8 @@ from cldc.trainings.many import train_all
 
 @command(ServerApp, formats=("html",))
 @click.argument("folders", metavar="[DIR]...", type=DATASET, nargs=-1)
-@click.option("--script", type=click.Path(), help="A training script instead of the organisers'.")
-@click.option("--label-book", type=click.Path(), help="A label book folder instead of the organisers'.")
+@SCRIPT
+@LABEL_BOOK
 @click.option(
     "--quick",
     is_flag=True,

@@ -13,7 +13,7 @@ from cldc.cli.contestant import ask_for_consent, contestant, paths_in_dataset
 from cldc.cli.leaderboard import board_if_any
 from cldc.cli.options import FOLDER, command
 from cldc.cli.server_app import ServerApp
-from cldc.cli.training import preflighted, trainings_of
+from cldc.cli.training import LABEL_BOOK, SCRIPT, preflighted, trainings_of
 from cldc.cli.validating import validated
 from cldc.errors import CldcError
 from cldc.ledger import Ledger
@@ -38,12 +38,8 @@ from cldc.submission.submit import submit as carry_out
 )
 @click.option("--institution", help="What the board shows in parentheses.")
 @click.option("--link", help="A web address that the board links to.")
-@click.option(
-    "--script", type=click.Path(), help="A training script for the preflight instead of the organisers'."
-)
-@click.option(
-    "--label-book", type=click.Path(), help="A label book for the preflight instead of the organisers'."
-)
+@SCRIPT
+@LABEL_BOOK
 @click.option("--no-preflight", is_flag=True, help="Submit without training here first.")
 @click.option(
     "--again",

@@ -20,6 +20,12 @@ from cldc.trainings.local import LocalTrainer, most_at_once
 from cldc.trainings.model import Trainer
 from cldc.validation import ValidationReport
 
+SCRIPT = click.option(
+    "--script", type=click.Path(), help="A training script for the preflight instead of the organisers'."
+)
+LABEL_BOOK = click.option(
+    "--label-book", type=click.Path(), help="A label book for the preflight instead of the organisers'."
+)
 DASK = click.option(
     "--dask",
     metavar="ADDRESS",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -54,6 +54,15 @@ Block = Line | Table
 def cell(value: float | None, form: str) -> str:
     """A number for a table in a form such as ``.2%`` or ``,``; empty if it is not known."""
     return "" if value is None else format(value, form)
+
+
+def first_lines(lines: Iterable[str], most: int, *, everything: bool, indent: int = 2) -> Iterator[Line]:
+    """The first lines of a list, indented, and how many more there are; all of them if ``everything``."""
+    lines = list(lines)
+    shown = lines if everything else lines[:most]
+    yield from (Line(" " * indent + line) for line in shown)
+    if len(lines) > len(shown):
+        yield Line(f"{' ' * indent}and {len(lines) - len(shown):,} more (--verbose shows all)", "dim")
 
 
 class Page(NamedTuple):

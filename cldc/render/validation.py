@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from cldc.dataset import IgnoreReason, OutwardLink
-from cldc.render.document import Block, Document, Line, Page, Style, Table
+from cldc.render.document import Block, Document, Line, Page, Style, Table, first_lines
 from cldc.render.validation_ci import file_annotations, sarif
 from cldc.text import first_few, plural
 from cldc.validation import Finding, Severity, ValidationReport
@@ -91,7 +91,8 @@ def _findings(report: ValidationReport, everything: bool) -> Iterator[Line]:
         findings = list(group)
         if len(findings) == 1:
             yield _heading(severity, findings[0].message, rule)
-            yield from _paths(findings[0], everything)
+            if not _names_its_path(findings[0]):
+                yield from first_lines(findings[0].paths, _SHOWN_PATHS, everything=everything, indent=4)
             yield from _advice(findings[0])
         else:
             counted = _RULES[rule].counted
@@ -134,15 +135,6 @@ def _advice(finding: Finding) -> Iterator[Line]:
 
 def _names_its_path(finding: Finding) -> bool:
     return len(finding.paths) == 1 and finding.paths[0] in finding.message
-
-
-def _paths(finding: Finding, everything: bool) -> Iterator[Line]:
-    paths = () if _names_its_path(finding) else finding.paths
-    shown = paths if everything else paths[:_SHOWN_PATHS]
-    for path in shown:
-        yield Line(f"    {path}")
-    if len(paths) > len(shown):
-        yield Line(f"    and {len(paths) - len(shown):,} more (--verbose shows all)", "dim")
 
 
 def _summary(report: ValidationReport) -> Iterator[Line]:
