@@ -82,7 +82,7 @@ class App:
         )
         for path, owner in found.ignored:
             self.observer.note(
-                f"{path} is ignored: it belongs to user {owner}. `cldc trust approve {shlex.quote(str(path))}` lets it count."
+                f"{path} is ignored: it belongs to user {owner}. `cldc trust approve {shlex.quote(str(path))}` accepts it."
             )
         return found
 

@@ -64,7 +64,7 @@ def accounts(app: ServerApp, *, roster: Path | None) -> None:
     ]
     if missing := [student for student in students if student.account not in joined]:
         page = f"{where.address}/account/signup"
-        blocks.append(Line("Tell each of the others:"))
+        blocks.append(Line("Send each of the others this:"))
         blocks += [
             Line(f"  {student.name}: sign up at {page} with the user name {student.account}")
             for student in missing

@@ -172,7 +172,7 @@ def _report(app: ServerApp, word: str) -> ValidationReport:
     report = validated(app, folder)
     if identity not in (None, report.dataset.hash):
         raise InvalidDataset(
-            f"{folder} is not what {word} was trained on any more.",
+            f"{folder} has changed since {word} was trained.",
             action=f"Name the folder itself to compare it as it is now: {folder}",
         )
     require_valid(app, report)

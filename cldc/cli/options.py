@@ -65,7 +65,7 @@ def _as_reports(
             form = "html"
         if form is None:
             known = ", ".join(_usual(formats))
-            raise click.BadParameter(f"{path} ends in none of {known}.", context, parameter)
+            raise click.BadParameter(f"{path} has none of the extensions {known}.", context, parameter)
         reports.append(Report(path, form))
     return tuple(reports)
 

@@ -60,7 +60,7 @@ from cldc.submission.submit import submit as carry_out
 @click.option(
     "--dry-run", is_flag=True, help="Show what would be done and what would be refused, and do nothing."
 )
-@click.option("-y", "--yes", is_flag=True, help="Do not ask before it becomes public and spends quota.")
+@click.option("-y", "--yes", is_flag=True, help="Publish and spend quota without asking.")
 def submit(
     app: ServerApp,
     *,

@@ -45,8 +45,8 @@ def wait_for(
 ) -> Bundle:
     """Wait until a bundle's state is final and return it, whether ready or failed; see `require_ready`.
 
-    It waits as long as it takes, or ``timeout_seconds``. The first pauses between two requests are short. The observer is
-    told the seconds so far and the state, in CodaLab's words or in those of ``describe``.
+    It waits as long as it takes, or ``timeout_seconds``. The first pauses between two requests are short. The observer
+    receives the seconds so far and the state, in CodaLab's words or in those of ``describe``.
 
     Raises:
         NotFinished: The time limit is reached.

@@ -131,7 +131,7 @@ def _overridden(part: Part, overrides: ProfileOverrides) -> Part:
 
 
 def _same_quota(side: Organiser, quota: QuotaRule) -> Organiser:
-    """The daemon's quota as the rule that contestants are told."""
+    """Give the daemon the quota that contestants see."""
     seconds = round(quota.window_days * _DAY_SECONDS)
     return replace(side, window_seconds=seconds, per_window=quota.per_window, total=quota.total)
 

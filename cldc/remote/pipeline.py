@@ -238,7 +238,7 @@ class _Batch:
         return with_changes(result, job.training)
 
     def finish_job(self, job: Job, outcome: Outcome, *, leave: bool = False) -> None:
-        """Record a job's outcome and, unless told to ``leave`` them, remove its bundles once no other job needs its dataset."""
+        """Record a job's outcome and, without ``leave``, remove its bundles once no other job needs its dataset."""
         self.outcomes[job.id] = outcome
         if not leave:
             self._untidy.append(job)

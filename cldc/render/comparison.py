@@ -53,7 +53,7 @@ def _blocks(comparison: Comparison, *, everything: bool) -> Iterator[Block]:
     for name, moves in _lists(comparison):
         yield Line(f"{name}: {len(moves):,}")
         shown = moves if everything else moves[:_SHOWN]
-        yield from (Line(f"  {_told(name, move)}", "dim") for move in shown)
+        yield from (Line(f"  {_description(name, move)}", "dim") for move in shown)
         if len(shown) < len(moves):
             yield Line(f"  and {len(moves) - len(shown):,} more (--verbose, or --report FILE)", "dim")
     if comparison.note:
@@ -143,7 +143,7 @@ def _lists(comparison: Comparison) -> tuple[tuple[str, Sequence[Moved]], ...]:
     )
 
 
-def _told(name: str, move: Moved) -> str:
+def _description(name: str, move: Moved) -> str:
     if not (move.before and move.after):
         return move.before or move.after
     if "mistakes" in name:

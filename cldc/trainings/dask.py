@@ -36,7 +36,7 @@ from cldc.trainings.workers import SentTraining, Trained, train_sent, zip_files
 
 _TOPIC = "cldc-trainings"
 _CONNECT_SECONDS = 20
-_TELL_SECONDS = 1.0
+_REPORT_SECONDS = 1.0
 _AT_WORK = ("executing", "long-running")
 # Dask warns about large arguments and prefers files; a dataset has tens of megabytes at most.
 _SETTINGS = {"distributed.admin.large-graph-warning-threshold": "10 GB"}
@@ -201,17 +201,17 @@ class _Events:
         self._group = group
         self._worker = get_worker()
         self._task = self._unit = ""
-        self._told = 0.0
+        self._reported = 0.0
 
     def start(self, task: str, total: float | None = None, unit: str = "") -> None:
-        self._task, self._unit, self._told = task, unit, 0.0
+        self._task, self._unit, self._reported = task, unit, 0.0
         self.advance(0.0)
 
     def advance(self, done: float, detail: str = "") -> None:
         self._group.check()
-        if time.monotonic() - self._told < _TELL_SECONDS:
+        if time.monotonic() - self._reported < _REPORT_SECONDS:
             return
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
         event_data = {"id": self._id, "task": self._task, "unit": self._unit, "done": done, "detail": detail}
         self._worker.log_event(_TOPIC, event_data)
 
@@ -229,7 +229,7 @@ def train_in_dask(sent: SentTraining, dataset: bytes, label_book: bytes) -> Trai
     key = worker.get_current_task()
 
     def watch() -> None:
-        while not done.wait(_TELL_SECONDS):
+        while not done.wait(_REPORT_SECONDS):
             task = worker.state.tasks.get(key)
             if task is None or task.state not in _AT_WORK:
                 group.end()

@@ -18,7 +18,7 @@ from cldc.trainings.expected import expect
 from cldc.trainings.model import Lane, Trainer, WorkerLost
 
 # Fast enough for a display to look smooth.
-_TELL_SECONDS = 0.2
+_REPORT_SECONDS = 0.2
 _MOST_TRIES = 2
 # Number of epochs that fit on one line.
 _MOST_TOLD = 4
@@ -85,7 +85,7 @@ class _Trainings:
         try:
             running = {self._submit(key, force=force): key for key in self._trainings}
             while running:
-                done, _ = wait(running, _TELL_SECONDS, FIRST_COMPLETED)
+                done, _ = wait(running, _REPORT_SECONDS, FIRST_COMPLETED)
                 for future in done:
                     key = running.pop(future)
                     if not self._collect(key, future):

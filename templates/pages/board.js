@@ -12,16 +12,16 @@
 
   const pause = find("button", controls);
   if (!pause) return; // a board that is done
-  const told = find("output", controls);
+  const output = find("output", controls);
   const every = 30_000;
   let paused = false;
   let touched = -Infinity;
-  const tell = (text) => { if (told.textContent !== text) told.textContent = text; };
+  const announce = (text) => { if (output.textContent !== text) output.textContent = text; };
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.textContent = paused ? "Resume updates" : "Pause updates";
     touched = -Infinity;
-    look();
+    checkForNewerBoard();
   });
   // Whoever is reading or choosing something now is not disturbed.
   for (const kind of ["keydown", "pointerdown", "wheel", "touchmove"]) {
@@ -33,7 +33,7 @@
   const opened = () => folds().filter((fold) => fold.open).map(named);
   const open = (names) => folds().forEach((fold) => { fold.open = names.includes(named(fold)); });
 
-  // A browser gives no page of the file system another one's text, so there the page is loaded anew.
+  // A browser gives no page of the file system another one's text, so there the page is loaded again.
   const reload = () => {
     history.replaceState({ open: opened() }, "");
     location.reload();
@@ -46,10 +46,10 @@
     find("main").replaceWith(find("main", next));
     open(names);
     scrollTo({ left, top, behavior: "instant" });
-    tell(`The board has changed: ${find("#summary p").textContent}`);
+    announce(`The board has changed: ${find("#summary p").textContent}`);
   };
 
-  const look = async () => {
+  const checkForNewerBoard = async () => {
     const now = performance.now();
     if (paused || document.hidden || now - touched < every) return;
     if (location.protocol === "file:") {
@@ -61,14 +61,14 @@
       const next = new DOMParser().parseFromString(answer.ok ? await answer.text() : "", "text/html");
       if (!find("#board", next)) throw new Error("not a board");
       if (find("footer", next).textContent !== find("footer").textContent) return reload(); // another version's
-      if (find("#updated time", next).dateTime === find("#updated time").dateTime) return tell("");
+      if (find("#updated time", next).dateTime === find("#updated time").dateTime) return announce("");
       if (paused) return;
       find("#summary").replaceWith(find("#summary", next));
       if (find("main", next).textContent !== find("main").textContent) replace(next);
     } catch {
-      tell("A newer board can't be read now; this page goes on trying.");
+      announce("A newer board can't be read now; this page goes on trying.");
     }
   };
-  setInterval(look, every);
-  document.addEventListener("visibilitychange", look);
+  setInterval(checkForNewerBoard, every);
+  document.addEventListener("visibilitychange", checkForNewerBoard);
 })();

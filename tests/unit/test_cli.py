@@ -68,9 +68,10 @@ def test_the_reference_names_every_exit_code() -> None:
 
 def test_the_page_on_consent_names_every_command_that_asks_before_it_acts() -> None:
     asking = {name for name, command in every_command() if any(p.name == "yes" for p in command.params)}
-    named = re.findall(r"`cldc ([a-z ]+?)(?: --replace)?`", CONSENT.partition(" ask before they act")[0])
-    # An approval and a rejection can be taken back, and so can what `apply` does.
-    assert set(named) == asking - {"trust", "trust approve", "apply", "organise reject"}
+    table = CONSENT.partition("| command |")[2].partition("\n\n")[0]
+    named = re.findall(r"`cldc ([a-z ]+?)(?: --replace)?`", table)
+    # An approval and a rejection can be taken back.
+    assert set(named) == asking - {"trust", "trust approve", "organise reject"}
 
 
 def test_a_mistyped_command_or_option_gets_a_suggestion(bare_cldc: Cldc) -> None:
@@ -260,7 +261,7 @@ def test_templates_ship_in_the_wheel(tmp_path: Path) -> None:
     code = (
         "from cldc.competition import builtin_profiles, load; from cldc.resources import template;"
         "print(*builtin_profiles()); assert load().title; assert template('scripts', 'train.py').is_file();"
-        "assert list(template('requirements').glob('*.txt')); import cldc; print(cldc.__file__)"
+        "assert list(template('environments').glob('*.txt')); import cldc; print(cldc.__file__)"
     )
     done = process.run(
         [sys.executable, "-c", code],
