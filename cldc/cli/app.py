@@ -1,4 +1,4 @@
-"""The services of a command: settings, output, and questions to the person at the terminal."""
+"""What a command works with: settings, output, and questions to the person at the terminal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shown_path(path: Path) -> str:
 
 
 class App:
-    """Lazily created services of one command.
+    """What a command works with, each part created when it is first used.
 
     Attributes:
         takes_server: Whether the command has the options --server and --account.
@@ -46,7 +46,7 @@ class App:
     takes_server: ClassVar[bool] = False
 
     def __init__(self, *, flags: Options, output: Output, ask: bool) -> None:
-        """``ask`` says whether questions are allowed at all; without a terminal none is ever asked."""
+        """``ask`` allows questions; without a terminal none is ever asked."""
         self._flags = flags
         self._ask = ask
         self.output = output
@@ -59,7 +59,7 @@ class App:
 
     @functools.cached_property
     def interactive(self) -> bool:
-        """Whether a person can be asked: questions are allowed, this is a terminal, and no CI job has made it one."""
+        """Whether a person can be asked: questions are allowed, and this is a terminal that no CI job has made."""
         in_ci = os.environ.get("CI", "").lower() not in ("", "0", "false")
         return self._ask and not in_ci and sys.stdin.isatty() and sys.stderr.isatty()
 
@@ -98,7 +98,7 @@ class App:
         self.approve(project.path, project.claims, yes=False)
 
     def approve(self, path: Path, claims: Sequence[Claim], *, yes: bool) -> None:
-        """Show what a file would use, ask the person unless the command line says ``yes``, and remember the approval.
+        """Show what a file would use, ask the person unless the command line says ``yes``, and record the approval.
 
         Raises:
             UsageError: The command line has not agreed, and nobody can be asked.
@@ -112,12 +112,12 @@ class App:
 
     @property
     def competition(self) -> Competition:
-        """The competition chosen."""
+        """The chosen competition."""
         return self.settings.competition
 
     @property
     def server_status(self) -> str | None:
-        """What the competition's profile says of the state of the server chosen; None if it has none."""
+        """What the competition's profile says about the state of the chosen server; None if it says nothing."""
         return self.competition.status_of(self.settings.server)
 
     def dataset_folder(self, given: Path | None) -> Path:
@@ -135,7 +135,7 @@ class App:
         return Path(chosen)
 
     def command_for(self, command: str, folder: Path | None = None) -> str:
-        """``command`` as a person gives it for a dataset: with its folder, unless it is the project's.
+        """The command line that runs ``command`` on a dataset: with its folder, unless that is the project's.
 
         Args:
             command: As "cldc submit".
@@ -145,6 +145,14 @@ class App:
         if project is not None and (folder is None or folder.absolute() == Path(project).absolute()):
             return command
         return f"{command} {'DIR' if folder is None else shown_path(folder)}"
+
+    def ask(self, text: str, default: str | None = None, *, hidden: bool = False) -> str:
+        """The answer of the person at the terminal; ``hidden`` keeps it off the screen."""
+        self.output.close()
+        answer: str = click.prompt(
+            text, default=default, hide_input=hidden, err=True, show_default=bool(default)
+        )
+        return answer
 
     def confirm(self, action: str, *, yes: bool, question: str = "", shown: Iterable[Block] = ()) -> None:
         """Ask before something that can't be undone. Commands ask here and nowhere else.

@@ -30,7 +30,7 @@ _WAIT_SECONDS = 30.0
 
 
 def _folders(app: App, competition: str) -> dict[str, Path]:
-    """The folders in which this machine keeps a competition, by the name that each has in a backup."""
+    """The folders in which this machine keeps a competition, by their names in a backup."""
     return {
         "organise": app.home / "organise" / competition,
         "sandbox": sandbox.folder_of(app.home, competition),

@@ -1,4 +1,4 @@
-"""`cldc organise accounts`, `grades` and `reject`: a class behind a competition."""
+"""`cldc organise accounts`, `grades` and `reject`: the class that takes part."""
 
 from __future__ import annotations
 

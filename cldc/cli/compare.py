@@ -162,7 +162,7 @@ def _report(app: ServerApp, word: str) -> ValidationReport:
     """The validation of a folder, or of the one that a preflight was trained on.
 
     Raises:
-        InvalidDataset: It has errors, or is not any more what that preflight was trained on.
+        InvalidDataset: It has errors, or has changed since that preflight.
     """
     if Path(word).is_dir():
         folder, identity = Path(word), None
@@ -199,7 +199,7 @@ def _predict(app: ServerApp, judge: LabelBook, result: PreflightResult) -> Model
 def _pictures(app: ServerApp, found: Comparison) -> Mapping[str, tuple[str, str]]:
     lists = (found.added, found.removed, found.relabelled, found.moved, found.fixed, found.broken)
     moves = [move for moved in lists for move in moved][:_MOST_PICTURES]
-    # Where the folder was changed since, the picture is left out or is today's.
+    # If a folder has changed since, its picture is today's or is left out.
     paths = {
         m.after or m.before: _image_path(app, found.after, m.after)
         if m.after
@@ -210,7 +210,7 @@ def _pictures(app: ServerApp, found: Comparison) -> Mapping[str, tuple[str, str]
 
 
 def _image_path(app: ServerApp, result: PreflightResult, path: str) -> Path:
-    """The file of an image of a preflight's dataset, or of the label book as it was downloaded."""
+    """The file of an image: of a preflight's dataset, or of the downloaded label book."""
     folder, _, rest = path.partition("/")
     if folder == app.competition.bundles.label_book.name:
         return label_books(app.home, app.competition) / result.fingerprint.label_book / rest

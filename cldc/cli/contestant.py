@@ -1,4 +1,4 @@
-"""The account that a command works as, in the chosen competition, and what its owner consents to beyond --yes."""
+"""The account that a command works as, and what its owner consents to beyond --yes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def contestant(app: ServerApp, ledger: Ledger) -> Contestant:
 
 
 def remote_account(app: ServerApp, *, keep: bool, force: bool, environment: Environment | None) -> Remote:
-    """The account that trains on the server; models predict with this machine's TensorFlow, the ``environment``.
+    """The account that trains on the server; its models predict here, in ``environment``.
 
     Raises:
         Unreachable, CredentialsError: The server can't be read as the account.
@@ -51,7 +51,7 @@ def _account(app: ServerApp) -> dict[str, Any]:
 
 
 def ask_for_consent(app: ServerApp, refusals: Sequence[CldcError], consent: Consent) -> Consent:
-    """Add what the person at the terminal agrees to, if that lifts every refusal."""
+    """Add what the person at the terminal agrees to; nothing is asked if other refusals would remain."""
     if app.interactive and all(isinstance(refusal, NeedsConsent) for refusal in refusals):
         for refusal in refusals:
             assert isinstance(refusal, NeedsConsent)  # noqa: S101 - all of them are
@@ -61,7 +61,7 @@ def ask_for_consent(app: ServerApp, refusals: Sequence[CldcError], consent: Cons
 
 
 def paths_in_dataset(root: Path, given: Sequence[str]) -> frozenset[str]:
-    """Convert paths to those inside the dataset; they may be relative to it or to the working folder."""
+    """Paths inside the dataset, of paths relative to it or to the working folder."""
     names = {Path(path).as_posix() for path in given}
     for path in given:
         with contextlib.suppress(ValueError):  # on another drive

@@ -145,13 +145,13 @@ def _disk(subject: str, folder: Path, least: int, variable: str) -> CheckResult:
 def _project(app: ServerApp) -> CheckResult:
     """The project file, and where each setting comes from."""
     settings = app.settings
-    said = [
+    named = [
         f"{name} ({Path(value.source).name})"
         for name, value in settings.values.items()
         if value.value is not None
     ]
     where = str(settings.project.path) if settings.project else "no cldc.toml here or above"
-    text = f"{where}; set: {', '.join(said) or 'nothing'}"
+    text = f"{where}; set: {', '.join(named) or 'nothing'}"
     if waiting := [name for name in NAMES if settings.withheld(name)]:
         text += f"; not approved: {', '.join(waiting)}"
         return CheckResult("project", "note", text, "Look at it and approve it with `cldc trust`.")
@@ -207,10 +207,10 @@ def _keyring() -> CheckResult:
 
 
 def _server(app: ServerApp) -> Iterator[CheckResult]:
-    # What was known of it when the profile was written.
+    # What was known about it when the profile was written.
     known = [CheckResult("server status", "note", app.server_status)] if app.server_status else []
     try:
-        # One try: people run `doctor` when the network is bad, and it must report that at once.
+        # Only one try: people run `doctor` when the network is bad, and want to know at once.
         with Rest(app.server) as usual, usual.with_timeout(_PATIENCE_SECONDS) as rest:
             health = rest.health()
     except CldcError as error:

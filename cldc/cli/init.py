@@ -102,7 +102,7 @@ def init(app: ServerApp, ci: Host | None, action: str | None, force: bool) -> No
 
 
 def _server(app: ServerApp, answers: Answers | None) -> str:
-    """The server of the project as it is answered for now, or as its file that is kept says."""
+    """The project's server: by the answers, or by its file if that is kept."""
     return (answers.server or load(answers.competition).server) if answers else app.settings.server
 
 
@@ -113,7 +113,7 @@ def _workflow(
     origin: tuple[str, str],
     answers: Answers | None,
 ) -> tuple[str, str]:
-    """The workflow of the project as it is answered for now, or as its file that is kept says.
+    """The path and text of the project's workflow: by the answers, or by its file if that is kept.
 
     Raises:
         ConfigurationError: Its profile lies outside the project, where no job finds it, or its server is the sandbox.
@@ -138,18 +138,18 @@ def _workflow(
 
 
 def _kept(path: Path, force: bool) -> bool:
-    """Whether the project file stays as it is.
+    """Whether the project file exists and is not to be overwritten.
 
     Raises:
-        ConfigurationError: It is there, and options say something else for it.
+        ConfigurationError: It is, but an option would change it.
     """
     if not path.exists() or force:
         return False
     given = click.get_current_context().params
-    said = [name for name in Answers.__dataclass_fields__ if given.get(name) is not None]
-    if said:
+    changed = [name for name in Answers.__dataclass_fields__ if given.get(name) is not None]
+    if changed:
         raise ConfigurationError(
-            f"{path} already exists, and --{said[0]} would change it.",
+            f"{path} already exists, and --{changed[0]} would change it.",
             action="Change the file itself, or use --force to overwrite it.",
         )
     return True
@@ -159,12 +159,12 @@ def _answers(app: ServerApp, folder: Path) -> Answers:
     """Every setting from its option, else from the person at the terminal, else its default."""
     settings = app.settings
     given = click.get_current_context().params
-    # A default is taken unseen and so becomes approved: that of a file above or before counts only if it is approved.
+    # Nobody may see a default, yet the file written is approved: so one from another project file must be approved already.
     chosen = settings.offered("competition") or DEFAULT
     competition = _asked(app, given.get("competition"), "Competition", chosen, load)
     guess = find_dataset(folder, load(competition).dataset.splits) or _DATASET
     dataset = _asked(app, given.get("dataset"), "Dataset folder", guess, _check_dataset)
-    # Set here, it would name every submission, and each would replace the one before.
+    # Not asked for: it would name every submission, and each would replace the one before.
     name = given.get("name") or ""
     if name:
         _check_part("name", name)
@@ -178,13 +178,13 @@ def _answers(app: ServerApp, folder: Path) -> Answers:
 
 
 def _asked(app: ServerApp, given: str | None, text: str, default: str, check: Callable[[str], object]) -> str:
-    """An answer that holds: what was given is checked and not asked for; a wrong answer is asked for again."""
+    """What was given, else the answer of the person at the terminal, who is asked again until it passes the check."""
     if given is not None or not app.interactive:
         answer = given if given is not None else default
         check(answer)
         return answer
     while True:
-        answer = click.prompt(text, default=default, err=True, show_default=bool(default))
+        answer = app.ask(text, default)
         try:
             check(answer)
         except CldcError as error:
@@ -227,7 +227,7 @@ def _next(folder: Path, answers: Answers | None, ci: str | None, *, sandboxed: b
 
 
 def _server_status(app: ServerApp, answers: Answers | None) -> str | None:
-    """What is known of the server that the project is for."""
+    """What is known about the state of the project's server."""
     try:
         if answers is None:
             return app.server_status

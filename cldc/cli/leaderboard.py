@@ -68,7 +68,7 @@ def _account(app: ServerApp) -> str | None:
 
 
 def fetch_board(app: ServerApp, *, account: str | None) -> Leaderboard | None:
-    """The board of the sandbox, or the one that the profile gives the address of; None if there is none.
+    """The sandbox's board, or the one at the profile's address; None if there is none.
 
     Args:
         app: The command's services.
@@ -90,7 +90,7 @@ def fetch_board(app: ServerApp, *, account: str | None) -> Leaderboard | None:
 
 
 def remember(home: Path, board: Leaderboard) -> None:
-    """Record what the board shows of your own submissions, because the board has no history."""
+    """Record what the board shows of your own submissions, since it has no history."""
     own = [row for row in board.rows if row.mine and row.submission]
     if not own:
         return

@@ -59,7 +59,7 @@ def rebuild(app: ServerApp) -> None:
       cldc ledger rebuild
     """
     app.rest.user()  # move nothing before the server has answered
-    record, aside = _opened(app)
+    record, aside = _open(app)
     with record:
         found = rebuild_ledger(contestant(app, record))
         steps = {r.id: record.steps(r.id) for r in found}
@@ -72,8 +72,8 @@ def rebuild(app: ServerApp) -> None:
     app.show({"found": found, "set_aside": aside}, *blocks)
 
 
-def _opened(app: App) -> tuple[Ledger, Path | None]:
-    """The ledger, and where the one is now that could not be used."""
+def _open(app: App) -> tuple[Ledger, Path | None]:
+    """The ledger, and where an unusable one was set aside; None if it was usable."""
     try:
         return Ledger(app.home), None
     except LedgerUnusable as error:

@@ -201,7 +201,7 @@ def _overrides(
 
 
 def _answer(app: ServerApp, given: object, text: str, option: str, default: str | None) -> str:
-    """What was given, or else what the person at the terminal answers.
+    """What was given, else the answer of the person at the terminal.
 
     Raises:
         UsageError: It was not given, and nobody can be asked.
@@ -213,9 +213,7 @@ def _answer(app: ServerApp, given: object, text: str, option: str, default: str 
             f"{option} is missing ({text[0].lower()}{text[1:]}).",
             action="Add it, or run the command in a terminal to be asked.",
         )
-    app.output.close()
-    answer: str = click.prompt(text, default=default, err=True)
-    return answer
+    return app.ask(text, default)
 
 
 def _setup_blocks(done: SetUp, cost: str) -> Iterator[Block]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Report(NamedTuple):
-    """A file that a result is written to, and in which format."""
+    """A file that a result is written to, and its format."""
 
     path: Path
     form: str
@@ -62,7 +62,7 @@ class Output:
         self.observer: Observer = SILENT
         if quiet:
             return
-        if not _lively(sys.stderr):
+        if not _is_terminal(sys.stderr):
             self.observer = PlainProgress()
             return
         # Rich takes longer to import than a second check takes, and pipes and logs do without it.
@@ -80,7 +80,7 @@ class Output:
         if self.form == "text":
             self.tell(document.blocks)
         else:
-            # Commands to a job's log have been made safe where they were made.
+            # The renderer has made the commands to a job's log safe.
             stream = trusted(sys.stdout) if self.form == "github" else sys.stdout
             _write(render(self.form, document), stream)
         if self.form == "github":
@@ -94,12 +94,12 @@ class Output:
             self.observer.note(f"Written: {report.path}")
 
     def tell(self, blocks: Iterable[Block]) -> None:
-        """Print what comes before the result; on standard error if standard output is for programs."""
+        """Print what comes before the result: on standard error if a program reads standard output."""
         self.close()
         if self.form != "text":
             if text := plain(blocks):
                 tell(text.rstrip("\n"))
-        elif _lively(sys.stdout):
+        elif _is_terminal(sys.stdout):
             from cldc.cli.terminal import draw  # noqa: PLC0415 - as above
 
             draw(blocks, trusted(sys.stdout), everything=self.verbose)
@@ -114,11 +114,11 @@ class Output:
     def clear(self) -> None:
         """Clear the screen, if standard output is a terminal."""
         self.close()
-        if _lively(sys.stdout):
+        if _is_terminal(sys.stdout):
             _write("\x1b[2J\x1b[H", trusted(sys.stdout))
 
     def close(self, *, done: bool = True) -> None:
-        """End any moving line; a task that was not ``done`` is shown where it stopped."""
+        """End the moving line; a task that is not ``done`` is shown where it stopped."""
         if self._line is not None:
             self._line.close(done=done)
 
@@ -134,8 +134,8 @@ def add_to_job(document: Document) -> None:
                 file.write(text)
 
 
-def _lively(stream: Any) -> bool:
-    """Whether this is a terminal to draw on; CLDC_PLAIN asks for plain lines, as for a screen reader."""
+def _is_terminal(stream: Any) -> bool:
+    """Whether this is a terminal to draw on; CLDC_PLAIN asks for plain lines instead, as a screen reader needs."""
     return bool(stream.isatty()) and os.environ.get("TERM") != "dumb" and not os.environ.get("CLDC_PLAIN")
 
 
@@ -152,9 +152,9 @@ def _write(text: str, stream: TextIO | None = None) -> None:
 
 
 def lost_output() -> StorageError | None:
-    """Why standard output can't be written to, such as a full disk; None if it can."""
+    """Why standard output can't be written to, such as a full disk; None if it can be."""
     try:
-        os.write(sys.stdout.fileno(), b"\n")  # what failed before may be gone from the stream
+        os.write(sys.stdout.fileno(), b"\n")  # the text that failed may no longer be in the stream
     except OSError as error:
         discard(sys.stdout)
         return storage_error(error, Path("standard output"))
@@ -170,7 +170,7 @@ def show_error(error: CldcError | click.ClickException, arguments: Sequence[str]
         command = context.command_path if context is not None else "cldc"
         kind, code, message = "usage", error.exit_code, error.format_message()
         action = f"`{command} --help` shows what it takes."
-    coloured = _lively(sys.stderr) and not os.environ.get("NO_COLOR")
+    coloured = _is_terminal(sys.stderr) and not os.environ.get("NO_COLOR")
     if coloured:
         trusted(sys.stderr).write("\x1b[1;31mError:\x1b[0m ")
     tell(f"{'' if coloured else 'Error: '}{message}\n{action}")

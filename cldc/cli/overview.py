@@ -29,11 +29,11 @@ _SANDBOX_UP = ("cldc sandbox up", "It starts the CodaLab of this machine, to reh
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What is known on this machine.
+    """The project's state.
 
     Attributes:
-        facts: What was looked at, and how it is.
-        next: The command to give next, and why.
+        facts: Each thing that was checked, and its state.
+        next: The next command, and why.
     """
 
     facts: tuple[tuple[str, str], ...]
@@ -44,7 +44,7 @@ def run(context: click.Context) -> None:
     """What `cldc` without a command does."""
     app = ServerApp(flags=Options(), output=Output(), ask=False)
     context.call_on_close(app.close)
-    seen = _look(app)
+    seen = _examine(app)
     known = not app.settings.withheld("competition")
     app.show(
         seen,
@@ -56,7 +56,7 @@ def run(context: click.Context) -> None:
     )
 
 
-def _look(app: ServerApp) -> Overview:
+def _examine(app: ServerApp) -> Overview:
     """Check each stage from the folder to the board, up to the first that is missing."""
     settings = app.settings
     project = settings.project
@@ -118,7 +118,7 @@ def _preflight(app: ServerApp, report: ValidationReport) -> PreflightResult | No
 
 
 def _submissions(app: ServerApp) -> tuple[tuple[KnownSubmission, ...], dict[str, BoardResult]]:
-    """This competition's submissions, the oldest first, and what a board showed last of each tagged bundle."""
+    """This competition's submissions, oldest first, and what a board last showed of each tagged bundle."""
     if not (app.home / FILE).exists():
         return (), {}
     with Ledger(app.home, reading=True) as ledger:
@@ -129,7 +129,7 @@ def _submissions(app: ServerApp) -> tuple[tuple[KnownSubmission, ...], dict[str,
 def _submitted_line(
     submissions: Sequence[KnownSubmission], results: Mapping[str, BoardResult], competition: Competition
 ) -> str:
-    """How many there are, and the score and rank of the newest that counts."""
+    """How many submissions there are, and the score and rank of the newest that counts."""
     if not submissions:
         return "none yet"
     newest, replaced = submissions[-1], successors(submissions, competition)
@@ -175,7 +175,7 @@ def _next(
 
 
 def _after_the_tag(app: ServerApp, results: Sequence[BoardResult]) -> tuple[str, str]:
-    """What to do about a dataset that is submitted; ``results`` are its boards' last."""
+    """The next command for a submitted dataset; ``results`` are what boards last showed of it."""
     if any(result.score is not None for result in results):
         return (
             "cldc review",

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 from cldc.text import size
 
-# Lines of progress in a pipe or a log: often enough to see that it lives, seldom enough to read.
-_SECONDS = 60.0
+# Between two lines about a task: often enough to see that it goes on, seldom enough to read.
+_EVERY_SECONDS = 60.0
 _GAP = "  "
 
 
 def parts_of(done: float, total: float | None, unit: str, detail: str) -> list[str]:
-    """How far a task is, as parts that can be dropped one by one; two spaces separate the parts of ``detail``.
+    """How far a task is, in parts that can be dropped one by one.
 
-    A training puts its epochs into ``detail``.
+    Two spaces separate the parts of ``detail``, into which a training also puts its epochs.
     """
     counts = ""
     if unit == "bytes":
@@ -27,7 +27,7 @@ def parts_of(done: float, total: float | None, unit: str, detail: str) -> list[s
 
 
 def fitted(parts: Sequence[str], width: int) -> str:
-    """Join as many parts as fit; the first and the last, such as the time left, matter most."""
+    """Join as many parts as fit; the first and the last, such as the time left, are dropped last."""
     kept = list(parts)
     while len(_GAP.join(kept)) > width and len(kept) > 1:
         del kept[-2 if len(kept) > 2 else -1]
@@ -49,7 +49,7 @@ class PlainProgress:
 
     def advance(self, done: float, detail: str = "") -> None:
         """One line a minute."""
-        if time.monotonic() - self._last < _SECONDS:
+        if time.monotonic() - self._last < _EVERY_SECONDS:
             return
         self._last = time.monotonic()
         tell(_GAP.join([f"{self._task}:", *parts_of(done, self._total, self._unit, detail)]))

@@ -86,8 +86,8 @@ def preflight(
       cldc preflight --quick
       cldc preflight --repeat 5 --report preflight.html
     """
-    _require_sense({"--quick": quick, "--dask": dask, "--remote": remote})
-    _require_sense({"--quick": quick, "--repeat": repeat, "several datasets": len(folders) > 1})
+    _refuse_combined({"--quick": quick, "--dask": dask, "--remote": remote})
+    _refuse_combined({"--quick": quick, "--repeat": repeat, "several datasets": len(folders) > 1})
     if app.output.wants("html") and len(folders) > 1:
         raise UsageError(
             "A page shows one dataset.", action="Name one dataset, or choose another format of report."
@@ -115,9 +115,9 @@ def preflight(
     return 0
 
 
-def _require_sense(ways: Mapping[str, object]) -> None:
+def _refuse_combined(options: Mapping[str, object]) -> None:
     """Refuse options that exclude each other."""
-    given = [way for way, value in ways.items() if value]
+    given = [name for name, value in options.items() if value]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} can't be combined.", action="Leave one of them out.")
 
@@ -229,8 +229,8 @@ def _show(
 ) -> None:
     """Show a training's finished preflight, and all its runs if it was repeated.
 
-    Suspicious labels are searched for if that delays nobody: after a training, if the environment for it exists.
-    If a page is requested, the environment is created, and quick preflights and earlier results wait for the search too.
+    Suspicious labels are searched for after a training, if the environment for that exists. If a page is requested, they are
+    always searched for: the environment is created, and quick preflights and earlier results wait for the search too.
     """
     dataset = training.report.dataset
     insight = _insight(app, dataset, result, wait=app.output.wants("html"))
@@ -246,7 +246,7 @@ def _insight(app: ServerApp, dataset: Dataset, result: PreflightResult, *, wait:
     classes = predictions.classes
     labels = known_suspicious_labels(dataset, classes, home=app.home)
     if labels is None:
-        # It takes an environment of its own (200 MB), and up to a minute.
+        # That takes an environment of its own (200 MB) and up to a minute.
         if not wait and (result.quick or result.recorded or not ready_analysis(app.home)):
             return Insight(
                 result, predictions, (), "not checked yet; run `cldc labels`, or add --report FILE"

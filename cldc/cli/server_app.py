@@ -1,4 +1,4 @@
-"""What a command works with that talks to a CodaLab: accounts, connections, CodaLab's own command line."""
+"""What a command that talks to a CodaLab works with: accounts, connections, CodaLab's own command line."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import functools
 import os
 from pathlib import Path
 from typing import ClassVar
-
-import click
 
 from cldc import credentials, sandbox
 from cldc.address import check
@@ -22,18 +20,18 @@ from cldc.text import PASSWORD_VARIABLE
 
 
 class ServerApp(App):
-    """Lazily created services of one command, a server's included."""
+    """An `App` with a server."""
 
     takes_server: ClassVar[bool] = True
 
     @property
     def on_sandbox(self) -> bool:
-        """Whether the server chosen is this machine's sandbox."""
+        """Whether the chosen server is this machine's sandbox."""
         return self.settings.server == SANDBOX
 
     @functools.cached_property
     def server(self) -> str:
-        """Address of the server chosen.
+        """Address of the chosen server.
 
         Raises:
             SandboxError: It is the sandbox, which is not up.
@@ -65,7 +63,7 @@ class ServerApp(App):
         Args:
             server: Its address.
             fallback: Where else to look, after the keyring.
-            named_by: The profile that alone says that it is this server, and that nobody has approved; None otherwise.
+            named_by: The unapproved profile that alone names this server; None if there is none.
 
         Raises:
             CredentialsError: Nobody is known and nobody can be asked.
@@ -85,18 +83,16 @@ class ServerApp(App):
         return Credentials(account.name, account.password, "sandbox") if account else None
 
     def prompt_again(self) -> None:
-        """Ask for user name and password now, whatever is remembered; the environment's come first where they may be sent."""
+        """Ask for user name and password now, even if they are remembered, unless those of the environment may be used."""
         if not os.environ.get(PASSWORD_VARIABLE) or self.settings.unapproved_profile:
             suggested = credentials.default_account(self.server)
             name, password = self.ask_for_account(self.server, suggested)
             self.__dict__["credentials"] = Credentials(name, password, "prompt")
 
     def ask_for_account(self, server: str, suggested: str | None) -> tuple[str, str]:
-        """User name and password from the person at the terminal; what is typed as password is not shown."""
-        self.output.close()
-        wanted = self.settings["account"]
-        name: str = wanted or click.prompt(f"User name on {server}", default=suggested, err=True)
-        return name, click.prompt(f"Password of {name}", hide_input=True, err=True)
+        """User name and password from the person at the terminal."""
+        name = self.settings["account"] or self.ask(f"User name on {server}", suggested)
+        return name, self.ask(f"Password of {name}", hidden=True)
 
     @functools.cached_property
     def codalab(self) -> CodaLab:
@@ -108,8 +104,8 @@ class ServerApp(App):
     def prestart_cl(self) -> None:
         """Start CodaLab's command line in the background, since its imports take seconds.
 
-        Not where its environment must be made first, or where a person may have to be asked for an account, by us or by
-        their keyring. The command that needs it reports what is wrong.
+        It does nothing if the environment must be created first, or if we or the keyring might have to ask for an account.
+        Whatever needs it later reports what is wrong.
         """
         if self.interactive and "credentials" not in self.__dict__:
             return

@@ -15,8 +15,7 @@ class SafeStream:
     """A text stream that escapes what terminals and job logs would obey, and masks secrets.
 
     Attributes:
-        trusted: The stream itself, for what draws with escape sequences of its own, or commands a job's log, and has
-            made the texts in it safe before.
+        trusted: The stream itself, for text that was made safe before and has escape sequences or log commands of ours.
     """
 
     def __init__(self, trusted: TextIO, *, lossy: bool = False) -> None:
@@ -25,7 +24,7 @@ class SafeStream:
         self._lossy = lossy
 
     def write(self, text: str) -> int:
-        """Write ``text`` as it may be shown."""
+        """Write ``text``, escaped and masked."""
         with self._losing():
             self.trusted.write(shown(text))
         return len(text)
@@ -56,7 +55,7 @@ class SafeStream:
 def make_safe() -> None:
     """Replace both standard streams by a `SafeStream` for the rest of this process.
 
-    No command fails because its progress, or its error, can't be shown; its result is another matter.
+    No command fails because its progress or its error can't be shown, but one whose result can't be shown does.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -70,9 +69,9 @@ def trusted(stream: TextIO) -> TextIO:
 
 
 def discard(stream: TextIO) -> None:
-    """Discard what a stream holds and will be given.
+    """Discard what a stream that can't be written to holds, and whatever is written to it later.
 
-    For a stream that takes nothing: Python would complain once more when it closes the stream, and end with code 120.
+    Otherwise Python would complain once more when it closes the stream, and exit with code 120.
     """
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -56,7 +56,7 @@ def _status_blocks(
     Args:
         statuses: The submissions.
         next_command: What to do if there are none.
-        on_sandbox: Whether nobody but the user has them scored.
+        on_sandbox: Whether the user has them scored, and no organiser.
     """
     if not statuses:
         yield Line("This account has submitted nothing from this machine yet.")
@@ -84,7 +84,7 @@ def _status_blocks(
 
 
 class _Seconds(click.FloatRange):
-    """A number of seconds, at most a year; NaN compares as neither below nor above."""
+    """A number of seconds, at most a year, and not NaN, which Click's own range lets pass."""
 
     def __init__(self, least: float) -> None:
         super().__init__(min=least, max=_A_YEAR)
@@ -104,13 +104,13 @@ class _Seconds(click.FloatRange):
     default=_EVERY_SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="How often to look.",
+    help="Seconds between two checks.",
 )
 @click.option(
     "--timeout",
     type=_Seconds(0),
     metavar="SECONDS",
-    help="Stop looking after that long, with exit code 16.",
+    help="Stop waiting after that long, with exit code 16.",
 )
 def watch(app: ServerApp, *, submission: str | None, every: float, timeout: float | None) -> None:
     """Follow your submissions until they are scored.
@@ -301,7 +301,7 @@ def _removal(found: tuple[Orphan, ...]) -> str:
 
 
 def _orphan_blocks(orphans: Orphans) -> Iterator[Block]:
-    """What may be removed, and why; and what was left alone."""
+    """What can be removed, and why; and what is left alone."""
     if orphans.found:
         rows = []
         for found in orphans.found:

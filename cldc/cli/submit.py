@@ -89,7 +89,7 @@ def submit(
     if at_once:
         app.prestart_cl()
     report = validated(app, folder)
-    app.rest.user()  # without an account, or a server, there is nothing to prepare for
+    app.rest.user()  # fails here if there is no account or no server, before anything is prepared
     if at_once:
         app.prestart_cl()
     with Ledger(app.home, reading=dry_run) as ledger:
@@ -124,7 +124,7 @@ def submit(
 
 
 def _labels(app: ServerApp, training: Training) -> ExpectedLabels:
-    """What the predictions of the run on CodaLab have to fit: it is made from the organisers' own, whatever is set here."""
+    """What the run's predictions must fit: the run on CodaLab uses the organisers' own files, whatever is set here."""
     if app.settings["script"] or app.settings["label_book"]:
         with contextlib.suppress(CldcError):  # the plan says what is wrong with them
             (training,) = trainings_of(app, [training.report], organisers=True)
@@ -141,7 +141,7 @@ def _plan(
     dry_run: bool,
     yes: bool,
 ) -> Plan:
-    """The plan; everything that can be refused is refused before minutes of training."""
+    """The plan; what can be refused is refused before minutes of training."""
     board = board_if_any(app, account=app.credentials.username)
     state = fetch_account_state(me, board)
     plan = plan_submission(intent, state)
@@ -159,7 +159,7 @@ def _plan(
             app.require_someone_to_ask(_action(plan))
     if not train:
         return plan
-    # A full one that ran on this server proves as much as one on this machine.
+    # A full preflight on this server proves as much as one on this machine.
     preflight = find(
         app.home,
         dataset=intent.report.dataset.hash,

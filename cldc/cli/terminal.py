@@ -17,23 +17,23 @@ from cldc.render.document import Block, Table
 from cldc.render.terminal import drawn
 from cldc.text import duration, shown
 
-# A bar fills the room that the words leave; it is omitted if that is less than this.
-_LEAST_BAR, _MOST_BAR = 8, 30
-_ALIVE, _DONE, _STOPPED = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "✓", "✗"
+# A bar fills the space that the words leave, up to a limit; it is left out if there is too little space.
+_SHORTEST_BAR, _LONGEST_BAR = 8, 30
+_SPINNER, _DONE, _STOPPED = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "✓", "✗"
 
 
 def draw(blocks: Iterable[Block], stream: TextIO, *, everything: bool) -> None:
-    """Draw blocks, with every column if ``everything``; their texts are escaped here."""
+    """Draw blocks, with every column if ``everything``; their text is escaped here."""
     console = Console(file=stream, highlight=False)
-    parted = True
+    after_gap = True
     for block in blocks:
-        table = isinstance(block, Table)
-        if table and not parted:
+        is_table = isinstance(block, Table)
+        if is_table and not after_gap:
             console.print()
         console.print(drawn(block, width=console.width, everything=everything), crop=False)
-        if table:
+        if is_table:
             console.print()
-        parted = table
+        after_gap = is_table
 
 
 class _Line(ProgressColumn):
@@ -44,7 +44,7 @@ class _Line(ProgressColumn):
         self._console = console
 
     def render(self, task: Task) -> Text:
-        mark = task.fields["mark"] or _ALIVE[int(10 * task.get_time()) % len(_ALIVE)]
+        mark = task.fields["mark"] or _SPINNER[int(10 * task.get_time()) % len(_SPINNER)]
         parts = parts_of(task.completed, task.total, task.fields["unit"], task.fields["detail"])
         elapsed = duration(task.elapsed or 0.0)
         if not (parts and parts[-1].endswith(" left")):
@@ -52,8 +52,8 @@ class _Line(ProgressColumn):
         width = self._console.width - 3
         words = fitted([task.description, *parts], width)
         line = Text.assemble(mark, " ")
-        bar = min(_MOST_BAR, width - len(words) - 2)
-        if task.total is None or bar < _LEAST_BAR or words.endswith("…"):
+        bar = min(_LONGEST_BAR, width - len(words) - 2)
+        if task.total is None or bar < _SHORTEST_BAR or words.endswith("…"):
             return line.append(words)
         full = round(bar * min(1.0, task.completed / task.total)) if task.total else bar
         rest = words.removeprefix(task.description)
@@ -65,12 +65,12 @@ class MovingLine:
     """A moving progress line on standard error."""
 
     def __init__(self) -> None:
-        """Start nothing before the first task."""
+        """Draw nothing before the first task."""
         self._progress: Progress | None = None
         self._task: Task | None = None
 
     def start(self, task: str, total: float | None = None, unit: str = "") -> None:
-        """Start a task; the previous one stays on the screen as finished."""
+        """Start a task; the previous one stays on the screen, marked as finished."""
         progress = self._open()
         self._end(_DONE)
         added = progress.add_task(shown(task), total=total, unit=unit, detail="", mark="")
@@ -86,7 +86,7 @@ class MovingLine:
         self._open().console.print(shown(text), markup=False, highlight=False)
 
     def close(self, *, done: bool = True) -> None:
-        """Stop drawing; unless all was ``done``, a task that had not ended is shown where it stopped."""
+        """Stop drawing; unless everything is ``done``, an unfinished task is shown where it stopped."""
         if self._progress is not None:
             ended = self._task is not None and self._task.finished
             self._end(_DONE if done or ended else _STOPPED)

@@ -22,7 +22,7 @@ _PATH = click.argument("path", metavar="[PATH]", type=click.Path(path_type=Path)
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
-    """A file that was looked at, what it would use, and whether a person has approved that."""
+    """A file, what it would use, and whether a person has approved that."""
 
     path: Path
     approved: bool
@@ -108,7 +108,7 @@ def _approve(app: App, path: Path, *, yes: bool) -> None:
 
 
 def _file(app: App, path: Path | None) -> Path:
-    """The file meant; it may no longer exist."""
+    """The file that a path means; it may no longer exist."""
     if path is None:
         return _project(app)
     path = path.absolute()

@@ -13,7 +13,7 @@ from cldc.render.validation import blocks, undone_blocks, undone_data
 from cldc.validation import ValidationReport, validate
 from cldc.validation.journal import journal_lock, undo
 
-# Where an environment that finds warped copies is, ready, of this cldc or an older one.
+# Marks a ready environment in which warped copies are found, of this cldc or an older one.
 _ANALYSIS = "environments/analysis-*/ready.json"
 
 
@@ -25,15 +25,15 @@ def validated(
     warped: bool = False,
     observer: Observer | None = None,
 ) -> ValidationReport:
-    """The report on a dataset folder; TensorFlow itself is asked about images without a verdict.
+    """Validate a dataset folder, and ask TensorFlow itself about images without a verdict.
 
-    It looks for warped copies if their environment is ready.
+    Warped copies are searched for if the environment for that is ready.
 
     Args:
         app: The command's services.
         folder: The folder; None takes the project's.
         use_cache: Whether to skip files that did not change since an earlier check.
-        warped: Whether to create that environment if it is missing.
+        warped: Whether to create that environment if there is none.
         observer: Receives progress events instead of the command's own.
     """
     ready = any(app.home.glob(_ANALYSIS))
@@ -50,7 +50,7 @@ def validated(
 
 
 def _known_label_book(app: App) -> Path | None:
-    """The label book that is set, or the one downloaded last; validation never waits for a network."""
+    """The label book in the settings, else the one downloaded last: validation never waits for a network."""
     settings = app.settings
     if settings.withheld("label_book") and settings.project is not None:
         app.observer.note(
@@ -62,7 +62,7 @@ def _known_label_book(app: App) -> Path | None:
 
 
 def require_valid(app: App, report: ValidationReport) -> None:
-    """Show what is wrong with a dataset, if anything is, and go no further.
+    """Show what is wrong with a dataset that has errors, and refuse it.
 
     Raises:
         InvalidDataset: It has errors.
@@ -73,7 +73,7 @@ def require_valid(app: App, report: ValidationReport) -> None:
 
 
 def valid_reports(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
-    """The reports of datasets that are all valid; nothing is trained if one is not."""
+    """Validate several datasets, and refuse all if one has errors."""
     reports: list[ValidationReport] = []
     refused: list[CldcError] = []
     for folder in folders or (None,):
