@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from cldc.errors import SubmissionRefused
-from cldc.identifiers import ARCHIVES, MAX_NAME_LENGTH, NAME, is_name
+from cldc.identifiers import CODALAB_ARCHIVES, MAX_NAME_LENGTH, NAME, is_name
 
 # JavaScript's dot stops at more line ends than Python's, and its trim() knows other white space.
 _LINE_ENDS = re.compile("[\n\r\u2028\u2029]")
@@ -80,7 +80,7 @@ def check_name(name: str) -> None:
     why = ""
     if not is_name(name):
         why = f"it starts with a letter or _ and has only letters, digits, _ . - (at most {MAX_NAME_LENGTH})"
-    elif name.endswith(ARCHIVES):
+    elif name.endswith(CODALAB_ARCHIVES):
         why = "CodaLab would cut off the extension of an archive"
     if why:
         raise SubmissionRefused(
@@ -93,7 +93,7 @@ def proper_name(text: str) -> str:
     name, longer = plain_name(text)[:MAX_NAME_LENGTH], ""
     while name != longer:
         longer = name
-        for extension in ARCHIVES:
+        for extension in CODALAB_ARCHIVES:
             name = name.removesuffix(extension).rstrip("-.")
     return name
 

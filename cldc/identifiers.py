@@ -12,7 +12,7 @@ UUID = re.compile(r"0x[0-9a-f]{32}")
 MAX_NAME_LENGTH = 128
 """Longest name that cldc gives to anything, in characters; CodaLab's database has room for 255."""
 
-ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".zip", ".gz", ".bz2")
+CODALAB_ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".zip", ".gz", ".bz2")
 """Extensions that CodaLab cuts off a bundle's name, and of files that it unpacks; in lower case only."""
 
 

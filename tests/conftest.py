@@ -52,12 +52,12 @@ _PLACES = {
     "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv")),
     "PYENV_ROOT": os.environ.get("PYENV_ROOT", str(Path.home() / ".pyenv")),
 }
-_KEPT = ("CLDC_TEST_", "CLDC_DIFFERENTIAL_", "CLDC_SURROUNDINGS_", "CLDC_CODALAB_PYTHON")
+_KEPT = ("CLDC_TEST_", "CLDC_DIFFERENTIAL_", "CLDC_BROKEN_ENVIRONMENTS_", "CLDC_CODALAB_PYTHON")
 _LONGEST_SECONDS = 1200
 # Modules whose tests share a server, a browser or a long preparation.
 _TOGETHER = {
     *("test_codalab", "test_decoder_against_tensorflow", "test_download", "test_pages", "test_review"),
-    *("test_sandbox", "test_surroundings", "test_terms"),
+    *("test_sandbox", "test_broken_environments", "test_terms"),
 }
 # A shell has what it starts in the background ignore Ctrl-C; tests of it would wait for one in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -14,7 +14,7 @@ from cldc.codalab.cl_session import ClSession
 from cldc.codalab.failures import UploadFailed
 from cldc.codalab.records import Dependency, check_uuid
 from cldc.errors import CodaLabError, StorageError, UsageError
-from cldc.identifiers import ARCHIVES, NAME, UUID
+from cldc.identifiers import CODALAB_ARCHIVES, NAME, UUID
 from cldc.progress import SILENT, Observer
 from cldc.text import duration
 
@@ -137,7 +137,7 @@ class Cl(ClSession):
         return self._uuid(self.command("make", *self._options(worksheet, name, description), target))
 
     def _options(self, worksheet: str, name: str, description: str) -> list[str]:
-        if name.endswith(ARCHIVES):
+        if name.endswith(CODALAB_ARCHIVES):
             raise UsageError(
                 f"CodaLab would cut the extension off the name {name!r}.", action="Leave the extension out."
             )
@@ -243,7 +243,7 @@ def _target(dependency: Dependency) -> str:
 def _check_source(path: Path) -> None:
     if not path.exists():
         raise StorageError(f"{path} does not exist.", action="Check the path of what to upload.")
-    if path.name.endswith(ARCHIVES) != path.name.lower().endswith(ARCHIVES):
+    if path.name.endswith(CODALAB_ARCHIVES) != path.name.lower().endswith(CODALAB_ARCHIVES):
         raise UsageError(
             f"CodaLab would not unpack {path.name}: its extension is not in lower case.",
             action="Rename the file.",

@@ -18,7 +18,7 @@ from cldc.dataset.model import (
     SplitState,
     identity,
 )
-from cldc.dataset.naming import default_name, fold_name, meant_class, suggest_roots
+from cldc.dataset.naming import ARCHIVE_EXTENSIONS, default_name, fold_name, meant_class, suggest_roots
 from cldc.dataset.reading import (
     MAX_HELD_BYTES,
     changes_since,
@@ -29,6 +29,7 @@ from cldc.dataset.reading import (
 from cldc.dataset.scan import scan
 
 __all__ = [
+    "ARCHIVE_EXTENSIONS",
     "MAX_HELD_BYTES",
     "Dataset",
     "IgnoreReason",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
-ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+ARCHIVE_EXTENSIONS = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 _MAX_NAME = 32
 # How far around a wrong folder a dataset is searched: archives nest folders, and people name a class's folder.
 _LEVELS_DOWN = 4
@@ -26,7 +26,7 @@ def default_name(folder: str) -> str:
     zip, its one folder and the dependency's key have the same name.
     """
     name = re.sub(r"[^a-zA-Z0-9_.]+", "-", folder).strip("-.")
-    while name.lower().endswith(ARCHIVES):
+    while name.lower().endswith(ARCHIVE_EXTENSIONS):
         name = name[: name.rindex(".")].rstrip("-.")
     if not name:
         return "dataset"

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from cldc.competition import DatasetRules
 from cldc.dataset.model import Dataset, IgnoredPath, IgnoreReason, Image, OutwardLink, Split, SplitState
-from cldc.dataset.naming import ARCHIVES, default_name
+from cldc.dataset.naming import ARCHIVE_EXTENSIONS, default_name
 from cldc.errors import InvalidDataset
 from cldc.files import storage_error
 
@@ -57,7 +57,7 @@ def _list_root(root: Path) -> list[str]:
             f"There is no folder {root}.", action="Give the path of a dataset's folder."
         ) from None
     except NotADirectoryError:
-        if root.suffix.lower() in ARCHIVES:
+        if root.suffix.lower() in ARCHIVE_EXTENSIONS:
             action = "Unpack it and give the folder that holds the splits; cldc makes the zip itself."
         else:
             action = "Give the folder that holds the splits."

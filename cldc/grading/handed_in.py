@@ -11,15 +11,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from cldc.dataset import suggest_roots
+from cldc.dataset import ARCHIVE_EXTENSIONS, suggest_roots
 from cldc.errors import CldcError, InvalidDataset
 from cldc.files import storage_errors
 from cldc.grading.model import HandedIn
 from cldc.inside import unpacking
 from cldc.settings import PROJECT_FILE, read_project
 
-# Other archives than a zip; a file without such an extension belongs to no student.
-_OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".zst")
 # What macOS and Windows put beside the one folder of a zip.
 _LEFTOVERS = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 _MOST_NAMED = 5
@@ -34,7 +32,7 @@ def list_handed_in(folder: Path) -> tuple[HandedIn, ...]:
     by_student: dict[str, list[Path]] = defaultdict(list)
     with storage_errors(folder):
         for path in sorted(folder.iterdir()):
-            is_archive = path.suffix.lower() in (".zip", *_OTHER_ARCHIVES)
+            is_archive = path.suffix.lower() in ARCHIVE_EXTENSIONS  # another file belongs to no student
             if not path.name.startswith(".") and (path.is_dir() or is_archive):
                 by_student[path.name if path.is_dir() else path.stem].append(path)
     entries = []

@@ -45,12 +45,12 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
     if competition == "demo":
         profile = tmp_path / "few.toml"
         profile.write_text(DEMO, encoding="utf-8")
-    surroundings = {
+    variables = {
         "CLDC_COMPETITION": str(profile),
         "CLDC_SERVER": "sandbox",
         "CLDC_CODALAB_PYTHON": codalab_python,
     }
-    cldc = Cldc(cldc.home, surroundings, anew=True)
+    cldc = Cldc(cldc.home, variables, anew=True)
     up = cldc("sandbox", "up", "--format", "json").data
     assert up["running"]
     assert up["address"].startswith("http://127.0.0.1:")

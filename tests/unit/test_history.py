@@ -94,12 +94,12 @@ def test_cldc_alone_tells_a_scored_submission_from_a_withdrawn_one(bare_cldc: Cl
 
 def test_eighty_columns_show_a_table_and_name_what_is_missing(cldc: Cldc, tmp_path: Path) -> None:
     records.save(cldc.home, RESULT)
-    surroundings = {"CLDC_HOME": str(cldc.home), "CLDC_COMPETITION": "demo", "CLDC_SERVER": "sandbox"}
-    _, narrow = Terminal("history", cwd=tmp_path, columns=80, **surroundings).end()
+    variables = {"CLDC_HOME": str(cldc.home), "CLDC_COMPETITION": "demo", "CLDC_SERVER": "sandbox"}
+    _, narrow = Terminal("history", cwd=tmp_path, columns=80, **variables).end()
     assert re.search(r"2026-01-01 .*preflight .*mine .*50\.00%", narrow)
     assert "Not shown: " in narrow
     assert RESULT.id not in narrow
-    _, complete = Terminal("history", "--verbose", cwd=tmp_path, columns=80, **surroundings).end()
+    _, complete = Terminal("history", "--verbose", cwd=tmp_path, columns=80, **variables).end()
     assert f"id: {RESULT.id}" in complete
     assert "Not shown" not in complete
 

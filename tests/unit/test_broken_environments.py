@@ -1,4 +1,4 @@
-"""A command in broken surroundings ends with a documented code, a line or two, and a next action that works."""
+"""A command in a broken environment ends with a documented code, a line or two, and a next action that works."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 if os.name == "nt":
     pytest.skip("it forks", allow_module_level=True)
 
-from tests.support.surroundings import COMPLETING, NOTHING_WRONG, SURROUNDINGS
+from tests.support.broken_environments import BROKEN_ENVIRONMENTS, COMPLETING, NOTHING_WRONG
 
 pytestmark = pytest.mark.lasts(60)
 EXIT_CODES = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
@@ -38,7 +38,12 @@ Outcomes = dict[tuple[str, ...], dict[str, Any]]
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Outcomes]]:
     """How commands end in an environment, by command without the requested format."""
     driver = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.surroundings", tmp_path_factory.mktemp("surroundings")],
+        [
+            sys.executable,
+            "-m",
+            "tests.support.broken_environments",
+            tmp_path_factory.mktemp("broken-environments"),
+        ],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
@@ -69,8 +74,8 @@ def healthy(outcomes: Callable[[str], Outcomes]) -> dict[tuple[str, ...], int]:
     return {arguments: outcome["code"] for arguments, outcome in outcomes(NOTHING_WRONG).items()}
 
 
-@pytest.mark.parametrize("name", SURROUNDINGS)
-def test_broken_surroundings_are_reported_in_a_line_or_two(
+@pytest.mark.parametrize("name", BROKEN_ENVIRONMENTS)
+def test_broken_environments_are_reported_in_a_line_or_two(
     outcomes: Callable[[str], Outcomes], healthy: dict[tuple[str, ...], int], name: str
 ) -> None:
     found = outcomes(name)
@@ -78,8 +83,14 @@ def test_broken_surroundings_are_reported_in_a_line_or_two(
     wrong = []
     for arguments, outcome in found.items():
         complaints = [
-            *shown_wrongly(outcome, form=SURROUNDINGS[name].form, silent=SURROUNDINGS[name].silent),
-            *(() if outcome["code"] in (healthy[arguments], *SURROUNDINGS[name].codes) else ["another code"]),
+            *shown_wrongly(
+                outcome, form=BROKEN_ENVIRONMENTS[name].form, silent=BROKEN_ENVIRONMENTS[name].silent
+            ),
+            *(
+                ()
+                if outcome["code"] in (healthy[arguments], *BROKEN_ENVIRONMENTS[name].codes)
+                else ["another code"]
+            ),
         ]
         if complaints:
             code, shown = outcome["code"], outcome["err"] or outcome["out"][-300:]

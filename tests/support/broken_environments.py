@@ -1,4 +1,4 @@
-"""Runs commands in broken environments: ``python -m tests.support.surroundings FOLDER``, then one name per line.
+"""Runs commands in broken environments: ``python -m tests.support.broken_environments FOLDER``, then one name per line.
 
 For each name it writes the outcomes as a line of JSON. Commands come from Click's own tree, so a new one is there by itself. Each runs as ``main`` would run it, in a fork of this
 process, which has imported everything: starting Python anew each time would take minutes. Only the clock is made up, so
@@ -48,7 +48,7 @@ def nothing(_: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Surrounding:
+class BrokenEnvironment:
     """A broken environment of a command.
 
     Attributes:
@@ -190,48 +190,52 @@ def no_temporary_folder(_: Path) -> None:
 
 _SERVER = ("CLDC_SERVER", "")
 NOTHING_WRONG = "nothing wrong"
-SURROUNDINGS = {
-    NOTHING_WRONG: Surrounding(()),
-    "a project file that is no TOML": Surrounding((4,), project(b"server = \n")),
-    "a project file that is no TOML, as JSON": Surrounding((4,), project(b"server = \n"), form="json"),
-    "a project file that is no TOML, for GitHub": Surrounding((4,), project(b"server = \n"), form="github"),
-    "a project file with an unknown key": Surrounding((4,), project(b'datset = "mine"\n')),
-    "a project file with a wrong type": Surrounding((4,), project(b"dataset = 3\n")),
-    "a project file that is not UTF-8": Surrounding((4,), project(b'name = "\xe4"\n')),
-    "a project file that can't be read": Surrounding((4,), unreadable_project, without_powers),
-    "a project file of somebody else": Surrounding((2, 4), foreign_project),
-    "a project file that is a folder": Surrounding((2, 4), folder_as_project),
-    "a dataset that is gone": Surrounding((3,), project(b'dataset = "gone"\n')),
-    "a broken user file": Surrounding((4,), broken_user_file),
-    "an unknown competition": Surrounding((4,), env=(("CLDC_COMPETITION", "nonsense"),)),
-    "a broken profile": Surrounding(
+BROKEN_ENVIRONMENTS = {
+    NOTHING_WRONG: BrokenEnvironment(()),
+    "a project file that is no TOML": BrokenEnvironment((4,), project(b"server = \n")),
+    "a project file that is no TOML, as JSON": BrokenEnvironment((4,), project(b"server = \n"), form="json"),
+    "a project file that is no TOML, for GitHub": BrokenEnvironment(
+        (4,), project(b"server = \n"), form="github"
+    ),
+    "a project file with an unknown key": BrokenEnvironment((4,), project(b'datset = "mine"\n')),
+    "a project file with a wrong type": BrokenEnvironment((4,), project(b"dataset = 3\n")),
+    "a project file that is not UTF-8": BrokenEnvironment((4,), project(b'name = "\xe4"\n')),
+    "a project file that can't be read": BrokenEnvironment((4,), unreadable_project, without_powers),
+    "a project file of somebody else": BrokenEnvironment((2, 4), foreign_project),
+    "a project file that is a folder": BrokenEnvironment((2, 4), folder_as_project),
+    "a dataset that is gone": BrokenEnvironment((3,), project(b'dataset = "gone"\n')),
+    "a broken user file": BrokenEnvironment((4,), broken_user_file),
+    "an unknown competition": BrokenEnvironment((4,), env=(("CLDC_COMPETITION", "nonsense"),)),
+    "a broken profile": BrokenEnvironment(
         (4,), broken_profile, env=(("CLDC_COMPETITION", "{folder}/profile.toml"),)
     ),
-    "a read-only home": Surrounding((14,), read_only_home, without_powers),
-    "a home that can't be made": Surrounding((14,), env=(("CLDC_HOME", "/proc/nowhere/home"),)),
-    "a home that is a file": Surrounding((14,), file_as_home),
-    "a home that is a link in circles": Surrounding((14,), link_in_circles),
-    "a user without a home": Surrounding((14,), enter=nobody, env=(("HOME", ""), ("CLDC_HOME", ""))),
-    "a damaged ledger": Surrounding((14,), damaged_ledger),
-    "a newer ledger": Surrounding((14,), newer_ledger),
-    "a full disk": Surrounding((14,), enter=full_disk),
-    "no folder for temporary files": Surrounding((14,), enter=no_temporary_folder),
-    "a working folder that is gone": Surrounding((2, 3, 14), enter=gone),
-    "a read-only working folder": Surrounding((14,), read_only_project, without_powers),
-    "standard output that is full": Surrounding((14,), enter=full(1)),
-    "standard error that is full": Surrounding((), enter=full(2), silent=True),
-    "both streams full": Surrounding((14,), enter=full(1, 2), silent=True),
-    "standard input closed": Surrounding((), enter=closed(0)),
-    "standard output closed": Surrounding((), enter=closed(1)),
-    "standard error closed": Surrounding((), enter=closed(2), silent=True),
-    "all streams closed": Surrounding((), enter=closed(0, 1, 2), silent=True),
-    "an unknown locale": Surrounding((), env=(("LC_ALL", "xx_YY.nonsense"),)),
-    "no network": Surrounding((9,), enter=without_network, env=(_SERVER,)),
-    "an address that is none": Surrounding((4, 9), env=(("CLDC_SERVER", "not an address"),)),
+    "a read-only home": BrokenEnvironment((14,), read_only_home, without_powers),
+    "a home that can't be made": BrokenEnvironment((14,), env=(("CLDC_HOME", "/proc/nowhere/home"),)),
+    "a home that is a file": BrokenEnvironment((14,), file_as_home),
+    "a home that is a link in circles": BrokenEnvironment((14,), link_in_circles),
+    "a user without a home": BrokenEnvironment((14,), enter=nobody, env=(("HOME", ""), ("CLDC_HOME", ""))),
+    "a damaged ledger": BrokenEnvironment((14,), damaged_ledger),
+    "a newer ledger": BrokenEnvironment((14,), newer_ledger),
+    "a full disk": BrokenEnvironment((14,), enter=full_disk),
+    "no folder for temporary files": BrokenEnvironment((14,), enter=no_temporary_folder),
+    "a working folder that is gone": BrokenEnvironment((2, 3, 14), enter=gone),
+    "a read-only working folder": BrokenEnvironment((14,), read_only_project, without_powers),
+    "standard output that is full": BrokenEnvironment((14,), enter=full(1)),
+    "standard error that is full": BrokenEnvironment((), enter=full(2), silent=True),
+    "both streams full": BrokenEnvironment((14,), enter=full(1, 2), silent=True),
+    "standard input closed": BrokenEnvironment((), enter=closed(0)),
+    "standard output closed": BrokenEnvironment((), enter=closed(1)),
+    "standard error closed": BrokenEnvironment((), enter=closed(2), silent=True),
+    "all streams closed": BrokenEnvironment((), enter=closed(0, 1, 2), silent=True),
+    "an unknown locale": BrokenEnvironment((), env=(("LC_ALL", "xx_YY.nonsense"),)),
+    "no network": BrokenEnvironment((9,), enter=without_network, env=(_SERVER,)),
+    "an address that is none": BrokenEnvironment((4, 9), env=(("CLDC_SERVER", "not an address"),)),
 }
 
 if not Path("/dev/full").is_char_device():  # only Linux has it
-    SURROUNDINGS = {name: one for name, one in SURROUNDINGS.items() if "full" not in name or "disk" in name}
+    BROKEN_ENVIRONMENTS = {
+        name: one for name, one in BROKEN_ENVIRONMENTS.items() if "full" not in name or "disk" in name
+    }
 
 
 # Commands ---------------------------------------------------------------------------------------------------
@@ -286,38 +290,38 @@ def _value(parameter: click.Parameter) -> str:
 def chosen(name: str) -> Iterator[list[str]]:
     """The commands to run in the environment of that name: a third of them, and in the next environment another third.
 
-    So each command meets a third of all faults; with CLDC_SURROUNDINGS_CASES=all, and where nothing is wrong, every command runs.
+    So each command meets a third of all faults; with CLDC_BROKEN_ENVIRONMENTS_CASES=all, and where nothing is wrong, every command runs.
     """
-    every = name == NOTHING_WRONG or os.environ.get("CLDC_SURROUNDINGS_CASES") == "all"
-    position = list(SURROUNDINGS).index(name)
-    for number, arguments in enumerate(commands(SURROUNDINGS[name].form)):
+    every = name == NOTHING_WRONG or os.environ.get("CLDC_BROKEN_ENVIRONMENTS_CASES") == "all"
+    position = list(BROKEN_ENVIRONMENTS).index(name)
+    for number, arguments in enumerate(commands(BROKEN_ENVIRONMENTS[name].form)):
         if every or (number + position) % 3 == 0:
             yield arguments
 
 
 def outcomes(name: str, folder: Path) -> Iterator[dict[str, Any]]:
     """How each command ends, and what it leaves behind."""
-    surrounding = SURROUNDINGS[name]
+    broken = BROKEN_ENVIRONMENTS[name]
     dataset = make_dataset(folder / "mine", train=1)
     for number, arguments in enumerate(chosen(name)):
         own = folder / str(number)
         for inner in ("project", "user", "tmp"):
             (own / inner).mkdir(parents=True)
         (own / "project" / "cldc.toml").write_text(f'dataset = "{dataset}"\n', encoding="utf-8")
-        surrounding.prepare(own)
-        code, out, err = _run(surrounding, arguments, own)
+        broken.prepare(own)
+        code, out, err = _run(broken, arguments, own)
         left = [path.name for path in (own / "tmp").iterdir()]
         logs = [path.read_text(encoding="utf-8") for path in own.glob("**/bug-*.log")]
         yield {"arguments": arguments, "code": code, "out": out, "err": err, "left": left, "logs": logs}
 
 
-def _run(surrounding: Surrounding, arguments: list[str], folder: Path) -> tuple[int, str, str]:
+def _run(broken: BrokenEnvironment, arguments: list[str], folder: Path) -> tuple[int, str, str]:
     pipes = [os.pipe() for _ in range(2)]
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            _enter(surrounding, folder, [write for _, write in pipes])
+            _enter(broken, folder, [write for _, write in pipes])
             code = _command(arguments)
         except BaseException:  # reported as what no command may print
             os.write(pipes[1][1], traceback.format_exc().encode())
@@ -330,7 +334,7 @@ def _run(surrounding: Surrounding, arguments: list[str], folder: Path) -> tuple[
     return os.waitstatus_to_exitcode(status), out, err
 
 
-def _enter(surrounding: Surrounding, folder: Path, writers: list[int]) -> None:
+def _enter(broken: BrokenEnvironment, folder: Path, writers: list[int]) -> None:
     os.setsid()
     signal.alarm(_LONGEST_SECONDS)
     for name in list(os.environ):
@@ -340,7 +344,7 @@ def _enter(surrounding: Surrounding, folder: Path, writers: list[int]) -> None:
         "HOME": str(folder / "user"), "CLDC_HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"),
         "CLDC_SERVER": "http://127.0.0.1:9", "CODALAB_USERNAME": "u", "CODALAB_PASSWORD": "secret-secret",
         "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring", "PATH": str(folder / "user"),
-        "UV_OFFLINE": "1", "PYENV_ROOT": str(folder / "user" / "pyenv"), "CLDC_CODALAB_PYTHON": "3.9", "UV_CACHE_DIR": str(folder / "user" / "uv"), "NO_COLOR": "1", **dict(surrounding.env),
+        "UV_OFFLINE": "1", "PYENV_ROOT": str(folder / "user" / "pyenv"), "CLDC_CODALAB_PYTHON": "3.9", "UV_CACHE_DIR": str(folder / "user" / "uv"), "NO_COLOR": "1", **dict(broken.env),
     }  # fmt: skip
     for name, value in settings.items():
         os.environ[name] = value.replace("{folder}", str(folder))
@@ -350,7 +354,7 @@ def _enter(surrounding: Surrounding, folder: Path, writers: list[int]) -> None:
     for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), *writers)):
         os.dup2(descriptor, number)
         setattr(sys, _STREAMS[number], os.fdopen(number, "w" if number else "r", closefd=False))
-    surrounding.enter(folder)
+    broken.enter(folder)
 
 
 def _command(arguments: list[str]) -> int:
@@ -388,7 +392,7 @@ def _read(readers: list[int]) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Answer the name of a surrounding with the outcomes of its commands."""
+    """Answer the name of a broken environment with the outcomes of its commands."""
     import_everything()
     gc.freeze()  # else each fork would copy what it only looks through
     entry.read_names_as_utf8 = lambda: None  # it would restart this program
