@@ -114,7 +114,7 @@ def grades_of(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Doc
         for each in found
     ]
     headers = ("student", "account", board.score, "best", "last", "submissions", "late", "hidden")
-    blocks: list[Block] = [Table(headers, rows, numbers=frozenset(headers[2:]))]
+    blocks: list[Block] = [Table(headers, rows, numbers=headers[2:])]
     blocks += [Line(remark, "warning") for remark in _grade_remarks(board, found)]
     data = {"as_of": board.updated, "rule": rule, "grades": found}
     return Document(data, blocks, rows=lambda: _grade_rows(found))

@@ -81,7 +81,7 @@ def _blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Iterator[B
     yield Table(
         headers,
         rows,
-        numbers=frozenset({"images", "validation", "label book", "score"}),
+        numbers=("images", "validation", "label book", "score"),
         optional=("trained with", "dataset", "images", "id", "label book", "time", "validation"),
     )
 

@@ -7,7 +7,6 @@ import functools
 import os
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -24,17 +23,6 @@ from cldc.settings import PROJECT_FILE, read_project
 from cldc.workflows import Host, origin_of, workflow
 
 _DATASET = "my-images"
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """A project as `cldc init` left it: each file, and whether it was written, added to or kept."""
-
-    folder: Path
-    files: dict[str, str]
-    settings: Answers | None
-    next: tuple[str, ...]
-    server_status: str | None = None
 
 
 @command(ServerApp)
@@ -70,7 +58,7 @@ def init(app: ServerApp, ci: Host | None, action: str | None, force: bool) -> No
     """
     folder = working_folder()
     origin = origin_of(action) if ci else None
-    files: dict[str, str] = {}
+    files: dict[str, str] = {}  # each file, and whether it was written, added to or kept
     answers = None if _kept(folder / PROJECT_FILE, force) else _answers(app, folder)
     made = _workflow(app, folder, ci, origin, answers) if ci and origin else None
     if answers is None:
@@ -87,17 +75,17 @@ def init(app: ServerApp, ci: Host | None, action: str | None, force: bool) -> No
     sandboxed = False
     with contextlib.suppress(CldcError):  # the command that needs the server reports what is wrong
         sandboxed = _server(app, answers) == SANDBOX
-    following = tuple(_next(folder, answers, ci, sandboxed=sandboxed))
-    start = Start(folder, files, answers, following, _server_status(app, answers))
+    following = list(_next(folder, answers, ci, sandboxed=sandboxed))
+    status = _server_status(app, answers)
     app.show(
-        start,
+        {"folder": folder, "files": files, "settings": answers, "next": following, "server_status": status},
         *(
             Line(f"{how.capitalize()}: {path}", "dim" if how == "kept" else "good")
-            for path, how in start.files.items()
+            for path, how in files.items()
         ),
         Line("Next steps (`cldc` alone shows the next one at any time):"),
-        *(Line(f"  {number}. {text}") for number, text in enumerate(start.next, 1)),
-        *([Line(start.server_status, "warning")] if start.server_status else []),
+        *(Line(f"  {number}. {text}") for number, text in enumerate(following, 1)),
+        *([Line(status, "warning")] if status else []),
     )
 
 

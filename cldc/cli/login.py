@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import click
 
 from cldc import credentials
 from cldc.cli.options import command
 from cldc.cli.server_app import ServerApp
+from cldc.codalab.records import User
 from cldc.errors import CredentialsError
 from cldc.render.document import Line, Table
 from cldc.text import PASSWORD_VARIABLE, size
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Who is signed in where; disk in bytes, time in seconds."""
-
-    server: str
-    account: str
-    source: str
-    disk_used: int
-    disk_quota: int
-    time_used: float
-    time_quota: float | None
-    parallel_run_quota: int
-
-
-def _account(app: ServerApp) -> Account:
-    user = app.rest.user()
-    return Account(
-        app.server,
-        user.name,
-        app.credentials.source,
-        int(user.disk_used),
-        int(user.disk_quota),
-        user.time_used,
-        user.time_quota,
-        user.parallel_run_quota,
-    )
+def _account(app: ServerApp, user: User) -> dict[str, object]:
+    """Who is signed in where, for programs; disk in bytes, time in seconds."""
+    return {
+        "server": app.server,
+        "account": user.name,
+        "source": app.credentials.source,
+        "disk_used": int(user.disk_used),
+        "disk_quota": int(user.disk_quota),
+        "time_used": user.time_used,
+        "time_quota": user.time_quota,
+        "parallel_run_quota": user.parallel_run_quota,
+    }
 
 
 @command(ServerApp)
@@ -63,13 +49,13 @@ def login(app: ServerApp) -> None:
             action=f"Set {credentials.USERNAME_VARIABLE} and {PASSWORD_VARIABLE}, or run `cldc login` on a terminal.",
         )
     # Asking the server who this is comes first: what it refuses is never stored.
-    account = _account(app)
+    user = app.rest.user()
     if app.credentials.source in ("environment", "sandbox"):
         stored = Line(f"The credentials stay where they are: {app.credentials.source}.", "dim")
     else:
         credentials.store(app.server, app.credentials)
         stored = Line("The password is in the keyring.", "dim")
-    app.show(account, Line(f"Signed in to {account.server} as {account.account}.", "good"), stored)
+    app.show(_account(app, user), Line(f"Signed in to {app.server} as {user.name}.", "good"), stored)
 
 
 @command(ServerApp)
@@ -113,16 +99,16 @@ def whoami(app: ServerApp, every: bool) -> None:
     if every:
         _show_every_account(app)
         return
-    account = _account(app)
-    hours = "" if account.time_quota is None else f" of {account.time_quota / 3600:,.1f}"
+    user = app.rest.user()
+    hours = "" if user.time_quota is None else f" of {user.time_quota / 3600:,.1f}"
     rows = [
-        ("server", account.server),
-        ("account", f"{account.account} (from {account.source})"),
-        ("disk", f"{size(account.disk_used)} of {size(account.disk_quota)} used"),
-        ("time", f"{account.time_used / 3600:,.1f}{hours} hours used"),
-        ("runs at once", str(account.parallel_run_quota)),
+        ("server", app.server),
+        ("account", f"{user.name} (from {app.credentials.source})"),
+        ("disk", f"{size(user.disk_used)} of {size(user.disk_quota)} used"),
+        ("time", f"{user.time_used / 3600:,.1f}{hours} hours used"),
+        ("runs at once", str(user.parallel_run_quota)),
     ]
-    app.show(account, Table(("", ""), rows))
+    app.show(_account(app, user), Table(("", ""), rows))
 
 
 def _show_every_account(app: ServerApp) -> None:

@@ -174,7 +174,7 @@ def _rescored_blocks(repeated: Sequence[Rescored], not_repeated: Sequence[NotRep
             (f"{each.account}/{each.name}", cell(each.before, ".4f"), cell(each.score, ".4f"))
             for each in repeated
         ]
-        yield Table(("submission", "before", "now"), rows, numbers=frozenset({"before", "now"}))
+        yield Table(("submission", "before", "now"), rows, numbers=("before", "now"))
     else:
         yield Line("Everything is scored with the present hidden test set and evaluation script.", "good")
     for each in not_repeated:

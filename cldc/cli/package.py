@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from cldc.cli.options import EXISTING_FOLDER, FOLDER, command
 from cldc.cli.validating import require_valid, validated
 from cldc.errors import UsageError
 from cldc.files import hash_file, storage_errors, temporary_folder
-from cldc.package import Package, pack
+from cldc.package import pack
 from cldc.render.document import Line
 from cldc.text import plural
 
@@ -52,7 +53,7 @@ def package(app: App, folder: Path | None, *, into: Path, yes: bool) -> None:
                 app.confirm(f"replace {target}, which is another zip", yes=yes)
             with storage_errors(target):
                 made.path.replace(target)
-        packed = Package(target, made.name, made.dataset_hash, made.images, made.size)
+        packed = replace(made, path=target)
     images, megabytes = plural(packed.images, "image"), f"{packed.size / 1e6:,.1f} MB"
     text = f"{packed.path}: {images}, {megabytes}" + ("; already there" if same else "")
     app.show(

@@ -192,7 +192,7 @@ def _blocks(
     yield Line(title, "title")
     if results:
         headers = ("dataset", "images", "validation", "label book", "best epoch", "time", "preflight", "")
-        numbers = frozenset({"images", "validation", "label book", "best epoch", "time"})
+        numbers = ("images", "validation", "label book", "best epoch", "time")
         optional = ("images", "time", "best epoch")
         yield Table(headers, [_row(result) for result in results], numbers=numbers, optional=optional)
         for used in dict.fromkeys(result.trained_with for result in results):

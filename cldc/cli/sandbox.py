@@ -18,8 +18,7 @@ from cldc.leaderboard import parse
 from cldc.organise.seeding import remember_files
 from cldc.preflight.inputs import builtin_script
 from cldc.render.board import board_blocks
-from cldc.render.document import Line, Table
-from cldc.render.submission import moment
+from cldc.render.document import Line, Table, moment
 from cldc.sample import draw_label_book
 from cldc.sandbox import Seed, Status
 

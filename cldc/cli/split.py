@@ -83,7 +83,7 @@ def _blocks(drawn: Drawn, rules: DatasetRules, table: Path | None, *, next_comma
         for counts in both
     ]
     headers = ("class", *(name for split in rules.splits for name in (f"{split} now", f"{split} after")))
-    yield Table(headers, [*rows, ["all", *(f"{count:,}" for count in sums)]], numbers=frozenset(headers[1:]))
+    yield Table(headers, [*rows, ["all", *(f"{count:,}" for count in sums)]], numbers=headers[1:])
     if drawn.kept_together:
         yield Line(f"{plural(drawn.kept_together, 'drawing')} with several images stay on one side each.")
     if not drawn.warped_compared:

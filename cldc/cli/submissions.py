@@ -19,8 +19,8 @@ from cldc.cli.server_app import ServerApp
 from cldc.errors import NotFinished, Unreachable, UsageError
 from cldc.ledger import Ledger
 from cldc.quota import Quota
-from cldc.render.document import Block, Line, Table
-from cldc.render.submission import left, moment
+from cldc.render.document import Block, Line, Table, cell, moment
+from cldc.render.submission import quota_line
 from cldc.submission.account import sync_ledger
 from cldc.submission.cleanup import Kept, Orphan, Orphans, find_orphans, remove_orphans
 from cldc.submission.quota import find_tagged, usage_by_source
@@ -66,13 +66,13 @@ def _status_blocks(
         (
             s.name,
             s.stage,
-            f"{s.score:.4f}" if s.score is not None else "-",
+            cell(s.score, ".4f") or "-",
             moment(s.since),
             s.detail,
         )
         for s in statuses
     ]
-    yield Table(("submission", "stage", "score", "since", "detail"), rows, numbers=frozenset({"score"}))
+    yield Table(("submission", "stage", "score", "since", "detail"), rows, numbers=("score",))
     for s in statuses:
         if s.log:
             yield Line(f"The end of the log of {s.name}'s run:", "title")
@@ -191,7 +191,7 @@ def _quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
     """The rule, what each source says by it, and each submission that counts."""
     together = usage["together"]
     rule = together.rule
-    yield Line(left(together), "good" if together.left else "warning")
+    yield Line(quota_line(together), "good" if together.left else "warning")
     headers = ("", rule.this_window, "in all", "left", "next")
     allowed = ("the guide allows", str(rule.per_window), str(rule.total), "", "")
     named = {"server": "the server shows", "ledger": "this machine's ledger knows", "together": "together"}
@@ -205,7 +205,7 @@ def _quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
         )
         for who, quota in usage.items()
     ]
-    yield Table(headers, [allowed, *rows], numbers=frozenset(headers[1:4]))
+    yield Table(headers, [allowed, *rows], numbers=headers[1:4])
     if together.spent:
         rows = [
             (spent.name, moment(spent.time), moment(spent.time + rule.window), spent.source, spent.uuid)
@@ -241,7 +241,7 @@ def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
         result,
         Line(f"{result.name} ({result.bundle}) no longer carries the tag.", "good"),
         Line(f"It {counts} against the quota: {result.why}."),
-        Line(left(result.quota)),
+        Line(quota_line(result.quota)),
     )
 
 

@@ -21,7 +21,14 @@ from cldc.preflight.model import Training
 from cldc.preflight.predictions import ExpectedLabels, expected_labels
 from cldc.preflight.records import find
 from cldc.render.document import Line
-from cldc.render.submission import plan_blocks, plan_document, public, question, submission_document
+from cldc.render.submission import (
+    plan_blocks,
+    plan_data,
+    publication,
+    submission_blocks,
+    submission_data,
+    submit_question,
+)
 from cldc.submission.account import fetch_account_state
 from cldc.submission.context import Contestant
 from cldc.submission.model import Consent, Intent, Plan
@@ -112,14 +119,17 @@ def submit(
         )
         plan = _plan(app, me, intent, training, train=not no_preflight, dry_run=dry_run, yes=yes)
         if dry_run:
-            app.output.show(plan_document(plan))
+            app.show(plan_data(plan), *plan_blocks(plan))
             return plan.refusals[0].code if plan.refusals else 0
         plan.require()
         if plan.steps:
-            app.confirm(_action(plan), yes=yes, question=question(plan), shown=[*plan_blocks(plan), Line("")])
+            app.confirm(
+                _action(plan), yes=yes, question=submit_question(plan), shown=[*plan_blocks(plan), Line("")]
+            )
             if yes:
-                app.observer.note(public(plan))
-        app.output.show(submission_document(carry_out(me, plan), on_sandbox=app.on_sandbox))
+                app.observer.note(publication(plan))
+        submitted = carry_out(me, plan)
+        app.show(submission_data(submitted), *submission_blocks(submitted, on_sandbox=app.on_sandbox))
     return 0
 
 

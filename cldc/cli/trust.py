@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -14,19 +13,10 @@ from cldc.errors import ConfigurationError, UsageError
 from cldc.render.document import Line
 from cldc.render.trust import approvals_blocks, claims_blocks
 from cldc.settings import PROJECT_FILE, read_project
-from cldc.trust import Claim, foreign_owner, profile_claims
+from cldc.trust import foreign_owner, profile_claims
 
 _YES = click.option("-y", "--yes", is_flag=True, help="Approve it without being asked.")
 _PATH = click.argument("path", metavar="[PATH]", type=click.Path(path_type=Path), required=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Trusted:
-    """A file, what it would use, and whether a person has approved that."""
-
-    path: Path
-    approved: bool
-    claims: tuple[Claim, ...]
 
 
 @command(App, competition=False, cls=Group, invoke_without_command=True)
@@ -104,7 +94,8 @@ def _approve(app: App, path: Path, *, yes: bool) -> None:
     if needed and not app.approvals.hold(path, claims):
         app.approve(path, claims, yes=yes)
     text = f"{path} is approved." if needed else f"Nothing in {path} needs an approval."
-    app.show(Trusted(path, needed, claims), *claims_blocks(claims, None), Line(text, "good"))
+    data = {"path": path, "approved": needed, "claims": claims}
+    app.show(data, *claims_blocks(claims, None), Line(text, "good"))
 
 
 def _file(app: App, path: Path | None) -> Path:

@@ -12,7 +12,7 @@ from cldc.cli.app import App
 from cldc.cli.options import FOLDER, command
 from cldc.cli.validating import undo_record, validated
 from cldc.errors import InvalidDataset, StorageError, UsageError
-from cldc.render.validation import document, fixed_blocks
+from cldc.render.validation import fixed_blocks, validation_document
 from cldc.validation import ValidationReport
 from cldc.validation.journal import Fixed, journal_lock, records_folder
 from cldc.validation.watching import changes
@@ -116,7 +116,7 @@ def _watch(app: App, folder: Path, *, strict: bool, warped: bool, fixed: Fixed |
 
 def _show(app: App, report: ValidationReport, fixed: Fixed | None) -> None:
     pictures = functools.partial(_thumbnails, report)
-    app.output.show(document(report, fixed, everything=app.output.verbose, thumbnails=pictures))
+    app.output.show(validation_document(report, fixed, everything=app.output.verbose, thumbnails=pictures))
 
 
 def _thumbnails(report: ValidationReport) -> dict[str, str]:

@@ -9,7 +9,7 @@ from cldc.cli.app import App
 from cldc.errors import CldcError, InvalidDataset, StorageError
 from cldc.preflight.inputs import current_label_book, label_book_root
 from cldc.progress import Observer
-from cldc.render.validation import blocks, undone_blocks, undone_data
+from cldc.render.validation import undone_blocks, undone_data, validation_blocks
 from cldc.validation import ValidationReport, validate
 from cldc.validation.journal import journal_lock, undo
 
@@ -68,7 +68,7 @@ def require_valid(app: App, report: ValidationReport) -> None:
         InvalidDataset: It has errors.
     """
     if not report.ok:
-        app.output.tell(blocks(report))
+        app.output.tell(validation_blocks(report))
     report.require_valid()
 
 

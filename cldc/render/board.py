@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 from cldc.leaderboard import BoardResult, Leaderboard, Row
 from cldc.organise.model import Skipped
-from cldc.render.document import Block, Line, Page, Table
-from cldc.render.submission import moment
+from cldc.render.document import Block, Line, Page, Table, cell, moment
 from cldc.text import plural
 
 
@@ -20,7 +19,7 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
     shown = [row for row in board.rows if row.shown]
     kept = [row for at, row in enumerate(shown) if limit is None or row.mine or at < limit]
     headers = ("", "rank", "submission", "institution", "account", board.score, "made")
-    numbers = frozenset({"rank", board.score})
+    numbers = ("rank", board.score)
     yield Table(headers, [_cells(row) for row in kept], numbers=numbers, optional=("made", "institution"))
     if len(kept) < len(shown):
         yield Line(f"and {len(shown) - len(kept):,} more; --all shows them", "dim")
@@ -51,13 +50,13 @@ def history_blocks(results: Sequence[BoardResult]) -> Iterator[Block]:
             result.name,
             moment(result.updated),
             f"{result.rank} of {result.entries}" if result.rank is not None else "not shown",
-            f"{result.score:.4f}" if result.score is not None else "-",
+            cell(result.score, ".4f") or "-",
         )
         for result in results
     ]
     if rows:
         headers = ("submission", "board of", "rank", "score")
-        yield Table(headers, rows, title="Your ranks over time", numbers=frozenset({"score"}))
+        yield Table(headers, rows, title="Your ranks over time", numbers=("score",))
 
 
 def left_out_blocks(board: Leaderboard, left_out: Sequence[Skipped]) -> Iterator[Block]:

@@ -40,7 +40,7 @@ def _blocks(comparison: Comparison, *, everything: bool) -> Iterator[Block]:
         f"{before.dataset_name} {before.id} and {after.dataset_name} {after.id}",
         "title",
     )
-    numbers = frozenset({"before", "after", "change"})
+    numbers = ("before", "after", "change")
     if comparison.repeated:
         yield from _repeated_blocks(comparison, comparison.repeated)
     else:
@@ -73,7 +73,7 @@ def _repeated_blocks(comparison: Comparison, repeated: RepeatedComparison) -> It
             yield Line(caveat, "dim")
     yield from (Line(note, "warning") for note in repeated.notes)
     headers = ("seed", "val before", "val after", "book before", "book after")
-    yield Table(headers, list(_pairs(repeated)), title="Accuracies", numbers=frozenset(headers))
+    yield Table(headers, list(_pairs(repeated)), title="Accuracies", numbers=headers)
     yield Line("Mistakes and classes come from the first seed.", "dim")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from cldc.text import printable
@@ -36,7 +37,7 @@ class Table(NamedTuple):
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     title: str = ""
-    numbers: frozenset[str] = frozenset()
+    numbers: Sequence[str] = ()
     optional: Sequence[str] = ()
 
     def printable(self) -> Table:
@@ -54,6 +55,11 @@ Block = Line | Table
 def cell(value: float | None, form: str) -> str:
     """A number for a table in a form such as ``.2%`` or ``,``; empty if it is not known."""
     return "" if value is None else format(value, form)
+
+
+def moment(time: datetime | None) -> str:
+    """A time in the user's own zone; a dash if it is not known."""
+    return f"{time.astimezone():%Y-%m-%d %H:%M}" if time else "-"
 
 
 def first_lines(lines: Iterable[str], most: int, *, everything: bool, indent: int = 2) -> Iterator[Line]:

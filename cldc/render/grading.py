@@ -62,7 +62,7 @@ def _blocks(grading: Grading) -> Iterator[Block]:
             )
             for grade in scored
         ]
-        yield Table(headers, rows, numbers=frozenset(headers) - {"student"})
+        yield Table(headers, rows, numbers=[header for header in headers if header != "student"])
     for grade in grading.grades:
         if grade.score is None:
             yield Line(f"{grade.student} has no score: {grade.problem}", "bad")

@@ -122,7 +122,7 @@ def _list(
         )
         for image in printed
     ]
-    yield Table(("rank", "image", "labelled", "could be", "problem"), rows, numbers=frozenset({"rank"}))
+    yield Table(("rank", "image", "labelled", "could be", "problem"), rows, numbers=("rank",))
     if len(listed) > len(printed):
         yield Line(
             f"{len(listed) - len(printed):,} more: --top N lists more, --report labels.html all with their pictures."

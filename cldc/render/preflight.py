@@ -60,7 +60,7 @@ def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
     yield Table(
         ("", "accuracy", "loss", "images"),
         list(_scores(result)),
-        numbers=frozenset({"accuracy", "loss", "images"}),
+        numbers=("accuracy", "loss", "images"),
     )
     if result.predictions:
         counts = [result.predictions.count(index) for index in range(len(result.classes))]
@@ -122,7 +122,7 @@ def spread_blocks(repeated: RepeatedRuns) -> Iterator[Block]:
         )
         for run in repeated.runs
     ]
-    numbers = frozenset({"seed", "validation", "label book", "best epoch"})
+    numbers = ("seed", "validation", "label book", "best epoch")
     headers = ("seed", "validation", "label book", "best epoch", "script")
     yield Table(headers, rows, title=f"{len(rows)} runs", numbers=numbers)
     for name, spread in (("validation", repeated.validation), ("label book", repeated.label_book)):

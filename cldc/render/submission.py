@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from datetime import datetime
 from typing import Any
 
 from cldc.quota import Quota
-from cldc.render.document import Block, Document, Line, Table
+from cldc.render.document import Block, Line, Table, moment
 from cldc.submission.model import Plan, Submission
 from cldc.text import plural
 
@@ -38,13 +37,13 @@ _WORK = {
 }
 
 
-def public(plan: Plan) -> str:
+def publication(plan: Plan) -> str:
     """What becomes public, in sentences."""
     carried = plan.intent.report.metadata.summary
     return f"{_PUBLIC} {carried}, which becomes public with them." if carried else _PUBLIC
 
 
-def question(plan: Plan) -> str:
+def submit_question(plan: Plan) -> str:
     """What a person is asked before it is done."""
     quota, images = plan.quota, plan.intent.report.metadata.images
     carried = f" with the metadata of {plural(images, 'image')}" if images else ""
@@ -52,13 +51,8 @@ def question(plan: Plan) -> str:
     return f"Publish {plan.record.name}{carried} ({which})?"
 
 
-def moment(time: datetime | None) -> str:
-    """A time in the user's own zone."""
-    return f"{time.astimezone():%Y-%m-%d %H:%M}" if time else "-"
-
-
-def plan_document(plan: Plan) -> Document:
-    """What would be done, and every reason to refuse it."""
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """A plan for programs."""
     intent = plan.intent
     known = {
         "images": intent.report.total,
@@ -66,15 +60,13 @@ def plan_document(plan: Plan) -> Document:
         "predictions": intent.labels.total,
         "after_closing": intent.consent.after_closing,
     }
-    return Document(_data(plan, _PLAN_KEYS, **known), plan_blocks(plan))
+    return _data(plan, _PLAN_KEYS, **known)
 
 
-def submission_document(submission: Submission, *, on_sandbox: bool) -> Document:
-    """A submission that carries the tag, and what comes next."""
+def submission_data(submission: Submission) -> dict[str, Any]:
+    """A submission that carries the tag, for programs."""
     known = {"links": submission.links, "proof": submission.evidence}
-    return Document(
-        _data(submission, _SUBMISSION_KEYS, **known), submission_blocks(submission, on_sandbox=on_sandbox)
-    )
+    return _data(submission, _SUBMISSION_KEYS, **known)
 
 
 def _data(result: Plan | Submission, keys: Sequence[str], **more: object) -> dict[str, Any]:
@@ -98,7 +90,7 @@ def plan_blocks(plan: Plan) -> Iterator[Block]:
     if plan.steps:
         work = dict.fromkeys(_WORK[step] for step in plan.steps)
         yield Line(f"{', '.join(work).capitalize()} (worksheet {plan.worksheet}).")
-        yield Line(public(plan), "warning" if plan.intent.report.metadata.images else "plain")
+        yield Line(publication(plan), "warning" if plan.intent.report.metadata.images else "plain")
     refusals = [check for check in plan.checks if check.refusal]
     for check in refusals:
         yield Line(f"Refused for the {check.subject}: {check.refusal}", "bad")
@@ -127,7 +119,7 @@ def submission_blocks(submission: Submission, *, on_sandbox: bool) -> Iterator[B
             f"warning: {submission.dataset_changed} The images were submitted as they were.",
             "warning",
         )
-    yield Line(left(submission.quota))
+    yield Line(quota_line(submission.quota))
     if on_sandbox or submission.again:
         yield Line("Next: cldc status" if submission.again else "Next: cldc sandbox score")
         return
@@ -138,7 +130,7 @@ def submission_blocks(submission: Submission, *, on_sandbox: bool) -> Iterator[B
     yield Line("Next: cldc status, then cldc leaderboard")
 
 
-def left(quota: Quota) -> str:
+def quota_line(quota: Quota) -> str:
     """One sentence on what is left of the quota."""
     rule = quota.rule
     text = f"Quota: {quota.left} of {rule.per_window} left {rule.this_window}; {len(quota.spent)} of {rule.total} used in all."

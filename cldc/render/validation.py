@@ -31,7 +31,7 @@ _MOST_FINDINGS = 300
 _OPEN_UP_TO = 12
 
 
-def document(
+def validation_document(
     report: ValidationReport,
     fixed: Fixed | None = None,
     *,
@@ -47,15 +47,15 @@ def document(
         thumbnails: Makes the page's pictures by path.
     """
     return Document(
-        data=data(report, fixed),
-        blocks=blocks(report, everything=everything),
+        data=_data(report, fixed),
+        blocks=validation_blocks(report, everything=everything),
         page=validation_page(report, thumbnails),
         annotations=lambda: file_annotations(report),
         sarif=lambda: sarif(report),
     )
 
 
-def blocks(report: ValidationReport, *, everything: bool = False) -> tuple[Block, ...]:
+def validation_blocks(report: ValidationReport, *, everything: bool = False) -> tuple[Block, ...]:
     """The report for a person; long lists are cut unless ``everything``."""
     if not everything and (missing := [f for f in report.findings if f.rule == "split-missing"]):
         return tuple(_missing_splits(report, missing))
@@ -82,7 +82,7 @@ def _counts(report: ValidationReport) -> Table:
         headers=("class", *splits),
         rows=rows,
         title=f"Images in {report.dataset.name}",
-        numbers=frozenset(splits),
+        numbers=splits,
     )
 
 
@@ -226,7 +226,7 @@ def _fixed(fixed: Fixed) -> dict[str, Any]:
     }
 
 
-def data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any]:
+def _data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any]:
     """The report, and what was fixed before, as the JSON that docs/validation.md describes."""
     dataset, limits = report.dataset, report.competition.dataset
     return {

@@ -20,7 +20,7 @@ from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, Split, SplitState
 from cldc.errors import InvalidDataset
 from cldc.render.formats import plain
-from cldc.render.validation import blocks
+from cldc.render.validation import validation_blocks
 from cldc.validation import Finding, InspectedDataset, Severity, ValidationReport, validate
 from cldc.validation.inspection import Inspection
 from cldc.validation.near_duplicates import Evidence, Pair
@@ -703,5 +703,7 @@ def test_a_warped_copy_is_found_across_splits_and_in_the_label_book_only(
     assert not any(message.startswith("drawing-two-labels") for message in messages)
     assert len(asked) == 2
     assert len(asked[0]) == 3
-    assert "rotated" not in plain(blocks(report)[-3:])
-    assert "were not looked for" in plain(blocks(dataclasses.replace(report, warped_compared=False))[-3:])
+    assert "rotated" not in plain(validation_blocks(report)[-3:])
+    assert "were not looked for" in plain(
+        validation_blocks(dataclasses.replace(report, warped_compared=False))[-3:]
+    )

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cldc import competition
-from cldc.render import validation as text
 from cldc.render.formats import annotation, plain, render
+from cldc.render.validation import validation_blocks, validation_document
 from cldc.render.validation_ci import file_annotations, sarif
 from cldc.validation import ValidationReport, validate
 from cldc.validation.rules import RULES
@@ -41,7 +41,7 @@ def odd_report(folder: Path) -> ValidationReport:
 
 
 def test_text_is_safe_for_terminals_and_pipes(odd_report: ValidationReport) -> None:
-    shown = plain(text.blocks(odd_report))
+    shown = plain(validation_blocks(odd_report))
     assert "\x1b" not in shown
     assert r"val/x/a\x1b[31m\n.png" in shown
     shown.encode()
@@ -91,7 +91,7 @@ def test_a_wrong_folder_gets_two_lines(tmp_path: Path, bare_cldc: Cldc) -> None:
 
 
 def test_json_is_as_documented(odd_report: ValidationReport) -> None:
-    shown = json.loads(render("json", text.document(odd_report)))
+    shown = json.loads(render("json", validation_document(odd_report)))
     assert (shown["schema"], shown["ok"], shown["padded"]) == (1, False, odd_report.padded)
     assert shown["dataset"]["hash"] == odd_report.dataset.hash
     assert [finding["rule"] for finding in shown["findings"]] == [f.rule for f in odd_report.findings]
