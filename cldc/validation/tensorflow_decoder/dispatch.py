@@ -12,12 +12,11 @@ from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Verdict
 
 _LONGEST_INPUT = 2**31 - 1
 _FORMATS = (
-    (b"\x89PNG\r\n\x1a\n", Format.PNG),
-    (b"\xff\xd8\xff", Format.JPEG),
-    (b"GIF8", Format.GIF),
-    (b"BM", Format.BMP),
+    (b"\x89PNG\r\n\x1a\n", Format.PNG, judge_png),
+    (b"\xff\xd8\xff", Format.JPEG, judge_jpeg),
+    (b"GIF8", Format.GIF, judge_gif),
+    (b"BM", Format.BMP, judge_bmp),
 )
-_JUDGES = {Format.PNG: judge_png, Format.JPEG: judge_jpeg, Format.GIF: judge_gif, Format.BMP: judge_bmp}
 
 # Formats that TensorFlow does not read, so that advice can name them.
 LONGEST_START = 256
@@ -58,9 +57,10 @@ def judge(content: bytes) -> Verdict:
         problem = "Input is empty."
     elif len(content) > _LONGEST_INPUT:
         problem = f"Input contents are too large for int: {len(content)}"
-    elif kind := format_of(content):
-        return _JUDGES[kind](content)
     else:
+        for magic, _, judge_format in _FORMATS:
+            if content.startswith(magic):
+                return judge_format(content)
         foreign = foreign_format(content)
         it_is = f" It is {foreign}." if foreign else ""
         problem = f"Unknown image file format. One of JPEG, PNG, GIF, BMP required.{it_is}"
@@ -69,7 +69,7 @@ def judge(content: bytes) -> Verdict:
 
 def format_of(content: bytes) -> Format | None:
     """The format as `ClassifyFileFormat` in `decode_image_op.cc` recognises it; the first eight bytes are enough."""
-    return next((kind for magic, kind in _FORMATS if content.startswith(magic)), None)
+    return next((kind for magic, kind, _ in _FORMATS if content.startswith(magic)), None)
 
 
 def foreign_format(start: bytes) -> str:

@@ -1,8 +1,13 @@
-"""What TensorFlow ignores and people see: the EXIF orientation and colour profiles."""
+"""What TensorFlow ignores and people see: the EXIF orientation, colour profiles, and the like in a PNG."""
 
 from __future__ import annotations
 
 import struct
+import zlib
+from collections.abc import Mapping
+
+from cldc.validation.tensorflow_decoder.png_header import Header
+from cldc.validation.tensorflow_decoder.verdict import Remark
 
 _ORIENTATION = 0x0112
 BYTE_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
@@ -12,6 +17,10 @@ _MOST_ENTRIES = 512
 
 _WHOLE_NUMBERS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
 """Types of TIFF whose first value Pillow's `exif_transpose` takes for an orientation; EXIF itself requires SHORT, 3."""
+
+_PROFILE_START = 8192
+_USUAL_GAMMA = range(45_000, 46_000)
+"""1/2.2 in units of 1/100000, with the rounding found in the wild."""
 
 TURNED = range(2, 9)
 """Every orientation but upright, which is 1."""
@@ -57,3 +66,37 @@ def join_profile(segments: list[bytes]) -> bytes:
 def is_srgb(profile: bytes) -> bool:
     """Whether an ICC profile, or the start of one, describes sRGB, the colours that TensorFlow's users assume."""
     return b"sRGB" in profile or b"s\0R\0G\0B" in profile
+
+
+def remarks_of_png(
+    header: Header, chunks: Mapping[bytes, bytes | memoryview], *, trailing: bool
+) -> tuple[Remark, ...]:
+    """How TensorFlow's picture of a PNG differs from what people see; ``chunks`` are the bodies by kind."""
+    remarks = []
+    if header.depth == 16:
+        remarks.append(Remark.SIXTEEN_BIT)
+    if header.colour & 4 or b"tRNS" in chunks:
+        remarks.append(Remark.ALPHA_DROPPED)
+    if b"acTL" in chunks:
+        remarks.append(Remark.ANIMATION)
+    if b"iCCP" in chunks:
+        odd_colours = not is_srgb(_profile(bytes(chunks[b"iCCP"])))
+    else:
+        gamma = chunks.get(b"gAMA")
+        odd_colours = gamma is not None and int.from_bytes(gamma[:4], "big") not in _USUAL_GAMMA
+    if odd_colours:
+        remarks.append(Remark.COLOUR_PROFILE)
+    if orientation_of(bytes(chunks.get(b"eXIf", b""))) in TURNED:
+        remarks.append(Remark.ORIENTATION_IGNORED)
+    if trailing:
+        remarks.append(Remark.TRAILING_BYTES)
+    return tuple(remarks)
+
+
+def _profile(body: bytes) -> bytes:
+    """The name and the start of the profile in an iCCP chunk."""
+    name, _, packed = body.partition(b"\0")
+    try:
+        return name + zlib.decompressobj().decompress(packed[1:], _PROFILE_START)
+    except zlib.error:
+        return name

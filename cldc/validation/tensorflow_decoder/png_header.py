@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -27,8 +28,16 @@ KNOWN_ANCILLARY = frozenset(
 )
 """Chunks libpng 1.6.37 has a handler for; each demands that IHDR came before it."""
 
+FILTERS = b"\x00\x01\x02\x03\x04"
+"""What a row may begin with."""
+
+_IHDR = struct.Struct(">IIBBBBB")
 # x and y of the first pixel, and the steps, of Adam7's passes.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+class RefusedError(Exception):
+    """libpng would stop here; the text says why."""
 
 
 class RowGroup(NamedTuple):
@@ -75,3 +84,19 @@ class Header(NamedTuple):
         limit = 2**31 - 1 if self.height > (2**32 - 1) // factor else self.height * factor
         limit += 6 + 5 * (limit // min(factor, 32566) + 1)
         return min(limit, 2**31 - 1)
+
+
+def read_header(body: bytes | memoryview) -> Header:
+    """The header in the 13 bytes of IHDR.
+
+    Raises:
+        RefusedError: `png_check_IHDR` refuses it.
+    """
+    width, height, depth, colour, method, filters, interlace = _IHDR.unpack(body)
+    if not 0 < width <= DIMENSION_LIMIT or not 0 < height <= DIMENSION_LIMIT:
+        raise RefusedError(f"{width} x {height} pixels; libpng takes 1 to {DIMENSION_LIMIT}")
+    if (colour, depth) not in SAMPLES:
+        raise RefusedError(f"no such PNG: colour type {colour} with {depth} bits")
+    if method or filters or interlace > 1:
+        raise RefusedError("unknown compression, filter or interlace method")
+    return Header(width, height, depth, colour, bool(interlace))

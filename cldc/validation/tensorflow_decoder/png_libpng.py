@@ -11,16 +11,17 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from cldc.validation.tensorflow_decoder.metadata import remarks_of_png
 from cldc.validation.tensorflow_decoder.png_header import (
-    DIMENSION_LIMIT,
     KNOWN_ANCILLARY,
     PIXEL_LIMIT,
-    SAMPLES,
     SIGNATURE,
     Header,
+    RefusedError,
+    read_header,
 )
-from cldc.validation.tensorflow_decoder.png_rows import InflatedRows, RefusedError, TooMuchWorkError
-from cldc.validation.tensorflow_decoder.verdict import Readable
+from cldc.validation.tensorflow_decoder.png_rows import InflatedRows, TooMuchWorkError
+from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, Verdict
 
 _UINT31_MAX = 2**31 - 1
 
@@ -29,19 +30,8 @@ _LONGEST_CHUNK = 8_000_000
 
 _MOST_CHUNKS = 1_000_000
 _CHUNK = struct.Struct(">I4s")
-_IHDR = struct.Struct(">IIBBBBB")
 
 _NOT_INITIALISED = "TensorFlow: Invalid PNG. Failed to initialize decoder."
-
-
-class Careful(NamedTuple):
-    """The verdict, the header if there was a right one, the reason, where IEND ends, and where chunks lie."""
-
-    readable: Readable
-    header: Header | None
-    reason: str
-    end: int
-    chunks: dict[bytes, int]
 
 
 class _Chunk(NamedTuple):
@@ -60,7 +50,7 @@ class _Reader:
         self.has_palette = False
         self.palette_size = 0
         self._valid: set[bytes] = set()
-        self.chunks: dict[bytes, int] = {}
+        self.chunks: dict[bytes, memoryview] = {}
         self._left = _MOST_CHUNKS
 
     def next_chunk(self) -> _Chunk:
@@ -80,7 +70,8 @@ class _Reader:
             limit = max(limit, self.header.longest_idat)
         if length > limit:
             raise RefusedError(f"the {kind.decode()} chunk is too large")
-        self.chunks.setdefault(kind, self.position)
+        body = memoryview(self.content)[self.position + 8 : self.position + 8 + length]
+        self.chunks.setdefault(kind, body)
         return _Chunk(kind, self.position, length)
 
     def finish(self, chunk: _Chunk) -> bytes | memoryview:
@@ -133,10 +124,10 @@ class _Reader:
         return self.finish(chunk)
 
 
-def judge_carefully(content: bytes) -> Careful:
-    """libpng's verdict; it never raises, and works in bounded memory."""
+def judge_carefully(content: bytes) -> Verdict:
+    """libpng's verdict on any PNG; it never raises, and works in bounded memory."""
     reader = _Reader(content)
-    message = _NOT_INITIALISED
+    readable, message = Readable.YES, _NOT_INITIALISED
     try:
         header = _read_info(reader)
         message = f"TensorFlow: PNG size too large for int: {header.width} by {header.height}"
@@ -145,13 +136,18 @@ def judge_carefully(content: bytes) -> Careful:
         message = f"TensorFlow: Invalid PNG data, size {len(content)}"
         InflatedRows(header, reader.next_idat).check()
         _read_end(reader)
+        reason = ""
     except RefusedError as refused:
-        return Careful(Readable.NO, reader.header, f"{message} ({refused})", 0, reader.chunks)
+        readable, reason = Readable.NO, f"{message} ({refused})"
     except TooMuchWorkError as work:
-        return Careful(
-            Readable.UNKNOWN, reader.header, f"Only TensorFlow can tell: {work}.", 0, reader.chunks
-        )
-    return Careful(Readable.YES, header, "", reader.position, reader.chunks)
+        readable, reason = Readable.UNKNOWN, f"Only TensorFlow can tell: {work}."
+    if reader.header is None:
+        return Verdict(readable, Format.PNG, reason=reason)
+    remarks: tuple[Remark, ...] = ()
+    if readable is not Readable.NO:
+        trailing = readable is Readable.YES and reader.position < len(content)
+        remarks = remarks_of_png(reader.header, reader.chunks, trailing=trailing)
+    return Verdict(readable, Format.PNG, reader.header.width, reader.header.height, reason, remarks)
 
 
 def _read_info(reader: _Reader) -> Header:
@@ -177,19 +173,12 @@ def _read_info(reader: _Reader) -> Header:
 
 
 def _read_ihdr(reader: _Reader, chunk: _Chunk) -> Header:
-    """`png_handle_IHDR` and `png_check_IHDR`."""
+    """`png_handle_IHDR`."""
     if reader.header is not None:
         raise RefusedError("two IHDR chunks")
-    if chunk.length != _IHDR.size:
+    if chunk.length != 13:
         raise RefusedError("IHDR has a wrong length")
-    width, height, depth, colour, method, filters, interlace = _IHDR.unpack(reader.finish(chunk))
-    if not 0 < width <= DIMENSION_LIMIT or not 0 < height <= DIMENSION_LIMIT:
-        raise RefusedError(f"{width} x {height} pixels; libpng takes 1 to {DIMENSION_LIMIT}")
-    if (colour, depth) not in SAMPLES:
-        raise RefusedError(f"no such PNG: colour type {colour} with {depth} bits")
-    if method or filters or interlace > 1:
-        raise RefusedError("unknown compression, filter or interlace method")
-    return Header(width, height, depth, colour, bool(interlace))
+    return read_header(reader.finish(chunk))
 
 
 def _read_palette(reader: _Reader, chunk: _Chunk) -> None:

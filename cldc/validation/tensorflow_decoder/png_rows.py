@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 
-from cldc.validation.tensorflow_decoder.png_header import Header
+from cldc.validation.tensorflow_decoder.png_header import FILTERS, Header, RefusedError
 
 _PIECE = 8192
 """`PNG_IDAT_READ_SIZE`."""
@@ -23,12 +23,6 @@ _MOST_ROWS = 300_000_000
 _MOST_AFTER = 1 << 26
 _LARGEST_CALL = 1 << 15
 """CPython's zlib hands zlib at most this much room at a time, so only calls up to it are cut as libpng's are."""
-
-_FILTERS = b"\x00\x01\x02\x03\x04"
-
-
-class RefusedError(Exception):
-    """libpng would stop here; the text says why."""
 
 
 class TooMuchWorkError(Exception):
@@ -123,6 +117,6 @@ class InflatedRows:
             end = start + group.stride * group.rows
             if start < offset + len(piece) and offset < end:
                 first = max(0, offset - start + group.stride - 1) // group.stride * group.stride + start
-                if piece[first - offset : end - offset : group.stride].translate(None, _FILTERS):
+                if piece[first - offset : end - offset : group.stride].translate(None, FILTERS):
                     raise RefusedError("bad adaptive filter value")
             start = end
