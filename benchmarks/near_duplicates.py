@@ -18,9 +18,11 @@ from random import Random
 
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
-from cldc.validation.inspect_images import inspect_content
+from cldc.validation.features import features_of_picture
 from cldc.validation.inspection import Features
 from cldc.validation.near_duplicates import Evidence, find_near_duplicates, group_pairs
+from cldc.validation.pictures import picture_of
+from cldc.validation.tensorflow_decoder import judge
 
 Edit = Callable[[Image.Image, Random], Image.Image]
 
@@ -164,7 +166,8 @@ def _report(files: list[Path], edits: int) -> str:
 
 def _add(features: dict[str, Features], source: dict[str, str], content: bytes, of: str) -> str:
     sha = hashlib.sha256(content + of.encode()).hexdigest()
-    found = inspect_content(content).features
+    picture = picture_of(content, judge(content))
+    found = features_of_picture(picture) if picture else None
     if found:
         features[sha] = found
         source[sha] = of or sha

@@ -73,25 +73,19 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now."""
-        if cmd_name not in COMMANDS:
+        """The command of that name, imported now; an error that suggests the nearest one if there is none."""
+        if cmd_name.startswith("-"):
             return None
+        if cmd_name not in COMMANDS:
+            import difflib  # noqa: PLC0415 - seldom needed, and every start would pay for it
+
+            close = difflib.get_close_matches(cmd_name, COMMANDS, n=1, cutoff=0.5)
+            hint = f" Perhaps you meant {close[0]!r}." if close else ""
+            raise click.UsageError(f"There is no command {cmd_name!r}.{hint}", ctx)
         module = importlib.import_module(f"cldc.cli.{COMMANDS[cmd_name][0]}")
         command = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
         assert isinstance(command, click.Command)  # noqa: S101 - the table above names commands
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve as Click does, and suggest the nearest command for an unknown name."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib  # noqa: PLC0415 - seldom needed, and every start would pay for it
-
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
-            hint = f" Perhaps you meant {close[0]!r}." if close else ""
-            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands by what people do, without importing any of them."""

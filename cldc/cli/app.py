@@ -120,19 +120,21 @@ class App:
         """What the competition's profile says about the state of the chosen server; None if it says nothing."""
         return self.competition.status_of(self.settings.server)
 
-    def dataset_folder(self, given: Path | None) -> Path:
+    def dataset_folder(self, folder: Path | None) -> Path:
         """The folder named on the command line, else the project file's.
 
         Raises:
             UsageError: Neither names one.
         """
-        chosen = str(given) if given is not None else self.settings["dataset"]
-        if chosen is None:
+        if folder is not None:
+            return folder
+        setting = self.settings["dataset"]
+        if setting is None:
             raise UsageError(
                 "No dataset folder is named.",
                 action="Give its path, or set `dataset` in the project's cldc.toml.",
             )
-        return Path(chosen)
+        return Path(setting)
 
     def command_for(self, command: str, folder: Path | None = None) -> str:
         """The command line that runs ``command`` on a dataset: with its folder, unless that is the project's.

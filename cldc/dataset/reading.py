@@ -76,7 +76,7 @@ def read_image(root: Path, image: Image, *, keep: bool = True) -> tuple[Image, b
     """
     if image.error:
         return image, None
-    unread = image._replace(sha256="")
+    image = image._replace(sha256="")
     try:
         with _open(f"{root}/{image.path}") as opened:
             before = os.fstat(opened.fileno())
@@ -84,14 +84,14 @@ def read_image(root: Path, image: Image, *, keep: bool = True) -> tuple[Image, b
             if not problem and before.st_size > _MAX_READABLE_BYTES:
                 problem = "it is larger than 2 GiB, more than TensorFlow reads"
             if problem:
-                return unread._replace(error=problem), None
+                return image._replace(error=problem), None
             content = _read_content(opened, before.st_size) if keep else None
             digest = hashlib.file_digest(opened, "sha256") if content is None else hashlib.sha256(content)
             after = os.fstat(opened.fileno())
     except OSError as error:
-        return unread._replace(error=describe_error(error, link=image.link)), None
+        return image._replace(error=describe_error(error, link=image.link)), None
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        return unread._replace(error="it changed while it was read"), None
+        return image._replace(error="it changed while it was read"), None
     return image._replace(size=after.st_size, sha256=digest.hexdigest()), content
 
 

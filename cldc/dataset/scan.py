@@ -10,7 +10,7 @@ import errno
 import functools
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -18,52 +18,47 @@ from typing import TypeVar
 from cldc.competition import DatasetRules
 from cldc.dataset.model import Dataset, IgnoredPath, IgnoreReason, Image, OutwardLink, Split, SplitState
 from cldc.dataset.naming import ARCHIVE_EXTENSIONS, default_name
-from cldc.errors import InvalidDataset
+from cldc.errors import CldcError, InvalidDataset
 from cldc.files import storage_error
 
 Found = TypeVar("Found", Image, IgnoredPath, OutwardLink)
-# IO_REPARSE_TAG_MOUNT_POINT, which Python's `stat` names on Windows only; `os.path.isjunction` came with 3.12.
-_JUNCTION = 0xA0000003
 
 
 def scan(folder: Path, rules: DatasetRules) -> Dataset:
     """Find the images that the script reads in ``folder``, and read none; errors are those of `cldc.dataset.load`."""
     root = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links and lose the name
-    top = _list_root(root)
+    try:
+        names = os.listdir(root)  # noqa: PTH208 - names are wanted, not paths
+    except OSError as error:
+        raise _cannot_list(root, error) from error
     scanner = _Scanner(root, rules.extensions)
     scanner.ignored.extend(
-        IgnoredPath(item, IgnoreReason.BESIDE_SPLITS) for item in top if item not in rules.splits
+        IgnoredPath(name, IgnoreReason.BESIDE_SPLITS) for name in names if name not in rules.splits
     )
-    found = tuple(
-        # `in top`, because a file system that ignores case would find `Train` as `train`.
-        scanner.scan_split(split) if split in top else Split(split, SplitState.MISSING)
+    splits = tuple(
+        # `in names`, because a file system that ignores case would find `Train` as `train`.
+        scanner.scan_split(split) if split in names else Split(split, SplitState.MISSING)
         for split in rules.splits
     )
     return Dataset(
         root=root,
         name=default_name(root.name),
-        splits=found,
+        splits=splits,
         images=_sorted_by_path(scanner.images),
         ignored=_sorted_by_path(scanner.ignored),
-        outward_links=_sorted_by_path(_outward_links(root, scanner.folders, scanner.images)),
+        outward_links=_sorted_by_path(scanner.outward_links()),
     )
 
 
-def _list_root(root: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(root))  # noqa: PTH208 - names are wanted, not paths
-    except FileNotFoundError:
-        raise InvalidDataset(
-            f"There is no folder {root}.", action="Give the path of a dataset's folder."
-        ) from None
-    except NotADirectoryError:
-        if root.suffix.lower() in ARCHIVE_EXTENSIONS:
-            action = "Unpack it and give the folder that holds the splits; cldc makes the zip itself."
-        else:
-            action = "Give the folder that holds the splits."
-        raise InvalidDataset(f"{root} is a file; a dataset is a folder.", action=action) from None
-    except OSError as error:
-        raise storage_error(error, root) from error
+def _cannot_list(root: Path, error: OSError) -> CldcError:
+    if isinstance(error, FileNotFoundError):
+        return InvalidDataset(f"There is no folder {root}.", action="Give the path of a dataset's folder.")
+    if not isinstance(error, NotADirectoryError):
+        return storage_error(error, root)
+    action = "Give the folder that holds the splits."
+    if root.suffix.lower() in ARCHIVE_EXTENSIONS:
+        action = "Unpack it and give the folder that holds the splits; cldc makes the zip itself."
+    return InvalidDataset(f"{root} is a file; a dataset is a folder.", action=action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,66 +72,56 @@ class _Scanner:
     folders: list[str] = field(default_factory=list)
 
     def scan_split(self, split: str) -> Split:
-        """Scan one split's class folders."""
+        """Scan one split and its class folders."""
         if not (self.root / split).is_dir():
             self.ignored.append(IgnoredPath(split, IgnoreReason.BESIDE_SPLITS))
             return Split(split, SplitState.FILE)
         self.folders.append(split)
-        try:
-            items = list(os.scandir(self.root / split))
-        except OSError:
+        listed = next(os.walk(self.root / split), None)
+        if listed is None:
             return Split(split, SplitState.UNLISTED)
-        labels = sorted(item.name for item in items if _is_folder(item))
-        beside = {item.name for item in items}.difference(labels)
-        self.ignored.extend(IgnoredPath(f"{split}/{name}", IgnoreReason.BESIDE_CLASSES) for name in beside)
+        labels, others = listed[1:]
+        self.ignored.extend(IgnoredPath(f"{split}/{name}", IgnoreReason.BESIDE_CLASSES) for name in others)
         for label in labels:
-            self._scan_class(split, label)
-        return Split(split, SplitState.FOLDER, tuple(labels))
-
-    def _scan_class(self, split: str, label: str) -> None:
-        waiting = [f"{split}/{label}"]
-        while waiting:
-            folder = waiting.pop()
-            self.folders.append(folder)
-            try:
-                items = list(os.scandir(self.root / folder))
-            except OSError:
-                self.ignored.append(IgnoredPath(folder, IgnoreReason.UNLISTED))
-                continue
-            for item in items:
-                path = f"{folder}/{item.name}"
-                if _is_folder(item):
-                    if item.is_symlink():
-                        self.ignored.append(IgnoredPath(path, IgnoreReason.LINKED_FOLDER))
+            # As Keras does: it takes for a file what can't be determined, such as a circular link.
+            for place, subfolders, files in os.walk(self.root / split / label, onerror=self._cannot_list):
+                folder = Path(place).relative_to(self.root).as_posix()
+                self.folders.append(folder)
+                for name in subfolders:
+                    if os.path.islink(f"{place}/{name}"):  # noqa: PTH114
+                        self.ignored.append(IgnoredPath(f"{folder}/{name}", IgnoreReason.LINKED_FOLDER))
+                for name in files:
+                    path = f"{folder}/{name}"
+                    if path.lower().endswith(self.extensions):
+                        self.images.append(_image(self.root, split, label, path))
                     else:
-                        waiting.append(path)
-                elif path.lower().endswith(self.extensions):
-                    self.images.append(_image(item, split, label, path))
-                else:
-                    self.ignored.append(IgnoredPath(path, IgnoreReason.EXTENSION))
+                        self.ignored.append(IgnoredPath(path, IgnoreReason.EXTENSION))
+        return Split(split, SplitState.FOLDER, tuple(sorted(labels)))
 
+    def _cannot_list(self, error: OSError) -> None:
+        folder = Path(error.filename).relative_to(self.root).as_posix()
+        self.ignored.append(IgnoredPath(folder, IgnoreReason.UNLISTED))
 
-def _outward_links(root: Path, folders: Iterable[str], images: Sequence[Image]) -> Iterator[OutwardLink]:
-    """Links out of the dataset through which images are read."""
-    real_root, real_folder = os.path.realpath(root), functools.cache(os.path.realpath)
-    outward_folders: dict[str, str] = {}
-
-    def outward_target(link: str) -> str:
-        """The link's target, or nothing if that lies in the dataset or in an outward folder that leads to the link."""
-        target = _final_target(f"{root}/{link}", real_folder)
-        around = (place for folder, place in outward_folders.items() if link.startswith(f"{folder}/"))
-        folders = (os.path.normcase(os.path.join(place, "")) for place in (real_root, *around))  # noqa: PTH118
-        return "" if os.path.normcase(f"{target}{os.sep}").startswith(tuple(folders)) else target
-
-    for folder in folders:
-        if _is_link(root / folder) and (target := outward_target(folder)):
-            outward_folders[folder] = target
-            count = sum(not image.error and image.path.startswith(f"{folder}/") for image in images)
+    def outward_links(self) -> Iterator[OutwardLink]:
+        """Links out of the dataset through which images are read; on Windows, junctions too."""
+        real_folder = functools.cache(os.path.realpath)
+        targets = {folder: os.path.realpath(self.root / folder) for folder in self.folders}
+        for image in self.images:
+            if image.link and not image.error:
+                targets[image.path] = _final_target(f"{self.root}/{image.path}", real_folder)
+        # Where the dataset is, and where each linked folder outside is.
+        places = {"": os.path.realpath(self.root)}
+        for path, target in targets.items():
+            around = (place for start, place in places.items() if path.startswith(start))
+            inside = tuple(os.path.normcase(os.path.join(place, "")) for place in around)  # noqa: PTH118
+            if os.path.normcase(f"{target}{os.sep}").startswith(inside):
+                continue  # in the dataset, or in a folder outside that the path leads through
+            is_folder, count = path in self.folders, 1
+            if is_folder:
+                places[f"{path}/"] = target
+                count = sum(not image.error and image.path.startswith(f"{path}/") for image in self.images)
             if count:
-                yield OutwardLink(folder, target, count, folder=True)
-    for image in images:
-        if image.link and not image.error and (target := outward_target(image.path)):
-            yield OutwardLink(image.path, target, 1, folder=False)
+                yield OutwardLink(path, target, count, is_folder)
 
 
 def _final_target(link: str, real_folder: Callable[[str], str]) -> str:
@@ -152,32 +137,17 @@ def _final_target(link: str, real_folder: Callable[[str], str]) -> str:
     return os.path.realpath(link)
 
 
-def _is_link(path: Path) -> bool:
-    """Whether a folder is a symbolic link or, on Windows, a junction."""
-    try:
-        status = path.lstat()
-    except OSError:
-        return False
-    return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION
-
-
 def _sorted_by_path(found: Iterable[Found]) -> tuple[Found, ...]:
     return tuple(sorted(found, key=lambda item: os.fsencode(item.path)))
 
 
-def _is_folder(item: os.DirEntry[str]) -> bool:
-    # Like os.walk: anything that can't be determined, such as a circular link, counts as a file.
-    try:
-        return item.is_dir()
-    except OSError:
-        return False
-
-
-def _image(item: os.DirEntry[str], split: str, label: str, path: str) -> Image:
+def _image(root: Path, split: str, label: str, path: str) -> Image:
     link = False
     try:
-        link = item.is_symlink()
-        status = item.stat()
+        status = os.lstat(f"{root}/{path}")
+        link = stat.S_ISLNK(status.st_mode)
+        if link:
+            status = os.stat(f"{root}/{path}")  # noqa: PTH116 - ten thousand Path objects take a second
     except OSError as error:
         return Image(split, label, path, link=link, error=describe_error(error, link=link))
     return Image(

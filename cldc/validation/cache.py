@@ -12,8 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple, replace
-from functools import cached_property
+from dataclasses import astuple, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -21,8 +20,8 @@ from zlib import crc32
 
 from cldc import __version__
 from cldc.competition import Competition
-from cldc.dataset import Dataset, Image, model
-from cldc.files import private_file
+from cldc.dataset import Dataset, Image, SplitState, model
+from cldc.files import hash_bytes, private_file
 from cldc.validation.inspection import Features, Inspection
 from cldc.validation.metadata.model import Metadata, MetadataCounts
 from cldc.validation.model import Finding, Severity, ValidationReport
@@ -41,79 +40,98 @@ CREATE TABLE content (root BLOB, sha256 TEXT, value TEXT, crc INTEGER, PRIMARY K
 """
 
 
-class ValidationCache:
-    """The last check of one folder; `close` it.
+@dataclass(frozen=True)
+class CachedCheck:
+    """What the last check of a folder says about it now.
 
     Attributes:
-        dataset: The dataset; images that have not changed since that check with their SHA-256.
+        dataset: The folder as it was scanned; images that have not changed since that check with their SHA-256.
+        key: A hash of everything but the images that a report depends on; empty if the report must not be used again.
+        report: That check's report, if the next one would be the same.
+        inspections: What is known of the folder's contents, by SHA-256; empty if there is a report.
     """
 
-    def __init__(self, home: Path | None, dataset: Dataset) -> None:
-        """``home`` is the data folder; without it nothing is cached. ``dataset`` is the folder as it was scanned."""
-        self._root = os.fsencode(dataset.root)
+    dataset: Dataset
+    key: str = ""
+    report: ValidationReport | None = None
+    inspections: Mapping[str, Inspection] = field(default_factory=dict)
+
+
+class ValidationCache:
+    """The last check of each folder; `close` it, and open it before the folder is scanned."""
+
+    def __init__(self, home: Path | None) -> None:
+        """``home`` is the data folder; without it nothing is cached."""
         self._began_ns = time.time_ns()
         self._base = _open(home) if home else None
-        self._report = next(iter(self._values("dataset")), {})
-        known = {tuple(state): sha256 for *state, sha256 in self._report.get("files", ())}
-        images = tuple(
-            image if image.error else image._replace(sha256=known.get(image.state, ""))
-            for image in dataset.images
-        )
-        self.dataset = replace(dataset, images=images)
-        readable = [image for image in images if not image.error]
-        if len(known) != len(readable) or not all(image.sha256 for image in readable):
-            self._report = {}
 
     def close(self) -> None:
         """Close the database."""
         if self._base is not None:
             self._base.close()
 
-    def load_report(self, competition: Competition, key: str) -> ValidationReport | None:
-        """The report of that check; None if an image has changed, or it was stored with another key or none."""
-        value = self._report
-        if not key or value.get("key") != key:
-            return None
-        findings = tuple(
-            Finding(rule, Severity(severity), message, consequence, remedy, tuple(paths), fixable)
-            for rule, severity, message, consequence, remedy, paths, fixable in value["findings"]
-        )
-        return ValidationReport(
-            self.dataset,
-            competition,
-            findings,
-            MetadataCounts(*value["metadata"]),
-            warped_compared=value["warped"],
-        )
+    def load(
+        self,
+        dataset: Dataset,
+        competition: Competition,
+        book: Dataset | None = None,
+        conditions: tuple[object, ...] = (),
+    ) -> CachedCheck:
+        """What is known of a folder that was just scanned.
 
-    @cached_property
-    def inspections(self) -> Mapping[str, Inspection]:
-        """What is known of the folder's contents, by SHA-256."""
-        return {value["sha256"]: _inspection(value) for value in self._values("content")}
+        ``conditions`` are what its report depends on besides folder, competition and label book; without any, no report
+        is wanted.
+        """
+        root = os.fsencode(dataset.root)
+        last: dict[str, Any] = next(self._values("dataset", root), {})
+        known = {tuple(state): sha256 for *state, sha256 in last.get("files", ())}
+        dataset = replace(
+            dataset,
+            images=tuple(
+                image if image.error else image._replace(sha256=known.get(image.state, ""))
+                for image in dataset.images
+            ),
+        )
+        readable = [image for image in dataset.images if not image.error]
+        key = ""
+        # Advice on a missing split depends on the folders around the dataset.
+        whole = all(split.state == SplitState.FOLDER for split in dataset.splits)
+        if conditions and whole and (book is None or all(map(self._is_stable, book.images))):
+            unreadable = [(image.path, image.error) for image in dataset.images if image.error]
+            pages = book and (book.root, book.images)
+            seen = replace(dataset, images=()), unreadable, pages, competition, conditions
+            key = hash_bytes(repr(seen).encode("utf-8", "surrogatepass"))
+        unchanged = len(known) == len(readable) and all(image.sha256 for image in readable)
+        if key and unchanged and last["key"] == key:
+            return CachedCheck(dataset, key, _report(last, dataset, competition))
+        inspections = {value["sha256"]: _inspection(value) for value in self._values("content", root)}
+        return CachedCheck(dataset, key, None, inspections)
 
-    def is_stable(self, image: Image) -> bool:
+    def _is_stable(self, image: Image) -> bool:
         """Whether the file's last change is so old that its next change will change its times."""
         return max(image.mtime_ns, image.ctime_ns) < self._began_ns - _RACY_NS
 
-    def store(self, report: ValidationReport, inspections: Mapping[str, Inspection], key: str) -> None:
-        """Keep the result of a check; ``key`` is empty if the report must not be used again."""
+    def store(
+        self, cached: CachedCheck, report: ValidationReport, inspections: Mapping[str, Inspection]
+    ) -> None:
+        """Keep the result of the check that began with ``cached``."""
         if self._base is None:
             return
-        root, now = self._root, time.time()
+        root, now = os.fsencode(cached.dataset.root), time.time()
         # Reading an image updates its size, so that its state is the one that was scanned.
-        found = zip(self.dataset.images, report.dataset.images, strict=True)
+        found = zip(cached.dataset.images, report.dataset.images, strict=True)
         readable = [(scanned, image.sha256) for scanned, image in found if not image.error]
-        stable = [(scanned, sha256) for scanned, sha256 in readable if self.is_stable(scanned)]
+        stable = [(scanned, sha256) for scanned, sha256 in readable if self._is_stable(scanned)]
         value = {
             # The next check could not tell whether a file that is not kept here is gone.
-            "key": key if stable == readable else "",
+            "key": cached.key if stable == readable else "",
             "files": [(*scanned.state, sha256) for scanned, sha256 in stable],
             "findings": report.findings,
             "metadata": astuple(report.metadata),
             "warped": report.warped_compared,
         }
-        gone = self.inspections.keys() - inspections.keys()
-        new = [sha for sha, inspection in inspections.items() if self.inspections.get(sha) is not inspection]
+        gone = cached.inspections.keys() - inspections.keys()
+        new = [sha for sha, known in inspections.items() if cached.inspections.get(sha) is not known]
         rows = ((root, sha, *_checked(_value(sha, inspections[sha]))) for sha in new)
         with contextlib.suppress(sqlite3.Error), self._base as base:
             base.execute("DELETE FROM dataset WHERE used < ?", (now - _KEPT_SECONDS,))
@@ -124,12 +142,12 @@ class ValidationCache:
             )
             base.executemany("INSERT OR REPLACE INTO content VALUES (?, ?, ?, ?)", rows)
 
-    def _values(self, table: Literal["dataset", "content"]) -> Iterator[dict[str, Any]]:
-        """The undamaged values of this folder."""
+    def _values(self, table: Literal["dataset", "content"], root: bytes) -> Iterator[dict[str, Any]]:
+        """The undamaged values of a folder."""
         query = f"SELECT value, crc FROM {table} WHERE root = ?"  # noqa: S608 - one of two words
         if self._base is not None:
             with contextlib.suppress(sqlite3.Error):
-                for text, crc in self._base.execute(query, (self._root,)):
+                for text, crc in self._base.execute(query, (root,)):
                     if isinstance(text, str) and crc32(text.encode()) == crc:
                         yield json.loads(text)
 
@@ -175,6 +193,15 @@ def _checked(value: dict[str, Any]) -> tuple[str, int]:
     """A value as text, and its checksum."""
     text = json.dumps(value)
     return text, crc32(text.encode())
+
+
+def _report(value: dict[str, Any], dataset: Dataset, competition: Competition) -> ValidationReport:
+    findings = tuple(
+        Finding(rule, Severity(severity), message, consequence, remedy, tuple(paths), fixable)
+        for rule, severity, message, consequence, remedy, paths, fixable in value["findings"]
+    )
+    metadata = MetadataCounts(*value["metadata"])
+    return ValidationReport(dataset, competition, findings, metadata, warped_compared=value["warped"])
 
 
 def _value(sha256: str, inspection: Inspection) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from cldc.dataset import Dataset, Image, read_image, read_start, scan
 from cldc.process.pool import map_in_processes
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
-from cldc.validation.cache import ValidationCache
+from cldc.validation.cache import CachedCheck, ValidationCache
 from cldc.validation.features import features_of_picture
 from cldc.validation.inspection import MAX_PIXELS, Inspection
 from cldc.validation.large_pictures import reduced_picture
@@ -43,12 +43,15 @@ def inspect_dataset(
     folder: Path, competition: Competition, observer: Observer = SILENT, *, home: Path | None = None
 ) -> InspectedDataset:
     """What the images of a folder show; arguments and errors are those of `cldc.validation.validate`."""
-    with contextlib.closing(ValidationCache(home, scan(folder, competition.dataset))) as cache:
-        return inspect(cache, competition, observer)
+    with contextlib.closing(ValidationCache(home)) as cache:
+        cached = cache.load(scan(folder, competition.dataset), competition)
+    formats = formats_of_ignored(cached.dataset, competition.dataset.extensions)
+    return inspect(cached, formats, competition, observer)
 
 
 def inspect(
-    cache: ValidationCache,
+    cached: CachedCheck,
+    ignored_formats: Mapping[str, str],
     competition: Competition,
     observer: Observer,
     *,
@@ -57,18 +60,19 @@ def inspect(
     warped: WarpedSearch = "no",
     book: Dataset | None = None,
 ) -> InspectedDataset:
-    """Inspect the images of ``cache.dataset`` that the cache does not know, and compare all drawings.
+    """Inspect the images of ``cached.dataset`` that are not known, and compare all drawings.
 
-    ``book`` is the label book as it was scanned; the other arguments and the errors are those of `cldc.validation.validate`.
+    ``ignored_formats`` are those of `InspectedDataset`, and ``book`` is the label book as it was scanned; the other arguments
+    and the errors are those of `cldc.validation.validate`.
     """
-    dataset, inspections = _inspect_images(cache.dataset, cache.inspections, observer)
+    dataset, inspections = _inspect_images(cached.dataset, cached.inspections, observer)
     if ask_tensorflow and home:
         inspections |= _ask_tensorflow(dataset, inspections, competition, home, observer)
     sides = [files_with_drawings(dataset, inspections, split.name) for split in dataset.splits]
     everything = {sha: inspections[sha] for sha in sorted(inspections)}
     label_book: dict[str, tuple[str, ...]] = {}
     if book is not None:
-        book, found = _inspect_images(book, cache.inspections, SILENT)
+        book, found = _inspect_images(book, cached.inspections, SILENT)
         for page in book.images:
             if page.sha256:
                 # The book's folder may be named after a hash.
@@ -89,7 +93,7 @@ def inspect(
         inspections=inspections,
         pairs=(*pairs, *(pair for pair in copies or () if pair[:2] not in other)),
         label_book=label_book,
-        ignored_formats=formats_of_ignored(dataset, competition.dataset.extensions),
+        ignored_formats=ignored_formats,
         pointers=find_pointers(dataset, inspections),
         warped_compared=copies is not None,
     )
@@ -146,7 +150,7 @@ def _inspect_images(
     if not new:
         return dataset, inspections
     observer.start("Checking images", total=len(new), unit="images")
-    inspect_one = partial(inspect_file, dataset.root)
+    inspect_one = partial(_inspect_file, dataset.root)
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if processors > 1 and len(new) >= _WORTH_PROCESSES:
         results: Iterator[tuple[Image, Inspection | None]] = map_in_processes(
@@ -165,9 +169,9 @@ def _inspect_images(
     return replace(dataset, images=images), inspections
 
 
-def inspect_file(root: Path, found: Image) -> tuple[Image, Inspection | None]:
-    """Read a file that was found in ``root`` once: the image, and what it shows; None if it can't be read."""
-    image, content = read_image(root, found)
+def _inspect_file(root: Path, image: Image) -> tuple[Image, Inspection | None]:
+    """Read a file of the folder ``root`` once: the image, and what it shows; None if it can't be read."""
+    image, content = read_image(root, image)
     if image.error:
         return image, None
     if content is None:
@@ -175,18 +179,13 @@ def inspect_file(root: Path, found: Image) -> tuple[Image, Inspection | None]:
         start = read_start(root / image.path, _MOST_SEARCHED)
         metadata = find_metadata(start, format_of(start))
         return image, Inspection(Verdict(Readable.UNKNOWN, None, reason=reason), metadata=metadata)
-    return image, inspect_content(content)
-
-
-def inspect_content(content: bytes) -> Inspection:
-    """What a file's content shows; never raises."""
     try:
         verdict = judge(content)
         metadata = () if verdict.readable is Readable.NO else find_metadata(content, verdict.format)
     except Exception as error:  # whatever a file holds, the check of all others must go on
-        return Inspection(Verdict(Readable.UNKNOWN, None, reason=f"checking it failed ({error!r})"))
+        return image, Inspection(Verdict(Readable.UNKNOWN, None, reason=f"checking it failed ({error!r})"))
     if verdict.readable is Readable.NO:
-        return Inspection(verdict)
+        return image, Inspection(verdict)
     if (verdict.width or 0) * (verdict.height or 0) > MAX_PIXELS:
         picture = reduced_picture(content, verdict)
     else:
@@ -196,4 +195,4 @@ def inspect_content(content: bytes) -> Inspection:
         # The file could have transparent pixels and has none.
         remarks = tuple(remark for remark in remarks if remark is not Remark.ALPHA_DROPPED)
     features = features_of_picture(picture) if picture else None
-    return Inspection(verdict._replace(remarks=remarks, rows=b""), features, metadata)
+    return image, Inspection(verdict._replace(remarks=remarks, rows=b""), features, metadata)

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cldc.competition import Competition
-from cldc.dataset import Dataset, SplitState, scan
+from cldc.dataset import scan
 from cldc.decisions import CORRECT, default_path, match, read
-from cldc.files import hash_bytes
 from cldc.progress import SILENT, Observer
 from cldc.validation.cache import ValidationCache
 from cldc.validation.model import Finding, Severity, ValidationReport, WarpedSearch
@@ -58,15 +57,18 @@ def validate(
         # It is laid out like a split: the only one of the folder that holds it.
         label_book = label_book.absolute()
         book = scan(label_book.parent, replace(rules, splits=(label_book.name,)))
-    with contextlib.closing(ValidationCache(home if use_cache else None, scan(folder, rules))) as cache:
-        key = _report_key(cache, competition, book, ask_tensorflow=ask_tensorflow, warped=warped != "no")
-        report = cache.load_report(competition, key)
+    with contextlib.closing(ValidationCache(home if use_cache else None)) as cache:
+        dataset = scan(folder, rules)
+        formats = formats_of_ignored(dataset, rules.extensions)
+        cached = cache.load(dataset, competition, book, (formats, ask_tensorflow, warped != "no"))
+        report = cached.report
         if report is None:
             # Pillow and the pool take longer to import than a check that finds nothing changed.
             from cldc.validation.inspect_images import inspect  # noqa: PLC0415
 
             inspected = inspect(
-                cache,
+                cached,
+                formats,
                 competition,
                 observer,
                 home=home,
@@ -75,31 +77,10 @@ def validate(
                 book=book,
             )
             report = apply_rules(inspected)
-            # If the search for warped copies failed, the next check tries again.
-            cache.store(
-                report, inspected.inspections, key if report.warped_compared == (warped != "no") else ""
-            )
+            if warped != "no" and not report.warped_compared:
+                cached = replace(cached, key="")  # the search failed, and the next check tries again
+            cache.store(cached, report, inspected.inspections)
     return _silence(report)
-
-
-def _report_key(
-    cache: ValidationCache,
-    competition: Competition,
-    book: Dataset | None,
-    *,
-    ask_tensorflow: bool,
-    warped: bool,
-) -> str:
-    """A hash of everything but the images that a report depends on; empty if the report must not be used again."""
-    dataset = cache.dataset
-    # Advice on a missing split depends on the folders around the dataset.
-    whole = all(split.state == SplitState.FOLDER for split in dataset.splits)
-    if not whole or (book and not all(map(cache.is_stable, book.images))):
-        return ""
-    unreadable = [(image.path, image.error) for image in dataset.images if image.error]
-    formats = formats_of_ignored(dataset, competition.dataset.extensions)
-    seen = replace(dataset, images=()), unreadable, formats, book and (book.root, book.images)
-    return hash_bytes(repr((competition, seen, ask_tensorflow, warped)).encode("utf-8", "surrogatepass"))
 
 
 def _silence(report: ValidationReport) -> ValidationReport:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-import stat
 import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cldc import process
-from cldc.competition import load
-from cldc.dataset import scan
 from cldc.process.windows_job import Job
 from tests.conftest import ROOT, Cldc
 from tests.support.folders import make_dataset
@@ -113,24 +109,6 @@ def test_a_program_and_its_children_end_with_the_job_they_are_in() -> None:
     with pytest.raises(OSError, match="make a job"):
         Job(refusing)
     assert refusing.calls[-1][0] == "CloseHandle"
-
-
-def test_a_junction_that_leads_out_is_reported_like_a_link(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = make_dataset(tmp_path / "mine")
-    junction = (folder / "val" / "iv").rename(tmp_path / "private") and folder / "val" / "iv"
-    junction.symlink_to(tmp_path / "private", target_is_directory=True)
-    lstat = Path.lstat
-
-    def as_windows_says(path: Path) -> object:
-        if path == junction:
-            return SimpleNamespace(st_mode=stat.S_IFDIR | 0o777, st_reparse_tag=0xA0000003)
-        return lstat(path)
-
-    monkeypatch.setattr(Path, "lstat", as_windows_says)
-    listing = scan(folder, load().dataset)
-    assert [(link.path, link.images) for link in listing.outward_links] == [("val/iv", 1)]
 
 
 def test_a_windows_path_survives_the_project_file(bare_cldc: Cldc) -> None:
