@@ -65,13 +65,12 @@ def validate(
         raise UsageError("--into needs --fix.", action="Use --fix --into FOLDER.")
     if record is not None:
         return undo_record(app, record)
-    folder = app.dataset_folder(folder)
     fixed: Fixed | None = None
     if fix:
-        fixed = _fix(app, folder, into)
+        fixed = _fix(app, app.dataset_folder(folder), into)
         folder = fixed.root
     if watch:
-        return _watch(app, folder, strict=strict, warped=warped, fixed=fixed)
+        return _watch(app, app.dataset_folder(folder), strict=strict, warped=warped, fixed=fixed)
     report = validated(app, folder, use_cache=not no_cache, warped=warped)
     _show(app, report, fixed)
     return report.exit_code(strict=strict)
