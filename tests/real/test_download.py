@@ -5,19 +5,33 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cldc import sandbox
+from cldc import process, sandbox
 from cldc.environments import ensure_codalab
 from tests.conftest import ROOT, Cldc
 from tests.support.folders import contents, make_dataset
-from tests.support.processes import soon
 from tests.support.small_competition import PROFILE, SCRIPT, materials
+
+_KILLED_AT_THE_FOURTH_FOLDER = """
+import itertools, os, signal, sys
+from cldc.__main__ import run
+from cldc.codalab import Rest
+
+numbers, download = itertools.count(1), Rest.download
+
+def killed(*arguments, **options):
+    if next(numbers) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return download(*arguments, **options)
+
+Rest.download = killed
+run(sys.argv[1:])
+"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,25 +85,19 @@ def test_nothing_that_is_there_is_written_over(site: Site, tmp_path: Path) -> No
 
 def test_a_killed_download_goes_on(site: Site, tmp_path: Path) -> None:
     arguments = ("download", "dataset", "--into", str(tmp_path / "mine"), "--server", "sandbox")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cldc", *arguments],
-        env={**os.environ, "CLDC_HOME": str(site.cldc.home), "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.DEVNULL,
+    killed = process.run(
+        [sys.executable, "-c", _KILLED_AT_THE_FOURTH_FOLDER, *arguments],
+        env={**os.environ, "CLDC_HOME": str(site.cldc.home)},
+        cwd=ROOT,
+        timeout_seconds=60,
+        check=False,
     )
-    arrived: list[Path] = []
-
-    def has_begun() -> bool:
-        arrived.extend(tmp_path.glob(".mine-*.part/train/i*/0.png"))
-        return bool(arrived) or process.poll() is not None
-
-    assert soon(has_begun, 60, every_seconds=0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait(30)
-    assert arrived, "the download ended before it could be killed"
+    assert killed.returncode == -signal.SIGKILL, killed
     assert not (tmp_path / "mine").exists()
-    # What had arrived is not fetched again.
-    inode = arrived[0].stat().st_ino
+    arrived = {path.parent.name: path.stat().st_ino for path in tmp_path.glob(".mine-*.part/train/*/0.png")}
+    assert len(arrived) == 3
     site.cldc(*arguments)
     assert contents(tmp_path / "mine") == contents(site.dataset)
-    assert (tmp_path / "mine/train" / arrived[0].parent.name / "0.png").stat().st_ino == inode
+    again = {name: (tmp_path / "mine/train" / name / "0.png").stat().st_ino for name in arrived}
+    assert again == arrived, "what had arrived was fetched again"
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import sqlite3
 import stat
 import sys
@@ -26,6 +27,7 @@ from cldc.codalab.failures import PermissionDenied
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
 from cldc.progress import SILENT, Observer
+from cldc.sandbox.inside.home import write_json
 from cldc.sandbox.paths import home_of
 from tests.conftest import ROOT
 from tests.support.processes import running, soon
@@ -62,25 +64,43 @@ def site(environments_home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         bins = Path(sys.executable).parent
         return sandbox.up(data, PROFILE, seed, codalab_python=python, tensorflow_bin=bins, observer=observer)
 
-    address = up().address
-    account = sandbox.contestant(data)
-    assert account is not None
-    with CodaLab(address, credentials(account), python=lambda: python) as contestant:
-        yield Site(data, up, python, contestant)
-    sandbox.down(data)
+    with reserved_ports(data):
+        address = up().address
+        account = sandbox.contestant(data)
+        assert account is not None
+        with CodaLab(address, credentials(account), python=lambda: python) as contestant:
+            yield Site(data, up, python, contestant)
+        sandbox.down(data)
+
+
+@contextlib.contextmanager
+def reserved_ports(data: Path) -> Iterator[None]:
+    """Ports for a sandbox that no other program is given while it restarts."""
+    with contextlib.ExitStack() as held:
+        ports = {}
+        for name in ("rest", "ws"):
+            holder = held.enter_context(socket.socket())
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind(("127.0.0.1", 0))
+            ports[name] = holder.getsockname()[1]
+        home = home_of(data)
+        home.root.mkdir(mode=0o700)
+        write_json(home.ports, ports)
+        yield
 
 
 def credentials(account: sandbox.Account) -> Credentials:
     return Credentials(account.name, account.password, "sandbox")
 
 
+def lasting(seconds: int) -> str:
+    """A little more than so many seconds, in a number that is in no other program's command line."""
+    return f"{seconds}.{os.getpid()}"
+
+
 def marked(mark: str) -> list[psutil.Process]:
-    """Processes whose command line has the mark."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any(mark == word for word in process.info["cmdline"] or []):
-            found.append(process)
-    return found
+    """Processes with that word in their command line."""
+    return [each for each in psutil.process_iter(["cmdline"]) if mark in (each.info["cmdline"] or [])]
 
 
 def modes(folder: Path) -> set[tuple[str, int]]:
@@ -113,7 +133,9 @@ def test_there_is_one_sandbox_and_only_its_owner_can_reach_it(site: Site) -> Non
 def test_its_database_has_the_indexes_that_codalab_relies_on(site: Site) -> None:
     """MySQL gives each foreign key one; without them a search reads whole tables for each page."""
     with contextlib.closing(sqlite3.connect(site.data / "sandbox" / "codalab.sqlite")) as database:
-        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        assert ("bundle_dependency",) in tables
+        for (table,) in tables:
             keys = {row[3] for row in database.execute(f'PRAGMA foreign_key_list("{table}")')}
             indexes = [row[1] for row in database.execute(f'PRAGMA index_list("{table}")')]
             columns = [list(database.execute(f'PRAGMA index_info("{index}")')) for index in indexes]
@@ -165,21 +187,22 @@ def test_runs_at_once_end_as_their_commands_do(site: Site) -> None:
 
 def test_killing_a_run_ends_all_that_it_started(site: Site) -> None:
     cl = site.contestant.cl
-    run = site.start(cl.new_worksheet("kill"), "sleep 71.5 & (trap '' TERM; sleep 72.5)")
-    assert soon(lambda: marked("72.5"), 120, every_seconds=0.2)
+    first, second = lasting(71), lasting(72)
+    run = site.start(cl.new_worksheet("kill"), f"sleep {first} & (trap '' TERM; sleep {second})")
+    assert soon(lambda: marked(first) and marked(second), 120, every_seconds=0.2)
     cl.kill(run)
     bundle = site.ended(run)
     assert bundle.state == "killed"
     assert "Kill requested" in bundle.failure_message
-    assert not marked("71.5") + marked("72.5")
+    assert not marked(first) + marked(second)
 
 
 def test_it_resumes_after_being_stopped_or_killed(site: Site) -> None:
     rest = site.contestant.rest
     before = sandbox.require_up(site.data)
     worksheet = site.contestant.cl.new_worksheet("restart")
-    going_on = site.start(worksheet, "echo once >> f; sleep 8.25; cat f", "going-on")
-    assert soon(lambda: marked("8.25"), 120, every_seconds=0.2)
+    going_on = site.start(worksheet, f"echo once >> f; sleep {lasting(8)}; cat f", "going-on")
+    assert soon(lambda: marked(lasting(8)), 120, every_seconds=0.2)
     os.kill(before.pid, signal.SIGKILL)
     assert soon(lambda: not running(before.pid))
     assert sandbox.status(site.data) is None
@@ -188,10 +211,10 @@ def test_it_resumes_after_being_stopped_or_killed(site: Site) -> None:
     assert site.ended(going_on).state == "ready"
     assert rest.file(going_on, "stdout") == b"once\n"
 
-    started_again = site.start(worksheet, "sleep 3.25; echo whole", "started-again")
-    assert soon(lambda: marked("3.25"), 120, every_seconds=0.2)
+    started_again = site.start(worksheet, f"sleep {lasting(3)}; echo whole", "started-again")
+    assert soon(lambda: marked(lasting(3)), 120, every_seconds=0.2)
     assert sandbox.down(site.data)
-    assert not marked("3.25")
+    assert not marked(lasting(3))
     assert not sandbox.down(site.data)
     site.up()
     assert site.ended(started_again).state == "ready"
@@ -230,11 +253,11 @@ class Killing:
 
 
 def test_down_ends_the_runs_of_a_killed_sandbox(site: Site) -> None:
-    site.start(site.contestant.cl.new_worksheet("orphan"), "sleep 73.75")
-    assert soon(lambda: marked("73.75"), 120, every_seconds=0.2)
+    site.start(site.contestant.cl.new_worksheet("orphan"), f"sleep {lasting(73)}")
+    assert soon(lambda: marked(lasting(73)), 120, every_seconds=0.2)
     os.kill(sandbox.require_up(site.data).pid, signal.SIGKILL)
     assert sandbox.down(site.data)
-    assert not marked("73.75")
+    assert not marked(lasting(73))
     site.up()
 
 

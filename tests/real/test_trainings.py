@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from distributed import LocalCluster
 from cldc import sample
 from cldc.competition import Competition
 from cldc.environments import Environment, ensure_tensorflow
+from cldc.files import hash_bytes
 from cldc.preflight.inputs import builtin_script
-from cldc.preflight.model import LabelBook, PreflightResult, Training
+from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
 from cldc.preflight.model_predictions import read as read_predictions
 from cldc.preflight.pipeline import preflight
 from cldc.preflight.records import read as read_record
@@ -27,6 +29,7 @@ from tests.support.observers import Heard
 from tests.support.processes import soon
 
 pytestmark = pytest.mark.lasts(30)
+_ENDLESS = 'import time\nprint("Epoch 1/4", flush=True)\ntime.sleep(1000)\n'
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def test_one_command_trains_several_folders_and_tells_of_each(
 
 
 class _Interrupting(Heard):
-    """Presses Ctrl-C when both are training."""
+    """Presses Ctrl-C once both are training."""
 
     def advance(self, done: float, detail: str = "") -> None:
         super().advance(done, detail)
@@ -98,15 +101,25 @@ def _programs() -> set[int]:
     return found
 
 
+@pytest.fixture
+def endless(tmp_path: Path, trainings: list[Training]) -> list[Training]:
+    """Trainings that end only if they are stopped."""
+    path = tmp_path / "endless" / trainings[0].script.path.name
+    path.parent.mkdir()
+    path.write_text(_ENDLESS, encoding="utf-8")
+    script = Script(path, hash_bytes(_ENDLESS), "file")
+    return [dataclasses.replace(training, script=script) for training in trainings]
+
+
 def test_an_interruption_ends_all_of_them(
-    tmp_path: Path, trainings: list[Training], tensorflow: Environment
+    tmp_path: Path, endless: list[Training], tensorflow: Environment
 ) -> None:
     observer = _Interrupting()
     with (
         LocalTrainer(tensorflow, tmp_path / "home", at_once=2) as trainer,
         pytest.raises(KeyboardInterrupt) as interrupted,
     ):
-        train_all(trainings, trainer, home=tmp_path / "home", observer=observer)
+        train_all(endless, trainer, home=tmp_path / "home", observer=observer)
     assert not _programs()
     assert not list((tmp_path / "home" / "preflights").glob("*.json"))
     assert interrupted.value.__notes__ == ["Stopped. 0 of 2 trainings are kept; the others start over."]
@@ -136,11 +149,12 @@ class _Killing(Heard):
 
     def advance(self, done: float, detail: str = "") -> None:
         super().advance(done, detail)
-        if not self.killed and (running := _programs()):
-            training = psutil.Process(min(running))
-            worker = training.parents()[1]  # the training's guard, then the worker
-            self.killed = worker.pid
-            worker.kill()
+        for pid in () if self.killed else _programs():
+            with contextlib.suppress(psutil.Error):  # a training that has just ended: the next time then
+                worker = psutil.Process(pid).parents()[1]  # the training's guard, then the worker
+                worker.kill()
+                self.killed = worker.pid
+                return
 
 
 def test_a_dask_cluster_trains_the_same_though_a_worker_is_killed(
@@ -165,9 +179,9 @@ def test_a_dask_cluster_trains_the_same_though_a_worker_is_killed(
 
 
 def test_an_interruption_ends_the_trainings_of_a_dask_cluster(
-    tmp_path: Path, trainings: list[Training], cluster: LocalCluster
+    tmp_path: Path, endless: list[Training], cluster: LocalCluster
 ) -> None:
     home = tmp_path / "home"
     with dask_trainer(cluster.scheduler_address, home) as trainer, pytest.raises(KeyboardInterrupt):
-        train_all(trainings, trainer, home=home, observer=_Interrupting())
+        train_all(endless, trainer, home=home, observer=_Interrupting())
     assert soon(lambda: not _programs(), 30, every_seconds=0.2)

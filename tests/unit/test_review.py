@@ -144,6 +144,7 @@ def test_the_page_loads_nothing_from_elsewhere(browser: Browser) -> None:
     assert "SameSite=Strict" in cookie
     named = re.findall(r'(?:src|href)="([^"]*)"', page.decode())
     scripts = [name for name in named if name.endswith(".js")]
+    assert scripts
     for name in {*named, *(m for s in scripts for m in imports(browser, s))}:
         assert browser.ask(f"/{name}")[0] == 200
 

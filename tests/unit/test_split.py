@@ -112,7 +112,8 @@ def test_the_command_writes_decisions_that_apply_carries_out(cldc: Cldc, tmp_pat
 
 @pytest.mark.parametrize("share", ["0", "1", "2"])
 def test_a_share_that_leaves_a_split_empty_is_refused(cldc: Cldc, tmp_path: Path, share: str) -> None:
-    cldc("split", make_dataset(tmp_path / "digits"), "--val", share, code=2)
+    refused = cldc("split", make_dataset(tmp_path / "digits"), "--val", share, code=2)
+    assert "not in the range 0<x<1" in refused.err
 
 
 def test_a_folder_without_images_is_refused(cldc: Cldc, tmp_path: Path) -> None:

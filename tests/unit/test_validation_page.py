@@ -51,6 +51,7 @@ def test_the_page_is_whole_self_contained_and_safe(tmp_path: Path) -> None:
     html = render_page(validation_page(report, lambda: pictures))
     page.feed(html)
     assert page.open == []
+    assert any(address.startswith("data:image/png;base64,") for address in page.loads)
     assert all(address.startswith(("data:image/png;base64,", "#")) for address in page.loads)
     assert "copy<b>&.png" in page.text
     assert "prefers-color-scheme: dark" in html
