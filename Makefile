@@ -16,7 +16,7 @@ help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
 
 demo: $(READY)
-	@$(BIN)/python tools/demo.py
+	@$(BIN)/python -m tools.demo
 
 # More processes than there are processors, because tests wait, those of CodaLab a third of the time; at most five, because
 # each has a CodaLab of its own.
@@ -60,7 +60,7 @@ actionlint:
 
 # The documentation's pictures, of real commands on a sandbox; takes some minutes.
 pictures: $(READY)
-	@$(BIN)/python tools/pictures.py
+	@$(BIN)/python -m tools.pictures
 
 venv: $(READY)
 

@@ -29,12 +29,12 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 from cldc import sample
 from cldc.competition import Competition, load
 from cldc.environments import ensure_analysis, ensure_codalab, ensure_tensorflow
-from cldc.inside.unpacking import unpack_tar
 from cldc.preflight.inputs import read_label_book
 from cldc.preflight.model import LabelBook
 from cldc.validation import ValidationReport, validate
 from tests.support.certificates import Authority
 from tests.support.forking import ForkServer
+from tools import competition_images
 
 if TYPE_CHECKING:
     from tests.support.rehearsal import Stage
@@ -110,13 +110,9 @@ def environments_home() -> Path:
 @pytest.fixture(scope="session")
 def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The competition's own dataset (``data``) and label book (``label_book``), unpacked."""
-    source = Path(os.environ.get("CLDC_TEST_DATA", ROOT.parent / "shared" / "data"))
-    if not (source / "data.tar.gz").is_file():
-        pytest.skip(f"the competition's data is not at {source} (set CLDC_TEST_DATA)")
     folder = tmp_path_factory.mktemp("real")
-    for name in ("data", "label_book"):
-        unpack_tar(str(source / f"{name}.tar.gz"), str(folder / f"{name}.tar"))
-        (folder / f"{name}.tar" / name).rename(folder / name)
+    if not competition_images.unpack(folder):
+        pytest.skip(f"the competition's data is not at {competition_images.SOURCE} (set CLDC_TEST_DATA)")
     return folder
 
 

@@ -1,8 +1,7 @@
-"""The documentation's pictures: real commands on a terminal of our own, drawn as SVG; pages as a browser shows them.
+"""The documentation's pictures: `make pictures`.
 
-`make pictures` runs it. What a picture shows is what the commands printed, on a sandbox that is started for it in
-.cache/pictures. It needs what `requirements/docs.txt` has; pictures of pages also need a Chromium, and are left as
-they are without one.
+Commands run on a terminal, with a sandbox in .cache/pictures, and their output is drawn as SVG. Pages are photographed in a
+Chromium; without one, the pictures of pages stay as they are. It needs the packages of `requirements/docs.txt`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from cldc.inside.unpacking import unpack_tar
+from tools.competition_images import lay_out
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -38,7 +37,7 @@ HOME = ROOT / ".cache" / "pictures"
 ENVIRONMENTS = ROOT / ".cache" / "test-home" / "environments"
 COLUMNS, LINES = 96, 300
 PROMPT = Style(color="#8be9fd", bold=True)
-# Rich's own format fetches a font from elsewhere; a page must not, and every machine has a monospaced one.
+# Rich's own format fetches a font from another site, which the documentation must not; every machine has a monospaced one.
 FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
@@ -96,12 +95,12 @@ def scenes(images: str) -> tuple[Scene, ...]:
 def main() -> int:
     """Take the pictures named on the command line, or all."""
     wanted = set(sys.argv[1:])
-    prepare()
+    seed = prepare()
     if not wanted or wanted & PAGES.keys():
         pages(wanted)
     if wanted and wanted <= PAGES.keys():
         return 0
-    cldc("sandbox", "up", *seed())
+    cldc("sandbox", "up", *seed)
     try:
         for scene in scenes("my-roman-numerals"):
             shown = [(command, list(screen(command, scene.columns))) for command in scene.commands]
@@ -145,7 +144,7 @@ def report(browser: Browser, picture: Path) -> None:
 
 
 def review(browser: Browser, picture: Path) -> None:
-    """The review of the competition's own images where they are at hand: copies with two labels, some of them decided."""
+    """The review page: copies with two labels, some of them decided. It uses the competition's own images if they are at hand."""
     whole = HOME / "competition" / "data"
     folder = whole if whole.exists() else HOME / "faulty"
     with subprocess.Popen(
@@ -165,7 +164,7 @@ def review(browser: Browser, picture: Path) -> None:
 
 
 def labels(browser: Browser, picture: Path) -> None:
-    """The most suspicious labels of the competition's own images where they are at hand."""
+    """The most suspicious labels, of the competition's own images if they are at hand."""
     whole = HOME / "competition" / "data"
     folder = whole if whole.exists() else HOME / "my-roman-numerals"
     subprocess.run(
@@ -197,18 +196,19 @@ def environment() -> dict[str, str]:
 
 
 def cldc(*arguments: str) -> None:
-    """A command that no picture shows."""
+    """Run a command that no picture shows."""
     subprocess.run([sys.executable, "-m", "cldc", *arguments], env=environment(), cwd=HOME, check=True)
 
 
-def prepare() -> None:
-    """An empty folder with a dataset, and with one that has faults."""
+def prepare() -> list[str]:
+    """Make a dataset and one with faults in an empty folder; the options that seed the sandbox."""
     if (HOME / "home" / "sandbox").exists():
         cldc("sandbox", "down")
     shutil.rmtree(HOME, ignore_errors=True)
     (HOME / "home").mkdir(parents=True)
     (HOME / "home" / "environments").symlink_to(ENVIRONMENTS, target_is_directory=True)
-    if not real_images(HOME / "my-roman-numerals"):
+    seed = lay_out(HOME, HOME / "my-roman-numerals")
+    if not seed:
         cldc("sample", "my-roman-numerals", "--images", "600")
     faulty = HOME / "faulty"
     shutil.copytree(HOME / "my-roman-numerals", faulty)
@@ -219,42 +219,11 @@ def prepare() -> None:
     shutil.copy(images[2], val / "copied.png")
     (faulty / "val" / "Extra").mkdir()
     (HOME / "cldc.toml").write_text('dataset = "my-roman-numerals"\n', encoding="utf-8")
-
-
-def real_images(folder: Path, *, train: int = 42, val: int = 18) -> bool:
-    """Lay out a part of the competition's own images, where they are at hand."""
-    source = Path(os.environ.get("CLDC_TEST_DATA", ROOT.parent / "shared" / "data"))
-    if not (source / "data.tar.gz").is_file():
-        return False
-    unpacked = HOME / "competition"
-    unpacked.mkdir(parents=True)
-    for name in ("data", "label_book"):
-        unpack_tar(str(source / f"{name}.tar.gz"), str(unpacked / f"{name}.tar"))
-        (unpacked / f"{name}.tar" / name).rename(unpacked / name)
-    for split, count in (("train", train), ("val", val)):
-        for label in sorted(p for p in (unpacked / "data" / split).iterdir() if p.is_dir()):
-            images = sorted(label.glob("*.png"))
-            place(images[:count], folder / split / label.name)
-            if split == "val":
-                place(images[count : 2 * count], HOME / "hidden" / label.name)
-    return True
-
-
-def place(images: list[Path], folder: Path) -> None:
-    """Copy images into a folder made for them."""
-    folder.mkdir(parents=True)
-    for image in images:
-        shutil.copy(image, folder)
-
-
-def seed() -> list[str]:
-    """What the sandbox is seeded with beside what it draws itself."""
-    book = HOME / "competition" / "label_book"
-    return ["--label-book", str(book), "--test-set", str(HOME / "hidden")] if book.exists() else []
+    return seed
 
 
 def screen(command: Sequence[str], columns: int) -> Iterator[Text]:
-    """The screen's content when the command has ended, line by line."""
+    """The lines on the screen after a command."""
     display = pyte.Screen(columns, LINES)
     stream = pyte.ByteStream(display)
     outer, inner = pty.openpty()
@@ -275,8 +244,8 @@ def screen(command: Sequence[str], columns: int) -> Iterator[Text]:
     for number in range(last + 1):
         row = [display.buffer[number][column] for column in range(columns)]
         text = Text()
-        for look, cells in itertools.groupby(row, key=style):
-            text.append("".join(cell.data for cell in cells), look)
+        for shown, cells in itertools.groupby(row, key=style):
+            text.append("".join(cell.data for cell in cells), shown)
         text.rstrip()
         yield without_home(text)
 
@@ -288,7 +257,7 @@ def without_home(text: Text) -> Text:
 
 
 def style(cell: pyte.screens.Char) -> Style:
-    """A cell's look in rich's words."""
+    """A cell's style, as rich has it."""
     colour = COLOURS.get(cell.fg, cell.fg)
     if len(colour) == 6 and all(c in "0123456789abcdef" for c in colour):
         colour = f"#{colour}"
