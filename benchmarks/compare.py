@@ -1,12 +1,12 @@
-"""Does the interval of `cldc compare --repeat` hold what it says? Answers of simulated models, whose true difference is known.
+"""How often the interval of `cldc compare --repeat` covers the true difference, which is known for simulated models.
 
-    python benchmarks/compare.py [REPETITIONS]
+    python -m benchmarks.compare [REPETITIONS]
 
-Whether model M (trained on dataset D from seed S) is right about image I: a normal variable that is the sum of how easy the image
-is, how easy it is for models of that dataset, how good that seed is, and what is left to chance. The spreads are chosen so that
-accuracies of seeds lie as far apart as they did on the starting dataset of 2021: 2.4 points on 813 images, 5.4 on 52. Coverage
-is how often the nominal 95 % interval holds the true difference; power how often B is found better where it is, by so many points.
-The table of docs/comparing.md is from `python benchmarks/compare.py 400`.
+A simulated model is right about an image if a sum of normal variables is positive: how easy the image is, how easy it is for
+models of that dataset, how good the seed is, and chance. With the spreads chosen here, accuracies of seeds are as far apart as on
+the starting dataset of 2021: 2.4 points on 813 images, 5.4 on 52. Coverage is how often the nominal 95 % interval covers the true
+difference; power is how often a dataset that is better by so many points is found better.
+The table of docs/comparing.md is from `python -m benchmarks.compare 400`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from statistics import NormalDist, fmean, stdev
 from cldc.insight.significance import judge, t_quantile
 
 SEEDS, IMAGES = (3, 5, 10), (52, 500, 2000)
-# Standard deviations of what is added up; what is left to chance has 1.
+# Standard deviations of the summands; that of chance is 1.
 EASE, EASE_FOR_DATASET, SEED = 1.6, 0.45, 0.1
 ACCURACY = 0.65
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one simulated comparison says, and what a simpler one would."""
+    """A simulated comparison: its interval and verdict, and whether an interval over seeds alone covers the difference."""
 
     half: float
     holds: bool
@@ -37,14 +37,14 @@ class Trial:
 
 
 def answers(level: float, ease: list[float], seeds: int, chance: random.Random) -> list[list[bool]]:
-    """For each seed whether each image is right."""
+    """Whether each image is right, for each seed."""
     own = [value + level + chance.gauss(0, EASE_FOR_DATASET) for value in ease]
     luck = [chance.gauss(0, SEED) for _ in range(seeds)]
     return [[value + shift + chance.gauss(0, 1) > 0 for value in own] for shift in luck]
 
 
 def level(accuracy: float) -> float:
-    """What to add so that so many answers are right on average over images, datasets and seeds."""
+    """The summand that gives this accuracy, on average over images, datasets and seeds."""
     return NormalDist().inv_cdf(accuracy) * math.sqrt(1 + EASE**2 + EASE_FOR_DATASET**2 + SEED**2)
 
 

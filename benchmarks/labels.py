@@ -1,10 +1,10 @@
-"""How good the ranking of suspicious labels is: against what people changed, against changed labels, and on clean labels.
+"""How good the ranking of suspicious labels is: on labels that people changed, on labels changed at random, on clean labels.
 
-    python benchmarks/labels.py FOLDER PEOPLE [--seeds 3] [--result FILE]
+    python -m benchmarks.labels FOLDER PEOPLE [--seeds 3] [--result FILE]
 
-FOLDER is a dataset of the data-centric competition of 2021. PEOPLE is a table, separated by tabs, with the columns path, sha256
-and one a person: ``kept``, ``removed``, or the class that this person moved the image to. The ranking was chosen on the images
-whose SHA-256, its first four digits as a number, does not leave two when divided by three; the others are reported separately.
+FOLDER is a dataset of the data-centric competition of 2021. PEOPLE is a tab-separated table with the columns path, sha256 and one
+for each person: ``kept``, ``removed``, or the class that this person moved the image to. The ranking was chosen on two thirds of
+the images: all but those whose SHA-256, its first four digits as a number, is 2 modulo 3. These are reported separately.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from benchmarks.report import publish
 from cldc.competition import load
 from cldc.dataset import Dataset
 from cldc.files import data_folder
@@ -29,7 +30,7 @@ _CLEAN = 400
 
 
 def main() -> None:
-    """Measure, print and keep."""
+    """Measure and report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("people", type=Path)
@@ -37,12 +38,10 @@ def main() -> None:
     parser.add_argument("--result", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        # The environment is the user's own; results are found anew.
+        # The user's own environment, without results of earlier searches.
         (Path(home) / "environments").symlink_to(data_folder() / "environments")
         text = _report(options.folder, options.people, options.seeds, Path(home))
-    print(text)
-    if options.result:
-        options.result.write_text(text)
+    publish(text, options.result)
 
 
 def _report(folder: Path, people: Path, seeds: int, home: Path) -> str:
@@ -109,7 +108,7 @@ def _hits(report: LabelReport, paths: set[str], depth: int) -> int:
 
 
 def _scaled(found: LabelReport, often: set[str], *, held: bool) -> list[str]:
-    """The ranking of a part of the images alone, to the same share of it, with counts scaled to the whole."""
+    """Hits in a part of the images, down to the same share of its ranking, scaled to all images."""
     part = [image for image in found.images if (int(image.sha256[:4], 16) % 3 == 2) == held]
     share = len(part) / len(found.images)
     return [
@@ -119,7 +118,7 @@ def _scaled(found: LabelReport, often: set[str], *, held: bool) -> list[str]:
 
 
 def _flip(dataset: Dataset, classes: tuple[str, ...], seed: int) -> tuple[Dataset, set[str]]:
-    """The dataset with other labels for some images, and the paths of these."""
+    """The dataset with the labels of some images changed, and their paths."""
     random = Random(seed)
     changed = random.sample(range(len(dataset.images)), round(_FLIPPED * len(dataset.images)))
     images = list(dataset.images)

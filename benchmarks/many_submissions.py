@@ -2,8 +2,8 @@
 
     python -m benchmarks.many_submissions [--own 1000] [--others 2000] [--result FILE]
 
-An account submits, the organiser scores it, and all that both made is copied in MariaDB under new names: so many times for
-that account, and so many for a hundred others. Then each command runs on a machine that knows nothing of them, and again.
+An account submits and the organiser scores it. Everything that both made is then copied in MariaDB under new names: --own times for
+that account, --others times for a hundred other accounts. Each command then runs twice, first with an empty data folder.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 
+from benchmarks.report import publish
 from cldc import sandbox
 from cldc.bundles.worksheets import worksheet_name
 from cldc.ledger import submission_id
@@ -34,7 +35,7 @@ from tests.conftest import ROOT
 from tests.support.deployed import deployed_stage, packages
 from tests.support.rehearsal import Stage
 
-# The columns with uuids of bundles and worksheets, by table; the first one says whose row it is.
+# The columns with uuids of bundles and worksheets, by table; the first is that of the row's owner.
 _TABLES = {
     "bundle": ("uuid",),
     "bundle_metadata": ("bundle_uuid",),
@@ -50,7 +51,7 @@ _NAMES = ("metadata_value", "child_path", "name", "title")
 
 
 class Database:
-    """The server's."""
+    """The server's database; a call runs a statement."""
 
     def __init__(self, stage: Stage) -> None:
         config = json.loads((stage.home / "sandbox" / "codalab" / "config.json").read_text(encoding="utf-8"))
@@ -69,7 +70,7 @@ class Database:
 
 
 def copy(database: Database, stage: Stage, account: Account, own: int, others: int) -> None:
-    """Copy the account's only submission, called ``mine``, with its evaluation."""
+    """Copy the account's only submission, ``mine``, and its evaluation."""
     with stage.rest(account) as rest:
         (tagged,) = rest.search(tag=stage.competition.submission.tag, owner=account.name)
         (worksheet,) = rest.own_worksheets()
@@ -147,7 +148,7 @@ def _give_identities(database: Database, stage: Stage, account: Account, workshe
 
 
 def measure(stage: Stage, account: Account, work: Path) -> dict[str, dict[str, float]]:
-    """Seconds of each command, on a new machine and again: by the clock, of its own processors, and of the server's."""
+    """Seconds of each command, with an empty data folder and again: clock, own processor time, and the server's."""
     times = {}
     roomy = stage.variant("roomy", per_window="100000", total="100000")
     student, organiser = stage.person(work / "new", account, profile=roomy), stage.organiser()
@@ -172,7 +173,7 @@ def measure(stage: Stage, account: Account, work: Path) -> dict[str, dict[str, f
 
 
 def _clocks() -> dict[str, float]:
-    """Seconds by the clock, of this program with its commands, and of the server, whose processes go on."""
+    """Seconds by the clock, of processor time of this program and its commands, and of the server's."""
     own = os.times()
     server = [each.cpu_times() for each in psutil.Process().children(recursive=True)]
     return {
@@ -207,9 +208,7 @@ def main() -> None:
         "others": options.others,
         "seconds": times,
     }
-    print(json.dumps(result, indent=2))
-    if options.result:
-        options.result.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    publish(json.dumps(result, indent=2) + "\n", options.result)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How many edited copies of drawings are found, and how many of the pairs found are right.
 
-    python benchmarks/near_duplicates.py FOLDER [--edits 150] [--result FILE]
+    python -m benchmarks.near_duplicates FOLDER [--edits 150] [--result FILE]
 
 FOLDER is a dataset of drawings, such as the 2021 starting dataset; each kind of edit is applied to some randomly chosen
 images. A pair is right if both are made of one image, or of two with the same ink or mostly the same rows of ink.
@@ -18,6 +18,7 @@ from random import Random
 
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
+from benchmarks.report import publish
 from cldc.validation.features import features_of_picture
 from cldc.validation.inspection import Features
 from cldc.validation.near_duplicates import Evidence, find_near_duplicates, group_pairs
@@ -94,7 +95,7 @@ def _paler_ink(by: float) -> Edit:
 
 
 def _photo(image: Image.Image, random: Random) -> Image.Image:
-    """Of 4.3 million pixels, on grey paper, with a camera's noise."""
+    """A photo of 4.3 million pixels: grey paper, with a camera's noise."""
     by = random.uniform(0.4, 0.7) * min(2400 / image.width, 1800 / image.height)
     grown = image.resize((int(image.width * by), int(image.height * by)), Image.Resampling.BICUBIC)
     page = Image.new("L", (2400, 1800), 255)
@@ -130,16 +131,14 @@ EDITS: dict[str, Edit] = {
 
 
 def main() -> None:
-    """Measure, print and keep."""
+    """Measure and report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--edits", type=int, default=150)
     parser.add_argument("--result", type=Path)
     options = parser.parse_args()
     report = _report(sorted(options.folder.rglob("*.png")), options.edits)
-    print(report)
-    if options.result:
-        options.result.write_text(report)
+    publish(report, options.result)
 
 
 def _report(files: list[Path], edits: int) -> str:

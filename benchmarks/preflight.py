@@ -2,11 +2,10 @@
 
     python -m benchmarks.preflight DATASET LABEL_BOOK [--epochs 2] [--rounds 3] [--result FILE]
 
-Both train the built-in script for the same few epochs, in turns, so that whatever else the machine does hits both alike;
-processor time is reported besides the clock, since other work on the machine distorts the clock more. The environment is
-there before and is not counted; labels that look wrong are looked for in the first round only, since they are kept. What
-`cldc preflight` does besides the training is reported part by part; parts that come once (validation, reading every image,
-asking the model, labels that look wrong) stand for less the more epochs there are.
+Both train the built-in script for the same few epochs, in interleaved rounds. Other work on the machine affects the clock more
+than the processor time, so both are reported. Creating the environment is not counted. Suspicious labels are searched for in the
+first round only, because the result is cached. What `cldc preflight` does besides the training is reported part by part; what it
+does once (validation, reading every image, asking the model, suspicious labels) weighs less the more epochs there are.
 """
 
 from __future__ import annotations
@@ -14,26 +13,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
+from benchmarks.report import Spent, conditions, medians, publish
 from cldc import process
 from cldc.competition import load
 from cldc.environments import ensure_analysis, ensure_tensorflow
 from cldc.files import data_folder
-from cldc.preflight.pipeline import threads
 from cldc.resources import template
 
-# What the command says on standard error when a part begins, and what the part is called in the table.
+# How each part begins on standard error, and its name in the table.
 PARTS = {
     "Checking images": "validation",
     "Copying images": "copying to a read-only workspace",
@@ -44,11 +40,10 @@ PARTS = {
 }
 START = "start of cldc, script and label book"
 HAND, TRAINING = "python train.py", "cldc preflight: training"
-Spent = tuple[float, float]
 
 
 def processor(root: psutil.Process) -> float:
-    """Seconds of processor time of a process and all that it started, those that have ended too."""
+    """Seconds of processor time of a process and its descendants, ended ones included."""
     total = 0.0
     for one in (root, *root.children(recursive=True)):
         try:
@@ -60,7 +55,7 @@ def processor(root: psutil.Process) -> float:
 
 
 def followed(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> dict[str, Spent]:
-    """Clock and processor seconds of each part of a command, as its progress tells them apart."""
+    """Clock and processor seconds of each part of a command, by its progress."""
     me = psutil.Process()
     spent: dict[str, Spent] = {}
     part, began, before = START, time.perf_counter(), processor(me)
@@ -136,18 +131,17 @@ def measured(options: argparse.Namespace, work: Path) -> dict[str, list[Spent]]:
 
 def as_markdown(results: Mapping[str, Sequence[Spent]], options: argparse.Namespace) -> str:
     """The result as Markdown."""
-    base = [statistics.median(column) for column in zip(*results[HAND], strict=True)]
+    base = medians(results[HAND])
     lines = [
         "# Preflight",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {threads()} processors, load average "
-        f"{os.getloadavg()[0]:.1f}, {options.epochs} epochs; medians of {options.rounds} interleaved rounds.",
+        f"{conditions(f'{options.epochs} epochs')}; medians of {options.rounds} interleaved rounds.",
         "",
         "| what | s | ratio | processor s | ratio |",
         "|---|---|---|---|---|",
     ]
     for name, spent in results.items():
-        clock, used = (statistics.median(column) for column in zip(*spent, strict=True))
+        clock, used = medians(spent)
         ratios = ("", "")
         if name in (HAND, TRAINING):
             ratios = (f"{clock / base[0]:.2f}", f"{used / base[1]:.2f}")
@@ -156,7 +150,7 @@ def as_markdown(results: Mapping[str, Sequence[Spent]], options: argparse.Namesp
 
 
 def main() -> None:
-    """Measure, print and keep."""
+    """Measure and report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("dataset", type=Path)
     parser.add_argument("label_book", type=Path)
@@ -166,9 +160,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cldc-benchmark-") as folder:
         report = as_markdown(measured(options, Path(folder).resolve()), options)
-    print(report)
-    if options.result:
-        options.result.write_text(report, encoding="utf-8")
+    publish(report, options.result)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,22 @@
 """Start-up of `cldc --help` and `cldc --version` against that of Python with Click.
 
-    python benchmarks/startup.py [--rounds 20] [--result FILE]
+    python -m benchmarks.startup [--rounds 20] [--result FILE]
 
-Ways are measured in interleaved rounds with bytecode cached, as in an installed program; processor time is reported besides the
-clock, since other work on the machine distorts the clock more.
+Rounds are interleaved, with bytecode cached as in an installed program. Other work on the machine affects the clock more than the
+processor time, so both are reported.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import platform
-import statistics
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.report import Spent, conditions, medians, publish
 from cldc.process import run
 
 WAYS = {
@@ -30,7 +28,7 @@ WAYS = {
 BASE = "python -c 'import click'"
 
 
-def measure(way: str, bytecode: str) -> tuple[float, float]:
+def measure(way: str, bytecode: str) -> Spent:
     """Milliseconds by the clock and of the processor."""
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -42,38 +40,34 @@ def measure(way: str, bytecode: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure, print and keep."""
+    """Measure and report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--result", type=Path)
     options = parser.parse_args()
-    results: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    results: dict[str, list[Spent]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as bytecode:
         for way in WAYS:
             measure(way, bytecode)
         for _ in range(options.rounds):
             for way, spent in results.items():
                 spent.append(measure(way, bytecode))
-    report = _told(results, options.rounds)
-    print(report)
-    if options.result:
-        options.result.write_text(report)
+    report = _report(results, options.rounds)
+    publish(report, options.result)
 
 
-def _told(results: dict[str, list[tuple[float, float]]], rounds: int) -> str:
-    base = [statistics.median(column) for column in zip(*results[BASE], strict=True)]
+def _report(results: dict[str, list[Spent]], rounds: int) -> str:
+    base = medians(results[BASE])
     lines = [
         "# Start-up",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} processors, load average "
-        f"{os.getloadavg()[0]:.1f}, Python {platform.python_version()}, click {version('click')}; medians of "
-        f"{rounds} interleaved rounds.",
+        conditions("click " + version("click")) + f"; medians of {rounds} interleaved rounds.",
         "",
         "| way | ms | ratio to click | processor ms | ratio to click |",
         "|---|---|---|---|---|",
     ]
     for way, spent in results.items():
-        clock, processor = (statistics.median(column) for column in zip(*spent, strict=True))
+        clock, processor = medians(spent)
         lines.append(
             f"| `{way}` | {clock:.0f} | {clock / base[0]:.2f} | {processor:.0f} | {processor / base[1]:.2f} |"
         )

@@ -2,11 +2,10 @@
 
     python -m benchmarks.submission [--images 9992] [--rounds 3] [--result FILE]
 
-Both go to one sandbox on this machine with a training that takes a moment; from each the time that its run took on the
-server is taken off, so that what is compared is everything but the training. Rounds alternate, so that whatever else
-the machine does hits both alike. `cldc submit` does more in its time: it checks every image, decides on the quota, and
-proves the submission as everyone sees it. It is measured with nothing remembered of the dataset, and again with what a
-`cldc validate` or `cldc preflight` before it would have left.
+Both submit to one sandbox, with a training that takes a moment. The time of the run is subtracted, so that everything but the
+training is compared. Interleaved rounds let other work on the machine affect both alike. `cldc submit` does more in its time: it
+checks every image, decides on the quota, and verifies the submission. It is measured on a dataset that it has never seen, and
+again after `cldc validate`.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
+from benchmarks.report import conditions, publish
 from cldc import process
 from cldc.codalab import wait_for
 from cldc.competition import load
@@ -38,18 +37,18 @@ Times = dict[str, list[float]]
 
 @contextlib.contextmanager
 def timed(times: Times, what: str) -> Iterator[None]:
-    """Adds the block's seconds to ``times``."""
+    """Add the block's seconds to ``times``."""
     started = time.perf_counter()
     yield
     times.setdefault(what, []).append(time.perf_counter() - started)
 
 
 def with_cldc(stage: Stage, times: Times, work: Path, number: int) -> None:
-    """Twice: a dataset never seen, then the same under another name, as `cldc validate` before it would have left it."""
+    """Submit a new dataset, then the same after `cldc validate` and under another name."""
     account = stage.account()
     cldc = stage.person(work / "home", account)
     folder = stage.folder(work / "mine", number)
-    time.sleep(2.5)  # files that only just changed are not remembered
+    time.sleep(2.5)  # files that have just changed are not cached
     for name, what in (
         ("new", "cldc submit, dataset never seen"),
         ("known", "cldc submit, images checked before"),
@@ -81,7 +80,7 @@ def with_cldc(stage: Stage, times: Times, work: Path, number: int) -> None:
 
 
 def with_cl(stage: Stage, times: Times, work: Path, program: Path) -> None:
-    """The guide's commands, each a process of its own; waiting for the run is not counted."""
+    """Run the guide's commands, each as a process of its own; waiting for the run is not counted."""
     account = stage.account()
     home = work / "cl-home"
     home.mkdir()
@@ -131,7 +130,7 @@ def with_cl(stage: Stage, times: Times, work: Path, program: Path) -> None:
 
 
 def packing(stage: Stage, times: Times, work: Path) -> tuple[int, int]:
-    """Bytes of our zip and of Info-ZIP's."""
+    """Pack with cldc and with Info-ZIP; the bytes of both zips."""
     report = validate(work / "mine", load(str(stage.profile)))
     with timed(times, "cldc's packing"):
         size = pack(report, work / "packed").size
@@ -166,9 +165,7 @@ def main() -> None:
         finally:
             lower_stage(stage)
     text = table(times, sizes, chosen.images, chosen.rounds)
-    print(text)
-    if chosen.result is not None:
-        chosen.result.write_text(text, encoding="utf-8")
+    publish(text, chosen.result)
 
 
 def table(times: Times, sizes: tuple[int, int], images: int, rounds: int) -> str:
@@ -189,8 +186,7 @@ def table(times: Times, sizes: tuple[int, int], images: int, rounds: int) -> str
         [
             "# Submitting and packing",
             "",
-            f"{images:,} images, {rounds} rounds, {datetime.now(UTC):%Y-%m-%d}, {platform.platform()}, "
-            f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the end, Python {platform.python_version()}. "
+            f"{images:,} images, {rounds} rounds; {conditions()}. "
             "Made by `python -m benchmarks.submission`, which says what is measured.",
             "",
             "| what | median s | from, to |",

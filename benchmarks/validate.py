@@ -1,11 +1,10 @@
 """Time and memory of a whole check against the time of decoding the same files with Pillow.
 
-    python benchmarks/validate.py [FOLDER] [--images 9992] [--rounds 3] [--result FILE]
+    python -m benchmarks.validate [FOLDER] [--images 9992] [--rounds 3] [--result FILE]
 
-Without FOLDER, `cldc sample` draws the images; a FOLDER is copied first. Ways are measured in interleaved rounds, each in
-a fresh process of a plain installation and with its start, so that whatever else the machine does
-hits them alike; ratios are of medians, to one process that only decodes every file. Processor time is that of a process and
-its children; memory is the peak of all processes together.
+Without FOLDER, `cldc sample` draws the images; a FOLDER is copied first. Each measurement is a fresh process of a plain
+installation, start-up included; interleaved rounds let other work on the machine affect all alike. Ratios are of medians, to one
+process that only decodes every file. Processor time includes child processes; memory is the peak of all processes together.
 """
 
 from __future__ import annotations
@@ -13,21 +12,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 from uv import find_uv_bin
 
+from benchmarks.report import Spent, conditions, medians, publish
 from cldc import competition
 from cldc.environments import ensure_tensorflow
 from cldc.files import data_folder
@@ -79,18 +75,18 @@ def ways(folder: Path, python: Path) -> dict[str, Way]:
 NOTHING, ONE = "second check, nothing changed", "second check, one file changed"
 
 
-def measure(folder: Path, home: Path, name: str, way: Way) -> tuple[float, float]:
+def measure(folder: Path, home: Path, name: str, way: Way) -> Spent:
     """Seconds by the clock and of all processors of one way in a fresh process."""
     _change(folder, name)
     began, before = time.perf_counter(), os.times()
-    # Not through `cldc.process`, whose watcher takes as long to start as a tenth of what is measured.
+    # Not through `cldc.process`, whose guard would add a tenth of what is measured.
     subprocess.run(way, check=True, capture_output=True, env=_home(home), cwd=folder.parent)
     clock, after = time.perf_counter() - began, os.times()
     return clock, sum(after[2:4]) - sum(before[2:4])
 
 
 def peak(folder: Path, home: Path, name: str, way: Way) -> float:
-    """Peak of the resident memory of one way's processes together, in MB; in a separate run, since measuring memory costs time."""
+    """Peak resident memory in MB of all processes together; measured in a separate run, because measuring it takes time."""
     _change(folder, name)
     most, quiet = 0, subprocess.DEVNULL
     with subprocess.Popen(way, stdout=quiet, stderr=quiet, env=_home(home), cwd=folder.parent) as running:
@@ -114,7 +110,7 @@ def _home(home: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Measure, print and keep."""
+    """Measure and report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--images", type=int, default=9992)
@@ -129,17 +125,15 @@ def main() -> None:
             draw(folder, competition.load(), images=options.images)
         found = ways(folder, installed(Path(temporary, "installed")))
         report = _report(folder, found, Path(temporary, "home"), options.rounds)
-    print(report)
-    if options.result:
-        options.result.write_text(report)
+    publish(report, options.result)
 
 
 def _report(folder: Path, found: dict[str, Way], home: Path, rounds: int) -> str:
-    results: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
+    results: dict[str, list[Spent]] = {name: [] for name in found}
     peaks = {}
     measure(folder, home, NOTHING, found[NOTHING])
     for number in range(rounds + 1):
-        # Files that only just changed are not remembered.
+        # Files that have just changed are not cached.
         time.sleep(2.5)
         measure(folder, home, NOTHING, found[NOTHING])
         for name, way in found.items():
@@ -147,24 +141,21 @@ def _report(folder: Path, found: dict[str, Way], home: Path, rounds: int) -> str
                 results[name].append(measure(folder, home, name, way))
             else:
                 peaks[name] = peak(folder, home, name, way)
-    middle: Callable[[str, int], float] = lambda way, at: statistics.median(r[at] for r in results[way])  # noqa: E731
-    base, spent = (middle("decode with Pillow", at) for at in (0, 1))
+    base, spent = medians(results["decode with Pillow"])
     count = sum(1 for _ in folder.glob("*/*/*"))
     lines = [
         f"# A whole check of {count:,} images",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} processors, load average "
-        f"{os.getloadavg()[0]:.1f}, Python {platform.python_version()}, Pillow {version('pillow')}; medians of "
-        f"{rounds} interleaved rounds.",
+        conditions("Pillow " + version("pillow")) + f"; medians of {rounds} interleaved rounds.",
         "",
         "| way | seconds | ratio to decoding | processor s | ratio to decoding | peak MB, all processes |",
         "|---|---|---|---|---|---|",
-        *(
-            f"| {way} | {middle(way, 0):.2f} | {middle(way, 0) / base:.2f} | {middle(way, 1):.2f} | "
-            f"{middle(way, 1) / spent:.2f} | {peaks[way]:.0f} |"
-            for way in found
-        ),
     ]
+    for name in found:
+        clock, used = medians(results[name])
+        lines.append(
+            f"| {name} | {clock:.2f} | {clock / base:.2f} | {used:.2f} | {used / spent:.2f} | {peaks[name]:.0f} |"
+        )
     return "\n".join(lines) + "\n"
 
 

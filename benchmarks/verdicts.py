@@ -1,10 +1,10 @@
-"""Time of the verdict on every image against the time of decoding the same files with Pillow.
+"""Time of the verdict on every image, against the time of decoding the same files with Pillow.
 
-    python benchmarks/verdicts.py [FOLDER] [--images 9992] [--rounds 5] [--result FILE]
+    python -m benchmarks.verdicts [FOLDER] [--images 9992] [--rounds 5] [--result FILE]
 
-Without FOLDER, `cldc sample` draws the images. With it, its PNGs are copied until there are enough, each copy made
-different by a text chunk. All ways are measured in interleaved rounds in fresh processes, so that whatever else the machine
-does hits them alike; the median of each is compared with the median of Pillow on the same number of cores.
+Without FOLDER, `cldc sample` draws the images. With it, its PNGs are copied until there are enough; a text chunk makes each copy
+different. Each measurement is a fresh process; interleaved rounds let other work on the machine affect all alike. Each median is
+compared with Pillow's on the same number of cores.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.report import Spent, publish
 from cldc import competition
 from cldc.sample import draw
 from cldc.validation.tensorflow_decoder import Readable, judge
@@ -34,7 +35,7 @@ WORKERS = (1, 2)
 
 
 def content_of(path: str) -> bytes:
-    """All bytes, without the layers above the system's calls."""
+    """Read a file with system calls alone."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return os.read(descriptor, os.fstat(descriptor).st_size)
@@ -43,20 +44,20 @@ def content_of(path: str) -> bytes:
 
 
 def read(paths: Iterable[str]) -> None:
-    """Reads every byte."""
+    """Read every byte."""
     for path in paths:
         content_of(path)
 
 
 def pillow(paths: Iterable[str]) -> None:
-    """Decodes as Pillow does."""
+    """Decode as Pillow does."""
     for path in paths:
         with Image.open(path) as image:
             image.load()
 
 
 def verdicts(paths: Iterable[str]) -> None:
-    """Reads and judges."""
+    """Read and judge."""
     for path in paths:
         verdict = judge(content_of(path))
         if verdict.readable is not Readable.YES:
@@ -64,7 +65,7 @@ def verdicts(paths: Iterable[str]) -> None:
 
 
 def verdicts_and_hashes(paths: Iterable[str]) -> None:
-    """Reads, judges and hashes, as a validation does."""
+    """Read, judge and hash, as a validation does."""
     for path in paths:
         content = content_of(path)
         judge(content)
@@ -79,14 +80,14 @@ WAYS: dict[str, Callable[[Iterable[str]], None]] = {
 }
 
 
-def timed(way: str, paths: list[str]) -> tuple[float, float]:
+def timed(way: str, paths: list[str]) -> Spent:
     """Seconds by the clock and of the processor; imports are not counted."""
     clock, processor = time.perf_counter(), time.process_time()
     WAYS[way](paths)
     return time.perf_counter() - clock, time.process_time() - processor
 
 
-def measure(way: str, paths: list[str], workers: int) -> tuple[float, float]:
+def measure(way: str, paths: list[str], workers: int) -> Spent:
     """Seconds by the clock of the slowest of `workers` processes, and of the processor for all of them."""
     shares = [paths[number::workers] for number in range(workers)]
     with ProcessPoolExecutor(workers) as pool:
@@ -113,7 +114,7 @@ def sources(folder: Path | None, images: int, target: Path) -> list[str]:
 
 
 def machine() -> str:
-    """The machine that it ran on."""
+    """The machine and the libraries."""
     names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
     name = names[0] if names else platform.processor()
     libraries = ", ".join(f"{name} {version(name)}" for name in ("pillow", "zlib-ng"))
@@ -127,8 +128,8 @@ def _cpuinfo() -> list[str]:
         return []
 
 
-def table(times: dict[tuple[str, int], list[tuple[float, float]]]) -> list[str]:
-    """Markdown, one line a way."""
+def table(times: dict[tuple[str, int], list[Spent]]) -> list[str]:
+    """The result as Markdown."""
     lines = [
         "| way | cores | median s | ratio to Pillow | processor s | ratio to Pillow | lowest to highest ratio of a round |",
         "|---|---|---|---|---|---|---|",
@@ -145,33 +146,31 @@ def table(times: dict[tuple[str, int], list[tuple[float, float]]]) -> list[str]:
 
 
 def main() -> None:
-    """Measures, prints, and writes the result down."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--images", type=int, default=9992)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--result", type=Path, help="where the Markdown goes besides standard output")
-    asked = parser.parse_args()
+    parser.add_argument("--result", type=Path, help="also write the report to this file")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as target:
-        paths = sources(asked.folder, asked.images, Path(target))
-        times: dict[tuple[str, int], list[tuple[float, float]]] = {(w, n): [] for n in WORKERS for w in WAYS}
-        for _ in range(asked.rounds):
+        paths = sources(options.folder, options.images, Path(target))
+        times: dict[tuple[str, int], list[Spent]] = {(w, n): [] for n in WORKERS for w in WAYS}
+        for _ in range(options.rounds):
             for (way, workers), spent in times.items():
                 spent.append(measure(way, paths, workers))
         size = sum(Path(path).stat().st_size for path in paths)
-    what = f"copies of the PNGs of {asked.folder.name}" if asked.folder else "images of `cldc sample`"
+    what = f"copies of the PNGs of {options.folder.name}" if options.folder else "images of `cldc sample`"
     lines = [
         "# The verdict on every image, against decoding it",
         "",
-        f"{len(paths):,} {what}, {size / 1e6:.1f} MB, warm cache, {asked.rounds} interleaved rounds, "
+        f"{len(paths):,} {what}, {size / 1e6:.1f} MB, warm cache, {options.rounds} interleaved rounds, "
         f"{datetime.now(UTC):%Y-%m-%d}.",
         f"{machine()}.",
         "",
         *table(times),
     ]
-    print("\n".join(lines))
-    if asked.result:
-        asked.result.write_text("\n".join(lines) + "\n")
+    publish("\n".join(lines) + "\n", options.result)
 
 
 if __name__ == "__main__":

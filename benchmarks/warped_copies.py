@@ -1,6 +1,6 @@
 """How many warped copies of validation drawings in train are found, and how many of the pairs found are right.
 
-    python benchmarks/warped_copies.py FOLDER [--edits 20] [--seeds 3] [--result FILE]
+    python -m benchmarks.warped_copies FOLDER [--edits 20] [--seeds 3] [--result FILE]
 
 FOLDER is a dataset of drawings with train/ and val/, such as the 2021 starting dataset, in which no drawing has a warped copy in
 another split. Each kind of edit is applied to some validation images, and the results are put among the training images.
@@ -19,6 +19,7 @@ from random import Random
 
 from PIL import Image, ImageFilter
 
+from benchmarks.report import publish
 from cldc.environments import ready_analysis
 from cldc.files import data_folder
 from cldc.validation.warped_copies import search_warped_copies
@@ -91,7 +92,7 @@ EDITS: dict[str, Edit] = {
 
 
 def main() -> None:
-    """Measure, print and keep."""
+    """Measure and report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--edits", type=int, default=20)
@@ -99,9 +100,7 @@ def main() -> None:
     parser.add_argument("--result", type=Path)
     options = parser.parse_args()
     report = _report(options.folder, options.edits, range(options.seeds))
-    print(report)
-    if options.result:
-        options.result.write_text(report)
+    publish(report, options.result)
 
 
 def _report(folder: Path, edits: int, seeds: range) -> str:
@@ -120,10 +119,10 @@ def _report(folder: Path, edits: int, seeds: range) -> str:
 
 
 def _run(folder: Path, edits: int, seed: int, scratch: Path) -> tuple[Counter[str], int]:
-    """How many of each edit are found in one draw, and how many other pairs."""
+    """How many edited images are found, by edit, and how many other pairs."""
     environment = ready_analysis(data_folder())
     if environment is None:
-        raise SystemExit("Run `cldc labels` once: it makes the environment that this takes.")
+        raise SystemExit("Run `cldc labels` once: it creates the environment that this needs.")
     random = Random(seed)
     made: dict[str, tuple[str, str]] = {}
     train, val = (_contents(folder / split) for split in ("train", "val"))
