@@ -16,7 +16,7 @@ try:
     import click
 
     from cldc.cli import cli
-    from cldc.cli.streams import discard, make_safe
+    from cldc.cli.safe_streams import discard, make_safe
     from cldc.errors import CldcError
     from cldc.text import PASSWORD_VARIABLE, keep_secret
 except KeyboardInterrupt:  # Ctrl-C while Python loads this, before `main` handles signals

@@ -18,7 +18,7 @@ from cldc.errors import StorageError, UsageError
 from cldc.render.document import Block, Line, first_lines
 from cldc.render.validation import copied_blocks
 from cldc.text import first_few, plural
-from cldc.validation.journal import Change, journal_lock, last_record, records_folder, undo_command
+from cldc.validation.change_records import Change, journal_lock, last_record, records_folder, undo_command
 
 _LAST = "the last"
 _SHOWN = 10

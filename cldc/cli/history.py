@@ -11,7 +11,7 @@ from cldc import history as histories
 from cldc.cli.leaderboard import board_if_any
 from cldc.cli.options import command
 from cldc.cli.server_app import ServerApp
-from cldc.grading.test_sets import hidden_test_sets
+from cldc.grading.known_test_sets import hidden_test_sets
 from cldc.history import HistoryEntry
 from cldc.ledger import Ledger
 from cldc.preflight.records import all_records as results

@@ -16,7 +16,7 @@ from cldc.dataset import meant_class
 from cldc.errors import StorageError, UsageError
 from cldc.render.document import Block, Line, Style, first_lines
 from cldc.text import plural
-from cldc.validation.journal import journal_lock
+from cldc.validation.change_records import journal_lock
 
 _SHOWN = 10
 

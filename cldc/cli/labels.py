@@ -13,7 +13,7 @@ from cldc.dataset import load
 from cldc.decisions import default_path, match, read
 from cldc.insight.label_report import RankedLabel
 from cldc.insight.label_search import find_suspicious_labels
-from cldc.insight.pictures import pictures
+from cldc.insight.page_pictures import pictures
 from cldc.render.labels import labels_document
 from cldc.validation.pipeline import QUESTIONS
 

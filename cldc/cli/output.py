@@ -17,7 +17,7 @@ import click
 
 from cldc import __version__
 from cldc.cli.plain_progress import PlainProgress, tell
-from cldc.cli.streams import discard, trusted
+from cldc.cli.safe_streams import discard, trusted
 from cldc.errors import CldcError, StorageError
 from cldc.files import data_folder, private_folder, replace_atomically, storage_error, storage_errors
 from cldc.progress import SILENT, Observer

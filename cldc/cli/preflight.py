@@ -18,7 +18,7 @@ from cldc.environments import ready_analysis, ready_tensorflow
 from cldc.errors import CldcError, UsageError
 from cldc.insight.label_search import find_suspicious_labels, known_suspicious_labels
 from cldc.insight.model import Insight, suggest
-from cldc.insight.pictures import pictures
+from cldc.insight.page_pictures import pictures
 from cldc.preflight.model import Outcome, PreflightResult, Training, require_results
 from cldc.preflight.model_predictions import read
 from cldc.preflight.repeats import RepeatedRuns, repeats_of, require_seeds, summarize_runs

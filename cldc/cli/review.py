@@ -18,7 +18,7 @@ from cldc.errors import CldcError
 from cldc.insight.label_search import find_suspicious_labels
 from cldc.render.document import Block, Line
 from cldc.review import ReviewServer, Session, Summary
-from cldc.review.parts import predictions_part, suspicions_part
+from cldc.review.page_data import predictions_part, suspicions_part
 from cldc.text import plural
 
 _WORDS = {

@@ -12,7 +12,7 @@ from rich.table import Column
 from rich.text import Text
 
 from cldc.cli.plain_progress import fitted, parts_of
-from cldc.cli.streams import trusted
+from cldc.cli.safe_streams import trusted
 from cldc.render.document import Block, Table
 from cldc.render.terminal import drawn
 from cldc.text import duration, shown

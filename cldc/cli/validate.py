@@ -14,7 +14,7 @@ from cldc.cli.validating import undo_record, validated
 from cldc.errors import InvalidDataset, StorageError, UsageError
 from cldc.render.validation import fixed_blocks, validation_document
 from cldc.validation import ValidationReport
-from cldc.validation.journal import Fixed, journal_lock, records_folder
+from cldc.validation.change_records import Fixed, journal_lock, records_folder
 from cldc.validation.watching import changes
 
 _FILE = click.Path(dir_okay=False, path_type=Path)

@@ -11,7 +11,7 @@ from cldc.preflight.inputs import current_label_book, label_book_root
 from cldc.progress import Observer
 from cldc.render.validation import undone_blocks, undone_data, validation_blocks
 from cldc.validation import ValidationReport, validate
-from cldc.validation.journal import journal_lock, undo
+from cldc.validation.change_records import journal_lock, undo
 
 # Marks a ready environment in which warped copies are found, of this cldc or an older one.
 _ANALYSIS = "environments/analysis-*/ready.json"

@@ -14,7 +14,7 @@ from cldc.errors import ConfigurationError
 from cldc.files import hash_file
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
-from cldc.validation.journal import Change, FreeNames, carry_out, carry_out_in_copy, harmless
+from cldc.validation.change_records import Change, FreeNames, carry_out, carry_out_in_copy, harmless
 
 _SHOWN_CONFLICTS = 10
 

@@ -25,7 +25,7 @@ def comparison_document(
     *,
     everything: bool = False,
 ) -> Document:
-    """A comparison in all its formats; ``pictures`` makes those of the page by path, as `cldc.insight.pictures` does."""
+    """A comparison in all its formats; ``pictures`` makes those of the page by path, as `cldc.insight.page_pictures` does."""
     return Document(
         data=comparison,
         blocks=list(_blocks(comparison, everything=everything)),

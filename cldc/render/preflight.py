@@ -156,7 +156,7 @@ def _grounds(result: PreflightResult) -> Iterator[tuple[str, str]]:
 
 
 def preflight_page(insight: Insight, pictures: Callable[[], Mapping[str, tuple[str, str]]]) -> Page:
-    """The page; ``pictures`` makes those of `pictured` by path, as `cldc.insight.pictures` does."""
+    """The page; ``pictures`` makes those of `pictured` by path, as `cldc.insight.page_pictures` does."""
     return Page("preflight.html", lambda: _page_values(insight, pictures()))
 
 

@@ -12,7 +12,7 @@ from cldc.render.document import Block, Document, Line, Page, Style, Table, firs
 from cldc.render.validation_ci import file_annotations, sarif
 from cldc.text import first_few, plural
 from cldc.validation import Finding, Severity, ValidationReport
-from cldc.validation.journal import Change, Fixed, Undone, undo_command
+from cldc.validation.change_records import Change, Fixed, Undone, undo_command
 from cldc.validation.rules import RULES
 
 # Raised when a field of the JSON changes its meaning or goes; a new field does not raise it.

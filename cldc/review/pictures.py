@@ -8,7 +8,7 @@ from collections import OrderedDict
 from enum import StrEnum
 
 from cldc.dataset import Image, read_image
-from cldc.insight.pictures import seen_by_model
+from cldc.insight.page_pictures import seen_by_model
 from cldc.review.session import Session
 from cldc.validation.large_pictures import viewable_picture
 from cldc.validation.tensorflow_decoder import Readable, judge

@@ -18,7 +18,7 @@ from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, read_image, scan
 from cldc.decisions import CORRECT, RELABEL, SET_ASIDE, Decision, Edit, Matched
 from cldc.errors import CldcError, UsageError
-from cldc.review.parts import findings_part
+from cldc.review.page_data import findings_part
 from cldc.text import plural
 from cldc.validation import ValidationReport
 
@@ -213,7 +213,7 @@ class Session:
             self._put_decisions()
 
     def show(self, part: Literal["predictions", "suspicions"], data: Mapping[str, Any] | None) -> None:
-        """Take what `cldc.review.parts` says of the images; None if it is not known."""
+        """Take what `cldc.review.page_data` says of the images; None if it is not known."""
         with self._lock:
             self._put(part, data)
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from cldc.files import hash_bytes, storage_errors
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
-from cldc.validation.journal import Change, Fixed, FreeNames, carry_out, carry_out_in_copy, harmless
+from cldc.validation.change_records import Change, Fixed, FreeNames, carry_out, carry_out_in_copy, harmless
 from cldc.validation.metadata.removal import remove_metadata
 from cldc.validation.model import InspectedDataset
 from cldc.validation.rules.folders import LEFTOVER_FOLDERS, misnamed_classes, misnamed_splits

@@ -21,7 +21,7 @@ from cldc.curation.applying import Plan, apply_in_place, apply_to_copy, plan
 from cldc.decisions import RELABEL, SET_ASIDE, Decision, move_to
 from cldc.decisions.table import to_text
 from cldc.errors import ConfigurationError
-from cldc.validation.journal import last_record, undo
+from cldc.validation.change_records import last_record, undo
 from tests.conftest import Cldc
 from tests.support.decided import of
 from tests.support.folders import make_dataset, png

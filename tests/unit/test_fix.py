@@ -18,9 +18,9 @@ from cldc.errors import StorageError, UsageError
 from cldc.render.formats import plain
 from cldc.render.validation import fixed_blocks
 from cldc.validation import validate
+from cldc.validation.change_records import Undone, undo
 from cldc.validation.fixing import fix_copy, fix_in_place
 from cldc.validation.inspect_images import inspect_dataset
-from cldc.validation.journal import Undone, undo
 from tests.conftest import Cldc
 from tests.support.folders import contents, make_dataset, png
 
@@ -271,7 +271,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> None:
         if path.is_dir():
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("cldc.validation.moving.remove_tree", removed)
+    monkeypatch.setattr("cldc.validation.safe_moves.remove_tree", removed)
 
 
 @pytest.mark.parametrize("fault", [full_disk, killed])

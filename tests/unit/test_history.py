@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cldc.cli.history import history_rows
 from cldc.competition import load
-from cldc.grading.test_sets import remember_test_set
+from cldc.grading.known_test_sets import remember_test_set
 from cldc.history import history
 from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import BoardResult, Ledger, Record

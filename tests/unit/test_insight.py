@@ -11,7 +11,7 @@ import pytest
 from cldc.cli.terminal import draw
 from cldc.insight.comparing import compare
 from cldc.insight.model import Insight, Suggestion, confusion, worst_mistakes
-from cldc.insight.pictures import pictures
+from cldc.insight.page_pictures import pictures
 from cldc.preflight.model_predictions import ModelPredictions
 from cldc.render.html import render_page
 from cldc.render.preflight import OF_BEFORE, preflight_page, suggestion_blocks

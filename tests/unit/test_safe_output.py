@@ -32,7 +32,7 @@ import sys, threading
 import click
 from cldc.cli.app import App
 from cldc.cli.output import Output, show_error
-from cldc.cli.streams import make_safe
+from cldc.cli.safe_streams import make_safe
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError
 from cldc.render.document import Annotation, Document, Line, Table

@@ -230,7 +230,7 @@ class Sandbox:
     def _codalab(self, ports: dict[str, int]) -> Any:
         """CodaLab's manager."""
         configure(self.home, ports, {"class": "SQLiteModel"})
-        from .model import SandboxManager
+        from .codalab_manager import SandboxManager
 
         manager = SandboxManager(str(self.home.database), self.sockets, f"ws://{LOOPBACK}:{ports['ws']}")
         self.model = manager.model()

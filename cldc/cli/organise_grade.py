@@ -15,8 +15,8 @@ from cldc.errors import UsageError
 from cldc.files import replace_atomically, storage_errors
 from cldc.grading.grader import Grader
 from cldc.grading.handed_in import list_handed_in
+from cldc.grading.known_test_sets import remember_test_set
 from cldc.grading.model import Grading
-from cldc.grading.test_sets import remember_test_set
 from cldc.preflight.inputs import (
     builtin_script,
     downloaded_script,

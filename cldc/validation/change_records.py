@@ -22,7 +22,7 @@ from cldc.dataset import Dataset, OutwardLink
 from cldc.errors import CldcError, StorageError, UsageError
 from cldc.files import lock, private_folder, replace_atomically, storage_errors, temporary_folder
 from cldc.progress import SILENT, Observer
-from cldc.validation.moving import (
+from cldc.validation.safe_moves import (
     copy_following_links,
     link_targets,
     move,
