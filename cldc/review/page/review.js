@@ -173,7 +173,7 @@ function showGrid() {
   const items = grid.items.length;
   $("grid").hidden = !items;
   $("empty").hidden = Boolean(items);
-  $("empty").textContent = images.length ? "No image fits the filter." : "There is no image here.";
+  $("empty").textContent = images.length ? "No image matches the filter." : "There is no image here.";
   showCount();
 }
 
@@ -251,7 +251,7 @@ function showPanel() {
   const many = grid.selected.size;
   $("facts").replaceChildren(...(many > 1
     ? [element("p", { className: "labels" }, element("b", { textContent: count(many, "image") }), " selected"),
-      element("p", { className: "soft", textContent: "What you decide holds for all of them." })]
+      element("p", { className: "soft", textContent: "Your decision holds for all of them." })]
     : factsOf(item)));
   $("actions").replaceChildren(...actionButtons(item, act));
   if ($("enlarged").open) showEnlarged();
@@ -443,7 +443,7 @@ function neighbour(by) {
 }
 
 const commands = [
-  { key: "Enter", text: "Enlarge, and back", run: () => ($("enlarged").open ? $("enlarged").close() : enlarge()) },
+  { key: "Enter", text: "Enlarge, or back to the grid", run: () => ($("enlarged").open ? $("enlarged").close() : enlarge()) },
   { key: "u", text: "Undo", run: takeBack },
   { key: "n", text: "Next image to decide", run: () => grid.item && goOn(grid.item) },
   { key: "]", text: "Next list", run: () => neighbour(1) },
