@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,9 +30,9 @@ import psutil
 from benchmarks.report import publish
 from cldc import sandbox
 from cldc.bundles.worksheets import worksheet_name
-from cldc.ledger import submission_id
 from cldc.sandbox import Account
 from tests.conftest import ROOT
+from tests.support.contestants import contestant
 from tests.support.deployed import deployed_stage, packages
 from tests.support.rehearsal import Stage
 
@@ -134,11 +135,10 @@ def _give_identities(database: Database, stage: Stage, account: Account, workshe
     (found,) = database(
         "SELECT metadata_value FROM bundle_metadata WHERE metadata_value LIKE %s LIMIT 1", "cldc dataset %"
     )[0]
+    me = contestant(stage.competition, SimpleNamespace(server=stage.address), account.name)
     for number in range(1, own + 1):
-        name, tag = f"mine-{number}", stage.competition.submission.tag
-        identity = submission_id(
-            tag=tag, server=stage.address, account=account.name, name=name, dataset_hash=found.split()[2]
-        )
+        name = f"mine-{number}"
+        identity = me.submission_id(name, found.split()[2])
         database(
             "UPDATE worksheet SET name = %s WHERE uuid = CONCAT('0x', MD5(CONCAT(%s, %s)))",
             worksheet_name(account.name, name, identity),

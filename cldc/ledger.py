@@ -109,11 +109,6 @@ class Record:
 _NAMES = tuple(f.name for f in fields(Record))
 
 
-def submission_id(*, tag: str, server: str, account: str, name: str, dataset_hash: str) -> str:
-    """Hash a submission's identity to sixteen hex digits: the same intent has the same id everywhere."""
-    return hash_bytes(json.dumps([tag, server, account, name, dataset_hash]))[:16]
-
-
 @dataclass(frozen=True, slots=True)
 class StepRecord:
     """A step that was begun; ``finished`` is None while its end is unknown."""
@@ -325,9 +320,9 @@ class Ledger:
         return tuple(Record(**{**row, "created": datetime.fromisoformat(row["created"])}) for row in named)
 
     def submissions(
-        self, *, competition: str | None = None, server: str | None = None
+        self, *, competition: str | None = None, server: str | None = None, account: str | None = None
     ) -> tuple[KnownSubmission, ...]:
-        """Read submissions with their steps, oldest first: all, or those to a competition or on a server."""
+        """Read submissions with their steps, oldest first: all, or those to a competition, on a server, of an account."""
         steps: dict[str, dict[str, StepRecord]] = {}
         for row in self._select("step", "ORDER BY started, rowid"):
             step = _step(row)
@@ -335,7 +330,9 @@ class Ledger:
         return tuple(
             KnownSubmission(record, steps.get(record.id, {}))
             for record in self.records()
-            if competition in (None, record.competition) and server in (None, record.server)
+            if competition in (None, record.competition)
+            and server in (None, record.server)
+            and account in (None, record.account)
         )
 
     def begin(self, submission: str, step: str, *, now: datetime | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from pathlib import Path
 from cldc import files
 from cldc.codalab import Cl, CodaLab, Rest
 from cldc.competition import Competition
-from cldc.ledger import submission_id
 from cldc.progress import SILENT, Observer
 
 
@@ -45,14 +45,12 @@ class ServerAccount:
         return self.codalab.cl
 
     def submission_id(self, name: str, dataset_hash: str, *, server: str | None = None) -> str:
-        """Compute the id of the account's submission of that dataset under that name; ``server`` overrides its address."""
-        return submission_id(
-            tag=self.competition.submission.tag,
-            server=server or self.rest.server,
-            account=self.account,
-            name=name,
-            dataset_hash=dataset_hash,
-        )
+        """Hash the identity of the account's submission of that dataset under that name to sixteen hex digits.
+
+        The same submission has the same id on every machine; ``server`` is its address if that has changed since.
+        """
+        tag, address = self.competition.submission.tag, server or self.rest.server
+        return files.hash_bytes(json.dumps([tag, address, self.account, name, dataset_hash]))[:16]
 
     def tag_lock(self) -> contextlib.AbstractContextManager[None]:
         """Hold the lock for setting the account's tag or removing bundles that might have it, one process at a time.

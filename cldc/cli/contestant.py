@@ -15,7 +15,7 @@ from cldc.errors import CldcError, UsageError
 from cldc.ledger import Ledger
 from cldc.remote.model import Remote
 from cldc.submission.context import Contestant
-from cldc.submission.model import Consent, NeedsConsent
+from cldc.submission.model import NeedsConsent
 from cldc.submission.plan import check_links
 from cldc.validation import ValidationReport
 
@@ -50,14 +50,14 @@ def _account(app: ServerApp) -> dict[str, Any]:
     }
 
 
-def ask_for_consent(app: ServerApp, refusals: Sequence[CldcError], consent: Consent) -> Consent:
-    """Add what the person at the terminal agrees to; nothing is asked if other refusals would remain."""
-    if app.interactive and all(isinstance(refusal, NeedsConsent) for refusal in refusals):
-        for refusal in refusals:
-            assert isinstance(refusal, NeedsConsent)  # noqa: S101 - all of them are
-            app.confirm(refusal.message, yes=False, question=refusal.question)
-            consent |= refusal.grants
-    return consent
+def ask_for_consent(app: ServerApp, refusals: Sequence[CldcError]) -> bool:
+    """Ask the person at the terminal to agree; nothing is asked if other refusals would remain. Whether they agreed to all."""
+    needed = [refusal for refusal in refusals if isinstance(refusal, NeedsConsent)]
+    if not app.interactive or len(needed) < len(refusals):
+        return False
+    for refusal in needed:
+        app.confirm(refusal.message, yes=False, question=refusal.question)
+    return True
 
 
 def paths_in_dataset(root: Path, given: Sequence[str]) -> frozenset[str]:
@@ -85,9 +85,9 @@ def require_consent(app: ServerApp, report: ValidationReport, links: Sequence[st
     Raises:
         NeedsConsent: Nobody agreed.
     """
-    consent = Consent(links=paths_in_dataset(report.dataset.root, links))
     try:
-        check_links(report.dataset.outward_links, consent, private=True)
-    except NeedsConsent as refusal:
-        agreed = ask_for_consent(app, [refusal], consent)
+        agreed = paths_in_dataset(report.dataset.root, links)
         check_links(report.dataset.outward_links, agreed, private=True)
+    except NeedsConsent as refusal:
+        if not ask_for_consent(app, [refusal]):
+            raise

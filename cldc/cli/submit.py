@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -29,11 +28,9 @@ from cldc.render.submission import (
     submission_data,
     submit_question,
 )
-from cldc.submission.account import fetch_account_state
-from cldc.submission.context import Contestant
-from cldc.submission.model import Consent, Intent, Plan
+from cldc.submission.model import Consent, Plan
 from cldc.submission.plan import plan_submission
-from cldc.submission.submit import submit as carry_out
+from cldc.submission.steps import submit as carry_out
 
 
 @command(ServerApp)
@@ -102,26 +99,47 @@ def submit(
     with Ledger(app.home, reading=dry_run) as ledger:
         me, settings = contestant(app, ledger), app.settings
         (training,) = trainings_of(app, [report])
-        consent = Consent(
-            again=again,
-            supersede=supersede,
-            links=paths_in_dataset(report.dataset.root, links),
-            after_closing=after_closing,
-        )
-        intent = Intent(
-            report=report,
-            labels=_labels(app, training),
-            name=settings["name"] or report.dataset.name,
-            named=bool(settings["name"]),
+        preflight = None
+        if not no_preflight:
+            # A full preflight on this server proves as much as one on this machine.
+            preflight = find(
+                app.home,
+                dataset=report.dataset.hash,
+                competition=app.competition,
+                script=training.script.sha256,
+                label_book=training.label_book.hash,
+                server=app.rest.server,
+                server_only=not dry_run,
+            )
+        plan = plan_submission(
+            me,
+            board_if_any(app, account=app.credentials.username),
+            report,
+            _labels(app, training),
+            consent=Consent(
+                again=again,
+                supersede=supersede,
+                links=paths_in_dataset(report.dataset.root, links),
+                after_closing=after_closing,
+            ),
+            preflight=preflight,
+            name=settings["name"] or "",
             institution=settings["institution"] or "",
             link=settings["link"] or "",
-            consent=consent,
         )
-        plan = _plan(app, me, intent, training, train=not no_preflight, dry_run=dry_run, yes=yes)
         if dry_run:
             app.show(plan_data(plan), *plan_blocks(plan))
             return plan.refusals[0].code if plan.refusals else 0
-        plan.require()
+        # Everything that can be refused is refused before minutes of training.
+        plan = _agreed(app, plan, yes=yes)
+        if preflight is None and not no_preflight:
+            preflight = preflighted(app, training)
+            if preflight.dataset_changed:
+                app.observer.note(
+                    f"{preflight.dataset_changed} What was checked counts, not what is there now."
+                )
+            plan = plan.with_preflight(preflight)
+        app.prestart_cl()
         if plan.steps:
             app.confirm(
                 _action(plan), yes=yes, question=submit_question(plan), shown=[*plan_blocks(plan), Line("")]
@@ -141,57 +159,28 @@ def _labels(app: ServerApp, training: Training) -> ExpectedLabels:
     return expected_labels(training.label_book, app.competition, training.script)
 
 
-def _plan(
-    app: ServerApp,
-    me: Contestant,
-    intent: Intent,
-    training: Training,
-    *,
-    train: bool,
-    dry_run: bool,
-    yes: bool,
-) -> Plan:
-    """The plan; what can be refused is refused before minutes of training."""
-    board = board_if_any(app, account=app.credentials.username)
-    state = fetch_account_state(me, board)
-    plan = plan_submission(intent, state)
-    if not dry_run:
-        if plan.record.name != intent.name:
-            app.observer.note(
-                f"{intent.name} is an earlier submission of another dataset, so this one is called {plan.record.name}; "
-                "--name chooses another name."
-            )
-        if (consent := ask_for_consent(app, plan.refusals, intent.consent)) != intent.consent:
-            intent = replace(intent, consent=consent)
-            plan = plan_submission(intent, state)
-        plan.require()
-        if plan.steps and not yes:
-            app.require_someone_to_ask(_action(plan))
-    if not train:
-        return plan
-    # A full preflight on this server proves as much as one on this machine.
-    preflight = find(
-        app.home,
-        dataset=intent.report.dataset.hash,
-        competition=app.competition,
-        script=training.script.sha256,
-        label_book=training.label_book.hash,
-        server=app.rest.server,
-        server_only=not dry_run,
-    )
-    if preflight is None and not dry_run:
-        preflight = preflighted(app, training)
-        if preflight.dataset_changed:
-            app.observer.note(f"{preflight.dataset_changed} What was checked counts, not what is there now.")
-    if not dry_run:
-        app.prestart_cl()
-    if preflight is not None and not preflight.recorded:  # a training takes minutes, in which things change
-        state = fetch_account_state(me, board)
-    return plan_submission(replace(intent, preflight=preflight), state)
+def _agreed(app: ServerApp, plan: Plan, *, yes: bool) -> Plan:
+    """The plan with the consent of the person at the terminal.
+
+    Raises:
+        CldcError: It is refused all the same, or nobody can be asked whether to publish it.
+    """
+    wanted = app.settings["name"] or plan.record.dataset
+    if plan.record.name != wanted:
+        app.observer.note(
+            f"{wanted} is an earlier submission of another dataset, so this one is called {plan.record.name}; "
+            "--name chooses another name."
+        )
+    if ask_for_consent(app, plan.refusals):
+        plan = plan.agreed()
+    plan.require()
+    if plan.steps and not yes:
+        app.require_someone_to_ask(_action(plan))
+    return plan
 
 
 def _action(plan: Plan) -> str:
     return (
-        f"publish the {plan.intent.report.total:,} images of {plan.record.dataset} on {plan.record.server} for everyone to read, "
+        f"publish the {plan.report.total:,} images of {plan.record.dataset} on {plan.record.server} for everyone to read, "
         "and spend a submission of the quota"
     )

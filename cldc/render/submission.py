@@ -39,13 +39,13 @@ _WORK = {
 
 def publication(plan: Plan) -> str:
     """What becomes public, in sentences."""
-    carried = plan.intent.report.metadata.summary
+    carried = plan.report.metadata.summary
     return f"{_PUBLIC} {carried}, which becomes public with them." if carried else _PUBLIC
 
 
 def submit_question(plan: Plan) -> str:
     """What a person is asked before it is done."""
-    quota, images = plan.quota, plan.intent.report.metadata.images
+    quota, images = plan.quota, plan.report.metadata.images
     carried = f" with the metadata of {plural(images, 'image')}" if images else ""
     which = f"submission {len(quota.in_window) + 1} of {quota.rule.per_window} {quota.rule.this_window}"
     return f"Publish {plan.record.name}{carried} ({which})?"
@@ -53,12 +53,11 @@ def submit_question(plan: Plan) -> str:
 
 def plan_data(plan: Plan) -> dict[str, Any]:
     """A plan for programs."""
-    intent = plan.intent
     known = {
-        "images": intent.report.total,
-        "metadata": intent.report.metadata,
-        "predictions": intent.labels.total,
-        "after_closing": intent.consent.after_closing,
+        "images": plan.report.total,
+        "metadata": plan.report.metadata,
+        "predictions": plan.labels.total,
+        "after_closing": plan.consent.after_closing,
     }
     return _data(plan, _PLAN_KEYS, **known)
 
@@ -90,7 +89,7 @@ def plan_blocks(plan: Plan) -> Iterator[Block]:
     if plan.steps:
         work = dict.fromkeys(_WORK[step] for step in plan.steps)
         yield Line(f"{', '.join(work).capitalize()} (worksheet {plan.worksheet}).")
-        yield Line(publication(plan), "warning" if plan.intent.report.metadata.images else "plain")
+        yield Line(publication(plan), "warning" if plan.report.metadata.images else "plain")
     refusals = [check for check in plan.checks if check.refusal]
     for check in refusals:
         yield Line(f"Refused for the {check.subject}: {check.refusal}", "bad")

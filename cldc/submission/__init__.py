@@ -1,6 +1,6 @@
 """Submit a dataset exactly once, from a local package to a tagged bundle.
 
-`account` reads the account's state, `plan` checks everything that can be checked before uploading, and `submit` does the
-`steps` in order. Everything up to the tag is private to the competition, repeatable and free; the tag (`steps.set_tag`) is
-the commit point: it alone spends quota, and it is the last step.
+`plan` checks everything that can be checked before uploading, and `steps` carries the plan out. Everything up to the tag is
+private to the competition, repeatable and free; the tag (`steps.set_tag`) is the commit point: it alone spends quota, and it
+is the last step.
 """

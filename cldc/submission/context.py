@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
 from cldc.bundles.account import ServerAccount
@@ -34,12 +35,35 @@ class Contestant(ServerAccount):
     @property
     def submissions(self) -> tuple[KnownSubmission, ...]:
         """Read the account's submissions to the competition from the ledger, oldest first."""
-        return tuple(known for known in self.ledger.submissions() if self.owns(known.record))
+        return self.ledger.submissions(
+            competition=self.competition.name, server=self.rest.server, account=self.account
+        )
 
-    def owns(self, record: Record) -> bool:
-        """Whether it is the record of a submission of this account to this competition."""
-        owner = (self.competition.name, self.rest.server, self.account)
-        return (record.competition, record.server, record.account) == owner
+    def new_record(
+        self,
+        name: str,
+        dataset_hash: str,
+        *,
+        dataset: str,
+        institution: str = "",
+        link: str = "",
+        preflight: str | None = None,
+        created: datetime | None = None,
+    ) -> Record:
+        """Describe a submission of the account to the competition, requested now unless it was ``created`` earlier."""
+        return Record(
+            id=self.submission_id(name, dataset_hash),
+            competition=self.competition.name,
+            server=self.rest.server,
+            account=self.account,
+            name=name,
+            institution=institution,
+            link=link,
+            dataset=dataset,
+            dataset_hash=dataset_hash,
+            preflight=preflight,
+            created=created or datetime.now(UTC),
+        )
 
     def tagged_bundles(self) -> tuple[Bundle, ...]:
         """Read which of the account's public bundles have the tag now, newest first, with their worksheets."""

@@ -1,9 +1,9 @@
-"""Intent, plan, steps and result of a submission."""
+"""The plan of a submission, the results of its steps, and the submission itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
@@ -43,12 +43,11 @@ def steps_from(step: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the user agreed to, besides publishing the dataset and spending a submission.
+    """What the user agreed to by options, besides publishing the dataset and spending a submission.
 
     Attributes:
         again: The same dataset may be submitted under another name.
         supersede: An entry of the account may be replaced, whatever its score.
-        replaced: Uuids of entries that may be replaced, which the user has seen.
         links: Links out of the dataset whose images may be published, by their paths in the dataset; a folder
             covers the linked files in it.
         after_closing: It may be submitted to a competition that is closed.
@@ -56,13 +55,8 @@ class Consent:
 
     again: bool = False
     supersede: bool = False
-    replaced: frozenset[str] = frozenset()
     links: frozenset[str] = frozenset()
     after_closing: bool = False
-
-    def __or__(self, other: Consent) -> Consent:
-        """The union of both."""
-        return Consent(*(getattr(self, f.name) | getattr(other, f.name) for f in fields(Consent)))
 
 
 class NeedsConsent(SubmissionRefused):
@@ -70,37 +64,13 @@ class NeedsConsent(SubmissionRefused):
 
     Attributes:
         question: The question, naming everything that needs consent.
-        grants: The consent that a yes gives.
+        agreed: The check's finding once the user has agreed.
     """
 
-    def __init__(self, message: str, *, action: str, question: str, grants: Consent) -> None:
+    def __init__(self, message: str, *, action: str, question: str, agreed: str) -> None:
         super().__init__(message, action=action)
         self.question = question
-        self.grants = grants
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """A contestant's intended submission and their consent.
-
-    Attributes:
-        report: The dataset, valid or not.
-        labels: The labels that the run's predictions must fit.
-        name: The wanted name; ``institution`` and ``link`` go with the submission's name into the description.
-        named: Whether the user chose that name. Otherwise it is the folder's, and if another entry has it,
-            the submission gets the next free one.
-        preflight: The dataset's finished preflight; None if none is wanted.
-        consent: The contestant's consent.
-    """
-
-    report: ValidationReport
-    labels: ExpectedLabels
-    name: str
-    institution: str
-    link: str
-    named: bool = True
-    preflight: PreflightResult | None = None
-    consent: Consent = field(default_factory=Consent)
+        self.agreed = agreed
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +89,20 @@ class SubmissionCheck:
     refusal: str = ""
     warning: bool = False
     error: CldcError | None = field(default=None, repr=False)
+
+    def agreed(self) -> SubmissionCheck:
+        """The check after the user has agreed to what needs consent."""
+        if not isinstance(self.error, NeedsConsent):
+            return self
+        return SubmissionCheck(self.subject, self.error.agreed)
+
+
+def preflight_check(preflight: PreflightResult | None) -> SubmissionCheck:
+    """Describe the dataset's preflight, which refuses nothing."""
+    if preflight is None:
+        return SubmissionCheck("preflight", "none yet")
+    book = f", label book {preflight.label_book.accuracy:.1%}" if preflight.label_book else ""
+    return SubmissionCheck("preflight", f"validation {preflight.validation.accuracy:.1%}{book}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +134,10 @@ class Plan:
     """The plan of a submission, and every reason to refuse it.
 
     Attributes:
-        intent: What the contestant wants to submit.
         record: The submission's future ledger record, with its name and id.
+        report: The dataset, valid or not.
+        labels: The labels that the run's predictions must fit.
+        consent: What the contestant agreed to by options.
         description: The description for the board; empty if the board would hide or garble it.
         worksheet: Name of the submission's own worksheet.
         steps: Names of the remaining steps.
@@ -163,8 +149,10 @@ class Plan:
         scored: Uuids of such bundles that have a score.
     """
 
-    intent: Intent
     record: Record
+    report: ValidationReport
+    labels: ExpectedLabels
+    consent: Consent
     description: str
     worksheet: str
     steps: tuple[str, ...]
@@ -184,6 +172,16 @@ class Plan:
         """Raise the first refusal, if any."""
         for refusal in self.refusals:
             raise refusal
+
+    def agreed(self) -> Plan:
+        """The plan after the user has agreed to everything that needs consent."""
+        return replace(self, checks=tuple(check.agreed() for check in self.checks))
+
+    def with_preflight(self, preflight: PreflightResult) -> Plan:
+        """The plan after the dataset's preflight."""
+        record, found = replace(self.record, preflight=preflight.fingerprint.id), preflight_check(preflight)
+        checks = tuple(found if check.subject == found.subject else check for check in self.checks)
+        return replace(self, record=record, checks=checks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,144 +1,281 @@
-"""Plan a submission: its identity, its progress, and everything that would lose, hide or waste it.
+"""Plan a submission: its name, its progress, and everything that would lose, hide or waste it.
 
-All checks run before anything is uploaded.
+The account's state is read once, and everything is checked before minutes of training. What may change until the tag is
+checked again by the steps.
 """
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import PurePath
 
 from cldc import description as descriptions
 from cldc.bundles.computing_time import check_time, preflight_runs, submitted_runs
+from cldc.bundles.lineage import creation_key
 from cldc.bundles.runs import organisers_uuid
-from cldc.bundles.worksheets import worksheet_name
+from cldc.bundles.worksheets import worksheet_name, worksheet_prefix
+from cldc.codalab import Bundle, User
 from cldc.competition import Competition
 from cldc.dataset import OutwardLink
 from cldc.errors import CldcError, QuotaExceeded, SubmissionRefused
-from cldc.ledger import TAG, WITHDRAW, Record
+from cldc.leaderboard import Leaderboard
+from cldc.ledger import TAG, WITHDRAW, BoardResult, KnownSubmission
 from cldc.preflight.model import PreflightResult
+from cldc.preflight.predictions import ExpectedLabels
 from cldc.quota import Quota
-from cldc.submission.account import AccountState
+from cldc.submission.context import Contestant
+from cldc.submission.ledger import sync_ledger
 from cldc.submission.model import (
     PUBLISHED,
     STEPS,
     Consent,
-    Intent,
     NeedsConsent,
     Plan,
+    Replaced,
     SubmissionCheck,
+    preflight_check,
 )
-from cldc.submission.quota import has_lost_tag, record_withdrawal
+from cldc.submission.quota import current_quota, has_lost_tag, record_withdrawal, recount_withdrawals
 from cldc.text import plural, printable, size
 from cldc.validation import Severity, ValidationReport
 
 _SPENT = "counted already"
 
 
-def plan_submission(intent: Intent, state: AccountState) -> Plan:
-    """Plan the submission of a validated dataset, with every reason to refuse it.
+def plan_submission(
+    contestant: Contestant,
+    board: Leaderboard | None,
+    report: ValidationReport,
+    labels: ExpectedLabels,
+    *,
+    consent: Consent,
+    preflight: PreflightResult | None,
+    name: str,
+    institution: str,
+    link: str,
+) -> Plan:
+    """Plan the submission of a dataset, with every reason to refuse it.
 
-    A tag that was removed on another machine is recorded in the ledger.
+    Args:
+        contestant: Who submits it.
+        board: The board now; None if it can't be read.
+        report: The dataset, valid or not.
+        labels: The labels that the run's predictions must fit.
+        consent: What the contestant agreed to by options.
+        preflight: The dataset's finished preflight, if there is one.
+        name: The submission's name; if empty, the folder's, or the next free one if another entry has that.
+        institution: Goes into the description with the name and the ``link``; each may be empty.
 
     Raises:
         Unreachable, CredentialsError: The server can't be read, so no plan is possible.
     """
-    dataset, contestant = intent.report.dataset, state.contestant
-    name = intent.name if intent.named else state.free_name(intent.name, dataset.hash)
-    record = Record(
-        id=contestant.submission_id(name, dataset.hash),
-        competition=contestant.competition.name,
-        server=contestant.rest.server,
-        account=contestant.account,
-        name=name,
-        institution=intent.institution,
-        link=intent.link,
+    dataset, competition = report.dataset, contestant.competition
+    state = fetch_account_state(contestant, board)
+    chosen, name = bool(name), name or state.free_name(dataset.name, dataset.hash)
+    record = contestant.new_record(
+        name,
+        dataset.hash,
+        institution=institution,
+        link=link,
         dataset=dataset.name,
-        dataset_hash=dataset.hash,
-        preflight=intent.preflight.fingerprint.id if intent.preflight else None,
-        created=datetime.now(UTC),
+        preflight=preflight.fingerprint.id if preflight else None,
     )
-    description = ""
-    with contextlib.suppress(CldcError):  # a check reports it
-        description = _describe(record, contestant.competition)
-    done, state = _done_steps(record, state)
-    own = state.find_own_bundles(name, record.id)
+    why = "as chosen" if chosen else "after the folder"
+    if name != dataset.name and not chosen:
+        why = f"because {dataset.name} is an earlier submission of another dataset"
+    try:
+        form = competition.submission.description
+        description = descriptions.compose(form, name=name, institution=institution, link=link)
+        described = SubmissionCheck("description", f"{description!r}, which the board reads correctly")
+    except SubmissionRefused as error:
+        description, described = "", SubmissionCheck("description", "", refusal=error.message, error=error)
+    worksheet = worksheet_name(contestant.account, name, record.id)
+    own = state.own_bundles(record.id, worksheet)
+    done = _done_steps(state, record.id)
     # After a kill between tag and record, or a tag from another machine, it counts and replaces no entry.
     spent = TAG in done or any(bundle.uuid in own for bundle in state.tagged)
-    competing = [bundle.uuid for bundle in state.competing_submissions(name, own)]
-    scored = tuple(uuid for uuid in competing if state.score_and_rank(uuid)[0] is not None)
+    competing = [b for b in contestant.competing_submissions(state.tagged, name) if b.uuid not in own]
+    replaced = {} if spent else {b.uuid: b.name for b in sorted(competing, key=creation_key)[-1:]}
+    if not spent:
+        replaced |= dict.fromkeys(sorted(state.shown[name] - own), name)
+    unscored = [bundle.uuid for bundle in competing if state.score_and_rank(bundle.uuid)[0] is None]
     plan = Plan(
-        intent=intent,
         record=record,
+        report=report,
+        labels=labels,
+        consent=consent,
         description=description,
-        worksheet=worksheet_name(record.account, name, record.id),
+        worksheet=worksheet,
         steps=tuple(step for step in STEPS if step not in done),
         spent=spent,
-        checks=(),
-        quota=state.quota,
-        replaces=() if spent else state.replaced_entries(name, own),
-        supersedes=tuple(uuid for uuid in competing if uuid not in scored),
-        scored=scored,
+        checks=(
+            _check("dataset", lambda: _dataset(report)),
+            SubmissionCheck("name", f"{name}, {why}"),
+            preflight_check(preflight),
+            described,
+        ),
+        quota=current_quota(competition.quota, state.tagged, contestant.submissions, state.now),
+        replaces=tuple(Replaced(uuid, n, *state.score_and_rank(uuid)) for uuid, n in replaced.items()),
+        supersedes=tuple(unscored),
+        scored=tuple(bundle.uuid for bundle in competing if bundle.uuid not in unscored),
     )
-    return replace(plan, checks=_checks(plan, state))
+    return replace(plan, checks=(*plan.checks, *_checks(plan, state, preflight)))
 
 
-def _done_steps(record: Record, state: AccountState) -> tuple[frozenset[str], AccountState]:
-    """List finished steps that still hold: not a tag removed on another machine, nor a publication undone since."""
-    known, contestant = state.every.get(record.id), state.contestant
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """The state of an account in a competition at one moment, from server, board and ledger.
+
+    Attributes:
+        user: The account, with its remaining disk space and computing time.
+        now: When it was read, by the server's clock.
+        tagged: The account's bundles with the tag.
+        board: The board at that time; None if it can't be read.
+        known: Every submission in the ledger, by id.
+        board_results: Each bundle's result when the board was last read here.
+        shown: Uuids of the account's bundles whose scores the board shows, by the name of their submission; they may have been
+            withdrawn since.
+        entries: Uuids of the bundles of every entry, tagged or shown on the board, by the name of their submission.
+    """
+
+    contestant: Contestant
+    user: User
+    now: datetime
+    tagged: tuple[Bundle, ...]
+    board: Leaderboard | None
+    known: Mapping[str, KnownSubmission]
+    board_results: Mapping[str, BoardResult]
+
+    @property
+    def shown(self) -> dict[str, set[str]]:
+        """Uuids of the account's bundles whose scores the board shows, by their submission's name.
+
+        They may have been withdrawn since. Source: the daemon calls an evaluation ``ACCOUNT-NAME-results``, and removes older
+        ones of that name from the board.
+        """
+        account, found = self.contestant.account, defaultdict[str, set[str]](set)
+        begins, ends = f"{account}-", "-results"
+        for row in self.board.rows if self.board else ():
+            name = row.evaluation[len(begins) : -len(ends)]
+            if row.shown and row.account == account and row.evaluation == f"{begins}{name}{ends}":
+                found[name].add(row.submission)
+        return found
+
+    @property
+    def entries(self) -> dict[str, set[str]]:
+        """Uuids of the account's bundles that have the tag or are shown on the board, by their submission's name."""
+        found = self.shown
+        for bundle in self.tagged:
+            found[bundle.name].add(bundle.uuid)
+        return found
+
+    def own_bundles(self, identity: str, worksheet: str) -> frozenset[str]:
+        """Find the uuids of a submission's bundles: those on its worksheet, from any machine, and those in the ledger."""
+        known, rest = self.known.get(identity), self.contestant.rest
+        found = [rest.worksheet(each.uuid, bundles=True) for each in rest.own_worksheets(worksheet)]
+        there = frozenset(bundle.uuid for each in found for bundle in each.bundles)
+        return there | known.uuids if known is not None else there
+
+    def score_and_rank(self, uuid: str) -> tuple[float | None, int | None]:
+        """Score and rank of a bundle, now or when the board was last read here; None if it has none."""
+        row = next((r for r in self.board.rows if r.submission == uuid), None) if self.board else None
+        known = row or self.board_results.get(uuid)
+        return (known.score, known.rank) if known else (None, None)
+
+    def free_name(self, base: str, dataset_hash: str) -> str:
+        """The first of ``base``, ``base-2``, ``base-3``, ... that is not another dataset's entry.
+
+        An unfinished submission of this dataset under one of them keeps that name, so that it is found again
+        from any machine, with or without its ledger.
+        """
+        contestant, entries = self.contestant, self.entries
+        account = contestant.account
+        prefix = f"{worksheet_prefix(account)}{descriptions.plain_name(base)}"
+        worksheets = {each.name for each in contestant.rest.own_worksheets(prefix=prefix)}
+        # One more than the number of names that can be taken or begun.
+        most = len(worksheets) + len(self.known) + len(entries) + 1
+        candidates = [base, *(f"{base}-{number}" for number in range(2, most + 1))]
+        own: dict[str, frozenset[str]] = {}
+        for name in candidates:
+            identity = contestant.submission_id(name, dataset_hash)
+            worksheet = worksheet_name(account, name, identity)
+            if identity in self.known or worksheet in worksheets:
+                own[name] = self.own_bundles(identity, worksheet)
+        tagged = {bundle.uuid for bundle in self.tagged}
+        if submitted := next((name for name in own if own[name] & tagged), None):
+            return submitted
+        # The last one: the earlier names were taken when it began, but may be free by now.
+        for name in reversed(own):
+            if entries[name] <= own[name]:
+                return name
+        return next(name for name in candidates if name not in own and not entries[name])
+
+
+def fetch_account_state(contestant: Contestant, board: Leaderboard | None) -> AccountState:
+    """Read the account's state from the server, and update the ledger with it and with the board, if that can be read.
+
+    Raises:
+        Unreachable, CredentialsError: The server can't be read.
+    """
+    contestant.observer.start("Reading the account's submissions")  # a thousand take some seconds
+    ledger, now, tagged = contestant.ledger, contestant.clock(), contestant.tagged_bundles()
+    sync_ledger(contestant, tagged)
+    if board is not None:
+        recount_withdrawals(contestant, board, now)
+    return AccountState(
+        contestant=contestant,
+        user=contestant.rest.user(),
+        now=now,
+        tagged=tagged,
+        board=board,
+        known={known.record.id: known for known in ledger.submissions()},
+        board_results={result.bundle: result for result in ledger.board_results(contestant.competition.name)},
+    )
+
+
+def _done_steps(state: AccountState, identity: str) -> set[str]:
+    """List finished steps that still hold: not a tag removed on another machine, nor a publication undone since.
+
+    A tag that was removed on another machine is recorded in the ledger.
+    """
+    known, contestant = state.known.get(identity), state.contestant
     if known is None:
-        return frozenset(), state
+        return set()
     done = {step for step in known.steps if known.finished(step)}
     if known.carries_tag:
         bundle = contestant.rest.found(known.uuid(TAG))
         if has_lost_tag(bundle, contestant.competition.submission.tag):
             record_withdrawal(contestant, known, state.board, state.now)
-            state = replace(state, every={s.record.id: s for s in contestant.ledger.submissions()})
             done.add(WITHDRAW)
         elif bundle is not None and not bundle.public_permission:
             done -= set(PUBLISHED)
     if WITHDRAW in done:
         done -= {TAG, WITHDRAW}
-    return frozenset(done), state
+    return done
 
 
 # Checks ------------------------------------------------------------------------------------------------------
 
 
-def _checks(plan: Plan, state: AccountState) -> tuple[SubmissionCheck, ...]:
-    """Run every check, whatever the others find."""
-    report, consent, competition = plan.intent.report, plan.intent.consent, state.contestant.competition
-    described = "{!r}, which the board reads correctly"
+def _checks(plan: Plan, state: AccountState, preflight: PreflightResult | None) -> Iterator[SubmissionCheck]:
+    """Run every check of the account and the server, whatever the others find."""
+    report, consent, competition = plan.report, plan.consent, state.contestant.competition
     checks: dict[str, Callable[[], str | SubmissionCheck]] = {
-        "dataset": lambda: _dataset(report),
-        "name": lambda: _name(plan),
-        "preflight": lambda: _preflight(report, plan.intent.preflight),
-        "description": lambda: described.format(_describe(plan.record, competition)),
         "quota": lambda: _SPENT if plan.spent else _quota(plan.quota),
         "disk": lambda: _disk(report, state) if "upload" in plan.steps else "uploaded already",
-        "time": lambda: _time(plan, state) if "run" in plan.steps else "the run has started",
+        "time": lambda: _time(report, state, preflight) if "run" in plan.steps else "the run has started",
         "organisers' bundles": lambda: _organisers(state),
         "same dataset": lambda: _new(plan, state),
-        "links": lambda: _SPENT if plan.spent else check_links(report.dataset.outward_links, consent),
+        "links": lambda: _SPENT if plan.spent else check_links(report.dataset.outward_links, consent.links),
         "metadata": lambda: _metadata(report),
         "replaces": lambda: _replaces(plan, competition),
         "closing date": lambda: _SPENT if plan.spent else check_open(competition, state.now, consent),
     }
-    return tuple(_check(subject, check) for subject, check in checks.items())
-
-
-def _describe(record: Record, competition: Competition) -> str:
-    return descriptions.compose(
-        competition.submission.description,
-        name=record.name,
-        institution=record.institution,
-        link=record.link,
-    )
+    return (_check(subject, check) for subject, check in checks.items())
 
 
 def _check(subject: str, check: Callable[[], str | SubmissionCheck]) -> SubmissionCheck:
@@ -155,36 +292,12 @@ def _dataset(report: ValidationReport) -> str:
     return f"{report.total:,} images, no errors, {plural(warnings, 'warning')}"
 
 
-def _name(plan: Plan) -> str:
-    name, wanted = plan.record.name, plan.intent.name
-    if plan.intent.named:
-        return f"{name}, as chosen"
-    if name == wanted:
-        return f"{name}, after the folder"
-    return f"{name}, because {wanted} is an earlier submission of another dataset"
-
-
 def _metadata(report: ValidationReport) -> str | SubmissionCheck:
     summary = report.metadata.summary
     if not summary:
         return "none in any image"
     found = f"{summary}; it becomes public with them, and `cldc validate --fix` removes it"
     return SubmissionCheck("metadata", found, warning=True)
-
-
-def _preflight(report: ValidationReport, preflight: PreflightResult | None) -> str:
-    if preflight is None:
-        return "none yet"
-    if preflight.fingerprint.dataset != report.dataset.hash:
-        raise SubmissionRefused(
-            "The preflight is of another dataset.", action=f"Run `cldc preflight {report.dataset.root}`."
-        )
-    if preflight.quick or preflight.label_book is None:
-        raise SubmissionRefused(
-            "The preflight was a quick one, which proves too little.",
-            action=f"Run `cldc preflight {report.dataset.root}` without --quick.",
-        )
-    return f"validation {preflight.validation.accuracy:.1%}, label book {preflight.label_book.accuracy:.1%}"
 
 
 def _quota(quota: Quota) -> str:
@@ -206,10 +319,15 @@ def _disk(report: ValidationReport, state: AccountState) -> str:
     return f"{size(free)} left on the server"
 
 
-def _time(plan: Plan, state: AccountState) -> SubmissionCheck:
-    preflights = [plan.intent.preflight] if plan.intent.preflight is not None else []
-    known = [*submitted_runs(state.submissions), *preflight_runs(state.contestant, preflights)]
-    finding, tight = check_time(state.contestant, state.user, known, images=plan.intent.report.total)
+def _time(
+    report: ValidationReport, state: AccountState, preflight: PreflightResult | None
+) -> SubmissionCheck:
+    contestant = state.contestant
+    known = [
+        *submitted_runs(contestant.submissions),
+        *preflight_runs(contestant, [preflight] if preflight else []),
+    ]
+    finding, tight = check_time(contestant, state.user, known, images=report.total)
     return SubmissionCheck("time", finding, warning=tight)
 
 
@@ -228,10 +346,10 @@ def _organisers(state: AccountState) -> str:
 
 def _new(plan: Plan, state: AccountState) -> str:
     """Check that the content is new: submitting it again under another name would waste a submission."""
-    for known in state.submissions:
+    for known in state.contestant.submissions:
         other = known.record.id != plan.record.id
         if known.tagged and other and known.record.dataset_hash == plan.record.dataset_hash:
-            if plan.intent.consent.again:
+            if plan.consent.again:
                 return f"submitted before as {known.record.name}; again, as requested"
             raise SubmissionRefused(
                 f"This dataset was already submitted as {known.record.name!r} on {known.tagged.astimezone():%Y-%m-%d %H:%M}.",
@@ -242,20 +360,20 @@ def _new(plan: Plan, state: AccountState) -> str:
 
 def _replaces(plan: Plan, competition: Competition) -> str:
     """Check for replaced entries: the daemon scores an account's newest tagged bundle, or the newest of each name, only."""
-    rule, consent = competition.submission.supersedes, plan.intent.consent
+    rule = competition.submission.supersedes
     by = f"only the newest of {'a name' if rule == 'name' else 'an account'} counts"
     if not plan.replaces:
         return f"nothing; {by}"
     names = " and ".join(map(str, plan.replaces))
-    uuids = frozenset(entry.uuid for entry in plan.replaces)
-    if consent.supersede or uuids <= consent.replaced:
-        return f"{names}, as agreed; {by}"
+    agreed = f"{names}, as agreed; {by}"
+    if plan.consent.supersede:
+        return agreed
     action = "Give it another --name, or add" if rule == "name" else "Add"
     raise NeedsConsent(
         f"It would replace {names}; {by}.",
         action=f"{action} --supersede to replace what is there.",
         question=f"Replace {names}?",
-        grants=Consent(replaced=uuids),
+        agreed=agreed,
     )
 
 
@@ -284,27 +402,28 @@ def check_open(competition: Competition, now: datetime, consent: Consent) -> str
 _Groups = Mapping[str, list[OutwardLink]]
 
 
-def check_links(links: Iterable[OutwardLink], consent: Consent, *, private: bool = False) -> str:
+def check_links(links: Iterable[OutwardLink], agreed: Set[str], *, private: bool = False) -> str:
     """Describe what is uploaded through links out of the dataset; ``private`` if the upload stays private.
 
     Raises:
-        NeedsConsent: The user did not agree to one of them.
+        NeedsConsent: A link is not among the ``agreed`` paths.
     """
-    groups, agreed = _by_name(links), consent.links
+    groups = _by_name(links)
     missing = {
         name: group
         for name, group in groups.items()
         if name not in agreed and any(link.path not in agreed for link in group)
     }
+    finding = f"{_listed(groups)}; as agreed" if groups else "none leads out of the dataset"
     if not missing:
-        return f"{_listed(groups)}; as agreed" if groups else "none leads out of the dataset"
+        return finding
     consequence, verb = ("be uploaded", "Upload") if private else ("become public", "Publish")
     options = " ".join(f"--include-link {shlex.quote(name)}" for name in missing)
     raise NeedsConsent(
         f"Links lead out of the dataset, and what they lead to would {consequence}: {_listed(missing)}.",
         action=f"Replace them with copies of what belongs to the dataset, or agree to each by its name: {options}",
         question=f"Links lead out of the dataset: {_listed(missing)}. {verb} what they lead to?",
-        grants=Consent(links=frozenset(missing)),
+        agreed=finding,
     )
 
 

@@ -1,4 +1,7 @@
-"""The steps of a submission. Each first looks for the result of an earlier try, so it is safe to repeat; the tag comes last."""
+"""Carry out a plan, from the worksheet to the tag.
+
+Each step first looks for the result of an earlier try, so it is safe to repeat; the tag comes last.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import random
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import NoReturn
 
@@ -24,27 +28,33 @@ from cldc.bundles.worksheets import (
     preflight_uploads,
 )
 from cldc.codalab import Bundle, lost_dependency, require_ready, wait_for
-from cldc.codalab.failures import not_done
+from cldc.codalab.failures import NotFound, not_done
+from cldc.dataset import changes_since
 from cldc.errors import QuotaExceeded, RunFailed, SubmissionRefused
-from cldc.ledger import FAILED, LOST, TAG
+from cldc.ledger import FAILED, LOST, SPENT, TAG, WITHDRAW, KnownSubmission
 from cldc.package import Package, pack
 from cldc.progress import SILENT, Observer
-from cldc.submission.context import SubmissionContext, step
+from cldc.submission.context import Contestant, SubmissionContext, step
 from cldc.submission.model import (
     PUBLISHED,
+    STEPS,
     FinishedRun,
     OrganisersBundles,
+    Plan,
     PredictionsBundle,
     StartedRun,
     StoredDescription,
+    Submission,
     SubmissionWorksheet,
     UploadedDataset,
     steps_from,
 )
 from cldc.submission.plan import check_open
-from cldc.submission.quota import current_quota, spent_by_ledger, spent_on_server
-from cldc.submission.verify import check_predictions, require_description
+from cldc.submission.quota import current_quota, read_quota, spent_by_ledger, spent_on_server
+from cldc.submission.verify import check_predictions, require_description, verify
 
+# Predictions are created again if another submission is tagged meanwhile, a run if a worker loses a dependency.
+_MOST_ROUNDS = 4
 # Seconds between progress updates of a training.
 _POLL_SECONDS = 5.0
 # How often to try to set the tag while other machines do the same, and the longest pause in between.
@@ -56,6 +66,130 @@ _FRESH = timedelta(hours=1)
 
 class StepsForgotten(Exception):
     """Results of earlier steps no longer hold and are forgotten: those steps must run again."""
+
+
+def submit(contestant: Contestant, plan: Plan) -> Submission:
+    """Do every step that is not done according to the ledger, in order, and return the tagged submission.
+
+    Raises:
+        CldcError: A step failed; finished steps are kept, and the next call resumes there.
+    """
+    context = SubmissionContext(
+        **{f.name: getattr(contestant, f.name) for f in fields(contestant)}, plan=plan
+    )
+    record, competition = plan.record, contestant.competition
+    lock = context.home / "locks" / f"submission-{record.id}.lock"
+    with files.lock(lock, purpose=f"submitting {record.name}", observer=context.observer, timeout_seconds=60):
+        again = _resume(context)
+        packing = begin_packing(context)
+        for _ in range(_MOST_ROUNDS):
+            try:
+                worksheet = make_worksheet(context)
+                dataset = upload_dataset(context, worksheet, packing)
+                link_organisers(context, worksheet)
+                run = start_run(context, worksheet, dataset)
+                wait_for_run(context, run)
+                predictions = make_predictions(context, worksheet, run)
+                publish(context, worksheet, dataset, run, predictions)
+                described = describe(context, predictions)
+                evidence = verify(context, worksheet, run, predictions)
+                tagged = set_tag(context, worksheet, predictions)
+                break
+            except StepsForgotten:
+                continue
+        else:
+            raise SubmissionRefused(
+                "Other submissions of this account keep getting the tag before this one, and only the newest counts.",
+                action="Run the command again when they are done.",
+            )
+        known = context.known
+        assert known.tagged is not None  # noqa: S101 - the last step has just finished
+        return Submission(
+            record=record,
+            description=plan.description or described.description,
+            tagged=known.tagged,
+            again=again,
+            worksheet=worksheet.uuid,
+            dataset=dataset.uuid,
+            run=run.uuid,
+            bundle=tagged.uuid,
+            evidence=evidence.checks,
+            quota=read_quota(context),
+            usual_wait=competition.submission.usual_wait,
+            form=competition.form,
+            dataset_changed="" if again else changes_since(plan.report.dataset, competition.dataset),
+        )
+
+
+def _resume(context: SubmissionContext) -> bool:
+    """Record the submission, or forget the steps of an earlier attempt that no longer hold; return whether it has the tag.
+
+    Raises:
+        CldcError: The plan refuses it.
+    """
+    context.ledger.add(context.record)
+    _forget_what_is_gone(context)
+    known = context.known
+    if known.tagged is None:
+        context.plan.require()
+        context.cl.start()  # its imports take seconds, during which the dataset is packed
+        return False
+    if _is_hidden(context, known.uuid(TAG)):
+        context.observer.note(
+            f"{context.record.name} was made private since; making it readable by everyone again."
+        )
+        context.forget(*PUBLISHED)
+    return True
+
+
+def _forget_what_is_gone(context: SubmissionContext) -> None:
+    """Forget steps whose results were removed or undone on the server, so that they are repeated."""
+    known = context.known
+    if known.finished(WITHDRAW):
+        _keep_spent(context, known)
+        context.forget(*steps_from("prove"), WITHDRAW)
+        known = context.known
+    if known.tagged or not known.finished("worksheet"):
+        return
+    try:
+        worksheet = context.rest.worksheet(known.uuid("worksheet"), bundles=True)
+    except NotFound:
+        context.forget(*STEPS)
+        return
+    there = {bundle.uuid for bundle in worksheet.bundles}
+    for name in ("upload", "run", "predictions"):
+        if known.finished(name) and known.uuid(name) not in there:
+            context.observer.note(
+                f"The result of the step {name} is no longer on the server; continuing from there."
+            )
+            context.forget(*steps_from(name))
+            return
+
+
+def _keep_spent(context: SubmissionContext, known: KnownSubmission) -> None:
+    """Keep counting a bundle that was withdrawn after its evaluation, even if another one is tagged instead."""
+    if TAG in known.steps and known.steps[WITHDRAW].result.get("spent") != "no":
+        tag = known.steps[TAG]
+        uuid = tag.result["uuid"]
+        context.ledger.record(known.record.id, replace(tag, name=f"{SPENT}{uuid}", result={"uuid": uuid}))
+
+
+def _is_hidden(context: SubmissionContext, uuid: str) -> bool:
+    """Whether a tagged bundle was made private since; it then counts against the quota without being scored.
+
+    Raises:
+        SubmissionRefused: It was removed; `withdraw` decides whether it still counts.
+    """
+    bundle, name = context.rest.found(uuid), context.record.name
+    if bundle is None:
+        raise SubmissionRefused(
+            f"{name} was submitted, and its tagged bundle {uuid} is no longer on the server.",
+            action=f"Run `cldc withdraw {name}`, then submit it again.",
+        )
+    return not bundle.public_permission
+
+
+# The steps ---------------------------------------------------------------------------------------------------
 
 
 @step("worksheet", SubmissionWorksheet)
@@ -76,7 +210,7 @@ def begin_packing(context: SubmissionContext) -> Future[Package] | None:
 
 
 def _pack(context: SubmissionContext, observer: Observer) -> Package:
-    return pack(context.plan.intent.report, context.home / "packages" / context.record.id, observer)
+    return pack(context.plan.report, context.home / "packages" / context.record.id, observer)
 
 
 @step("upload", UploadedDataset)
@@ -172,7 +306,7 @@ def wait_for_run(context: SubmissionContext, run: StartedRun) -> FinishedRun:
         context.forget("run", "train", LOST)
         raise
     context.forget(FAILED, LOST)
-    return FinishedRun(run.uuid, bundle.seconds, context.plan.intent.report.total)
+    return FinishedRun(run.uuid, bundle.seconds, context.plan.report.total)
 
 
 def _start_once_more(context: SubmissionContext, run: StartedRun, path: str) -> NoReturn:
@@ -361,7 +495,7 @@ def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
             action="Run the command again: it says what would be replaced, and --supersede agrees to that.",
         )
     now = context.clock()
-    check_open(competition, now, plan.intent.consent)
+    check_open(competition, now, plan.consent)
     current_quota(competition.quota, tagged, context.submissions, now).require()
 
 

@@ -111,7 +111,7 @@ def check_predictions(context: SubmissionContext, rest: Rest, run: StartedRun, b
     """
     what = f"{path or 'The predictions bundle'} ({bundle})"
     try:
-        content, labels = rest.file(bundle, path), context.plan.intent.labels
+        content, labels = rest.file(bundle, path), context.plan.labels
         return len(read_predictions(content, labels, read_output(rest, run.uuid), what=what))
     except UnusablePredictions as error:
         raise RunFailed(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cldc.bundles.worksheets import competition_mark, preflight_prefix, worksheet_name
 from cldc.competition import Competition, Reference, load
-from cldc.ledger import KnownSubmission, Ledger, Record, StepRecord, submission_id
+from cldc.ledger import KnownSubmission, Ledger, Record, StepRecord
 from cldc.submission.cleanup import Orphans, find_orphans, remove_orphans
 from tests.conftest import SHAPES
 from tests.support.contestants import contestant
@@ -83,9 +83,7 @@ class World:
         """A submission that got as far as ``until``, made by this version or an older one, here or elsewhere."""
         rules = self.competitions[which]
         tag, dataset_hash = rules.submission.tag, f"hash{dataset}"
-        identity = submission_id(
-            tag=tag, server=Rest.server, account=ME, name=name, dataset_hash=dataset_hash
-        )
+        identity = contestant(rules, Rest, ME).submission_id(name, dataset_hash)
         called = worksheet_name(ME, name, identity)
         worksheet = self._worksheet(called, f"Submission {name}", rules, new=new)
         if known:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cldc.bundles.worksheets import worksheet_name
 from cldc.competition import load
 from cldc.leaderboard import Leaderboard, Row
-from cldc.submission.account import AccountState
+from cldc.submission.plan import AccountState
 from tests.support.contestants import contestant
 
 ACCOUNT, BASE = "ann", "mine"
@@ -61,7 +61,7 @@ class Server:
             now=NOW,
             tagged=cast(Any, tagged),
             board=Leaderboard("demo", "accuracy", NOW, rows),
-            every=cast(Any, dict.fromkeys(self.ids, known) if ledger else {}),
+            known=cast(Any, dict.fromkeys(self.ids, known) if ledger else {}),
             board_results={},
         )
 
@@ -91,7 +91,7 @@ def test_a_name_takes_nobodys_entry_and_is_kept(
         server.do(each, deed)
     state = server.state()
     name = state.free_name(BASE, dataset)
-    assert {server.owner[uuid] for uuid in state.entries_named(name)} <= {dataset}
+    assert {server.owner[uuid] for uuid in state.entries[name]} <= {dataset}
     assert server.state(ledger=False).free_name(BASE, dataset) == name
 
     server.do(dataset, "begin")
@@ -100,7 +100,7 @@ def test_a_name_takes_nobodys_entry_and_is_kept(
             server.do(other, deed)
     # Only another dataset's tag under that very name could take it away, and each of those has its own.
     state = server.state(ledger=False)
-    assert state.free_name(BASE, dataset) == name or state.entries_named(name)
+    assert state.free_name(BASE, dataset) == name or state.entries[name]
     server.do(dataset, "tag")
     tagged = server.state().free_name(BASE, dataset)
     server.do("e", "score")

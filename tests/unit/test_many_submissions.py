@@ -9,13 +9,13 @@ import pytest
 
 from cldc.bundles.worksheets import worksheet_name
 from cldc.competition import Competition, load
-from cldc.ledger import TAG, Ledger, submission_id
+from cldc.ledger import TAG, Ledger
 from cldc.quota import decide
-from cldc.submission.account import rebuild_ledger, sync_ledger
-from cldc.submission.model import Plan
+from cldc.submission.ledger import rebuild_ledger, sync_ledger
+from cldc.submission.model import Consent, Plan
 from cldc.submission.quota import read_quota
 from cldc.submission.status import fetch_statuses
-from cldc.submission.submit import submit as carry_out
+from cldc.submission.steps import submit as carry_out
 from tests.conftest import SHAPES
 from tests.support.contestants import contestant
 from tests.support.fake_codalab import NOW, Rest, Server
@@ -39,7 +39,7 @@ def server(shapes: Competition) -> Server:
 def submit(server: Server, shapes: Competition, number: int) -> str:
     """A tagged submission that another machine made; the uuid of its tagged bundle."""
     name, dataset_hash, tag = f"try-{number}", f"hash{number}", shapes.submission.tag
-    identity = submission_id(tag=tag, server=Rest.server, account=ME, name=name, dataset_hash=dataset_hash)
+    identity = contestant(shapes, Rest, ME).submission_id(name, dataset_hash)
     worksheet = server.add_worksheet(ME, worksheet_name(ME, name, identity), title=f"Submission {name}")
     data = server.add(
         ME, "dataset", "data", description=f"cldc dataset {dataset_hash} m", worksheet=worksheet
@@ -90,8 +90,10 @@ def test_what_another_process_has_submitted_meanwhile_counts_in_the_quota_that_i
         me = contestant(shapes, cast(Any, Rest(server, ME)), ME, ledger=ledger, home=tmp_path)
         (record,) = sync_ledger(me, me.tagged_bundles())
         before = Plan(
-            intent=cast(Any, None),
             record=record,
+            report=cast(Any, None),
+            labels=cast(Any, None),
+            consent=Consent(),
             description="",
             worksheet="",
             steps=(),
