@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cldc.bundles.run_log import read_output
+from cldc.bundles.runs import read_output
 from cldc.bundles.uploads import dataset_hash_of
 from cldc.codalab import Rest
 from cldc.organise.grades import Accuracies

@@ -1,4 +1,4 @@
-"""Find out why an account's bundle is still needed on a server: a tag, the scoring daemon, or a bundle made from it.
+"""What bundles are made from, and why an account's bundle is still needed: a tag, the scoring daemon, or a bundle made from it.
 
 The evidence is what the server shows, not one competition's profile: an account may take part in several
 competitions, and create bundles by hand.
@@ -7,12 +7,42 @@ competitions, and create bundles by hand.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
 from cldc.bundles.account import ServerAccount
-from cldc.bundles.lineage import lineage
 from cldc.codalab import Bundle
 from cldc.leaderboard import evaluated_submission
+
+
+def creation_key(bundle: Bundle) -> tuple[float, str]:
+    """Sort key for bundles by creation time, the same for every reader."""
+    return (bundle.created.timestamp() if bundle.created else 0.0, bundle.uuid)
+
+
+def lineage(
+    start: Iterable[str],
+    fetch: Callable[[str], Bundle | None],
+    *,
+    descend: Callable[[Bundle], bool] = lambda _: True,
+) -> Iterator[Bundle]:
+    """Iterate over bundles and all their ancestors, each once.
+
+    Args:
+        start: Uuids of the bundles.
+        fetch: Returns a bundle by its uuid; None to leave it out.
+        descend: Whether to follow a bundle's dependencies.
+    """
+    waiting = list(start)
+    seen = set(waiting)
+    while waiting:
+        bundle = fetch(waiting.pop())
+        if bundle is None:
+            continue
+        yield bundle
+        if descend(bundle):
+            parents = {dependency.parent for dependency in bundle.dependencies} - seen
+            waiting += sorted(parents)
+            seen |= parents
 
 
 class Usage:

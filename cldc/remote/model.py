@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from cldc.bundles.account import ServerAccount
-from cldc.bundles.run_log import RunLog
+from cldc.bundles.runs import RunLog
 from cldc.codalab import Bundle
 from cldc.environments import Environment
 from cldc.preflight.model import Fingerprint, Training

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from cldc.bundles.computing_time import check_time, preflight_runs
 from cldc.bundles.retry import BROKEN_OFF, repeat
-from cldc.bundles.run_log import READ_SECONDS
-from cldc.bundles.runs import lost_dependency_twice
+from cldc.bundles.runs import READ_SECONDS, lost_dependency_twice
 from cldc.codalab import Bundle, User, lost_dependency
 from cldc.codalab.failures import NotFound, TooLarge, UploadFailed
 from cldc.errors import (

@@ -1,8 +1,8 @@
-"""Remove orphans: bundles and worksheets of cldc for one competition that no submission, of any competition, needs.
+"""Remove orphans: what cldc created for one competition and no submission to any competition needs.
 
 Leaderboards depend on the ancestors of submissions, and an account may take part in several competitions
-and create bundles by hand. So only what cldc created for this competition is offered, except what anything else needs (see
-`dependents`). Both are checked on the server again right before each removal, since other machines and the
+and create bundles by hand. So `find_orphans` lists only what cldc created for this competition, without what anything else
+needs (see `dependents`). Both are checked on the server again right before each removal, since other machines and the
 scoring daemon keep working meanwhile. Each removal leaves the rest intact, so it can be interrupted at any point.
 """
 
@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from cldc.bundles.dependents import Usage
-from cldc.bundles.lineage import lineage
+from cldc.bundles.dependents import Usage, lineage
 from cldc.bundles.uploads import dataset_hash_of, machine_id
 from cldc.bundles.worksheets import (
     SUBMISSION,
@@ -88,24 +87,24 @@ def find_orphans(contestant: Contestant, *, unfinished: bool = False) -> Orphans
 
     ``unfinished`` includes bundles of submissions that never got the tag, and of preflights on the server.
     """
-    created = contestant.rest.own_worksheets(prefix=worksheet_prefix(contestant.account))
-    every = read_each(contestant, created)
+    own = contestant.rest.own_worksheets(prefix=worksheet_prefix(contestant.account))
+    created = read_each(contestant, own)
     submissions = contestant.ledger.submissions()
     left_alone, mine = [], []
-    for worksheet in every:
+    for worksheet in created:
         if why := why_foreign(contestant, worksheet, submissions):
             left_alone.append(Kept("worksheet", worksheet.uuid, worksheet.name, why))
         else:
             mine.append(worksheet)
     contestant.observer.start("Looking for evaluations")
     usage = Usage(contestant)
-    submitted = _submitted(every, usage)
-    useless = _Useless(contestant, submitted, machine_id(contestant.home), contestant.clock(), unfinished)
+    submitted = _submitted(created, usage)
+    finder = _Finder(contestant, submitted, machine_id(contestant.home), contestant.clock(), unfinished)
     contestant.observer.start("Looking for what needs the rest")
-    candidates = {orphan.uuid: orphan for worksheet in mine for orphan in useless.bundles(worksheet)}
+    candidates = {orphan.uuid: orphan for worksheet in mine for orphan in finder.bundles(worksheet)}
     found = _unneeded(candidates, usage, {worksheet.uuid for worksheet in mine})
     ordered = sorted(found.values(), key=lambda orphan: _ORDER.index(orphan.type))
-    worksheets = (orphan for worksheet in mine for orphan in useless.worksheet(worksheet, found.keys()))
+    worksheets = (orphan for worksheet in mine for orphan in finder.worksheet(worksheet, found.keys()))
     return Orphans((*ordered, *worksheets), tuple(left_alone))
 
 
@@ -117,8 +116,8 @@ def _submitted(worksheets: Sequence[Worksheet], usage: Usage) -> set[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Useless:
-    """Candidates for removal on a worksheet of the competition, before checking whether something else needs them."""
+class _Finder:
+    """Finds candidates for removal on a worksheet, whether or not something else needs them."""
 
     contestant: Contestant
     submitted: Set[str]

@@ -15,7 +15,7 @@ from pathlib import PurePath
 
 from cldc import description as descriptions
 from cldc.bundles.computing_time import check_time, preflight_runs, submitted_runs
-from cldc.bundles.lineage import creation_key
+from cldc.bundles.dependents import creation_key
 from cldc.bundles.runs import organisers_uuid
 from cldc.bundles.worksheets import worksheet_name, worksheet_prefix
 from cldc.codalab import Bundle, User
@@ -269,7 +269,7 @@ def _checks(plan: Plan, state: AccountState, preflight: PreflightResult | None) 
         "disk": lambda: _disk(report, state) if "upload" in plan.steps else "uploaded already",
         "time": lambda: _time(report, state, preflight) if "run" in plan.steps else "the run has started",
         "organisers' bundles": lambda: _organisers(state),
-        "same dataset": lambda: _new(plan, state),
+        "same dataset": lambda: _same_dataset(plan, state),
         "links": lambda: _SPENT if plan.spent else check_links(report.dataset.outward_links, consent.links),
         "metadata": lambda: _metadata(report),
         "replaces": lambda: _replaces(plan, competition),
@@ -344,7 +344,7 @@ def _organisers(state: AccountState) -> str:
     return "reachable"
 
 
-def _new(plan: Plan, state: AccountState) -> str:
+def _same_dataset(plan: Plan, state: AccountState) -> str:
     """Check that the content is new: submitting it again under another name would waste a submission."""
     for known in state.contestant.submissions:
         other = known.record.id != plan.record.id

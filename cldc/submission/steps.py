@@ -15,10 +15,8 @@ from typing import NoReturn
 
 from cldc import files
 from cldc import quota as quotas
-from cldc.bundles.dependents import Usage
-from cldc.bundles.lineage import creation_key
-from cldc.bundles.run_log import READ_SECONDS, RunLog
-from cldc.bundles.runs import find_or_start_run, lost_dependency_twice, organisers_uuid
+from cldc.bundles.dependents import Usage, creation_key
+from cldc.bundles.runs import READ_SECONDS, RunLog, find_or_start_run, lost_dependency_twice, organisers_uuid
 from cldc.bundles.uploads import find_upload, upload
 from cldc.bundles.worksheets import (
     SUBMISSION,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from cldc import description as descriptions
-from cldc.bundles.lineage import lineage
-from cldc.bundles.run_log import read_output
-from cldc.bundles.runs import organisers_uuid
+from cldc.bundles.dependents import lineage
+from cldc.bundles.runs import organisers_uuid, read_output
 from cldc.codalab import Bundle, Rest, require_ready
 from cldc.errors import CldcError, CodaLabError, RunFailed, SubmissionRefused
 from cldc.preflight.predictions import UnusablePredictions, read_predictions
