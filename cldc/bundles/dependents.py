@@ -72,21 +72,21 @@ class Usage:
         return self._family(uuid)[0].worksheets
 
     def why_needed(
-        self, uuid: str, *, going: Set[str] = frozenset(), worksheets: Set[str] | None = None
+        self, uuid: str, *, removing: Set[str] = frozenset(), worksheets: Set[str] | None = None
     ) -> str:
         """Explain why a bundle must stay, in words that call it "it"; empty if nothing needs it.
 
         Args:
             uuid: The bundle.
-            going: Uuids of bundles that are about to be removed, whose needs don't count.
+            removing: Uuids of bundles that are about to be removed, whose needs don't count.
             worksheets: The only worksheets that may have it; None for any.
 
         Raises:
             NotFound: The server no longer has the bundle.
         """
-        return next(self._reasons(uuid, going, worksheets), "")
+        return next(self._reasons(uuid, removing, worksheets), "")
 
-    def _reasons(self, uuid: str, going: Set[str], worksheets: Set[str] | None) -> Iterator[str]:
+    def _reasons(self, uuid: str, removing: Set[str], worksheets: Set[str] | None) -> Iterator[str]:
         bundle, descendants = self._family(uuid)
         if bundle.owner != self._account:
             yield "it does not belong to this account"
@@ -94,7 +94,7 @@ class Usage:
             yield f"it carries the tag {', '.join(bundle.tags)}"
         if uuid in self.evaluations:
             yield f"it was evaluated ({self.evaluations[uuid]})"
-        if user := next((other for other in descendants if other.uuid not in going), None):
+        if user := next((other for other in descendants if other.uuid not in removing), None):
             yield f"{_called(user)} was made from it"
         if worksheets is not None and (others := sorted(set(bundle.worksheets) - worksheets)):
             yield f"it is also on the worksheet {others[0]}"

@@ -117,13 +117,13 @@ def why_foreign(account: ServerAccount, worksheet: Worksheet, submissions: Itera
     return "" if named else "it is for another competition"
 
 
-def remaining_item(worksheet: Worksheet, competition: Competition, going: Set[str] = frozenset()) -> str:
+def remaining_item(worksheet: Worksheet, competition: Competition, removing: Set[str] = frozenset()) -> str:
     """Describe what prevents a worksheet's removal, in a few words; the organisers' bundles on it are only links."""
     organisers = {competition.bundles.script.uuid, competition.bundles.label_book.uuid}
     for item in worksheet.items:
         if item is None:
             return "a text or a link"
-        if item not in organisers and item not in going:
+        if item not in organisers and item not in removing:
             return f"the bundle {item}"
     return ""
 

@@ -22,8 +22,8 @@ from cldc.files import lock
 from cldc.preflight.model import Outcome, Training
 from cldc.preflight.pipeline import with_changes
 from cldc.preflight.records import all_records, read, remember_name
+from cldc.remote.bundles import clean_up, find_uploads, find_worksheet, remove_lost_run, start_job
 from cldc.remote.following import follow
-from cldc.remote.making import begin, find_uploads, find_worksheet, forget_run, tidy
 from cldc.remote.model import Job, Remote
 from cldc.remote.results import finish_run, remote_fingerprint
 from cldc.text import plural
@@ -33,7 +33,7 @@ _MOST_TRIES = 3
 _WAIT_SECONDS = 24 * 3600
 _BROKEN_OFF: tuple[type[CldcError], ...] = (*BROKEN_OFF, NotFound)
 # Errors that concern one dataset and don't affect the others.
-_OF_ONE = (InvalidDataset, PreflightFailed, QuotaExceeded, RunFailed, TooLarge, UploadFailed)
+_DATASET_ERRORS = (InvalidDataset, PreflightFailed, QuotaExceeded, RunFailed, TooLarge, UploadFailed)
 
 
 def preflight_remotely(remote: Remote, trainings: Sequence[Training]) -> list[tuple[Training, Outcome]]:
@@ -101,14 +101,14 @@ class _Batch:
     def __init__(self, remote: Remote, jobs: Sequence[Job]) -> None:
         self.outcomes: dict[str, Outcome] = {}
         self._jobs = jobs
-        self._untidy: list[Job] = []
+        self._leftover: list[Job] = []
         self._remote = remote
         self._waiting: deque[Job] = deque()
-        self._going: list[Job] = []
+        self._running: list[Job] = []
 
     def train(self) -> None:
         """Run as many jobs at once as the account may, until every job has its outcome."""
-        remote, waiting, going = self._remote, self._waiting, self._going
+        remote, waiting, running = self._remote, self._waiting, self._running
         waiting.extend(job for job in self._jobs if job.id not in self.outcomes)
         if not waiting:
             return
@@ -118,18 +118,18 @@ class _Batch:
         self._require_time(user)
         room = max(1, user.parallel_run_quota)
         total, epochs = len(waiting), remote.competition.training.epochs
-        with self._noting_what_goes_on(), remote.rest.with_timeout(READ_SECONDS) as reader:
-            while waiting or going:
-                if waiting and len(going) < room:
-                    while waiting and len(going) < room:
+        with self._noting_running_jobs(), remote.rest.with_timeout(READ_SECONDS) as reader:
+            while waiting or running:
+                if waiting and len(running) < room:
+                    while waiting and len(running) < room:
                         self._start(waiting.popleft())
                     remote.observer.start("Training on CodaLab", total * epochs, "epochs")
-                if not going:
+                if not running:
                     continue
-                done = total - len(going) - len(waiting)
-                follow(remote, going, reader, waiting=len(waiting), done=done)
-                for job in [job for job in going if job.ended]:
-                    going.remove(job)
+                done = total - len(running) - len(waiting)
+                follow(remote, running, reader, waiting=len(waiting), done=done)
+                for job in [job for job in running if job.ended]:
+                    running.remove(job)
                     self._end(job)
 
     def _require_time(self, user: User) -> None:
@@ -149,15 +149,15 @@ class _Batch:
                     remote.observer.note(f"Computing time for {job.name}: {finding}.")
 
     @contextlib.contextmanager
-    def _noting_what_goes_on(self) -> Iterator[None]:
+    def _noting_running_jobs(self) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if self._going:
-                names = ", ".join(job.name for job in self._going)
-                verb = "continues" if len(self._going) == 1 else "continue"
+            if self._running:
+                names = ", ".join(job.name for job in self._running)
+                verb = "continues" if len(self._running) == 1 else "continue"
                 self._remote.observer.note(
-                    f"{plural(len(self._going), 'run')} {verb} on {self._remote.rest.server}: {names}. The same command "
+                    f"{plural(len(self._running), 'run')} {verb} on {self._remote.rest.server}: {names}. The same command "
                     "resumes them; `cldc clean --unfinished` removes what you no longer need."
                 )
             raise
@@ -172,16 +172,16 @@ class _Batch:
             remote.observer.note(f"{error.message.splitlines()[0]} Trying again.")
 
         try:
-            repeat(lambda: begin(remote, job), on_failure=broken_off, errors=_BROKEN_OFF)
+            repeat(lambda: start_job(remote, job), on_failure=broken_off, errors=_BROKEN_OFF)
         except _BROKEN_OFF as error:
             remote.uploads.clear()
-            if not isinstance(error, _OF_ONE):
+            if not isinstance(error, _DATASET_ERRORS):
                 raise
             self.finish_job(job, error, leave=True)  # the next call resumes from here
-        except _OF_ONE as error:
+        except _DATASET_ERRORS as error:
             self.finish_job(job, error)
         else:
-            self._going.append(job)
+            self._running.append(job)
 
     def _end(self, job: Job) -> None:
         """Restart a run that ended through no fault of the dataset; otherwise record the job's outcome."""
@@ -196,9 +196,9 @@ class _Batch:
         """Restart a run that lost its worker."""
         remote = self._remote
         what = "was removed from the server" if job.bundle is None else "lost its worker"
-        if not forget_run(remote, job):
+        if not remove_lost_run(remote, job):
             job.follow(job.run)  # the worker came back just now
-            self._going.append(job)
+            self._running.append(job)
         elif job.tries >= _MOST_TRIES:
             error = RunFailed(
                 f"The run of {job.name} on {remote.rest.server} {what} {job.tries} times.",
@@ -229,7 +229,7 @@ class _Batch:
         remote = self._remote
         try:
             result = finish_run(remote, job, bundle)
-        except _OF_ONE as error:
+        except _DATASET_ERRORS as error:
             remote.observer.note(f"{job.name}: {error.message.splitlines()[0]}")
             return error
         book = f", label book {result.label_book.accuracy:.2%}" if result.label_book else ""
@@ -240,11 +240,11 @@ class _Batch:
         """Record a job's outcome and, without ``leave``, remove its bundles once no other job needs its dataset."""
         self.outcomes[job.id] = outcome
         if not leave:
-            self._untidy.append(job)
+            self._leftover.append(job)
         dataset = job.training.report.dataset.hash
         sharing = [other for other in self._jobs if other.training.report.dataset.hash == dataset]
         if all(other.id in self.outcomes for other in sharing):
             # The first job owns the dataset, which can be removed only when nothing needs it.
             for other in reversed(sharing):
-                if other in self._untidy:
-                    tidy(self._remote, other)
+                if other in self._leftover:
+                    clean_up(self._remote, other)

@@ -140,11 +140,11 @@ class _Finder:
                 running = bundle.type == "run" and bundle.state in _RUNNING
                 yield Orphan("bundle", bundle.uuid, bundle.name, why, bundle.type, bundle.state, running)
 
-    def worksheet(self, worksheet: Worksheet, going: Set[str]) -> Iterator[Orphan]:
+    def worksheet(self, worksheet: Worksheet, removing: Set[str]) -> Iterator[Orphan]:
         """The worksheet itself, if only the organisers' bundles stay on it."""
         contestant = self.contestant
         own = [bundle for bundle in worksheet.bundles if bundle.owner == contestant.account]
-        if (self.unfinished or not own) and not remaining_item(worksheet, contestant.competition, going):
+        if (self.unfinished or not own) and not remaining_item(worksheet, contestant.competition, removing):
             why = "it is abandoned" if own else "nothing of a submission is on it"
             yield Orphan("worksheet", worksheet.uuid, worksheet.name, why)
 
@@ -188,7 +188,7 @@ def _unneeded(candidates: Mapping[str, Orphan], usage: Usage, worksheets: Set[st
 
     def is_needed(uuid: str) -> bool:
         try:
-            return bool(usage.why_needed(uuid, going=found.keys(), worksheets=worksheets))
+            return bool(usage.why_needed(uuid, removing=found.keys(), worksheets=worksheets))
         except NotFound:  # removed just now
             return True
 

@@ -99,9 +99,10 @@ def plan_submission(
     # After a kill between tag and record, or a tag from another machine, it counts and replaces no entry.
     spent = TAG in done or any(bundle.uuid in own for bundle in state.tagged)
     competing = [b for b in contestant.competing_submissions(state.tagged, name) if b.uuid not in own]
-    replaced = {} if spent else {b.uuid: b.name for b in sorted(competing, key=creation_key)[-1:]}
-    if not spent:
-        replaced |= dict.fromkeys(sorted(state.shown[name] - own), name)
+    replaced: dict[str, str] = {}
+    if not spent:  # the newest competing one, and those of this name on the board
+        newest = sorted(competing, key=creation_key)[-1:]
+        replaced = {b.uuid: b.name for b in newest} | dict.fromkeys(sorted(state.shown[name] - own), name)
     unscored = [bundle.uuid for bundle in competing if state.score_and_rank(bundle.uuid)[0] is None]
     plan = Plan(
         record=record,
@@ -137,9 +138,6 @@ class AccountState:
         board: The board at that time; None if it can't be read.
         known: Every submission in the ledger, by id.
         board_results: Each bundle's result when the board was last read here.
-        shown: Uuids of the account's bundles whose scores the board shows, by the name of their submission; they may have been
-            withdrawn since.
-        entries: Uuids of the bundles of every entry, tagged or shown on the board, by the name of their submission.
     """
 
     contestant: Contestant

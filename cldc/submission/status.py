@@ -69,7 +69,7 @@ def fetch_statuses(contestant: Contestant, board: Leaderboard | None) -> tuple[S
     newer = successors([known for known in submissions if known.uuid(TAG) not in lost], competition)
     now = contestant.clock()
     return tuple(
-        _of_tagged(
+        _tagged_status(
             known,
             rows.get(known.uuid(TAG)),
             bundles.get(known.uuid(TAG)),
@@ -77,7 +77,7 @@ def fetch_statuses(contestant: Contestant, board: Leaderboard | None) -> tuple[S
             replaced_by(newer.get(known.record.id), rows),
         )
         if known.tagged
-        else _of_unfinished(known, contestant.rest, now)
+        else _unfinished_status(known, contestant.rest, now)
         for known in submissions
     )
 
@@ -102,7 +102,7 @@ def replaced_by(newer: KnownSubmission | None, rows: Mapping[str, Row]) -> str:
     return f"replaced by {newer.record.name}{scored}"
 
 
-def _of_tagged(
+def _tagged_status(
     known: KnownSubmission, row: Row | None, bundle: Bundle | None, competition: Competition, replaced: str
 ) -> SubmissionStatus:
     """The status of a submission that has, or had, the tag."""
@@ -146,7 +146,7 @@ def _unscored(record: Record, bundle: Bundle | None, competition: Competition) -
     return "tagged", "waits for the organisers' daemon" + (f"; usually {wait}" if wait else ""), ""
 
 
-def _of_unfinished(known: KnownSubmission, rest: Rest, now: datetime) -> SubmissionStatus:
+def _unfinished_status(known: KnownSubmission, rest: Rest, now: datetime) -> SubmissionStatus:
     """The status of an unfinished submission: its first step that is not done, with the server's view of a run."""
     record = known.record
     step = next(name for name in STEPS if known.finished(name) is None)
@@ -154,7 +154,7 @@ def _of_unfinished(known: KnownSubmission, rest: Rest, now: datetime) -> Submiss
     since = begun.started if begun else record.created
     detail, log, action = "", "", _GO_ON if now - since > _BROKEN_OFF else ""
     if step == "train":
-        detail, log, action = _of_run(rest, known.uuid("run"), now)
+        detail, log, action = _run_status(rest, known.uuid("run"), now)
     elif step == "run" and failed is not None:
         detail = f"the run failed: {failed.result['reason']}"
         log = log_tail(rest, failed.result["uuid"])
@@ -164,7 +164,7 @@ def _of_unfinished(known: KnownSubmission, rest: Rest, now: datetime) -> Submiss
     )
 
 
-def _of_run(rest: Rest, uuid: str, now: datetime) -> tuple[str, str, str]:
+def _run_status(rest: Rest, uuid: str, now: datetime) -> tuple[str, str, str]:
     """A run's state, the end of its log, and the next action if it is stuck."""
     try:
         run = rest.bundle(uuid)

@@ -1,4 +1,4 @@
-"""Find or create a preflight's worksheet, dataset and run on the server.
+"""Find or create a preflight's worksheet, dataset and run on the server, and remove them.
 
 Each preflight has its own private worksheet, named after its fingerprint; its run is identified there by its command
 and its dependencies.
@@ -26,7 +26,7 @@ from cldc.remote.model import Job, Remote
 from cldc.remote.results import remote_command
 
 
-def begin(remote: Remote, job: Job) -> None:
+def start_job(remote: Remote, job: Job) -> None:
     """Find or start the job's run on the server.
 
     Raises:
@@ -113,7 +113,7 @@ def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle, *, scrip
     return uuid
 
 
-def forget_run(remote: Remote, job: Job) -> bool:
+def remove_lost_run(remote: Remote, job: Job) -> bool:
     """Remove a run that lost its worker; False if the server says that it is running or that something needs it."""
     try:
         remote.cl.remove(job.run)
@@ -122,20 +122,20 @@ def forget_run(remote: Remote, job: Job) -> bool:
     return True
 
 
-def tidy(remote: Remote, job: Job) -> None:
+def clean_up(remote: Remote, job: Job) -> None:
     """Remove the preflight's bundles and worksheet; keep and report those that something else needs by now."""
     worksheet = job.worksheet or find_worksheet(remote, job)
     if remote.keep or not worksheet:
         return
     job.worksheet = worksheet
     try:
-        if reason := _why_untidy(remote, job):
+        if reason := _remove_bundles(remote, job):
             remote.observer.note(f"What the preflight of {job.name} made stays on the server: {reason}.")
     except CodaLabError as error:
         remote.observer.note(f"What the preflight of {job.name} made stays on the server: {error.message}")
 
 
-def _why_untidy(remote: Remote, job: Job) -> str:
+def _remove_bundles(remote: Remote, job: Job) -> str:
     """Remove a preflight's run, dataset and worksheet, in that order; return why it had to stop, or an empty text."""
     made = [
         bundle
