@@ -9,6 +9,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 READY := .venv/.ready
 
+# Tests start Python hundreds of times, and each process of pytest rewrites the assertions of all tests: bytecode is kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test venv lock lint unit reference docs pictures actionlint
 

@@ -50,9 +50,9 @@ def short(total_seconds: float = SECONDS) -> Limits:
 
 @cache
 def bomb(wbits: int) -> bytes:
-    """300 MiB, packed into very little: as gzip (31) or by zlib (15)."""
+    """100 MiB, packed into very little: as gzip (31) or by zlib (15)."""
     packer, packed = zlib.compressobj(9, wbits=wbits), b""
-    for _ in range(300):
+    for _ in range(100):
         packed += packer.compress(b" " * MIB)
     return packed + packer.flush()
 

@@ -77,7 +77,7 @@ def test_large_photos_of_one_drawing_under_many_labels_are_one_conflict(folder: 
 
 
 def test_photos_of_different_drawings_on_one_table_are_not_taken_for_one(folder: Path) -> None:
-    for number, label in enumerate(CLASSES[:5]):
+    for number, label in enumerate(CLASSES[:3]):
         (folder / "train" / label / "photo.jpg").write_bytes(photo(drawing(number), number, table=0.2))
     rules = {finding.rule for finding in validate(folder, COMPETITION).findings}
     assert not rules & {"drawing-two-labels", "not-compared"}

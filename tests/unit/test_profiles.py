@@ -182,7 +182,9 @@ def test_a_profiles_own_name_is_that_of_a_folder(name: str) -> None:
 accepted = odd_profiles().filter(lambda competition: competition is not None)
 
 
-@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None, max_examples=50
+)
 @given(
     competition=accepted,
     name=st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,20}", fullmatch=True),
