@@ -21,7 +21,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 from benchmarks.report import publish
 from cldc.validation.features import features_of_picture
 from cldc.validation.inspection import Features
-from cldc.validation.near_duplicates import Evidence, find_near_duplicates, group_pairs
+from cldc.validation.near_duplicates import Similarity, find_near_duplicates, group_pairs
 from cldc.validation.pictures import picture_of
 from cldc.validation.tensorflow_decoder import judge
 
@@ -179,21 +179,21 @@ def _table(
     source: dict[str, str],
     made: dict[str, list[str]],
 ) -> str:
-    known = [pair for pair in find_near_duplicates(originals) if pair.evidence != Evidence.SHAPE]
+    known = [pair for pair in find_near_duplicates(originals) if pair.similarity != Similarity.SHAPE]
     one = {sha: contents[0] for contents, _ in group_pairs(known) for sha in contents}
     pairs = find_near_duplicates(features)
-    right: Counter[tuple[Evidence, bool]] = Counter()
+    right: Counter[tuple[Similarity, bool]] = Counter()
     for pair in pairs:
         first, second = source[pair.first], source[pair.second]
-        right[pair.evidence, one.get(first, first) == one.get(second, second)] += 1
+        right[pair.similarity, one.get(first, first) == one.get(second, second)] += 1
     group = {sha: number for number, (contents, _) in enumerate(group_pairs(pairs)) for sha in contents}
     lines = [
         f"# Near duplicates found, {len(originals):,} drawings",
         "",
-        "| evidence | right | wrong |",
+        "| similarity | right | wrong |",
         "|---|---|---|",
     ]
-    lines += [f"| {why} | {right[why, True]} | {right[why, False]} |" for why in Evidence]
+    lines += [f"| {why} | {right[why, True]} | {right[why, False]} |" for why in Similarity]
     lines += ["", "| edit | found, % |", "|---|---|"]
     for name, shas in made.items():
         found = sum(sha in group and group[sha] == group.get(source[sha]) for sha in shas)

@@ -17,7 +17,7 @@ from cldc.codalab import CodaLab, Rest
 from cldc.errors import UsageError
 from cldc.leaderboard import Leaderboard
 from cldc.organise.daemon import organiser_of
-from cldc.organise.grades import Grade, grade
+from cldc.organise.grades import BoardGrade, grade
 from cldc.organise.model import ROSTER, OrganiserTarget
 from cldc.organise.roster import keep_roster, read_roster
 from cldc.organise.rulings import find_row
@@ -120,7 +120,7 @@ def grades_of(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Doc
     return Document(data, blocks, rows=lambda: _grade_rows(found))
 
 
-def _grade_remarks(board: Leaderboard, grades: Sequence[Grade]) -> Iterator[str]:
+def _grade_remarks(board: Leaderboard, grades: Sequence[BoardGrade]) -> Iterator[str]:
     """What a teacher should look at: shared content, and what was taken back after it was scored."""
     for each in grades:
         who = each.name or each.account
@@ -133,8 +133,8 @@ def _grade_remarks(board: Leaderboard, grades: Sequence[Grade]) -> Iterator[str]
             yield f"{row.evaluation} was made private or removed, and this machine does not know whose it is."
 
 
-def _grade_rows(grades: Sequence[Grade]) -> Iterator[Sequence[object]]:
-    yield [field.name for field in fields(Grade)]
+def _grade_rows(grades: Sequence[BoardGrade]) -> Iterator[Sequence[object]]:
+    yield [field.name for field in fields(BoardGrade)]
     for each in grades:
         values = ("" if value is None else value for value in astuple(each))
         yield [" ".join(value) if isinstance(value, tuple) else value for value in values]

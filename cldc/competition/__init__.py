@@ -18,7 +18,7 @@ from cldc.competition.model import (
     ScorePath,
     SubmissionForm,
     TensorFlowChoice,
-    Training,
+    TrainingSetup,
 )
 from cldc.competition.profile_checks import check, locked_tensorflows
 from cldc.competition.typed_toml import nearest, read_table, read_text, read_toml, refused
@@ -39,7 +39,7 @@ __all__ = [
     "ScorePath",
     "SubmissionForm",
     "TensorFlowChoice",
-    "Training",
+    "TrainingSetup",
     "builtin_profiles",
     "file_beside",
     "load",

@@ -148,7 +148,7 @@ class TensorFlowChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingSetup:
     """How the training is run on this machine.
 
     Attributes:
@@ -247,7 +247,7 @@ class Competition:
     submission: SubmissionForm
     bundles: Bundles
     run: RunForm
-    training: Training
+    training: TrainingSetup
     organiser: Organiser | None = None
     closes: datetime | None = None
     grace_minutes: int = 0

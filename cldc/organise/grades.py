@@ -27,7 +27,7 @@ NOT_KNOWN = Accuracies(None, None)
 
 
 @dataclass(frozen=True, slots=True)
-class Grade:
+class BoardGrade:
     """One student's grade.
 
     Attributes:
@@ -72,7 +72,7 @@ def grade(
     *,
     accuracies: Mapping[str, Accuracies],
     contents: Mapping[str, str],
-) -> tuple[Grade, ...]:
+) -> tuple[BoardGrade, ...]:
     """The grades in the roster's order, then accounts that are on no roster.
 
     Args:
@@ -98,7 +98,7 @@ def _grade(
     rule: Rule,
     accuracies: Mapping[str, Accuracies],
     shared: tuple[str, ...],
-) -> Grade:
+) -> BoardGrade:
     not_public = [row for row in rows if row.hidden == NOT_PUBLIC and row.score is not None]
     counting = [row for row in rows if row.shown] + not_public
     best = max(counting, key=lambda row: row.score or 0.0, default=None)
@@ -106,7 +106,7 @@ def _grade(
     chosen = best if rule == "best" else last
     printed = accuracies.get(chosen.submission, NOT_KNOWN) if chosen else NOT_KNOWN
     late = sum(row.hidden == LATE for row in rows)
-    return Grade(
+    return BoardGrade(
         name=student.name,
         account=student.account,
         group=student.group,

@@ -85,7 +85,7 @@ def inspect(
     copies = None
     if warped != "no" and home:
         copies = find_warped_copies(sides, home, observer, required=warped == "required")
-    # Warped copies that are also known by stronger evidence are left out.
+    # Warped copies that are also similar in a stronger way are left out.
     other = {pair[:2] for pair in pairs}
     return InspectedDataset(
         dataset=dataset,

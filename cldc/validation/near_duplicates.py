@@ -1,4 +1,4 @@
-"""Find pictures that show the same drawing, each pair with its evidence."""
+"""Find pictures that show the same drawing, each pair with how it was found."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DENSITY = 1.35
 _MIN_INK = 12
 
 
-class Evidence(StrEnum):
+class Similarity(StrEnum):
     """Why two pictures are considered the same drawing, the strongest first.
 
     `benchmarks/near_duplicates.py` measures how often each is right.
@@ -55,7 +55,7 @@ class Pair(NamedTuple):
 
     first: str
     second: str
-    evidence: Evidence
+    similarity: Similarity
     measure: float = 0.0
 
 
@@ -67,7 +67,7 @@ class DrawingGroup(NamedTuple):
 
 
 def find_near_duplicates(features: Mapping[str, Features]) -> tuple[Pair, ...]:
-    """Pairs of contents, by SHA-256, that show the same drawing, each with its strongest evidence."""
+    """Pairs of contents, by SHA-256, that show the same drawing, each with its strongest similarity."""
     found: dict[tuple[str, str], Pair] = {}
     for pair in chain(_by_ink(features), _by_rows(features), _by_shape(features)):  # the strongest first
         first, second = sorted(pair[:2])
@@ -87,7 +87,7 @@ def _by_ink(features: Mapping[str, Features]) -> Iterator[Pair]:
             groups[each.ink].append(sha)
     for group in groups.values():
         # A chain is enough, because groups are joined later; all pairs of a large group would be too many.
-        yield from (Pair(one, other, Evidence.INK) for one, other in pairwise(group))
+        yield from (Pair(one, other, Similarity.INK) for one, other in pairwise(group))
 
 
 def _by_rows(features: Mapping[str, Features]) -> Iterator[Pair]:
@@ -112,7 +112,7 @@ def _by_rows(features: Mapping[str, Features]) -> Iterator[Pair]:
         common = len({*mine}.intersection(theirs))
         share = common / min(len(mine), len(theirs))
         if common >= _MIN_ROWS and share >= _MIN_ROWS_SHARE:
-            yield Pair(one, other, Evidence.ROWS, round(share, 3))
+            yield Pair(one, other, Similarity.ROWS, round(share, 3))
 
 
 def _by_shape(features: Mapping[str, Features]) -> Iterator[Pair]:
@@ -125,7 +125,7 @@ def _by_shape(features: Mapping[str, Features]) -> Iterator[Pair]:
     for one, other in chain(same, near):
         difference = _shape_difference(features[one], features[other])
         if difference <= _MAX_DIFFERENCE:
-            yield Pair(one, other, Evidence.SHAPE, round(difference, 3))
+            yield Pair(one, other, Similarity.SHAPE, round(difference, 3))
 
 
 def _near_shapes(shapes: list[int]) -> Iterator[tuple[int, int]]:

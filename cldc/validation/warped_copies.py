@@ -19,7 +19,7 @@ from cldc.errors import CldcError
 from cldc.files import hash_bytes, private_folder, replace_atomically
 from cldc.progress import SILENT, Observer
 from cldc.resources import template
-from cldc.validation.near_duplicates import Evidence, Pair
+from cldc.validation.near_duplicates import Pair, Similarity
 
 _PROGRAM = Path(__file__).with_name("inside") / "warped.py"
 _FOLDER = "warped-copies"
@@ -75,7 +75,7 @@ def search_warped_copies(
         observer.start("Looking for warped copies", sum(map(len, sides)), "images")
         rows = _search(sides, environment, folder / f"drawings-{version}.npz", observer)
         replace_atomically(path, gzip.compress(json.dumps(rows).encode(), mtime=0))
-    return tuple(Pair(min(a, b), max(a, b), Evidence.WARPED, part) for a, b, part in rows)
+    return tuple(Pair(min(a, b), max(a, b), Similarity.WARPED, part) for a, b, part in rows)
 
 
 def _search(

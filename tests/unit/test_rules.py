@@ -23,7 +23,7 @@ from cldc.render.formats import plain
 from cldc.render.validation import validation_blocks
 from cldc.validation import Finding, InspectedDataset, Severity, ValidationReport, validate
 from cldc.validation.inspection import Inspection
-from cldc.validation.near_duplicates import Evidence, Pair
+from cldc.validation.near_duplicates import Pair, Similarity
 from cldc.validation.rules import RULES, apply_rules
 from cldc.validation.tensorflow_decoder import Readable, Remark, Verdict
 from tests.conftest import ROOT
@@ -683,8 +683,8 @@ def test_a_warped_copy_is_found_across_splits_and_in_the_label_book_only(
             next(sha for sha, path in side.items() if path.name == "drawing.png") for side in sides
         )
         return [
-            Pair(min(train, val), max(train, val), Evidence.WARPED, 0.031),
-            Pair(min(shown, val), max(shown, val), Evidence.WARPED, 0.05),
+            Pair(min(train, val), max(train, val), Similarity.WARPED, 0.031),
+            Pair(min(shown, val), max(shown, val), Similarity.WARPED, 0.05),
         ]
 
     def check() -> ValidationReport:

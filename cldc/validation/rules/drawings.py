@@ -11,7 +11,7 @@ from typing import NamedTuple
 from cldc.text import plural
 from cldc.validation.inspection import MAX_PIXELS
 from cldc.validation.model import InspectedDataset, RuleMatch, Severity, rule, rules_in
-from cldc.validation.near_duplicates import Evidence, Pair
+from cldc.validation.near_duplicates import Pair, Similarity
 from cldc.validation.tensorflow_decoder import Readable
 
 _rule = partial(rule, source="good practice; measured on the 2021 competition's starting dataset")
@@ -307,7 +307,7 @@ class Across(Enum):
 
 
 class _Copies(NamedTuple):
-    """Images of one file or drawing: paths, classes, splits, number of contents, and the evidence."""
+    """Images of one file or drawing: paths, classes, splits, number of contents, and the similarity in words."""
 
     paths: tuple[str, ...]
     labels: list[str]
@@ -345,15 +345,15 @@ def _copies(inspected: InspectedDataset, contents: Sequence[str], because: str =
 
 
 def _because(pairs: list[Pair]) -> str:
-    """The weakest evidence that a group shows one drawing, in words."""
-    order = list(Evidence)
-    weakest = max((pair.evidence for pair in pairs), key=order.index)
-    measures = [pair.measure for pair in pairs if pair.evidence is weakest]
+    """The weakest similarity in a group, in words."""
+    order = list(Similarity)
+    weakest = max((pair.similarity for pair in pairs), key=order.index)
+    measures = [pair.measure for pair in pairs if pair.similarity is weakest]
     return {
-        Evidence.INK: "the ink is the same pixel for pixel",
-        Evidence.ROWS: f"{min(measures):.0%} of the compared rows of ink are equal",
-        Evidence.SHAPE: f"the ink differs by {max(measures):.0%} on average",
-        Evidence.WARPED: f"rotated, stretched or sheared back, it differs {max(measures):.0%} as much as other drawings do",
+        Similarity.INK: "the ink is the same pixel for pixel",
+        Similarity.ROWS: f"{min(measures):.0%} of the compared rows of ink are equal",
+        Similarity.SHAPE: f"the ink differs by {max(measures):.0%} on average",
+        Similarity.WARPED: f"rotated, stretched or sheared back, it differs {max(measures):.0%} as much as other drawings do",
     }[weakest]
 
 
