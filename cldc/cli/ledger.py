@@ -14,7 +14,7 @@ from cldc.files import replace_atomically
 from cldc.ledger import Ledger, LedgerUnusable, set_aside
 from cldc.render.document import Line, Table
 from cldc.render.formats import to_json
-from cldc.submission.ledger import rebuild_ledger
+from cldc.submission.ledger_sync import rebuild_ledger
 
 
 @group

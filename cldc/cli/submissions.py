@@ -22,7 +22,7 @@ from cldc.quota import Quota
 from cldc.render.document import Block, Line, Table, cell, moment
 from cldc.render.submission import quota_line
 from cldc.submission.cleanup import Kept, Orphan, Orphans, find_orphans, remove_orphans
-from cldc.submission.ledger import sync_ledger
+from cldc.submission.ledger_sync import sync_ledger
 from cldc.submission.quota import find_tagged, usage_by_source
 from cldc.submission.quota import withdraw as take_back
 from cldc.submission.status import SubmissionStatus, fetch_statuses

@@ -6,8 +6,8 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+from cldc.bundles.attempts import BROKEN_OFF, repeat
 from cldc.bundles.computing_time import check_time, preflight_runs
-from cldc.bundles.retry import BROKEN_OFF, repeat
 from cldc.bundles.runs import READ_SECONDS, lost_dependency_twice
 from cldc.codalab import Bundle, User, lost_dependency
 from cldc.codalab.failures import NotFound, TooLarge, UploadFailed
@@ -22,8 +22,8 @@ from cldc.files import lock
 from cldc.preflight.model import Outcome, Training
 from cldc.preflight.pipeline import with_changes
 from cldc.preflight.records import all_records, read, remember_name
-from cldc.remote.bundles import clean_up, find_uploads, find_worksheet, remove_lost_run, start_job
 from cldc.remote.following import follow
+from cldc.remote.job_bundles import clean_up, find_uploads, find_worksheet, remove_lost_run, start_job
 from cldc.remote.model import Job, Remote
 from cldc.remote.results import finish_run, remote_fingerprint
 from cldc.text import plural

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
 from cldc.bundles.account import ServerAccount
-from cldc.bundles.retry import repeat
+from cldc.bundles.attempts import repeat
 from cldc.codalab import Bundle, Rest
 from cldc.errors import CldcError
 from cldc.ledger import KnownSubmission, Ledger, Record, StepRecord

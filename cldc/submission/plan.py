@@ -28,7 +28,7 @@ from cldc.preflight.model import PreflightResult
 from cldc.preflight.predictions import ExpectedLabels
 from cldc.quota import Quota
 from cldc.submission.context import Contestant
-from cldc.submission.ledger import sync_ledger
+from cldc.submission.ledger_sync import sync_ledger
 from cldc.submission.model import (
     PUBLISHED,
     STEPS,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from cldc import __main__ as entry
-from cldc.bundles import retry as retries
+from cldc.bundles import attempts
 from cldc.codalab import Limits, cl_session, connection
 
 STALL_SECONDS = 3.0
@@ -309,7 +309,7 @@ def shorten_waits() -> None:
     """Shorten every wait of ``cldc``, and change nothing else."""
     connection.DEFAULT_LIMITS = Limits(pauses_seconds=(0.1, 0.3, 0.6, 1.2), silence_seconds=PATIENCE_SECONDS)
     cl_session.REQUEST_SECONDS = str(PATIENCE_SECONDS)
-    retries.PAUSES_SECONDS = (0.2, 0.5)
+    attempts.PAUSES_SECONDS = (0.2, 0.5)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from cldc.bundles.worksheets import worksheet_name
 from cldc.competition import Competition, load
 from cldc.ledger import TAG, Ledger
 from cldc.quota import decide
-from cldc.submission.ledger import rebuild_ledger, sync_ledger
+from cldc.submission.ledger_sync import rebuild_ledger, sync_ledger
 from cldc.submission.model import Consent, Plan
 from cldc.submission.quota import read_quota
 from cldc.submission.status import fetch_statuses
