@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from cldc.cli import completion
 from cldc.cli.contestant import remote_account, require_consent, require_organisers
 from cldc.cli.options import command
 from cldc.cli.server_app import ServerApp
-from cldc.cli.training import DASK, tensorflow, trainer, trainings_of
+from cldc.cli.training import DASK, tensorflow, train, trainings_of
 from cldc.cli.validating import require_valid, validated
 from cldc.dataset import load
 from cldc.errors import InvalidDataset, UsageError
@@ -31,7 +30,6 @@ from cldc.preflight.records import find_named
 from cldc.preflight.repeats import repeats_of, require_seeds
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.comparison import comparison_document
-from cldc.trainings.many import train_all
 from cldc.validation import ValidationReport
 
 _MOST_PICTURES = 1200
@@ -139,19 +137,15 @@ def _compare_repeatedly(
                 action="Judge by the label book: leave --judge out. Or name that file as training.checkpoint.",
             )
         require_unseen(judge, {a: reports[0].dataset, b: reports[1].dataset})
-    with contextlib.ExitStack() as stack:
-        train: Train
-        if remote:
-            require_organisers(app)
-            for report in reports:
-                require_consent(app, report, ())
-            train = functools.partial(_train_on_codalab, app)
-        else:
-            trains = stack.enter_context(trainer(app, dask=dask))
-            train = functools.partial(train_all, trainer=trains, home=app.home, observer=app.observer)
-        trainings = [training for once in trainings_of(app, reports) for training in repeats_of(once, times)]
-        predict = functools.partial(_predict, app, judge) if judge else None
-        models = train_models(trainings, train, predict=predict, home=app.home)
+    train_both: Train = functools.partial(train, app, dask=dask)
+    if remote:
+        require_organisers(app)
+        for report in reports:
+            require_consent(app, report, ())
+        train_both = functools.partial(_train_on_codalab, app)
+    trainings = [training for once in trainings_of(app, reports) for training in repeats_of(once, times)]
+    predict = functools.partial(_predict, app, judge) if judge else None
+    models = train_models(trainings, train_both, predict=predict, home=app.home)
     before, after = models[0], models[times]
     found = compare_two(before.result, before.predictions, after.result, after.predictions)
     repeated = compare_repeats(models[:times], models[times:], judge_name=f"images of {judge_folder}")

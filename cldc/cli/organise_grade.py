@@ -9,7 +9,7 @@ import click
 
 from cldc.cli.options import EXISTING_FOLDER, command
 from cldc.cli.server_app import ServerApp
-from cldc.cli.training import DASK, tensorflow, trainer
+from cldc.cli.training import DASK, tensorflow, train
 from cldc.cli.validating import validated
 from cldc.errors import UsageError
 from cldc.files import replace_atomically, storage_errors
@@ -111,7 +111,7 @@ def _grader(
         home=app.home,
         observer=app.observer,
         validate=validate,
-        trainer=functools.partial(trainer, app, dask=dask),
+        train=functools.partial(train, app, dask=dask),
         environment=functools.partial(tensorflow, app),
     )
 

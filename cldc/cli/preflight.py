@@ -11,7 +11,7 @@ import click
 from cldc.cli.contestant import remote_account, require_consent, require_organisers
 from cldc.cli.options import DATASET, command
 from cldc.cli.server_app import ServerApp
-from cldc.cli.training import DASK, LABEL_BOOK, SCRIPT, preflighted, trainer, trainings_of
+from cldc.cli.training import DASK, LABEL_BOOK, SCRIPT, preflighted, train, trainings_of
 from cldc.cli.validating import valid_reports
 from cldc.dataset import Dataset
 from cldc.environments import ready_analysis, ready_tensorflow
@@ -25,7 +25,6 @@ from cldc.preflight.repeats import RepeatedRuns, repeats_of, require_seeds, summ
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.document import Block, Line, Table
 from cldc.render.preflight import OF_BEFORE, pictured, preflight_document
-from cldc.trainings.many import train_all
 
 
 @command(ServerApp, formats=("html",))
@@ -106,9 +105,7 @@ def preflight(
     (training,) = trainings
     if repeat or dask:
         runs_of = repeats_of(training, repeat) if repeat else (training,)
-        with trainer(app, dask=dask) as trains:
-            outcomes = train_all(runs_of, trains, home=app.home, observer=app.observer, force=force)
-        runs = require_results(outcomes)
+        runs = require_results(train(app, runs_of, dask=dask, force=force))
         _show(app, training, runs[0], repeated=summarize_runs(runs) if repeat else None)
     else:
         _show(app, training, preflighted(app, training, force=force, quick=quick), repeated=None)
@@ -124,8 +121,7 @@ def _refuse_combined(options: Mapping[str, object]) -> None:
 
 def _several(app: ServerApp, trainings: Sequence[Training], *, dask: str | None, force: bool) -> int:
     """Train on several datasets; the exit code is that of the first that has no result."""
-    with trainer(app, dask=dask) as trains:
-        outcomes = train_all(trainings, trains, home=app.home, observer=app.observer, force=force)
+    outcomes = train(app, trainings, dask=dask, force=force)
     return _show_several(
         app, f"Preflights of {len(trainings)} datasets", zip(trainings, outcomes, strict=True)
     )

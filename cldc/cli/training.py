@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from cldc.cli.server_app import ServerApp
 from cldc.environments import Environment, ensure_tensorflow
 from cldc.errors import ConfigurationError
 from cldc.preflight.inputs import fetch_inputs
-from cldc.preflight.model import PreflightResult, Training
+from cldc.preflight.model import Outcome, PreflightResult, Training
 from cldc.preflight.pipeline import preflight
 from cldc.trainings.local import LocalTrainer, most_at_once
+from cldc.trainings.many import train_all
 from cldc.trainings.model import Trainer
 from cldc.validation import ValidationReport
 
@@ -39,27 +40,29 @@ def tensorflow(app: App) -> Environment:
     return ensure_tensorflow(app.competition.training.tensorflow, app.home, app.observer)
 
 
-@contextlib.contextmanager
-def trainer(app: App, *, dask: str | None) -> Iterator[Trainer]:
-    """Open this machine's trainer, or that of the Dask cluster at an address.
+def train(
+    app: App, trainings: Sequence[Training], *, dask: str | None, force: bool = False
+) -> tuple[Outcome, ...]:
+    """Train on this machine or, given its address, on a Dask cluster; an outcome for each training.
 
     Raises:
         ConfigurationError: Dask is not installed.
         ClusterUnreachable: The cluster does not answer.
         EnvironmentFailed: This machine can't have the competition's TensorFlow.
     """
+    opened: contextlib.AbstractContextManager[Trainer]
     if dask is None:
-        with LocalTrainer(tensorflow(app), app.home, at_once=most_at_once()) as here:
-            yield here
-        return
-    if find_spec("distributed") is None:
+        opened = LocalTrainer(tensorflow(app), app.home, at_once=most_at_once())
+    elif find_spec("distributed") is None:
         raise ConfigurationError(
             "Dask is not installed beside cldc.", action="Install it: pip install 'cldc[dask]'."
         )
-    from cldc.trainings.dask import dask_trainer  # noqa: PLC0415 - an extra, which takes half a second to import
+    else:
+        from cldc.trainings.dask import dask_trainer  # noqa: PLC0415 - an extra, slow to import
 
-    with dask_trainer(dask, app.home, app.observer) as cluster:
-        yield cluster
+        opened = dask_trainer(dask, app.home, app.observer)
+    with opened as trainer:
+        return train_all(trainings, trainer, home=app.home, observer=app.observer, force=force)
 
 
 def trainings_of(

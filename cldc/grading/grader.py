@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +19,6 @@ from cldc.organise.daemon import organiser_of
 from cldc.organise.seeding import evaluation_script
 from cldc.preflight.model import LabelBook, Outcome, PreflightResult, Script, Training
 from cldc.progress import Observer
-from cldc.trainings.many import train_all
-from cldc.trainings.model import Trainer
 from cldc.validation import Severity, ValidationReport
 
 # An image that more than this share of a class has was handed out, such as one of the starting dataset.
@@ -43,7 +40,7 @@ class Grader:
         home: The data folder.
         observer: Receives progress events.
         validate: Validates a dataset's folder.
-        trainer: Opens what trains.
+        train: Trains datasets; an outcome for each.
         environment: Creates the TensorFlow that scores, on first use.
     """
 
@@ -55,7 +52,7 @@ class Grader:
     home: Path
     observer: Observer
     validate: Callable[[Path], ValidationReport]
-    trainer: Callable[[], AbstractContextManager[Trainer]]
+    train: Callable[[Sequence[Training]], Sequence[Outcome]]
     environment: Callable[[], Environment]
 
     def grade(self, entries: Sequence[HandedIn]) -> Grading:
@@ -125,9 +122,7 @@ class Grader:
         }
         if not trainings:
             return {}
-        with self.trainer() as trainer:
-            outcomes = train_all([*trainings.values()], trainer, home=self.home, observer=self.observer)
-        return dict(zip(trainings, outcomes, strict=True))
+        return dict(zip(trainings, self.train([*trainings.values()]), strict=True))
 
     def _score_all(
         self, grades: Sequence[Grade], outcomes: Mapping[str, Outcome], folder: Path
