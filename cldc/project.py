@@ -26,7 +26,7 @@ _IGNORED = ("*.zip", ".DS_Store", "Thumbs.db", ".ipynb_checkpoints/", "__MACOSX/
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the project file is made of; empty where nothing is to be said."""
+    """The settings of a new project file; empty ones are left out."""
 
     competition: str
     dataset: str
@@ -38,8 +38,8 @@ class Answers:
 
     def to_toml(self) -> str:
         """The project file, with a comment on each setting."""
-        said = {name: value for name, value in asdict(self).items() if value}
-        lines = [(tomli_w.dumps({name: value}).strip(), _COMMENTS[name]) for name, value in said.items()]
+        given = {name: value for name, value in asdict(self).items() if value}
+        lines = [(tomli_w.dumps({name: value}).strip(), _COMMENTS[name]) for name, value in given.items()]
         width = max(len(line) for line, _ in lines)
         return _HEADER + "\n" + "".join(f"{line.ljust(width)}  # {why}\n" for line, why in lines)
 
@@ -53,7 +53,7 @@ def find_dataset(folder: Path, splits: Iterable[str]) -> str | None:
 
 
 def write_file(path: Path, text: str) -> str:
-    """Write a file for everyone to read, and say so in one word.
+    """Write a file that everyone may read, and say "written".
 
     Raises:
         StorageError: It can't be written.

@@ -8,8 +8,8 @@ import click
 
 from cldc import __version__
 
-# As `cldc --help` shows them: what people do, the commands for it in the order in which one meets them, each with its
-# module and its help. A test holds the help against the commands' own.
+# The sections of `cldc --help`, and in each its commands in the order in which people meet them, with their modules and
+# their help. A test compares this help with the commands' own.
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Start": {
         "init": ("init", "Start a project in this folder: cldc.toml and .gitignore."),

@@ -35,7 +35,7 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
 
 
 def board_rows(board: Leaderboard) -> Iterator[Sequence[object]]:
-    """What the board shows for a spreadsheet, all of it, with a row of headers."""
+    """The whole board for a spreadsheet, headers first, without the entries that it hides."""
     yield ("rank", "name", "institution", "account", "score", "created", "link", "submission", "mine")
     for row in board.rows:
         if row.shown:
@@ -44,7 +44,7 @@ def board_rows(board: Leaderboard) -> Iterator[Sequence[object]]:
 
 
 def history_blocks(results: Sequence[BoardResult]) -> Iterator[Block]:
-    """One's own ranks over time, as boards were read."""
+    """The account's ranks over time, as far as boards were read."""
     rows = [
         (
             result.name,
@@ -60,7 +60,7 @@ def history_blocks(results: Sequence[BoardResult]) -> Iterator[Block]:
 
 
 def left_out_blocks(board: Leaderboard, left_out: Sequence[Skipped]) -> Iterator[Block]:
-    """For the organiser: tagged bundles of any account that the board does not show, and why."""
+    """For the organiser: tagged bundles that the board does not show, and why."""
     rows = [
         (row.account or "?", row.evaluation, row.submission, row.hidden)
         for row in board.rows
@@ -88,7 +88,7 @@ _WIDTH, _HEIGHT, _MARGIN = 400.0, 80.0, 6.0
 
 
 def board_page(board: Leaderboard, *, title: str, by_student: bool = False) -> Page:
-    """The board as a web page, entries that it hides left out. It looks for a newer one by itself, if there will be one.
+    """The board as a web page without the entries that it hides; unless ``by_student``, it updates itself.
 
     Args:
         board: The board.
@@ -121,7 +121,7 @@ def _values(board: Leaderboard, title: str, by_student: bool) -> dict[str, Any]:
 
 
 def _utc(time: datetime) -> datetime:
-    """Format a time in UTC, the same for every reader."""
+    """A time in UTC, the same for every reader."""
     return time.astimezone(UTC)
 
 
@@ -160,7 +160,7 @@ def _points(scores: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def _share(value: float, low: float, high: float) -> float:
-    """How far from ``low`` to ``high`` it is, from 0 to 1; in the middle if both are equal."""
+    """How far ``value`` is from ``low`` to ``high``, from 0 to 1; 0.5 if these are equal."""
     width = high - low
     return (value - low) / width if 0 < width < math.inf else 0.5
 

@@ -25,7 +25,7 @@ def comparison_document(
     *,
     everything: bool = False,
 ) -> Document:
-    """A comparison in all its formats; ``pictures`` makes those of the page by path, as `cldc.insight.page_pictures` does."""
+    """A comparison in all its formats; ``pictures`` makes the page's pictures by path, as `cldc.insight.page_pictures` does."""
     return Document(
         data=comparison,
         blocks=list(_blocks(comparison, everything=everything)),
@@ -100,7 +100,7 @@ def verdict(judgement: Judgement, before: str, after: str) -> str:
 
 
 def limit(judgement: Judgement) -> str:
-    """The difference that a small set of images can't detect; empty for a large one."""
+    """The difference that a small set of images can't show, as a sentence; empty for a large set."""
     if judgement.images >= _MANY_IMAGES:
         return ""
     return (

@@ -72,7 +72,7 @@ def first_lines(lines: Iterable[str], most: int, *, everything: bool, indent: in
 
 
 class Page(NamedTuple):
-    """A web page: a template and a script of ``templates/pages``, and what makes its values once the page is asked for."""
+    """A web page: a template and a script of ``templates/pages``, and the function that makes its values if the page is wanted."""
 
     template: str
     values: Callable[[], Mapping[str, Any]]

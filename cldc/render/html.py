@@ -17,7 +17,7 @@ from cldc.text import printable
 
 
 def render_page(page: Page) -> str:
-    """A page with its values; every text among them is escaped."""
+    """Render a page; every text among its values is escaped."""
     script = template("pages", page.script).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
@@ -40,5 +40,5 @@ def _environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """Characters that a page can't hold become escapes before it is escaped as HTML."""
+    """Replace characters that a page can't hold with escapes, before the text is escaped as HTML."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -14,7 +14,7 @@ Pictures = Callable[[Sequence[RankedLabel]], Mapping[str, tuple[str, str]]]
 
 # As many as a screen holds.
 _PRINTED = 20
-# What a browser draws without effort.
+# As many pictures as a browser shows at once.
 _PICTURED = 1000
 _DEPTHS = (20, 100, 300, 1000)
 _WORDS = {
@@ -43,10 +43,10 @@ def labels_document(
     """Suspicious labels.
 
     Args:
-        report: The labels that nobody has called correct.
+        report: The labels that nobody has marked as correct.
         name: The dataset's name.
-        correct: How many images were called correct, and are left out.
-        top: How many to list; None lists every suspicious one, and a screenful as text.
+        correct: How many images were marked as correct and are left out.
+        top: How many to list; None lists every suspicious one, but only a screenful as text.
         pictures: Makes the page's pictures.
         next_command: What to run next.
     """
@@ -93,7 +93,7 @@ def _heading(report: LabelReport, name: str, correct: int) -> Iterator[Block]:
 
 
 def expectation(report: LabelReport) -> str:
-    """How many labels are wrong to expect, as a sentence."""
+    """How many wrong labels to expect, as a sentence."""
     expected = report.expected_wrong()
     if round(expected) < 1:
         return "No label is expected to be wrong; some drawings are harder to read than others."

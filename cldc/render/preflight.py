@@ -34,7 +34,7 @@ def preflight_document(
     Args:
         insight: The preflight, and what can be learned from it.
         repeated: All its runs where it was repeated.
-        pictures: Makes those of the page by path.
+        pictures: Makes the page's pictures by path, as `cldc.insight.pictures` does.
         next_command: What to do next.
     """
     result, found = insight.result, insight.suggestions
@@ -54,7 +54,7 @@ def preflight_document(
 
 
 def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
-    """Accuracies, what was predicted, and what the numbers rest on."""
+    """Accuracies, predictions, and what the numbers come from."""
     kind = "Quick preflight" if result.quick else "Preflight"
     yield Line(f"{kind} of {result.dataset_name}", "title")
     yield Table(
@@ -66,7 +66,7 @@ def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
         counts = [result.predictions.count(index) for index in range(len(result.classes))]
         rows = [[str(count) for count in counts]]
         yield Table(result.classes, rows, title="Label book images predicted as")
-    yield Table(("", ""), list(_grounds(result)))
+    yield Table(("", ""), list(_provenance(result)))
     for warning in result.warnings:
         yield Line(f"warning: {warning}", "warning")
     if result.dataset_changed:
@@ -78,7 +78,7 @@ def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
 
 
 def suggestion_blocks(insight: Insight) -> Iterator[Block]:
-    """The labels that look most wrong, and where to see the others; or why they are not known."""
+    """The labels that look most wrong, and where to see the others; or why none are known."""
     found = insight.suggestions
     if insight.no_suggestions:
         yield Line(f"Labels that look wrong: {insight.no_suggestions}.", "dim")
@@ -111,7 +111,7 @@ def next_blocks(result: PreflightResult, next_command: str) -> Iterator[Block]:
 
 
 def spread_blocks(repeated: RepeatedRuns) -> Iterator[Block]:
-    """Each run's accuracies, and how far they lie apart."""
+    """Each run's accuracies, and how much they differ."""
     rows = [
         (
             str(run.fingerprint.seed),
@@ -142,7 +142,7 @@ def _scores(result: PreflightResult) -> Iterator[tuple[str, str, str, str]]:
             yield name, f"{score.accuracy:.2%}", f"{score.loss:.4f}", cell(images, ",")
 
 
-def _grounds(result: PreflightResult) -> Iterator[tuple[str, str]]:
+def _provenance(result: PreflightResult) -> Iterator[tuple[str, str]]:
     mark = result.fingerprint
     if not result.quick:
         yield "best epoch", f"{result.best_epoch} of {mark.epochs}"

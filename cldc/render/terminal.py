@@ -46,7 +46,7 @@ def drawn(block: Block, *, width: int, everything: bool) -> RenderableType:
 
 
 def _narrowed(table: Table, width: int) -> Table:
-    """The table without as many of its optional columns as it takes to fit; all of it if it never fits."""
+    """The table without as many optional columns as it must lose to fit; the whole table if it never fits."""
     for count in range(len(table.optional) + 1):
         kept = [at for at, header in enumerate(table.headers) if header not in table.optional[:count]]
         narrowed = table._replace(
@@ -82,7 +82,7 @@ def _table(block: Table, width: int) -> RenderableType:
 
 
 def _line(text: str, style: str, width: int) -> RenderableType:
-    """A line of text. What people copy, an address in a table or the next command, goes past the edge, not over two lines."""
+    """A line of text; what people copy, such as an address or the next command, runs past the edge and is not wrapped."""
     words = shown(text)
     whole = Text(words, style=style, no_wrap=True, overflow="ignore")
     if words.startswith("Next: "):
@@ -95,7 +95,7 @@ def _line(text: str, style: str, width: int) -> RenderableType:
 
 
 def _pairs(table: Table, width: int) -> Iterator[str]:
-    """Names and values side by side; a value that is one long word, such as an address, has a line of its own."""
+    """Names and values side by side; a long word among the values, such as an address, gets a line of its own."""
     names = max((len(name) for name, _ in table.rows), default=0)
     room = width - names - 4
     for name, value in table.rows:
@@ -110,7 +110,7 @@ def _pairs(table: Table, width: int) -> Iterator[str]:
 
 
 def _least_width(table: Table) -> int:
-    """Columns that a table needs before its cells break into shreds."""
+    """The fewest columns in which a table's cells can still be read."""
     return sum(min(width, _READABLE) for width in _widths(table)) + 2 * (len(table.headers) - 1) + 1
 
 

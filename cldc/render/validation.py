@@ -63,7 +63,7 @@ def validation_blocks(report: ValidationReport, *, everything: bool = False) -> 
 
 
 def _missing_splits(report: ValidationReport, missing: list[Finding]) -> Iterator[Line]:
-    """Only what to do about them: nothing else that was found means much before that."""
+    """Only what to do about missing splits: until that is done, other findings mean little."""
     for finding in missing:
         yield _heading(finding.severity, finding.message, finding.rule)
         yield Line(f"  {finding.remedy}")
@@ -183,13 +183,13 @@ def fixed_blocks(fixed: Fixed) -> Iterator[Line]:
 
 
 def copied_blocks(links: Iterable[OutwardLink]) -> Iterator[Line]:
-    """Links in whose place a copy has the files themselves, which a submission of it would publish."""
+    """Links that a copy replaces with the linked files, which a submission of the copy would publish."""
     for link in links:
         yield Line(f"Copied {link.path} from {link.target}, outside the dataset.", "warning")
 
 
 def undone_blocks(undone: Undone) -> Iterator[Line]:
-    """What was undone, and of each thing that could not be, why."""
+    """What was undone, and why the rest could not be."""
     for _, error in undone.left:
         yield Line(f"Not undone: {error.message} {error.action}", "bad")
     rest = f"; {len(undone.left)} could not be undone" if undone.left else ""

@@ -23,32 +23,28 @@ _MOST_PATHS = 10
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def file_annotations(report: ValidationReport, *, base: Path | None = None) -> Iterator[Annotation]:
-    """One for each finding and file, ten files of a finding at most.
-
-    Args:
-        report: The report.
-        base: The repository's folder, which paths are relative to; the current one by default.
-    """
+def file_annotations(report: ValidationReport) -> Iterator[Annotation]:
+    """One annotation for each finding and file, at most ten files of a finding."""
     for finding in report.findings:
         text = f"{finding.message} {finding.consequence} {finding.remedy}"
         more = len(finding.paths) - _MOST_PATHS
         if more > 0:
             text += f" (and {more:,} more files)"
         for path in finding.paths[:_MOST_PATHS] or ("",):
-            yield Annotation(_COMMANDS[finding.severity], finding.rule, text, _from_base(report, path, base))
+            yield Annotation(_COMMANDS[finding.severity], finding.rule, text, _from_here(report, path))
 
 
-def _from_base(report: ValidationReport, path: str, base: Path | None) -> str:
+def _from_here(report: ValidationReport, path: str) -> str:
+    """The path from the working folder, which is the repository in a job."""
     place = report.dataset.root / path
     try:
-        return place.relative_to((base or Path.cwd()).absolute()).as_posix()
+        return place.relative_to(Path.cwd()).as_posix()
     except ValueError:
         return place.as_posix()
 
 
-def sarif(report: ValidationReport, *, base: Path | None = None) -> dict[str, Any]:
-    """SARIF 2.1.0, one result a finding; ``base`` as in `file_annotations`."""
+def sarif(report: ValidationReport) -> dict[str, Any]:
+    """SARIF 2.1.0, one result a finding."""
     run = {
         "tool": {
             "driver": {
@@ -57,7 +53,7 @@ def sarif(report: ValidationReport, *, base: Path | None = None) -> dict[str, An
                 "rules": [_sarif_rule(rule) for rule in RULES],
             }
         },
-        "results": [_result(report, finding, base) for finding in report.findings],
+        "results": [_result(report, finding) for finding in report.findings],
     }
     return {"$schema": _SARIF, "version": "2.1.0", "runs": [run]}
 
@@ -72,10 +68,9 @@ def _sarif_rule(rule: Rule) -> dict[str, Any]:
     }
 
 
-def _result(report: ValidationReport, finding: Finding, base: Path | None) -> dict[str, Any]:
+def _result(report: ValidationReport, finding: Finding) -> dict[str, Any]:
     uris = [
-        quote(_from_base(report, path, base).encode("utf-8", "surrogateescape"))
-        for path in finding.paths or ("",)
+        quote(_from_here(report, path).encode("utf-8", "surrogateescape")) for path in finding.paths or ("",)
     ]
     # Code scanning wants a line, even of a picture.
     places: list[dict[str, Any]] = [
