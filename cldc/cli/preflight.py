@@ -101,7 +101,8 @@ def preflight(
     reports = valid_reports(app, folders)
     trainings = trainings_of(app, reports)
     if len(trainings) > 1:
-        return _several(app, trainings, dask=dask, force=force)
+        outcomes = zip(trainings, train(app, trainings, dask=dask, force=force), strict=True)
+        return _show_several(app, f"Preflights of {len(trainings)} datasets", outcomes)
     (training,) = trainings
     if repeat or dask:
         runs_of = repeats_of(training, repeat) if repeat else (training,)
@@ -117,14 +118,6 @@ def _refuse_combined(options: Mapping[str, object]) -> None:
     given = [name for name, value in options.items() if value]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} can't be combined.", action="Leave one of them out.")
-
-
-def _several(app: ServerApp, trainings: Sequence[Training], *, dask: str | None, force: bool) -> int:
-    """Train on several datasets; the exit code is that of the first that has no result."""
-    outcomes = train(app, trainings, dask=dask, force=force)
-    return _show_several(
-        app, f"Preflights of {len(trainings)} datasets", zip(trainings, outcomes, strict=True)
-    )
 
 
 def _remotely(

@@ -34,7 +34,7 @@ def preflight_document(
     Args:
         insight: The preflight, and what can be learned from it.
         repeated: All its runs where it was repeated.
-        pictures: Makes the page's pictures by path, as `cldc.insight.pictures` does.
+        pictures: Makes the page's pictures, those of `pictured`, by path, as `cldc.insight.page_pictures` does.
         next_command: What to do next.
     """
     result, found = insight.result, insight.suggestions
@@ -50,7 +50,7 @@ def preflight_document(
         *suggestion_blocks(insight),
         *next_blocks(result, next_command),
     ]
-    return Document(data, blocks, page=preflight_page(insight, pictures))
+    return Document(data, blocks, page=Page("preflight.html", lambda: _page_values(insight, pictures())))
 
 
 def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
@@ -153,11 +153,6 @@ def _provenance(result: PreflightResult) -> Iterator[tuple[str, str]]:
     yield "trained with", result.trained_with
     yield "dataset", mark.dataset[:12]
     yield "preflight", result.id
-
-
-def preflight_page(insight: Insight, pictures: Callable[[], Mapping[str, tuple[str, str]]]) -> Page:
-    """The page; ``pictures`` makes those of `pictured` by path, as `cldc.insight.page_pictures` does."""
-    return Page("preflight.html", lambda: _page_values(insight, pictures()))
 
 
 def pictured(insight: Insight) -> list[str]:

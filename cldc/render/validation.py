@@ -44,12 +44,12 @@ def validation_document(
         report: The report.
         fixed: What was fixed before.
         everything: Whether people see long lists in full.
-        thumbnails: Makes the page's pictures by path.
+        thumbnails: Makes the page's pictures, as ``data:`` addresses by path.
     """
     return Document(
         data=_data(report, fixed),
         blocks=validation_blocks(report, everything=everything),
-        page=validation_page(report, thumbnails),
+        page=Page("validation.html", lambda: _values(report, thumbnails())),
         annotations=lambda: file_annotations(report),
         sarif=lambda: sarif(report),
     )
@@ -254,11 +254,6 @@ def _data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any
 
 def _outward_link(link: OutwardLink) -> dict[str, Any]:
     return {"path": link.path, "target": link.target, "images": link.images}
-
-
-def validation_page(report: ValidationReport, thumbnails: Callable[[], Mapping[str, str]]) -> Page:
-    """The page; ``thumbnails`` makes ``data:`` addresses by path, as `cldc.validation.thumbnails` does."""
-    return Page("validation.html", lambda: _values(report, thumbnails()))
 
 
 def _values(report: ValidationReport, thumbnails: Mapping[str, str]) -> dict[str, Any]:

@@ -28,8 +28,8 @@ from cldc.render.document import Page
 from cldc.render.grading import student_page
 from cldc.render.html import render_page
 from cldc.render.labels import labels_document
-from cldc.render.preflight import preflight_page
-from cldc.render.validation import validation_page
+from cldc.render.preflight import preflight_document
+from cldc.render.validation import validation_document
 from cldc.validation import validate
 from cldc.validation.thumbnails import thumbnails
 from tests.support.browser import SCHEMES, SIZES, chromium, violations
@@ -54,16 +54,19 @@ def validation(folder: Path) -> Page:
     shutil.copy(folder / "train" / "i" / "0.png", folder / "val" / "ii" / "copy.png")
     (folder / "val" / "i" / "bad.png").write_bytes(b"no picture")
     report = validate(folder, COMPETITION)
-    return validation_page(report, lambda: thumbnails(report))
+    page = validation_document(report, thumbnails=lambda: thumbnails(report)).page
+    assert page is not None
+    return page
 
 
 def preflight(_: Path) -> Page:
     predictions = images(
         ("train/a/1.png", "s1", 0, 0.9), ("val/a/2.png", "s2", 0, 0.2), ("val/b/3.png", "s3", 1, 0.1)
     )
-    return preflight_page(
-        Insight(RESULT, predictions), lambda: dict.fromkeys(("train/a/1.png", "val/b/3.png"), PICTURE)
-    )
+    pictures = dict.fromkeys(("train/a/1.png", "val/b/3.png"), PICTURE)
+    page = preflight_document(Insight(RESULT, predictions), None, lambda: pictures, next_command="").page
+    assert page is not None
+    return page
 
 
 def comparison(_: Path) -> Page:

@@ -13,13 +13,13 @@ from cldc.insight.comparing import compare
 from cldc.insight.model import Insight, Suggestion, confusion, worst_mistakes
 from cldc.insight.page_pictures import pictures
 from cldc.preflight.model_predictions import ModelPredictions
-from cldc.render.html import render_page
-from cldc.render.preflight import OF_BEFORE, preflight_page, suggestion_blocks
+from cldc.render.formats import render
+from cldc.render.preflight import OF_BEFORE, preflight_document, suggestion_blocks
 from tests.support.insights import CLASSES, RESULT, images
 
 
 def page_of(insight: Insight) -> str:
-    return render_page(preflight_page(insight, dict))
+    return render("html", preflight_document(insight, None, dict, next_command=""))
 
 
 def test_a_comparison_goes_by_content_and_not_by_name() -> None:

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from cldc import competition
-from cldc.render.html import render_page
-from cldc.render.validation import validation_page
+from cldc.render.formats import render
+from cldc.render.validation import validation_document
 from cldc.validation import validate
 from cldc.validation.thumbnails import thumbnails
 from tests.support.folders import make_dataset
@@ -48,7 +48,7 @@ def test_the_page_is_whole_self_contained_and_safe(tmp_path: Path) -> None:
     pictures = thumbnails(report)
     assert "val/i/copy<b>&.png" in pictures
     page = _Page()
-    html = render_page(validation_page(report, lambda: pictures))
+    html = render("html", validation_document(report, thumbnails=lambda: pictures))
     page.feed(html)
     assert page.open == []
     assert any(address.startswith("data:image/png;base64,") for address in page.loads)
