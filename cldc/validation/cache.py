@@ -1,4 +1,4 @@
-"""The results of earlier checks, so that the next check of a folder reads only the files that changed.
+"""Keep the results of checks, so that the next check of a folder reads only the files that changed.
 
 A file counts as unchanged if its size, both times and its inode are the same, as in git's index. The cache can be lost
 without harm: whatever goes wrong here only makes a check slower.

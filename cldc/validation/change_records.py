@@ -44,8 +44,8 @@ class Change:
     """One change: ``rename`` from ``source`` to ``target``, set ``source`` ``aside``, ``strip`` it of metadata, or make
     the new ``folder`` ``target``.
 
-    Paths are relative to the dataset, with slashes; of what is set aside or stripped, ``target`` is where it, or the
-    original, is kept in a folder outside. ``sha256`` is that of a file without its metadata.
+    Paths are relative to the dataset, with slashes. For ``aside`` and ``strip``, ``target`` is where the file or its original
+    is kept in a folder outside. ``sha256`` is that of the file without its metadata.
     """
 
     kind: Literal["rename", "aside", "strip", "folder"]
@@ -64,7 +64,7 @@ class Fixed:
         changes: What was done.
         record: For `undo`, if it was done in place.
         left: Paths that only a copy could fix, because links lead to them or through them.
-        copied: Links out of the dataset in whose place a copy has the files themselves.
+        copied: Links out of the dataset that the copy replaces with the files themselves.
         damaged: Images that keep their metadata, because removing it might change their picture.
     """
 
@@ -111,7 +111,7 @@ def carry_out(
         root: The dataset, resolved.
         records: Where to create a folder for the record.
         command: Which command does it, for the command that undoes it.
-        task: What to call it in progress.
+        task: Its name in progress events.
         aside: Where to put what is set aside; by default beside the record.
         observer: Receives progress.
 
@@ -265,7 +265,7 @@ def undo_command(record: Path, command: Command = "validate") -> str:
 
 def last_record(root: Path, records: Path, command: Command) -> Path | None:
     """The newest record of a command's changes to ``root`` that were not all undone; None if there is none."""
-    # Names begin with the time.
+    # The folders' names begin with the time.
     for folder in sorted(records.glob("*/"), key=lambda folder: folder.name, reverse=True):
         record = folder / _RECORD
         with contextlib.suppress(OSError, ValueError):
@@ -277,9 +277,9 @@ def last_record(root: Path, records: Path, command: Command) -> Path | None:
 
 
 def undo(record: Path) -> Undone:
-    """Undo everything that was done of what the record lists; what can't be undone is skipped.
+    """Undo the recorded changes that were made; what can't be undone is skipped.
 
-    Running it again continues from there.
+    Run it again to continue from there.
 
     Raises:
         UsageError: ``record`` is not a record.
@@ -313,7 +313,7 @@ def undo(record: Path) -> Undone:
             left.append((change, error))
     if not left:
         _remove_empty(kept["aside"], [change.target for change in changes if change.kind == "aside"])
-        with contextlib.suppress(StorageError):  # only saves looking at it again
+        with contextlib.suppress(StorageError):  # it only saves reading the record again
             replace_atomically(record.parent / _UNDONE, "")
     return Undone(tuple(done), tuple(left))
 

@@ -1,7 +1,7 @@
-"""A few numbers about a picture by which the same drawing is recognised in another one.
+"""A few numbers about a picture by which the same drawing is recognised in another picture.
 
-A drawing that was cut or padded differently has other bytes, other pixels and, since its place and scale in
-the frame changed, other perceptual hashes. The ink stays the same: so the picture is cut to its ink, and
+A drawing that was cropped or padded differently has other bytes, other pixels and, since its place and scale in
+the frame changed, other perceptual hashes. Its ink stays the same: so the picture is cropped to its ink, and
 rows of ink are compared as they are.
 """
 

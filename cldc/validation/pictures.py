@@ -68,7 +68,7 @@ def picture_of(content: bytes, verdict: Verdict) -> Picture | None:
 
 @contextlib.contextmanager
 def opened(content: bytes, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
-    """A file as Pillow opens it, silently: its warnings are about what the judge knows better."""
+    """A file as Pillow opens it, silently: its warnings are about what `judge` decides."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(content), formats=formats) as image:

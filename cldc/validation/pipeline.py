@@ -6,8 +6,8 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
-from cldc.competition import Competition
-from cldc.dataset import scan
+from cldc.competition import Competition, DatasetRules
+from cldc.dataset import Dataset, scan
 from cldc.decisions import CORRECT, default_path, match, read
 from cldc.progress import SILENT, Observer
 from cldc.validation.cache import ValidationCache
@@ -52,11 +52,7 @@ def validate(
         EnvironmentFailed: An environment that is needed can't be created.
     """
     rules = competition.dataset
-    book = None
-    if label_book is not None:
-        # It is laid out like a split: the only one of the folder that holds it.
-        label_book = label_book.absolute()
-        book = scan(label_book.parent, replace(rules, splits=(label_book.name,)))
+    book = _scan_label_book(label_book.absolute(), rules) if label_book else None
     with contextlib.closing(ValidationCache(home if use_cache else None)) as cache:
         dataset = scan(folder, rules)
         formats = formats_of_ignored(dataset, rules.extensions)
@@ -81,6 +77,11 @@ def validate(
                 cached = replace(cached, key="")  # the search failed, and the next check tries again
             cache.store(cached, report, inspected.inspections)
     return _silence(report)
+
+
+def _scan_label_book(folder: Path, rules: DatasetRules) -> Dataset:
+    """It is laid out like a split: so it is scanned as the only one of the folder that holds it."""
+    return scan(folder.parent, replace(rules, splits=(folder.name,)))
 
 
 def _silence(report: ValidationReport) -> ValidationReport:

@@ -35,10 +35,10 @@ _ANGLES = np.radians([-12.0, -6.0, 0.0, 6.0, 12.0])
 # Of a drawing's nearest others so many may be its copies. They are aligned where they stand out from the references.
 _NEAREST, _STANDS_OUT = 8, 0.4
 # References are this many of the others, from the first to the last of these shares of their order, or places where they are
-# few: a tenth of a dataset is of the same class, and others say nothing. Of those that can be aligned best the first may be
+# few: a tenth of a dataset is of the same class, and drawings of other classes are no measure. Of those that can be aligned best the first may be
 # a copy too, so the next four count.
 _REFERENCES, _FIRST_SHARE, _LAST_SHARE, _FIRST, _LAST = 10, 0.0055, 0.024, 3, 13
-# Fewer say nothing of what is usual.
+# Among fewer drawings nobody can tell what is usual.
 _LEAST = 60
 _COUNTED = slice(1, 5)
 # The largest difference left of a copy, as a share of the references', times the share of their difference before they are aligned,

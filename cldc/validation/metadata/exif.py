@@ -30,7 +30,7 @@ _Values = dict[int, bytes]
 
 
 class _Tiff:
-    """A block; what lies outside it reads as nothing."""
+    """A block; numbers outside it read as 0, and values as empty."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content

@@ -1,4 +1,4 @@
-"""The blocks of a GIF file that its picture does not need: comments, and what applications wrote beside the animation."""
+"""The blocks of a GIF file that its picture does not need: comments, and what applications added."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The parts of a JPEG file that its picture does not need.
 
-What libjpeg goes by stays: all tables, frames and scans, and of the application segments JFIF's and Adobe's, which decide
-on the colours. The ICC profile stays too: TensorFlow ignores it, but people see the picture by it.
+Everything that libjpeg uses stays: all tables, frames and scans, and the application segments of JFIF and Adobe, which decide
+on the colours. The ICC profile stays too: TensorFlow ignores it, but image viewers use it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def jpeg_pieces(content: bytes) -> Generator[Piece, None, int]:
 def _judge(code: int, body: bytes, *, turned: bool) -> tuple[set[Metadata], bytes]:
     """What a segment reveals, and what must replace it."""
     if code == _APP0 and body.startswith(_JFIF):
-        # Its preview comes after 14 bytes, of which the last two are that one's size.
+        # After 14 bytes, of which the last two are its size, comes a preview.
         small = len(body) <= _JFIF_LENGTH
         kept = body if small else body[: _JFIF_LENGTH - 2] + b"\0\0"
         return set() if small else {Metadata.EMBEDDED}, _segment(code, kept)

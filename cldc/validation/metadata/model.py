@@ -1,4 +1,4 @@
-"""The metadata that an image file carries beside its picture."""
+"""The metadata that an image file carries besides its picture."""
 
 from __future__ import annotations
 

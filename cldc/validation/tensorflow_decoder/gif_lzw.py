@@ -55,10 +55,11 @@ class _Codes:
 
 
 def scan_indices(data: bytes, minimum: int, pixels: int, wanted: int | None = None) -> tuple[int, bool]:
-    """Follow the stream until there are `pixels`: the highest colour index that came by (or just after), and whether
-    one of the pixels has the index `wanted`.
+    """The highest colour index in the strings that make up the `pixels`, and whether one of the pixels has the index `wanted`.
 
-    Raises DefectError if giflib stops, OddCodeError if this short cut can't follow it.
+    Raises:
+        DefectError: giflib stops.
+        OddCodeError: This short cut can't follow giflib.
     """
     clear = 1 << minimum
     lengths = [1] * clear + [0, 0]

@@ -1,4 +1,4 @@
-"""Whether libjpeg-turbo gets through Huffman-coded data that no marker ends.
+"""Whether libjpeg-turbo decodes Huffman-coded data that no marker ends.
 
 libjpeg never fails on bad codes, and a marker behind the data always lets it finish. Only where the data run into the
 end of the file does it matter how far the decoder reads ahead: up to 57 bits, byte by byte, in its careful loop, and six

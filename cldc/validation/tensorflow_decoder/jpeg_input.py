@@ -1,7 +1,7 @@
-"""libjpeg's view of its input, with TensorFlow's source manager (`jpeg_handle.cc`) behind it.
+"""The input as libjpeg reads it through TensorFlow's source manager (`jpeg_handle.cc`).
 
-Where the input ends, that manager raises a fatal error if libjpeg had declared everything before it as consumed, and
-asks for a suspension otherwise. Suspensions are not always noticed by TensorFlow, so the two must be distinguished.
+At the end of the input that manager raises a fatal error if libjpeg has declared all of it consumed; otherwise it requests a
+suspension, which TensorFlow does not always notice. So the two must be distinguished.
 """
 
 from __future__ import annotations

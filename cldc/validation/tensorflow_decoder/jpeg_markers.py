@@ -1,4 +1,4 @@
-"""JPEG's marker segments as libjpeg-turbo 2.0's jdmarker.c reads them, errors in the same places."""
+"""JPEG's marker segments as libjpeg-turbo 2.0's jdmarker.c reads them, with errors in the same places."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class MarkerReader:
         self.unread = 0
 
     def read(self) -> int:
-        """SOS or EOI, whichever comes first; all segments before it are taken in."""
+        """Read all segments up to SOS or EOI, and return which of the two it was."""
         while True:
             marker = self.unread = self.unread or self.source.next_marker()
             if marker in _NO_PARAMETERS:

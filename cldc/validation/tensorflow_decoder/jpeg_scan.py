@@ -1,4 +1,4 @@
-"""One entropy-coded scan, without decoding it: where libjpeg stands when it is through.
+"""Skip one entropy-coded scan without decoding it, to where libjpeg is after it.
 
 Huffman and arithmetic decoders never run over a marker, and bad data is at most a warning. So only
 restart markers decide which marker ends a scan; `skip_scan` counts them off as libjpeg does.
@@ -26,9 +26,11 @@ def count_units(frame: Frame, scan: Scan) -> int:
 
 
 def skip_scan(reader: MarkerReader, frame: Frame, scan: Scan) -> bool:
-    """Leaves the reader before what follows the scan; whether the restart markers were as they should be.
+    """Take the reader to what follows the scan; whether the restart markers were as they should be.
 
-    Raises SuspendedError or RefusedError if the file ends first, unless all units are decoded by then.
+    Raises:
+        SuspendedError: The file ends first, and not all units are decoded by then.
+        RefusedError: The same.
     """
     units = count_units(frame, scan)
     interval = reader.tables.restart_interval

@@ -169,7 +169,7 @@ def _read_info(reader: _Reader) -> Header:
         elif chunk.kind == b"IEND":
             raise RefusedError("IEND before IDAT")
         else:
-            _pass_over(reader, chunk)
+            _skip(reader, chunk)
 
 
 def _read_ihdr(reader: _Reader, chunk: _Chunk) -> Header:
@@ -201,8 +201,8 @@ def _read_palette(reader: _Reader, chunk: _Chunk) -> None:
     reader.palette_size = min(chunk.length // 3, most)
 
 
-def _pass_over(reader: _Reader, chunk: _Chunk) -> None:
-    """An ancillary chunk, or a refusal: libpng's handlers only warn, but for two things."""
+def _skip(reader: _Reader, chunk: _Chunk) -> None:
+    """Skip an ancillary chunk: libpng's handlers only warn, except about two things."""
     reader.finish(chunk)
     if not chunk.kind[0] & 0x20:
         raise RefusedError(f"unknown critical chunk {chunk.kind.decode()}")
@@ -211,7 +211,7 @@ def _pass_over(reader: _Reader, chunk: _Chunk) -> None:
 
 
 def _read_end(reader: _Reader) -> None:
-    """`png_read_end`: further IDATs are passed over, the rest is as strict as before them."""
+    """`png_read_end`: further IDATs are skipped, and all else is checked as before them."""
     while True:
         chunk = reader.next_chunk()
         if chunk.kind == b"IHDR":
@@ -224,4 +224,4 @@ def _read_end(reader: _Reader) -> None:
             reader.finish(chunk)
             return
         else:
-            _pass_over(reader, chunk)
+            _skip(reader, chunk)

@@ -1,4 +1,4 @@
-"""The rows inside the IDATs, inflated the way libpng does it and thrown away at once.
+"""The rows in the IDATs, inflated as libpng inflates them, and thrown away at once.
 
 How libpng cuts its input and output decides some verdicts: a wrong Adler-32 is fatal if zlib reaches it in the
 call that completes the last row, and a mere warning if it lies behind the end of that call's input. Hence pieces of
