@@ -8,6 +8,7 @@ from typing import Any
 from cldc.address import SANDBOX
 from cldc.competition.model import (
     NOT_KEYS,
+    TEST_KEY,
     Bundles,
     Competition,
     DatasetRules,
@@ -29,6 +30,7 @@ __all__ = [
     "DEFAULT",
     "NOT_KEYS",
     "SANDBOX",
+    "TEST_KEY",
     "Bundles",
     "Competition",
     "DatasetRules",
@@ -106,7 +108,7 @@ def parse(
         raise refused(what, "'unset' stands without 'extends'", "; there is nothing to unset")
     given = {**table, "name": name, "folder": folder, "files": files}
     competition = read_table(Competition, given, what=what, hidden=NOT_KEYS)
-    check(competition)
+    check(competition, what=what)
     return competition
 
 

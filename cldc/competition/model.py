@@ -1,4 +1,4 @@
-"""A competition as data. The attributes are the keys of a profile, and the reference of profiles is made from them."""
+"""A competition as data. The attributes are the keys of a profile, with their rules; the reference of profiles is made from them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from cldc.competition import key_rules as rules
+
+TEST_KEY = "test"  # name of the hidden test set in the evaluation command
+
+Name = Annotated[str, rules.NAME]
+Line = Annotated[str, rules.LINE]
+Count = Annotated[int, rules.POSITIVE]
+_CENTURY_DAYS = 36_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +28,8 @@ class Reference:
         uuid: Its uuid, 0x and 32 hex digits. Nobody can submit without those of the script and the label book.
     """
 
-    name: str
-    uuid: str | None = None
+    name: Name
+    uuid: Annotated[str, rules.UUID_OF_CODALAB] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +47,13 @@ class DatasetRules:
         image_size: Height and width in pixels that the script scales each image to.
     """
 
-    splits: tuple[str, ...]
-    classes: tuple[str, ...]
-    extensions: tuple[str, ...]
-    max_images: int
-    batch: int
-    max_padded: int
-    image_size: tuple[int, ...]
+    splits: Annotated[tuple[str, ...], rules.FOLDERS]
+    classes: Annotated[tuple[str, ...], rules.FOLDERS]
+    extensions: Annotated[tuple[str, ...], rules.EXTENSIONS]
+    max_images: Count
+    batch: Count
+    max_padded: Count
+    image_size: Annotated[tuple[int, ...], rules.SIZE]
 
     def padded(self, counts: Iterable[int]) -> int:
         """Images after rounding each split's count up to whole batches, as the script counts them."""
@@ -61,9 +70,9 @@ class QuotaRule:
         total: Submissions in all.
     """
 
-    window_days: float
-    per_window: int
-    total: int
+    window_days: Annotated[float, rules.POSITIVE, rules.at_most(_CENTURY_DAYS)]
+    per_window: Count
+    total: Count
 
     @property
     def window(self) -> timedelta:
@@ -88,10 +97,12 @@ class SubmissionForm:
         usual_wait: How long the organisers usually take from tag to score, in words.
     """
 
-    tag: str
+    tag: Annotated[str, rules.TAG]
     supersedes: Literal["name", "account"]
-    description: str
-    usual_wait: str | None = None
+    description: Annotated[
+        str, rules.placeholders("name", "institution", "link"), rules.ASCII_LINE, rules.READ_BACK
+    ]
+    usual_wait: Line | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +134,10 @@ class RunForm:
         predictions: The file that the script leaves: a JSON list with a class index for each image of the label book.
     """
 
-    name: str
-    command: str
-    image: str
-    predictions: str
+    name: Name
+    command: Annotated[str, rules.placeholders("dataset", "label_book"), rules.ASCII_LINE, rules.WORDS]
+    image: Annotated[str, rules.IMAGE]
+    predictions: Annotated[str, rules.JSON_IN_RUN]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +153,9 @@ class TensorFlowChoice:
     """
 
     version: str
-    python: str
+    python: Annotated[str, rules.PYTHON]
     faithful: bool
-    why: str
+    why: Annotated[str, rules.LINE_OR_EMPTY]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +173,11 @@ class TrainingSetup:
             repeated with other seeds.
     """
 
-    builtin: str
-    epochs: int
-    tensorflow: tuple[TensorFlowChoice, ...]
-    checkpoint: str | None = None
-    seed_option: str | None = None
+    builtin: Annotated[str, rules.FILE_BESIDE]
+    epochs: Count
+    tensorflow: Annotated[tuple[TensorFlowChoice, ...], rules.SOME_VERSION]
+    checkpoint: Annotated[str, rules.FILE_IN_RUN] | None = None
+    seed_option: Annotated[str, rules.OPTION] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +189,8 @@ class ScorePath:
         path: Where the evaluation leaves it, as /FILE:KEY.
     """
 
-    name: str
-    path: str
+    name: Line
+    path: Annotated[str, rules.SCORE_PATH]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +212,11 @@ class Organiser:
     log_worksheet: Reference
     test_set: Reference
     evaluate: Reference
-    evaluate_command: str
+    evaluate_command: Annotated[str, rules.placeholders("predictions"), rules.ASCII_LINE, rules.WORDS]
     score: ScorePath
-    window_seconds: int
-    per_window: int
-    total: int
+    window_seconds: Annotated[int, rules.POSITIVE, rules.at_most(_CENTURY_DAYS * 86_400)]
+    per_window: Count
+    total: Count
     grade: Literal["best", "last"] = "best"
 
 
@@ -238,10 +249,10 @@ class Competition:
         unset: Keys of the profile that it extends which do not count here, as "closes" or "submission.usual_wait".
     """
 
-    name: str
+    name: Annotated[str, rules.PROFILE_NAME]
     folder: Path | None
-    title: str
-    server: str
+    title: Line
+    server: Annotated[str, rules.SERVER]
     dataset: DatasetRules
     quota: QuotaRule
     submission: SubmissionForm
@@ -249,12 +260,12 @@ class Competition:
     run: RunForm
     training: TrainingSetup
     organiser: Organiser | None = None
-    closes: datetime | None = None
-    grace_minutes: int = 0
-    guide: str | None = None
-    form: str | None = None
-    leaderboard: str | None = None
-    server_status: str | None = None
+    closes: Annotated[datetime, rules.TIME_ZONE] | None = None
+    grace_minutes: Annotated[int, rules.MINUTES_OF_A_YEAR] = 0
+    guide: Annotated[str, rules.WEB_ADDRESS] | None = None
+    form: Annotated[str, rules.WEB_ADDRESS] | None = None
+    leaderboard: Annotated[str, rules.FETCHED_ADDRESS] | None = None
+    server_status: Line | None = None
     extends: str | None = field(default=None, compare=False)
     unset: tuple[str, ...] = field(default=(), compare=False)
     files: tuple[Path, ...] = field(default=(), compare=False)

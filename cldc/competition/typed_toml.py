@@ -1,17 +1,18 @@
-"""TOML files read into frozen dataclasses, strictly: every error names the file, the key, the value and the expected value."""
+"""Reads TOML files into frozen dataclasses, strictly: an error names the file, the key, the value and the expected value."""
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 import re
 import tomllib
 import types
 import typing
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from cldc.errors import ConfigurationError
 from cldc.text import printable
@@ -22,7 +23,7 @@ _NOUNS = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
-    datetime: "a date and time",
+    datetime.datetime: "a date and time",
 }
 # The parser's messages for the most common mistakes.
 _PROBLEMS = {
@@ -32,6 +33,19 @@ _PROBLEMS = {
     "Expected '=' after a key in a key/value pair": "an equals sign is missing after the key",
     "Cannot overwrite a value": "the same key is set twice",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule for the value of a key, which stands in the key's type as ``Annotated[TYPE, RULE, ...]``.
+
+    Attributes:
+        holds: Whether a value of that type keeps the rule.
+        wanted: The expected value, in words.
+    """
+
+    holds: Callable[[Any], bool]
+    wanted: str
 
 
 def refused(what: str, problem: str, hint: str) -> ConfigurationError:
@@ -93,9 +107,9 @@ def read_table(
         hidden: Attributes of ``cls`` that are not keys, so that no error suggests them.
 
     Raises:
-        ConfigurationError: An unknown key (with the nearest known one), a missing key, a wrong type.
+        ConfigurationError: An unknown key (with the nearest known one), a missing key, a wrong type, a broken rule.
     """
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls, include_extras=True)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in table:
         if key not in fields:
@@ -119,10 +133,16 @@ def nearest(word: str, known: Sequence[str], *, least: float) -> str:
 
 def _convert(hint: Any, value: Any, *, what: str, at: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        converted = _convert(args[0], value, what=what, at=at)
+        for rule in args[1:]:
+            if not rule.holds(converted):
+                shown = value.isoformat() if isinstance(value, datetime.datetime) else value
+                raise refused(what, f"{at!r} is {shown!r}", f"; {rule.wanted}")
+        return converted
     if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in args:
-            return None
-        return _convert(next(a for a in args if a is not type(None)), value, what=what, at=at)
+        (inner,) = (arg for arg in args if arg is not type(None))
+        return None if value is None else _convert(inner, value, what=what, at=at)
     if origin is Literal:
         if value not in args:
             raise refused(what, f"{at!r} is {value!r}", f"; it can be {' or '.join(map(repr, args))}")

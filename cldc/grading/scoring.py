@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cldc.competition import Competition, Organiser
-from cldc.competition.profile_checks import TEST_KEY
+from cldc.competition import TEST_KEY, Competition, Organiser
 from cldc.environments import Environment
 from cldc.errors import PreflightFailed, ProcessFailed
 from cldc.files import hash_bytes, hash_file, private_folder, replace_atomically, storage_errors

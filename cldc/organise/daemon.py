@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from cldc import process
 from cldc.address import is_loopback
 from cldc.codalab.proxies import proxy_for_children
-from cldc.competition.profile_checks import TEST_KEY
+from cldc.competition import TEST_KEY
 from cldc.errors import ConfigurationError
 
 if TYPE_CHECKING:
