@@ -75,7 +75,7 @@ class Skipped:
         name: The bundle's name.
         account: Its owner.
         reason: Why, as a sentence.
-        waiting: Whether it will be evaluated later without further action.
+        waiting: Whether a later pass will evaluate it.
     """
 
     submission: str
@@ -92,7 +92,7 @@ class NotRepeated:
     Attributes:
         submission: Uuid of the tagged bundle.
         name: The bundle's name, or its evaluation's.
-        reason: Why, in words that call it "it".
+        reason: Why, as a clause such as "it has no evaluation yet".
     """
 
     submission: str

@@ -30,7 +30,7 @@ _RULE_OPTIONS = re.compile(r" --(?:classes|image-size|splits|batch|most-images)=
 _EPOCHS_OPTION = re.compile(r" --epochs[ =]([0-9]+)")
 # A folder name that means itself in a command, with a shell (on CodaLab) and without one (here).
 _ARGUMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]*")
-_COPIED = "script.sha256"  # keeps the hash of the training script that was put beside the profile
+_COPIED = "script.sha256"  # keeps the hash of the training script that was copied beside the profile
 _SMALLEST_SIDE = 32  # what the built-in script's convolutions need
 _WORKSHEETS = ("utils", "log")  # their keys in `references`
 
@@ -71,7 +71,7 @@ def begin(base: Competition, path: Path) -> Competition:
     Worksheets are named after the file, since a server has each name once.
 
     Raises:
-        ConfigurationError: The file's name is none that CodaLab takes, or ``base`` has no organiser's side.
+        ConfigurationError: CodaLab does not allow the file's name, or ``base`` has no [organiser] table.
     """
     name, side, bundles = path.stem, organiser_of(base), base.bundles
     if path.suffix != ".toml" or not is_name(name):
@@ -102,7 +102,7 @@ def begin(base: Competition, path: Path) -> Competition:
 
 
 def draft(start: Competition, overrides: ProfileOverrides, *, server: str) -> Competition:
-    """``start`` with the overrides, and without the uuids of another server.
+    """Apply the overrides to ``start``; for another server than before, drop the uuids.
 
     Raises:
         ConfigurationError: The resulting profile is invalid.
@@ -124,7 +124,7 @@ def draft(start: Competition, overrides: ProfileOverrides, *, server: str) -> Co
 
 
 def _overridden(part: Part, overrides: ProfileOverrides) -> Part:
-    """A part of a profile with the overrides that have the name of one of its keys."""
+    """Apply the overrides that have the name of a key of ``part``, which is a profile or a table of one."""
     own = {field.name for field in fields(part)} & {field.name for field in fields(overrides)}
     given = {name: getattr(overrides, name) for name in own}
     return replace(part, **{name: value for name, value in given.items() if value not in (None, "", ())})
@@ -228,13 +228,13 @@ def with_builtin_options(competition: Competition, *, epochs: int | None = None)
 
 
 def require_replaceable_copy(script: Path, path: Path, folder: Path) -> None:
-    """Refuse to let ``script`` take the place of a file beside the profile at ``path`` that is not our copy of it any more.
+    """Refuse to replace a file beside the profile at ``path`` by ``script``, unless it is our unchanged copy of a script.
 
     Args:
-        folder: What this machine keeps of the competition.
+        folder: The competition's folder, which keeps the copy's hash.
 
     Raises:
-        ConfigurationError: A file of that name was edited there, or is another one.
+        ConfigurationError: The file was edited, or is not our copy.
         StorageError: A file can't be read.
     """
     beside, record = _beside(script, path), folder / _COPIED
@@ -257,13 +257,12 @@ def _beside(script: Path, path: Path) -> Path:
 def with_own_script(
     competition: Competition, script: Path, path: Path, folder: Path, *, new: bool
 ) -> Competition:
-    """The profile at ``path`` with the class's own script, which is put beside it if it is elsewhere.
+    """The profile at ``path`` with the class's own script, which is copied beside the profile if it is elsewhere.
 
-    What is known of the built-in script (its options, the weights it leaves, how it takes a seed) is not known of another.
-    What an organiser added to the profile since stays.
+    The built-in script's checkpoint and seed option are dropped; those that an organiser has added since for this script stay.
 
     Args:
-        folder: What this machine keeps of the competition.
+        folder: The competition's folder, which keeps the copy's hash.
         new: Whether the profile is written for the first time.
 
     Raises:
@@ -285,7 +284,7 @@ def keep_evaluation(competition: Competition, script: Path, path: Path, *, overw
     """Put the class's evaluation script beside the profile at ``path``, where every command looks for it.
 
     Args:
-        overwrite: Whether it may take the place of another script of that name.
+        overwrite: Whether it may replace another script of that name.
 
     Raises:
         ConfigurationError: Another script of that name is there.
@@ -307,7 +306,7 @@ def keep_evaluation(competition: Competition, script: Path, path: Path, *, overw
 
 
 def without_builtin_options(command: str) -> str:
-    """A run's command without what only the built-in script understands."""
+    """A run's command without the options that only the built-in script has."""
     return _EPOCHS_OPTION.sub("", _RULE_OPTIONS.sub("", command))
 
 
@@ -338,15 +337,15 @@ def _differences(extends: str, folder: Path | None, table: Mapping[str, Any]) ->
 
 
 def write(competition: Competition, path: Path) -> bool:
-    """Write the profile, unless the file says the same already; whether it was written.
+    """Write the profile, unless the file says the same already; return whether it was written.
 
     Raises:
-        StorageError: It can't be.
+        StorageError: The file can't be read or written.
     """
     header = (
         f"# {competition.title.splitlines()[0]}: a competition on {competition.server}.\n"
         "# Written by `cldc organise init`, which keeps what is changed here by hand. Contestants use it with\n"
-        f"# --competition {path.name}; what each key means stands in cldc's reference of profiles.\n\n"
+        f"# --competition {path.name}; cldc's reference of profiles explains each key.\n\n"
     )
     with storage_errors(path):
         before = path.read_text(encoding="utf-8") if path.is_file() else None

@@ -10,11 +10,11 @@ Submissions are evaluated by CodaLab's code. This adds:
   With ``strict_quota`` the quota also holds within a pass, the oldest submissions first.
 - The daemon evaluates a submission once. ``repeat`` evaluates it again beside its evaluation, under a tag that nothing else
   looks for; the pass that finds a new score exchanges the two. Until then, and if there is no new score, the old one counts.
-- The daemon reads every bundle several times in each pass, for each of which CodaLab makes several database queries. Here a
-  pass finds out what there is, which takes one, and reads what is new or goes on, and two hundred of the others again,
-  since their owners may edit them. The scores of an evaluation are read once. What was read outlives the program.
-- A pass that is killed between a submission's training and the publication of its evaluation would do both again the next
-  time. Here the next pass uses what the killed one began.
+- The daemon reads every bundle several times in each pass, and CodaLab makes several database queries for each. Here a pass
+  lists the uuids with one query, and reads the bundles that are new or not final, and two hundred of the others, since their
+  owners may have edited them. The scores of an evaluation are read once. The next process continues with what was read.
+- If a pass is killed between a submission's training and the publication of its evaluation, the daemon does both again. Here
+  the next pass uses what the killed one created.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined"
 
@@ -120,7 +120,7 @@ class _Robust:
         return [by_uuid[uuid] for uuid in uuids]
 
     def bundles(self, uuids: Iterable[str], **more: Any) -> list[Bundle]:
-        """The bundles with these uuids, in as many requests as the server answers well."""
+        """The bundles with these uuids, fifty in each request."""
         wanted = sorted(set(uuids))
         parts = [wanted[start : start + _BATCH] for start in range(0, len(wanted), _BATCH)]
         requests = [{"specs": part, **more} for part in parts]
@@ -153,15 +153,15 @@ class _Robust:
             self._keep_scores({row["bundle"]["id"]: row["scores"] for row in rows})
 
     def _create_once(self, kind: str, data: Any, *arguments: Any, **more: Any) -> Any:
-        """The client's `create`; what a killed pass began of an evaluation is returned and not made again."""
+        """The client's `create`, which returns a bundle that a killed pass created instead of creating it again."""
         begun = self._begun(data) if kind == "bundles" else None
         return begun or self._create(kind, data, *arguments, **more)
 
     def _begun(self, wanted: Bundle) -> Bundle | None:
-        """The same bundle as ``wanted`` that led to no public evaluation: making that public is the last step of each.
+        """The same bundle as ``wanted`` that a killed pass created: no public evaluation came of it, which is the last step.
 
-        CodaLab's search finds no private bundles, so this looks at what was made from the parents of this submission alone: the
-        contestant's dataset, and then what the daemon made itself.
+        CodaLab's search finds no private bundles, so this looks among the children of those parents that only this submission
+        has: the contestant's dataset, and then what the daemon created itself.
         """
         predict = self.config["predict"]
         parents = self._fetch(
@@ -186,7 +186,7 @@ class _Robust:
         super().run_once()
 
     def repeat(self, submissions: Iterable[str]) -> None:
-        """Start another evaluation of each submission that has one; why another has none is added to ``not_repeated``."""
+        """Start another evaluation of each submission that has one; for the others, add the reason to ``not_repeated``."""
         under_way = {note(bundle).get("submit_id") for bundle in self._mine(self._again_tag)}
         evaluations = {note(bundle).get("submit_id"): bundle for bundle in self._mine(self._evaluated_tag)}
         for uuid in submissions:
@@ -194,14 +194,14 @@ class _Robust:
                 continue
             old = evaluations.get(uuid)
             if old is None:
-                self._keep(uuid, uuid, "it has no evaluation yet")
+                self._not_repeated(uuid, uuid, "it has no evaluation yet")
             elif old["state"] not in FINAL:
-                self._keep(uuid, old["metadata"]["name"], "its evaluation is still under way")
+                self._not_repeated(uuid, old["metadata"]["name"], "its evaluation is still under way")
             elif reason := self._evaluate_again(uuid, old):
-                self._keep(uuid, old["metadata"]["name"], reason)
+                self._not_repeated(uuid, old["metadata"]["name"], reason)
 
     def _evaluate_again(self, uuid: str, old: Bundle) -> str:
-        """Why a submission can't be evaluated again; empty if it is under way."""
+        """Start another evaluation; return why that can't be done, or an empty text."""
         try:
             submission = self._fetch("bundles", uuid, params={"include": ["owner"]})
             if not _owner(submission):
@@ -220,7 +220,7 @@ class _Robust:
         return reason[0].lower() + reason[1:].rstrip(".")
 
     def _usable_predictions(self, old: Bundle) -> Bundle | None:
-        """What an evaluation was made from, if only the evaluation script is another one since; else it is trained again."""
+        """The predictions that an evaluation used, if only the evaluation script has changed since; else they are made again."""
         parents = {dependency["parent_uuid"] for dependency in old["dependencies"]}
         wanted = {dependency["parent_uuid"] for dependency in self.config["evaluate"]["dependencies"]}
         changed = wanted - parents - {"{predict}"}
@@ -232,7 +232,7 @@ class _Robust:
         return None
 
     def _exchange_repeated(self) -> None:
-        """Let each repeated evaluation that left a score take the place of the one before.
+        """Replace each evaluation by the repeated one, if that left a score.
 
         The new one is on the board before the old one leaves it, so that a crash in between loses no score.
         """
@@ -247,9 +247,9 @@ class _Robust:
                 self.repeating.append(new)
                 continue
             if not old:
-                self._keep(noted.get("submit_id", ""), name, "a newer submission has taken its place")
+                self._not_repeated(noted.get("submit_id", ""), name, "a newer submission has taken its place")
             elif None in self._fetch_scores({new["id"]: new})[new["id"]].values():
-                self._keep(
+                self._not_repeated(
                     noted["submit_id"], name, f"the repeated evaluation left no score ({new['state']})"
                 )
             else:
@@ -269,7 +269,7 @@ class _Robust:
     def _set(self, bundle: Bundle, **metadata: Any) -> None:
         self.client.update("bundles", {"id": bundle["id"], "metadata": metadata})
 
-    def _keep(self, submission: str, name: str, reason: str) -> None:
+    def _not_repeated(self, submission: str, name: str, reason: str) -> None:
         self.not_repeated.append({"submission": submission, "name": name, "reason": reason})
 
     def _filter_submissions(self, latest: Any, evaluated: Any, total: Any, period: Any) -> Any:
