@@ -43,7 +43,7 @@ class Evaluation:
             home: The data folder, where scores are kept.
 
         Raises:
-            ConfigurationError: The profile has no organiser's side.
+            ConfigurationError: The profile has no [organiser] table.
             StorageError: No room, no permission.
         """
         self._side: Organiser = organiser_of(competition)

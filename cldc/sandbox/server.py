@@ -49,7 +49,7 @@ def up(
     Raises:
         SandboxError: It does not start.
         CodaLabError: It can't be seeded.
-        ConfigurationError: The profile has no organiser's side.
+        ConfigurationError: The profile has no [organiser] table.
     """
     with _started(data, competition.run.image, codalab_python, tensorflow_bin, observer) as found:
         seed_with(
