@@ -16,7 +16,6 @@ from cldc.cli.server_app import ServerApp
 from cldc.codalab import CodaLab, Rest
 from cldc.errors import UsageError
 from cldc.leaderboard import Leaderboard
-from cldc.organise.daemon import organiser_of
 from cldc.organise.grades import BoardGrade, grade
 from cldc.organise.model import ROSTER, OrganiserTarget
 from cldc.organise.roster import keep_roster, read_roster
@@ -92,7 +91,7 @@ def grades(app: ServerApp) -> None:
 
 def grades_of(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Document:
     """The grades of a board's students, with the accuracies and dataset hashes of their submissions on the server."""
-    kept, rule = where.folder / ROSTER, organiser_of(app.competition).grade
+    kept, rule = where.folder / ROSTER, app.competition.require_organiser().grade
     with CodaLab(
         where.address, where.credentials, python=app.codalab_python, observer=app.observer
     ) as codalab:

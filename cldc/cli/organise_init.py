@@ -20,7 +20,6 @@ from cldc.cli.training import tensorflow
 from cldc.competition import Competition, file_beside, load
 from cldc.environments import ensure_codalab
 from cldc.errors import UsageError
-from cldc.organise.daemon import organiser_of
 from cldc.organise.model import OrganiserTarget, Seed, read_json
 from cldc.organise.profile import ProfileOverrides, begin
 from cldc.organise.seeding import remember_files
@@ -172,7 +171,7 @@ def _seed(app: ServerApp, given: Mapping[str, Any], start: Competition, base: Co
             chosen |= remember_files(record, {key: answer})
         if key not in chosen:
             raise UsageError(f"{answer} is not a folder.", action="Check the path.")
-    own, inherited = (file_beside(each, organiser_of(each).evaluate.name) for each in (start, base))
+    own, inherited = (file_beside(each, each.require_organiser().evaluate.name) for each in (start, base))
     return Seed(
         script=chosen.get("script") or builtin_script(base).path,
         label_book=chosen["label_book"],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cldc.competition import key_rules as rules
+from cldc.errors import ConfigurationError
 
 TEST_KEY = "test"  # name of the hidden test set in the evaluation command
 
@@ -269,6 +270,19 @@ class Competition:
     extends: str | None = field(default=None, compare=False)
     unset: tuple[str, ...] = field(default=(), compare=False)
     files: tuple[Path, ...] = field(default=(), compare=False)
+
+    def require_organiser(self) -> Organiser:
+        """The profile's [organiser] table.
+
+        Raises:
+            ConfigurationError: It has none.
+        """
+        if self.organiser is None:
+            raise ConfigurationError(
+                f"The profile {self.name} has no [organiser] table, which scoring needs.",
+                action="Add one, as in the profile data-centric-2021.",
+            )
+        return self.organiser
 
     def table(self) -> dict[str, Any]:
         """Every key that has a value, inherited or not, as a profile that extends nothing has them."""

@@ -15,7 +15,6 @@ from cldc.files import DiskFull, storage_errors, temporary_folder
 from cldc.grading.handed_in import find_dataset
 from cldc.grading.model import Grade, Grading, HandedIn, SharedContent
 from cldc.grading.scoring import Evaluation
-from cldc.organise.daemon import organiser_of
 from cldc.organise.seeding import evaluation_script
 from cldc.preflight.model import LabelBook, Outcome, PreflightResult, Script, Training
 from cldc.progress import Observer
@@ -73,7 +72,7 @@ class Grader:
         }
         return Grading(
             competition=self.competition.title,
-            score=organiser_of(self.competition).score.name,
+            score=self.competition.require_organiser().score.name,
             tensorflow=next(versions, ""),
             test_images=len(self.test_set.images),
             graded=datetime.now(UTC),

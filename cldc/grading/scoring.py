@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cldc.competition import TEST_KEY, Competition, Organiser
+from cldc.competition import TEST_KEY, Competition
 from cldc.environments import Environment
 from cldc.errors import PreflightFailed, ProcessFailed
 from cldc.files import hash_bytes, hash_file, private_folder, replace_atomically, storage_errors
-from cldc.organise.daemon import organiser_of
 from cldc.organise.model import read_json
 from cldc.preflight.model import LabelBook
 from cldc.process import clean_environment, run
@@ -46,7 +45,7 @@ class Evaluation:
             ConfigurationError: The profile has no [organiser] table.
             StorageError: No room, no permission.
         """
-        self._side: Organiser = organiser_of(competition)
+        self._side = competition.require_organiser()
         self._predictions = competition.run.predictions
         self._environment = environment
         self._folder = folder

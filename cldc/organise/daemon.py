@@ -13,24 +13,10 @@ from cldc.competition import TEST_KEY
 from cldc.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from cldc.competition import Competition, Organiser, Reference
+    from cldc.competition import Competition, Reference
     from cldc.credentials import Credentials
 
 _SCORED_WITH = ("log", "label_book", "test_set", "evaluate")
-
-
-def organiser_of(competition: Competition) -> Organiser:
-    """The profile's [organiser] table.
-
-    Raises:
-        ConfigurationError: It has none.
-    """
-    if competition.organiser is None:
-        raise ConfigurationError(
-            f"The profile {competition.name} has no [organiser] table, which scoring needs.",
-            action="Add one, as in the profile data-centric-2021.",
-        )
-    return competition.organiser
 
 
 def references(competition: Competition) -> dict[str, Reference]:
@@ -39,7 +25,7 @@ def references(competition: Competition) -> dict[str, Reference]:
     Raises:
         ConfigurationError: The profile has no [organiser] table.
     """
-    bundles, side = competition.bundles, organiser_of(competition)
+    bundles, side = competition.bundles, competition.require_organiser()
     found = {
         "utils": bundles.worksheet,
         "log": side.log_worksheet,
@@ -65,7 +51,7 @@ def configuration(
     Raises:
         ConfigurationError: The profile has no [organiser] table.
     """
-    side = organiser_of(competition)
+    side = competition.require_organiser()
     tag, image = competition.submission.tag, competition.run.image
     parents = {
         side.evaluate.name: uuids["evaluate"],

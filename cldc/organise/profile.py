@@ -16,7 +16,7 @@ from cldc.competition import Bundles, Competition, Organiser, QuotaRule, Referen
 from cldc.errors import ConfigurationError
 from cldc.files import hash_file, replace_atomically, storage_errors
 from cldc.identifiers import is_name
-from cldc.organise.daemon import organiser_of, references
+from cldc.organise.daemon import references
 from cldc.resources import template
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def begin(base: Competition, path: Path) -> Competition:
     Raises:
         ConfigurationError: CodaLab does not allow the file's name, or ``base`` has no [organiser] table.
     """
-    name, side, bundles = path.stem, organiser_of(base), base.bundles
+    name, side, bundles = path.stem, base.require_organiser(), base.bundles
     if path.suffix != ".toml" or not is_name(name):
         raise ConfigurationError(
             f"The profile can't be called {path.name}: worksheets are named after it.",
@@ -107,7 +107,7 @@ def draft(start: Competition, overrides: ProfileOverrides, *, server: str) -> Co
     Raises:
         ConfigurationError: The resulting profile is invalid.
     """
-    side, quota = organiser_of(start), _overridden(start.quota, overrides)
+    side, quota = start.require_organiser(), _overridden(start.quota, overrides)
     drafted = replace(
         _overridden(start, overrides),
         server=server,
@@ -163,7 +163,7 @@ def _with_references(competition: Competition, known: Mapping[str, Reference]) -
         starting_dataset=known.get("data"),
     )
     organiser = replace(
-        organiser_of(competition),
+        competition.require_organiser(),
         log_worksheet=known["log"],
         test_set=known["test_set"],
         evaluate=known["evaluate"],
@@ -290,7 +290,7 @@ def keep_evaluation(competition: Competition, script: Path, path: Path, *, overw
         ConfigurationError: Another script of that name is there.
         StorageError: The script can't be read, or its copy written.
     """
-    beside = path.absolute().parent / organiser_of(competition).evaluate.name
+    beside = path.absolute().parent / competition.require_organiser().evaluate.name
     with storage_errors(script):
         content = script.read_bytes()
     with storage_errors(beside):

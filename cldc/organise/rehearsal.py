@@ -17,7 +17,7 @@ from cldc.competition import Competition
 from cldc.errors import CldcError, RunFailed
 from cldc.files import hash_bytes, replace_atomically, temporary_folder
 from cldc.leaderboard import parse
-from cldc.organise.daemon import organiser_of, references, uuids_of
+from cldc.organise.daemon import references, uuids_of
 from cldc.organise.model import BOARD, OrganiserTarget, read_left_out
 from cldc.organise.scoring import score
 from cldc.package import pack
@@ -131,7 +131,7 @@ def _submit(
 @contextlib.contextmanager
 def rehearsal_worksheet(codalab: CodaLab, competition: Competition, observer: Observer) -> Iterator[str]:
     """A private worksheet, removed at the end with everything on it. One that a killed command left is removed first."""
-    name = f"{organiser_of(competition).log_worksheet.name}-{_NAME}"
+    name = f"{competition.require_organiser().log_worksheet.name}-{_NAME}"
     for left in codalab.rest.own_worksheets(name):
         _remove(codalab, competition, left.uuid)
     uuid = codalab.cl.new_worksheet(name)

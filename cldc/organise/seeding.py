@@ -19,7 +19,6 @@ from cldc.competition import Competition, Reference, file_beside
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, StorageError
 from cldc.files import hash_file, private_folder, replace_atomically, storage_errors, temporary_folder
-from cldc.organise.daemon import organiser_of
 from cldc.organise.model import SEEDED, Seed, Seeded, read_json
 from cldc.progress import SILENT, Observer
 from cldc.resources import template
@@ -74,7 +73,10 @@ def seed(
         CodaLabError: The server refused, or holds something else under these names.
     """
     wanted = bundles_of(competition, seed, folder)
-    worksheets = {"utils": competition.bundles.worksheet, "log": organiser_of(competition).log_worksheet}
+    worksheets = {
+        "utils": competition.bundles.worksheet,
+        "log": competition.require_organiser().log_worksheet,
+    }
     private_folder(folder)
     observer.start(f"Putting {competition.name} on CodaLab", len(worksheets) + len(wanted))
     uuids: dict[str, str] = {}
@@ -100,7 +102,7 @@ def bundles_of(competition: Competition, seed: Seed, folder: Path) -> tuple[Want
         ConfigurationError: The profile has no [organiser] table.
         StorageError: The file or folder does not exist or can't be read.
     """
-    side, bundles = organiser_of(competition), competition.bundles
+    side, bundles = competition.require_organiser(), competition.bundles
     book, start = bundles.label_book.name, bundles.starting_dataset
     evaluate = seed.evaluate or evaluation_script(competition, folder)
     found = [
@@ -138,7 +140,7 @@ def evaluation_script(competition: Competition, folder: Path) -> Path:
         ConfigurationError: The profile has no [organiser] table.
         StorageError: The script can't be written.
     """
-    if (beside := file_beside(competition, organiser_of(competition).evaluate.name)) is not None:
+    if (beside := file_beside(competition, competition.require_organiser().evaluate.name)) is not None:
         return beside
     source = template("scripts", "evaluate.py")
     with storage_errors(source):
