@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 Mode = Literal["finish", "once", "watch"]
 PASS_SECONDS = 60.0  # between two passes of ``watch``; CodaLab's own default
 _OUT_OF_TIME = 3
+_TIMEOUT_SECONDS = 6 * 3600  # of ``finish``; scoring again continues
 _SLACK_SECONDS = 120
 # Notes on events that don't change the progress.
 _NOTES = {
@@ -54,7 +55,6 @@ def score(
     uuids: Mapping[str, str] | None = None,
     mode: Mode = "finish",
     every_seconds: float = PASS_SECONDS,
-    timeout_seconds: float = 6 * 3600,
     strict_quota: bool = False,
     again: Sequence[str] = (),
     on_pass: Callable[[], None] = lambda: None,
@@ -70,8 +70,9 @@ def score(
         where: The server with the organiser's account, and the competition's folder.
         python: The Python of the `codalab` environment.
         uuids: As `configuration` takes them; None for those in the profile.
-        mode: ``finish`` waits until every evaluation has ended, ``once`` makes one pass, as the daemon does each
-            minute, and ``watch`` makes passes until it is interrupted.
+        mode: ``finish`` waits until every evaluation has ended, but six hours at most; ``once`` makes one pass, as the
+            daemon does each minute; ``watch`` makes passes until it is interrupted.
+        every_seconds: Between two passes of ``watch``.
         strict_quota: Whether the quota also counts within a pass. CodaLab's does not: it evaluates everything that an
             account tagged between two passes.
         again: Submissions to evaluate again, by uuid; the scores that they have count until there are new ones.
@@ -91,7 +92,7 @@ def score(
     folder = private_folder(where.folder)
     config_file = folder / DAEMON
     arguments: list[process.Argument] = [python, INSIDE / "run_daemon.py", config_file, folder / EVALUATED]
-    arguments += ["--mode", mode, "--every", str(every_seconds), "--timeout", str(timeout_seconds)]
+    arguments += ["--mode", mode, "--every", str(every_seconds), "--timeout", str(_TIMEOUT_SECONDS)]
     if again:
         arguments += ["--again", *again]
     if strict_quota:
@@ -99,7 +100,7 @@ def score(
     env = environment(
         where.address, where.credentials, {"CODALAB_HOME": str(private_folder(folder / "codalab"))}
     )
-    limit = None if mode == "watch" else timeout_seconds + _SLACK_SECONDS
+    limit = None if mode == "watch" else _TIMEOUT_SECONDS + _SLACK_SECONDS
     passed, started = False, clock()
     not_repeated: list[NotRepeated] = []
     progress = _Progress(observer)
@@ -123,7 +124,7 @@ def score(
                         on_pass()
     if child.returncode == _OUT_OF_TIME:
         raise CodaLabError(
-            f"Not everything was scored within {timeout_seconds:.0f} s.",
+            f"Not everything was scored within {duration(_TIMEOUT_SECONDS)}.",
             action="Score again; it continues where it stopped.",
         )
     if child.returncode or not passed:

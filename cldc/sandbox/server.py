@@ -165,7 +165,6 @@ def score(
     competition: Competition,
     *,
     codalab_python: Path,
-    timeout_seconds: float = 6 * 3600,
     observer: Observer = SILENT,
 ) -> Path:
     """Score everything that is tagged and within the daemon's quota, and return the leaderboard's file.
@@ -189,7 +188,6 @@ def score(
         OrganiserTarget(address, organiser(data), folder, sandbox=True),
         python=codalab_python,
         uuids=seeded["uuids"],
-        timeout_seconds=timeout_seconds,
         observer=observer,
     )
     return leaderboard_file(data, competition)
