@@ -11,7 +11,7 @@ from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 
 logger = logging.getLogger("cldc.sandbox.web")
-# A worker's long poll occupies one, and so does every upload of a class.
+# A worker's long poll occupies one thread, and so does each upload of a class.
 _THREADS = 64
 
 
@@ -30,20 +30,19 @@ class LoggingServer(Server):
 
 
 def make_server(
-    address: str, port: int, app: Callable[..., Any], on_change: Callable[[], None] | None = None
+    address: str, port: int, app: Callable[..., Any], on_change: Callable[[], None]
 ) -> LoggingServer:
     """A server for ``app``, bound but not yet serving; ``on_change`` is called after each request that is not a GET."""
 
     def watched(environ: Any, start_response: Any) -> Any:
-        # Bottle would decode chunks because of this header, but cheroot has decoded them already.
+        # With this header Bottle would decode chunks, which cheroot has decoded already.
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         try:
             return app(environ, start_response)
         finally:
             if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
                 _drain(environ["wsgi.input"])
-                if on_change is not None:
-                    on_change()
+                on_change()
 
     server = LoggingServer((address, port), watched, numthreads=_THREADS, request_queue_size=128)
     server.ConnectionClass = Connection
