@@ -31,7 +31,7 @@ STEPS = {
     "prove": "Checking it as the scoring daemon and the board will",
     TAG: "Setting the tag",
 }
-# The steps to repeat for a bundle that everyone should see and does not.
+# The steps to repeat if not everyone can read what was submitted.
 PUBLISHED = ("publish", "describe", "prove")
 
 
