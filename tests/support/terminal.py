@@ -19,7 +19,7 @@ from typing import NoReturn
 
 import psutil
 
-from tests.conftest import ROOT, fork_server
+from tests.conftest import fork_server
 from tests.support.forking import Forked
 from tests.support.processes import soon
 
@@ -34,7 +34,7 @@ class Terminal:
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         # A size in the environment, as test runners give it, would hide that of the terminal.
         inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-        shown = {**inherited, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **env}
+        shown = {**inherited, "TERM": "xterm-256color", **env}
         self.process: Forked | subprocess.Popen[bytes]
         forks = None if program else fork_server()
         if forks is not None:

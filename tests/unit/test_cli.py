@@ -164,7 +164,6 @@ def test_a_bug_leaves_a_log_and_no_traceback(
 def test_a_reader_that_closes_the_pipe_early_is_no_error(tmp_path: Path) -> None:
     done = process.run(
         ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m cldc --help | head -1"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         timeout_seconds=60,
     )
     assert done.stderr == ""
@@ -192,7 +191,7 @@ def test_output_that_cannot_be_written_is_reported(
     summary = {"GITHUB_STEP_SUMMARY": "/nonexistent/summary"} if "github" in command else {}
     done = process.run(
         ["bash", "-c", f"{sys.executable} -m cldc {command} {where}"],
-        env={**os.environ, "CLDC_HOME": str(bare_cldc.home), "PYTHONPATH": str(ROOT), **summary},
+        env={**os.environ, **summary},
         cwd=bare_cldc.home,
         timeout_seconds=60,
         check=False,
@@ -221,7 +220,6 @@ def test_watching_outlasts_the_folder(bare_cldc: Cldc) -> None:
     bare_cldc("validate", "--watch", "nothing", code=3)
     watching = subprocess.Popen(
         [sys.executable, "-m", "cldc", "validate", "--watch", "mine"],
-        env={**os.environ, "CLDC_HOME": str(bare_cldc.home), "PYTHONPATH": str(ROOT)},
         cwd=bare_cldc.home,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Cldc
+from tests.conftest import Cldc
 from tests.support.folders import make_dataset
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has names of characters")
@@ -79,7 +79,7 @@ def test_a_zip_has_the_names_that_are_on_the_disk(tmp_path: Path, locale: dict[s
     for place, env in (("here", {}), ("there", locale)):
         subprocess.run(
             [sys.executable, "-c", _PACK, folder, tmp_path / place],
-            env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+            env={**os.environ, **env},
             check=True,
         )
     assert (tmp_path / "here/mine.zip").read_bytes() == (tmp_path / "there/mine.zip").read_bytes()
@@ -92,7 +92,7 @@ def test_what_is_given_is_understood_and_what_is_printed_fits_the_terminal(
     make_dataset(tmp_path / "zählen")
     shown = subprocess.run(
         [sys.executable, "-m", "cldc", "validate", "--format", "json"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **locale},
+        env={**os.environ, **locale},
         cwd=tmp_path,
         check=True,
         capture_output=True,
@@ -100,7 +100,7 @@ def test_what_is_given_is_understood_and_what_is_printed_fits_the_terminal(
     assert json.loads(shown.decode("ascii"))["ok"]
     missing = subprocess.run(
         [sys.executable, "-m", "cldc", "validate", "fehlt-ä"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **locale},
+        env={**os.environ, **locale},
         cwd=tmp_path,
         check=False,
         capture_output=True,

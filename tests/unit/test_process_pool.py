@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from cldc.process.pool import map_in_processes
-from tests.conftest import ROOT
 from tests.support.processes import running, soon
 
 # Each of its processes leaves a file before it sleeps.
@@ -54,7 +53,6 @@ def sleeper(tmp_path: Path) -> subprocess.Popen[str]:
     (tmp_path / "asleep").mkdir()
     program = subprocess.Popen(
         [sys.executable, tmp_path / "sleeper.py", tmp_path / "asleep"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -92,7 +90,6 @@ def test_the_processes_import_nothing_from_the_current_folder(tmp_path: Path) ->
         (tmp_path / "here" / f"{name}.py").write_text("print('imported from the current folder')")
     done = subprocess.run(
         [sys.executable, tmp_path / "program" / "run.py"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         cwd=tmp_path / "here",
         capture_output=True,
         text=True,

@@ -26,7 +26,6 @@ from cldc.validation.inspection import Inspection
 from cldc.validation.near_duplicates import Pair, Similarity
 from cldc.validation.rules import RULES, apply_rules
 from cldc.validation.tensorflow_decoder import Readable, Remark, Verdict
-from tests.conftest import ROOT
 from tests.support.folders import CLASSES, drawn, make_dataset, padded, png
 
 COMPETITION = competition.load()
@@ -601,7 +600,6 @@ def test_whatever_is_in_the_folder_a_check_takes_at_most_250_mb(folder: Path) ->
         os.link(large, folder / "train" / "ii" / large.name)
     done = process.run(
         [sys.executable, "-m", "cldc", "validate", folder, "--no-cache"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         timeout_seconds=300,
     )
     assert done.peak_memory_bytes is not None

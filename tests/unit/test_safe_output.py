@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cldc import process
 from cldc.text import masked, shown
-from tests.conftest import ROOT, Cldc
+from tests.conftest import Cldc
 from tests.support.faults import Answer, FaultServer, as_json
 from tests.support.terminal import Terminal
 
@@ -78,7 +78,6 @@ def test_hostile_text_through_every_way_out(form: str, tmp_path: Path) -> None:
         [sys.executable, "-c", _SHOW_ALL, HOSTILE.encode("unicode_escape").decode(), form],
         env={
             **os.environ,
-            "PYTHONPATH": str(ROOT),
             "GITHUB_STEP_SUMMARY": str(summary),
             "GITHUB_OUTPUT": str(outputs),
         },

@@ -66,7 +66,6 @@ def draw_big(home: Path) -> subprocess.Popen[bytes]:
     command = subprocess.Popen(
         [sys.executable, "-m", "cldc", "sample", "big", "--images", "9000"],
         cwd=home,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
     )
     assert soon(lambda: drawing(home, ".big."))
@@ -105,7 +104,6 @@ def test_an_interruption_in_a_destructor_is_not_lost(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _DESTROYING],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
         timeout=50,
@@ -131,7 +129,6 @@ def test_without_a_hangup_to_heed_it_goes_on(bare_cldc: Cldc) -> None:
     sleeper = subprocess.Popen(
         ["nohup", *command],
         cwd=bare_cldc.home,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -163,7 +160,7 @@ def test_what_a_killed_command_drew_is_removed_by_the_next(bare_cldc: Cldc) -> N
 def test_only_temporary_folders_without_a_living_owner_are_removed(bare_cldc: Cldc, tmp_path: Path) -> None:
     place = tmp_path / "tmp"
     place.mkdir()
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(place)}
+    env = {**os.environ, "TMPDIR": str(place)}
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", _WORKER, f"cldc-{name}-"], env=env, stdout=subprocess.PIPE, text=True
@@ -213,9 +210,6 @@ for number in range(60):
         (folder / "file").write_text("x")
         assert (folder / "file").read_text() == "x"
 """
-    workers = [
-        subprocess.Popen([sys.executable, "-c", code, tmp_path], env={**os.environ, "PYTHONPATH": str(ROOT)})
-        for _ in range(4)
-    ]
+    workers = [subprocess.Popen([sys.executable, "-c", code, tmp_path]) for _ in range(4)]
     assert [worker.wait(120) for worker in workers] == [0, 0, 0, 0]
     assert not list(tmp_path.iterdir())
