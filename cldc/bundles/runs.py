@@ -14,7 +14,6 @@ from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
 from cldc.competition import Reference
 from cldc.errors import CldcError, RunFailed, SubmissionRefused
 from cldc.preflight.output import Output
-from cldc.preflight.run_script import describe
 
 # Reading from a run whose worker has died hangs, so reads time out after this long.
 READ_SECONDS = 10.0
@@ -117,7 +116,7 @@ class RunLog:
         elif bundle.state == "running" and time.monotonic() >= self._not_before:
             self._read_on(rest)
         if self.output.epoch:
-            return describe(self.output, now=time.monotonic(), began=self.began)
+            return self.output.describe(now=time.monotonic(), began=self.began)
         return progress_of(bundle)
 
     def _read_on(self, rest: Rest) -> None:

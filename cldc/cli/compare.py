@@ -23,10 +23,9 @@ from cldc.insight.page_pictures import pictures
 from cldc.insight.paired_results import compare_repeats
 from cldc.insight.paired_training import Train, require_unseen, train_models
 from cldc.preflight.inputs import label_books, read_label_book
-from cldc.preflight.model import LabelBook, Outcome, PreflightResult, Training
-from cldc.preflight.model_predictions import ModelPredictions, read
+from cldc.preflight.model import LabelBook, ModelPredictions, Outcome, PreflightResult, Training
 from cldc.preflight.predicting import predict_folder
-from cldc.preflight.records import find_named
+from cldc.preflight.records import find_named, read_predictions
 from cldc.preflight.repeats import repeats_of, require_seeds
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.comparison import comparison_document
@@ -105,7 +104,9 @@ def _compare_once(app: ServerApp, a: str, b: str) -> Comparison:
     before, after = (_find_preflight(app, word) for word in (a, b))
     if before.id == after.id:
         raise _same(a, b)
-    return compare_two(before, read(app.home, before.id), after, read(app.home, after.id))
+    return compare_two(
+        before, read_predictions(app.home, before.id), after, read_predictions(app.home, after.id)
+    )
 
 
 def _same(a: str, b: str) -> UsageError:

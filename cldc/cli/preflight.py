@@ -20,7 +20,7 @@ from cldc.insight.label_search import find_suspicious_labels, known_suspicious_l
 from cldc.insight.model import Insight, suggest
 from cldc.insight.page_pictures import pictures
 from cldc.preflight.model import Outcome, PreflightResult, Training, require_results
-from cldc.preflight.model_predictions import read
+from cldc.preflight.records import read_predictions
 from cldc.preflight.repeats import RepeatedRuns, repeats_of, require_seeds, summarize_runs
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.document import Block, Line, Table
@@ -229,7 +229,7 @@ def _show(
 
 
 def _insight(app: ServerApp, dataset: Dataset, result: PreflightResult, *, wait: bool) -> Insight:
-    predictions = read(app.home, result.id)
+    predictions = read_predictions(app.home, result.id)
     if predictions is None:
         return Insight(result, None, (), "nothing was kept of its images")
     classes = predictions.classes

@@ -17,7 +17,7 @@ from cldc.cli.validating import validated
 from cldc.errors import CldcError
 from cldc.ledger import Ledger
 from cldc.preflight.model import Training
-from cldc.preflight.predictions import ExpectedLabels, expected_labels
+from cldc.preflight.predictions_file import ExpectedLabels, expected_labels
 from cldc.preflight.records import find
 from cldc.render.document import Line
 from cldc.render.submission import (

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cldc.insight.paired_results import RepeatedComparison
-from cldc.preflight.model import PreflightResult
-from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
+from cldc.preflight.model import ImagePrediction, ModelPredictions, PreflightResult
 
 
 @dataclass(frozen=True, slots=True)

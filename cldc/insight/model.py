@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cldc.insight.label_report import LabelReport
-from cldc.preflight.model import PreflightResult
-from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
+from cldc.preflight.model import ImagePrediction, ModelPredictions, PreflightResult
 
 # Nobody looks through more labels than this between two trainings.
 _MOST = 100

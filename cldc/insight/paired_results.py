@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cldc.insight.significance import Judgement, judge
-from cldc.preflight.model import PreflightResult
-from cldc.preflight.model_predictions import ModelPredictions
+from cldc.preflight.model import ModelPredictions, PreflightResult
 
 
 @dataclass(frozen=True, slots=True)

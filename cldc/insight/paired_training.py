@@ -9,10 +9,16 @@ from typing import Protocol
 from cldc.dataset import Dataset
 from cldc.errors import InvalidDataset, UsageError
 from cldc.insight.paired_results import TrainedModel
-from cldc.preflight.model import LabelBook, Outcome, PreflightResult, Training, require_results
-from cldc.preflight.model_predictions import ModelPredictions, read
+from cldc.preflight.model import (
+    LabelBook,
+    ModelPredictions,
+    Outcome,
+    PreflightResult,
+    Training,
+    require_results,
+)
 from cldc.preflight.predicting import ModelUnusable
-from cldc.preflight.records import weights_folder
+from cldc.preflight.records import read_predictions, weights_folder
 
 
 class Train(Protocol):
@@ -76,7 +82,7 @@ def train_models(
                 f"The model of preflight {result.id} can't judge: {error}.",
                 action="Judge by the label book: leave --judge out.",
             ) from error
-        kept = read(home, result.id) or ModelPredictions(
+        kept = read_predictions(home, result.id) or ModelPredictions(
             result.classes, (), "an older cldc kept nothing of the images"
         )
         models.append(TrainedModel(result, kept, judged))

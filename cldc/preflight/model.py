@@ -1,14 +1,13 @@
-"""Trainings and their results, and results as JSON."""
+"""Trainings, their results, and what trained models predict."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from cldc.competition import Competition
 from cldc.errors import CldcError
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from cldc.validation import ValidationReport
 
 Origin = Literal["competition", "built-in", "file"]
-# Incremented when the format changes so that older records can't be read.
-FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,41 +248,69 @@ def require_results(outcomes: Iterable[Outcome]) -> list[PreflightResult]:
     return results
 
 
-def to_json(result: PreflightResult) -> str:
-    """Serialize the result as JSON for storage; NaN and infinities become null."""
-    table = {"format": FORMAT, **_plain(dataclasses.asdict(result))}
-    return json.dumps(table, indent=1, allow_nan=False) + "\n"
+@dataclass(frozen=True, slots=True)
+class ImagePrediction:
+    """An image of a preflight and the model's prediction for it.
 
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def from_json(text: str) -> PreflightResult:
-    """Parse a stored result, marked as recorded.
-
-    Raises:
-        ValueError: It is not a preflight record, or another version wrote it.
+    Attributes:
+        split: Its split, or the label book's name.
+        path: Relative to the dataset, or to the label book, with slashes.
+        sha256: SHA-256 of its content.
+        label: Index of its labelled class.
+        probabilities: The model's probability for each class; empty if unknown.
     """
-    try:
-        table: dict[str, Any] = json.loads(text)
-        if table.pop("format") != FORMAT:
-            raise ValueError("a record of another version")
-        for name in ("validation", "label_book", "untrained"):
-            table[name] = Score(**_numbers(table[name])) if table[name] else None
-        table["fingerprint"] = Fingerprint(**table["fingerprint"])
-        table["probe"] = Probe(**{**table["probe"], "devices": tuple(table["probe"]["devices"])})
-        table["history"] = tuple(Epoch(**_numbers(epoch)) for epoch in table["history"])
-        for name in ("classes", "predictions", "warnings", "other_names"):
-            table[name] = tuple(table.get(name, ()))
-        return PreflightResult(**{**table, "recorded": True})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no preflight record: {error}") from error
+
+    split: str
+    path: str
+    sha256: str
+    label: int
+    probabilities: tuple[float, ...] = ()
+
+    @property
+    def predicted(self) -> int:
+        """Index of the most probable class, the first of several.
+
+        Raises:
+            ValueError: It is not known.
+        """
+        return self.probabilities.index(max(self.probabilities))
+
+    @property
+    def misclassified(self) -> bool:
+        """Whether the model predicts a class other than the label."""
+        return bool(self.probabilities) and self.predicted != self.label
 
 
-def _numbers(table: dict[str, Any]) -> dict[str, Any]:
-    return {key: math.nan if value is None else value for key, value in table.items()}
+@dataclass(frozen=True, slots=True)
+class ModelPredictions:
+    """The images of a preflight, split by split, and the model's predictions for them.
+
+    Attributes:
+        classes: The class names that indices refer to.
+        images: Every image of the dataset and of the label book.
+        why_not: Why no probabilities are known; empty if they are.
+    """
+
+    classes: tuple[str, ...]
+    images: tuple[ImagePrediction, ...]
+    why_not: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether probabilities are known."""
+        return not self.why_not
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits in order, the label book last."""
+        return tuple(dict.fromkeys(image.split for image in self.images))
+
+    def of(self, split: str) -> tuple[ImagePrediction, ...]:
+        """The images of one split."""
+        return tuple(image for image in self.images if image.split == split)
+
+    def with_probabilities(self, rows: Sequence[Sequence[float]]) -> ModelPredictions:
+        """A copy with a row of probabilities for each image, in order."""
+        pairs = zip(self.images, rows, strict=True)
+        images = tuple(replace(image, probabilities=tuple(row)) for image, row in pairs)
+        return replace(self, images=images, why_not="")

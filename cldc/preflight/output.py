@@ -13,6 +13,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from cldc.text import duration
+
 _BREAKS = re.compile(r"[\r\n\b]+")
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)"
@@ -91,6 +93,38 @@ class Output:
         known = [e for e in self.history if not math.isnan(e.val_accuracy)]
         return max(known, key=lambda e: (e.val_accuracy, -e.number), default=None)
 
+    @property
+    def epochs_done(self) -> float:
+        """Number of epochs done, counting the running one in part."""
+        return len(self.history) + (self.part if self.epoch > len(self.history) else 0.0)
+
+    def seconds_left(self, *, now: float, began: float) -> float | None:
+        """Estimate the seconds that the remaining epochs will take at the pace so far; None before the pace is known.
+
+        ``began`` is when the first epoch began. The last ten finished epochs set the pace, since the first is slower
+        and the machine's load changes.
+        """
+        left = self.epochs - self.epochs_done
+        if self.history:
+            recent = self.history[-10:]
+            return left * sum(epoch.seconds for epoch in recent) / len(recent)
+        if self.part > 0.05:
+            return left * (now - began) / self.part
+        return None
+
+    def describe(self, *, now: float, began: float | None) -> str:
+        """Format the progress: ``epoch 23/100  val 61 %  best 63 % (19)  8 min left``; ``began`` as for `seconds_left`."""
+        if not self.epoch:
+            return "starting TensorFlow"
+        words = [f"epoch {self.epoch}/{self.epochs}"]
+        if self.history:
+            words.append(f"val {100 * self.history[-1].val_accuracy:.0f} %")
+        if best := self.best:
+            words.append(f"best {100 * best.val_accuracy:.0f} % ({best.number})")
+        if began is not None and (left := self.seconds_left(now=now, began=began)) is not None:
+            words.append(f"{duration(left)} left")
+        return "  ".join(words)
+
     def feed(self, text: str, *, now: float) -> list[str]:
         """Parse more output, cut anywhere; ``now`` is the monotonic time in seconds.
 
@@ -154,24 +188,3 @@ class Output:
                     seconds=max(0.0, now - self._began),
                 )
             )
-
-
-def done_epochs(output: Output) -> float:
-    """Number of epochs done, counting the running one in part."""
-    running = output.part if output.epoch > len(output.history) else 0.0
-    return len(output.history) + running
-
-
-def seconds_left(output: Output, *, now: float, started: float) -> float | None:
-    """Estimate the seconds that the remaining epochs will take at the pace so far; None before the pace is known.
-
-    ``started`` is when the first epoch began. The last ten finished epochs set the pace, since the first is
-    slower and the machine's load changes.
-    """
-    left = output.epochs - done_epochs(output)
-    if output.history:
-        recent = output.history[-10:]
-        return left * sum(e.seconds for e in recent) / len(recent)
-    if output.part > 0.05:
-        return left * (now - started) / output.part
-    return None

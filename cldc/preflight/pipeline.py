@@ -7,40 +7,25 @@ import os
 import platform
 import re
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from cldc.competition import Competition
-from cldc.dataset import changes_since
 from cldc.environments import Environment
 from cldc.errors import PreflightFailed
-from cldc.files import lock, private_folder, storage_errors, temporary_folder
-from cldc.preflight import model_predictions, records
-from cldc.preflight.check_images import check_images
+from cldc.files import lock, storage_errors, temporary_folder
+from cldc.preflight import records
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import Fingerprint, PreflightResult, Script, Training
-from cldc.preflight.model_predictions import ModelPredictions
-from cldc.preflight.predicting import keep_weights, list_images, predict_images
-from cldc.preflight.results import RunEnvironment, build_result
-from cldc.preflight.run_script import command, follow
-from cldc.preflight.workspace import fill
+from cldc.preflight.predicting import list_images, predict_images, weight_files
+from cldc.preflight.results import build_result
+from cldc.preflight.run_script import run_script
+from cldc.preflight.workspace import check_images, fill
 from cldc.progress import SILENT, Observer
 
 _SEED = re.compile(rb"seed\s*[(=]\s*(\d{1,9})", re.IGNORECASE)
 # Another process may train the same for hours; its result is worth the wait.
 _WAIT_SECONDS = 24 * 3600
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Job:
-    """The inputs of one preflight."""
-
-    training: Training
-    environment: Environment
-    home: Path
-    fingerprint: Fingerprint
-    quick: bool
 
 
 def preflight(
@@ -65,35 +50,57 @@ def preflight(
     """
     training.report.require_valid()
     _require_faithful(training, environment)
-    job = _Job(training, environment, home, fingerprint(training, environment), quick)
-    if not force and (known := _recorded(job)):
-        return with_changes(records.remember_name(home, known, training.report.dataset), training)
-    guard = private_folder(home / "preflights") / f".{job.fingerprint.id}.lock"
-    with lock(
-        guard, purpose="training on the same dataset", observer=observer, timeout_seconds=_WAIT_SECONDS
-    ):
-        if not force and (known := _recorded(job)):
-            return with_changes(records.remember_name(home, known, training.report.dataset), training)
-        result, images = _train(job, observer)
-        if earlier := records.read(home, result.id):
-            others = tuple(name for name in earlier.names if name != result.dataset_name)
-            result = dataclasses.replace(result, other_names=others)
-        model_predictions.save(home, result.id, images)
-        records.save(home, result)
-    return with_changes(result, training)
+    mark = fingerprint(training, environment)
+
+    def recorded() -> PreflightResult | None:
+        if force:
+            return None
+        return records.read(home, mark.id) or (records.read(home, f"{mark.id}-quick") if quick else None)
+
+    result = recorded()
+    if result is None:
+        guard = records.folder(home) / f".{mark.id}.lock"
+        with lock(
+            guard, purpose="training on the same dataset", observer=observer, timeout_seconds=_WAIT_SECONDS
+        ):
+            result = recorded() or _train(training, environment, mark, home, observer, quick=quick)
+    return records.for_training(home, result, training)
 
 
-def with_changes(result: PreflightResult, training: Training) -> PreflightResult:
-    """Add to the result how the folder has changed since validation."""
-    changed = changes_since(training.report.dataset, training.competition.dataset)
-    return dataclasses.replace(result, dataset_changed=changed)
-
-
-def _recorded(job: _Job) -> PreflightResult | None:
-    full = records.read(job.home, job.fingerprint.id)
-    if full is not None or not job.quick:
-        return full
-    return records.read(job.home, f"{job.fingerprint.id}-quick")
+def _train(
+    training: Training,
+    environment: Environment,
+    mark: Fingerprint,
+    home: Path,
+    observer: Observer,
+    *,
+    quick: bool,
+) -> PreflightResult:
+    """Train, and store the result with the model."""
+    with temporary_folder("cldc-preflight-") as root:
+        workspace = fill(root, training, environment.python, observer)
+        probe = check_images(workspace, observer)
+        run = run_script(training, workspace, observer, only_first_epoch=quick)
+        # Kept even if the run failed, so that messages can name it.
+        log = records.folder(home) / f"{mark.id}{'-quick' if quick else ''}.log"
+        with storage_errors(log):
+            shutil.copyfile(workspace.log, log)
+        version, why = environment.version, environment.why
+        result = build_result(
+            training,
+            run,
+            fingerprint=mark,
+            folder=root,
+            log=log,
+            tensorflow=version,
+            probe=probe,
+            caveats=() if environment.faithful else (f"Trained with TensorFlow {version}: {why}.",),
+        )
+        if run.stopped:
+            predictions = list_images(training, "the training was stopped after one epoch")
+        else:
+            predictions = predict_images(training, run.output, workspace, observer)
+        return records.store(home, result, predictions, weight_files(root, training.competition))
 
 
 def fingerprint(training: Training, environment: Environment) -> Fingerprint:
@@ -165,39 +172,3 @@ def _require_faithful(training: Training, environment: Environment) -> None:
         action="Install one of the Pythons that `cldc doctor` names for a faithful version, or use the built-in "
         f"script: --script {builtin.path}",
     )
-
-
-def _train(job: _Job, observer: Observer) -> tuple[PreflightResult, ModelPredictions]:
-    training, python = job.training, job.environment.python
-    competition = training.competition
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    with temporary_folder("cldc-preflight-") as root:
-        workspace = fill(root, training, python, observer)
-        machine = check_images(workspace, observer)
-        run = follow(
-            command(training, python),
-            workspace=workspace,
-            epochs=competition.training.epochs,
-            log=workspace.aside / "output.log",
-            observer=observer,
-            only_first_epoch=job.quick,
-        )
-        # Kept even if the run failed, so that messages can name it.
-        log = records.folder(job.home) / f"{job.fingerprint.id}{'-quick' * job.quick}.log"
-        with storage_errors(log):
-            shutil.copyfile(workspace.aside / "output.log", log)
-        used = job.environment
-        caveats = () if used.faithful else (f"Trained with TensorFlow {used.version}: {used.why}.",)
-        result = build_result(
-            training,
-            run,
-            fingerprint=job.fingerprint,
-            folder=workspace.root,
-            environment=RunEnvironment(used.version, machine, used.faithful, caveats, started, log),
-        )
-        images = list_images(training)
-        if not run.stopped:
-            images = predict_images(images, run.output, workspace, competition, observer)
-        if images.known:
-            keep_weights(workspace.root, competition, records.weights_folder(job.home, result.id))
-    return result, images

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+import gzip
+import json
+import math
+import shutil
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+import msgspec
 
 from cldc.competition import Competition
+from cldc.dataset import changes_since
 from cldc.errors import UsageError
-from cldc.files import private_folder, replace_atomically, storage_errors
-from cldc.preflight.model import PreflightResult, from_json, to_json
+from cldc.files import private_folder, remove_tree, replace_atomically, storage_errors, temporary_folder
+from cldc.preflight.model import ImagePrediction, ModelPredictions, PreflightResult, Training
 
-if TYPE_CHECKING:
-    from cldc.dataset import Dataset
+# Each is incremented when its format changes so that older files can't be read.
+_FORMAT = _PREDICTIONS_FORMAT = 1
 
 
 def folder(home: Path) -> Path:
@@ -21,23 +29,80 @@ def folder(home: Path) -> Path:
     return private_folder(home / "preflights")
 
 
-def save(home: Path, result: PreflightResult) -> Path:
-    """Store a result, replacing an earlier one with the same fingerprint.
+def store(
+    home: Path, result: PreflightResult, predictions: ModelPredictions, weights: Iterable[Path]
+) -> PreflightResult:
+    """Store a new result and its model, replacing an earlier result of the same fingerprint.
+
+    Args:
+        predictions: Of the model; if they are known, its weights are kept, so that it can predict other images later.
+        weights: The files in which the script left the weights of the best epoch.
+
+    Returns:
+        The result, with the names of the earlier one.
+
+    Raises:
+        StorageError: No room.
+    """
+    if earlier := read(home, result.id):
+        names = tuple(name for name in earlier.names if name != result.dataset_name)
+        result = replace(result, other_names=names)
+    if predictions.known:
+        kept = weights_folder(home, result.id)
+        with storage_errors(kept), temporary_folder(".weights-", kept.parent) as draft:
+            for path in weights:
+                shutil.copyfile(path, draft / path.name)
+            remove_tree(kept)
+            draft.rename(kept)
+    save_predictions(home, result.id, predictions)
+    save(home, result)
+    return result
+
+
+def save(home: Path, result: PreflightResult) -> None:
+    """Store a result alone, replacing an earlier one of the same fingerprint.
 
     Raises:
         StorageError: It can't be written.
     """
-    path = folder(home) / f"{result.id}.json"
-    replace_atomically(path, to_json(result))
-    return path
+    table = {"format": _FORMAT, **_without_nan(asdict(result))}
+    content = json.dumps(table, indent=1, allow_nan=False) + "\n"
+    replace_atomically(folder(home) / f"{result.id}.json", content)
 
 
-def remember_name(home: Path, result: PreflightResult, dataset: Dataset) -> PreflightResult:
-    """Rename a record to the folder that holds its images now, keeping its other names.
+def _without_nan(value: Any) -> Any:
+    """The same for JSON, which has no NaN and no infinities: they become null."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read(home: Path, identity: str) -> PreflightResult | None:
+    """Read the record with that id, marked as recorded; None if there is none that this version can read."""
+    try:
+        table = json.loads((home / "preflights" / f"{identity}.json").read_bytes())
+        if table["format"] != _FORMAT:
+            return None
+        scores = [table["validation"], table["label_book"], table["untrained"], *table["history"]]
+        for score in filter(None, scores):
+            score.update({name: math.nan for name, value in score.items() if value is None})
+        return msgspec.convert({**table, "recorded": True}, PreflightResult)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def for_training(home: Path, result: PreflightResult, training: Training) -> PreflightResult:
+    """Adapt a result to the folder that was asked about now, which may have another name than when it was trained.
+
+    The record takes the folder's name and keeps its other names. The result also says how the folder has changed since
+    it was validated.
 
     Raises:
         StorageError: It can't be written.
     """
+    dataset = training.report.dataset
     named = replace(
         result,
         dataset_name=dataset.name,
@@ -46,20 +111,48 @@ def remember_name(home: Path, result: PreflightResult, dataset: Dataset) -> Pref
     )
     if named != result:
         save(home, named)
-    return named
-
-
-def read(home: Path, identity: str) -> PreflightResult | None:
-    """Read the record with that id; None if there is none that this version can read."""
-    try:
-        return from_json((home / "preflights" / f"{identity}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    return replace(named, dataset_changed=changes_since(dataset, training.competition.dataset))
 
 
 def weights_folder(home: Path, identity: str) -> Path:
     """The folder for the weights of the best epoch; it may not exist."""
     return folder(home) / f"{identity}.weights"
+
+
+def _predictions_path(home: Path, identity: str) -> Path:
+    return home / "preflights" / f"{identity}.learned.json.gz"
+
+
+def save_predictions(home: Path, identity: str, predictions: ModelPredictions) -> None:
+    """Store what the model of the preflight with that id predicts, replacing earlier predictions.
+
+    Raises:
+        StorageError: It can't be written.
+    """
+    table = {
+        "format": _PREDICTIONS_FORMAT,
+        "classes": predictions.classes,
+        "why_not": predictions.why_not,
+        "images": [[i.split, i.path, i.sha256, i.label, i.probabilities] for i in predictions.images],
+    }
+    # Without a timestamp, so that the same content gives the same bytes.
+    content = json.dumps(table, separators=(",", ":")).encode()
+    replace_atomically(_predictions_path(home, identity), gzip.compress(content, mtime=0))
+
+
+def read_predictions(home: Path, identity: str) -> ModelPredictions | None:
+    """Read what the model of the preflight with that id predicts; None if this version can read nothing."""
+    try:
+        table: dict[str, Any] = json.loads(gzip.decompress(_predictions_path(home, identity).read_bytes()))
+        if table["format"] != _PREDICTIONS_FORMAT:
+            return None
+        images = tuple(
+            ImagePrediction(split, path, sha256, label, tuple(probabilities))
+            for split, path, sha256, label, probabilities in table["images"]
+        )
+        return ModelPredictions(tuple(table["classes"]), images, table["why_not"])
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
+        return None
 
 
 def files_of(home: Path, identity: str) -> dict[str, bytes]:

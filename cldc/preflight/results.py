@@ -1,16 +1,15 @@
-"""Check whether a finished run has a trustworthy result, wherever it ran, and build it."""
+"""Check whether a run has a trustworthy result, wherever it ran, and build it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-from cldc.competition import Competition
 from cldc.errors import PreflightFailed
 from cldc.preflight.model import Fingerprint, PreflightResult, Probe, Training
 from cldc.preflight.output import Score
-from cldc.preflight.predictions import ExpectedLabels, UnusablePredictions, expected_labels, read_predictions
+from cldc.preflight.predictions_file import UnusablePredictions, expected_labels, parse_predictions
 from cldc.preflight.run_script import Run
 from cldc.process import describe_exit
 from cldc.text import plural
@@ -19,19 +18,71 @@ _KILLED = (-9, 137)
 _SHOWN_LINES = 8
 
 
-def require_usable(
-    run: Run, *, competition: Competition, labels: ExpectedLabels, folder: Path, log: Path
-) -> tuple[tuple[int, ...], Score]:
-    """Return the predictions of a successful run, and its score on the validation split.
+def build_result(
+    training: Training,
+    run: Run,
+    *,
+    fingerprint: Fingerprint,
+    folder: Path,
+    log: Path,
+    tensorflow: str,
+    probe: Probe,
+    caveats: tuple[str, ...],
+) -> PreflightResult:
+    """Check a run, and build its result; of a run stopped after the first epoch, the result is that epoch's.
 
     Args:
         folder: The folder with the script's files.
-        log: The file with its output, for messages.
+        log: The file with the script's whole output.
+        tensorflow: TensorFlow's version; empty if unknown.
+        probe: TensorFlow's report about the machine.
+        caveats: Where the environment does not train what the competition trained, the reasons as sentences.
 
     Raises:
         PreflightFailed: The run has no usable result.
     """
-    output = run.output
+    dataset, competition, best = training.report.dataset, training.competition, run.output.best
+    predictions: tuple[int, ...] = ()
+    if run.stopped:
+        first = run.output.history[0]
+        validation = Score(first.val_loss, first.val_accuracy)
+    else:
+        predictions, validation = _require_usable(training, run, folder, log, tensorflow)
+    counts = {split: dataset.count(split) for split in competition.dataset.splits}
+    return PreflightResult(
+        fingerprint=fingerprint,
+        dataset_name=dataset.name,
+        dataset_root=str(dataset.root),
+        images={**counts, competition.bundles.label_book.name: len(training.label_book.images)},
+        classes=competition.dataset.classes,
+        origin=training.script.origin,
+        faithful=not caveats,
+        quick=run.stopped,
+        started=run.started,
+        seconds=run.seconds,
+        peak_memory=run.peak_memory,
+        validation=validation,
+        label_book=run.output.label_book,
+        untrained=run.output.untrained,
+        predictions=predictions,
+        history=tuple(run.output.history),
+        best_epoch=best.number if best else 0,
+        probe=probe,
+        warnings=(*_warnings(training, run, predictions), *caveats),
+        log=str(log),
+        run=run.uuid,
+    )
+
+
+def _require_usable(
+    training: Training, run: Run, folder: Path, log: Path, tensorflow: str
+) -> tuple[tuple[int, ...], Score]:
+    """The predictions of a successful run, and its score on the validation split.
+
+    Raises:
+        PreflightFailed: The run has no usable result.
+    """
+    output, competition = run.output, training.competition
     if output.refusal:
         raise PreflightFailed(
             f"The training script refused the dataset: {output.refusal}. It counts whole batches of "
@@ -40,7 +91,19 @@ def require_usable(
         )
     if run.returncode:
         raise _ended(run, log)
-    predictions = _predictions(folder / competition.run.predictions, labels, run, log)
+    path = folder / competition.run.predictions
+    labels = expected_labels(training.label_book, competition, training.script, tensorflow=tensorflow)
+    action = f"Read the script's output in {log}; a submission made from this run would be lost."
+    try:
+        predictions = parse_predictions(path.read_bytes(), labels, output, what=path.name)
+    except FileNotFoundError:
+        raise PreflightFailed(
+            f"The training script ended with exit code 0 but left no {path.name}.", action=action
+        ) from None
+    except OSError as error:
+        raise PreflightFailed(f"{path.name} can't be read: {error}.", action=action) from error
+    except UnusablePredictions as error:
+        raise PreflightFailed(str(error), action=action) from error
     if output.validation is None or output.label_book is None:
         raise PreflightFailed(
             "The training script ended without an error but did not print its final accuracy on the validation split and the label book.",
@@ -54,21 +117,8 @@ def require_usable(
     return predictions, output.validation
 
 
-def _predictions(path: Path, labels: ExpectedLabels, run: Run, log: Path) -> tuple[int, ...]:
-    action = f"Read the script's output in {log}; a submission made from this run would be lost."
-    try:
-        return read_predictions(path.read_bytes(), labels, run.output, what=path.name)
-    except FileNotFoundError:
-        raise PreflightFailed(
-            f"The training script ended with exit code 0 but left no {path.name}.", action=action
-        ) from None
-    except OSError as error:
-        raise PreflightFailed(f"{path.name} can't be read: {error}.", action=action) from error
-    except UnusablePredictions as error:
-        raise PreflightFailed(str(error), action=action) from error
-
-
 def _ended(run: Run, log: Path) -> PreflightFailed:
+    """Why a run ended with an error."""
     lines = list(run.output.tail)
     if any("No space left on device" in line for line in lines):
         return PreflightFailed(
@@ -94,92 +144,15 @@ def _ended(run: Run, log: Path) -> PreflightFailed:
     )
 
 
-def warnings_of(run: Run, predictions: tuple[int, ...], competition: Competition) -> tuple[str, ...]:
-    """List reasons to doubt the result, as sentences."""
-    warnings = []
+def _warnings(training: Training, run: Run, predictions: tuple[int, ...]) -> Iterator[str]:
+    """Reasons to doubt the result, as sentences."""
+    competition, history = training.competition, run.output.history
     never = [name for index, name in enumerate(competition.dataset.classes) if index not in predictions]
     if predictions and never:
         noun = "class" if len(never) == 1 else "classes"
-        warnings.append(f"The model never predicts the {noun} {', '.join(never)} on the label book.")
-    history, epochs = run.output.history, competition.training.epochs
+        yield f"The model never predicts the {noun} {', '.join(never)} on the label book."
     if diverged := [epoch.number for epoch in history if not math.isfinite(epoch.loss + epoch.val_loss)]:
-        warnings.append(
-            f"The loss was not a number from epoch {diverged[0]} on; the best epoch before it was kept."
-        )
+        yield f"The loss was not a number from epoch {diverged[0]} on; the best epoch before it was kept."
+    epochs = competition.training.epochs
     if history and predictions and run.output.epoch != epochs:
-        warnings.append(
-            f"The script trained {plural(run.output.epoch, 'epoch')}; the competition's trains {epochs}."
-        )
-    return tuple(warnings)
-
-
-@dataclass(frozen=True, slots=True)
-class RunEnvironment:
-    """Time and environment of a training.
-
-    Attributes:
-        tensorflow: TensorFlow's version; empty if unknown.
-        probe: TensorFlow's report about the machine.
-        faithful: Whether the environment trains what the competition trained.
-        caveats: Reasons not to trust the environment fully, as sentences.
-        started: When, in UTC, as ISO 8601.
-        log: The script's whole output.
-        run: Uuid of the run bundle; empty for a local training.
-    """
-
-    tensorflow: str
-    probe: Probe
-    faithful: bool
-    caveats: tuple[str, ...]
-    started: str
-    log: Path
-    run: str = ""
-
-
-def build_result(
-    training: Training, run: Run, *, fingerprint: Fingerprint, folder: Path, environment: RunEnvironment
-) -> PreflightResult:
-    """Check a finished run, and build its result; of a run stopped after the first epoch, the result is that epoch's.
-
-    Args:
-        folder: The folder with the script's files.
-
-    Raises:
-        PreflightFailed: The run has no usable result.
-    """
-    dataset, competition, best = training.report.dataset, training.competition, run.output.best
-    predictions: tuple[int, ...] = ()
-    if run.stopped:
-        first = run.output.history[0]
-        validation = Score(first.val_loss, first.val_accuracy)
-    else:
-        labels = expected_labels(
-            training.label_book, competition, training.script, tensorflow=environment.tensorflow
-        )
-        predictions, validation = require_usable(
-            run, competition=competition, labels=labels, folder=folder, log=environment.log
-        )
-    counts = {split: dataset.count(split) for split in competition.dataset.splits}
-    return PreflightResult(
-        fingerprint=fingerprint,
-        dataset_name=dataset.name,
-        dataset_root=str(dataset.root),
-        images={**counts, competition.bundles.label_book.name: len(training.label_book.images)},
-        classes=competition.dataset.classes,
-        origin=training.script.origin,
-        faithful=environment.faithful,
-        quick=run.stopped,
-        started=environment.started,
-        seconds=run.seconds,
-        peak_memory=run.peak_memory,
-        validation=validation,
-        label_book=run.output.label_book,
-        untrained=run.output.untrained,
-        predictions=predictions,
-        history=tuple(run.output.history),
-        best_epoch=best.number if best else 0,
-        probe=environment.probe,
-        warnings=(*warnings_of(run, predictions, competition), *environment.caveats),
-        log=str(environment.log),
-        run=environment.run,
-    )
+        yield f"The script trained {plural(run.output.epoch, 'epoch')}; the competition's trains {epochs}."

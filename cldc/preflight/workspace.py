@@ -1,4 +1,4 @@
-"""Fill the training script's working folder with the layout it expects and a snapshot of the dataset.
+"""Fill the training script's working folder with the layout it expects and a snapshot of the dataset, and check its images.
 
 Files are copied, not linked: the script trains on the hashed content even if the dataset changes meanwhile, and a script
 that writes into its dataset does not touch the user's files.
@@ -6,21 +6,28 @@ that writes into its dataset does not touch the user's files.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from cldc.competition import Competition
-from cldc.errors import InvalidDataset
+from cldc.errors import InvalidDataset, PreflightFailed
 from cldc.files import hash_bytes, storage_errors
-from cldc.preflight.model import Training
-from cldc.process import clean_environment
+from cldc.preflight.model import Probe, Training
+from cldc.process import Argument, CommandFailed, clean_environment, run
 from cldc.progress import Observer
 
+_INSIDE = Path(__file__).with_name("inside")
 _READ_ONLY_FILE = 0o444
 _READ_ONLY_FOLDER = 0o555
+# Ten thousand images take half a minute; the limit leaves room for a heavily loaded machine.
+_TIMEOUT_SECONDS = 1800
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,30 @@ class Workspace:
         folders = dict.fromkeys(("KERAS_HOME", "TMPDIR", "TEMP", "TMP"), str(self.aside))
         return clean_environment({"PATH": path, **folders})
 
+    @property
+    def log(self) -> Path:
+        """The file with the script's whole output."""
+        return self.aside / "output.log"
+
+    def ask(self, program: str, *arguments: Argument) -> list[dict[str, Any]]:
+        """Run a program of the folder ``inside`` on every image, and return the JSON objects that it prints, one a line.
+
+        Raises:
+            CommandFailed: It ended with an error.
+            ProcessTimeout: It took longer than half an hour.
+        """
+        done = run(
+            [self.python, _INSIDE / program, *arguments],
+            text="\0".join(self.images),
+            env={**self.env, "TF_CPP_MIN_LOG_LEVEL": "2"},
+            timeout_seconds=_TIMEOUT_SECONDS,
+        )
+        found = []
+        for line in done.stdout.splitlines():
+            with contextlib.suppress(ValueError):  # a library's own print
+                found.append(json.loads(line))
+        return [each for each in found if isinstance(each, dict)]
+
 
 def fill(root: Path, training: Training, python: Path, observer: Observer) -> Workspace:
     """Copy the script, and the files of dataset and label book that it reads, into the empty folder ``root``.
@@ -61,7 +92,12 @@ def fill(root: Path, training: Training, python: Path, observer: Observer) -> Wo
     dataset, label_book = training.report.dataset, training.label_book
     bundles = training.competition.bundles
     book = bundles.label_book.name
-    require_own_name(dataset.name, training.competition)
+    taken = (book, bundles.script.name)  # beside the dataset, here and on CodaLab
+    if dataset.name.casefold() in {name.casefold() for name in taken}:
+        raise InvalidDataset(
+            f"The dataset can't be called {dataset.name}: the run has its own {dataset.name}.",
+            action="Give its folder another name.",
+        )
     folders = [
         f"{dataset.name}/{dataset.name}/{s.name}/{label}" for s in dataset.splits for label in s.folders
     ]
@@ -85,20 +121,6 @@ def fill(root: Path, training: Training, python: Path, observer: Observer) -> Wo
             for path, _, _ in os.walk(root / top, topdown=False):
                 Path(path).chmod(_READ_ONLY_FOLDER)
     return workspace
-
-
-def require_own_name(name: str, competition: Competition) -> None:
-    """Require a dataset name that differs from label book and script, which are in one folder here and on CodaLab.
-
-    Raises:
-        InvalidDataset: One of the others has the name of the dataset.
-    """
-    taken = (competition.bundles.label_book.name, competition.bundles.script.name)
-    if name.casefold() in {other.casefold() for other in taken}:
-        raise InvalidDataset(
-            f"The dataset can't be called {name}: the run has its own {name}.",
-            action="Give its folder another name.",
-        )
 
 
 def _copy(root: Path, contents: list[tuple[str, Path, str]], observer: Observer) -> None:
@@ -135,3 +157,41 @@ def read_unchanged(path: Path, sha256: str) -> bytes:
             action="Wait until nothing writes to it, then run the command again.",
         )
     return content
+
+
+def check_images(workspace: Workspace, observer: Observer) -> Probe:
+    """Have TensorFlow read every image once: the script would fail late on a bad one, without naming it.
+
+    Raises:
+        PreflightFailed: It can't read one, or can't be loaded.
+        ProcessTimeout: It takes longer than half an hour.
+    """
+    observer.start("Reading every image with TensorFlow", None, "images")
+    began = time.monotonic()
+    try:
+        lines = workspace.ask("check_images.py", workspace.root)
+    except CommandFailed as error:
+        raise PreflightFailed(
+            f"TensorFlow failed before it read the images:\n{error.message}",
+            action="Run `cldc doctor`; `cldc env remove tensorflow` removes its environment, so that the next preflight creates it again.",
+        ) from error
+    # The workspace nests a folder in another of the same name; the user has only one.
+    broken = [f"\n  {line['path'].partition('/')[2]}: {line['error']}" for line in lines if "error" in line]
+    if broken:
+        noun = "an image" if len(broken) == 1 else f"{len(broken)} images"
+        more = f"\n  and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
+        raise PreflightFailed(
+            f"TensorFlow can't read {noun}; the training would stop there without naming it:{''.join(broken[:_SHOWN])}{more}",
+            action="Replace or remove what is named above, then run the preflight again.",
+        )
+    answers = {key: value for line in lines for key, value in line.items()}
+    if answers.get("read") != len(workspace.images):
+        raise PreflightFailed(
+            f"TensorFlow read {answers.get('read', 'none')} of {len(workspace.images)} images and ended.",
+            action="Run the preflight again; `cldc doctor` checks its environment.",
+        )
+    return Probe(
+        build=str(answers.get("build", "")),
+        devices=tuple(answers.get("devices", ())),
+        seconds=time.monotonic() - began,
+    )

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from cldc.codalab import Bundle, Rest, progress_of
 from cldc.codalab.wait import PATIENCE_SECONDS
 from cldc.errors import Unreachable
-from cldc.preflight.output import done_epochs
-from cldc.preflight.run_script import describe
 from cldc.remote.model import OFFLINE_SECONDS, Job, Remote
 
 _SHORTEST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.5, 5.0, 1.3
@@ -42,7 +40,7 @@ def follow(remote: Remote, jobs: Sequence[Job], rest: Rest, *, waiting: int, don
             for job in jobs:
                 if job.bundle is not None:
                     job.log.follow(job.bundle, rest)
-            at = epochs * done + sum(done_epochs(job.log.output) for job in jobs)
+            at = epochs * done + sum(job.log.output.epochs_done for job in jobs)
             remote.observer.advance(at, summarize(jobs, waiting))
             if any(job.ended for job in jobs):
                 return
@@ -92,7 +90,7 @@ def summarize(jobs: Sequence[Job], waiting: int) -> str:
 
 def _in_full(job: Job) -> str:
     if job.log.output.epoch:
-        return describe(job.log.output, now=time.monotonic(), began=job.log.began)
+        return job.log.output.describe(now=time.monotonic(), began=job.log.began)
     if job.bundle is None:
         return "gone"
     return "waits for a worker" if job.bundle.state == "staged" else progress_of(job.bundle)

@@ -20,8 +20,7 @@ from cldc.errors import (
 )
 from cldc.files import lock
 from cldc.preflight.model import Outcome, Training
-from cldc.preflight.pipeline import with_changes
-from cldc.preflight.records import all_records, read, remember_name
+from cldc.preflight.records import all_records, for_training, read
 from cldc.remote.following import follow
 from cldc.remote.job_bundles import clean_up, find_uploads, find_worksheet, remove_lost_run, start_job
 from cldc.remote.model import Job, Remote
@@ -75,7 +74,7 @@ def preflight_remotely(remote: Remote, trainings: Sequence[Training]) -> list[tu
                 if remote.force:
                     job.known = known.run
                 else:  # a killed call, or one that kept its bundles, may have left some
-                    batch.finish_job(job, remember_name(remote.home, known, job.training.report.dataset))
+                    batch.finish_job(job, for_training(remote.home, known, job.training))
         batch.train()
     return [(job.training, batch.outcomes[job.id]) for job in jobs]
 
@@ -234,7 +233,7 @@ class _Batch:
             return error
         book = f", label book {result.label_book.accuracy:.2%}" if result.label_book else ""
         remote.observer.note(f"{job.name}: validation {result.validation.accuracy:.2%}{book}")
-        return with_changes(result, job.training)
+        return for_training(remote.home, result, job.training)
 
     def finish_job(self, job: Job, outcome: Outcome, *, leave: bool = False) -> None:
         """Record a job's outcome and, without ``leave``, remove its bundles once no other job needs its dataset."""

@@ -16,13 +16,12 @@ from cldc.codalab.failures import NotFound
 from cldc.competition import Competition
 from cldc.errors import InvalidDataset
 from cldc.files import replace_atomically, temporary_folder
-from cldc.preflight import model_predictions, records
-from cldc.preflight.model import Fingerprint, PreflightResult, Probe, Training
-from cldc.preflight.model_predictions import ModelPredictions
+from cldc.preflight import records
+from cldc.preflight.model import Fingerprint, ModelPredictions, PreflightResult, Probe, Training
 from cldc.preflight.output import Output
 from cldc.preflight.pipeline import fingerprint_in
-from cldc.preflight.predicting import keep_weights, list_images, predict_images
-from cldc.preflight.results import RunEnvironment, build_result
+from cldc.preflight.predicting import list_images, predict_images, weight_files
+from cldc.preflight.results import build_result
 from cldc.preflight.run_script import Run
 from cldc.preflight.workspace import fill
 from cldc.remote.model import Job, Remote
@@ -71,7 +70,6 @@ def finish_run(remote: Remote, job: Job, bundle: Bundle) -> PreflightResult:
     log = records.folder(home) / f"{job.id}.log"
     replace_atomically(log, "".join(f"{line}\n" for line in lines))
     about = _about(_text(remote, bundle, ABOUT_FILE))
-    caveats = _caveats(about, competition)
     with temporary_folder("cldc-remote-") as folder:
         for path in _wanted_files(remote, bundle):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -79,25 +77,22 @@ def finish_run(remote: Remote, job: Job, bundle: Bundle) -> PreflightResult:
                 remote.rest.download(bundle.uuid, path, folder / path)
         result = build_result(
             training,
-            Run(output, bundle.exit_code or 0, bundle.seconds, 0, stopped=False),
+            Run(
+                output,
+                bundle.exit_code or 0,
+                started=(bundle.created or datetime.now(UTC)).isoformat(timespec="seconds"),
+                seconds=bundle.seconds,
+                uuid=bundle.uuid,
+            ),
             fingerprint=job.fingerprint,
             folder=folder,
-            environment=RunEnvironment(
-                tensorflow=str(about.get("version", "")),
-                probe=_probe(about, bundle.docker_image or bundle.requested_image or competition.run.image),
-                faithful=not caveats,
-                caveats=caveats,
-                started=(bundle.created or datetime.now(UTC)).isoformat(timespec="seconds"),
-                log=log,
-                run=bundle.uuid,
-            ),
+            log=log,
+            tensorflow=str(about.get("version", "")),
+            probe=_probe(about, bundle.docker_image or bundle.requested_image or competition.run.image),
+            caveats=_caveats(about, competition),
         )
-        images = _predictions(remote, training, folder, output)
-        if images.known:
-            keep_weights(folder, competition, records.weights_folder(home, result.id))
-    model_predictions.save(home, result.id, images)
-    records.save(home, result)
-    return result
+        predictions = _predictions(remote, training, folder, output)
+        return records.store(home, result, predictions, weight_files(folder, competition))
 
 
 def _require_ended(remote: Remote, bundle: Bundle) -> None:
@@ -139,17 +134,16 @@ def _wanted_files(remote: Remote, bundle: Bundle) -> list[str]:
 
 def _predictions(remote: Remote, training: Training, folder: Path, output: Output) -> ModelPredictions:
     """Predict on this machine with the run's weights, which are in ``folder``."""
-    competition, images = training.competition, list_images(training)
     if remote.environment is None:
-        return replace(images, why_not=_NOT_ASKED)
+        return list_images(training, _NOT_ASKED)
     try:
         with temporary_folder("cldc-remote-") as root:
             workspace = fill(root, training, remote.environment.python, remote.observer)
-            for weights in folder.glob(f"{competition.training.checkpoint}*"):
+            for weights in weight_files(folder, training.competition):
                 shutil.copyfile(weights, root / weights.name)
-            return predict_images(images, output, workspace, competition, remote.observer)
+            return predict_images(training, output, workspace, remote.observer)
     except InvalidDataset as error:  # the folder was changed meanwhile, which does not affect the result
-        return replace(images, why_not=error.message.rstrip("."))
+        return list_images(training, error.message.rstrip("."))
 
 
 def _about(text: str) -> dict[str, Any]:

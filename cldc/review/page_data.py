@@ -9,8 +9,7 @@ from typing import Any
 from cldc.competition import Competition
 from cldc.dataset import Image
 from cldc.insight.label_report import LabelProblem, LabelReport, RankedLabel
-from cldc.preflight.model_predictions import read
-from cldc.preflight.records import all_records
+from cldc.preflight.records import all_records, read_predictions
 from cldc.validation import Finding
 from cldc.validation.rules import RULES
 
@@ -53,7 +52,7 @@ def predictions_part(images: Sequence[Image], competition: Competition, home: Pa
     for result in reversed(all_records(home)):
         if result.fingerprint.competition != competition.name or result.quick:
             continue
-        predictions = read(home, result.id)
+        predictions = read_predictions(home, result.id)
         if predictions is None or not predictions.known:
             continue
         seen = {image.sha256: image for image in predictions.images if image.probabilities}

@@ -15,7 +15,7 @@ from cldc.quota import Quota
 
 if TYPE_CHECKING:  # code that only shows submissions needs none of them
     from cldc.preflight.model import PreflightResult
-    from cldc.preflight.predictions import ExpectedLabels
+    from cldc.preflight.predictions_file import ExpectedLabels
     from cldc.validation import ValidationReport
 
 # The steps of a submission in order, by their names in the ledger, with their progress messages.

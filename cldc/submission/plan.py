@@ -25,7 +25,7 @@ from cldc.errors import CldcError, QuotaExceeded, SubmissionRefused
 from cldc.leaderboard import Leaderboard
 from cldc.ledger import TAG, WITHDRAW, BoardResult, KnownSubmission
 from cldc.preflight.model import PreflightResult
-from cldc.preflight.predictions import ExpectedLabels
+from cldc.preflight.predictions_file import ExpectedLabels
 from cldc.quota import Quota
 from cldc.submission.context import Contestant
 from cldc.submission.ledger_sync import sync_ledger

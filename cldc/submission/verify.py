@@ -7,7 +7,7 @@ from cldc.bundles.dependents import lineage
 from cldc.bundles.runs import organisers_uuid, read_output
 from cldc.codalab import Bundle, Rest, require_ready
 from cldc.errors import CldcError, CodaLabError, RunFailed, SubmissionRefused
-from cldc.preflight.predictions import UnusablePredictions, read_predictions
+from cldc.preflight.predictions_file import UnusablePredictions, parse_predictions
 from cldc.submission.context import SubmissionContext, step
 from cldc.submission.model import (
     Evidence,
@@ -111,7 +111,7 @@ def check_predictions(context: SubmissionContext, rest: Rest, run: StartedRun, b
     what = f"{path or 'The predictions bundle'} ({bundle})"
     try:
         content, labels = rest.file(bundle, path), context.plan.labels
-        return len(read_predictions(content, labels, read_output(rest, run.uuid), what=what))
+        return len(parse_predictions(content, labels, read_output(rest, run.uuid), what=what))
     except UnusablePredictions as error:
         raise RunFailed(
             str(error),

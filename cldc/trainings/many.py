@@ -10,8 +10,7 @@ from typing import Any
 
 from cldc.errors import CldcError, PreflightFailed
 from cldc.preflight.model import Outcome, PreflightResult, Training
-from cldc.preflight.pipeline import with_changes
-from cldc.preflight.records import all_records, remember_name
+from cldc.preflight.records import all_records, for_training
 from cldc.progress import SILENT, Observer
 from cldc.text import duration
 from cldc.trainings.expected import expect
@@ -56,8 +55,7 @@ def train_all(
     for training in trainings:
         outcome = outcomes[training.key]
         if isinstance(outcome, PreflightResult):
-            named = remember_name(home, outcome, training.report.dataset)
-            outcome = with_changes(named, training)
+            outcome = for_training(home, outcome, training)
         found.append(outcome)
     return tuple(found)
 

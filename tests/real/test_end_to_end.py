@@ -14,7 +14,7 @@ from cldc import sandbox
 from cldc.codalab import CodaLab
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab, pythons
-from cldc.preflight.model_predictions import read
+from cldc.preflight.records import read_predictions
 from tests.conftest import SHAPES_PROFILE, Cldc, cldc_in
 from tests.support.terminal import Terminal
 
@@ -99,7 +99,7 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
         newest = [e for e in cldc("history", "--format", "json").data["entries"] if e["kind"] == "preflight"][
             -1
         ]
-        saved = read(cldc.home, newest["id"])
+        saved = read_predictions(cldc.home, newest["id"])
         assert saved is not None
         assert saved.known == (competition == "demo")  # whose profile names the weights
         assert there["probe"]["build"].startswith(f"TensorFlow {trained['fingerprint']['tensorflow']} (")

@@ -11,9 +11,9 @@ from cldc import competition, sample
 from cldc.competition import Competition
 from cldc.environments import ensure_analysis, ensure_tensorflow
 from cldc.preflight.inputs import builtin_script, given_script, read_label_book
-from cldc.preflight.model import LabelBook, Script, Training
-from cldc.preflight.model_predictions import ModelPredictions, read
+from cldc.preflight.model import LabelBook, ModelPredictions, Script, Training
 from cldc.preflight.pipeline import preflight
+from cldc.preflight.records import read_predictions
 from cldc.resources import template
 from cldc.validation import ValidationReport, validate
 from tests.conftest import SHAPES_PROFILE, Cldc
@@ -37,7 +37,7 @@ def _trained(
         environment=ensure_tensorflow(profile.training.tensorflow, environments_home),
         home=tmp_path / "kept",
     )
-    saved = read(tmp_path / "kept", result.id)
+    saved = read_predictions(tmp_path / "kept", result.id)
     assert saved is not None
     return report, book, saved, result.predictions
 

@@ -23,8 +23,7 @@ from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab, ensure_tensorflow
 from cldc.errors import RunFailed
 from cldc.organise.image_probe import ImageProbe, probe_image
-from cldc.preflight import model_predictions
-from cldc.preflight.records import all_records
+from cldc.preflight.records import all_records, read_predictions
 from cldc.sample import draw_label_book
 from tests.conftest import Cldc, cldc_in
 
@@ -217,7 +216,7 @@ def test_a_class_with_classes_of_its_own_trains_with_the_built_in_script(cldc: C
     ).data
     assert len(trained["history"]) == 2
     (record,) = all_records(cldc.home)
-    asked = model_predictions.read(cldc.home, record.id)
+    asked = read_predictions(cldc.home, record.id)
     assert asked is not None
     assert asked.known, asked.why_not
 

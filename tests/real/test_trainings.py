@@ -17,9 +17,9 @@ from cldc.environments import Environment, ensure_tensorflow
 from cldc.files import hash_bytes
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
-from cldc.preflight.model_predictions import read as read_predictions
 from cldc.preflight.pipeline import preflight
 from cldc.preflight.records import read as read_record
+from cldc.preflight.records import read_predictions
 from cldc.trainings.dask import dask_trainer
 from cldc.trainings.local import LocalTrainer
 from cldc.trainings.many import train_all

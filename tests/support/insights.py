@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from cldc.preflight.model import Fingerprint, PreflightResult, Probe
-from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions
+from cldc.preflight.model import Fingerprint, ImagePrediction, ModelPredictions, PreflightResult, Probe
 from cldc.preflight.output import Epoch, Score
 
 CLASSES = ("a", "b")

@@ -15,8 +15,8 @@ from cldc.grading.known_test_sets import remember_test_set
 from cldc.history import history
 from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import BoardResult, Ledger, Record
-from cldc.preflight import model_predictions, records
-from cldc.preflight.model_predictions import ImagePrediction
+from cldc.preflight import records
+from cldc.preflight.model import ImagePrediction
 from cldc.render.document import Document
 from cldc.render.formats import render
 from tests.conftest import Cldc
@@ -120,7 +120,7 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
         predicted = images(*rows)
         tested = ImagePrediction("label_book", "a/3.png", "s3", 0, book)
         predicted = dataclasses.replace(predicted, images=(*predicted.images, tested))
-        model_predictions.save(cldc.home, result.id, predicted)
+        records.save_predictions(cldc.home, result.id, predicted)
     book_folder = cldc.home / "label_books" / "demo" / RESULT.fingerprint.label_book
     (book_folder / "a").mkdir(parents=True)
     (book_folder / "a" / "3.png").write_bytes(png())

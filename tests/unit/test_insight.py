@@ -12,7 +12,7 @@ from cldc.cli.terminal import draw
 from cldc.insight.comparing import compare
 from cldc.insight.model import Insight, Suggestion, confusion, worst_mistakes
 from cldc.insight.page_pictures import pictures
-from cldc.preflight.model_predictions import ModelPredictions
+from cldc.preflight.model import ModelPredictions
 from cldc.render.formats import render
 from cldc.render.preflight import OF_BEFORE, preflight_document, suggestion_blocks
 from tests.support.insights import CLASSES, RESULT, images

@@ -7,7 +7,7 @@ import io
 
 from cldc.insight.label_report import LabelProblem, LabelReport, RankedLabel
 from cldc.insight.model import Suggestion, suggest
-from cldc.preflight.model_predictions import ModelPredictions
+from cldc.preflight.model import ModelPredictions
 from cldc.render.formats import render
 from cldc.render.labels import labels_document
 

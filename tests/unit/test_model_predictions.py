@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cldc.preflight.model_predictions import ImagePrediction, ModelPredictions, predictions_path, read, save
+from cldc.preflight.model import ImagePrediction, ModelPredictions
+from cldc.preflight.records import read_predictions, save_predictions
 from tests.conftest import SHAPES_PROFILE, Cldc
 
 
 def test_what_was_learned_is_kept_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / "preflights").mkdir()
+    place = tmp_path / "preflights" / "x.learned.json.gz"
+    place.parent.mkdir()
     images = (
         ImagePrediction("val", "val/a/1.png", "ab", 0, (0.25, 0.75)),
         ImagePrediction("val", "val/b/2.png", "cd", 1),
     )
     saved = ModelPredictions(("a", "b"), images, "a reason")
-    save(tmp_path, "x", saved)
-    assert read(tmp_path, "x") == saved
-    first = predictions_path(tmp_path, "x").read_bytes()
-    save(tmp_path, "x", saved)
-    assert predictions_path(tmp_path, "x").read_bytes() == first
+    save_predictions(tmp_path, "x", saved)
+    assert read_predictions(tmp_path, "x") == saved
+    first = place.read_bytes()
+    save_predictions(tmp_path, "x", saved)
+    assert place.read_bytes() == first
     for damaged in (first[:-20], first[:10] + bytes([first[10] ^ 0xFF]) + first[11:]):
-        predictions_path(tmp_path, "x").write_bytes(damaged)
-        assert read(tmp_path, "x") is None
-    assert read(tmp_path, "y") is None
+        place.write_bytes(damaged)
+        assert read_predictions(tmp_path, "x") is None
+    assert read_predictions(tmp_path, "y") is None
 
 
 def test_a_mistake_is_another_class_more_probable_than_the_label() -> None:

@@ -24,11 +24,10 @@ from cldc.preflight.inputs import (
     store_label_book,
     store_script,
 )
-from cldc.preflight.model import LabelBook, Training
-from cldc.preflight.pipeline import preflight
-from cldc.preflight.predictions import expected_labels
-from cldc.preflight.results import require_usable, warnings_of
-from cldc.preflight.run_script import Run, follow
+from cldc.preflight.model import LabelBook, PreflightResult, Probe, Script, Training
+from cldc.preflight.pipeline import fingerprint_in, preflight
+from cldc.preflight.results import build_result
+from cldc.preflight.run_script import Run, run_script
 from cldc.preflight.workspace import Workspace, fill
 from cldc.progress import SILENT
 from cldc.validation import ValidationReport, validate
@@ -38,33 +37,38 @@ FINAL = 'print("final loss 1.0, final acc 0.5"); print("test loss 1.0, test acc 
 PREDICT = 'import json; json.dump([0, 1, 2, 3] * 5, open("predicted.json", "w"))'
 
 
-def ran(tmp_path: Path, source: str, *, only_first_epoch: bool = False) -> tuple[Run, Path]:
+@pytest.fixture
+def training(tmp_path: Path, shapes: Competition, book: LabelBook, report: ValidationReport) -> Training:
+    """A training whose script is still to be written."""
+    return Training(report, Script(tmp_path / "work" / "learn.py", "", "file"), book, shapes)
+
+
+def ran(training: Training, source: str, *, only_first_epoch: bool = False) -> Run:
     """A script of a few lines, run as a training is."""
-    root = tmp_path / "work"
+    root = training.script.path.parent
     workspace = Workspace(root, root / ".aside", Path(sys.executable), ())
     workspace.aside.mkdir(parents=True)
-    (root / "learn.py").write_text(textwrap.dedent(source))
-    run = follow(
-        [sys.executable, "learn.py"],
-        workspace=workspace,
-        epochs=4,
-        log=tmp_path / "output.log",
-        observer=SILENT,
-        only_first_epoch=only_first_epoch,
+    training.script.path.write_text(textwrap.dedent(source))
+    return run_script(training, workspace, SILENT, only_first_epoch=only_first_epoch)
+
+
+def result_of(training: Training, source: str) -> PreflightResult:
+    root = training.script.path.parent
+    return build_result(
+        training,
+        ran(training, source),
+        fingerprint=fingerprint_in("env", training),
+        folder=root,
+        log=root / "output.log",
+        tensorflow="",
+        probe=Probe("", (), 0.0),
+        caveats=(),
     )
-    return run, root
 
 
-def judged(tmp_path: Path, source: str, shapes: Competition, book: LabelBook) -> tuple[int, ...]:
-    run, root = ran(tmp_path, source)
-    labels = expected_labels(book, shapes, given_script(root / "learn.py"))
-    return require_usable(run, competition=shapes, labels=labels, folder=root, log=tmp_path / "output.log")[0]
-
-
-def test_the_predictions_of_a_run_that_ends_well_are_read(
-    tmp_path: Path, shapes: Competition, book: LabelBook
-) -> None:
-    assert judged(tmp_path, f"{FINAL}\n{PREDICT}", shapes, book) == (0, 1, 2, 3) * 5
+def test_the_predictions_of_a_run_that_ends_well_are_read(training: Training) -> None:
+    result = result_of(training, f"{FINAL}\n{PREDICT}")
+    assert (result.predictions, result.warnings) == ((0, 1, 2, 3) * 5, ())
 
 
 @pytest.mark.parametrize(
@@ -91,39 +95,35 @@ def test_the_predictions_of_a_run_that_ends_well_are_read(
         ("raise OSError(28, 'No space left on device')", "disk was full"),
     ],
 )
-def test_a_run_without_a_result_says_why(
-    tmp_path: Path, shapes: Competition, book: LabelBook, source: str, message: str
-) -> None:
+def test_a_run_without_a_result_says_why(training: Training, source: str, message: str) -> None:
     with pytest.raises(PreflightFailed) as caught:
-        judged(tmp_path, source, shapes, book)
+        result_of(training, source)
     assert message in caught.value.message
     assert caught.value.action
 
 
-def test_a_result_warns_of_ignored_classes_divergence_and_a_short_training(
-    tmp_path: Path, shapes: Competition
-) -> None:
+def test_a_result_warns_of_ignored_classes_divergence_and_a_short_training(training: Training) -> None:
     epoch = "5/5 [==] - 1s - loss: nan - accuracy: 0.2 - val_loss: 2.2 - val_accuracy: 0.3"
-    run, _ = ran(tmp_path, f"print('Epoch 1/9'); print({epoch!r})")
-    never, diverged, short = warnings_of(run, (0, 1, 0, 1), shapes)
+    predict = PREDICT.replace("[0, 1, 2, 3] * 5", "[0, 1] * 10")
+    result = result_of(training, f"print('Epoch 1/9'); print({epoch!r})\n{FINAL}\n{predict}")
+    never, diverged, short = result.warnings
     assert never == "The model never predicts the classes z, x on the label book."
     assert "from epoch 1 on" in diverged
     assert "trained 1 epoch; the competition's trains 4" in short
 
 
-def test_a_quick_preflight_stops_after_the_first_epoch(tmp_path: Path) -> None:
+def test_a_quick_preflight_stops_after_the_first_epoch(training: Training) -> None:
     source = """
         import time
         print("Epoch 1/100")
         print("5/5 [==] - 1s - loss: 2.4 - accuracy: 0.2 - val_loss: 2.2 - val_accuracy: 0.3")
         time.sleep(600)
     """
-    run, _ = ran(tmp_path, source, only_first_epoch=True)
-    assert run.stopped
+    assert ran(training, source, only_first_epoch=True).stopped
 
 
 def test_nothing_of_the_users_settings_reaches_the_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in (
         "TF_ENABLE_ONEDNN_OPTS",
@@ -133,7 +133,7 @@ def test_nothing_of_the_users_settings_reaches_the_training(
         "PYTHONHASHSEED",
     ):
         monkeypatch.setenv(name, "1")
-    run, _ = ran(tmp_path, "import os\nfor name in os.environ: print(name)")
+    run = ran(training, "import os\nfor name in os.environ: print(name)")
     seen = set(run.output.tail)
     assert not seen & {
         "TF_ENABLE_ONEDNN_OPTS",

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cldc.preflight.output import Epoch, Output, Score, done_epochs, seconds_left
-from cldc.preflight.run_script import describe
+from cldc.preflight.output import Epoch, Output, Score
 
 KERAS_2 = (
     "Found 40 files belonging to 10 classes.\n"
@@ -56,7 +55,7 @@ def test_the_output_of_keras_2_and_the_scripts_own_lines_are_read() -> None:
     assert math.isnan(output.history[2].loss)
     assert output.best is not None
     assert output.best.number == 2
-    assert (output.epochs, done_epochs(output)) == (3, 3)
+    assert (output.epochs, output.epochs_done) == (3, 3)
     # Of a bar that is drawn again and again, the last state alone is kept.
     assert [line for line in lines if "ETA" in line] == []
     assert sum("loss: 2.4000" in line for line in lines) == 1
@@ -67,7 +66,7 @@ def test_an_only_epoch_has_no_heading() -> None:
     output, _ = understood(KERAS_2.partition("Epoch 2/3\n")[0].replace("Epoch 1/3\n", ""))
     assert output.untrained == Score(30.0, 0.2)
     assert output.history == [Epoch(1, 2.4, 0.2, 2.2, 0.3, 0.0)]
-    assert (output.epochs, done_epochs(output)) == (1, 1)
+    assert (output.epochs, output.epochs_done) == (1, 1)
 
 
 def test_the_output_of_keras_3_is_read_and_its_colours_removed() -> None:
@@ -130,7 +129,7 @@ def test_lines_of_others_change_nothing(noise: list[str], chance: object) -> Non
 def test_whatever_a_script_prints_the_progress_is_one_line(pieces: list[str]) -> None:
     output, _ = understood(*pieces)
     assert 0 <= output.part <= 1
-    assert len(describe(output, now=1.0, began=0.0).splitlines()) <= 1
+    assert len(output.describe(now=1.0, began=0.0).splitlines()) <= 1
 
 
 def test_a_line_without_end_is_not_hoarded() -> None:
@@ -143,8 +142,8 @@ def test_a_line_without_end_is_not_hoarded() -> None:
 def test_the_time_left_follows_the_pace() -> None:
     output = Output()
     output.feed("Epoch 1/10\n1/4 [=>..] - ETA: 6s - loss: 2.5 - accuracy: 0.1\n", now=0.0)
-    assert seconds_left(output, now=2.0, started=0.0) == pytest.approx(9.75 * 2.0 / 0.25)
+    assert output.seconds_left(now=2.0, began=0.0) == pytest.approx(9.75 * 2.0 / 0.25)
     bar = "4/4 [====] - 8s - loss: 2.4 - accuracy: 0.2 - val_loss: 2.2 - val_accuracy: 0.3\n"
     output.feed(bar, now=8.0)
-    assert seconds_left(output, now=8.0, started=0.0) == pytest.approx(9 * 8.0)
-    assert describe(output, now=8.0, began=0.0) == "epoch 1/10  val 30 %  best 30 % (1)  72 s left"
+    assert output.seconds_left(now=8.0, began=0.0) == pytest.approx(9 * 8.0)
+    assert output.describe(now=8.0, began=0.0) == "epoch 1/10  val 30 %  best 30 % (1)  72 s left"

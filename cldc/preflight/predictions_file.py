@@ -82,8 +82,10 @@ def expected_labels(
     return ExpectedLabels(counts, (by_name if recent else as_listed,))
 
 
-def read_predictions(content: bytes, labels: ExpectedLabels, output: Output, *, what: str) -> tuple[int, ...]:
-    """Read the class index of each image of the label book, in the script's order.
+def parse_predictions(
+    content: bytes, labels: ExpectedLabels, output: Output, *, what: str
+) -> tuple[int, ...]:
+    """Parse the class index of each image of the label book, in the script's order.
 
     Args:
         output: The script's output; if it has no accuracy on the label book, nothing is compared.
