@@ -20,8 +20,7 @@ from benchmarks.report import publish
 from cldc.competition import load
 from cldc.dataset import Dataset
 from cldc.files import data_folder
-from cldc.insight.label_report import LabelReport
-from cldc.insight.label_search import find_suspicious_labels
+from cldc.insight.label_search import LabelReport, find_suspicious_labels
 from cldc.validation.inspect_images import inspect_dataset
 
 _DEPTHS = (20, 100, 300)

@@ -19,8 +19,8 @@ class HistoryEntry:
     """A preflight or a submission.
 
     Attributes:
-        kind: The kind; a preflight that was stopped after its first epoch is ``quick``, and a training for
-            `cldc organise grade` is a ``grading``.
+        kind: A preflight that was stopped after its first epoch is ``quick``, and a training for `cldc organise grade` is a
+            ``grading``.
         when: When it was started, or tagged; for an untagged submission, when it was first requested.
         id: Id of the preflight or submission.
         name: The dataset's name, or the submission's.
@@ -65,9 +65,9 @@ def history(
         everything: Whether to list other competitions, too.
         test_sets: Hashes of the label books that were hidden test sets.
     """
-    known = {result.id: result for result in results}
-    entries = [_training(result, test_sets) for result in known.values()]
-    entries += _submissions(ledger, known, board, competition)
+    preflights = {result.id: result for result in results}
+    entries = [_training(result, test_sets) for result in preflights.values()]
+    entries += _submissions(ledger, preflights, board, competition)
     wanted = (entry for entry in entries if everything or entry.competition == competition.name)
     return tuple(sorted(wanted, key=lambda entry: (entry.when, entry.id)))
 
@@ -106,16 +106,22 @@ def _count(result: PreflightResult) -> int:
 
 
 def _submissions(
-    ledger: Ledger, known: Mapping[str, PreflightResult], board: Leaderboard | None, competition: Competition
+    ledger: Ledger,
+    preflights: Mapping[str, PreflightResult],
+    board: Leaderboard | None,
+    competition: Competition,
 ) -> list[HistoryEntry]:
+    """The submissions in the ledger; without a board their scores are those stored last."""
     rows = {row.submission: row for row in board.rows} if board else {}
-    seen = {result.bundle: result for result in ledger.board_results(competition.name)}
-    every, entries = ledger.submissions(), []
-    newer = successors([s for s in every if s.record.competition == competition.name], competition)
-    for submission in every:
-        record, result = submission.record, known.get(submission.record.preflight or "")
-        now, before = rows.get(submission.uuid(TAG)), seen.get(submission.uuid(TAG))
-        last, replaced = now or before, replaced_by(newer.get(record.id), rows)
+    stored = {result.bundle: result for result in ledger.board_results(competition.name)}
+    submissions, entries = ledger.submissions(), []
+    newer = successors([s for s in submissions if s.record.competition == competition.name], competition)
+    for submission in submissions:
+        record, bundle = submission.record, submission.uuid(TAG)
+        preflight = preflights.get(record.preflight or "")
+        row, last = rows.get(bundle), stored.get(bundle)
+        replaced = replaced_by(newer.get(record.id), rows)
+        scored = row or last
         entries.append(
             HistoryEntry(
                 kind="submission",
@@ -124,25 +130,25 @@ def _submissions(
                 name=record.name,
                 competition=record.competition,
                 dataset=record.dataset_hash,
-                images=_count(result) if result else None,
-                validation=result.validation.accuracy if result else None,
-                label_book=result.label_book.accuracy if result and result.label_book else None,
-                score=last.score if last else None,
-                detail=_state(submission, now, replaced, None if board else before),
+                images=_count(preflight) if preflight else None,
+                validation=preflight.validation.accuracy if preflight else None,
+                label_book=preflight.label_book.accuracy if preflight and preflight.label_book else None,
+                score=scored.score if scored else None,
+                detail=_state(submission, row, replaced, None if board else last),
             )
         )
     return entries
 
 
-def _state(submission: KnownSubmission, now: Row | None, replaced: str, before: BoardResult | None) -> str:
-    """Describe a submission's state from the board, the rule or the ``before`` stored board result."""
+def _state(submission: KnownSubmission, row: Row | None, replaced: str, last: BoardResult | None) -> str:
+    """Describe a submission's state by its row on the board, else by what replaced it or the board result stored last."""
     if submission.tagged is None:
         return "not tagged"
     if not submission.carries_tag:
         return "withdrawn"
-    if now is None and replaced:
+    if row is None and replaced:
         return replaced
-    shown = now or before
+    shown = row or last
     if shown is not None and shown.score is not None:
         return f"rank {shown.rank}" if shown.rank else "not shown on the board"
     return "no score yet"

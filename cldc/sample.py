@@ -1,10 +1,8 @@
 """Draw datasets that look like handwriting, to try cldc out without a real dataset.
 
-Each class's name is written with a pen that wobbles, in a size, place, slant and thickness of its own, as
-two-coloured PNGs of about the size and weight of the 2021 competition's (250 pixels square, 2 KB), and packed as
-those are.
-An image depends on the seed, its split, its class and its number alone, so the same call draws the same pixels
-everywhere.
+Each image shows the name of its class, written with a wobbling pen of random size, position, slant and thickness. Like the 2021
+competition's images, it is a PNG of two colours, about 250 pixels square and 2 KB in size, with the same compression.
+An image depends only on the seed, its split, its class and its number, so the same call draws the same pixels everywhere.
 """
 
 from __future__ import annotations
@@ -32,14 +30,12 @@ Stroke = list[Point]
 
 TRAIN_SHARE = 0.7
 LABEL_BOOK_IMAGES = 52
-# Images that a thread draws in one go: few enough to follow and to stop.
-_PART = 25
 _PAPER = 255
 # The two shades of ink of the 2021 images: scanned black, and the grey of a tablet's pen.
 _INKS = (0, 64)
 _GLYPH_HEIGHT = 6.0
 
-# A stroke alphabet on a grid of 5 x 7: strokes apart by a space, each point two digits, x and y.
+# An alphabet of strokes on a grid of 5 x 7: a space separates strokes, and each point has two digits, x and y.
 _ALPHABET = {
     "A": "062046 1434", "B": "060030413303 3344453606", "C": "4130100105163645", "D": "06002042442606",
     "E": "40000646 0333", "F": "400006 0333", "G": "41301001051636454323", "H": "0006 4046 0343", "I": "2026",
@@ -55,7 +51,7 @@ _ALPHABET = {
 
 @dataclass(frozen=True, slots=True)
 class _Sheet:
-    """One image still to be drawn: where it goes, what is written on it, and the seed of its chances."""
+    """An image still to be drawn: its path, its text, and the seed of its random numbers."""
 
     path: Path
     text: str
@@ -67,11 +63,12 @@ def draw(
 ) -> Path:
     """Draw a dataset of ``images`` images into the new folder ``folder`` and return it.
 
-    The first split gets about 70 % of them, the others share the rest; classes are even.
+    The first split gets about 70 % of them, the others share the rest. In each split every class gets the same number, give or
+    take one.
 
     Raises:
         UsageError: ``folder`` exists already, or the images are too few for each class of each split.
-        StorageError: No room, no permission.
+        StorageError: No room or no permission.
     """
     rules = competition.dataset
     least = len(rules.splits) * len(rules.classes)
@@ -100,7 +97,7 @@ def draw_label_book(
     seed: int = 1,
     observer: Observer = SILENT,
 ) -> Path:
-    """Draw a label book (or, with another seed, a test set): class folders with even shares of ``images``.
+    """Draw a label book (or, with another seed, a test set): ``images`` images, shared evenly among the class folders.
 
     Raises:
         UsageError, StorageError: As `draw`.
@@ -115,7 +112,7 @@ def draw_label_book(
 
 
 def _class_folders(classes: tuple[str, ...], count: int, *, seed: str) -> Iterator[_Sheet]:
-    """Sheets for ``count`` images shared evenly; what is left over goes to the first classes."""
+    """``count`` images, shared evenly among the classes; the first classes get what is left over."""
     for place, name in enumerate(classes):
         share = count // len(classes) + (place < count % len(classes))
         for number in range(share):
@@ -142,22 +139,13 @@ def _draw_all(folder: Path, plan: list[_Sheet], observer: Observer) -> Path:
 
 def _write_all(draft: Path, plan: list[_Sheet], observer: Observer) -> None:
     # Pillow releases the interpreter's lock while it compresses, which is half of the work.
-    parts = [plan[start : start + _PART] for start in range(0, len(plan), _PART)]
-    done = 0
     with ThreadPoolExecutor(2) as pool:
         try:
-            for count in pool.map(functools.partial(_write_part, draft), parts):
-                done += count
+            for done, _ in enumerate(pool.map(functools.partial(_write, draft), plan), 1):
                 observer.advance(done)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _write_part(draft: Path, sheets: list[_Sheet]) -> int:
-    for sheet in sheets:
-        _write(draft, sheet)
-    return len(sheets)
 
 
 def _write(draft: Path, sheet: _Sheet) -> None:
@@ -166,9 +154,9 @@ def _write(draft: Path, sheet: _Sheet) -> None:
 
 
 def _png(image: Image.Image) -> bytes:
-    """A PNG as the 2021 competition's are, byte for byte: each row by the filter Sub, packed as run lengths.
+    """A PNG written as OpenCV writes it, like the 2021 competition's: each row filtered by Sub, compressed as run lengths.
 
-    That is how OpenCV writes them. They take twice as long to read as those that Pillow would write.
+    It takes twice as long to read as one that Pillow writes.
     """
     width, height = image.size
     left = ImageChops.offset(image, 1, 0)
@@ -188,7 +176,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def write_text(text: str, chance: Random) -> Image.Image:
-    """``text`` as by hand: a greyscale image (mode L) of about 250 x 250 pixels, dark ink on white paper."""
+    """Write ``text`` as if by hand: a greyscale image (mode L) of about 250 x 250 pixels, dark ink on white paper."""
     width, height = _paper_size(chance)
     image = Image.new("L", (width, height), _PAPER)
     pen = ImageDraw.Draw(image)
@@ -203,14 +191,14 @@ def write_text(text: str, chance: Random) -> Image.Image:
 
 
 def _paper_size(chance: Random) -> tuple[int, int]:
-    """Pixels: median 255, from 120 to 460, the sides near each other."""
+    """Width and height in pixels: from 120 to 460 with a median of 255, nearly square."""
     side = min(460.0, max(120.0, chance.lognormvariate(math.log(255), 0.2)))
     skew = chance.lognormvariate(0, 0.12)
     return round(side * skew), round(side / skew)
 
 
 def _word(text: str, chance: Random) -> list[Stroke]:
-    """The strokes of ``text`` in glyph units, from the left; capitals or small letters as chance has it."""
+    """The strokes of ``text`` in glyph units, from left to right, at random in capitals or small letters."""
     small = chance.random() < 0.5
     gap, x = chance.uniform(0.8, 2.0), 0.0
     strokes: list[Stroke] = []
@@ -219,14 +207,14 @@ def _word(text: str, chance: Random) -> list[Stroke]:
         left = min(px for stroke in glyph for px, _ in stroke)
         strokes += [[(px - left + x, py) for px, py in stroke] for stroke in glyph]
         x += max(px for stroke in glyph for px, _ in stroke) - left + gap
-    if not small and set(text.upper()) <= set("IVX") and chance.random() < 0.4:  # a numeral's bars
+    if not small and set(text.upper()) <= set("IVX") and chance.random() < 0.4:  # the bars of a Roman numeral
         strokes += [[(-0.8, y), (x - gap + 0.8, y)] for y in (0.0, _GLYPH_HEIGHT)]
     return strokes
 
 
 @functools.cache
 def _glyph(character: str) -> tuple[tuple[Point, ...], ...]:
-    """A character's strokes; one that the alphabet lacks gets a scribble that is always the same."""
+    """The strokes of a character; a character that is not in the alphabet gets a scribble, always the same one."""
     code = _ALPHABET.get(character)
     if code is None:
         chance = Random(character)  # noqa: S311 - a drawing
@@ -238,7 +226,7 @@ def _glyph(character: str) -> tuple[tuple[Point, ...], ...]:
 
 
 def _place(strokes: list[Stroke], width: int, height: int, chance: Random) -> list[Stroke]:
-    """Glyph units to pixels: turned, slanted, scaled to a part of the paper, somewhere on it."""
+    """Convert glyph units to pixels: rotated, slanted, scaled to a part of the paper and placed at random on it."""
     turn, slant, squeeze = chance.gauss(0, 0.08), chance.gauss(0, 0.15), chance.uniform(0.7, 1.3)
     cos, sin = math.cos(turn), math.sin(turn)
     turned = [
@@ -257,7 +245,7 @@ def _place(strokes: list[Stroke], width: int, height: int, chance: Random) -> li
 
 
 def _wobbled(stroke: Stroke, chance: Random) -> Stroke:
-    """The stroke as a hand makes it: ends a little off, points every few pixels swaying about the line."""
+    """The stroke as a hand draws it: its corners are a little off, and it sways about the line between them."""
     sway = chance.uniform(0.5, 3.0)
     phase, pace = chance.uniform(0, 2 * math.pi), chance.uniform(0.02, 0.06)
     corners = [(x + chance.gauss(0, 2), y + chance.gauss(0, 2)) for x, y in stroke]

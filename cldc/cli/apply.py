@@ -11,14 +11,21 @@ import click
 from cldc.cli.app import App
 from cldc.cli.options import DATASET, YES, command
 from cldc.cli.validating import undo_record
-from cldc.curation.applying import Applied, Plan, apply_in_place, apply_to_copy, plan
+from cldc.curation.applying import Plan, apply_in_place, plan
 from cldc.dataset import load
 from cldc.decisions import RELABEL, SET_ASIDE, default_path, moved_to, read
 from cldc.errors import StorageError, UsageError
 from cldc.render.document import Block, Line, first_lines
 from cldc.render.validation import copied_blocks
 from cldc.text import first_few, plural
-from cldc.validation.change_records import Change, journal_lock, last_record, records_folder, undo_command
+from cldc.validation.change_records import (
+    Change,
+    carry_out_in_copy,
+    journal_lock,
+    last_record,
+    records_folder,
+    undo_command,
+)
 
 _LAST = "the last"
 _SHOWN = 10
@@ -68,10 +75,11 @@ def apply(
     planned = _plan(app, root, decisions, in_place=into is None)
     shown = list(_plan_blocks(planned, in_copy=into is not None, everything=app.output.verbose))
     if dry_run or not (planned.changes or into):
-        app.show(_data(planned, None), *shown)
+        app.show(_data(planned, None, None), *shown)
         return 0
+    undo = None
     if into is not None:
-        applied = apply_to_copy(planned, into, app.observer)
+        changed = carry_out_in_copy(planned.changes, planned.dataset, into, follow=(), observer=app.observer)
     else:
         action = f"change {plural(sum(planned.counts.values()), 'image')} of {root} (--dry-run shows which)"
         app.confirm(action, yes=yes, question="Make these changes?", shown=shown)
@@ -82,10 +90,9 @@ def apply(
                     f"{root}, or what was decided about it, has changed meanwhile; nothing was done.",
                     action="Run the command again.",
                 )
-            applied = apply_in_place(planned, records_folder(app.home), app.observer)
-        shown = shown if yes else []
-    blocks = [*shown, *_applied_blocks(applied)]
-    app.show(_data(planned, applied), *blocks)
+            undo = apply_in_place(planned, records_folder(app.home), app.observer)
+        changed, shown = planned.dataset.root, shown if yes else []
+    app.show(_data(planned, changed, undo), *shown, *_applied_blocks(planned, changed, undo))
     return 0
 
 
@@ -163,24 +170,24 @@ def _arrow(change: Change) -> str:
     return f"{change.source} -> {change.target if is_renamed else f'{folder}/'}"
 
 
-def _applied_blocks(applied: Applied) -> Iterator[Block]:
-    """What was done, and how to undo it."""
-    images = sum(applied.plan.counts.values())
-    if applied.root != applied.plan.dataset.root:
-        yield Line(f"{applied.root} is a copy with {plural(images, 'image')} changed.", "good")
-        yield from copied_blocks(applied.plan.dataset.outward_links)
-    elif applied.record is not None:
-        yield Line(f"Changed {plural(images, 'image')}.", "good")
-        yield Line(f"To undo: {undo_command(applied.record, 'apply')}")
+def _applied_blocks(plan: Plan, changed: Path, undo: Path | None) -> Iterator[Block]:
+    """What was done to the folder ``changed``, and the record that undoes it; a copy has none."""
+    images = plural(sum(plan.counts.values()), "image")
+    if undo is None:
+        yield Line(f"{changed} is a copy with {images} changed.", "good")
+        yield from copied_blocks(plan.dataset.outward_links)
+    else:
+        yield Line(f"Changed {images}.", "good")
+        yield Line(f"To undo: {undo_command(undo, 'apply')}")
 
 
-def _data(plan: Plan, applied: Applied | None) -> dict[str, Any]:
-    """The plan and, if it was carried out, the result."""
+def _data(plan: Plan, changed: Path | None, undo: Path | None) -> dict[str, Any]:
+    """The plan and, if it was carried out, the changed folder and the record that undoes it."""
     return {
         "dataset": plan.dataset.root,
-        "applied": applied is not None,
-        "folder": applied.root if applied else None,
-        "record": applied.record if applied else None,
+        "applied": changed is not None,
+        "folder": changed,
+        "record": undo,
         "set_aside_in": plan.aside,
         "counts": dict(sorted(plan.counts.items())),
         "changes": [

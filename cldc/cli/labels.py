@@ -11,8 +11,7 @@ from cldc.cli.app import App
 from cldc.cli.options import FOLDER, command
 from cldc.dataset import load
 from cldc.decisions import default_path, match, read
-from cldc.insight.label_report import RankedLabel
-from cldc.insight.label_search import find_suspicious_labels
+from cldc.insight.label_search import RankedLabel, find_suspicious_labels
 from cldc.insight.page_pictures import pictures
 from cldc.render.labels import labels_document
 from cldc.validation.pipeline import QUESTIONS

@@ -14,7 +14,7 @@ from cldc.errors import ConfigurationError
 from cldc.files import hash_file
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
-from cldc.validation.change_records import Change, FreeNames, carry_out, carry_out_in_copy, harmless
+from cldc.validation.change_records import Change, FreeNames, carry_out, harmless
 
 _SHOWN_CONFLICTS = 10
 
@@ -43,15 +43,6 @@ class Plan:
     def counts(self) -> Counter[str]:
         """Number of images for each action."""
         return Counter(change.rule for change in self.changes if change.kind != "folder")
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """The result: the changed folder, and the record for undoing changes made in place."""
-
-    plan: Plan
-    root: Path
-    record: Path | None = None
 
 
 def plan(dataset: Dataset, decisions: Iterable[Decision], rules: DatasetRules, *, in_place: bool) -> Plan:
@@ -111,15 +102,13 @@ def require_no_conflict(matched: Matched) -> None:
     )
 
 
-def apply_in_place(plan: Plan, records: Path, observer: Observer = SILENT) -> Applied:
-    """Change the dataset's own folder, if there is anything to do.
+def apply_in_place(plan: Plan, records: Path, observer: Observer = SILENT) -> Path:
+    """Change the dataset's own folder, and return the record by which `cldc apply --undo` takes the changes back.
 
     Raises:
         StorageError: Something can't be moved; the error says how to undo the changes made so far.
     """
-    if not plan.changes:
-        return Applied(plan, plan.dataset.root)
-    record = carry_out(
+    return carry_out(
         plan.changes,
         plan.dataset.root.resolve(),
         records,
@@ -128,12 +117,6 @@ def apply_in_place(plan: Plan, records: Path, observer: Observer = SILENT) -> Ap
         aside=plan.aside,
         observer=observer,
     )
-    return Applied(plan, plan.dataset.root, record)
-
-
-def apply_to_copy(plan: Plan, into: Path, observer: Observer = SILENT) -> Applied:
-    """Create a changed copy, without images to set aside; errors are those of `carry_out_in_copy`."""
-    return Applied(plan, carry_out_in_copy(plan.changes, plan.dataset, into, follow=(), observer=observer))
 
 
 class _Changes:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cldc.insight.paired_results import RepeatedComparison
+from cldc.insight.paired import RepeatedComparison
 from cldc.preflight.model import ImagePrediction, ModelPredictions, PreflightResult
 
 
@@ -85,16 +85,6 @@ _REASONS: tuple[Callable[[_Image], object], ...] = (
 )
 
 
-@dataclass(slots=True)
-class _ImageChanges:
-    added: list[Moved]
-    removed: list[Moved]
-    relabelled: list[Moved]
-    moved: list[Moved]
-    renamed: int = 0
-    same: int = 0
-
-
 def compare(
     before: PreflightResult,
     first: ModelPredictions | None,
@@ -105,18 +95,18 @@ def compare(
     nothing = ModelPredictions(before.classes, (), "an older cldc kept nothing of the images")
     first, second = first or nothing, second or nothing
     book = list(after.images)[-1]
-    changes = _images(first, second, book)
+    changes = _image_changes(first, second, book)
     fixed, broken = _mistakes(first, second, book)
     old, new = _accuracies(first), _accuracies(second)
     return Comparison(
         before=before,
         after=after,
-        added=tuple(changes.added),
-        removed=tuple(changes.removed),
-        relabelled=tuple(changes.relabelled),
-        moved=tuple(changes.moved),
-        renamed=changes.renamed,
-        same=changes.same,
+        added=tuple(changes["added"]),
+        removed=tuple(changes["removed"]),
+        relabelled=tuple(changes["relabelled"]),
+        moved=tuple(changes["moved"]),
+        renamed=len(changes["renamed"]),
+        same=len(changes["same"]) + len(changes["renamed"]),
         classes=tuple(
             ClassChange(split, label, old.get((split, label)), new.get((split, label)))
             for split in (second.splits or first.splits)[1:]
@@ -128,25 +118,27 @@ def compare(
     )
 
 
-def _images(first: ModelPredictions, second: ModelPredictions, book: str) -> _ImageChanges:
-    """What became of each image: where it is now, or that it was added or removed."""
+def _image_changes(first: ModelPredictions, second: ModelPredictions, book: str) -> dict[str, list[Moved]]:
+    """The images of both datasets, by what became of them."""
     old, new = (_images_by_content(predictions, book) for predictions in (first, second))
-    found = _ImageChanges([], [], [], [])
+    changes: dict[str, list[Moved]] = defaultdict(list)
     for sha256 in sorted(old.keys() | new.keys(), key=lambda s: (old.get(s) or new[s])[0].path):
         for image, twin in _pairs(old.get(sha256, ()), new.get(sha256, ())):
-            pair = Moved(image.path, twin.path, image.label, twin.label)
-            if image is _ABSENT:
-                found.added.append(pair)
-            elif twin is _ABSENT:
-                found.removed.append(pair)
-            elif image.label != twin.label:
-                found.relabelled.append(pair)
-            elif image.split != twin.split:
-                found.moved.append(pair)
-            else:
-                found.same += 1
-                found.renamed += image.path != twin.path
-    return found
+            moved = Moved(image.path, twin.path, image.label, twin.label)
+            changes[_kind_of_change(image, twin)].append(moved)
+    return changes
+
+
+def _kind_of_change(image: _Image, twin: _Image) -> str:
+    if image is _ABSENT:
+        return "added"
+    if twin is _ABSENT:
+        return "removed"
+    if image.label != twin.label:
+        return "relabelled"
+    if image.split != twin.split:
+        return "moved"
+    return "same" if image.path == twin.path else "renamed"
 
 
 def _pairs(old: Iterable[_Image], new: Iterable[_Image]) -> Iterator[tuple[_Image, _Image]]:

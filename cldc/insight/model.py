@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cldc.insight.label_report import LabelReport
+from cldc.insight.label_search import LabelReport
 from cldc.preflight.model import ImagePrediction, ModelPredictions, PreflightResult
 
 # Nobody looks through more labels than this between two trainings.

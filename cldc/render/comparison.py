@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cldc.insight.comparing import Comparison, Moved
-from cldc.insight.paired_results import RepeatedComparison
+from cldc.insight.paired import RepeatedComparison
 from cldc.insight.significance import Judgement
 from cldc.preflight.output import Score
 from cldc.render.document import Block, Document, Line, Page, Table, cell

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from cldc.insight.label_report import LabelProblem, LabelReport, RankedLabel
+from cldc.insight.label_search import LabelProblem, LabelReport, RankedLabel
 from cldc.render.document import Block, Document, Line, Page, Table
 from cldc.text import plural
 

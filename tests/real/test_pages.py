@@ -19,7 +19,7 @@ from cldc import competition
 from cldc.files import replace_atomically
 from cldc.grading.model import Grade, Grading
 from cldc.insight.comparing import compare
-from cldc.insight.label_report import LabelProblem, LabelReport, RankedLabel
+from cldc.insight.label_search import LabelProblem, LabelReport, RankedLabel
 from cldc.insight.model import Insight
 from cldc.leaderboard import parse
 from cldc.render.board import board_page

@@ -17,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cldc import competition, dataset
-from cldc.curation.applying import Plan, apply_in_place, apply_to_copy, plan
+from cldc.curation.applying import Plan, apply_in_place, plan
 from cldc.decisions import RELABEL, SET_ASIDE, Decision, move_to
 from cldc.decisions.table import to_text
 from cldc.errors import ConfigurationError
-from cldc.validation.change_records import last_record, undo
+from cldc.progress import SILENT
+from cldc.validation.change_records import carry_out_in_copy, last_record, undo
 from tests.conftest import Cldc
 from tests.support.decided import of
 from tests.support.folders import make_dataset, png
@@ -151,7 +152,8 @@ def test_a_copy_gets_the_changes_and_the_original_none(tmp_path: Path) -> None:
     rows = [of(folder, "train/i/0.png", SET_ASIDE), of(folder, "train/i/1.png", RELABEL, "x")]
     before = tree(folder)
     copy = tmp_path / "better"
-    apply_to_copy(planned(folder, rows, in_place=False), copy)
+    drawn = planned(folder, rows, in_place=False)
+    carry_out_in_copy(drawn.changes, drawn.dataset, copy, follow=(), observer=SILENT)
     assert tree(folder) == before
     expected = {**before, "train/x": b"folder", "train/x/1.png": before["train/i/1.png"]}
     del expected["train/i/0.png"], expected["train/i/1.png"]

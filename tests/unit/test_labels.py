@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from cldc.insight.label_report import LabelProblem, LabelReport, RankedLabel
+from cldc.insight.label_search import LabelProblem, LabelReport, RankedLabel
 from cldc.insight.model import Suggestion, suggest
 from cldc.preflight.model import ModelPredictions
 from cldc.render.formats import render

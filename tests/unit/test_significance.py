@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cldc.insight.paired_results import TrainedModel, compare_repeats
+from cldc.insight.paired import TrainedModel, compare_repeats
 from cldc.insight.significance import judge, t_quantile
 from cldc.render.comparison import limit, verdict
 from tests.support.insights import RESULT, images
