@@ -1,7 +1,6 @@
 """Folders, atomic writes, locks and content hashes; every failure names the path and what to do.
 
-Nothing is written over in place: a reader sees the old file or the new one, never half of one, and so does
-the next run after a crash.
+No file is overwritten in place: a reader, or the next run after a crash, sees the old file or the new one, never a half.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ HOME_VARIABLE = "CLDC_HOME"
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 _FOR_OTHERS = 0o077
-# In each temporary folder, and locked as long as its process lives.
+# A file in each temporary folder that stays locked while its process lives.
 _IN_USE = ".cldc-in-use"
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -47,7 +46,7 @@ class LockTimeout(StorageError):
 
 
 def storage_error(error: OSError, path: Path | None = None) -> StorageError:
-    """Turn an operating system's error about ``path`` into an explanation and a next action."""
+    """Turn an `OSError` about ``path`` into an explanation and a next action."""
     name = path or error.filename or "a file"
     hint = _relocation_hint(name)
     if str(name) == ".":
@@ -69,7 +68,7 @@ def storage_error(error: OSError, path: Path | None = None) -> StorageError:
 
 
 def _relocation_hint(name: Path | str) -> str:
-    """The hint that names the variable which moves the folder ``name`` to another disk, if there is one."""
+    """A hint at the variable that would move ``name`` to another disk, if there is one."""
     places = ((HOME_VARIABLE, _chosen_data_folder), ("TMPDIR", system_temporary_folder))
     with contextlib.suppress(StorageError, OSError):
         for variable, place in places:
@@ -164,7 +163,7 @@ def _close_to_others(folder: Path, observer: Observer) -> None:
     try:
         if folder.stat().st_uid != _user():
             raise PermissionError(errno.EPERM, "it belongs to another user")
-        # The folder first, so that nobody can swap its contents afterwards.
+        # The folder first, so that nobody can exchange its contents meanwhile.
         _take_rights(folder, folder.stat())
         for path in folder.iterdir():
             if not path.is_symlink() and (status := path.stat()).st_uid == _user():
@@ -186,7 +185,7 @@ def _user() -> int:
 
 
 def private_folder(path: Path) -> Path:
-    """Make ``path`` and its parents, the new ones readable by their owner only, and return it."""
+    """Create the folder ``path``, readable by its owner only, and its parents if they are missing, and return it."""
     with storage_errors(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -83,7 +83,7 @@ def _training(result: PreflightResult, test_sets: Set[str]) -> HistoryEntry:
         name=result.dataset_name,
         competition=mark.competition,
         dataset=mark.dataset,
-        images=_count(result),
+        images=result.total,
         validation=result.validation.accuracy,
         label_book=None if graded else printed,
         score=printed if graded else None,
@@ -98,11 +98,6 @@ def _where(result: PreflightResult) -> str:
     if mark.server:
         return f"on {mark.server}, image {mark.environment}"
     return f"TensorFlow {mark.tensorflow}, {mark.threads} threads"
-
-
-def _count(result: PreflightResult) -> int:
-    *splits, _ = result.images.values()  # the label book comes last
-    return sum(splits)
 
 
 def _submissions(
@@ -130,7 +125,7 @@ def _submissions(
                 name=record.name,
                 competition=record.competition,
                 dataset=record.dataset_hash,
-                images=_count(preflight) if preflight else None,
+                images=preflight.total if preflight else None,
                 validation=preflight.validation.accuracy if preflight else None,
                 label_book=preflight.label_book.accuracy if preflight and preflight.label_book else None,
                 score=scored.score if scored else None,

@@ -1,4 +1,4 @@
-"""A deterministic zip of a validated dataset: the same bytes on every run of one machine."""
+"""Zip a validated dataset deterministically: every run on one machine gives the same bytes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Package:
     """A zip ready to be uploaded.
 
     Attributes:
-        path: ``NAME.zip``; CodaLab names the bundle after it and keeps its one folder ``NAME``.
+        path: ``NAME.zip``; CodaLab names the bundle after it and keeps the folder ``NAME`` in it.
         name: NAME.
-        dataset_hash: Identity of what is in it.
-        images: How many images.
-        size: Bytes of the zip.
+        dataset_hash: The dataset's identity.
+        images: Number of images.
+        size: Of the zip, in bytes.
     """
 
     path: Path
@@ -40,11 +40,11 @@ class Package:
 
 
 def pack(report: ValidationReport, folder: Path, observer: Observer = SILENT) -> Package:
-    """Zip what the script would read of a valid dataset as ``folder/NAME.zip``, put in place when complete.
+    """Zip the files that the script reads of a valid dataset as ``folder/NAME.zip``, which appears when it is complete.
 
     Raises:
         InvalidDataset: The dataset has errors, or changed since it was validated, or is too large for a zip.
-        StorageError: No space or no permission.
+        StorageError: No room or no permission.
     """
     report.require_valid()
     dataset = report.dataset
@@ -57,7 +57,7 @@ def pack(report: ValidationReport, folder: Path, observer: Observer = SILENT) ->
 
 
 def _write(path: Path, dataset: Dataset, observer: Observer) -> None:
-    """Every entry in its fixed order, in the form that every unzip program reads: without the 64-bit extension."""
+    """Write the entries in a fixed order, without the 64-bit extension, which some unzip programs don't read."""
     try:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, allowZip64=False) as archive:
             # A class folder without images must still be there: the script compares folders with classes.
@@ -86,7 +86,7 @@ def _entry(name: str, attributes: int) -> zipfile.ZipInfo:
 
 def _content(dataset: Dataset, image: Image) -> bytes:
     with dataset.locate(image).open("rb") as file:
-        content = file.read(image.size + 1)  # no more, should the file have grown to any size
+        content = file.read(image.size + 1)  # no more, in case the file has grown
     if hashlib.sha256(content).hexdigest() != image.sha256:
         raise InvalidDataset(
             f"{image.path} changed while the dataset was being submitted.",

@@ -1,6 +1,6 @@
-"""Reads CSV tables as spreadsheets write them.
+"""Read CSV tables as spreadsheets write them.
 
-A byte order mark, semicolons or tabs instead of commas, any line ends, quotes and empty lines are all accepted.
+A byte order mark, semicolons or tabs in place of commas, any line endings, quotes and empty lines are accepted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class InvalidTable(ConfigurationError):
     """A line of a table can't be used; the message names it."""
 
     def __init__(self, path: Path, line: int, problem: str, action: str) -> None:
-        """``problem`` continues "Line 7 of decisions.csv", as in "has no name"."""
+        """``problem`` completes "Line 7 of decisions.csv ...", such as "has no name"."""
         super().__init__(f"Line {line} of {path} {problem}.", action=action)
 
 
@@ -30,7 +30,7 @@ def read_rows(content: bytes, path: Path, *, errors: str) -> Iterator[tuple[int,
     Args:
         content: The bytes of the file.
         path: The file, for messages.
-        errors: What becomes of bytes that are not UTF-8, as for `bytes.decode`.
+        errors: How to treat bytes that are not UTF-8, as for `bytes.decode`.
 
     Raises:
         InvalidTable: A line is not CSV, or the table is in UTF-16.

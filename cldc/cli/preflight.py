@@ -200,10 +200,9 @@ def _blocks(
 
 
 def _row(result: PreflightResult) -> tuple[str, ...]:
-    *splits, _ = result.images.values()  # the label book comes last
     return (
         result.dataset_name,
-        f"{sum(splits):,}",
+        f"{result.total:,}",
         f"{result.validation.accuracy:.2%}",
         f"{result.label_book.accuracy:.2%}" if result.label_book else "",
         f"{result.best_epoch} of {result.fingerprint.epochs}",

@@ -81,7 +81,7 @@ def _keep_checking(app: App, session: Session) -> NoReturn:
 
 
 def _suspect(app: App, session: Session, dataset: Dataset) -> None:
-    """Tell the page which labels are suspicious, and why where that is not known; all else works without."""
+    """Tell the page which labels are suspicious, or why that is not known; everything else works without."""
     try:
         found = find_suspicious_labels(
             dataset, app.competition.dataset.classes, home=app.home, observer=session

@@ -1,4 +1,4 @@
-"""Carry out decisions about images: relabel, move to another split, set aside. Nothing is deleted or overwritten."""
+"""Carry out decisions about images: relabel them, move them to another split, set them aside; never delete or overwrite."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Plan:
 
 
 def plan(dataset: Dataset, decisions: Iterable[Decision], rules: DatasetRules, *, in_place: bool) -> Plan:
-    """Plan the changes that are not done yet.
+    """Plan the changes that are still to be made.
 
     Args:
         dataset: The dataset, its images read.
@@ -143,7 +143,7 @@ class _Changes:
         split = next((decision.split for decision in decisions if decision.split), image.split)
         if (split, label) == (image.split, now):
             return
-        # The name of an image that will be moved away counts as taken as well.
+        # The name of an image that will be moved away counts as taken, too.
         target = self._names.take(f"{self._folder(split, label)}/{image.name}")
         action = RELABEL if label != now else move_to(split)
         self.moves.append(Change("rename", action, image.path, target))
@@ -160,7 +160,7 @@ class _Changes:
 
 
 def _is_aside(decision: Decision, aside: Path) -> bool:
-    """Whether the file that a decision sets aside is there already."""
+    """Whether a decision's file is in the folder ``aside`` already."""
     place = aside / decision.path
     if decision.action != SET_ASIDE or not decision.path or not place.is_file():
         return False

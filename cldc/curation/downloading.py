@@ -1,4 +1,4 @@
-"""Download the organisers' starting dataset, label book and script from their bundles, into folders of the right shape."""
+"""Download the organisers' starting dataset, label book and script from their bundles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SCRIPT_MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """What was downloaded: which of `WHAT`, its bundle, where it is, and whether it was there already."""
+    """A download: which of `WHAT`, its bundle, its path, and whether it was there already."""
 
     what: str
     reference: Reference
@@ -33,7 +33,7 @@ def reference_of(competition: Competition, what: str) -> Reference:
     """The bundle of one of `WHAT`.
 
     Raises:
-        ConfigurationError: The profile does not say which it is.
+        ConfigurationError: The profile does not name it.
     """
     bundles = competition.bundles
     found = {DATASET: bundles.starting_dataset, LABEL_BOOK: bundles.label_book, SCRIPT: bundles.script}[what]
@@ -63,14 +63,14 @@ def download(
         competition: Names the bundles, the splits and the classes.
         what: One of `WHAT`.
         target: The new file or folder.
-        home: The data folder, where the lock lies.
+        home: The data folder, which holds the lock.
         observer: Receives progress.
 
     Raises:
         UsageError: ``target`` exists with other contents.
         ConfigurationError: The profile does not say which bundle it is.
-        Unreachable: The server can't be reached; also other failures of it.
-        CodaLabError: The bundle is missing or has another shape.
+        Unreachable: The server can't be reached or fails.
+        CodaLabError: The bundle is missing, or its folders are not those expected.
         StorageError: It can't be written.
     """
     reference = reference_of(competition, what)

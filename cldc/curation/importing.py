@@ -1,4 +1,4 @@
-"""Import photos, scans and documents into a dataset: as PNGs like the competition's, named by content, never over a file."""
+"""Import photos, scans and documents into a dataset as PNGs like the competition's, named by content; never overwrite a file."""
 
 from __future__ import annotations
 
@@ -85,8 +85,19 @@ def find_sources(
         UsageError: The file does not exist, or its class is unknown.
         StorageError: A folder can't be listed.
     """
-    found = [source for path in paths for source in _walk(path, rules, split)]
-    found = [source._replace(label=label or source.label) for source in found]
+    found: list[Source] = []
+    for path in paths:
+        if path.is_dir():
+            found += _pictures_in(path, rules, split or "", "")
+        elif path.exists():
+            around = meant_class(path.parent.resolve().name, rules.classes)
+            found.append(Source(path, split or rules.splits[0], around))
+        else:
+            raise UsageError(
+                f"There is no {path}.", action="Give the path of a picture, or of a folder of pictures."
+            )
+    if label:
+        found = [source._replace(label=label) for source in found]
     if unlabelled := next((source for source in found if not source.label), None):
         raise UsageError(
             f"Nothing says which class {unlabelled.path} is.",
@@ -95,26 +106,18 @@ def find_sources(
     return tuple(dict.fromkeys(found))
 
 
-def _walk(path: Path, rules: DatasetRules, split: str | None, label: str = "") -> Iterator[Source]:
-    """The pictures of a folder, or a file; ``label`` is the class of the folder around it."""
-    if not path.exists():
-        raise UsageError(
-            f"There is no {path}.", action="Give the path of a picture, or of a folder of pictures."
-        )
-    folder = path if path.is_dir() else path.parent
+def _pictures_in(folder: Path, rules: DatasetRules, split: str, label: str) -> Iterator[Source]:
+    """The pictures of a folder and of folders in it; ``split`` and ``label`` are those of the folders around it, or empty."""
     label = meant_class(folder.resolve().name, rules.classes) or label
-    if not path.is_dir():
-        yield Source(path, split or rules.splits[0], label)
-        return
-    with storage_errors(path):
-        items = sorted(item for item in path.iterdir() if not item.name.startswith("."))
+    with storage_errors(folder):
+        items = sorted(item for item in folder.iterdir() if not item.name.startswith("."))
     for item in items:
-        if item.is_dir():
-            if not item.is_symlink():
-                inner = "" if label else meant_class(item.name, rules.splits)
-                yield from _walk(item, rules, split or inner or None, label)
-        elif looks_like_picture(item.name, (*rules.extensions, ".pdf")):
-            yield Source(item, split or rules.splits[0], label)
+        if not item.is_dir():
+            if looks_like_picture(item.name, (*rules.extensions, ".pdf")):
+                yield Source(item, split or rules.splits[0], label)
+        elif not item.is_symlink():
+            inner = "" if label else meant_class(item.name, rules.splits)
+            yield from _pictures_in(item, rules, split or inner, label)
 
 
 def import_pictures(

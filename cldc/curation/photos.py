@@ -13,7 +13,7 @@ import PIL
 import pypdfium2
 from PIL import Image, ImageChops, ImageMath, ImageOps, ImageSequence
 
-# More pixels than any phone's photo; each takes three bytes of memory.
+# More pixels than a phone's photo has; each takes three bytes of memory.
 MAX_PIXELS = 120_000_000
 # Longest side, in pixels, to which large pictures are reduced before anything else: a stroke keeps several pixels.
 _WORKING_SIDE = 2048

@@ -1,4 +1,4 @@
-"""Draw a split: stratified, reproducible, and without the same drawing on both sides."""
+"""Draw a split that is stratified, reproducible, and never has the same drawing in both splits."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
 
 
 def _labels(images: Iterable[Image], matched: Matched, rules: DatasetRules) -> dict[str, str]:
-    """The current or decided class of each image to divide, by path."""
+    """The decided or current class of each image to divide, by path."""
     labels = {}
     for image in images:
         decisions = matched.of(image)
@@ -113,7 +113,7 @@ def _labels(images: Iterable[Image], matched: Matched, rules: DatasetRules) -> d
 def _choose(
     groups: Iterable[Sequence[Image]], labels: Mapping[str, str], *, share: float, seed: int
 ) -> frozenset[str]:
-    """Choose the images of the second split: of shuffled groups, each that brings its classes closer to their shares."""
+    """Choose the second split: of the groups in random order, each that brings the classes closer to their shares."""
     wanted = {label: count * share for label, count in Counter(labels.values()).items()}
     taken: Counter[str] = Counter()
     chosen: set[str] = set()

@@ -13,7 +13,7 @@ MAX_SIDE = 512
 _LEAST_CONTRAST = 24
 # Paper of at least this brightness everywhere is left unchanged.
 _WHITE_PAPER = 250
-# In pixels: less than a stroke, more than noise.
+# In pixels: narrower than a stroke, wider than noise.
 _NOISE_RADIUS = 1.5
 # The share of the paper's pixels that may stay grey.
 _NOISE_SHARE = 0.03
@@ -40,7 +40,7 @@ class Toned(NamedTuple):
 
 
 def tone(grey: Image.Image, *, trim: bool) -> Toned:
-    """Make ink dark on white, at most `MAX_SIDE` pixels; a picture that already fits keeps its pixels.
+    """Make ink dark on white paper, of at most `MAX_SIDE` pixels; a picture that already fits keeps its pixels.
 
     Args:
         grey: The picture (mode L).

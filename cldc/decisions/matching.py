@@ -33,8 +33,8 @@ class Matched:
             setting aside and moving apply to the file at the decision's path if it is still there.
         conflicts: Contradictions.
         unmatched: Decisions that match no image of this dataset.
-        astray: Decisions to set aside a file that is no longer at its path, with the paths of its content: these may
-            be copies that should stay.
+        astray: Decisions to set aside a file that is no longer at its path, with the paths of files with the same content,
+            which may be copies that should stay.
     """
 
     by_path: Mapping[str, tuple[Decision, ...]] = field(default_factory=dict)
@@ -52,8 +52,8 @@ class Matched:
 
         Args:
             question: The id of a rule, or ``label``.
-            known: All such questions, to distinguish ids from other words of a reason.
-            only_named: Whether decisions about every question leave this one open.
+            known: All such questions, to tell ids from other words of a reason.
+            only_named: Whether to ignore decisions that name no question and so answer every one.
         """
         return frozenset(
             sha256

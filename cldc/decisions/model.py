@@ -67,9 +67,9 @@ class Decision(NamedTuple):
 
 
 def replaces(new: Decision, old: Decision) -> bool:
-    """Whether ``new`` replaces ``old`` in the table: they contradict each other or say the same.
+    """Whether ``new`` replaces ``old`` in the table, because they contradict each other or say the same.
 
-    Two files of one content are two images, of which one may be set aside or moved; a label holds for both.
+    Of two files with the same content, one may be set aside or moved alone; a label applies to both.
     """
     if old.sha256 != new.sha256 or not (old.sha256 or old.path == new.path):
         return False

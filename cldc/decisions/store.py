@@ -73,7 +73,7 @@ def edit(
         add: New decisions; each needs a SHA-256 and a path.
         remove: Decisions to remove, as they were read; missing ones are ignored.
         restore: Decisions to put back unchanged, whatever they contradict.
-        home: The data folder, which has the lock.
+        home: The data folder, which holds the lock.
 
     Raises:
         InvalidTable: The table has an invalid line; it stays unchanged.
@@ -97,7 +97,7 @@ def edit(
 
 
 def _added(kept: Iterable[Decision], add: Iterable[Decision]) -> tuple[Decision, ...]:
-    """The decisions, each new one instead of those that it replaces."""
+    """The kept decisions, with new ones in place of those that they replace."""
     after = dict.fromkeys(kept)
     # Only decisions about one content replace each other; one call may have ten thousand decisions.
     by_content: dict[str, list[Decision]] = defaultdict(list)

@@ -1,1 +1,1 @@
-"""What a preflight teaches: mistakes, labels that look wrong, and what changed from one preflight to another."""
+"""What a preflight shows: mistakes, suspicious labels, and what changed from one preflight to another."""

@@ -13,7 +13,7 @@ from cldc.preflight.model import ImagePrediction, ModelPredictions, PreflightRes
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """An image whose path or label differs between two datasets, with both; empty where it is in one only.
+    """An image whose path or label differs between two datasets; the fields of a dataset without it are empty.
 
     Paths are relative to the dataset; those of the label book begin with its name.
     """
@@ -26,7 +26,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class ClassChange:
-    """The accuracy on a class of a split in both, from 0 to 1; None without images or probabilities."""
+    """The accuracy of both models on a class of a split, from 0 to 1; None without images or probabilities."""
 
     split: str
     label: str
@@ -39,14 +39,14 @@ class Comparison:
     """What changed between two preflights.
 
     Attributes:
-        before: The first; ``after`` the second.
+        before: The first preflight; ``after`` is the second.
         added: Images whose content is only in the second dataset.
         removed: Images whose content is only in the first.
         relabelled: Images of the same content under another class.
         moved: Images of the same content and class in another split.
-        renamed: How many are of the same content, class and split under another name.
-        same: How many are in both under the same class and split, renamed ones too.
-        classes: Accuracy of each class on the splits that judge (not the first, which is trained on).
+        renamed: How many images have the same content, class and split, and another name.
+        same: How many images have the same content, class and split, the renamed ones included.
+        classes: Accuracy on each class of every split but the first, which is trained on.
         fixed: Images in both that only the first model misclassifies.
         broken: Images in both that only the second model misclassifies.
         note: Why mistakes are unknown; empty if they are known.
@@ -76,7 +76,7 @@ class _Image(NamedTuple):
 
 _ABSENT = _Image("", "", "")
 
-# From the surest reason to the weakest: why two files of the same content are one image before and after.
+# Why two files of the same content are one image before and after, the surest reason first.
 _REASONS: tuple[Callable[[_Image], object], ...] = (
     lambda image: image.path,
     lambda image: (image.split, image.label),
@@ -179,13 +179,13 @@ def _accuracies(predictions: ModelPredictions) -> dict[tuple[str, str], float]:
 def _mistakes(
     first: ModelPredictions, second: ModelPredictions, book: str
 ) -> tuple[tuple[Moved, ...], tuple[Moved, ...]]:
-    """Mistakes fixed and new mistakes among the images that both models were judged by."""
+    """The mistakes fixed and the mistakes made, among the images on which both models were evaluated."""
 
     def path(image: ImagePrediction) -> str:
         return f"{book}/{image.path}" if image.split == book else image.path
 
-    judging = (second.splits or first.splits)[1:]
-    old = {(i.split, i.sha256): i for i in first.images if i.split in judging and i.probabilities}
+    evaluated = (second.splits or first.splits)[1:]
+    old = {(i.split, i.sha256): i for i in first.images if i.split in evaluated and i.probabilities}
     fixed: list[Moved] = []
     broken: list[Moved] = []
     for image in second.images:

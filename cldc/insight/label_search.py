@@ -46,20 +46,20 @@ class LabelProblem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RankedLabel:
-    """An image with how well its label fits; predictions come from other images only.
+    """An image and how well its label fits, as predicted from other images only.
 
     Attributes:
         rank: 1 for the most suspicious image of the dataset.
         path: The image, relative to the dataset, with slashes.
         sha256: Of its content.
         label: The class it is labelled as.
-        suggestion: The most probable class besides the label; empty where it has no ink.
+        suggestion: The most probable class besides the label; empty if the image has no ink.
         probability: How probable the suggestion is, 0 to 1.
         fit: How probable the label is, 0 to 1.
-        wrong: How probable it is that the label is wrong, 0 to 1, given how many labels of the dataset seem to be. An image that
-            is hard to read has a low fit, and still no wrong label.
-        problem: What is suspicious; None where nothing is.
-        likely: The most probable classes, up to three, the most probable first.
+        wrong: How probable it is that the label is wrong, 0 to 1, given how many labels of the dataset seem to be wrong. An
+            image that is hard to read has a low fit, although its label may be right.
+        problem: What is suspicious; None if nothing is.
+        likely: Up to three classes, the most probable first.
     """
 
     rank: int
@@ -81,7 +81,7 @@ class LabelReport:
     Attributes:
         classes: The competition's classes.
         images: Every image in a class folder that can be read.
-        noise: The share of wrong labels that is estimated, 0 to 1. It is 0 where drawings are only hard to tell apart.
+        noise: The estimated share of wrong labels, 0 to 1. Drawings that are merely hard to tell apart don't raise it.
         unreadable: Paths of images that can't be read.
     """
 
@@ -92,7 +92,7 @@ class LabelReport:
 
     @property
     def suspicious(self) -> tuple[RankedLabel, ...]:
-        """Those with a problem."""
+        """The images with a problem."""
         return tuple(image for image in self.images if image.problem)
 
     def expected_wrong(self, depth: int | None = None) -> float:
@@ -100,12 +100,12 @@ class LabelReport:
         return sum(image.wrong for image in self.images[:depth])
 
     def without(self, contents: Container[str]) -> LabelReport:
-        """The same without images of these SHA-256, ranked again."""
+        """The report without the images of these SHA-256, ranked again."""
         left = (image for image in self.images if image.sha256 not in contents)
         return replace(self, images=tuple(replace(image, rank=rank) for rank, image in enumerate(left, 1)))
 
     def depth(self, share: float) -> int:
-        """How far down the list at least this share of the labels seen so far is expected to be wrong."""
+        """The longest beginning of the list of which at least this share of labels is expected to be wrong."""
         expected, deepest = 0.0, 0
         for count, image in enumerate(self.images, 1):
             expected += image.wrong
@@ -119,17 +119,17 @@ def find_suspicious_labels(
 ) -> LabelReport:
     """Rank the labels of a dataset by how suspicious they are, or read the cached result.
 
-    It takes about a quarter of a minute for 3,000 images, and once a minute or two to make the environment.
+    It takes about 15 seconds for 3,000 images; the first time, creating the environment takes a minute or two.
 
     Args:
-        dataset: The dataset, on the disk as it was scanned.
-        classes: The competition's classes. Images in other folders are left out.
+        dataset: The dataset; its files must not have changed since it was read.
+        classes: The competition's classes; images in other folders are left out.
 
     Raises:
         InvalidDataset: There are too few images to learn from.
-        EnvironmentFailed: The environment can't be made.
+        EnvironmentFailed: The environment can't be created.
         ProcessFailed: The search failed.
-        StorageError: The result can't be kept.
+        StorageError: The result can't be stored.
     """
     if (found := known_suspicious_labels(dataset, classes, home=home)) is not None:
         return found
@@ -157,7 +157,7 @@ def known_suspicious_labels(dataset: Dataset, classes: Sequence[str], *, home: P
 
 
 def _labelled(dataset: Dataset, classes: Sequence[str]) -> list[Image]:
-    """The images in class folders, in an order that depends on their content and labels alone."""
+    """The images in class folders, in an order that depends only on their contents and labels."""
     known = {*classes}
     images = [image for image in dataset.images if image.sha256 and image.label in known]
     return sorted(images, key=lambda image: (image.sha256, image.label, image.path))

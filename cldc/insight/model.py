@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from cldc.insight.label_search import LabelReport
 from cldc.preflight.model import ImagePrediction, ModelPredictions, PreflightResult
 
-# Nobody looks through more labels than this between two trainings.
+# Nobody checks more labels than this between two trainings.
 _MOST = 100
-# With fewer wrong labels than this among those shown, they are not worth a look; a clean dataset has none.
+# If a smaller share of the labels shown is expected to be wrong, checking them is not worth it; a clean dataset has none.
 _LEAST_WRONG = 0.25
 
 
@@ -21,7 +21,7 @@ class Suggestion:
         path: The image, relative to the dataset.
         label: The class it is labelled as.
         predicted: The class of similar images; a cross-validated prediction.
-        probability: How sure that is, from 0 to 1.
+        probability: The probability of that class, from 0 to 1.
         quality: How well the label fits, from 0 (not at all) to 1.
         model: The trained model's prediction; empty if unknown.
     """
@@ -40,7 +40,7 @@ class Insight:
 
     Attributes:
         result: The preflight.
-        predictions: Its images and the model's predictions; None if an older cldc kept none.
+        predictions: Its images and the model's predictions; None if an older version of cldc stored none.
         suggestions: Labels that look wrong, the worst first.
         no_suggestions: Why there are none; empty if they were searched for.
     """

@@ -1,4 +1,4 @@
-"""Pictures for a page: the image, and the few pixels that the model saw of it."""
+"""Pictures for a page: the image, and the same at the few pixels that the model sees."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIDE = 160
 
 
 def pictures(files: Iterable[tuple[str, Path]], *, size: Sequence[int]) -> Mapping[str, tuple[str, str]]:
-    """For each name, its picture and what the model saw, as ``data:`` addresses; what can't be drawn is left out.
+    """For each name, its picture and what the model sees, as ``data:`` addresses; what can't be drawn is left out.
 
     Args:
         files: Each picture's name and file.

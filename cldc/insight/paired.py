@@ -25,7 +25,7 @@ from cldc.preflight.records import read_predictions, weights_folder
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A finished training and what its model predicts.
+    """A finished training and the predictions of its model.
 
     Attributes:
         result: The preflight.
@@ -52,7 +52,6 @@ class SeedPair:
 
     @classmethod
     def of(cls, before: PreflightResult, after: PreflightResult) -> SeedPair:
-        """From the two preflights."""
         return cls(
             seed=after.fingerprint.seed,
             before=before.id,
@@ -70,9 +69,9 @@ class RepeatedComparison:
 
     Attributes:
         pairs: The trainings, a pair for each seed.
-        judgements: By each set of images that can judge, the most trustworthy first: the folder that was given, the label
-            book, the validation split.
-        notes: Why others can't judge, and what else to know of those that do, as sentences.
+        judgements: One for each set of images that can judge, the most trustworthy first: the given folder, the label book,
+            the validation split.
+        notes: Why the others can't judge, and what else to know about those that can, as sentences.
     """
 
     pairs: tuple[SeedPair, ...]
@@ -81,7 +80,7 @@ class RepeatedComparison:
 
 
 class Train(Protocol):
-    """Trains, here or on CodaLab; ``force`` does so even if a record of the same training exists."""
+    """Runs trainings, here or on CodaLab; with ``force`` even those that have a record."""
 
     def __call__(self, trainings: Sequence[Training], *, force: bool = False) -> Sequence[Outcome]:
         """The outcome of each training."""
@@ -112,7 +111,7 @@ def train_models(
     predict: Callable[[PreflightResult], ModelPredictions] | None,
     home: Path,
 ) -> list[TrainedModel]:
-    """Train each dataset, and predict the judging images with its model.
+    """Run the trainings, and predict the judging images with each model.
 
     Args:
         train: Runs those that have no record yet.
@@ -129,7 +128,7 @@ def train_models(
             for training, result in zip(trainings, results, strict=True)
             if not weights_folder(home, result.id).is_dir()
         ]
-        if without_weights:  # an older cldc kept none
+        if without_weights:  # an older version of cldc kept none
             require_results(train(without_weights, force=True))
             results = require_results(train(trainings))
     models = []
@@ -151,7 +150,7 @@ def train_models(
 def compare_repeats(
     before: Sequence[TrainedModel], after: Sequence[TrainedModel], *, judge_name: str = ""
 ) -> RepeatedComparison:
-    """Judge two datasets by models of the same seeds, in the same order; ``judge_name`` is that of the folder that judges."""
+    """Compare two datasets by models of the same seeds, in the same order; ``judge_name`` names the judging folder."""
     models = [*before, *after]
     *_, validation, label_book = before[0].result.images
     sets = [
@@ -194,7 +193,7 @@ def _answers(model: ModelPredictions, split: str) -> dict[tuple[str, str, int], 
 
 
 def _learned_by_heart(before: ModelPredictions, after: ModelPredictions, label_book: str) -> list[str]:
-    """Whether the datasets contain images of the label book."""
+    """A note if one of the datasets contains images of the label book."""
     contents = {image.sha256 for image in before.of(label_book)}
     counts = [
         len(contents & {image.sha256 for image in model.images if image.split != label_book})

@@ -1,8 +1,8 @@
-"""Whether one dataset trains better models than another: the difference of their accuracies and how sure it is.
+"""Decide whether one dataset trains better models than another, from the difference of their accuracies.
 
-Both are trained from the same seeds, and every model is asked about the same images. What is measured would come out otherwise
-with other seeds and with other images, so the error counts both: the variance of the means of seeds, and that of the means of
-images. It is conservative, since the noise of a single answer is in both. `benchmarks/compare.py` measures its coverage.
+Both are trained from the same seeds, and every model predicts the same images. Other seeds and other images would give another
+difference, so its error includes both: the variance of the means of seeds, and that of the means of images. The error is
+conservative, since both contain the noise of single predictions. `benchmarks/compare.py` measures its coverage.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 from typing import Literal
 
-# How sure the interval is.
+# How probably the interval contains the true difference.
 CONFIDENCE = 0.95
 # The most seeds that a person might still train.
 _MOST_SEEDS = 200
@@ -28,16 +28,16 @@ class Judgement:
     """The comparison of two datasets, A and B, on a set of images.
 
     Attributes:
-        by: What the images are, as people call them.
-        images: How many they are.
+        by: The name of the set of images, for people.
+        images: How many images it has.
         seeds: How many models were trained on each dataset.
         before: The mean accuracy of A's models, from 0 to 1; ``after`` of B's.
-        difference: ``after`` less ``before``.
+        difference: ``after`` minus ``before``.
         low: Lower end of the 95 % interval of the difference; ``high`` the upper end.
-        verdict: Whether B is better or worse; ``unknown`` where the interval holds zero.
-        more_seeds: About how many more seeds would tell, were the difference as it was measured; None where the verdict is
-            known, or where no number of seeds would tell.
-        smallest: The smallest difference that these images could tell with ten seeds.
+        verdict: Whether B is better or worse; ``unknown`` if the interval contains zero.
+        more_seeds: About how many more seeds would give a verdict if the measured difference were the true one; None if the
+            verdict is known, or if no number of seeds would.
+        smallest: The smallest difference that these images can show with ten seeds.
     """
 
     by: str
@@ -54,7 +54,7 @@ class Judgement:
 
 
 def judge(by: str, before: Sequence[Sequence[bool]], after: Sequence[Sequence[bool]]) -> Judgement:
-    """Compare models by their answers: for each seed, whether each image was right, images in the same order.
+    """Compare models by their predictions: for each seed, whether each image was predicted right, images in the same order.
 
     Raises:
         ValueError: There are fewer than two seeds or images, or not the same numbers on both sides.
@@ -93,13 +93,13 @@ def judge(by: str, before: Sequence[Sequence[bool]], after: Sequence[Sequence[bo
 
 @dataclass(frozen=True, slots=True)
 class _Noise:
-    """Where the noise of a difference comes from, as variances.
+    """The noise of a difference by its sources, as variances.
 
     Attributes:
-        seeds: How many were measured; ``images`` likewise.
+        seeds: How many seeds were measured; ``images`` likewise.
         of_seeds: Of the means of seeds.
         of_images: Of the means of images, as measured.
-        of_answers: What is left of a single answer when seed and image are known.
+        of_answers: Of a single prediction, beyond what its seed and its image explain.
     """
 
     seeds: int
@@ -110,7 +110,7 @@ class _Noise:
 
     @classmethod
     def of(cls, changes: Sequence[Sequence[int]]) -> _Noise:
-        """From the change of each answer: a row for each seed, a column for each image."""
+        """Estimate it from the change of each prediction: a row for each seed, a column for each image."""
         by_seed = [fmean(row) for row in changes]
         by_image = [fmean(column) for column in zip(*changes, strict=True)]
         if len(by_seed) < 2 or len(by_image) < 2:
@@ -125,8 +125,8 @@ class _Noise:
         return cls(len(by_seed), len(by_image), variance(by_seed), variance(by_image), rest / freedom)
 
     def half_width(self, seeds: int) -> float:
-        """Half the interval, measured or (for another number of seeds) foreseen."""
-        # More seeds average the noise of single answers out of the images' means.
+        """Half the width of the interval, measured or, for another number of seeds, predicted."""
+        # With more seeds, the noise of single predictions averages out of the images' means.
         lasting = max(0.0, self.of_images - self.of_answers / self.seeds)
         of_images = self.of_images if seeds == self.seeds else lasting + self.of_answers / seeds
         parts = ((self.of_seeds / seeds, seeds - 1), (of_images / self.images, self.images - 1))
@@ -148,9 +148,9 @@ def t_quantile(freedom: float) -> float:
 
 
 def _within(t: float, freedom: float) -> float:
-    """How probably Student's t is at most ``t`` away from zero.
+    """The probability that Student's t is at most ``t`` away from zero.
 
-    With t = sqrt(freedom) tan(angle) its density is that of cos(angle)^(freedom - 1), which Simpson's rule sums well.
+    With t = sqrt(freedom) tan(angle), the density is proportional to cos(angle)^(freedom - 1), which Simpson's rule integrates well.
     """
     end = math.atan(t / math.sqrt(freedom))
     step = end / _STEPS

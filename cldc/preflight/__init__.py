@@ -1,6 +1,5 @@
 """Train on a dataset as the competition does, before submitting.
 
-`pipeline.preflight` runs the training script in its own environment on a read-only copy of a valid dataset, follows
-its output, checks its artifacts and stores the result (`records`). `inputs` gets the script and the
-label book.
+`inputs` gets the script and the label book. `pipeline.preflight` runs the script in its own environment on a read-only copy of a
+valid dataset, follows its output, checks its artifacts and stores the result in `records`.
 """

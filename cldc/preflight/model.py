@@ -206,6 +206,11 @@ class PreflightResult:
     other_names: tuple[str, ...] = ()
 
     @property
+    def total(self) -> int:
+        """Number of images in all splits, without the label book, which comes last in ``images``."""
+        return sum([*self.images.values()][:-1])
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Every name that folders with these images had."""
         return (*self.other_names, self.dataset_name)

@@ -1,4 +1,4 @@
-"""Read the predictions of the label book and compare them with the accuracy that the training script printed."""
+"""Parse the script's predictions of the label book, and compare them with the accuracy that it printed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ExpectedLabels:
         return sum(self.counts)
 
     def right(self, predictions: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """The fewest and the most predictions that can be right: one pair for each possible order."""
+        """For each possible order, the fewest and the most predictions that can be right."""
         for order in self.orders:
             labels = [index for index in order for _ in range(self.counts[index])]
             right = sum(label == predicted for label, predicted in zip(labels, predictions, strict=True))

@@ -1,4 +1,4 @@
-"""Parts of what the page shows, as JSON: findings, predictions of an earlier preflight's model, suspicious labels."""
+"""Parts of the page's data as JSON: findings, predictions of an earlier preflight's model, suspicious labels."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cldc.validation import Finding
 from cldc.validation.rules import RULES
 
 _RULES = {rule.id: rule for rule in RULES}
-# By the end of a rule's id, what its images differ in; then a decision about one of them can be enough.
+# By the ending of a rule's id: what its images differ in, so that deciding about one of them can be enough.
 _DIFFERENCES = {"two-labels": "label", "across-splits": "split", "in-class": "copy"}
-# The share of images that the preflight must contain; otherwise it was about another dataset.
+# The share of the images that a preflight must contain; with less it was of another dataset.
 _LEAST_SHARE = 0.5
 
 
@@ -44,9 +44,9 @@ def findings_part(findings: Iterable[Finding]) -> list[dict[str, Any]]:
 
 
 def predictions_part(images: Sequence[Image], competition: Competition, home: Path) -> dict[str, Any] | None:
-    """By path, the class that the model of the last preflight with most of the images predicts, and how probable it is.
+    """By path, the class that a preflight's model predicts and its probability; the newest preflight of most of the images counts.
 
-    Images are matched by content, so only images that have changed since then have none.
+    Images are matched by content, so only images that have changed since have no prediction.
     """
     contents = {image.sha256 for image in images if image.sha256}
     for result in reversed(all_records(home)):

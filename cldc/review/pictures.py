@@ -1,4 +1,4 @@
-"""An image as the page shows it: small, large, or as the model sees it."""
+"""Draw an image as the page shows it: small, large, or as the model sees it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_KEPT_BYTES = 64_000_000
 
 
 class Size(StrEnum):
-    """How a picture is wanted: for the grid, enlarged, or scaled to the few pixels that the model sees."""
+    """The size of a picture: for the grid, enlarged, or scaled to the few pixels that the model sees."""
 
     SMALL = "small"
     LARGE = "large"
@@ -39,7 +39,7 @@ class Pictures:
         self._lock = threading.Lock()
 
     def get(self, key: str, size: Size) -> bytes:
-        """A PNG of the image of that key.
+        """A PNG of the image with that key.
 
         Raises:
             NoPictureError: The image is gone, has changed or can't be shown.

@@ -1,4 +1,4 @@
-"""The web server of the review page: on loopback, open to anyone who has its address."""
+"""The web server of the review page, on loopback; it answers anyone who knows the page's address."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from cldc.review.session import Session
 
 _logger = logging.getLogger("cldc.review")
 _LOOPBACK = "127.0.0.1"
-# A person may reach it through a tunnel from another port, but never by another name: that would be a page of
-# somebody else whose name resolves to this address (DNS rebinding).
+# A person may reach it through a tunnel from another port, but never by another name: that would be somebody else's page
+# whose name resolves to this address (DNS rebinding).
 _NAMES = frozenset({_LOOPBACK, "localhost", "[::1]"})
 _THREADS = 8
 _MOST_BODY_BYTES = 4_000_000
@@ -58,7 +58,7 @@ class ReviewServer:
     """Serves a session's page, only to requests that carry its token."""
 
     def __init__(self, session: Session, *, port: int = 0) -> None:
-        """Listen on loopback; ``port`` 0 takes any that is free.
+        """Listen on loopback; ``port`` 0 takes any free port.
 
         Raises:
             StorageError: The port can't be used.
@@ -93,7 +93,7 @@ class ReviewServer:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         return int(self._server.bind_addr[1])
 
     @property
@@ -102,7 +102,7 @@ class ReviewServer:
         return f"http://{_LOOPBACK}:{self.port}/?token={self._token}"
 
     def ticket(self) -> str:
-        """The page's address for one use: other accounts of this machine see a browser's command line."""
+        """The page's address for a single use: other accounts of this machine can see a browser's command line."""
         ticket = secrets.token_urlsafe(24)
         self._tickets.add(ticket)
         return f"http://{_LOOPBACK}:{self.port}/?token={ticket}"
@@ -162,7 +162,7 @@ class ReviewServer:
     # Answers ---------------------------------------------------------------------------------------------
 
     def _index(self, request: Request) -> Response:
-        """The page itself; it takes the token out of its address, so that no history keeps it."""
+        """The page itself; it removes the token from its address, so that no browser history keeps it."""
         token = request.args.get("token", "")
         known = self._knows(request.cookies.get(self._cookie_name, ""), self._cookie)
         if not known and not self._knows(token, self._token):

@@ -1,4 +1,4 @@
-"""A dataset under review: what the page shows, kept true while the folder and the decisions change."""
+"""A dataset under review: the page's data, updated while the folder and the decisions change."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _MOST_PROBLEMS = 20
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was decided.
+    """The decisions in the table.
 
     Attributes:
-        path: The table of decisions.
-        counts: How many decisions of each kind it has.
+        path: The table.
+        counts: Number of decisions of each kind.
         made: How many of them are new since the review began.
         later: How many images were left for later.
     """
@@ -54,10 +54,10 @@ class _Done:
 
 
 class Session:
-    """What the page shows. Every method may be called from any thread.
+    """The page's data. Every method may be called from any thread.
 
-    The page asks for `state` again and again; each part of it (``images``, ``findings``, ``suspicions``, ``predictions``,
-    ``decisions``) has a number that changes with it, and only parts that the page does not have yet are sent.
+    The page polls `state`. Each part of it (``images``, ``findings``, ``suspicions``, ``predictions``, ``decisions``) has a number
+    that changes with the part, and only parts that the page does not have yet are sent.
     """
 
     def __init__(self, folder: Path, competition: Competition, *, home: Path) -> None:
@@ -95,7 +95,7 @@ class Session:
     # Requests of the page ------------------------------------------------------------------------------
 
     def state(self, have: Mapping[str, int]) -> dict[str, Any]:
-        """The parts that differ from those that the page has, what is being worked on, and what is wrong."""
+        """The parts that differ from those that the page has, the progress of the checks, and problems."""
         with self._lock:
             self.refresh()
             self._refresh_decisions()
@@ -113,7 +113,7 @@ class Session:
             }
 
     def image(self, key: str) -> Image | None:
-        """The image of that key; None if it is gone or has changed."""
+        """The image with that key; None if it is gone or has changed."""
         return self._images.get(key)
 
     @property
@@ -124,18 +124,18 @@ class Session:
     def decide(
         self, action: str, keys: Iterable[str], *, value: str = "", reason: str = ""
     ) -> dict[str, Any]:
-        """Decide the same about some images, and save it.
+        """Make the same decision about some images, and save it.
 
         Args:
             action: ``relabel`` to the class ``value``, ``move`` to the split ``value``, ``set-aside``, ``correct``,
                 ``later``, or ``clear``, which removes every decision.
-            keys: Keys of the images as the page showed them. Of images that have changed since, nothing is decided.
+            keys: Keys of the images as the page showed them; nothing is decided about images that have changed since.
             value: The new class or split.
-            reason: Of ``correct``, the question that is answered.
+            reason: For ``correct``, the question that is answered.
 
         Returns:
-            ``undo``: a number for `undo`, None where nothing was done; ``skipped``: of how many images nothing was
-            decided, and why.
+            ``undo``: a number for `undo`, None if nothing was done; ``skipped``: for each image about which nothing was
+            decided, the reason.
 
         Raises:
             UsageError: The action, class or split is unknown.
@@ -164,7 +164,7 @@ class Session:
             return {"undo": number, "skipped": skipped}
 
     def undo(self, number: int) -> None:
-        """Take back what was decided under that number, once; whatever else was written since stays.
+        """Take back the decisions of that number, once; whatever was written since stays.
 
         Raises:
             InvalidTable: Somebody made the table unreadable; it stays as it is.
@@ -201,7 +201,7 @@ class Session:
                 return scanned
 
     def found(self, report: ValidationReport, scanned: Dataset) -> None:
-        """Take the findings of a check that began when the folder was as ``scanned``."""
+        """Receive the findings of a check that began when the folder was as ``scanned``."""
         with self._lock:
             self.refresh(now=True)
             paths = {image.path: image.sha256 for image in report.dataset.images}
@@ -213,7 +213,7 @@ class Session:
             self._put_decisions()
 
     def show(self, part: Literal["predictions", "suspicions"], data: Mapping[str, Any] | None) -> None:
-        """Take what `cldc.review.page_data` says of the images; None if it is not known."""
+        """Receive a part made by `cldc.review.page_data`; None if it is not known."""
         with self._lock:
             self._put(part, data)
 
@@ -223,7 +223,7 @@ class Session:
             self._check_problem = f"{error.message} {error.action}"
 
     def start(self, task: str, total: float | None = None, unit: str = "") -> None:
-        """As an `Observer`: a task begins; an empty one says that all is done."""
+        """As an `Observer`: a task begins; an empty one means that everything is done."""
         self._task = (task, 0, total or 0)
 
     def advance(self, done: float, detail: str = "") -> None:
@@ -274,7 +274,7 @@ class Session:
     # The decisions ---------------------------------------------------------------------------------------
 
     def _current(self, keys: Iterable[str]) -> tuple[list[Image], list[str]]:
-        """The images that are still what the page showed, read; and of the others why they are left out."""
+        """The images that are still as the page showed them, read, and for each other one why it is left out."""
         found, skipped = [], []
         for key in keys:
             image = self._images.get(key)
@@ -370,7 +370,7 @@ class Session:
 
 
 def _key(image: Image) -> str:
-    """Names an image as it is now in addresses and requests: another file, or a changed one, has another key."""
+    """Identifies an image as it is now in addresses and requests: another file, or a changed one, has another key."""
     return hashlib.blake2b(os.fsencode(repr(image.state)), digest_size=12).hexdigest()
 
 

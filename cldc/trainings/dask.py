@@ -60,7 +60,7 @@ def dask_trainer(address: str, home: Path, observer: Observer = SILENT) -> Itera
     observer.start(f"Connecting to Dask at {address}")
     with dask.config.set(_SETTINGS):
         try:
-            # A client that finds no scheduler complains again when Python exits, after another minute.
+            # A client that finds no scheduler prints errors when Python exits, a minute later.
             socket.create_connection(get_address_host_port(address), _CONNECT_SECONDS).close()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # different versions of libraries that trainings don't use

@@ -14,12 +14,12 @@ _START_SECONDS = 10.0
 # The starting dataset of 2021 (2,880 images, 100 epochs) took 20 minutes on two processors.
 _ASSUMED_IMAGES = 2880
 _ASSUMED_SECONDS = 20 * 60 / (_ASSUMED_IMAGES * 100)
-# What one training keeps busy; the rest is free for the next one.
+# How many processors one training keeps busy; the others are free for the next one.
 PROCESSORS_EACH = 1.4
 
 
 def expect_class(competition: Competition, records: Iterable[PreflightResult], *, students: int) -> str:
-    """The longest that scoring a class can take on a CodaLab's workers, as one sentence.
+    """Estimate, as one sentence, the longest that scoring a class can take on a CodaLab's workers.
 
     Args:
         competition: Its quota limits how many submissions each student makes.
@@ -48,15 +48,14 @@ def _source(*, measured: bool) -> str:
 def expect(
     trainings: Collection[Training], records: Iterable[PreflightResult], *, at_once: int, processors: int
 ) -> str:
-    """How long the trainings, at least one, are expected to take, as one sentence.
+    """Estimate, as one sentence, how long the trainings take; there must be at least one.
 
     Args:
         records: Earlier trainings; those with the same script and command on no server count.
     """
     kinds = {(training.script.sha256, training.competition.run.command) for training in trainings}
     rates = [
-        max(0.0, record.seconds - _START_SECONDS)
-        / (sum(list(record.images.values())[:-1]) * record.fingerprint.epochs)  # the label book comes last
+        max(0.0, record.seconds - _START_SECONDS) / (record.total * record.fingerprint.epochs)
         for record in _local(records)
         if (record.fingerprint.script, record.fingerprint.command) in kinds
     ]

@@ -19,8 +19,8 @@ from cldc.trainings.model import Lane, Trainer, WorkerLost
 # Fast enough for a display to look smooth.
 _REPORT_SECONDS = 0.2
 _MOST_TRIES = 2
-# Number of epochs that fit on one line.
-_MOST_TOLD = 4
+# How many running epochs fit on one line.
+_MOST_SHOWN = 4
 
 
 def train_all(
@@ -88,7 +88,7 @@ class _Trainings:
                     key = running.pop(future)
                     if not self._collect(key, future):
                         running[self._submit(key, force=force)] = key
-                self._tell(epochs, time.monotonic() - began)
+                self._report(epochs, time.monotonic() - began)
         except BaseException as error:
             self._trainer.stop()
             if not isinstance(error, Exception):
@@ -128,7 +128,7 @@ class _Trainings:
         self._lanes[key].epochs = epochs
         return True
 
-    def _tell(self, epochs: int, seconds: float) -> None:
+    def _report(self, epochs: int, seconds: float) -> None:
         done = sum(lane.epochs for lane in self._lanes.values())
         if len(self._lanes) == 1:
             (lane,) = self._lanes.values()
@@ -139,7 +139,7 @@ class _Trainings:
             lane.epochs for key, lane in self._lanes.items() if key not in self._outcomes and lane.epochs
         ]
         if running:
-            parts.append(f"epoch {', '.join(str(int(at) + 1) for at in running[:_MOST_TOLD])}")
+            parts.append(f"epoch {', '.join(str(int(at) + 1) for at in running[:_MOST_SHOWN])}")
         if 1 < done < epochs:
             parts.append(f"{duration((epochs - done) * seconds / done)} left")
         self._observer.advance(done, "  ".join(parts))

@@ -19,7 +19,7 @@ class Trainer(Protocol):
     """Trains in an executor.
 
     Attributes:
-        where: Place of the executor, as in "on this machine".
+        where: Where it trains, as in "on this machine".
         threads: How many threads TensorFlow uses there, which changes a training's numbers; None if workers may differ.
         at_once: How many trainings run at the same time.
     """
@@ -29,7 +29,7 @@ class Trainer(Protocol):
     at_once: int
 
     def submit(self, training: Training, observer: Observer, *, force: bool) -> Future[Any]:
-        """Queue a training; another thread reports its progress to the observer."""
+        """Queue a training; a thread of the executor reports its progress to the observer."""
 
     def result(self, training: Training, future: Future[Any]) -> PreflightResult:
         """Return the stored result of a finished future.
