@@ -19,8 +19,8 @@ from cldc.dataset import load
 from cldc.errors import InvalidDataset, UsageError
 from cldc.insight.comparing import Comparison
 from cldc.insight.comparing import compare as compare_two
-from cldc.insight.paired import Train, compare_repeats, require_unseen, train_models
 from cldc.insight.page_pictures import pictures
+from cldc.insight.paired import Train, compare_repeats, require_unseen, train_models
 from cldc.preflight.inputs import label_books, read_label_book
 from cldc.preflight.model import LabelBook, ModelPredictions, Outcome, PreflightResult, Training
 from cldc.preflight.predicting import predict_folder

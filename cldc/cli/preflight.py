@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -94,22 +94,30 @@ def preflight(
     if repeat:
         require_seeds(app.competition)
     if remote:
-        return _remotely(app, folders, repeat=repeat, keep=keep, force=force, links=links)
-    if keep or links:
+        require_organisers(app)
+    elif keep or links:
         option = "--keep" if keep else "--include-link"
         raise UsageError(f"{option} is for preflights on CodaLab only.", action="Add --remote.")
     reports = valid_reports(app, folders)
+    if remote:
+        for report in reports:
+            require_consent(app, report, links)
     trainings = trainings_of(app, reports)
-    if len(trainings) > 1:
-        outcomes = zip(trainings, train(app, trainings, dask=dask, force=force), strict=True)
-        return _show_several(app, f"Preflights of {len(trainings)} datasets", outcomes)
-    (training,) = trainings
-    if repeat or dask:
-        runs_of = repeats_of(training, repeat) if repeat else (training,)
-        runs = require_results(train(app, runs_of, dask=dask, force=force))
-        _show(app, training, runs[0], repeated=summarize_runs(runs) if repeat else None)
+    if repeat:
+        trainings = [seed for training in trainings for seed in repeats_of(training, repeat)]
+    server = app.rest.server if remote else None
+    found: Sequence[tuple[Training, Outcome]]
+    if remote:
+        ready = ready_tensorflow(app.competition.training.tensorflow, app.home)
+        found = train_remotely(remote_account(app, keep=keep, force=force, environment=ready), trainings)
+    elif dask or len(trainings) > 1:
+        found = [*zip(trainings, train(app, trainings, dask=dask, force=force), strict=True)]
     else:
-        _show(app, training, preflighted(app, training, force=force, quick=quick), repeated=None)
+        found = [(trainings[0], preflighted(app, trainings[0], force=force, quick=quick))]
+    if len(folders) > 1:
+        return _show_several(app, found, server)
+    results = require_results(outcome for _, outcome in found)
+    _show(app, trainings[0], results[0], repeated=summarize_runs(results) if repeat else None)
     return 0
 
 
@@ -120,38 +128,8 @@ def _refuse_combined(options: Mapping[str, object]) -> None:
         raise UsageError(f"{' and '.join(given)} can't be combined.", action="Leave one of them out.")
 
 
-def _remotely(
-    app: ServerApp,
-    folders: Sequence[Path],
-    *,
-    repeat: int | None,
-    keep: bool,
-    force: bool,
-    links: Sequence[str],
-) -> int:
-    """Train on datasets on the server; the exit code is that of the first that has no result."""
-    require_organisers(app)
-    reports = valid_reports(app, folders)
-    for report in reports:
-        require_consent(app, report, links)
-    trainings = trainings_of(app, reports)
-    if repeat:
-        trainings = [seed for training in trainings for seed in repeats_of(training, repeat)]
-    ready = ready_tensorflow(app.competition.training.tensorflow, app.home)
-    remote = remote_account(app, keep=keep, force=force, environment=ready)
-    found = train_remotely(remote, trainings)
-    if len(folders) > 1:
-        server = remote.rest.server
-        return _show_several(app, f"Preflights on {server}", found, server=server)
-    results = require_results(outcome for _, outcome in found)
-    _show(app, found[0][0], results[0], repeated=summarize_runs(results) if repeat else None)
-    return 0
-
-
-def _show_several(
-    app: ServerApp, title: str, outcomes: Iterable[tuple[Training, Outcome]], **more: str
-) -> int:
-    """Show the results, and why others have none; the exit code is that of the first without a result."""
+def _show_several(app: ServerApp, outcomes: Sequence[tuple[Training, Outcome]], server: str | None) -> int:
+    """Show the results, and why others have none; the exit code is that of the first dataset without a result."""
     results: list[PreflightResult] = []
     failed: list[tuple[Dataset, CldcError]] = []
     for training, outcome in outcomes:
@@ -170,7 +148,9 @@ def _show_several(
         }
         for dataset, error in failed
     ]
-    app.show({**more, "results": results, "failed": reasons}, *_blocks(title, results, failed))
+    title = f"Preflights on {server}" if server else f"Preflights of {len(outcomes)} datasets"
+    data = {"results": results, "failed": reasons}
+    app.show({"server": server, **data} if server else data, *_blocks(title, results, failed))
     return failed[0][1].code if failed else 0
 
 
