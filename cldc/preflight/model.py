@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 from cldc.competition import Competition
 from cldc.errors import CldcError
 from cldc.files import hash_bytes
-from cldc.preflight.output import Epoch, Score
 
 if TYPE_CHECKING:
     from cldc.validation import ValidationReport
@@ -131,6 +130,26 @@ class Fingerprint:
             self.competition,
             str(self.epochs),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Loss, and accuracy from 0 to 1, of the model on a set of images."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One finished epoch: losses, accuracies from 0 to 1, and how long it took (0 if not measured)."""
+
+    number: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

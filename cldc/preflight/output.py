@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from cldc.preflight.model import Epoch, Score
 from cldc.text import duration
 
 _BREAKS = re.compile(r"[\r\n\b]+")
@@ -33,26 +34,6 @@ _REFUSAL = re.compile(r"^Dataset size larger than .*$")
 # Far longer than any line of Keras; longer lines are not parsed.
 _LONGEST_LINE = 64 * 1024
 _TAIL_LINES = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Loss, and accuracy from 0 to 1, of the model on a set of images."""
-
-    loss: float
-    accuracy: float
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One finished epoch: losses, accuracies from 0 to 1, and how long it took (0 if not measured)."""
-
-    number: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
 
 
 @dataclass(slots=True)

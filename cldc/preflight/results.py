@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cldc.errors import PreflightFailed
-from cldc.preflight.model import Fingerprint, PreflightResult, Probe, Training
-from cldc.preflight.output import Score
+from cldc.preflight.model import Fingerprint, PreflightResult, Probe, Score, Training
 from cldc.preflight.predictions_file import UnusablePredictions, expected_labels, parse_predictions
 from cldc.preflight.run_script import Run
 from cldc.process import describe_exit

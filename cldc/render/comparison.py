@@ -8,7 +8,7 @@ from typing import Any
 from cldc.insight.comparing import Comparison, Moved
 from cldc.insight.paired import RepeatedComparison
 from cldc.insight.significance import Judgement
-from cldc.preflight.output import Score
+from cldc.preflight.model import Score
 from cldc.render.document import Block, Document, Line, Page, Table, cell
 
 _SHOWN = 10

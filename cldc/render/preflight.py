@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cldc.insight.model import Insight, confusion, worst_mistakes
-from cldc.preflight.model import ModelPredictions, PreflightResult
-from cldc.preflight.output import Epoch
+from cldc.preflight.model import Epoch, ModelPredictions, PreflightResult
 from cldc.preflight.repeats import RepeatedRuns
 from cldc.render.document import Block, Document, Line, Page, Table, cell
 from cldc.render.formats import to_data

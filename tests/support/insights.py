@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from cldc.preflight.model import Fingerprint, ImagePrediction, ModelPredictions, PreflightResult, Probe
-from cldc.preflight.output import Epoch, Score
+from cldc.preflight.model import (
+    Epoch,
+    Fingerprint,
+    ImagePrediction,
+    ModelPredictions,
+    PreflightResult,
+    Probe,
+    Score,
+)
 
 CLASSES = ("a", "b")
 MARK = Fingerprint("d", "l", "s", "c", "demo", 2, "2.4.1", "e", "3.8.18", "Linux x86_64", "cpu", 2, 123)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cldc.preflight.output import Epoch, Output, Score
+from cldc.preflight.model import Epoch, Score
+from cldc.preflight.output import Output
 
 KERAS_2 = (
     "Found 40 files belonging to 10 classes.\n"
