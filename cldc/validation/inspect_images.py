@@ -17,7 +17,7 @@ from cldc.dataset import Dataset, Image, read_image, read_start, scan
 from cldc.process.pool import map_in_processes
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
-from cldc.validation.cache import CachedCheck, ValidationCache
+from cldc.validation.cache import ValidationCache
 from cldc.validation.features import features_of_picture
 from cldc.validation.inspection import MAX_PIXELS, Inspection
 from cldc.validation.large_pictures import reduced_picture
@@ -45,12 +45,45 @@ def inspect_dataset(
     """What the images of a folder show; arguments and errors are those of `cldc.validation.validate`."""
     with contextlib.closing(ValidationCache(home)) as cache:
         cached = cache.load(scan(folder, competition.dataset), competition)
-    formats = formats_of_ignored(cached.dataset, competition.dataset.extensions)
-    return inspect(cached, formats, competition, observer)
+    dataset, inspections = inspect_images(cached.dataset, cached.inspections, observer)
+    formats = formats_of_ignored(dataset, competition.dataset.extensions)
+    return compare_images(dataset, inspections, formats, competition, observer)
 
 
-def inspect(
-    cached: CachedCheck,
+def inspect_images(
+    dataset: Dataset, known: Mapping[str, Inspection], observer: Observer
+) -> tuple[Dataset, dict[str, Inspection]]:
+    """The dataset with all images read, and the inspection of each content by SHA-256.
+
+    Images that have a SHA-256 among the ``known`` inspections are not read again.
+    """
+    inspections = {image.sha256: known[image.sha256] for image in dataset.images if image.sha256 in known}
+    new = [image for image in dataset.images if not image.error and image.sha256 not in inspections]
+    if not new:
+        return dataset, inspections
+    observer.start("Checking images", total=len(new), unit="images")
+    inspect_one = partial(_inspect_file, dataset.root)
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if processors > 1 and len(new) >= _WORTH_PROCESSES:
+        results: Iterator[tuple[Image, Inspection | None]] = map_in_processes(
+            inspect_one, new, processes=_PROCESSES, chunk=_CHUNK
+        )
+    else:
+        results = map(inspect_one, new)
+    read: dict[str, Image] = {}
+    for done, (image, inspection) in enumerate(results, 1):
+        read[image.path] = image
+        if inspection is not None:
+            inspections.setdefault(image.sha256, inspection)
+        if done % _CHUNK == 0 or done == len(new):
+            observer.advance(done)
+    images = tuple(read.get(image.path, image) for image in dataset.images)
+    return replace(dataset, images=images), inspections
+
+
+def compare_images(
+    dataset: Dataset,
+    inspections: Mapping[str, Inspection],
     ignored_formats: Mapping[str, str],
     competition: Competition,
     observer: Observer,
@@ -60,19 +93,19 @@ def inspect(
     warped: WarpedSearch = "no",
     book: Dataset | None = None,
 ) -> InspectedDataset:
-    """Inspect the images of ``cached.dataset`` that are not known, and compare all drawings.
+    """Compare the drawings of inspected images, also with those of the label book.
 
-    ``ignored_formats`` are those of `InspectedDataset`, and ``book`` is the label book as it was scanned; the other arguments
-    and the errors are those of `cldc.validation.validate`.
+    The first three arguments are those of `InspectedDataset`, and ``book`` is the label book as it was scanned; the other
+    arguments and the errors are those of `cldc.validation.validate`.
     """
-    dataset, inspections = _inspect_images(cached.dataset, cached.inspections, observer)
     if ask_tensorflow and home:
-        inspections |= _ask_tensorflow(dataset, inspections, competition, home, observer)
+        answered = _ask_tensorflow(dataset, inspections, competition, home, observer)
+        inspections = {**inspections, **answered}
     sides = [files_with_drawings(dataset, inspections, split.name) for split in dataset.splits]
     everything = {sha: inspections[sha] for sha in sorted(inspections)}
     label_book: dict[str, tuple[str, ...]] = {}
     if book is not None:
-        book, found = _inspect_images(book, cached.inspections, SILENT)
+        book, found = inspect_images(book, {}, SILENT)
         for page in book.images:
             if page.sha256:
                 # The book's folder may be named after a hash.
@@ -136,37 +169,6 @@ def _ask_tensorflow(
         )
         for sha, verdict in verdicts.items()
     }
-
-
-def _inspect_images(
-    dataset: Dataset, known: Mapping[str, Inspection], observer: Observer
-) -> tuple[Dataset, dict[str, Inspection]]:
-    """The dataset with all images read, and the inspection of each content by SHA-256.
-
-    Images that have a SHA-256 among the ``known`` inspections are not read again.
-    """
-    inspections = {image.sha256: known[image.sha256] for image in dataset.images if image.sha256 in known}
-    new = [image for image in dataset.images if not image.error and image.sha256 not in inspections]
-    if not new:
-        return dataset, inspections
-    observer.start("Checking images", total=len(new), unit="images")
-    inspect_one = partial(_inspect_file, dataset.root)
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if processors > 1 and len(new) >= _WORTH_PROCESSES:
-        results: Iterator[tuple[Image, Inspection | None]] = map_in_processes(
-            inspect_one, new, processes=_PROCESSES, chunk=_CHUNK
-        )
-    else:
-        results = map(inspect_one, new)
-    read: dict[str, Image] = {}
-    for done, (image, inspection) in enumerate(results, 1):
-        read[image.path] = image
-        if inspection is not None:
-            inspections.setdefault(image.sha256, inspection)
-        if done % _CHUNK == 0 or done == len(new):
-            observer.advance(done)
-    images = tuple(read.get(image.path, image) for image in dataset.images)
-    return replace(dataset, images=images), inspections
 
 
 def _inspect_file(root: Path, image: Image) -> tuple[Image, Inspection | None]:

@@ -60,10 +60,12 @@ def validate(
         report = cached.report
         if report is None:
             # Pillow and the pool take longer to import than a check that finds nothing changed.
-            from cldc.validation.inspect_images import inspect  # noqa: PLC0415
+            from cldc.validation.inspect_images import compare_images, inspect_images  # noqa: PLC0415
 
-            inspected = inspect(
-                cached,
+            dataset, inspections = inspect_images(cached.dataset, cached.inspections, observer)
+            inspected = compare_images(
+                dataset,
+                inspections,
                 formats,
                 competition,
                 observer,
