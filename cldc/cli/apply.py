@@ -41,7 +41,7 @@ _SHOWN = 10
     is_flag=False,
     flag_value=_LAST,
     metavar="[RECORD]",
-    help="Undo what the last apply did to the dataset, or what this record of one lists.",
+    help="Undo the last apply to the dataset, or the one that this record lists.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @YES

@@ -66,7 +66,7 @@ def compare(
     A and B are folders, or preflights: their ids as `cldc history` shows them (the first digits will do), or names of datasets,
     of which the newest preflight is taken. Images are compared by content, not by name.
 
-    One training says nothing of a small change, since another seed moves the accuracy by several points. With --repeat both are
+    One training says nothing about a small change, since another seed moves the accuracy by several points. With --repeat both are
     trained from the same seeds, and the answer has an interval that counts seeds and images. What was trained before is not
     trained again, so an interrupted command continues where it stopped.
 

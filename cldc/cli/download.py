@@ -25,7 +25,7 @@ from cldc.render.document import Line
 def download(app: ServerApp, *, what: tuple[str, ...], into: Path | None) -> None:
     """Fetch the organisers' starting dataset, label book and script.
 
-    Without a name all three. Folders come in the shape that cldc and the training script expect, class by class; run the
+    Fetches all three unless you name some. Folders come in the shape that cldc and the training script expect, class by class; run the
     command again to continue after an interruption. Existing files are never overwritten.
 
     \b

@@ -19,7 +19,9 @@ from cldc.render.document import Block, Line, Table, cell
 
 
 @command(ServerApp, formats=("csv",))
-@click.option("--all", "everything", is_flag=True, help="Of every competition, not only of the one chosen.")
+@click.option(
+    "--all", "everything", is_flag=True, help="List those of every competition, not only of the chosen one."
+)
 def history(app: ServerApp, everything: bool) -> None:
     """List preflights and submissions with their scores.
 

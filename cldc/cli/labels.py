@@ -34,7 +34,7 @@ def labels(app: App, *, folder: Path | None, top: int | None) -> None:
     class, like several, or like none, and blank ones. The list says how many wrong labels to expect; in a clean dataset, none.
     Images that you marked as correct are left out.
 
-    The first time, an environment of 200 MB is created. 3,000 images take about a quarter of a minute; the result is kept
+    The first time, an environment of 200 MB is created. 3,000 images take about 15 seconds; the result is kept
     until an image or a label changes.
 
     \b

@@ -62,7 +62,7 @@ def login(app: ServerApp) -> None:
 def logout(app: ServerApp) -> None:
     """Forget an account.
 
-    With --account only that one, without it all of the server.
+    Forgets that of --account, or else all accounts on the server.
 
     \b
     Examples:
@@ -89,7 +89,7 @@ def whoami(app: ServerApp, every: bool) -> None:
     """Show server, account, and its disk and time quotas.
 
     Several accounts, on one server or on several, can be remembered: --server and --account (or `server` and
-    `account` in cldc.toml) say which one is meant, else it is the one last signed in with.
+    `account` in cldc.toml) say which one is meant; otherwise it is the one last signed in with.
 
     \b
     Examples:

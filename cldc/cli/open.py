@@ -20,7 +20,7 @@ from cldc.render.document import Line
 def open_(app: ServerApp, *, what: str, only_print: bool) -> None:
     """Open a submission or the guide in the browser.
 
-    NAME is a submission's name: its tagged bundle is opened, or as much of the submission as there is. `worksheet` is
+    NAME is a submission's name: its tagged bundle is opened, or the latest thing made for it. `worksheet` is
     the worksheet of the submission begun last.
 
     \b

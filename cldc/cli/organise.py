@@ -92,7 +92,10 @@ def score(
 @command(ServerApp, group=organise)
 @click.argument("submissions", nargs=-1, metavar="[SUBMISSION]...")
 @click.option(
-    "--all", "everything", is_flag=True, help="What the present test set and evaluation have not scored."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="All that the present test set and evaluation script have not scored.",
 )
 @YES
 def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, yes: bool) -> None:

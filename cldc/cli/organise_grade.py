@@ -71,7 +71,7 @@ def grade(
 
     FOLDER holds one zip, folder or git checkout for each student, named after the student. Each dataset is validated, trained as
     the competition trains it, with the hidden test set instead of the label book, and scored by the evaluation script. As many
-    are trained at once as processors and memory allow, each with the numbers it has alone. What can't be used gets one line and
+    are trained at once as processors and memory allow, with the same results as one by one. What can't be used gets one line and
     stops nobody else. Run it again after a crash, or when more is handed in: what is trained already is not trained again.
 
     Writes grades.csv, grades.json, index.html (the board) and students/NAME.html (a report for each).

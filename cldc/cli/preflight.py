@@ -56,7 +56,7 @@ from cldc.render.preflight import OF_BEFORE, pictured, preflight_document
     help="With --remote: upload what this link leads to outside the dataset, as in `cldc submit`. Repeatable.",
 )
 @click.option("--keep", is_flag=True, help="With --remote: keep the preflight's bundles on the server.")
-@click.option("--force", is_flag=True, help="Train again even where the same was trained before.")
+@click.option("--force", is_flag=True, help="Train again even if the same was trained before.")
 def preflight(
     app: ServerApp,
     *,
@@ -75,9 +75,8 @@ def preflight(
     accuracy it reaches on the validation split and on the label book. Script and label book come from CodaLab; when
     it can't be reached, from what was downloaded before, and the script from cldc itself.
 
-    Several datasets, and repeats, are trained at once, as many as processors and memory allow; each has the numbers that it
-    has alone. With --remote the same runs on CodaLab, as a submission's training would; what it made there is removed
-    afterwards.
+    Several datasets, and repeats, are trained at once, as many as processors and memory allow; the results are the same as one
+    by one. With --remote the training runs on CodaLab, as that of a submission would, and its bundles are removed afterwards.
 
     \b
     Examples:

@@ -36,10 +36,10 @@ from cldc.validation.warped_copies import find_warped_copies
 def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bool) -> None:
     """Draw train and val again, never with the same drawing in both.
 
-    Each class is divided in the same proportion. Images of one content, copies saved differently and near duplicates stay
-    together; so do copies that were rotated, stretched or sheared where the environment of `cldc labels` is ready. The
-    result is decisions in decisions.csv beside the dataset, which `cldc apply` carries out; the same seed and images give
-    the same split.
+    Each class is divided in the same proportion. Images with the same content, copies saved differently and near duplicates
+    stay together; so do rotated, stretched and sheared copies, if the environment of `cldc labels` is ready. The split is
+    written as decisions into decisions.csv beside the dataset, and `cldc apply` carries them out; the same seed and images
+    give the same split.
 
     \b
     Examples:

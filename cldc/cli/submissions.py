@@ -247,7 +247,7 @@ def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
 
 @command(ServerApp)
 @click.option(
-    "--unfinished", is_flag=True, help="Also what was begun and never tagged, and runs of preflights."
+    "--unfinished", is_flag=True, help="Also remove what was begun and never tagged, and runs of preflights."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @YES
@@ -255,7 +255,7 @@ def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None
     """Remove from the server what no submission of yours needs.
 
     Looks at the worksheets that cldc made for this competition: failed bundles, uploads that broke off, and what a
-    finished submission was made without. A run that is going is killed first, if you agree. Never touched are other
+    finished submission did not use. A run that is still going is killed first, if you agree. Never touched are other
     competitions' worksheets, what you made by hand, and whatever a tag, a board or another bundle needs; that is
     checked again right before each removal.
 

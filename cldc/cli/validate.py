@@ -27,7 +27,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--warped",
     is_flag=True,
-    help="Make the environment in which copies that were rotated, stretched or sheared are found; once made it is always used.",
+    help="Also find rotated, stretched and sheared copies; creates an environment for it, which later checks always use.",
 )
 @click.option("--watch", is_flag=True, help="Check again whenever the folder changes, until Ctrl-C.")
 @click.option("--no-cache", is_flag=True, help="Read every file again, even if it did not change.")
@@ -52,7 +52,7 @@ def validate(
 ) -> int:
     """Check a dataset by the rules of the training script.
 
-    Each finding says what the script makes of it and what to do. The exit code is 0 if a submission would run, and 3 if
+    Each finding says what it means for the script and what to do. The exit code is 0 if a submission would run, and 3 if
     it would not.
 
     \b
