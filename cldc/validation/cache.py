@@ -102,7 +102,7 @@ class ValidationCache:
             seen = replace(dataset, images=()), unreadable, pages, competition, conditions
             key = hash_bytes(repr(seen).encode("utf-8", "surrogatepass"))
         unchanged = len(known) == len(readable) and all(image.sha256 for image in readable)
-        if key and unchanged and last["key"] == key:
+        if key and unchanged and last.get("key") == key:
             return CachedCheck(dataset, key, _report(last, dataset, competition))
         inspections = {value["sha256"]: _inspection(value) for value in self._values("content", root)}
         return CachedCheck(dataset, key, None, inspections)

@@ -83,6 +83,15 @@ def test_a_second_check_reads_nothing_and_reports_the_same(folder: Path) -> None
     assert check(folder) == (plain, 0)
 
 
+def test_a_folder_without_images_is_checked_and_cached(folder: Path) -> None:
+    for path in folder.rglob("*.png"):
+        path.unlink()
+    plain = validate(folder, COMPETITION)
+    assert [check(folder), check(folder)] == [(plain, 0)] * 2
+    (folder / "train" / "i" / "0.png").write_bytes(png(1))
+    assert check(folder)[1] == 1
+
+
 @later
 def test_only_changed_files_are_read(folder: Path) -> None:
     check(folder)
