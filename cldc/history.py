@@ -73,31 +73,31 @@ def history(
 
 
 def _training(result: PreflightResult, test_sets: Set[str]) -> HistoryEntry:
-    mark, printed = result.fingerprint, result.label_book.accuracy if result.label_book else None
-    graded = mark.label_book in test_sets
+    fingerprint, printed = result.fingerprint, result.label_book.accuracy if result.label_book else None
+    graded = fingerprint.label_book in test_sets
     origin = "" if result.origin == "competition" else f"{result.origin} script, "
     return HistoryEntry(
         kind="grading" if graded else "quick" if result.quick else "preflight",
         when=datetime.fromisoformat(result.started),
         id=result.id,
         name=result.dataset_name,
-        competition=mark.competition,
-        dataset=mark.dataset,
+        competition=fingerprint.competition,
+        dataset=fingerprint.dataset,
         images=result.total,
         validation=result.validation.accuracy,
         label_book=None if graded else printed,
         score=printed if graded else None,
         detail=f"{origin}{_where(result)}"
-        + ("" if mark.seed is None else f", seed {mark.seed}")
+        + ("" if fingerprint.seed is None else f", seed {fingerprint.seed}")
         + (f", also called {', '.join(result.other_names)}" if result.other_names else ""),
     )
 
 
 def _where(result: PreflightResult) -> str:
-    mark = result.fingerprint
-    if mark.server:
-        return f"on {mark.server}, image {mark.environment}"
-    return f"TensorFlow {mark.tensorflow}, {mark.threads} threads"
+    fingerprint = result.fingerprint
+    if fingerprint.server:
+        return f"on {fingerprint.server}, image {fingerprint.environment}"
+    return f"TensorFlow {fingerprint.tensorflow}, {fingerprint.threads} threads"
 
 
 def _submissions(

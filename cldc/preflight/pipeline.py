@@ -50,27 +50,29 @@ def preflight(
     """
     training.report.require_valid()
     _require_faithful(training, environment)
-    mark = fingerprint(training, environment)
+    fingerprint = local_fingerprint(training, environment)
 
     def recorded() -> PreflightResult | None:
         if force:
             return None
-        return records.read(home, mark.id) or (records.read(home, f"{mark.id}-quick") if quick else None)
+        return records.read(home, fingerprint.id) or (
+            records.read(home, f"{fingerprint.id}-quick") if quick else None
+        )
 
     result = recorded()
     if result is None:
-        guard = records.folder(home) / f".{mark.id}.lock"
+        guard = records.folder(home) / f".{fingerprint.id}.lock"
         with lock(
             guard, purpose="training on the same dataset", observer=observer, timeout_seconds=_WAIT_SECONDS
         ):
-            result = recorded() or _train(training, environment, mark, home, observer, quick=quick)
+            result = recorded() or _train(training, environment, fingerprint, home, observer, quick=quick)
     return records.for_training(home, result, training)
 
 
 def _train(
     training: Training,
     environment: Environment,
-    mark: Fingerprint,
+    fingerprint: Fingerprint,
     home: Path,
     observer: Observer,
     *,
@@ -82,14 +84,14 @@ def _train(
         probe = check_images(workspace, observer)
         run = run_script(training, workspace, observer, only_first_epoch=quick)
         # Kept even if the run failed, so that messages can name it.
-        log = records.folder(home) / f"{mark.id}{'-quick' if quick else ''}.log"
+        log = records.folder(home) / f"{fingerprint.id}{'-quick' if quick else ''}.log"
         with storage_errors(log):
             shutil.copyfile(workspace.log, log)
         version, why = environment.version, environment.why
         result = build_result(
             training,
             run,
-            fingerprint=mark,
+            fingerprint=fingerprint,
             folder=root,
             log=log,
             tensorflow=version,
@@ -103,7 +105,7 @@ def _train(
         return records.store(home, result, predictions, weight_files(root, training.competition))
 
 
-def fingerprint(training: Training, environment: Environment) -> Fingerprint:
+def local_fingerprint(training: Training, environment: Environment) -> Fingerprint:
     """Build the fingerprint of this training on this machine."""
     return dataclasses.replace(
         fingerprint_in(environment.id, training),

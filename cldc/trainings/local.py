@@ -12,7 +12,7 @@ from cldc.preflight.model import PreflightResult, Training
 from cldc.preflight.pipeline import preflight, threads
 from cldc.process import Group
 from cldc.progress import Observer
-from cldc.trainings.model import Lane, Trainer
+from cldc.trainings.model import Trainer, TrainingProgress
 
 # A training of ten thousand images peaked at 620 MB; the rest is for its checkpoint and this program.
 BYTES_EACH = 800 * 2**20
@@ -39,7 +39,7 @@ class LocalTrainer(Trainer):
 
     def submit(self, training: Training, observer: Observer, *, force: bool) -> Future[PreflightResult]:
         """As `Trainer.submit`."""
-        if isinstance(observer, Lane):
+        if isinstance(observer, TrainingProgress):
             observer.check = self._group.check
         return self._executor.submit(self._train, training, observer, force)
 

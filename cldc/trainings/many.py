@@ -14,7 +14,7 @@ from cldc.preflight.records import all_records, for_training
 from cldc.progress import SILENT, Observer
 from cldc.text import duration
 from cldc.trainings.expected import expect
-from cldc.trainings.model import Lane, Trainer, WorkerLost
+from cldc.trainings.model import Trainer, TrainingProgress, WorkerLost
 
 # Fast enough for a display to look smooth.
 _REPORT_SECONDS = 0.2
@@ -69,7 +69,7 @@ class _Trainings:
         self._trainings = trainings
         self._trainer = trainer
         self._observer = observer
-        self._lanes = {key: Lane() for key in trainings}
+        self._progress = {key: TrainingProgress() for key in trainings}
         self._outcomes: dict[tuple[str, ...], Outcome] = {}
         self._tries = dict.fromkeys(trainings, 0)
 
@@ -99,14 +99,14 @@ class _Trainings:
     def _after_interruption(self) -> str:
         """Describe the state after an interruption."""
         kept = sum(isinstance(outcome, PreflightResult) for outcome in self._outcomes.values())
-        if len(self._lanes) > 1:
-            return f"Stopped. {kept} of {len(self._lanes)} trainings are kept; the others start over."
-        (lane,) = self._lanes.values()
-        return f"Stopped at epoch {int(lane.epochs) + 1}; training starts over."
+        if len(self._progress) > 1:
+            return f"Stopped. {kept} of {len(self._progress)} trainings are kept; the others start over."
+        (progress,) = self._progress.values()
+        return f"Stopped at epoch {int(progress.epochs) + 1}; training starts over."
 
     def _submit(self, key: tuple[str, ...], *, force: bool) -> Future[Any]:
         self._tries[key] += 1
-        return self._trainer.submit(self._trainings[key], self._lanes[key], force=force)
+        return self._trainer.submit(self._trainings[key], self._progress[key], force=force)
 
     def _collect(self, key: tuple[str, ...], future: Future[Any]) -> bool:
         """Store the outcome of a training; False if its worker is gone and another one should try."""
@@ -125,18 +125,20 @@ class _Trainings:
                 f"The worker that trained {name} died {self._tries[key]} times: {error}.",
                 action="Look at the workers' logs (did they run out of memory?), then run the command again.",
             )
-        self._lanes[key].epochs = epochs
+        self._progress[key].epochs = epochs
         return True
 
     def _report(self, epochs: int, seconds: float) -> None:
-        done = sum(lane.epochs for lane in self._lanes.values())
-        if len(self._lanes) == 1:
-            (lane,) = self._lanes.values()
-            self._observer.advance(done, lane.detail)
+        done = sum(progress.epochs for progress in self._progress.values())
+        if len(self._progress) == 1:
+            (progress,) = self._progress.values()
+            self._observer.advance(done, progress.detail)
             return
-        parts = [f"{len(self._outcomes)} of {len(self._lanes)} done"]
+        parts = [f"{len(self._outcomes)} of {len(self._progress)} done"]
         running = [
-            lane.epochs for key, lane in self._lanes.items() if key not in self._outcomes and lane.epochs
+            progress.epochs
+            for key, progress in self._progress.items()
+            if key not in self._outcomes and progress.epochs
         ]
         if running:
             parts.append(f"epoch {', '.join(str(int(at) + 1) for at in running[:_MOST_SHOWN])}")

@@ -50,7 +50,7 @@ class Trainer(Protocol):
 
 
 @dataclass(slots=True)
-class Lane:
+class TrainingProgress:
     """One training's progress, written by the training thread and read by the display thread.
 
     Attributes:
