@@ -1,4 +1,4 @@
-// The dataset as the page knows it: images, what is said of them, and the queues in which they are reviewed.
+// The dataset as the page knows it: its images, the findings and predictions about them, and the queues to review.
 
 const LABEL = "label"; // the question whether a label is right, as the decisions' reasons name it
 
@@ -10,7 +10,7 @@ export class Dataset {
   numbers = {}; // of the parts that the server has sent
   parts = {};
 
-  // Take the parts that the server sent, but none that a slower answer brings late; gives back their names.
+  // Store the parts that the server sent, except outdated ones of a slower answer; returns the names of those stored.
   take(sent) {
     const parts = Object.fromEntries(Object.entries(sent).filter(([name, { number }]) => number > (this.numbers[name] ?? 0)));
     for (const [name, { number, data }] of Object.entries(parts)) {
@@ -90,8 +90,8 @@ export class Dataset {
     return groups ? groups.filter((group) => !isResolved(group)).length : images.filter((image) => !isDecided(image)).length;
   }
 
-  // The class that an image most likely has instead of its label; empty where nothing says that this is wrong. A model's
-  // mistakes are many, so what it predicts counts only in the list of them.
+  // The class that an image most likely has instead of its label; empty if nothing suggests that the label is wrong. A model
+  // makes many mistakes, so what it predicts counts only in the queue of its predictions.
   likely(image, group) {
     const others = group.differ === "label" && !isResolved(group) ? group.images.map((other) => after(other).label) : [];
     const guesses = [...others, image.suspicion?.label, group.predicted && image.prediction.label];
@@ -101,7 +101,7 @@ export class Dataset {
 
 export const isDecided = (image) => image.decisions.length > 0;
 
-// Where an image stands once the decisions are carried out; null for the label of one that is set aside.
+// An image's label and split once its decisions are carried out, and whether it is set aside.
 export function after({ label, split, decisions }) {
   const state = { label, split, aside: false };
   for (const [action, value] of decisions) {
@@ -120,7 +120,7 @@ export function isResolved({ images, differ }) {
   return (values.size ?? values.length) <= 1;
 }
 
-// What the server will make of an action, shown at once.
+// Apply an action to an image as the server will, to show it at once.
 export function decide(image, action, value) {
   const kept = {
     relabel: ["move"], correct: ["move"], move: ["relabel", "correct"], "set-aside": [], clear: [],

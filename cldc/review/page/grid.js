@@ -1,4 +1,4 @@
-// A listbox of many images, of which only those in sight are in the document.
+// A listbox of many images, of which only the visible ones are in the document.
 
 // Sizes in pixels: what a tile has beside its picture, and the picture. Copies are compared, so they are larger.
 const FRAME = { width: 20, height: 52 };
@@ -39,7 +39,7 @@ export class Grid {
   get item() { return this.#items[this.current] ?? null; }
   get targets() { return [...this.selected].sort((one, other) => one - other).map((number) => this.#items[number]); }
 
-  // Show groups of images, [{title, images, ...}], and stay where one was, as far as that is still there.
+  // Show groups of images, [{title, images, ...}], and keep the current item and the selection as far as they are still there.
   show(groups) {
     const name = ({ image, group }) => `${image.path}\n${group?.title ?? ""}`;
     const before = { current: this.item && name(this.item), place: this.current, selected: new Set(this.targets.map(name)) };
@@ -54,7 +54,7 @@ export class Grid {
     this.changed();
   }
 
-  // Draw anew what is in sight.
+  // Redraw the visible tiles.
   refresh() {
     for (const [number, tile] of this.#tiles) this.#fill(tile, number);
   }
@@ -87,7 +87,7 @@ export class Grid {
     this.changed();
   }
 
-  // The keys of a listbox; says whether it was one.
+  // Handle the keys of a listbox; returns whether it was one of them.
   key(event) {
     const jump = {
       ArrowLeft: () => this.current - 1, ArrowRight: () => this.current + 1,
@@ -158,7 +158,7 @@ export class Grid {
     this.#render();
   }
 
-  // The first item at or below a height, by halves.
+  // The first item at or below a height, by binary search.
   #firstBelow(top) {
     let [low, high] = [0, this.#places.length];
     while (low < high) {
@@ -177,7 +177,7 @@ export class Grid {
     if (this.current >= 0) wanted.add(this.current); // so that it can be the active descendant
     for (const [number, tile] of this.#tiles) {
       if (!wanted.has(number)) {
-        tile.querySelector("img").removeAttribute("src"); // or the pictures in sight wait until it is loaded
+        tile.querySelector("img").removeAttribute("src"); // otherwise the visible pictures wait until it is loaded
         tile.remove();
         this.#tiles.delete(number);
       }

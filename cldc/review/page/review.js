@@ -17,11 +17,11 @@ const automatic = $("automatic").querySelector("input");
 const undos = [];
 let queueId = "all";
 let sending = Promise.resolve();
-let unsent = 0; // decisions that are shown already; what the server says without them is not shown
+let unsent = 0; // decisions that are shown but not saved yet; the server's answers without them are ignored
 let ended = false;
 let progress = { task: "", done: 0, total: 0 };
 
-// The token has done its work once the page is there.
+// Once the page is loaded, the token is no longer needed.
 history.replaceState(null, "", location.pathname);
 
 // Talking with the server ------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ function showImages(before) {
 function showQueues() {
   $("predicted-filter").hidden = !data.parts.predictions;
   $("saved").textContent = `Decisions are saved at once, in ${data.parts.decisions.file}.`;
-  // Buttons stay what they are, so that none loses the focus.
+  // Buttons are reused, so that none loses the focus.
   const known = new Map([...$("queues").children].map((entry) => [entry.dataset.queue, entry]));
   const entries = data.queues.map((queue) => {
     const entry = known.get(queue.id) ?? queueEntry(queue.id);
@@ -163,7 +163,7 @@ function shows(image) {
 
 function showGrid() {
   const { id, title, why, groups, images } = queue();
-  // Of copies all are shown where one is, since they can only be judged together.
+  // If one copy of a group is shown, all are, since they can only be judged together.
   const shown = groups
     ? groups.filter((group) => group.images.some(shows) && !(filters.open.checked && isResolved(group)))
     : [{ title: "", images: images.filter(shows), predicted: id === "predictions" }];
@@ -313,14 +313,14 @@ function actionButtons(item, perform) {
 
 const focusBack = () => ($("enlarged").open ? $("enlarged") : grid.element).focus({ preventScroll: true });
 
-// What is decided about: everything selected; while enlarged, the image shown alone.
+// The items to decide about: the selected ones or, while enlarged, the image shown.
 const subjects = () => ($("enlarged").open ? [grid.item] : grid.targets);
 
 function act({ action, value, likely }) {
   const items = subjects();
   if (!items.length) return;
-  // Of several, each is labelled as what is likely for it, and moved out of its own split. Of copies with two labels one
-  // is labelled anew, and then nothing is likely for the others.
+  // Each of several images gets its own likely class, or moves out of its own split. Of copies with two labels, relabelling
+  // one leaves no likely class for the others.
   const byValue = new Map();
   const done = new Set();
   const undo = { item: items[0], before: [], numbers: [] };
@@ -362,7 +362,7 @@ async function send(body, undo) {
   await poll();
 }
 
-// Shown at once, as decisions are; where the server can't take it back, the next answer shows what is really decided.
+// Shown at once, like decisions; if the server can't undo, its next answer shows the actual decisions.
 function takeBack() {
   const undo = undos.pop();
   if (!undo) {
@@ -428,7 +428,7 @@ function showEnlarged() {
   $("enlarged-actions").replaceChildren(...actionButtons(item, act));
 }
 
-// Goes through the selection where several are selected, else through all.
+// Goes through the selection if several are selected, else through all.
 function step(by) {
   const among = grid.selected.size > 1 ? [...grid.selected].sort((one, other) => one - other) : [...grid.items.keys()];
   const place = among.indexOf(grid.current);
