@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 from typing import Literal
 
-# How probably the interval contains the true difference.
+# The probability that the interval contains the true difference.
 CONFIDENCE = 0.95
 # The most seeds that a person might still train.
 _MOST_SEEDS = 200
