@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cldc import address
@@ -603,6 +603,7 @@ def test_anything_gives_a_document_or_a_designed_error(value: Any) -> None:
 
 
 @given(st.text(max_size=2000), st.none() | st.integers(100, 599))
+@example("x" * 2000, 400)
 def test_every_refusal_has_a_designed_error(message: str, status: int | None) -> None:
     error = failures.refusal("cl run", message, status=status, server="https://host")
     assert len(error.message) < 600
