@@ -261,7 +261,7 @@ def worksheet_name() -> str:
     return f"test-{time.time_ns()}"
 
 
-def test_the_guides_steps(mine: CodaLab, tmp_path: Path) -> None:
+def test_the_guides_steps_make_a_submission(mine: CodaLab, tmp_path: Path) -> None:
     bundles = competition.load("demo").bundles
     script, label_book = bundles.script.uuid, bundles.label_book.uuid
     assert script is not None
@@ -372,7 +372,7 @@ def test_failed_runs_and_makes_are_reported(mine: CodaLab) -> None:
     assert not rest.exists(missing)
 
 
-def test_refusals(mine: CodaLab, real: Real, tmp_path: Path) -> None:
+def test_each_refusal_has_its_own_error(mine: CodaLab, real: Real, tmp_path: Path) -> None:
     broken = tmp_path / "broken.zip"
     broken.write_bytes(b"PK\x03\x04 and nothing more" * 50)
     with real.as_organiser() as other:

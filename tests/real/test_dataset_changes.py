@@ -38,7 +38,7 @@ def test_a_preflight_says_that_the_folder_changed_meanwhile(cldc: Cldc, tmp_path
     assert f"warning: {said}" in cldc("preflight", folder, *options, "--force").out
 
 
-def test_a_preflight_there_and_a_submission_say_that_the_folder_changed_meanwhile(
+def test_a_remote_preflight_and_a_submission_say_that_the_folder_changed_meanwhile(
     stage: Stage, tmp_path: Path
 ) -> None:
     account = stage.account()

@@ -26,7 +26,7 @@ def shared(environments_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("python", ["3.9", "3.11", "3.12", "3.13"])
-def test_codalab_on_each_python_that_is_here(
+def test_codalab_runs_on_each_python_of_this_machine(
     python: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if pythons.find(python, shared) is None:
@@ -42,7 +42,7 @@ def test_codalab_on_each_python_that_is_here(
     assert "upload" in done.stdout
 
 
-def test_the_competitions_tensorflow(shared: Path) -> None:
+def test_the_competitions_tensorflow_is_installed(shared: Path) -> None:
     environment = ensure_tensorflow(load().training.tensorflow, shared)
     script = "import tensorflow as tf; print(tf.__version__)"
     done = process.run(

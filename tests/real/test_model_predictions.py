@@ -76,7 +76,7 @@ def test_without_a_checkpoint_there_is_a_reason(tmp_path: Path, environments_hom
     assert len(saved.images) == 100
 
 
-def test_a_quick_one_is_marked_and_a_whole_one_tells_labels_that_look_wrong(
+def test_a_quick_preflight_is_marked_and_a_whole_one_reports_suspicious_labels(
     cldc: Cldc, tmp_path: Path, environments_home: Path
 ) -> None:
     ensure_analysis(environments_home)

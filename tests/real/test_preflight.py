@@ -30,7 +30,7 @@ def tensorflow(shapes: Competition, environments_home: Path) -> Environment:
 
 
 @pytest.mark.lasts(35)
-def test_training_for_real_and_the_answer_from_the_record(
+def test_a_preflight_trains_once_and_is_answered_from_its_record_afterwards(
     tmp_path: Path, shapes: Competition, book: LabelBook, report: ValidationReport, tensorflow: Environment
 ) -> None:
     def train(*, force: bool = False, quick: bool = False, script: Script | None = None) -> PreflightResult:

@@ -111,7 +111,7 @@ def test_killed_while_it_makes_a_run_once_more_it_makes_no_third(
     assert_exactly_once(stage, account)
 
 
-def test_a_preflight_there_that_lost_a_dependency_is_made_once_more(stage: Stage, tmp_path: Path) -> None:
+def test_a_remote_preflight_that_lost_a_dependency_is_made_once_more(stage: Stage, tmp_path: Path) -> None:
     account, cldc, folder = stage.contestant(tmp_path)
     with stage.losing("check", times=2):
         refused = cldc("preflight", "--remote", folder, code=11)

@@ -38,7 +38,7 @@ FORM = load().submission.description
         ("two\nlines (x)", ("lines", "x", "")),
     ],
 )
-def test_the_board_reads(text: str, reading: tuple[str, str, str]) -> None:
+def test_the_board_reads_name_institution_and_link(text: str, reading: tuple[str, str, str]) -> None:
     got = description.read(text)
     assert (got.name, got.institution, got.link) == reading
 
@@ -94,7 +94,7 @@ def test_what_is_composed_is_read_back_or_refused_with_a_form_that_works(
 
 
 @given(st.text(max_size=200))
-def test_the_proper_name_is_proper(text: str) -> None:
+def test_any_text_has_a_proper_name(text: str) -> None:
     description.check_name(description.proper_name(text))
 
 

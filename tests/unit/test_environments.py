@@ -152,7 +152,9 @@ def maker(small: Recipe, here: pythons.Interpreter, home: Path, health: Path) ->
     return child
 
 
-def test_two_at_once_make_one(small: Recipe, here: pythons.Interpreter, home: Path, tmp_path: Path) -> None:
+def test_an_environment_wanted_twice_at_once_is_made_once(
+    small: Recipe, here: pythons.Interpreter, home: Path, tmp_path: Path
+) -> None:
     # The check of the first takes long enough for the second to come; a second check would fail.
     health = tmp_path / "once.py"
     health.write_text(

@@ -99,7 +99,7 @@ def test_paper_on_a_dark_table_is_not_inverted() -> None:
 
 @pytest.mark.parametrize("shade", [0, 90, 180, 255])
 @pytest.mark.parametrize("noise", [0, 8])
-def test_a_blank_picture_is_none(shade: int, noise: int) -> None:
+def test_a_blank_picture_is_left_out(shade: int, noise: int) -> None:
     page = ImageChops.add(
         Image.new("L", (300, 200), shade), Image.effect_noise((300, 200), noise), offset=-128
     )

@@ -63,7 +63,7 @@ def test_the_output_of_keras_2_and_the_scripts_own_lines_are_read() -> None:
     assert lines[-1] == "test loss 2.1, test acc 0.40384614"
 
 
-def test_an_only_epoch_has_no_heading() -> None:
+def test_a_single_epoch_has_no_heading() -> None:
     output, _ = understood(KERAS_2.partition("Epoch 2/3\n")[0].replace("Epoch 1/3\n", ""))
     assert output.untrained == Score(30.0, 0.2)
     assert output.history == [Epoch(1, 2.4, 0.2, 2.2, 0.3, 0.0)]

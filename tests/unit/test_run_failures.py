@@ -47,7 +47,7 @@ COMPETITION = competition.load("demo")
         ("NotFoundError:  mine/mine/train/i/1.png; No such file or directory [[{{node ReadFile}}]]", "mine/mine/train/i/1.png"),
     ],
 )  # fmt: skip
-def test_what_a_log_says_is_not_there(line: str, path: str) -> None:
+def test_a_log_names_the_missing_file(line: str, path: str) -> None:
     assert list(missed_paths(f"Traceback:\n{line}\n")) == [path]
 
 

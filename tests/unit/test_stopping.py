@@ -124,7 +124,7 @@ def test_a_closed_terminal_ends_a_command_and_leaves_nothing(bare_cldc: Cldc) ->
     assert sorted(path.name for path in home.iterdir()) == []
 
 
-def test_without_a_hangup_to_heed_it_goes_on(bare_cldc: Cldc) -> None:
+def test_a_command_under_nohup_outlives_its_terminal(bare_cldc: Cldc) -> None:
     command = [sys.executable, "-m", "cldc", "sample", "drawn", "--images", "400"]
     sleeper = subprocess.Popen(
         ["nohup", *command],

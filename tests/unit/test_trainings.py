@@ -150,7 +150,7 @@ def test_a_worker_that_dies_costs_one_retry(tmp_path: Path, trainings: list[Trai
     assert isinstance(found, PreflightResult) == (dies == 1)
 
 
-def test_a_mistake_of_ours_ends_all(tmp_path: Path, trainings: list[Training]) -> None:
+def test_a_bug_ends_all_trainings(tmp_path: Path, trainings: list[Training]) -> None:
     def train(training: Training, tries: int) -> None:
         raise ZeroDivisionError
 
