@@ -36,7 +36,7 @@ class Terminal:
         inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         shown = {**inherited, "TERM": "xterm-256color", **env}
         self.process: Forked | subprocess.Popen[bytes]
-        forks = None if program else fork_server()
+        forks = None if program or "PYTHONPATH" in env else fork_server()
         if forks is not None:
             self.process = forks.start(args, env=shown, cwd=cwd, streams=(inner, inner, inner))
         else:
