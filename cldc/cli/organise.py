@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from cldc.bundles.account import ServerClock
-from cldc.cli.classroom import accounts, grades, reject
 from cldc.cli.options import YES, command, group
 from cldc.cli.organise_backup import archive, backup, restore
+from cldc.cli.organise_class import accounts, grades, reject
 from cldc.cli.organise_grade import grade
 from cldc.cli.organise_init import init
 from cldc.cli.organise_shared import organiser_target, published

@@ -11,8 +11,8 @@ import click
 
 from cldc import sandbox
 from cldc.cli.app import App, shown_path
-from cldc.cli.classroom import grades_of
 from cldc.cli.options import command
+from cldc.cli.organise_class import grades_of
 from cldc.cli.organise_shared import organiser_target, published
 from cldc.cli.server_app import ServerApp
 from cldc.codalab.records import FINAL_STATES

@@ -28,7 +28,7 @@ from cldc.preflight.inputs import builtin_script
 from cldc.preflight.records import all_records
 from cldc.render.document import Block, Line, Table
 from cldc.render.formats import to_data
-from cldc.trainings.expected import expect_class
+from cldc.trainings.time_estimates import expect_class
 from cldc.trust import profile_claims
 
 _FILE = click.Path(dir_okay=False, path_type=Path)

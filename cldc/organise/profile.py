@@ -16,7 +16,7 @@ from cldc.competition import Bundles, Competition, Organiser, QuotaRule, Referen
 from cldc.errors import ConfigurationError
 from cldc.files import hash_file, replace_atomically, storage_errors
 from cldc.identifiers import is_name
-from cldc.organise.daemon import references
+from cldc.organise.daemon_settings import references
 from cldc.resources import template
 
 if TYPE_CHECKING:

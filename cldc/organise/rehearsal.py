@@ -17,7 +17,7 @@ from cldc.competition import Competition
 from cldc.errors import CldcError, RunFailed
 from cldc.files import hash_bytes, replace_atomically, temporary_folder
 from cldc.leaderboard import parse
-from cldc.organise.daemon import references, uuids_of
+from cldc.organise.daemon_settings import references, uuids_of
 from cldc.organise.model import BOARD, OrganiserTarget, read_left_out
 from cldc.organise.scoring import score
 from cldc.package import pack

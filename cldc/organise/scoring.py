@@ -14,7 +14,7 @@ from cldc.codalab.records import FINAL_STATES
 from cldc.errors import CodaLabError, ConfigurationError
 from cldc.files import lock, private_folder, replace_atomically, storage_errors
 from cldc.leaderboard import evaluated_submission, parse
-from cldc.organise.daemon import configuration, environment, uuids_of
+from cldc.organise.daemon_settings import configuration, environment, uuids_of
 from cldc.organise.model import (
     BOARD,
     DAEMON,

@@ -10,7 +10,7 @@ from cldc.codalab import CodaLab, Rest
 from cldc.competition import Competition
 from cldc.errors import CodaLabError, InvalidDataset
 from cldc.organise import profile
-from cldc.organise.daemon import references
+from cldc.organise.daemon_settings import references
 from cldc.organise.image_probe import ImageProbe, is_pinned, probe_image
 from cldc.organise.model import OrganiserTarget, Seed
 from cldc.organise.rehearsal import rehearse

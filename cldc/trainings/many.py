@@ -13,8 +13,8 @@ from cldc.preflight.model import Outcome, PreflightResult, Training
 from cldc.preflight.records import all_records, for_training
 from cldc.progress import SILENT, Observer
 from cldc.text import duration
-from cldc.trainings.expected import expect
 from cldc.trainings.model import Trainer, TrainingProgress, WorkerLost
+from cldc.trainings.time_estimates import expect
 
 # Fast enough for a display to look smooth.
 _REPORT_SECONDS = 0.2

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cldc import competition
 from cldc.errors import ConfigurationError
 from cldc.leaderboard import Leaderboard, Row
-from cldc.organise.daemon import uuids_of
+from cldc.organise.daemon_settings import uuids_of
 from cldc.organise.image_probe import ImageProbe, pinned
 from cldc.organise.profile import (
     ProfileOverrides,

@@ -23,7 +23,7 @@ from cldc.competition import (
     parse,
 )
 from cldc.errors import ConfigurationError
-from cldc.organise.daemon import configuration
+from cldc.organise.daemon_settings import configuration
 from cldc.organise.profile import to_toml
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.pipeline import seed

@@ -12,7 +12,7 @@ import pytest
 
 from cldc import competition, sandbox
 from cldc.errors import ConfigurationError, SandboxError, UsageError
-from cldc.organise.daemon import configuration
+from cldc.organise.daemon_settings import configuration
 from cldc.organise.seeding import bundles_of, contents_digest
 from cldc.sandbox import Account
 from tests.conftest import ROOT

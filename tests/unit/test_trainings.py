@@ -19,10 +19,10 @@ from cldc.preflight.model import LabelBook, PreflightResult, Training
 from cldc.preflight.pipeline import fingerprint_in
 from cldc.progress import Observer
 from cldc.trainings.dask import ClusterUnreachable, dask_trainer
-from cldc.trainings.expected import expect, expect_class
 from cldc.trainings.local import BYTES_EACH, free_memory, most_at_once
 from cldc.trainings.many import train_all
 from cldc.trainings.model import Trainer, WorkerLost
+from cldc.trainings.time_estimates import expect, expect_class
 from cldc.trainings.workers import SentTraining, train_sent
 from cldc.validation import validate
 from tests.support.insights import RESULT

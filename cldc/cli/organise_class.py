@@ -24,7 +24,7 @@ from cldc.organise.rulings import reject as record_rejection
 from cldc.organise.scoring import read_board, write_board
 from cldc.preflight.records import all_records
 from cldc.render.document import Block, Document, Line, Table, cell
-from cldc.trainings.expected import expect_class
+from cldc.trainings.time_estimates import expect_class
 
 
 @command(ServerApp)
