@@ -14,6 +14,7 @@ from cldc.errors import InvalidDataset
 from cldc.package import pack
 from cldc.validation import validate
 from tests.support.folders import make_dataset, png
+from tests.support.terminal import Terminal
 
 PROFILE = load()
 
@@ -57,3 +58,15 @@ def test_an_image_that_changed_since_it_was_checked_is_refused(tmp_path: Path, l
     with pytest.raises(InvalidDataset, match=r"0\.png changed"):
         pack(report, tmp_path / "a")
     assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_another_zip_of_that_name_is_replaced_only_after_a_yes(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "digits")
+    target = tmp_path / "digits.zip"
+    target.write_bytes(b"another")
+    for answer, code, last in (("n", 1, "Nothing was changed."), ("y", 0, "Hand it in under this name")):
+        terminal = Terminal("package", "digits", cwd=tmp_path, columns=300)
+        terminal.answer("Replace digits.zip, which is another zip? [y/N]", answer)
+        ended, shown = terminal.end()
+        assert (ended, last in shown) == (code, True)
+        assert (target.read_bytes() == b"another") is (answer == "n")
