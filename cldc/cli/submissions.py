@@ -43,24 +43,19 @@ def status(app: ServerApp) -> None:
       cldc status
     """
     with Ledger(app.home, reading=True) as ledger:
-        found = fetch_statuses(contestant(app, ledger), board_if_any(app, account=app.credentials.username))
-    blocks = _status_blocks(found, next_command=app.command_for("cldc submit"), on_sandbox=app.on_sandbox)
-    app.show({"submissions": found}, *blocks)
+        found = _fetch(app, ledger)
+    app.show({"submissions": found}, *_status_blocks(app, found))
 
 
-def _status_blocks(
-    statuses: Sequence[SubmissionStatus], *, next_command: str, on_sandbox: bool
-) -> Iterator[Block]:
-    """Every submission and how far it is, with the end of the log of a run that is going or failed.
+def _fetch(app: ServerApp, ledger: Ledger) -> tuple[SubmissionStatus, ...]:
+    return fetch_statuses(contestant(app, ledger), board_if_any(app, account=app.credentials.username))
 
-    Args:
-        statuses: The submissions.
-        next_command: What to do if there are none.
-        on_sandbox: Whether the user has them scored, and no organiser.
-    """
+
+def _status_blocks(app: ServerApp, statuses: Sequence[SubmissionStatus]) -> Iterator[Block]:
+    """Every submission and how far it is, with the end of the log of a run that is going or failed."""
     if not statuses:
         yield Line("This account has submitted nothing from this machine yet.")
-        yield Line(f"Next: {next_command}")
+        yield Line(f"Next: {app.command_for('cldc submit')}")
         return
     rows = [
         (
@@ -79,7 +74,8 @@ def _status_blocks(
             yield from (Line(f"  {line}") for line in s.log.splitlines())
         if s.action:
             yield Line(f"{s.name}: {s.action}", "warning")
-    if on_sandbox and any(s.stage == "tagged" and not s.action for s in statuses):
+    # Elsewhere the organisers have them scored.
+    if app.on_sandbox and any(s.stage == "tagged" and not s.action for s in statuses):
         yield Line("Next: cldc sandbox score")
 
 
@@ -127,9 +123,7 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
     with Ledger(app.home, reading=True) as ledger:
         while True:
             try:
-                every_status = fetch_statuses(
-                    contestant(app, ledger), board_if_any(app, account=app.credentials.username)
-                )
+                every_status = _fetch(app, ledger)
             except Unreachable as error:
                 app.observer.note(f"{error.message} Looking again.")
             else:
@@ -149,10 +143,7 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
                     action="Run `cldc watch` again to go on waiting.",
                 )
             time.sleep(min(every, remaining))
-    app.show(
-        {"submissions": found},
-        *_status_blocks(found, next_command=app.command_for("cldc submit"), on_sandbox=app.on_sandbox),
-    )
+    app.show({"submissions": found}, *_status_blocks(app, found))
 
 
 def _tell(app: ServerApp, found: tuple[SubmissionStatus, ...], known: dict[str, str]) -> None:
