@@ -13,7 +13,7 @@ from cldc.codalab import Bundle, Dependency, Rest, progress_of
 from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
 from cldc.competition import Reference
 from cldc.errors import CldcError, RunFailed, SubmissionRefused
-from cldc.preflight.output import Output
+from cldc.preflight.output import ScriptOutput
 
 # Reading from a run whose worker has died hangs, so reads time out after this long.
 READ_SECONDS = 10.0
@@ -81,9 +81,9 @@ def lost_dependency_twice(server: str, run: str, path: str) -> RunFailed:
 # Their output ---------------------------------------------------------------------------------------------------
 
 
-def read_output(rest: Rest, run: str, *, tail: int | None = None) -> Output:
+def read_output(rest: Rest, run: str, *, tail: int | None = None) -> ScriptOutput:
     """Read and parse the output of a run that has ended, or its last lines; empty if it can't be read."""
-    output = Output()
+    output = ScriptOutput()
     with contextlib.suppress(NotFound, PermissionDenied, TooLarge):
         output.feed(rest.file(run, "stdout", tail=tail).decode("utf-8", "replace"), now=0.0)
         output.close(now=0.0)
@@ -101,7 +101,7 @@ class RunLog:
     """
 
     run: str
-    output: Output = field(default_factory=Output)
+    output: ScriptOutput = field(default_factory=ScriptOutput)
     began: float | None = None
     _read: int = 0
     _not_before: float = 0.0
@@ -111,7 +111,7 @@ class RunLog:
         """Read what is new with a client that gives up soon, and return the progress of the run in a few words."""
         if bundle.state in ("created", "staged", "starting") and self._read:
             # The server moved it to another worker, where it starts over.
-            self.output, self.began, self._read = Output(), None, 0
+            self.output, self.began, self._read = ScriptOutput(), None, 0
             self._decoder.reset()
         elif bundle.state == "running" and time.monotonic() >= self._not_before:
             self._read_on(rest)

@@ -11,7 +11,7 @@ import click
 from cldc.cli.app import App
 from cldc.cli.options import DATASET, YES, command
 from cldc.cli.validating import undo_record
-from cldc.curation.applying import Plan, apply_in_place, plan
+from cldc.curation.applying import ApplyPlan, apply_in_place, plan
 from cldc.dataset import load
 from cldc.decisions import RELABEL, SET_ASIDE, default_path, moved_to, read
 from cldc.errors import StorageError, UsageError
@@ -96,7 +96,7 @@ def apply(
     return 0
 
 
-def _plan(app: App, root: Path, table: Path | None, *, in_place: bool) -> Plan:
+def _plan(app: App, root: Path, table: Path | None, *, in_place: bool) -> ApplyPlan:
     rules = app.competition.dataset
     if table is not None and not table.is_file():
         raise UsageError(
@@ -127,7 +127,7 @@ def _undo(app: App, record: str, folder: Path | None) -> int:
     return undo_record(app, last)
 
 
-def _plan_blocks(plan: Plan, *, in_copy: bool, everything: bool = False) -> Iterator[Block]:
+def _plan_blocks(plan: ApplyPlan, *, in_copy: bool, everything: bool = False) -> Iterator[Block]:
     """What would be done, action by action, and what can't be done."""
     for action, count in sorted(plan.counts.items()):
         yield Line(_heading(action, count, plan, in_copy=in_copy))
@@ -151,7 +151,7 @@ def _plan_blocks(plan: Plan, *, in_copy: bool, everything: bool = False) -> Iter
         yield Line("There is nothing to do.")
 
 
-def _heading(action: str, count: int, plan: Plan, *, in_copy: bool) -> str:
+def _heading(action: str, count: int, plan: ApplyPlan, *, in_copy: bool) -> str:
     images = plural(count, "image")
     if action == RELABEL:
         return f"Relabel {images}:"
@@ -170,7 +170,7 @@ def _arrow(change: Change) -> str:
     return f"{change.source} -> {change.target if is_renamed else f'{folder}/'}"
 
 
-def _applied_blocks(plan: Plan, changed: Path, undo: Path | None) -> Iterator[Block]:
+def _applied_blocks(plan: ApplyPlan, changed: Path, undo: Path | None) -> Iterator[Block]:
     """What was done to the folder ``changed``, and the record that undoes it; a copy has none."""
     images = plural(sum(plan.counts.values()), "image")
     if undo is None:
@@ -181,7 +181,7 @@ def _applied_blocks(plan: Plan, changed: Path, undo: Path | None) -> Iterator[Bl
         yield Line(f"To undo: {undo_command(undo, 'apply')}")
 
 
-def _data(plan: Plan, changed: Path | None, undo: Path | None) -> dict[str, Any]:
+def _data(plan: ApplyPlan, changed: Path | None, undo: Path | None) -> dict[str, Any]:
     """The plan and, if it was carried out, the changed folder and the record that undoes it."""
     return {
         "dataset": plan.dataset.root,

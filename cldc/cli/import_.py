@@ -11,7 +11,7 @@ import click
 
 from cldc.cli.app import App
 from cldc.cli.options import DATASET, command
-from cldc.curation.importing import Imported, Page, find_sources, import_pictures
+from cldc.curation.importing import Imported, SourcePage, find_sources, import_pictures
 from cldc.dataset import meant_class
 from cldc.errors import StorageError, UsageError
 from cldc.render.document import Block, Line, Style, first_lines
@@ -105,14 +105,14 @@ def _listed(heading: str, lines: Iterable[str], everything: bool, style: Style =
     yield from first_lines(lines, _SHOWN, everything=everything)
 
 
-def _name(page: Page) -> str:
+def _name(page: SourcePage) -> str:
     return f"{page.source}, page {page.number}" if page.number else str(page.source)
 
 
 def _data(imported: Imported) -> dict[str, Any]:
     """The same as JSON."""
 
-    def source(page: Page) -> dict[str, Any]:
+    def source(page: SourcePage) -> dict[str, Any]:
         return {"source": page.source, "page": page.number or None}
 
     return {

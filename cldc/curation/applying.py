@@ -20,7 +20,7 @@ _SHOWN_CONFLICTS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ApplyPlan:
     """The changes that carry out decisions.
 
     Attributes:
@@ -45,7 +45,9 @@ class Plan:
         return Counter(change.rule for change in self.changes if change.kind != "folder")
 
 
-def plan(dataset: Dataset, decisions: Iterable[Decision], rules: DatasetRules, *, in_place: bool) -> Plan:
+def plan(
+    dataset: Dataset, decisions: Iterable[Decision], rules: DatasetRules, *, in_place: bool
+) -> ApplyPlan:
     """Plan the changes that are still to be made.
 
     Args:
@@ -71,7 +73,7 @@ def plan(dataset: Dataset, decisions: Iterable[Decision], rules: DatasetRules, *
         needed = {str(PurePosixPath(change.target).parent) for change in wanted if change.kind == "rename"}
         needed |= {str(PurePosixPath(folder).parent) for folder in needed}
         wanted = tuple(change for change in wanted if change.kind != "folder" or change.target in needed)
-    return Plan(
+    return ApplyPlan(
         dataset=dataset,
         changes=wanted,
         aside=aside,
@@ -102,7 +104,7 @@ def require_no_conflict(matched: Matched) -> None:
     )
 
 
-def apply_in_place(plan: Plan, records: Path, observer: Observer = SILENT) -> Path:
+def apply_in_place(plan: ApplyPlan, records: Path, observer: Observer = SILENT) -> Path:
     """Change the dataset's own folder, and return the record by which `cldc apply --undo` takes the changes back.
 
     Raises:

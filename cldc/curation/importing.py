@@ -29,7 +29,7 @@ class Source(NamedTuple):
     label: str
 
 
-class Page(NamedTuple):
+class SourcePage(NamedTuple):
     """A page of a source file, from 1; 0 for the whole file."""
 
     source: Path
@@ -40,7 +40,7 @@ class Added(NamedTuple):
     """An imported picture: its path in the dataset, and unexpected changes made to it."""
 
     path: str
-    page: Page
+    page: SourcePage
     inverted: bool
     moves: bool
 
@@ -49,13 +49,13 @@ class Copy(NamedTuple):
     """A picture that was not imported because the dataset already has it at ``path``."""
 
     path: str
-    page: Page
+    page: SourcePage
 
 
-class Refused(NamedTuple):
+class RefusedPicture(NamedTuple):
     """A picture that was not imported, and why; ``blank`` means that it is readable but empty."""
 
-    page: Page
+    page: SourcePage
     reason: str
     blank: bool = False
 
@@ -67,7 +67,7 @@ class Imported:
     root: Path
     added: tuple[Added, ...]
     copies: tuple[Copy, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedPicture, ...]
 
 
 def find_sources(
@@ -140,7 +140,7 @@ def import_pictures(
     sources = tuple(sources)
     target = _Target(root, rules)
     observer.start("Importing pictures", len(sources), "files")
-    outcomes: list[Added | Copy | Refused] = []
+    outcomes: list[Added | Copy | RefusedPicture] = []
     for number, source in enumerate(sources):
         observer.advance(number, source.path.name)
         for found in _pictures_of(source.path, target, trim=trim):
@@ -150,36 +150,36 @@ def import_pictures(
         root,
         added=tuple(each for each in outcomes if isinstance(each, Added)),
         copies=tuple(each for each in outcomes if isinstance(each, Copy)),
-        refused=tuple(each for each in outcomes if isinstance(each, Refused)),
+        refused=tuple(each for each in outcomes if isinstance(each, RefusedPicture)),
     )
 
 
 class _Ready(NamedTuple):
     """A picture ready to add."""
 
-    page: Page
+    page: SourcePage
     toned: Toned
     moves: bool
 
 
-def _pictures_of(path: Path, target: _Target, *, trim: bool) -> Iterator[_Ready | Copy | Refused]:
+def _pictures_of(path: Path, target: _Target, *, trim: bool) -> Iterator[_Ready | Copy | RefusedPicture]:
     """Iterate over the readable pictures of a file."""
     try:
         if same := target.by_content.get(hash_file(path)):
-            yield Copy(same, Page(path))
+            yield Copy(same, SourcePage(path))
             return
         for sheet in open_sheets(path):
-            page = Page(path, sheet.page)
+            page = SourcePage(path, sheet.page)
             try:
                 yield _Ready(page, tone(sheet.grey, trim=trim), sheet.moves)
             except NothingDrawn:
-                yield Refused(page, "nothing is drawn on it", blank=True)
+                yield RefusedPicture(page, "nothing is drawn on it", blank=True)
     except NotReadable as error:
-        yield Refused(Page(path), str(error))
+        yield RefusedPicture(SourcePage(path), str(error))
     except StorageError as error:
-        yield Refused(Page(path), error.message.rstrip("."))
+        yield RefusedPicture(SourcePage(path), error.message.rstrip("."))
     except OSError as error:
-        yield Refused(Page(path), error.strerror or str(error))
+        yield RefusedPicture(SourcePage(path), error.strerror or str(error))
 
 
 class _Target:

@@ -37,7 +37,7 @@ _TAIL_LINES = 40
 
 
 @dataclass(slots=True)
-class Output:
+class ScriptOutput:
     """The output parsed so far; `feed` adds more.
 
     Attributes:

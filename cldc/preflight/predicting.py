@@ -11,7 +11,7 @@ from cldc.errors import ConfigurationError, ProcessFailed
 from cldc.files import temporary_folder
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import ImagePrediction, LabelBook, ModelPredictions, PreflightResult, Training
-from cldc.preflight.output import Output
+from cldc.preflight.output import ScriptOutput
 from cldc.preflight.records import read_predictions, save_predictions, weights_folder
 from cldc.preflight.workspace import Workspace
 from cldc.progress import Observer
@@ -43,7 +43,7 @@ def _images_of(book: LabelBook, name: str, classes: Sequence[str]) -> list[Image
 
 
 def predict_images(
-    training: Training, output: Output, workspace: Workspace, observer: Observer
+    training: Training, output: ScriptOutput, workspace: Workspace, observer: Observer
 ) -> ModelPredictions:
     """Predict every image with the model that a training left in its workspace; ``why_not`` has the reason if that fails.
 
@@ -141,7 +141,7 @@ def _predict(
     return images.with_probabilities(rows)
 
 
-def _require_agreement(predicted: ModelPredictions, output: Output, competition: Competition) -> None:
+def _require_agreement(predicted: ModelPredictions, output: ScriptOutput, competition: Competition) -> None:
     """Require predictions with the accuracies that the script printed.
 
     Raises:

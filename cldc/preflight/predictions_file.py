@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cldc.competition import Competition
 from cldc.files import storage_errors
 from cldc.preflight.model import LabelBook, Script
-from cldc.preflight.output import Output
+from cldc.preflight.output import ScriptOutput
 
 _KERAS_LOADER = b"image_dataset_from_directory"
 # From this version on, Keras' loader reads class folders in order of name; older versions use the listing order.
@@ -83,7 +83,7 @@ def expected_labels(
 
 
 def parse_predictions(
-    content: bytes, labels: ExpectedLabels, output: Output, *, what: str
+    content: bytes, labels: ExpectedLabels, output: ScriptOutput, *, what: str
 ) -> tuple[int, ...]:
     """Parse the class index of each image of the label book, in the script's order.
 
@@ -113,7 +113,7 @@ def parse_predictions(
     return tuple(found)
 
 
-def _compare(predictions: Sequence[int], labels: ExpectedLabels, output: Output, what: str) -> None:
+def _compare(predictions: Sequence[int], labels: ExpectedLabels, output: ScriptOutput, what: str) -> None:
     printed, total = output.label_book, labels.total
     if printed is None:
         return

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from cldc.files import storage_errors
 from cldc.preflight.model import Training
-from cldc.preflight.output import Output
+from cldc.preflight.output import ScriptOutput
 from cldc.preflight.workspace import Workspace
 from cldc.process import stream
 from cldc.progress import Observer
@@ -34,7 +34,7 @@ class Run:
         uuid: Uuid of the run bundle; empty for a run here.
     """
 
-    output: Output
+    output: ScriptOutput
     returncode: int
     started: str
     seconds: float
@@ -57,7 +57,7 @@ def run_script(
     words = [word.format_map(names) for word in shlex.split(competition.run.command)]
     if words[0] in ("python", "python3"):
         words[0] = str(workspace.python)
-    output, reporter = Output(), _EpochReporter(observer, competition.training.epochs)
+    output, reporter = ScriptOutput(), _EpochReporter(observer, competition.training.epochs)
     moment, began, stopped = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic(), False
     with storage_errors(workspace.log), workspace.log.open("w", encoding="utf-8") as log:
         try:
@@ -92,7 +92,7 @@ class _EpochReporter:
         self._hinted_at = 0
         observer.start("Training", epochs, "epochs")
 
-    def report(self, output: Output, now: float) -> None:
+    def report(self, output: ScriptOutput, now: float) -> None:
         if output.epoch and self._began is None:
             self._began = now
         if output.epochs and output.epochs != self._epochs:

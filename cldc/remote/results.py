@@ -18,7 +18,7 @@ from cldc.errors import InvalidDataset
 from cldc.files import replace_atomically, temporary_folder
 from cldc.preflight import records
 from cldc.preflight.model import Fingerprint, ModelPredictions, PreflightResult, Probe, Training
-from cldc.preflight.output import Output
+from cldc.preflight.output import ScriptOutput
 from cldc.preflight.pipeline import fingerprint_in
 from cldc.preflight.predicting import list_images, predict_images, weight_files
 from cldc.preflight.results import build_result
@@ -63,7 +63,7 @@ def finish_run(remote: Remote, job: Job, bundle: Bundle) -> PreflightResult:
     """
     _require_ended(remote, bundle)
     training, competition, home = job.training, remote.competition, remote.home
-    output, lines = Output(), []
+    output, lines = ScriptOutput(), []
     for name in ("stdout", "stderr"):
         lines += output.feed(_text(remote, bundle, name) + "\n", now=0.0)
     lines += output.close(now=0.0)
@@ -132,7 +132,7 @@ def _wanted_files(remote: Remote, bundle: Bundle) -> list[str]:
     return found
 
 
-def _predictions(remote: Remote, training: Training, folder: Path, output: Output) -> ModelPredictions:
+def _predictions(remote: Remote, training: Training, folder: Path, output: ScriptOutput) -> ModelPredictions:
     """Predict on this machine with the run's weights, which are in ``folder``."""
     if remote.environment is None:
         return list_images(training, _NOT_ASKED)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cldc import competition, dataset
-from cldc.curation.applying import Plan, apply_in_place, plan
+from cldc.curation.applying import ApplyPlan, apply_in_place, plan
 from cldc.decisions import RELABEL, SET_ASIDE, Decision, move_to
 from cldc.decisions.table import to_text
 from cldc.errors import ConfigurationError
@@ -38,7 +38,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def planned(folder: Path, rows: list[Decision], *, in_place: bool = True) -> Plan:
+def planned(folder: Path, rows: list[Decision], *, in_place: bool = True) -> ApplyPlan:
     loaded = dataset.load(folder, RULES)
     return plan(loaded, rows, RULES, in_place=in_place)
 

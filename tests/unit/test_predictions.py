@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cldc import competition
 from cldc.preflight.model import LabelBook, Script
-from cldc.preflight.output import Output
+from cldc.preflight.output import ScriptOutput
 from cldc.preflight.predictions_file import (
     ExpectedLabels,
     UnusablePredictions,
@@ -41,7 +41,7 @@ def labels_of(folder: Path, sizes: list[int], source: str, tensorflow: str = "")
 
 
 def read(labels: ExpectedLabels, predictions: list[int], loss: str, accuracy: str) -> tuple[int, ...]:
-    output = Output()
+    output = ScriptOutput()
     output.feed(f"test loss {loss}, test acc {accuracy}\n", now=0.0)
     return parse_predictions(json.dumps(predictions).encode(), labels, output, what="predictions.json")
 
@@ -91,7 +91,7 @@ def test_the_order_of_another_tensorflow_does_not_fit(folder: Path) -> None:
 
 def test_nothing_printed_is_nothing_to_compare_with(folder: Path) -> None:
     labels = labels_of(folder, [1] * 10, KERAS)
-    assert parse_predictions(b"[0,0,0,0,0,0,0,0,0,0]", labels, Output(), what="x") == (0,) * 10
+    assert parse_predictions(b"[0,0,0,0,0,0,0,0,0,0]", labels, ScriptOutput(), what="x") == (0,) * 10
 
 
 @pytest.mark.parametrize(
@@ -109,4 +109,6 @@ def test_nothing_printed_is_nothing_to_compare_with(folder: Path) -> None:
 )
 def test_an_invalid_list_of_classes_is_reported(folder: Path, content: bytes, message: str) -> None:
     with pytest.raises(UnusablePredictions, match=message):
-        parse_predictions(content, labels_of(folder, [1] * 10, KERAS), Output(), what="predictions.json")
+        parse_predictions(
+            content, labels_of(folder, [1] * 10, KERAS), ScriptOutput(), what="predictions.json"
+        )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cldc.preflight.model import Epoch, Score
-from cldc.preflight.output import Output
+from cldc.preflight.output import ScriptOutput
 
 KERAS_2 = (
     "Found 40 files belonging to 10 classes.\n"
@@ -40,8 +40,8 @@ KERAS_3 = (
 EVERY_BREAK = re.compile(r"[\r\n\x08]")
 
 
-def understood(*pieces: str) -> tuple[Output, list[str]]:
-    output, lines = Output(), []
+def understood(*pieces: str) -> tuple[ScriptOutput, list[str]]:
+    output, lines = ScriptOutput(), []
     for piece in pieces:
         lines += output.feed(piece, now=0.0)
     return output, lines + output.close(now=0.0)
@@ -134,14 +134,14 @@ def test_whatever_a_script_prints_the_progress_is_one_line(pieces: list[str]) ->
 
 
 def test_a_line_without_end_is_not_hoarded() -> None:
-    output = Output()
+    output = ScriptOutput()
     for _ in range(100):
         output.feed("x" * 10_000, now=0.0)
     assert len(repr(output)) < 100_000
 
 
 def test_the_time_left_follows_the_pace() -> None:
-    output = Output()
+    output = ScriptOutput()
     output.feed("Epoch 1/10\n1/4 [=>..] - ETA: 6s - loss: 2.5 - accuracy: 0.1\n", now=0.0)
     assert output.seconds_left(now=2.0, began=0.0) == pytest.approx(9.75 * 2.0 / 0.25)
     bar = "4/4 [====] - 8s - loss: 2.4 - accuracy: 0.2 - val_loss: 2.2 - val_accuracy: 0.3\n"
