@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass, replace
 
 from cldc.validation.tensorflow_decoder.gif_lzw import DefectError, OddCodeError, decode_pixels, scan_indices
-from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, Verdict
+from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, TooMuchWorkError, Verdict
 
 _MOST_PIXELS = 1 << 28
 _MOST_ODD_PIXELS = 1 << 22
@@ -29,10 +29,6 @@ class _OpenError(Exception):
 
 class _ColourError(Exception):
     """The first frame shows an index its colour map does not have."""
-
-
-class _TooMuchWorkError(Exception):
-    """Only TensorFlow can tell."""
 
 
 _STAGES: dict[type[Exception], str] = {
@@ -87,7 +83,7 @@ class _Reader:
         """One sub-block; empty at their end."""
         self._blocks -= 1
         if self._blocks < 0:
-            raise _TooMuchWorkError(f"more than {_MOST_BLOCKS} blocks")
+            raise TooMuchWorkError(f"more than {_MOST_BLOCKS} blocks")
         return self.take(self.byte())
 
     def blocks(self) -> bytes:
@@ -106,7 +102,7 @@ def judge_gif(content: bytes) -> Verdict:
         global_colours, canvas = _open(reader)
         _slurp(reader, frames, global_colours)
         _check_colours(frames)
-    except _TooMuchWorkError as work:
+    except TooMuchWorkError as work:
         width, height = _size(frames)
         return Verdict(Readable.UNKNOWN, Format.GIF, width, height, f"Only TensorFlow can tell: {work}.")
     except (_OpenError, DefectError, _ColourError) as error:
@@ -141,11 +137,11 @@ def _slurp(reader: _Reader, frames: list[_Frame], global_colours: int) -> None:
             transparent = None
             codes += len(frame.data) * 8 // (frame.minimum + 1)
             if codes > _MOST_CODES:
-                raise _TooMuchWorkError(f"more than {_MOST_CODES} codes")
+                raise TooMuchWorkError(f"more than {_MOST_CODES} codes")
             frames.append(_check_codes(frame))
             pixels += frame.pixels
             if pixels > _MOST_PIXELS:
-                raise _TooMuchWorkError(f"more than {_MOST_PIXELS} pixels")
+                raise TooMuchWorkError(f"more than {_MOST_PIXELS} pixels")
         else:
             raise DefectError("Wrong record type detected")
     if not frames:
@@ -183,7 +179,7 @@ def _check_codes(frame: _Frame) -> _Frame:
         return replace(frame, highest=highest, has_transparent=found)
     except OddCodeError:
         if frame.pixels > _MOST_ODD_PIXELS:
-            raise _TooMuchWorkError("a large frame with codes out of order") from None
+            raise TooMuchWorkError("a large frame with codes out of order") from None
         decode_pixels(frame.data, frame.minimum, frame.pixels)
         return frame
 
@@ -196,7 +192,7 @@ def _check_colours(frames: list[_Frame]) -> None:
     if frame.highest is not None and frame.highest < frame.colours:
         return
     if frame.pixels > _MOST_ODD_PIXELS:
-        raise _TooMuchWorkError("a large frame with indices out of range")
+        raise TooMuchWorkError("a large frame with indices out of range")
     wrong = _shown_pixels(frame, *_size(frames)).translate(None, bytes(range(min(frame.colours, 256))))
     if wrong:
         raise _ColourError(f"found color index {wrong[0]} outside of color map range {frame.colours}")

@@ -6,7 +6,7 @@ decide. TensorFlow notices a premature end while a scan is read, but not while i
 
 from __future__ import annotations
 
-from cldc.validation.tensorflow_decoder.jpeg_input import RefusedError, SuspendedError, TooMuchWorkError
+from cldc.validation.tensorflow_decoder.jpeg_input import SuspendedError
 from cldc.validation.tensorflow_decoder.jpeg_markers import (
     EOI,
     STANDARD_AC,
@@ -19,7 +19,14 @@ from cldc.validation.tensorflow_decoder.jpeg_markers import (
 )
 from cldc.validation.tensorflow_decoder.jpeg_scan import skip_scan
 from cldc.validation.tensorflow_decoder.metadata import TURNED, is_srgb, join_profile, orientation_of
-from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, Verdict
+from cldc.validation.tensorflow_decoder.verdict import (
+    Format,
+    Readable,
+    RefusedError,
+    Remark,
+    TooMuchWorkError,
+    Verdict,
+)
 
 _LARGEST_DIMENSION = 65500
 _MOST_COMPONENTS = 10

@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import re
 
+from cldc.validation.tensorflow_decoder.verdict import RefusedError, TooMuchWorkError
+
 _MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
 _MOST_MARKERS = 1_000_000
 
 
-class RefusedError(Exception):
-    """libjpeg raises a fatal error; the text says which."""
-
-
 class SuspendedError(Exception):
     """The input ends inside something libjpeg would read again from its start."""
-
-
-class TooMuchWorkError(Exception):
-    """Only TensorFlow can tell; the text says why."""
 
 
 class Input:

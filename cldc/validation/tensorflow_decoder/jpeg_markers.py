@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from cldc.validation.tensorflow_decoder.jpeg_input import Input, RefusedError
+from cldc.validation.tensorflow_decoder.jpeg_input import Input
+from cldc.validation.tensorflow_decoder.verdict import RefusedError
 
 EOI = 0xD9
 SOS = 0xDA

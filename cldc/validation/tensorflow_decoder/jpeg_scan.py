@@ -7,8 +7,9 @@ restart markers decide which marker ends a scan; `skip_scan` counts them off as 
 from __future__ import annotations
 
 from cldc.validation.tensorflow_decoder.jpeg_entropy import reaches_the_end
-from cldc.validation.tensorflow_decoder.jpeg_input import SuspendedError, TooMuchWorkError
+from cldc.validation.tensorflow_decoder.jpeg_input import SuspendedError
 from cldc.validation.tensorflow_decoder.jpeg_markers import RST0, Frame, HuffmanTable, MarkerReader, Scan
+from cldc.validation.tensorflow_decoder.verdict import TooMuchWorkError
 
 _LONGEST_SEGMENT = 1 << 19
 

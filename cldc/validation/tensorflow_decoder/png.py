@@ -1,7 +1,7 @@
 """PNG as libpng 1.6.37 reads it on behalf of TensorFlow's `png_io.cc`.
 
 Nearly every file is sound, so a strict check comes first: it answers only YES, and only where libpng can't
-disagree. Whatever it does not like goes to `png_libpng`, which follows libpng call by call.
+disagree. Whatever it does not like goes to `png_chunks`, which follows libpng call by call.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from typing import cast
 from zlib_ng import zlib_ng
 
 from cldc.validation.tensorflow_decoder.metadata import remarks_of_png
+from cldc.validation.tensorflow_decoder.png_chunks import judge_carefully
 from cldc.validation.tensorflow_decoder.png_header import (
     FILTERS,
     KNOWN_ANCILLARY,
     SIGNATURE,
     Header,
-    RefusedError,
     read_header,
 )
-from cldc.validation.tensorflow_decoder.png_libpng import judge_carefully
-from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Verdict
+from cldc.validation.tensorflow_decoder.verdict import Format, Readable, RefusedError, Verdict
 
 _CHUNK = struct.Struct(">I4s")
 _CRC = struct.Struct(">I")

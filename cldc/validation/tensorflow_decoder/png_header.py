@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from cldc.validation.tensorflow_decoder.verdict import RefusedError
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 DIMENSION_LIMIT = 1_000_000
@@ -34,10 +36,6 @@ FILTERS = b"\x00\x01\x02\x03\x04"
 _IHDR = struct.Struct(">IIBBBBB")
 # x and y of the first pixel, and the steps, of Adam7's passes.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-
-
-class RefusedError(Exception):
-    """libpng would stop here; the text says why."""
 
 
 class RowGroup(NamedTuple):

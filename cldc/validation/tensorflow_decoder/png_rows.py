@@ -10,7 +10,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 
-from cldc.validation.tensorflow_decoder.png_header import FILTERS, Header, RefusedError
+from cldc.validation.tensorflow_decoder.png_header import FILTERS, Header
+from cldc.validation.tensorflow_decoder.verdict import RefusedError, TooMuchWorkError
 
 _PIECE = 8192
 """`PNG_IDAT_READ_SIZE`."""
@@ -23,10 +24,6 @@ _MOST_ROWS = 300_000_000
 _MOST_AFTER = 1 << 26
 _LARGEST_CALL = 1 << 15
 """CPython's zlib hands zlib at most this much room at a time, so only calls up to it are cut as libpng's are."""
-
-
-class TooMuchWorkError(Exception):
-    """Deciding would take too long; the text says what there is too much of."""
 
 
 class InflatedRows:

@@ -6,6 +6,14 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
+class RefusedError(Exception):
+    """The library that TensorFlow reads with would stop here; the text says why."""
+
+
+class TooMuchWorkError(Exception):
+    """Only TensorFlow can tell, since deciding would take too long; the text says what there is too much of."""
+
+
 class Readable(StrEnum):
     """Whether TensorFlow reads the file."""
 

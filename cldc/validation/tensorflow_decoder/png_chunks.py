@@ -17,11 +17,17 @@ from cldc.validation.tensorflow_decoder.png_header import (
     PIXEL_LIMIT,
     SIGNATURE,
     Header,
-    RefusedError,
     read_header,
 )
-from cldc.validation.tensorflow_decoder.png_rows import InflatedRows, TooMuchWorkError
-from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, Verdict
+from cldc.validation.tensorflow_decoder.png_rows import InflatedRows
+from cldc.validation.tensorflow_decoder.verdict import (
+    Format,
+    Readable,
+    RefusedError,
+    Remark,
+    TooMuchWorkError,
+    Verdict,
+)
 
 _UINT31_MAX = 2**31 - 1
 
