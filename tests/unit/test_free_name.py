@@ -65,9 +65,9 @@ class Server:
             board_results={},
         )
 
-    def do(self, dataset: str, deed: str) -> None:
-        """Go so far with a submission of the dataset under the name that it gets."""
-        name = self.state().free_name(BASE, dataset)
+    def do(self, dataset: str, deed: str, name: str = "") -> None:
+        """Go so far with a submission of the dataset under this name, or the one that it gets."""
+        name = name or self.state().free_name(BASE, dataset)
         identity = self.state().contestant.submission_id(name, dataset)
         bundle = f"0x{identity}"
         self.worksheets[worksheet_name(ACCOUNT, name, identity)] = bundle
@@ -105,3 +105,13 @@ def test_a_name_takes_nobodys_entry_and_is_kept(
     tagged = server.state().free_name(BASE, dataset)
     server.do("e", "score")
     assert server.state(ledger=False).free_name(BASE, dataset) == tagged
+
+
+def test_a_submitted_name_comes_before_one_that_was_only_begun() -> None:
+    server = Server()
+    server.do("b", "tag")
+    server.do("a", "begin")  # as mine-2
+    server.do("b", "withdraw")
+    assert server.state().free_name(BASE, "a") == f"{BASE}-2"
+    server.do("a", "tag", BASE)
+    assert server.state().free_name(BASE, "a") == BASE
