@@ -328,7 +328,7 @@ def test_correct_as_is_silences_a_finding_even_after_a_rename(cldc: Cldc, doubtf
     assert findings(cldc, doubtful)[1] == silenced
     page = doubtful.parent / "page.html"
     assert "silent: decisions.csv" in cldc("validate", doubtful, "--report", page).out
-    assert "decisions.csv calls correct" in page.read_text()
+    assert "decisions.csv marks as correct" in page.read_text()
 
 
 def test_a_reason_limits_correct_to_that_rule(cldc: Cldc, doubtful: Path) -> None:
