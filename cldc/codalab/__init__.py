@@ -1,8 +1,8 @@
-"""The only room that knows CodaLab.
+"""The only package that knows CodaLab.
 
-Start at `CodaLab`: its `rest` reads, its `cl` changes. Below `rest` a request passes through `connection` (authentication,
-retries), `transport` (one request) and `records` (typed answers). `failures` holds the errors that `cldc.errors` lacks;
-`inside/session.py` runs in the codalab environment.
+Start at `CodaLab`: its `rest` reads, its `cl` changes. `rest` sends its requests through `connection` (sign-in, retries) and
+`transport` (network), and reads the answers with `records`; `cl` talks to `inside/session.py`, which runs in the codalab
+environment. `failures` holds the errors that `cldc.errors` lacks.
 """
 
 from __future__ import annotations

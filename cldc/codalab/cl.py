@@ -169,10 +169,10 @@ class Cl(ClSession):
             self.command("edit", check_uuid(bundle), "--field", "description", "")
 
     def set_tags(self, bundle: str, tags: Iterable[str]) -> None:
-        """Replace all of a bundle's tags; see `Changes.clear_tags` to remove all of them."""
+        """Replace all of a bundle's tags; see `Rest.clear_tags` to remove all of them."""
         options = _tag_options(tags)
         if not options:
-            raise UsageError("cl can't remove all tags of a bundle.", action="Use Changes.clear_tags.")
+            raise UsageError("cl can't remove all tags of a bundle.", action="Use Rest.clear_tags.")
         self.command("edit", check_uuid(bundle), *options)
 
     def remove(self, *bundles: str, force: bool = False) -> None:

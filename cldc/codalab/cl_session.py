@@ -15,9 +15,8 @@ import msgspec
 
 from cldc import address, files, process
 from cldc.codalab import failures, proxies
-from cldc.codalab.jsonapi import convert
 from cldc.credentials import USERNAME_VARIABLE, Credentials
-from cldc.errors import CldcError, CodaLabError, EnvironmentFailed, ProcessFailed
+from cldc.errors import CldcError, EnvironmentFailed, ProcessFailed
 from cldc.progress import SILENT, Observer
 from cldc.text import PASSWORD_VARIABLE, duration
 
@@ -217,8 +216,8 @@ class ClSession:
         if self._ready:
             return child
         try:
-            hello = convert(json.loads(child.receive(START_SECONDS)), _Hello)
-        except (ProcessFailed, ValueError, CodaLabError) as error:
+            hello = msgspec.json.decode(child.receive(START_SECONDS), type=_Hello)
+        except (ProcessFailed, msgspec.DecodeError) as error:
             errors = child.errors
             self.close()
             if isinstance(error, process.CommandFailed) and error.returncode < 0:
@@ -239,7 +238,7 @@ class ClSession:
         try:
             child.send(json.dumps({"id": self._number, "argv": argv}))
             while True:
-                message = convert(json.loads(child.receive(limit, waiting)), _Message)
+                message = msgspec.json.decode(child.receive(limit, waiting), type=_Message)
                 if message.id != self._number:
                     continue  # from a command that an exception here interrupted
                 if not message.event:
@@ -251,7 +250,7 @@ class ClSession:
                     limit = UNPACK_SECONDS if message.done == message.total else STALL_SECONDS
                     if progress is not None:
                         progress(message.done, message.total)
-        except (ProcessFailed, ValueError) as error:
+        except (ProcessFailed, msgspec.DecodeError) as error:
             self.close()
             slow = isinstance(error, process.ProcessTimeout)
             if not accepted and not slow:

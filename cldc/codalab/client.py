@@ -48,7 +48,7 @@ class CodaLab:
         if kept := tuple(other for other in bundle.tags if other != tag):
             self.cl.set_tags(uuid, kept)
         else:
-            self.rest.changes.clear_tags(uuid)
+            self.rest.clear_tags(uuid)
         return self.rest.bundle(uuid)
 
     def publish(self, bundles: Iterable[str], worksheet: str) -> Worksheet:

@@ -1,62 +1,55 @@
-"""Requests to one CodaLab server, layer by layer: budget, authentication, retries, a single request."""
+"""Requests to one CodaLab server, layer by layer.
+
+`Connection.send` limits a request's time and size, `_send_handling_auth` signs in, `_send_handling_retries` repeats what is
+safe to repeat, and `_send_single_request` sends it once.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import email.utils
+import functools
+import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, Any, TypeVar
+
+import msgspec
+import requests
+from requests import Response
 
 from cldc import address
-from cldc.codalab import failures, jsonapi
-from cldc.codalab.auth import Auth, Grant
-from cldc.codalab.failures import NotFound, PermissionDenied, Unauthorized
-from cldc.codalab.retry import retry
+from cldc.codalab import failures, records
+from cldc.codalab.failures import (
+    NoAnswer,
+    NotFound,
+    PermissionDenied,
+    Redirected,
+    RetryableError,
+    Unauthorized,
+)
+from cldc.codalab.transport import CountedFile, Session, designed_failures, explanation, read_body
 from cldc.credentials import Credentials
-from cldc.errors import CldcError
+from cldc.errors import CldcError, CredentialsError
 from cldc.inside import bounded_http
 from cldc.inside.bounded_http import Budget
 from cldc.progress import SILENT, Observer
 
-if TYPE_CHECKING:  # `requests` takes a tenth of a second to load, and no `--help` needs it
-    from requests import Response
-
-    from cldc.codalab.transport import Transport
-
 T = TypeVar("T")
 Params = Sequence[tuple[str, str | int]]
 JSON_BYTES = 16 * 2**20
+_CONNECT_SECONDS = 10.0
+# A person is waiting, even if the server asks for a longer pause.
+_MAX_PAUSE_SECONDS = 60.0
+# After two silent minutes the server will not answer, as for a run whose worker died.
+_MAX_SILENT_ATTEMPTS = 2
+_TRANSIENT_STATUSES = frozenset({429, 502, 503, 504})
+# A token is renewed this long before it expires, so that it can't expire on its way.
+_RENEW_SECONDS = 300.0
+# How CodaLab's own client introduces itself when it signs in: name and password.
 _CLIENT = ("codalab_cli_client", "")
 _ACCOUNT = "/user"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of each request of a client.
-
-    Attributes:
-        pauses_seconds: Between attempts; one for each attempt after the first.
-        silence_seconds: How long the server may be silent.
-        total_seconds: For a request with all its attempts and pauses, from connecting to the answer's last byte.
-    """
-
-    pauses_seconds: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
-    silence_seconds: float = 60.0
-    total_seconds: float = bounded_http.TOTAL_SECONDS
-
-    def budget(self, limit_bytes: int, *, is_large: bool = False, extra_seconds: float = 0.0) -> Budget:
-        """The budget of a request whose answer may have ``limit_bytes``.
-
-        Args:
-            limit_bytes: For the content; headers and chunk sizes come on top.
-            is_large: Whether the transfer may take longer, as long as it keeps a bearable rate.
-            extra_seconds: Added to the total.
-        """
-        rate = bounded_http.LEAST_BYTES_PER_SECOND if is_large else 0.0
-        seconds = self.total_seconds + extra_seconds
-        return Budget(seconds, limit_bytes=1.25 * limit_bytes + 2**20, bytes_per_second=rate)
-
-
-DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +58,7 @@ class Request:
 
     Attributes:
         method: As GET.
-        path: The path on the server, below the ``root`` of `Transport.send`.
+        path: The path below the connection's root.
         params: The query.
         body: JSON to send; or
         form: a form to send; or
@@ -91,11 +84,47 @@ class Request:
     work_seconds: float = 0.0
 
 
-def open_transport(server: str, limits: Limits) -> Transport:
-    """Load `requests`, and prepare the connections to a server; raises as `Transport` does."""
-    from cldc.codalab.transport import Transport  # noqa: PLC0415 - `requests`, as above
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of each request of a client.
 
-    return Transport(server, limits)
+    Attributes:
+        pauses_seconds: Between attempts; one for each attempt after the first.
+        silence_seconds: How long the server may be silent.
+        total_seconds: For a request with all its attempts and pauses, from connecting to the answer's last byte.
+    """
+
+    pauses_seconds: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    silence_seconds: float = 60.0
+    total_seconds: float = bounded_http.TOTAL_SECONDS
+
+    def budget(self, request: Request) -> Budget:
+        """The budget of a request, whose time starts now."""
+        # Headers and chunk sizes come on top of the content.
+        return Budget(
+            self.total_seconds + request.work_seconds,
+            limit_bytes=1.25 * request.limit_bytes + 2**20,
+            bytes_per_second=bounded_http.LEAST_BYTES_PER_SECOND if request.is_large else 0.0,
+        )
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Token(msgspec.Struct):
+    """The server's answer to a sign-in."""
+
+    access_token: str
+    refresh_token: str | None = None
+    expires_in: float = 3600.0
+    # By two clocks: one may jump, the other stops while the machine sleeps.
+    received: tuple[float, float] = msgspec.field(default_factory=lambda: (time.monotonic(), time.time()))
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it will be valid for some minutes more."""
+        age = max(time.monotonic() - self.received[0], time.time() - self.received[1])
+        return age < self.expires_in - _RENEW_SECONDS
 
 
 class Connection:
@@ -109,48 +138,74 @@ class Connection:
         server: str,
         credentials: Credentials | None,
         *,
+        root: str = "/rest",
         observer: Observer = SILENT,
         limits: Limits | None = None,
     ) -> None:
-        """Nothing is asked of the server yet.
+        """Nothing is asked of the server yet; ``root`` comes before the path of each request.
 
         Raises:
             ConfigurationError: The address, or a proxy or certificates that the environment names, can't be used.
         """
         self.server, self.credentials = address.check(server), credentials
-        self._auth = Auth(credentials, self._request_grant)
-        self._observer = observer
-        self._limits = limits or DEFAULT_LIMITS
-        self.transport = open_transport(self.server, self._limits)
+        self._root, self._observer, self._limits = root, observer, limits or DEFAULT_LIMITS
+        self._session = Session(self.server)
+        self._token: Token | None = None
 
-    def json(self, request: Request) -> Any:
-        """Send a request and decode its answer."""
-        return self.send(request, self.transport.decode)
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def json(self, request: Request, shape: type[T]) -> T:
+        """Send a request and read its answer, which is JSON, into ``shape``."""
+        return self.send(request, lambda answer: self.decode(answer, shape))
 
     def send(self, request: Request, reader: Callable[[Response], T]) -> T:
         """Send a request, and return what ``reader`` makes of its answer.
 
         ``reader`` runs again from the start if the answer breaks off and the request is repeatable.
         """
-        budget = self._limits.budget(
-            request.limit_bytes, is_large=request.is_large, extra_seconds=request.work_seconds
-        )
-        with bounded_http.within(budget):
+        with bounded_http.within(self._limits.budget(request)):
             return self._send_handling_auth(request, reader)
 
-    def _send_handling_auth(self, request: Request, reader: Callable[[Response], T]) -> T:
-        """Sign in again, once, if the server has forgotten the token (restarted, its clock moved)."""
+    def decode(self, answer: Response, shape: type[T], *, where: str = "it") -> T:
+        """Read an answer that is JSON; no content counts as an empty object. ``where`` is as for `records.convert`.
+
+        Raises:
+            RetryableError: It was cut off.
+            Unreachable: It is not JSON, but for example a login page of the network.
+        """
+        content = read_body(answer, JSON_BYTES)
+        if answer.status_code == 204:
+            content = content or b"{}"
         try:
-            return self._send_handling_retries(request, reader)
+            return records.convert(records.load(content), shape, where=where)
+        except ValueError as error:
+            shown = content[:300].decode("utf-8", "replace")
+            failure = failures.not_codalab(self.server, f"{shown or 'nothing'} instead of JSON")
+            if "json" in answer.headers.get("Content-Type", ""):
+                raise RetryableError(failure) from error
+            raise failure from error
+
+    # --- authentication
+
+    def _send_handling_auth(self, request: Request, reader: Callable[[Response], T]) -> T:
+        """Send a request as the account, and once more if the server has forgotten its token (restarted, its clock moved)."""
+
+        def checked(answer: Response) -> T:
+            return reader(self._checked(answer, f"{request.method} {request.path}"))
+
+        try:
+            return self._send_handling_retries(request, checked, self._bearer())
         except Unauthorized:
             if self.credentials is None:
                 raise self._unauthorized("it wants a signed-in account") from None
-            self._auth.token = None
+            self._token = None
         except (NotFound, PermissionDenied):
             if request.path == _ACCOUNT or not self.reauthenticate():
                 raise
         try:
-            return self._send_handling_retries(request, reader)
+            return self._send_handling_retries(request, checked, self._bearer())
         except Unauthorized as refused:
             raise self._unauthorized(str(refused)) from None
 
@@ -159,44 +214,143 @@ class Connection:
 
         The server then silently treats us as anonymous: it shows less, or says that nothing is there.
         """
-        before = self._auth.token
+        before = self._token
         if before is None:
             return False
-        self.json(Request(path=_ACCOUNT))
-        return self._auth.token is not before
+        self.json(Request(path=_ACCOUNT), Any)
+        return self._token is not before
 
     def _unauthorized(self, reason: str) -> CldcError:
         return failures.refusal("the request", reason, status=401, server=self.server)
 
-    def _send_handling_retries(self, request: Request, reader: Callable[[Response], T]) -> T:
-        return retry(
-            lambda: self._send_single_request(request, reader),
-            pauses_seconds=self._limits.pauses_seconds if request.is_repeatable else (),
-            observer=self._observer,
-        )
+    def _bearer(self) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+        """What adds the account's token to a request, or nothing for everyone.
 
-    def _send_single_request(self, request: Request, reader: Callable[[Response], T]) -> T:
-        token = self._auth.access_token()
-        with self.transport.send(request, root="/rest", token=token) as answer:
-            self.transport.check(answer, f"{request.method} {request.path}")
+        A callable in any case: without one, `requests` would look for a password in ~/.netrc.
+
+        Raises:
+            CredentialsError: The server refuses the account.
+        """
+        if self.credentials is None:
+            return lambda request: request
+        if self._token is None or not self._token.is_fresh:
+            self._token = self._renewed_token() or self._request_token(
+                {
+                    "grant_type": "password",
+                    "username": self.credentials.username,
+                    "password": self.credentials.password,
+                }
+            )
+        return functools.partial(_add_token, self._token.access_token)
+
+    def _renewed_token(self) -> Token | None:
+        if self._token is not None and self._token.refresh_token is not None:
+            form = {"grant_type": "refresh_token", "refresh_token": self._token.refresh_token}
+            with contextlib.suppress(CredentialsError):
+                return self._request_token(form)
+        return None
+
+    def _request_token(self, form: Mapping[str, str]) -> Token:
+        """Sign in with an OAuth form, which is safe to repeat."""
+        request = Request(method="POST", path="/oauth2/token", form=form)
+        return self._send_handling_retries(request, self._read_token, _CLIENT)
+
+    def _read_token(self, answer: Response) -> Token:
+        what, status = "the sign-in", answer.status_code
+        # Refused credentials are 401 from CodaLab 1.7.5, 400 from other versions of its OAuth library.
+        if status in (400, 401):
+            reason = explanation(answer)
+            if "<html" not in reason[:500].lower():
+                reason, status = "Invalid username or password.", 401
+            raise failures.refusal(what, reason, status=status, server=self.server)
+        if status == 404:
+            raise failures.not_codalab(self.server, "it has no place to sign in")
+        return self.decode(self._checked(answer, what), Token, where="the token")
+
+    # --- retries
+
+    def _send_handling_retries(self, request: Request, reader: Callable[[Response], T], auth: Any) -> T:
+        """Send a request until it succeeds, fails for good, or its attempts or its time are used up.
+
+        A failure is noted once, until its message changes.
+        """
+        pauses = iter(self._limits.pauses_seconds if request.is_repeatable else ())
+        silent_attempts, shown = 0, ""
+        while True:
+            try:
+                return self._send_single_request(request, reader, auth)
+            except RetryableError as error:
+                silent_attempts += isinstance(error.failure, NoAnswer)
+                pause = next(pauses, None)
+                if pause is None or silent_attempts >= _MAX_SILENT_ATTEMPTS:
+                    raise error.failure from error
+                wait = min(max(pause, error.pause_seconds), _MAX_PAUSE_SECONDS)
+                if wait >= bounded_http.current().left_seconds:
+                    raise error.failure from error
+                if error.failure.message != shown:
+                    shown = error.failure.message
+                    self._observer.note(f"{shown} Trying again.")
+            time.sleep(wait)
+
+    # --- a single request
+
+    def _send_single_request(self, request: Request, reader: Callable[[Response], T], auth: Any) -> T:
+        """Send a request once; what the network raises, also while ``reader`` reads, becomes a designed error.
+
+        ``auth`` is what `requests` calls so.
+        """
+        connect = min(_CONNECT_SECONDS, self._limits.total_seconds)
+        with (
+            designed_failures(self.server),
+            self._session.request(
+                request.method,
+                self.server + self._root + request.path,
+                params=list(request.params),
+                json=request.body,
+                data=request.form if request.file is None else CountedFile(request.file),
+                headers=dict(request.headers),
+                auth=auth,
+                stream=True,
+                timeout=(connect, self._limits.silence_seconds + request.work_seconds),
+            ) as answer,
+        ):
             return reader(answer)
 
-    def _request_grant(self, form: Mapping[str, str]) -> Grant:
-        """Sign in with an OAuth form; safe to repeat."""
-        return retry(
-            lambda: self._send_single_grant(form),
-            pauses_seconds=self._limits.pauses_seconds,
-            observer=self._observer,
-        )
+    def _checked(self, answer: Response, what: str) -> Response:
+        """The answer if the request, for ``what``, succeeded.
 
-    def _send_single_grant(self, form: Mapping[str, str]) -> Grant:
-        what, request = "the sign-in", Request(method="POST", path="/oauth2/token", form=form)
-        with self.transport.send(request, root="/rest", client=_CLIENT) as answer:
-            explanation = None if answer.status_code == 200 else self.transport.explain(answer)
-            # Refused credentials are 401 from CodaLab 1.7.5, 400 from other versions of its OAuth library.
-            if answer.status_code in (400, 401) and "<html" not in (explanation or "")[:500].lower():
-                raise failures.refusal(what, "Invalid username or password.", status=401, server=self.server)
-            if answer.status_code == 404:
-                raise failures.not_codalab(self.server, "it has no place to sign in")
-            self.transport.check(answer, what, explanation)
-            return jsonapi.convert(self.transport.decode(answer), Grant, where="the token")
+        Raises:
+            Unauthorized: The server does not know the token, or asks to sign in.
+            RetryableError: It may work next time.
+            CldcError: It was refused.
+        """
+        status = answer.status_code
+        if status in (200, 204):
+            return answer
+        if 300 <= status < 400:
+            target = answer.headers.get("Location", "")
+            if "/account/login" in target:
+                raise Unauthorized("it asks to sign in")
+            raise Redirected(self.server, target)
+        text = explanation(answer)
+        if status == 401 and not re.search("not verified|given access", text):
+            raise Unauthorized(text)
+        reason = text or answer.reason or "no reason given"
+        failure = failures.refusal(what, reason, status=status, server=self.server)
+        if status in _TRANSIENT_STATUSES:
+            raise RetryableError(failure, _retry_after(answer.headers.get("Retry-After", "")))
+        raise failure
+
+
+def _add_token(token: str, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    request.headers["Authorization"] = f"Bearer {token}"
+    return request
+
+
+def _retry_after(header: str) -> float:
+    """The pause that a server asks for, in seconds or by a date; 0 if it asks for none."""
+    with contextlib.suppress(ValueError):
+        return float(header)
+    with contextlib.suppress(ValueError):
+        return email.utils.parsedate_to_datetime(header).timestamp() - time.time()
+    return 0.0

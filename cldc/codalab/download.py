@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import urllib.parse
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from cldc import address, files
+from requests import Response
+
+from cldc import files
 from cldc.codalab import connection, failures
-from cldc.codalab.connection import Limits, Request, open_transport
-from cldc.codalab.failures import Unauthorized
-from cldc.codalab.retry import retry
+from cldc.codalab.connection import Connection, Limits, Request
+from cldc.codalab.failures import Redirected
+from cldc.codalab.transport import read_body
 from cldc.errors import CodaLabError, StorageError
 from cldc.inside import bounded_http, unpacking
 from cldc.progress import SILENT, Observer
-
-if TYPE_CHECKING:
-    from requests import Response
 
 _BOARD_BYTES = 32 * 2**20
 _CHUNK_BYTES = 64 * 1024
@@ -50,25 +47,18 @@ def save(answer: Response, target: Path, *, limit_bytes: int) -> Path:
 
 
 def _write(answer: Response, path: Path, limit_bytes: int) -> None:
+    """Only the disk's own errors are storage errors; the network's, raised while reading, are not."""
     done = 0
-    with _opened(path) as file:
+    with files.storage_errors(path):
+        file = path.open("wb")
+    with file:
         for chunk in answer.iter_content(_CHUNK_BYTES):
             done += len(chunk)
             bounded_http.check_size(done, limit_bytes)
             with files.storage_errors(path):
                 file.write(chunk)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tempfile._TemporaryFileWrapper[bytes]]:
-    # Only the disk's own errors are storage errors; the network's, raised in the block, are not.
-    with files.storage_errors(path):
-        file = path.open("wb")
-    try:
-        yield file  # type: ignore[misc]
-    finally:
         with files.storage_errors(path):
-            file.close()
+            file.flush()
 
 
 def _unpack(archive: Path, folder: Path, limit_bytes: int) -> Path:
@@ -95,39 +85,28 @@ def fetch_text(
         CodaLabError: It was refused, or is larger than ``limit_bytes``.
     """
     limits = limits or connection.DEFAULT_LIMITS
-    with bounded_http.within(limits.budget(limit_bytes, is_large=True)):
+    file = Request(path="", limit_bytes=limit_bytes, is_large=True)
+    with bounded_http.within(limits.budget(file)):  # of all redirects together
         for _ in range(_MAX_REDIRECTS):
-            text, target = _fetch(url, limits, observer, limit_bytes)
-            if not target:
-                return text
-            url = target
+            parts = urllib.parse.urlsplit(url)
+            server = f"{parts.scheme}://{parts.netloc}"
+            path = urllib.parse.urlunsplit(("", "", *parts[2:]))
+            with contextlib.closing(
+                Connection(server, None, root="", observer=observer, limits=limits)
+            ) as line:
+                try:
+                    content = line.send(
+                        replace(file, path=path), lambda answer: read_body(answer, limit_bytes)
+                    )
+                except Redirected as redirect:
+                    url = _join(url, redirect)
+                else:
+                    return content.decode("utf-8", "replace")
     raise failures.not_codalab(url, "it redirects again and again")
 
 
-def _fetch(url: str, limits: Limits, observer: Observer, limit_bytes: int) -> tuple[str, str]:
-    """A file's text, or the address that it is redirected to."""
-    parts = urllib.parse.urlsplit(url)
-    server = address.check(f"{parts.scheme}://{parts.netloc}")
-    sender = open_transport(server, limits)
-
-    def attempt() -> tuple[str, str]:
-        path = urllib.parse.urlunsplit(("", "", *parts[2:]))
-        with sender.send(Request(path=path)) as answer:
-            if answer.is_redirect and (target := answer.headers.get("Location", "")):
-                return "", _join(url, target)
-            sender.check(answer, "the file")
-            return sender.read(answer, limit_bytes).decode("utf-8", "replace"), ""
-
+def _join(url: str, redirect: Redirected) -> str:
     try:
-        return retry(attempt, pauses_seconds=limits.pauses_seconds, observer=observer)
-    except Unauthorized:
-        raise failures.refusal("the file", "it wants a sign-in", status=401, server=server) from None
-    finally:
-        sender.close()
-
-
-def _join(url: str, target: str) -> str:
-    try:
-        return urllib.parse.urljoin(url, target)
+        return urllib.parse.urljoin(url, redirect.target)
     except ValueError:
-        raise failures.not_codalab(url, f"it redirects to {target[:200]}") from None
+        raise redirect from None

@@ -59,8 +59,30 @@ class Unauthorized(Exception):
     """The server does not know the token, or asks to sign in. Handled within the client."""
 
 
+class RetryableError(Exception):
+    """The attempt failed in a way that may be temporary. Handled within the client.
+
+    Attributes:
+        failure: What to raise if no attempt succeeds.
+        pause_seconds: How long the server asked to wait; 0 if it did not ask.
+    """
+
+    def __init__(self, failure: CldcError, pause_seconds: float = 0.0) -> None:
+        super().__init__(str(failure))
+        self.failure, self.pause_seconds = failure, pause_seconds
+
+
 class UploadFailed(CodaLabError):
     """The upload ended without a usable bundle."""
+
+
+class Redirected(Unreachable):
+    """The server redirects to another address, which CodaLab never does."""
+
+    def __init__(self, server: str, target: str) -> None:
+        error = not_codalab(server, f"it redirects to {target[:200] or 'nowhere'}")
+        super().__init__(error.message, action=error.action)
+        self.target = target
 
 
 def tidy(text: str) -> str:
@@ -145,22 +167,6 @@ def untrusted(server: str, reason: str, verify_code: int | None = None) -> Untru
     )
 
 
-def no_answer(server: str) -> NoAnswer:
-    """The error for a server that accepts a request and sends nothing."""
-    return NoAnswer(
-        f"{server} can't be reached: no answer in time.",
-        action="The server is overloaded or hangs; run the command again later.",
-    )
-
-
-def too_slow(server: str, seconds: float) -> TooSlow:
-    """The error for a request that ran out of time."""
-    return TooSlow(
-        f"{server} was too slow: a request took more than {seconds:.0f} s.",
-        action="The server or the network is overloaded; run the command again later.",
-    )
-
-
 def not_codalab(server: str, reason: str) -> Unreachable:
     """The error for an answer that is not CodaLab's."""
     return Unreachable(
@@ -172,14 +178,6 @@ def not_codalab(server: str, reason: str) -> Unreachable:
 def not_done(what: str) -> ServerFailed:
     """The error for a change that was acknowledged but not made, as when a proxy answers instead of the server."""
     return ServerFailed(f"The server {what}.", action="Run the command again; it continues where it stopped.")
-
-
-def too_large(what: str) -> TooLarge:
-    """The error for an answer that is too large; ``what`` names the limit."""
-    return TooLarge(
-        f"The server sent too much: {what}.",
-        action="Check the address; use the browser if the file is meant to be that large.",
-    )
 
 
 _DOWN = (502, 503, 504)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import certifi
+import requests.utils
 
 from cldc import address
 from cldc.codalab import failures
@@ -43,9 +44,7 @@ def proxy_of(server: str) -> str | None:
     """Address of the proxy for ``server``; None if there is none, as on the way to this machine itself."""
     if address.is_loopback(urllib.parse.urlsplit(server).hostname or ""):
         return None
-    from requests import utils  # noqa: PLC0415 - takes a tenth of a second to import, and no `--help` needs it
-
-    return utils.select_proxy(server, utils.get_environ_proxies(server)) or None
+    return requests.utils.select_proxy(server, requests.utils.get_environ_proxies(server)) or None
 
 
 def proxy_variable(server: str) -> str | None:

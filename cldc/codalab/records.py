@@ -1,28 +1,66 @@
-"""Bundles, worksheets, users and files, and how they are read from CodaLab's answers.
+"""CodaLab's JSON:API documents, and the bundles, worksheets, users and files that are read from them.
 
-Where CodaLab has another name for something, ``field`` gives it; what CodaLab leaves out has its default. An answer of
-another form than CodaLab's raises CodaLabError.
+Where CodaLab has another name for something, ``field`` gives it; what CodaLab leaves out has its default. An answer that
+does not fit raises CodaLabError.
 """
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from msgspec import Meta, Struct, field
+import msgspec
+from msgspec import Struct, field
 
-from cldc.codalab.jsonapi import Document, Resource, convert, unusable
-from cldc.errors import UsageError
+from cldc.errors import CodaLabError, UsageError
 from cldc.identifiers import UUID
 from cldc.inside import unpacking
 
+T = TypeVar("T")
 FINAL_STATES = frozenset({"ready", "failed", "killed"})
 READ, ALL = 1, 2
 _PUBLIC = "public"
-_MAX_DEPTH = 100
 
-_Uuid = Annotated[str, Meta(pattern=rf"^{UUID.pattern}\Z")]
-_Number = Annotated[float, Meta(ge=-1e300, le=1e300)]  # finite
+_Uuid = Annotated[str, msgspec.Meta(pattern=rf"^{UUID.pattern}\Z")]
+_Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]  # finite
+
+
+def load(text: str | bytes) -> Any:
+    """Decode any JSON; null counts as absent.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    try:
+        return json.loads(text, object_hook=lambda found: {k: v for k, v in found.items() if v is not None})
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def convert(value: object, shape: type[T], *, where: str = "it") -> T:
+    """Read decoded JSON into ``shape``; numbers may be strings, as CodaLab sends some.
+
+    Raises:
+        CodaLabError: It does not fit; ``where`` names it in the message.
+    """
+    try:
+        return msgspec.convert(value, shape, strict=False)
+    except msgspec.ValidationError as error:
+        # "Expected `object`, got `str`", with a path such as "at `$.metadata.tags[0]`".
+        raise unusable(f"{where} is not as expected ({error})") from error
+    except RecursionError as error:
+        raise unusable(f"{where} is nested too deep") from error
+
+
+def unusable(what: str) -> CodaLabError:
+    """The error for JSON that differs from what CodaLab 1.7.5 sends."""
+    return CodaLabError(
+        f"CodaLab's answer can't be used: {what}.",
+        action="Check that the server runs CodaLab Worksheets 1.x; try again if it was just being restarted.",
+    )
 
 
 def check_uuid(uuid: str) -> str:
@@ -153,7 +191,7 @@ class Entry(Struct, frozen=True):
 
     Attributes:
         type: ``file``, ``directory`` or ``link``.
-        contents: What is in a folder, down to the requested depth.
+        contents: What is in a folder, down to the requested depth. Names that are no plain file names don't fit.
     """
 
     type: str
@@ -161,17 +199,19 @@ class Entry(Struct, frozen=True):
     size: int = 0
     contents: tuple[Entry, ...] = ()
 
+    def __post_init__(self) -> None:
+        for inner in self.contents:
+            try:
+                parts = unpacking.checked_parts(inner.name)
+            except unpacking.Refused as refused:
+                raise ValueError(str(refused)) from refused
+            if parts != [inner.name]:
+                raise ValueError(f"it names a file {inner.name[:60]!r}")
 
-class _Attributes(Struct):
-    metadata: dict[str, Any] = {}
 
+class ContentsInfo(Struct):
+    """The answer of ``contents/info``."""
 
-class _GroupPermission(Struct):
-    group_name: str = ""
-    permission: int = 0
-
-
-class _Info(Struct):
     data: Entry
 
 
@@ -187,68 +227,136 @@ class SearchResult(Struct):
     response: Found
 
 
-def bundle(resource: Resource, document: Document) -> Bundle:
-    """Read a bundle from a document."""
-    worksheets = [worksheet.id for worksheet in document.related(resource, "host_worksheets")]
-    metadata = resource.read(_Attributes).metadata
-    return resource.read(Bundle, {**metadata, **_shared(resource, document), "worksheets": worksheets})
+class _Linkage(Struct):
+    """A reference to a resource."""
+
+    kind: str = field(name="type")
+    id: str = field()
 
 
-def bundles(document: Document) -> list[Bundle]:
-    """Read a document's bundles, in its order."""
-    return [bundle(resource, document) for resource in document.resources]
+class _Relationship(Struct):
+    """References to one resource, to many, or to none."""
+
+    data: _Linkage | list[_Linkage] | None = None
 
 
-def _shared(resource: Resource, document: Document) -> dict[str, Any]:
-    """What bundles and worksheets have in common."""
-    owner = next(iter(document.related(resource, "owner")), None)
-    return {
-        "uuid": resource.id,
-        "owner_id": resource.linked("owner"),
-        "owner": (owner.attributes.get("user_name") or None) if owner else None,
-        "public_permission": _public_permission(resource, document),
-    }
+class _Resource(Struct):
+    """One resource of a document; for bundles and worksheets ``id`` is the uuid."""
+
+    kind: str = field(name="type")
+    id: str = field()
+    attributes: dict[str, Any] = {}
+    relationships: dict[str, _Relationship] = {}
+
+    def read(self, shape: type[T], more: Mapping[str, Any] | None = None) -> T:
+        """The attributes, and ``more``, as ``shape``."""
+        return convert({**self.attributes, **(more or {})}, shape, where=f"{self.kind[:40]} {self.id[:40]}")
+
+    def links(self, relation: str) -> list[_Linkage]:
+        """The references of ``relation``, whether in the document or not."""
+        data = self.relationships.get(relation, _Relationship()).data
+        return data if isinstance(data, list) else [] if data is None else [data]
+
+    def linked(self, relation: str) -> str | None:
+        """The id of the resource that ``relation`` refers to."""
+        return next((link.id for link in self.links(relation)), None)
 
 
-def _public_permission(resource: Resource, document: Document) -> int | None:
-    """What the public group may do, or None if the permissions are not in the document."""
-    relation = resource.relationships.get("group_permissions")
-    if relation is None or relation.data is None:
-        return None
-    groups = (found.read(_GroupPermission) for found in document.related(resource, "group_permissions"))
-    return max((group.permission for group in groups if group.group_name == _PUBLIC), default=0)
+class _Permission(Struct):
+    group_name: str = ""
+    permission: int = 0
 
 
-def worksheet(resource: Resource, document: Document) -> Worksheet:
-    """Read a worksheet from a document."""
-    items = document.related(resource, "items")
-    found = {
-        "items": [item.linked("bundle") for item in items],
-        "bundles": [bundle(it, document) for item in items for it in document.related(item, "bundle")],
-    }
-    return resource.read(Worksheet, {**_shared(resource, document), **found})
+class _Meta(Struct, frozen=True):
+    version: str | None = None
 
 
-def worksheets(document: Document) -> list[Worksheet]:
-    """Read a document's worksheets, in its order."""
-    return [worksheet(resource, document) for resource in document.resources]
+class Document(Struct, dict=True):
+    """A whole answer, which is read as what was requested.
 
+    Attributes:
+        data: The primary resources; None if it has none, as the answer to a change.
+        included: Resources that the primary ones refer to.
+    """
 
-def entry(value: object) -> Entry:
-    """Read what is at a path inside a bundle from the decoded answer of ``contents/info``, with plain file names only."""
-    found = convert(value, _Info).data
-    _check_names(found, 1)
-    return found
+    data: _Resource | list[_Resource] | None = None
+    included: list[_Resource] = []
+    meta: _Meta = _Meta()
 
+    @property
+    def resources(self) -> list[_Resource]:
+        """The primary resources, in the server's order.
 
-def _check_names(folder: Entry, depth: int) -> None:
-    if depth > _MAX_DEPTH:
-        raise unusable("folders in it are nested too deep")
-    for inner in folder.contents:
-        try:
-            parts = unpacking.checked_parts(inner.name)
-        except unpacking.Refused as refused:
-            raise unusable(str(refused)) from refused
-        if parts != [inner.name]:
-            raise unusable(f"it names a file {inner.name[:60]!r}")
-        _check_names(inner, depth + 1)
+        Raises:
+            CodaLabError: The list is missing; an empty list is fine.
+        """
+        if self.data is None:
+            raise unusable("it has no resources")
+        return self.data if isinstance(self.data, list) else [self.data]
+
+    @property
+    def resource(self) -> _Resource:
+        """The one primary resource."""
+        if len(self.resources) != 1:
+            raise unusable(f"it has {len(self.resources)} resources where one was asked for")
+        return self.resources[0]
+
+    def user(self) -> User:
+        """The one user."""
+        return self.resource.read(User, {"id": self.resource.id})
+
+    def bundle(self) -> Bundle:
+        """The one bundle."""
+        return self._bundle(self.resource)
+
+    def bundles(self) -> list[Bundle]:
+        """All bundles."""
+        return [self._bundle(resource) for resource in self.resources]
+
+    def _bundle(self, resource: _Resource) -> Bundle:
+        metadata = convert(resource.attributes.get("metadata", {}), dict[str, Any], where="its metadata")
+        worksheets = [worksheet.id for worksheet in self._related(resource, "host_worksheets")]
+        return resource.read(Bundle, {**metadata, **self._shared(resource), "worksheets": worksheets})
+
+    def worksheet(self) -> Worksheet:
+        """The one worksheet."""
+        return self._worksheet(self.resource)
+
+    def worksheets(self) -> list[Worksheet]:
+        """All worksheets."""
+        return [self._worksheet(resource) for resource in self.resources]
+
+    def _worksheet(self, resource: _Resource) -> Worksheet:
+        items = self._related(resource, "items")
+        found = {
+            "items": [item.linked("bundle") for item in items],
+            "bundles": [self._bundle(it) for item in items for it in self._related(item, "bundle")],
+        }
+        return resource.read(Worksheet, {**self._shared(resource), **found})
+
+    def _shared(self, resource: _Resource) -> dict[str, Any]:
+        """What bundles and worksheets have in common."""
+        owner = next(iter(self._related(resource, "owner")), None)
+        return {
+            "uuid": resource.id,
+            "owner_id": resource.linked("owner"),
+            "owner": (owner.attributes.get("user_name") or None) if owner else None,
+            "public_permission": self._public_permission(resource),
+        }
+
+    def _public_permission(self, resource: _Resource) -> int | None:
+        """What the public group may do; None if the permissions are not in the document."""
+        relation = resource.relationships.get("group_permissions")
+        if relation is None or relation.data is None:
+            return None
+        groups = (found.read(_Permission) for found in self._related(resource, "group_permissions"))
+        return max((group.permission for group in groups if group.group_name == _PUBLIC), default=0)
+
+    def _related(self, resource: _Resource, relation: str) -> list[_Resource]:
+        """The resources in the document that ``relation`` refers to."""
+        links = ((link.kind, link.id) for link in resource.links(relation))
+        return [self._included[link] for link in links if link in self._included]
+
+    @functools.cached_property
+    def _included(self) -> dict[tuple[str, str], _Resource]:
+        return {(resource.kind, resource.id): resource for resource in self.included}

@@ -1,32 +1,35 @@
-"""Reading from CodaLab over REST."""
+"""CodaLab over REST: all reads, and the changes that `cl` can't make.
+
+A change that is not safe to repeat gets a single attempt. After a failure, check on the server whether it was done before
+trying again.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import email.utils
+import functools
 import re
 import time
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, Any, Literal
 
-from cldc.codalab import download, jsonapi, records
-from cldc.codalab.changes import Changes
+from requests import Response
+
+from cldc.codalab import download, records
 from cldc.codalab.connection import Connection, Limits, Params, Request
 from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
-from cldc.codalab.jsonapi import Document
-from cldc.codalab.records import Bundle, Entry, User, Worksheet, check_uuid
+from cldc.codalab.records import Bundle, Document, Entry, User, Worksheet, check_uuid
+from cldc.codalab.transport import read_body
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, UsageError
 from cldc.identifiers import UUID
 from cldc.inside import unpacking
 from cldc.progress import SILENT, Observer
-
-if TYPE_CHECKING:
-    from requests import Response
 
 FILE_BYTES = 64 * 2**20
 # Results per page. The server spends about a millisecond on each result, and repeats the whole search for each page. The
@@ -41,6 +44,8 @@ _UUIDS_A_REQUEST = 40
 _ALL_GENERATIONS = 10_000
 # CodaLab cuts the lines of head and tail at 128 characters by default.
 _LINE_CHARACTERS = 4096
+# The server unpacks what was sent before it answers.
+_UNPACK_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,6 @@ class Rest:
     Attributes:
         server: Its address.
         username: The account's name; None for everyone.
-        changes: Changes that `cl` can't make.
 
     Every method raises Unreachable, CredentialsError, NotFound, PermissionDenied or CodaLabError; see `failures`.
     """
@@ -84,13 +88,12 @@ class Rest:
         self._connection = Connection(server, credentials, observer=observer, limits=limits)
         self.server = self._connection.server
         self.username = credentials.username if credentials else None
-        self.changes = Changes(self._connection)
 
     def __enter__(self) -> Rest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.transport.close()
+        self._connection.close()
 
     def anonymous(self) -> Rest:
         """The same server as everyone sees it."""
@@ -105,8 +108,7 @@ class Rest:
 
     def user(self) -> User:
         """The signed-in account with its disk and time."""
-        found = self._document("/user").resource
-        return found.read(User, {"id": found.id})
+        return self._document("/user").user()
 
     def has_account(self, name: str) -> bool:
         """Whether an account with that name exists on the server."""
@@ -121,14 +123,12 @@ class Rest:
         started = time.monotonic()
 
         def health(answer: Response) -> Health:
-            document = jsonapi.convert(self._connection.transport.decode(answer), Document)
+            document = self._connection.decode(answer, Document)
             date = None
             with contextlib.suppress(ValueError):
                 date = email.utils.parsedate_to_datetime(answer.headers.get("Date", ""))
             ahead = date.timestamp() - time.time() if date else None
-            return Health(
-                document.meta.version if document.meta else None, time.monotonic() - started, date, ahead
-            )
+            return Health(document.meta.version, time.monotonic() - started, date, ahead)
 
         return self._connection.send(Request(path="/worksheets", params=[("keywords", ".limit=1")]), health)
 
@@ -137,8 +137,7 @@ class Rest:
     def bundle(self, uuid: str, *, worksheets: bool = False) -> Bundle:
         """One bundle; with ``worksheets`` also the worksheets it is on."""
         include = _INCLUDE + (",host_worksheets" if worksheets else "")
-        document = self._document(f"/bundles/{check_uuid(uuid)}", [("include", include)])
-        return records.bundle(document.resource, document)
+        return self._document(f"/bundles/{check_uuid(uuid)}", [("include", include)]).bundle()
 
     def bundles(
         self, uuids: Iterable[str], *, worksheets: bool = False, observer: Observer = SILENT
@@ -158,7 +157,7 @@ class Rest:
         include = _INCLUDE + (",host_worksheets" if worksheets else "")
         params = [*(("specs", uuid) for uuid in uuids), ("include", include)]
         try:
-            return {bundle.uuid: bundle for bundle in records.bundles(self._document("/bundles", params))}
+            return {bundle.uuid: bundle for bundle in self._document("/bundles", params).bundles()}
         except NotFound:
             if len(uuids) == 1:
                 return {}
@@ -174,10 +173,6 @@ class Rest:
         except NotFound:
             return None
 
-    def exists(self, uuid: str) -> bool:
-        """Whether the bundle exists, readable or not."""
-        return self.found(uuid) is not None
-
     def with_descendants(self, uuid: str) -> tuple[Bundle, tuple[Bundle, ...]]:
         """One bundle with the worksheets it is on, and all its descendants.
 
@@ -188,10 +183,10 @@ class Rest:
             ("depth", _ALL_GENERATIONS),
             ("include", f"{_INCLUDE},host_worksheets"),
         ]
-        found = records.bundles(self._document("/bundles", params))
+        found = self._document("/bundles", params).bundles()
         itself = next((bundle for bundle in found if bundle.uuid == uuid), None)
         if itself is None:
-            raise jsonapi.unusable(f"it does not have the bundle {uuid} that was asked for")
+            raise records.unusable(f"it does not have the bundle {uuid} that was asked for")
         return itself, tuple(bundle for bundle in found if bundle.uuid != uuid)
 
     def search(
@@ -224,7 +219,7 @@ class Rest:
             keywords.append(f"name={_literal(begins)}.*{_literal(ends)}")
         pages = self._pages("/bundles", [*keywords, "id=.sort-"], most=most)
         # A bundle created between two pages shifts another one to the next page, which must not count twice.
-        found = {bundle.uuid: bundle for page in pages for bundle in records.bundles(page)}
+        found = {bundle.uuid: bundle for page in pages for bundle in page.bundles()}
         # In the server's pattern an underscore matches any character.
         return tuple(b for b in found.values() if b.name.startswith(begins) and b.name.endswith(ends))
 
@@ -238,7 +233,7 @@ class Rest:
         """
         keywords = [*_keywords(tags=tag, owner=owner), "id=.sort-", f".limit={MOST_LISTED + 1}"]
         request = Request(method="POST", path="/interpret/search", body={"keywords": keywords})
-        found = jsonapi.convert(self._connection.json(request), records.SearchResult).response.result
+        found = self._connection.json(request, records.SearchResult).response.result
         if len(found) > MOST_LISTED:
             raise _too_many("bundles")
         return found
@@ -273,13 +268,12 @@ class Rest:
         uuid = spec if UUID.fullmatch(spec) else self._worksheet_named(spec)
         include = _INCLUDE + (",items" if items or bundles else "")
         include += ",items.bundle,items.bundle.owner" if bundles else ""
-        document = self._document(f"/worksheets/{uuid}", [("include", include)])
-        return records.worksheet(document.resource, document)
+        return self._document(f"/worksheets/{uuid}", [("include", include)]).worksheet()
 
     def _worksheet_named(self, name: str) -> str:
         # By search, since asking by name creates the worksheet if it is called "dashboard" or "/".
         pages = self._pages("/worksheets", [f"name={_literal(name)}"])
-        found = [worksheet for page in pages for worksheet in records.worksheets(page)]
+        found = [worksheet for page in pages for worksheet in page.worksheets()]
         if not found:
             raise NotFound(
                 f"{self.server} has no worksheet {name!r} that this account may read.",
@@ -300,7 +294,7 @@ class Rest:
             keywords.append(f"name={_literal(prefix)}.*")
         # Sorted by id: CodaLab's own order, by last change, shifts when a worksheet is changed between two pages.
         pages = self._pages("/worksheets", [*keywords, "id=.sort"])
-        found = {worksheet.uuid: worksheet for page in pages for worksheet in records.worksheets(page)}
+        found = {worksheet.uuid: worksheet for page in pages for worksheet in page.worksheets()}
         # In the server's pattern an underscore matches any character.
         return tuple(
             worksheet
@@ -329,7 +323,7 @@ class Rest:
     def info(self, uuid: str, path: str = "", *, depth: int = 0) -> Entry:
         """The file or folder at ``path`` inside a bundle, with the contents of folders down to ``depth`` levels."""
         request = Request(path=_contents("info", uuid, path), params=[("depth", depth)])
-        return records.entry(self._connection.json(request))
+        return self._connection.json(request, records.ContentsInfo).data
 
     def has(self, uuid: str, path: str) -> bool:
         """Whether a bundle has something at ``path``."""
@@ -370,7 +364,7 @@ class Rest:
         def content(answer: Response) -> bytes:
             if answer.headers.get("Target-Type") == "directory":
                 raise CodaLabError("It is a folder, not a file.", action="Name a file in it.")
-            return self._connection.transport.read(answer, limit_bytes)
+            return read_body(answer, limit_bytes)
 
         return self._connection.send(request, content)
 
@@ -383,12 +377,98 @@ class Rest:
             request, lambda answer: download.save(answer, target, limit_bytes=limit_bytes)
         )
 
+    # --- changes
+
+    def create_worksheet(self, name: str, *, uuid: str | None = None) -> str:
+        """Create a worksheet and return its uuid, which may differ from the wanted one.
+
+        Raises:
+            AlreadyExists: Someone on this server has one of that name.
+        """
+        return self._create("worksheets", {"name": name}, uuid)
+
+    def create_dataset(
+        self, worksheet: str, name: str, *, description: str = "", uuid: str | None = None
+    ) -> str:
+        """Create a dataset bundle that waits for its contents, and return its uuid; see `put_contents`."""
+        metadata = {"name": name, "description": description, "tags": [], "license": "", "source_url": ""}
+        params: Params = [("worksheet", check_uuid(worksheet)), ("wait_for_upload", 1)]
+        return self._create("bundles", {"bundle_type": "dataset", "metadata": metadata}, uuid, params)
+
+    def put_contents(self, bundle: str, file: IO[bytes], *, filename: str, unpack: bool) -> None:
+        """Send the contents of a bundle that waits for them, from the file's beginning; it is ready afterwards, or failed.
+
+        The ``filename`` tells the server the kind of archive, if it is to ``unpack`` it.
+        """
+        params: Params = [
+            ("filename", filename),
+            ("unpack", int(unpack)),
+            ("state_on_success", "ready"),
+            ("finalize_on_success", 1),
+            ("finalize_on_failure", 1),
+        ]
+        request = Request(
+            method="PUT",
+            path=f"/bundles/{check_uuid(bundle)}/contents/blob/",
+            params=params,
+            file=file,
+            headers={"Content-Type": "application/octet-stream"},
+            is_large=True,
+            is_repeatable=False,
+            work_seconds=_UNPACK_SECONDS,
+        )
+        self._connection.send(request, lambda _: None)
+
+    def share(self, kind: Literal["bundle", "worksheet"], uuid: str, *, public: bool) -> None:
+        """Let everyone read a bundle or a worksheet, or only its owner; bundles added to a worksheet later inherit that."""
+        permission = {
+            "type": f"{kind}-permissions",
+            "attributes": {"permission": records.READ if public else 0},
+            "relationships": {
+                "group": {"data": {"type": "groups", "id": self._public_group}},
+                kind: {"data": {"type": f"{kind}s", "id": check_uuid(uuid)}},
+            },
+        }
+        # Setting the same permission twice has the effect of setting it once.
+        self._change("POST", f"/{kind}-permissions", permission, is_repeatable=True)
+
+    @functools.cached_property
+    def _public_group(self) -> str:
+        return self._document("/groups/public").resource.id
+
+    def remove_bundle(self, bundle: str) -> None:
+        """Remove a bundle for good, even if others depend on it."""
+        self._change("DELETE", "/bundles", {"type": "bundles", "id": check_uuid(bundle)}, [("force", 1)])
+
+    def clear_tags(self, bundle: str) -> None:
+        """Take every tag off a bundle."""
+        change = {"type": "bundles", "id": check_uuid(bundle), "attributes": {"metadata": {"tags": []}}}
+        self._change("PATCH", "/bundles", change, is_repeatable=True)
+
+    def _create(self, kind: str, attributes: dict[str, Any], uuid: str | None, params: Params = ()) -> str:
+        chosen = {} if uuid is None else {"uuid": check_uuid(uuid)}
+        created = self._change("POST", f"/{kind}", {"type": kind, "attributes": attributes | chosen}, params)
+        return check_uuid(created.resource.id)
+
+    def _change(
+        self,
+        method: str,
+        path: str,
+        resource: Mapping[str, Any],
+        params: Params = (),
+        *,
+        is_repeatable: bool = False,
+    ) -> Document:
+        body = {"data": [resource]}
+        request = Request(method=method, path=path, params=params, body=body, is_repeatable=is_repeatable)
+        return self._connection.json(request, Document)
+
     def _document(self, path: str, params: Params = ()) -> Document:
-        return jsonapi.convert(self._connection.json(Request(path=path, params=params)), Document)
+        return self._connection.json(Request(path=path, params=params), Document)
 
 
 def _too_many(things: str) -> CodaLabError:
-    return jsonapi.unusable(f"it lists more than {MOST_LISTED:,} {things}")
+    return records.unusable(f"it lists more than {MOST_LISTED:,} {things}")
 
 
 def _keywords(**criteria: str | None) -> list[str]:

@@ -79,18 +79,18 @@ _current: ContextVar[Optional[Budget]] = ContextVar("budget", default=None)  # n
 
 
 @contextlib.contextmanager
-def within(budget: Budget) -> Iterator[Budget]:
-    """Give all requests of the block one budget; outside of it each has its own."""
-    token = _current.set(budget)
+def within(budget: Budget) -> Iterator[None]:
+    """Let all requests of the block share one budget: that of the block around it, if there is one, or else this."""
+    token = _current.set(_current.get() or budget)
     try:
-        yield budget
+        yield
     finally:
         _current.reset(token)
 
 
-def current() -> Optional[Budget]:  # noqa: UP045
-    """The budget of the current block."""
-    return _current.get()
+def current() -> Budget:
+    """The budget of the current block; outside of any, a new one."""
+    return _current.get() or Budget(limit_bytes=BoundedResponse.limit_bytes)
 
 
 class _Timed(io.RawIOBase):
@@ -134,7 +134,7 @@ class BoundedResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self._budget = _current.get() or Budget(limit_bytes=self.limit_bytes)
+        self._budget = current()
         self._timed = _Timed(sock, self.fp.detach(), self._budget)
         self.fp: Any = io.BufferedReader(self._timed)
 

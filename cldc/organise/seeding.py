@@ -160,7 +160,7 @@ class _Organiser:
     """
 
     def __init__(self, rest: Rest, *, replace: bool) -> None:
-        self._rest, self._changes, self._replace = rest, rest.changes, replace
+        self._rest, self._replace = rest, replace
         self._id = rest.user().id
         self.created: list[str] = []
 
@@ -174,9 +174,9 @@ class _Organiser:
             self._require_own(found, wanted.name)
             uuid = found.uuid
         else:
-            uuid = self._changes.create_worksheet(wanted.name, uuid=wanted.uuid)
+            uuid = self._rest.create_worksheet(wanted.name, uuid=wanted.uuid)
             self.created.append(key)
-        self._changes.share("worksheet", uuid, public=public)
+        self._rest.share("worksheet", uuid, public=public)
         return uuid
 
     def ensure_bundle(self, wanted: WantedBundle, worksheet: str) -> str:
@@ -191,10 +191,10 @@ class _Organiser:
             uuid = found.uuid
         else:
             if found is not None:
-                self._changes.remove_bundle(found.uuid)
+                self._rest.remove_bundle(found.uuid)
             uuid = self._upload(wanted, worksheet)
             self.created.append(wanted.key)
-        self._changes.share("bundle", uuid, public=wanted.public)
+        self._rest.share("bundle", uuid, public=wanted.public)
         return uuid
 
     def _is_kept(self, found: Bundle, wanted: WantedBundle) -> bool:
@@ -222,7 +222,7 @@ class _Organiser:
 
     def _upload(self, wanted: WantedBundle, worksheet: str) -> str:
         reference = wanted.reference
-        uuid = self._changes.create_dataset(
+        uuid = self._rest.create_dataset(
             worksheet,
             reference.name,
             description=f"{wanted.description} ({wanted.digest})",
@@ -231,14 +231,14 @@ class _Organiser:
         if wanted.top is None:
             with storage_errors(wanted.path):
                 content = io.BytesIO(wanted.path.read_bytes())
-            self._changes.put_contents(uuid, content, filename=reference.name, unpack=False)
+            self._rest.put_contents(uuid, content, filename=reference.name, unpack=False)
         else:
             with (
                 temporary_folder("cldc-seed-") as folder,
                 (folder / "contents.zip").open("w+b") as zipped,
             ):
                 pack(wanted.path, wanted.top, zipped)
-                self._changes.put_contents(uuid, zipped, filename="contents.zip", unpack=True)
+                self._rest.put_contents(uuid, zipped, filename="contents.zip", unpack=True)
         return uuid
 
 

@@ -53,7 +53,7 @@ def _poll(remote: Remote, jobs: Sequence[Job]) -> None:
     for job in jobs:
         if bundle := found.get(job.run):
             _update(job, bundle, remote)
-        elif not remote.rest.exists(job.run):
+        elif not remote.rest.found(job.run):
             job.bundle = None
 
 

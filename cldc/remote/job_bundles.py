@@ -118,7 +118,7 @@ def remove_lost_run(remote: Remote, job: Job) -> bool:
     try:
         remote.cl.remove(job.run)
     except CodaLabError:
-        return not remote.rest.exists(job.run)
+        return not remote.rest.found(job.run)
     return True
 
 

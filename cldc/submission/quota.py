@@ -127,7 +127,7 @@ def withdraw(
         CodaLabError: The server still shows the tag.
     """
     tag, uuid = contestant.competition.submission.tag, submission.uuid(TAG)
-    if contestant.rest.exists(uuid):  # otherwise it was removed together with its tag
+    if contestant.rest.found(uuid):  # otherwise it was removed together with its tag
         contestant.codalab.untag(uuid, tag)
         if tag in contestant.anonymous.bundle(uuid).tags:
             raise CodaLabError(f"The server still shows the tag on {uuid}.", action="Run the command again.")

@@ -369,7 +369,7 @@ def test_failed_runs_and_makes_are_reported(mine: CodaLab) -> None:
     with pytest.raises(CodaLabError, match="depend on them"):
         cl.remove(empty)
     cl.remove(missing, bad)
-    assert not rest.exists(missing)
+    assert not rest.found(missing)
 
 
 def test_each_refusal_has_its_own_error(mine: CodaLab, real: Real, tmp_path: Path) -> None:

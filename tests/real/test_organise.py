@@ -307,7 +307,7 @@ def test_a_rehearsal_tells_digest_and_tensorflow_and_leaves_nothing(
         with Rest(server) as everyone:
             assert not everyone.bundle(left).readable
         assert probe_image(codalab, rules) == ImageProbe(None, "2.4.1")
-        assert not codalab.rest.exists(left)
+        assert not codalab.rest.found(left)
 
         # What the sandbox lacks: a worker with Docker, which tells the digest.
         look = codalab.rest.bundle

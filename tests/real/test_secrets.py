@@ -28,7 +28,7 @@ from cldc.codalab.connection import Connection
 def broken(self, form):
     password, token = form["password"], "Bearer " + form["password"]
     raise ZeroDivisionError("a bug")
-Connection._request_grant = broken
+Connection._request_token = broken
 from cldc.__main__ import run
 sys.exit(run(sys.argv[1:]))
 """

@@ -18,7 +18,7 @@ from typing import Any
 
 from cldc import __main__ as entry
 from cldc import process
-from cldc.codalab.changes import Changes
+from cldc.codalab import Rest
 from cldc.codalab.cl_session import ClSession
 from cldc.ledger import Ledger
 
@@ -70,7 +70,7 @@ around(Ledger, "begin", lambda _, step: f"begin {step}")
 around(Ledger, "finish", lambda _, step, *__: f"finish {step}")
 around(Ledger, "record", lambda _, step: f"record {step.name}")
 around(ClSession, "command", lambda *argv: f"cl {argv[0]}")
-around(Changes, "clear_tags", lambda *_: "clear tags")
+around(Rest, "clear_tags", lambda *_: "clear tags")
 process.Child.receive = listening(process.Child.receive)  # type: ignore[method-assign]
 
 if __name__ == "__main__":

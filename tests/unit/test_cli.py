@@ -104,7 +104,7 @@ def test_an_expected_error_is_one_message_and_the_next_action(bare_cldc: Cldc) -
             ["--version"],
             {"rich", "requests", "PIL", "keyring", "sqlite3", "psutil", "filelock", "cldc.competition"},
         ),
-        (["submit", "--help"], {"rich", "requests", "keyring", "tensorflow"}),
+        (["submit", "--help"], {"rich", "keyring", "tensorflow"}),
         (
             ["validate", "nowhere"],
             {"requests", "keyring", "PIL", "cldc.codalab", "tensorflow"},

@@ -15,8 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cldc import address
-from cldc.codalab import Limits, Rest, failures, fetch_text, jsonapi, records, require_ready, wait_for
-from cldc.codalab.failures import NotFound, PermissionDenied, ServerFailed
+from cldc.codalab import Limits, Rest, failures, fetch_text, records, require_ready, wait_for
+from cldc.codalab.failures import NotFound, PermissionDenied, Redirected, ServerFailed
 from cldc.credentials import Credentials
 from cldc.errors import (
     CldcError,
@@ -108,7 +108,7 @@ def test_a_transient_fault_is_retried(server: FaultServer, fault: Answer) -> Non
             Unreachable,
             "Hotel WLAN",
         ),
-        (Answer(302, b"", {"Location": "https://elsewhere.example/"}), Unreachable, "elsewhere"),
+        (Answer(302, b"", {"Location": "https://elsewhere.example/"}), Redirected, "elsewhere"),
         (text(500, "Unexpected Internal Error (boom)."), ServerFailed, "boom"),
         (text(404, "Bundle not found"), NotFound, "not found"),
         (text(403, "User a does not have sufficient permissions on b"), PermissionDenied, "permissions"),
@@ -349,9 +349,9 @@ def test_creating_and_removing_are_never_repeated(server: FaultServer, fault: An
     server.script("/rest/bundles", fault)
     with rest(server) as client:
         with pytest.raises(CldcError):
-            client.changes.create_dataset(UUID, "data")
+            client.create_dataset(UUID, "data")
         with pytest.raises(CldcError):
-            client.changes.remove_bundle(UUID)
+            client.remove_bundle(UUID)
     methods = [asked.method for asked in server.asked if asked.path.startswith("/rest/bundles?")]
     assert methods == ["POST", "DELETE"]
 
@@ -360,7 +360,7 @@ def test_creating_and_removing_are_never_repeated(server: FaultServer, fault: An
 def test_contents_are_never_sent_twice(server: FaultServer, fault: Answer) -> None:
     server.script(BLOB_PATH, fault)
     with rest(server) as client, pytest.raises(CldcError):
-        client.changes.put_contents(UUID, io.BytesIO(b"x"), filename="x", unpack=False)
+        client.put_contents(UUID, io.BytesIO(b"x"), filename="x", unpack=False)
     assert server.count(BLOB_PATH) == 1
 
 
@@ -370,8 +370,8 @@ def test_a_change_refused_because_of_its_token_is_sent_again(server: FaultServer
     server.script(BLOB_PATH, forgotten, as_json({}))
     content = random.randbytes(300_000)
     with rest(server) as client:
-        assert client.changes.create_dataset(UUID, "data") == UUID
-        client.changes.put_contents(UUID, io.BytesIO(content), filename="x", unpack=False)
+        assert client.create_dataset(UUID, "data") == UUID
+        client.put_contents(UUID, io.BytesIO(content), filename="x", unpack=False)
     sent = [asked.body for asked in server.asked if asked.path.startswith(BLOB_PATH)]
     assert sent == [content, content]
 
@@ -566,21 +566,21 @@ FULL["included"] = [
         "relationships": {"bundle": {"data": {"type": "bundles", "id": UUID}}},
     },
 ]
-READERS: tuple[Callable[[jsonapi.Document], object], ...] = (
-    records.bundles,
-    records.worksheets,
-    lambda document: document.resource.read(records.User),
+READERS: tuple[Callable[[records.Document], object], ...] = (
+    records.Document.bundles,
+    records.Document.worksheets,
+    records.Document.user,
 )
 
 
 def test_a_full_document_is_read() -> None:
-    document = jsonapi.convert(FULL, jsonapi.Document)
-    (bundle,) = records.bundles(document)
+    document = records.convert(FULL, records.Document)
+    (bundle,) = document.bundles()
     assert (bundle.owner, bundle.public_permission, bundle.exit_code) == ("alice", 1, 0)
     assert bundle.created is not None
     assert bundle.created.year == 2023
     assert bundle.failure is None
-    assert records.worksheets(document)[0].items == (UUID,)
+    assert document.worksheets()[0].items == (UUID,)
 
 
 @given(st.data())
@@ -588,7 +588,7 @@ def test_a_corrupted_document_gives_a_record_or_a_designed_error(data: st.DataOb
     document = spoilt(FULL, data.draw)
     for reader in READERS:
         try:
-            reader(jsonapi.convert(document, jsonapi.Document))
+            reader(records.convert(document, records.Document))
         except CodaLabError as error:
             assert len(str(error)) < 500
 
@@ -596,8 +596,8 @@ def test_a_corrupted_document_gives_a_record_or_a_designed_error(data: st.DataOb
 @given(JSON)
 def test_anything_gives_a_document_or_a_designed_error(value: Any) -> None:
     try:
-        jsonapi.convert(value, jsonapi.Document)
-        records.entry(value)
+        records.convert(value, records.Document)
+        records.convert(value, records.ContentsInfo)
     except CodaLabError:
         pass
 
