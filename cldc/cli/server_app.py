@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 from pathlib import Path
@@ -14,8 +13,7 @@ from cldc.cli.app import App
 from cldc.codalab import CodaLab, Rest
 from cldc.competition import SANDBOX
 from cldc.credentials import Credentials, Source
-from cldc.environments import ensure_codalab, ready_codalab
-from cldc.errors import CldcError
+from cldc.environments import ensure_codalab
 from cldc.text import PASSWORD_VARIABLE
 
 
@@ -100,18 +98,6 @@ class ServerApp(App):
         return self._resources.enter_context(
             CodaLab(self.server, self.credentials, python=self.codalab_python, observer=self.observer)
         )
-
-    def prestart_cl(self) -> None:
-        """Start CodaLab's command line in the background, since its imports take seconds.
-
-        It does nothing if the environment must be created first, or if we or the keyring might have to ask for an account.
-        Whatever needs it later reports what is wrong.
-        """
-        if self.interactive and "credentials" not in self.__dict__:
-            return
-        with contextlib.suppress(CldcError):
-            if ready_codalab(self.home):
-                self.codalab.cl.start()
 
     def codalab_python(self) -> Path:
         """The Python of CodaLab's environment, made on first use."""

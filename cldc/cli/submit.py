@@ -89,13 +89,8 @@ def submit(
       cldc submit my-images --name first-try
       cldc submit --yes --report submission.json
     """
-    at_once = no_preflight and not dry_run
-    if at_once:
-        app.prestart_cl()
     report = validated(app, folder)
     app.rest.user()  # fails here if there is no account or no server, before anything is prepared
-    if at_once:
-        app.prestart_cl()
     with Ledger(app.home, reading=dry_run) as ledger:
         me, settings = contestant(app, ledger), app.settings
         (training,) = trainings_of(app, [report])
@@ -139,7 +134,6 @@ def submit(
                     f"{preflight.dataset_changed} What was checked counts, not what is there now."
                 )
             plan = plan.with_preflight(preflight)
-        app.prestart_cl()
         if plan.steps:
             app.confirm(
                 _action(plan), yes=yes, question=submit_question(plan), shown=[*plan_blocks(plan), Line("")]

@@ -1,6 +1,6 @@
-"""What changes something on CodaLab: `cl` commands as typed functions.
+"""Change things on CodaLab: `cl` commands as typed methods.
 
-Bundles and worksheets are named by uuid, since a name means the last bundle of that name on a worksheet. Values are joined
+Bundles and worksheets are given by uuid, since a name means the last bundle of that name on a worksheet. Values are joined
 to their options with ``=``, so that `cl` can't mistake one for an option, and are never empty, which would open an editor.
 """
 
@@ -31,7 +31,7 @@ class Cl(ClSession):
         Raises:
             AlreadyExists: Someone on this server has one of that name.
         """
-        uuid = self._uuid(self.command("new", _name(name)))
+        uuid = _uuid(self.command("new", _name(name)))
         self.edit_worksheet(uuid, title=title, tags=tags)
         return uuid
 
@@ -68,10 +68,7 @@ class Cl(ClSession):
         size = path.stat().st_size if path.is_file() else None
         observer.start(f"Uploading {name}", size, "bytes")
         # The path is absolute, so it begins with no dash.
-        return self._sent(["upload", str(path.resolve()), *options], observer)
-
-    def _sent(self, argv: list[str], observer: Observer) -> str:
-        """Send with progress and return the uuid."""
+        command = ("upload", str(path.resolve()), *options)
         sent, whole = 0, False
 
         def progress(done: int, total: int | None) -> None:
@@ -86,12 +83,12 @@ class Cl(ClSession):
             )
 
         try:
-            answer = self.command(*argv, progress=progress, waiting=waiting)
+            answer = self.command(*command, progress=progress, waiting=waiting)
         except CodaLabError as error:
             if not self.created:
                 raise
             raise UploadFailed(error.message, action=error.action) from error
-        return self._uuid(answer)
+        return _uuid(answer)
 
     def add_bundle(self, worksheet: str, *bundles: str) -> None:
         """Add anyone's bundles at the end of a worksheet; doing it twice adds them twice."""
@@ -125,7 +122,7 @@ class Cl(ClSession):
         options = self._options(worksheet, name, description)
         if image:
             options.append(f"--request-docker-image={_ascii('image', image)}")
-        return self._uuid(self.command("run", *options, *targets, command))
+        return _uuid(self.command("run", *options, *targets, command))
 
     def make(self, worksheet: str, parent: str, path: str, *, name: str, description: str = "") -> str:
         """Make a bundle from a file or folder of another and return its uuid without waiting for it.
@@ -134,7 +131,7 @@ class Cl(ClSession):
         is still running.
         """
         target = _target(Dependency("", parent, path))
-        return self._uuid(self.command("make", *self._options(worksheet, name, description), target))
+        return _uuid(self.command("make", *self._options(worksheet, name, description), target))
 
     def _options(self, worksheet: str, name: str, description: str) -> list[str]:
         if name.endswith(CODALAB_ARCHIVES):
@@ -189,14 +186,15 @@ class Cl(ClSession):
         if bundles:
             self.command("kill", *map(check_uuid, bundles))
 
-    def _uuid(self, printed: str) -> str:
-        last = printed.strip().splitlines()[-1] if printed.strip() else ""
-        if not UUID.fullmatch(last):
-            raise CodaLabError(
-                f"CodaLab's client printed {last[:80]!r} instead of a uuid.",
-                action="Check the worksheet in the browser before you try again.",
-            )
-        return last
+
+def _uuid(printed: str) -> str:
+    last = printed.strip().splitlines()[-1] if printed.strip() else ""
+    if not UUID.fullmatch(last):
+        raise CodaLabError(
+            f"CodaLab's client printed {last[:80]!r} instead of a uuid.",
+            action="Check the worksheet in the browser before you try again.",
+        )
+    return last
 
 
 def _ascii(what: str, text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -23,11 +22,11 @@ from cldc.text import PASSWORD_VARIABLE, duration
 START_SECONDS = 180.0
 # Each request of a command gives up after a minute; this limit is for a command that hangs nevertheless.
 COMMAND_SECONDS = 300.0
-# For an upload whose bytes stand still; its own connection gives up after a minute.
+# For an upload that no longer moves; its own connection gives up after a minute.
 STALL_SECONDS = 120.0
 # All bytes are sent: the server unpacks them before it answers.
 UNPACK_SECONDS = 600.0
-# Time between notes that the server has not answered.
+# Between two notes that the server has not answered.
 TELL_SECONDS = 60.0
 REQUEST_SECONDS = "60"
 SESSION = Path(__file__).with_name("inside") / "session.py"
@@ -83,7 +82,7 @@ class _NeverStarted(Exception):
 
 
 class ClSession:
-    """One `cl` process as one account of one server.
+    """One `cl` process as one account of one server. Not for several threads at once.
 
     It starts with the first command, or with `start`, which returns at once, so that CodaLab is imported in the
     background. A process that died is replaced at the next command.
@@ -102,19 +101,16 @@ class ClSession:
     ) -> None:
         """Nothing is started yet.
 
-        ``python`` returns the interpreter of the codalab environment, and makes that first if necessary. The credentials
-        are passed on in the environment only.
+        ``python`` returns the interpreter of the codalab environment, which it creates if necessary. The credentials are
+        passed on in the environment only.
         """
-        self._observer = observer
         self.server = address.check(server)
         self.created: tuple[str, ...] = ()
-        self._python = python
-        self._credentials = credentials
+        self._python, self._credentials, self._observer = python, credentials, observer
         self._resources = contextlib.ExitStack()
         self._child: process.Child | None = None
         self._ready = False
         self._number = 0
-        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -174,9 +170,9 @@ class ClSession:
         """Run ``cl ARGV`` and return what it prints, without the end of line.
 
         Args:
-            argv: Command and arguments. No secrets, and no empty values except after ``--field``, since they open editors.
+            argv: Command and arguments; no secrets. An empty value opens an editor unless it follows ``--field``.
             progress: Called with uploaded bytes.
-            waiting: Called while nothing comes; without it, a note says so every minute.
+            waiting: Called while no message comes; without it, a note says so every minute.
 
         Raises:
             CredentialsError, PermissionDenied, NotFound, AlreadyExists, QuotaExceeded, CodaLabError: The server refused.
@@ -184,19 +180,24 @@ class ClSession:
             Interrupted: The command was interrupted; it may or may not have been carried out.
             EnvironmentFailed: The client does not start.
         """
-        with self._lock:
+        what, waiting = f"cl {argv[0]}", waiting or self._noting(argv[0])
+        try:
+            reply = self._ask(argv, progress, waiting)
+        except _NeverStarted:
+            # It died while idle, so this command can run in another one.
             try:
-                reply = self._ask(argv, progress, waiting or self._noting(argv[0]))
-            except _NeverStarted:
-                # It died while idle, so this command can run in another one.
-                try:
-                    reply = self._ask(argv, progress, waiting or self._noting(argv[0]))
-                except _NeverStarted as error:
-                    raise _broken("something kills it as soon as it starts") from error
-        return self._output(reply, f"cl {argv[0]}")
+                reply = self._ask(argv, progress, waiting)
+            except _NeverStarted as error:
+                raise _broken("something kills it as soon as it starts") from error
+        if reply.error is not None:
+            raise self._failure(reply.error, what)
+        if reply.code != 0:
+            said = reply.stderr.strip() or reply.stdout.strip() or f"exit code {reply.code}"
+            raise failures.refusal(what, said.splitlines()[-1], status=None, server=self.server)
+        return reply.stdout.rstrip("\n")
 
     def _noting(self, name: str) -> process.Waiting:
-        """Note every minute that a command is not answered yet."""
+        """Note every minute that the server has not answered the command yet."""
         next_note = TELL_SECONDS
 
         def waiting(silent_seconds: float, limit_seconds: float) -> None:
@@ -211,7 +212,7 @@ class ClSession:
         return waiting
 
     def _ready_child(self) -> process.Child:
-        """The process, once it has imported CodaLab."""
+        """Wait until the process has imported CodaLab, and return it."""
         child = self.start()
         if self._ready:
             return child
@@ -256,28 +257,20 @@ class ClSession:
             if not accepted and not slow:
                 raise _NeverStarted from error
             reason = f"no answer for {duration(limit)}" if slow else "CodaLab's client ended"
-            raise self._interrupted(argv[0], reason) from error
+            raise self._interrupted(f"cl {argv[0]}", reason) from error
         except BaseException:
             # Ctrl-C, or an exception in ``progress``: stop the client, too.
             self.close()
             raise
 
-    def _interrupted(self, name: str, reason: str) -> failures.Interrupted:
+    def _interrupted(self, what: str, reason: str) -> failures.Interrupted:
         return failures.Interrupted(
-            f"`cl {name.removeprefix('cl ')}` on {self.server} was interrupted: {failures.tidy(reason)}.",
+            f"`{what}` on {self.server} was interrupted: {failures.tidy(reason)}.",
             action="Run the command again; it first looks for what was done already.",
         )
 
-    def _output(self, reply: _Message, what: str) -> str:
-        """The output of a command; raises if it failed."""
-        if reply.error is not None:
-            raise self._failure(reply.error, what)
-        if reply.code != 0:
-            said = reply.stderr.strip() or reply.stdout.strip() or f"exit code {reply.code}"
-            raise failures.refusal(what, said.splitlines()[-1], status=None, server=self.server)
-        return reply.stdout.rstrip("\n")
-
     def _failure(self, error: _ClientError, what: str) -> CldcError:
+        """The error for an exception of the client."""
         status = _STATUS_BY_TYPE.get(error.type) or error.status
         if error.verify_code is not None:
             return failures.untrusted(self.server, error.message, error.verify_code)

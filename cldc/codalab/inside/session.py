@@ -22,7 +22,6 @@ even in the middle of a command.
 from __future__ import annotations
 
 import contextlib
-import gc
 import getpass
 import http.client
 import io
@@ -264,16 +263,12 @@ def main() -> None:
     channel = Channel()
     threading.Thread(target=channel.listen, daemon=True).start()
     bounded_http.trust_certificates()
-    # Collecting garbage takes a fifth of the imports' time and finds nearly nothing.
-    gc.disable()
     try:
         session = Session(channel)
         from codalab.common import CODALAB_VERSION
     except Exception as error:
         channel.send({"failed": f"{type(error).__name__}: {error}"})
         return
-    gc.freeze()
-    gc.enable()
     channel.send({"ready": CODALAB_VERSION, "python": sys.version.split()[0]})
     while True:
         channel.send(session.answer(channel.requests.get()))
