@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from cldc.process.cancelling import Cancelled, Group
 from cldc.process.commands import Child, Stream, Waiting, run, stream
 from cldc.process.detached import Daemon, alive, detach, terminate
-from cldc.process.guarded import Argument
+from cldc.process.guarded import Argument, Cancelled, Group
 from cldc.process.outcome import CommandFailed, CommandNotFound, Completed, ProcessTimeout, describe_exit
 
 __all__ = [

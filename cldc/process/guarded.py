@@ -1,4 +1,4 @@
-"""Start a program under the guard that ends it with us, read what the guard reports, and end the program's tree."""
+"""Programs that end with us: started under a guard, and ended with all that they started, alone or as a group."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, cast
 
 import psutil
 
 from cldc.errors import ProcessFailed
-from cldc.process.cancelling import current_group
 from cldc.process.outcome import CommandNotFound, ProcessTimeout
 
 if os.name == "nt" or TYPE_CHECKING:
@@ -36,22 +38,14 @@ def start_guarded(
     cwd: Path | None,
     pipes: Mapping[str, Any],
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start ``command`` under the guard (POSIX); return the guard, and our end of the link to it."""
+    """Start ``command`` under `parent_guard` (POSIX); return the guard, and our end of the link to it."""
     ours, theirs = socket.socketpair()
+    link = str(theirs.fileno())
     with theirs:
         try:
             guard = subprocess.Popen(
                 # -I and -S: neither the child's environment nor site-packages concern the guard.
-                [
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    _GUARD,
-                    mode,
-                    str(theirs.fileno()),
-                    str(GRACE_SECONDS),
-                    *command,
-                ],
+                [sys.executable, "-I", "-S", _GUARD, mode, link, str(GRACE_SECONDS), *command],
                 env=env,
                 cwd=cwd,
                 pass_fds=[theirs.fileno()],
@@ -87,6 +81,56 @@ def cannot_start(command: Sequence[str], why: str) -> CommandNotFound:
     )
 
 
+class Cancelled(BaseException):
+    """Raised in a thread whose group was ended. It is not a failure, so ``except Exception`` does not catch it."""
+
+
+class Group:
+    """The programs that are started within ``with group.entered():``, in any thread, so that another thread can end them."""
+
+    def __init__(self) -> None:
+        """Start with no programs."""
+        self._lock = threading.Lock()
+        self._running: weakref.WeakSet[Running] = weakref.WeakSet()
+        self._ended = False
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Count the programs that this thread starts in the block as the group's."""
+        token = _current_group.set(self)
+        try:
+            yield
+        finally:
+            _current_group.reset(token)
+
+    def end(self) -> None:
+        """End all its programs without waiting; a thread that waits for one, or starts one, gets `Cancelled`."""
+        with self._lock:
+            self._ended = True
+            programs = list(self._running)
+        for program in programs:
+            program.ask_to_end()
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the group was ended."""
+        if self._ended:
+            raise Cancelled
+
+    def add(self, running: Running) -> None:
+        """Add a program that has just started.
+
+        Raises:
+            Cancelled: The group was ended meanwhile.
+        """
+        with self._lock:
+            self.check()
+            self._running.add(running)
+
+
+# The group that this thread's programs belong to.
+_current_group: ContextVar[Group | None] = ContextVar("group", default=None)
+
+
 class Running:
     """A started program, its guard and the link to it.
 
@@ -108,7 +152,7 @@ class Running:
         self.peak_memory_bytes: int | None = None
         self._link: socket.socket | None = None
         self._job: Job | None = None
-        self._group = current_group.get()
+        self._group = _current_group.get()
         if cwd is not None and not cwd.is_dir():
             raise ProcessFailed(f"There is no folder {cwd}.", action="Give a folder that exists.")
         pipes: dict[str, Any] = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": stderr}
@@ -116,22 +160,18 @@ class Running:
             self.popen, self._job = _start_on_windows(self.command, env=env, cwd=cwd, pipes=pipes)
         else:
             self.popen, self._link = start_guarded("run", self.command, env=env, cwd=cwd, pipes=pipes)
-            try:
-                first_report(self._link, self.command)
-            except BaseException:
-                self.end()
-                self.close()
-                raise
         self.stdin, self.stdout, self.stderr = (
             cast(IO[bytes], pipe) for pipe in (self.popen.stdin, self.popen.stdout, self.popen.stderr)
         )
-        if self._group is not None:
-            try:
+        try:
+            if self._link is not None:
+                first_report(self._link, self.command)
+            if self._group is not None:
                 self._group.add(self)
-            except BaseException:
-                self.end()
-                self.close()
-                raise
+        except BaseException:
+            self.end()
+            self.close()
+            raise
 
     def wait(self) -> None:
         """Wait for its end and set the exit code."""

@@ -67,8 +67,8 @@ def _adopt_orphans() -> None:
             ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _listed_in_proc() -> dict[int, tuple[int, int]]:
-    """Parent and group of each running process, zombies excluded."""
+def processes_in_proc() -> dict[int, tuple[int, int]]:
+    """Parent and group of each running process by its pid, zombies excluded; for systems with /proc."""
     found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - pathlib takes time to import
         with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
@@ -79,8 +79,8 @@ def _listed_in_proc() -> dict[int, tuple[int, int]]:
     return found
 
 
-def _listed_by_ps() -> dict[int, tuple[int, int]]:
-    """As `_listed_in_proc`, for systems without /proc."""
+def processes_by_ps() -> dict[int, tuple[int, int]]:
+    """As `processes_in_proc`, for any POSIX system."""
     command = ["ps", "-A", "-o", "pid=,ppid=,pgid=,state="]
     output, end = os.pipe()
     # Not with `subprocess`: every program that cldc starts would wait for its import.
@@ -96,7 +96,7 @@ def _listed_by_ps() -> dict[int, tuple[int, int]]:
 
 def _family(group: int) -> set[int]:
     """Everything that runs and descends from this process, or is in the program's group or descends from that."""
-    processes = _listed_in_proc() if os.access("/proc/self/stat", os.R_OK) else _listed_by_ps()
+    processes = processes_in_proc() if os.access("/proc/self/stat", os.R_OK) else processes_by_ps()
     nearest = {pid for pid, (parent, its) in processes.items() if parent == os.getpid() or its == group}
     found: set[int] = set()
     while nearest:

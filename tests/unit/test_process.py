@@ -169,7 +169,7 @@ def test_a_second_interruption_kills_every_child(monkeypatch: pytest.MonkeyPatch
 def test_processes_are_found_with_ps_as_in_proc() -> None:
     with process.stream(python(WAITING_FAMILY)) as child:
         pids = {int(word) for word in next(iter(child)).split()}
-        by_ps, in_proc = parent_guard._listed_by_ps(), parent_guard._listed_in_proc()
+        by_ps, in_proc = parent_guard.processes_by_ps(), parent_guard.processes_in_proc()
         assert {pid: by_ps[pid] for pid in pids} == {pid: in_proc[pid] for pid in pids}
 
 
