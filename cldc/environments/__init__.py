@@ -14,7 +14,6 @@ from cldc.environments.choosing import (
     ensure_codalab,
     ensure_tensorflow,
     ready_analysis,
-    ready_codalab,
     ready_tensorflow,
 )
 from cldc.environments.inventory import Diagnosis, diagnose, list_environments, remove_environment
@@ -29,7 +28,6 @@ __all__ = [
     "ensure_tensorflow",
     "list_environments",
     "ready_analysis",
-    "ready_codalab",
     "ready_tensorflow",
     "remove_environment",
 ]

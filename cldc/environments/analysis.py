@@ -1,4 +1,4 @@
-"""Run a program in the environment of kind analysis."""
+"""Run a program in the analysis environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 def analyse(
     environment: Environment, program: Path, job: object, *more: Argument, what: str, observer: Observer
 ) -> dict[str, Any]:
-    """The result of ``program JOB RESULT MORE...``: both are files with JSON, and it prints ``done NUMBER`` now and then.
+    """Run ``program JOB RESULT MORE...`` and return its result.
+
+    ``JOB`` and ``RESULT`` are JSON files; the program prints ``done NUMBER`` now and then.
 
     Args:
         what: What the program does, as a noun for messages.

@@ -39,7 +39,7 @@ def ensure_codalab(home: Path, observer: Observer = SILENT) -> Environment:
         StorageError: No space or no permission.
     """
     # Any Python will do, so an existing environment is used even if a preferred Python was installed since.
-    return ready_codalab(home) or _ensure(codalab_recipes(), home, observer)
+    return _first_ready(codalab_recipes(), home) or _ensure(codalab_recipes(), home, observer)
 
 
 def ensure_tensorflow(
@@ -58,7 +58,7 @@ def ensure_tensorflow(
 
 
 def ensure_analysis(home: Path, observer: Observer = SILENT) -> Environment:
-    """The environment that finds labels that look wrong, in the data folder ``home``, created if missing.
+    """The environment for analysing images and labels, in the data folder ``home``, created if missing.
 
     Raises:
         EnvironmentFailed: It can't be created, or does not work on this machine.
@@ -72,13 +72,8 @@ def ready_tensorflow(choices: Sequence[TensorFlowChoice], home: Path) -> Environ
     return _first_ready(tensorflow_recipes(choices), home)
 
 
-def ready_codalab(home: Path) -> Environment | None:
-    """CodaLab's environment if it is ready; creates nothing. Raises as `ensure_codalab`."""
-    return _first_ready(codalab_recipes(), home)
-
-
 def ready_analysis(home: Path) -> Environment | None:
-    """The environment that finds labels that look wrong, if it is ready; creates nothing."""
+    """The environment for analysing images and labels if it is ready; creates nothing."""
     return _first_ready(analysis_recipes(), home)
 
 
@@ -87,7 +82,7 @@ def _first_ready(recipes: Sequence[Recipe], home: Path) -> Environment | None:
 
 
 def analysis_recipes() -> list[Recipe]:
-    """Recipes of the environment that finds labels that look wrong: on cldc's own Python if possible, else on another."""
+    """Recipes of the environment for analysing images and labels: on cldc's own Python if possible, else on another."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     order = dict.fromkeys((own, *_ANALYSIS_PYTHONS) if own in _ANALYSIS_PYTHONS else _ANALYSIS_PYTHONS)
     requirements = template("environments", "analysis.txt")
@@ -146,45 +141,45 @@ def tensorflow_recipes(choices: Sequence[TensorFlowChoice]) -> list[Recipe]:
 
 
 def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Environment:
-    passed_by: list[str] = []
+    passed_over: list[str] = []
     # Any Python will do for CodaLab, so one is downloaded only if none is found. Nor is one downloaded if a fallback is
     # ready, which was made because the download failed before.
     can_fetch = recipes[0].kind == "tensorflow" and not _first_ready(recipes, home)
     for recipe in recipes:
         if environment := making.ready(recipe, home):
-            return _note_choice(environment, passed_by, observer)
+            return _note_choice(environment, passed_over, observer)
         if reason := unsupported(recipe):
-            passed_by.append(reason)
+            passed_over.append(reason)
             continue
         interpreter = pythons.find(recipe.python, home)
         if interpreter is None and can_fetch:
             try:
                 interpreter = pythons.fetch(recipe.python, home, observer)
             except EnvironmentFailed as error:
-                passed_by.append(error.message)
+                passed_over.append(error.message)
                 can_fetch = False  # the next one would wait for the same network
         elif interpreter is None:
-            passed_by.append(f"There is no Python {recipe.python} on this machine.")
+            passed_over.append(f"There is no Python {recipe.python} on this machine.")
         if interpreter is not None:
-            return _note_choice(making.make(recipe, interpreter, home, observer), passed_by, observer)
+            return _note_choice(making.make(recipe, interpreter, home, observer), passed_over, observer)
     if recipes[0].kind != "tensorflow":
         return making.make(recipes[0], pythons.fetch(recipes[0].python, home, observer), home, observer)
     raise EnvironmentFailed(
-        f"No {recipes[0].kind} environment can be created on this machine.\n" + "\n".join(passed_by),
+        f"No {recipes[0].kind} environment can be created on this machine.\n" + "\n".join(passed_over),
         action=f"Install Python {recipes[0].python} (pyenv, uv, conda or your system's packages all do), then run "
         "`cldc doctor`.",
     )
 
 
-def _note_choice(environment: Environment, passed_by: Sequence[str], observer: Observer) -> Environment:
-    if passed_by:
+def _note_choice(environment: Environment, passed_over: Sequence[str], observer: Observer) -> Environment:
+    if passed_over:
         because = f" ({environment.why})" if environment.why else ""
-        observer.note(f"{passed_by[0].splitlines()[0]} Using {environment.name}{because}.")
+        observer.note(f"{passed_over[0].splitlines()[0]} Using {environment.name}{because}.")
     return environment
 
 
 def unsupported(recipe: Recipe) -> str | None:
-    """Why a recipe can't work on this kind of machine, or None.
+    """Why a recipe can't work on this kind of machine; None if it can.
 
     TensorFlow has wheels for Linux on Arm from 2.10, for Apple silicon from 2.13, for macOS on Intel up to 2.16.
     """

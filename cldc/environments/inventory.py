@@ -34,7 +34,7 @@ class Diagnosis:
 
 
 def diagnose(home: Path, choices: Sequence[TensorFlowChoice], *, thorough: bool = False) -> list[Diagnosis]:
-    """Report the environments for CodaLab, for each choice of TensorFlow and for finding labels that look wrong.
+    """Report the environments for CodaLab, for each choice of TensorFlow and for analysing images and labels.
 
     ``thorough`` also tries each ready environment, which takes seconds.
     """

@@ -78,8 +78,6 @@ def make(recipe: Recipe, interpreter: Interpreter, home: Path, observer: Observe
 
 def _make(recipe: Recipe, interpreter: Interpreter, folder: Path, observer: Observer) -> Environment:
     environment = Environment(
-        name=recipe.name,
-        id=recipe.id,
         path=folder,
         version=recipe.version,
         python_version=interpreter.version,
@@ -89,16 +87,8 @@ def _make(recipe: Recipe, interpreter: Interpreter, folder: Path, observer: Obse
         why=recipe.why,
     )
     observer.start(f"Creating the environment {recipe.name} (once on this machine)")
-    _uv(
-        recipe,
-        folder.parent,
-        observer,
-        "venv",
-        "--no-project",
-        "--python",
-        str(interpreter.path),
-        str(folder),
-    )
+    venv = ("venv", "--no-project", "--python", str(interpreter.path), str(folder))
+    _uv(recipe, folder.parent, observer, *venv)
     _uv(
         recipe, folder.parent, observer,
         "pip", "install", "--python", str(environment.python),

@@ -1,4 +1,4 @@
-"""Recipes of environments, and the marker of a ready one."""
+"""Recipes of environments, ready environments, and the marker that makes one ready."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Recipe:
         python: Its Python, as major.minor.
         requirements: The locked requirements.
         faithful: Whether the competition's own script trains in it what it trained in the competition.
-        why: What it means for the result.
+        why: What this version means for the result.
     """
 
     kind: Kind
@@ -55,19 +55,13 @@ class Environment:
     """A ready environment.
 
     Attributes:
-        name: The displayed name, as ``tensorflow-2.4.1-py38``.
-        id: The name and a hash of the locked requirements that it was made from: the same id, the same packages.
         path: Its folder.
-        version: Version of CodaLab or TensorFlow.
+        version, faithful, why: As in its recipe.
         python_version: Its Python's full version.
         interpreter: The Python that it is based on.
         made: When, as ISO 8601 with a zone.
-        faithful: Whether the competition's own script trains in it what it trained in the competition.
-        why: What it means for the result.
     """
 
-    name: str
-    id: str
     path: Path
     version: str
     python_version: str
@@ -75,6 +69,16 @@ class Environment:
     made: str
     faithful: bool = True
     why: str = ""
+
+    @property
+    def id(self) -> str:
+        """Its recipe's id: the same id, the same packages."""
+        return self.path.name
+
+    @property
+    def name(self) -> str:
+        """The displayed name, as ``tensorflow-2.4.1-py38``."""
+        return self.id.rpartition("-")[0]
 
     @property
     def bin(self) -> Path:
@@ -117,8 +121,6 @@ def read_marker(folder: Path, recipe: Recipe | None = None) -> Environment | Non
     try:
         marker = json.loads((folder / MARKER).read_text())
         environment = Environment(
-            name=folder.name.rpartition("-")[0],
-            id=marker["id"],
             path=folder,
             version=marker["version"],
             python_version=marker["python_version"],
@@ -127,9 +129,8 @@ def read_marker(folder: Path, recipe: Recipe | None = None) -> Environment | Non
             faithful=recipe.faithful if recipe else True,
             why=recipe.why if recipe else "",
         )
+        # Scripts and configuration in an environment hold its absolute path, so it works in its own place only.
+        in_place = (marker["id"], marker["path"]) == (environment.id, str(folder))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    # Scripts and configuration in an environment hold its absolute path, so it works in its own place only.
-    if marker["path"] != str(folder) or environment.id != folder.name or not environment.python.exists():
-        return None
-    return environment
+    return environment if in_place and environment.python.exists() else None

@@ -2,6 +2,8 @@
 
 Usage: health.py codalab|tensorflow|analysis
 """
+
+# Each environment has other libraries, so each function imports those that it tries.
 # mypy: disable-error-code="import-not-found,import-untyped"
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ def tensorflow() -> str:
 
 
 def analysis() -> str:
-    """Import what ranks labels and finds warped copies. Give NumPy's version."""
+    """Import what ranks labels and finds warped copies; return NumPy's version."""
     import numpy as np
     import PIL.Image  # noqa: F401
     import scipy.linalg
