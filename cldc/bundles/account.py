@@ -74,13 +74,8 @@ class ServerClock:
         """Now, by the server's clock, read once and continued by a monotonic clock; the local time if the server sends none."""
         if self._base is None:
             health, started = self._rest.health(), time.monotonic()
-            if health.date is None or health.clock_ahead_seconds is None:
-                now = time.time()
-            else:
-                # The Date header has whole seconds. A clock of ours within two seconds of it is more precise, so use it
-                # instead: its time when the header came, since it may have jumped since then.
-                skew = health.clock_ahead_seconds
-                now = health.date.timestamp() - (skew if abs(skew) <= 2 else 0.0)
-            self._base = (now, started)
+            ahead = health.clock_ahead_seconds or 0.0
+            # The Date header has whole seconds: a clock of ours within two seconds of it is more precise.
+            self._base = (time.time() + (ahead if abs(ahead) > 2 else 0.0), started)
         base, started = self._base
         return datetime.fromtimestamp(base, UTC) + timedelta(seconds=time.monotonic() - started)

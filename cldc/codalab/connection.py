@@ -31,7 +31,7 @@ from cldc.codalab.failures import (
 )
 from cldc.codalab.transport import CountedFile, Session, designed_failures, explanation, read_body
 from cldc.credentials import Credentials
-from cldc.errors import CldcError, CredentialsError
+from cldc.errors import CldcError
 from cldc.inside import bounded_http
 from cldc.inside.bounded_http import Budget
 from cldc.progress import SILENT, Observer
@@ -115,7 +115,6 @@ class Token(msgspec.Struct):
     """The server's answer to a sign-in."""
 
     access_token: str
-    refresh_token: str | None = None
     expires_in: float = 3600.0
     # By two clocks: one may jump, the other stops while the machine sleeps.
     received: tuple[float, float] = msgspec.field(default_factory=lambda: (time.monotonic(), time.time()))
@@ -234,21 +233,10 @@ class Connection:
         if self.credentials is None:
             return lambda request: request
         if self._token is None or not self._token.is_fresh:
-            self._token = self._renewed_token() or self._request_token(
-                {
-                    "grant_type": "password",
-                    "username": self.credentials.username,
-                    "password": self.credentials.password,
-                }
-            )
+            account = self.credentials
+            form = {"grant_type": "password", "username": account.username, "password": account.password}
+            self._token = self._request_token(form)
         return functools.partial(_add_token, self._token.access_token)
-
-    def _renewed_token(self) -> Token | None:
-        if self._token is not None and self._token.refresh_token is not None:
-            form = {"grant_type": "refresh_token", "refresh_token": self._token.refresh_token}
-            with contextlib.suppress(CredentialsError):
-                return self._request_token(form)
-        return None
 
     def _request_token(self, form: Mapping[str, str]) -> Token:
         """Sign in with an OAuth form, which is safe to repeat."""

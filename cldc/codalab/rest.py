@@ -14,7 +14,6 @@ import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -55,13 +54,11 @@ class Health:
     Attributes:
         version: CodaLab's version, if it says so.
         seconds: How long the answer took.
-        date: The server's time when it answered, from its Date header (whole seconds).
-        clock_ahead_seconds: How far the server's clock is ahead of ours.
+        clock_ahead_seconds: How far the server's clock was ahead of ours, by its Date header, which has whole seconds.
     """
 
     version: str | None
     seconds: float
-    date: datetime | None
     clock_ahead_seconds: float | None
 
 
@@ -84,7 +81,7 @@ class Rest:
         limits: Limits | None = None,
     ) -> None:
         """As `Connection`."""
-        self._observer, self._limits = observer, limits
+        self._observer = observer
         self._connection = Connection(server, credentials, observer=observer, limits=limits)
         self.server = self._connection.server
         self.username = credentials.username if credentials else None
@@ -94,10 +91,6 @@ class Rest:
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
-
-    def anonymous(self) -> Rest:
-        """The same server as everyone sees it."""
-        return Rest(self.server, None, observer=self._observer, limits=self._limits)
 
     def with_timeout(self, seconds: float) -> Rest:
         """The same server as the same account, for optional reads that may hang: one attempt, silent for ``seconds`` at most."""
@@ -123,12 +116,11 @@ class Rest:
         started = time.monotonic()
 
         def health(answer: Response) -> Health:
-            document = self._connection.decode(answer, Document)
-            date = None
+            document, ahead = self._connection.decode(answer, Document), None
             with contextlib.suppress(ValueError):
                 date = email.utils.parsedate_to_datetime(answer.headers.get("Date", ""))
-            ahead = date.timestamp() - time.time() if date else None
-            return Health(document.meta.version, time.monotonic() - started, date, ahead)
+                ahead = date.timestamp() - time.time()
+            return Health(document.meta.version, time.monotonic() - started, ahead)
 
         return self._connection.send(Request(path="/worksheets", params=[("keywords", ".limit=1")]), health)
 

@@ -309,7 +309,7 @@ def test_the_guides_steps_make_a_submission(mine: CodaLab, tmp_path: Path) -> No
     assert rest.file(submission) == b"[1, 2, 3]"
     cl.describe(submission, "--sub-1 (Lab) https://x.example/")
     mine.publish([data, run, submission], worksheet)
-    with rest.anonymous() as everyone:
+    with Rest(rest.server) as everyone:
         shown = everyone.bundles([data, run, submission, script, label_book])
         assert [(bundle.readable, bundle.public_permission) for bundle in shown.values()] == [(True, 1)] * 5
         assert everyone.bundle(submission).description == "--sub-1 (Lab) https://x.example/"
@@ -333,7 +333,7 @@ def test_the_guides_steps_make_a_submission(mine: CodaLab, tmp_path: Path) -> No
 def test_others_can_not_read_new_items_until_the_owner_has_read_them(mine: CodaLab) -> None:
     script = competition.load("demo").bundles.script.uuid
     assert script is not None
-    with mine.rest.anonymous() as everyone:
+    with Rest(mine.rest.server) as everyone:
         worksheet = mine.cl.new_worksheet(worksheet_name())
         mine.cl.add_bundle(worksheet, script)
         with pytest.raises(PermissionDenied):

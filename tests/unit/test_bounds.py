@@ -38,9 +38,11 @@ def server() -> Iterator[FaultServer]:
         yield running
 
 
-def rest(server: FaultServer, *, total_seconds: float = SECONDS) -> Rest:
+def rest(
+    server: FaultServer, credentials: Credentials | None = ALICE, *, total_seconds: float = SECONDS
+) -> Rest:
     """A client that does not wait long."""
-    return Rest(server.address, ALICE, limits=short(total_seconds))
+    return Rest(server.address, credentials, limits=short(total_seconds))
 
 
 def short(total_seconds: float = SECONDS) -> Limits:
@@ -98,17 +100,17 @@ def sign_in(server: FaultServer, _: Path, seconds: float) -> object:
 
 
 def read_json(server: FaultServer, _: Path, seconds: float) -> object:
-    with rest(server, total_seconds=seconds).anonymous() as client:
+    with rest(server, None, total_seconds=seconds) as client:
         return client.search(tag="x")
 
 
 def read_file(server: FaultServer, _: Path, seconds: float) -> object:
-    with rest(server, total_seconds=seconds).anonymous() as client:
+    with rest(server, None, total_seconds=seconds) as client:
         return client.file(UUID, limit_bytes=4 * MIB)
 
 
 def download(server: FaultServer, folder: Path, seconds: float) -> object:
-    with rest(server, total_seconds=seconds).anonymous() as client:
+    with rest(server, None, total_seconds=seconds) as client:
         return client.download(UUID, "", folder / "out", limit_bytes=4 * MIB)
 
 
@@ -184,7 +186,7 @@ def test_an_endless_refusal_is_still_a_refusal(
     server: FaultServer, status: int, says: str, make: Callable[[bytes, bytes], Answer]
 ) -> None:
     server.script("/rest/bundles", make(b"HTTP/1.1 %d No\r\n\r\n" % status, b"no " * 30))
-    with rest(server, total_seconds=2).anonymous() as client, pytest.raises(CldcError, match=says) as raised:
+    with rest(server, None, total_seconds=2) as client, pytest.raises(CldcError, match=says) as raised:
         client.search(tag="x")
     assert len(raised.value.message) < 600
 
@@ -196,7 +198,7 @@ def test_redirects_and_attempts_share_one_time_limit(server: FaultServer) -> Non
         fetch_text(f"{server.address}/round", limits=short())
     assert server.count("/round") < 10
     server.script("/rest/bundles", text(503, "down", Retry_After="3600"))
-    with rest(server).anonymous() as client, pytest.raises(Unreachable, match="down"):
+    with rest(server, None) as client, pytest.raises(Unreachable, match="down"):
         client.search(tag="x")
     assert server.count("/rest/bundles") == 1  # the next try would be too late
 
@@ -211,7 +213,7 @@ def test_a_transfer_at_a_bearable_rate_may_take_long(server: FaultServer, tmp_pa
             yield b"x" * (size // 64)
 
     server.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(pieces=pieces))
-    with rest(server).anonymous() as client:
+    with rest(server, None) as client:
         assert client.download(UUID, "", tmp_path / "out").stat().st_size == size
         assert len(client.file(UUID)) == size
 
