@@ -12,7 +12,7 @@ from cldc.bundles.account import ServerAccount
 from cldc.codalab import Bundle, Dependency, Rest, progress_of
 from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
 from cldc.competition import Reference
-from cldc.errors import CldcError, RunFailed, SubmissionRefused
+from cldc.errors import CldcError, SubmissionRefused
 from cldc.preflight.output import ScriptOutput
 
 # Reading from a run whose worker has died hangs, so reads time out after this long.
@@ -67,15 +67,6 @@ def find_or_start_run(
         worksheet, command, dependencies, image=form.image, name=form.name, description=description
     )
     return uuid, False
-
-
-def lost_dependency_twice(server: str, run: str, path: str) -> RunFailed:
-    """The error for a second run in a row that did not find a dependency."""
-    return RunFailed(
-        f"The run {run} did not find {path}, which {server} has, and neither did the run before it: "
-        "the server's workers lose what runs depend on. Nothing is wrong with the dataset.",
-        action="Run the command again later, and tell the server's operators if it happens again. No quota was spent.",
-    )
 
 
 # Their output ---------------------------------------------------------------------------------------------------

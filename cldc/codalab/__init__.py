@@ -13,7 +13,7 @@ from cldc.codalab.connection import Limits
 from cldc.codalab.download import fetch_text
 from cldc.codalab.records import Bundle, Dependency, Entry, User, Worksheet
 from cldc.codalab.rest import Health, Rest
-from cldc.codalab.wait import failure_of, log_tail, lost_dependency, progress_of, require_ready, wait_for
+from cldc.codalab.wait import failure_of, log_tail, progress_of, require_ready, wait_for
 
 __all__ = [
     "Bundle",
@@ -29,7 +29,6 @@ __all__ = [
     "failure_of",
     "fetch_text",
     "log_tail",
-    "lost_dependency",
     "progress_of",
     "require_ready",
     "wait_for",

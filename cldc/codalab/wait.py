@@ -1,15 +1,12 @@
-"""Wait for bundles, check what became of them (CodaLab can call a failed run ready), and say why a run failed."""
+"""Wait for bundles, check what became of them (CodaLab can call a failed run ready), and say why they failed."""
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterable
 
 from cldc.codalab import failures
-from cldc.codalab.failures import NotFound, TooLarge
-from cldc.codalab.records import Bundle, Dependency
+from cldc.codalab.records import Bundle
 from cldc.codalab.rest import Rest
 from cldc.errors import CldcError, CodaLabError, NotFinished, QuotaExceeded, RunFailed, Unreachable
 from cldc.progress import SILENT, Observer
@@ -21,17 +18,6 @@ _LOG_LINES = 20
 _TIME_LIMIT = "Time limit exceeded"
 # A worker checks every few seconds, so it may stop a run this much early or late.
 _NOTHING_LEFT_SECONDS = 60.0
-_SEARCHED_LINES = 50
-# CodaLab's worker, when it can't download a dependency.
-_NOT_FETCHED = re.compile(r"Failed to download dependency (\S+?):")
-_ABSENT = r"(?:No such file or directory|Not a directory)"
-# Python's exceptions; its command line and `ls`; shells and TensorFlow; TensorFlow for a folder.
-_MISSED = (
-    re.compile(rf"{_ABSENT}: b?(?P<quote>['\"])(?P<path>.+?)(?P=quote)"),
-    re.compile(rf"(?P<quote>['\"])(?P<path>[^'\"]+)(?P=quote): (?:\[Errno \d+\] )?{_ABSENT}"),
-    re.compile(rf"(?P<path>[^\s'\":;]+) ?[:;] {_ABSENT}"),
-    re.compile(r"Could not find directory (?P<path>\S+)"),
-)
 
 
 def wait_for(
@@ -43,9 +29,9 @@ def wait_for(
     describe: Callable[[Bundle], str] | None = None,
     longest_pause_seconds: float = _LONGEST_SECONDS,
 ) -> Bundle:
-    """Wait until a bundle's state is final and return it, whether ready or failed; see `require_ready`.
+    """Wait until a bundle's state is final, and return it, whether ready or failed; see `require_ready`.
 
-    It waits as long as it takes, or ``timeout_seconds``. The first pauses between two requests are short. The observer
+    Without ``timeout_seconds`` it waits as long as it takes. The first pauses between two requests are short. The observer
     receives the seconds so far and the state, in CodaLab's words or in those of ``describe``.
 
     Raises:
@@ -131,57 +117,8 @@ def log_tail(rest: Rest, uuid: str) -> str:
     for name in ("stderr", "stdout"):
         try:
             text = rest.file(uuid, name, tail=_LOG_LINES).decode("utf-8", "replace").strip()
-        except (NotFound, CodaLabError, Unreachable):
+        except (CodaLabError, Unreachable):
             continue
         if text:
             return text
     return ""
-
-
-def lost_dependency(rest: Rest, run: Bundle) -> str | None:
-    """The path that a failed run did not find though a bundle that it depends on has it; None if it failed otherwise.
-
-    On worksheets.codalab.org in 2021 runs of many accounts failed with "FileNotFoundError: [Errno 2] No such file or
-    directory: 'mine/mine/train'" or "NotADirectoryError" for the same path, though the upload was complete (issues 1417,
-    3170, 3627, 3739 and 3743 of codalab/codalab-worksheets). The same run usually succeeded when it was started again.
-
-    Raises:
-        CldcError: The server can't be asked.
-    """
-    if run.type != "run" or run.failure is None:
-        return None
-    if fetched := _NOT_FETCHED.search(run.failure_message):
-        return fetched[1]
-    for name in ("stderr", "stdout"):
-        for path in missed_paths(_tail(rest, run.uuid, name)):
-            if any(_holds(rest, dependency, path) for dependency in run.dependencies):
-                return path
-    return None
-
-
-def missed_paths(log: str) -> Iterator[str]:
-    """The paths that are missing according to a log."""
-    for line in log.splitlines():
-        for pattern in _MISSED:
-            for found in pattern.finditer(line):
-                yield found["path"]
-
-
-def _tail(rest: Rest, uuid: str, name: str) -> str:
-    try:
-        return rest.file(uuid, name, tail=_SEARCHED_LINES).decode("utf-8", "replace")
-    except (NotFound, TooLarge):
-        return ""
-
-
-def _holds(rest: Rest, dependency: Dependency, path: str) -> bool:
-    """Whether the bundle behind a dependency has the file that the run looked for at ``path``."""
-    parts = PurePosixPath(path).parts
-    if ".." in parts:
-        return False
-    # An absolute path begins with the run's folder.
-    for index, part in enumerate(parts):
-        inside = "/".join((*PurePosixPath(dependency.parent_path).parts, *parts[index + 1 :]))
-        if part == dependency.key and rest.has(dependency.parent, inside):
-            return True
-    return False

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from cldc.bundles.attempts import BROKEN_OFF, repeat
 from cldc.bundles.computing_time import check_time, preflight_runs
-from cldc.bundles.runs import READ_SECONDS, lost_dependency_twice
-from cldc.codalab import Bundle, User, lost_dependency
+from cldc.bundles.lost_dependency import lost_dependency, lost_dependency_twice
+from cldc.bundles.runs import READ_SECONDS
+from cldc.codalab import Bundle, User
 from cldc.codalab.failures import NotFound, TooLarge, UploadFailed
 from cldc.errors import (
     CldcError,

@@ -16,7 +16,8 @@ from typing import NoReturn
 from cldc import files
 from cldc import quota as quotas
 from cldc.bundles.dependents import Usage, creation_key
-from cldc.bundles.runs import READ_SECONDS, RunLog, find_or_start_run, lost_dependency_twice, organisers_uuid
+from cldc.bundles.lost_dependency import lost_dependency, lost_dependency_twice
+from cldc.bundles.runs import READ_SECONDS, RunLog, find_or_start_run, organisers_uuid
 from cldc.bundles.uploads import find_upload, upload
 from cldc.bundles.worksheets import (
     SUBMISSION,
@@ -25,7 +26,7 @@ from cldc.bundles.worksheets import (
     own_bundles,
     preflight_uploads,
 )
-from cldc.codalab import Bundle, lost_dependency, require_ready, wait_for
+from cldc.codalab import Bundle, require_ready, wait_for
 from cldc.codalab.failures import NotFound, not_done
 from cldc.dataset import changes_since
 from cldc.errors import QuotaExceeded, RunFailed, SubmissionRefused

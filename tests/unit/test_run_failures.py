@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from cldc import competition
 from cldc.bundles.computing_time import PastRun, check_time
+from cldc.bundles.lost_dependency import missed_paths
 from cldc.codalab import Rest, User, failures
-from cldc.codalab.wait import missed_paths
 from cldc.errors import QuotaExceeded
 from cldc.ledger import Ledger
 from cldc.submission.model import STEPS
