@@ -1,7 +1,7 @@
 """Find an account's credentials: environment, keyring, a given fallback, a prompt, in that order.
 
-The only user of `keyring`. Passwords live in the environment, in the keyring and in memory, nowhere else; a plain
-file in the data folder remembers only which accounts there are, since keyrings can't be asked that.
+The only user of `keyring`. Passwords are in the environment, in the keyring and in memory, nowhere else. A plain file in
+the data folder lists the accounts, without passwords, since a keyring can't list its own.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ def find(
 ) -> Credentials:
     """The credentials for ``server``.
 
-    The environment's name no server, so they go only to a server that a person named. The keyring's were stored for this
-    server, and a prompt shows which server asks.
+    The environment's credentials name no server, so they go only to a server that a person named. The keyring's were stored
+    for this server, and a prompt shows which server asks.
 
     Args:
         server: Its address, as settings give it.
-        username: The account wanted; by default the environment's, else the one last signed in with.
+        username: The wanted account; by default the environment's, or else the one that was last signed in.
         unapproved: The unapproved profile, if only that names the server.
         fallback: Tried after the keyring.
         prompt: Asks the person at the terminal; None without a terminal.
@@ -173,7 +173,7 @@ def _ask_keyring(request: Callable[[Any], T]) -> T:
             reason = "this machine has none" if kind == "NoKeyringError" else f"it failed with {kind}"
             answer.put((None, reason))
 
-    # A daemon thread, so that a hanging backend can't keep the program from exiting.
+    # A daemon thread: a hanging backend can't keep the program from exiting.
     threading.Thread(target=ask, name="keyring", daemon=True).start()
     try:
         result, failure = answer.get(timeout=KEYRING_SECONDS)

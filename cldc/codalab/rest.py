@@ -38,7 +38,7 @@ PAGE, SMALL_PAGE = 1000, 100
 MOST_LISTED = 100_000
 _INCLUDE = "owner,group_permissions"
 # 40 uuids make an address of some 2,000 characters, which every proxy accepts.
-_UUIDS_A_REQUEST = 40
+_UUIDS_PER_REQUEST = 40
 # Deeper than any chain of bundles is.
 _ALL_GENERATIONS = 10_000
 # CodaLab cuts the lines of head and tail at 128 characters by default.
@@ -93,7 +93,7 @@ class Rest:
         self._connection.close()
 
     def with_timeout(self, seconds: float) -> Rest:
-        """The same server as the same account, for optional reads that may hang: one attempt, silent for ``seconds`` at most."""
+        """Another client of the same account, for optional reads: one attempt, silent for ``seconds`` at most."""
         limits = Limits(pauses_seconds=(), silence_seconds=seconds, total_seconds=2 * seconds)
         return Rest(self.server, self._connection.credentials, observer=self._observer, limits=limits)
 
@@ -112,7 +112,7 @@ class Rest:
         return True
 
     def health(self) -> Health:
-        """Make a request that anyone may make; for `doctor`."""
+        """Make a request that anyone may make, and report how the server answers."""
         started = time.monotonic()
 
         def health(answer: Response) -> Health:
@@ -134,18 +134,18 @@ class Rest:
     def bundles(
         self, uuids: Iterable[str], *, worksheets: bool = False, observer: Observer = SILENT
     ) -> dict[str, Bundle]:
-        """Those of several bundles that the server has, by uuid, in few requests; with ``worksheets`` as in `bundle`.
+        """Several bundles by uuid, without those that the server does not have; with ``worksheets`` as in `bundle`.
 
         Progress counts the bundles that were requested so far.
         """
         wanted, found = [check_uuid(uuid) for uuid in dict.fromkeys(uuids)], dict[str, Bundle]()
-        for start in range(0, len(wanted), _UUIDS_A_REQUEST):
+        for start in range(0, len(wanted), _UUIDS_PER_REQUEST):
             observer.advance(start)
-            found |= self._bundles(wanted[start : start + _UUIDS_A_REQUEST], worksheets=worksheets)
+            found |= self._bundles(wanted[start : start + _UUIDS_PER_REQUEST], worksheets=worksheets)
         return found
 
     def _bundles(self, uuids: list[str], *, worksheets: bool) -> dict[str, Bundle]:
-        """As `bundles`, in one request; if one bundle is missing, CodaLab returns none, so each half is requested alone."""
+        """As `bundles`, in one request. If one bundle is missing, CodaLab returns none; then each half is requested alone."""
         include = _INCLUDE + (",host_worksheets" if worksheets else "")
         params = [*(("specs", uuid) for uuid in uuids), ("include", include)]
         try:

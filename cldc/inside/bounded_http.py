@@ -23,7 +23,7 @@ from typing import Any, Iterator, Optional
 
 # One request, from connecting to the last byte of the response, retries included.
 TOTAL_SECONDS = 240.0
-# A long transfer may take longer while it keeps this rate.
+# A large transfer may take longer as long as it keeps this rate.
 LEAST_BYTES_PER_SECOND = 8 * 1024
 _MIB = 2**20
 _HEADERS_LIMIT_BYTES = 256 * 1024
@@ -38,7 +38,7 @@ class TooMuch(http.client.HTTPException):
 
 
 class Budget:
-    """The time and size that one request may take; time starts now.
+    """The time and size that one request may take; the time starts now.
 
     Attributes:
         seconds: In total.
@@ -129,7 +129,7 @@ class _Timed(io.RawIOBase):
 class BoundedResponse(http.client.HTTPResponse):
     """A response limited by the current budget, or by its own."""
 
-    # For an answer outside any `within`.
+    # For a response outside any `within`.
     limit_bytes = 16 * _MIB
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
@@ -242,13 +242,13 @@ class _SecuredHandler(urllib.request.HTTPSHandler):
         return self.do_open(secured, req)  # type: ignore[arg-type]
 
 
-class _Staying(urllib.request.HTTPRedirectHandler):
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """CodaLab never redirects, so a redirect comes from something else, perhaps without TLS."""
+        """Follow none: CodaLab never redirects, so it comes from something else, perhaps without TLS."""
 
 
 def opener() -> urllib.request.OpenerDirector:
     """An opener with these limits that follows no redirect."""
     # The connections handle proxies themselves.
     proxies = urllib.request.ProxyHandler({})
-    return urllib.request.build_opener(proxies, _PlainHandler, _SecuredHandler, _Staying)
+    return urllib.request.build_opener(proxies, _PlainHandler, _SecuredHandler, _NoRedirects)

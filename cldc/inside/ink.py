@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-# A drawing is looked at in at most this many pixels a side.
+# A larger drawing is scaled down to this many pixels on its longer side.
 _LARGEST = 128
-# Ink is what is at least this dark, of 255, and at least this share of the darkest.
+# Ink is at least this dark, of 255, and has at least this share of the darkest pixel's darkness.
 _FAINT = 40.0
 INK_SHARE = 0.35
 # Connected pieces with less than this share of the ink are specks.
@@ -22,7 +22,7 @@ Array = Any  # numpy's own type of an array is generic over shapes that say noth
 
 
 class Ink(NamedTuple):
-    """What of a picture is ink.
+    """Which parts of a picture are ink.
 
     Attributes:
         darkness: How dark each pixel is, 0 to 255, on a light background.
@@ -37,7 +37,7 @@ class Ink(NamedTuple):
     areas: Array
 
     def strokes(self, kept: Array) -> Array:
-        """The darkness of the pieces chosen, with the grey around them; 0 elsewhere."""
+        """The darkness of the ``kept`` pieces, with the grey around them; 0 elsewhere."""
         near = ndimage.binary_dilation(kept[self.pieces] & self.marked, iterations=2)
         return np.where(near, self.darkness, 0.0)
 

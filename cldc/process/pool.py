@@ -24,8 +24,8 @@ def map_in_processes(
     """The results of ``function`` in the order of ``items``, computed by other processes.
 
     If one of them can't start or is killed, this process computes the rest. Function, items and results are pickled, so the
-    function is on the top level of a module, or a `functools.partial` of one; ``chunk`` items are sent at once. The
-    processes end with this one, however it ends.
+    function must be on the top level of a module, or a `functools.partial` of one that is. ``chunk`` items are sent at
+    once. The processes end with this one, however it ends.
     """
     done = 0
     # "spawn", because "fork" copies the locks of running threads and does not exist on Windows.
@@ -41,8 +41,8 @@ def map_in_processes(
     except (BrokenExecutor, OSError):
         pass  # too little memory, or no more processes are allowed
     except BaseException:
-        # A process killed while it writes a result leaves half of it, and its reader would wait forever, so each
-        # may end what it is at.
+        # A process that is killed while it writes a result leaves half of it, and its reader would wait forever. So each
+        # may finish what it is doing.
         pool.shutdown(wait=False, cancel_futures=True)
         deadline = time.monotonic() + _GRACE_SECONDS
         for child in multiprocessing.active_children():

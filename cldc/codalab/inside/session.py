@@ -3,14 +3,14 @@
 Runs in the codalab environment (Python 3.9 to 3.12). A `cl` process spends seconds on imports and milliseconds on its
 request; this one imports once.
 
-Protocol, JSON lines over the original standard input and output:
+The protocol is JSON lines over the original standard input and output:
 
-    here:   {"ready": "1.7.5", "python": "3.9.18"}
-    there:  {"id": 1, "argv": ["new", "name"]}
-    here:   {"id": 1, "event": "started"}                                           before it nothing can have been done
-    here:   {"id": 1, "event": "created", "kind": "bundles", "uuid": "0x..."}       as soon as the server has created one
-    here:   {"id": 1, "event": "progress", "done": 65536, "total": 1048576}         during an upload, in bytes
-    here:   {"id": 1, "code": 0, "stdout": "...", "stderr": "...", "error": null}
+    sends:     {"ready": "1.7.5", "python": "3.9.18"}
+    receives:  {"id": 1, "argv": ["new", "name"]}
+    sends:     {"id": 1, "event": "started"}                                        before it nothing can have been done
+    sends:     {"id": 1, "event": "created", "kind": "bundles", "uuid": "0x..."}    as soon as the server has created one
+    sends:     {"id": 1, "event": "progress", "done": 65536, "total": 1048576}      during an upload, in bytes
+    sends:     {"id": 1, "code": 0, "stdout": "...", "stderr": "...", "error": null}
 
 The environment gives the server's address and the credentials (CODALAB_SERVER, CODALAB_USERNAME, CODALAB_PASSWORD).
 Nothing is written to disk: tokens stay in memory. Standard input is /dev/null and standard output is captured, so nothing
@@ -115,14 +115,14 @@ class Reporter:
 
 
 class Session:
-    """The one BundleCLI, made harmless, and the command that runs in it."""
+    """One `BundleCLI`, patched so that it neither prompts nor repeats changes, and the command that runs in it."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._id = 0
         self._created = False
         self._address = os.environ["CODALAB_SERVER"]
-        # Here and below late: this file's network code is tested without CodaLab, and `main` reports a failing import.
+        # Imported here and below: this file's network code is tested without CodaLab, and `main` reports a failing import.
         from codalab.lib.bundle_cli import BundleCLI
         from codalab.lib.codalab_manager import CodaLabManager
 
