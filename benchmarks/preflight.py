@@ -67,7 +67,7 @@ def followed(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -
         spent[part] = (old[0] + now - began, old[1] + used - before)
         part, began, before = following, now, used
 
-    with process.stream(command, env=env, cwd=cwd) as child:
+    with process.Stream(command, env=env, cwd=cwd) as child:
         for line in child:
             begins = next((name for sign, name in PARTS.items() if line.startswith(f"{sign}")), None)
             if begins and begins != part:

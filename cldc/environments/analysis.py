@@ -9,7 +9,7 @@ from typing import Any
 from cldc.environments.model import Environment
 from cldc.errors import ProcessFailed
 from cldc.files import temporary_folder
-from cldc.process import Argument, clean_environment, stream
+from cldc.process import Argument, Stream, clean_environment
 from cldc.progress import Observer
 
 _TIMEOUT_SECONDS = 3600
@@ -34,7 +34,7 @@ def analyse(
         given, result = folder / "job.json", folder / "result.json"
         given.write_text(json.dumps(job), encoding="utf-8")
         command: list[Argument] = [environment.python, "-I", program, given, result, *more]
-        with stream(command, env=clean_environment(_ONE_THREAD), timeout_seconds=_TIMEOUT_SECONDS) as child:
+        with Stream(command, env=clean_environment(_ONE_THREAD), timeout_seconds=_TIMEOUT_SECONDS) as child:
             for line in child:
                 if line.startswith("done "):
                     observer.advance(int(line.split()[1]))

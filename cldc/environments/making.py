@@ -30,7 +30,7 @@ from cldc.files import (
     storage_error,
     temporary_folder,
 )
-from cldc.process import CommandFailed, Stream, clean_environment, describe_exit, run, stream
+from cldc.process import CommandFailed, Stream, clean_environment, describe_exit, run
 from cldc.progress import Observer
 
 # Enough for a gigabyte over a slow connection.
@@ -103,7 +103,7 @@ def _make(recipe: Recipe, interpreter: Interpreter, folder: Path, observer: Obse
 
 
 def _uv(recipe: Recipe, cwd: Path, observer: Observer, *args: str) -> None:
-    with stream(
+    with Stream(
         [uv.find_uv_bin(), *args], env=clean_environment(), cwd=cwd, timeout_seconds=_INSTALL_SECONDS
     ) as child:
         for number, line in enumerate(child):

@@ -18,7 +18,7 @@ from pathlib import Path
 import uv
 
 from cldc.errors import EnvironmentFailed, ProcessFailed
-from cldc.process import clean_environment, run, stream
+from cldc.process import Stream, clean_environment, run
 from cldc.progress import Observer
 
 _PROBE_SECONDS = 20
@@ -65,7 +65,7 @@ def fetch(python: str, home: Path, observer: Observer) -> Interpreter:
     observer.start(f"Downloading Python {python}")
     env = clean_environment({"UV_PYTHON_INSTALL_DIR": str(home / "pythons")})
     command = [uv.find_uv_bin(), "python", "install", "--no-bin", "--no-config", python]
-    with stream(command, env=env, timeout_seconds=900) as child:
+    with Stream(command, env=env, timeout_seconds=900) as child:
         for line in child:
             observer.advance(0, line.strip())
     interpreter = find(python, home) if child.returncode == 0 else None

@@ -107,7 +107,7 @@ def score(
     with lock(folder / "score.lock", purpose="scoring", observer=observer):
         replace_atomically(config_file, json.dumps(config, indent=2))
         observer.start("Scoring")
-        with process.stream(arguments, env=env, timeout_seconds=limit) as child:
+        with process.Stream(arguments, env=env, timeout_seconds=limit) as child:
             for line in child:
                 if line.startswith('{"event"'):
                     event = json.loads(line)

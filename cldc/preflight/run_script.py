@@ -11,7 +11,7 @@ from cldc.files import storage_errors
 from cldc.preflight.model import Training
 from cldc.preflight.output import ScriptOutput
 from cldc.preflight.workspace import Workspace
-from cldc.process import stream
+from cldc.process import Stream
 from cldc.progress import Observer
 
 # Fast enough for a display to look smooth.
@@ -61,7 +61,7 @@ def run_script(
     moment, began, stopped = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic(), False
     with storage_errors(workspace.log), workspace.log.open("w", encoding="utf-8") as log:
         try:
-            with stream(words, env=workspace.env, cwd=workspace.root) as child:
+            with Stream(words, env=workspace.env, cwd=workspace.root) as child:
                 for line in child:
                     now = time.monotonic()
                     for final in output.feed(line + "\n", now=now):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from cldc.process.commands import Child, Stream, Waiting, run, stream
+from cldc.process.commands import Child, Stream, Waiting, run
 from cldc.process.detached import Daemon, alive, detach, terminate
 from cldc.process.guarded import Argument, Cancelled, Group
 from cldc.process.outcome import CommandFailed, CommandNotFound, Completed, ProcessTimeout, describe_exit
@@ -32,7 +32,6 @@ __all__ = [
     "describe_exit",
     "detach",
     "run",
-    "stream",
     "terminate",
 ]
 

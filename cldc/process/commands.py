@@ -64,18 +64,30 @@ def _decode(written: bytes) -> str:
 
 
 class Stream:
-    """A program that is followed line by line, with both its streams in one; made by `stream`.
+    """A program that is followed line by line: ``with Stream([...]) as child: for line in child: ...``.
 
-    Iterate over it for its lines. Leaving the ``with`` block before its end ends the program.
+    Standard error comes in the same stream, so that no pipe can fill up unread. Its standard input is empty. Leaving the
+    block before its end ends the program.
+
+    Raises:
+        CommandNotFound: The program does not exist.
+        ProcessTimeout: From the iteration, when it took longer than ``timeout_seconds``.
     """
 
-    def __init__(self, running: Running, timeout_seconds: float | None) -> None:
-        self._running = running
+    def __init__(
+        self,
+        args: Sequence[Argument],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        self._running = Running(args, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         self._timeout_seconds = timeout_seconds
         self._timed_out = False
         self._tail: deque[str] = deque(maxlen=200)
         # Universal newlines: a progress bar's carriage returns end a line as well.
-        self._lines = io.TextIOWrapper(running.stdout, encoding="utf-8", errors="replace", newline=None)
+        self._lines = io.TextIOWrapper(self._running.stdout, encoding="utf-8", errors="replace", newline=None)
         self._timer: threading.Timer | None = None
         if timeout_seconds is not None:
             self._timer = threading.Timer(timeout_seconds, self._give_up)
@@ -90,12 +102,6 @@ class Stream:
         self._running.check_group()
         if self._timed_out and self._timeout_seconds is not None:
             raise self._running.too_slow(self._timeout_seconds)
-
-    def close(self) -> None:
-        """Stop listening."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._lines.close()
 
     def _give_up(self) -> None:
         self._timed_out = True
@@ -121,31 +127,17 @@ class Stream:
         if self.returncode:
             raise CommandFailed(self._running.command, self.returncode, self.tail)
 
+    def __enter__(self) -> Self:
+        return self
 
-@contextlib.contextmanager
-def stream(
-    args: Sequence[Argument],
-    *,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    timeout_seconds: float | None = None,
-) -> Iterator[Stream]:
-    """Start a program and follow it: ``with stream([...]) as child: for line in child: ...``.
-
-    Standard error comes in the same stream, so that no pipe can fill up unread. Its standard input is empty.
-
-    Raises:
-        CommandNotFound: The program does not exist.
-        ProcessTimeout: From the iteration, when it took longer than ``timeout_seconds``.
-    """
-    with (
-        Running(args, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT) as running,
-        contextlib.closing(Stream(running, timeout_seconds)) as child,
-    ):
+    def __exit__(self, *_: object) -> None:
         try:
-            yield child
+            self._running.end()  # before its output is closed: a program that goes on writing would meet a broken pipe
         finally:
-            running.end()  # before its output is closed: a program that goes on writing would meet a broken pipe
+            if self._timer is not None:
+                self._timer.cancel()
+            self._lines.close()
+            self._running.close()
 
 
 class Child:
@@ -209,24 +201,22 @@ class Child:
             CommandFailed: It ended without another line.
             ProcessTimeout: No line arrived in time. The program was stopped, because a late answer would be mistaken for the next.
         """
-        line = self._next_line(timeout_seconds, waiting)
-        if line is None:
-            self._lines.put(None)  # for the next caller
-            raise self._ended()
-        return line
-
-    def _next_line(self, timeout_seconds: float, waiting: Waiting | None) -> str | None:
         began = time.monotonic()
         while True:
             left = began + timeout_seconds - time.monotonic()
             try:
-                return self._lines.get(timeout=max(0.0, min(left, TELL_SECONDS)))
+                line = self._lines.get(timeout=max(0.0, min(left, TELL_SECONDS)))
+                break
             except queue.Empty:
                 if left <= TELL_SECONDS:
                     self.stop()
                     raise self._running.too_slow(timeout_seconds) from None
             if waiting is not None:
                 waiting(time.monotonic() - began, timeout_seconds)
+        if line is None:
+            self._lines.put(None)  # for the next caller
+            raise self._ended()
+        return line
 
     def ask(self, line: str, timeout_seconds: float) -> str:
         """`send` a line and `receive` the answer."""

@@ -235,7 +235,7 @@ def test_removal_by_kind_name_or_id_but_not_in_use(
     small: Recipe, here: pythons.Interpreter, home: Path
 ) -> None:
     made = making.make(small, here, home, Heard())
-    with process.stream([made.python, "-c", "import time; print(1, flush=True); time.sleep(60)"]) as user:
+    with process.Stream([made.python, "-c", "import time; print(1, flush=True); time.sleep(60)"]) as user:
         next(iter(user))
         with pytest.raises(EnvironmentFailed, match=r"in use \(process \d+"):
             remove_environment(home, "codalab")

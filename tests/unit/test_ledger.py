@@ -72,7 +72,7 @@ for n in range(100000):
 def test_what_it_said_is_done_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
     for after in (1, 7, 23, 40):
         last = -1
-        with process.stream([sys.executable, "-c", _WRITER, tmp_path], cwd=ROOT) as lines:
+        with process.Stream([sys.executable, "-c", _WRITER, tmp_path], cwd=ROOT) as lines:
             for line in lines:
                 last = int(line)
                 if last >= after:

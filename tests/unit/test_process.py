@@ -102,7 +102,7 @@ def test_peak_memory_is_that_of_the_program() -> None:
 
 def test_a_stream_splits_on_every_kind_of_line_end_and_merges_the_streams() -> None:
     code = r"import sys; sys.stdout.buffer.write(b'a\rb\nc\r\nd\xff'); sys.stdout.flush(); sys.stderr.write('\ne')"
-    with process.stream(python(code)) as child:
+    with process.Stream(python(code)) as child:
         assert list(child) == ["a", "b", "c", "d\N{REPLACEMENT CHARACTER}", "e"]
         assert child.returncode == 0
         assert child.peak_memory_bytes
@@ -111,7 +111,7 @@ def test_a_stream_splits_on_every_kind_of_line_end_and_merges_the_streams() -> N
 def test_megabytes_on_standard_error_block_nothing() -> None:
     code = "import sys; [sys.stderr.write('x' * 1000 + '\\n') for _ in range(5000)]; print('done')"
     assert process.run(python(code), timeout_seconds=60).stdout == "done\n"
-    with process.stream(python(code)) as child:
+    with process.Stream(python(code)) as child:
         assert sum(len(line) for line in child) > 5_000_000
     with process.Child(python(code)) as conversation:
         assert conversation.receive(60) == "done"
@@ -122,7 +122,7 @@ def test_a_stream_left_early_ends_the_whole_family() -> None:
     pids: list[int] = []
 
     def follow_until_interrupted() -> None:
-        with process.stream(python(WAITING_FAMILY)) as child:
+        with process.Stream(python(WAITING_FAMILY)) as child:
             pids.extend(int(word) for word in next(iter(child)).split())
             assert all(running(pid) for pid in pids)
             raise KeyboardInterrupt
@@ -133,14 +133,14 @@ def test_a_stream_left_early_ends_the_whole_family() -> None:
 
 
 def test_a_stream_has_a_time_limit() -> None:
-    with process.stream(python(SLEEPER), timeout_seconds=5) as child:
+    with process.Stream(python(SLEEPER), timeout_seconds=5) as child:
         with pytest.raises(process.ProcessTimeout):
             list(child)
         assert child.tail
 
 
 def test_what_a_program_leaves_in_the_background_ends_with_it() -> None:
-    with process.stream(python(FAMILY)) as child:
+    with process.Stream(python(FAMILY)) as child:
         pids = [int(word) for word in next(iter(child)).split()]
         list(child)
     assert not any(running(pid) for pid in pids)
@@ -167,7 +167,7 @@ def test_a_second_interruption_kills_every_child(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.skipif(shutil.which("ps") is None or not Path("/proc/self/stat").exists(), reason="needs both")
 def test_processes_are_found_with_ps_as_in_proc() -> None:
-    with process.stream(python(WAITING_FAMILY)) as child:
+    with process.Stream(python(WAITING_FAMILY)) as child:
         pids = {int(word) for word in next(iter(child)).split()}
         by_ps, in_proc = parent_guard.processes_by_ps(), parent_guard.processes_in_proc()
         assert {pid: by_ps[pid] for pid in pids} == {pid: in_proc[pid] for pid in pids}
@@ -177,7 +177,7 @@ def test_processes_are_found_with_ps_as_in_proc() -> None:
 @pytest.mark.parametrize("way", ["stream", "child"])
 def test_no_child_outlives_a_killed_parent(number: signal.Signals, way: str) -> None:
     body = {
-        "stream": "with process.stream(args) as s:\n  for line in s: print(line, flush=True)",
+        "stream": "with process.Stream(args) as s:\n  for line in s: print(line, flush=True)",
         "child": "c = process.Child(args); print(c.receive(20), flush=True); c.receive(60)",
     }[way]
     parent_code = (
