@@ -37,8 +37,7 @@ def target_at(
     """
     up = sandbox.status(app.home)
     if server == SANDBOX or (up is not None and server == up.address):
-        address, folder = sandbox.require_up(app.home).address, sandbox.folder_of(app.home, name)
-        return OrganiserTarget(address, sandbox.organiser(app.home), folder, sandbox=True)
+        return sandbox.organiser_target(app.home, name)
     address = check(server)
     account = (
         app.credentials_for(address, named_by=named_by)

@@ -16,10 +16,9 @@ from typing import IO
 from cldc.codalab import Bundle, Rest, Worksheet
 from cldc.codalab.failures import NotFound
 from cldc.competition import Competition, Reference, file_beside
-from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, StorageError
 from cldc.files import hash_file, private_folder, replace_atomically, storage_errors, temporary_folder
-from cldc.organise.model import SEEDED, Seed, Seeded, read_json
+from cldc.organise.model import SEEDED, OrganiserTarget, Seed, Seeded, read_json
 from cldc.progress import SILENT, Observer
 from cldc.resources import template
 
@@ -48,23 +47,22 @@ class WantedBundle:
     digest: str
 
 
-def seed(
-    address: str,
-    account: Credentials,
+def put_on_server(
     competition: Competition,
+    where: OrganiserTarget,
     seed: Seed,
     *,
-    folder: Path,
     replace: bool = False,
     observer: Observer = SILENT,
 ) -> Seeded:
-    """Put the competition on the CodaLab at ``address``. What is there and correct is kept, so it is safe to run again.
+    """Put the competition on a CodaLab. What is there and correct is kept, so it is safe to run again.
 
     Works on any CodaLab: a server that does not accept a wanted uuid assigns its own.
 
     Args:
         competition: Names everything, and gives the wanted uuids.
-        folder: The competition's folder, which keeps the result.
+        where: The server with the organiser's account, and the competition's folder, which keeps the result.
+        seed: The organiser's files.
         replace: Whether a bundle with other contents is removed and uploaded again; bundles that depend on it lose it.
 
     Raises:
@@ -72,15 +70,15 @@ def seed(
         StorageError: The file or folder does not exist.
         CodaLabError: The server refused, or holds something else under these names.
     """
-    wanted = bundles_of(competition, seed, folder)
+    wanted = bundles_of(competition, seed, where.folder)
     worksheets = {
         "utils": competition.bundles.worksheet,
         "log": competition.require_organiser().log_worksheet,
     }
-    private_folder(folder)
+    private_folder(where.folder)
     observer.start(f"Putting {competition.name} on CodaLab", len(worksheets) + len(wanted))
     uuids: dict[str, str] = {}
-    with Rest(address, account, observer=observer) as rest:
+    with Rest(where.address, where.credentials, observer=observer) as rest:
         organiser = _Organiser(rest, replace=replace)
         for key, reference in worksheets.items():
             observer.advance(len(uuids), f"worksheet {reference.name}")
@@ -91,7 +89,7 @@ def seed(
         for key in worksheets:
             rest.read_items_as_owner(uuids[key])
     seeded = Seeded(uuids, tuple(organiser.created))
-    replace_atomically(folder / SEEDED, json.dumps(asdict(seeded), indent=2))
+    replace_atomically(where.folder / SEEDED, json.dumps(asdict(seeded), indent=2))
     return seeded
 
 

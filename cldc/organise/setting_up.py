@@ -15,7 +15,7 @@ from cldc.organise.image_probe import ImageProbe, is_pinned, probe_image
 from cldc.organise.model import OrganiserTarget, Seed
 from cldc.organise.rehearsal import rehearse
 from cldc.organise.scoring import outdated
-from cldc.organise.seeding import seed as put_on_server
+from cldc.organise.seeding import put_on_server
 from cldc.preflight.inputs import read_label_book
 from cldc.preflight.model import LabelBook
 from cldc.progress import SILENT, Observer
@@ -191,12 +191,7 @@ def set_up(
     if seed.evaluate is not None:
         profile.keep_evaluation(drafted, seed.evaluate, path, overwrite=replace_changed)
     seeded = put_on_server(
-        where.address,
-        where.credentials,
-        profile.without_uuids(drafted) if replace_changed else drafted,
-        seed,
-        folder=where.folder,
-        observer=observer,
+        profile.without_uuids(drafted) if replace_changed else drafted, where, seed, observer=observer
     )
     competition = profile.with_uuids(drafted, seeded.uuids)
     if not planned.builtin:

@@ -7,7 +7,7 @@ any other CodaLab: see `cldc.organise`. Everything is kept below ``DATA/sandbox`
 from cldc.organise.model import Seed
 from cldc.sandbox.accounts import add_account, contestant, list_accounts, organiser
 from cldc.sandbox.paths import Account, Status, folder_of, leaderboard_file
-from cldc.sandbox.server import down, require_up, score, start, status, up
+from cldc.sandbox.server import down, organiser_target, require_up, score, start, status, up
 
 __all__ = [
     "Account",
@@ -20,6 +20,7 @@ __all__ = [
     "leaderboard_file",
     "list_accounts",
     "organiser",
+    "organiser_target",
     "require_up",
     "score",
     "start",

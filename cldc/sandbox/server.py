@@ -18,7 +18,7 @@ from cldc.errors import CldcError, SandboxError
 from cldc.files import private_folder, remove_tree, replace_atomically
 from cldc.organise.model import SEEDED, OrganiserTarget, Seed, read_json
 from cldc.organise.scoring import score as score_with
-from cldc.organise.seeding import seed as seed_with
+from cldc.organise.seeding import put_on_server
 from cldc.progress import SILENT, Observer
 from cldc.sandbox.accounts import organiser
 from cldc.sandbox.inside.home import Home
@@ -51,16 +51,9 @@ def up(
         CodaLabError: It can't be seeded.
         ConfigurationError: The profile has no [organiser] table.
     """
-    with _started(data, competition.run.image, codalab_python, tensorflow_bin, observer) as found:
-        seed_with(
-            found.address,
-            organiser(data),
-            competition,
-            seed,
-            folder=folder_of(data, competition.name),
-            replace=True,
-            observer=observer,
-        )
+    with _started(data, competition.run.image, codalab_python, tensorflow_bin, observer):
+        where = organiser_target(data, competition.name)
+        put_on_server(competition, where, seed, replace=True, observer=observer)
     return require_up(data)
 
 
@@ -132,6 +125,16 @@ def require_up(data: Path) -> Status:
     return found
 
 
+def organiser_target(data: Path, competition: str) -> OrganiserTarget:
+    """The sandbox, its organiser, and the folder of the competition of that name.
+
+    Raises:
+        SandboxError: It is not up.
+    """
+    address, folder = require_up(data).address, folder_of(data, competition)
+    return OrganiserTarget(address, organiser(data), folder, sandbox=True)
+
+
 def down(data: Path, *, observer: Observer = SILENT) -> bool:
     """Stop the sandbox and everything it started, but keep its data; return whether anything was running.
 
@@ -175,21 +178,14 @@ def score(
         SandboxError: The sandbox is not up, or the competition is not on it.
         CodaLabError: The daemon failed or took too long.
     """
-    address = require_up(data).address
-    folder = folder_of(data, competition.name)
-    seeded = read_json(folder / SEEDED)
+    where = organiser_target(data, competition.name)
+    seeded = read_json(where.folder / SEEDED)
     if seeded is None:
         raise SandboxError(
             f"The competition {competition.name} is not on the sandbox.",
             action="Put it there with `cldc sandbox up`.",
         )
-    score_with(
-        competition,
-        OrganiserTarget(address, organiser(data), folder, sandbox=True),
-        python=codalab_python,
-        uuids=seeded["uuids"],
-        observer=observer,
-    )
+    score_with(competition, where, python=codalab_python, uuids=seeded["uuids"], observer=observer)
     return leaderboard_file(data, competition)
 
 
