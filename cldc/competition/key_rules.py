@@ -134,8 +134,6 @@ def _web_address(*, fetched: bool) -> Rule:
 
 WEB_ADDRESS = _web_address(fetched=False)
 FETCHED_ADDRESS = _web_address(fetched=True)
-
-
 TIME_ZONE = Rule(
     lambda time: time.tzinfo is not None, "it has no time zone; write it as 2021-09-04T23:59:59-07:00"
 )
@@ -143,7 +141,7 @@ TIME_ZONE = Rule(
 
 # Numbers ----------------------------------------------------------------------------------------------------------
 
-POSITIVE = Rule(lambda number: math.isfinite(number) and number > 0, "it must be above 0")
+POSITIVE = Rule(lambda number: 0 < number < math.inf, "it must be above 0")
 MINUTES_OF_A_YEAR = Rule(
     lambda minutes: 0 <= minutes <= _YEAR_MINUTES, "it must be between 0 and the minutes of a year"
 )
