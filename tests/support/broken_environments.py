@@ -367,6 +367,8 @@ def _command(arguments: list[str]) -> int:
 
 
 def _interrupt_once_it_serves() -> None:
+    while None in (sys.stdin, sys.stdout, sys.stderr):
+        pass  # what this thread opens before cldc opens these would take their numbers
     process = psutil.Process()
     while not any(each.status == psutil.CONN_LISTEN for each in process.net_connections("inet")):
         time.sleep(0.05)

@@ -168,8 +168,7 @@ def run_main(arguments: Sequence[str]) -> int:
             thread.join()
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream is not None:  # it may be closed from the start
-                stream.flush()
+            stream.flush()
         except (OSError, ValueError):
             code = 120  # as Python does
     return code
