@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable
@@ -307,24 +307,31 @@ def test_a_fix_that_fails_says_how_to_undo_it(folder: Path, tmp_path: Path) -> N
 
 
 def test_the_record_is_part_of_the_result(folder: Path, bare_cldc: Cldc) -> None:
-    copy = shutil.copytree(folder, folder.parent / "copy")
-    shown = bare_cldc("validate", "--fix", "--format", "json", folder, code=0).data
-    record = shown["fixed"]["record"]
-    assert {"kind": "rename", "rule": "class-misnamed", "source": "train/X ", "target": "train/x"} in shown[
-        "fixed"
-    ]["changes"]
-    assert shown["fixed"]["left"] == []
-    quiet = bare_cldc("validate", "--fix", "-q", copy).out
-    assert "cldc validate --undo " in quiet
+    fixed = bare_cldc("validate", "--fix", "--format", "json", folder, code=0).data["fixed"]
+    renamed = {"kind": "rename", "rule": "class-misnamed", "source": "train/X ", "target": "train/x"}
+    assert renamed in fixed["changes"]
+    assert fixed["left"] == []
     assert "fixed" not in bare_cldc("validate", "--format", "json", folder).data
-    for form in ("github", "sarif"):
-        bare_cldc("validate", "--undo", record)
-        lines = bare_cldc("validate", "--fix", "-q", "--format", form, folder)
-        record = lines.err.split("--undo ")[1].strip()
-    assert json.loads(lines.out)["version"] == "2.1.0"
-    bare_cldc("validate", "--undo", record)
-    book = bare_cldc("validate", "--fix", "--format", "json", folder, "--label-book", "none", code=3)
-    assert "--undo" in book.err
+    assert len(undo(Path(fixed["record"])).changes) == 6
+
+
+@pytest.mark.parametrize(("form", "pattern"), [("github", r"::notice file="), ("sarif", r'\{.*"2\.1\.0"')])
+def test_the_way_back_is_told_beside_a_result_for_machines(
+    folder: Path, bare_cldc: Cldc, form: str, pattern: str
+) -> None:
+    fixed = bare_cldc("validate", "--fix", "-q", "--format", form, folder)
+    assert re.match(pattern, fixed.out, re.DOTALL)
+    assert "--undo" not in fixed.out
+    assert len(undo(Path(fixed.err.split("--undo ")[1].strip())).changes) == 6
+
+
+def test_the_way_back_is_told_to_those_who_want_quiet(folder: Path, bare_cldc: Cldc) -> None:
+    assert "cldc validate --undo " in bare_cldc("validate", "--fix", "-q", folder).out
+
+
+def test_the_way_back_is_told_when_the_check_fails_after_the_fix(folder: Path, bare_cldc: Cldc) -> None:
+    failed = bare_cldc("validate", "--fix", "--format", "json", folder, "--label-book", "none", code=3)
+    assert "--undo" in failed.err
 
 
 def test_undoing_a_dataset_that_was_moved_is_refused(folder: Path, bare_cldc: Cldc) -> None:
