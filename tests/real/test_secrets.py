@@ -24,11 +24,14 @@ pytestmark = [
 # Breaks in the middle of signing in, where the password is at hand.
 _CRASH = """
 import sys
-from cldc.codalab.connection import Connection
-def broken(self, form):
-    password, token = form["password"], "Bearer " + form["password"]
-    raise ZeroDivisionError("a bug")
-Connection._request_token = broken
+import requests
+send = requests.Session.request
+def broken(self, method, url, **options):
+    if url.endswith("/oauth2/token"):
+        password, token = options["data"]["password"], "Bearer " + options["data"]["password"]
+        raise ZeroDivisionError("a bug")
+    return send(self, method, url, **options)
+requests.Session.request = broken
 from cldc.__main__ import run
 sys.exit(run(sys.argv[1:]))
 """

@@ -216,7 +216,7 @@ class Sandbox:
         threading.Thread(
             target=self._manage_bundles, args=(manager,), name="bundle-manager", daemon=True
         ).start()
-        self._say_ready(address, ports)
+        self.say_ready(address, ports)
         logger.info("ready at %s after %.1f s", address, time.time() - started)
         while not self.stopping.wait(_TICK_SECONDS):
             self._ensure_accounts()
@@ -305,7 +305,8 @@ class Sandbox:
             self.changed.wait(_IDLE_SECONDS)
             time.sleep(0.02)  # changes often come in groups
 
-    def _say_ready(self, address: str, ports: dict[str, int]) -> None:
+    def say_ready(self, address: str, ports: dict[str, int]) -> None:
+        """Write the file that tells `cldc` how to reach the running server."""
         from codalab.common import CODALAB_VERSION
 
         write_json(

@@ -46,7 +46,7 @@ def main() -> None:
             os.kill(child, signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, end)
-    Sandbox(home, "")._say_ready(f"http://{LOOPBACK}:{ports['rest']}", ports)
+    Sandbox(home, "").say_ready(f"http://{LOOPBACK}:{ports['rest']}", ports)
     for child in (web, beside):
         os.waitpid(child, 0)
 
