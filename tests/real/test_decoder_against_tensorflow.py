@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.lasts(40), pytest.mark.timeout(7200)]
 _CASES = int(os.environ.get("CLDC_DIFFERENTIAL_CASES", "4000"))
 _SEED = int(os.environ.get("CLDC_DIFFERENTIAL_SEED", "1"))
 _BATCH = 1000
-_MOST_UNSURE = 0.003
+_MAX_UNKNOWN_SHARE = 0.003
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_every_verdict_is_tensorflows(
     verdicts = {f"verdicts {kind}": tally[kind] for kind in Readable}
     report_cases("held against TensorFlow", {"cases": tally.total(), "wrong": len(wrong), **verdicts})
     assert not wrong, wrong[:10]
-    assert tally[Readable.UNKNOWN] <= max(2, _MOST_UNSURE * _CASES)
+    assert tally[Readable.UNKNOWN] <= max(2, _MAX_UNKNOWN_SHARE * _CASES)
     assert min(tally[Readable.YES], tally[Readable.NO]) > _CASES / 5, "the cases have become one-sided"
 
 

@@ -23,7 +23,7 @@ SERVER = "https://codalab.example"
 CANARY = "password-canary"
 
 
-class Memory(keyring.backend.KeyringBackend):
+class MemoryKeyring(keyring.backend.KeyringBackend):
     """A keyring that forgets when it ends."""
 
     priority = 1
@@ -43,7 +43,7 @@ class Memory(keyring.backend.KeyringBackend):
         del self.kept[service, username]
 
 
-class Broken(Memory):
+class BrokenKeyring(MemoryKeyring):
     """A keyring whose service is gone."""
 
     def get_password(self, service: str, username: str) -> str | None:
@@ -53,7 +53,7 @@ class Broken(Memory):
         raise OSError("no D-Bus here")
 
 
-class Forgetful(Memory):
+class ForgetfulKeyring(MemoryKeyring):
     """A keyring that takes everything and keeps nothing."""
 
     def set_password(self, service: str, username: str, password: str) -> None:
@@ -61,11 +61,11 @@ class Forgetful(Memory):
 
 
 @pytest.fixture(autouse=True)
-def memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Memory]:
+def memory_keyring(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MemoryKeyring]:
     monkeypatch.setenv("CLDC_HOME", str(tmp_path))
     for name in ("CODALAB_USERNAME", "CODALAB_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
-    backend = Memory()
+    backend = MemoryKeyring()
     keyring.set_keyring(backend)
     yield backend
     keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
@@ -108,7 +108,7 @@ def test_without_a_terminal_it_says_what_to_do() -> None:
 
 
 def test_a_name_alone_in_the_environment_picks_the_account(
-    monkeypatch: pytest.MonkeyPatch, memory: Memory
+    monkeypatch: pytest.MonkeyPatch, memory_keyring: MemoryKeyring
 ) -> None:
     credentials.store(SERVER, Credentials("alice", "a", "prompt"))
     credentials.store(SERVER, Credentials("bob", "b", "prompt"))
@@ -126,16 +126,16 @@ def test_a_password_without_a_name_is_ignored_and_that_is_said(monkeypatch: pyte
     assert CANARY not in notes.notes[0]
 
 
-def test_accounts_are_remembered_by_server_and_forgotten(memory: Memory) -> None:
+def test_accounts_are_remembered_by_server_and_forgotten(memory_keyring: MemoryKeyring) -> None:
     credentials.store(SERVER, Credentials("alice", "a", "prompt"))
     credentials.store(SERVER, Credentials("bob", "b", "prompt"))
     credentials.store("http://127.0.0.1:1", Credentials("carol", "c", "prompt"))
     assert credentials.known(SERVER) == ("bob", "alice")
     assert credentials.default_account(SERVER) == "bob"
-    del memory.kept[f"cldc {SERVER}", "alice"]  # with the keyring's own program
+    del memory_keyring.kept[f"cldc {SERVER}", "alice"]  # with the keyring's own program
     assert credentials.forget(SERVER) == ("bob", "alice")
     assert credentials.known(SERVER) == ()
-    assert list(memory.kept.values()) == ["c"]
+    assert list(memory_keyring.kept.values()) == ["c"]
     assert credentials.forget(SERVER, "bob") == ()
 
 
@@ -143,7 +143,7 @@ def test_a_broken_keyring_is_skipped_for_reading_and_reported_for_storing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
-    keyring.set_keyring(Broken())
+    keyring.set_keyring(BrokenKeyring())
     notes = Heard()
     found = credentials.find(SERVER, prompt=lambda _server, name: (name or "", "p"), observer=notes)
     assert found == Credentials("alice", "p", "prompt")
@@ -159,7 +159,7 @@ def test_a_broken_keyring_is_skipped_for_reading_and_reported_for_storing(
 
 
 def test_a_keyring_that_keeps_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    keyring.set_keyring(Forgetful())
+    keyring.set_keyring(ForgetfulKeyring())
     with pytest.raises(CredentialsError, match="does not keep"):
         credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
     assert credentials.known(SERVER) == ()
@@ -195,7 +195,7 @@ def test_a_spoilt_list_of_accounts_costs_no_more_than_a_name(tmp_path: Path, con
     assert credentials.known(SERVER) == ("alice",)
 
 
-class Silent(Memory):
+class SilentKeyring(MemoryKeyring):
     """Waits for someone to unlock it."""
 
     def get_password(self, service: str, username: str) -> str | None:
@@ -205,7 +205,7 @@ class Silent(Memory):
 
 def test_a_keyring_that_never_answers_is_left_out_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     credentials.store(SERVER, Credentials("alice", CANARY, "prompt"))
-    keyring.set_keyring(Silent())
+    keyring.set_keyring(SilentKeyring())
     monkeypatch.setattr(credentials, "KEYRING_SECONDS", 0.1)
     notes = Heard()
     found = credentials.find(SERVER, prompt=lambda _server, name: (name or "", "p"), observer=notes)

@@ -15,17 +15,17 @@ from tests.conftest import ROOT
 from tools import reference
 
 DOCS = ROOT / "docs"
-TROUBLE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+TROUBLESHOOTING = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md"))]
 
 
 def test_every_exit_code_says_what_to_do() -> None:
     classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.CldcError)]
     codes = {c.code for c in classes} | {2, entry.INTERRUPTED, entry.HUNG_UP, entry.TERMINATED, entry.BUG}
-    assert {int(code) for code in re.findall(r"^## Exit code (\d+)$", TROUBLE, re.MULTILINE)} == codes
+    assert {int(code) for code in re.findall(r"^## Exit code (\d+)$", TROUBLESHOOTING, re.MULTILINE)} == codes
 
 
-@pytest.mark.parametrize("message", re.findall(r"^### `(.+)`$", TROUBLE, re.MULTILINE))
+@pytest.mark.parametrize("message", re.findall(r"^### `(.+)`$", TROUBLESHOOTING, re.MULTILINE))
 def test_the_program_has_the_message(message: str) -> None:
     pattern = re.compile(r"\s+".join(map(re.escape, message.split())))
     sources = (path.read_text(encoding="utf-8") for path in (ROOT / "cldc").rglob("*.py"))

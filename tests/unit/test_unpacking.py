@@ -34,7 +34,7 @@ from tests.support.archives import (
 
 
 @dataclass
-class Place:
+class UnpackingFolder:
     """A folder with a file that is precious, and beside it room for an archive's contents."""
 
     root: Path
@@ -61,10 +61,10 @@ class Place:
 
 
 @contextmanager
-def place() -> Iterator[Place]:
+def unpacking_folder() -> Iterator[UnpackingFolder]:
     """Nothing in it but what is in the target may be different in the end."""
     with tempfile.TemporaryDirectory() as folder:
-        made = Place(Path(folder).resolve())
+        made = UnpackingFolder(Path(folder).resolve())
         (made.root / "deep").mkdir()
         (made.root / "victim").write_bytes(b"precious")
         (made.root / "deep" / "victim").write_bytes(b"precious")
@@ -103,7 +103,7 @@ def test_nothing_is_written_outside_and_nothing_overwritten(members: list[Member
             content = tar(*members, form=tarfile.GNU_FORMAT if form == "gnu" else tarfile.PAX_FORMAT)
     except (UnicodeEncodeError, ValueError):
         return  # no writer of archives makes that
-    with place() as here:
+    with unpacking_folder() as here:
         try:
             here.unpack(content)
         except Refused:
@@ -118,7 +118,7 @@ def test_nothing_is_written_outside_and_nothing_overwritten(members: list[Member
 
 
 def test_the_known_way_past_pythons_own_filter_is_closed() -> None:
-    with place() as here, pytest.raises(Refused, match=r"no regular file or folder|too long"):
+    with unpacking_folder() as here, pytest.raises(Refused, match=r"no regular file or folder|too long"):
         here.unpack(bypass("victim"))
 
 
@@ -136,7 +136,7 @@ def test_a_folder_as_codalab_packs_it_is_unpacked_whole(tmp_path: Path, real_dat
         tar(*members, long),
         tar(*members, long, form=tarfile.PAX_FORMAT),
     ):
-        with place() as here:
+        with unpacking_folder() as here:
             here.unpack(content)
             assert files(here.target)["book/i/b c (1).png"] == b"x" * 200_000
             assert (here.target / "book" / ".DS_Store").exists()
@@ -198,7 +198,7 @@ def test_what_is_too_much_or_damaged_is_refused_in_little_memory(
     monkeypatch: pytest.MonkeyPatch, content: bytes, says: str
 ) -> None:
     monkeypatch.setattr(unpacking, "LIMIT_MEMBERS", 100)
-    with place() as here:
+    with unpacking_folder() as here:
         tracemalloc.start()
         try:
             with pytest.raises(Refused, match=says):
@@ -212,11 +212,11 @@ def test_what_is_too_much_or_damaged_is_refused_in_little_memory(
 
 def test_a_folder_that_is_there_is_left_alone() -> None:
     for content in (tar(Member("victim")), zipped(Member("victim"))):
-        with place() as here:
+        with unpacking_folder() as here:
             here.target.symlink_to(here.root)
             with pytest.raises(FileExistsError):
                 here.unpack(content)
-        with place() as here:
+        with unpacking_folder() as here:
             here.target.mkdir()
             (here.target / "victim").write_bytes(b"precious")
             with pytest.raises(FileExistsError):
@@ -235,7 +235,7 @@ def test_a_damaged_archive_is_refused_or_means_what_it_meant(data: st.DataObject
     for _ in range(data.draw(st.integers(1, 4))):
         spoilt[data.draw(st.integers(0, min(len(spoilt), 4000) - 1))] = data.draw(st.integers(0, 255))
     spoilt = spoilt[: data.draw(st.integers(0, len(spoilt)) | st.just(len(spoilt)))]
-    with place() as here:
+    with unpacking_folder() as here:
         try:
             here.unpack(gzip.compress(bytes(spoilt), 1) if before_packing else bytes(spoilt))
         except Refused:
