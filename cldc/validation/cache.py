@@ -61,7 +61,7 @@ class ValidationCache:
     """The last check of each folder; `close` it, and open it before the folder is scanned."""
 
     def __init__(self, home: Path | None) -> None:
-        """``home`` is the data folder; without it nothing is cached."""
+        """Open the cache in the data folder ``home``; without it, cache nothing."""
         self._began_ns = time.time_ns()
         self._base = _open(home) if home else None
 
@@ -77,7 +77,7 @@ class ValidationCache:
         book: Dataset | None = None,
         conditions: tuple[object, ...] = (),
     ) -> CachedCheck:
-        """What is known of a folder that was just scanned.
+        """Load what earlier checks stored about a scanned folder.
 
         ``conditions`` are what its report depends on besides folder, competition and label book; without any, no report
         is wanted.
@@ -108,13 +108,13 @@ class ValidationCache:
         return CachedCheck(dataset, key, None, inspections)
 
     def _is_stable(self, image: Image) -> bool:
-        """Whether the file's last change is so old that its next change will change its times."""
+        """Check whether the file's last change is so old that its next change will change its times."""
         return max(image.mtime_ns, image.ctime_ns) < self._began_ns - _RACY_NS
 
     def store(
         self, cached: CachedCheck, report: ValidationReport, inspections: Mapping[str, Inspection]
     ) -> None:
-        """Keep the result of the check that began with ``cached``."""
+        """Store the result of the check that began with ``cached``."""
         if self._base is None:
             return
         root, now = os.fsencode(cached.dataset.root), time.time()
@@ -153,7 +153,7 @@ class ValidationCache:
 
 
 def _open(home: Path) -> sqlite3.Connection | None:
-    """The database, created again if it is damaged; None if it can't be used now."""
+    """Open the database, and create it again if it is damaged; None if it can't be used now."""
     path = home / _FILE
     with contextlib.suppress(sqlite3.Error, OSError):
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -179,8 +179,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _version() -> int:
-    """Changes with cldc's version, with any change of the rules' source while they are developed, and with Pillow, whose
-    decoders and filters make the features."""
+    """Return a number that changes with cldc's version, with the rules' source, and with Pillow, whose decoders and
+    filters compute the features."""
     rooms = (Path(__file__).parent, Path(model.__file__).parent)
     newest = max(path.stat().st_mtime_ns for room in rooms for path in room.rglob("*.py"))
     # Not its version: importing Pillow takes longer than a second check.
@@ -190,7 +190,7 @@ def _version() -> int:
 
 
 def _checked(value: dict[str, Any]) -> tuple[str, int]:
-    """A value as text, and its checksum."""
+    """Return a value as JSON text, and the text's checksum."""
     text = json.dumps(value)
     return text, crc32(text.encode())
 

@@ -85,12 +85,12 @@ class Undone:
 
 
 def records_folder(home: Path) -> Path:
-    """Where the records lie in the data folder."""
+    """Return the folder of the records in the data folder."""
     return home / "fixes"
 
 
 def journal_lock(home: Path, observer: Observer = SILENT) -> contextlib.AbstractContextManager[None]:
-    """One command at a time changes folders: two would do the same changes twice."""
+    """Let only one command change folders at a time."""
     return lock(records_folder(home) / ".lock", purpose="changing a dataset", observer=observer)
 
 
@@ -104,7 +104,7 @@ def carry_out(
     aside: Path | None = None,
     observer: Observer = SILENT,
 ) -> Path:
-    """Do the changes one after the other and return their record, for `undo`.
+    """Apply the changes in order, and return their record, for `undo`.
 
     Args:
         changes: What to do, in this order.
@@ -183,7 +183,7 @@ def carry_out_in_copy(
 def harmless(
     wanted: tuple[Change, ...], dataset: Dataset, root: Path
 ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """The changes that break no link and touch nothing outside, and the sources of the others."""
+    """Return the changes that break no link and touch nothing outside, and the sources of the others."""
     if not wanted:
         return (), ()
     links = {image.path for image in dataset.images if image.link}
@@ -200,7 +200,7 @@ def harmless(
 
 
 def _is_harmless(change: Change, root: Path, links: Set[str], is_linked: Callable[[str], bool]) -> bool:
-    """Whether a change breaks no link and touches nothing outside; ``is_linked`` says whether a link leads to a path."""
+    """Check that a change breaks no link and touches nothing outside; ``is_linked``: does a link lead to a path?"""
     if change.kind == "folder":
         return True
     if change.kind == "strip":  # its name stays, so a link that leads to it does no harm
@@ -215,13 +215,13 @@ def _is_harmless(change: Change, root: Path, links: Set[str], is_linked: Callabl
 
 
 def _real_source(change: Change, root: Path) -> Path:
-    """Where a change's source really lies: a link is moved itself, and what it leads to is stripped."""
+    """Find the real path of a change's source: a move moves a link itself, a strip changes the link's target."""
     path = root / change.source
     return path.resolve() if change.kind == "strip" else path.parent.resolve() / path.name
 
 
 def folded(path: str) -> str:
-    """Equal for paths that some systems take as the same: they differ in case or in the form of accents only."""
+    """Fold a path so that paths that some systems treat as equal (by case or form of accents) become equal."""
     return unicodedata.normalize("NFC", path).casefold()
 
 
@@ -244,7 +244,7 @@ class FreeNames:
 
 
 def _apply(change: Change, root: Path, kept: Mapping[str, Path]) -> None:
-    """Do one change; ``kept`` names the folders of what is set aside and of the originals of what is stripped."""
+    """Apply one change; ``kept`` names the folders for files that are set aside and for originals of stripped files."""
     source, target = root / change.source, kept.get(change.kind, root) / change.target
     if change.kind == "strip":
         strip(source, change.sha256, target if kept else None)
@@ -259,12 +259,12 @@ def _apply(change: Change, root: Path, kept: Mapping[str, Path]) -> None:
 
 
 def undo_command(record: Path, command: Command = "validate") -> str:
-    """The command that undoes what ``record`` lists."""
+    """Return the command that undoes the changes of ``record``."""
     return f"cldc {command} --undo {shlex.quote(str(record))}"
 
 
 def last_record(root: Path, records: Path, command: Command) -> Path | None:
-    """The newest record of a command's changes to ``root`` that were not all undone; None if there is none."""
+    """Find the newest record of a command's changes to ``root`` that were not all undone; None if there is none."""
     # The folders' names begin with the time.
     for folder in sorted(records.glob("*/"), key=lambda folder: folder.name, reverse=True):
         record = folder / _RECORD
@@ -277,7 +277,7 @@ def last_record(root: Path, records: Path, command: Command) -> Path | None:
 
 
 def undo(record: Path) -> Undone:
-    """Undo the recorded changes that were made; what can't be undone is skipped.
+    """Undo the recorded changes; skip those that can't be undone.
 
     Run it again to continue from there.
 
@@ -319,7 +319,7 @@ def undo(record: Path) -> Undone:
 
 
 def _remove_empty(aside: Path, targets: Iterable[str]) -> None:
-    """Remove the folders in which things were set aside, unless something else is in them."""
+    """Remove the folders of files that were set aside, unless they hold something else."""
     folders = {
         parent for target in targets for parent in (aside / target).parents if parent.is_relative_to(aside)
     }
@@ -329,7 +329,7 @@ def _remove_empty(aside: Path, targets: Iterable[str]) -> None:
 
 
 def _undo(change: Change, root: Path, kept: Mapping[str, Path]) -> bool:
-    """Undo one change; whether there was anything to undo."""
+    """Undo one change; return False if there was nothing to undo."""
     source, target = root / change.source, kept.get(change.kind, root) / change.target
     if change.kind == "strip":
         return restore_original(target, source, change.sha256)
@@ -357,7 +357,7 @@ def _undo(change: Change, root: Path, kept: Mapping[str, Path]) -> bool:
 
 
 def _exists(path: Path, other: Path) -> bool:
-    """Whether ``path`` exists by its exact name: a file system that ignores case would find ``other`` by it."""
+    """Check whether ``path`` exists by its exact name, even on a file system that ignores case."""
     if not os.path.lexists(path):
         return False
     return folded(path.name) != folded(other.name) or path.name in os.listdir(path.parent)  # noqa: PTH208

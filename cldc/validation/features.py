@@ -41,7 +41,7 @@ _MOST_ALONG_SIDES = 0.1
 
 
 def features_of_picture(picture: Picture) -> Features | None:
-    """Features of a picture; None if Pillow can't do what that takes, or the drawing does not stand out from the rest."""
+    """Compute a picture's features; None if Pillow fails, or if the drawing does not stand out from the rest."""
     try:
         corners = _corners(picture.grey)
         ink: Image | None = _ink(picture.grey, corners)
@@ -79,7 +79,7 @@ def _features(ink: Image, size: tuple[int, int]) -> Features:
 
 
 def _without_haze(cut: Image) -> tuple[Image, bytes]:
-    """Ink and its bytes without the faint pixels that noise, blur and JPEG put around it."""
+    """Return the ink, and its bytes, without the faint pixels that noise, blur and JPEG add around it."""
     pixels = cut.tobytes()
     if not any(faint in pixels for faint in _FAINT):
         return cut, pixels
@@ -90,14 +90,14 @@ def _without_haze(cut: Image) -> tuple[Image, bytes]:
 
 
 def _corners(image: Image) -> set[object]:
-    """The shades of its corners: a single one if the background is flat."""
+    """Return the shades of the corners: only one if the background is flat."""
     at = image.load()
     right, low = image.width - 1, image.height - 1
     return {at[0, 0], at[right, 0], at[0, low], at[right, low]} if at else set()
 
 
 def _ink(image: Image, corners: set[object]) -> Image:
-    """The picture with its background 0."""
+    """Return the picture with a background of 0."""
     if corners == {255}:
         return ImageChops.invert(image)
     if corners == {0}:
@@ -112,7 +112,7 @@ def _ink(image: Image, corners: set[object]) -> Image:
 
 
 def _without_surroundings(ink: Image) -> Image | None:
-    """A photo's ink without what fills whole sides of it, such as a table; None if more runs along the sides.
+    """Remove from a photo's ink what fills whole sides, such as a table; None if more runs along the sides.
 
     Photos of different drawings on one table would else be alike in most of their ink.
     """
@@ -132,7 +132,7 @@ def _without_surroundings(ink: Image) -> Image | None:
 
 
 def _band(box: list[int], side: int) -> tuple[int, int, int, int]:
-    """The part of ``box`` along one side."""
+    """Return the part of ``box`` along one side."""
     width = max(1, (box[side % 2 + 2] - box[side % 2]) // _BANDS)
     left, top, right, low = box
     return (
@@ -144,7 +144,7 @@ def _band(box: list[int], side: int) -> tuple[int, int, int, int]:
 
 
 def _inked(part: Image) -> float:
-    """The share of pixels that are ink."""
+    """Return the share of pixels that are ink."""
     return 1 - part.histogram()[0] / (part.width * part.height)
 
 

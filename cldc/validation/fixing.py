@@ -47,7 +47,7 @@ def fix_in_place(inspected: InspectedDataset, fixes: Path, observer: Observer = 
 
 
 def _plan(inspected: InspectedDataset, observer: Observer) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """Everything that can be fixed, in an order in which it can be done, and the images that keep their metadata."""
+    """Plan all possible fixes in a workable order; also return the images that keep their metadata."""
     aside = {path: Change("aside", rule, path, path) for path, rule in _leftovers(inspected)}
     strips, damaged = _strips(inspected, aside, observer)
     # A split would vanish if all of its images were set aside, and the script would stop.
@@ -64,7 +64,7 @@ def _plan(inspected: InspectedDataset, observer: Observer) -> tuple[tuple[Change
 def _strips(
     inspected: InspectedDataset, aside: Container[str], observer: Observer
 ) -> tuple[list[Change], tuple[str, ...]]:
-    """The images whose metadata can be removed, and the paths of those whose pictures that might change."""
+    """Find images whose metadata can be removed, and paths of those whose pictures that might change."""
     images = [image for image, _ in inspected.metadata if not _is_within(image.path, aside)]
     if images:
         observer.start(f"Examining {plural(len(images), 'image')} with metadata", len(images), "images")
@@ -82,7 +82,7 @@ def _strips(
 
 
 def _leftovers(inspected: InspectedDataset) -> Iterator[tuple[str, str]]:
-    """Paths of leftover files and folders, each with the rule that finds it."""
+    """Find leftover files and folders, each with the rule that finds it."""
     folders = [
         f"{split.name}/{folder}"
         for split in inspected.dataset.splits
@@ -101,7 +101,7 @@ def _is_within(path: str, places: Container[str]) -> bool:
 
 
 def _renamed_files(inspected: InspectedDataset, aside: Container[str]) -> list[Change]:
-    """Images that get the extension of their content."""
+    """Find images to rename so that their extension fits their content."""
     paths = chain((i.path for i in inspected.dataset.images), (o.path for o in inspected.dataset.ignored))
     names = FreeNames(inspected.dataset.root, paths)
     changes = []

@@ -42,7 +42,7 @@ _MOST_SEARCHED = 32 * 1024 * 1024
 def inspect_dataset(
     folder: Path, competition: Competition, observer: Observer = SILENT, *, home: Path | None = None
 ) -> InspectedDataset:
-    """What the images of a folder show; arguments and errors are those of `cldc.validation.validate`."""
+    """Inspect the images of a folder; arguments and errors are those of `cldc.validation.validate`."""
     with contextlib.closing(ValidationCache(home)) as cache:
         cached = cache.load(scan(folder, competition.dataset), competition)
     dataset, inspections = inspect_images(cached.dataset, cached.inspections, observer)
@@ -53,7 +53,7 @@ def inspect_dataset(
 def inspect_images(
     dataset: Dataset, known: Mapping[str, Inspection], observer: Observer
 ) -> tuple[Dataset, dict[str, Inspection]]:
-    """The dataset with all images read, and the inspection of each content by SHA-256.
+    """Read all images; return the dataset with them, and the inspection of each content by SHA-256.
 
     Images that have a SHA-256 among the ``known`` inspections are not read again.
     """
@@ -135,7 +135,7 @@ def compare_images(
 def files_with_drawings(
     dataset: Dataset, inspections: Mapping[str, Inspection], split: str | None = None
 ) -> dict[str, Path]:
-    """A file for each content with a drawing in a split, or in the whole dataset, by SHA-256."""
+    """Return a file for each content with a drawing, in a split or in the whole dataset, by SHA-256."""
     return {
         image.sha256: dataset.locate(image)
         for image in dataset.images
@@ -152,7 +152,7 @@ def _ask_tensorflow(
     home: Path,
     observer: Observer,
 ) -> dict[str, Inspection]:
-    """The inspections whose verdict was unknown, with TensorFlow's own verdict."""
+    """Return the inspections whose verdict was unknown, with TensorFlow's verdict."""
     unknown = {
         image.sha256: dataset.locate(image)
         for image in dataset.images
@@ -172,7 +172,7 @@ def _ask_tensorflow(
 
 
 def _inspect_file(root: Path, image: Image) -> tuple[Image, Inspection | None]:
-    """Read a file of the folder ``root`` once: the image, and what it shows; None if it can't be read."""
+    """Read and inspect a file of the folder ``root`` once; the inspection is None if it can't be read."""
     image, content = read_image(root, image)
     if image.error:
         return image, None

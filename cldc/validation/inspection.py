@@ -39,7 +39,7 @@ class Features(NamedTuple):
 
     @property
     def row_hashes(self) -> memoryview[int]:
-        """`rows` as numbers."""
+        """Return `rows` as numbers."""
         return memoryview(self.rows).cast("I")
 
 

@@ -45,7 +45,7 @@ class _TooLargeError(Exception):
 
 
 def reduced_picture(content: bytes, verdict: Verdict) -> Picture | None:
-    """A picture that TensorFlow reads, reduced to at most `MAX_PIXELS`; None if that is not possible."""
+    """Reduce a picture that TensorFlow reads to at most `MAX_PIXELS`; None if that is not possible."""
     width, height = verdict.width or 0, verdict.height or 0
     if width * height > MOST_PIXELS:
         return None
@@ -79,7 +79,7 @@ def reduced_picture(content: bytes, verdict: Verdict) -> Picture | None:
 
 
 def viewable_picture(content: bytes) -> Image.Image | None:
-    """A picture for people, in mode L or RGB, without transparency; None if it has too many pixels.
+    """Return a picture to show to people, in mode L or RGB, without transparency; None if it has too many pixels.
 
     It may be in a format that TensorFlow does not read. Raises whatever Pillow raises if it can't be decoded.
     """
@@ -93,7 +93,7 @@ def viewable_picture(content: bytes) -> Image.Image | None:
 
 
 def _factor(width: int, height: int) -> int:
-    """By how much to reduce both sides for `MAX_PIXELS`."""
+    """Return the factor that reduces both sides enough for `MAX_PIXELS`."""
     return next(f for f in itertools.count(1) if -(-width // f) * -(-height // f) <= MAX_PIXELS)
 
 
@@ -104,7 +104,7 @@ def _rows_at_once(row_bytes: int, factor: int) -> int:
 
 
 def _assembled(strips: Iterator[Image.Image], width: int, height: int, factor: int) -> Picture:
-    """The reduced picture of strips; all but the last are a multiple of ``factor`` high."""
+    """Join reduced strips to one picture; all but the last are a multiple of ``factor`` high."""
     grey = Image.new("L", (-(-width // factor), -(-height // factor)))
     top, opaque = 0, True
     for strip in strips:
@@ -116,7 +116,7 @@ def _assembled(strips: Iterator[Image.Image], width: int, height: int, factor: i
 
 
 def coefficient_bytes(content: bytes) -> int:
-    """What libjpeg holds of a JPEG that has several scans before it gives out the first row."""
+    """Return how many bytes libjpeg needs for a JPEG of several scans before it returns the first row."""
     reader = MarkerReader(content)
     reader.read()
     frame, scan = reader.tables.frame, reader.tables.scan
@@ -166,7 +166,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _inflated(pieces: Iterator[memoryview]) -> Iterator[bytes]:
-    """What the pieces of a zlib stream inflate to, at most `_PIECE` at a time."""
+    """Inflate the pieces of a zlib stream, at most `_PIECE` at a time."""
     inflater = zlib_ng.decompressobj()
     for piece in pieces:
         # Short inputs, since what is not inflated of one is copied each time.

@@ -155,14 +155,14 @@ class Rule(NamedTuple):
 def rule(
     id: str, *, title: str, severity: Severity, why: str, source: str, counted: str = ""
 ) -> Callable[[Callable[[InspectedDataset], Iterable[RuleMatch]]], Rule]:
-    """Make a rule of the function that follows; see `Rule`."""
+    """Create a rule from the function that follows; see `Rule`."""
     return lambda check: Rule(
         id, title, counted or title[0].lower() + title[1:], severity, why, source, check
     )
 
 
 def rules_in(module: Mapping[str, object]) -> tuple[Rule, ...]:
-    """The rules that a module defines, in their order; ``module`` is its `globals`."""
+    """Return the rules that a module defines, in their order; ``module`` is its `globals`."""
     return tuple(each for each in module.values() if isinstance(each, Rule))
 
 
@@ -211,7 +211,7 @@ class ValidationReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the script would run and the submission count: there is no error."""
+        """Whether the script would run and the submission would count: there is no error."""
         return not self.of(Severity.ERROR)
 
     def exit_code(self, *, strict: bool = False) -> int:

@@ -67,7 +67,7 @@ class DrawingGroup(NamedTuple):
 
 
 def find_near_duplicates(features: Mapping[str, Features]) -> tuple[Pair, ...]:
-    """Pairs of contents, by SHA-256, that show the same drawing, each with its strongest similarity."""
+    """Find pairs of contents, by SHA-256, that show the same drawing, each with its strongest similarity."""
     found: dict[tuple[str, str], Pair] = {}
     for pair in chain(_by_ink(features), _by_rows(features), _by_shape(features)):  # the strongest first
         first, second = sorted(pair[:2])
@@ -76,7 +76,7 @@ def find_near_duplicates(features: Mapping[str, Features]) -> tuple[Pair, ...]:
 
 
 def has_drawing(features: Features | None) -> bool:
-    """Whether there is enough ink to compare."""
+    """Check whether there is enough ink to compare."""
     return features is not None and features.ink_pixels >= _MIN_INK
 
 
@@ -129,7 +129,7 @@ def _by_shape(features: Mapping[str, Features]) -> Iterator[Pair]:
 
 
 def _near_shapes(shapes: list[int]) -> Iterator[tuple[int, int]]:
-    """Pairs within `_MAX_DISTANCE`: they must agree in at least one of one more bands."""
+    """Find pairs within `_MAX_DISTANCE`: there is one band more than that, so they agree in at least one."""
     left = _MAX_COMPARISONS
     yielded = set()
     for band in _BANDS:
@@ -147,7 +147,7 @@ def _near_shapes(shapes: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def _shape_difference(mine: Features, theirs: Features) -> float:
-    """How far the blocks differ on average, as a share of their mean; 1 if the boxes or the ink are too different."""
+    """Return the blocks' mean difference as a share of their mean; 1 if the boxes or the ink are too different."""
     (width, height), (other_width, other_height) = mine.ink_box, theirs.ink_box
     aspect = (width * other_height) / (other_width * height)
     density = (mine.ink_pixels * other_width * other_height) / (theirs.ink_pixels * width * height)

@@ -50,7 +50,7 @@ class Picture(NamedTuple):
 
 
 def picture_of(content: bytes, verdict: Verdict) -> Picture | None:
-    """The picture of a file that TensorFlow reads, of at most `MAX_PIXELS`; None if Pillow can't load it."""
+    """Load a file that TensorFlow reads as a picture of at most `MAX_PIXELS`; None if Pillow can't load it."""
     if not verdict.width or not verdict.height:
         return None
     rows, size = verdict.rows, (verdict.width, verdict.height)
@@ -68,7 +68,7 @@ def picture_of(content: bytes, verdict: Verdict) -> Picture | None:
 
 @contextlib.contextmanager
 def opened(content: bytes, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
-    """A file as Pillow opens it, silently: its warnings are about what `judge` decides."""
+    """Open a file with Pillow, silently: its warnings are about what `judge` decides."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(content), formats=formats) as image:
@@ -76,7 +76,7 @@ def opened(content: bytes, formats: tuple[str, ...] = FORMATS) -> Iterator[Image
 
 
 def is_opaque(picture: Image.Image) -> bool:
-    """Whether no pixel of it lets anything through."""
+    """Check that no pixel is transparent."""
     if picture.mode not in ("RGBA", "LA"):
         if "transparency" not in picture.info:
             return True
@@ -85,7 +85,7 @@ def is_opaque(picture: Image.Image) -> bool:
 
 
 def _without_margins(rows: bytes, width: int, height: int) -> Image.Image | None:
-    """The picture without margins above and below; None unless it has some, and all corners are of their shade."""
+    """Crop the margins above and below; None unless it has some, and all corners are of their shade."""
     shade, stride = rows[1:2], width + 1
     if shade not in (_WHITE, _BLACK):
         return None
@@ -122,7 +122,7 @@ def _unfiltered(rows: bytes, width: int, height: int) -> Image.Image:
 
 
 def stored(rows: bytes) -> bytes:
-    """A zlib stream that only stores: Pillow's wheels for Linux inflate with the system's zlib, four times as slow."""
+    """Store rows uncompressed in a zlib stream: Pillow's Linux wheels inflate with the slow system zlib."""
     pieces = [b"\x78\x01"]
     for at in range(0, len(rows), _STORED):
         piece = rows[at : at + _STORED]
@@ -131,7 +131,7 @@ def stored(rows: bytes) -> bytes:
 
 
 def as_grey(image: Image.Image) -> Image.Image:
-    """The picture in mode L, as TensorFlow would take it, without transparency."""
+    """Convert a picture to mode L without transparency, as TensorFlow would."""
     if image.mode == "L":
         return image
     if image.mode.startswith("I;16"):

@@ -32,7 +32,7 @@ def validate(
     warped: WarpedSearch = "no",
     label_book: Path | None = None,
 ) -> ValidationReport:
-    """Check ``folder`` against every rule; what ``decisions.csv`` calls correct is left out.
+    """Check ``folder`` against every rule; findings that ``decisions.csv`` calls correct are hidden.
 
     Args:
         folder: The dataset's folder, whose direct children are the splits.
@@ -82,12 +82,12 @@ def validate(
 
 
 def _scan_label_book(folder: Path, rules: DatasetRules) -> Dataset:
-    """It is laid out like a split: so it is scanned as the only one of the folder that holds it."""
+    """Scan the label book as the only split of its parent folder."""
     return scan(folder.parent, replace(rules, splits=(folder.name,)))
 
 
 def _silence(report: ValidationReport) -> ValidationReport:
-    """Leave out, and count, the findings that a person has called correct as they are.
+    """Hide, and count, the findings that a person has called correct.
 
     A finding about several images is left out once all of them are correct. Errors are never left out, and neither is a
     finding about a folder; one about what a submission would publish only if the reason names its rule.

@@ -59,7 +59,7 @@ class Answer:
 def ask_tensorflow(
     files: Mapping[str, Path], choices: Sequence[TensorFlowChoice], home: Path, observer: Observer
 ) -> dict[str, Verdict]:
-    """TensorFlow's own verdicts by SHA-256; its environment is created only if an answer is not known yet.
+    """Return TensorFlow's verdicts by SHA-256; its environment is created only if a verdict is not known yet.
 
     A verdict stays UNKNOWN only if the file has changed since it was hashed, can't be read, or takes TensorFlow minutes.
 
@@ -82,7 +82,7 @@ def ask_tensorflow(
 
 
 def ask_environment(files: Mapping[str, Path], python: Path, version: str, home: Path) -> dict[str, Verdict]:
-    """The verdicts of the TensorFlow of one environment, given its interpreter and version; as `ask_tensorflow`."""
+    """Return the verdicts of one environment's TensorFlow, given its interpreter and version; see `ask_tensorflow`."""
     verdicts = {}
     with _open_answers(home) as answers, contextlib.closing(TensorFlowProcess(python)) as tensorflow:
         for sha256, path in files.items():
@@ -98,7 +98,7 @@ def ask_environment(files: Mapping[str, Path], python: Path, version: str, home:
 
 
 def kept_verdicts(files: Mapping[str, Path], version: str, home: Path) -> dict[str, Verdict] | None:
-    """What `ask_environment` would return, if this version of TensorFlow has answered all of it before; else None.
+    """Return the result of `ask_environment` if this version of TensorFlow has given every verdict before; else None.
 
     Raises:
         StorageError: The answers in ``home`` can't be read.
@@ -155,7 +155,7 @@ class TensorFlowProcess:
         self._child: Child | None = None
 
     def ask(self, path: Path) -> Answer:
-        """TensorFlow's answer about the file.
+        """Return TensorFlow's answer about the file.
 
         Raises:
             ProcessFailed: TensorFlow does not even start.

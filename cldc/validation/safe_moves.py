@@ -49,7 +49,7 @@ def move(source: Path, target: Path) -> None:
 
 
 def move_back(kept: Path, place: Path) -> bool:
-    """Move back everything of ``kept`` that is missing at ``place``; whether there was any.
+    """Move back everything of ``kept`` that is missing at ``place``; return whether there was any.
 
     Raises:
         StorageError: Something else is at ``place``, or its folder is gone.
@@ -182,7 +182,7 @@ def strip(path: Path, sha256: str, original: Path | None = None) -> None:
 
 
 def restore_original(original: Path, path: Path, sha256: str) -> bool:
-    """Undo `strip`; whether there was anything to undo.
+    """Undo `strip`; return whether there was anything to undo.
 
     Raises:
         StorageError: ``path`` is gone or has changed since, or can't be written.

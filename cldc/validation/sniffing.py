@@ -25,13 +25,13 @@ _PICTURES = (
 
 
 def looks_like_picture(name: str, extensions: Sequence[str]) -> bool:
-    """Whether a file, or what it is a backup of, is named like a picture; ``extensions`` are those that the script takes."""
+    """Check whether a file's name is, but for the ending of a backup, a picture's; ``extensions`` are the script's."""
     plain = name.lower().strip().rstrip("~").removesuffix(".bak")
     return plain.endswith((*extensions, *_PICTURES))
 
 
 def formats_of_ignored(dataset: Dataset, extensions: Sequence[str]) -> dict[str, str]:
-    """Picture formats by content, such as ``png`` or ``HEIC``, of files in the splits that the script ignores.
+    """Find picture formats by content, such as ``png`` or ``HEIC``, of files in the splits that the script ignores.
 
     Formats that TensorFlow reads are named as in `Format`. Only files that are named like pictures or have no extension
     are opened; those that are no pictures are left out.
@@ -48,7 +48,7 @@ def formats_of_ignored(dataset: Dataset, extensions: Sequence[str]) -> dict[str,
 
 
 def find_pointers(dataset: Dataset, inspections: Mapping[str, Inspection]) -> dict[str, str]:
-    """Images that are only pointers to the real ones, by path: ``Git LFS`` or ``git-annex``."""
+    """Find images that are only pointers to the real ones, by path: ``Git LFS`` or ``git-annex``."""
     found = {}
     for image in dataset.images:
         if image.error:

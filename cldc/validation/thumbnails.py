@@ -22,7 +22,7 @@ _RULES = frozenset({rule.id for rule in (*RULES, image_seen_differently, image_u
 
 
 def thumbnails(report: ValidationReport) -> dict[str, str]:
-    """Pictures as ``data:`` addresses, by path, of the images that findings are about.
+    """Return pictures as ``data:`` addresses, by path, of the images that findings are about.
 
     Images that can't be loaded or reduced, or come after the first few hundred, have none.
     """

@@ -28,7 +28,7 @@ _FOLDER = "warped-copies"
 def find_warped_copies(
     sides: Sequence[Mapping[str, Path]], home: Path, observer: Observer, *, required: bool = False
 ) -> tuple[Pair, ...] | None:
-    """Pairs of contents of two sides that show the same drawing, one a warped copy of the other.
+    """Find pairs of contents of two sides that show the same drawing, one a warped copy of the other.
 
     It takes about ten seconds for 3,000 images and is kept until a content changes; then only new files are read.
 

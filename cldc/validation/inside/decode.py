@@ -19,7 +19,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 
 def decode(tf: Any, content: bytes) -> dict[str, Any]:
-    """TensorFlow's verdict on one file's content."""
+    """Return TensorFlow's verdict on a file's content."""
     try:
         image = tf.io.decode_image(content, channels=3, expand_animations=False)
     except tf.errors.OpError as error:
@@ -30,7 +30,7 @@ def decode(tf: Any, content: bytes) -> dict[str, Any]:
 
 
 def answer(tf: Any, path: str) -> dict[str, Any]:
-    """The verdict on a file, with the hash of what was read."""
+    """Return the verdict on a file, with the hash of its content."""
     try:
         with open(os.fsencode(path), "rb") as file:
             content = file.read()
@@ -40,7 +40,7 @@ def answer(tf: Any, path: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answers until standard input ends."""
+    """Answer until standard input ends."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(
         sys.stderr.fileno(), sys.stdout.fileno()

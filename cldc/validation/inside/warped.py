@@ -7,9 +7,8 @@ becomes one: {"pairs": [[CONTENT, CONTENT, DIFFERENCE], ...]}. KEPT is a file wi
 read if it exists, and written. Standard output is one line "done NUMBER" now and then.
 
 Any two pictures of one drawing differ by an affine map, up to noise. Scaling the ink so that its second moments are those of a
-disc leaves of that a rotation, and of a slight warp a slight rotation. Drawings that look alike then are aligned by
-Gauss-Newton steps. Whether what is left of their difference is small is judged by how well other drawings can be aligned, since plain
-ones such as a single stroke always can.
+disc reduces that to a rotation, small for a small warp. Drawings that then look similar are aligned by Gauss-Newton steps. The
+remaining difference is compared with that of other drawings, as plain ones, such as a single stroke, always align well.
 """
 # mypy: disable-error-code="import-not-found,import-untyped"
 
@@ -28,22 +27,22 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "
 
 from ink import SPECK, Array, processors, read_ink
 
-# A drawing becomes a square of this many pixels, whose half is so many standard deviations of its ink.
+# A drawing becomes a square with sides of this many pixels; half a side is this many standard deviations of its ink.
 _SIDE, _REACH = 48, 2.4
 _COARSE = 20
 _ANGLES = np.radians([-12.0, -6.0, 0.0, 6.0, 12.0])
-# Of a drawing's nearest others so many may be its copies. They are aligned where they stand out from the references.
+# So many of a drawing's nearest neighbours may be its copies. Those that stand out from the references are aligned.
 _NEAREST, _STANDS_OUT = 8, 0.4
-# References are this many of the others, from the first to the last of these shares of their order, or places where they are
-# few: a tenth of a dataset is of the same class, and drawings of other classes are no measure. Of those that can be aligned best the first may be
-# a copy too, so the next four count.
+# This many neighbours are references: spread evenly in the order of similarity between these two shares of the gallery, or between
+# these places if that is further. A tenth of a dataset is of the same class, and other classes don't compare. The reference that
+# aligns best may be a copy too, so the next four count.
 _REFERENCES, _FIRST_SHARE, _LAST_SHARE, _FIRST, _LAST = 10, 0.0055, 0.024, 3, 13
-# Among fewer drawings nobody can tell what is usual.
+# Fewer drawings don't show what is usual.
 _LEAST = 60
 _COUNTED = slice(1, 5)
-# The largest difference left of a copy, as a share of the references', times the share of their difference before they are aligned,
-# to this power. On the 2021 starting dataset different drawings come down to 0.047, in a set with three warped copies of each to
-# 0.040, but for two plain strokes by one hand (0.031); nine in ten warped copies are below (benchmarks/warped_copies.py).
+# The largest difference of a copy after alignment, as a share of the references', times the same share before alignment to this
+# power. Different drawings of the 2021 starting dataset reach 0.047 at least; in a set with three warped copies of each, 0.040,
+# except two plain strokes by one hand (0.031). Nine in ten warped copies are below (benchmarks/warped_copies.py).
 _MOST_DIFFERENT, _UNALIGNED = 0.04, 0.3
 # Rounds of alignment: how much both pictures are blurred, and steps.
 _ROUNDS = ((1.5, 5), (0.8, 5))
@@ -54,7 +53,7 @@ _GRID = (np.mgrid[2 : _SIDE - 2 : 2, 2 : _SIDE - 2 : 2].reshape(2, -1) + 0.5 - _
 
 
 def whitened(path: str) -> Array | None:
-    """The drawing as bytes in a square, its ink of equal variance in all directions; None if there is none to see."""
+    """Scale a drawing to equal variance of its ink in all directions, as bytes in a square; None without ink."""
     try:
         ink = read_ink(path)
     except Exception:  # Pillow raises all sorts of things on odd files
@@ -78,7 +77,7 @@ def whitened(path: str) -> Array | None:
 
 
 def read_drawings(paths: dict[str, str], kept: str) -> dict[str, Array]:
-    """The whitened drawing of each content that has one; those kept from an earlier run are not read again."""
+    """Return the whitened drawing of each content that has one; read only those that no earlier run has stored."""
     known: dict[str, Array] = {}
     try:
         with np.load(kept) as file:
@@ -103,7 +102,7 @@ def read_drawings(paths: dict[str, str], kept: str) -> dict[str, Array]:
 
 
 def find_pairs(queries: Array, gallery: Array, same: Array) -> list[tuple[int, int, float]]:
-    """Copies: the number of a query, that of a drawing of the gallery, and how different they are.
+    """Find copies: the number of a query, the number of a drawing in the gallery, and how different they are.
 
     ``same`` has for each query its own number in the gallery, or -1.
     """
@@ -118,7 +117,7 @@ def find_pairs(queries: Array, gallery: Array, same: Array) -> list[tuple[int, i
     back = Neighbours(gallery[some], gallery, some)
     usual = (near.usual_difference(asked) + back.usual_difference(of_some)) / 2
     share = near.difference(asked, others) / np.maximum(usual, 1e-6)
-    # Copies with thicker or thinner strokes differ more once aligned, and were more alike before than other drawings are.
+    # Copies with thicker or thinner strokes differ more after alignment, but less before it than other drawings do.
     unaligned = (1 - near.likeness[asked, others]) / np.sqrt(near.usual[asked] * back.usual[of_some])
     share *= unaligned**_UNALIGNED
     return [
@@ -129,10 +128,10 @@ def find_pairs(queries: Array, gallery: Array, same: Array) -> list[tuple[int, i
 
 
 class Neighbours:
-    """For some drawings the others of a gallery, those that look most like it first."""
+    """The drawings of a gallery in order of similarity to each of some drawings."""
 
     def __init__(self, drawings: Array, gallery: Array, same: Array) -> None:
-        """Compare them, also turned a little; none with itself, which is number ``same`` of the gallery, or -1."""
+        """Compare them, also slightly rotated, but none with itself: ``same`` is its number in the gallery, or -1."""
         turned = [
             ndimage.rotate(drawings, np.degrees(angle), (2, 1), reshape=False, order=1) for angle in _ANGLES
         ]
@@ -148,20 +147,20 @@ class Neighbours:
         self.usual = 1 - np.take_along_axis(self.likeness, self._references, 1).mean(1)
 
     def standing_out(self) -> tuple[Array, Array]:
-        """Where one of the nearest is much more alike than the references: drawings, and places in their order."""
+        """Find neighbours that are much more similar than the references: drawings, and places in their order."""
         left = 1 - np.take_along_axis(self.likeness, self.order[:, :_NEAREST], 1)
         drawings, places = np.nonzero(left < _STANDS_OUT * self.usual[:, None])
         return drawings, places
 
     def usual_difference(self, numbers: Array) -> Array:
-        """How different each of these drawings is from the references that can be aligned best."""
+        """Return how much each of these drawings differs from the references that align best."""
         some, of_some = np.unique(numbers, return_inverse=True)
         rows, others = np.repeat(some, _REFERENCES), self._references[some].ravel()
         found = np.sort(self.difference(rows, others).reshape(len(some), _REFERENCES), axis=1)
         return found[:, _COUNTED].mean(1)[of_some]
 
     def difference(self, rows: Array, others: Array) -> Array:
-        """1 less the correlation of each drawing and another one, best aligned, whose strokes may be thicker or thinner."""
+        """Return 1 minus the correlation of each pair after alignment; strokes may be thicker or thinner."""
         batches = (slice(start, start + _BATCH) for start in range(0, len(rows), _BATCH))
         return 1 - np.concatenate(
             [
@@ -176,7 +175,7 @@ class Neighbours:
 
 
 def describe(drawings: Array) -> Array:
-    """A row of unit length for each drawing: its blurred shades, without their mean."""
+    """Return a row of unit length for each drawing: its blurred shades minus their mean."""
     points = ((np.arange(_COARSE) + 0.5) * _SIDE / _COARSE).astype(int)
     blurred = ndimage.gaussian_filter(drawings, (0, 1.6, 1.6))[:, points][:, :, points]
     rows = blurred.reshape(len(drawings), -1)
@@ -185,7 +184,7 @@ def describe(drawings: Array) -> Array:
 
 
 def align(fixed: Array, moving: Array, angles: Array) -> Array:
-    """The best correlation of each fixed drawing with an affine map of the moving one, found from a rotation by ``angles``."""
+    """Return each fixed drawing's best correlation with an affine map of the moving one, starting at ``angles``."""
     still = np.zeros((len(fixed), 2, 3), np.float32)
     still[:, 0, 0] = still[:, 1, 1] = 1
     maps = still.copy()
@@ -211,7 +210,7 @@ def align(fixed: Array, moving: Array, angles: Array) -> Array:
 
 
 def gauss_newton(wanted: Array, values: Array, down: Array, right: Array) -> Array:
-    """The step of each map that, with a change of contrast and brightness, brings the values nearest to those wanted."""
+    """Solve one Gauss-Newton step per map, fitting contrast and brightness too."""
     columns = [values, np.ones_like(values)]
     for slope in (down, right):
         columns += [slope * _GRID[0], slope * _GRID[1], slope]
@@ -223,7 +222,7 @@ def gauss_newton(wanted: Array, values: Array, down: Array, right: Array) -> Arr
 
 
 def sample(drawings: Array, maps: Array) -> tuple[Array, Array, Array]:
-    """Each drawing's values where its map takes the grid, between the four nearest pixels, and their slopes down and right."""
+    """Sample each drawing where its map puts the grid, bilinearly: values, and slopes down and right."""
     at = maps[:, :, :2] @ _GRID + maps[:, :, 2:] + np.float32(_CENTRE)
     corner = np.clip(np.floor(at), 0, _SIDE - 2)
     low, across = np.moveaxis(np.clip(at - corner, 0, 1), 1, 0)
@@ -236,7 +235,7 @@ def sample(drawings: Array, maps: Array) -> tuple[Array, Array, Array]:
 
 
 def correlation(wanted: Array, values: Array, edges: Array) -> Array:
-    """The correlation of each row wanted with the best mix of values and edges.
+    """Correlate each row of ``wanted`` with the best mix of values and edges.
 
     Thicker strokes are, nearly, the strokes and some of their edges; thinner ones are the strokes without them.
     """

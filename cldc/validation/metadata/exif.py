@@ -44,7 +44,7 @@ class _Tiff:
         return value
 
     def values(self, at: int) -> _Values:
-        """The values of a list that this module reads, by their tags."""
+        """Return the values of a list that this module reads, by tag."""
         found: _Values = {}
         for place in range(at + 2, at + 2 + 12 * min(self.number("H", at), _MOST_ENTRIES), 12):
             tag = self.number("H", place)
@@ -56,13 +56,13 @@ class _Tiff:
         return found
 
     def below(self, values: _Values, tag: int) -> _Values:
-        """The list that a value points to."""
+        """Return the list that a value points to."""
         at = int.from_bytes(values.get(tag, b""), "big" if self.order == ">" else "little")
         return self.values(at) if at else {}
 
 
 def kinds_of_exif(content: bytes) -> set[Metadata]:
-    """What an EXIF block reveals; ``content`` lacks the ``Exif\\0\\0`` that precedes it in a JPEG."""
+    """List the kinds of metadata in an EXIF block; ``content`` lacks the ``Exif\\0\\0`` that precedes it in a JPEG."""
     tiff = _Tiff(content)
     if not tiff.order:
         return set() if is_blank(content) else {Metadata.DEVICE}
@@ -90,7 +90,7 @@ def _any_of(values: _Values, tags: frozenset[int]) -> bool:
 
 
 def only_orientation(content: bytes) -> bytes:
-    """An EXIF block with only the orientation of this one; empty if that is upright or missing."""
+    """Return an EXIF block with only the orientation of this one; empty if that is upright or missing."""
     orientation = orientation_of(content)
     if orientation not in TURNED:
         return b""

@@ -21,7 +21,7 @@ _WALKS: dict[Format, Callable[[bytes], Generator[Piece, None, int]]] = {
 
 
 def find_metadata(content: bytes, kind: Format | None) -> tuple[Metadata, ...]:
-    """What a file of this format carries, sorted; of a damaged one, what comes before the damage."""
+    """List a file's kinds of metadata, sorted; of a damaged file, only those before the damage."""
     found: set[Metadata] = set()
     try:
         for piece in find_pieces(content, kind):
@@ -32,7 +32,7 @@ def find_metadata(content: bytes, kind: Format | None) -> tuple[Metadata, ...]:
 
 
 def find_pieces(content: bytes, kind: Format | None) -> Iterator[Piece]:
-    """The parts of a file that its picture does not need, in their order.
+    """Find the parts of a file that its picture does not need, in their order.
 
     Raises:
         OddStructureError: When it comes to a place where the structure is not as the format says.
@@ -48,7 +48,7 @@ def find_pieces(content: bytes, kind: Format | None) -> Iterator[Piece]:
 
 
 def cut_metadata(content: bytes) -> bytes | None:
-    """The file without its pieces; None if its structure is odd. `remove_metadata` also compares the pictures."""
+    """Return the file without its pieces; None if its structure is odd. `remove_metadata` also compares the pictures."""
     kept: list[bytes] = []
     at = 0
     try:

@@ -16,7 +16,7 @@ _LONGEST_LOOP = 24
 
 
 def gif_pieces(content: bytes) -> Generator[Piece, None, int]:
-    """The blocks, in their order, and where the trailer ends; errors are those of `find_pieces`."""
+    """Find the blocks, in their order, and where the trailer ends; errors are those of `find_pieces`."""
     at = 13 + _table(content[10])
     while (kind := content[at]) != _TRAILER:
         start, label = at, content[at + 1]
@@ -34,12 +34,12 @@ def gif_pieces(content: bytes) -> Generator[Piece, None, int]:
 
 
 def _table(flags: int) -> int:
-    """Bytes of the table of colours that the flags announce."""
+    """Return the length in bytes of the colour table that the flags announce."""
     return 3 * (2 << (flags & 7)) if flags & 0x80 else 0
 
 
 def _skip(content: bytes, at: int) -> int:
-    """Where the sub-blocks that begin at ``at`` end."""
+    """Find the end of the sub-blocks that begin at ``at``."""
     for _ in range(_MOST_BLOCKS):
         length = content[at]
         at += 1 + length

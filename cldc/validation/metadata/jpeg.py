@@ -32,7 +32,7 @@ _HARMLESS = (b"Ducky", b"Adobe", b"AVI1", b"HDR_RI")
 
 
 def jpeg_pieces(content: bytes) -> Generator[Piece, None, int]:
-    """The parts, in their order, and where the picture ends; errors are those of `find_pieces`."""
+    """Find the parts, in their order, and where the picture ends; errors are those of `find_pieces`."""
     at, turned = 2, False
     for _ in range(_MOST_SEGMENTS):
         marker = _MARKER.match(content, at)
@@ -60,7 +60,7 @@ def jpeg_pieces(content: bytes) -> Generator[Piece, None, int]:
 
 
 def _judge(code: int, body: bytes, *, turned: bool) -> tuple[set[Metadata], bytes]:
-    """What a segment reveals, and what must replace it."""
+    """Return a segment's kinds of metadata, and what must replace it."""
     if code == _APP0 and body.startswith(_JFIF):
         # After 14 bytes, of which the last two are its size, comes a preview.
         small = len(body) <= _JFIF_LENGTH

@@ -57,14 +57,14 @@ class MetadataCounts:
 
     @classmethod
     def count(cls, every: Iterable[Iterable[Metadata]]) -> MetadataCounts:
-        """The counts of images of which each carries these kinds."""
+        """Count the images with each combination of kinds."""
         carried = [frozenset(kinds) for kinds in every]
         each = {kind.value: sum(kind in kinds for kinds in carried) for kind in Metadata}
         return cls(images=sum(map(bool, carried)), **each)
 
     @property
     def summary(self) -> str:
-        """Such as ``3 images carry metadata: a position (1), the device (3)``; empty if there is none."""
+        """Format counts as ``3 images carry metadata: a position (1), the device (3)``; empty if there are none."""
         named = (
             ("a GPS position", self.position),
             ("the device", self.device),

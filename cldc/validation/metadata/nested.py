@@ -24,7 +24,7 @@ _RAW_PROFILE = b"raw profile type "
 
 
 def kinds_of_photoshop(resources: bytes) -> set[Metadata]:
-    """What Photoshop's image resources reveal."""
+    """List the kinds of metadata in Photoshop's image resources."""
     kinds: set[Metadata] = set()
     for number, body in _resources(resources):
         if number in {0x0409, 0x040C}:
@@ -41,7 +41,7 @@ def kinds_of_photoshop(resources: bytes) -> set[Metadata]:
 
 
 def _resources(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Numbers and bodies; each has a signature, its number, a name and its size, the last two padded to even."""
+    """Yield numbers and bodies; each has a signature, its number, a name and its size, the last two padded to even."""
     at = 0
     for _ in range(_MOST_RESOURCES):
         if content[at : at + 4] not in _RESOURCE_SIGNATURES or len(content) < at + 7:
@@ -54,7 +54,7 @@ def _resources(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def kinds_of_keyword(keyword: bytes, text: bytes) -> set[Metadata]:
-    """What a PNG's text reveals under its keyword."""
+    """List the kinds of metadata in a PNG's text under its keyword."""
     name = keyword.lower()
     if name == _XMP_KEYWORD:
         return kinds_of_xmp(text)
@@ -68,7 +68,7 @@ def kinds_of_keyword(keyword: bytes, text: bytes) -> set[Metadata]:
 
 
 def _kinds_of_raw_profile(text: bytes) -> set[Metadata]:
-    """As ImageMagick writes them: a line each for name and length, then the content in hexadecimal."""
+    """Read ImageMagick's form: a line each for name and length, then the content in hexadecimal."""
     try:
         content = bytes.fromhex(b"".join(text.strip().split(b"\n")[2:]).decode("ascii"))
     except ValueError:
@@ -83,7 +83,7 @@ def _kinds_of_raw_profile(text: bytes) -> set[Metadata]:
 
 
 def inflated(packed: bytes) -> bytes:
-    """Text as PNG compresses it, the first part if it is long; as it is if it can't be inflated."""
+    """Inflate the text of a PNG, only the first part if it is long; return it unchanged if it can't be inflated."""
     try:
         return zlib.decompressobj().decompress(packed, _LONGEST_TEXT)
     except zlib.error:

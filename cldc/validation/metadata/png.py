@@ -26,7 +26,7 @@ _LONG = 64
 
 
 def png_pieces(content: bytes) -> Generator[Piece, None, int]:
-    """The chunks, in their order, and where the picture ends; errors are those of `find_pieces`."""
+    """Find the chunks, in their order, and where the picture ends; errors are those of `find_pieces`."""
     at, size = len(SIGNATURE), len(content)
     for _ in range(_MOST_CHUNKS):
         if at + _FRAME > size:
@@ -48,7 +48,7 @@ def png_pieces(content: bytes) -> Generator[Piece, None, int]:
 
 
 def _judge(kind: bytes, body: bytes) -> tuple[set[Metadata], bytes]:
-    """What a chunk reveals, and what must replace it."""
+    """Return a chunk's kinds of metadata, and what must replace it."""
     if kind == b"eXIf":
         if body[:2] not in (b"II", b"MM"):
             raise OddStructureError  # libpng takes what follows for something else
@@ -74,6 +74,6 @@ def _kinds_of(kind: bytes, body: bytes) -> set[Metadata]:
 
 
 def chunk(kind: bytes, body: bytes | memoryview) -> bytes:
-    """A chunk as it stands in a PNG: with its length and its checksum."""
+    """Build a PNG chunk, with its length and its checksum."""
     checked = kind + body
     return struct.pack(">I", len(body)) + checked + struct.pack(">I", zlib_ng.crc32(checked))

@@ -9,7 +9,7 @@ from cldc.validation.tensorflow_decoder import Readable, Remark, judge
 
 
 def remove_metadata(content: bytes) -> bytes | None:
-    """The file without anything that its picture does not need; None if that is not certain.
+    """Return the file without anything that its picture does not need; None if that is not certain.
 
     What decides on colours, transparency, size on paper and animation stays. Of EXIF the orientation stays, so that neither
     people nor the model see another picture than before. The result is None for a file that is damaged, that Pillow can't
@@ -28,7 +28,7 @@ def remove_metadata(content: bytes) -> bytes | None:
 
 
 def _pixels(content: bytes) -> tuple[str, str] | None:
-    """The mode and a hash of the pixels of the first frame as Pillow reads them; None if it can't."""
+    """Return the mode and a hash of the pixels of the first frame as Pillow reads them; None if it can't."""
     try:
         with opened(content) as image:
             return image.mode, hash_bytes(image.tobytes())

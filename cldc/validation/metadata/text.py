@@ -36,24 +36,24 @@ _HARMLESS_IPTC = frozenset({0, 3, 10, 30, 35, 37, 38, 47, 50, 55, 60, 62, 63, 65
 
 
 def is_blank(text: bytes) -> bool:
-    """Whether there is nothing in it but spaces, zeros and the name of a character set, as in EXIF's comments."""
+    """Check whether it holds only spaces, zeros and the name of a character set, as EXIF's comments may."""
     return not text.removeprefix(b"ASCII\0\0\0").removeprefix(b"UNICODE\0").strip(b"\0 \t\r\n\xff")
 
 
 def kinds_of_comment(text: bytes) -> set[Metadata]:
-    """What a comment in a JPEG, a GIF or a PNG reveals."""
+    """List the kinds of metadata in a comment of a JPEG, a GIF or a PNG."""
     by_program = text.lower().lstrip().startswith(_PROGRAMS)
     return set() if (by_program and len(text) < _LONG) or is_blank(text) else {Metadata.TEXT}
 
 
 def kinds_of_xmp(packet: bytes) -> set[Metadata]:
-    """What an XMP packet reveals, by the usual names of its properties."""
+    """List the kinds of metadata in an XMP packet, by the usual names of its properties."""
     plain = packet[:_LONGEST_TEXT].replace(b"\0", b"")  # some are UTF-16
     return {kind for kind, names in _XMP.items() if any(name in plain for name in names)}
 
 
 def kinds_of_iptc(records: bytes) -> set[Metadata]:
-    """What IPTC's records reveal."""
+    """List the kinds of metadata in IPTC's records."""
     at = 0
     for _ in range(_MOST_PARTS):
         if len(records) < at + 5 or records[at] != 0x1C:

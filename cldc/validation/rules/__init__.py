@@ -12,7 +12,7 @@ _ORDER = tuple(Severity)
 
 
 def apply_rules(inspected: InspectedDataset) -> ValidationReport:
-    """The report of all rules."""
+    """Apply all rules, and return the report."""
     findings = [
         Finding(rule.id, severity or rule.severity, message, consequence, remedy, paths, fixable)
         for rule in RULES

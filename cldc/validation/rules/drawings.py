@@ -329,7 +329,7 @@ def _same_files(inspected: InspectedDataset, across: Across) -> list[_Copies]:
 
 
 def _same_drawings(inspected: InspectedDataset, across: Across) -> list[_Copies]:
-    """Images of different content that show one drawing, in the order of their paths."""
+    """Find images of different content that show one drawing, in the order of their paths."""
     found = (_copies(inspected, contents, _because(pairs)) for contents, pairs in inspected.drawings)
     return sorted(copies for copies in found if copies.contents > 1 and copies.across is across)
 
@@ -345,7 +345,7 @@ def _copies(inspected: InspectedDataset, contents: Sequence[str], because: str =
 
 
 def _because(pairs: list[Pair]) -> str:
-    """The weakest similarity in a group, in words."""
+    """Describe the weakest similarity in a group."""
     order = list(Similarity)
     weakest = max((pair.similarity for pair in pairs), key=order.index)
     measures = [pair.measure for pair in pairs if pair.similarity is weakest]

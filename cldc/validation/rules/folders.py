@@ -100,7 +100,7 @@ def _ignored(inspected: InspectedDataset, reason: IgnoreReason) -> list[str]:
 
 
 def misnamed_splits(inspected: InspectedDataset) -> list[tuple[str, str]]:
-    """Pairs of a misnamed split folder and the missing split that it is named like but for case or spaces."""
+    """Find pairs of a misnamed split folder and the missing split, which differ only in case or spaces."""
     folders = _folders_beside_splits(inspected)
     found = []
     for split in inspected.dataset.splits:
@@ -292,7 +292,7 @@ def name_reserved(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 
 
 def _mismatches(inspected: InspectedDataset) -> Iterator[tuple[Split, list[str], list[str]]]:
-    """For each split that is a folder: classes without a folder, and folders that are no class."""
+    """List, for each split that is a folder, classes without a folder and folders that are no class."""
     classes = inspected.competition.dataset.classes
     for split in inspected.dataset.splits:
         if split.state == SplitState.FOLDER:
@@ -301,7 +301,7 @@ def _mismatches(inspected: InspectedDataset) -> Iterator[tuple[Split, list[str],
 
 
 def misnamed_classes(inspected: InspectedDataset) -> list[tuple[str, str]]:
-    """Pairs of a misnamed class folder's path and the path that it should have, if that is unambiguous and free."""
+    """Find pairs of a misnamed class folder's path and its right path, if that is unambiguous and free."""
     pairs = [
         (f"{split.name}/{folder}", f"{split.name}/{label}")
         for split, missing, extra in _mismatches(inspected)

@@ -77,7 +77,7 @@ def junk_file(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 
 
 def leftover_images(inspected: InspectedDataset) -> tuple[str, ...]:
-    """Images that are certainly none: AppleDouble files that can't be decoded, and files in other programs' folders."""
+    """Find certain leftovers: AppleDouble files that can't be decoded, and files in other programs' folders."""
     pictures = {image.path for image, inspection in inspected.readable if inspection.verdict.format}
     return tuple(
         image.path
@@ -88,7 +88,7 @@ def leftover_images(inspected: InspectedDataset) -> tuple[str, ...]:
 
 
 def leftover_ignored(inspected: InspectedDataset) -> tuple[str, ...]:
-    """Ignored files and folders that other programs are known to leave behind."""
+    """Find ignored files and folders that other programs are known to leave behind."""
     found = []
     for path, reason in inspected.dataset.ignored:
         parts = path.split("/")
@@ -207,7 +207,7 @@ def _ignored_severity(inspected: InspectedDataset, ignored: IgnoredPath, kind: s
 
 
 def _ignored_remedy(inspected: InspectedDataset, ignored: IgnoredPath, kind: str) -> str:
-    """How to make the script read it; ``kind`` is its picture format by content, empty if unknown."""
+    """Say how to get the script to read it; ``kind`` is its picture format by content, empty if unknown."""
     if ignored.reason == IgnoreReason.UNLISTED:
         return "Give yourself permission to read the folder."
     if ignored.reason == IgnoreReason.LINKED_FOLDER:

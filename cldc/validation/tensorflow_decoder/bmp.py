@@ -32,7 +32,7 @@ _PIXELS_AT_ONCE = 1 << 14
 
 
 def judge_bmp(content: bytes) -> Verdict:
-    """The verdict on content that begins with ``BM``."""
+    """Return the verdict on content that begins with ``BM``."""
     if len(content) < _SHORTEST:
         reason = (
             "TensorFlow: Incomplete bmp content, requires at least 32 bytes to find the header size, width, height, and bpp, "
@@ -78,7 +78,7 @@ def _remarks(content: bytes, header_size: int, channels: int) -> tuple[Remark, .
 
 
 def _masks(content: bytes) -> tuple[int, int, int, int] | None:
-    """The masks of red, green, blue and alpha that image viewers apply, none of the latter being 0."""
+    """Return the masks of red, green, blue and alpha (0 without alpha) that image viewers apply."""
     if len(content) < _MASKS_AT:
         return None
     size, bits, compression = _VIEWED.unpack_from(content)
@@ -112,14 +112,14 @@ def _masked_remarks(content: bytes, at: int, masks: tuple[int, int, int, int]) -
 
 
 def _distinct_pixels(content: bytes, at: int) -> Iterator[set[int]]:
-    """The pixels of 32 bits, part by part so that a large picture takes little memory."""
+    """Yield the 32-bit pixels in parts, so that a large picture takes little memory."""
     for start in range(at, len(content), 4 * _PIXELS_AT_ONCE):
         count = min(_PIXELS_AT_ONCE, (len(content) - start) // 4)
         yield set(struct.unpack_from(f"<{count}I", content, start))
 
 
 def _scaled(pixel: int, mask: int) -> int:
-    """What a pixel has under a mask, from 0 to 255."""
+    """Return a pixel's value under a mask, from 0 to 255."""
     if not mask:
         return 0
     lowest = mask & -mask
@@ -128,7 +128,7 @@ def _scaled(pixel: int, mask: int) -> int:
 
 
 def _is_grey_ramp(content: bytes) -> bool:
-    """Whether the palette maps every index to the same grey, so that raw indices are what people see."""
+    """Check that the palette maps every index to the same grey, so that people see the raw indices."""
     (dib_size,) = struct.unpack_from("<I", content, 14)
     start = 14 + dib_size
     palette = content[start : start + 1024]

@@ -48,7 +48,7 @@ _SVG = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s
 
 
 def judge(content: bytes) -> Verdict:
-    """TensorFlow's verdict on a file's content; raises nothing, whatever the content is.
+    """Return TensorFlow's verdict on a file's content; never raise, whatever the content is.
 
     Time grows with the length of the content and, up to a limit, with the size of the picture that it claims to be;
     beyond that the verdict is UNKNOWN. Besides the content it needs a few megabytes of memory.
@@ -68,12 +68,12 @@ def judge(content: bytes) -> Verdict:
 
 
 def format_of(content: bytes) -> Format | None:
-    """The format as `ClassifyFileFormat` in `decode_image_op.cc` recognises it; the first eight bytes are enough."""
+    """Recognise the format as `ClassifyFileFormat` in `decode_image_op.cc` does; the first eight bytes are enough."""
     return next((kind for magic, kind, _ in _FORMATS if content.startswith(magic)), None)
 
 
 def foreign_format(start: bytes) -> str:
-    """The name of the format of a picture that TensorFlow does not read, such as HEIC; empty if it is unknown.
+    """Name the format of a picture that TensorFlow does not read, such as HEIC; empty if it is unknown.
 
     The first `LONGEST_START` bytes of a file are enough.
     """

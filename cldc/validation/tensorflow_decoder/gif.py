@@ -95,7 +95,7 @@ class _Reader:
 
 
 def judge_gif(content: bytes) -> Verdict:
-    """The verdict on content that begins with ``GIF8``."""
+    """Return the verdict on content that begins with ``GIF8``."""
     frames: list[_Frame] = []
     reader = _Reader(content)
     try:
@@ -149,7 +149,7 @@ def _slurp(reader: _Reader, frames: list[_Frame], global_colours: int) -> None:
 
 
 def _read_extension(reader: _Reader, transparent: int | None) -> int | None:
-    """Passes over an extension; the colour index that is transparent in the next frame, which was `transparent`."""
+    """Read an extension; return the transparent colour index of the next frame, `transparent` unless it sets one."""
     label = reader.byte()
     first = reader.block()
     reader.blocks()
@@ -173,7 +173,7 @@ def _read_frame(reader: _Reader, global_colours: int, *, transparent: int | None
 
 
 def _check_codes(frame: _Frame) -> _Frame:
-    """The frame with its highest index; raises DefectError if giflib can't decode it."""
+    """Return the frame with its highest index; raise DefectError if giflib can't decode it."""
     try:
         highest, found = scan_indices(frame.data, frame.minimum, frame.pixels, frame.transparent)
         return replace(frame, highest=highest, has_transparent=found)
@@ -185,7 +185,7 @@ def _check_codes(frame: _Frame) -> _Frame:
 
 
 def _check_colours(frames: list[_Frame]) -> None:
-    """What `gif_io.cc` asks of the first frame."""
+    """Check the first frame as `gif_io.cc` does."""
     frame = frames[0]
     if not frame.colours:
         raise _ColourError("missing color map for frame 0")
@@ -213,7 +213,7 @@ def _shown_pixels(frame: _Frame, width: int, height: int) -> bytes:
 
 
 def _shows_transparency(frame: _Frame, width: int, height: int) -> bool:
-    """Whether a pixel that TensorFlow reads has the transparent colour index: many GIFs declare one and use none."""
+    """Check whether a pixel that TensorFlow reads is transparent: many GIFs declare a transparent index and use none."""
     if frame.transparent is None:
         return False
     if frame.highest is None or (frame.has_transparent and (frame.left or frame.top)):

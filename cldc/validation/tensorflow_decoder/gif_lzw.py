@@ -32,7 +32,7 @@ class _Codes:
         self.reset()
 
     def reset(self) -> None:
-        """What a clear code does."""
+        """Reset the table, as a clear code does."""
         self.running = (1 << self.minimum) + 2
         self.bits = self.minimum + 1
 
@@ -55,7 +55,7 @@ class _Codes:
 
 
 def scan_indices(data: bytes, minimum: int, pixels: int, wanted: int | None = None) -> tuple[int, bool]:
-    """The highest colour index in the strings that make up the `pixels`, and whether one of the pixels has the index `wanted`.
+    """Find the highest colour index in the strings that make up the `pixels`, and whether a pixel has the index `wanted`.
 
     Raises:
         DefectError: giflib stops.
@@ -98,7 +98,7 @@ def scan_indices(data: bytes, minimum: int, pixels: int, wanted: int | None = No
 
 
 def decode_pixels(data: bytes, minimum: int, pixels: int) -> bytearray:
-    """The colour indices, by giflib's own tables and with its junk; raises DefectError when it stops."""
+    """Return the colour indices, by giflib's own tables and with its junk; raise DefectError when it stops."""
     clear = 1 << minimum
     prefix = [_NO_SUCH_CODE] * (_MAX_CODE + 1)
     suffix = bytearray(_MAX_CODE + 1)
@@ -132,7 +132,7 @@ def decode_pixels(data: bytes, minimum: int, pixels: int) -> bytearray:
 
 
 def _expand(prefix: list[int], suffix: bytearray, code: int, clear: int, junk: bytes) -> bytes:
-    """The string of a code, by giflib's stack, with `junk` as its last index."""
+    """Return the string of a code, by giflib's stack, with `junk` as its last index."""
     stack = bytearray(junk)
     while len(stack) < _MAX_CODE and clear < code <= _MAX_CODE:
         stack.append(suffix[code])

@@ -38,7 +38,7 @@ _FAILED = "TensorFlow: jpeg::Uncompress failed. Invalid JPEG data or crop window
 
 
 def judge_jpeg(content: bytes) -> Verdict:
-    """The verdict on content that begins with ``FF D8 FF``."""
+    """Return the verdict on content that begins with ``FF D8 FF``."""
     reader = MarkerReader(content)
     readable, reason, clean = Readable.YES, "", True
     try:
@@ -56,7 +56,7 @@ def judge_jpeg(content: bytes) -> Verdict:
 
 
 def _decompress(reader: MarkerReader) -> bool:
-    """`jpeg_read_header` to `jpeg_finish_decompress`; whether nothing was odd."""
+    """Run `jpeg_read_header` to `jpeg_finish_decompress`; return whether nothing was odd."""
     if reader.read() == EOI:
         raise RefusedError("no picture")
     frame, scan = reader.tables.frame, reader.tables.scan
@@ -80,7 +80,7 @@ def _decompress(reader: MarkerReader) -> bool:
 
 
 def _read_many_scans(reader: MarkerReader, frame: Frame) -> bool:
-    """`jpeg_start_decompress` takes in all scans, up to EOI, before the first row."""
+    """Read all scans up to EOI before the first row, as `jpeg_start_decompress` does."""
     clean = True
     marker = 0
     missing = {id(component): set(range(64)) for component in frame.components}
@@ -100,7 +100,7 @@ def _read_many_scans(reader: MarkerReader, frame: Frame) -> bool:
 
 
 def _check_frame(frame: Frame) -> None:
-    """`initial_setup`, TensorFlow's size limit, and what the colour converter and the upsampler require."""
+    """Check `initial_setup`, TensorFlow's size limit, and the requirements of colour converter and upsampler."""
     if max(frame.width, frame.height) > _LARGEST_DIMENSION:
         raise RefusedError("the picture is too large")
     if frame.precision != 8:

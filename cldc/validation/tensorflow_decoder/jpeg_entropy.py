@@ -50,7 +50,7 @@ class _Bits:
         self._stuffed = 0
 
     def fill(self, room: int) -> None:
-        """`FILL_BIT_BUFFER_FAST`, or `jpeg_fill_bit_buffer`: at least to `room` bits, and further as long as it can."""
+        """Load at least `room` bits, and more while it can, as `FILL_BIT_BUFFER_FAST` or `jpeg_fill_bit_buffer` does."""
         left = self.loaded * 8 - self.used
         if self.fast:
             self.loaded += 6 if left <= 16 else 0
@@ -61,19 +61,19 @@ class _Bits:
             self.loaded += wanted
 
     def take(self, count: int) -> None:
-        """Consume so many bits."""
+        """Consume that many bits."""
         self.fill(count)
         self.used += count
 
     def window(self, start: int, count: int) -> int:
-        """Bits of the stream by position; zeros behind its end."""
+        """Return bits of the stream by position; zeros behind its end."""
         first = start >> 3
         last = (start + count + 7) >> 3
         value = int.from_bytes(self.data[first:last].ljust(last - first, b"\0"), "big")
         return value >> (last * 8 - start - count) & ((1 << count) - 1)
 
     def raw_offset(self) -> int:
-        """How many bytes of the segment are loaded, stuffed zeros included."""
+        """Return how many bytes of the segment are loaded, stuffed zeros included."""
         self._stuffed += self.data.count(b"\xff", self._counted, self.loaded)
         self._counted = self.loaded
         return self.loaded + self._stuffed
@@ -82,7 +82,7 @@ class _Bits:
 def reaches_the_end(
     segment: bytes, blocks: list[tuple[HuffmanTable, HuffmanTable]], units: int, *, may_be_fast: bool
 ) -> bool:
-    """Whether `units` MCUs decode without asking for a byte behind the segment.
+    """Check whether `units` MCUs decode without asking for a byte behind the segment.
 
     `segment` ends before the trailing 0xFF bytes of the file; `blocks` are the DC and AC tables of the blocks of one MCU.
     """
@@ -118,7 +118,7 @@ def _block(bits: _Bits, dc: _Code, ac: _Code) -> None:
 
 
 def _symbol(bits: _Bits, code: _Code) -> int:
-    """`HUFF_DECODE` and `jpeg_huff_decode`: eight bits are wanted first, longer codes ask bit by bit."""
+    """Decode as `HUFF_DECODE` and `jpeg_huff_decode` do: eight bits first, then bit by bit for longer codes."""
     bits.fill(8)
     ahead = bits.window(bits.used, 17)
     for length in range(1, 17):

@@ -51,7 +51,7 @@ class Input:
         return piece
 
     def sync(self) -> None:
-        """`INPUT_SYNC`: everything so far is consumed."""
+        """Mark everything so far as consumed, as `INPUT_SYNC` does."""
         self._consumed = self.position
 
     def skip(self, count: int) -> None:
@@ -62,7 +62,7 @@ class Input:
         self.sync()
 
     def next_marker(self) -> int:
-        """The code of the next marker, with the input behind it; the same whether the decoder or a scan finds it."""
+        """Return the code of the next marker, with the input behind it; decoder and scan find the same one."""
         found = _MARKER.search(self.content, self.position)
         if found is None:
             if self.content.endswith(b"\xff") and self.position < len(self.content):

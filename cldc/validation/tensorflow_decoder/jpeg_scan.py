@@ -15,7 +15,7 @@ _LONGEST_SEGMENT = 1 << 19
 
 
 def count_units(frame: Frame, scan: Scan) -> int:
-    """MCUs in the scan, as `per_scan_setup` counts them."""
+    """Count the MCUs in the scan, as `per_scan_setup` does."""
     most_h = max(c.horizontal for c in frame.components)
     most_v = max(c.vertical for c in frame.components)
     if len(scan.components) == 1:
@@ -27,7 +27,7 @@ def count_units(frame: Frame, scan: Scan) -> int:
 
 
 def skip_scan(reader: MarkerReader, frame: Frame, scan: Scan) -> bool:
-    """Take the reader to what follows the scan; whether the restart markers were as they should be.
+    """Skip the scan with the reader; return whether the restart markers were as they should be.
 
     Raises:
         SuspendedError: The file ends first, and not all units are decoded by then.
@@ -90,7 +90,7 @@ def _finish_last_segment(reader: MarkerReader, frame: Frame, scan: Scan, units: 
 
 
 def _blocks(reader: MarkerReader, scan: Scan) -> list[tuple[HuffmanTable, HuffmanTable]]:
-    """The tables for each block of an MCU."""
+    """Return the tables for each block of an MCU."""
     tables = reader.tables
     return [
         (tables.dc[c.dc_table], tables.ac[c.ac_table])

@@ -27,7 +27,7 @@ TURNED = range(2, 9)
 
 
 def orientation_of(tiff: bytes) -> int | None:
-    """The orientation that a TIFF block asks for, a number from 1, upright, to 8 if it is valid; None without one."""
+    """Read a TIFF block's orientation: from 1, upright, to 8 if it is valid; None without one."""
     order = BYTE_ORDERS.get(tiff[:4])
     if order is None:
         return None
@@ -44,7 +44,7 @@ def orientation_of(tiff: bytes) -> int | None:
 
 
 def _first_value(tiff: bytes, order: str, kind: int, count: int, at: int) -> int | None:
-    """The first number of a field; None if it is not whole, or lies elsewhere as it does not fit into the entry."""
+    """Read a field's first number; None if it is no integer, or too long for its entry and so stored elsewhere."""
     form = order + _WHOLE_NUMBERS.get(kind, "4x")
     if not 1 <= count <= 4 // struct.calcsize(form):
         return None
@@ -64,14 +64,14 @@ def join_profile(segments: list[bytes]) -> bytes:
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Whether an ICC profile, or the start of one, describes sRGB, the colours that TensorFlow's users assume."""
+    """Check whether an ICC profile, or the start of one, describes sRGB, the colours that TensorFlow's users assume."""
     return b"sRGB" in profile or b"s\0R\0G\0B" in profile
 
 
 def remarks_of_png(
     header: Header, chunks: Mapping[bytes, bytes | memoryview], *, trailing: bool
 ) -> tuple[Remark, ...]:
-    """How TensorFlow's picture of a PNG differs from what people see; ``chunks`` are the bodies by kind."""
+    """Find how TensorFlow's picture of a PNG differs from what people see; ``chunks`` are the bodies by kind."""
     remarks = []
     if header.depth == 16:
         remarks.append(Remark.SIXTEEN_BIT)
@@ -94,7 +94,7 @@ def remarks_of_png(
 
 
 def _profile(body: bytes) -> bytes:
-    """The name and the start of the profile in an iCCP chunk."""
+    """Return the name and the start of the profile in an iCCP chunk."""
     name, _, packed = body.partition(b"\0")
     try:
         return name + zlib.decompressobj().decompress(packed[1:], _PROFILE_START)

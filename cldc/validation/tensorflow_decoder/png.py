@@ -50,7 +50,7 @@ class _DoubtError(Exception):
 
 
 def judge_png(content: bytes) -> Verdict:
-    """The verdict on content that begins with PNG's signature."""
+    """Return the verdict on content that begins with PNG's signature."""
     try:
         chunks, end = _sound_chunks(content)
         header = read_header(chunks[b"IHDR"])
@@ -64,7 +64,7 @@ def judge_png(content: bytes) -> Verdict:
 
 
 def _sound_chunks(content: bytes) -> tuple[dict[bytes, bytes | memoryview], int]:
-    """The first chunk of each kind up to IEND, the IDATs joined, and where IEND ends.
+    """Return the first chunk of each kind up to IEND, the IDATs joined, and where IEND ends.
 
     Raises:
         _DoubtError: A chunk is not plainly right, or out of place.
@@ -102,7 +102,7 @@ def _sound_chunks(content: bytes) -> tuple[dict[bytes, bytes | memoryview], int]
 
 
 def _sound_rows(data: bytes | memoryview, header: Header) -> bytes:
-    """What the IDATs inflate to, if that is exactly the rows, the stream ends there and every filter is known.
+    """Inflate the IDATs, if they hold exactly the rows, the stream ends there and every filter is known.
 
     Raises:
         _DoubtError: It is not, or it is too large. A window smaller than the rows is left to the careful path: whether a

@@ -81,7 +81,7 @@ class _Reader:
         return _Chunk(kind, self.position, length)
 
     def finish(self, chunk: _Chunk) -> bytes | memoryview:
-        """`png_crc_finish`: the body, once it is all there and, in a critical chunk, its checksum is right."""
+        """Read the body (`png_crc_finish`): it must be complete and, if critical, have the right checksum."""
         start = chunk.position + 8
         if start + chunk.length + 4 > len(self.content):
             raise RefusedError(f"the file ends inside the {chunk.kind.decode()} chunk")
@@ -101,7 +101,7 @@ class _Reader:
         return body
 
     def _misread(self, chunk: _Chunk) -> int:
-        """How many bytes too far libpng 1.6.37 reads, for which everything after it is out of step.
+        """Return how many bytes too far libpng 1.6.37 reads, or too few if negative; all that follows is then shifted.
 
         `png_handle_eXIf` skips the two bytes it has read once more when they are no byte order;
         `png_handle_hIST` leaves the last byte of an odd length. Both do so only until one such chunk was right.
@@ -113,7 +113,7 @@ class _Reader:
         return -1 if chunk.length % 2 and self._is_right(chunk) else 0
 
     def _is_right(self, chunk: _Chunk) -> bool:
-        """Whether an eXIf begins with a byte order, or an hIST stands in its place and fits the palette."""
+        """Check that an eXIf begins with a byte order, or that an hIST is in its place and fits the palette."""
         if chunk.kind == b"eXIf":
             order = self.content[chunk.position + 8 : chunk.position + 10]
             return chunk.length >= 2 and (order[1] in b"IM" or order[0] == order[1])
@@ -121,7 +121,7 @@ class _Reader:
         return in_place and chunk.length // 2 == self.palette_size
 
     def next_idat(self) -> bytes | memoryview | None:
-        """The body of the next chunk if it is an IDAT; what comes instead is left unread."""
+        """Return the body of the next chunk if it is an IDAT; leave any other chunk unread."""
         start = self.position
         chunk = self.next_chunk()
         if chunk.kind != b"IDAT":
@@ -131,7 +131,7 @@ class _Reader:
 
 
 def judge_carefully(content: bytes) -> Verdict:
-    """libpng's verdict on any PNG; it never raises, and works in bounded memory."""
+    """Return libpng's verdict on any PNG; never raise, and work in bounded memory."""
     reader = _Reader(content)
     readable, message = Readable.YES, _NOT_INITIALISED
     try:
@@ -217,7 +217,7 @@ def _skip(reader: _Reader, chunk: _Chunk) -> None:
 
 
 def _read_end(reader: _Reader) -> None:
-    """`png_read_end`: further IDATs are skipped, and all else is checked as before them."""
+    """Skip further IDATs, and check all else as before them, as `png_read_end` does."""
     while True:
         chunk = reader.next_chunk()
         if chunk.kind == b"IHDR":

@@ -85,7 +85,7 @@ class Header(NamedTuple):
 
 
 def read_header(body: bytes | memoryview) -> Header:
-    """The header in the 13 bytes of IHDR.
+    """Read the header from the 13 bytes of IHDR.
 
     Raises:
         RefusedError: `png_check_IHDR` refuses it.

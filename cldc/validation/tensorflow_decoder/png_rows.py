@@ -39,7 +39,7 @@ class InflatedRows:
         self._exact = True
 
     def check(self) -> None:
-        """Raises RefusedError if a row is missing or wrong, TooMuchWorkError if only TensorFlow can tell."""
+        """Check all rows: raise RefusedError if one is missing or wrong, TooMuchWorkError if only TensorFlow can tell."""
         offset = 0
         for span in self._spans():
             left = span
@@ -54,7 +54,7 @@ class InflatedRows:
             self._read_past_the_rows()
 
     def _spans(self) -> Iterator[int]:
-        """How many bytes to inflate at a time, so that cuts fall where they matter."""
+        """Yield how many bytes to inflate at a time, so that cuts fall where they matter."""
         total = sum(group.stride * group.rows for group in self._groups)
         self._fill()
         window = 256 << (self._input[0] >> 4)
@@ -71,7 +71,7 @@ class InflatedRows:
         yield last
 
     def _fill(self) -> None:
-        """The inner loop of `png_read_IDAT_data`: makes sure that there is input."""
+        """Provide input, as the inner loop of `png_read_IDAT_data` does."""
         while not self._input:
             if not self._idat:
                 idat = self._next_idat()

@@ -50,7 +50,7 @@ class Remark(StrEnum):
 
     @property
     def text(self) -> str:
-        """One sentence for people."""
+        """Describe it in one sentence."""
         return _REMARK_TEXTS[self]
 
 
