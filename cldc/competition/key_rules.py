@@ -14,7 +14,7 @@ import string
 import unicodedata
 
 from cldc import address, description
-from cldc.competition.typed_toml import Rule
+from cldc.competition.typed_toml import KeyRule
 from cldc.errors import ConfigurationError, SubmissionRefused
 from cldc.identifiers import UUID, is_name
 
@@ -36,8 +36,8 @@ _ACCEPTED_PARTS = [
 ]
 
 
-def _matches(pattern: str, wanted: str) -> Rule:
-    return Rule(lambda text: re.fullmatch(pattern, text) is not None, wanted)
+def _matches(pattern: str, wanted: str) -> KeyRule:
+    return KeyRule(lambda text: re.fullmatch(pattern, text) is not None, wanted)
 
 
 # Texts ------------------------------------------------------------------------------------------------------------
@@ -48,11 +48,15 @@ def _is_line(text: str) -> bool:
     return bool(text.strip()) and not any(unicodedata.category(letter) in _BREAKING for letter in text)
 
 
-LINE = Rule(_is_line, "expected one line of text")
-LINE_OR_EMPTY = Rule(lambda text: not text or _is_line(text), "expected one line of text")
-ASCII_LINE = Rule(lambda text: text.isascii() and text.isprintable(), "CodaLab takes one line of plain ASCII")
-NAME = Rule(is_name, "CodaLab's names have up to 128 letters, digits, _ . - and start with a letter or _")
-UUID_OF_CODALAB = Rule(lambda text: UUID.fullmatch(text) is not None, "expected 0x and 32 hexadecimal digits")
+LINE = KeyRule(_is_line, "expected one line of text")
+LINE_OR_EMPTY = KeyRule(lambda text: not text or _is_line(text), "expected one line of text")
+ASCII_LINE = KeyRule(
+    lambda text: text.isascii() and text.isprintable(), "CodaLab takes one line of plain ASCII"
+)
+NAME = KeyRule(is_name, "CodaLab's names have up to 128 letters, digits, _ . - and start with a letter or _")
+UUID_OF_CODALAB = KeyRule(
+    lambda text: UUID.fullmatch(text) is not None, "expected 0x and 32 hexadecimal digits"
+)
 TAG = _matches(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "expected letters, digits, _ . -, not starting with . or -")
 OPTION = _matches(r"[A-Za-z0-9_.=-]+", "expected an option of the script such as --seed")
 PYTHON = _matches(r"3\.[0-9]+", "expected a Python version such as 3.8")
@@ -60,13 +64,13 @@ SCORE_PATH = _matches(
     r"/[A-Za-z0-9_./-]+:[^:\s]+",
     "expected a file that the evaluation writes and a key in it, such as /result.json:accuracy",
 )
-IMAGE = Rule(
+IMAGE = KeyRule(
     lambda text: _IMAGE.fullmatch(text) is not None,
     "expected a container image such as jupyter/tensorflow-notebook or name@sha256:...",
 )
 
 
-def placeholders(*names: str) -> Rule:
+def placeholders(*names: str) -> KeyRule:
     """Require each placeholder by its plain name, and doubled literal braces."""
 
     def holds(form: str) -> bool:
@@ -77,7 +81,7 @@ def placeholders(*names: str) -> Rule:
         return {part[0] for part in parts} == set(names) and not any(part[1] or part[2] for part in parts)
 
     wanted = ", ".join(f"{{{name}}}" for name in sorted(names))
-    return Rule(holds, f"it must have {wanted} and no other braces than {{{{ and }}}}")
+    return KeyRule(holds, f"it must have {wanted} and no other braces than {{{{ and }}}}")
 
 
 def _is_read_back(form: str) -> bool:
@@ -89,7 +93,7 @@ def _is_read_back(form: str) -> bool:
     return True
 
 
-READ_BACK = Rule(_is_read_back, "the board would not read it back; write {name} ({institution}) {link}")
+READ_BACK = KeyRule(_is_read_back, "the board would not read it back; write {name} ({institution}) {link}")
 
 
 def _has_words(command: str) -> bool:
@@ -99,7 +103,7 @@ def _has_words(command: str) -> bool:
         return False
 
 
-WORDS = Rule(_has_words, "expected a command line whose quotes are closed")
+WORDS = KeyRule(_has_words, "expected a command line whose quotes are closed")
 
 
 # Addresses and times ----------------------------------------------------------------------------------------------
@@ -113,7 +117,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-SERVER = Rule(
+SERVER = KeyRule(
     lambda text: (
         text == address.SANDBOX or (re.fullmatch(r"https?://[^/\s]+", text) is not None and _is_address(text))
     ),
@@ -121,7 +125,7 @@ SERVER = Rule(
 )
 
 
-def _web_address(*, fetched: bool) -> Rule:
+def _web_address(*, fetched: bool) -> KeyRule:
     """An address that cldc itself fetches, as it does a server's, or else one that a browser opens."""
 
     def holds(text: str) -> bool:
@@ -129,28 +133,28 @@ def _web_address(*, fetched: bool) -> Rule:
         scheme = found[1] if found and fetched else "https"
         return found is not None and _is_line(text) and _is_address(f"{scheme}://{found[2]}")
 
-    return Rule(holds, "expected a web address such as https://host/page")
+    return KeyRule(holds, "expected a web address such as https://host/page")
 
 
 WEB_ADDRESS = _web_address(fetched=False)
 FETCHED_ADDRESS = _web_address(fetched=True)
-TIME_ZONE = Rule(
+TIME_ZONE = KeyRule(
     lambda time: time.tzinfo is not None, "it has no time zone; write it as 2021-09-04T23:59:59-07:00"
 )
 
 
 # Numbers ----------------------------------------------------------------------------------------------------------
 
-POSITIVE = Rule(lambda number: 0 < number < math.inf, "it must be above 0")
-MINUTES_OF_A_YEAR = Rule(
+POSITIVE = KeyRule(lambda number: 0 < number < math.inf, "it must be above 0")
+MINUTES_OF_A_YEAR = KeyRule(
     lambda minutes: 0 <= minutes <= _YEAR_MINUTES, "it must be between 0 and the minutes of a year"
 )
-SIZE = Rule(lambda size: len(size) == 2 and min(size) > 0, "expected height and width in pixels")
+SIZE = KeyRule(lambda size: len(size) == 2 and min(size) > 0, "expected height and width in pixels")
 
 
-def at_most(most: int) -> Rule:
+def at_most(most: int) -> KeyRule:
     """Require a number that is no larger."""
-    return Rule(lambda number: number <= most, f"it must be at most {most:,}")
+    return KeyRule(lambda number: number <= most, f"it must be at most {most:,}")
 
 
 # Files and folders ------------------------------------------------------------------------------------------------
@@ -181,19 +185,23 @@ def _is_in_run(path: str) -> bool:
     return _PATH_IN_BUNDLE.fullmatch(path) is not None and _stays_inside(path)
 
 
-PROFILE_NAME = Rule(_is_folder_name, "the file's name without .toml must be usable as the name of a folder")
-FOLDERS = Rule(
+PROFILE_NAME = KeyRule(
+    _is_folder_name, "the file's name without .toml must be usable as the name of a folder"
+)
+FOLDERS = KeyRule(
     lambda names: len(names) >= 2 and len(set(names)) == len(names) and all(map(_is_folder_name, names)),
     "expected two or more different folder names",
 )
-EXTENSIONS = Rule(
+EXTENSIONS = KeyRule(
     lambda names: 0 < len(set(names)) == len(names) and set(names) <= set(_EXTENSIONS),
     f"expected one or more of {', '.join(_EXTENSIONS)}, which TensorFlow can read",
 )
-FILE_BESIDE = Rule(_stays_inside, "expected the path of a file in the profile's folder")
-FILE_IN_RUN = Rule(_is_in_run, "expected a file that the script writes into its folder, such as best_model")
-JSON_IN_RUN = Rule(
+FILE_BESIDE = KeyRule(_stays_inside, "expected the path of a file in the profile's folder")
+FILE_IN_RUN = KeyRule(
+    _is_in_run, "expected a file that the script writes into its folder, such as best_model"
+)
+JSON_IN_RUN = KeyRule(
     lambda path: _is_in_run(path) and path.endswith(".json"),
     "expected a JSON file that the script writes into its folder, such as predictions.json",
 )
-SOME_VERSION = Rule(bool, "name at least one version")
+SOME_VERSION = KeyRule(bool, "name at least one version")

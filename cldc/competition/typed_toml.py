@@ -36,7 +36,7 @@ _PROBLEMS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class KeyRule:
     """A rule for the value of a key, which stands in the key's type as ``Annotated[TYPE, RULE, ...]``.
 
     Attributes:

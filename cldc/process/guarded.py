@@ -21,7 +21,7 @@ from cldc.errors import ProcessFailed
 from cldc.process.outcome import CommandNotFound, ProcessTimeout
 
 if os.name == "nt" or TYPE_CHECKING:
-    from cldc.process.windows_job import CREATE_SUSPENDED, Job
+    from cldc.process.windows_job import CREATE_SUSPENDED, WindowsJob
 
 Argument = str | os.PathLike[str]
 
@@ -151,7 +151,7 @@ class Running:
         self.returncode = 0
         self.peak_memory_bytes: int | None = None
         self._link: socket.socket | None = None
-        self._job: Job | None = None
+        self._job: WindowsJob | None = None
         self._group = _current_group.get()
         if cwd is not None and not cwd.is_dir():
             raise ProcessFailed(f"There is no folder {cwd}.", action="Give a folder that exists.")
@@ -247,13 +247,13 @@ def _read_all(link: socket.socket) -> str:
 
 def _start_on_windows(
     command: Sequence[str], *, env: Mapping[str, str] | None, cwd: Path | None, pipes: Mapping[str, Any]
-) -> tuple[subprocess.Popen[bytes], Job]:
+) -> tuple[subprocess.Popen[bytes], WindowsJob]:
     """Start ``command`` in a new job, which ends with us."""
     flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | CREATE_SUSPENDED
     job = None
     popen = None
     try:
-        job = Job()
+        job = WindowsJob()
         popen = subprocess.Popen(command, env=env, cwd=cwd, creationflags=flags, **pipes)
         job.take(int(getattr(popen, "_handle")))  # noqa: B009 - the handle that may be put into a job
         psutil.Process(popen.pid).resume()

@@ -39,7 +39,7 @@ class _Limits(ctypes.Structure):
     )
 
 
-class Job:
+class WindowsJob:
     """A job of this process, without a name."""
 
     def __init__(self, kernel: Any = None) -> None:

@@ -21,7 +21,7 @@ from cldc.validation.cache import ValidationCache
 from cldc.validation.features import features_of_picture
 from cldc.validation.inspection import MAX_PIXELS, Inspection
 from cldc.validation.large_pictures import reduced_picture
-from cldc.validation.metadata.finding import find_metadata
+from cldc.validation.metadata.detection import find_metadata
 from cldc.validation.model import InspectedDataset, WarpedSearch
 from cldc.validation.near_duplicates import find_near_duplicates, has_drawing
 from cldc.validation.pictures import picture_of

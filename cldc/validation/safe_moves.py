@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cldc.errors import StorageError
 from cldc.files import hash_bytes, hash_file, private_folder, remove_tree, replace_atomically, storage_errors
-from cldc.validation.metadata.finding import cut_metadata
+from cldc.validation.metadata.detection import cut_metadata
 
 _PART = ".cldc-part"
 

@@ -1,4 +1,4 @@
-"""The codalab room against a real CodaLab, and its session of `cl` against a server that misbehaves."""
+"""The package `codalab` against a real CodaLab, and its session of `cl` against a server that misbehaves."""
 
 from __future__ import annotations
 

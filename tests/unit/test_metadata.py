@@ -18,7 +18,7 @@ from PIL import Image, ImageSequence, PngImagePlugin
 from cldc import competition
 from cldc.dataset import MAX_HELD_BYTES
 from cldc.validation import validate
-from cldc.validation.metadata.finding import find_metadata
+from cldc.validation.metadata.detection import find_metadata
 from cldc.validation.metadata.model import MetadataCounts
 from cldc.validation.metadata.removal import remove_metadata
 from cldc.validation.tensorflow_decoder import Remark, judge

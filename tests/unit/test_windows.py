@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cldc import process
-from cldc.process.windows_job import Job
+from cldc.process.windows_job import WindowsJob
 from tests.conftest import ROOT, Cldc
 from tests.support.folders import make_dataset
 
@@ -95,7 +95,7 @@ class Kernel:
 
 def test_a_program_and_its_children_end_with_the_job_they_are_in() -> None:
     kernel = Kernel()
-    job = Job(kernel)
+    job = WindowsJob(kernel)
     job.take(0x77)
     job.end()
     job.end()
@@ -107,7 +107,7 @@ def test_a_program_and_its_children_end_with_the_job_they_are_in() -> None:
     assert kernel.calls[2][1][1].value == 0x77
     refusing = Kernel("SetInformationJobObject")
     with pytest.raises(OSError, match="make a job"):
-        Job(refusing)
+        WindowsJob(refusing)
     assert refusing.calls[-1][0] == "CloseHandle"
 
 

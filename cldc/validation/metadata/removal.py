@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cldc.files import hash_bytes
-from cldc.validation.metadata.finding import cut_metadata
+from cldc.validation.metadata.detection import cut_metadata
 from cldc.validation.pictures import opened
 from cldc.validation.tensorflow_decoder import Readable, Remark, judge
 
