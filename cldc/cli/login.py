@@ -9,7 +9,7 @@ import click
 from cldc import credentials
 from cldc.cli.options import command
 from cldc.cli.server_app import ServerApp
-from cldc.codalab.records import User
+from cldc.codalab.json_api import User
 from cldc.errors import CredentialsError
 from cldc.render.document import Line, Table
 from cldc.text import PASSWORD_VARIABLE, size

@@ -15,7 +15,7 @@ from cldc.cli.options import command
 from cldc.cli.organise_class import grades_of
 from cldc.cli.organise_shared import organiser_target, published
 from cldc.cli.server_app import ServerApp
-from cldc.codalab.records import FINAL_STATES
+from cldc.codalab.json_api import FINAL_STATES
 from cldc.competition import scripts_beside
 from cldc.files import lock, replace_atomically, storage_errors, temporary_folder
 from cldc.organise.backup import PROFILE, RestorePlan, kept_files, pack_backup, plan_restore, unpack_backup

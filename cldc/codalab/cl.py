@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cldc.codalab.cl_session import ClSession
 from cldc.codalab.failures import UploadFailed
-from cldc.codalab.records import Dependency, check_uuid
+from cldc.codalab.json_api import Dependency, check_uuid
 from cldc.errors import CodaLabError, StorageError, UsageError
 from cldc.identifiers import CODALAB_ARCHIVES, NAME, UUID
 from cldc.progress import SILENT, Observer

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from cldc.codalab.cl import Cl
-from cldc.codalab.records import Bundle, Worksheet
+from cldc.codalab.json_api import Bundle, Worksheet
 from cldc.codalab.rest import Rest
 from cldc.credentials import Credentials
 from cldc.progress import SILENT, Observer

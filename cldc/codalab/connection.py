@@ -20,7 +20,7 @@ import requests
 from requests import Response
 
 from cldc import address
-from cldc.codalab import failures, records
+from cldc.codalab import failures, json_api
 from cldc.codalab.failures import (
     NoAnswer,
     NotFound,
@@ -29,7 +29,7 @@ from cldc.codalab.failures import (
     RetryableError,
     Unauthorized,
 )
-from cldc.codalab.transport import CountedFile, Session, designed_failures, explanation, read_body
+from cldc.codalab.transport import BoundedSession, CountedFile, designed_failures, explanation, read_body
 from cldc.credentials import Credentials
 from cldc.errors import CldcError
 from cldc.inside import bounded_http
@@ -148,7 +148,7 @@ class Connection:
         """
         self.server, self.credentials = address.check(server), credentials
         self._root, self._observer, self._limits = root, observer, limits or DEFAULT_LIMITS
-        self._session = Session(self.server)
+        self._session = BoundedSession(self.server)
         self._token: Token | None = None
 
     def close(self) -> None:
@@ -168,7 +168,7 @@ class Connection:
             return self._send_handling_auth(request, reader)
 
     def decode(self, answer: Response, shape: type[T], *, where: str = "it") -> T:
-        """Read an answer that is JSON; no content counts as an empty object. ``where`` is as for `records.convert`.
+        """Read an answer that is JSON; no content counts as an empty object. ``where`` is as for `json_api.convert`.
 
         Raises:
             RetryableError: It was cut off.
@@ -178,7 +178,7 @@ class Connection:
         if answer.status_code == 204:
             content = content or b"{}"
         try:
-            return records.convert(records.load(content), shape, where=where)
+            return json_api.convert(json_api.load(content), shape, where=where)
         except ValueError as error:
             shown = content[:300].decode("utf-8", "replace")
             failure = failures.not_codalab(self.server, f"{shown or 'nothing'} instead of JSON")

@@ -19,10 +19,10 @@ from typing import IO, Any, Literal
 
 from requests import Response
 
-from cldc.codalab import download, records
+from cldc.codalab import download, json_api
 from cldc.codalab.connection import Connection, Limits, Params, Request
 from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
-from cldc.codalab.records import Bundle, Document, Entry, User, Worksheet, check_uuid
+from cldc.codalab.json_api import Bundle, Entry, JsonApiDocument, User, Worksheet, check_uuid
 from cldc.codalab.transport import read_body
 from cldc.credentials import Credentials
 from cldc.errors import CodaLabError, UsageError
@@ -116,7 +116,7 @@ class Rest:
         started = time.monotonic()
 
         def health(answer: Response) -> Health:
-            document, ahead = self._connection.decode(answer, Document), None
+            document, ahead = self._connection.decode(answer, JsonApiDocument), None
             with contextlib.suppress(ValueError):
                 date = email.utils.parsedate_to_datetime(answer.headers.get("Date", ""))
                 ahead = date.timestamp() - time.time()
@@ -178,7 +178,7 @@ class Rest:
         found = self._document("/bundles", params).bundles()
         itself = next((bundle for bundle in found if bundle.uuid == uuid), None)
         if itself is None:
-            raise records.unusable(f"it does not have the bundle {uuid} that was asked for")
+            raise json_api.unusable(f"it does not have the bundle {uuid} that was asked for")
         return itself, tuple(bundle for bundle in found if bundle.uuid != uuid)
 
     def search(
@@ -225,12 +225,14 @@ class Rest:
         """
         keywords = [*_keywords(tags=tag, owner=owner), "id=.sort-", f".limit={MOST_LISTED + 1}"]
         request = Request(method="POST", path="/interpret/search", body={"keywords": keywords})
-        found = self._connection.json(request, records.SearchResult).response.result
+        found = self._connection.json(request, json_api.SearchResult).response.result
         if len(found) > MOST_LISTED:
             raise _too_many("bundles")
         return found
 
-    def _pages(self, path: str, keywords: Iterable[str], *, most: int | None = None) -> Iterator[Document]:
+    def _pages(
+        self, path: str, keywords: Iterable[str], *, most: int | None = None
+    ) -> Iterator[JsonApiDocument]:
         """The pages of a search."""
         offset, size = 0, min(PAGE, most or PAGE)
         while offset < MOST_LISTED:
@@ -301,9 +303,9 @@ class Rest:
             PermissionDenied: The account lacks full permission, so new items have no position yet.
         """
         worksheet = self.worksheet(check_uuid(uuid), items=True)
-        if worksheet.permission != records.ALL and self._connection.reauthenticate():
+        if worksheet.permission != json_api.ALL and self._connection.reauthenticate():
             worksheet = self.worksheet(uuid, items=True)
-        if worksheet.permission != records.ALL:
+        if worksheet.permission != json_api.ALL:
             raise PermissionDenied(
                 f"The items of worksheet {worksheet.name} were read, but not as its owner.",
                 action="Sign in as the account that created the worksheet.",
@@ -315,7 +317,7 @@ class Rest:
     def info(self, uuid: str, path: str = "", *, depth: int = 0) -> Entry:
         """The file or folder at ``path`` inside a bundle, with the contents of folders down to ``depth`` levels."""
         request = Request(path=_contents("info", uuid, path), params=[("depth", depth)])
-        return self._connection.json(request, records.ContentsInfo).data
+        return self._connection.json(request, json_api.ContentsInfo).data
 
     def has(self, uuid: str, path: str) -> bool:
         """Whether a bundle has something at ``path``."""
@@ -415,7 +417,7 @@ class Rest:
         """Let everyone read a bundle or a worksheet, or only its owner; bundles added to a worksheet later inherit that."""
         permission = {
             "type": f"{kind}-permissions",
-            "attributes": {"permission": records.READ if public else 0},
+            "attributes": {"permission": json_api.READ if public else 0},
             "relationships": {
                 "group": {"data": {"type": "groups", "id": self._public_group}},
                 kind: {"data": {"type": f"{kind}s", "id": check_uuid(uuid)}},
@@ -450,17 +452,17 @@ class Rest:
         params: Params = (),
         *,
         is_repeatable: bool = False,
-    ) -> Document:
+    ) -> JsonApiDocument:
         body = {"data": [resource]}
         request = Request(method=method, path=path, params=params, body=body, is_repeatable=is_repeatable)
-        return self._connection.json(request, Document)
+        return self._connection.json(request, JsonApiDocument)
 
-    def _document(self, path: str, params: Params = ()) -> Document:
-        return self._connection.json(Request(path=path, params=params), Document)
+    def _document(self, path: str, params: Params = ()) -> JsonApiDocument:
+        return self._connection.json(Request(path=path, params=params), JsonApiDocument)
 
 
 def _too_many(things: str) -> CodaLabError:
-    return records.unusable(f"it lists more than {MOST_LISTED:,} {things}")
+    return json_api.unusable(f"it lists more than {MOST_LISTED:,} {things}")
 
 
 def _keywords(**criteria: str | None) -> list[str]:

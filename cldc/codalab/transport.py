@@ -26,7 +26,7 @@ _EXPLANATION_BYTES = 64 * 1024
 _FINAL = (TooLarge, TooSlow, Untrusted)
 
 
-class Session(requests.Session):
+class BoundedSession(requests.Session):
     """The connections to one server, through the proxy and with the certificates that the environment names."""
 
     def __init__(self, server: str) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from cldc.codalab import failures
-from cldc.codalab.records import Bundle
+from cldc.codalab.json_api import Bundle
 from cldc.codalab.rest import Rest
 from cldc.errors import CldcError, CodaLabError, NotFinished, QuotaExceeded, RunFailed, Unreachable
 from cldc.progress import SILENT, Observer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cldc.codalab import Rest
 from cldc.codalab.failures import NotFound
-from cldc.codalab.records import Entry
+from cldc.codalab.json_api import Entry
 from cldc.competition import Competition, Reference
 from cldc.errors import CodaLabError, ConfigurationError, StorageError, UsageError
 from cldc.files import hash_bytes, lock, replace_atomically, storage_errors

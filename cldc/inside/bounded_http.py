@@ -29,7 +29,7 @@ _MIB = 2**20
 _HEADERS_LIMIT_BYTES = 256 * 1024
 
 
-class TooSlow(socket.timeout):
+class BudgetExceeded(socket.timeout):
     """The time limit is reached."""
 
 
@@ -64,9 +64,9 @@ class Budget:
         self._moved_bytes += count
 
     def check_time(self) -> None:
-        """Raise `TooSlow` after the time limit."""
+        """Raise `BudgetExceeded` after the time limit."""
         if self.left_seconds <= 0:
-            raise TooSlow(f"it took more than {self.seconds:.0f} s")
+            raise BudgetExceeded(f"it took more than {self.seconds:.0f} s")
 
 
 def check_size(size: int, limit_bytes: float) -> None:

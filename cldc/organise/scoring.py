@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cldc import process
-from cldc.codalab.records import FINAL_STATES
+from cldc.codalab.json_api import FINAL_STATES
 from cldc.errors import CodaLabError, ConfigurationError
 from cldc.files import lock, private_folder, replace_atomically, storage_errors
 from cldc.leaderboard import evaluated_submission, parse

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cldc import address
-from cldc.codalab import Limits, Rest, failures, fetch_text, records, require_ready, wait_for
+from cldc.codalab import Limits, Rest, failures, fetch_text, json_api, require_ready, wait_for
 from cldc.codalab.failures import NotFound, PermissionDenied, Redirected, ServerFailed
 from cldc.credentials import Credentials
 from cldc.errors import (
@@ -562,15 +562,15 @@ FULL["included"] = [
         "relationships": {"bundle": {"data": {"type": "bundles", "id": UUID}}},
     },
 ]
-READERS: tuple[Callable[[records.Document], object], ...] = (
-    records.Document.bundles,
-    records.Document.worksheets,
-    records.Document.user,
+READERS: tuple[Callable[[json_api.JsonApiDocument], object], ...] = (
+    json_api.JsonApiDocument.bundles,
+    json_api.JsonApiDocument.worksheets,
+    json_api.JsonApiDocument.user,
 )
 
 
 def test_a_full_document_is_read() -> None:
-    document = records.convert(FULL, records.Document)
+    document = json_api.convert(FULL, json_api.JsonApiDocument)
     (bundle,) = document.bundles()
     assert (bundle.owner, bundle.public_permission, bundle.exit_code) == ("alice", 1, 0)
     assert bundle.created is not None
@@ -584,7 +584,7 @@ def test_a_corrupted_document_gives_a_record_or_a_designed_error(data: st.DataOb
     document = spoilt(FULL, data.draw)
     for reader in READERS:
         try:
-            reader(records.convert(document, records.Document))
+            reader(json_api.convert(document, json_api.JsonApiDocument))
         except CodaLabError as error:
             assert len(str(error)) < 500
 
@@ -592,8 +592,8 @@ def test_a_corrupted_document_gives_a_record_or_a_designed_error(data: st.DataOb
 @given(JSON)
 def test_anything_gives_a_document_or_a_designed_error(value: Any) -> None:
     try:
-        records.convert(value, records.Document)
-        records.convert(value, records.ContentsInfo)
+        json_api.convert(value, json_api.JsonApiDocument)
+        json_api.convert(value, json_api.ContentsInfo)
     except CodaLabError:
         pass
 

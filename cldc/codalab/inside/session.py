@@ -102,7 +102,7 @@ class Reporter:
         """Report the bytes sent, no more often than a screen needs; True continues the upload.
 
         Raises:
-            TooSlow: The upload is too slow to be of any use.
+            BudgetExceeded: The upload is too slow to be of any use.
         """
         self._budget.moved(done - self._done)
         self._done = done

@@ -271,7 +271,7 @@ class _Meta(Struct, frozen=True):
     version: str | None = None
 
 
-class Document(Struct, dict=True):
+class JsonApiDocument(Struct, dict=True):
     """A whole answer, which is read as what was requested.
 
     Attributes:
