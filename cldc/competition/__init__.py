@@ -57,14 +57,14 @@ _Table = dict[str, Any]
 
 
 def builtin_profiles() -> tuple[str, ...]:
-    """Names of the profiles that come with cldc."""
+    """Return the names of the profiles that come with cldc."""
     return tuple(
         sorted(Path(p.name).stem for p in template("competitions").iterdir() if p.name.endswith(".toml"))
     )
 
 
 def load(choice: str = DEFAULT) -> Competition:
-    """The competition named ``choice``, or described by the profile file at that path.
+    """Load the competition named ``choice``, or described by the profile file at that path.
 
     Raises:
         ConfigurationError: No such profile, invalid TOML, an unknown or missing key, a value that can't be used.
@@ -162,7 +162,7 @@ def file_beside(competition: Competition, name: str) -> Path | None:
 
 
 def scripts_beside(competition: Competition) -> dict[str, Path]:
-    """The scripts in the profile's folder that it names, by the key that names each.
+    """Return the scripts in the profile's folder that it names, by the key that names each.
 
     Raises:
         ConfigurationError: As `file_beside`.

@@ -44,7 +44,7 @@ def _matches(pattern: str, wanted: str) -> KeyRule:
 
 
 def _is_line(text: str) -> bool:
-    """Whether a text is one non-empty line without control characters."""
+    """Check that a text is one non-empty line without control characters."""
     return bool(text.strip()) and not any(unicodedata.category(letter) in _BREAKING for letter in text)
 
 
@@ -126,7 +126,7 @@ SERVER = KeyRule(
 
 
 def _web_address(*, fetched: bool) -> KeyRule:
-    """An address that cldc itself fetches, as it does a server's, or else one that a browser opens."""
+    """Require an address that a browser can open; one that cldc itself fetches must be as safe as a server's."""
 
     def holds(text: str) -> bool:
         found = re.fullmatch(r"(https?)://([^/?#\s]+)\S*", text)
@@ -161,7 +161,7 @@ def at_most(most: int) -> KeyRule:
 
 
 def _is_folder_name(name: str) -> bool:
-    """Whether a folder can have that name, and no program hides or reserves it."""
+    """Check that a folder can have that name, and that no program hides or reserves it."""
     return (
         name == name.strip()
         and _is_line(name)
@@ -172,7 +172,7 @@ def _is_folder_name(name: str) -> bool:
 
 
 def _stays_inside(path: str) -> bool:
-    """Whether a relative path stays below its folder, on any system."""
+    """Check that a relative path stays below its folder, on any system."""
     parts = path.replace("\\", "/").split("/")
     return (
         ":" not in path

@@ -1,4 +1,4 @@
-"""A competition as data. The attributes are the keys of a profile, with their rules; the reference of profiles is made from them."""
+"""A competition as data. The attributes are the keys of a profile, with their rules; `make reference` documents them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Reference:
 
     Attributes:
         name: Its name on CodaLab: letters, digits, _ . and -, at most 128.
-        uuid: Its uuid, 0x and 32 hex digits. Nobody can submit without those of the script and the label book.
+        uuid: Its uuid, 0x and 32 hex digits. Submitting requires those of the script and the label book.
     """
 
     name: Name
@@ -57,7 +57,7 @@ class DatasetRules:
     image_size: Annotated[tuple[int, ...], rules.SIZE]
 
     def padded(self, counts: Iterable[int]) -> int:
-        """Images after rounding each split's count up to whole batches, as the script counts them."""
+        """Round each split's count of images up to whole batches, as the script does, and add them up."""
         return sum(math.ceil(count / self.batch) for count in counts) * self.batch
 
 
@@ -82,7 +82,7 @@ class QuotaRule:
 
     @property
     def this_window(self) -> str:
-        """The window as people say it: ``today``, ``this week``, ``in 3 days``."""
+        """The window in words: ``today``, ``this week``, ``in 3 days``."""
         return {1.0: "today", 7.0: "this week"}.get(self.window_days, f"in {self.window_days:g} days")
 
 
@@ -108,7 +108,7 @@ class SubmissionForm:
 
 @dataclass(frozen=True, slots=True)
 class Bundles:
-    """The organisers' bundles that a submission is made from.
+    """The organisers' bundles that a submission uses.
 
     Attributes:
         worksheet: The public worksheet that holds the others.
@@ -129,10 +129,10 @@ class RunForm:
 
     Attributes:
         name: The run's name on CodaLab.
-        command: One line of ASCII with {dataset} and {label_book} where the dependencies' keys stand. A preflight runs it
+        command: One line of ASCII with {dataset} and {label_book} in place of the dependencies' keys. A preflight runs it
             without a shell.
         image: The container image, by tag or by digest.
-        predictions: The file that the script leaves: a JSON list with a class index for each image of the label book.
+        predictions: The file that the script writes: a JSON list with a class index for each image of the label book.
     """
 
     name: Name
@@ -183,7 +183,7 @@ class TrainingSetup:
 
 @dataclass(frozen=True, slots=True)
 class ScorePath:
-    """The one score.
+    """The path of the score in the evaluation's output.
 
     Attributes:
         name: Its name on the board.
@@ -199,7 +199,7 @@ class Organiser:
     """The organisers' side: what CodaLab's scoring daemon is configured with.
 
     Attributes:
-        log_worksheet: The organisers' private worksheet, where evaluations are made.
+        log_worksheet: The organisers' private worksheet, which holds the evaluations.
         test_set: The hidden test set, which takes the label book's place in an evaluation.
         evaluate: The evaluation script.
         evaluate_command: One line of ASCII with {predictions}; the hidden test set lies beside it as ``test``.
@@ -234,7 +234,7 @@ class Competition:
         dataset: What a dataset must look like.
         quota: How often an account may submit.
         submission: How a submission is marked and described.
-        bundles: The organisers' bundles that a submission is made from.
+        bundles: The organisers' bundles that a submission uses.
         run: The run that trains.
         training: How the training is run on this machine.
         organiser: The organisers' side, which `cldc organise` and the sandbox need.
@@ -272,7 +272,7 @@ class Competition:
     files: tuple[Path, ...] = field(default=(), compare=False)
 
     def require_organiser(self) -> Organiser:
-        """The profile's [organiser] table.
+        """Return the profile's [organiser] table.
 
         Raises:
             ConfigurationError: It has none.
@@ -285,7 +285,7 @@ class Competition:
         return self.organiser
 
     def table(self) -> dict[str, Any]:
-        """Every key that has a value, inherited or not, as a profile that extends nothing has them."""
+        """Return every key that has a value, inherited or not, as in a profile that extends nothing."""
         table: dict[str, Any] = _without_none(asdict(self))
         for name in (*NOT_KEYS, "extends", "unset"):
             table.pop(name, None)
@@ -293,11 +293,11 @@ class Competition:
 
     @property
     def last_moment(self) -> datetime | None:
-        """Until when a submission counts: the closing time and the grace period."""
+        """The time until which a submission counts: the closing time plus the grace period."""
         return self.closes + timedelta(minutes=self.grace_minutes) if self.closes else None
 
     def status_of(self, server: str) -> str | None:
-        """What is known of ``server``, if it is the one that the profile speaks of."""
+        """Return what the profile says about ``server``, if the profile names it."""
         same = server.strip().rstrip("/").lower() == self.server.rstrip("/").lower()
         return self.server_status if same else None
 

@@ -1,4 +1,4 @@
-"""Rules between the keys of a profile, so that the script, CodaLab and the board accept everything made from it.
+"""Rules between the keys of a profile, so that the script, CodaLab and the board accept everything built from it.
 
 A profile that breaks one of these would fail only later, after minutes of training or with a submission spent. What holds
 for a key alone is in `key_rules`.
@@ -98,7 +98,7 @@ def _training(competition: Competition) -> Iterator[Refusal]:
 
 
 def locked_tensorflows() -> list[str]:
-    """The versions of TensorFlow that cldc has locked requirements for."""
+    """List the versions of TensorFlow that cldc has locked requirements for."""
     found = template("environments").glob("tensorflow-*.txt")
     return sorted(path.stem.removeprefix("tensorflow-") for path in found)
 

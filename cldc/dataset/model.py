@@ -120,7 +120,7 @@ class Dataset:
 
     Attributes:
         root: The folder, absolute.
-        name: Default name of what is made from it; CodaLab keeps it unchanged.
+        name: Default name of its zip and bundle; CodaLab keeps it unchanged.
         splits: The competition's splits, in the profile's order.
         images: Every file that the script reads, sorted by the bytes of its path.
         ignored: What the script ignores, sorted by path.
@@ -150,20 +150,20 @@ class Dataset:
         return identity((image.path, image.sha256) for image in self.images)
 
     def locate(self, image: Image) -> Path:
-        """The path of the image's file."""
+        """Return the path of the image's file."""
         return self.root / image.path
 
     def tally(self) -> Counter[tuple[str, str]]:
-        """Number of images of each split and class that has any."""
+        """Count the images of each split and class that has any."""
         return Counter(map(itemgetter(0, 1), self.images))
 
     def count(self, split: str, label: str | None = None) -> int:
-        """Number of images in ``split``, or in that split's class ``label``."""
+        """Count the images in ``split``, or in that split's class ``label``."""
         return sum(i.split == split and label in (None, i.label) for i in self.images)
 
 
 def identity(contents: Iterable[tuple[str, str]]) -> str:
-    """`Dataset.hash` from relative paths and SHA-256s."""
+    """Compute `Dataset.hash` from relative paths and SHA-256s."""
     # No path contains a NUL, so the lines sort like their paths.
     lines = sorted(os.fsencode(f"{path}\0{sha256}\n") for path, sha256 in contents)
     return hashlib.sha256(_HASH_HEADER + b"".join(lines)).hexdigest()

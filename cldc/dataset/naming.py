@@ -19,7 +19,7 @@ _MOST_FOLDERS = 2000
 
 
 def default_name(folder: str) -> str:
-    """A name for what is made from ``folder`` that CodaLab keeps unchanged.
+    """Derive from ``folder`` a bundle's name that CodaLab keeps unchanged.
 
     CodaLab names an uploaded bundle after its file, changed to ``[a-zA-Z_][a-zA-Z0-9_.-]*`` and to at most
     32 characters, while the folder inside the zip keeps its own name. The run finds the data only if the
@@ -39,7 +39,7 @@ def default_name(folder: str) -> str:
 
 
 def suggest_roots(folder: Path, splits: Sequence[str]) -> tuple[Path, ...]:
-    """Folders that hold the splits: the nearest ones inside ``folder``, or else the nearest one above it.
+    """Find folders that hold the splits: the nearest ones inside ``folder`` or, if there are none, the nearest one above.
 
     The search goes down `_LEVELS_DOWN` levels, skips hidden folders and gives up after `_MOST_FOLDERS` folders; it goes
     up `_LEVELS_UP` levels.
@@ -84,7 +84,7 @@ def _holds(folder: Path, splits: Sequence[str]) -> bool:
 
 
 def meant_class(folder: str, classes: Sequence[str]) -> str:
-    """The class that a folder is named after; empty if there is none.
+    """Find the class that a folder is named after; empty if there is none.
 
     Names may differ in case, in spaces and in the form of their characters, such as the single character for IV.
     """
@@ -94,5 +94,5 @@ def meant_class(folder: str, classes: Sequence[str]) -> str:
 
 
 def fold_name(name: str) -> str:
-    """Equal for names that differ only in case, in spaces around them or in the form of their characters."""
+    """Fold a name: names that differ only in case, spaces around them or the form of characters become equal."""
     return unicodedata.normalize("NFKC", name).strip().casefold()

@@ -43,7 +43,7 @@ def load(folder: Path, rules: DatasetRules, observer: Observer = SILENT) -> Data
 
 
 def changes_since(dataset: Dataset, rules: DatasetRules) -> str:
-    """How the folder has changed since it was read, as a sentence; empty if the script would read the same now.
+    """Describe in a sentence how the folder has changed since it was read; empty if the script would read the same.
 
     People keep working on a dataset during a long training.
     """
@@ -67,7 +67,7 @@ def read_image(root: Path, image: Image, *, keep: bool = True) -> tuple[Image, b
     """Read a file that `scan` found: the image with its SHA-256, and its content.
 
     Never raises for the contents of the folder and never waits for a pipe. A file that can't be read, or changes
-    meanwhile, comes back with an `Image.error`.
+    while being read, comes back with an `Image.error`.
 
     Args:
         root: The dataset's folder.
@@ -96,7 +96,7 @@ def read_image(root: Path, image: Image, *, keep: bool = True) -> tuple[Image, b
 
 
 def read_start(path: Path, count: int) -> bytes:
-    """The first ``count`` bytes of a file; empty if the file does not exist or can't be read. Does not block on a pipe."""
+    """Read the first ``count`` bytes of a file; empty if it does not exist or can't be read. Does not wait for a pipe."""
     try:
         with _open(str(path)) as opened:
             mode = os.fstat(opened.fileno()).st_mode

@@ -103,7 +103,7 @@ class _Scanner:
         self.ignored.append(IgnoredPath(folder, IgnoreReason.UNLISTED))
 
     def outward_links(self) -> Iterator[OutwardLink]:
-        """Links out of the dataset through which images are read; on Windows, junctions too."""
+        """Find links out of the dataset through which images are read; on Windows, junctions too."""
         real_folder = functools.cache(os.path.realpath)
         targets = {folder: os.path.realpath(self.root / folder) for folder in self.folders}
         for image in self.images:
@@ -125,7 +125,7 @@ class _Scanner:
 
 
 def _final_target(link: str, real_folder: Callable[[str], str]) -> str:
-    """Where a link leads; with strings, because ten thousand Path objects take a second."""
+    """Resolve a link; with strings, because ten thousand Path objects take a second."""
     folder, _ = os.path.split(link)
     with contextlib.suppress(OSError):
         inside, name = os.path.split(os.path.join(folder, os.readlink(link)))  # noqa: PTH115, PTH118
@@ -164,7 +164,7 @@ def _image(root: Path, split: str, label: str, path: str) -> Image:
 
 
 def special_file_error(mode: int) -> str:
-    """Why something of this mode is not a file to read; empty if it is a regular file."""
+    """Explain why something of this mode is not a file to read; empty if it is a regular file."""
     if stat.S_ISREG(mode):
         return ""
     kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
@@ -172,7 +172,7 @@ def special_file_error(mode: int) -> str:
 
 
 def describe_error(error: OSError, *, link: bool) -> str:
-    """In a few words, why a file can't be read."""
+    """Explain in a few words why a file can't be read."""
     if error.errno == errno.ELOOP:
         return "it is a link that goes in circles"
     if error.errno == errno.ENOENT:

@@ -28,7 +28,7 @@ _SMALLEST_CLASS = 4
 
 @dataclass(frozen=True, slots=True)
 class Grader:
-    """What a class is graded with.
+    """Everything needed to grade a class: hidden test set, scripts, trainer.
 
     Attributes:
         competition: Whose rules, training and evaluation count.
@@ -58,7 +58,7 @@ class Grader:
         """Grade every student; a dataset that can't be used gets a line and does not stop the others.
 
         Raises:
-            CldcError: Nobody can be graded, such as for a full disk.
+            CldcError: No student can be graded, such as on a full disk.
         """
         with temporary_folder("cldc-grading-") as work:
             grades = self._check_all(entries, work)
@@ -113,7 +113,7 @@ class Grader:
         )
 
     def _train(self, grades: Sequence[Grade]) -> Mapping[str, Outcome]:
-        """The outcome of each student's training."""
+        """Train each student's dataset, and return the outcomes."""
         trainings = {
             grade.student: Training(grade.report, self.script, self.test_set, self.competition)
             for grade in grades
@@ -161,7 +161,7 @@ def _line(error: CldcError) -> str:
 
 
 def _ranked(grades: Sequence[Grade]) -> tuple[Grade, ...]:
-    """The best first, equal scores on one rank; those without a score last."""
+    """Rank by score, best first; equal scores share a rank, and those without a score come last."""
     scores = sorted({grade.score for grade in grades if grade.score is not None}, reverse=True)
     ranks = {score: rank for rank, score in enumerate(scores, 1)}
     with_rank = [replace(grade, rank=None if grade.score is None else ranks[grade.score]) for grade in grades]
@@ -169,7 +169,7 @@ def _ranked(grades: Sequence[Grade]) -> tuple[Grade, ...]:
 
 
 def find_shared(contents: Mapping[str, Set[str]], given: Set[str] = frozenset()) -> tuple[SharedContent, ...]:
-    """Groups of students by the images that exactly they have, those with the most images first.
+    """Group students by the images that only they share, those with the most images first.
 
     Args:
         contents: The SHA-256 of each student's images.

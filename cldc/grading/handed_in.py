@@ -24,7 +24,7 @@ _MOST_NAMED = 5
 
 
 def list_handed_in(folder: Path) -> tuple[HandedIn, ...]:
-    """What was handed in in ``folder``, by student: each zip and each folder, and archives that are no zip.
+    """List each student's hand-ins in ``folder``: zips, folders, and archives of other kinds.
 
     Raises:
         StorageError: The folder can't be listed.
@@ -44,14 +44,14 @@ def list_handed_in(folder: Path) -> tuple[HandedIn, ...]:
 
 
 def find_dataset(entry: HandedIn, work: Path, splits: Sequence[str]) -> Path:
-    """The folder of the student's dataset, unpacked below ``work`` where it came in a zip.
+    """Find the folder of the student's dataset; a zip is unpacked below ``work``.
 
     A zip holds one folder with the splits, as `cldc package` writes it. A folder is the dataset, or holds one zip, or names
     the dataset in its cldc.toml, or holds one folder with the splits, however deep.
 
     Raises:
         InvalidDataset: There is no dataset, or not exactly one; the message gives the reason in one line.
-        StorageError: No room, no permission.
+        StorageError: The disk is full or not writable.
     """
     if entry.problem:
         raise _refused(entry.problem)
@@ -68,7 +68,7 @@ def find_dataset(entry: HandedIn, work: Path, splits: Sequence[str]) -> Path:
 
 
 def _in_zip(path: Path, folder: Path, splits: Sequence[str]) -> Path:
-    """The dataset of a zip that is unpacked into ``folder``."""
+    """Unpack a zip into ``folder``, and find its dataset."""
     if path.suffix.lower() != ".zip":
         raise _refused(f"{path.name} is not a zip")
     with storage_errors(path):
@@ -100,7 +100,7 @@ def _why_not(zip_name: str, folder: Path, top: Sequence[Path], splits: Sequence[
 
 
 def _named(folder: Path, splits: Sequence[str]) -> Path | None:
-    """The dataset that the project file in ``folder`` names, which must be in that folder; None if it names none."""
+    """Find the dataset that the project file in ``folder`` names, which must be inside; None if it names none."""
     if not (folder / PROJECT_FILE).is_file():
         return None
     try:

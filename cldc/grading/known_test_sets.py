@@ -12,7 +12,7 @@ _FILE = "test-sets.json"
 
 
 def remember_test_set(home: Path, identity: str) -> None:
-    """Remember the hash of a hidden test set that a class is graded with.
+    """Record the hash of a hidden test set that a class is graded with.
 
     Raises:
         StorageError: It can't be written.
@@ -24,7 +24,7 @@ def remember_test_set(home: Path, identity: str) -> None:
 
 
 def hidden_test_sets(home: Path) -> frozenset[str]:
-    """The hash of each hidden test set that a class was graded with on this machine.
+    """Return the hash of each hidden test set that a class was graded with on this machine.
 
     Raises:
         StorageError: They can't be read.

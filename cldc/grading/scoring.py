@@ -43,7 +43,7 @@ class Evaluation:
 
         Raises:
             ConfigurationError: The profile has no [organiser] table.
-            StorageError: No room, no permission.
+            StorageError: The disk is full or not writable.
         """
         self._side = competition.require_organiser()
         self._predictions = competition.run.predictions
@@ -62,11 +62,11 @@ class Evaluation:
             shutil.copyfile(script, folder / self._side.evaluate.name)
 
     def score(self, predictions: Sequence[int]) -> float:
-        """The evaluation script's score of a class index for each image of the hidden test set.
+        """Run the evaluation script on a class index for each image of the hidden test set, and return the score.
 
         Raises:
             PreflightFailed: The script failed, or left no number.
-            StorageError: No room, no permission.
+            StorageError: The disk is full or not writable.
         """
         text = json.dumps(list(predictions))
         record = self._kept / f"{hash_bytes(self._identity + text)[:16]}.json"

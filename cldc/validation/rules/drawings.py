@@ -317,7 +317,7 @@ class _Copies(NamedTuple):
 
     @property
     def across(self) -> Across:
-        """Where they are."""
+        """Whether they are in several classes or in several splits."""
         if len(self.labels) > 1:
             return Across.LABELS
         return Across.SPLITS if len(self.splits) > 1 else Across.NOTHING
