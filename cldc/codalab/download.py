@@ -51,14 +51,15 @@ def _write(answer: Response, path: Path, limit_bytes: int) -> None:
     done = 0
     with files.storage_errors(path):
         file = path.open("wb")
-    with file:
+    try:
         for chunk in answer.iter_content(_CHUNK_BYTES):
             done += len(chunk)
             bounded_http.check_size(done, limit_bytes)
             with files.storage_errors(path):
                 file.write(chunk)
-        with files.storage_errors(path):
-            file.flush()
+    finally:
+        with files.storage_errors(path):  # closing writes what is still buffered
+            file.close()
 
 
 def _unpack(archive: Path, folder: Path, limit_bytes: int) -> Path:
@@ -106,6 +107,8 @@ def fetch_text(
 
 
 def _join(url: str, redirect: Redirected) -> str:
+    if not redirect.target:
+        raise redirect
     try:
         return urllib.parse.urljoin(url, redirect.target)
     except ValueError:

@@ -442,7 +442,7 @@ class Rest:
     def _create(self, kind: str, attributes: dict[str, Any], uuid: str | None, params: Params = ()) -> str:
         chosen = {} if uuid is None else {"uuid": check_uuid(uuid)}
         created = self._change("POST", f"/{kind}", {"type": kind, "attributes": attributes | chosen}, params)
-        return check_uuid(created.resource.id)
+        return check_uuid(json_api.convert(created, JsonApiDocument).resource.id)
 
     def _change(
         self,
@@ -452,10 +452,11 @@ class Rest:
         params: Params = (),
         *,
         is_repeatable: bool = False,
-    ) -> JsonApiDocument:
+    ) -> Any:
+        """Make a change, and return the server's answer, of which only the id of something created matters."""
         body = {"data": [resource]}
         request = Request(method=method, path=path, params=params, body=body, is_repeatable=is_repeatable)
-        return self._connection.json(request, JsonApiDocument)
+        return self._connection.json(request, Any)
 
     def _document(self, path: str, params: Params = ()) -> JsonApiDocument:
         return self._connection.json(Request(path=path, params=params), JsonApiDocument)

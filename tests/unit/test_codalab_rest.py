@@ -30,9 +30,11 @@ from cldc.errors import (
     Unreachable,
     UsageError,
 )
+from cldc.files import DiskFull
 from tests.support.archives import bypass
 from tests.support.faults import TOKEN, Answer, FaultServer, as_json, fault_server, text
 
+FULL_DISK = Path("/dev/full")
 UUID = "0x" + "ab" * 16
 ALICE = Credentials("alice", "secret-canary", "test")
 USER = {
@@ -372,6 +374,15 @@ def test_a_change_refused_because_of_its_token_is_sent_again(server: FaultServer
     assert sent == [content, content]
 
 
+def test_what_a_server_answers_to_a_change_that_creates_nothing_does_not_matter(server: FaultServer) -> None:
+    server.script("/rest/bundles", as_json({"data": [{"type": "bundles"}]}))
+    with rest(server) as client:
+        client.clear_tags(UUID)
+        client.remove_bundle(UUID)
+        with pytest.raises(CodaLabError, match="id"):
+            client.create_dataset(UUID, "data")
+
+
 # Contents
 
 
@@ -480,6 +491,26 @@ def test_a_redirect_to_an_address_that_would_be_refused_is_refused(
     server.script("/round", Answer(302, b"", {"Location": target}))
     with pytest.raises(error):
         fetch_text(f"{server.address}/round")
+
+
+def test_a_redirect_without_a_target_is_followed_nowhere(server: FaultServer) -> None:
+    server.script("/board", Answer(302, b""))
+    with pytest.raises(Unreachable, match="redirects to nowhere"):
+        fetch_text(f"{server.address}/board")
+    assert server.count("/board") == 1
+
+
+@pytest.mark.skipif(not FULL_DISK.is_char_device(), reason="no /dev/full there")
+def test_a_download_that_fills_the_disk_says_so(
+    server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small file waits in a buffer, so that only closing it writes."""
+    server.script(BLOB_PATH + "predictions.json", Answer(body=b"x" * 100))
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, mode="r": opened(FULL_DISK if "w" in mode else path, mode))
+    with rest(server) as client, pytest.raises(DiskFull):
+        client.download(UUID, "predictions.json", tmp_path / "predictions.json")
+    assert list(tmp_path.iterdir()) == []
 
 
 # Addresses
