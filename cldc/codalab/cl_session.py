@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,6 +19,7 @@ from cldc.errors import CldcError, EnvironmentFailed, ProcessFailed
 from cldc.progress import SILENT, Observer
 from cldc.text import PASSWORD_VARIABLE, duration
 
+T = TypeVar("T")
 START_SECONDS = 180.0
 # Each request of a command gives up after a minute; this limit is for a command that hangs nevertheless.
 COMMAND_SECONDS = 300.0
@@ -217,8 +218,8 @@ class ClSession:
         if self._ready:
             return child
         try:
-            hello = msgspec.json.decode(child.receive(START_SECONDS), type=_Hello)
-        except (ProcessFailed, msgspec.DecodeError) as error:
+            hello = _read_message(child.receive(START_SECONDS), _Hello)
+        except (ProcessFailed, ValueError, msgspec.ValidationError) as error:
             errors = child.errors
             self.close()
             if isinstance(error, process.CommandFailed) and error.returncode < 0:
@@ -239,7 +240,7 @@ class ClSession:
         try:
             child.send(json.dumps({"id": self._number, "argv": argv}))
             while True:
-                message = msgspec.json.decode(child.receive(limit, waiting), type=_Message)
+                message = _read_message(child.receive(limit, waiting), _Message)
                 if message.id != self._number:
                     continue  # from a command that an exception here interrupted
                 if not message.event:
@@ -251,7 +252,7 @@ class ClSession:
                     limit = UNPACK_SECONDS if message.done == message.total else STALL_SECONDS
                     if progress is not None:
                         progress(message.done, message.total)
-        except (ProcessFailed, msgspec.DecodeError) as error:
+        except (ProcessFailed, ValueError, msgspec.ValidationError) as error:
             self.close()
             slow = isinstance(error, process.ProcessTimeout)
             if not accepted and not slow:
@@ -283,6 +284,15 @@ class ClSession:
         if error.type.rpartition(".")[2] in _MISREAD and status is None:
             return failures.not_codalab(self.server, f"CodaLab's client could not read its answer to {what}")
         return failures.refusal(what, error.message or error.type, status=status, server=self.server)
+
+
+def _read_message(line: str, shape: type[T]) -> T:
+    """Read a message of the client; `json` accepts the surrogates of a path that is not UTF-8, and `msgspec.json` does not.
+
+    Raises:
+        ValueError, msgspec.ValidationError: It is not such a message.
+    """
+    return msgspec.convert(json.loads(line), shape)
 
 
 def _broken(reason: str) -> EnvironmentFailed:

@@ -102,3 +102,15 @@ def test_a_command_that_is_not_answered_for_long_is_noted(
     with Cl(lambda: Path(sys.executable), "http://127.0.0.1:9", ALICE, observer=heard) as cl:
         cl.new_worksheet("mine")
     assert heard.notes[0] == "http://127.0.0.1:9 has not answered `cl new` for 0 s; it has 5 min."
+
+
+def test_a_path_that_is_not_utf_8_in_an_answer_of_the_client_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `json` in the client's process writes it: a surrogate for each byte."""
+    (tmp_path / "session.py").write_text(
+        SILENT_CLIENT.replace("1.0", "0").replace('"0x" + 32 * "1"', r"'mine \udcff'"), encoding="utf-8"
+    )
+    monkeypatch.setattr(cl_session, "SESSION", tmp_path / "session.py")
+    with cl_session.ClSession(lambda: Path(sys.executable), "http://127.0.0.1:9", ALICE) as session:
+        assert session.command("info") == "mine \udcff"
