@@ -267,7 +267,7 @@ def _checks(plan: Plan, state: AccountState, preflight: PreflightResult | None) 
         "disk": lambda: _disk(report, state) if "upload" in plan.steps else "uploaded already",
         "time": lambda: _time(report, state, preflight) if "run" in plan.steps else "the run has started",
         "organisers' bundles": lambda: _organisers(state),
-        "same dataset": lambda: _same_dataset(plan, state),
+        "same dataset": lambda: check_same_dataset(plan, state.contestant),
         "links": lambda: _SPENT if plan.spent else check_links(report.dataset.outward_links, consent.links),
         "metadata": lambda: _metadata(report),
         "replaces": lambda: _replaces(plan, competition),
@@ -342,9 +342,13 @@ def _organisers(state: AccountState) -> str:
     return "reachable"
 
 
-def _same_dataset(plan: Plan, state: AccountState) -> str:
-    """Check that the content is new: submitting it again under another name would waste a submission."""
-    for known in state.contestant.submissions:
+def check_same_dataset(plan: Plan, contestant: Contestant) -> str:
+    """Check that the content is new: submitting it again under another name would waste a submission.
+
+    Raises:
+        SubmissionRefused: It was submitted under another name, and the user did not ask to submit it again.
+    """
+    for known in contestant.submissions:
         other = known.record.id != plan.record.id
         if known.tagged and other and known.record.dataset_hash == plan.record.dataset_hash:
             if plan.consent.again:

@@ -34,6 +34,7 @@ from cldc.ledger import FAILED, LOST, SPENT, TAG, WITHDRAW, KnownSubmission
 from cldc.package import Package, pack
 from cldc.progress import SILENT, Observer
 from cldc.submission.context import Contestant, SubmissionContext, step
+from cldc.submission.ledger_sync import sync_ledger
 from cldc.submission.model import (
     PUBLISHED,
     STEPS,
@@ -48,7 +49,7 @@ from cldc.submission.model import (
     UploadedDataset,
     steps_from,
 )
-from cldc.submission.plan import check_open
+from cldc.submission.plan import check_open, check_same_dataset
 from cldc.submission.quota import current_quota, read_quota, spent_by_ledger, spent_on_server
 from cldc.submission.verify import check_predictions, require_description, verify
 
@@ -477,7 +478,8 @@ def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
 
     Raises:
         StepsForgotten: The daemon would skip this bundle, so a new one must be created from the run.
-        SubmissionRefused: It would replace another submission, or the competition has closed, without the user's consent.
+        SubmissionRefused: It would replace another submission, its dataset has been submitted under another name, or the
+            competition has closed, without the user's consent.
         QuotaExceeded: No submission is left.
     """
     plan, competition = context.plan, context.competition
@@ -493,6 +495,8 @@ def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
             f"Meanwhile {unforeseen[0].name} ({unforeseen[0].uuid}) was tagged, and would be replaced.",
             action="Run the command again: it says what would be replaced, and --supersede agrees to that.",
         )
+    sync_ledger(context, tagged)  # another machine may have submitted this dataset meanwhile
+    check_same_dataset(plan, context)
     now = context.clock()
     check_open(competition, now, plan.consent)
     current_quota(competition.quota, tagged, context.submissions, now).require()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,12 +11,15 @@ import pytest
 
 from cldc.bundles.worksheets import worksheet_name
 from cldc.competition import Competition, load
-from cldc.ledger import TAG, Ledger
+from cldc.errors import SubmissionRefused
+from cldc.ledger import TAG, Ledger, Record
 from cldc.quota import decide
+from cldc.submission.context import SubmissionContext
 from cldc.submission.ledger_sync import rebuild_ledger, sync_ledger
-from cldc.submission.model import Consent, Plan
+from cldc.submission.model import Consent, Plan, PredictionsBundle, SubmissionWorksheet
 from cldc.submission.quota import read_quota
 from cldc.submission.status import fetch_statuses
+from cldc.submission.steps import set_tag
 from cldc.submission.steps import submit as carry_out
 from tests.conftest import SHAPES
 from tests.support.contestants import contestant
@@ -48,6 +53,25 @@ def submit(server: Server, shapes: Competition, number: int) -> str:
     run = server.add(ME, "run", "run-learn", parents=(data, *map(str, organisers)), worksheet=worksheet)
     return server.add(
         ME, "make", name, parents=(run,), tags=(tag,), description=f"{name} ( )", worksheet=worksheet
+    )
+
+
+def plan(record: Record, competition: Competition) -> Plan:
+    """The plan of a submission of which everything but the tag is done."""
+    return Plan(
+        record=record,
+        report=cast(Any, None),
+        labels=cast(Any, None),
+        consent=Consent(),
+        description="",
+        worksheet="",
+        steps=(TAG,),
+        spent=False,
+        checks=(),
+        quota=decide(competition.quota, (), NOW),
+        replaces=(),
+        supersedes=(),
+        scored=(),
     )
 
 
@@ -89,20 +113,26 @@ def test_what_another_process_has_submitted_meanwhile_counts_in_the_quota_that_i
     with Ledger(tmp_path) as ledger:
         me = contestant(shapes, cast(Any, Rest(server, ME)), ME, ledger=ledger, home=tmp_path)
         (record,) = sync_ledger(me, me.tagged_bundles())
-        before = Plan(
-            record=record,
-            report=cast(Any, None),
-            labels=cast(Any, None),
-            consent=Consent(),
-            description="",
-            worksheet="",
-            steps=(),
-            spent=True,
-            checks=(),
-            quota=decide(shapes.quota, (), NOW),
-            replaces=(),
-            supersedes=(),
-            scored=(),
-        )
-        done = carry_out(me, before)
+        done = carry_out(me, plan(record, shapes))
     assert (done.again, len(done.quota.spent)) == (True, 1)
+
+
+def test_a_dataset_that_another_machine_submits_under_another_name_meanwhile_is_not_tagged(
+    server: Server, shapes: Competition, tmp_path: Path
+) -> None:
+    by_name = replace(shapes, submission=replace(shapes.submission, supersedes="name"))
+    rest = cast(Any, Rest(server, ME))
+    with Ledger(tmp_path) as ledger:
+        me = contestant(by_name, rest, ME, ledger=ledger, home=tmp_path, now=NOW - timedelta(days=1))
+        record = me.new_record("mine", "hash0", dataset="data")
+        ledger.add(record)
+        context = SubmissionContext(
+            **{f.name: getattr(me, f.name) for f in fields(me)}, plan=plan(record, by_name)
+        )
+        submit(server, shapes, 0)
+        worksheet = server.add_worksheet(ME, "own")
+        bundle = server.add(ME, "make", "mine", worksheet=worksheet)
+        with pytest.raises(SubmissionRefused, match="already submitted as 'try-0'"):
+            set_tag(context, SubmissionWorksheet(worksheet), PredictionsBundle(bundle))
+        assert server.bundles[bundle].tags == ()
+        assert len(read_quota(me).spent) == 1
