@@ -30,7 +30,7 @@ class RestorePlan:
 
     Attributes:
         competition: The competition's name.
-        made: When the backup was made.
+        made: When the backup was created.
         profile: The folder of the profile.
         new: Files that are not there, with their contents.
         changed: Files that are there with other contents, with those of the backup.
@@ -46,7 +46,7 @@ class RestorePlan:
 
 
 def kept_files(folder: Path) -> list[Path]:
-    """The files in a competition's folder, without locks. The daemon's own folder, which holds its session, is not kept."""
+    """List the files in a competition's folder, except locks and the daemon's folder, which holds its session."""
     if not folder.is_dir():
         return []
     with storage_errors(folder):
@@ -90,7 +90,7 @@ def pack_backup(competition: Competition, folders: Mapping[str, Path]) -> tuple[
 
 
 def unpack_backup(file: Path, scratch: Path) -> tuple[str, str]:
-    """Unpack a backup into the new folder ``scratch``; return the competition's name and when the backup was made.
+    """Unpack a backup into the new folder ``scratch``; return the competition's name and when the backup was created.
 
     Raises:
         ConfigurationError: The file is not a backup, or is damaged.
@@ -139,7 +139,7 @@ def plan_restore(scratch: Path, competition: str, made: str, folders: Mapping[st
 
 
 def restore(plan: RestorePlan) -> None:
-    """Write the files of a backup, each atomically; after an interruption, restore again to complete it.
+    """Write the files of a backup, each atomically; to complete an interrupted restore, restore again.
 
     Raises:
         StorageError: A file can't be written.

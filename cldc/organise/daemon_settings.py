@@ -41,7 +41,7 @@ def references(competition: Competition) -> dict[str, Reference]:
 def configuration(
     address: str, username: str, competition: Competition, uuids: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Configuration of CodaLab's `cl-competitiond`, without a password. The daemon itself fills in "{predict}".
+    """Build the configuration of CodaLab's `cl-competitiond`, without a password. The daemon itself fills in "{predict}".
 
     Evaluations request the image that trains, since the order of predictions depends on its TensorFlow.
 
@@ -84,7 +84,7 @@ def configuration(
 
 
 def uuids_of(competition: Competition) -> dict[str, str]:
-    """The uuids that `configuration` needs, from the profile.
+    """Return the uuids that `configuration` needs, from the profile.
 
     Raises:
         ConfigurationError: The profile lacks one.
@@ -99,7 +99,7 @@ def uuids_of(competition: Competition) -> dict[str, str]:
 
 
 def environment(address: str, organiser: Credentials, extra: Mapping[str, str]) -> dict[str, str]:
-    """The daemon's environment: ``extra``, the organiser's credentials, and the proxy unless the server is on this machine."""
+    """Build the daemon's environment: ``extra``, the organiser's credentials and, unless the server is local, the proxy."""
     local = is_loopback(urlsplit(address).hostname or "")
     network = {"no_proxy": "*", "NO_PROXY": "*"} if local else proxy_for_children()
     credentials = {"CODALAB_USERNAME": organiser.username, "CODALAB_PASSWORD": organiser.password}

@@ -73,7 +73,7 @@ def grade(
     accuracies: Mapping[str, Accuracies],
     contents: Mapping[str, str],
 ) -> tuple[BoardGrade, ...]:
-    """The grades in the roster's order, then accounts that are on no roster.
+    """Grade the accounts in the roster's order, then accounts that are on no roster.
 
     Args:
         rows: The organiser's board, hidden entries included.
@@ -128,7 +128,7 @@ def _grade(
 def _shared(
     by_account: Mapping[str, Sequence[Row]], groups: Mapping[str, str], contents: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """For each account, the accounts outside its group that submitted the same images."""
+    """List, for each account, the accounts outside its group that submitted the same images."""
     owners: dict[str, set[str]] = defaultdict(set)
     for account, rows in by_account.items():
         for row in rows:

@@ -57,7 +57,7 @@ class ImageProbe:
 
 
 def probe_image(codalab: CodaLab, competition: Competition, *, observer: Observer = SILENT) -> ImageProbe:
-    """Make one run in the competition's image as the organiser, where nobody else sees it, and remove it.
+    """Run the competition's image once, privately as the organiser, and remove the run.
 
     Raises:
         RunFailed: Nothing can run in the image.
@@ -75,7 +75,7 @@ def probe_image(codalab: CodaLab, competition: Competition, *, observer: Observe
 
 
 def _version_command(command: str) -> str:
-    """A command in which the Python that trains prints its TensorFlow's version; it fails only if that Python is missing."""
+    """Build a command in which the Python that trains prints TensorFlow's version; it fails only without that Python."""
     first = shlex.split(command)[0]
     python = first if first.startswith("python") else "python3"
     return f"{python} -c {shlex.quote(_PRINT_VERSION)} 2>/dev/null || {python} -c 'print()'"
@@ -93,12 +93,12 @@ def _result(codalab: CodaLab, ended: Bundle, image: str) -> ImageProbe:
 
 
 def is_pinned(image: str) -> bool:
-    """Whether an image is named by digest."""
+    """Check whether an image is named by digest."""
     return _DIGEST.fullmatch(image) is not None
 
 
 def pinned(image: str, ran_in: str | None) -> str | None:
-    """The requested image, named by the digest that a run got; None if the server gave none for that image.
+    """Name the requested image by the digest that a run got; None if the server gave none for that image.
 
     A worker with Docker reports ``NAME@sha256:...``; others repeat the request, or report the hash of their own image file.
     """
@@ -107,6 +107,6 @@ def pinned(image: str, ran_in: str | None) -> str | None:
 
 
 def _repository(image: str) -> str:
-    """An image's name without tag and digest, in the short form of Docker Hub."""
+    """Return an image's name without tag and digest, in the short form of Docker Hub."""
     name = re.sub(r":[^:/]*$", "", image.partition("@")[0])
     return name.removeprefix("docker.io/").removeprefix("library/")

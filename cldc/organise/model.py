@@ -40,8 +40,8 @@ class Seed:
         script: The training script, a file.
         label_book: A folder with one folder for each class.
         test_set: The hidden test set, a folder like the label book.
-        evaluate: The evaluation script, a file; None for the one beside the profile, or else ours with the profile's
-            classes.
+        evaluate: The evaluation script, a file; None for the one beside the profile or, if
+            there is none, ours with the profile's classes.
         starting_dataset: A folder with the splits, for contestants to start from; None for no such bundle.
     """
 
@@ -122,12 +122,12 @@ class Rescored:
 
 
 def read_left_out(folder: Path) -> tuple[Skipped, ...]:
-    """The submissions that the daemon's last pass skipped; empty before the first pass."""
+    """Read which submissions the daemon's last pass skipped; none before the first pass."""
     return tuple(Skipped(**entry) for entry in read_json(folder / LEFT_OUT) or [])
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in ``path``; None if there is no such file, or a damaged one.
+    """Read the JSON in ``path``; None if there is no such file, or a damaged one.
 
     Raises:
         StorageError: It can't be read.

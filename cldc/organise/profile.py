@@ -66,7 +66,7 @@ class ProfileOverrides:
 
 
 def begin(base: Competition, path: Path) -> Competition:
-    """A profile for ``path`` with the rules of ``base`` and nothing of its organisers: no uuids, no dates.
+    """Create a profile for ``path`` with the rules of ``base``, but without its organisers' uuids and dates.
 
     Worksheets are named after the file, since a server has each name once.
 
@@ -137,7 +137,7 @@ def _same_quota(side: Organiser, quota: QuotaRule) -> Organiser:
 
 
 def without_uuids(competition: Competition, *, worksheets: bool = False) -> Competition:
-    """The profile without its bundles' uuids, and without those of its worksheets if ``worksheets``."""
+    """Return the profile without its bundles' uuids, and without its worksheets' if ``worksheets``."""
     known = references(competition)
     plain = {key: Reference(known[key].name) for key in known if worksheets or key not in _WORKSHEETS}
     return _with_references(competition, known | plain)
@@ -155,7 +155,7 @@ def with_uuids(competition: Competition, uuids: Mapping[str, str]) -> Competitio
 
 
 def _with_references(competition: Competition, known: Mapping[str, Reference]) -> Competition:
-    """The inverse of `references`."""
+    """Return the profile with these references, the inverse of `references`."""
     bundles = Bundles(
         worksheet=known["utils"],
         script=known["script"],
@@ -172,7 +172,7 @@ def _with_references(competition: Competition, known: Mapping[str, Reference]) -
 
 
 def is_builtin(script: Path) -> bool:
-    """Whether a script is the one that comes with cldc.
+    """Check whether a script is the one that comes with cldc.
 
     Raises:
         StorageError: It can't be read.
@@ -182,7 +182,7 @@ def is_builtin(script: Path) -> bool:
 
 
 def with_builtin_options(competition: Competition, *, epochs: int | None = None) -> Competition:
-    """The profile with a run command that gives the built-in script its classes, splits, image size, batch, limit and epochs.
+    """Add to the run's command the built-in script's options: classes, splits, image size, batch, limit, epochs.
 
     Args:
         epochs: Epochs to train; None takes those that the command gives, else the profile's.
@@ -250,14 +250,14 @@ def require_replaceable_copy(script: Path, path: Path, folder: Path) -> None:
 
 
 def _beside(script: Path, path: Path) -> Path:
-    """Where a script lies for the profile at ``path``: in its folder, under the profile's name if it comes from elsewhere."""
+    """Return the script's path beside the profile at ``path``; one from elsewhere gets the profile's name."""
     return script if script.absolute().parent == path.absolute().parent else path.with_suffix(script.suffix)
 
 
 def with_own_script(
     competition: Competition, script: Path, path: Path, folder: Path, *, new: bool
 ) -> Competition:
-    """The profile at ``path`` with the class's own script, which is copied beside the profile if it is elsewhere.
+    """Return the profile at ``path`` with the class's own script, and copy that beside the profile if it is elsewhere.
 
     The built-in script's checkpoint and seed option are dropped; those that an organiser has added since for this script stay.
 
@@ -306,12 +306,12 @@ def keep_evaluation(competition: Competition, script: Path, path: Path, *, overw
 
 
 def without_builtin_options(command: str) -> str:
-    """A run's command without the options that only the built-in script has."""
+    """Return a run's command without the options that only the built-in script has."""
     return _EPOCHS_OPTION.sub("", _RULE_OPTIONS.sub("", command))
 
 
 def to_toml(competition: Competition) -> str:
-    """The profile's file: all of it, or what differs from the profile that it extends."""
+    """Format the profile's file: all of it, or what differs from the profile that it extends."""
     table = competition.table()
     if competition.extends is not None:
         table = _differences(competition.extends, competition.folder, table)
@@ -321,7 +321,7 @@ def to_toml(competition: Competition) -> str:
 
 
 def _differences(extends: str, folder: Path | None, table: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of ``table`` that differ from the extended profile's, and under ``unset`` those that only that one has."""
+    """Return the keys of ``table`` that differ from the extended profile's; ``unset`` lists those only found there."""
     base = load(str(folder / extends) if folder and extends.endswith(".toml") else extends).table()
     own: dict[str, Any] = {"extends": extends}
     unset = sorted(base.keys() - table.keys())
@@ -337,7 +337,7 @@ def _differences(extends: str, folder: Path | None, table: Mapping[str, Any]) ->
 
 
 def write(competition: Competition, path: Path) -> bool:
-    """Write the profile, unless the file says the same already; return whether it was written.
+    """Write the profile, unless the file is already the same; return whether it was written.
 
     Raises:
         StorageError: The file can't be read or written.

@@ -41,7 +41,7 @@ def rehearse(
     python: Callable[[], Path],
     observer: Observer = SILENT,
 ) -> float | None:
-    """Submit a few drawn images as a contestant would, score them, and remove everything that this made.
+    """Submit a few drawn images as a contestant would, score them, and remove everything that this created.
 
     Args:
         competition: The profile with the uuids of the organiser's bundles.
@@ -106,7 +106,7 @@ def _score_of_drawn(
 def _submit(
     codalab: CodaLab, competition: Competition, dataset: Path, worksheet: str, observer: Observer
 ) -> None:
-    """Upload, run, predictions, tag: the steps of a submission."""
+    """Submit: upload, run, predictions, tag."""
     run, bundles = competition.run, competition.bundles
     uploaded = codalab.cl.upload(worksheet, dataset, name=dataset.stem, observer=observer)
     command = run.command.format(dataset=dataset.stem, label_book=bundles.label_book.name)
@@ -130,7 +130,7 @@ def _submit(
 
 @contextlib.contextmanager
 def rehearsal_worksheet(codalab: CodaLab, competition: Competition, observer: Observer) -> Iterator[str]:
-    """A private worksheet, removed at the end with everything on it. One that a killed command left is removed first."""
+    """Create a private worksheet, removed at the end with its bundles; first remove one that a killed command left."""
     name = f"{competition.require_organiser().log_worksheet.name}-{_NAME}"
     for left in codalab.rest.own_worksheets(name):
         _remove(codalab, competition, left.uuid)

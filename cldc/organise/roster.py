@@ -43,7 +43,7 @@ class Student:
 
 
 def read_roster(path: Path) -> tuple[Student, ...]:
-    """The students in a CSV file, as spreadsheets write it; a missing account's name is made from the student's.
+    """Read the students in a CSV file, as spreadsheets write it; a missing account's name is derived from the student's.
 
     Raises:
         ConfigurationError: It has no names, or a line can't be used.
@@ -67,7 +67,7 @@ def read_roster(path: Path) -> tuple[Student, ...]:
 
 
 def keep_roster(folder: Path, given: Path | None) -> tuple[Student, ...]:
-    """The students of the roster ``given``, which the competition's folder then keeps, or else of the kept one.
+    """Store the roster ``given`` in the competition's folder, or read the stored one, and return its students.
 
     Raises:
         UsageError: No roster is given, and none was kept.
@@ -113,7 +113,7 @@ def _student(
 
 
 def _account(name: str, taken: set[str]) -> str:
-    """An account's name for a person: plain letters, and a number if the name is taken."""
+    """Derive an account's name from a person's: plain letters, and a number if the name is taken."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     account = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "student"
     account = account if is_name(account) else f"s-{account}"

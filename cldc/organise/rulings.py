@@ -37,7 +37,7 @@ class Deadline:
     extensions: Mapping[str, timedelta]
 
     def of(self, account: str) -> datetime | None:
-        """The account's own deadline."""
+        """Return the account's deadline with its extension."""
         return self.closes + self.extensions.get(account, timedelta()) if self.closes else None
 
 
@@ -55,7 +55,7 @@ class Sighting:
 
 
 def deadline(competition: Competition, folder: Path) -> Deadline:
-    """The competition's deadline, with the extensions of the roster in its folder.
+    """Return the competition's deadline, with the extensions of the roster in its folder.
 
     Raises:
         ConfigurationError: The roster can't be used.
@@ -68,7 +68,7 @@ def deadline(competition: Competition, folder: Path) -> Deadline:
 
 
 def find_row(board: Leaderboard, wanted: str) -> Row:
-    """The row of the submission ``wanted``, which is its name, ACCOUNT/NAME or its uuid.
+    """Find the row of the submission ``wanted``: its name, ACCOUNT/NAME or its uuid.
 
     Raises:
         UsageError: No submission is called that, or several are.
@@ -93,12 +93,12 @@ def find_row(board: Leaderboard, wanted: str) -> Row:
 
 
 def rejections(folder: Path) -> dict[str, str]:
-    """The reason of each rejected submission, by its uuid."""
+    """Return the reason of each rejected submission, by its uuid."""
     return dict(read_json(folder / _REJECTIONS) or {})
 
 
 def reject(folder: Path, uuid: str, reason: str | None) -> None:
-    """Reject a submission for a reason, or take the rejection back if the reason is None.
+    """Reject a submission for a reason, or withdraw the rejection if the reason is None.
 
     Raises:
         StorageError: It can't be recorded.
@@ -111,7 +111,7 @@ def reject(folder: Path, uuid: str, reason: str | None) -> None:
 
 
 def sightings(folder: Path) -> dict[str, Sighting]:
-    """When each submission was first found by the scoring daemon."""
+    """Return when the scoring daemon first found each submission."""
     known = read_json(folder / _SIGHTINGS) or {"submissions": {}}
     return {
         uuid: Sighting(
@@ -137,12 +137,12 @@ def record_pass(folder: Path, tagged: Iterable[str], started: datetime) -> None:
 
 
 def is_late(created: datetime, sighting: Sighting | None, closes: datetime | None) -> bool:
-    """Whether a submission was certainly tagged after the deadline; the student gets the benefit of the doubt.
+    """Check whether a submission was certainly tagged after the deadline; the student gets the benefit of the doubt.
 
     Args:
         created: When the tagged bundle was created, by the server's clock.
         sighting: When the daemon first found it.
-        closes: The account's own deadline.
+        closes: The account's deadline.
     """
     if closes is None:
         return False
@@ -151,7 +151,7 @@ def is_late(created: datetime, sighting: Sighting | None, closes: datetime | Non
 
 
 def rule_on(text: str, folder: Path, closing: Deadline) -> str:
-    """The daemon's board, with a reason in each entry that must not be shown.
+    """Add to each entry of the daemon's board the reason, if any, for which it must not be shown.
 
     The daemon does not know the owner of a bundle that is private or removed, so that is taken from the previous board.
     """
@@ -173,7 +173,7 @@ def rule_on(text: str, folder: Path, closing: Deadline) -> str:
 
 
 def _entries(board: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """A board's entries by the uuid of their evaluation, and by that of their submission."""
+    """Return a board's entries by the uuid of their evaluation, and by that of their submission."""
     found = {}
     for entry in board["leaderboard"]:
         found[entry["bundle"]["id"]] = entry

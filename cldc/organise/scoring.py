@@ -1,4 +1,4 @@
-"""Run CodaLab's own scoring daemon: for one pass, until everything is scored, or until it is interrupted."""
+"""Run CodaLab's scoring daemon: for one pass, until everything is scored, or until it is interrupted."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def score(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     observer: Observer = SILENT,
 ) -> tuple[NotRepeated, ...]:
-    """Score what is tagged and within the daemon's quota; each pass leaves the board in the competition's folder.
+    """Score the tagged submissions within the daemon's quota; each pass writes the board in the competition's folder.
 
     This repeats each submission's run on the hidden test set, so it takes as long as the trainings.
 
@@ -134,7 +134,7 @@ def score(
 
 
 def outdated(competition: Competition, folder: Path) -> tuple[str, ...]:
-    """Submissions on the last pass's board without a score by the present hidden test set and evaluation script.
+    """List submissions on the last pass's board whose score is not by the present hidden test set and evaluation script.
 
     Submissions that are still being evaluated, or are gone from the server, are not included.
 
@@ -156,7 +156,7 @@ def outdated(competition: Competition, folder: Path) -> tuple[str, ...]:
 
 
 def write_board(competition: Competition, folder: Path) -> None:
-    """Write the board of the last pass, with the organiser's rulings as they are now.
+    """Write the board of the last pass, with the organiser's current rulings.
 
     Raises:
         ConfigurationError: The roster can't be used.
@@ -169,7 +169,7 @@ def write_board(competition: Competition, folder: Path) -> None:
 
 
 def read_board(competition: Competition, folder: Path) -> Board:
-    """The board of the last pass, with the rulings, the roster and the deadline as they are now.
+    """Read the board of the last pass, with the current rulings, roster and deadline.
 
     Raises:
         ConfigurationError: There was no pass yet, or the roster can't be used.

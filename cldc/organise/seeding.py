@@ -55,7 +55,7 @@ def put_on_server(
     replace: bool = False,
     observer: Observer = SILENT,
 ) -> Seeded:
-    """Put the competition on a CodaLab. What is there and correct is kept, so it is safe to run again.
+    """Create the competition on a CodaLab. It keeps what is already correct, so it is safe to run again.
 
     Works on any CodaLab: a server that does not accept a wanted uuid assigns its own.
 
@@ -94,7 +94,7 @@ def put_on_server(
 
 
 def bundles_of(competition: Competition, seed: Seed, folder: Path) -> tuple[WantedBundle, ...]:
-    """The competition's bundles with the organiser's files; ``folder`` gets the evaluation script if there is none.
+    """List the competition's bundles with the organiser's files; ``folder`` gets the evaluation script if there is none.
 
     Raises:
         ConfigurationError: The profile has no [organiser] table.
@@ -132,7 +132,7 @@ def _bundle(
 
 
 def evaluation_script(competition: Competition, folder: Path) -> Path:
-    """The evaluation script beside the profile, or else ours with the profile's classes, which ``folder`` gets.
+    """Find the evaluation script beside the profile, or write ours with the profile's classes to ``folder``.
 
     Raises:
         ConfigurationError: The profile has no [organiser] table.
@@ -196,7 +196,7 @@ class _Organiser:
         return uuid
 
     def _is_kept(self, found: Bundle, wanted: WantedBundle) -> bool:
-        """Whether a bundle holds what is wanted, and so need not be replaced.
+        """Check whether a bundle already holds the wanted contents, and so need not be replaced.
 
         Raises:
             CodaLabError: It is another account's, or has other contents and may not be replaced. An unfinished upload always may.
@@ -245,7 +245,7 @@ def _holds(bundle: Bundle, wanted: WantedBundle) -> bool:
 
 
 def remember_files(record: Path, given: Mapping[str, str | Path | None]) -> dict[str, Path]:
-    """The organiser's files by name: those given now, or else earlier; paths that no longer exist are forgotten.
+    """Return the organiser's files by name, those given now before earlier ones; forget paths that no longer exist.
 
     Raises:
         StorageError: The record can't be written.
@@ -259,7 +259,7 @@ def remember_files(record: Path, given: Mapping[str, str | Path | None]) -> dict
 
 
 def contents_digest(path: Path, top: str | None = None) -> str:
-    """The digest by which a bundle with these contents is recognised: ``sha256:`` over names and bytes.
+    """Return the digest that identifies a bundle with these contents: ``sha256:`` over names and bytes.
 
     Args:
         path: A file, or a folder with everything in it.
@@ -288,7 +288,7 @@ def pack(folder: Path, top: str, target: IO[bytes]) -> None:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Each file below as (name with slashes, path), folder by folder in alphabetical order."""
+    """List each file below as (name with slashes, path), folder by folder in alphabetical order."""
     with storage_errors(folder):
         for current, folders, names in os.walk(folder, onerror=_raise):
             folders.sort()

@@ -61,7 +61,7 @@ class SetUp:
         both: Images that are both in the hidden test set and in the label book, which everyone may read.
         image: The container image of the runs, by digest if a run found it out.
         tensorflow: The TensorFlow in it; None if no run asked, or if none works there.
-        rehearsed: The score of a submission of drawn images, which was removed again; None if none was made now.
+        rehearsed: The score of a submission of drawn images, which was removed again; None if there was none now.
         remarks: What to know about the script, the image and its TensorFlow.
     """
 
@@ -85,7 +85,7 @@ class SetUp:
 
 
 def classes_in(label_book: Path, start: Competition) -> tuple[str, ...] | None:
-    """The label book's folders, if they are not the classes of the profile to start from."""
+    """Return the label book's folders, if they are not the classes of the profile to start from."""
 
     def folders(parent: Path) -> list[str]:
         return sorted(p.name for p in parent.iterdir() if p.is_dir() and not p.name.startswith("."))
@@ -110,7 +110,7 @@ def plan(
     Args:
         path: The profile's file.
         previous: The profile in it; None for a new one.
-        start: ``previous``, or else what `begin` makes of another profile.
+        start: ``previous``, or the profile that `begin` creates from another one.
         overrides: How it differs from ``start``.
         seed: The organiser's files.
         server: The server's address.
@@ -162,7 +162,7 @@ def set_up(
     python: Callable[[], Path],
     observer: Observer = SILENT,
 ) -> SetUp:
-    """Put the competition on the server and write its profile; what is there already and correct is kept.
+    """Create the competition on the server and write its profile; it keeps what is already correct.
 
     Args:
         planned: Made by `plan`.
@@ -236,7 +236,7 @@ def set_up(
 
 
 def _check_readable(address: str, competition: Competition, observer: Observer) -> None:
-    """Check that everyone can read what is public, and nobody what is hidden."""
+    """Check that everyone can read what is public, and that hidden bundles are private."""
     known = references(competition)
     with Rest(address, observer=observer) as everyone:
         for key, readable in _READABLE.items():
@@ -253,7 +253,7 @@ def _check_readable(address: str, competition: Competition, observer: Observer) 
 def _remarks(
     competition: Competition, where: OrganiserTarget, probe: ImageProbe | None, path: Path
 ) -> Iterator[str]:
-    """What an organiser should know about the image and its TensorFlow, the script, and outdated scores."""
+    """List remarks for an organiser: on the image and its TensorFlow, the script, and outdated scores."""
     if where.sandbox:
         image = competition.run.image
         yield f"The sandbox uses an environment of this machine instead of {image}; nothing is pinned."

@@ -93,7 +93,7 @@ class _Scorer:
                 return _OUT_OF_TIME
 
     def watch(self, every: float) -> None:
-        """Make passes until the program is stopped. A pass that fails is reported, and the next one tries again."""
+        """Make passes until the program is stopped. If a pass fails, report that and make the next one."""
         while True:
             try:
                 self._pass()
@@ -103,7 +103,7 @@ class _Scorer:
             time.sleep(every)
 
     def _pass(self) -> list[dict[str, Any]]:
-        """Make one pass. The daemon overwrites its file in place, so it writes one that then replaces the leaderboard."""
+        """Make one pass. The daemon overwrites its file in place, so it writes another, which then replaces the board."""
         _tell(event="begin")
         with contextlib.redirect_stdout(sys.stderr):
             self._daemon.run_once()
@@ -131,7 +131,7 @@ class _Scorer:
     def _wait(self, waiting: list[dict[str, Any]], end: float) -> bool:
         """Wait until these evaluations have ended, or some have after ten seconds; False if the time is up first.
 
-        Reports each one's stage meanwhile, and how long the trainings still take.
+        Reports each one's stage while it waits, and how long the trainings still take.
         """
         most, enough = len(waiting), time.monotonic() + _GATHER_SECONDS
         stages: dict[str, dict[str, str]] = {}
@@ -163,7 +163,7 @@ class _Scorer:
 
 
 def _submissions_file(leaderboard: str) -> str:
-    """Keeps the submissions as the last pass knew them, for the next program; no backup needs it."""
+    """Return the path of the last pass's submissions, for the next program; no backup needs it."""
     return os.path.join(os.path.dirname(leaderboard), ".submissions.json")
 
 
@@ -184,7 +184,7 @@ def _row(bundle: dict[str, Any]) -> dict[str, Any]:
 
 
 def _training_seconds(daemon: Any, rows: list[dict[str, Any]]) -> dict[str, float]:
-    """How long each submission's own run trained on this server, which its evaluation repeats.
+    """Return how long each submission's own run trained on this server, which its evaluation repeats.
 
     0 where that is not known, or where the evaluation waits for no training.
     """
@@ -202,7 +202,7 @@ def _training_seconds(daemon: Any, rows: list[dict[str, Any]]) -> dict[str, floa
 
 
 def _stage(client: Any, row: dict[str, Any]) -> dict[str, str]:
-    """An evaluation's stage: training (with its epoch, or the last line of its output), predicting, evaluating or evaluated."""
+    """Return an evaluation's stage: training (with epoch or last line of output), predicting, evaluating or evaluated."""
     evaluation = client.fetch("bundles", row["uuid"])
     if evaluation["state"] in FINAL:
         return {"stage": "evaluated", "state": evaluation["state"], "detail": ""}
@@ -219,7 +219,7 @@ def _stage(client: Any, row: dict[str, Any]) -> dict[str, str]:
 
 
 def _last_line(client: Any, uuid: str) -> str:
-    """The last epoch that a run has begun, else the last line that it has printed; empty if it can't be read."""
+    """Return the last epoch that a run has begun, or the last line printed; empty if it can't be read."""
     with contextlib.suppress(*_REFUSED):
         with contextlib.closing(client.fetch_contents_blob(BundleTarget(uuid, "stdout"), tail=3)) as blob:
             text = blob.read().decode("utf-8", "replace")

@@ -1,20 +1,19 @@
-"""CodaLab's own scoring daemon, made to survive odd submissions and to say why it skips any.
+"""CodaLab's scoring daemon, changed to survive odd submissions and to say why it skips any.
 
 Submissions are evaluated by CodaLab's code. This adds:
 
-- The server returns a submission that was evaluated and then made private without its owner. The daemon's own handling of
-  that case fails (it formats a missing field), after which no board is written any more. Such bundles are removed from what
-  the daemon fetches; it then treats them as deleted.
-- The daemon logs why it skips a tagged bundle, if at all. Here the reasons are kept, by uuid, in ``left_out``.
-- The daemon's quota counts what was evaluated before a pass, so it evaluates everything that an account has tagged since.
-  With ``strict_quota`` the quota also holds within a pass, the oldest submissions first.
-- The daemon evaluates a submission once. ``repeat`` evaluates it again beside its evaluation, under a tag that nothing else
-  looks for; the pass that finds a new score exchanges the two. Until then, and if there is no new score, the old one counts.
-- The daemon reads every bundle several times in each pass, and CodaLab makes several database queries for each. Here a pass
-  lists the uuids with one query, and reads the bundles that are new or not final, and two hundred of the others, since their
-  owners may have edited them. The scores of an evaluation are read once. The next process continues with what was read.
-- If a pass is killed between a submission's training and the publication of its evaluation, the daemon does both again. Here
-  the next pass uses what the killed one created.
+- If an account makes an evaluated submission private, the server returns it without its owner. The daemon then fails (it
+  formats the missing field) and writes no more boards. This hides such bundles from the daemon, which treats them as deleted.
+- The daemon does not always log why it skips a tagged bundle. This stores the reasons, by uuid, in ``left_out``.
+- The daemon's quota ignores evaluations of the current pass, so it evaluates everything that an account has tagged since the
+  last one. With ``strict_quota`` the quota also holds within a pass, the oldest submissions first.
+- The daemon evaluates a submission once. ``repeat`` starts another evaluation, with a tag that nothing else searches for. The
+  pass that finds its score replaces the old evaluation by it. Until then, and if it gets no score, the old one counts.
+- The daemon reads every bundle several times in each pass, with several database queries each. Here a pass lists the uuids with
+  one query. It reads the bundles that are new or not final, and two hundred others, as their owners may have edited them. It
+  reads an evaluation's scores once. The next process takes over what was read.
+- If a pass is killed between a submission's training and the publication of its evaluation, the daemon repeats both. Here the
+  next pass uses the bundles that the killed one created.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return,attr-defined"
 
@@ -36,7 +35,7 @@ _AGAIN = 200  # known bundles that a pass reads again, chosen at random if there
 
 
 def start(config: str, output: str, username: str, password: str) -> Any:
-    """The daemon, signed in. It prompts for credentials, which this answers."""
+    """Create the daemon and sign in; it prompts for credentials, and this answers."""
     from scripts import competitiond
 
     competitiond.input = lambda _prompt: username
@@ -70,7 +69,7 @@ class _Robust:
         self._create, self.client.create = self.client.create, self._create_once
 
     def _fetch_bundles(self, kind: str, *arguments: Any, params: Any = None, **more: Any) -> Any:
-        """The client's `fetch`, for everything that the daemon asks of the server."""
+        """Answer all of the daemon's reads of the server, in place of the client's `fetch`."""
         params = dict(params or {})  # the client modifies its arguments
         if kind == "bundles" and "owner" in params.get("include", ()):
             if "keywords" in params:
@@ -82,30 +81,30 @@ class _Robust:
         return self._fetch(kind, *arguments, params=params, **more)
 
     def _fetch_tagged(self, keywords: list[str]) -> list[Bundle]:
-        """The tagged submissions with what the board shows of them, without those whose owner is hidden."""
+        """Return the tagged submissions with what the board shows of them, without those whose owner is hidden."""
         found = self._search(keywords, self.submissions, **_SHOWN)
         self.submissions = {bundle["id"]: bundle for bundle in found}
         self.tagged = list(filter(_owner, found))
         return self.tagged
 
     def _fetch_evaluated(self, uuids: list[str]) -> list[Bundle]:
-        """The submissions on the board; this pass has found those that still carry the tag."""
+        """Return the submissions on the board; this pass has found those that still carry the tag."""
         known = [self.submissions[uuid] for uuid in uuids if uuid in self.submissions]
         others = [uuid for uuid in uuids if uuid not in self.submissions]
         return list(filter(_owner, [*known, *self.bundles(others, **_SHOWN)]))
 
     def _fetch_evaluations(self, keywords: list[str]) -> list[Bundle]:
-        """The organiser's own bundles that a search finds."""
+        """Return the organiser's own bundles that a search finds."""
         found = self._search(keywords, self._ended)
         for bundle in found:
-            # The quota counts an evaluation when it was first made, however often it was repeated.
+            # The quota counts an evaluation by its first creation, however often it was repeated.
             bundle["metadata"]["created"] = note(bundle).get("first", bundle["metadata"]["created"])
             if bundle["state"] in FINAL:
                 self._ended[bundle["id"]] = bundle
         return found
 
     def _search(self, keywords: list[str], known: dict[str, Bundle], **more: Any) -> list[Bundle]:
-        """The bundles that a search finds; only some of the known ones are read again, and only once in a pass."""
+        """Return the bundles that a search finds; read only some known ones again, and only once a pass."""
         if len(known) <= _AGAIN and not self._fresh & known.keys():
             found = list(self._fetch("bundles", params={"keywords": keywords, **more}))
             self._fresh.update(bundle["id"] for bundle in found)
@@ -120,20 +119,20 @@ class _Robust:
         return [by_uuid[uuid] for uuid in uuids]
 
     def bundles(self, uuids: Iterable[str], **more: Any) -> list[Bundle]:
-        """The bundles with these uuids, fifty in each request."""
+        """Return the bundles with these uuids, in requests of fifty."""
         wanted = sorted(set(uuids))
         parts = [wanted[start : start + _BATCH] for start in range(0, len(wanted), _BATCH)]
         requests = [{"specs": part, **more} for part in parts]
         return [bundle for params in requests for bundle in self._fetch("bundles", params=params)]
 
     def _update_bundles(self, kind: str, data: Any, *arguments: Any, **more: Any) -> Any:
-        """The client's `update`, after which an evaluation is read again."""
+        """Update bundles as the client does, and forget the evaluations, so that they are read again."""
         for changed in data if isinstance(data, list) else [data]:
             self._ended.pop(changed["id"], None)
         return self._update(kind, data, *arguments, **more)
 
     def _fetch_scores(self, eval_bundles: dict[str, Bundle]) -> dict[str, dict[str, Any]]:
-        """The scores of evaluations; those that were read before don't change."""
+        """Return the scores of evaluations; read each only once, since it does not change."""
         new = {uuid: bundle for uuid, bundle in eval_bundles.items() if uuid not in self._scores}
         scores = super()._fetch_scores(new) if new else {}
         self._keep_scores(scores)
@@ -153,15 +152,15 @@ class _Robust:
             self._keep_scores({row["bundle"]["id"]: row["scores"] for row in rows})
 
     def _create_once(self, kind: str, data: Any, *arguments: Any, **more: Any) -> Any:
-        """The client's `create`, which returns a bundle that a killed pass created instead of creating it again."""
+        """Create a bundle as the client does, or return the one that a killed pass created."""
         begun = self._begun(data) if kind == "bundles" else None
         return begun or self._create(kind, data, *arguments, **more)
 
     def _begun(self, wanted: Bundle) -> Bundle | None:
-        """The same bundle as ``wanted`` that a killed pass created: no public evaluation came of it, which is the last step.
+        """Find the bundle that a killed pass created for ``wanted``, unless a public evaluation depends on it.
 
-        CodaLab's search finds no private bundles, so this looks among the children of those parents that only this submission
-        has: the contestant's dataset, and then what the daemon created itself.
+        CodaLab's search finds no private bundles. So this checks the children of the parents that only this submission has: the
+        contestant's dataset, then bundles that the daemon created.
         """
         predict = self.config["predict"]
         parents = self._fetch(
@@ -220,7 +219,7 @@ class _Robust:
         return reason[0].lower() + reason[1:].rstrip(".")
 
     def _usable_predictions(self, old: Bundle) -> Bundle | None:
-        """The predictions that an evaluation used, if only the evaluation script has changed since; else they are made again."""
+        """Return an evaluation's predictions if only the evaluation script has changed since; None otherwise."""
         parents = {dependency["parent_uuid"] for dependency in old["dependencies"]}
         wanted = {dependency["parent_uuid"] for dependency in self.config["evaluate"]["dependencies"]}
         changed = wanted - parents - {"{predict}"}
@@ -232,9 +231,9 @@ class _Robust:
         return None
 
     def _exchange_repeated(self) -> None:
-        """Replace each evaluation by the repeated one, if that left a score.
+        """Replace each evaluation by the repeated one, if that has a score.
 
-        The new one is on the board before the old one leaves it, so that a crash in between loses no score.
+        The new one joins the board before the old one leaves it, so that a crash in between loses no score.
         """
         self.repeating = []
         repeated = self._mine(self._again_tag)
@@ -262,7 +261,7 @@ class _Robust:
             self._set(new, tags=[])
 
     def _mine(self, tag: str) -> list[Bundle]:
-        """The organiser's own bundles with that tag."""
+        """Return the organiser's own bundles with that tag."""
         limit = f".limit={self.config['max_leaderboard_size']}"
         return list(self.client.fetch("bundles", params={"keywords": [".mine", f"tags={tag}", limit]}))
 
@@ -295,7 +294,7 @@ class _Robust:
         return kept
 
     def _within_quota(self, latest: Any, total: Any, period: Any) -> Any:
-        """The submissions of ``latest`` (by key) that are within both quotas, the oldest of each account first."""
+        """Return the submissions of ``latest`` (by key) within both quotas, the oldest of each account first."""
         used: dict[str, int] = {}
         kept = {}
         for key, bundle in sorted(latest.items(), key=lambda item: item[1]["metadata"]["created"]):
@@ -323,7 +322,7 @@ class _Robust:
         return predicted
 
     def _unreadable(self, bundle: Bundle) -> str:
-        """Which ancestor of the submission is private, as a sentence; empty if none is."""
+        """Name the private ancestor of the submission, in a sentence; empty if there is none."""
         queue = [dependency["parent_uuid"] for dependency in bundle["dependencies"]]
         seen = set()
         while queue:
@@ -351,7 +350,7 @@ class _Robust:
 
 
 def note(bundle: Bundle) -> dict[str, Any]:
-    """What the daemon has noted in an evaluation's description: ``submit_id``, ``submitter_id`` and ``predict_id``."""
+    """Parse the daemon's note in an evaluation's description: ``submit_id``, ``submitter_id`` and ``predict_id``."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         found = json.loads(bundle["metadata"]["description"])
         return found if isinstance(found, dict) else {}
@@ -359,7 +358,7 @@ def note(bundle: Bundle) -> dict[str, Any]:
 
 
 def _recipe(bundle: Bundle) -> tuple[Any, ...]:
-    """What a bundle is made from, how, with which tags, and for which submission."""
+    """Return what identifies a bundle's content: type, command, tags, dependencies, and the submission in its note."""
     kind, command = bundle["bundle_type"], bundle.get("command") or ""
     parts = [
         (each["child_path"], each["parent_uuid"], each.get("parent_path") or "")
@@ -373,7 +372,7 @@ def _tags(bundle: Bundle) -> list[str]:
 
 
 def _owner(bundle: Bundle) -> str:
-    """The owner's id; empty if the server hides it."""
+    """Return the owner's id; empty if the server hides it."""
     try:
         return (bundle["owner"]["user_name"] and bundle["owner"]["id"]) or ""
     except (KeyError, TypeError):
