@@ -20,9 +20,9 @@ from cldc.cli.training import tensorflow
 from cldc.competition import Competition, file_beside, load
 from cldc.environments import ensure_codalab
 from cldc.errors import UsageError
-from cldc.organise.model import OrganiserTarget, Seed, read_json
+from cldc.organise.model import OrganiserFiles, OrganiserTarget, read_json
 from cldc.organise.profile import ProfileOverrides, begin
-from cldc.organise.seeding import remember_files
+from cldc.organise.publishing import remember_files
 from cldc.organise.setting_up import SetUp, classes_in, plan, set_up
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.records import all_records
@@ -116,10 +116,10 @@ def init(app: ServerApp, **given: Any) -> None:
     start = previous or begin(app.competition, path)
     known = app.settings["server"] or (previous.server if previous else None)
     server = _answer(app, known, "Address of your CodaLab, or sandbox", "--server", None)
-    seed = _seed(app, given, start, app.competition if previous is None else start)
+    files = _organiser_files(app, given, start, app.competition if previous is None else start)
     where = _where(app, server, path, previous, start)
-    overrides = _overrides(app, given, previous, start, seed)
-    planned = plan(path, previous, start, overrides, seed, server=where.address)
+    overrides = _overrides(app, given, previous, start, files)
+    planned = plan(path, previous, start, overrides, files, server=where.address)
     if given["replace"]:
         app.confirm(
             f"replace the bundles of {planned.competition.title} on {where.address} whose files have changed, "
@@ -156,7 +156,9 @@ def _where(
     return target_at(app, server, start.name, named_by=None if trusted else path)
 
 
-def _seed(app: ServerApp, given: Mapping[str, Any], start: Competition, base: Competition) -> Seed:
+def _organiser_files(
+    app: ServerApp, given: Mapping[str, Any], start: Competition, base: Competition
+) -> OrganiserFiles:
     """The organiser's files: those given now or the last time, else those of ``base``, else answers to questions or our own."""
     settings, record = app.settings, app.home / "organise" / start.name / "given.json"
     now = {"script": settings["script"], "label_book": settings["label_book"]}
@@ -172,7 +174,7 @@ def _seed(app: ServerApp, given: Mapping[str, Any], start: Competition, base: Co
         if key not in chosen:
             raise UsageError(f"{answer} is not a folder.", action="Check the path.")
     own, inherited = (file_beside(each, each.require_organiser().evaluate.name) for each in (start, base))
-    return Seed(
+    return OrganiserFiles(
         script=chosen.get("script") or builtin_script(base).path,
         label_book=chosen["label_book"],
         test_set=chosen["test_set"],
@@ -183,7 +185,11 @@ def _seed(app: ServerApp, given: Mapping[str, Any], start: Competition, base: Co
 
 
 def _overrides(
-    app: ServerApp, given: Mapping[str, Any], previous: Competition | None, start: Competition, seed: Seed
+    app: ServerApp,
+    given: Mapping[str, Any],
+    previous: Competition | None,
+    start: Competition,
+    files: OrganiserFiles,
 ) -> ProfileOverrides:
     """What the options, answers and folders say; nothing is asked about an existing profile."""
     overrides = ProfileOverrides(**{field.name: given[field.name] for field in fields(ProfileOverrides)})
@@ -191,7 +197,7 @@ def _overrides(
         title = overrides.title or _answer(app, None, "Title", "--title", start.title)
         tag = overrides.tag or _answer(app, None, "Tag of a submission", "--tag", start.submission.tag)
         overrides = replace(overrides, title=title, tag=tag)
-    if previous is None and overrides.classes is None and (found := classes_in(seed.label_book, start)):
+    if previous is None and overrides.classes is None and (found := classes_in(files.label_book, start)):
         app.observer.note(
             f"The classes are the label book's folders, numbered in the order {', '.join(found)}; use --classes for another order."
         )

@@ -15,12 +15,12 @@ from cldc.cli.training import tensorflow
 from cldc.competition import SANDBOX
 from cldc.environments import ensure_codalab
 from cldc.leaderboard import parse
-from cldc.organise.seeding import remember_files
+from cldc.organise.publishing import remember_files
 from cldc.preflight.inputs import builtin_script
 from cldc.render.board import board_blocks
 from cldc.render.document import Line, Table, moment
 from cldc.sample import draw_label_book
-from cldc.sandbox import Seed, Status
+from cldc.sandbox import OrganiserFiles, Status
 
 _HIDDEN_IMAGES = 200
 
@@ -42,8 +42,8 @@ def sandbox() -> None:
 
 
 @command(App, group=sandbox)
-@click.option("--script", type=click.Path(), help="The training script to seed it with; our own by default.")
-@click.option("--label-book", type=EXISTING_FOLDER, help="The label book to seed it with; drawn by default.")
+@click.option("--script", type=click.Path(), help="The training script to put on it; our own by default.")
+@click.option("--label-book", type=EXISTING_FOLDER, help="The label book to put on it; drawn by default.")
 @click.option("--test-set", type=EXISTING_FOLDER, help="The hidden test set to score on; drawn by default.")
 @click.option("--starting-dataset", type=EXISTING_FOLDER, help="A dataset for contestants to start from.")
 def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
@@ -57,7 +57,7 @@ def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
     status = local_sandbox.up(
         app.home,
         app.competition,
-        _seed(app, test_set, starting_dataset),
+        _organiser_files(app, test_set, starting_dataset),
         codalab_python=ensure_codalab(app.home, app.observer).python,
         tensorflow_bin=tensorflow(app).bin,
         observer=app.observer,
@@ -65,7 +65,7 @@ def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
     _show(app, status)
 
 
-def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> Seed:
+def _organiser_files(app: App, test_set: Path | None, starting_dataset: Path | None) -> OrganiserFiles:
     """The organiser's files: those given now, or else at the last `up`, or else our own and drawn images."""
     competition, settings = app.competition, app.settings
     folder = app.home / "seeds" / competition.name
@@ -82,7 +82,7 @@ def _seed(app: App, test_set: Path | None, starting_dataset: Path | None) -> See
             draw_label_book(folder / name, competition, observer=app.observer, **how)
         return folder / name
 
-    return Seed(
+    return OrganiserFiles(
         script=chosen.get("script") or builtin_script(competition).path,
         label_book=chosen.get("label_book") or drawn("label_book"),
         test_set=chosen.get("test_set") or drawn("test_set", images=_HIDDEN_IMAGES, seed=2),

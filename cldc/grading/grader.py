@@ -14,8 +14,8 @@ from cldc.errors import CldcError, InvalidDataset, PreflightFailed, StorageError
 from cldc.files import DiskFull, storage_errors, temporary_folder
 from cldc.grading.handed_in import find_dataset
 from cldc.grading.model import Grade, Grading, HandedIn, SharedContent
-from cldc.grading.scoring import Evaluation
-from cldc.organise.seeding import evaluation_script
+from cldc.grading.scoring import TestSetScorer
+from cldc.organise.publishing import evaluation_script
 from cldc.preflight.model import LabelBook, Outcome, PreflightResult, Script, Training
 from cldc.progress import Observer
 from cldc.validation import Severity, ValidationReport
@@ -128,7 +128,7 @@ class Grader:
     ) -> list[Grade]:
         if not outcomes:
             return list(grades)
-        evaluation = Evaluation(
+        scorer = TestSetScorer(
             self.competition,
             self.test_set,
             self.evaluate or evaluation_script(self.competition, self.home / "grading"),
@@ -145,7 +145,7 @@ class Grader:
                     grade, preflight=outcome.id, validation_accuracy=outcome.validation.accuracy
                 )
                 try:
-                    scored.append(replace(trained, score=evaluation.score(outcome.predictions)))
+                    scored.append(replace(trained, score=scorer.score(outcome.predictions)))
                 except PreflightFailed as error:
                     scored.append(replace(trained, problem=_line(error)))
             elif outcome is not None:

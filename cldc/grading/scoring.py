@@ -21,8 +21,8 @@ from cldc.process import clean_environment, run
 _TIMEOUT_SECONDS = 1800
 
 
-class Evaluation:
-    """The evaluation of one competition on one hidden test set. Earlier scores are reused from their records."""
+class TestSetScorer:
+    """Scores predictions on one hidden test set with the competition's evaluation script. Earlier scores are reused from their records."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ BOARD = "leaderboard.json"  # of the last pass, with the organiser's rulings
 EVALUATED = "evaluated.json"  # the same as CodaLab's daemon writes it
 LEFT_OUT = "left-out.json"  # the submissions that the last pass skipped
 DAEMON = "competition.json"  # the daemon's configuration, without credentials
-SEEDED = "seed.json"  # what is on the server; there is none before the competition is
+PUBLISHED = "seed.json"  # what is on the server; there is none before the competition is
 ROSTER = "roster.csv"
 
 
@@ -33,7 +33,7 @@ class OrganiserTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class Seed:
+class OrganiserFiles:
     """An organiser's files.
 
     Attributes:
@@ -53,7 +53,7 @@ class Seed:
 
 
 @dataclass(frozen=True, slots=True)
-class Seeded:
+class PublishedCompetition:
     """What a competition has on a server.
 
     Attributes:

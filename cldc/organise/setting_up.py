@@ -12,10 +12,10 @@ from cldc.errors import CodaLabError, InvalidDataset
 from cldc.organise import profile
 from cldc.organise.daemon_settings import references
 from cldc.organise.image_probe import ImageProbe, is_pinned, probe_image
-from cldc.organise.model import OrganiserTarget, Seed
+from cldc.organise.model import OrganiserFiles, OrganiserTarget
+from cldc.organise.publishing import put_on_server
 from cldc.organise.rehearsal import rehearse
 from cldc.organise.scoring import outdated
-from cldc.organise.seeding import put_on_server
 from cldc.preflight.inputs import read_label_book
 from cldc.preflight.model import LabelBook
 from cldc.progress import SILENT, Observer
@@ -34,7 +34,7 @@ class SetUpPlan:
         path: The profile's file.
         previous: The profile in that file; None if there was none.
         competition: The profile as it will be, but for what the server decides.
-        seed: The organiser's files.
+        files: The organiser's files.
         builtin: Whether the script is the one that comes with cldc.
         label_book: The label book, which everyone may read.
         test_set: The hidden test set.
@@ -43,7 +43,7 @@ class SetUpPlan:
     path: Path
     previous: Competition | None
     competition: Competition
-    seed: Seed
+    files: OrganiserFiles
     builtin: bool
     label_book: LabelBook
     test_set: LabelBook
@@ -101,7 +101,7 @@ def plan(
     previous: Competition | None,
     start: Competition,
     overrides: profile.ProfileOverrides,
-    seed: Seed,
+    files: OrganiserFiles,
     *,
     server: str,
 ) -> SetUpPlan:
@@ -112,7 +112,7 @@ def plan(
         previous: The profile in it; None for a new one.
         start: ``previous``, or the profile that `begin` creates from another one.
         overrides: How it differs from ``start``.
-        seed: The organiser's files.
+        files: The organiser's files.
         server: The server's address.
 
     Raises:
@@ -120,14 +120,14 @@ def plan(
         InvalidDataset: A class or a split is missing, a class has no image, or a file can't be read.
     """
     drafted = profile.draft(start, overrides, server=server)
-    builtin = profile.is_builtin(seed.script)
+    builtin = profile.is_builtin(files.script)
     if builtin:
         drafted = profile.with_builtin_options(drafted, epochs=overrides.epochs)
     elif previous is None and overrides.command is None:
         plain = profile.without_builtin_options(drafted.run.command)
         drafted = replace(drafted, run=replace(drafted.run, command=plain))
     rules = drafted.dataset
-    book, hidden = (read_label_book(folder, drafted) for folder in (seed.label_book, seed.test_set))
+    book, hidden = (read_label_book(folder, drafted) for folder in (files.label_book, files.test_set))
     for each in (book, hidden):
         filled = {name.partition("/")[0] for name, _ in each.images}
         if empty := [name for name in rules.classes if name not in filled]:
@@ -135,7 +135,7 @@ def plan(
                 f"{each.root} has no image of {', '.join(empty)}.",
                 action=f"Put images ({' '.join(rules.extensions)}) into each class folder.",
             )
-    given = seed.starting_dataset
+    given = files.starting_dataset
     if given is not None and (lacking := [split for split in rules.splits if not (given / split).is_dir()]):
         raise InvalidDataset(
             f"The starting dataset {given} has no folder {' and no folder '.join(lacking)}.",
@@ -145,7 +145,7 @@ def plan(
         path=path,
         previous=previous,
         competition=drafted,
-        seed=replace(seed, label_book=book.root, test_set=hidden.root),
+        files=replace(files, label_book=book.root, test_set=hidden.root),
         builtin=builtin,
         label_book=book,
         test_set=hidden,
@@ -179,7 +179,7 @@ def set_up(
         RunFailed: The rehearsal failed.
         CldcError: The server or a file can't be used.
     """
-    path, previous, drafted, seed = planned.path, planned.previous, planned.competition, planned.seed
+    path, previous, drafted, files = planned.path, planned.previous, planned.competition, planned.files
 
     def write(competition: Competition) -> bool:
         written = profile.write(competition, path)
@@ -187,16 +187,16 @@ def set_up(
         return written
 
     if not planned.builtin:
-        profile.require_replaceable_copy(seed.script, path, where.folder)
-    if seed.evaluate is not None:
-        profile.keep_evaluation(drafted, seed.evaluate, path, overwrite=replace_changed)
-    seeded = put_on_server(
-        profile.without_uuids(drafted) if replace_changed else drafted, where, seed, observer=observer
+        profile.require_replaceable_copy(files.script, path, where.folder)
+    if files.evaluate is not None:
+        profile.keep_evaluation(drafted, files.evaluate, path, overwrite=replace_changed)
+    published = put_on_server(
+        profile.without_uuids(drafted) if replace_changed else drafted, where, files, observer=observer
     )
-    competition = profile.with_uuids(drafted, seeded.uuids)
+    competition = profile.with_uuids(drafted, published.uuids)
     if not planned.builtin:
         competition = profile.with_own_script(
-            competition, seed.script, path, where.folder, new=previous is None
+            competition, files.script, path, where.folder, new=previous is None
         )
     _check_readable(where.address, competition, observer)
     # Written before the runs below, which can take long, so that the profile works even if they are interrupted.
@@ -221,9 +221,9 @@ def set_up(
         tag=competition.submission.tag,
         server=where.address,
         account=where.credentials.username,
-        worksheet=f"{where.address}/worksheets/{seeded.uuids['utils']}",
-        uuids=seeded.uuids,
-        created=seeded.created,
+        worksheet=f"{where.address}/worksheets/{published.uuids['utils']}",
+        uuids=published.uuids,
+        created=published.created,
         label_book_images=len(book),
         test_set_images=len(hidden),
         both=len({sha256 for _, sha256 in book} & {sha256 for _, sha256 in hidden}),

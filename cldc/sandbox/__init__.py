@@ -1,17 +1,17 @@
 """A real CodaLab on loopback, the organiser's side included.
 
-`inside/` runs CodaLab in the `codalab` environment; the modules here start, find and stop it. It is seeded and scored like
+`inside/` runs CodaLab in the `codalab` environment; the modules here start, find and stop it. It is set up and scored like
 any other CodaLab: see `cldc.organise`. Everything is kept below ``DATA/sandbox``, with mode 0700.
 """
 
-from cldc.organise.model import Seed
+from cldc.organise.model import OrganiserFiles
 from cldc.sandbox.accounts import add_account, contestant, list_accounts, organiser
 from cldc.sandbox.paths import Account, Status, folder_of, leaderboard_file
 from cldc.sandbox.server import down, organiser_target, require_up, score, start, status, up
 
 __all__ = [
     "Account",
-    "Seed",
+    "OrganiserFiles",
     "Status",
     "add_account",
     "contestant",

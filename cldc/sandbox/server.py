@@ -16,9 +16,9 @@ from cldc.codalab.connection import Limits
 from cldc.competition import Competition
 from cldc.errors import CldcError, SandboxError
 from cldc.files import private_folder, remove_tree, replace_atomically
-from cldc.organise.model import SEEDED, OrganiserTarget, Seed, read_json
+from cldc.organise.model import PUBLISHED, OrganiserFiles, OrganiserTarget, read_json
+from cldc.organise.publishing import put_on_server
 from cldc.organise.scoring import score as score_with
-from cldc.organise.seeding import put_on_server
 from cldc.progress import SILENT, Observer
 from cldc.sandbox.accounts import organiser
 from cldc.sandbox.inside.home import Home
@@ -32,28 +32,28 @@ _ONE_QUESTION = Limits(pauses_seconds=(), silence_seconds=5.0, total_seconds=10.
 def up(
     data: Path,
     competition: Competition,
-    seed: Seed,
+    files: OrganiserFiles,
     *,
     codalab_python: Path,
     tensorflow_bin: Path,
     observer: Observer = SILENT,
 ) -> Status:
-    """Start a CodaLab with the competition on it. Safe to call again: what is up and seeded stays as it is.
+    """Start a CodaLab with the competition on it. Safe to call again: what is up and published stays as it is.
 
     Args:
         data: The data folder; everything is kept in its folder ``sandbox``.
-        seed: The organiser's files; a bundle whose contents have changed is uploaded again.
+        files: The organiser's files; a bundle whose contents have changed is uploaded again.
         codalab_python: The Python of the `codalab` environment.
         tensorflow_bin: Folder with the ``python`` that runs use instead of the competition's Docker image.
 
     Raises:
         SandboxError: It does not start.
-        CodaLabError: It can't be seeded.
+        CodaLabError: It can't be published.
         ConfigurationError: The profile has no [organiser] table.
     """
     with _started(data, competition.run.image, codalab_python, tensorflow_bin, observer):
         where = organiser_target(data, competition.name)
-        put_on_server(competition, where, seed, replace=True, observer=observer)
+        put_on_server(competition, where, files, replace=True, observer=observer)
     return require_up(data)
 
 
@@ -101,7 +101,7 @@ def status(data: Path) -> Status | None:
     ready = read_json(home.ready)
     if ready is None or not process.alive(process.Daemon(ready["pid"], ready["process_started"])):
         return None
-    seeded = sorted(path.parent.name for path in home.competitions.glob(f"*/{SEEDED}"))
+    published = sorted(path.parent.name for path in home.competitions.glob(f"*/{PUBLISHED}"))
     return Status(
         address=ready["address"],
         pid=ready["pid"],
@@ -109,7 +109,7 @@ def status(data: Path) -> Status | None:
         codalab=ready["codalab"],
         python=ready["python"],
         folder=home.root,
-        competitions=tuple(seeded),
+        competitions=tuple(published),
     )
 
 
@@ -179,13 +179,13 @@ def score(
         CodaLabError: The daemon failed or took too long.
     """
     where = organiser_target(data, competition.name)
-    seeded = read_json(where.folder / SEEDED)
-    if seeded is None:
+    published = read_json(where.folder / PUBLISHED)
+    if published is None:
         raise SandboxError(
             f"The competition {competition.name} is not on the sandbox.",
             action="Put it there with `cldc sandbox up`.",
         )
-    score_with(competition, where, python=codalab_python, uuids=seeded["uuids"], observer=observer)
+    score_with(competition, where, python=codalab_python, uuids=published["uuids"], observer=observer)
     return leaderboard_file(data, competition)
 
 

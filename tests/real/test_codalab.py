@@ -224,21 +224,21 @@ class Real:
 @pytest.fixture(scope="session")
 def real(codalab_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     """A sandbox whose runs get this Python in place of TensorFlow's."""
-    data, seeds = tmp_path_factory.mktemp("sandbox"), tmp_path_factory.mktemp("seeds")
+    data, given = tmp_path_factory.mktemp("sandbox"), tmp_path_factory.mktemp("given")
     profile = competition.load("demo")
     for name in profile.dataset.classes:
-        (seeds / "label_book" / name).mkdir(parents=True)
-        (seeds / "label_book" / name / "0.png").write_bytes(name.encode())
-    script = seeds / "train.py"
+        (given / "label_book" / name).mkdir(parents=True)
+        (given / "label_book" / name / "0.png").write_bytes(name.encode())
+    script = given / "train.py"
     script.write_text(
         "import json, os, sys\n"
         "print(sorted(os.listdir(sys.argv[1])), flush=True)\n"
         "assert os.path.isdir(sys.argv[2])\n"
         "json.dump([1, 2, 3], open('predictions.json', 'w'))\n"
     )
-    seed = sandbox.Seed(script, seeds / "label_book", seeds / "label_book")
+    files = sandbox.OrganiserFiles(script, given / "label_book", given / "label_book")
     status = sandbox.up(
-        data, profile, seed, codalab_python=codalab_python, tensorflow_bin=Path(sys.executable).parent
+        data, profile, files, codalab_python=codalab_python, tensorflow_bin=Path(sys.executable).parent
     )
     accounts = {
         account.role: Credentials(account.name, account.password, "sandbox")

@@ -47,9 +47,9 @@ class Site:
 def site(environments_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     data, given = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("given")
     start = make_dataset(given / "images", train=12)
-    seed = dataclasses.replace(materials(given / "materials"), starting_dataset=start)
+    files = dataclasses.replace(materials(given / "materials"), starting_dataset=start)
     python = ensure_codalab(environments_home).python
-    sandbox.up(data, PROFILE, seed, codalab_python=python, tensorflow_bin=Path(sys.executable).parent)
+    sandbox.up(data, PROFILE, files, codalab_python=python, tensorflow_bin=Path(sys.executable).parent)
     yield Site(Cldc(data, {}), start, given / "materials" / "book")
     sandbox.down(data)
 

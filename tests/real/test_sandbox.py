@@ -58,11 +58,11 @@ class Site:
 def site(environments_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     data = tmp_path_factory.mktemp("data")
     python = ensure_codalab(environments_home).python
-    seed = materials(tmp_path_factory.mktemp("materials"))
+    files = materials(tmp_path_factory.mktemp("materials"))
 
     def up(observer: Observer = SILENT) -> sandbox.Status:
         bins = Path(sys.executable).parent
-        return sandbox.up(data, PROFILE, seed, codalab_python=python, tensorflow_bin=bins, observer=observer)
+        return sandbox.up(data, PROFILE, files, codalab_python=python, tensorflow_bin=bins, observer=observer)
 
     with reserved_ports(data):
         address = up().address

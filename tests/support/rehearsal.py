@@ -62,7 +62,7 @@ class Stage:
 
     Attributes:
         home: The sandbox's data folder; a deployed server has its own files where the sandbox would have them.
-        profile: The profile that it is seeded with, with room for many submissions.
+        profile: The profile of its competition, with room for many submissions.
         address: Where it answers.
         published: Where a deployed server's board is published; the sandbox's is read from its files.
     """

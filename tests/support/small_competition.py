@@ -1,11 +1,11 @@
-"""What a small competition is seeded with."""
+"""What a small competition consists of."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from cldc import competition
-from cldc.sandbox import Seed
+from cldc.sandbox import OrganiserFiles
 
 PROFILE = competition.load()
 
@@ -27,7 +27,7 @@ json.dump(
 """
 
 
-def materials(folder: Path, classes: tuple[str, ...] = CLASSES) -> Seed:
+def materials(folder: Path, classes: tuple[str, ...] = CLASSES) -> OrganiserFiles:
     """A training script that takes no time, a label book of 20 images and a test set of 30, all but images."""
     for name, each in (("book", 2), ("test", 3)):
         for label in classes:
@@ -36,4 +36,4 @@ def materials(folder: Path, classes: tuple[str, ...] = CLASSES) -> Seed:
                 (folder / name / label / f"{number}.png").write_text(f"{name}{label}{number}")
     script = folder / "train.py"
     script.write_text(SCRIPT.replace("= CLASSES", f"= {list(classes)!r}"))
-    return Seed(script, folder / "book", folder / "test")
+    return OrganiserFiles(script, folder / "book", folder / "test")

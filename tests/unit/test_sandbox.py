@@ -13,7 +13,7 @@ import pytest
 from cldc import competition, sandbox
 from cldc.errors import ConfigurationError, SandboxError, UsageError
 from cldc.organise.daemon_settings import configuration
-from cldc.organise.seeding import bundles_of, contents_digest
+from cldc.organise.publishing import bundles_of, contents_digest
 from cldc.sandbox import Account
 from tests.conftest import ROOT
 from tests.support.small_competition import materials
@@ -49,8 +49,8 @@ def test_leftovers_of_a_killed_sandbox_are_not_a_running_one(tmp_path: Path) -> 
 
 def test_a_competition_is_put_on_a_server_as_its_profile_says(tmp_path: Path) -> None:
     shapes = competition.load(str(ROOT / "tests" / "data" / "shapes" / "shapes.toml"))
-    seed = materials(tmp_path, shapes.dataset.classes)
-    bundles = bundles_of(shapes, seed, tmp_path / "folder")
+    files = materials(tmp_path, shapes.dataset.classes)
+    bundles = bundles_of(shapes, files, tmp_path / "folder")
     assert [bundle.public for bundle in bundles] == [True, True, False, False]
     assert {bundle.top for bundle in bundles} == {None, "examples"}
     keys = ["utils", "log", *(bundle.key for bundle in bundles)]
@@ -58,7 +58,7 @@ def test_a_competition_is_put_on_a_server_as_its_profile_says(tmp_path: Path) ->
     assert (daemon["allow_multiple_models"], daemon["quota_period_seconds"]) == (False, 3600)
     assert not any(word in f"{bundles}{daemon}" for word in ("mnist", "accuracy", "viii"))
     with pytest.raises(ConfigurationError, match="organiser"):
-        bundles_of(replace(shapes, organiser=None), seed, tmp_path)
+        bundles_of(replace(shapes, organiser=None), files, tmp_path)
 
 
 def test_names_that_codalab_would_refuse_are_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from cldc.codalab.failures import NotFound
 from cldc.competition import Competition, Reference, file_beside
 from cldc.errors import CodaLabError, StorageError
 from cldc.files import hash_file, private_folder, replace_atomically, storage_errors, temporary_folder
-from cldc.organise.model import SEEDED, OrganiserTarget, Seed, Seeded, read_json
+from cldc.organise.model import PUBLISHED, OrganiserFiles, OrganiserTarget, PublishedCompetition, read_json
 from cldc.progress import SILENT, Observer
 from cldc.resources import template
 
@@ -50,11 +50,11 @@ class WantedBundle:
 def put_on_server(
     competition: Competition,
     where: OrganiserTarget,
-    seed: Seed,
+    files: OrganiserFiles,
     *,
     replace: bool = False,
     observer: Observer = SILENT,
-) -> Seeded:
+) -> PublishedCompetition:
     """Create the competition on a CodaLab. It keeps what is already correct, so it is safe to run again.
 
     Works on any CodaLab: a server that does not accept a wanted uuid assigns its own.
@@ -62,7 +62,7 @@ def put_on_server(
     Args:
         competition: Names everything, and gives the wanted uuids.
         where: The server with the organiser's account, and the competition's folder, which keeps the result.
-        seed: The organiser's files.
+        files: The organiser's files.
         replace: Whether a bundle with other contents is removed and uploaded again; bundles that depend on it lose it.
 
     Raises:
@@ -70,7 +70,7 @@ def put_on_server(
         StorageError: The file or folder does not exist.
         CodaLabError: The server refused, or holds something else under these names.
     """
-    wanted = bundles_of(competition, seed, where.folder)
+    wanted = bundles_of(competition, files, where.folder)
     worksheets = {
         "utils": competition.bundles.worksheet,
         "log": competition.require_organiser().log_worksheet,
@@ -88,12 +88,12 @@ def put_on_server(
             uuids[bundle.key] = organiser.ensure_bundle(bundle, uuids[bundle.worksheet])
         for key in worksheets:
             rest.read_items_as_owner(uuids[key])
-    seeded = Seeded(uuids, tuple(organiser.created))
-    replace_atomically(where.folder / SEEDED, json.dumps(asdict(seeded), indent=2))
-    return seeded
+    published = PublishedCompetition(uuids, tuple(organiser.created))
+    replace_atomically(where.folder / PUBLISHED, json.dumps(asdict(published), indent=2))
+    return published
 
 
-def bundles_of(competition: Competition, seed: Seed, folder: Path) -> tuple[WantedBundle, ...]:
+def bundles_of(competition: Competition, files: OrganiserFiles, folder: Path) -> tuple[WantedBundle, ...]:
     """List the competition's bundles with the organiser's files; ``folder`` gets the evaluation script if there is none.
 
     Raises:
@@ -102,18 +102,18 @@ def bundles_of(competition: Competition, seed: Seed, folder: Path) -> tuple[Want
     """
     side, bundles = competition.require_organiser(), competition.bundles
     book, start = bundles.label_book.name, bundles.starting_dataset
-    evaluate = seed.evaluate or evaluation_script(competition, folder)
+    evaluate = files.evaluate or evaluation_script(competition, folder)
     found = [
-        _bundle("script", "utils", bundles.script, seed.script, "Training script"),
-        _bundle("label_book", "utils", bundles.label_book, seed.label_book, "Label book", top=book),
+        _bundle("script", "utils", bundles.script, files.script, "Training script"),
+        _bundle("label_book", "utils", bundles.label_book, files.label_book, "Label book", top=book),
     ]
-    if seed.starting_dataset is not None and start is not None:
-        path = seed.starting_dataset
+    if files.starting_dataset is not None and start is not None:
+        path = files.starting_dataset
         found.append(_bundle("data", "utils", start, path, "Starting dataset", top=start.name))
     return (
         *found,
         # It replaces the label book when the daemon repeats a run, so its one folder has the same name.
-        _bundle("test_set", "log", side.test_set, seed.test_set, "Hidden test set", top=book),
+        _bundle("test_set", "log", side.test_set, files.test_set, "Hidden test set", top=book),
         _bundle("evaluate", "log", side.evaluate, evaluate, "Evaluation script"),
     )
 
@@ -232,7 +232,7 @@ class _Organiser:
             self._rest.put_contents(uuid, content, filename=reference.name, unpack=False)
         else:
             with (
-                temporary_folder("cldc-seed-") as folder,
+                temporary_folder("cldc-publish-") as folder,
                 (folder / "contents.zip").open("w+b") as zipped,
             ):
                 pack(wanted.path, wanted.top, zipped)
