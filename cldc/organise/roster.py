@@ -38,7 +38,7 @@ class Student:
 
     @property
     def extension(self) -> timedelta:
-        """How much later this student's deadline is."""
+        """The extension of this student's deadline."""
         return timedelta(hours=float(self.extension_hours or 0))
 
 

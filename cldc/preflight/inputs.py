@@ -41,7 +41,7 @@ def fetch_inputs(
     label_book: Path | None = None,
     observer: Observer = SILENT,
 ) -> tuple[Script, LabelBook]:
-    """Script and label book: those given, else the organisers', else the last ones downloaded or the built-in script.
+    """Get script and label book: those given, the organisers', the last ones downloaded or the built-in script.
 
     Args:
         competition: Its profile names the organisers' bundles.
@@ -69,7 +69,7 @@ def fetch_inputs(
 def _fetch_script(
     competition: Competition, connect: Callable[[], Rest], home: Path, observer: Observer
 ) -> tuple[Script, CldcError | None]:
-    """The organisers' script or what replaces it, and the error if the server can't be reached."""
+    """Get the organisers' script or its replacement, and the error if the server can't be reached."""
     reference, unreachable = competition.bundles.script, None
     if reference.uuid is not None:
         try:
@@ -91,7 +91,7 @@ def _fetch_label_book(
     unreachable: CldcError | None,
     observer: Observer,
 ) -> LabelBook:
-    """The organisers' label book, or its last download; ``unreachable`` is why the server was not reached just now."""
+    """Get the organisers' label book, or its last download; ``unreachable`` says why the server was not reached."""
     uuid = competition.bundles.label_book.uuid
     if uuid is not None and unreachable is None:
         try:
@@ -162,7 +162,7 @@ def store_script(home: Path, competition: Competition, content: bytes, observer:
 
 
 def downloaded_script(home: Path, competition: Competition) -> Script | None:
-    """The last download of the competition's script; None if there is none, or if it was changed since."""
+    """Return the last download of the competition's script; None without one, or if it was changed since."""
     folder = home / "scripts" / competition.name
     sha256 = _read_current(folder)
     path = folder / f"{sha256}.py"
@@ -177,12 +177,12 @@ def downloaded_script(home: Path, competition: Competition) -> Script | None:
 
 
 def label_books(home: Path, competition: Competition) -> Path:
-    """The folder with the competition's label books, each in a folder named by its hash."""
+    """Return the folder with the competition's label books, each in a folder named by its hash."""
     return home / "label_books" / competition.name
 
 
 def current_label_book(home: Path, competition: Competition) -> Path | None:
-    """The folder of the most recently downloaded label book, unchecked; None if none was downloaded."""
+    """Return the folder of the most recently downloaded label book, unchecked; None if none was downloaded."""
     folder = label_books(home, competition)
     name = _read_current(folder)
     return folder / name if name else None
@@ -217,7 +217,7 @@ def store_label_book(
 
 
 def downloaded_label_book(home: Path, competition: Competition) -> LabelBook | None:
-    """The last download of the competition's label book; None if there is none, or if it was changed since."""
+    """Return the last download of the competition's label book; None without one, or if it was changed since."""
     place = current_label_book(home, competition)
     if place is None or not _is_unchanged(place, competition):
         return None
@@ -225,7 +225,7 @@ def downloaded_label_book(home: Path, competition: Competition) -> LabelBook | N
 
 
 def _is_unchanged(place: Path, competition: Competition) -> bool:
-    """Whether a stored label book has the content that its folder's name says."""
+    """Check that a stored label book has the hash that its folder is named by."""
     try:
         return read_label_book(place, competition).hash == place.name
     except InvalidDataset:
@@ -251,7 +251,7 @@ def read_label_book(folder: Path, competition: Competition) -> LabelBook:
 
 
 def label_book_root(folder: Path, competition: Competition) -> Path:
-    """The folder with a label book's class folders: ``folder``, or the one in it with a label book's usual name.
+    """Return the folder with a label book's class folders: ``folder``, or the one in it with a label book's usual name.
 
     Raises:
         InvalidDataset: Neither has all of them.
@@ -270,7 +270,7 @@ def label_book_root(folder: Path, competition: Competition) -> Path:
 
 
 def _read_current(folder: Path) -> str:
-    """The hash of the newest download; empty if there is none."""
+    """Read the hash of the newest download; empty if there is none."""
     try:
         return (folder / "current").read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
@@ -278,7 +278,7 @@ def _read_current(folder: Path) -> str:
 
 
 def _replace_current(folder: Path, sha256: str) -> str:
-    """Make ``sha256`` the newest download, and return the hash that it replaces; empty if nothing has changed."""
+    """Record ``sha256`` as the newest download; return the previous hash, or an empty text if it is the same."""
     before = _read_current(folder)
     if before == sha256:
         return ""

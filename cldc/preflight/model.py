@@ -87,11 +87,11 @@ class Fingerprint:
         epochs: How many epochs the profile expects.
         tensorflow: TensorFlow's version; empty if only the run itself reports it.
         environment: The environment's identity: its packages' versions and hashes, or the image's name.
-        python: The Python that ran it; empty as ``tensorflow``.
-        platform: Operating system and processor architecture; empty as ``tensorflow``.
+        python: The Python that ran it; empty in the same case.
+        platform: Operating system and processor architecture; empty in the same case.
         device: ``cpu``, or ``gpu`` if one is visible.
-        threads: Processors that the process may use; TensorFlow makes as many threads, and they change the numbers.
-            0 as ``tensorflow``.
+        threads: Processors that the process may use; TensorFlow starts as many threads, and they change the numbers.
+            0 in the same case.
         seed: The seed that the script sets, if it can be read from its source.
         server: Address of the CodaLab whose worker ran it; empty if this machine did.
     """
@@ -113,7 +113,7 @@ class Fingerprint:
 
     @property
     def id(self) -> str:
-        """Sixteen hexadecimal digits of its hash."""
+        """The first 16 hexadecimal digits of its hash."""
         fields = dataclasses.asdict(self)
         if not self.server:
             del fields["server"]  # keeps ids from before remote runs existed
@@ -121,7 +121,7 @@ class Fingerprint:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """As `Training.key`."""
+        """The part of the fingerprint that does not depend on the machine, equal to `Training.key`."""
         return (
             self.dataset,
             self.label_book,
@@ -255,14 +255,14 @@ class PreflightResult:
 
 
 Outcome = PreflightResult | CldcError
-"""What a training gives: its result, or the reason for having none."""
+"""The outcome of a training: its result, or the reason why there is none."""
 
 
 def require_results(outcomes: Iterable[Outcome]) -> list[PreflightResult]:
-    """The results, where each training must have one.
+    """Return the results, if every training has one.
 
     Raises:
-        CldcError: The first without a result has none for this reason.
+        CldcError: The reason of the first training without a result.
     """
     results = []
     for outcome in outcomes:
@@ -330,11 +330,11 @@ class ModelPredictions:
         return tuple(dict.fromkeys(image.split for image in self.images))
 
     def of(self, split: str) -> tuple[ImagePrediction, ...]:
-        """The images of one split."""
+        """Return the images of one split."""
         return tuple(image for image in self.images if image.split == split)
 
     def with_probabilities(self, rows: Sequence[Sequence[float]]) -> ModelPredictions:
-        """A copy with a row of probabilities for each image, in order."""
+        """Return a copy with a row of probabilities for each image, in order."""
         pairs = zip(self.images, rows, strict=True)
         images = tuple(replace(image, probabilities=tuple(row)) for image, row in pairs)
         return replace(self, images=images, why_not="")

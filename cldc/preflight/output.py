@@ -70,13 +70,13 @@ class ScriptOutput:
 
     @property
     def best(self) -> Epoch | None:
-        """The epoch whose weights the script keeps: the first of the highest validation accuracy."""
+        """The epoch whose weights the script keeps: the first with the highest validation accuracy."""
         known = [e for e in self.history if not math.isnan(e.val_accuracy)]
         return max(known, key=lambda e: (e.val_accuracy, -e.number), default=None)
 
     @property
     def epochs_done(self) -> float:
-        """Number of epochs done, counting the running one in part."""
+        """Number of finished epochs, plus the finished share of the running one."""
         return len(self.history) + (self.part if self.epoch > len(self.history) else 0.0)
 
     def seconds_left(self, *, now: float, began: float) -> float | None:

@@ -138,7 +138,7 @@ def fingerprint_in(environment: str, training: Training) -> Fingerprint:
 
 
 def seed(script: Script, competition: Competition) -> int | None:
-    """The seed in the command, else the one that the script sets, if it can be read from its source."""
+    """Return the seed in the command or, without one, the seed that the script sets, if its source shows it."""
     option, words = competition.training.seed_option, competition.run.command.split()
     if option in words[:-1]:
         return int(words[words.index(option) + 1])
@@ -148,7 +148,7 @@ def seed(script: Script, competition: Competition) -> int | None:
 
 
 def threads() -> int:
-    """Processors that this process may use; TensorFlow uses as many threads, and their number changes the sums."""
+    """Count the processors that this process may use; TensorFlow starts as many threads, which changes the sums."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

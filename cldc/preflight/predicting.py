@@ -25,7 +25,7 @@ class ModelUnusable(Exception):
 
 
 def list_images(training: Training, why_not: str) -> ModelPredictions:
-    """List every image in workspace order, without probabilities; ``why_not`` says why."""
+    """List every image in workspace order, without probabilities; ``why_not`` gives the reason."""
     classes, book = training.competition.dataset.classes, training.competition.bundles.label_book.name
     images = [
         ImagePrediction(image.split, image.path, image.sha256, classes.index(image.label))
@@ -45,7 +45,7 @@ def _images_of(book: LabelBook, name: str, classes: Sequence[str]) -> list[Image
 def predict_images(
     training: Training, output: ScriptOutput, workspace: Workspace, observer: Observer
 ) -> ModelPredictions:
-    """Predict every image with the model that a training left in its workspace; ``why_not`` has the reason if that fails.
+    """Predict every image with the model in a training's workspace; ``why_not`` has the reason if that fails.
 
     The predictions count only if they reproduce the accuracies that the script printed: then the weights are the best
     epoch's and the model is the script's, whatever script that was.
@@ -105,7 +105,7 @@ def _find_weights(folder: Path, competition: Competition) -> Path:
 
 
 def weight_files(folder: Path, competition: Competition) -> Iterable[Path]:
-    """The files of the weights that a script left in ``folder``."""
+    """Return the files of the weights that a script left in ``folder``."""
     return folder.glob(f"{competition.training.checkpoint}*")
 
 
@@ -116,10 +116,10 @@ def _predict(
     competition: Competition,
     observer: Observer,
 ) -> ModelPredictions:
-    """Add the probability of each class for each image, which are those of the workspace in its order.
+    """Add the probability of each class for each image; rows and images are in the workspace's order.
 
     Args:
-        weights: As returned by `_find_weights`.
+        weights: The checkpoint path that `_find_weights` returned.
 
     Raises:
         ModelUnusable: The weights can't be loaded, or do not fit the model.
@@ -145,7 +145,7 @@ def _require_agreement(predicted: ModelPredictions, output: ScriptOutput, compet
     """Require predictions with the accuracies that the script printed.
 
     Raises:
-        ModelUnusable: Another model made them.
+        ModelUnusable: They are another model's.
     """
     printed = {
         competition.dataset.splits[-1]: output.validation,

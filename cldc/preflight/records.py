@@ -25,7 +25,7 @@ _FORMAT = _PREDICTIONS_FORMAT = 1
 
 
 def folder(home: Path) -> Path:
-    """The folder of the records."""
+    """Return the folder of the records."""
     return private_folder(home / "preflights")
 
 
@@ -71,7 +71,7 @@ def save(home: Path, result: PreflightResult) -> None:
 
 
 def _without_nan(value: Any) -> Any:
-    """The same for JSON, which has no NaN and no infinities: they become null."""
+    """Replace NaN and infinities, which JSON lacks, by null."""
     if isinstance(value, Mapping):
         return {key: _without_nan(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -94,7 +94,7 @@ def read(home: Path, identity: str) -> PreflightResult | None:
 
 
 def for_training(home: Path, result: PreflightResult, training: Training) -> PreflightResult:
-    """Adapt a result to the folder that was asked about now, which may have another name than when it was trained.
+    """Adapt a result to the validated folder, whose name may have changed since the training.
 
     The record takes the folder's name and keeps its other names. The result also says how the folder has changed since
     it was validated.
@@ -115,7 +115,7 @@ def for_training(home: Path, result: PreflightResult, training: Training) -> Pre
 
 
 def weights_folder(home: Path, identity: str) -> Path:
-    """The folder for the weights of the best epoch; it may not exist."""
+    """Return the folder for the weights of the best epoch; it may not exist."""
     return folder(home) / f"{identity}.weights"
 
 
@@ -124,7 +124,7 @@ def _predictions_path(home: Path, identity: str) -> Path:
 
 
 def save_predictions(home: Path, identity: str, predictions: ModelPredictions) -> None:
-    """Store what the model of the preflight with that id predicts, replacing earlier predictions.
+    """Store the predictions of that preflight's model, replacing earlier ones.
 
     Raises:
         StorageError: It can't be written.
@@ -141,7 +141,7 @@ def save_predictions(home: Path, identity: str, predictions: ModelPredictions) -
 
 
 def read_predictions(home: Path, identity: str) -> ModelPredictions | None:
-    """Read what the model of the preflight with that id predicts; None if this version can read nothing."""
+    """Read the predictions of that preflight's model; None if there are none that this version can read."""
     try:
         table: dict[str, Any] = json.loads(gzip.decompress(_predictions_path(home, identity).read_bytes()))
         if table["format"] != _PREDICTIONS_FORMAT:
@@ -211,7 +211,7 @@ def find(
 
 
 def find_named(home: Path, word: str, competition: Competition, *, dataset: str | None) -> PreflightResult:
-    """Find the preflight that a person means by the id of one, its first digits, or the name of a dataset.
+    """Find a preflight by its id, the id's first digits, or the name of a dataset.
 
     Args:
         dataset: The hash of the dataset in the folder ``word``; None if it is not a folder.
@@ -237,7 +237,7 @@ def find_named(home: Path, word: str, competition: Competition, *, dataset: str 
 
 
 def _with_id(results: Iterable[PreflightResult], word: str) -> PreflightResult:
-    """The only preflight whose id begins with ``word``; one that was stopped early counts only where no other does."""
+    """Find the only preflight whose id begins with ``word``; one that was stopped early only if no other does."""
     matching = [result for result in results if result.id.startswith(word)]
     whole = [result for result in matching if result.id == word or not result.quick]
     meant = whole or matching

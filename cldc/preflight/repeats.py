@@ -22,7 +22,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """From at least one accuracy."""
+        """Compute it from at least one accuracy."""
         return cls(min(values), sum(values) / len(values), max(values))
 
 

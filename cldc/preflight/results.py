@@ -76,7 +76,7 @@ def build_result(
 def _require_usable(
     training: Training, run: Run, folder: Path, log: Path, tensorflow: str
 ) -> tuple[tuple[int, ...], Score]:
-    """The predictions of a successful run, and its score on the validation split.
+    """Return the predictions of a successful run, and its score on the validation split.
 
     Raises:
         PreflightFailed: The run has no usable result.
@@ -117,7 +117,7 @@ def _require_usable(
 
 
 def _ended(run: Run, log: Path) -> PreflightFailed:
-    """Why a run ended with an error."""
+    """Explain why a run ended with an error."""
     lines = list(run.output.tail)
     if any("No space left on device" in line for line in lines):
         return PreflightFailed(
@@ -144,7 +144,7 @@ def _ended(run: Run, log: Path) -> PreflightFailed:
 
 
 def _warnings(training: Training, run: Run, predictions: tuple[int, ...]) -> Iterator[str]:
-    """Reasons to doubt the result, as sentences."""
+    """List reasons to doubt the result, as sentences."""
     competition, history = training.competition, run.output.history
     never = [name for index, name in enumerate(competition.dataset.classes) if index not in predictions]
     if predictions and never:

@@ -1,6 +1,6 @@
 """Fill the training script's working folder with the layout it expects and a snapshot of the dataset, and check its images.
 
-Files are copied, not linked: the script trains on the hashed content even if the dataset changes meanwhile, and a script
+Files are copied, not linked: the script trains on the hashed content even if the dataset changes in between, and a script
 that writes into its dataset does not touch the user's files.
 """
 

@@ -18,18 +18,18 @@ _NOTICED_SECONDS = 10.0
 
 
 def list_accounts(data: Path) -> tuple[Account, ...]:
-    """Every account, ``root`` and ``organiser`` included; empty before the first start."""
+    """List every account, ``root`` and ``organiser`` included; empty before the first start."""
     known = read_json(home_of(data).accounts) or {}
     return tuple(Account(role, account["name"], account["password"]) for role, account in known.items())
 
 
 def contestant(data: Path) -> Account | None:
-    """The account that contestants rehearse with; None before the first start."""
+    """Return the account with which contestants rehearse; None before the first start."""
     return next((account for account in list_accounts(data) if account.role == "contestant"), None)
 
 
 def organiser(data: Path) -> Credentials:
-    """The account that sets up competitions and scores them.
+    """Return the account that sets up competitions and scores them.
 
     Raises:
         SandboxError: The sandbox was never started.
@@ -63,7 +63,7 @@ def add_account(data: Path, name: str) -> Account:
         replace_atomically(home.accounts, json.dumps(known, indent=2))
         changed = home.accounts.stat().st_mtime_ns
     end = time.monotonic() + _NOTICED_SECONDS
-    # Not `!=`: another account may have been added meanwhile.
+    # Not `!=`: another account may have been added since.
     while home.ready.is_file() and (read_json(home.accounts_seen) or 0) < changed and time.monotonic() < end:
         time.sleep(0.1)
     return added

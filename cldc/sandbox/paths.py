@@ -49,12 +49,12 @@ class Status:
 
 
 def home_of(data: Path) -> Home:
-    """The sandbox's files below a data folder."""
+    """Return the sandbox's files below a data folder."""
     return Home(data / "sandbox")
 
 
 def locked(data: Path, observer: Observer = SILENT) -> AbstractContextManager[None]:
-    """Let no other process start or change the sandbox meanwhile.
+    """Let only one process start or change the sandbox at a time.
 
     Raises:
         LockTimeout: Another process did so for ten minutes.
@@ -63,10 +63,10 @@ def locked(data: Path, observer: Observer = SILENT) -> AbstractContextManager[No
 
 
 def folder_of(data: Path, competition: str) -> Path:
-    """The folder of a competition, with its daemon's configuration and its board."""
+    """Return the folder of a competition, with its daemon's configuration and its board."""
     return home_of(data).competitions / competition
 
 
 def leaderboard_file(data: Path, competition: Competition) -> Path:
-    """The board that `score` writes; it does not exist before the first scoring."""
+    """Return the file of the board that `score` writes; it does not exist before the first scoring."""
     return folder_of(data, competition.name) / BOARD

@@ -38,7 +38,7 @@ def up(
     tensorflow_bin: Path,
     observer: Observer = SILENT,
 ) -> Status:
-    """Start a CodaLab with the competition on it. Safe to call again: what is up and published stays as it is.
+    """Start a CodaLab with the competition on it. Safe to call again: it keeps what is already up and set up.
 
     Args:
         data: The data folder; everything is kept in its folder ``sandbox``.
@@ -96,7 +96,7 @@ def _started(
 
 
 def status(data: Path) -> Status | None:
-    """The sandbox if it is up and ready; None otherwise, also if a killed one left files behind."""
+    """Return the sandbox if it is up and ready; None otherwise, also if a killed one left files behind."""
     home = home_of(data)
     ready = read_json(home.ready)
     if ready is None or not process.alive(process.Daemon(ready["pid"], ready["process_started"])):
@@ -114,7 +114,7 @@ def status(data: Path) -> Status | None:
 
 
 def require_up(data: Path) -> Status:
-    """The running sandbox.
+    """Return the running sandbox.
 
     Raises:
         SandboxError: It is not up.
@@ -126,7 +126,7 @@ def require_up(data: Path) -> Status:
 
 
 def organiser_target(data: Path, competition: str) -> OrganiserTarget:
-    """The sandbox, its organiser, and the folder of the competition of that name.
+    """Return the sandbox, its organiser, and the folder of the competition of that name.
 
     Raises:
         SandboxError: It is not up.
@@ -170,7 +170,7 @@ def score(
     codalab_python: Path,
     observer: Observer = SILENT,
 ) -> Path:
-    """Score everything that is tagged and within the daemon's quota, and return the leaderboard's file.
+    """Score the tagged submissions within the daemon's quota, and return the leaderboard's file.
 
     This repeats each submission's run on the hidden test set, so it takes as long as the trainings.
 
@@ -190,7 +190,7 @@ def score(
 
 
 def _server(home: Home) -> process.Daemon | None:
-    """The server's process if it is alive, ready or not."""
+    """Return the server's process if it is alive, ready or not."""
     record = read_json(home.process)
     if record is None:
         return None
@@ -208,7 +208,7 @@ def _start(home: Home, python: Path) -> process.Daemon:
 
 
 def _answers(home: Home, server: process.Daemon) -> bool:
-    """Wait until the server answers; False if it ends, or does not answer in time and so is stopped.
+    """Wait until the server answers; stop it if it does not answer in time. Return whether it answers.
 
     A live process is not enough: one that was killed a moment ago may still be ending.
     """
@@ -224,7 +224,7 @@ def _answers(home: Home, server: process.Daemon) -> bool:
 
 
 def _did_not_start(home: Home) -> SandboxError:
-    """The error, with the last lines of the server's logs."""
+    """Build the error, with the last lines of the server's logs."""
     said = ""
     for log in (home.logs / "start.log", home.logs / "output.log"):
         if log.is_file():

@@ -116,7 +116,7 @@ class DaskTrainer(Trainer):
         client.subscribe_topic(_TOPIC, self._hear)
 
     def submit(self, training: Training, observer: Observer, *, force: bool) -> Future[Trained]:
-        """As `Trainer.submit`.
+        """Queue a training on the cluster; see `Trainer.submit`.
 
         Raises:
             ClusterUnreachable: The scheduler is gone.
@@ -140,14 +140,14 @@ class DaskTrainer(Trainer):
         return future
 
     def _share(self, identity: str, files: Iterable[tuple[str, Path, str]]) -> object:
-        """A task whose result is a zip of the files, which many trainings may need."""
+        """Create a task whose result is a zip of the files, which many trainings may need."""
         if identity not in self._shared:
             zipped = zip_files(files)
             self._shared[identity] = self._client.submit(_itself, zipped, key=f"cldc-{identity}")
         return self._shared[identity]
 
     def result(self, training: Training, future: Future[Trained]) -> PreflightResult:
-        """As `Trainer.result`."""
+        """Store a finished training's files here, and return its result; see `Trainer.result`."""
         dataset = training.report.dataset
         try:
             trained = future.result()
@@ -175,7 +175,7 @@ class DaskTrainer(Trainer):
         return result
 
     def stop(self) -> None:
-        """As `Trainer.stop`."""
+        """Cancel all trainings, without waiting for them."""
         for future in self._futures:
             future.cancel()
         self._executor.shutdown(wait=False)

@@ -38,7 +38,7 @@ class LocalTrainer(Trainer):
         self._executor = ThreadPoolExecutor(at_once, thread_name_prefix="training")
 
     def submit(self, training: Training, observer: Observer, *, force: bool) -> Future[PreflightResult]:
-        """As `Trainer.submit`."""
+        """Queue a training on this machine; see `Trainer.submit`."""
         if isinstance(observer, TrainingProgress):
             observer.check = self._group.check
         return self._executor.submit(self._train, training, observer, force)
@@ -50,22 +50,22 @@ class LocalTrainer(Trainer):
             )
 
     def result(self, training: Training, future: Future[PreflightResult]) -> PreflightResult:
-        """As `Trainer.result`."""
+        """Return the stored result of a finished future; see `Trainer.result`."""
         return future.result()
 
     def stop(self) -> None:
-        """As `Trainer.stop`."""
+        """Stop all trainings, and wait until they have ended."""
         self._group.end()
         self._executor.shutdown(cancel_futures=True)
 
 
 def most_at_once() -> int:
-    """The number of trainings that processors and free memory allow at the same time; at least one."""
+    """Compute how many trainings processors and free memory allow at the same time; at least one."""
     return max(1, min(threads(), free_memory() // BYTES_EACH))
 
 
 def free_memory() -> int:
-    """Free memory in bytes, of the machine or of the container around this process."""
+    """Return the free memory in bytes, of the machine or of the container around this process."""
     free = psutil.virtual_memory().available
     try:
         limit = int((_CGROUP / "memory.max").read_text())  # "max" if there is no limit

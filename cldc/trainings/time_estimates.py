@@ -37,7 +37,7 @@ def expect_class(competition: Competition, records: Iterable[PreflightResult], *
 
 
 def _local(records: Iterable[PreflightResult]) -> list[PreflightResult]:
-    """Complete trainings on this machine."""
+    """Return the complete trainings on this machine."""
     return [record for record in records if record.complete and not record.fingerprint.server]
 
 

@@ -44,7 +44,7 @@ class SentTraining:
 
     @property
     def id(self) -> str:
-        """Names the training in progress reports."""
+        """The training's id in progress reports."""
         return hash_bytes("\0".join(self.training.key))[:16]
 
 

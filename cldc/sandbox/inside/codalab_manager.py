@@ -26,7 +26,7 @@ _BUSY_SECONDS = 30
 
 
 def substring_index(text: str | None, separator: str, count: int) -> str | None:
-    """MySQL's SUBSTRING_INDEX, which CodaLab uses and SQLite lacks."""
+    """Replace MySQL's SUBSTRING_INDEX, which CodaLab uses and SQLite lacks."""
     if text is None:
         return None
     parts = text.split(separator)
@@ -34,7 +34,7 @@ def substring_index(text: str | None, separator: str, count: int) -> str | None:
 
 
 def _wanted_uuid() -> str | None:
-    """The uuid that the current request wants for the worksheet that it creates."""
+    """Return the uuid that the current request wants for its new worksheet."""
     try:
         (resource,) = request.json["data"]
         wanted = resource["attributes"]["uuid"]
@@ -115,7 +115,7 @@ class SandboxModel(BundleModel):
             return super().bundle_checkin(bundle, worker_run, user_id, worker_id)
 
     def transition_bundle_finished(self, bundle: Any, bundle_location: str) -> None:
-        # The worker writes directly into the bundle store, so nobody else measures a run's results.
+        # The worker writes directly into the bundle store, so nothing else measures a run's results.
         try:
             self.update_disk_metadata(bundle, bundle_location)
         except OSError:

@@ -11,7 +11,7 @@ import sentry_sdk.profiler
 
 
 def prepare() -> None:
-    """Restore it. Call this before importing CodaLab's server."""
+    """Restore the missing parts. Call this before importing CodaLab's server."""
     if not hasattr(
         sentry_sdk.profiler, "start_profiling"
     ):  # renamed in later 1.x; reached only with Sentry on

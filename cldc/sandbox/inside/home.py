@@ -43,7 +43,7 @@ class Home:
 
 
 def read_json(path: str | os.PathLike[str], default: Any = None) -> Any:
-    """The JSON in ``path``; ``default`` if there is no such file."""
+    """Read the JSON in ``path``; ``default`` if there is no such file."""
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)
@@ -68,7 +68,7 @@ def write_json(path: str | os.PathLike[str], data: Any) -> None:
 
 
 def accounts(home: Home) -> dict[str, dict[str, str]]:
-    """Name and password of each account, by role; created at the first start."""
+    """Return name and password of each account, by role; create them at the first start."""
     known: dict[str, dict[str, str]] = read_json(home.accounts, {})
     missing = {role: name for role, name in ROLES.items() if role not in known}
     if missing:
@@ -80,7 +80,7 @@ def accounts(home: Home) -> dict[str, dict[str, str]]:
 
 
 def choose_ports(home: Home) -> dict[str, int]:
-    """Free ports; those of the last start if they are still free, so that links to bundles stay valid."""
+    """Choose free ports; those of the last start if they are still free, so that links to bundles stay valid."""
     last = read_json(home.ports, {})
     ports: dict[str, int] = {}
     for name in ("rest", "ws"):

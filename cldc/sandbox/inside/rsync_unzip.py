@@ -30,7 +30,7 @@ def prepare() -> None:
 
 
 def _copy(source_path: str, dest_path: str, follow_symlinks: bool | None = False) -> None:
-    """What `rsync -prl` (or `-prL`) does for codalab.lib.path_util.copy: it keeps links and modes."""
+    """Copy as `rsync -prl` (or `-prL`) does for codalab.lib.path_util.copy, keeping links and modes."""
     if os.path.exists(dest_path):
         raise path_util.path_error("already exists", dest_path)
     if not follow_symlinks and os.path.islink(source_path):
@@ -47,7 +47,7 @@ def _copy(source_path: str, dest_path: str, follow_symlinks: bool | None = False
 
 
 def _unzip(fileobj: IO[bytes], directory_path: str, force: bool = False) -> None:
-    """What `unzip -q` does when nobody answers its questions, except that links are refused."""
+    """Unpack as `unzip -q` does when it can't prompt, but refuse links."""
     directory_path = os.path.realpath(directory_path)
     if force:
         file_util.remove_path(directory_path)

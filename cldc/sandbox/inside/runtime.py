@@ -38,7 +38,7 @@ exit $code
 
 
 def processes(record: dict[str, Any]) -> list[psutil.Process]:
-    """The live processes of a recorded session; none if its id now belongs to another process."""
+    """Return the live processes of a recorded session; none if its id now belongs to another process."""
     leader = record["pid"]
     with contextlib.suppress(psutil.Error):
         started = psutil.Process(leader).create_time()
@@ -53,7 +53,7 @@ def processes(record: dict[str, Any]) -> list[psutil.Process]:
 
 
 def end(folder: str) -> None:
-    """Kill everything that the run in ``folder`` started, except processes that started a session of their own."""
+    """Kill everything that the run in ``folder`` started, except processes that started their own session."""
     record = read_json(os.path.join(folder, "process.json"))
     for _ in range(20):
         alive = processes(record) if record else []
@@ -147,7 +147,7 @@ class LocalRuntime(Runtime):
         return time.time() - record["started"]
 
     def get_container_stats(self, container_id: str) -> dict[str, float]:
-        """Resident bytes and CPU seconds, measured once a second at most: measuring costs more than CodaLab expects."""
+        """Return resident bytes and CPU seconds, measured at most once a second: measuring is slow here."""
         taken, usage = self._usage.get(container_id, (0.0, {}))
         if time.monotonic() - taken < 1.0:
             return usage
@@ -185,7 +185,7 @@ class LocalRuntime(Runtime):
     # Called by the server
 
     def exit_code(self, container_id: str) -> int | None:
-        """The command's exit code; None while it is running, or if it was killed."""
+        """Return the command's exit code; None while it is running, or if it was killed."""
         try:
             with open(os.path.join(self._folder(container_id), "exit"), encoding="ascii") as file:
                 return int(file.read())
@@ -193,7 +193,7 @@ class LocalRuntime(Runtime):
             return None
 
     def _log(self, container_id: str) -> str | None:
-        """Bash's own message, usually a syntax error."""
+        """Return Bash's own message, usually a syntax error."""
         try:
             with open(os.path.join(self._folder(container_id), "log"), "rb") as file:
                 return file.read(4000).decode("ascii", errors="ignore").strip() or None
@@ -201,7 +201,7 @@ class LocalRuntime(Runtime):
             return None
 
     def lost(self, container_id: str | None) -> bool:
-        """Whether nobody can know any more how this run ended."""
+        """Check whether it can't be known any more how this run ended."""
         if not self.container_exists(container_id):
             return True
         finished, code, _ = self.check_finished(str(container_id))

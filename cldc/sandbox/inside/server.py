@@ -51,7 +51,7 @@ _ENDING_SECONDS = 30.0
 
 
 def main() -> int:
-    """Parse, take the lock, serve until a signal stops it."""
+    """Parse the arguments, take the lock, and serve until a signal stops it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -97,7 +97,7 @@ def held(path: Path) -> Iterator[bool]:
 
 
 def _socket_folder(home: Home) -> str:
-    """A folder for Unix sockets, whose paths must be short; the one of a killed server is removed."""
+    """Create a folder for Unix sockets, whose paths must be short; remove that of a killed server."""
     last = read_json(home.sockets)
     if last:
         shutil.rmtree(last, ignore_errors=True)
@@ -107,7 +107,7 @@ def _socket_folder(home: Home) -> str:
 
 
 def _this_process() -> dict[str, Any]:
-    """Its id and start time, which tells it apart from a later process with the same id."""
+    """Identify this process by id and start time, as ids are reused."""
     return {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
 
 
@@ -228,7 +228,7 @@ class Sandbox:
         self.changed.set()
 
     def _codalab(self, ports: dict[str, int]) -> Any:
-        """CodaLab's manager."""
+        """Create CodaLab's manager."""
         configure(self.home, ports, {"class": "SQLiteModel"})
         from .codalab_manager import SandboxManager
 

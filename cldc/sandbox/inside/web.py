@@ -25,14 +25,14 @@ class LoggingServer(Server):
     """Writes errors to the sandbox's log."""
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        """Called by cheroot."""
+        """Log an error of cheroot."""
         logger.log(level, msg, exc_info=traceback)
 
 
 def make_server(
     address: str, port: int, app: Callable[..., Any], on_change: Callable[[], None]
 ) -> LoggingServer:
-    """A server for ``app``, bound but not yet serving; ``on_change`` is called after each request that is not a GET."""
+    """Create a server for ``app``, bound but not yet serving; call ``on_change`` after each request that is not a GET."""
 
     def watched(environ: Any, start_response: Any) -> Any:
         # With this header Bottle would decode chunks, which cheroot has decoded already.
@@ -51,7 +51,7 @@ def make_server(
 
 
 def _drain(body: Any) -> None:
-    """Read what the application left unread; closing the connection with unread data would reset it before the answer arrives."""
+    """Read what the application left unread; otherwise closing could reset the connection before the answer arrives."""
     try:
         while body.read(65536):
             continue

@@ -30,7 +30,7 @@ _IDLE_POLL_SECONDS = 5.0
 
 
 class _AtomicCommitter(JsonStateCommitter):
-    """Writes atomically; CodaLab's overwrites the file in place and, if killed meanwhile, forgets every run."""
+    """Writes atomically; CodaLab's overwrites the file in place and, if killed while it does, forgets every run."""
 
     def commit(self, state: Any) -> None:
         with open(self.path + ".new", "w", encoding="utf-8") as file:
@@ -59,7 +59,7 @@ class SandboxWorker(Worker):
     def __init__(
         self, home: Home, address: str, ws_address: str, account: dict[str, str], runtime: LocalRuntime
     ) -> None:
-        # CodaLab's worker makes a Docker client, which it needs only for containers; newer ones connect at once.
+        # CodaLab's worker creates a Docker client, which it needs only for containers; newer ones connect at once.
         docker.from_env = lambda **_options: None
         super().__init__(
             image_manager=NoOpImageManager(),
@@ -91,7 +91,7 @@ class SandboxWorker(Worker):
         self._saved: Any = None
 
     def poll_seconds(self) -> float:
-        """How long the server keeps a check-in open: short while something is about to change."""
+        """Return how long the server keeps a check-in open: short while something is about to change."""
         stages = {run.stage for run in list(self.runs.values())}
         if not stages:
             return _IDLE_POLL_SECONDS
@@ -116,7 +116,7 @@ class SandboxWorker(Worker):
             self._saved = dict(self.runs)
 
     def start(self) -> None:
-        """Until ``terminate`` is set, check in (which waits for messages) and let each run take its next step."""
+        """Check in (which waits for messages) and advance each run by a step, until ``terminate`` is set."""
         while not self.terminate:
             try:
                 self.checkin()
