@@ -165,14 +165,12 @@ def _organiser_files(
     named = {**now, **{key: given[key] for key in ("test_set", "starting_dataset", "evaluate")}}
     if start is not base:
         before = read_json(app.home / "organise" / base.name / "given.json") or {}
-        named |= {key: path for key, path in before.items() if named.get(key) is None}
+        named |= {k: path for k, path in before.items() if named.get(k) is None and Path(path).exists()}
     chosen = remember_files(record, named)
     for key, text in (("label_book", "Label book"), ("test_set", "Hidden test set")):
         if key not in chosen:
             answer = _answer(app, None, f"{text} (a folder)", f"--{key.replace('_', '-')}", None)
             chosen |= remember_files(record, {key: answer})
-        if key not in chosen:
-            raise UsageError(f"{answer} is not a folder.", action="Check the path.")
     own, inherited = (file_beside(each, each.require_organiser().evaluate.name) for each in (start, base))
     return OrganiserFiles(
         script=chosen.get("script") or builtin_script(base).path,

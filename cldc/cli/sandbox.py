@@ -15,7 +15,7 @@ from cldc.cli.training import tensorflow
 from cldc.competition import SANDBOX
 from cldc.environments import ensure_codalab
 from cldc.leaderboard import parse
-from cldc.organise.publishing import remember_files
+from cldc.organise.publishing import bundles_of, remember_files
 from cldc.preflight.inputs import builtin_script
 from cldc.render.board import board_blocks
 from cldc.render.document import Line, Table, moment
@@ -54,10 +54,13 @@ def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
       cldc sandbox up
       cldc sandbox up --test-set hidden-images
     """
+    files = _organiser_files(app, test_set, starting_dataset)
+    # Refuse wrong files before anything is created or started.
+    bundles_of(app.competition, files, local_sandbox.folder_of(app.home, app.competition.name))
     status = local_sandbox.up(
         app.home,
         app.competition,
-        _organiser_files(app, test_set, starting_dataset),
+        files,
         codalab_python=ensure_codalab(app.home, app.observer).python,
         tensorflow_bin=tensorflow(app).bin,
         observer=app.observer,

@@ -245,17 +245,20 @@ def _holds(bundle: Bundle, wanted: WantedBundle) -> bool:
 
 
 def remember_files(record: Path, given: Mapping[str, str | Path | None]) -> dict[str, Path]:
-    """Return the organiser's files by name, those given now before earlier ones; forget paths that no longer exist.
+    """Return the organiser's files by name, those given now before earlier ones; forget earlier paths that no longer exist.
 
     Raises:
-        StorageError: The record can't be written.
+        StorageError: A path given now does not exist, or the record can't be written.
     """
-    before = read_json(record) or {}
-    now = {name: str(Path(value).absolute()) for name, value in given.items() if value is not None}
-    chosen = {name: value for name, value in {**before, **now}.items() if Path(value).exists()}
+    chosen = {name: path for name, path in (read_json(record) or {}).items() if Path(path).exists()}
+    for name, path in given.items():
+        if path is not None:
+            chosen[name] = str(Path(path).absolute())
+            if not Path(path).exists():
+                raise StorageError(f"{path} does not exist.", action="Check the path.")
     private_folder(record.parent)
     replace_atomically(record, json.dumps(chosen))
-    return {name: Path(value) for name, value in chosen.items()}
+    return {name: Path(path) for name, path in chosen.items()}
 
 
 def contents_digest(path: Path, top: str | None = None) -> str:

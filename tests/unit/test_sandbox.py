@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from cldc import competition, sandbox
-from cldc.errors import ConfigurationError, SandboxError, UsageError
+from cldc.errors import ConfigurationError, SandboxError, StorageError, UsageError
 from cldc.organise.daemon_settings import configuration
 from cldc.organise.publishing import bundles_of, contents_digest
 from cldc.sandbox import Account
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Cldc
 from tests.support.small_competition import materials
 
 
@@ -59,6 +59,15 @@ def test_a_competition_is_put_on_a_server_as_its_profile_says(tmp_path: Path) ->
     assert not any(word in f"{bundles}{daemon}" for word in ("mnist", "accuracy", "viii"))
     with pytest.raises(ConfigurationError, match="organiser"):
         bundles_of(replace(shapes, organiser=None), files, tmp_path)
+
+
+def test_a_script_that_does_not_exist_is_refused_before_anything_is_made(
+    bare_cldc: Cldc, tmp_path: Path
+) -> None:
+    script = tmp_path / "no-script.py"
+    output = bare_cldc("sandbox", "up", "--script", script, code=StorageError.code).err
+    assert f"{script} does not exist." in output
+    assert not (bare_cldc.home / "environments").exists()
 
 
 def test_names_that_codalab_would_refuse_are_refused(tmp_path: Path) -> None:

@@ -364,6 +364,7 @@ def test_a_link_out_of_a_profiles_folder_is_followed_for_nobody(
     link.symlink_to("../evil.py")
     output = bare_cldc("sandbox", "up", "--competition", project / "profile" / "shapes.toml", code=4).err
     assert f"{name}, which leads out of its folder" in output
+    assert not (bare_cldc.home / "environments").exists(), "refused before anything was made"
 
 
 # Files of other users
