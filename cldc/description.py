@@ -33,7 +33,7 @@ class Reading:
 
 
 def read(description: str) -> Reading:
-    """A description as the leaderboard page reads it (source: the page's script, function for the table's rows)."""
+    """Parse a description as the leaderboard page does (source: the page's script, function for the table's rows)."""
     text = description.strip(_WHITE)
     for line in _LINE_ENDS.split(text):
         # Greedy groups: the last ")" of the line, and the last "(" before it. Not a pattern, which would take
@@ -89,7 +89,7 @@ def check_name(name: str) -> None:
 
 
 def proper_name(text: str) -> str:
-    """The nearest name that `check_name` accepts."""
+    """Return the nearest name that `check_name` accepts."""
     name, longer = plain_name(text)[:MAX_NAME_LENGTH], ""
     while name != longer:
         longer = name
@@ -99,7 +99,7 @@ def proper_name(text: str) -> str:
 
 
 def plain_name(text: str) -> str:
-    """``text`` in characters that CodaLab allows in names, of any length; a valid name stays as it is."""
+    """Replace characters that CodaLab does not allow in names, at any length; a valid name stays as it is."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", _ascii(text)).strip("-.")
     return name if NAME.fullmatch(name) else f"_{name}"
 
@@ -136,7 +136,7 @@ def _check_link(link: str) -> None:
 
 
 def _proper_link(link: str) -> str:
-    """The nearest web address that the board shows; empty if there is none."""
+    """Return the nearest web address that the board shows; empty if there is none."""
     text = _CONTROL.sub("", link).strip().encode("utf-8", "replace").decode()
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):

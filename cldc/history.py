@@ -1,4 +1,4 @@
-"""List every preflight and submission, so that nobody keeps a spreadsheet."""
+"""List every preflight and submission, in place of a spreadsheet kept by hand."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _submissions(
     board: Leaderboard | None,
     competition: Competition,
 ) -> list[HistoryEntry]:
-    """The submissions in the ledger; without a board their scores are those stored last."""
+    """List the submissions in the ledger; without a board their scores are the last stored ones."""
     rows = {row.submission: row for row in board.rows} if board else {}
     stored = {result.bundle: result for result in ledger.board_results(competition.name)}
     submissions, entries = ledger.submissions(), []

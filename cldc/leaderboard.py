@@ -146,7 +146,7 @@ def _why_hidden(entry: Mapping[str, Any], name: str, score: float | None) -> str
 
 
 def evaluated_submission(note: str) -> str:
-    """Uuid of the bundle that an evaluation evaluated, from the daemon's JSON in its description ``note``; or empty."""
+    """Return the evaluated bundle's uuid, from the daemon's JSON in an evaluation's description; empty if it has none."""
     try:
         return str(json.loads(note)["submit_id"])
     except (ValueError, KeyError, TypeError, RecursionError):

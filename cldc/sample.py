@@ -68,7 +68,7 @@ def draw(
 
     Raises:
         UsageError: ``folder`` exists already, or the images are too few for each class of each split.
-        StorageError: No room or no permission.
+        StorageError: The disk is full or not writable.
     """
     rules = competition.dataset
     least = len(rules.splits) * len(rules.classes)
@@ -112,7 +112,7 @@ def draw_label_book(
 
 
 def _class_folders(classes: tuple[str, ...], count: int, *, seed: str) -> Iterator[_Sheet]:
-    """``count`` images, shared evenly among the classes; the first classes get what is left over."""
+    """Share ``count`` images evenly among the classes; the first classes get the remainder."""
     for place, name in enumerate(classes):
         share = count // len(classes) + (place < count % len(classes))
         for number in range(share):
@@ -154,7 +154,7 @@ def _write(draft: Path, sheet: _Sheet) -> None:
 
 
 def _png(image: Image.Image) -> bytes:
-    """A PNG written as OpenCV writes it, like the 2021 competition's: each row filtered by Sub, compressed as run lengths.
+    """Encode a PNG as OpenCV does, like the 2021 competition's: each row filtered by Sub, compressed as run lengths.
 
     It takes twice as long to read as one that Pillow writes.
     """
@@ -191,14 +191,14 @@ def write_text(text: str, chance: Random) -> Image.Image:
 
 
 def _paper_size(chance: Random) -> tuple[int, int]:
-    """Width and height in pixels: from 120 to 460 with a median of 255, nearly square."""
+    """Draw a width and height in pixels: from 120 to 460 with a median of 255, nearly square."""
     side = min(460.0, max(120.0, chance.lognormvariate(math.log(255), 0.2)))
     skew = chance.lognormvariate(0, 0.12)
     return round(side * skew), round(side / skew)
 
 
 def _word(text: str, chance: Random) -> list[Stroke]:
-    """The strokes of ``text`` in glyph units, from left to right, at random in capitals or small letters."""
+    """Return the strokes of ``text`` in glyph units, from left to right, at random in capitals or small letters."""
     small = chance.random() < 0.5
     gap, x = chance.uniform(0.8, 2.0), 0.0
     strokes: list[Stroke] = []
@@ -214,7 +214,7 @@ def _word(text: str, chance: Random) -> list[Stroke]:
 
 @functools.cache
 def _glyph(character: str) -> tuple[tuple[Point, ...], ...]:
-    """The strokes of a character; a character that is not in the alphabet gets a scribble, always the same one."""
+    """Return the strokes of a character; one that is not in the alphabet gets a scribble, always the same one."""
     code = _ALPHABET.get(character)
     if code is None:
         chance = Random(character)  # noqa: S311 - a drawing
@@ -245,7 +245,7 @@ def _place(strokes: list[Stroke], width: int, height: int, chance: Random) -> li
 
 
 def _wobbled(stroke: Stroke, chance: Random) -> Stroke:
-    """The stroke as a hand draws it: its corners are a little off, and it sways about the line between them."""
+    """Bend a stroke as a hand draws it: with its corners a little off, and swaying about the line between them."""
     sway = chance.uniform(0.5, 3.0)
     phase, pace = chance.uniform(0, 2 * math.pi), chance.uniform(0.02, 0.06)
     corners = [(x + chance.gauss(0, 2), y + chance.gauss(0, 2)) for x, y in stroke]

@@ -29,13 +29,13 @@ _ORIGIN = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40}|v\d+\.\d+\.\d+)")
 
 
 def origin_of(action: str | None) -> tuple[str, str]:
-    """Repository, and commit or release, that a workflow takes cldc from.
+    """Find the repository, and the commit or release, that a workflow takes cldc from.
 
     Args:
         action: ``OWNER/REPO@COMMIT`` or ``OWNER/REPO@vX.Y.Z``; None takes where this cldc was installed from.
 
     Raises:
-        ConfigurationError: That is not known, or no such reference.
+        ConfigurationError: It is not known, or not such a reference.
     """
     found = _ORIGIN.fullmatch(action or _installed_from() or "")
     if found is None:
@@ -48,11 +48,11 @@ def origin_of(action: str | None) -> tuple[str, str]:
 
 
 def workflow(ci: Host, origin: tuple[str, str], *, server: str, competition: str) -> tuple[str, str]:
-    """Path (with slashes) and text of a workflow whose action is pinned to a commit or a release.
+    """Return path (with slashes) and text of a workflow whose action is pinned to a commit or a release.
 
     Args:
         ci: The code host; ``classroom`` is GitHub with a workflow that checks and submits nothing.
-        origin: As `origin_of` gives it.
+        origin: The result of `origin_of`.
         server: Where the job signs in. The workflow names it, so that a change of cldc.toml sends no password elsewhere.
         competition: The profile's name, or its path from the repository's folder.
     """
@@ -66,7 +66,7 @@ def workflow(ci: Host, origin: tuple[str, str], *, server: str, competition: str
 
 
 def _installed_from() -> str | None:
-    """``OWNER/REPO@COMMIT`` of an installation from GitHub (PEP 610), ``OWNER/REPO@vX.Y.Z`` of a release, else None."""
+    """Return ``OWNER/REPO@COMMIT`` if installed from GitHub (PEP 610), ``OWNER/REPO@vX.Y.Z`` of a release, or None."""
     try:
         distribution = importlib.metadata.distribution("cldc")
         record = distribution.read_text("direct_url.json")

@@ -105,7 +105,7 @@ def require_no_conflict(matched: Matched) -> None:
 
 
 def apply_in_place(plan: ApplyPlan, records: Path, observer: Observer = SILENT) -> Path:
-    """Change the dataset's own folder, and return the record by which `cldc apply --undo` takes the changes back.
+    """Change the dataset's own folder, and return the record with which `cldc apply --undo` reverts the changes.
 
     Raises:
         StorageError: Something can't be moved; the error says how to undo the changes made so far.
@@ -151,7 +151,7 @@ class _Changes:
         self.moves.append(Change("rename", action, image.path, target))
 
     def _folder(self, split: str, label: str) -> str:
-        """The folder of a split and class, with its name on disk; if missing, it will be created."""
+        """Return the folder of a split and class, with its name on disk; if missing, it will be created."""
         if (split, label) not in self._class_folders:
             self._class_folders[split, label] = label
             made = {change.target for change in self.folders}
@@ -162,7 +162,7 @@ class _Changes:
 
 
 def _is_aside(decision: Decision, aside: Path) -> bool:
-    """Whether a decision's file is in the folder ``aside`` already."""
+    """Check whether a decision's file is in the folder ``aside`` already."""
     place = aside / decision.path
     if decision.action != SET_ASIDE or not decision.path or not place.is_file():
         return False

@@ -30,7 +30,7 @@ class Downloaded:
 
 
 def reference_of(competition: Competition, what: str) -> Reference:
-    """The bundle of one of `WHAT`.
+    """Return the bundle of one of `WHAT`.
 
     Raises:
         ConfigurationError: The profile does not name it.
@@ -130,7 +130,7 @@ def _folder(
 
 
 def _parts(rest: Rest, uuid: str, names: Collection[str], *, nested: bool) -> Iterator[tuple[str, str]]:
-    """The folders to download: each with its place in the target and its path in the bundle."""
+    """List the folders to download: each with its place in the target and its path in the bundle."""
     top = rest.info(uuid, depth=3)
     found = _root(top, names, "")
     if found is None:
@@ -151,7 +151,7 @@ def _parts(rest: Rest, uuid: str, names: Collection[str], *, nested: bool) -> It
 
 
 def _root(entry: Entry, names: Collection[str], path: str) -> tuple[str, Entry] | None:
-    """The folder that holds ``names``, at the top of the bundle or in a folder of it, and its path with a slash."""
+    """Find the folder that holds ``names``, at the top of the bundle or deeper, and its path with a slash."""
     held = {each.name for each in entry.contents if each.type == "directory"}
     if held.issuperset(names):
         return path, entry

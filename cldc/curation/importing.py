@@ -107,7 +107,7 @@ def find_sources(
 
 
 def _pictures_in(folder: Path, rules: DatasetRules, split: str, label: str) -> Iterator[Source]:
-    """The pictures of a folder and of folders in it; ``split`` and ``label`` are those of the folders around it, or empty."""
+    """List the pictures of a folder and those below; ``split`` and ``label`` are the folders around it, or empty."""
     label = meant_class(folder.resolve().name, rules.classes) or label
     with storage_errors(folder):
         items = sorted(item for item in folder.iterdir() if not item.name.startswith("."))

@@ -98,7 +98,7 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
 
 
 def _labels(images: Iterable[Image], matched: Matched, rules: DatasetRules) -> dict[str, str]:
-    """The decided or current class of each image to divide, by path."""
+    """Return the decided or current class of each image to divide, by path."""
     labels = {}
     for image in images:
         decisions = matched.of(image)

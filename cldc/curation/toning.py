@@ -61,7 +61,7 @@ def tone(grey: Image.Image, *, trim: bool) -> Toned:
 
 
 def _is_light_on_dark(grey: Image.Image) -> bool:
-    """Whether most of the border, and most of the picture, is the darker of its two shades.
+    """Check that most of the border, and most of the picture, is the darker of its two shades.
 
     Both, because a photo of paper on a dark table has a dark border only.
     """
@@ -85,7 +85,7 @@ def _inset(size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 
 def _otsu(histogram: list[int]) -> int:
-    """Otsu's threshold: the shade up to which pixels belong to the darker of two classes that then differ most."""
+    """Compute Otsu's threshold: the shade that divides pixels into the two classes that differ most."""
     total, weighted = sum(histogram), sum(shade * count for shade, count in enumerate(histogram))
     best, chosen = -1.0, 0
     below = below_weighted = 0
@@ -134,13 +134,13 @@ def _even_paper(grey: Image.Image) -> Image.Image:
 
 
 def _shade_at(histogram: list[int], share: float) -> int:
-    """The shade such that at most that share of pixels is darker."""
+    """Return the shade such that at most that share of pixels is darker."""
     least = sum(histogram) * share
     return next(shade for shade, count in enumerate(itertools.accumulate(histogram)) if count > least)
 
 
 def _white_point(histogram: list[int]) -> int:
-    """The shade from which on pixels count as paper, chosen to include most shades lighter than ink, with their noise."""
+    """Return the shade from which pixels count as paper: most shades lighter than ink, with their noise."""
     ink = _otsu(histogram)
     paper = [0] * (ink + 1) + histogram[ink + 1 :]
     middle = _shade_at(paper, 0.5)
@@ -148,7 +148,7 @@ def _white_point(histogram: list[int]) -> int:
 
 
 def _ink_box(drawn: Image.Image) -> tuple[int, int, int, int]:
-    """The box around the ink: left, top, right, bottom.
+    """Return the box around the ink: left, top, right, bottom.
 
     Raises:
         NothingDrawn: The picture is blank.

@@ -44,11 +44,11 @@ class Matched:
     _correct: tuple[tuple[str, Decision], ...] = ()
 
     def of(self, image: Image) -> tuple[Decision, ...]:
-        """The decisions about an image."""
+        """Return the decisions about an image."""
         return self.by_path.get(image.path, ())
 
     def correct(self, question: str, known: Collection[str], *, only_named: bool = False) -> frozenset[str]:
-        """SHA-256 of the contents for which ``question`` was answered with "correct as is".
+        """Return the SHA-256 of contents for which ``question`` was answered with "correct as is".
 
         Args:
             question: The id of a rule, or ``label``.
@@ -120,7 +120,7 @@ def _folded(path: str) -> tuple[str, ...]:
 
 
 def _conflicts(named: Mapping[Decision, list[Image]], classes: Sequence[str]) -> tuple[Conflict, ...]:
-    """Contradictions about one image, and those about the label of one content."""
+    """Find contradictions about one image, and those about the label of one content."""
     by_image: dict[str, list[Decision]] = defaultdict(list)
     labelled: dict[str, list[tuple[Decision, Image]]] = defaultdict(list)
     for decision, images in named.items():
@@ -141,14 +141,14 @@ def _conflicts(named: Mapping[Decision, list[Image]], classes: Sequence[str]) ->
 
 
 def _contradictory(decisions: list[Decision]) -> bool:
-    """Whether decisions set one image aside and do something else with it, or move it to two splits."""
+    """Check whether decisions set an image aside and do something else with it, or move it to two splits."""
     actions = {decision.action for decision in decisions}
     splits = {decision.split for decision in decisions if decision.split}
     return len(splits) > 1 or (SET_ASIDE in actions and len(actions) > 1)
 
 
 def _labels_differ(pairs: Iterable[tuple[Decision, Image]], classes: Sequence[str]) -> bool:
-    """Whether one of the decisions relabels a content, and another gives or confirms a different label."""
+    """Check whether a decision relabels a content, and another gives or confirms a different label."""
     relabelled = {decision.label for decision, _ in pairs if decision.action == RELABEL}
     confirmed = {
         meant_class(image.label, classes) or image.label

@@ -13,12 +13,12 @@ _MOVE_TO = "move-to-"
 
 
 def move_to(split: str) -> str:
-    """The action that moves an image to ``split``."""
+    """Return the action that moves an image to ``split``."""
     return _MOVE_TO + split
 
 
 def moved_to(action: str) -> str:
-    """The split that ``action`` moves an image to; empty for other actions."""
+    """Return the split that ``action`` moves an image to; empty for other actions."""
     return action.removeprefix(_MOVE_TO) if action.startswith(_MOVE_TO) else ""
 
 
@@ -54,11 +54,11 @@ class Decision(NamedTuple):
         return self.action in (RELABEL, CORRECT)
 
     def questions(self, known: Iterable[str]) -> frozenset[str]:
-        """The ``known`` questions that the reason names; an empty set means all of them."""
+        """Return the ``known`` questions that the reason names; an empty set means all of them."""
         return frozenset(re.findall(r"[\w-]+", self.reason)).intersection(known)
 
     def describe(self) -> str:
-        """The decision in a few words, such as ``relabel to viii``."""
+        """Describe the decision in a few words, such as ``relabel to viii``."""
         if self.action == RELABEL:
             return f"relabel to {self.label}"
         if self.split:
@@ -67,7 +67,7 @@ class Decision(NamedTuple):
 
 
 def replaces(new: Decision, old: Decision) -> bool:
-    """Whether ``new`` replaces ``old`` in the table, because they contradict each other or say the same.
+    """Check whether ``new`` replaces ``old`` in the table, because they contradict each other or say the same.
 
     Of two files with the same content, one may be set aside or moved alone; a label applies to both.
     """

@@ -29,12 +29,12 @@ class Edit:
 
 
 def default_path(root: Path) -> Path:
-    """The table beside a dataset's folder."""
+    """Return the table beside a dataset's folder."""
     return Path(os.path.abspath(root)).parent / FILE_NAME  # noqa: PTH100 - resolve() would follow a linked dataset
 
 
 def now() -> str:
-    """The current time, for a new decision."""
+    """Return the current time, for a new decision."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -97,7 +97,7 @@ def edit(
 
 
 def _added(kept: Iterable[Decision], add: Iterable[Decision]) -> tuple[Decision, ...]:
-    """The kept decisions, with new ones in place of those that they replace."""
+    """Return the kept decisions, with new ones in place of those that they replace."""
     after = dict.fromkeys(kept)
     # Only decisions about one content replace each other; one call may have ten thousand decisions.
     by_content: dict[str, list[Decision]] = defaultdict(list)

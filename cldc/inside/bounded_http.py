@@ -80,7 +80,7 @@ _current: ContextVar[Optional[Budget]] = ContextVar("budget", default=None)  # n
 
 @contextlib.contextmanager
 def within(budget: Budget) -> Iterator[None]:
-    """Let all requests of the block share one budget: that of the block around it, if there is one, or else this."""
+    """Let all requests of the block share one budget: that of the outer block, if there is one, else this one."""
     token = _current.set(_current.get() or budget)
     try:
         yield
@@ -89,7 +89,7 @@ def within(budget: Budget) -> Iterator[None]:
 
 
 def current() -> Budget:
-    """The budget of the current block; outside of any, a new one."""
+    """Return the budget of the current block; outside of any, a new one."""
     return _current.get() or Budget(limit_bytes=BoundedResponse.limit_bytes)
 
 
@@ -156,7 +156,7 @@ class _Secured(http.client.HTTPSConnection):
 
 
 def secured(netloc: str, timeout: float = 60) -> http.client.HTTPSConnection:
-    """A connection with TLS, through the environment's proxy if there is one."""
+    """Create a connection with TLS, through the environment's proxy if there is one."""
     proxy = _proxy(netloc)
     if proxy is None:
         return _Secured(netloc, timeout=timeout)
@@ -220,7 +220,7 @@ def _socks() -> Any:
 
 
 def trust_certificates() -> None:
-    """Let OpenSSL use the certificates that the environment names for `requests`, or else the system's, or else certifi's."""
+    """Let OpenSSL use the certificates that the environment names for `requests`, else the system's, else certifi's."""
     chosen = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     defaults = ssl.get_default_verify_paths()
     if not chosen and not defaults.cafile and not defaults.capath:
@@ -244,11 +244,11 @@ class _SecuredHandler(urllib.request.HTTPSHandler):
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """Follow none: CodaLab never redirects, so it comes from something else, perhaps without TLS."""
+        """Follow none: CodaLab never redirects, so a redirect comes from something else, perhaps without TLS."""
 
 
 def opener() -> urllib.request.OpenerDirector:
-    """An opener with these limits that follows no redirect."""
+    """Create an opener with these limits that follows no redirect."""
     # The connections handle proxies themselves.
     proxies = urllib.request.ProxyHandler({})
     return urllib.request.build_opener(proxies, _PlainHandler, _SecuredHandler, _NoRedirects)

@@ -37,13 +37,13 @@ class Ink(NamedTuple):
     areas: Array
 
     def strokes(self, kept: Array) -> Array:
-        """The darkness of the ``kept`` pieces, with the grey around them; 0 elsewhere."""
+        """Return the darkness of the ``kept`` pieces, with the grey around them; 0 elsewhere."""
         near = ndimage.binary_dilation(kept[self.pieces] & self.marked, iterations=2)
         return np.where(near, self.darkness, 0.0)
 
 
 def read_ink(path: str) -> Ink | None:
-    """The ink of a picture, dark on light or light on dark; None if there is none.
+    """Read the ink of a picture, dark on light or light on dark; None if there is none.
 
     Raises:
         Exception: Whatever Pillow raises for a file that it can't read.
@@ -67,5 +67,5 @@ def read_ink(path: str) -> Ink | None:
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

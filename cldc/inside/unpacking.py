@@ -1,7 +1,7 @@
 """Unpack untrusted archives: completely or not at all, and only into a new folder.
 
 The filters of `tarfile` are not used, since each can be bypassed in some Python (CVE-2025-4517). Only regular
-files and folders are unpacked, and their names are checked here. Links are never made, so that no path leads through
+files and folders are unpacked, and their names are checked here. Links are never created, so that no path leads through
 one; a file is only ever created, so that nothing is overwritten. Modes, owners and times in an archive mean nothing.
 """
 
@@ -58,7 +58,7 @@ def unpack_tar(path: str, folder: str, *, limit_bytes: int = LIMIT_BYTES) -> Non
     """Unpack a .tar.gz into ``folder``, which must not exist yet.
 
     Raises:
-        Refused: It is damaged, too large, or holds what is no regular file or folder inside of it.
+        Refused: It is damaged, too large, or holds something else than regular files and folders, or a path that leads out of it.
         OSError: ``folder`` exists already, or something can't be read or written.
     """
     with gzip.open(path) as plain:
@@ -71,7 +71,7 @@ def unpack_zip(file: IO[bytes], folder: str, *, limit_bytes: int = LIMIT_BYTES) 
 
 
 def checked_parts(name: str, *, windows: bool = os.name == "nt") -> list[str]:
-    """The folders and the last name of a path in an archive; empty for the archive's own top folder.
+    """Return the folders and the last name of a path in an archive; empty for the archive's top folder.
 
     Raises:
         Refused: The path is not relative and normalised, or too long or deep. Such names are not corrected: they are malicious,
@@ -176,7 +176,7 @@ def _write(content: IO[bytes], path: str, size: int, name: str) -> None:
 
 @contextlib.contextmanager
 def _damage() -> Iterator[None]:
-    """What reading an archive raises, as `Refused`."""
+    """Raise errors of reading an archive as `Refused`."""
     try:
         yield
     except _DAMAGED as error:

@@ -119,7 +119,7 @@ def compare(
 
 
 def _image_changes(first: ModelPredictions, second: ModelPredictions, book: str) -> dict[str, list[Moved]]:
-    """The images of both datasets, by what became of them."""
+    """Return the images of both datasets, by the kind of change."""
     old, new = (_images_by_content(predictions, book) for predictions in (first, second))
     changes: dict[str, list[Moved]] = defaultdict(list)
     for sha256 in sorted(old.keys() | new.keys(), key=lambda s: (old.get(s) or new[s])[0].path):
@@ -165,7 +165,7 @@ def _images_by_content(predictions: ModelPredictions, book: str) -> dict[str, li
 
 
 def _accuracies(predictions: ModelPredictions) -> dict[tuple[str, str], float]:
-    """The accuracy on each class of each split whose probabilities are known."""
+    """Compute the accuracy on each class of each split whose probabilities are known."""
     right: Counter[tuple[str, str]] = Counter()
     total: Counter[tuple[str, str]] = Counter()
     for image in predictions.images:
@@ -179,7 +179,7 @@ def _accuracies(predictions: ModelPredictions) -> dict[tuple[str, str], float]:
 def _mistakes(
     first: ModelPredictions, second: ModelPredictions, book: str
 ) -> tuple[tuple[Moved, ...], tuple[Moved, ...]]:
-    """The mistakes fixed and the mistakes made, among the images on which both models were evaluated."""
+    """Find the mistakes fixed and the new mistakes, among the images on which both models were evaluated."""
 
     def path(image: ImagePrediction) -> str:
         return f"{book}/{image.path}" if image.split == book else image.path

@@ -96,16 +96,16 @@ class LabelReport:
         return tuple(image for image in self.images if image.problem)
 
     def expected_wrong(self, depth: int | None = None) -> float:
-        """How many wrong labels to expect among the first ``depth`` images, or among all."""
+        """Return how many wrong labels to expect among the first ``depth`` images, or among all."""
         return sum(image.wrong for image in self.images[:depth])
 
     def without(self, contents: Container[str]) -> LabelReport:
-        """The report without the images of these SHA-256, ranked again."""
+        """Return the report without the images of these SHA-256, ranked again."""
         left = (image for image in self.images if image.sha256 not in contents)
         return replace(self, images=tuple(replace(image, rank=rank) for rank, image in enumerate(left, 1)))
 
     def depth(self, share: float) -> int:
-        """The longest beginning of the list of which at least this share of labels is expected to be wrong."""
+        """Return the largest rank up to which at least this share of labels is expected to be wrong."""
         expected, deepest = 0.0, 0
         for count, image in enumerate(self.images, 1):
             expected += image.wrong
@@ -147,7 +147,7 @@ def find_suspicious_labels(
 
 
 def known_suspicious_labels(dataset: Dataset, classes: Sequence[str], *, home: Path) -> LabelReport | None:
-    """The cached result for a dataset of the same images and labels, whatever their names and splits; None if there is none."""
+    """Return the cached result for the same images and labels, whatever their names and splits; None without one."""
     images = _labelled(dataset, classes)
     try:
         rows = json.loads(gzip.decompress(_path(home, images, classes).read_bytes()))
@@ -157,14 +157,14 @@ def known_suspicious_labels(dataset: Dataset, classes: Sequence[str], *, home: P
 
 
 def _labelled(dataset: Dataset, classes: Sequence[str]) -> list[Image]:
-    """The images in class folders, in an order that depends only on their contents and labels."""
+    """Return the images in class folders, in an order that depends only on their contents and labels."""
     known = {*classes}
     images = [image for image in dataset.images if image.sha256 and image.label in known]
     return sorted(images, key=lambda image: (image.sha256, image.label, image.path))
 
 
 def _path(home: Path, images: Sequence[Image], classes: Sequence[str]) -> Path:
-    """Path of the cached result; each version of the search has its own."""
+    """Return the path of the cached result; each version of the search has its own."""
     programs = [
         *sorted(_INSIDE.glob("*.py")),
         Path(inside.__file__).with_name("ink.py"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from cldc.insight.label_search import LabelReport
 from cldc.preflight.model import ImagePrediction, ModelPredictions, PreflightResult
 
-# Nobody checks more labels than this between two trainings.
+# People check no more labels than this between two trainings.
 _MOST = 100
 # If a smaller share of the labels shown is expected to be wrong, checking them is not worth it; a clean dataset has none.
 _LEAST_WRONG = 0.25
@@ -52,7 +52,7 @@ class Insight:
 
 
 def suggest(report: LabelReport, predictions: ModelPredictions) -> tuple[Suggestion, ...]:
-    """The labels of a dataset that look most wrong, at most 100, the worst first; none where few are expected to be wrong."""
+    """Return the labels that most likely are wrong, at most 100, worst first; none where few are expected to be wrong."""
     model = {
         image.path: predictions.classes[image.predicted]
         for image in predictions.images
@@ -74,7 +74,7 @@ def suggest(report: LabelReport, predictions: ModelPredictions) -> tuple[Suggest
 
 
 def confusion(predictions: ModelPredictions, split: str) -> tuple[tuple[int, ...], ...]:
-    """Number of images of a split by true class (rows) and predicted class (columns)."""
+    """Count the images of a split by true class (rows) and predicted class (columns)."""
     counts = [[0] * len(predictions.classes) for _ in predictions.classes]
     for image in predictions.of(split):
         counts[image.label][image.predicted] += 1
@@ -82,6 +82,6 @@ def confusion(predictions: ModelPredictions, split: str) -> tuple[tuple[int, ...
 
 
 def worst_mistakes(predictions: ModelPredictions, split: str, limit: int) -> tuple[ImagePrediction, ...]:
-    """The images of a split that the model misclassifies with the highest probability, the highest first."""
+    """Return the images of a split that the model misclassifies with the highest probability, the highest first."""
     wrong = (image for image in predictions.of(split) if image.misclassified)
     return tuple(sorted(wrong, key=lambda image: (-max(image.probabilities), image.path))[:limit])

@@ -15,7 +15,7 @@ _SIDE = 160
 
 
 def pictures(files: Iterable[tuple[str, Path]], *, size: Sequence[int]) -> Mapping[str, tuple[str, str]]:
-    """For each name, its picture and what the model sees, as ``data:`` addresses; what can't be drawn is left out.
+    """Return for each name its picture and what the model sees, as ``data:`` addresses; skip what can't be drawn.
 
     Args:
         files: Each picture's name and file.
@@ -44,7 +44,7 @@ def _both(path: Path, height: int, width: int) -> tuple[str, str]:
 
 
 def seen_by_model(image: Image.Image, size: Sequence[int]) -> Image.Image:
-    """An image of mode L or RGB, scaled to a height and width as ``tf.image.resize`` does it.
+    """Scale an image of mode L or RGB to a height and width as ``tf.image.resize`` does.
 
     That is bilinear interpolation of the four nearest pixels, without antialiasing.
     """

@@ -83,7 +83,7 @@ class Train(Protocol):
     """Runs trainings, here or on CodaLab; with ``force`` even those that have a record."""
 
     def __call__(self, trainings: Sequence[Training], *, force: bool = False) -> Sequence[Outcome]:
-        """The outcome of each training."""
+        """Return the outcome of each training."""
 
 
 def require_unseen(judge: LabelBook, datasets: Mapping[str, Dataset]) -> None:
@@ -180,7 +180,7 @@ def compare_repeats(
 
 
 def _answers(model: ModelPredictions, split: str) -> dict[tuple[str, str, int], bool]:
-    """Whether the model is right about each image of a split: by content, class and, of copies, their number."""
+    """Return whether the model is right about each image of a split, by content, class and number of the copy."""
     seen: Counter[tuple[str, str]] = Counter()
     answers = {}
     for image in model.of(split):
@@ -193,7 +193,7 @@ def _answers(model: ModelPredictions, split: str) -> dict[tuple[str, str, int], 
 
 
 def _learned_by_heart(before: ModelPredictions, after: ModelPredictions, label_book: str) -> list[str]:
-    """A note if one of the datasets contains images of the label book."""
+    """Return a note if one of the datasets contains images of the label book."""
     contents = {image.sha256 for image in before.of(label_book)}
     counts = [
         len(contents & {image.sha256 for image in model.images if image.split != label_book})

@@ -54,7 +54,7 @@ class Judgement:
 
 
 def judge(by: str, before: Sequence[Sequence[bool]], after: Sequence[Sequence[bool]]) -> Judgement:
-    """Compare models by their predictions: for each seed, whether each image was predicted right, images in the same order.
+    """Compare models by whether each image was predicted right, for each seed, with the images in the same order.
 
     Raises:
         ValueError: There are fewer than two seeds or images, or not the same numbers on both sides.
@@ -125,7 +125,7 @@ class _Noise:
         return cls(len(by_seed), len(by_image), variance(by_seed), variance(by_image), rest / freedom)
 
     def half_width(self, seeds: int) -> float:
-        """Half the width of the interval, measured or, for another number of seeds, predicted."""
+        """Return half the width of the interval, measured or, for another number of seeds, predicted."""
         # With more seeds, the noise of single predictions averages out of the images' means.
         lasting = max(0.0, self.of_images - self.of_answers / self.seeds)
         of_images = self.of_images if seeds == self.seeds else lasting + self.of_answers / seeds
@@ -139,7 +139,7 @@ class _Noise:
 
 
 def t_quantile(freedom: float) -> float:
-    """The 97.5 % quantile of Student's t for any number of degrees of freedom from 1."""
+    """Return the 97.5 % quantile of Student's t for any number of degrees of freedom from 1."""
     low, high = 0.0, 13.0  # with one degree it is 12.7
     while high - low > 1e-9:
         middle = (low + high) / 2
@@ -148,7 +148,7 @@ def t_quantile(freedom: float) -> float:
 
 
 def _within(t: float, freedom: float) -> float:
-    """The probability that Student's t is at most ``t`` away from zero.
+    """Return the probability that Student's t is at most ``t`` away from zero.
 
     With t = sqrt(freedom) tan(angle), the density is proportional to cos(angle)^(freedom - 1), which Simpson's rule integrates well.
     """

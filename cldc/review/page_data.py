@@ -21,7 +21,7 @@ _LEAST_SHARE = 0.5
 
 
 def findings_part(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """The findings about images, one entry for each rule."""
+    """Build the findings about images, one entry for each rule."""
     parts: dict[str, dict[str, Any]] = {}
     for finding in findings:
         if not finding.paths:
@@ -44,7 +44,7 @@ def findings_part(findings: Iterable[Finding]) -> list[dict[str, Any]]:
 
 
 def predictions_part(images: Sequence[Image], competition: Competition, home: Path) -> dict[str, Any] | None:
-    """By path, the class that a preflight's model predicts and its probability; the newest preflight of most of the images counts.
+    """Build predicted class and probability by path, from the newest preflight that covers most of the images.
 
     Images are matched by content, so only images that have changed since have no prediction.
     """
@@ -68,7 +68,7 @@ def predictions_part(images: Sequence[Image], competition: Competition, home: Pa
 
 
 def suspicions_part(report: LabelReport) -> dict[str, Any]:
-    """The suspicious labels, the most suspicious first, and how many of them are expected to be wrong."""
+    """Build the suspicious labels, most suspicious first, and how many of them are expected to be wrong."""
     rows = [
         # The likelier class, if there is one, and why the label is suspicious.
         [image.path, image.suggestion if image.problem is LabelProblem.OTHER_CLASS else "", _words(image)]

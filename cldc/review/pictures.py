@@ -39,7 +39,7 @@ class Pictures:
         self._lock = threading.Lock()
 
     def get(self, key: str, size: Size) -> bytes:
-        """A PNG of the image with that key.
+        """Return a PNG of the image with that key.
 
         Raises:
             NoPictureError: The image is gone, has changed or can't be shown.

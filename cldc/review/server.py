@@ -50,7 +50,7 @@ _HEADERS = {
 
 class _Server(Server):
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        """Called by cheroot."""
+        """Log an error of cheroot."""
         _logger.log(level, msg, exc_info=traceback)
 
 
@@ -98,11 +98,11 @@ class ReviewServer:
 
     @property
     def address(self) -> str:
-        """The page's address for a person; it works until the server ends."""
+        """The page's address for people; it works until the server ends."""
         return f"http://{_LOOPBACK}:{self.port}/?token={self._token}"
 
     def ticket(self) -> str:
-        """The page's address for a single use: other accounts of this machine can see a browser's command line."""
+        """The page's address for a single use, as other accounts of this machine can see a browser's command line."""
         ticket = secrets.token_urlsafe(24)
         self._tickets.add(ticket)
         return f"http://{_LOOPBACK}:{self.port}/?token={ticket}"
@@ -162,7 +162,7 @@ class ReviewServer:
     # Answers ---------------------------------------------------------------------------------------------
 
     def _index(self, request: Request) -> Response:
-        """The page itself; it removes the token from its address, so that no browser history keeps it."""
+        """Serve the page; it removes the token from its address, so that no browser history keeps it."""
         token = request.args.get("token", "")
         known = self._knows(request.cookies.get(self._cookie_name, ""), self._cookie)
         if not known and not self._knows(token, self._token):

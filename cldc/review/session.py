@@ -95,7 +95,7 @@ class Session:
     # Requests of the page ------------------------------------------------------------------------------
 
     def state(self, have: Mapping[str, int]) -> dict[str, Any]:
-        """The parts that differ from those that the page has, the progress of the checks, and problems."""
+        """Return the parts that differ from the page's, the progress of the checks, and problems."""
         with self._lock:
             self.refresh()
             self._refresh_decisions()
@@ -113,7 +113,7 @@ class Session:
             }
 
     def image(self, key: str) -> Image | None:
-        """The image with that key; None if it is gone or has changed."""
+        """Return the image with that key; None if it is gone or has changed."""
         return self._images.get(key)
 
     @property
@@ -164,7 +164,7 @@ class Session:
             return {"undo": number, "skipped": skipped}
 
     def undo(self, number: int) -> None:
-        """Take back the decisions of that number, once; whatever was written since stays.
+        """Take back the decisions of that number, once; decisions written since stay.
 
         Raises:
             InvalidTable: Somebody made the table unreadable; it stays as it is.
@@ -190,7 +190,7 @@ class Session:
     # Results of the checks --------------------------------------------------------------------------------
 
     def wait_for_change(self) -> Dataset:
-        """Wait until there is a folder to check: at first, and then when it has changed and is no longer changing."""
+        """Wait until there is a folder to check: at once the first time, then when it has changed and is stable again."""
         self._changed.wait()
         while True:
             with self._lock:
@@ -201,7 +201,7 @@ class Session:
                 return scanned
 
     def found(self, report: ValidationReport, scanned: Dataset) -> None:
-        """Receive the findings of a check that began when the folder was as ``scanned``."""
+        """Receive the findings of a check that began when the folder was as in ``scanned``."""
         with self._lock:
             self.refresh(now=True)
             paths = {image.path: image.sha256 for image in report.dataset.images}
@@ -213,7 +213,7 @@ class Session:
             self._put_decisions()
 
     def show(self, part: Literal["predictions", "suspicions"], data: Mapping[str, Any] | None) -> None:
-        """Receive a part made by `cldc.review.page_data`; None if it is not known."""
+        """Receive a part from `cldc.review.page_data`; None if it is not known."""
         with self._lock:
             self._put(part, data)
 
@@ -223,15 +223,15 @@ class Session:
             self._check_problem = f"{error.message} {error.action}"
 
     def start(self, task: str, total: float | None = None, unit: str = "") -> None:
-        """As an `Observer`: a task begins; an empty one means that everything is done."""
+        """Begin a task, for `Observer`; an empty one means that everything is done."""
         self._task = (task, 0, total or 0)
 
     def advance(self, done: float, detail: str = "") -> None:
-        """As an `Observer`."""
+        """Update the task's progress, for `Observer`."""
         self._task = (self._task[0], done, self._task[2])
 
     def note(self, text: str) -> None:
-        """As an `Observer`; the page has no place for it."""
+        """Ignore a note, for `Observer`; the page does not show notes."""
 
     # The folder ------------------------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ class Session:
     # The decisions ---------------------------------------------------------------------------------------
 
     def _current(self, keys: Iterable[str]) -> tuple[list[Image], list[str]]:
-        """The images that are still as the page showed them, read, and for each other one why it is left out."""
+        """Return the images that are unchanged since the page showed them, read, and why each other one is skipped."""
         found, skipped = [], []
         for key in keys:
             image = self._images.get(key)
@@ -314,7 +314,7 @@ class Session:
         return made
 
     def _matched(self) -> Matched:
-        """The decisions, matched to the images by the contents that are known so far."""
+        """Match the decisions to the images by the contents that are known so far."""
         dataset = replace(self._dataset, images=tuple(self._images.values()))
         return decisions.match(self._decisions, dataset, self.competition.dataset.classes)
 
@@ -331,7 +331,7 @@ class Session:
         return edit
 
     def _refresh_decisions(self) -> None:
-        """Read the table again if somebody else has written it."""
+        """Read the table again if another program has written it."""
         if _signature(self.path) != self._signature:
             self._read_decisions()
             self._put_decisions()
@@ -370,7 +370,7 @@ class Session:
 
 
 def _key(image: Image) -> str:
-    """Identifies an image as it is now in addresses and requests: another file, or a changed one, has another key."""
+    """Return a key for an image's current content in addresses and requests; a changed file gets another key."""
     return hashlib.blake2b(os.fsencode(repr(image.state)), digest_size=12).hexdigest()
 
 

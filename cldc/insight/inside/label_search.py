@@ -38,22 +38,22 @@ from stroke_features import (
 )
 
 _CHUNK = 50
-# Regularisation of the fit, against 1 for an image's similarity to itself. More than usual, since labels are wrong.
+# Regularisation of the fit, where an image's similarity to itself is 1. More than usual, since some labels are wrong.
 _RIDGE = 0.2
 # A kernel's width: the median squared distance between images divided by this.
 _WIDTH = 2.0
 _BLOCK = 1000
-# What each description counts for, and how sharply the ranking separates predictions: chosen on two thirds of the
-# 2021 starting dataset, where the other third agreed (benchmarks/labels.py).
+# Weights of the descriptions, and how sharply the ranking separates predictions: chosen on two thirds of the
+# 2021 starting dataset, and confirmed on the other third (benchmarks/labels.py).
 _WEIGHTS = (2 / 7, 2 / 7, 2 / 7, 1 / 7)
 _RANKING_SHARPNESS = 4.0
-# Within this share of the images, those that others contradict most, how sure the contradiction is says little more. Those come
-# first that look least like their label and, at this weight, like anything: all people who looked at them agreed on these.
+# Among this share of the images, the most contradicted ones, certainty no longer ranks well. They are ranked by how little they
+# look like their label and, with this weight, like any class: on those, all people who looked at them agreed.
 _HEAD, _ANY_CLASS = 1 / 40, 0.2
 
 
 def describe(path: str) -> list[Array] | None:
-    """What each kernel compares of a drawing: empty without ink, None if the file can't be read."""
+    """Compute the features that each kernel compares: none without ink, None if the file can't be read."""
     try:
         drawing = read_drawing(path)
     except Exception:  # Pillow raises many kinds of exceptions on odd files
@@ -71,7 +71,7 @@ def describe(path: str) -> list[Array] | None:
 
 
 def similarity_matrix(described: list[list[Array]]) -> Array:
-    """How similar any two images are, 0 to 1: the weighted mean of one Gaussian kernel for each description."""
+    """Return the similarity of any two images, 0 to 1: a weighted mean of one Gaussian kernel for each description."""
     count = len(described)
     total = np.zeros((count, count), np.float32, order="F")
     for weight, columns in zip(_WEIGHTS, zip(*described)):
@@ -88,11 +88,11 @@ def similarity_matrix(described: list[list[Array]]) -> Array:
 
 
 def predict(similarities: Array, labels: Array, contents: list[str], classes: int) -> Array:
-    """How much each image looks like each class to a least-squares fit that has seen neither it nor its copies.
+    """Return each image's score for each class, by a least-squares fit without the image and its copies.
 
-    The fit of all others is known in closed form from the fit of all (Rifkin and Lippert, 2007). ``similarities`` is overwritten.
+    The fit without an image follows in closed form from the fit of all (Rifkin and Lippert, 2007). ``similarities`` is overwritten.
     """
-    # A class's share is taken off, so that an image unlike all others looks like none.
+    # Minus a class's share, so that an image unlike all others resembles no class.
     targets = np.full((len(labels), classes), -1 / classes)
     targets[np.arange(len(labels)), labels] += 1
     similarities.flat[:: len(labels) + 1] += _RIDGE
@@ -111,13 +111,13 @@ def predict(similarities: Array, labels: Array, contents: list[str], classes: in
 
 
 def probabilities(found: Array, sharpness: float) -> Array:
-    """Predictions as probabilities."""
+    """Convert scores to probabilities."""
     powers = np.exp(sharpness * (found - found.max(1, keepdims=True)))
     return powers / powers.sum(1, keepdims=True)
 
 
 def suspicion(found: Array, labels: Array) -> Array:
-    """How suspicious each label is, 0 to 1."""
+    """Return how suspicious each label is, 0 to 1."""
     own = np.arange(len(labels)), labels
     suspicious = 1 - probabilities(found, _RANKING_SHARPNESS)[own]
     head = np.argsort(-suspicious, kind="stable")[: round(_HEAD * len(labels))]
@@ -127,10 +127,10 @@ def suspicion(found: Array, labels: Array) -> Array:
 
 
 def estimate(found: Array, labels: Array) -> tuple[float, float]:
-    """How sharp the predictions are, and the share of wrong labels: what makes the labels most likely.
+    """Estimate the predictions' sharpness and the share of wrong labels, by maximum likelihood of the labels.
 
-    A label is taken to be right, or with the share's probability any other class. Where drawings are hard to tell
-    apart that makes predictions less sharp, and no label wrong.
+    The model: a label is wrong with the share's probability, and then any other class is equally likely. Drawings that are
+    hard to tell apart lower the sharpness; they do not raise the share.
     """
     own, others = np.arange(len(labels)), found.shape[1] - 1
 
@@ -146,7 +146,7 @@ def estimate(found: Array, labels: Array) -> tuple[float, float]:
 
 
 def main() -> None:
-    warnings.simplefilter("ignore")  # of what newer libraries will do otherwise
+    warnings.simplefilter("ignore")  # about future changes of libraries
     with open(sys.argv[1], encoding="utf-8") as file:
         job = json.load(file)
     images = job["images"]

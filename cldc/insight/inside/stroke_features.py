@@ -37,7 +37,7 @@ class Drawing(NamedTuple):
 
 
 def read_drawing(path: str) -> Drawing | None:
-    """The drawing in a file, dark on light or light on dark; None without ink.
+    """Read the drawing in a file, dark on light or light on dark; None without ink.
 
     Raises:
         Exception: Whatever Pillow raises for a file that it can't read.
@@ -56,13 +56,13 @@ def read_drawing(path: str) -> Drawing | None:
 
 
 def scaled(strokes: Array, side: int) -> Array:
-    """The strokes stretched to a square, 0 to 1."""
+    """Stretch the strokes to a square, 0 to 1."""
     image = Image.fromarray(strokes.astype("uint8"))
     return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR), float) / 255
 
 
 def upright(strokes: Array, side: int) -> Array:
-    """The strokes in a square, 0 to 1, without slant and with equal variance of their ink along both axes."""
+    """Put the strokes in a square, 0 to 1, without slant and with equal variance of their ink along both axes."""
     rows, columns = np.mgrid[: strokes.shape[0], : strokes.shape[1]]
     total = strokes.sum()
     row, column = (rows * strokes).sum() / total, (columns * strokes).sum() / total
@@ -79,7 +79,7 @@ def upright(strokes: Array, side: int) -> Array:
 
 
 def direction_histograms(square: Array, *, cell: int, bins: int = 8) -> Array:
-    """Histograms of the strokes' directions over overlapping blocks (Dalal and Triggs, 2005)."""
+    """Compute histograms of the strokes' directions over overlapping blocks (Dalal and Triggs, 2005)."""
     planes = _direction_planes(square, bins, turn=np.pi)
     cells = square.shape[0] // cell
     histogram = planes.reshape(bins, cells, cell, cells, cell).sum((2, 4)).transpose(1, 2, 0)
@@ -88,7 +88,7 @@ def direction_histograms(square: Array, *, cell: int, bins: int = 8) -> Array:
 
 
 def direction_maps(square: Array, *, cells: int = 8, bins: int = 8) -> Array:
-    """How strong the edges of each of eight directions are around points of a grid (Liu, 2007)."""
+    """Compute the strength of edges in each of eight directions around points of a grid (Liu, 2007)."""
     planes = _direction_planes(ndimage.gaussian_filter(square, 0.7), bins, turn=2 * np.pi)
     step = square.shape[0] / cells
     planes = ndimage.gaussian_filter(planes, (0, step * 0.6, step * 0.6))
@@ -98,7 +98,7 @@ def direction_maps(square: Array, *, cells: int = 8, bins: int = 8) -> Array:
 
 
 def _direction_planes(square: Array, bins: int, *, turn: float) -> Array:
-    """The strength of each pixel's gradient, shared out between the two nearest of ``bins`` directions."""
+    """Divide the strength of each pixel's gradient between the two nearest of ``bins`` directions."""
     down, right = np.gradient(square)
     strength = np.hypot(right, down)
     angle = (np.arctan2(down, right) % turn) / turn * bins
@@ -111,7 +111,7 @@ def _direction_planes(square: Array, bins: int, *, turn: float) -> Array:
 
 
 def stroke_counts(square: Array) -> Array:
-    """How many strokes a line crosses, on average over each of 16 bands of rows and 16 of columns."""
+    """Count how many strokes a line crosses, on average over each of 16 bands of rows and 16 of columns."""
     marked = square > INK_SHARE * max(square.max(), 0.1)
     return np.concatenate(
         [
