@@ -1,4 +1,4 @@
-"""A submission as the ledger records it."""
+"""A submission as the ledger records it; tests `replace` what they are about."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from cldc.ledger import Record
 
 RECORD = Record(
-    "id1",
-    "c",
-    "http://127.0.0.1:1",
-    "alice",
-    "n",
-    "",
-    "",
-    "d",
-    "0" * 64,
-    None,
-    datetime(2021, 7, 1, tzinfo=UTC),
+    id="id1",
+    competition="demo",
+    server="http://127.0.0.1:1",
+    account="alice",
+    name="mine",
+    institution="",
+    link="",
+    dataset="data",
+    dataset_hash="0" * 64,
+    preflight=None,
+    created=datetime(2021, 7, 1, tzinfo=UTC),
 )

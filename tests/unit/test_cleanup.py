@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from cldc.bundles.worksheets import competition_mark, preflight_prefix, worksheet_name
 from cldc.competition import Competition, Reference, load
-from cldc.ledger import KnownSubmission, Ledger, Record, StepRecord
+from cldc.ledger import KnownSubmission, Ledger, StepRecord
 from cldc.submission.cleanup import Orphans, find_orphans, remove_orphans
 from tests.conftest import SHAPES
 from tests.support.contestants import contestant
 from tests.support.fake_codalab import NOW, CodaLab, Rest, Server
+from tests.support.records import RECORD
 
 ME, OTHER, ORGANISER = "ann", "bob", "org"
 
@@ -87,9 +88,17 @@ class World:
         called = worksheet_name(ME, name, identity)
         worksheet = self._worksheet(called, f"Submission {name}", rules, new=new)
         if known:
-            where = (rules.name, Rest.server, ME, name, "", "", "data", dataset_hash, None, NOW)
+            record = replace(
+                RECORD,
+                id=identity,
+                competition=rules.name,
+                server=Rest.server,
+                account=ME,
+                name=name,
+                dataset_hash=dataset_hash,
+            )
             step = StepRecord("worksheet", NOW, NOW, {"uuid": worksheet})
-            self.known.setdefault(identity, KnownSubmission(Record(identity, *where), {"worksheet": step}))
+            self.known.setdefault(identity, KnownSubmission(record, {"worksheet": step}))
         made: list[str] = []
         if until >= 1:
             described = (

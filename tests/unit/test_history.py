@@ -22,13 +22,14 @@ from cldc.render.formats import render
 from tests.conftest import Cldc
 from tests.support.folders import make_dataset, png
 from tests.support.insights import RESULT, images
+from tests.support.records import RECORD
 from tests.support.terminal import Terminal
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 
 
 def record(identity: str, name: str, preflight: str | None) -> Record:
-    return Record(identity, "demo", "http://x", "me", name, "", "", "mine", "d", preflight, NOW)
+    return dataclasses.replace(RECORD, id=identity, account="me", name=name, preflight=preflight, created=NOW)
 
 
 def test_submissions_carry_their_preflights_accuracy_and_the_score_when_it_is_known(tmp_path: Path) -> None:

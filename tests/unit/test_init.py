@@ -8,7 +8,6 @@ import json
 import re
 import tomllib
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,14 @@ from rich.console import Console
 
 from cldc.cli.terminal import draw
 from cldc.errors import ConfigurationError
-from cldc.ledger import Ledger, Record
+from cldc.ledger import Ledger
 from cldc.render.document import Line, Table
 from cldc.render.terminal import drawn
 from cldc.resources import template
 from cldc.workflows import origin_of, workflow
 from tests.conftest import Cldc
 from tests.support.folders import make_dataset
+from tests.support.records import RECORD
 from tests.support.terminal import Terminal
 
 COMMIT = "a" * 40
@@ -197,8 +197,7 @@ def test_quiet_prints_only_the_result(cldc: Cldc, project: Path) -> None:
 def test_completion_offers_real_values(cldc: Cldc, shell: str) -> None:
     (cldc.home / "accounts.json").write_text('{"https://codalab.example": ["ann", "bob"]}', encoding="utf-8")
     with Ledger(cldc.home) as ledger:
-        known = Record("id", "demo", "", "ann", "my-first-try", "", "", "d", "0", None, datetime.now(UTC))
-        ledger.add(known)
+        ledger.add(replace(RECORD, name="my-first-try"))
 
     def offered(*words: str) -> str:
         last = words[-1] if shell == "fish" else str(len(words) - 1)

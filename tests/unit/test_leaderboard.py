@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from cldc import competition
 from cldc.codalab import Rest
 from cldc.errors import CodaLabError
 from cldc.leaderboard import parse
-from cldc.ledger import Ledger, Record
+from cldc.ledger import Ledger
 from cldc.render.board import board_blocks, board_page, board_rows
 from cldc.render.document import Document
 from cldc.render.formats import plain, render
 from cldc.render.html import render_page
 from cldc.submission.status import fetch_statuses
 from tests.support.contestants import contestant
+from tests.support.records import RECORD
 
 COMPETITION = competition.load("demo")
 
@@ -130,8 +131,7 @@ def test_a_file_that_is_no_board_is_reported(text: str) -> None:
 def test_an_evaluation_that_failed_is_not_waited_for(tmp_path: Path, state: str, settled: bool) -> None:
     evaluated = {**entry(), "scores": {"accuracy": None}}
     evaluated["bundle"]["state"] = state
-    now = datetime(2021, 7, 1, tzinfo=UTC)
-    record = Record("id", "demo", "http://127.0.0.1:1", "me", "good", "", "", "d", "0" * 64, None, now)
+    record, now = replace(RECORD, account="me", name="good"), RECORD.created
     with Ledger(tmp_path) as ledger, Rest(record.server) as rest:
         ledger.add(record)
         ledger.begin(record.id, "tag", now=now)

@@ -15,27 +15,16 @@ from hypothesis import strategies as st
 from cldc.competition import load
 from cldc.errors import UsageError
 from cldc.leaderboard import Leaderboard, Row
-from cldc.ledger import TAG, BoardResult, Ledger, Record
+from cldc.ledger import TAG, BoardResult, Ledger
 from cldc.submission.quota import find_tagged, record_withdrawal, recount_withdrawals, spent_by_ledger
 from tests.conftest import SHAPES
+from tests.support import records
 from tests.support.contestants import contestant
-from tests.support.fake_codalab import NOW, CodaLab, Server
+from tests.support.fake_codalab import NOW, CodaLab, Rest, Server
 
 ME, ORGANISER, SCORES = "ann", "org", "shapes-1"
 SECOND = timedelta(seconds=1)
-RECORD = Record(
-    id="0123456789abcdef",
-    competition="shapes",
-    server="http://codalab.example.org",
-    account=ME,
-    name="mine",
-    institution="",
-    link="",
-    dataset="data",
-    dataset_hash="hash",
-    preflight=None,
-    created=NOW,
-)
+RECORD = replace(records.RECORD, competition="shapes", server=Rest.server, account=ME, created=NOW)
 
 
 class Competition:
