@@ -104,30 +104,46 @@ def test_a_missing_certificate_file_is_reported_at_once(
         assert client.health().version == "1.7.5"  # the sandbox needs none
 
 
-@pytest.mark.parametrize(
-    ("status", "path"), [(500, "/rest/oauth2/token"), (500, "/rest/user"), (503, "/rest/oauth2/token")]
-)
-def test_a_failing_server_is_no_fault_of_the_user(
-    bare_cldc: Cldc, tmp_path: Path, status: int, path: str
-) -> None:
-    """And where something is known of that server, it is output."""
+SIGN_IN, ACCOUNT = "/rest/oauth2/token", "/rest/user"
+
+
+def whoami_fails(bare_cldc: Cldc, status: int, path: str, profile: Path | None = None) -> str:
+    """Run `cldc whoami` against a server that answers ``path`` with this status; a ``profile`` gets its address."""
     with fault_server() as server:
         server.script(path, text(status, "<html><title>Internal Server Error</title>", Retry_After="0"))
-        profile = tmp_path / "other.toml"
-        lines = template("competitions", "demo.toml").read_text(encoding="utf-8").splitlines()
-        own = [f'server = "{server.address}"', 'server_status = "It is down, as known on 2026-11-26."']
-        profile.write_text("\n".join([*own, *(line for line in lines if not line.startswith("server"))]))
-        output = bare_cldc(
-            "whoami", "--server", server.address, "--competition", profile, code=9 if status != 500 else 10,
+        options: tuple[str | Path, ...] = ("--server", server.address)
+        if profile is not None:
+            lines = profile.read_text(encoding="utf-8")
+            profile.write_text(f'server = "{server.address}"\n{lines}', encoding="utf-8")
+            options += ("--competition", profile)
+        return bare_cldc(
+            "whoami", *options, code=9 if status == 503 else 10,
             CODALAB_USERNAME="alice", CODALAB_PASSWORD=CANARY,
         ).err  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "repeats"), [(500, SIGN_IN, 0), (500, ACCOUNT, 0), (503, SIGN_IN, 1)]
+)
+def test_a_failing_server_is_no_fault_of_the_user(
+    bare_cldc: Cldc, status: int, path: str, repeats: int
+) -> None:
+    output = whoami_fails(bare_cldc, status, path)
     assert "fault is not yours" in output
     assert f"status {status}" in output
-    assert ("the sign-in" in output) == (path != "/rest/user")
-    assert output.endswith("It is down, as known on 2026-11-26.\n")
+    assert ("the sign-in" in output) == (path == SIGN_IN)
     assert CANARY not in output
     # However often it is tried; what failed in the server is not tried again.
-    assert output.count("Trying again.") == (1 if status == 503 else 0)
+    assert output.count("Trying again.") == repeats
+
+
+def test_what_a_profile_knows_of_a_failing_server_is_shown(bare_cldc: Cldc, tmp_path: Path) -> None:
+    lines = template("competitions", "demo.toml").read_text(encoding="utf-8").splitlines()
+    profile = tmp_path / "other.toml"
+    known = 'server_status = "It is down, as known on 2026-11-26."'
+    profile.write_text("\n".join([known, *(line for line in lines if not line.startswith("server"))]))
+    output = whoami_fails(bare_cldc, 500, ACCOUNT, profile)
+    assert output.endswith("It is down, as known on 2026-11-26.\n")
 
 
 def test_the_known_status_of_a_server_is_shown_before_it_is_used(bare_cldc: Cldc, tmp_path: Path) -> None:

@@ -140,9 +140,7 @@ def test_no_command_sends_the_password_or_runs_a_program_for_a_cloned_project(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_server_counts_once_it_is_approved_and_no_longer_when_it_changes(
-    bare_cldc: Cldc, project: Path, trap: Trap
-) -> None:
+def test_a_server_counts_once_it_is_approved(bare_cldc: Cldc, project: Path, trap: Trap) -> None:
     write(project, server=trap.address, dataset="images")
     message = refused(bare_cldc("whoami", cwd=project, code=4, **ACCOUNT))
     assert repr(trap.address) in message
@@ -158,15 +156,26 @@ def test_a_server_counts_once_it_is_approved_and_no_longer_when_it_changes(
     bare_cldc("whoami", cwd=project, code=7, **ACCOUNT)
     assert trap.has_the_password
 
-    trap.seen.clear()
+
+def test_an_approved_server_no_longer_counts_when_it_changes(
+    bare_cldc: Cldc, project: Path, trap: Trap
+) -> None:
+    write(project, server=trap.address, dataset="images")
+    bare_cldc("trust", "--yes", cwd=project)
     write(project, server=trap.address, dataset="images", name="other")
     bare_cldc("whoami", cwd=project, code=7, **ACCOUNT)
-    write(project, server=trap.address.replace("127.0.0.1", "localhost"), dataset="images")
+    assert trap.has_the_password
     trap.seen.clear()
+    write(project, server=trap.address.replace("127.0.0.1", "localhost"), dataset="images")
     assert "has changed since you approved it" in refused(bare_cldc("whoami", cwd=project, code=4, **ACCOUNT))
     assert trap.seen == []
-    # Named by the person, the project's does not matter.
+
+
+def test_a_server_that_the_person_names_needs_no_approval(bare_cldc: Cldc, project: Path, trap: Trap) -> None:
+    write(project, server="https://elsewhere.example", dataset="images")
     bare_cldc("whoami", "--server", trap.address, cwd=project, code=7, **ACCOUNT)
+    assert trap.has_the_password
+    trap.seen.clear()
     bare_cldc("whoami", cwd=project, code=7, CLDC_SERVER=trap.address, **ACCOUNT)
     assert trap.has_the_password
 
