@@ -22,6 +22,7 @@ from cldc.codalab import Bundle, User
 from cldc.competition import Competition
 from cldc.dataset import OutwardLink
 from cldc.errors import CldcError, QuotaExceeded, SubmissionRefused
+from cldc.identifiers import is_name
 from cldc.leaderboard import Leaderboard
 from cldc.ledger import TAG, WITHDRAW, BoardResult, KnownSubmission
 from cldc.preflight.model import PreflightResult
@@ -94,7 +95,8 @@ def plan_submission(
     except SubmissionRefused as error:
         description, described = "", SubmissionCheck("description", "", refusal=error.message, error=error)
     worksheet = worksheet_name(contestant.account, name, record.id)
-    own = state.own_bundles(record.id, worksheet)
+    # The check of the description refuses an invalid name, which may be too long for the server's address.
+    own = state.own_bundles(record.id, worksheet) if is_name(name) else frozenset[str]()
     done = _done_steps(state, record.id)
     # After a kill between tag and record, or a tag from another machine, it counts and replaces no entry.
     spent = TAG in done or any(bundle.uuid in own for bundle in state.tagged)
