@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import msgspec
 
 from cldc.errors import CldcError, SubmissionRefused
 from cldc.ledger import TAG, Record
+from cldc.preflight.model import PreflightResult
+from cldc.preflight.predictions_file import ExpectedLabels
 from cldc.quota import Quota
-
-if TYPE_CHECKING:  # code that only shows submissions needs none of them
-    from cldc.preflight.model import PreflightResult
-    from cldc.preflight.predictions_file import ExpectedLabels
-    from cldc.validation import ValidationReport
+from cldc.validation import ValidationReport
 
 # The steps of a submission in order, by their names in the ledger, with their progress messages.
 STEPS = {
