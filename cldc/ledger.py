@@ -120,6 +120,35 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A tag that was removed.
+
+    Attributes:
+        uuid: Uuid of the bundle that had it.
+        spent: Whether its submission still counts against the quota; ``why`` gives the reason.
+        when: When its removal was recorded.
+    """
+
+    uuid: str
+    spent: bool
+    why: str
+    when: datetime
+
+    def step(self) -> StepRecord:
+        """Convert to the ledger's format."""
+        result = {"uuid": self.uuid, "spent": "yes" if self.spent else "no", "why": self.why}
+        return StepRecord(WITHDRAW, self.when, self.when, result)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRun:
+    """A submission's last run, which failed for a reason in one line."""
+
+    uuid: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class KnownSubmission:
     """A submission with its steps, in the order of their start."""
 
@@ -146,6 +175,39 @@ class KnownSubmission:
     def carries_tag(self) -> bool:
         """Whether the tag was set and not removed, as far as this machine knows."""
         return self.tagged is not None and self.finished(WITHDRAW) is None
+
+    @property
+    def withdrawal(self) -> Withdrawal | None:
+        """The removal of the tag, if it was removed."""
+        step = self.finished(WITHDRAW)
+        if step is None or step.finished is None:
+            return None
+        result = step.result
+        uuid = result.get("uuid", self.uuid(TAG))
+        return Withdrawal(uuid, result.get("spent") != "no", result.get("why", ""), step.finished)
+
+    @property
+    def spent_earlier(self) -> dict[str, datetime]:
+        """When each earlier bundle was tagged that still counts, though another one was tagged instead, by uuid."""
+        return {
+            step.result["uuid"]: step.finished
+            for name, step in self.steps.items()
+            if name.startswith(SPENT) and step.finished is not None
+        }
+
+    @property
+    def failed_run(self) -> FailedRun | None:
+        """The last run, if it failed."""
+        step = self.finished(FAILED)
+        return None if step is None else FailedRun(step.result["uuid"], step.result["reason"])
+
+    @property
+    def run_measure(self) -> tuple[float, int] | None:
+        """Seconds that the finished run took, and number of images of its dataset; each 0 if unknown."""
+        step = self.finished("train")
+        if step is None:
+            return None
+        return float(step.result.get("seconds", 0)), int(step.result.get("images", 0))
 
     @property
     def uuids(self) -> frozenset[str]:

@@ -41,8 +41,9 @@ class PastRun:
 def submitted_runs(submissions: Iterable[KnownSubmission]) -> Iterator[PastRun]:
     """List the runs of submissions in the ledger."""
     for submission in submissions:
-        if (step := submission.finished("train")) is not None:
-            yield PastRun(float(step.result.get("seconds", 0)), int(step.result.get("images", 0)), own=True)
+        if submission.run_measure is not None:
+            seconds, images = submission.run_measure
+            yield PastRun(seconds, images, own=True)
 
 
 def preflight_runs(account: ServerAccount, results: Iterable[PreflightResult]) -> Iterator[PastRun]:

@@ -7,7 +7,7 @@ a withdrawn submission is given back only if all visible evidence says that the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cldc import quota as quotas
@@ -17,7 +17,7 @@ from cldc.codalab.failures import NotFound
 from cldc.competition import QuotaRule
 from cldc.errors import CodaLabError, UsageError
 from cldc.leaderboard import Leaderboard
-from cldc.ledger import SPENT, TAG, WITHDRAW, KnownSubmission, Record, StepRecord
+from cldc.ledger import TAG, KnownSubmission, Record, StepRecord, Withdrawal
 from cldc.quota import Quota, Spent
 from cldc.submission.context import Contestant
 
@@ -50,13 +50,14 @@ def read_quota(contestant: Contestant) -> Quota:
 def spent_by_ledger(submissions: Iterable[KnownSubmission]) -> Iterator[Spent]:
     """List what the ledger counts as spent: tags seen on their bundles and not removed in time."""
     for known in submissions:
-        withdrawal, current = known.steps.get(WITHDRAW), known.uuid(TAG)
-        free = withdrawal is not None and withdrawal.result.get("spent") == "no"
-        for name, step in known.steps.items():
+        spent, withdrawal = known.spent_earlier, known.withdrawal
+        if known.tagged is not None:
             # For the bundle tagged now or last, the tag itself decides.
-            earlier = name.startswith(SPENT) and step.result.get("uuid") != current
-            if step.finished is not None and (earlier or (name == TAG and not free)):
-                yield Spent(step.result["uuid"], known.record.name, step.finished, "ledger")
+            spent.pop(known.uuid(TAG), None)
+            if withdrawal is None or withdrawal.spent:
+                spent[known.uuid(TAG)] = known.tagged
+        for uuid, when in spent.items():
+            yield Spent(uuid, known.record.name, when, "ledger")
 
 
 def spent_on_server(tagged: Iterable[Bundle]) -> Iterator[Spent]:
@@ -132,34 +133,32 @@ def withdraw(
         if tag in contestant.anonymous.bundle(uuid).tags:
             raise CodaLabError(f"The server still shows the tag on {uuid}.", action="Run the command again.")
     board, now = read_board(), contestant.clock()
-    spent, why = record_withdrawal(contestant, submission, board, now)
-    return Withdrawn(submission.record.name, uuid, spent, why, read_quota(contestant))
+    gone = record_withdrawal(contestant, submission, board, now)
+    return Withdrawn(submission.record.name, uuid, gone.spent, gone.why, read_quota(contestant))
 
 
 def record_withdrawal(
     contestant: Contestant, submission: KnownSubmission, board: Leaderboard | None, now: datetime
-) -> tuple[bool, str]:
-    """Record that a tag is gone, whether its submission stays spent, and why."""
+) -> Withdrawal:
+    """Record that a tag is gone, and decide whether its submission stays spent."""
     tag = submission.steps[TAG]
     why = _why_evaluated(contestant, submission, board) or _why_unknown(tag, board, now)
     spent = bool(why)
     if board is not None and not spent:
         why = f"the board of {_time(board.updated)} is newer than its tag and does not have it, and nothing was made from it"
-    result = {"uuid": tag.result["uuid"], "spent": "yes" if spent else "no", "why": why}
-    contestant.ledger.record(submission.record.id, StepRecord(WITHDRAW, now, now, result))
-    return spent, why
+    withdrawal = Withdrawal(submission.uuid(TAG), spent, why, now)
+    contestant.ledger.record(submission.record.id, withdrawal.step())
+    return withdrawal
 
 
 def recount_withdrawals(contestant: Contestant, board: Leaderboard, now: datetime) -> None:
     """Count withdrawn submissions again that are on the board: the daemon had read the tag before its removal."""
     for known in contestant.submissions:
-        withdrawal = known.steps.get(WITHDRAW)
-        if withdrawal is not None and withdrawal.result.get("spent") == "no":
-            uuid = withdrawal.result["uuid"]
-            if _is_on_board(board, uuid, known.record):
-                why = "the organisers' daemon has evaluated it after all, and counts that"
-                result = {"uuid": uuid, "spent": "yes", "why": why}
-                contestant.ledger.record(known.record.id, StepRecord(WITHDRAW, now, now, result))
+        withdrawal = known.withdrawal
+        if withdrawal is None or withdrawal.spent or not _is_on_board(board, withdrawal.uuid, known.record):
+            continue
+        why = "the organisers' daemon has evaluated it after all, and counts that"
+        contestant.ledger.record(known.record.id, replace(withdrawal, spent=True, why=why, when=now).step())
 
 
 def _why_evaluated(contestant: Contestant, submission: KnownSubmission, board: Leaderboard | None) -> str:

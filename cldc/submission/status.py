@@ -10,7 +10,7 @@ from cldc.codalab import Bundle, Rest, log_tail, progress_of
 from cldc.competition import Competition
 from cldc.errors import CodaLabError
 from cldc.leaderboard import Leaderboard, Row
-from cldc.ledger import FAILED, TAG, WITHDRAW, KnownSubmission, Record
+from cldc.ledger import TAG, KnownSubmission, Record
 from cldc.submission.context import Contestant
 from cldc.submission.model import STEPS
 from cldc.submission.quota import has_lost_tag
@@ -106,10 +106,10 @@ def _tagged_status(
     known: KnownSubmission, row: Row | None, bundle: Bundle | None, competition: Competition, replaced: str
 ) -> SubmissionStatus:
     """The status of a submission that has, or had, the tag."""
-    record, tag, withdrawal = known.record, known.steps[TAG], known.finished(WITHDRAW)
+    record, tag, withdrawal = known.record, known.steps[TAG], known.withdrawal
     since, score, action = tag.finished or tag.started, row.score if row else None, ""
     if withdrawal is not None:
-        stage, detail, since = "withdrawn", "it no longer carries the tag", withdrawal.finished or since
+        stage, detail, since = "withdrawn", "it no longer carries the tag", withdrawal.when
     elif row is None and replaced:
         stage, detail = "replaced", replaced
     elif row is None:
@@ -150,14 +150,14 @@ def _unfinished_status(known: KnownSubmission, rest: Rest, now: datetime) -> Sub
     """The status of an unfinished submission: its first step that is not done, with the server's view of a run."""
     record = known.record
     step = next(name for name in STEPS if known.finished(name) is None)
-    begun, failed = known.steps.get(step), known.finished(FAILED)
+    begun, failed = known.steps.get(step), known.failed_run
     since = begun.started if begun else record.created
     detail, log, action = "", "", _GO_ON if now - since > _BROKEN_OFF else ""
     if step == "train":
         detail, log, action = _run_status(rest, known.uuid("run"), now)
     elif step == "run" and failed is not None:
-        detail = f"the run failed: {failed.result['reason']}"
-        log = log_tail(rest, failed.result["uuid"])
+        detail = f"the run failed: {failed.reason}"
+        log = log_tail(rest, failed.uuid)
         action = "no quota was spent; `cldc submit` again repeats the run with what was uploaded."
     return SubmissionStatus(
         record.id, record.name, step, since, detail, "", None, record.dataset_hash, log, action

@@ -145,7 +145,7 @@ def _resume(context: SubmissionContext) -> bool:
 def _forget_what_is_gone(context: SubmissionContext) -> None:
     """Forget steps whose results were removed or undone on the server, so that they are repeated."""
     known = context.known
-    if known.finished(WITHDRAW):
+    if known.withdrawal:
         _keep_spent(context, known)
         context.forget(*steps_from("prove"), WITHDRAW)
         known = context.known
@@ -168,10 +168,10 @@ def _forget_what_is_gone(context: SubmissionContext) -> None:
 
 def _keep_spent(context: SubmissionContext, known: KnownSubmission) -> None:
     """Keep counting a bundle that was withdrawn after its evaluation, even if another one is tagged instead."""
-    if TAG in known.steps and known.steps[WITHDRAW].result.get("spent") != "no":
-        tag = known.steps[TAG]
-        uuid = tag.result["uuid"]
-        context.ledger.record(known.record.id, replace(tag, name=f"{SPENT}{uuid}", result={"uuid": uuid}))
+    if known.tagged and known.withdrawal and known.withdrawal.spent:
+        uuid = known.uuid(TAG)
+        spent = replace(known.steps[TAG], name=f"{SPENT}{uuid}", result={"uuid": uuid})
+        context.ledger.record(known.record.id, spent)
 
 
 def _is_hidden(context: SubmissionContext, uuid: str) -> bool:

@@ -85,7 +85,8 @@ class Competition:
         (known,) = self.ledger.submissions()
         codalab = CodaLab(self.server, ME)
         me = contestant(load(str(SHAPES / "shapes.toml")), codalab, ME, ledger=self.ledger)
-        return record_withdrawal(me, known, self.board, self.now)
+        withdrawal = record_withdrawal(me, known, self.board, self.now)
+        return withdrawal.spent, withdrawal.why
 
 
 @contextlib.contextmanager
