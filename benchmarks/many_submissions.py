@@ -34,7 +34,7 @@ from cldc.sandbox import Account
 from tests.conftest import ROOT
 from tests.support.contestants import contestant
 from tests.support.deployed import deployed_stage, packages
-from tests.support.rehearsal import Stage
+from tests.support.stage import Stage
 
 # The columns with uuids of bundles and worksheets, by table; the first is that of the row's owner.
 _TABLES = {

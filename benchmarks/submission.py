@@ -30,7 +30,7 @@ from cldc.environments import ensure_codalab
 from cldc.package import pack
 from cldc.validation import validate
 from tests.conftest import ROOT
-from tests.support.rehearsal import Stage, lower_stage, raise_stage
+from tests.support.stage import Stage, lower_stage, raise_stage
 
 Times = dict[str, list[float]]
 

@@ -37,7 +37,7 @@ from tests.support.forking import ForkServer
 from tools import competition_images
 
 if TYPE_CHECKING:
-    from tests.support.rehearsal import Stage
+    from tests.support.stage import Stage
 
 ROOT = Path(__file__).parents[1]
 # A small competition of a class: four shapes, a script that trains in a moment.
@@ -270,7 +270,7 @@ def bare_cldc(tmp_path: Path) -> Cldc:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory, environments_home: Path) -> Iterator[Stage]:
     """A sandbox that all tests of submitting share; each takes an account of its own there."""
-    from tests.support.rehearsal import lower_stage, raise_stage  # noqa: PLC0415 - it imports this module
+    from tests.support.stage import lower_stage, raise_stage  # noqa: PLC0415 - it imports this module
 
     raised = raise_stage(tmp_path_factory.mktemp("stage"), environments_home)
     yield raised

@@ -24,8 +24,8 @@ from cldc.insight.paired import Train, compare_repeats, require_unseen, train_mo
 from cldc.preflight.inputs import label_books, read_label_book
 from cldc.preflight.model import LabelBook, ModelPredictions, Outcome, PreflightResult, Training
 from cldc.preflight.predicting import predict_folder
-from cldc.preflight.records import find_named, read_predictions
 from cldc.preflight.repeats import repeats_of, require_seeds
+from cldc.preflight.result_store import find_named, read_predictions
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.comparison import comparison_document
 from cldc.validation import ValidationReport

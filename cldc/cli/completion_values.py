@@ -9,7 +9,7 @@ from cldc.credentials import everywhere
 from cldc.environments import list_environments
 from cldc.files import data_folder
 from cldc.ledger import Ledger
-from cldc.preflight.records import all_records
+from cldc.preflight.result_store import all_records
 
 
 def competitions() -> Iterable[tuple[str, str]]:

@@ -14,7 +14,7 @@ from cldc.cli.server_app import ServerApp
 from cldc.grading.known_test_sets import hidden_test_sets
 from cldc.history import HistoryEntry
 from cldc.ledger import Ledger
-from cldc.preflight.records import all_records as results
+from cldc.preflight.result_store import all_records as results
 from cldc.render.document import Block, Line, Table, cell
 
 

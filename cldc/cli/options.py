@@ -115,7 +115,7 @@ def _require_writable(reports: Iterable[Report]) -> None:
             )
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group whose help shows the first sentence about each command in full; Click cuts it to one line."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -129,10 +129,10 @@ class Group(click.Group):
             )
 
 
-def group(function: Callable[[], None]) -> Group:
+def group(function: Callable[[], None]) -> CommandGroup:
     """Make a group of commands; on its own it shows its help."""
 
-    @click.group(cls=Group, invoke_without_command=True)
+    @click.group(cls=CommandGroup, invoke_without_command=True)
     @click.pass_context
     @functools.wraps(function)
     def help_alone(context: click.Context) -> None:

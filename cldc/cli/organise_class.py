@@ -22,7 +22,7 @@ from cldc.organise.roster import keep_roster, read_roster
 from cldc.organise.rulings import find_row
 from cldc.organise.rulings import reject as record_rejection
 from cldc.organise.scoring import read_board, write_board
-from cldc.preflight.records import all_records
+from cldc.preflight.result_store import all_records
 from cldc.render.document import Block, Document, Line, Table, cell
 from cldc.trainings.time_estimates import expect_class
 

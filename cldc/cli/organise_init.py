@@ -25,7 +25,7 @@ from cldc.organise.profile import ProfileOverrides, begin
 from cldc.organise.publishing import remember_files
 from cldc.organise.setting_up import SetUp, classes_in, plan, set_up
 from cldc.preflight.inputs import builtin_script
-from cldc.preflight.records import all_records
+from cldc.preflight.result_store import all_records
 from cldc.render.document import Block, Line, Table
 from cldc.render.formats import to_data
 from cldc.trainings.time_estimates import expect_class

@@ -17,7 +17,7 @@ from cldc.competition import Competition
 from cldc.errors import CldcError
 from cldc.ledger import FILE, TAG, BoardResult, KnownSubmission, Ledger
 from cldc.preflight.model import PreflightResult
-from cldc.preflight.records import find
+from cldc.preflight.result_store import find
 from cldc.render.document import Line, Table
 from cldc.settings import NAMES, Options
 from cldc.submission.status import successors

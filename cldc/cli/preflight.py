@@ -20,8 +20,8 @@ from cldc.insight.label_search import find_suspicious_labels, known_suspicious_l
 from cldc.insight.model import Insight, suggest
 from cldc.insight.page_pictures import pictures
 from cldc.preflight.model import Outcome, PreflightResult, Training, require_results
-from cldc.preflight.records import read_predictions
 from cldc.preflight.repeats import RepeatedRuns, repeats_of, require_seeds, summarize_runs
+from cldc.preflight.result_store import read_predictions
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.document import Block, Line, Table
 from cldc.render.preflight import OF_BEFORE, pictured, preflight_document

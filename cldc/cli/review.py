@@ -17,7 +17,7 @@ from cldc.dataset import Dataset
 from cldc.errors import CldcError
 from cldc.insight.label_search import find_suspicious_labels
 from cldc.render.document import Block, Line
-from cldc.review import ReviewServer, Session, Summary
+from cldc.review import ReviewServer, ReviewSession, Summary
 from cldc.review.page_data import predictions_part, suspicions_part
 from cldc.text import plural
 
@@ -46,7 +46,7 @@ def review(app: App, *, folder: Path | None, no_browser: bool, port: int | None)
       cldc review my-images --no-browser --port 8080
     """
     folder = app.dataset_folder(folder)
-    session = Session(folder, app.competition, home=app.home)
+    session = ReviewSession(folder, app.competition, home=app.home)
     server = ReviewServer(session, port=port or 0)
     with contextlib.suppress(KeyboardInterrupt), server.running():
         app.output.tell(
@@ -64,7 +64,7 @@ def review(app: App, *, folder: Path | None, no_browser: bool, port: int | None)
     app.show(data, *_summary_blocks(done, app.command_for("cldc apply", folder)))
 
 
-def _keep_checking(app: App, session: Session) -> NoReturn:
+def _keep_checking(app: App, session: ReviewSession) -> NoReturn:
     """Check the folder, at first and whenever it has changed, and tell the page what is found, until Ctrl-C."""
     while True:
         scanned = session.wait_for_change()
@@ -80,7 +80,7 @@ def _keep_checking(app: App, session: Session) -> NoReturn:
             session.start("")
 
 
-def _suspect(app: App, session: Session, dataset: Dataset) -> None:
+def _suspect(app: App, session: ReviewSession, dataset: Dataset) -> None:
     """Tell the page which labels are suspicious, or why that is not known; everything else works without."""
     try:
         found = find_suspicious_labels(

@@ -18,7 +18,7 @@ from cldc.errors import CldcError
 from cldc.ledger import Ledger
 from cldc.preflight.model import Training
 from cldc.preflight.predictions_file import ExpectedLabels, expected_labels
-from cldc.preflight.records import find
+from cldc.preflight.result_store import find
 from cldc.render.document import Line
 from cldc.render.submission import (
     plan_blocks,

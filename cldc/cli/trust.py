@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cldc.cli.app import App
-from cldc.cli.options import Group, command
+from cldc.cli.options import CommandGroup, command
 from cldc.competition import load
 from cldc.errors import ConfigurationError, UsageError
 from cldc.render.document import Line
@@ -19,7 +19,7 @@ _YES = click.option("-y", "--yes", is_flag=True, help="Approve it without being 
 _PATH = click.argument("path", metavar="[PATH]", type=click.Path(path_type=Path), required=False)
 
 
-@command(App, competition=False, cls=Group, invoke_without_command=True)
+@command(App, competition=False, cls=CommandGroup, invoke_without_command=True)
 @_YES
 def trust(app: App, *, yes: bool) -> None:
     """Approve what a project's cldc.toml may use.

@@ -20,7 +20,7 @@ from cldc.preflight.model import (
     require_results,
 )
 from cldc.preflight.predicting import ModelUnusable
-from cldc.preflight.records import read_predictions, weights_folder
+from cldc.preflight.result_store import read_predictions, weights_folder
 
 
 @dataclass(frozen=True, slots=True)

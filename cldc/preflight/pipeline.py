@@ -14,7 +14,7 @@ from cldc.competition import Competition
 from cldc.environments import Environment
 from cldc.errors import PreflightFailed
 from cldc.files import lock, storage_errors, temporary_folder
-from cldc.preflight import records
+from cldc.preflight import result_store
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import Fingerprint, PreflightResult, Script, Training
 from cldc.preflight.predicting import list_images, predict_images, weight_files
@@ -55,18 +55,18 @@ def preflight(
     def recorded() -> PreflightResult | None:
         if force:
             return None
-        return records.read(home, fingerprint.id) or (
-            records.read(home, f"{fingerprint.id}-quick") if quick else None
+        return result_store.read(home, fingerprint.id) or (
+            result_store.read(home, f"{fingerprint.id}-quick") if quick else None
         )
 
     result = recorded()
     if result is None:
-        guard = records.folder(home) / f".{fingerprint.id}.lock"
+        guard = result_store.folder(home) / f".{fingerprint.id}.lock"
         with lock(
             guard, purpose="training on the same dataset", observer=observer, timeout_seconds=_WAIT_SECONDS
         ):
             result = recorded() or _train(training, environment, fingerprint, home, observer, quick=quick)
-    return records.for_training(home, result, training)
+    return result_store.for_training(home, result, training)
 
 
 def _train(
@@ -84,7 +84,7 @@ def _train(
         probe = check_images(workspace, observer)
         run = run_script(training, workspace, observer, only_first_epoch=quick)
         # Kept even if the run failed, so that messages can name it.
-        log = records.folder(home) / f"{fingerprint.id}{'-quick' if quick else ''}.log"
+        log = result_store.folder(home) / f"{fingerprint.id}{'-quick' if quick else ''}.log"
         with storage_errors(log):
             shutil.copyfile(workspace.log, log)
         version, why = environment.version, environment.why
@@ -102,7 +102,7 @@ def _train(
             predictions = list_images(training, "the training was stopped after one epoch")
         else:
             predictions = predict_images(training, run.output, workspace, observer)
-        return records.store(home, result, predictions, weight_files(root, training.competition))
+        return result_store.store(home, result, predictions, weight_files(root, training.competition))
 
 
 def local_fingerprint(training: Training, environment: Environment) -> Fingerprint:

@@ -12,7 +12,7 @@ from cldc.files import temporary_folder
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import ImagePrediction, LabelBook, ModelPredictions, PreflightResult, Training
 from cldc.preflight.output import ScriptOutput
-from cldc.preflight.records import read_predictions, save_predictions, weights_folder
+from cldc.preflight.result_store import read_predictions, save_predictions, weights_folder
 from cldc.preflight.workspace import Workspace
 from cldc.progress import Observer
 

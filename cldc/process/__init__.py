@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from cldc.process.commands import Child, Stream, Waiting, run
 from cldc.process.detached import Daemon, alive, detach, terminate
-from cldc.process.guarded import Argument, Cancelled, Group
+from cldc.process.guarded import Argument, Cancelled, ProcessGroup
 from cldc.process.outcome import CommandFailed, CommandNotFound, Completed, ProcessTimeout, describe_exit
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "CommandNotFound",
     "Completed",
     "Daemon",
-    "Group",
+    "ProcessGroup",
     "ProcessTimeout",
     "Stream",
     "Waiting",

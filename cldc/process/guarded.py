@@ -85,7 +85,7 @@ class Cancelled(BaseException):
     """Raised in a thread whose group was ended. It is not a failure, so ``except Exception`` does not catch it."""
 
 
-class Group:
+class ProcessGroup:
     """The programs that are started within ``with group.entered():``, in any thread, so that another thread can end them."""
 
     def __init__(self) -> None:
@@ -128,7 +128,7 @@ class Group:
 
 
 # The group that this thread's programs belong to.
-_current_group: ContextVar[Group | None] = ContextVar("group", default=None)
+_current_group: ContextVar[ProcessGroup | None] = ContextVar("group", default=None)
 
 
 class Running:

@@ -21,7 +21,7 @@ from cldc.errors import (
 )
 from cldc.files import lock
 from cldc.preflight.model import Outcome, Training
-from cldc.preflight.records import all_records, for_training, read
+from cldc.preflight.result_store import all_records, for_training, read
 from cldc.remote.following import follow
 from cldc.remote.job_bundles import clean_up, find_uploads, find_worksheet, remove_lost_run, start_job
 from cldc.remote.model import Job, Remote

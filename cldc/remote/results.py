@@ -16,7 +16,7 @@ from cldc.codalab.failures import NotFound
 from cldc.competition import Competition
 from cldc.errors import InvalidDataset
 from cldc.files import replace_atomically, temporary_folder
-from cldc.preflight import records
+from cldc.preflight import result_store
 from cldc.preflight.model import Fingerprint, ModelPredictions, PreflightResult, Probe, Training
 from cldc.preflight.output import ScriptOutput
 from cldc.preflight.pipeline import fingerprint_in
@@ -67,7 +67,7 @@ def finish_run(remote: Remote, job: Job, bundle: Bundle) -> PreflightResult:
     for name in ("stdout", "stderr"):
         lines += output.feed(_text(remote, bundle, name) + "\n", now=0.0)
     lines += output.close(now=0.0)
-    log = records.folder(home) / f"{job.id}.log"
+    log = result_store.folder(home) / f"{job.id}.log"
     replace_atomically(log, "".join(f"{line}\n" for line in lines))
     about = _about(_text(remote, bundle, ABOUT_FILE))
     with temporary_folder("cldc-remote-") as folder:
@@ -92,7 +92,7 @@ def finish_run(remote: Remote, job: Job, bundle: Bundle) -> PreflightResult:
             caveats=_caveats(about, competition),
         )
         predictions = _predictions(remote, training, folder, output)
-        return records.store(home, result, predictions, weight_files(folder, competition))
+        return result_store.store(home, result, predictions, weight_files(folder, competition))
 
 
 def _require_ended(remote: Remote, bundle: Bundle) -> None:

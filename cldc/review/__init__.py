@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from cldc.review.server import ReviewServer
-from cldc.review.session import Session, Summary
+from cldc.review.session import ReviewSession, Summary
 
-__all__ = ["ReviewServer", "Session", "Summary"]
+__all__ = ["ReviewServer", "ReviewSession", "Summary"]

@@ -9,7 +9,7 @@ from typing import Any
 from cldc.competition import Competition
 from cldc.dataset import Image
 from cldc.insight.label_search import LabelProblem, LabelReport, RankedLabel
-from cldc.preflight.records import all_records, read_predictions
+from cldc.preflight.result_store import all_records, read_predictions
 from cldc.validation import Finding
 from cldc.validation.rules import RULES
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from cldc.dataset import Image, read_image
 from cldc.insight.page_pictures import seen_by_model
-from cldc.review.session import Session
+from cldc.review.session import ReviewSession
 from cldc.validation.large_pictures import viewable_picture
 from cldc.validation.tensorflow_decoder import Readable, judge
 
@@ -32,7 +32,7 @@ class NoPictureError(Exception):
 class Pictures:
     """Creates pictures on request and caches the most recent small ones."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ReviewSession) -> None:
         self._session = session
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._bytes = 0
@@ -61,7 +61,7 @@ class Pictures:
         return content
 
 
-def _draw(session: Session, image: Image, size: Size) -> bytes:
+def _draw(session: ReviewSession, image: Image, size: Size) -> bytes:
     image, content = read_image(session.root, image)
     if image.error:
         raise NoPictureError(image.error)

@@ -20,7 +20,7 @@ from werkzeug.wrappers import Request, Response
 from cldc.errors import CldcError, StorageError
 from cldc.files import storage_error
 from cldc.review.pictures import NoPictureError, Pictures, Size
-from cldc.review.session import Session
+from cldc.review.session import ReviewSession
 
 _logger = logging.getLogger("cldc.review")
 _LOOPBACK = "127.0.0.1"
@@ -57,7 +57,7 @@ class _Server(Server):
 class ReviewServer:
     """Serves a session's page, only to requests that carry its token."""
 
-    def __init__(self, session: Session, *, port: int = 0) -> None:
+    def __init__(self, session: ReviewSession, *, port: int = 0) -> None:
         """Listen on loopback; ``port`` 0 takes any free port.
 
         Raises:

@@ -46,14 +46,14 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What `Session.undo` needs to take back an action."""
+    """What `ReviewSession.undo` needs to take back an action."""
 
     edit: Edit
     postponed: frozenset[str]
     no_longer_postponed: frozenset[str]
 
 
-class Session:
+class ReviewSession:
     """The page's data. Every method may be called from any thread.
 
     The page polls `state`. Each part of it (``images``, ``findings``, ``suspicions``, ``predictions``, ``decisions``) has a number

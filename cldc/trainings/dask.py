@@ -25,10 +25,10 @@ from distributed.comm.addressing import get_address_host_port
 
 from cldc.errors import ConfigurationError, PreflightFailed, Unreachable
 from cldc.files import private_folder, replace_atomically
-from cldc.preflight import records
+from cldc.preflight import result_store
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import PreflightResult, Training
-from cldc.process import Group
+from cldc.process import ProcessGroup
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
 from cldc.trainings.model import Trainer, WorkerLost
@@ -158,7 +158,7 @@ class DaskTrainer(Trainer):
                 f"Several Dask workers died while they trained {dataset.name}.",
                 action="Check in their logs whether memory ran out; a worker with fewer threads trains fewer at once.",
             ) from error
-        folder = records.folder(self._home)
+        folder = result_store.folder(self._home)
         for name, content in trained.files.items():
             path = folder / name
             private_folder(path.parent)
@@ -171,7 +171,7 @@ class DaskTrainer(Trainer):
             recorded=False,
             dataset_changed="",
         )
-        records.save(self._home, result)
+        result_store.save(self._home, result)
         return result
 
     def stop(self) -> None:
@@ -196,7 +196,7 @@ def _itself(zipped: bytes) -> bytes:
 class _Events:
     """Reports a training's progress to the client at a limited rate."""
 
-    def __init__(self, identity: str, group: Group) -> None:
+    def __init__(self, identity: str, group: ProcessGroup) -> None:
         self._id = identity
         self._group = group
         self._worker = get_worker()
@@ -224,7 +224,7 @@ def train_in_dask(sent: SentTraining, dataset: bytes, label_book: bytes) -> Trai
 
     Dask can't stop a running task: it only forgets the task when it is cancelled or its client is gone.
     """
-    group, done = Group(), threading.Event()
+    group, done = ProcessGroup(), threading.Event()
     worker = get_worker()
     key = worker.get_current_task()
 

@@ -10,7 +10,7 @@ import psutil
 from cldc.environments import Environment
 from cldc.preflight.model import PreflightResult, Training
 from cldc.preflight.pipeline import preflight, threads
-from cldc.process import Group
+from cldc.process import ProcessGroup
 from cldc.progress import Observer
 from cldc.trainings.model import Trainer, TrainingProgress
 
@@ -33,7 +33,7 @@ class LocalTrainer(Trainer):
         self.threads = threads()
         self._environment = environment
         self._home = home
-        self._group = Group()
+        self._group = ProcessGroup()
         self.at_once = at_once
         self._executor = ThreadPoolExecutor(at_once, thread_name_prefix="training")
 

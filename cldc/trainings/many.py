@@ -10,7 +10,7 @@ from typing import Any
 
 from cldc.errors import CldcError, PreflightFailed
 from cldc.preflight.model import Outcome, PreflightResult, Training
-from cldc.preflight.records import all_records, for_training
+from cldc.preflight.result_store import all_records, for_training
 from cldc.progress import SILENT, Observer
 from cldc.text import duration
 from cldc.trainings.model import Trainer, TrainingProgress, WorkerLost

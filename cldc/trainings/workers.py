@@ -17,7 +17,7 @@ from cldc.environments import ensure_tensorflow
 from cldc.errors import EnvironmentFailed, InvalidDataset
 from cldc.files import data_folder, hash_bytes, private_folder, storage_errors, temporary_folder
 from cldc.inside.unpacking import Refused, unpack_zip
-from cldc.preflight import records
+from cldc.preflight import result_store
 from cldc.preflight.model import PreflightResult, Training
 from cldc.preflight.pipeline import preflight
 from cldc.preflight.workspace import read_unchanged
@@ -73,7 +73,7 @@ def train_sent(sent: SentTraining, dataset: bytes, label_book: bytes, observer: 
     with temporary_folder("cldc-received-") as folder:
         training = _unpack(sent, dataset, label_book, folder)
         result = preflight(training, environment=environment, home=home, observer=observer, force=sent.force)
-    return Trained(result, records.files_of(home, result.id))
+    return Trained(result, result_store.files_of(home, result.id))
 
 
 def _unpack(sent: SentTraining, dataset: bytes, label_book: bytes, folder: Path) -> Training:

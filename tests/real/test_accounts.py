@@ -10,7 +10,7 @@ import pytest
 
 from cldc import sandbox as room
 from tests.conftest import ROOT, SHAPES_PROFILE, Cldc, cldc_in
-from tests.support.rehearsal import Stage
+from tests.support.stage import Stage
 from tests.support.terminal import Terminal
 
 KEYRING = """

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.rehearsal import Stage, assert_exactly_once, killed, odd
+from tests.support.stage import Stage, assert_exactly_once, killed, odd
 from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.lasts(25)

@@ -22,7 +22,7 @@ from cldc.errors import CldcError
 from tests.conftest import ROOT, cldc_in
 from tests.support.bad_network import KINDS, BadNetwork, Fault, draw
 from tests.support.processes import running, soon
-from tests.support.rehearsal import Stage, assert_exactly_once, environment, python
+from tests.support.stage import Stage, assert_exactly_once, environment, python
 
 CASES = int(os.environ.get("CLDC_FAULT_CASES", str(len(KINDS))))
 SEED = int(os.environ.get("CLDC_FAULT_SEED", "0"))

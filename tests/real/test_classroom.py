@@ -27,7 +27,7 @@ from cldc.sandbox import Account
 from tests.conftest import Cldc, Outcome
 from tests.support.deployed import deployed_stage
 from tests.support.processes import soon
-from tests.support.rehearsal import SCRIPT, Stage, environment, lower_stage, python, raise_stage
+from tests.support.stage import SCRIPT, Stage, environment, lower_stage, python, raise_stage
 
 SIZE = int(os.environ.get("CLDC_CLASS_SIZE", "5"))
 pytestmark = [pytest.mark.lasts(100), pytest.mark.timeout(max(1500, 90 * SIZE))]

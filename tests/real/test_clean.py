@@ -10,7 +10,7 @@ import pytest
 
 from cldc.codalab import Dependency, wait_for
 from tests.conftest import Cldc, cldc_in
-from tests.support.rehearsal import Stage, running, start, until
+from tests.support.stage import Stage, running, start, until
 from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.lasts(50)

@@ -9,7 +9,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from tests.conftest import Outcome
-from tests.support.rehearsal import Stage, assert_exactly_once, killed, odd
+from tests.support.stage import Stage, assert_exactly_once, killed, odd
 from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.lasts(40)

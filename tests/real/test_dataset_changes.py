@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from tests.conftest import SHAPES, Cldc
-from tests.support.rehearsal import Stage, running, start, until
+from tests.support.stage import Stage, running, start, until
 
 
 def more(folder: Path) -> None:

@@ -14,7 +14,7 @@ from cldc import sandbox
 from cldc.codalab import CodaLab
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab, pythons
-from cldc.preflight.records import read_predictions
+from cldc.preflight.result_store import read_predictions
 from tests.conftest import SHAPES_PROFILE, Cldc, cldc_in
 from tests.support.terminal import Terminal
 

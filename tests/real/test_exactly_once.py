@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cldc.errors import CldcError
-from tests.support.rehearsal import Stage, assert_exactly_once, killed, lose_ledger
+from tests.support.stage import Stage, assert_exactly_once, killed, lose_ledger
 
 _AT_ONCE = 2
 # Where the server has something that only a search finds, or the other side of the commit.

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from cldc.competition import load
-from cldc.preflight.records import all_records
+from cldc.preflight.result_store import all_records
 from cldc.sample import draw_label_book
 from tests.conftest import ROOT, Cldc
 from tests.support.processes import soon

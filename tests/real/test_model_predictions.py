@@ -13,7 +13,7 @@ from cldc.environments import ensure_analysis, ensure_tensorflow
 from cldc.preflight.inputs import builtin_script, given_script, read_label_book
 from cldc.preflight.model import LabelBook, ModelPredictions, Script, Training
 from cldc.preflight.pipeline import preflight
-from cldc.preflight.records import read_predictions
+from cldc.preflight.result_store import read_predictions
 from cldc.resources import template
 from cldc.validation import ValidationReport, validate
 from tests.conftest import SHAPES_PROFILE, Cldc

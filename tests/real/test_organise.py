@@ -23,7 +23,7 @@ from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab, ensure_tensorflow
 from cldc.errors import RunFailed
 from cldc.organise.image_probe import ImageProbe, probe_image
-from cldc.preflight.records import all_records, read_predictions
+from cldc.preflight.result_store import all_records, read_predictions
 from cldc.sample import draw_label_book
 from tests.conftest import Cldc, cldc_in
 

@@ -19,7 +19,7 @@ from cldc.errors import PreflightFailed
 from cldc.preflight.inputs import builtin_script, given_script, read_label_book
 from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
 from cldc.preflight.pipeline import preflight, threads
-from cldc.preflight.records import find, read
+from cldc.preflight.result_store import find, read
 from cldc.validation import ValidationReport, validate
 from tests.conftest import SHAPES_PROFILE, Cldc
 

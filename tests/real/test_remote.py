@@ -19,7 +19,7 @@ from cldc.codalab import Rest
 from cldc.environments import ensure_codalab
 from cldc.sandbox import Account
 from tests.conftest import ROOT
-from tests.support.rehearsal import (
+from tests.support.stage import (
     Stage,
     assert_exactly_once,
     change,

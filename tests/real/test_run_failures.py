@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cldc.ledger import Ledger
-from tests.support.rehearsal import (
+from tests.support.stage import (
     Stage,
     assert_exactly_once,
     change,

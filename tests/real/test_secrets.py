@@ -15,7 +15,7 @@ import pytest
 from cldc import process
 from tests.conftest import ROOT
 from tests.support.bad_network import BadNetwork
-from tests.support.rehearsal import Stage, environment, python
+from tests.support.stage import Stage, environment, python
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the process list from /proc"),

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from cldc import sandbox
-from tests.support.rehearsal import Stage, assert_exactly_once
+from tests.support.stage import Stage, assert_exactly_once
 
 pytestmark = pytest.mark.lasts(120)
 

@@ -18,8 +18,8 @@ from cldc.files import hash_bytes
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
 from cldc.preflight.pipeline import preflight
-from cldc.preflight.records import read as read_record
-from cldc.preflight.records import read_predictions
+from cldc.preflight.result_store import read as read_record
+from cldc.preflight.result_store import read_predictions
 from cldc.trainings.dask import dask_trainer
 from cldc.trainings.local import LocalTrainer
 from cldc.trainings.many import train_all

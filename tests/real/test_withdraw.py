@@ -11,7 +11,7 @@ import pytest
 from cldc import sandbox
 from tests.conftest import Cldc
 from tests.support.processes import soon
-from tests.support.rehearsal import Stage, start, until
+from tests.support.stage import Stage, start, until
 
 
 @pytest.mark.lasts(40)

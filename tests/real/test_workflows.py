@@ -18,8 +18,8 @@ from cldc import process
 from cldc.sandbox import Account
 from cldc.workflows import workflow
 from tests.conftest import ROOT, Cldc
-from tests.support.rehearsal import Stage
 from tests.support.runner import Job, Runner
+from tests.support.stage import Stage
 
 pytestmark = pytest.mark.lasts(60)
 _COMMIT = "a" * 40

@@ -15,7 +15,7 @@ from cldc.grading.known_test_sets import remember_test_set
 from cldc.history import history
 from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import BoardResult, Ledger, Record
-from cldc.preflight import records
+from cldc.preflight import result_store
 from cldc.preflight.model import ImagePrediction
 from cldc.render.document import Document
 from cldc.render.formats import render
@@ -94,7 +94,7 @@ def test_cldc_alone_tells_a_scored_submission_from_a_withdrawn_one(bare_cldc: Cl
 
 
 def test_eighty_columns_show_a_table_and_name_what_is_missing(cldc: Cldc, tmp_path: Path) -> None:
-    records.save(cldc.home, RESULT)
+    result_store.save(cldc.home, RESULT)
     variables = {"CLDC_HOME": str(cldc.home), "CLDC_COMPETITION": "demo", "CLDC_SERVER": "sandbox"}
     _, narrow = Terminal("history", cwd=tmp_path, columns=80, **variables).end()
     assert re.search(r"2026-01-01 .*preflight .*mine .*50\.00%", narrow)
@@ -117,11 +117,11 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
         (mine, (("train/a/1.png", "s1", 0, 0.1), ("val/a/2.png", "s2", 0, 0.9)), (0.9, 0.1)),
         (other, (("train/b/1.png", "s1", 1, 0.9), ("val/a/2.png", "s2", 0, 0.2)), (0.2, 0.8)),
     ):
-        records.save(cldc.home, result)
+        result_store.save(cldc.home, result)
         predicted = images(*rows)
         tested = ImagePrediction("label_book", "a/3.png", "s3", 0, book)
         predicted = dataclasses.replace(predicted, images=(*predicted.images, tested))
-        records.save_predictions(cldc.home, result.id, predicted)
+        result_store.save_predictions(cldc.home, result.id, predicted)
     book_folder = cldc.home / "label_books" / "demo" / RESULT.fingerprint.label_book
     (book_folder / "a").mkdir(parents=True)
     (book_folder / "a" / "3.png").write_bytes(png())
@@ -154,7 +154,7 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
 
 def test_a_training_of_a_grading_is_listed_with_its_score(cldc: Cldc) -> None:
     cldc = dataclasses.replace(cldc, extra={"CLDC_COMPETITION": "demo"})
-    records.save(cldc.home, RESULT)
+    result_store.save(cldc.home, RESULT)
     remember_test_set(cldc.home, RESULT.fingerprint.label_book)
     (entry,) = cldc("history", "--format", "json").data["entries"]
     assert (entry["kind"], entry["label_book"], entry["score"]) == ("grading", None, 1.0)

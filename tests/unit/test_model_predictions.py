@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cldc.preflight.model import ImagePrediction, ModelPredictions
-from cldc.preflight.records import read_predictions, save_predictions
+from cldc.preflight.result_store import read_predictions, save_predictions
 from tests.conftest import SHAPES_PROFILE, Cldc
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from cldc import competition, decisions
 from cldc.files import DiskFull
-from cldc.review import ReviewServer, Session
+from cldc.review import ReviewServer, ReviewSession
 from cldc.validation import validate
 from tests.conftest import ROOT
 from tests.support.folders import make_dataset, png
@@ -82,12 +82,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def session(folder: Path, tmp_path: Path) -> Session:
-    return Session(folder, COMPETITION, home=tmp_path / "home")
+def session(folder: Path, tmp_path: Path) -> ReviewSession:
+    return ReviewSession(folder, COMPETITION, home=tmp_path / "home")
 
 
 @pytest.fixture
-def browser(session: Session) -> Iterator[Browser]:
+def browser(session: ReviewSession) -> Iterator[Browser]:
     server = ReviewServer(session)
     with server.running():
         browser = Browser(server)
@@ -171,7 +171,9 @@ def test_an_image_labelled_with_its_own_class_is_correct_as_is(browser: Browser,
     assert saved(folder) == [("train/i/0.png", "correct as is")]
 
 
-def test_what_is_left_for_later_is_no_decision(browser: Browser, folder: Path, session: Session) -> None:
+def test_what_is_left_for_later_is_no_decision(
+    browser: Browser, folder: Path, session: ReviewSession
+) -> None:
     done = browser.decide("later", "train/i/0.png")
     assert browser.state()["parts"]["decisions"]["data"]["later"] == ["train/i/0.png"]
     assert session.summary().later == 1
@@ -225,7 +227,7 @@ def test_contradicting_decisions_are_named(browser: Browser, folder: Path) -> No
 
 
 def test_nothing_is_decided_about_an_image_that_changed(
-    browser: Browser, folder: Path, session: Session
+    browser: Browser, folder: Path, session: ReviewSession
 ) -> None:
     keys = browser.image_keys()
     (folder / "train" / "i" / "0.png").unlink()
@@ -258,7 +260,7 @@ def test_a_full_disk_is_reported_and_nothing_counts_as_decided(
 
 
 def test_findings_come_with_their_images_and_copies_are_grouped(
-    browser: Browser, folder: Path, session: Session
+    browser: Browser, folder: Path, session: ReviewSession
 ) -> None:
     copy = folder / "val" / "ii" / "copy.png"
     copy.write_bytes((folder / "train" / "i" / "0.png").read_bytes())
@@ -277,7 +279,9 @@ def test_findings_come_with_their_images_and_copies_are_grouped(
     }
 
 
-def test_pictures_are_made_of_whatever_is_there(browser: Browser, folder: Path, session: Session) -> None:
+def test_pictures_are_made_of_whatever_is_there(
+    browser: Browser, folder: Path, session: ReviewSession
+) -> None:
     place = folder / "train" / "i"
     (place / "bad.png").write_bytes(b"no picture")
     (place / "empty.png").touch()

@@ -13,7 +13,7 @@ import pytest
 from cldc import sample
 from cldc.competition import Competition
 from cldc.errors import CldcError, EnvironmentFailed, PreflightFailed
-from cldc.preflight import records
+from cldc.preflight import result_store
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import LabelBook, PreflightResult, Training
 from cldc.preflight.pipeline import fingerprint_in
@@ -52,7 +52,7 @@ class _Trainer(Trainer):
             fingerprint=fingerprint_in("env", training),
             history=(),
         )
-        records.save(self.home, result)
+        result_store.save(self.home, result)
         return result
 
     def result(self, training: Training, future: Future[PreflightResult]) -> PreflightResult:
@@ -181,7 +181,7 @@ def test_a_record_keeps_every_name_that_its_images_had(
         assert trainer.asked == ["a"]
     assert isinstance(found, PreflightResult)
     assert (found.dataset_name, found.other_names, found.dataset_root) == ("bob", ("a",), str(copy))
-    (kept,) = records.all_records(tmp_path)
+    (kept,) = result_store.all_records(tmp_path)
     assert kept.names == ("a", "bob")
     (back,) = train_all([first], trainer, home=tmp_path)
     assert isinstance(back, PreflightResult)
