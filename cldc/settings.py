@@ -71,7 +71,7 @@ class ProjectFile:
         return tuple(claim for name in NAMES for claim in self._claims_of(name))
 
     def needs_approval(self, name: str) -> bool:
-        """Whether its value of a setting takes effect only after approval."""
+        """Check whether its value of a setting takes effect only after approval."""
         value: str | None = getattr(self.options, name)
         if value is None:
             return False
@@ -107,9 +107,9 @@ def refuse(project: ProjectFile, previous: Approval | None) -> None:
         NotApproved: Always.
     """
     shown = ", ".join(f"{claim.key} = {claim.value!r}" for claim in project.claims if ":" not in claim.key)
-    why = "that has changed since you approved it" if previous else "nobody on this machine has approved that"
+    why = "has changed since you approved it" if previous else "is not approved on this machine"
     raise NotApproved(
-        f"{project.path} sets {shown}, and {why}.",
+        f"{project.path} sets {shown}, which {why}.",
         action="Look at it and approve it with `cldc trust`, or name what it sets yourself, by option or CLDC_ variable.",
     )
 
@@ -147,7 +147,7 @@ class Settings:
         return None if self.withheld(name) else self.values[name].value
 
     def withheld(self, name: str) -> bool:
-        """Whether the value comes from the project file and needs an approval."""
+        """Check whether the value comes from the project file and needs an approval."""
         project = self.project
         return (
             project is not None

@@ -59,7 +59,7 @@ class App:
 
     @functools.cached_property
     def interactive(self) -> bool:
-        """Whether a person can be asked: questions are allowed, and this is a terminal that no CI job has made."""
+        """Whether questions are allowed and there is a terminal to ask on, other than a CI job's."""
         in_ci = os.environ.get("CI", "").lower() not in ("", "0", "false")
         return self._ask and not in_ci and sys.stdin.isatty() and sys.stderr.isatty()
 
@@ -72,7 +72,7 @@ class App:
 
     @functools.cached_property
     def settings(self) -> Settings:
-        """Flag, environment, project file, user file, profile."""
+        """Resolve the settings from flags, environment, project file, user file and profile, in that order."""
         found = resolve(
             self._flags,
             folder=working_folder(),
@@ -101,7 +101,7 @@ class App:
         """Show what a file would use, ask the person unless the command line says ``yes``, and record the approval.
 
         Raises:
-            UsageError: The command line has not agreed, and nobody can be asked.
+            UsageError: The command line has not agreed, and cldc can't ask.
         """
         if not yes:
             self.output.close()
@@ -117,11 +117,11 @@ class App:
 
     @property
     def server_status(self) -> str | None:
-        """What the competition's profile says about the state of the chosen server; None if it says nothing."""
+        """Return the profile's note on the state of the chosen server; None if it has none."""
         return self.competition.status_of(self.settings.server)
 
     def dataset_folder(self, folder: Path | None) -> Path:
-        """The folder named on the command line, else the project file's.
+        """Return the folder named on the command line, or the project file's.
 
         Raises:
             UsageError: Neither names one.
@@ -149,7 +149,7 @@ class App:
         return f"{command} {'DIR' if folder is None else shown_path(folder)}"
 
     def ask(self, text: str, default: str | None = None, *, hidden: bool = False) -> str:
-        """The answer of the person at the terminal; ``hidden`` keeps it off the screen."""
+        """Ask at the terminal and return the answer; ``hidden`` keeps it off the screen."""
         self.output.close()
         answer: str = click.prompt(
             text, default=default, hide_input=hidden, err=True, show_default=bool(default)
@@ -168,7 +168,7 @@ class App:
             shown: What to show before the question.
 
         Raises:
-            UsageError: The command line has not agreed, and nobody can be asked.
+            UsageError: The command line has not agreed, and cldc can't ask.
         """
         if yes:
             return
@@ -182,12 +182,12 @@ class App:
         """Refuse now if `confirm` would have to refuse later; takes the same ``action``.
 
         Raises:
-            UsageError: Nobody can be asked.
+            UsageError: cldc can't ask.
         """
         if not self.interactive:
             raise UsageError(
-                f"This would {action}, and nobody can be asked here whether it should.",
-                action="Add --yes to do it without being asked.",
+                f"This would {action}, but cldc can't ask you to confirm it here.",
+                action="Add --yes to confirm it in advance.",
             )
 
     def show(

@@ -34,7 +34,7 @@ _SHOWN = 10
 @command(App)
 @click.argument("decisions", type=click.Path(path_type=Path, readable=False), required=False)
 @click.option("--dataset", "folder", type=DATASET, help="The dataset; by default the project's.")
-@click.option("--into", type=click.Path(path_type=Path), help="Make a changed copy in this new folder.")
+@click.option("--into", type=click.Path(path_type=Path), help="Create a changed copy in this new folder.")
 @click.option(
     "--undo",
     "record",
@@ -87,7 +87,7 @@ def apply(
             # The question may wait long while people keep working.
             if _plan(app, root, decisions, in_place=True).changes != planned.changes:
                 raise StorageError(
-                    f"{root}, or what was decided about it, has changed meanwhile; nothing was done.",
+                    f"{root}, or what was decided about it, has changed since; nothing was done.",
                     action="Run the command again.",
                 )
             undo = apply_in_place(planned, records_folder(app.home), app.observer)
@@ -108,7 +108,7 @@ def _plan(app: App, root: Path, table: Path | None, *, in_place: bool) -> ApplyP
     if table is None and not place.is_file():
         raise UsageError(
             f"Nothing was decided about {root}: there is no {place}.",
-            action="`cldc review` and `cldc split` write decisions there, or make one by hand.",
+            action="`cldc review` and `cldc split` write decisions there, or create one by hand.",
         )
     return plan(dataset, decisions, rules, in_place=in_place)
 
@@ -128,13 +128,13 @@ def _undo(app: App, record: str, folder: Path | None) -> int:
 
 
 def _plan_blocks(plan: ApplyPlan, *, in_copy: bool, everything: bool = False) -> Iterator[Block]:
-    """What would be done, action by action, and what can't be done."""
+    """List what would be done, action by action, and what can't be done."""
     for action, count in sorted(plan.counts.items()):
         yield Line(_heading(action, count, plan, in_copy=in_copy))
         changes = [change for change in plan.changes if change.kind != "folder" and change.rule == action]
         yield from first_lines(map(_arrow, changes), _SHOWN, everything=everything)
     if folders := [change.target for change in plan.changes if change.kind == "folder"]:
-        yield Line(f"Make {plural(len(folders), 'folder')}: {first_few(folders, 5)}")
+        yield Line(f"Create {plural(len(folders), 'folder')}: {first_few(folders, 5)}")
     for path in plan.left:
         yield Line(f"Left {path}: links lead to it or through it; --into changes a copy.", "warning")
     for decision, paths in plan.astray:
@@ -171,7 +171,7 @@ def _arrow(change: Change) -> str:
 
 
 def _applied_blocks(plan: ApplyPlan, changed: Path, undo: Path | None) -> Iterator[Block]:
-    """What was done to the folder ``changed``, and the record that undoes it; a copy has none."""
+    """Show what was done to the folder ``changed``, and the record that undoes it; a copy has none."""
     images = plural(sum(plan.counts.values()), "image")
     if undo is None:
         yield Line(f"{changed} is a copy with {images} changed.", "good")
@@ -182,7 +182,7 @@ def _applied_blocks(plan: ApplyPlan, changed: Path, undo: Path | None) -> Iterat
 
 
 def _data(plan: ApplyPlan, changed: Path | None, undo: Path | None) -> dict[str, Any]:
-    """The plan and, if it was carried out, the changed folder and the record that undoes it."""
+    """Build the JSON of the plan and, if carried out, of the changed folder and the record that undoes it."""
     return {
         "dataset": plan.dataset.root,
         "applied": changed is not None,

@@ -35,7 +35,7 @@ def submissions() -> Iterable[tuple[str, str]]:
 
 
 def pages() -> Iterable[tuple[str, str]]:
-    """What `cldc open` opens."""
+    """List what `cldc open` opens."""
     kinds = [("worksheet", "the guide's worksheet"), ("form", "the contact form"), ("guide", "the guide")]
     return [*submissions(), *kinds]
 

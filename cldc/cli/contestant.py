@@ -51,7 +51,7 @@ def _account(app: ServerApp) -> dict[str, Any]:
 
 
 def ask_for_consent(app: ServerApp, refusals: Sequence[CldcError]) -> bool:
-    """Ask the person at the terminal to agree; nothing is asked if other refusals would remain. Whether they agreed to all."""
+    """Ask at the terminal for consent, unless other refusals would remain; return whether they agreed to all."""
     needed = [refusal for refusal in refusals if isinstance(refusal, NeedsConsent)]
     if not app.interactive or len(needed) < len(refusals):
         return False
@@ -83,7 +83,7 @@ def require_consent(app: ServerApp, report: ValidationReport, links: Sequence[st
     """Ask before uploading what links lead to outside a dataset.
 
     Raises:
-        NeedsConsent: Nobody agreed.
+        NeedsConsent: Consent was not given.
     """
     try:
         agreed = paths_in_dataset(report.dataset.root, links)

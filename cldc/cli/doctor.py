@@ -129,7 +129,7 @@ def _failed(subject: str, error: CldcError, verdict: Literal["note", "wrong"] = 
 
 
 def _disk(subject: str, folder: Path, least: int, variable: str) -> CheckResult:
-    """Whether a folder can be written to, and has room."""
+    """Check whether a folder is writable and has space."""
     with storage_errors(folder), temporary_folder("cldc-doctor-", folder):
         free = shutil.disk_usage(folder).free
     text = f"{folder}, {free / 1e9:,.1f} GB free"
@@ -143,7 +143,7 @@ def _disk(subject: str, folder: Path, least: int, variable: str) -> CheckResult:
 
 
 def _project(app: ServerApp) -> CheckResult:
-    """The project file, and where each setting comes from."""
+    """Show the project file, and where each setting comes from."""
     settings = app.settings
     named = [
         f"{name} ({Path(value.source).name})"

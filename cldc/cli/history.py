@@ -44,7 +44,7 @@ def history(app: ServerApp, everything: bool) -> None:
 
 
 def _blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Iterator[Block]:
-    """One row each, oldest first; the next command if there are none."""
+    """Show one row for each, oldest first; the next command if there are none."""
     if not entries:
         yield Line("Nothing was preflighted or submitted yet.")
         yield Line(f"Next: {next_command}")
@@ -89,7 +89,7 @@ def _blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Iterator[B
 
 
 def history_rows(entries: Sequence[HistoryEntry]) -> Iterator[Sequence[object]]:
-    """The same for a spreadsheet, accuracies from 0 to 1, with a row of headers."""
+    """Build the rows for CSV, with a header and accuracies from 0 to 1."""
     names = [field.name for field in dataclasses.fields(HistoryEntry)]
     yield names
     for entry in entries:

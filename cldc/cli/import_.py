@@ -71,7 +71,7 @@ def _known(name: str, names: tuple[str, ...], what: str) -> str:
 
 
 def _blocks(imported: Imported, *, next_command: str, everything: bool = False) -> Iterator[Block]:
-    """What was added, what was already there, and what could not be used."""
+    """List what was added, what was already there, and what could not be used."""
     for folder, count in sorted(Counter(a.path.rpartition("/")[0] for a in imported.added).items()):
         yield Line(f"Added {plural(count, 'picture')} to {imported.root / folder}", "good")
     if inverted := [each.page for each in imported.added if each.inverted]:
@@ -110,7 +110,7 @@ def _name(page: SourcePage) -> str:
 
 
 def _data(imported: Imported) -> dict[str, Any]:
-    """The same as JSON."""
+    """Build the JSON result."""
 
     def source(page: SourcePage) -> dict[str, Any]:
         return {"source": page.source, "page": page.number or None}

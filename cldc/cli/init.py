@@ -41,7 +41,7 @@ _DATASET = "my-images"
 @click.option(
     "--action",
     metavar="OWNER/REPO@VERSION",
-    help="Where the workflow's action is taken from; by default where cldc itself was installed from.",
+    help="Source of the workflow's action; by default the one that cldc was installed from.",
 )
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 def init(app: ServerApp, ci: Host | None, action: str | None, force: bool) -> None:
@@ -126,10 +126,10 @@ def _workflow(
 
 
 def _kept(path: Path, force: bool) -> bool:
-    """Whether the project file exists and is not to be overwritten.
+    """Check whether to keep an existing project file.
 
     Raises:
-        ConfigurationError: It is, but an option would change it.
+        ConfigurationError: It is kept, but an option would change it.
     """
     if not path.exists() or force:
         return False
@@ -144,10 +144,10 @@ def _kept(path: Path, force: bool) -> bool:
 
 
 def _answers(app: ServerApp, folder: Path) -> Answers:
-    """Every setting from its option, else from the person at the terminal, else its default."""
+    """Collect every setting from its option, by a question at the terminal, or by default."""
     settings = app.settings
     given = click.get_current_context().params
-    # Nobody may see a default, yet the file written is approved: so one from another project file must be approved already.
+    # Writing the file approves it, even without a question: so take a default from another project file only if it is approved.
     chosen = settings.offered("competition") or DEFAULT
     competition = _asked(app, given.get("competition"), "Competition", chosen, load)
     guess = find_dataset(folder, load(competition).dataset.splits) or _DATASET
@@ -166,7 +166,7 @@ def _answers(app: ServerApp, folder: Path) -> Answers:
 
 
 def _asked(app: ServerApp, given: str | None, text: str, default: str, check: Callable[[str], object]) -> str:
-    """What was given, else the answer of the person at the terminal, who is asked again until it passes the check."""
+    """Return the given value, or ask until an answer passes the check."""
     if given is not None or not app.interactive:
         answer = given if given is not None else default
         check(answer)
@@ -189,7 +189,7 @@ def _check_dataset(answer: str) -> None:
 
 
 def _check_part(part: str, answer: str) -> None:
-    """Refuse what the board would hide or garble."""
+    """Refuse an answer that the board would hide or garble."""
     parts = {"name": "name", "institution": "", "link": "", part: answer}
     description.compose("{name} ({institution}) {link}", **parts)
 
@@ -207,7 +207,7 @@ def _next(folder: Path, answers: Answers | None, ci: str | None, *, sandboxed: b
     yield "start the CodaLab of this machine: cldc sandbox up" if sandboxed else "sign in: cldc login"
     yield "submit: cldc submit"
     if ci == "github":
-        yield "in the repository's settings, make an environment `codalab` with the secrets CODALAB_USERNAME and CODALAB_PASSWORD"
+        yield "in the repository's settings, create an environment `codalab` with the secrets CODALAB_USERNAME and CODALAB_PASSWORD"
     if ci == "gitlab":
         yield "in the project's CI/CD settings, add the protected, masked variables CODALAB_USERNAME and CODALAB_PASSWORD"
     if ci:
@@ -215,7 +215,7 @@ def _next(folder: Path, answers: Answers | None, ci: str | None, *, sandboxed: b
 
 
 def _server_status(app: ServerApp, answers: Answers | None) -> str | None:
-    """What is known about the state of the project's server."""
+    """Find what is known about the state of the project's server."""
     try:
         if answers is None:
             return app.server_status

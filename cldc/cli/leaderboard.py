@@ -62,7 +62,7 @@ def _account(app: ServerApp) -> str | None:
         return app.credentials.username
     except CredentialsError:
         return None
-    except SandboxError:  # it is down; its board can be read all the same
+    except SandboxError:  # it is down; its board can still be read
         known = sandbox.contestant(app.home)
         return app.settings["account"] or (known.name if known else None)
 
@@ -106,7 +106,7 @@ def remember(home: Path, board: Leaderboard) -> None:
 
 
 def board_if_any(app: ServerApp, *, account: str | None) -> Leaderboard | None:
-    """As `fetch_board`; None if the board can't be read now."""
+    """Fetch the board like `fetch_board`; None if it can't be read now."""
     try:
         return fetch_board(app, account=account)
     except CldcError as error:

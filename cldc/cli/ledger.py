@@ -15,6 +15,7 @@ from cldc.ledger import Ledger, LedgerUnusable, set_aside
 from cldc.render.document import Line, Table
 from cldc.render.formats import to_json
 from cldc.submission.ledger_sync import rebuild_ledger
+from cldc.text import plural
 
 
 @group
@@ -68,12 +69,12 @@ def rebuild(app: ServerApp) -> None:
     if aside is not None:
         blocks.append(Line(f"The old ledger was set aside as {aside}."))
         blocks.append(Line("Run this again for each other account or competition of yours.", "dim"))
-    blocks.append(Line(f"{len(found)} found that the ledger did not have.", "good"))
+    blocks.append(Line(f"Added {plural(len(found), 'missing submission')}.", "good"))
     app.show({"found": found, "set_aside": aside}, *blocks)
 
 
 def _open(app: App) -> tuple[Ledger, Path | None]:
-    """The ledger, and where an unusable one was set aside; None if it was usable."""
+    """Open the ledger; also return where an unusable one was set aside, or None."""
     try:
         return Ledger(app.home), None
     except LedgerUnusable as error:

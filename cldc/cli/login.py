@@ -16,7 +16,7 @@ from cldc.text import PASSWORD_VARIABLE, size
 
 
 def _account(app: ServerApp, user: User) -> dict[str, object]:
-    """Who is signed in where, for programs; disk in bytes, time in seconds."""
+    """Describe account and server for programs; disk in bytes, time in seconds."""
     return {
         "server": app.server,
         "account": user.name,
@@ -51,7 +51,7 @@ def login(app: ServerApp) -> None:
     # Asking the server who this is comes first: what it refuses is never stored.
     user = app.rest.user()
     if app.credentials.source in ("environment", "sandbox"):
-        stored = Line(f"The credentials stay where they are: {app.credentials.source}.", "dim")
+        stored = Line(f"The credentials remain in: {app.credentials.source}.", "dim")
     else:
         credentials.store(app.server, app.credentials)
         stored = Line("The password is in the keyring.", "dim")
@@ -62,7 +62,7 @@ def login(app: ServerApp) -> None:
 def logout(app: ServerApp) -> None:
     """Forget an account.
 
-    Forgets that of --account, or else all accounts on the server.
+    Forgets the account that --account names, or all accounts on the server.
 
     \b
     Examples:

@@ -20,8 +20,8 @@ from cldc.render.document import Line
 def open_(app: ServerApp, *, what: str, only_print: bool) -> None:
     """Open a submission or the guide in the browser.
 
-    NAME is a submission's name: its tagged bundle is opened, or the latest thing made for it. `worksheet` is
-    the worksheet of the submission begun last.
+    NAME is a submission's name: its tagged bundle is opened, or the latest thing created for it.
+    `worksheet` is the worksheet of the submission that you began last.
 
     \b
     Examples:
@@ -46,7 +46,7 @@ def _page(app: ServerApp, what: str) -> str:
 
 
 def _submission(app: ServerApp, what: str) -> str:
-    """The page of what has come of a submission, as far as the ledger knows."""
+    """Find the page of the submission's latest step in the ledger."""
     with Ledger(app.home, reading=True) as ledger:
         mine = ledger.submissions(competition=app.competition.name, server=app.server)
     for known in reversed(mine):

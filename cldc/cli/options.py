@@ -130,7 +130,7 @@ class CommandGroup(click.Group):
 
 
 def group(function: Callable[[], None]) -> CommandGroup:
-    """Make a group of commands; on its own it shows its help."""
+    """Create a group of commands; on its own it shows its help."""
 
     @click.group(cls=CommandGroup, invoke_without_command=True)
     @click.pass_context

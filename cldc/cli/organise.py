@@ -45,8 +45,8 @@ organise.add_command(init)
 
 
 @command(ServerApp, group=organise)
-@click.option("--watch", is_flag=True, help="Make passes until it is interrupted.")
-@click.option("--once", is_flag=True, help="Make one pass, without waiting for evaluations; for cron.")
+@click.option("--watch", is_flag=True, help="Run passes until it is interrupted.")
+@click.option("--once", is_flag=True, help="Run one pass, without waiting for evaluations; for cron.")
 @click.option("--every", type=click.FloatRange(min=1), help="Seconds between two passes of --watch (60).")
 @click.option("--publish", "target", type=_NEW, metavar="DIR", help="Publish there after each pass.")
 @click.option(
@@ -171,7 +171,7 @@ def _board_blocks(board: Board) -> Iterator[Block]:
 
 
 def _rescored_blocks(repeated: Sequence[Rescored], not_repeated: Sequence[NotRepeated]) -> Iterator[Block]:
-    """Scores before and now."""
+    """Show the scores before and now."""
     if repeated or not_repeated:
         rows = [
             (f"{each.account}/{each.name}", cell(each.before, ".4f"), cell(each.score, ".4f"))

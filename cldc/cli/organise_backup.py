@@ -39,7 +39,7 @@ def _folders(app: App, competition: str) -> dict[str, Path]:
 
 @contextlib.contextmanager
 def _not_scoring(app: App, folders: Iterable[Path]) -> Iterator[None]:
-    """Let no command score in these folders meanwhile."""
+    """Keep other commands from scoring in these folders during the block."""
     with contextlib.ExitStack() as held:
         for folder in folders:
             held.enter_context(
@@ -193,7 +193,7 @@ def restore(app: App, *, file: Path, target: Path, yes: bool) -> None:
 
 
 def _restored_blocks(done: RestorePlan, profile: str | None, approved: bool) -> Iterator[Block]:
-    """What was restored; ``profile`` is the restored profile in a command, None if the backup held none."""
+    """Show what was restored; ``profile`` is the restored profile in a command, None if the backup held none."""
     yield Line(
         f"{plural(len(done.new), 'file')} of {done.competition} restored, {len(done.changed)} replaced and {done.same} left "
         f"alone: the board, rulings and roster of {done.made}.",

@@ -120,7 +120,7 @@ def grades_of(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Doc
 
 
 def _grade_remarks(board: Leaderboard, grades: Sequence[BoardGrade]) -> Iterator[str]:
-    """What a teacher should look at: shared content, and what was taken back after it was scored."""
+    """List what a teacher should look at: shared content, and submissions hidden or removed after scoring."""
     for each in grades:
         who = each.name or each.account
         if each.shared_with:
@@ -129,7 +129,7 @@ def _grade_remarks(board: Leaderboard, grades: Sequence[BoardGrade]) -> Iterator
             yield f"{who} made {name} private or removed it after it was scored; its score counts."
     for row in board.rows:
         if not row.account:
-            yield f"{row.evaluation} was made private or removed, and this machine does not know whose it is."
+            yield f"{row.evaluation} was made private or removed; its owner is unknown here."
 
 
 def _grade_rows(grades: Sequence[BoardGrade]) -> Iterator[Sequence[object]]:

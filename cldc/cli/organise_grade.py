@@ -72,7 +72,7 @@ def grade(
     FOLDER holds one zip, folder or git checkout for each student, named after the student. Each dataset is validated, trained as
     the competition trains it, with the hidden test set instead of the label book, and scored by the evaluation script. As many
     are trained at once as processors and memory allow, with the same results as one by one. What can't be used gets one line and
-    stops nobody else. Run it again after a crash, or when more is handed in: what is trained already is not trained again.
+    does not stop the others. Run it again after a crash, or when more is handed in: what is trained already is not trained again.
 
     Writes grades.csv, grades.json, index.html (the board) and students/NAME.html (a report for each).
 
@@ -85,7 +85,7 @@ def grade(
     entries = list_handed_in(folder)
     if not entries:
         raise UsageError(
-            f"Nobody handed in anything in {folder}.", action="It should hold a zip or a folder for each."
+            f"{folder} contains no submissions.", action="It should hold a zip or a folder for each student."
         )
     remember_test_set(app.home, grader.test_set.hash)
     grading = grader.grade(entries)

@@ -63,7 +63,7 @@ def _height_and_width(text: str) -> tuple[int, ...]:
 @click.option("--profile", type=_FILE, help="The class's profile to write, as class.toml; kept up to date.")
 @click.option("--script", type=click.Path(), help="The training script; our own by default.")
 @click.option("--label-book", type=EXISTING_FOLDER, help="The label book, which everyone may read.")
-@click.option("--test-set", type=EXISTING_FOLDER, help="The hidden test set, which nobody may read but you.")
+@click.option("--test-set", type=EXISTING_FOLDER, help="The hidden test set, which only you may read.")
 @click.option("--starting-dataset", type=EXISTING_FOLDER, help="A dataset for contestants to start from.")
 @click.option("--evaluate", type=_FILE, help="The evaluation script; our own by default.")
 @click.option("--title", help="The competition's name.")
@@ -85,8 +85,8 @@ def _height_and_width(text: str) -> tuple[int, ...]:
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs that the script trains.")
 @click.option("--window-days", type=float, help="Length of the quota's window.")
-@click.option("--per-window", type=int, help="Submissions an account may make in a window.")
-@click.option("--total", type=int, help="Submissions an account may make in all.")
+@click.option("--per-window", type=int, help="Submissions that an account may make in a window.")
+@click.option("--total", type=int, help="Submissions that an account may make in all.")
 @click.option("--closes", type=_moment, metavar="TIME", help="When it closes, as 2027-02-01T23:59:00+01:00.")
 @click.option("--image", help="The container image that the runs request.")
 @click.option("--run-command", "command", help="The run's command, with {dataset} and {label_book}.")
@@ -142,7 +142,7 @@ def init(app: ServerApp, **given: Any) -> None:
 def _where(
     app: ServerApp, server: str, path: Path, previous: Competition | None, start: Competition
 ) -> OrganiserTarget:
-    """The server with its organiser; a sandbox is started."""
+    """Find the server and its organiser; start a sandbox."""
     named = app.settings["server"]
     trusted = named is not None or previous is None or app.approvals.hold(path, profile_claims(path))
     if server == SANDBOX:
@@ -189,7 +189,7 @@ def _overrides(
     start: Competition,
     files: OrganiserFiles,
 ) -> ProfileOverrides:
-    """What the options, answers and folders say; nothing is asked about an existing profile."""
+    """Collect what options, answers and folders override; ask nothing about an existing profile."""
     overrides = ProfileOverrides(**{field.name: given[field.name] for field in fields(ProfileOverrides)})
     if previous is None and app.interactive:
         title = overrides.title or _answer(app, None, "Title", "--title", start.title)
@@ -204,10 +204,10 @@ def _overrides(
 
 
 def _answer(app: ServerApp, given: object, text: str, option: str, default: str | None) -> str:
-    """What was given, else the answer of the person at the terminal.
+    """Return the given value, or ask for it.
 
     Raises:
-        UsageError: It was not given, and nobody can be asked.
+        UsageError: It was not given, and cldc can't ask.
     """
     if given is not None:
         return str(given)

@@ -71,7 +71,7 @@ class Output:
         self.observer = self._line = MovingLine()
 
     def wants(self, form: str) -> bool:
-        """Whether the result is requested in that format."""
+        """Check whether the result is requested in that format."""
         return form == self.form or any(report.form == form for report in self._reports)
 
     def show(self, document: Document) -> None:
@@ -135,7 +135,7 @@ def add_to_job(document: Document) -> None:
 
 
 def _is_terminal(stream: Any) -> bool:
-    """Whether this is a terminal to draw on; CLDC_PLAIN asks for plain lines instead, as a screen reader needs."""
+    """Check whether this is a terminal to draw on; CLDC_PLAIN requests plain lines instead, for screen readers."""
     return bool(stream.isatty()) and os.environ.get("TERM") != "dumb" and not os.environ.get("CLDC_PLAIN")
 
 
@@ -152,7 +152,7 @@ def _write(text: str, stream: TextIO | None = None) -> None:
 
 
 def lost_output() -> StorageError | None:
-    """Why standard output can't be written to, such as a full disk; None if it can be."""
+    """Find out why standard output can't be written to, such as a full disk; None if it can be."""
     try:
         os.write(sys.stdout.fileno(), b"\n")  # the text that failed may no longer be in the stream
     except OSError as error:
@@ -169,7 +169,7 @@ def show_error(error: CldcError | click.ClickException, arguments: Sequence[str]
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "cldc"
         kind, code, message = "usage", error.exit_code, error.format_message()
-        action = f"`{command} --help` shows what it takes."
+        action = f"`{command} --help` shows its arguments and options."
     coloured = _is_terminal(sys.stderr) and not os.environ.get("NO_COLOR")
     if coloured:
         trusted(sys.stderr).write("\x1b[1;31mError:\x1b[0m ")

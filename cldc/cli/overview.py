@@ -41,7 +41,7 @@ class Overview:
 
 
 def run(context: click.Context) -> None:
-    """What `cldc` without a command does."""
+    """Run `cldc` without a command: show the project's state and the next step."""
     app = ServerApp(flags=Options(), output=Output(), ask=False)
     context.call_on_close(app.close)
     seen = _examine(app)
@@ -129,7 +129,7 @@ def _submissions(app: ServerApp) -> tuple[tuple[KnownSubmission, ...], dict[str,
 def _submitted_line(
     submissions: Sequence[KnownSubmission], results: Mapping[str, BoardResult], competition: Competition
 ) -> str:
-    """How many submissions there are, and the score and rank of the newest that counts."""
+    """Count the submissions, and give score and rank of the newest that counts."""
     if not submissions:
         return "none yet"
     newest, replaced = submissions[-1], successors(submissions, competition)
@@ -185,7 +185,7 @@ def _after_the_tag(app: ServerApp, results: Sequence[BoardResult]) -> tuple[str,
         return ("cldc status", "This dataset is submitted; the command shows its progress.")
     if not _sandbox_up(app):
         return _SANDBOX_UP
-    return ("cldc sandbox score", "This dataset is submitted; the sandbox's scoring daemon scores it.")
+    return ("cldc sandbox score", "This dataset is submitted; run the sandbox's scoring daemon to score it.")
 
 
 def _sandbox_up(app: ServerApp) -> bool:

@@ -14,7 +14,7 @@ _GAP = "  "
 
 
 def parts_of(done: float, total: float | None, unit: str, detail: str) -> list[str]:
-    """How far a task is, in parts that can be dropped one by one.
+    """Describe progress in parts that can be dropped one by one.
 
     Two spaces separate the parts of ``detail``, into which a training also puts its epochs.
     """
@@ -39,27 +39,27 @@ class PlainProgress:
     """Progress as plain lines on standard error, for pipes, logs and screen readers."""
 
     def __init__(self) -> None:
-        """Nothing has started yet."""
+        """Start without a task."""
         self._task, self._total, self._unit, self._last = "", None, "", 0.0  # type: str, float | None, str, float
 
     def start(self, task: str, total: float | None = None, unit: str = "") -> None:
-        """One line a task."""
+        """Print one line for the task."""
         self._task, self._total, self._unit, self._last = task, total, unit, time.monotonic()
         tell(f"{task} ...")
 
     def advance(self, done: float, detail: str = "") -> None:
-        """One line a minute."""
+        """Print progress at most once a minute."""
         if time.monotonic() - self._last < _EVERY_SECONDS:
             return
         self._last = time.monotonic()
         tell(_GAP.join([f"{self._task}:", *parts_of(done, self._total, self._unit, detail)]))
 
     def note(self, text: str) -> None:
-        """One line."""
+        """Print the sentence on a line."""
         tell(text)
 
 
 def tell(text: str) -> None:
-    """A line on standard error."""
+    """Print a line on standard error."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()

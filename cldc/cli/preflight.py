@@ -156,7 +156,7 @@ def _show_several(app: ServerApp, outcomes: Sequence[tuple[Training, Outcome]], 
 def _blocks(
     title: str, results: Sequence[PreflightResult], failed: Sequence[tuple[Dataset, CldcError]]
 ) -> Iterator[Block]:
-    """One row for each dataset, what is worth knowing of each, and why others have no result."""
+    """Show each dataset's row and remarks, and why others have no result."""
     yield Line(title, "title")
     if results:
         headers = ("dataset", "images", "validation", "label book", "best epoch", "time", "preflight", "")
@@ -209,7 +209,7 @@ def _show(
 def _insight(app: ServerApp, dataset: Dataset, result: PreflightResult, *, wait: bool) -> Insight:
     predictions = read_predictions(app.home, result.id)
     if predictions is None:
-        return Insight(result, None, (), "nothing was kept of its images")
+        return Insight(result, None, (), "no predictions for its images were stored")
     classes = predictions.classes
     labels = known_suspicious_labels(dataset, classes, home=app.home)
     if labels is None:

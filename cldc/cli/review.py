@@ -93,7 +93,7 @@ def _suspect(app: App, session: ReviewSession, dataset: Dataset) -> None:
 
 
 def _summary_blocks(done: Summary, next_command: str) -> Iterator[Block]:
-    """What was decided, and the command that carries it out."""
+    """Show what was decided, and the command that carries it out."""
     if not done.counts:
         yield Line("Nothing was decided.")
     else:

@@ -69,7 +69,7 @@ def up(app: App, test_set: Path | None, starting_dataset: Path | None) -> None:
 
 
 def _organiser_files(app: App, test_set: Path | None, starting_dataset: Path | None) -> OrganiserFiles:
-    """The organiser's files: those given now, or else at the last `up`, or else our own and drawn images."""
+    """Return the organiser's files: those given now, those of the last `up`, or our own with drawn images."""
     competition, settings = app.competition, app.settings
     folder = app.home / "seeds" / competition.name
     given = {

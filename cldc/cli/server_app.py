@@ -42,10 +42,10 @@ class ServerApp(App):
 
     @functools.cached_property
     def credentials(self) -> Credentials:
-        """Who to sign in as.
+        """Find the account to sign in as.
 
         Raises:
-            CredentialsError: Nobody is known and nobody can be asked.
+            CredentialsError: No account is known, and cldc can't ask for one.
         """
         return self.credentials_for(
             self.server,
@@ -56,7 +56,7 @@ class ServerApp(App):
     def credentials_for(
         self, server: str, *, fallback: Source | None = None, named_by: Path | None
     ) -> Credentials:
-        """Who to sign in as on a server.
+        """Find the account to sign in as on a server.
 
         Args:
             server: Its address.
@@ -64,7 +64,7 @@ class ServerApp(App):
             named_by: The unapproved profile that alone names this server; None if there is none.
 
         Raises:
-            CredentialsError: Nobody is known and nobody can be asked.
+            CredentialsError: No account is known, and cldc can't ask for one.
         """
         return credentials.find(
             server,
@@ -88,7 +88,7 @@ class ServerApp(App):
             self.__dict__["credentials"] = Credentials(name, password, "prompt")
 
     def ask_for_account(self, server: str, suggested: str | None) -> tuple[str, str]:
-        """User name and password from the person at the terminal."""
+        """Ask for user name and password at the terminal."""
         name = self.settings["account"] or self.ask(f"User name on {server}", suggested)
         return name, self.ask(f"Password of {name}", hidden=True)
 
@@ -100,7 +100,7 @@ class ServerApp(App):
         )
 
     def codalab_python(self) -> Path:
-        """The Python of CodaLab's environment, made on first use."""
+        """The Python of CodaLab's environment, created on first use."""
         return ensure_codalab(self.home, self.observer).python
 
     @property

@@ -85,11 +85,11 @@ def _blocks(drawn: Drawn, rules: DatasetRules, table: Path | None, *, next_comma
     headers = ("class", *(name for split in rules.splits for name in (f"{split} now", f"{split} after")))
     yield Table(headers, [*rows, ["all", *(f"{count:,}" for count in sums)]], numbers=headers[1:])
     if drawn.kept_together:
-        yield Line(f"{plural(drawn.kept_together, 'drawing')} with several images stay on one side each.")
+        yield Line(f"{plural(drawn.kept_together, 'drawing')} with several images stay in one split each.")
     if not drawn.warped_compared:
         yield Line(
-            "Copies that were rotated, stretched or sheared were not looked for. To keep them on one side, run `cldc validate --warped`, "
-            "which makes the environment for it; then draw the split again."
+            "Copies that were rotated, stretched or sheared are not detected yet. To keep them in one split, run `cldc validate --warped`, "
+            "which creates the environment that this needs; then draw the split again."
         )
     images = plural(drawn.moving, "image")
     if not drawn.moving:
@@ -102,7 +102,7 @@ def _blocks(drawn: Drawn, rules: DatasetRules, table: Path | None, *, next_comma
 
 
 def _data(drawn: Drawn, table: Path | None) -> dict[str, Any]:
-    """The same as JSON."""
+    """Build the JSON result."""
 
     def nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}

@@ -52,7 +52,7 @@ def _fetch(app: ServerApp, ledger: Ledger) -> tuple[SubmissionStatus, ...]:
 
 
 def _status_blocks(app: ServerApp, statuses: Sequence[SubmissionStatus]) -> Iterator[Block]:
-    """Every submission and how far it is, with the end of the log of a run that is going or failed."""
+    """Show how far every submission is, with the end of the log of a running or failed run."""
     if not statuses:
         yield Line("This account has submitted nothing from this machine yet.")
         yield Line(f"Next: {app.command_for('cldc submit')}")
@@ -140,7 +140,7 @@ def watch(app: ServerApp, *, submission: str | None, every: float, timeout: floa
             if not remaining > 0:
                 raise NotFinished(
                     f"No score yet after {timeout:.0f} s.",
-                    action="Run `cldc watch` again to go on waiting.",
+                    action="Run `cldc watch` again to keep waiting.",
                 )
             time.sleep(min(every, remaining))
     app.show({"submissions": found}, *_status_blocks(app, found))
@@ -179,7 +179,7 @@ def quota(app: ServerApp) -> None:
 
 
 def _quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
-    """The rule, what each source says by it, and each submission that counts."""
+    """Show the rule, the quota by each source, and each submission that counts."""
     together = usage["together"]
     rule = together.rule
     yield Line(quota_line(together), "good" if together.left else "warning")
@@ -210,7 +210,7 @@ def _quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
 @click.argument("submission", metavar="NAME", shell_complete=completion.submissions)
 @YES
 def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
-    """Take the tag off a submission.
+    """Remove the tag of a submission.
 
     NAME is the submission's name or the uuid of its tagged bundle. What was uploaded stays; `cldc submit` sets the tag
     again. It no longer counts against the quota only if the board is newer than the tag and does not have it, and
@@ -225,7 +225,7 @@ def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
         sync_ledger(me, me.tagged_bundles())
         found = find_tagged(me, submission)
         name = found.record.name
-        app.confirm(f"take the tag off {name} on {app.rest.server}, so that it is not scored", yes=yes)
+        app.confirm(f"remove the tag of {name} on {app.rest.server}, so that it is not scored", yes=yes)
         result = take_back(me, found, lambda: board_if_any(app, account=app.credentials.username))
     counts = "still counts" if result.spent else "no longer counts"
     app.show(
@@ -245,9 +245,9 @@ def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
 def clean(app: ServerApp, *, unfinished: bool, dry_run: bool, yes: bool) -> None:
     """Remove from the server what no submission of yours needs.
 
-    Looks at the worksheets that cldc made for this competition: failed bundles, uploads that broke off, and what a
+    Looks at the worksheets that cldc created for this competition: failed bundles, uploads that broke off, and what a
     finished submission did not use. A run that is still going is killed first, if you agree. Never touched are other
-    competitions' worksheets, what you made by hand, and whatever a tag, a board or another bundle needs; that is
+    competitions' worksheets, what you created by hand, and whatever a tag, a board or another bundle needs; that is
     checked again right before each removal.
 
     \b
@@ -292,7 +292,7 @@ def _removal(found: tuple[Orphan, ...]) -> str:
 
 
 def _orphan_blocks(orphans: Orphans) -> Iterator[Block]:
-    """What can be removed, and why; and what is left alone."""
+    """List what can be removed and why, and what stays."""
     if orphans.found:
         rows = []
         for found in orphans.found:

@@ -131,7 +131,7 @@ def submit(
             preflight = preflighted(app, training)
             if preflight.dataset_changed:
                 app.observer.note(
-                    f"{preflight.dataset_changed} What was checked counts, not what is there now."
+                    f"{preflight.dataset_changed} The submission uses the images as they were checked."
                 )
             plan = plan.with_preflight(preflight)
         if plan.steps:
@@ -146,7 +146,7 @@ def submit(
 
 
 def _labels(app: ServerApp, training: Training) -> ExpectedLabels:
-    """What the run's predictions must fit: the run on CodaLab uses the organisers' own files, whatever is set here."""
+    """Find the labels that the run's predictions must fit; the run always uses the organisers' own files."""
     if app.settings["script"] or app.settings["label_book"]:
         with contextlib.suppress(CldcError):  # the plan says what is wrong with them
             (training,) = trainings_of(app, [training.report], organisers=True)
@@ -154,10 +154,10 @@ def _labels(app: ServerApp, training: Training) -> ExpectedLabels:
 
 
 def _agreed(app: ServerApp, plan: Plan, *, yes: bool) -> Plan:
-    """The plan with the consent of the person at the terminal.
+    """Ask for the consent that the plan needs, and return the agreed plan.
 
     Raises:
-        CldcError: It is refused all the same, or nobody can be asked whether to publish it.
+        CldcError: It is still refused, or cldc can't ask for consent.
     """
     wanted = app.settings["name"] or plan.record.dataset
     if plan.record.name != wanted:

@@ -90,7 +90,7 @@ def trainings_of(
 def preflighted(
     app: ServerApp, training: Training, *, force: bool = False, quick: bool = False
 ) -> PreflightResult:
-    """A finished preflight of a valid dataset: an earlier one of the same fingerprint, or one made now."""
+    """A finished preflight of a valid dataset: an earlier one of the same fingerprint, or a new one."""
     return preflight(
         training,
         environment=tensorflow(app),

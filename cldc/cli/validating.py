@@ -54,7 +54,7 @@ def _known_label_book(app: App) -> Path | None:
     settings = app.settings
     if settings.withheld("label_book") and settings.project is not None:
         app.observer.note(
-            f"The label book that {settings.project.path} names is not looked at: `cldc trust` shows and approves it."
+            f"The label book that {settings.project.path} names is ignored until you approve it; see `cldc trust`."
         )
     if given := settings.offered("label_book"):
         return label_book_root(Path(given), app.competition)

@@ -45,7 +45,7 @@ def test_nothing_is_published_spent_or_removed_where_nobody_can_be_asked(
     cldc("submit", folder, "--no-preflight", "--yes")
     # Where there is nothing left to agree to, nothing is asked.
     assert cldc("submit", folder, "--no-preflight", "--format", "json").data["again"]
-    refused("withdraw", "mine", stake="take the tag off mine")
+    refused("withdraw", "mine", stake="remove the tag of mine")
     assert_exactly_once(stage, account)
     cldc("withdraw", "mine", "--yes")
     refused("clean", "--unfinished", stake="remove 3 bundles and 1 worksheet from")

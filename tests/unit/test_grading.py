@@ -183,7 +183,7 @@ def test_a_class_without_a_usable_dataset_is_reported_line_by_line(bare_cldc: Cl
     assert "'=bad," in (tmp_path / "out" / "grades.csv").read_text()
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "Nobody handed in" in bare_cldc("organise", "grade", empty, *grading[3:], code=2).err
+    assert "contains no submissions" in bare_cldc("organise", "grade", empty, *grading[3:], code=2).err
 
 
 def test_what_few_have_in_common_is_shared_and_what_all_were_given_is_not() -> None:
